@@ -1,0 +1,43 @@
+"""What training minimises: stablemax cross-entropy and the halting loss (SPEC 5).
+
+stablemax: "Grokking at the Edge of Numerical Stability", arXiv 2501.04697, section 4.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+IGNORE = -100
+"""Label of cells that are not scored."""
+HALT_WEIGHT = 0.5
+
+
+def log_stablemax(logits: Tensor) -> Tensor:
+    """log(s / sum s) in float64 over the last axis; s(v) = v + 1 for v >= 0, else 1 / (1 - v)."""
+    wide = logits.double()
+    # log s(v) = sign(v) · log(1 + |v|), one branch for both halves.
+    log_s = torch.log1p(wide.abs()).copysign(wide)
+    s = torch.where(wide >= 0, wide + 1, 1 / (1 - wide))
+    return log_s - s.sum(-1, keepdim=True).log()
+
+
+def answer_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """(B,) float64: mean of -log p over each sequence's labelled cells; 0 where it has none.
+
+    Args:
+        logits: (B, S, V).
+        labels: (B, S) int tokens, `IGNORE` where not scored.
+    """
+    labelled = labels != IGNORE
+    log_p = log_stablemax(logits).gather(-1, labels.clamp(min=0).long().unsqueeze(-1)).squeeze(-1)
+    total = torch.where(labelled, -log_p, 0.0).sum(-1)
+    return total / labelled.sum(-1).clamp(min=1)
+
+
+def halt_loss(halt_logits: Tensor, correct: Tensor) -> Tensor:
+    """(B,) float32: cross-entropy of the halt logit (B,) against "every labelled cell is right"."""
+    return F.binary_cross_entropy_with_logits(
+        halt_logits, correct.to(halt_logits.dtype), reduction="none"
+    )

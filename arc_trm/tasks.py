@@ -1,0 +1,94 @@
+"""Grids, pairs, tasks and sets of tasks: what every room above talks about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+Grid = npt.NDArray[np.uint8]
+"""(height, width) uint8, read-only; 1..30 rows and columns of colours 0..9."""
+
+
+def as_grid(rows: Sequence[Sequence[int]] | npt.NDArray[np.integer]) -> Grid:
+    """A read-only grid out of nested lists or an array that were checked before."""
+    grid = np.array(rows, dtype=np.uint8)
+    grid.flags.writeable = False
+    return grid
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """An input grid and, where it is known, its output grid."""
+
+    input: Grid
+    output: Grid | None = None
+
+    @property
+    def grids(self) -> tuple[Grid, ...]:
+        return (self.input,) if self.output is None else (self.input, self.output)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Demonstration pairs (`train`) and test pairs, whose outputs may be unknown."""
+
+    id: str
+    train: tuple[Pair, ...]
+    test: tuple[Pair, ...]
+
+    @property
+    def known_grids(self) -> tuple[Grid, ...]:
+        """Every grid a solver may see: demonstrations and test inputs."""
+        shown = tuple(grid for pair in self.train for grid in pair.grids)
+        return (*shown, *(pair.input for pair in self.test))
+
+    @property
+    def longest_side(self) -> int:
+        """The longest side of all grids a solver may see."""
+        return max(max(grid.shape) for grid in self.known_grids)
+
+    @property
+    def solutions(self) -> list[Grid] | None:
+        """The test outputs, or None where one is unknown."""
+        outputs = [pair.output for pair in self.test if pair.output is not None]
+        return outputs if len(outputs) == len(self.test) else None
+
+    def without_solutions(self) -> Task:
+        """The task as a solver gets it."""
+        return replace(self, test=tuple(Pair(pair.input) for pair in self.test))
+
+
+@dataclass(frozen=True, eq=False)
+class TaskSet:
+    """Tasks by id, in the order of their source. `name` is what the user asked for."""
+
+    name: str
+    tasks: dict[str, Task]
+
+    @classmethod
+    def of(cls, name: str, tasks: Iterable[Task]) -> TaskSet:
+        return cls(name, {task.id: task for task in tasks})
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(self.tasks.values())
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def __getitem__(self, task_id: str) -> Task:
+        return self.tasks[task_id]
+
+    def __contains__(self, task_id: object) -> bool:
+        return task_id in self.tasks
+
+    @property
+    def test_outputs(self) -> int:
+        """Number of grids to predict."""
+        return sum(len(task.test) for task in self)
+
+    def smallest(self, max_side: int) -> TaskSet:
+        """The tasks whose demonstrations and test inputs are all at most `max_side` a side."""
+        return TaskSet.of(self.name, (task for task in self if task.longest_side <= max_side))

@@ -1,0 +1,213 @@
+"""One training step after the other: carried state, halting, loss, both optimisers, average.
+
+SPEC 4 to 6 in docs/model.md; TRM paper, figure 3. Under torch.distributed every rank steps on its
+share of the global batch and all keep the same weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from arc_trm.config import TrainConfig
+from arc_trm.model.trm import TRM
+from arc_trm.objective import HALT_WEIGHT, IGNORE, answer_loss, halt_loss
+from arc_trm.optim import AdamAtan2, flatten, learning_rate_factor, sign_descent
+
+__all__ = ["METRICS", "TrainConfig", "Trainer"]
+
+METRICS = (
+    *("loss", "lm_loss", "halt_loss"),
+    *("count", "accuracy", "exact_accuracy", "halt_accuracy", "steps"),
+)
+
+
+def _all_gather(tensor: Tensor) -> Tensor:
+    parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, tensor.contiguous())
+    return torch.cat(parts)
+
+
+class Trainer:
+    """Trains a model in place.
+
+    Args:
+        model: its parameters become views of one flat buffer.
+        config: batch, rates, schedule.
+        generator: CPU generator of the exploration draws, the same on all ranks.
+        network: the model's `supervision_step`, or a compiled version of it.
+    """
+
+    def __init__(
+        self,
+        model: TRM,
+        config: TrainConfig,
+        generator: torch.Generator | None = None,
+        network: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+    ) -> None:
+        self.model, self.config = model, config
+        self.network = network or model.supervision_step
+        self.generator = generator or torch.Generator().manual_seed(0)
+        self.world = dist.get_world_size() if dist.is_initialized() else 1
+        self.rank = dist.get_rank() if dist.is_initialized() else 0
+        if config.global_batch_size % self.world:
+            raise ValueError(
+                f"train.global_batch_size ({config.global_batch_size}) must be a multiple of the "
+                f"number of processes ({self.world})"
+            )
+        self.supervision_steps = config.supervision_steps or model.config.supervision_steps
+        self.values, self.gradients = flatten(model.parameters())
+        self.average = self.values.clone()
+        self.optimiser = AdamAtan2(self.values, config.betas, config.weight_decay)
+        self.steps_done = 0
+        self.carry = self._empty_carry()
+
+    def _empty_carry(self) -> dict[str, Tensor]:
+        """Slots of this rank, all halted, so that the first batch fills them."""
+        model, batch = self.model, self.config.global_batch_size // self.world
+        cells, device = model.config.cells, self.values.device
+        y, z = (state.clone() for state in model.initial_state(batch))
+        return {
+            "y": y,
+            "z": z,
+            "steps": torch.zeros(batch, dtype=torch.int32, device=device),
+            "halted": torch.ones(batch, dtype=torch.bool, device=device),
+            "inputs": torch.zeros(batch, cells, dtype=torch.int32, device=device),
+            "labels": torch.zeros(batch, cells, dtype=torch.int32, device=device),
+            "puzzle_ids": torch.zeros(batch, dtype=torch.int64, device=device),
+        }
+
+    def _refill(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Slots whose sequence halted take the batch's example; the others go on."""
+        carry, halted = self.carry, self.carry["halted"]
+        expected = carry["inputs"].shape
+        for key in ("inputs", "labels", "puzzle_ids"):
+            shape = expected if key != "puzzle_ids" else expected[:1]
+            if tuple(batch[key].shape) != tuple(shape):
+                got = tuple(batch[key].shape)
+                raise ValueError(f"batch[{key!r}] must be of shape {tuple(shape)}, got {got}")
+        y0, z0 = self.model.initial_state(len(halted))
+        fresh = {"y": y0, "z": z0, "steps": torch.zeros_like(carry["steps"]), **batch}
+        refilled = {}
+        for key, old in carry.items():
+            if key != "halted":
+                new = fresh[key].to(device=old.device, dtype=old.dtype)
+                refilled[key] = torch.where(halted.view(-1, *[1] * (old.dim() - 1)), new, old)
+        return refilled
+
+    def _minimum_steps(self) -> Tensor:
+        """(B,) int32: steps before which a sequence may not halt early, 0 for most."""
+        slots = self.config.global_batch_size
+        explored = torch.rand(slots, generator=self.generator) < self.config.exploration
+        limit = max(3, self.supervision_steps + 1)
+        steps = torch.randint(2, limit, (slots,), generator=self.generator, dtype=torch.int32)
+        share = slots // self.world
+        mine = slice(self.rank * share, (self.rank + 1) * share)
+        return (explored * steps)[mine].to(self.values.device)
+
+    def step(self, batch: Mapping[str, Tensor]) -> dict[str, float]:
+        """One supervision step on this rank's share of a global batch.
+
+        Args:
+            batch: `inputs` and `labels` (B, S) int tokens, `puzzle_ids` (B,) int.
+
+        Returns:
+            `loss`, which is differentiated: the sum over the batch divided by the global batch
+            size; `lm_loss` and `halt_loss`, sums over the global batch; and sums over the
+            sequences that halted at this step: their `count`, `accuracy` (share of cells),
+            `exact_accuracy`, `halt_accuracy` and supervision `steps`.
+        """
+        model, config = self.model, self.config
+        slots = self._refill(batch)
+        labels, puzzle_ids = slots["labels"], slots["puzzle_ids"]
+        rows = model.puzzle_table[puzzle_ids].requires_grad_()
+
+        x = model.embed(slots["inputs"], rows)
+        y, z = self.network(x, slots["y"], slots["z"])
+        logits, halt = model.token_logits(y), model.halt_logits(y)[:, 0]
+
+        with torch.no_grad():
+            labelled = labels != IGNORE
+            right = ((logits.argmax(-1) == labels) & labelled).sum(-1)
+            cells = labelled.sum(-1)
+            exact = right == cells
+        lm_loss = answer_loss(logits, labels).sum()
+        halting = halt_loss(halt, exact).sum()
+        loss = (lm_loss + HALT_WEIGHT * halting) / config.global_batch_size
+
+        self.gradients.zero_()
+        loss.backward()
+        assert rows.grad is not None
+        row_gradients = rows.grad
+
+        with torch.no_grad():
+            steps = slots["steps"] + 1
+            last = steps >= self.supervision_steps
+            halted = last | ((halt > 0) & (steps >= self._minimum_steps()))
+            counted = halted & (cells > 0)
+            sums = torch.stack(
+                [
+                    *(value.detach().double() for value in (loss, lm_loss, halting)),
+                    counted.sum().double(),
+                    torch.where(counted, right / cells.clamp(min=1), 0.0).sum().double(),
+                    (counted & exact).sum().double(),
+                    (counted & ((halt >= 0) == exact)).sum().double(),
+                    torch.where(counted, steps, 0).sum().double(),
+                ]
+            )
+        if self.world > 1:
+            dist.all_reduce(self.gradients)
+            dist.all_reduce(sums)
+            puzzle_ids, row_gradients = _all_gather(puzzle_ids), _all_gather(row_gradients)
+
+        self.steps_done += 1
+        factor = learning_rate_factor(
+            self.steps_done, config.total_steps, config.warmup_steps, config.lr_min_ratio
+        )
+        self.optimiser.step(self.gradients, config.lr * factor)
+        sign_descent(
+            *(model.puzzle_table, puzzle_ids, row_gradients),
+            *(config.puzzle_lr * factor, config.puzzle_weight_decay),
+        )
+        self.average.lerp_(self.values, 1 - config.ema_decay)
+        self.carry = {**slots, "y": y.detach(), "z": z.detach(), "steps": steps, "halted": halted}
+        return dict(zip(METRICS, sums.tolist(), strict=True))
+
+    def averaged_state(self) -> dict[str, Tensor]:
+        """The model's state dict with the moving average in place of the trained weights."""
+        state = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        start = 0
+        for name, parameter in self.model.named_parameters():
+            stop = start + parameter.numel()
+            state[name] = self.average[start:stop].view(parameter.shape).clone()
+            start = stop
+        return state
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything that the next step depends on but the batch, on this rank."""
+        return {
+            "values": self.values,
+            "average": self.average,
+            "first_moment": self.optimiser.first,
+            "second_moment": self.optimiser.second,
+            "y_init": self.model.y_init,
+            "z_init": self.model.z_init,
+            "puzzle_table": self.model.puzzle_table,
+            "generator": self.generator.get_state(),
+            "steps_done": torch.tensor(self.steps_done),
+            **{f"carry.{name}": tensor for name, tensor in self.carry.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where `state_dict` was taken, to the last bit."""
+        mine = self.state_dict()
+        for name in ("generator", "steps_done"):
+            mine.pop(name)
+        for name, tensor in mine.items():
+            tensor.copy_(state[name])
+        self.generator.set_state(state["generator"])
+        self.steps_done = self.optimiser.steps = int(state["steps_done"])

@@ -19,7 +19,8 @@ def log_stablemax(logits: Tensor) -> Tensor:
     wide = logits.double()
     # log s(v) = sign(v) · log(1 + |v|), one branch for both halves.
     log_s = torch.log1p(wide.abs()).copysign(wide)
-    s = torch.where(wide >= 0, wide + 1, 1 / (1 - wide))
+    # Clamped, for at v = 1 the half that is not taken would be infinite and its gradient NaN.
+    s = torch.where(wide >= 0, wide + 1, 1 / (1 - wide.clamp(max=0)))
     return log_s - s.sum(-1, keepdim=True).log()
 
 

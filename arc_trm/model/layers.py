@@ -7,7 +7,7 @@ Weights are float32 and cast to the type of the activations at use.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -30,10 +30,49 @@ def truncated_normal(
     return nn.init.trunc_normal_(values, 0.0, sigma, -2 * sigma, 2 * sigma, generator=generator)
 
 
+class _RMSNorm(torch.autograd.Function):
+    """By hand, because autograd would walk the tensor twice as often."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        wide = x.float()
+        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + RMS_EPSILON)
+        out = (wide * scale).to(x.dtype)
+        ctx.save_for_backward(out, scale)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        out, scale = ctx.saved_tensors
+        wide, gradient = out.float(), gradient.float()
+        inner = (gradient * wide).mean(-1, keepdim=True)
+        return torch.addcmul(gradient, wide, inner, value=-1).mul_(scale).to(out.dtype)
+
+
 def rms_norm(x: Tensor) -> Tensor:
     """x / sqrt(mean(x²) + ε) over the last axis, computed in float32, no weight."""
-    wide = x.float()
-    return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + RMS_EPSILON)).to(x.dtype)
+    out: Tensor = _RMSNorm.apply(x)
+    return out
+
+
+class _GatedSiLU(torch.autograd.Function):
+    """SiLU(gate) · up; both gradients go straight into one tensor, which autograd would copy."""
+
+    @staticmethod
+    def forward(ctx: Any, gate_up: Tensor) -> Tensor:
+        ctx.save_for_backward(gate_up)
+        gate, up = gate_up.chunk(2, dim=-1)
+        return F.silu(gate).mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        (gate_up,) = ctx.saved_tensors
+        gate, up = gate_up.chunk(2, dim=-1)
+        out = torch.empty_like(gate_up)
+        to_gate, to_up = out.chunk(2, dim=-1)
+        torch.mul(gradient, F.silu(gate), out=to_up)
+        torch.ops.aten.silu_backward.grad_input(gradient * up, gate, grad_input=to_gate)
+        return out
 
 
 class Linear(nn.Module):
@@ -57,8 +96,7 @@ class SwiGLU(nn.Module):
         self.down = Linear(hidden, width, generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, up = self.gate_up(x).chunk(2, dim=-1)
-        out: Tensor = self.down(F.silu(gate) * up)
+        out: Tensor = self.down(_GatedSiLU.apply(self.gate_up(x)))
         return out
 
 
@@ -99,7 +137,10 @@ class Attention(nn.Module):
         if rotary is not None:
             qk = rotary(qk)
         query, key = qk.transpose(1, 2).chunk(2, dim=1)  # (B, H, L, hs) each
-        mixed = F.scaled_dot_product_attention(query, key, value.transpose(1, 2))
+        value = value.transpose(1, 2)
+        if h.device.type == "cpu":  # its bfloat16 kernel is several times slower backwards
+            query, key, value = query.float(), key.float(), value.float()
+        mixed = F.scaled_dot_product_attention(query, key, value).to(h.dtype)
         out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, length, width))
         return out
 

@@ -1,0 +1,32 @@
+# Both commands need Python 3.11 or newer and nothing else: each makes its own environment.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: quickstart test clean
+
+quickstart: $(VENV)/installed
+	$(BIN)/arc-trm train
+	$(BIN)/arc-trm predict --attempts 2
+	$(BIN)/arc-trm score
+	$(BIN)/arc-trm show
+
+test: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --durations=5
+
+# torch is named first and pinned: a bare `torch` would fetch gigabytes of CUDA packages.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,64 @@
+"""Puzzles: every (task, augmentation) with a row of its own in the embedding table."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from arc_trm.domains.arc import Augmentation, distinct_augmentations, puzzle_name
+from arc_trm.tasks import Task
+
+BLANK = "<blank>"
+"""Name of row 0, which belongs to no puzzle."""
+
+
+def generator(*key: int | str) -> np.random.Generator:
+    """A random generator that depends on `key` alone, the same on every machine."""
+    digest = hashlib.sha256("\x00".join(map(str, key)).encode()).digest()
+    return np.random.default_rng(np.frombuffer(digest, np.uint32))
+
+
+@dataclass(frozen=True, eq=False)
+class TaskPuzzles:
+    """A task and its augmentations; its puzzle k has the row `first_row + k`, 0 the task itself."""
+
+    task: Task
+    first_row: int
+    dihedrals: npt.NDArray[np.uint8]
+    colours: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return 1 + len(self.dihedrals)
+
+    def augmentation(self, index: int) -> Augmentation:
+        if index == 0:
+            return Augmentation()
+        return Augmentation(int(self.dihedrals[index - 1]), self.colours[index - 1].tobytes())
+
+
+def number_puzzles(tasks: Sequence[Task], augmentations: int, seed: int) -> list[TaskPuzzles]:
+    """Draw every task's augmentations and number the rows from 1 on, in the order of the tasks.
+
+    A task's augmentations depend on the seed, its id and what it shows to a solver, never on its
+    test outputs or on other tasks.
+    """
+    numbered, row = [], 1
+    for task in tasks:
+        drawn = distinct_augmentations(
+            task.without_solutions(), augmentations, generator(seed, "augmentations", task.id)
+        )
+        numbered.append(TaskPuzzles(task, row, *drawn))
+        row += len(numbered[-1])
+    return numbered
+
+
+def row_names(puzzles: Sequence[TaskPuzzles]) -> Iterator[str]:
+    """The name of every row, `<blank>` first."""
+    yield BLANK
+    for task in puzzles:
+        for index in range(len(task)):
+            yield puzzle_name(task.task.id, task.augmentation(index))

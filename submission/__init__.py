@@ -1,0 +1,82 @@
+"""The official ARC-AGI file formats, for any solver: read, check, score, merge, write.
+
+    from submission import read_challenges, write_submission
+    challenges = read_challenges("arc-agi_evaluation_challenges.json")
+    submission = {
+        task_id: [{"attempt_1": [[0]], "attempt_2": [[0]]} for _ in task["test"]]
+        for task_id, task in challenges.items()
+    }
+    write_submission("submission.json", submission, challenges)
+
+Data is plain parsed JSON: dicts, lists, ints. Messages count pairs, rows, cells and test outputs
+from 1. Everything raised on purpose is a SubmissionError. The same from a shell:
+`python -m submission --help`.
+"""
+
+from submission.errors import FormatError, Problem, SubmissionError, WriteError
+from submission.files import (
+    atomic_write,
+    read_challenges,
+    read_json,
+    read_solutions,
+    read_submission,
+    read_task,
+    write_json,
+    write_submission,
+)
+from submission.formats import (
+    KINDS,
+    Attempts,
+    Challenges,
+    Kind,
+    Pair,
+    Solutions,
+    Submission,
+    Task,
+    challenges_problems,
+    recognise,
+    schema,
+    solutions_problems,
+    submission_problems,
+    task_problems,
+)
+from submission.grids import Grid, grid_problems
+from submission.merging import merge
+from submission.scoring import PassRates, Rate, Score, score, score_ranked
+
+__all__ = [
+    "KINDS",
+    "Attempts",
+    "Challenges",
+    "FormatError",
+    "Grid",
+    "Kind",
+    "Pair",
+    "PassRates",
+    "Problem",
+    "Rate",
+    "Score",
+    "Solutions",
+    "Submission",
+    "SubmissionError",
+    "Task",
+    "WriteError",
+    "atomic_write",
+    "challenges_problems",
+    "grid_problems",
+    "merge",
+    "read_challenges",
+    "read_json",
+    "read_solutions",
+    "read_submission",
+    "read_task",
+    "recognise",
+    "schema",
+    "score",
+    "score_ranked",
+    "solutions_problems",
+    "submission_problems",
+    "task_problems",
+    "write_json",
+    "write_submission",
+]

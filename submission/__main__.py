@@ -1,0 +1,180 @@
+"""`python -m submission`: validate, score and merge from a shell."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from itertools import islice
+from typing import Any
+
+import click
+
+from submission.errors import FormatError, Problem, SubmissionError, counted, shown_name, shown_path
+from submission.files import (
+    parse,
+    read_challenges,
+    read_solutions,
+    read_submission,
+    write_json,
+)
+from submission.formats import KINDS, Kind, problems, recognise
+from submission.merging import merge, unlike
+from submission.scoring import Rate, Score, score
+
+MAX_LISTED = 1000
+MAX_NAMED = 5
+LABELS = {
+    "per output": "ARC Prize competition",
+    "per task": "pass@K as published for TRM and HRM; ARC Prize's benchmarking",
+    "strict": "tasks with all their outputs solved",
+}
+
+
+class _Mistake(click.ClickException):
+    """A user's mistake: one sentence on the standard error stream, exit status 2."""
+
+    exit_code = 2
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SubmissionError as error:
+            raise _Mistake(str(error)) from error
+
+
+@click.group(cls=_Group)
+def main() -> None:
+    """Check, score and merge files in the official ARC-AGI formats.
+
+    Exit status: 0 if all is well, 2 if a file or an argument is not what it should be.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a task id may be in letters that it has not
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+@main.command("validate")
+@click.argument("file")
+@click.option(
+    "--kind", type=click.Choice(KINDS), help="Expect this kind, not the one it looks like."
+)
+@click.option("--challenges", metavar="FILE", help="Expect its tasks and numbers of outputs.")
+def validate_command(file: str, kind: Kind | None, challenges: str | None) -> None:
+    """List everything that is wrong with FILE, one line each.
+
+    FILE is a single task, challenges, solutions or a submission. Pairs, rows, cells and test
+    outputs are counted from 1.
+
+    \b
+    Example:
+      python -m submission validate submission.json --challenges challenges.json
+    """
+    data, found = parse(file)
+    kind = kind or recognise(data)
+    if kind is None:
+        message = f"looks like none of {', '.join(KINDS)}; say with --kind which it should be"
+        raise FormatError([Problem("", message)], file)
+    if challenges is not None and kind in ("task", "challenges"):
+        raise click.UsageError("--challenges is for solutions and submissions only.")
+    tasks = None if challenges is None else read_challenges(challenges)
+    found += problems(kind, data, tasks)
+    for problem in islice(found, MAX_LISTED):
+        click.echo(problem)
+    if len(found) > MAX_LISTED:
+        click.echo(f"... and {len(found) - MAX_LISTED} more")
+    if found:
+        number = counted(len(found), "problem")
+        raise _Mistake(f"{shown_path(file)}: is not a valid {kind} file ({number})")
+    click.echo(f"{shown_path(file)}: {_summary(kind, data)}")
+
+
+@main.command("score")
+@click.argument("file")
+@click.option("--solutions", required=True, metavar="FILE", help="The solutions to compare with.")
+@click.option("--challenges", metavar="FILE", help="Refuse files that do not fit these.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every task's outcome.")
+def score_command(file: str, solutions: str, challenges: str | None, as_json: bool) -> None:
+    """Score the submission FILE under three denominators.
+
+    Tasks that FILE lacks count as unsolved; tasks without a solution do not count. Both are named.
+
+    \b
+    Example:
+      python -m submission score submission.json --solutions solutions.json
+    """
+    tasks = None if challenges is None else read_challenges(challenges)
+    submission, right = read_submission(file, tasks), read_solutions(solutions, tasks)
+    try:
+        result = score(submission, right)
+    except FormatError as error:  # each is valid, but they do not fit together
+        raise FormatError(error.problems, file) from error
+    click.echo(json.dumps(result.to_dict()) if as_json else _table(result))
+
+
+@main.command("merge")
+@click.argument("files", nargs=-1, required=True)
+@click.option("--out", required=True, metavar="FILE", help="The submission to write.")
+@click.option("--weights", metavar="NUMBERS", help="One weight per file, such as 2,1,1.")
+def merge_command(files: tuple[str, ...], out: str, weights: str | None) -> None:
+    """Merge submissions of the same tasks by weighted votes.
+
+    A file gives its weight (1 unless told) to its attempt 1 and half of it to its attempt 2; the
+    two grids with the most votes become the attempts. Of equals, the one named first wins.
+
+    \b
+    Example:
+      python -m submission merge a.json b.json --out merged.json --weights 2,1
+    """
+    submissions = [read_submission(file) for file in files]
+    for file, submission in zip(files, submissions, strict=True):
+        if found := unlike(submission, submissions[0]):
+            raise FormatError(found, file)
+    merged = merge(submissions, None if weights is None else _numbers(weights))
+    write_json(out, merged)
+    click.echo(f"{shown_path(out)}: {_summary('submission', merged)}")
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise click.UsageError(f"--weights is {text!r}, expected numbers such as 2,1,1.") from None
+
+
+def _summary(kind: Kind, data: Any) -> str:
+    """`a valid submission file of 400 tasks with 419 test outputs`"""
+    if kind == "task":
+        pairs = f"{counted(len(data['train']), 'train pair')} and"
+        return f"a valid task file of {pairs} {counted(len(data['test']), 'test pair')}"
+    entries = [task["test"] if kind == "challenges" else task for task in data.values()]
+    outputs = counted(sum(map(len, entries)), "test output")
+    return f"a valid {kind} file of {counted(len(entries), 'task')} with {outputs}"
+
+
+def _table(result: Score) -> str:
+    lines = [
+        f"pass@{k}  {name:<10}  {_fraction(rate):>11}  {100 * rate.value:5.1f} %  ({LABELS[name]})"
+        for k, rates in result.pass_at.items()
+        for name, rate in zip(LABELS, (rates.per_output, rates.per_task, rates.strict), strict=True)
+    ]
+    for task_ids, what in (
+        (result.missing, "not in the submission, counted as unsolved"),
+        (result.unknown, "without a solution, not counted"),
+    ):
+        if task_ids:
+            named = ", ".join(map(shown_name, task_ids[:MAX_NAMED])) + (
+                ", ..." if task_ids[MAX_NAMED:] else ""
+            )
+            lines.append(f"{counted(len(task_ids), 'task')} {what}: {named}")
+    return "\n".join(lines)
+
+
+def _fraction(rate: Rate) -> str:
+    """`12/29`; `5.5/7`"""
+    return f"{round(rate.solved, 2):.12g}/{rate.total}"
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m submission")

@@ -1,0 +1,197 @@
+"""`python -m submission`, as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import submission as sub
+from submission.__main__ import main
+
+TWO: Any = {"attempt_1": [[1]], "attempt_2": [[2]]}
+FILES: dict[str, Any] = {
+    "task": {"train": [{"input": [[0]], "output": [[1]]}], "test": [{"input": [[0]]}]},
+    "challenges": {
+        "a": {"train": [{"input": [[0]], "output": [[1]]}], "test": [{"input": [[0]]}] * 2},
+        "b": {"train": [{"input": [[0]], "output": [[1]]}], "test": [{"input": [[0]]}]},
+    },
+    "solutions": {"a": [[[2]], [[3]]], "b": [[[1]]]},
+    "submission": {"a": [TWO, TWO], "b": [TWO]},
+    "other": {"a": [TWO, {"attempt_1": [[3]], "attempt_2": [[4]]}], "b": [TWO]},
+    "partial": {"a": [TWO, TWO], "new": [TWO]},
+    "broken": {"a": [{"attempt_1": [[1, 10]]}], "b": [TWO]},
+    "ragged": {"a": [{"attempt_1": [[1]] * 31, "attempt_2": [[]] * 30} for _ in range(50)]},
+    "short": {"a": [TWO]},
+    "nothing": [],
+}
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, data in FILES.items():
+        sub.write_json(tmp_path / f"{name}.json", data)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(command: str) -> Result:
+    return CliRunner().invoke(main, command.split())
+
+
+def test_validate_recognises_every_kind(files: Path) -> None:
+    for name, what in {
+        "task": "a valid task file of 1 train pair and 1 test pair",
+        "challenges": "a valid challenges file of 2 tasks with 3 test outputs",
+        "solutions": "a valid solutions file of 2 tasks with 3 test outputs",
+        "submission": "a valid submission file of 2 tasks with 3 test outputs",
+    }.items():
+        for options in ("", f" --kind {name}"):
+            result = run(f"validate {name}.json{options}")
+            assert (result.exit_code, result.output) == (0, f"{name}.json: {what}\n")
+    for name in ("solutions", "submission"):
+        assert run(f"validate {name}.json --challenges challenges.json").exit_code == 0
+
+
+def test_validate_lists_every_problem(files: Path) -> None:
+    result = run("validate broken.json --challenges challenges.json")
+    assert result.exit_code == 2
+    assert result.stdout.splitlines() == [
+        "task a, test output 1, attempt_1, row 1: cell 2 is 10, expected an integer 0 to 9",
+        'task a, test output 1: has no "attempt_2", expected a grid',
+        "task a: has 1 test output, expected 2 as in the challenges",
+    ]
+    assert result.stderr == ("Error: broken.json: is not a valid submission file (3 problems)\n")
+    result = run("validate solutions.json --kind submission")
+    assert result.stdout.startswith("looks like a solutions file, expected a submission file\n")
+
+
+def test_validate_stops_listing_somewhere(files: Path) -> None:
+    lines = run("validate ragged.json").stdout.splitlines()
+    assert len(lines) == 1001
+    assert lines[-1] == "... and 550 more"
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("validate none.json", "none.json: does not exist, expected a JSON file"),
+        ("validate .", ".: is a folder, expected a JSON file"),
+        ("validate nothing.json", "nothing.json: looks like none of task, challenges, solutions,"),
+        ("validate task.json --challenges challenges.json", "--challenges is for solutions and"),
+        ("validate submission.json --challenges task.json", "task.json: looks like a task file"),
+        ("score broken.json --solutions solutions.json", "(and 1 more problem; `python -m"),
+        ("score short.json --solutions solutions.json", "short.json: task a: has 1 test output,"),
+        ("score partial.json --solutions none.json", "none.json: does not exist"),
+        (
+            "score partial.json --solutions solutions.json --challenges challenges.json",
+            "partial.json: task new: is unknown, expected only tasks of the challenges (and 1 more"
+            " problem; `python -m submission validate --kind submission --challenges CHALLENGES",
+        ),
+        ("merge submission.json broken.json --out out.json", "broken.json: task a, test output 1"),
+        ("merge submission.json partial.json --out out.json", "partial.json: task new: is unknown"),
+        ("merge submission.json --out none/out.json", "the folder"),
+        ("merge submission.json --out out.json --weights 1,2", "the number of weights is 2,"),
+        ("merge submission.json --out out.json --weights 0", "a weight is 0.0, expected a"),
+        ("merge submission.json --out out.json --weights a", "--weights is 'a', expected numbers"),
+        ("merge --out out.json", "Missing argument"),
+        ("score submission.json", "Missing option"),
+    ],
+)
+def test_mistakes_end_in_one_sentence_and_status_2(
+    files: Path, command: str, sentence: str
+) -> None:
+    result = run(command)
+    assert result.exit_code == 2
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    error = result.stderr.splitlines()[-1]
+    assert error.startswith("Error: ") and sentence in error
+    assert not (files / "out.json").exists()
+
+
+def test_score_table(files: Path) -> None:
+    result = run("score submission.json --solutions solutions.json --challenges challenges.json")
+    assert result.exit_code == 0
+    lines = [line.split("  (")[0].split() for line in result.stdout.splitlines()]
+    assert lines == [
+        ["pass@1", "per", "output", "1/3", "33.3", "%"],
+        ["pass@1", "per", "task", "1/2", "50.0", "%"],
+        ["pass@1", "strict", "1/2", "50.0", "%"],
+        ["pass@2", "per", "output", "2/3", "66.7", "%"],
+        ["pass@2", "per", "task", "1.5/2", "75.0", "%"],
+        ["pass@2", "strict", "1/2", "50.0", "%"],
+    ]
+    assert "(ARC Prize competition)" in result.stdout
+
+
+def test_score_names_what_it_could_not_compare(files: Path) -> None:
+    lines = run("score partial.json --solutions solutions.json").stdout.splitlines()
+    assert lines[-2:] == [
+        "1 task not in the submission, counted as unsolved: b",
+        "1 task without a solution, not counted: new",
+    ]
+
+
+def test_score_json(files: Path) -> None:
+    result = run("score partial.json --solutions solutions.json --json")
+    expected = sub.score(FILES["partial"], FILES["solutions"]).to_dict()
+    assert json.loads(result.stdout) == expected
+
+
+def test_merge(files: Path) -> None:
+    result = run("merge submission.json other.json --out out.json --weights 1,3")
+    assert result.exit_code == 0
+    assert result.stdout == "out.json: a valid submission file of 2 tasks with 3 test outputs\n"
+    merged = sub.read_submission("out.json", FILES["challenges"])
+    assert merged == sub.merge([FILES["submission"], FILES["other"]], [1, 3]) == FILES["other"]
+
+
+@pytest.mark.parametrize("command", ["validate", "score", "merge"])
+def test_help_has_an_example(command: str) -> None:
+    text = run(f"{command} --help").stdout
+    assert "Example:" in text and f"\n    python -m submission {command} " in text
+    assert command in run("--help").stdout
+
+
+def start(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+    """The real command, from the folder that holds the package under test."""
+    source = Path(sub.__file__).parents[1]
+    return subprocess.Popen(
+        [sys.executable, "-m", "submission", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(source), **environment},
+    )
+
+
+def test_a_closed_pipe_is_no_traceback(files: Path) -> None:
+    process = start("validate", "ragged.json")
+    assert process.stdout and process.stderr
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() != 0
+    assert b"Traceback" not in errors and b"BrokenPipe" not in errors
+
+
+def test_an_output_that_lacks_the_letters(files: Path) -> None:
+    sub.write_json("greek.json", {"\N{GREEK SMALL LETTER ALPHA}": [[[10]]]})
+    output, errors = start("validate", "greek.json", PYTHONIOENCODING="latin-1").communicate()
+    assert output.startswith(b"task \\u03b1, test output 1, row 1: ")
+    assert b"Traceback" not in errors
+
+
+def test_the_package_needs_neither_torch_nor_numpy_nor_arc_trm() -> None:
+    code = "import sys, submission.__main__; print(*{m.split('.')[0] for m in sys.modules})"
+    source = Path(sub.__file__).parents[1]
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=source, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"torch", "numpy", "arc_trm"} & set(loaded)

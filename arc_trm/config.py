@@ -20,7 +20,6 @@ from typing import Any, Literal
 
 from arc_trm.errors import UserError, suggestion
 
-
 T = typing.TypeVar("T")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,10 @@ class Pair:
     def grids(self) -> tuple[Grid, ...]:
         return (self.input,) if self.output is None else (self.input, self.output)
 
+    def to_json(self) -> dict[str, Any]:
+        """The pair in the official file format."""
+        return dict(zip(("input", "output"), (g.tolist() for g in self.grids), strict=False))
+
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -55,6 +60,15 @@ class Task:
         """The test outputs, or None where one is unknown."""
         outputs = [pair.output for pair in self.test if pair.output is not None]
         return outputs if len(outputs) == len(self.test) else None
+
+    def to_json(self, solutions: bool = True) -> dict[str, Any]:
+        """The task in the official file format, test outputs only where asked for and known."""
+        return {
+            "train": [pair.to_json() for pair in self.train],
+            "test": [
+                pair.to_json() if solutions else Pair(pair.input).to_json() for pair in self.test
+            ],
+        }
 
     def without_solutions(self) -> Task:
         """The task as a solver gets it."""

@@ -42,7 +42,7 @@ from submission.formats import (
 )
 from submission.grids import Grid, grid_problems
 from submission.merging import merge
-from submission.scoring import PassRates, Rate, Score, score, score_ranked
+from submission.scoring import PassRates, Rate, Score, score, score_ranked, score_table
 
 __all__ = [
     "KINDS",
@@ -74,6 +74,7 @@ __all__ = [
     "schema",
     "score",
     "score_ranked",
+    "score_table",
     "solutions_problems",
     "submission_problems",
     "task_problems",

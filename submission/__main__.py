@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from submission.errors import FormatError, Problem, SubmissionError, counted, shown_name, shown_path
+from submission.errors import FormatError, Problem, SubmissionError, counted, shown_path
 from submission.files import (
     parse,
     read_challenges,
@@ -20,15 +20,9 @@ from submission.files import (
 )
 from submission.formats import KINDS, Kind, problems, recognise
 from submission.merging import merge, unlike
-from submission.scoring import Rate, Score, score
+from submission.scoring import score, score_table
 
 MAX_LISTED = 1000
-MAX_NAMED = 5
-LABELS = {
-    "per output": "ARC Prize competition",
-    "per task": "pass@K as published for TRM and HRM; ARC Prize's benchmarking",
-    "strict": "tasks with all their outputs solved",
-}
 
 
 class _Mistake(click.ClickException):
@@ -110,7 +104,7 @@ def score_command(file: str, solutions: str, challenges: str | None, as_json: bo
         result = score(submission, right)
     except FormatError as error:  # each is valid, but they do not fit together
         raise FormatError(error.problems, file) from error
-    click.echo(json.dumps(result.to_dict()) if as_json else _table(result))
+    click.echo(json.dumps(result.to_dict()) if as_json else score_table(result))
 
 
 @main.command("merge")
@@ -151,29 +145,6 @@ def _summary(kind: Kind, data: Any) -> str:
     entries = [task["test"] if kind == "challenges" else task for task in data.values()]
     outputs = counted(sum(map(len, entries)), "test output")
     return f"a valid {kind} file of {counted(len(entries), 'task')} with {outputs}"
-
-
-def _table(result: Score) -> str:
-    lines = [
-        f"pass@{k}  {name:<10}  {_fraction(rate):>11}  {100 * rate.value:5.1f} %  ({LABELS[name]})"
-        for k, rates in result.pass_at.items()
-        for name, rate in zip(LABELS, (rates.per_output, rates.per_task, rates.strict), strict=True)
-    ]
-    for task_ids, what in (
-        (result.missing, "not in the submission, counted as unsolved"),
-        (result.unknown, "without a solution, not counted"),
-    ):
-        if task_ids:
-            named = ", ".join(map(shown_name, task_ids[:MAX_NAMED])) + (
-                ", ..." if task_ids[MAX_NAMED:] else ""
-            )
-            lines.append(f"{counted(len(task_ids), 'task')} {what}: {named}")
-    return "\n".join(lines)
-
-
-def _fraction(rate: Rate) -> str:
-    """`12/29`; `5.5/7`"""
-    return f"{round(rate.solved, 2):.12g}/{rate.total}"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from submission.errors import FormatError, Problem
+from submission.errors import FormatError, Problem, counted, shown_name
 from submission.formats import (
     ATTEMPTS,
     Solutions,
@@ -25,6 +25,12 @@ from submission.formats import (
     submission_problems,
 )
 
+MAX_NAMED = 5
+LABELS = {
+    "per output": "ARC Prize competition",
+    "per task": "pass@K as published for TRM and HRM; ARC Prize's benchmarking",
+    "strict": "tasks with all their outputs solved",
+}
 Rows: TypeAlias = Iterable[Iterable[int]]  # a grid, or a NumPy array, or tuples
 
 
@@ -144,6 +150,25 @@ def score_ranked(
     )
 
 
+def score_table(result: Score) -> str:
+    """The score as a person reads it: one line per K and denominator, then what is missing."""
+    lines = [
+        f"pass@{k}  {name:<10}  {_fraction(rate):>11}  {100 * rate.value:5.1f} %  ({LABELS[name]})"
+        for k, rates in result.pass_at.items()
+        for name, rate in zip(LABELS, (rates.per_output, rates.per_task, rates.strict), strict=True)
+    ]
+    for task_ids, what in (
+        (result.missing, "not in the submission, counted as unsolved"),
+        (result.unknown, "without a solution, not counted"),
+    ):
+        if task_ids:
+            named = ", ".join(map(shown_name, task_ids[:MAX_NAMED])) + (
+                ", ..." if task_ids[MAX_NAMED:] else ""
+            )
+            lines.append(f"{counted(len(task_ids), 'task')} {what}: {named}")
+    return "\n".join(lines)
+
+
 def frozen(grid: Rows) -> tuple[tuple[int, ...], ...]:
     """A grid as a value to compare and to hash: lists, tuples and arrays alike."""
     return tuple(tuple(row) for row in grid)
@@ -173,3 +198,8 @@ def _rates(ranks: Mapping[str, Sequence[int | None]], k: int) -> PassRates:
 def _raise(problems: Sequence[Problem]) -> None:
     if problems:
         raise FormatError(problems)
+
+
+def _fraction(rate: Rate) -> str:
+    """`12/29`; `5.5/7`"""
+    return f"{round(rate.solved, 2):.12g}/{rate.total}"

@@ -7,7 +7,6 @@ share of the global batch and all keep the same weights.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -40,6 +39,8 @@ class Trainer:
         config: batch, rates, schedule.
         generator: CPU generator of the exploration draws, the same on all ranks.
         network: the model's `supervision_step`, or a compiled version of it.
+        micro_batch: sequences that go through the network at once; None is all. Splitting saves
+            memory and changes results by rounding only.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Trainer:
         config: TrainConfig,
         generator: torch.Generator | None = None,
         network: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+        micro_batch: int | None = None,
     ) -> None:
         self.model, self.config = model, config
         self.network = network or model.supervision_step
@@ -59,6 +61,7 @@ class Trainer:
                 f"train.global_batch_size ({config.global_batch_size}) must be a multiple of the "
                 f"number of processes ({self.world})"
             )
+        self.micro_batch = micro_batch or config.global_batch_size
         self.supervision_steps = config.supervision_steps or model.config.supervision_steps
         self.values, self.gradients = flatten(model.parameters())
         self.average = self.values.clone()
@@ -109,6 +112,46 @@ class Trainer:
         mine = slice(self.rank * share, (self.rank + 1) * share)
         return (explored * steps)[mine].to(self.values.device)
 
+    def _micro_step(self, slots: dict[str, Tensor], minimum_steps: Tensor) -> tuple[Tensor, Tensor]:
+        """Forward and backward of some slots, whose y, z and halted are replaced in place.
+
+        Returns the gradients of their puzzle rows and the sums of `METRICS`.
+        """
+        model, config = self.model, self.config
+        labels, steps = slots["labels"], slots["steps"]
+        rows = model.puzzle_table[slots["puzzle_ids"]].requires_grad_()
+        x = model.embed(slots["inputs"], rows)
+        y, z = self.network(x, slots["y"], slots["z"])
+        logits, halt = model.token_logits(y), model.halt_logits(y)[:, 0]
+        with torch.no_grad():
+            labelled = labels != IGNORE
+            right = ((logits.argmax(-1) == labels) & labelled).sum(-1)
+            cells = labelled.sum(-1)
+            exact = right == cells
+        lm_loss = answer_loss(logits, labels).sum()
+        halting = halt_loss(halt, exact).sum()
+        loss = (lm_loss + HALT_WEIGHT * halting) / config.global_batch_size
+        loss.backward()
+        assert rows.grad is not None
+        with torch.no_grad():
+            last = steps >= self.supervision_steps
+            halted = last | ((halt > 0) & (steps >= minimum_steps))
+            slots["y"].copy_(y)
+            slots["z"].copy_(z)
+            slots["halted"].copy_(halted)
+            counted = halted & (cells > 0)
+            sums = torch.stack(
+                [
+                    *(value.double() for value in (loss, lm_loss, halting)),
+                    counted.sum().double(),
+                    torch.where(counted, right / cells.clamp(min=1), 0.0).sum().double(),
+                    (counted & exact).sum().double(),
+                    (counted & ((halt >= 0) == exact)).sum().double(),
+                    torch.where(counted, steps, 0).sum().double(),
+                ]
+            )
+        return rows.grad, sums
+
     def step(self, batch: Mapping[str, Tensor]) -> dict[str, float]:
         """One supervision step on this rank's share of a global batch.
 
@@ -121,44 +164,20 @@ class Trainer:
             sequences that halted at this step: their `count`, `accuracy` (share of cells),
             `exact_accuracy`, `halt_accuracy` and supervision `steps`.
         """
-        model, config = self.model, self.config
+        config, table = self.config, self.model.puzzle_table
         slots = self._refill(batch)
-        labels, puzzle_ids = slots["labels"], slots["puzzle_ids"]
-        rows = model.puzzle_table[puzzle_ids].requires_grad_()
-
-        x = model.embed(slots["inputs"], rows)
-        y, z = self.network(x, slots["y"], slots["z"])
-        logits, halt = model.token_logits(y), model.halt_logits(y)[:, 0]
-
-        with torch.no_grad():
-            labelled = labels != IGNORE
-            right = ((logits.argmax(-1) == labels) & labelled).sum(-1)
-            cells = labelled.sum(-1)
-            exact = right == cells
-        lm_loss = answer_loss(logits, labels).sum()
-        halting = halt_loss(halt, exact).sum()
-        loss = (lm_loss + HALT_WEIGHT * halting) / config.global_batch_size
-
+        slots["steps"] = slots["steps"] + 1
+        slots["halted"] = torch.empty_like(self.carry["halted"])
+        minimum_steps = self._minimum_steps()
+        puzzle_ids = slots["puzzle_ids"]
+        row_gradients = torch.empty(len(puzzle_ids), table.shape[1], device=table.device)
+        sums = torch.zeros(len(METRICS), dtype=torch.float64, device=table.device)
         self.gradients.zero_()
-        loss.backward()
-        assert rows.grad is not None
-        row_gradients = rows.grad
-
-        with torch.no_grad():
-            steps = slots["steps"] + 1
-            last = steps >= self.supervision_steps
-            halted = last | ((halt > 0) & (steps >= self._minimum_steps()))
-            counted = halted & (cells > 0)
-            sums = torch.stack(
-                [
-                    *(value.detach().double() for value in (loss, lm_loss, halting)),
-                    counted.sum().double(),
-                    torch.where(counted, right / cells.clamp(min=1), 0.0).sum().double(),
-                    (counted & exact).sum().double(),
-                    (counted & ((halt >= 0) == exact)).sum().double(),
-                    torch.where(counted, steps, 0).sum().double(),
-                ]
-            )
+        for start in range(0, len(puzzle_ids), self.micro_batch):
+            chunk = slice(start, start + self.micro_batch)
+            part = {name: tensor[chunk] for name, tensor in slots.items()}
+            row_gradients[chunk], part_sums = self._micro_step(part, minimum_steps[chunk])
+            sums += part_sums
         if self.world > 1:
             dist.all_reduce(self.gradients)
             dist.all_reduce(sums)
@@ -170,11 +189,11 @@ class Trainer:
         )
         self.optimiser.step(self.gradients, config.lr * factor)
         sign_descent(
-            *(model.puzzle_table, puzzle_ids, row_gradients),
+            *(table, puzzle_ids, row_gradients),
             *(config.puzzle_lr * factor, config.puzzle_weight_decay),
         )
         self.average.lerp_(self.values, 1 - config.ema_decay)
-        self.carry = {**slots, "y": y.detach(), "z": z.detach(), "steps": steps, "halted": halted}
+        self.carry = slots
         return dict(zip(METRICS, sums.tolist(), strict=True))
 
     def averaged_state(self) -> dict[str, Tensor]:
@@ -188,7 +207,13 @@ class Trainer:
         return state
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Everything that the next step depends on but the batch, on this rank."""
+        """Everything that the next step depends on but the batch, the slots of all ranks.
+
+        Under torch.distributed all ranks must call it together.
+        """
+        carry = self.carry
+        if self.world > 1:
+            carry = {name: _all_gather(tensor) for name, tensor in carry.items()}
         return {
             "values": self.values,
             "average": self.average,
@@ -199,15 +224,23 @@ class Trainer:
             "puzzle_table": self.model.puzzle_table,
             "generator": self.generator.get_state(),
             "steps_done": torch.tensor(self.steps_done),
-            **{f"carry.{name}": tensor for name, tensor in self.carry.items()},
+            **{f"carry.{name}": tensor for name, tensor in carry.items()},
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue where `state_dict` was taken, to the last bit."""
-        mine = self.state_dict()
-        for name in ("generator", "steps_done"):
-            mine.pop(name)
-        for name, tensor in mine.items():
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue where `state_dict` was taken, to the last bit; each rank takes its slots."""
+        for name, tensor in (
+            ("values", self.values),
+            ("average", self.average),
+            ("first_moment", self.optimiser.first),
+            ("second_moment", self.optimiser.second),
+            ("y_init", self.model.y_init),
+            ("z_init", self.model.z_init),
+            ("puzzle_table", self.model.puzzle_table),
+        ):
             tensor.copy_(state[name])
+        for name, tensor in self.carry.items():
+            mine = slice(self.rank * len(tensor), (self.rank + 1) * len(tensor))
+            tensor.copy_(state[f"carry.{name}"][mine])
         self.generator.set_state(state["generator"])
         self.steps_done = self.optimiser.steps = int(state["steps_done"])

@@ -1,0 +1,60 @@
+"""arc-trm: Tiny Recursive Models for ARC-AGI.
+
+`load_model` and `load_tasks` are the way in from Python; torch is imported by the first alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import os
+
+    import torch
+
+    from arc_trm.model.trm import TRM
+    from arc_trm.tasks import TaskSet
+
+__version__ = "0.1.0"
+__all__ = ["load_model", "load_tasks"]
+
+
+def load_model(
+    weights: str | os.PathLike[str], device: str = "cpu", dtype: torch.dtype | None = None
+) -> TRM:
+    """The model of a run or weight folder, in evaluation mode.
+
+    Args:
+        weights: the folder.
+        device: where to put it.
+        dtype: of the activations; None is float32.
+
+    Raises UserError if the folder is no weight folder or its files do not fit each other.
+    """
+    from pathlib import Path
+
+    from arc_trm.checkpoint import load_weights
+
+    return load_weights(Path(weights), device, dtype).model
+
+
+def load_tasks(data: str | os.PathLike[str]) -> TaskSet:
+    """The tasks of a dataset name, folder, challenges file or task file (docs/data.md).
+
+    Raises UserError or submission.SubmissionError naming what is wrong and where.
+    """
+    from arc_trm.data.sources import load_tasks as load
+
+    return load(data)
+
+
+def __getattr__(name: str) -> Any:
+    # `arc_trm.checkpoint`, `arc_trm.train` and so on without a second import statement.
+    import importlib
+
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}.{name}":
+            raise
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None

@@ -1,0 +1,59 @@
+"""The command `arc-trm`. Importing it does not import torch; commands do when they need it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from arc_trm import __version__
+from arc_trm.cli.data import data
+from arc_trm.cli.predict import predict
+from arc_trm.cli.score import score
+from arc_trm.cli.show import show
+from arc_trm.cli.train import train
+from arc_trm.errors import UserError
+from submission import SubmissionError
+from submission.__main__ import validate_command
+
+
+class _Mistake(click.ClickException):
+    exit_code = 2
+
+
+class _Group(click.Group):
+    """Turns a user's mistake into one sentence and exit status 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (UserError, SubmissionError) as error:
+            if ctx.params["debug"]:
+                raise
+            raise _Mistake(str(error)) from error
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if ctx.params["debug"]:
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            raise _Mistake(f"{place}{error.strerror or error}") from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(__version__, prog_name="arc-trm")
+def main(debug: bool) -> None:
+    """Train Tiny Recursive Models on ARC-AGI, predict with two attempts, submit.
+
+    \b
+    A first run, some minutes on a laptop:
+      arc-trm train
+      arc-trm predict --attempts 2
+      arc-trm score
+      arc-trm show
+    """
+
+
+for _command in (train, predict, score, validate_command, show, data):
+    main.add_command(_command)

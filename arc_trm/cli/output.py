@@ -1,0 +1,81 @@
+"""How commands talk: progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+PLAIN_SECONDS = 20.0
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f}/s")
+
+
+class Bar:
+    """Progress of one long job: a bar on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self, what: str, console: Console, bar: Progress | None) -> None:
+        self._what, self._console, self._bar = what, console, bar
+        self._task = bar.add_task(what, total=None, status="") if bar else None
+        self._started = self._told = time.monotonic()
+        self._first: int | None = None
+
+    def note(self, sentence: str) -> None:
+        self._console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+    def update(self, done: int, total: int, status: str | None = None) -> None:
+        if self._bar is not None and self._task is not None:
+            if self._first is None:
+                self._bar.reset(self._task, total=total, completed=done)
+            fields = {} if status is None else {"status": status}
+            self._bar.update(self._task, completed=done, total=total, **fields)
+            self._first = done if self._first is None else self._first
+            return
+        now = time.monotonic()
+        self._first = done if self._first is None else self._first
+        if status is not None:
+            self._status = status
+        if now - self._told < PLAIN_SECONDS and done < total:
+            return
+        self._told = now
+        rate = (done - self._first) / max(1e-9, now - self._started)
+        left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
+        self.note(f"{self._what} {done}/{total}, {rate:.1f}/s{left}{self._tail()}")
+
+    _status = ""
+
+    def _tail(self) -> str:
+        return f", {self._status}" if self._status else ""
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Bar]:
+    """A `Bar` on stderr for as long as the block runs."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Bar(what, console, None)
+        return
+    columns = (
+        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate()),
+        *(TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
+        TextColumn("{task.fields[status]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield Bar(what, console, progress)

@@ -1,0 +1,95 @@
+"""`arc-trm predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from arc_trm.cli.output import bar
+
+
+@click.command()
+@click.argument("weights", required=False, type=click.Path(path_type=Path))
+@click.option("--data", "data_name", metavar="DATA", help="Default: the run's own test inputs.")
+@click.option(
+    "--attempts",
+    default=2,
+    show_default=True,
+    type=click.IntRange(2, 2),
+    help="Answers per test input; the official format holds two.",
+)
+@click.option(
+    "--augmentations",
+    type=click.IntRange(0),
+    help="Voters beside the task itself; default: all that were trained.",
+)
+@click.option("--batch-size", type=click.IntRange(1), help="Questions asked at once.")
+@click.option(
+    "--supervision-steps", type=click.IntRange(1), help="Refinements; default: the model's."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the two files; default: the run's."
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
+def predict(
+    weights: Path | None,
+    data_name: str | None,
+    attempts: int,
+    augmentations: int | None,
+    batch_size: int | None,
+    supervision_steps: int | None,
+    out: Path | None,
+    device: str,
+) -> None:
+    """Answer test inputs with the votes of all augmentations.
+
+    Writes submission.json, the official format, and predictions.jsonl, every candidate with its
+    voters. WEIGHTS is a run or weight folder; without it, the latest run.
+
+    \b
+    Examples:
+      arc-trm predict --attempts 2
+      arc-trm predict runs/arc2 --data arc-agi_test_challenges.json --out .
+    """
+    from arc_trm import runs
+    from arc_trm.data.selection import predicted_tasks
+    from arc_trm.data.sources import load_tasks
+    from arc_trm.errors import UserError
+
+    folder = weights if weights is not None else runs.latest_run()
+    if data_name is not None:
+        tasks = load_tasks(data_name)
+    elif runs.is_run(folder):
+        tasks = predicted_tasks(runs.run_config(folder).data)
+    else:
+        raise UserError(f"{folder} is no run, so say what to predict with --data")
+    if not len(tasks):
+        raise UserError(f"there is no task to predict in {tasks.name!r}")
+    out = out if out is not None else folder if runs.is_run(folder) else Path()
+    if not out.is_dir():
+        raise UserError(f"the folder {out} for the predictions does not exist: make it first")
+
+    from arc_trm.checkpoint import load_weights
+    from arc_trm.device import DTYPES, pick_device, pick_dtype
+    from arc_trm.predict import predict as run_prediction
+    from arc_trm.voting import to_submission, write_predictions
+    from submission import write_submission
+
+    place = pick_device(device)
+    loaded = load_weights(folder, place, DTYPES[pick_dtype("auto", place)])
+    with bar("predicting") as drawn:
+        predictions, guessed = run_prediction(
+            loaded, tasks, augmentations, batch_size, supervision_steps, drawn.update
+        )
+    write_predictions(out / runs.PREDICTIONS, predictions)
+    challenges = {task.id: task.to_json(solutions=False) for task in tasks}
+    write_submission(out / runs.SUBMISSION, to_submission(predictions, tasks), challenges)
+    if guessed:
+        first = guessed[0]
+        click.echo(
+            f"{len(guessed)} of {tasks.test_outputs} test inputs are guesses: first task "
+            f"{first.task}, test input {first.test + 1}: {first.reason}",
+            err=True,
+        )
+    click.echo(f"{len(tasks)} tasks, {tasks.test_outputs} test inputs: {out / runs.SUBMISSION}")

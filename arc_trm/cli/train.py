@@ -1,0 +1,102 @@
+"""`arc-trm train`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from arc_trm.cli.output import Bar, bar
+
+
+@click.command()
+@click.option("--preset", default="quickstart", show_default=True, help="Named config to start of.")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="TOML file that changes the preset.",
+)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting.")
+@click.option("--seed", type=click.IntRange(0), help="The same as --set seed=N.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/DATE-NAME.")
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    is_flag=False,
+    flag_value="",
+    help="Go on with this run, or with the latest one if no folder is named.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
+def train(
+    preset: str,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    out: Path | None,
+    resume: Path | None,
+    device: str,
+) -> None:
+    """Train a model. Without arguments: 25 real ARC tasks on a CPU, in minutes.
+
+    \b
+    Examples:
+      arc-trm train
+      arc-trm train --preset arc-agi-1 --set train.global_batch_size=64
+      arc-trm train --resume
+      torchrun --nproc-per-node 4 -m arc_trm train --preset arc-agi-2 --out runs/arc2
+    """
+    from arc_trm import runs
+    from arc_trm.config import load_config
+    from arc_trm.errors import UserError
+
+    if resume is not None:
+        changed = [
+            name
+            for name in ("preset", "config_file", "overrides", "seed", "out")
+            if click.get_current_context().get_parameter_source(name)
+            is click.core.ParameterSource.COMMANDLINE
+        ]
+        if changed:
+            raise UserError(
+                "--resume goes on with the config that is in the run folder: leave out "
+                + ", ".join(f"--{name.removesuffix('_file')}" for name in changed)
+            )
+        folder = runs.latest_run() if resume == Path("") else resume
+        config = runs.run_config(folder)
+        if not (folder / runs.CHECKPOINT).exists():
+            raise UserError(f"{folder} has no checkpoint yet: start it anew with `arc-trm train`")
+    else:
+        if seed is not None:
+            overrides = (*overrides, f"seed={seed}")
+        folder, config = out, load_config(preset, config_file, overrides)
+
+    from arc_trm.device import pick_device
+    from arc_trm.train.job import Progress, Reporter
+    from arc_trm.train.job import train as run_training
+
+    class Drawn(Reporter):
+        def __init__(self, drawn: Bar) -> None:
+            self.note = drawn.note  # type: ignore[method-assign]
+            self.bar = drawn
+
+        def progress(self, progress: Progress) -> None:
+            status = None
+            if progress.record is not None:
+                record = progress.record
+                status = f"loss {record['lm_loss']:.3f}, exact {record['exact_accuracy']:.1%}"
+            self.bar.update(progress.step, progress.total, status)
+
+    with bar("training") as drawn:
+        outcome = run_training(
+            config, pick_device(device), folder, resume is not None, Drawn(drawn)
+        )
+    if outcome.interrupted:
+        click.echo(
+            f"stopped at step {outcome.step} of {outcome.total}, saved; go on with "
+            f"`arc-trm train --resume {outcome.run}`",
+            err=True,
+        )
+        sys.exit(130)
+    click.echo(outcome.run)

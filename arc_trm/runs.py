@@ -1,0 +1,76 @@
+"""Run folders: where they are and what is in them.
+
+A run folder is a weight folder (`arc_trm.checkpoint`) with `run.json` (the resolved config),
+`metrics.jsonl`, `checkpoint.safetensors` (all state), and later `submission.json` and
+`predictions.jsonl`.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+from arc_trm.config import RunConfig, from_dict, to_dict
+from arc_trm.errors import UserError
+from submission import read_json, write_json
+
+RUNS = Path("runs")
+CONFIG, METRICS, CHECKPOINT = "run.json", "metrics.jsonl", "checkpoint.safetensors"
+SUBMISSION, PREDICTIONS = "submission.json", "predictions.jsonl"
+
+
+def create_run(config: RunConfig, folder: Path | None = None) -> Path:
+    """Make the folder of a new run, `runs/DATE-TIME-NAME` if none is given, and its run.json."""
+    if folder is None:
+        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        folder = RUNS / f"{stamp}-{config.name}"
+    if (folder / CONFIG).exists():
+        raise UserError(
+            f"{folder} already holds a run: name another folder, or go on with "
+            f"`arc-trm train --resume {folder}`"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the run folder {folder}: {error.strerror}") from None
+    write_json(folder / CONFIG, to_dict(config))
+    return folder
+
+
+def is_run(folder: Path) -> bool:
+    return (folder / CONFIG).is_file()
+
+
+def latest_run(folder: Path = RUNS) -> Path:
+    """The run that was started last. Raises UserError when there is none."""
+    runs = [path.parent for path in folder.glob(f"*/{CONFIG}")]
+    if not runs:
+        raise UserError(f"there is no run in {folder.resolve()}: train one with `arc-trm train`")
+    return max(runs, key=lambda run: ((run / CONFIG).stat().st_mtime, run.name))
+
+
+def run_config(run: Path) -> RunConfig:
+    """The resolved config of a run. Raises UserError or SubmissionError if it does not read."""
+    if not is_run(run):
+        raise UserError(f"{run} is not a run folder: it has no {CONFIG}")
+    content = read_json(run / CONFIG)
+    if not isinstance(content, dict):
+        raise UserError(f"{run / CONFIG} does not hold a run's config")
+    return from_dict(RunConfig, content)
+
+
+def read_metrics(run: Path) -> list[dict[str, float]]:
+    """The records of metrics.jsonl; a last line cut short by a kill is left out."""
+    try:
+        lines = (run / METRICS).read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    records = []
+    for number, line in enumerate(lines, 1):
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            if number < len(lines):
+                raise UserError(f"{run / METRICS}, line {number} is not JSON") from None
+    return records

@@ -1,0 +1,287 @@
+"""A training run from its first step to its last, through kills and restarts."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from arc_trm import runs
+from arc_trm.checkpoint import read_tensors, save_config, save_weights, write_tensors
+from arc_trm.config import RunConfig
+from arc_trm.data.batches import Batches
+from arc_trm.data.puzzles import TaskPuzzles, number_puzzles, row_names
+from arc_trm.data.selection import Selection, select
+from arc_trm.device import DTYPES, memory_bytes, pick_dtype, process_group
+from arc_trm.errors import UserError
+from arc_trm.model.trm import TRM
+from arc_trm.train.trainer import METRICS, Trainer
+from submission import atomic_write
+
+RECORDS = 1000  # lines of metrics.jsonl in a whole run, about
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is: steps done of all, the latest record of metrics.jsonl."""
+
+    step: int
+    total: int
+    record: dict[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The run's folder, its last step, and whether it was stopped by a signal before the end."""
+
+    run: Path
+    step: int
+    total: int
+    interrupted: bool
+
+
+class Reporter:
+    """Told what happens; the command line draws it, the default keeps silent."""
+
+    def note(self, sentence: str) -> None: ...
+
+    def progress(self, progress: Progress) -> None: ...
+
+
+def total_steps(config: RunConfig, batches: Batches) -> int:
+    """epochs · tasks · mean pairs per puzzle / global batch, or train.total_steps."""
+    if config.epochs is None:
+        return config.train.total_steps
+    pairs = config.epochs * len(batches.puzzles) * batches.mean_pairs
+    return max(1, int(pairs / config.train.global_batch_size))
+
+
+def micro_batch(config: RunConfig, device: torch.device, dtype: torch.dtype, share: int) -> int:
+    """How many sequences fit through the network at once: the largest share of `share`.
+
+    What a step keeps for the backward pass is estimated from the model's shape; half the device's
+    memory may be taken by it.
+    """
+    model = config.model
+    hidden = -(-round(model.expansion * model.hidden_size * 2 / 3) // 256) * 256
+    block = 14 * model.hidden_size + 6 * hidden  # numbers kept a position, measured
+    applications = model.inner_cycles + 1
+    per_sequence = model.length * block * model.layers * applications * dtype.itemsize
+    chunks = math.ceil(share * per_sequence / (memory_bytes(device) / 2))
+    return math.ceil(share / chunks)
+
+
+@contextmanager
+def _stop_signals(device: torch.device) -> Iterator[Callable[[], bool]]:
+    """A question that becomes true after Ctrl-C or SIGTERM; a second Ctrl-C stops at once."""
+    asked = False
+
+    def ask(number: int, frame: object) -> None:
+        nonlocal asked
+        if asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked = True
+
+    def stop() -> bool:
+        if not dist.is_initialized():
+            return asked
+        flag = torch.tensor(float(asked), device=device)  # all ranks must stop at the same step
+        dist.all_reduce(flag)
+        return bool(flag.item())
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Run:
+    """The folder of a run while it is being trained; all but rank 0 write nothing."""
+
+    def __init__(self, folder: Path, trainer: Trainer, total: int) -> None:
+        self.folder, self.trainer, self.total = folder, trainer, total
+        self.records_every = max(1, total // RECORDS)
+        self.sums = torch.zeros(len(METRICS), dtype=torch.float64)
+        self.summed = 0
+        self.records: list[dict[str, float]] = []
+
+    @property
+    def writes(self) -> bool:
+        return self.trainer.rank == 0
+
+    def save(self) -> None:
+        """Checkpoint first, for it is the truth; then what others read."""
+        state = self.trainer.state_dict()
+        if not self.writes:
+            return
+        state |= {"metrics.sums": self.sums, "metrics.summed": torch.tensor(self.summed)}
+        write_tensors(self.folder / runs.CHECKPOINT, state)
+        self.publish()
+
+    def publish(self) -> None:
+        """The weight folder's tensors and metrics.jsonl as of now."""
+        trainer = self.trainer
+        table = trainer.model.puzzle_table
+        save_weights(self.folder, trainer.averaged_state(), table, trainer.steps_done)
+        with atomic_write(self.folder / runs.METRICS) as file:
+            file.writelines(json.dumps(record) + "\n" for record in self.records)
+
+    def load(self) -> None:
+        """Go back to the last checkpoint; records that came after it are dropped."""
+        path = self.folder / runs.CHECKPOINT
+        state, _ = read_tensors(path)
+        try:
+            self.trainer.load_state_dict(state)
+            self.sums, self.summed = state["metrics.sums"], int(state["metrics.summed"])
+        except (KeyError, RuntimeError) as error:
+            raise UserError(
+                f"{path} does not fit the run's config ({str(error).splitlines()[0]}): "
+                f"was {self.folder / runs.CONFIG} changed?"
+            ) from None
+        done = self.trainer.steps_done
+        self.records = [r for r in runs.read_metrics(self.folder) if r["step"] <= done]
+
+    def count(self, metrics: dict[str, float], seconds: float) -> dict[str, float] | None:
+        """Add a step's metrics; a record when its time has come. `seconds` since the last one."""
+        self.sums += torch.tensor([metrics[name] for name in METRICS], dtype=torch.float64)
+        self.summed += 1
+        step, batch = self.trainer.steps_done, self.trainer.config.global_batch_size
+        if step % self.records_every and step != self.total:
+            return None
+        sums = dict(zip(METRICS, self.sums.tolist(), strict=True))
+        record: dict[str, float] = {"step": step, "loss": sums["loss"] / self.summed}
+        for name in ("lm_loss", "halt_loss"):
+            record[name] = sums[name] / self.summed / batch
+        record["count"] = sums["count"]
+        for name in ("accuracy", "exact_accuracy", "halt_accuracy", "steps"):
+            record[name] = sums[name] / max(1.0, sums["count"])
+        record["examples_per_second"] = self.summed * batch / seconds
+        self.records.append(record)
+        self.sums, self.summed = torch.zeros_like(self.sums), 0
+        return record
+
+
+def _puzzles(config: RunConfig, reporter: Reporter) -> tuple[Selection, list[TaskPuzzles]]:
+    selection = select(config.data, config.model.side)
+    for note in selection.notes:
+        reporter.note(note)
+    return selection, number_puzzles(selection.learnt, config.data.augmentations, config.seed)
+
+
+def train(
+    config: RunConfig,
+    device: torch.device,
+    folder: Path | None = None,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+) -> Outcome:
+    """Train a run to its end, or until a signal asks to stop.
+
+    Args:
+        config: of a new run, or of the run in `folder` that is resumed.
+        device: where to compute.
+        folder: of the run; None makes `runs/DATE-TIME-NAME`.
+        resume: go on from the checkpoint in `folder`.
+        reporter: is told notes and progress, on rank 0 alone.
+
+    Raises:
+        UserError: config, data or checkpoint do not work; the loss is no longer a number.
+        submission.WriteError: the disk is full or the folder cannot be written; earlier files stay.
+    """
+    reporter = reporter or Reporter()
+    with process_group(device) as (rank, world):
+        if rank:
+            reporter = Reporter()
+        if config.train.global_batch_size % world:
+            raise UserError(
+                f"train.global_batch_size ({config.train.global_batch_size}) must be a multiple "
+                f"of the number of processes ({world})"
+            )
+        config = replace(config, dtype=pick_dtype(config.dtype, device))
+        _, puzzles = _puzzles(config, reporter)
+        batches = Batches(
+            puzzles,
+            config.model.side,
+            config.train.global_batch_size,
+            config.seed,
+            config.data.shift,
+            (rank, world),
+        )
+        total = total_steps(config, batches)
+        config = replace(config, train=replace(config.train, total_steps=total))
+        trainer = _trainer(config, device, puzzles, reporter)
+        if not resume and rank == 0:
+            folder = runs.create_run(config, folder)
+            save_config(folder, config.model, row_names(puzzles))
+        folder = folder or Path()  # not used but by rank 0
+        run = _Run(folder, trainer, total)
+        if resume:
+            run.load()
+        reporter.note(
+            f"{len(puzzles)} tasks, {sum(map(len, puzzles))} puzzles, {total} steps of "
+            f"{config.train.global_batch_size}, {trainer.values.numel():,} weights, {device.type} "
+            f"{config.dtype}{f' × {world}' if world > 1 else ''}, in {folder}"
+        )
+        return _loop(config, run, batches, device, reporter)
+
+
+def _trainer(
+    config: RunConfig, device: torch.device, puzzles: list[TaskPuzzles], reporter: Reporter
+) -> Trainer:
+    generator = torch.Generator().manual_seed(config.seed)
+    rows = 1 + sum(map(len, puzzles))
+    dtype = DTYPES[config.dtype]
+    model = TRM(config.model, rows, dtype, generator).to(device)
+    network: Any = model.supervision_step
+    if config.compile:
+        network = torch.compile(network)
+    world = dist.get_world_size() if dist.is_initialized() else 1
+    share = config.train.global_batch_size // world
+    chunk = micro_batch(config, device, dtype, share)
+    if chunk < share:
+        reporter.note(f"batches of {share} go through the network in parts of {chunk}")
+    return Trainer(model, config.train, generator, network, chunk)
+
+
+def _loop(
+    config: RunConfig, run: _Run, batches: Batches, device: torch.device, reporter: Reporter
+) -> Outcome:
+    trainer, total = run.trainer, run.total
+    reporter.progress(Progress(trainer.steps_done, total))
+    saved = recorded = time.monotonic()
+    interrupted = False
+    with _stop_signals(device) as stop:
+        while trainer.steps_done < total and not (interrupted := stop()):
+            batch = batches(trainer.steps_done)
+            tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
+            metrics = trainer.step(tensors)
+            if not math.isfinite(metrics["loss"]):
+                raise UserError(
+                    f"the loss is {metrics['loss']} at step {trainer.steps_done}; the last "
+                    f"checkpoint in {run.folder} is whole: start again with a lower train.lr"
+                )
+            now = time.monotonic()
+            record = run.count(metrics, now - recorded)
+            if record is not None:
+                recorded = now
+            reporter.progress(Progress(trainer.steps_done, total, record))
+            due = torch.tensor(float(now - saved >= config.checkpoint_every))
+            if trainer.world > 1:
+                due = due.to(device)
+                dist.broadcast(due, 0)  # saving is a joint act, and clocks differ
+            if due:
+                run.save()
+                saved = time.monotonic()
+        run.save()
+    return Outcome(run.folder, trainer.steps_done, total, interrupted)

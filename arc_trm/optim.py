@@ -53,7 +53,7 @@ class AdamAtan2:
         self.steps += 1
         beta1, beta2 = self.betas
         self.first.lerp_(gradients, 1 - beta1)
-        self.second.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)
+        self.second.lerp_(gradients.square(), 1 - beta2)
         scale = self.second.sqrt().div_(math.sqrt(1 - beta2**self.steps))
         update = torch.atan2(self.first, scale, out=scale)
         self.values.mul_(1 - lr * self.weight_decay)

@@ -1,0 +1,217 @@
+"""`arc-trm data`: which datasets there are, what is in them and what they share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from itertools import accumulate
+from typing import Any
+
+import click
+from rich.console import Console, JustifyMethod
+from rich.table import Table
+from rich.text import Text
+
+from arc_trm.data.manifests import Manifest, Overlap, find_manifest, manifests, recorded_overlaps
+from arc_trm.data.sources import (
+    DATA_FOLDER,
+    content_digest,
+    find_files,
+    find_tasks,
+    load_tasks,
+    missing_files,
+)
+from arc_trm.pictures.scene import printable
+from arc_trm.tasks import TaskSet
+
+MAX_SIDE = 30
+SIDES_SHOWN = (5, 10, 15, 20, 25, 30)
+
+Facts = dict[str, Any]
+"""What `--json` prints, and the tables show a part of."""
+
+
+@click.group()
+def data() -> None:
+    """Tell what data there is.
+
+    DATA, wherever a command takes it, is the name of a dataset (arc-agi-1) or of a split
+    (arc-agi-1/training), a folder of task files, a challenges file, whose solutions are found
+    beside it, or a single task file. The names of datasets go first: a folder of such a name is
+    written ./arc-agi-1.
+
+    \b
+    Examples:
+      arc-trm data list
+      arc-trm data show arc-agi-1
+    """
+
+
+@data.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_command(as_json: bool) -> None:
+    """List the known datasets: their splits and where the files are.
+
+    Files that no package carries are looked for in the folder that the environment variable
+    ARC_TRM_DATA names.
+
+    \b
+    Examples:
+      arc-trm data list
+      ARC_TRM_DATA=~/arc arc-trm data list
+    """
+    listed = [_dataset_facts(manifest) for manifest in manifests().values()]
+    if as_json:
+        click.echo(json.dumps(listed))
+        return
+    rows = [
+        (split["name"], split["tasks"], split["test_outputs"], dataset["licence"], _where(split))
+        for dataset in listed
+        for split in dataset["splits"]
+    ]
+    _print(_table(("data", "tasks", "test outputs", "licence", "files"), rows))
+
+
+@data.command("show")
+@click.argument("what", metavar="DATA")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the ids of shared tasks.")
+def show_command(what: str, as_json: bool) -> None:
+    """Show how much DATA holds and, of a dataset, its card.
+
+    The card has the licence, the sources and the tasks shared with other datasets. A task fits a
+    canvas if all that a solver may see of it does: its demonstrations and test inputs.
+
+    \b
+    Examples:
+      arc-trm data show arc-agi-2
+      arc-trm data show arc-agi-1/evaluation --json
+      arc-trm data show my-tasks/
+    """
+    found = find_manifest(what)
+    if found is None:
+        tasks = load_tasks(what)
+        counts = {"tasks": len(tasks), "test_outputs": tasks.test_outputs}
+        facts: Facts = {"name": what, "splits": [{"name": what, **counts, **_contents(tasks)}]}
+    else:
+        facts = _card(*found)
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    if found is not None:
+        _print_card(facts)
+    splits = facts["splits"]
+    rows = [(split["name"], split["tasks"], split["test_outputs"]) for split in splits]
+    _print(_table(("data", "tasks", "test outputs"), rows))
+    fitting = [
+        (split["name"], *(split["fits"][side - 1] for side in SIDES_SHOWN))
+        for split in splits
+        if "fits" in split
+    ]
+    if fitting:
+        headings = ("tasks that fit", *(f"{side} × {side}" for side in SIDES_SHOWN))
+        _print("", _table(headings, fitting))
+    if found is not None:
+        _print("", *_overlap_sentences(recorded_overlaps(what)))
+
+
+def _split_facts(manifest: Manifest, split: str) -> Facts:
+    """What the manifest says of a split and where its files are, None if not on this machine."""
+    found = find_files(manifest, split)
+    return {
+        "name": f"{manifest.name}/{split}",
+        **asdict(manifest.splits[split]),
+        "source": None if found is None else found.source.title,
+        "files": None if found is None else str(found.place),
+    }
+
+
+def _dataset_facts(manifest: Manifest, only: str | None = None) -> Facts:
+    return {
+        "name": f"{manifest.name}/{only}" if only else manifest.name,
+        "title": manifest.title,
+        "licence": manifest.licence,
+        "homepage": manifest.homepage,
+        "splits": [_split_facts(manifest, each) for each in ([only] if only else manifest.splits)],
+    }
+
+
+def _card(manifest: Manifest, only: str | None) -> Facts:
+    facts = _dataset_facts(manifest, only)
+    for split in facts["splits"]:
+        tasks = find_tasks(split["name"])
+        if tasks is not None:
+            published = split["sha256"]
+            split |= _contents(tasks)
+            split["as_published"] = split["sha256"] == published
+    return facts | {
+        "citation": manifest.citation,
+        "format": manifest.format,
+        "sources": [asdict(source) for source in manifest.sources],
+        "overlaps": [
+            asdict(overlap) | {"tasks": len(overlap.ids)}
+            for overlap in recorded_overlaps(facts["name"])
+        ],
+    }
+
+
+def _contents(tasks: TaskSet) -> Facts:
+    """`fits` has the number of tasks that fit a canvas of side 1, 2, ..., 30."""
+    sides = Counter(task.longest_side for task in tasks)
+    fits = list(accumulate(sides[side] for side in range(1, MAX_SIDE + 1)))
+    return {"sha256": content_digest(tasks), "fits": fits}
+
+
+def _where(split: Facts) -> str:
+    if split["files"] is None:
+        return f"missing; `arc-trm data show {split['name']}` says how to get them"
+    return str(split["files"])
+
+
+def _print_card(facts: Facts) -> None:
+    lines = [f"{facts['title']} ({facts['name']})", ""]
+    lines += [f"{what.capitalize()}: {facts[what]}" for what in ("licence", "homepage", "citation")]
+    for number, source in enumerate(facts["sources"], 1):
+        revision = f", revision {source['revision']}" if source["revision"] else ""
+        lines.append(f"Source {number}: {source['title']}{revision}")
+        lines += [
+            f"  {split}: {DATA_FOLDER}/{place}"
+            for split, places in source.get("places", {}).items()
+            for place in places
+        ]
+    for split in facts["splits"]:
+        if split["files"] is None:
+            lines.append(f"Missing: {missing_files(split['name'])}")
+        else:
+            state = "as published" if split["as_published"] else "NOT as published"
+            lines.append(f"Files of {split['name']}, {state}: {split['files']}")
+    _print(*lines, "")
+
+
+def _overlap_sentences(overlaps: Iterable[Overlap]) -> Iterable[str]:
+    for overlap in overlaps:
+        particular = [f"{here} is {there} there" for here, there in overlap.other_id.items()]
+        particular += [f"{task_id} has other demonstrations" for task_id in overlap.changed]
+        listing = f" ({', '.join(particular)})" if particular else ""
+        number = len(overlap.ids)
+        tasks = "1 task" if number == 1 else f"{number} tasks"
+        yield f"{overlap.split} shares {tasks} with {overlap.other}{listing}."
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading, value in zip(headings, rows[0], strict=True):
+        justify: JustifyMethod = "right" if isinstance(value, int) else "left"
+        table.add_column(heading, justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(str(value))) for value in row))
+    return table
+
+
+def _print(*parts: str | Table) -> None:
+    # What is not read on a screen is not folded to its width.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
+    for part in parts:
+        console.print(Text(printable(part)) if isinstance(part, str) else part)

@@ -1,0 +1,238 @@
+"""A scene of rectangles, lines and text: composed once, written as SVG or as PNG.
+
+Coordinates are pixels of the SVG, x to the right and y downward; a PNG has `SCALE` times as many.
+"""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from PIL import Image, ImageDraw, ImageFont
+
+from arc_trm.errors import UserError, suggestion
+from submission import atomic_write
+
+PALETTE = (
+    *("#000000", "#0074D9", "#FF4136", "#2ECC40", "#FFDC00"),
+    *("#AAAAAA", "#F012BE", "#FF851B", "#7FDBFF", "#870C25"),
+)
+"""ARC's usual colours: what 0..9 look like."""
+
+INK = "#33312E"
+MUTED = "#77736C"
+PAPER = "#F3F1EC"
+CARD = "#FFFFFF"
+EDGE = "#DCD8D0"
+
+SCALE = 2
+OVERSAMPLING = 2  # Pillow draws lines without antialiasing: draw larger, then average
+
+Box: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rectangle:
+    x: float
+    y: float
+    width: float
+    height: float
+    fill: str
+
+    @property
+    def box(self) -> Box:
+        return self.x, self.y, self.x + self.width, self.y + self.height
+
+    def moved(self, dx: float, dy: float) -> Rectangle:
+        return Rectangle(self.x + dx, self.y + dy, self.width, self.height, self.fill)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line through two or more points."""
+
+    points: tuple[tuple[float, float], ...]
+    colour: str
+    width: float = 1
+
+    @property
+    def box(self) -> Box:
+        xs, ys = zip(*self.points, strict=True)
+        return min(xs), min(ys), max(xs), max(ys)
+
+    def moved(self, dx: float, dy: float) -> Line:
+        return replace(self, points=tuple((x + dx, y + dy) for x, y in self.points))
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One line of text; x is where `anchor` says, y is the baseline."""
+
+    x: float
+    y: float
+    text: str
+    size: int = 13
+    colour: str = INK
+    anchor: Literal["start", "middle", "end"] = "start"
+
+    @property
+    def box(self) -> Box:
+        width = text_width(self.text, self.size)
+        left = self.x - width * {"start": 0, "middle": 0.5, "end": 1}[self.anchor]
+        return left, self.y - 0.8 * self.size, left + width, self.y + 0.25 * self.size
+
+    def moved(self, dx: float, dy: float) -> Text:
+        return replace(self, x=self.x + dx, y=self.y + dy)
+
+
+Element: TypeAlias = Rectangle | Line | Text
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Elements within a width and a height, the later ones on top."""
+
+    width: float
+    height: float
+    elements: tuple[Element, ...] = ()
+
+    def svg(self) -> str:
+        """The scene as an SVG document. Text is escaped and made as wide as in the PNG."""
+        size = f'width="{self.width:g}" height="{self.height:g}"'
+        view = f'viewBox="0 0 {self.width:g} {self.height:g}"'
+        font = 'font-family="Aileron, Helvetica, Arial, sans-serif"'
+        lines = [f'<svg xmlns="http://www.w3.org/2000/svg" {size} {view} {font}>']
+        lines += map(_svg_element, self.elements)
+        return "\n".join([*lines, "</svg>", ""])
+
+    def png(self) -> bytes:
+        """The scene as a PNG file of `SCALE` times its width and height."""
+        zoom = SCALE * OVERSAMPLING
+        image = Image.new("RGB", (round(self.width * zoom), round(self.height * zoom)), CARD)
+        draw = ImageDraw.Draw(image)
+        for element in self.elements:
+            _draw_element(draw, element, zoom)
+        file = io.BytesIO()
+        image.reduce(OVERSAMPLING).save(file, "PNG", optimize=True)
+        return file.getvalue()
+
+
+def save(scene: Scene, path: Path) -> None:
+    """Write a picture, whole or not at all, in the format that the name ends with.
+
+    Raises UserError for an ending other than .svg or .png, WriteError if it cannot be written.
+    """
+    check_ending(path)
+    data = scene.png() if path.suffix.lower() == ".png" else scene.svg().encode()
+    with atomic_write(path, "wb") as file:
+        file.write(data)
+
+
+def check_ending(path: Path) -> None:
+    """Raises UserError unless `save` can write such a file."""
+    if path.suffix.lower() not in (".svg", ".png"):
+        hint = suggestion(path.suffix, (".svg", ".png")) if path.suffix else ""
+        raise UserError(f"{path}: a picture's name ends in .svg or .png{hint}")
+
+
+def printable(text: str) -> str:
+    """`text` in one line, without what XML forbids or a terminal would obey."""
+    return "".join("\ufffd" if unicodedata.category(c)[0] in "CZ" and c != " " else c for c in text)
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size)
+    assert isinstance(font, ImageFont.FreeTypeFont), "Pillow was built without FreeType"
+    return font
+
+
+@cache
+def text_width(text: str, size: int) -> float:
+    return _font(10 * size).getlength(text) / 10
+
+
+def fitted(text: str, size: int, width: float) -> str:
+    """`text` as far as it fits, with an ellipsis where it was cut."""
+    text = printable(text[:300])  # no picture is wider, and measuring takes time
+    if text_width(text, size) <= width:
+        return text
+    while text and text_width(text + "…", size) > width:
+        text = text[:-1]
+    return text + "…"
+
+
+def row(scenes: Sequence[Scene], gap: float) -> Scene:
+    """Scenes side by side, their middles on one level."""
+    height = max(scene.height for scene in scenes)
+    placed: list[Element] = []
+    x = 0.0
+    for scene in scenes:
+        placed += _moved(scene, x, (height - scene.height) // 2)
+        x += scene.width + gap
+    return Scene(x - gap, height, tuple(placed))
+
+
+def column(scenes: Sequence[Scene], gap: float) -> Scene:
+    """Scenes below one another, flush left."""
+    placed: list[Element] = []
+    y = 0.0
+    for scene in scenes:
+        placed += _moved(scene, 0, y)
+        y += scene.height + gap
+    return Scene(max(scene.width for scene in scenes), y - gap, tuple(placed))
+
+
+def centred(scene: Scene, width: float, height: float) -> Scene:
+    """The scene in the middle of a larger one."""
+    placed = _moved(scene, (width - scene.width) // 2, (height - scene.height) // 2)
+    return Scene(width, height, tuple(placed))
+
+
+def framed(scene: Scene, padding: float, fill: str, edge: str | None = None) -> Scene:
+    """The scene on a ground of one colour, with an edge of one pixel if given."""
+    width, height = scene.width + 2 * padding, scene.height + 2 * padding
+    ground = [Rectangle(0, 0, width, height, edge or fill)]
+    if edge:
+        ground.append(Rectangle(1, 1, width - 2, height - 2, fill))
+    return Scene(width, height, (*ground, *_moved(scene, padding, padding)))
+
+
+def _moved(scene: Scene, dx: float, dy: float) -> Iterable[Element]:
+    return (element.moved(dx, dy) for element in scene.elements)
+
+
+def _svg_element(element: Element) -> str:
+    match element:
+        case Rectangle(x, y, width, height, fill):
+            size = f'width="{width:g}" height="{height:g}"'
+            return f'<rect x="{x:g}" y="{y:g}" {size} fill="{fill}"/>'
+        case Line(points, colour, width):
+            path = " ".join(f"{x:g},{y:g}" for x, y in points)
+            style = f'fill="none" stroke="{colour}" stroke-width="{width:g}"'
+            return f'<polyline points="{path}" {style} stroke-linejoin="round"/>'
+        case Text(x, y, text, size, colour, anchor):
+            length = f'textLength="{text_width(text, size):.1f}" lengthAdjust="spacingAndGlyphs"'
+            style = f'font-size="{size}" fill="{colour}" text-anchor="{anchor}" {length}'
+            return f'<text x="{x:g}" y="{y:g}" {style}>{escape(text)}</text>'
+
+
+def _draw_element(draw: ImageDraw.ImageDraw, element: Element, zoom: int) -> None:
+    match element:
+        case Rectangle(fill=fill):
+            left, top, right, bottom = (round(zoom * side) for side in element.box)
+            draw.rectangle((left, top, right - 1, bottom - 1), fill=fill)  # Pillow includes the end
+        case Line(points, colour, width):
+            path = [(zoom * x, zoom * y) for x, y in points]
+            draw.line(path, fill=colour, width=round(zoom * width), joint="curve")
+        case Text(x, y, text, size, colour, anchor):
+            side = {"start": "ls", "middle": "ms", "end": "rs"}[anchor]
+            font = _font(size * zoom)
+            draw.text((zoom * x, zoom * y), text, fill=colour, font=font, anchor=side)

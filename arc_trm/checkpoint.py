@@ -16,7 +16,7 @@ import safetensors
 import torch
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
 from arc_trm.config import ModelConfig, from_dict, to_dict
@@ -35,7 +35,17 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], **metadata: str) ->
     """A safetensors file, whole or not at all."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_write(path, "wb") as file:
-        file.write(save(plain, metadata=metadata))
+        try:
+            # By name, for `save` would copy everything in memory. The library puts a file of its
+            # own in this one's place, which then needs the permissions and the way to the disk.
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            save_file(plain, file.name, metadata)
+            os.chmod(file.name, mode)
+            with open(file.name, "rb") as written:
+                os.fsync(written.fileno())
+        except SafetensorError as error:
+            full = "No space left" in str(error)  # it has no error number
+            raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from None
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

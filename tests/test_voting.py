@@ -132,7 +132,7 @@ def test_no_prediction_still_gives_a_whole_submission() -> None:
 
 
 def test_predictions_are_read_back_as_written(tmp_path: Path) -> None:
-    tasks, predictions = golden_votes()
+    _, predictions = golden_votes()
     written = [
         TestPrediction(*key, tuple(rank(said)), two_attempts(rank(said), said[0].grid, said))
         for key, said in predictions.items()

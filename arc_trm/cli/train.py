@@ -65,8 +65,6 @@ def train(
             )
         folder = runs.latest_run() if resume == Path("") else resume
         config = runs.run_config(folder)
-        if not (folder / runs.CHECKPOINT).exists():
-            raise UserError(f"{folder} has no checkpoint yet: start it anew with `arc-trm train`")
     else:
         if seed is not None:
             overrides = (*overrides, f"seed={seed}")
@@ -85,7 +83,9 @@ def train(
             status = None
             if progress.record is not None:
                 record = progress.record
-                status = f"loss {record['lm_loss']:.3f}, exact {record['exact_accuracy']:.1%}"
+                status = f"loss {record['lm_loss']:.3f}"
+                if "exact_accuracy" in record:
+                    status += f", exact {record['exact_accuracy']:.1%}"
             self.bar.update(progress.step, progress.total, status)
 
     with bar("training") as drawn:

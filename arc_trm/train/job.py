@@ -138,8 +138,13 @@ class _Run:
             file.writelines(json.dumps(record) + "\n" for record in self.records)
 
     def load(self) -> None:
-        """Go back to the last checkpoint; records that came after it are dropped."""
+        """Go back to the last checkpoint; records that came after it are dropped.
+
+        A run that was killed before its first checkpoint stays at its start.
+        """
         path = self.folder / runs.CHECKPOINT
+        if not path.exists():
+            return
         state, _ = read_tensors(path)
         try:
             self.trainer.load_state_dict(state)
@@ -164,8 +169,9 @@ class _Run:
         for name in ("lm_loss", "halt_loss"):
             record[name] = sums[name] / self.summed / batch
         record["count"] = sums["count"]
-        for name in ("accuracy", "exact_accuracy", "halt_accuracy", "steps"):
-            record[name] = sums[name] / max(1.0, sums["count"])
+        if sums["count"]:  # else there is nothing to take a mean of
+            for name in ("accuracy", "exact_accuracy", "halt_accuracy", "steps"):
+                record[name] = sums[name] / sums["count"]
         record["examples_per_second"] = self.summed * batch / seconds
         self.records.append(record)
         self.sums, self.summed = torch.zeros_like(self.sums), 0
@@ -192,7 +198,7 @@ def train(
         config: of a new run, or of the run in `folder` that is resumed.
         device: where to compute.
         folder: of the run; None makes `runs/DATE-TIME-NAME`.
-        resume: go on from the checkpoint in `folder`.
+        resume: go on with the run in `folder`.
         reporter: is told notes and progress, on rank 0 alone.
 
     Raises:
@@ -221,10 +227,12 @@ def train(
         total = total_steps(config, batches)
         config = replace(config, train=replace(config.train, total_steps=total))
         trainer = _trainer(config, device, puzzles, reporter)
-        if not resume and rank == 0:
-            folder = runs.create_run(config, folder)
+        if rank == 0:
+            if not resume:
+                folder = runs.create_run(config, folder)
+            assert folder is not None
             save_config(folder, config.model, row_names(puzzles))
-        folder = folder or Path()  # not used but by rank 0
+        folder = folder or Path()  # of no use but to rank 0
         run = _Run(folder, trainer, total)
         if resume:
             run.load()

@@ -1,0 +1,125 @@
+"""Batches are a function of (seed, step), and sample as the published trainer does."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from arc_trm.data.batches import IGNORE, Batches
+from arc_trm.data.puzzles import TaskPuzzles, number_puzzles, row_names
+from arc_trm.domains.arc import FIRST_COLOUR, PAD, decode, parse_puzzle_name
+from arc_trm.tasks import Pair, Task, as_grid
+
+SIDE = 6
+
+
+def made_tasks(count: int = 7) -> list[Task]:
+    rng = np.random.default_rng(0)
+
+    def pair() -> Pair:
+        height, width = rng.integers(1, 5, size=2)
+        return Pair(*(as_grid(rng.integers(10, size=(height, width))) for _ in range(2)))
+
+    return [
+        Task(f"t{n}", tuple(pair() for _ in range(1 + n % 4)), (Pair(pair().input),))
+        for n in range(count)
+    ]
+
+
+def made(augmentations: int = 5) -> list[TaskPuzzles]:
+    return number_puzzles(made_tasks(), augmentations, seed=0)
+
+
+def test_a_batch_depends_on_seed_and_step_alone() -> None:
+    one, other = Batches(made(), SIDE, 8, seed=3), Batches(made(), SIDE, 8, seed=3)
+    ahead = other(20)
+    in_order = [one(step) for step in range(21)]
+    assert all(np.array_equal(ahead[key], in_order[20][key]) for key in ahead)
+    back = other(4)
+    assert all(np.array_equal(back[key], in_order[4][key]) for key in back)
+    assert not np.array_equal(Batches(made(), SIDE, 8, seed=4)(4)["inputs"], back["inputs"])
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_shares_make_up_the_batch(world: int) -> None:
+    whole = Batches(made(), SIDE, 8, seed=0)
+    shares = [Batches(made(), SIDE, 8, seed=0, share=(rank, world)) for rank in range(world)]
+    for step in range(5):
+        parts = [share(step) for share in shares]
+        for key, expected in whole(step).items():
+            assert np.array_equal(np.concatenate([part[key] for part in parts]), expected)
+
+
+def test_every_example_is_a_known_pair_of_its_puzzle() -> None:
+    puzzles = made()
+    names = list(row_names(puzzles))
+    tasks = {p.task.id: p.task for p in puzzles}
+    batches = Batches(puzzles, SIDE, 16, seed=1)
+    rows = set()
+    for step in range(30):
+        batch = batches(step)
+        for inputs, labels, row in zip(*batch.values(), strict=True):
+            task_id, augmentation = parse_puzzle_name(names[row])
+            pairs = [augmentation.apply_pair(pair) for pair in tasks[task_id].train]
+            cells = [np.where(t < FIRST_COLOUR, PAD, t) for t in (inputs, np.maximum(labels, 0))]
+            shown = [
+                canvas.reshape(SIDE, SIDE)[np.ix_(*map(np.unique, np.nonzero(box)))]
+                for canvas in cells
+                for box in [canvas.reshape(SIDE, SIDE)]
+            ]
+            assert any(
+                all(
+                    np.array_equal(s - FIRST_COLOUR, g) for s, g in zip(shown, p.grids, strict=True)
+                )
+                for p in pairs
+            )
+            assert not (labels == PAD).any() and (labels == IGNORE).any()
+            rows.add(int(row))
+    assert rows == set(range(1, len(names)))
+
+
+def test_an_epoch_visits_every_task_once_and_takes_pairs_without_replacement() -> None:
+    puzzles = made(0)
+    pairs = sum(len(p.task.train) for p in puzzles)
+    batches = Batches(puzzles, SIDE, pairs, seed=0, shift=False)
+    for step in range(3):
+        rows = Counter(batches(step)["puzzle_ids"].tolist())
+        assert rows == {p.first_row: len(p.task.train) for p in puzzles}
+
+
+def test_without_shift_every_grid_is_at_the_corner_and_with_it_one_a_visit() -> None:
+    puzzles = made(0)
+    pairs = sum(len(p.task.train) for p in puzzles)
+    plain = Batches(puzzles, SIDE, pairs, seed=0, shift=False)(0)
+    assert all(decode(tokens) is not None for tokens in plain["inputs"])
+    shifted = Batches(puzzles, SIDE, pairs, seed=0)(0)
+    at_corner = Counter(
+        int(row)
+        for tokens, row in zip(shifted["inputs"], shifted["puzzle_ids"], strict=True)
+        if decode(tokens) is not None
+    )
+    assert all(at_corner[p.first_row] >= 1 for p in puzzles)
+    assert sum(at_corner.values()) < pairs
+
+
+def test_test_outputs_are_not_learnt_unless_known() -> None:
+    hidden = number_puzzles([t.without_solutions() for t in made_tasks()], 3, 0)
+    (test,) = made_tasks(1)[0].test
+    known = Task("t0", made_tasks(1)[0].train, (Pair(test.input, test.input),))
+    assert Batches(hidden, SIDE, 4, 0).mean_pairs == np.mean([1, 2, 3, 4, 1, 2, 3])
+    assert Batches(number_puzzles([known], 3, 0), SIDE, 4, 0).mean_pairs == 2
+
+
+def test_the_numbering_does_not_depend_on_test_outputs() -> None:
+    task = made_tasks(1)[0]
+    (test,) = task.test
+    known = Task(task.id, task.train, (Pair(test.input, as_grid([[1, 2, 3]])),))
+    assert [*row_names(number_puzzles([known], 6, 0))] == [*row_names(number_puzzles([task], 6, 0))]
+
+
+def test_nothing_to_learn_from_is_an_error() -> None:
+    task = Task("t", (), (Pair(as_grid([[1]])),))
+    with pytest.raises(ValueError, match="no pair"):
+        Batches(number_puzzles([task], 2, 0), SIDE, 4, 0)

@@ -1,0 +1,165 @@
+"""The trainer beyond the goldens: halting, micro-batches, state, several processes, optimisers."""
+
+from __future__ import annotations
+
+import math
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import make_batch, make_trainer
+
+from arc_trm.objective import IGNORE, answer_loss, log_stablemax
+from arc_trm.optim import AdamAtan2, learning_rate_factor, sign_descent
+
+RANK_PROGRAM = """
+import sys, torch, torch.distributed as dist
+sys.path.insert(0, {tests!r})
+from tiny import make_batch, make_trainer
+torch.set_num_threads(1)
+dist.init_process_group("gloo")
+trainer = make_trainer()
+rank = dist.get_rank()
+for step in range(8):
+    whole = make_batch(step)
+    loss = trainer.step({{name: t[2 * rank : 2 * rank + 2] for name, t in whole.items()}})["loss"]
+    if rank == 0:
+        print(repr(loss))
+state = trainer.state_dict()
+if rank == 0:
+    print(repr(float(trainer.values.double().sum())), tuple(state["carry.y"].shape)[0])
+dist.destroy_process_group()
+"""
+
+
+def test_two_processes_give_the_losses_of_one(tmp_path) -> None:
+    alone = make_trainer()
+    losses = [alone.step(make_batch(step))["loss"] for step in range(8)]
+    program = tmp_path / "rank.py"
+    program.write_text(RANK_PROGRAM.format(tests=str(__import__("pathlib").Path(__file__).parent)))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    command += [f"--master-port={port}", str(program)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    *together, last = result.stdout.split("\n")[:-1]
+    assert [float(line) for line in together] == pytest.approx(losses, rel=1e-6)
+    total, slots = last.split()
+    assert float(total) == pytest.approx(float(alone.values.double().sum()), rel=1e-6)
+    assert slots == "4"
+
+
+@pytest.mark.parametrize("micro_batch", [1, 3])
+def test_splitting_a_batch_changes_rounding_only(micro_batch: int) -> None:
+    whole, split = make_trainer(), make_trainer(micro_batch=micro_batch)
+    for step in range(6):
+        expected, got = whole.step(make_batch(step)), split.step(make_batch(step))
+        assert got == pytest.approx(expected, rel=1e-5)
+    assert torch.allclose(whole.values, split.values, atol=1e-6)
+    assert torch.equal(whole.carry["steps"], split.carry["steps"])
+
+
+def test_state_continues_to_the_last_bit() -> None:
+    straight, first, second = make_trainer(), make_trainer(), make_trainer(seed=5)
+    expected = [straight.step(make_batch(step)) for step in range(9)]
+    got = [first.step(make_batch(step)) for step in range(4)]
+    second.load_state_dict({name: t.clone() for name, t in first.state_dict().items()})
+    got += [second.step(make_batch(step)) for step in range(4, 9)]
+    assert got == expected
+    for name, tensor in straight.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[name]), name
+
+
+def test_slots_run_on_until_they_halt_and_then_take_new_examples() -> None:
+    trainer = make_trainer(exploration=0.0)
+    trainer.model.halt_head.bias.data.fill_(-50.0)  # never sure, so all supervision steps are used
+    for step in range(6):
+        before = trainer.carry["inputs"].clone()
+        halted = trainer.carry["halted"].clone()
+        metrics = trainer.step(make_batch(step))
+        assert halted.all() == (step % 3 == 0)
+        expected = make_batch(step)["inputs"].int() if halted.all() else before
+        assert torch.equal(trainer.carry["inputs"], expected)
+        assert trainer.carry["steps"].tolist() == [1 + step % 3] * 4
+        assert metrics["count"] == (4 if step % 3 == 2 else 0)
+
+
+def test_exploration_keeps_sure_sequences_from_halting_early() -> None:
+    def first_halts(exploration: float) -> int:
+        trainer = make_trainer(exploration=exploration)
+        trainer.model.halt_head.bias.data.fill_(50.0)  # sure at once
+        trainer.step(make_batch(0))
+        return int(trainer.carry["halted"].sum())
+
+    assert first_halts(0.0) == 4
+    assert first_halts(1.0) == 0
+
+
+def test_rows_that_are_not_in_the_carry_stay() -> None:
+    trainer = make_trainer()
+    batch = {**make_batch(0), "puzzle_ids": torch.tensor([1, 1, 3, 3])}
+    trainer.step(batch)
+    moved = trainer.model.puzzle_table.abs().sum(1) > 0
+    assert moved.tolist() == [False, True, False, True, False, False]
+
+
+def test_a_batch_of_another_shape_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"batch\['inputs'\] must be of shape \(4, 16\)"):
+        make_trainer().step(make_batch(0, size=3))
+
+
+def test_sign_descent_sums_gradients_of_equal_rows() -> None:
+    table = torch.ones(3, 2)
+    gradients = torch.tensor([[1.0, -1.0], [-3.0, 0.5], [1.0, 0.0]])
+    sign_descent(table, torch.tensor([2, 2, 0]), gradients, lr=0.1, weight_decay=0.5)
+    kept = 1 - 0.1 * 0.5
+    expected = torch.tensor([[kept - 0.1, kept], [1.0, 1.0], [kept + 0.1, kept + 0.1]])
+    assert torch.allclose(table, expected)
+
+
+def test_adam_atan2_is_its_formula() -> None:
+    generator = torch.Generator().manual_seed(0)
+    values, lr, decay = torch.randn(5, generator=generator), 0.1, 0.3
+    expected, m, v = values.double(), torch.zeros(5).double(), torch.zeros(5).double()
+    optimiser = AdamAtan2(values, (0.9, 0.95), decay)
+    for step in range(1, 6):
+        g = torch.randn(5, generator=generator)
+        optimiser.step(g, lr)
+        m, v = 0.9 * m + 0.1 * g.double(), 0.95 * v + 0.05 * g.double() ** 2
+        expected = expected * (1 - lr * decay)
+        update = torch.atan2(m, v.sqrt() / math.sqrt(1 - 0.95**step))
+        expected = expected - lr / (1 - 0.9**step) * update
+    assert torch.allclose(values.double(), expected, atol=1e-6)
+
+
+@given(st.integers(1, 5000), st.integers(0, 3000), st.floats(0, 1))
+def test_learning_rate_stays_in_its_bounds(total: int, warmup: int, floor: float) -> None:
+    factors = [learning_rate_factor(step, total, warmup, floor) for step in range(1, total, 97)]
+    assert all(0 < factor <= 1 or (factor == 0 == floor) for factor in factors)
+    assert learning_rate_factor(max(warmup, 1), max(total, warmup + 1), warmup, 1.0) == 1
+    if warmup < total:
+        assert learning_rate_factor(total, total, warmup, floor) == pytest.approx(floor, abs=1e-9)
+
+
+@given(st.lists(st.floats(-1e4, 1e4), min_size=2, max_size=6))
+def test_stablemax_is_a_distribution_with_finite_gradients(values: list[float]) -> None:
+    logits = torch.tensor([[*values, 1.0, 0.0, -0.0]], requires_grad=True)
+    log_p = log_stablemax(logits)
+    assert log_p.exp().sum().item() == pytest.approx(1)
+    assert log_p[0, logits.argmax()] == log_p.max()
+    log_p[0, 0].backward()
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_loss_ignores_unlabelled_cells() -> None:
+    logits = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([[0, IGNORE, 2, IGNORE], [IGNORE] * 4])
+    changed = logits.clone()
+    changed[0, 1], changed[1] = 9.0, -9.0
+    assert torch.equal(answer_loss(logits, labels), answer_loss(changed, labels))
+    assert answer_loss(logits, labels)[1] == 0

@@ -7,6 +7,9 @@ Nothing that is found in a folder is ever run.
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

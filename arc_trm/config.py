@@ -21,6 +21,7 @@ from typing import Any, Literal
 from arc_trm.errors import UserError, suggestion
 
 T = typing.TypeVar("T")
+Dtype = Literal["auto", "float32", "bfloat16"]
 
 
 def _require(condition: bool, message: str) -> None:
@@ -153,7 +154,7 @@ class RunConfig:
     name: str = "run"
     seed: int = 0
     epochs: int | None = None
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    dtype: Dtype = "auto"
     compile: bool = False
     checkpoint_every: float = 300.0
     model: ModelConfig = field(default_factory=ModelConfig)

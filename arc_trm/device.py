@@ -9,9 +9,10 @@ from contextlib import contextmanager
 import torch
 import torch.distributed as dist
 
+from arc_trm.config import Dtype
 from arc_trm.errors import UserError
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -30,7 +31,7 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
-def pick_dtype(name: str, device: torch.device) -> str:
+def pick_dtype(name: Dtype, device: torch.device) -> Dtype:
     """`auto` is bfloat16 where the device multiplies it faster than float32, else float32."""
     if name != "auto":
         return name

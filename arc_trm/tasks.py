@@ -53,7 +53,8 @@ class Task:
     @property
     def longest_side(self) -> int:
         """The longest side of all grids a solver may see."""
-        return max(max(grid.shape) for grid in self.known_grids)
+        sides: list[int] = [side for grid in self.known_grids for side in grid.shape]
+        return max(sides)
 
     @property
     def solutions(self) -> list[Grid] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Any
 
 import click
@@ -53,6 +55,9 @@ def main(debug: bool) -> None:
       arc-trm score
       arc-trm show
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not every terminal has an arrow or a tick
+            stream.reconfigure(errors="replace")
 
 
 for _command in (train, predict, score, validate_command, show, data):

@@ -36,33 +36,30 @@ class Bar:
         self._task = bar.add_task(what, total=None, status="") if bar else None
         self._started = self._told = time.monotonic()
         self._first: int | None = None
+        self._status = ""
 
     def note(self, sentence: str) -> None:
         self._console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
     def update(self, done: int, total: int, status: str | None = None) -> None:
+        """`status` stays until another is given."""
+        if status is not None:
+            self._status = status
         if self._bar is not None and self._task is not None:
             if self._first is None:
                 self._bar.reset(self._task, total=total, completed=done)
-            fields = {} if status is None else {"status": status}
-            self._bar.update(self._task, completed=done, total=total, **fields)
             self._first = done if self._first is None else self._first
+            self._bar.update(self._task, completed=done, total=total, status=self._status)
             return
         now = time.monotonic()
         self._first = done if self._first is None else self._first
-        if status is not None:
-            self._status = status
         if now - self._told < PLAIN_SECONDS and done < total:
             return
         self._told = now
         rate = (done - self._first) / max(1e-9, now - self._started)
         left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
-        self.note(f"{self._what} {done}/{total}, {rate:.1f}/s{left}{self._tail()}")
-
-    _status = ""
-
-    def _tail(self) -> str:
-        return f", {self._status}" if self._status else ""
+        status = f", {self._status}" if self._status else ""
+        self.note(f"{self._what} {done}/{total}, {rate:.1f}/s{left}{status}")
 
 
 @contextmanager

@@ -6,8 +6,19 @@ import sys
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from arc_trm.cli.output import Bar, bar
+
+LATEST = Path("")
+# Options that make a new run's config, and the names of their parameters.
+_CONFIGURING = {
+    "--preset": "preset",
+    "--config": "config_file",
+    "--set": "overrides",
+    "--seed": "seed",
+    "--out": "out",
+}
 
 
 @click.command()
@@ -51,24 +62,24 @@ def train(
     from arc_trm.config import load_config
     from arc_trm.errors import UserError
 
+    folder = out
     if resume is not None:
-        changed = [
-            name
-            for name in ("preset", "config_file", "overrides", "seed", "out")
-            if click.get_current_context().get_parameter_source(name)
-            is click.core.ParameterSource.COMMANDLINE
+        context = click.get_current_context()
+        given = [
+            option
+            for option, name in _CONFIGURING.items()
+            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         ]
-        if changed:
+        if given:
             raise UserError(
-                "--resume goes on with the config that is in the run folder: leave out "
-                + ", ".join(f"--{name.removesuffix('_file')}" for name in changed)
+                f"--resume goes on with the config in the run folder: leave out {', '.join(given)}"
             )
-        folder = runs.latest_run() if resume == Path("") else resume
+        folder = resume if resume != LATEST else runs.latest_run()
         config = runs.run_config(folder)
     else:
         if seed is not None:
             overrides = (*overrides, f"seed={seed}")
-        folder, config = out, load_config(preset, config_file, overrides)
+        config = load_config(preset, config_file, overrides)
 
     from arc_trm.device import pick_device
     from arc_trm.train.job import Progress, Reporter

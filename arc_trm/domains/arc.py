@@ -7,6 +7,7 @@ square of `side` × `side` cells read row by row; 30 in the published model.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +21,10 @@ IDENTITY_COLOURS = bytes(range(10))
 INVERSE_DIHEDRAL = (0, 3, 2, 1, 4, 5, 6, 7)
 
 Tokens = npt.NDArray[np.uint8]
+Number = TypeVar("Number", bound=np.generic)
 
 
-def transform(grid: Grid, dihedral: int) -> Grid:
+def transform(grid: npt.NDArray[Number], dihedral: int) -> npt.NDArray[Number]:
     """A view of the grid under one of the eight symmetries of the square.
 
     0 identity; 1, 2, 3 counter-clockwise rotations by 90, 180, 270 degrees; 4 left-right flip;
@@ -135,7 +137,7 @@ class PuzzleHash:
                     # Moving the keys backwards instead of the grid forwards keeps colours in place.
                     moved = height if dihedral not in (1, 3, 6, 7) else width
                     keys = _CELL_KEYS[:moved, : height + width - moved]
-                    keys = transform(keys, INVERSE_DIHEDRAL[dihedral])  # type: ignore[arg-type]
+                    keys = transform(keys, INVERSE_DIHEDRAL[dihedral])
                     np.add.at(sums[dihedral, index, slot], grid.ravel(), keys.ravel())
                     shapes[dihedral, index, slot] = _SHAPE_KEYS[moved, height + width - moved]
         self._sums, self._shapes = sums, shapes

@@ -131,7 +131,7 @@ class Trainer:
         lm_loss = answer_loss(logits, labels).sum()
         halting = halt_loss(halt, exact).sum()
         loss = (lm_loss + HALT_WEIGHT * halting) / config.global_batch_size
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         assert rows.grad is not None
         with torch.no_grad():
             last = steps >= self.supervision_steps

@@ -1,0 +1,184 @@
+"""Weight files from outside are hostile or broken until they have been read."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny import MODEL
+
+from arc_trm.checkpoint import load_weights, read_published, save_config, save_weights
+from arc_trm.config import ModelConfig, from_dict
+from arc_trm.errors import UserError
+from arc_trm.model.trm import TRM
+
+GOLDEN = Path(__file__).parent / "golden" / "trm_learned_positions"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    config = from_dict(ModelConfig, MODEL)
+    model = TRM(config, 3, generator=torch.Generator().manual_seed(0))
+    save_config(tmp_path, config, ["<blank>", "a", "b"])
+    save_weights(tmp_path, model.state_dict(), torch.randn(3, 32), step=5)
+    return tmp_path
+
+
+def test_a_weight_folder_is_read_as_written(folder: Path) -> None:
+    weights = load_weights(folder)
+    assert weights.rows == {"<blank>": 0, "a": 1, "b": 2}
+    inputs = torch.zeros(2, 16, dtype=torch.int32)
+    answers = [list(load_weights(folder).model.solve(inputs, torch.tensor([1, 2]))) for _ in "ab"]
+    assert len(answers[0]) == 3
+    for (logits, halt), (again, _) in zip(*answers, strict=True):
+        assert logits.shape == (2, 16, 12) and halt.shape == (2,)
+        assert logits.dtype == halt.dtype == torch.float32
+        assert torch.equal(logits, again)
+
+
+def test_without_a_table_the_blank_row_is_there(folder: Path) -> None:
+    (folder / "puzzle_embedding.safetensors").unlink()
+    assert load_weights(folder).rows == {"<blank>": 0}
+
+
+def spoil(folder: Path, how: str) -> str:
+    """Break a weight folder; returns what must be told."""
+    config = json.loads((folder / "config.json").read_text())
+    match how:
+        case "no config":
+            (folder / "config.json").unlink()
+            return "is not a weight folder: it has no config.json"
+        case "foreign config":
+            (folder / "config.json").write_text('{"model_type": "bert"}')
+            return "does not say 'arc-trm weights 1'"
+        case "no network":
+            (folder / "model.safetensors").unlink()
+            return "model.safetensors does not exist"
+        case "other width":
+            config["model"]["hidden_size"] = 64
+            (folder / "config.json").write_text(json.dumps(config))
+            return "the config asks for"
+        case "more layers":
+            config["model"]["layers"] = 3
+            (folder / "config.json").write_text(json.dumps(config))
+            return "lacks the tensor 'blocks.2."
+        case "fewer layers":
+            config["model"]["layers"] = 1
+            (folder / "config.json").write_text(json.dumps(config))
+            return "has a tensor 'blocks.1."
+        case "names of another set":
+            (folder / "puzzles.json").write_text('["<blank>", "a"]')
+            return "holds 2 names, but the table has 3 rows"
+        case "a name twice":
+            (folder / "puzzles.json").write_text('["<blank>", "a", "a"]')
+            return "more than once"
+        case "files of two steps":
+            old = TRM(from_dict(ModelConfig, MODEL), 1).state_dict()
+            kept = (folder / "puzzle_embedding.safetensors").read_bytes()
+            save_weights(folder, old, torch.zeros(3, 32), step=6)
+            (folder / "puzzle_embedding.safetensors").write_bytes(kept)
+            return "network and table are of different steps, 6 and 5"
+        case "cut":
+            data = (folder / "model.safetensors").read_bytes()
+            (folder / "model.safetensors").write_bytes(data[:-1])
+            return "is not a whole safetensors file"
+    raise AssertionError(how)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        *("no config", "foreign config", "no network", "other width", "more layers"),
+        *("fewer layers", "names of another set", "a name twice", "files of two steps", "cut"),
+    ],
+)
+def test_a_spoilt_folder_is_told(folder: Path, how: str) -> None:
+    expected = spoil(folder, how)
+    with pytest.raises(UserError) as error:
+        load_weights(folder)
+    assert expected in str(error.value)
+
+
+class Bomb:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_a_malicious_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
+    bomb = {"weights": Bomb(tmp_path / "exploded")}
+    torch.save(bomb, tmp_path / "step_1")
+    (tmp_path / "step_2").write_bytes(pickle.dumps(bomb))
+    for name in ("step_1", "step_2"):
+        with pytest.raises(UserError, match="is not a published weight file"):
+            read_published(tmp_path / name)
+    assert not (tmp_path / "exploded").exists()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(st.integers(0, 60_000))
+def test_a_cut_file_is_refused(tmp_path: Path, length: int) -> None:
+    data = (GOLDEN / "step_0").read_bytes()
+    (tmp_path / "step_0").write_bytes(data[: min(length, len(data) - 1)])
+    with pytest.raises(UserError, match=r"step_0"):
+        read_published(tmp_path / "step_0")
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.model.inner.", "model.inner.", "inner.", ""])
+def test_published_files_of_every_spelling(tmp_path: Path, prefix: str) -> None:
+    state = torch.load(GOLDEN / "step_0", weights_only=True)
+    renamed = {prefix + name.removeprefix("_orig_mod.model.inner."): t for name, t in state.items()}
+    torch.save(renamed, tmp_path / "step_9")
+    shutil.copy(GOLDEN / "all_config.yaml", tmp_path)
+    model, expected = read_published(tmp_path / "step_9"), read_published(GOLDEN / "step_0")
+    assert model.config == expected.config
+    assert all(torch.equal(t, expected.state_dict()[n]) for n, t in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [
+        ("L_layers", 4, "L_layers is 1 in the weights, but 4 in the settings"),
+        ("hidden_size", 64, "hidden_size is 32 in the weights, but 64"),
+        ("puzzle_emb_ndim", 32, "puzzle_emb_ndim is 48 in the weights, but 32"),
+        ("num_heads", 5, "must be a multiple of model.heads"),
+        ("H_cycles", "many", "got 'many'"),
+        ("pos_encodings", "alibi", "got 'alibi'"),
+    ],
+)
+def test_settings_that_do_not_fit(tmp_path: Path, setting: str, value: object, told: str) -> None:
+    settings_ = yaml.safe_load((GOLDEN / "all_config.yaml").read_text())
+    settings_["arch"][setting] = value
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings_))
+    with pytest.raises(UserError) as error:
+        read_published(GOLDEN / "step_0", tmp_path / "config.yaml")
+    assert told in str(error.value)
+
+
+def test_shapes_that_do_not_fit() -> None:
+    with pytest.raises(UserError, match="num_puzzle_identifiers is 10 in the weights, but 11"):
+        read_published(GOLDEN / "step_0", shapes={"num_puzzle_identifiers": 11})
+
+
+@pytest.mark.parametrize(
+    "text", ["[", "a: 1", "- 1", "arch: 3", "!!python/object/apply:os.getcwd []"]
+)
+def test_a_bad_settings_file_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"c\.yaml is not the settings file"):
+        read_published(GOLDEN / "step_0", tmp_path / "c.yaml")
+
+
+def test_learned_positions_need_their_length() -> None:
+    config = replace(from_dict(ModelConfig, MODEL), positions="learned")
+    assert TRM(config, 1).position_embedding.shape == (17, 32)

@@ -1,0 +1,160 @@
+"""The commands, from training to a score, and what a user's mistakes look like."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from tiny import write_challenges
+
+from arc_trm.cli import main
+from submission import read_challenges, read_submission
+
+SETTINGS = [
+    *("dtype='float32'", "data.augmentations=3", "model.cells=16", "model.hidden_size=32"),
+    *("model.heads=2", "model.puzzle_size=32", "train.total_steps=6", "train.global_batch_size=4"),
+]
+
+
+def invoke(*arguments: str) -> Result:
+    result = CliRunner().invoke(main, arguments)
+    assert not isinstance(result.exception, Exception), result.exception
+    return result
+
+
+def train(challenges: Path, out: Path) -> Result:
+    settings = [*SETTINGS, f"data.test=['{challenges}']"]
+    options = [part for setting in settings for part in ("--set", setting)]
+    return invoke("train", "--out", str(out), *options)
+
+
+def test_train_predict_score_validate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    challenges = write_challenges(tmp_path)
+    run = tmp_path / "runs" / "first"
+    result = train(challenges, run)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{run}\n"
+
+    assert invoke("predict", "--attempts", "2").exit_code == 0  # the latest run and its tasks
+    submission = read_submission(run / "submission.json", read_challenges(challenges))
+    assert all(out["attempt_1"] != out["attempt_2"] for task in submission.values() for out in task)
+    lines = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
+    assert [(line["task"], line["test"]) for line in lines] == [(f"task{n}", 0) for n in range(3)]
+    for line in lines:
+        voters = [name for c in line["candidates"] for name in c["puzzles"]]
+        assert len(voters) == len(set(voters)) <= 4
+        assert all(len(c["puzzles"]) == c["votes"] for c in line["candidates"])
+        shown = submission[line["task"]][0]
+        assert line["attempts"] == [shown["attempt_1"], shown["attempt_2"]]
+
+    text = invoke("score").stdout
+    for label in ("per output", "per task", "strict"):
+        assert text.count(label) == 2
+    solutions = str(tmp_path / "tiny_solutions.json")
+    scored = invoke("score", str(run / "submission.json"), "--solutions", solutions, "--json")
+    assert json.loads(scored.stdout)["pass@2"]["per_output"]["total"] == 3
+    file = str(run / "submission.json")
+    assert invoke("validate", file, "--challenges", str(challenges)).exit_code == 0
+    assert invoke("train", "--resume").stdout == f"{run.relative_to(tmp_path)}\n"
+
+
+def test_predict_on_other_tasks_guesses_and_says_so(tmp_path: Path) -> None:
+    assert train(write_challenges(tmp_path), tmp_path / "run").exit_code == 0
+    other = tmp_path / "other.json"
+    pair = {"input": [[1] * 9], "output": [[2]]}
+    tasks = {name: {"train": [pair], "test": [pair, pair]} for name in ("new", "task0")}
+    other.write_text(json.dumps(tasks))
+    out = tmp_path / "out"
+    out.mkdir()
+    result = invoke("predict", str(tmp_path / "run"), "--data", str(other), "--out", str(out))
+    assert result.exit_code == 0
+    assert "4 of 4 test inputs are guesses: first task new" in result.stderr
+    read_submission(out / "submission.json", tasks)
+
+
+def test_test_outputs_do_not_change_one_bit(tmp_path: Path) -> None:
+    challenges = write_challenges(tmp_path)
+    train(challenges, tmp_path / "known")
+    (tmp_path / "tiny_solutions.json").unlink()
+    train(challenges, tmp_path / "hidden")
+    for run in ("known", "hidden"):
+        assert invoke("predict", str(tmp_path / run)).exit_code == 0
+    for file in ("model.safetensors", "puzzles.json", "predictions.jsonl", "submission.json"):
+        known, hidden = ((tmp_path / run / file).read_bytes() for run in ("known", "hidden"))
+        assert known == hidden, file
+
+
+MISTAKES = [
+    (["train", "--preset", "quikstart"], "did you mean 'quickstart'"),
+    (["train", "--set", "train.lrr=1"], "did you mean 'lr'"),
+    (["train", "--config", "none.toml"], "cannot read config file none.toml"),
+    (["train", "--set", "data.test=['arc-agi-3']"], "arc-agi"),
+    (["train", "--set", "data.test=['missing.json']"], "missing.json"),
+    (["train", "--set", "data.test=['ragged.json']"], "task bad, train pair 1, input, row 2"),
+    (["train", "--set", "data.test=['notjson.json']"], "line 1"),
+    (["train", "--set", "data.test=[]"], "no pair to learn from"),
+    (["train", "--set", "model.cells=10"], "is not a square number"),
+    (["train", "--device", "cuda:99"], "cannot be used here"),
+    (["train", "--device", "toaster"], "device 'toaster' cannot be used here"),
+    (["train", "--resume"], "there is no run in"),
+    (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
+    (["train", "--resume", "nowhere", "--seed", "1"], "leave out --seed"),
+    (["predict"], "train one with `arc-trm train`"),
+    (["predict", "nowhere"], "so say what to predict with --data"),
+    (["predict", "nowhere", "--data", "arc-agi-1"], "is not a weight folder"),
+    (["predict", "--attempts", "3"], "--attempts"),
+    (["score"], "there is no run in"),
+    (["score", "missing.json"], "say what missing.json is scored against"),
+    (["score", "missing.json", "--data", "arc-agi-1"], "missing.json"),
+    (["validate", "notjson.json"], "line 1"),
+    (["show", "zzzz"], "zzzz"),
+    (["data", "show", "arc-agi-11"], "did you mean"),
+    (["trian"], "trian"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "told"), MISTAKES, ids=lambda value: str(value)[:50])
+def test_a_mistake_is_one_sentence_and_status_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    task = {"train": [{"input": [[1, 2], [3]], "output": [[1]]}], "test": [{"input": [[1]]}]}
+    Path("ragged.json").write_text(json.dumps({"bad": task}))
+    Path("notjson.json").write_text("{,")
+    before = sorted(os.listdir())
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    (sentence,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert told in sentence
+    assert sorted(os.listdir()) == before
+
+
+def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = train(write_challenges(tmp_path), tmp_path / "file" / "run")
+    assert result.exit_code == 2
+    assert "cannot make the run folder" in result.stderr
+
+
+def test_debug_shows_the_traceback() -> None:
+    result = CliRunner().invoke(main, ["--debug", "predict", "nowhere", "--data", "arc-agi-1"])
+    assert "is not a weight folder" in str(result.exception)
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    for name, command in main.commands.items():
+        help_text = command.get_help(command.make_context(name, [], resilient_parsing=True))
+        assert f"{name} " in help_text.split("Example")[-1], name
+
+
+def test_output_without_utf8_does_not_fail(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "arc_trm", "show", "25ff71a9"]
+    result = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True)
+    assert result.returncode == 0, result.stderr

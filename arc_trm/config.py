@@ -111,8 +111,8 @@ class DataConfig:
 class TrainConfig:
     """Objective, optimisers and schedule (SPEC 5 and 6 in docs/model.md).
 
-    `supervision_steps` None means the model's own. `total_steps` is the length of the cosine
-    schedule; rates are reached after `warmup_steps` and fall to `lr_min_ratio` of themselves.
+    `supervision_steps` None means the model's own. Rates are reached after `warmup_steps` and fall
+    along a cosine to `lr_min_ratio` of themselves at `total_steps`; None is a run without an end.
     """
 
     global_batch_size: int = 768
@@ -123,14 +123,21 @@ class TrainConfig:
     puzzle_weight_decay: float = 0.1
     warmup_steps: int = 2000
     lr_min_ratio: float = 1.0
-    total_steps: int = 1
+    total_steps: int | None = None
     ema_decay: float = 0.999
     exploration: float = 0.1
     supervision_steps: int | None = None
 
     def __post_init__(self) -> None:
         _require(self.global_batch_size >= 1, "train.global_batch_size must be at least 1")
-        _require(self.total_steps >= 1, "train.total_steps must be at least 1")
+        _require(
+            self.total_steps is None or self.total_steps >= 1,
+            "train.total_steps must be at least 1",
+        )
+        _require(
+            self.total_steps is not None or self.lr_min_ratio == 1,
+            "train.lr_min_ratio below 1 needs train.total_steps, the length of the schedule",
+        )
         _require(self.warmup_steps >= 0, "train.warmup_steps must not be negative")
         _require(
             self.supervision_steps is None or self.supervision_steps >= 1,
@@ -149,7 +156,10 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A whole run; its TOML file has one table per part."""
+    """A whole run; its TOML file has one table per part.
+
+    It ends after `epochs` or `train.total_steps`, whichever comes first.
+    """
 
     name: str = "run"
     seed: int = 0

@@ -27,10 +27,17 @@ def flatten(parameters: Iterable[nn.Parameter]) -> tuple[Tensor, Tensor]:
     return values, gradients
 
 
-def learning_rate_factor(step: int, total_steps: int, warmup_steps: int, min_ratio: float) -> float:
-    """Factor of step `step` (the first is 1): linear warm-up, then cosine down to `min_ratio`."""
+def learning_rate_factor(
+    step: int, total_steps: int | None, warmup_steps: int, min_ratio: float
+) -> float:
+    """Factor of step `step` (the first is 1): linear warm-up, then cosine down to `min_ratio`.
+
+    Without `total_steps` it stays at 1.
+    """
     if step < warmup_steps:
         return step / warmup_steps
+    if total_steps is None:
+        return 1.0
     progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
     return min_ratio + (1 - min_ratio) * cosine

@@ -58,11 +58,14 @@ class Reporter:
 
 
 def total_steps(config: RunConfig, batches: Batches) -> int:
-    """epochs · tasks · mean pairs per puzzle / global batch, or train.total_steps."""
-    if config.epochs is None:
-        return config.train.total_steps
-    pairs = config.epochs * len(batches.puzzles) * batches.mean_pairs
-    return max(1, int(pairs / config.train.global_batch_size))
+    """The smaller of train.total_steps and epochs · tasks · mean pairs per puzzle / global batch."""
+    limits = [] if config.train.total_steps is None else [config.train.total_steps]
+    if config.epochs is not None:
+        pairs = config.epochs * len(batches.puzzles) * batches.mean_pairs
+        limits.append(max(1, int(pairs / config.train.global_batch_size)))
+    if not limits:
+        raise UserError("how long to train is not said: set epochs or train.total_steps")
+    return min(limits)
 
 
 def micro_batch(config: RunConfig, device: torch.device, dtype: torch.dtype, share: int) -> int:

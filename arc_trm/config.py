@@ -165,7 +165,6 @@ class RunConfig:
     seed: int = 0
     epochs: int | None = None
     dtype: Dtype = "auto"
-    compile: bool = False
     checkpoint_every: float = 300.0
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from arc_trm.config import DataConfig
@@ -33,10 +32,11 @@ def predicted_tasks(data: DataConfig) -> TaskSet:
 
 
 def _fitting(task: Task, side: int) -> Task:
-    def fits(pairs: Sequence) -> tuple:  # type: ignore[type-arg]
-        return tuple(pair for pair in pairs if max(max(g.shape) for g in pair.grids) <= side)
-
-    return replace(task, train=fits(task.train), test=fits(task.test))
+    train, test = (
+        tuple(pair for pair in pairs if all(max(grid.shape) <= side for grid in pair.grids))
+        for pairs in (task.train, task.test)
+    )
+    return replace(task, train=train, test=test)
 
 
 def select(data: DataConfig, side: int) -> Selection:

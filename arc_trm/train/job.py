@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -58,7 +57,7 @@ class Reporter:
 
 
 def total_steps(config: RunConfig, batches: Batches) -> int:
-    """The smaller of train.total_steps and epochs · tasks · mean pairs per puzzle / global batch."""
+    """train.total_steps or epochs · tasks · mean pairs per puzzle / global batch, the smaller."""
     limits = [] if config.train.total_steps is None else [config.train.total_steps]
     if config.epochs is not None:
         pairs = config.epochs * len(batches.puzzles) * batches.mean_pairs
@@ -254,15 +253,12 @@ def _trainer(
     rows = 1 + sum(map(len, puzzles))
     dtype = DTYPES[config.dtype]
     model = TRM(config.model, rows, dtype, generator).to(device)
-    network: Any = model.supervision_step
-    if config.compile:
-        network = torch.compile(network)
     world = dist.get_world_size() if dist.is_initialized() else 1
     share = config.train.global_batch_size // world
     chunk = micro_batch(config, device, dtype, share)
     if chunk < share:
         reporter.note(f"batches of {share} go through the network in parts of {chunk}")
-    return Trainer(model, config.train, generator, network, chunk)
+    return Trainer(model, config.train, generator, chunk)
 
 
 def _loop(

@@ -6,7 +6,7 @@ share of the global batch and all keep the same weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 import torch.distributed as dist
@@ -38,7 +38,6 @@ class Trainer:
         model: its parameters become views of one flat buffer.
         config: batch, rates, schedule.
         generator: CPU generator of the exploration draws, the same on all ranks.
-        network: the model's `supervision_step`, or a compiled version of it.
         micro_batch: sequences that go through the network at once; None is all. Splitting saves
             memory and changes results by rounding only.
     """
@@ -48,11 +47,9 @@ class Trainer:
         model: TRM,
         config: TrainConfig,
         generator: torch.Generator | None = None,
-        network: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
         micro_batch: int | None = None,
     ) -> None:
         self.model, self.config = model, config
-        self.network = network or model.supervision_step
         self.generator = generator or torch.Generator().manual_seed(0)
         self.world = dist.get_world_size() if dist.is_initialized() else 1
         self.rank = dist.get_rank() if dist.is_initialized() else 0
@@ -121,7 +118,7 @@ class Trainer:
         labels, steps = slots["labels"], slots["steps"]
         rows = model.puzzle_table[slots["puzzle_ids"]].requires_grad_()
         x = model.embed(slots["inputs"], rows)
-        y, z = self.network(x, slots["y"], slots["z"])
+        y, z = model.supervision_step(x, slots["y"], slots["z"])
         logits, halt = model.token_logits(y), model.halt_logits(y)[:, 0]
         with torch.no_grad():
             labelled = labels != IGNORE

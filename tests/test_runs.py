@@ -126,6 +126,29 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert not list(run.glob(".*.tmp"))
 
 
+def test_torchrun_gives_the_losses_of_one_process(tmp_path: Path, config: RunConfig) -> None:
+    arguments = long_run(tmp_path)[:2]
+    alone = tmp_path / "alone"
+    settings = ["--set", "train.total_steps=8", "--set", "checkpoint_every=300"]
+    process = start(tmp_path, *arguments, *settings, "--out", str(alone))
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    together = tmp_path / "together"
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*launcher, "--nproc-per-node=2", "-m", "arc_trm", "train", "--device", "cpu"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def launch(*more: str) -> None:
+        result = subprocess.run([*command, *more], env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+
+    launch(*arguments, *settings, "--out", str(together))
+    for one, other in zip(losses(alone), losses(together), strict=True):
+        assert one == pytest.approx(other, rel=1e-5)
+    launch("--resume", str(together))  # already at its end, so nothing changes
+    assert len(losses(together)) == 8
+
+
 def test_a_full_disk_leaves_the_last_checkpoint(
     tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,21 +25,25 @@ from submission.scoring import score, score_table
 MAX_LISTED = 1000
 
 
-class _Mistake(click.ClickException):
+class Mistake(click.ClickException):
     """A user's mistake: one sentence on the standard error stream, exit status 2."""
 
     exit_code = 2
 
 
-class _Group(click.Group):
+class Group(click.Group):
+    """Commands whose `mistakes` become one sentence each, without a traceback."""
+
+    mistakes: tuple[type[Exception], ...] = (SubmissionError,)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except SubmissionError as error:
-            raise _Mistake(str(error)) from error
+        except self.mistakes as error:
+            raise Mistake(str(error)) from error
 
 
-@click.group(cls=_Group)
+@click.group(cls=Group)
 def main() -> None:
     """Check, score and merge files in the official ARC-AGI formats.
 
@@ -80,7 +84,7 @@ def validate_command(file: str, kind: Kind | None, challenges: str | None) -> No
         click.echo(f"... and {len(found) - MAX_LISTED} more")
     if found:
         number = counted(len(found), "problem")
-        raise _Mistake(f"{shown_path(file)}: is not a valid {kind} file ({number})")
+        raise Mistake(f"{shown_path(file)}: is not a valid {kind} file ({number})")
     click.echo(f"{shown_path(file)}: {_summary(kind, data)}")
 
 

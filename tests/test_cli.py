@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 from tiny import write_challenges
 
 from arc_trm.cli import main
+from arc_trm.train import METRICS
 from submission import read_challenges, read_submission
 
 SETTINGS = [
@@ -133,6 +135,15 @@ def test_a_mistake_is_one_sentence_and_status_2(
     (sentence,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
     assert told in sentence
     assert sorted(os.listdir()) == before
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+    assert train(write_challenges(tmp_path), tmp_path / "run").exit_code == 0
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(block.replace("runs/arc2", str(tmp_path / "run")), names)
+    assert set(METRICS) == set(names["metrics"])
 
 
 def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:

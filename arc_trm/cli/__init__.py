@@ -16,30 +16,24 @@ from arc_trm.cli.show import show
 from arc_trm.cli.train import train
 from arc_trm.errors import UserError
 from submission import SubmissionError
-from submission.__main__ import validate_command
+from submission.__main__ import Group, Mistake, validate_command
 
 
-class _Mistake(click.ClickException):
-    exit_code = 2
+class _Group(Group):
+    """Also turns what the operating system refuses into a sentence; `--debug` lets all through."""
 
-
-class _Group(click.Group):
-    """Turns a user's mistake into one sentence and exit status 2."""
+    mistakes = (UserError, SubmissionError)
 
     def invoke(self, ctx: click.Context) -> Any:
+        if ctx.params["debug"]:
+            return click.Group.invoke(self, ctx)
         try:
             return super().invoke(ctx)
-        except (UserError, SubmissionError) as error:
-            if ctx.params["debug"]:
-                raise
-            raise _Mistake(str(error)) from error
         except BrokenPipeError:
             raise
         except OSError as error:
-            if ctx.params["debug"]:
-                raise
             place = f"{error.filename}: " if error.filename else ""
-            raise _Mistake(f"{place}{error.strerror or error}") from error
+            raise Mistake(f"{place}{error.strerror or error}") from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

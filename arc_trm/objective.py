@@ -14,9 +14,14 @@ IGNORE = -100
 HALT_WEIGHT = 0.5
 
 
+def widest(device: torch.device) -> torch.dtype:
+    """float64, or float32 on Apple's GPUs, which have no wider type."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def log_stablemax(logits: Tensor) -> Tensor:
     """log(s / sum s) in float64 over the last axis; s(v) = v + 1 for v >= 0, else 1 / (1 - v)."""
-    wide = logits.double()
+    wide = logits.to(widest(logits.device))
     # log s(v) = sign(v) · log(1 + |v|), one branch for both halves.
     log_s = torch.log1p(wide.abs()).copysign(wide)
     # Clamped, for at v = 1 the half that is not taken would be infinite and its gradient NaN.

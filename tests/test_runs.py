@@ -180,6 +180,16 @@ def test_a_changed_config_does_not_resume(tmp_path: Path, config: RunConfig) -> 
         train(changed, CPU, run, resume=True)
 
 
+def test_changed_data_does_not_resume(tmp_path: Path, config: RunConfig) -> None:
+    run = tmp_path / "run"
+    train(config, CPU, run)
+    before = (run / "puzzles.json").read_bytes()
+    write_challenges(tmp_path, count=4)
+    with pytest.raises(UserError, match="the tasks are not those that the run"):
+        train(runs.run_config(run), CPU, run, resume=True)
+    assert (run / "puzzles.json").read_bytes() == before
+
+
 def test_a_cut_checkpoint_is_named(tmp_path: Path, config: RunConfig) -> None:
     run = tmp_path / "run"
     train(config, CPU, run)

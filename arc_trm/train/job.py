@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import signal
@@ -19,7 +20,8 @@ from arc_trm.checkpoint import read_tensors, save_config, save_weights, write_te
 from arc_trm.config import RunConfig
 from arc_trm.data.batches import Batches
 from arc_trm.data.puzzles import TaskPuzzles, number_puzzles, row_names
-from arc_trm.data.selection import Selection, select
+from arc_trm.data.selection import select
+from arc_trm.data.sources import content_digest
 from arc_trm.device import DTYPES, memory_bytes, pick_dtype, process_group
 from arc_trm.errors import UserError
 from arc_trm.model.trm import TRM
@@ -111,8 +113,8 @@ def _stop_signals(device: torch.device) -> Iterator[Callable[[], bool]]:
 class _Run:
     """The folder of a run while it is being trained; all but rank 0 write nothing."""
 
-    def __init__(self, folder: Path, trainer: Trainer, total: int) -> None:
-        self.folder, self.trainer, self.total = folder, trainer, total
+    def __init__(self, folder: Path, trainer: Trainer, total: int, data: str) -> None:
+        self.folder, self.trainer, self.total, self.data = folder, trainer, total, data
         self.records_every = max(1, total // RECORDS)
         self.sums = torch.zeros(len(METRICS), dtype=torch.float64)
         self.summed = 0
@@ -128,7 +130,7 @@ class _Run:
         if not self.writes:
             return
         state |= {"metrics.sums": self.sums, "metrics.summed": torch.tensor(self.summed)}
-        write_tensors(self.folder / runs.CHECKPOINT, state)
+        write_tensors(self.folder / runs.CHECKPOINT, state, data=self.data)
         self.publish()
 
     def publish(self) -> None:
@@ -147,7 +149,12 @@ class _Run:
         path = self.folder / runs.CHECKPOINT
         if not path.exists():
             return
-        state, _ = read_tensors(path)
+        state, metadata = read_tensors(path)
+        if metadata.get("data") != self.data:
+            raise UserError(
+                f"the tasks are not those that the run in {self.folder} began with: bring back "
+                f"its data ({runs.CONFIG} names it) or start a new run"
+            )
         try:
             self.trainer.load_state_dict(state)
             self.sums, self.summed = state["metrics.sums"], int(state["metrics.summed"])
@@ -180,11 +187,11 @@ class _Run:
         return record
 
 
-def _puzzles(config: RunConfig, reporter: Reporter) -> tuple[Selection, list[TaskPuzzles]]:
+def _puzzles(config: RunConfig, reporter: Reporter) -> list[TaskPuzzles]:
     selection = select(config.data, config.model.side)
     for note in selection.notes:
         reporter.note(note)
-    return selection, number_puzzles(selection.learnt, config.data.augmentations, config.seed)
+    return number_puzzles(selection.learnt, config.data.augmentations, config.seed)
 
 
 def train(
@@ -217,7 +224,7 @@ def train(
                 f"of the number of processes ({world})"
             )
         config = replace(config, dtype=pick_dtype(config.dtype, device))
-        _, puzzles = _puzzles(config, reporter)
+        puzzles = _puzzles(config, reporter)
         batches = Batches(
             puzzles,
             config.model.side,
@@ -229,21 +236,27 @@ def train(
         total = total_steps(config, batches)
         config = replace(config, train=replace(config.train, total_steps=total))
         trainer = _trainer(config, device, puzzles, reporter)
-        if rank == 0:
-            if not resume:
-                folder = runs.create_run(config, folder)
-            assert folder is not None
-            save_config(folder, config.model, row_names(puzzles))
-        folder = folder or Path()  # of no use but to rank 0
-        run = _Run(folder, trainer, total)
+        if rank == 0 and not resume:
+            folder = runs.create_run(config, folder)
+        names = list(row_names(puzzles))
+        folder = folder or Path()  # of a new run it is of no use but to rank 0
+        run = _Run(folder, trainer, total, _fingerprint(puzzles, names))
         if resume:
             run.load()
+        if rank == 0:
+            save_config(folder, config.model, names)
         reporter.note(
             f"{len(puzzles)} tasks, {sum(map(len, puzzles))} puzzles, {total} steps of "
             f"{config.train.global_batch_size}, {trainer.values.numel():,} weights, {device.type} "
             f"{config.dtype}{f' × {world}' if world > 1 else ''}, in {folder}"
         )
         return _loop(config, run, batches, device, reporter)
+
+
+def _fingerprint(puzzles: list[TaskPuzzles], names: list[str]) -> str:
+    """SHA-256 of all that batches are made of: tasks, their order and augmentations."""
+    text = "\n".join([content_digest(puzzle.task for puzzle in puzzles), *names])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _trainer(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from arc_trm.config import TrainConfig
 from arc_trm.model.trm import TRM
-from arc_trm.objective import HALT_WEIGHT, IGNORE, answer_loss, halt_loss
+from arc_trm.objective import HALT_WEIGHT, IGNORE, answer_loss, halt_loss, widest
 from arc_trm.optim import AdamAtan2, flatten, learning_rate_factor, sign_descent
 
 __all__ = ["METRICS", "TrainConfig", "Trainer"]
@@ -137,16 +137,14 @@ class Trainer:
             slots["z"].copy_(z)
             slots["halted"].copy_(halted)
             counted = halted & (cells > 0)
-            sums = torch.stack(
-                [
-                    *(value.double() for value in (loss, lm_loss, halting)),
-                    counted.sum().double(),
-                    torch.where(counted, right / cells.clamp(min=1), 0.0).sum().double(),
-                    (counted & exact).sum().double(),
-                    (counted & ((halt >= 0) == exact)).sum().double(),
-                    torch.where(counted, steps, 0).sum().double(),
-                ]
-            )
+            metrics = [
+                *(loss, lm_loss, halting, counted.sum()),
+                torch.where(counted, right / cells.clamp(min=1), 0.0).sum(),
+                (counted & exact).sum(),
+                (counted & ((halt >= 0) == exact)).sum(),
+                torch.where(counted, steps, 0).sum(),
+            ]
+            sums = torch.stack([metric.to(widest(halt.device)) for metric in metrics])
         return rows.grad, sums
 
     def step(self, batch: Mapping[str, Tensor]) -> dict[str, float]:
@@ -168,7 +166,8 @@ class Trainer:
         minimum_steps = self._minimum_steps()
         puzzle_ids = slots["puzzle_ids"]
         row_gradients = torch.empty(len(puzzle_ids), table.shape[1], device=table.device)
-        sums = torch.zeros(len(METRICS), dtype=torch.float64, device=table.device)
+        wide = widest(table.device)
+        sums = torch.zeros(len(METRICS), dtype=wide, device=table.device)
         self.gradients.zero_()
         for start in range(0, len(puzzle_ids), self.micro_batch):
             chunk = slice(start, start + self.micro_batch)

@@ -26,7 +26,7 @@ def load_model(
 
     Args:
         weights: the folder.
-        device: where to put it.
+        device: auto, cpu, mps, cuda or cuda:NUMBER.
         dtype: of the activations; None is float32.
 
     Raises UserError if the folder is no weight folder or its files do not fit each other.
@@ -34,8 +34,9 @@ def load_model(
     from pathlib import Path
 
     from arc_trm.checkpoint import load_weights
+    from arc_trm.device import pick_device
 
-    return load_weights(Path(weights), device, dtype).model
+    return load_weights(Path(weights), pick_device(device), dtype).model
 
 
 def load_tasks(data: str | os.PathLike[str]) -> TaskSet:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from arc_trm.config import ModelConfig, from_dict, to_dict
+from arc_trm.domains.arc import BLANK
 from arc_trm.errors import UserError
 from arc_trm.model.trm import TRM
 from submission import atomic_write, read_json, write_json
@@ -93,12 +95,19 @@ def read_model_config(folder: Path) -> ModelConfig:
     content = read_json(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path} does not say {FORMAT!r}; is it from another version or project?")
-    return from_dict(ModelConfig, content["model"], "model")
+    shape = content.get("model")
+    if not isinstance(shape, dict):
+        raise UserError(f"{path} has no table 'model' with the shape of the model")
+    return from_dict(ModelConfig, shape, "model")
 
 
-def _load(model: TRM, tensors: dict[str, Tensor], source: Path) -> None:
-    """Put tensors into the model, or tell the first that does not fit the config."""
-    expected = model.state_dict()
+def _build(config: ModelConfig, tensors: dict[str, Tensor], source: Path) -> TRM:
+    """A model of float32 with these tensors, or a UserError about the first that does not fit.
+
+    What the config asks for is worked out without memory, so that a wrong one takes none.
+    """
+    with torch.device("meta"):
+        expected = TRM(config, 1).state_dict()
     for name in sorted(expected.keys() | tensors.keys()):
         if name not in tensors:
             raise UserError(f"{source} lacks the tensor {name!r} that its config asks for")
@@ -109,7 +118,35 @@ def _load(model: TRM, tensors: dict[str, Tensor], source: Path) -> None:
                 f"{source}: tensor {name!r} is of shape {tuple(tensors[name].shape)}, but the "
                 f"config asks for {tuple(expected[name].shape)}"
             )
+        if not (tensors[name].is_floating_point() and tensors[name].isfinite().all()):
+            raise UserError(f"{source}: tensor {name!r} holds something else than finite numbers")
+    model = TRM(config, 1)
     model.load_state_dict(tensors)
+    return model
+
+
+def _read_network_and_table(folder: Path) -> tuple[dict[str, Tensor], Tensor | None]:
+    """The network's tensors and the table, if any, of one training step.
+
+    A training run replaces one file after the other, so a mismatch is looked at again.
+    """
+    if not (folder / TABLE).exists():
+        return read_tensors(folder / NETWORK)[0], None
+    for wait in (0.1, 0.5, 2.0, 0.0):
+        network, marks = read_tensors(folder / NETWORK)
+        table, table_marks = read_tensors(folder / TABLE)
+        if marks.get("step") == table_marks.get("step"):
+            break
+        time.sleep(wait)
+    else:
+        raise UserError(
+            f"{folder}: network and table are of different steps, {marks.get('step')} and "
+            f"{table_marks.get('step')}; if the run is no longer trained, `arc-trm train --resume "
+            f"{folder}` writes them anew"
+        )
+    if set(table) != {"puzzle_table"}:
+        raise UserError(f"{folder / TABLE} must hold the one tensor 'puzzle_table'")
+    return network, table["puzzle_table"]
 
 
 def load_weights(
@@ -120,32 +157,33 @@ def load_weights(
     Raises UserError if a file is missing, cut short or does not fit the others.
     """
     config = read_model_config(folder)
-    network, marks = read_tensors(folder / NETWORK)
-    table, names = torch.zeros(1, config.puzzle_size), ["<blank>"]
-    if (folder / TABLE).exists():
-        tensors, table_marks = read_tensors(folder / TABLE)
-        if set(tensors) != {"puzzle_table"}:
-            raise UserError(f"{folder / TABLE} must hold the one tensor 'puzzle_table'")
-        if marks.get("step") != table_marks.get("step"):
-            raise UserError(
-                f"{folder}: network and table are of different steps, {marks.get('step')} and "
-                f"{table_marks.get('step')}; `arc-trm train --resume {folder}` writes them anew"
-            )
-        table = tensors["puzzle_table"]
-        names = read_json(folder / PUZZLES)
-        if not isinstance(names, list) or len(names) != len(table):
-            count = len(names) if isinstance(names, list) else "no"
-            raise UserError(
-                f"{folder / PUZZLES} holds {count} names, but the table has {len(table)} rows"
-            )
+    if not (folder / NETWORK).exists():
+        raise UserError(
+            f"{folder} has no {NETWORK}: if it is a run, it has saved nothing yet; "
+            f"`arc-trm train --resume {folder}` goes on"
+        )
+    network, table = _read_network_and_table(folder)
+    names = [BLANK]
+    if table is None:
+        table = torch.zeros(1, config.puzzle_size)
+    else:
         if table.dim() != 2 or table.shape[1] != config.puzzle_size:
             raise UserError(
                 f"{folder / TABLE} is of shape {tuple(table.shape)}, but the config asks for "
                 f"rows of {config.puzzle_size}"
             )
-    model = TRM(config, 1, dtype or torch.float32)
-    model.puzzle_table = table
-    _load(model, network, folder / NETWORK)
+        if not table.is_floating_point():
+            raise UserError(f"{folder / TABLE} holds {table.dtype}, not floating-point numbers")
+        names = read_json(folder / PUZZLES)
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise UserError(f"{folder / PUZZLES} is not a list of names")
+        if len(names) != len(table):
+            raise UserError(
+                f"{folder / PUZZLES} holds {len(names)} names, but the table has {len(table)} rows"
+            )
+    model = _build(config, network, folder / NETWORK)
+    model.dtype = dtype or torch.float32
+    model.puzzle_table = table.float()
     rows = {name: row for row, name in enumerate(names)}
     if len(rows) != len(names):
         raise UserError(f"{folder / PUZZLES} names a puzzle more than once")
@@ -204,7 +242,10 @@ def _published_settings(config: Path | None) -> dict[str, Any]:
         settings = yaml.safe_load(config.read_text("utf-8"))
         arch: dict[str, Any] = settings["arch"]
         return dict(arch)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+    except (
+        *(OSError, UnicodeDecodeError, yaml.YAMLError),
+        *(KeyError, TypeError, ValueError, RecursionError),
+    ) as error:
         raise UserError(
             f"{config} is not the settings file of published weights "
             f"({type(error).__name__}): it must be YAML with a table 'arch'"
@@ -239,15 +280,19 @@ def read_published(
     table = state.pop("puzzle_table")
     vocabulary, hidden_size = state["token_embedding"].shape
     mixer = "blocks.0.mix.down.weight" in state
-    positions = {"rope": "rotary"}.get(arch.get("pos_encodings", "rope"), arch.get("pos_encodings"))
+    positions = arch.get("pos_encodings", "rope")
+    positions = "rotary" if positions == "rope" else positions
     length = None
     if mixer:
         length = state["blocks.0.mix.down.weight"].shape[0]
     elif "position_embedding" in state:
         length = state["position_embedding"].shape[0]
-    puzzle_positions = arch.get("puzzle_emb_len", 16) or -(-table.shape[1] // hidden_size)
+    puzzle_positions = arch.get("puzzle_emb_len", 16)
+    if not isinstance(puzzle_positions, int):
+        raise UserError(f"{path}: puzzle_emb_len must be a whole number, got {puzzle_positions!r}")
+    puzzle_positions = puzzle_positions or -(-table.shape[1] // hidden_size)
     cells = length - puzzle_positions if length is not None else shapes.get("seq_len", 900)
-    layers = 1 + max(int(name.split(".")[1]) for name in state if name.startswith("blocks."))
+    layers = len({name.split(".")[1] for name in state if name.startswith("blocks.")})
     seen = {
         "seq_len": cells,
         "vocab_size": vocabulary,
@@ -281,7 +326,7 @@ def read_published(
         },
         str(path or "model"),
     )
-    model = TRM(model_config, 1)
+    floats = {name: tensor.float() for name, tensor in state.items()}
+    model = _build(model_config, floats, step_file)
     model.puzzle_table = table.float()
-    _load(model, {name: tensor.float() for name, tensor in state.items()}, step_file)
     return model.eval()

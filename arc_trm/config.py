@@ -24,6 +24,10 @@ T = typing.TypeVar("T")
 Dtype = Literal["auto", "float32", "bfloat16"]
 
 
+LARGEST = 2**31 - 1
+"""Of any whole number in a config; far beyond what makes sense, and what any library takes."""
+
+
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise UserError(message)
@@ -56,7 +60,8 @@ class ModelConfig:
             *("puzzle_size", "outer_cycles", "inner_cycles", "supervision_steps"),
         ):
             _require(getattr(self, name) >= 1, f"model.{name} must be at least 1")
-        _require(self.expansion > 0, "model.expansion must be positive")
+        _require(0 < self.expansion <= 64, "model.expansion must be above 0 and at most 64")
+        _require(self.layers <= 1024, "model.layers must be at most 1024")
         if self.mixer == "attention":
             _require(
                 self.hidden_size % self.heads == 0,
@@ -145,7 +150,7 @@ class TrainConfig:
         )
         for name in ("lr", "puzzle_lr", "weight_decay", "puzzle_weight_decay"):
             value = getattr(self, name)
-            _require(0 <= value < math.inf, f"train.{name} must be a number of at least 0")
+            _require(value >= 0, f"train.{name} must not be negative")
         _require(
             len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas),
             "train.betas must be two numbers, 0 or more and below 1",
@@ -198,12 +203,17 @@ def _convert(value: Any, kind: Any, key: str) -> Any:
     if origin is tuple:
         _require(isinstance(value, list | tuple), f"config key {key!r} is a list, got {value!r}")
         return tuple(_convert(item, arguments[0], key) for item in value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if kind is float and isinstance(value, int) and abs(value) <= LARGEST:
+        value = value if isinstance(value, bool) else float(value)
+    shown = repr(value) if not isinstance(value, int) or abs(value) <= LARGEST else "a huge number"
     _require(
         isinstance(value, kind) and (kind is bool or not isinstance(value, bool)),
-        f"config key {key!r} is of type {kind.__name__}, got {value!r}",
+        f"config key {key!r} is of type {kind.__name__}, got {shown}",
     )
+    if kind is float:
+        _require(math.isfinite(value), f"config key {key!r} must be finite, got {shown}")
+    if kind is int:
+        _require(abs(value) <= LARGEST, f"config key {key!r} is at most {LARGEST}, got {shown}")
     return value
 
 
@@ -238,7 +248,7 @@ def _parse_override(text: str) -> dict[str, Any]:
     _require(bool(equals and key.strip()), f"--set takes key=value, got {text!r}")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         parsed = value  # a bare word is a string
     nested: Any = parsed
     for part in reversed(key.strip().split(".")):

@@ -20,15 +20,22 @@ def pick_device(name: str = "auto") -> torch.device:
     if name == "auto":
         mps = torch.backends.mps.is_available()
         name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
-    try:
-        device = torch.device(name)
-        if device.type == "cuda" and device.index is None:
-            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(f"device {name!r} cannot be used here: {reason}") from None
-    return device
+    kind, _, index = name.partition(":")
+    if kind not in {"cpu", "cuda", "mps"} or (index and not index.isdecimal()):
+        raise UserError(f"device {name!r} is none of auto, cpu, mps, cuda and cuda:NUMBER")
+    mine = os.environ.get("LOCAL_RANK", "0") if kind == "cuda" else "0"
+    number = int(index or mine)
+    count = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }[kind]
+    if number >= count:
+        raise UserError(
+            f"device {name!r} cannot be used here: PyTorch finds {count} of the kind {kind}; "
+            "`--device cpu` always works"
+        )
+    return torch.device(kind, number) if kind == "cuda" else torch.device(kind)
 
 
 def pick_dtype(name: Dtype, device: torch.device) -> Dtype:
@@ -56,7 +63,7 @@ def memory_bytes(device: torch.device) -> int:
 @contextmanager
 def process_group(device: torch.device) -> Iterator[tuple[int, int]]:
     """(rank, world) under torchrun, with its process group for as long as the block runs."""
-    if "WORLD_SIZE" not in os.environ:
+    if not {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
         yield 0, 1
         return
     if device.type == "cuda":

@@ -13,11 +13,14 @@ import torch
 from arc_trm.checkpoint import Weights
 from arc_trm.domains.arc import (
     FIRST_COLOUR,
+    SEPARATOR,
+    VOCABULARY,
     Augmentation,
     decode,
     encode_pair,
     parse_puzzle_name,
 )
+from arc_trm.errors import UserError
 from arc_trm.tasks import Grid, Pair, TaskSet
 from arc_trm.voting import Prediction, TestPrediction, rank, two_attempts
 
@@ -55,8 +58,12 @@ def _puzzles(
     """
     known: dict[str, list[tuple[str, Augmentation, int]]] = defaultdict(list)
     for name, row in weights.rows.items():
-        if name.split("|||", 1)[0] in tasks:
-            task_id, augmentation = parse_puzzle_name(name)
+        task_id, _, _ = name.partition(SEPARATOR)
+        if task_id in tasks:
+            try:
+                _, augmentation = parse_puzzle_name(name)
+            except ValueError as error:
+                raise UserError(f"the weights' row {row} has a wrong name: {error}") from None
             known[task_id].append((name, augmentation, row))
     limit = None if augmentations is None else 1 + augmentations
     return {task_id: puzzles[:limit] for task_id, puzzles in known.items()}
@@ -147,10 +154,17 @@ def predict(
 
     Returns:
         Predictions, and the test inputs that had to be guessed.
+
+    Raises UserError if the weights' names or vocabulary are not those of ARC.
     """
+    if weights.model.config.vocabulary != VOCABULARY:
+        raise UserError(
+            f"the weights have {weights.model.config.vocabulary} tokens, but ARC has {VOCABULARY}"
+        )
     questions, unanswerable = _questions(weights, tasks, augmentations)
     predictions: dict[tuple[str, int], list[Prediction]] = defaultdict(list)
     batch_size = batch_size or min(512, max(1, POSITIONS // weights.model.config.length))
+    asked = {(question.task, question.test) for question in questions}
     progress(0, len(questions))
     for start in range(0, len(questions), batch_size):
         batch = questions[start : start + batch_size]
@@ -164,6 +178,8 @@ def predict(
         for index, pair in enumerate(task.test):
             found = predictions.get((task.id, index), [])
             candidates = rank(found)
+            if (task.id, index) in asked and not found:
+                unanswerable.append(Unanswerable(task.id, index, "the model draws no grid"))
             attempts = two_attempts(candidates, pair.input, found)
             results.append(TestPrediction(task.id, index, tuple(candidates), attempts))
     return results, unanswerable

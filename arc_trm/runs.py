@@ -7,6 +7,7 @@ A run folder is a weight folder (`arc_trm.checkpoint`) with `run.json` (the reso
 
 from __future__ import annotations
 
+import itertools
 import json
 from datetime import datetime
 from pathlib import Path
@@ -23,19 +24,39 @@ SUBMISSION, PREDICTIONS = "submission.json", "predictions.jsonl"
 def create_run(config: RunConfig, folder: Path | None = None) -> Path:
     """Make the folder of a new run, `runs/DATE-TIME-NAME` if none is given, and its run.json."""
     if folder is None:
-        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        folder = RUNS / f"{stamp}-{config.name}"
-    if (folder / CONFIG).exists():
+        folder = _fresh_folder(f"{datetime.now():%Y%m%d-%H%M%S}-{config.name}")
+    elif (folder / CONFIG).exists():
         raise UserError(
             f"{folder} already holds a run: name another folder, or go on with "
             f"`arc-trm train --resume {folder}`"
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the run folder {folder}: {error.strerror}") from None
+    else:
+        _make(folder, exist_ok=True)
+        if any(folder.iterdir()):
+            raise UserError(f"{folder} is not empty: name another folder for the run")
     write_json(folder / CONFIG, to_dict(config))
     return folder
+
+
+def _make(folder: Path, exist_ok: bool) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=exist_ok)
+    except OSError as error:
+        if isinstance(error, FileExistsError) and folder.is_dir():
+            raise  # another run took the name first
+        raise UserError(f"cannot make the run folder {folder}: {error.strerror}") from None
+
+
+def _fresh_folder(name: str) -> Path:
+    """A folder in `runs` that nobody had: runs may start in the same second."""
+    for number in itertools.count(1):
+        folder = RUNS / (name if number == 1 else f"{name}-{number}")
+        try:
+            _make(folder, exist_ok=False)
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError("there is always another number")
 
 
 def is_run(folder: Path) -> bool:
@@ -62,15 +83,21 @@ def run_config(run: Path) -> RunConfig:
 
 def read_metrics(run: Path) -> list[dict[str, float]]:
     """The records of metrics.jsonl; a last line cut short by a kill is left out."""
+    path = run / METRICS
     try:
-        lines = (run / METRICS).read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").splitlines()
     except FileNotFoundError:
         return []
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text") from None
     records = []
     for number, line in enumerate(lines, 1):
         try:
-            records.append(json.loads(line))
-        except ValueError:
+            record = {str(key): float(value) for key, value in json.loads(line).items()}
+            records.append({**record, "step": int(record["step"])})
+        except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
             if number < len(lines):
-                raise UserError(f"{run / METRICS}, line {number} is not JSON") from None
+                raise UserError(
+                    f"{path}, line {number} is not an object of numbers with a step"
+                ) from None
     return records

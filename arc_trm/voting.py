@@ -10,13 +10,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from arc_trm.errors import UserError
 from arc_trm.tasks import Grid, TaskSet, as_grid
-from submission import FormatError, atomic_write, grid_problems
+from submission import FormatError, grid_problems
 
 ATTEMPTS = 2
 
@@ -146,11 +146,9 @@ def to_submission(
     return submission
 
 
-def write_predictions(path: Path, predictions: Iterable[TestPrediction]) -> None:
-    """One JSON object a line, whole or not at all."""
-    with atomic_write(path) as file:
-        for prediction in predictions:
-            file.write(json.dumps(prediction.to_json()) + "\n")
+def write_predictions(file: IO[str], predictions: Iterable[TestPrediction]) -> None:
+    """One JSON object a line."""
+    file.writelines(json.dumps(prediction.to_json()) + "\n" for prediction in predictions)
 
 
 def _checked_grid(rows: Any) -> Grid:
@@ -182,7 +180,10 @@ def read_predictions(path: Path) -> list[TestPrediction]:
                 for c in record["candidates"]
             )
             task, test = str(record["task"]), int(record["test"])
-        except (ValueError, KeyError, TypeError, FormatError, RecursionError) as error:
+        except (
+            *(ValueError, KeyError, TypeError, OverflowError, RecursionError),
+            FormatError,
+        ) as error:
             reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
             raise UserError(f"{path}, line {number} is not a prediction: {reason}") from None
         predictions.append(TestPrediction(task, test, candidates, (first, second)))

@@ -10,6 +10,7 @@ import pytest
 from arc_trm.data.batches import IGNORE, Batches
 from arc_trm.data.puzzles import TaskPuzzles, number_puzzles, row_names
 from arc_trm.domains.arc import FIRST_COLOUR, PAD, decode, parse_puzzle_name
+from arc_trm.errors import UserError
 from arc_trm.tasks import Pair, Task, as_grid
 
 SIDE = 6
@@ -117,6 +118,20 @@ def test_the_numbering_does_not_depend_on_test_outputs() -> None:
     (test,) = task.test
     known = Task(task.id, task.train, (Pair(test.input, as_grid([[1, 2, 3]])),))
     assert [*row_names(number_puzzles([known], 6, 0))] == [*row_names(number_puzzles([task], 6, 0))]
+
+
+@pytest.mark.parametrize("task_id", ["a|||b", "a|||t1|||0123456789", "<blank>"])
+def test_an_id_that_reads_as_another_name_is_refused(task_id: str) -> None:
+    task = Task(task_id, made_tasks(1)[0].train, ())
+    with pytest.raises(UserError, match="cannot be learnt under this id"):
+        number_puzzles([task], 1, 0)
+
+
+def test_an_id_may_be_any_other_text() -> None:
+    names = []
+    for task_id in ("\ud800", "\n", "../x", "🙂", " "):
+        names += row_names(number_puzzles([Task(task_id, made_tasks(1)[0].train, ())], 1, 0))
+    assert len(names) == 15
 
 
 def test_nothing_to_learn_from_is_an_error() -> None:

@@ -61,7 +61,7 @@ def spoil(folder: Path, how: str) -> str:
             return "does not say 'arc-trm weights 1'"
         case "no network":
             (folder / "model.safetensors").unlink()
-            return "model.safetensors does not exist"
+            return "has no model.safetensors: if it is a run, it has saved nothing yet"
         case "other width":
             config["model"]["hidden_size"] = 64
             (folder / "config.json").write_text(json.dumps(config))
@@ -86,6 +86,33 @@ def spoil(folder: Path, how: str) -> str:
             save_weights(folder, old, torch.zeros(3, 32), step=6)
             (folder / "puzzle_embedding.safetensors").write_bytes(kept)
             return "network and table are of different steps, 6 and 5"
+        case "no model in config":
+            (folder / "config.json").write_text('{"format": "arc-trm weights 1", "model": [1]}')
+            return "has no table 'model'"
+        case "a model beyond all memory":
+            config["model"] |= {"hidden_size": 2**20, "layers": 1000}
+            (folder / "config.json").write_text(json.dumps(config))
+            return "but the config asks for (1048576, 1048576)"
+        case "infinite":
+            text = json.dumps(config).replace('"expansion": 4.0', '"expansion": 1e400')
+            (folder / "config.json").write_text(text)
+            return "'model.expansion' must be finite"
+        case "names that are none":
+            (folder / "puzzles.json").write_text('["<blank>", ["a"], 3]')
+            return "is not a list of names"
+        case "not finite":
+            model = TRM(from_dict(ModelConfig, MODEL), 1)
+            model.token_embedding.data[0, 0] = torch.nan
+            save_weights(folder, model.state_dict(), torch.zeros(3, 32), step=5)
+            return "'token_embedding' holds something else than finite numbers"
+        case "a table of integers":
+            state = TRM(from_dict(ModelConfig, MODEL), 1).state_dict()
+            save_weights(folder, state, torch.zeros(3, 32, dtype=torch.int32), step=5)
+            return "holds torch.int32, not floating-point numbers"
+        case "a table without rows":
+            state = TRM(from_dict(ModelConfig, MODEL), 1).state_dict()
+            save_weights(folder, state, torch.tensor(1.0), step=5)
+            return "is of shape ()"
         case "cut":
             data = (folder / "model.safetensors").read_bytes()
             (folder / "model.safetensors").write_bytes(data[:-1])
@@ -97,6 +124,8 @@ def spoil(folder: Path, how: str) -> str:
     "how",
     [
         *("no config", "foreign config", "no network", "other width", "more layers"),
+        *("no model in config", "a model beyond all memory", "infinite", "names that are none"),
+        *("not finite", "a table of integers", "a table without rows"),
         *("fewer layers", "names of another set", "a name twice", "files of two steps", "cut"),
     ],
 )
@@ -154,6 +183,9 @@ def test_published_files_of_every_spelling(tmp_path: Path, prefix: str) -> None:
         ("num_heads", 5, "must be a multiple of model.heads"),
         ("H_cycles", "many", "got 'many'"),
         ("pos_encodings", "alibi", "got 'alibi'"),
+        ("pos_encodings", ["rope"], "got ['rope']"),
+        ("puzzle_emb_len", "3", "puzzle_emb_len must be a whole number"),
+        ("expansion", float("inf"), "must be finite"),
     ],
 )
 def test_settings_that_do_not_fit(tmp_path: Path, setting: str, value: object, told: str) -> None:
@@ -177,6 +209,15 @@ def test_a_bad_settings_file_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(UserError, match=r"c\.yaml is not the settings file"):
         read_published(GOLDEN / "step_0", tmp_path / "c.yaml")
+
+
+def test_layers_of_strange_numbers_are_told(tmp_path: Path) -> None:
+    state = torch.load(GOLDEN / "step_0", weights_only=True)
+    for number in ("x", "99999999999"):
+        more = {f"_orig_mod.model.inner.L_level.layers.{number}.a": torch.zeros(1)}
+        torch.save({**state, **more}, tmp_path / "step_1")
+        with pytest.raises(UserError, match="L_layers is 2 in the weights, but 1"):
+            read_published(tmp_path / "step_1", GOLDEN / "all_config.yaml", {})
 
 
 def test_learned_positions_need_their_length() -> None:

@@ -80,6 +80,55 @@ def test_predict_on_other_tasks_guesses_and_says_so(tmp_path: Path) -> None:
     read_submission(out / "submission.json", tasks)
 
 
+def test_scoring_what_was_learnt_warns(tmp_path: Path) -> None:
+    challenges = write_challenges(tmp_path)
+    settings = [*SETTINGS, f"data.train=['{challenges}']", "data.test=[]"]
+    options = [part for setting in settings for part in ("--set", setting)]
+    run = str(tmp_path / "run")
+    assert invoke("train", "--out", run, *options).exit_code == 0
+    predicted = invoke("predict", run, "--data", str(challenges))
+    scored = invoke("score", run, "--data", str(challenges))
+    for result in (predicted, scored):
+        assert result.exit_code == 0
+        assert "shares 3 of its 3 tasks" in result.stderr
+
+
+def test_predict_leaves_both_files_or_none(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(write_challenges(tmp_path), run)
+    (run / "submission.json").mkdir()
+    result = invoke("predict", str(run))
+    assert result.exit_code == 2
+    assert "submission.json: cannot be written: it is a folder" in result.stderr
+    assert not (run / "predictions.jsonl").exists()
+
+
+def test_ctrl_c_and_full_memory_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for error, status, told in (
+        (KeyboardInterrupt(), 130, "stopped"),
+        (MemoryError(), 2, "there is not enough memory"),
+        (RuntimeError("you tried to allocate 1 TB: can't allocate memory"), 2, "enough memory"),
+    ):
+
+        def fail(*_: object, error: BaseException = error) -> None:
+            raise error
+
+        monkeypatch.setattr("arc_trm.data.sources.load_tasks", fail)
+        result = invoke("predict", "nowhere", "--data", "x")
+        assert (result.exit_code, told in result.stderr) == (status, True)
+
+
+def test_two_sets_that_disagree_about_a_task_are_told(tmp_path: Path) -> None:
+    for name, cell in (("one", 1), ("two", 2)):
+        pair = {"input": [[cell]], "output": [[cell]]}
+        (tmp_path / f"{name}.json").write_text(json.dumps({"t": {"train": [pair], "test": [pair]}}))
+    files = [str(tmp_path / f"{name}.json") for name in ("one", "two")]
+    result = invoke("train", "--set", f"data.test={files}", "--out", str(tmp_path / "run"))
+    assert result.exit_code == 2
+    assert "hold different tasks under the id 't'" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_test_outputs_do_not_change_one_bit(tmp_path: Path) -> None:
     challenges = write_challenges(tmp_path)
     train(challenges, tmp_path / "known")
@@ -103,7 +152,7 @@ MISTAKES = [
     (["train", "--set", "data.test=[]"], "no pair to learn from"),
     (["train", "--set", "model.cells=10"], "is not a square number"),
     (["train", "--device", "cuda:99"], "cannot be used here"),
-    (["train", "--device", "toaster"], "device 'toaster' cannot be used here"),
+    (["train", "--device", "toaster"], "device 'toaster' is none of auto, cpu"),
     (["train", "--resume"], "there is no run in"),
     (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
     (["train", "--resume", "nowhere", "--seed", "1"], "leave out --seed"),
@@ -116,6 +165,7 @@ MISTAKES = [
     (["score", "missing.json", "--data", "arc-agi-1"], "missing.json"),
     (["validate", "notjson.json"], "line 1"),
     (["show", "zzzz"], "zzzz"),
+    (["train", "--set", "model.vocabulary=5"], "ARC has 12 tokens"),
     (["data", "show", "arc-agi-11"], "did you mean"),
     (["trian"], "trian"),
 ]

@@ -13,6 +13,7 @@ from arc_trm.checkpoint import Weights
 from arc_trm.config import ModelConfig, from_dict
 from arc_trm.data.puzzles import number_puzzles, row_names
 from arc_trm.domains.arc import FIRST_COLOUR, decode, encode_pair, parse_puzzle_name
+from arc_trm.errors import UserError
 from arc_trm.model.trm import TRM
 from arc_trm.predict import predict
 from arc_trm.tasks import Pair, Task, TaskSet, as_grid
@@ -97,6 +98,24 @@ def test_what_cannot_be_asked_is_guessed_and_named() -> None:
     for prediction in predictions:
         assert not prediction.candidates
         assert not np.array_equal(*prediction.attempts)
+
+
+def test_rows_with_wrong_names_are_told() -> None:
+    known = tasks()
+    loaded = weights(TRM, known)
+    for name in ("a|||t9|||0123456789", "a|||b", "b|||t1|||0000000000"):
+        with pytest.raises(UserError, match="row 1 has a wrong name"):
+            predict(Weights(loaded.model, {"<blank>": 0, name: 1}), known)
+
+
+def test_a_model_that_draws_nothing_is_said_to() -> None:
+    known = tasks()
+    loaded = weights(TRM, known)
+    with torch.no_grad():
+        loaded.model.token_head.weight.zero_()  # so every cell is PAD
+    predictions, unanswerable = predict(loaded, known)
+    assert {u.reason for u in unanswerable} == {"the model draws no grid"}
+    assert len(unanswerable) == len(predictions) == 3
 
 
 def test_the_answer_is_that_of_the_last_supervision_step() -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -172,12 +173,74 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path, config: RunConfi
         train(config, CPU, tmp_path / "run")
 
 
-def test_a_changed_config_does_not_resume(tmp_path: Path, config: RunConfig) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: replace(c, train=replace(c.train, global_batch_size=2)),
+        lambda c: replace(c, model=replace(c.model, heads=4)),
+        lambda c: replace(c, model=replace(c.model, positions="none")),
+        lambda c: replace(c, dtype="bfloat16"),
+    ],
+)
+def test_a_changed_config_does_not_resume(
+    tmp_path: Path, config: RunConfig, change: Callable[[RunConfig], RunConfig]
+) -> None:
     run = tmp_path / "run"
     train(config, CPU, run)
-    changed = replace(config, train=replace(config.train, global_batch_size=8, total_steps=99))
-    with pytest.raises(UserError, match=r"does not fit the run's config"):
-        train(changed, CPU, run, resume=True)
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    with pytest.raises(UserError, match=r"change it back or start a new run"):
+        train(change(runs.run_config(run)), CPU, run, resume=True)
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_no_record_is_lost_when_a_kill_comes_between_two_files(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    run = tmp_path / "run"
+    train(config, CPU, tmp_path / "straight")
+    with pytest.raises(InterruptedError):
+        train(config, CPU, run, reporter=StopAfter(4))
+    checkpoint = (run / runs.CHECKPOINT).read_bytes()
+    with pytest.raises(InterruptedError):
+        train(runs.run_config(run), CPU, run, resume=True, reporter=StopAfter(7))
+    (run / runs.CHECKPOINT).write_bytes(checkpoint)  # metrics.jsonl is already ahead of it
+    (run / ".0123456789abcdef.tmp").write_text("half a file")
+    train(runs.run_config(run), CPU, run, resume=True)
+    assert losses(run) == losses(tmp_path / "straight")
+    assert not list(run.glob(".*"))
+
+
+def test_runs_of_one_second_get_folders_of_their_own(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert len({runs.create_run(config) for _ in range(4)}) == 4
+
+
+def test_a_folder_with_files_is_no_place_for_a_run(tmp_path: Path, config: RunConfig) -> None:
+    with pytest.raises(UserError, match="is not empty"):
+        train(config, CPU, tmp_path)
+
+
+def test_a_run_names_its_data_so_that_it_is_found_from_anywhere(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = replace(config.data, test=("tiny_challenges.json",), train=("arc-agi-1/training",))
+    train(replace(config, data=replace(data, max_side=3)), CPU, tmp_path / "run")
+    assert runs.run_config(tmp_path / "run").data.test == (str(tmp_path / "tiny_challenges.json"),)
+    assert runs.run_config(tmp_path / "run").data.train == ("arc-agi-1/training",)
+
+
+@pytest.mark.parametrize(
+    "line", ["5", '"abc"', '{"loss": 1}', '{"step": "a"}', '{"step": 1, "loss": "x"}', "{"]
+)
+def test_broken_metrics_are_named(tmp_path: Path, config: RunConfig, line: str) -> None:
+    run = tmp_path / "run"
+    train(config, CPU, run)
+    (run / runs.METRICS).write_text(f'{line}\n{{"step": 2}}\n')
+    with pytest.raises(UserError, match=r"metrics\.jsonl, line 1 is not an object of numbers"):
+        runs.read_metrics(run)
 
 
 def test_changed_data_does_not_resume(tmp_path: Path, config: RunConfig) -> None:

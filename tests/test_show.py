@@ -69,8 +69,13 @@ def make_run(predictions: Sequence[TestPrediction] = (), steps: int = 20) -> Pat
     ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
     if predictions:
-        write_predictions(folder / PREDICTIONS, predictions)
+        save_predictions(folder / PREDICTIONS, predictions)
     return folder
+
+
+def save_predictions(path: Path, predictions: list[TestPrediction]) -> None:
+    with path.open("w") as file:
+        write_predictions(file, predictions)
 
 
 def predicted(task: str, first: Grid, second: Grid, test: int = 0) -> TestPrediction:
@@ -141,14 +146,14 @@ def test_what_does_not_fit_beside_goes_below(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_attempts_of_a_file_are_judged() -> None:
-    write_predictions(Path("p.jsonl"), [predicted("aaaa1111", as_grid([[1]]), as_grid([[9, 0]]))])
+    save_predictions(Path("p.jsonl"), [predicted("aaaa1111", as_grid([[1]]), as_grid([[9, 0]]))])
     output = run("aaaa1111", "--predictions", "p.jsonl").output
     assert "Attempt 1 ✗ wrong   Attempt 2 ✓ right   Correct output" in output
     assert re.search(r"6 7 8 +→ +1 +9 0 +9 0\n", output)
 
 
 def test_attempts_at_an_unknown_output_are_not_judged() -> None:
-    write_predictions(Path("p.jsonl"), [predicted("aaaa2222", as_grid([[1]]), as_grid([[2]]))])
+    save_predictions(Path("p.jsonl"), [predicted("aaaa2222", as_grid([[1]]), as_grid([[2]]))])
     output = run("aaaa2222", "--predictions", "p.jsonl").output
     assert "Attempt 1   Attempt 2\n" in output and "✓" not in output and "✗" not in output
 
@@ -278,7 +283,7 @@ def test_mistakes_get_one_sentence(arguments: list[str], message: str) -> None:
         predicted("aaaa1111", as_grid([[1]]), as_grid([[2]])),
         predicted("bbbb1111", as_grid([[1]]), as_grid([[2]]), test=1),
     ]
-    write_predictions(Path("good.jsonl"), good)
+    save_predictions(Path("good.jsonl"), good)
     before = sorted(Path().iterdir())
     with pytest.raises(UserError, match=message) as caught:
         run(*arguments)

@@ -113,6 +113,46 @@ def test_a_batch_of_another_shape_is_an_error() -> None:
         make_trainer().step(make_batch(0, size=3))
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("puzzle_ids", torch.tensor([0, 1, 2, 6]), r"must be 0\.\.5, got 0\.\.6"),
+        ("puzzle_ids", torch.tensor([0, 1, 2, -1]), r"must be 0\.\.5, got -1\.\.2"),
+        ("inputs", torch.full((4, 16), 12), r"must be 0\.\.11, got 12\.\.12"),
+        ("inputs", torch.zeros(4, 16), "must be of an integer type, got torch.float32"),
+        ("labels", torch.full((4, 16), -101), r"must be -100\.\.11"),
+        ("labels", torch.zeros(4, 16, dtype=torch.bool), "integer type"),
+        ("labels", None, "a batch holds inputs, labels, puzzle_ids, got inputs, puzzle_ids"),
+    ],
+)
+def test_a_wrong_batch_is_an_error(key: str, value: torch.Tensor | None, told: str) -> None:
+    batch = {**make_batch(0), key: value}
+    with pytest.raises(ValueError, match=told):
+        make_trainer().step({name: tensor for name, tensor in batch.items() if tensor is not None})
+
+
+@pytest.mark.parametrize(
+    ("inputs", "puzzle_ids", "steps", "told"),
+    [
+        (torch.zeros(2, 16).int(), torch.tensor([0, 6]), None, r"puzzle_ids must be 0\.\.5"),
+        (torch.zeros(2, 16).int(), torch.tensor([[0], [1]]), None, r"of shape \(2\), got \(2, 1\)"),
+        (
+            torch.zeros(2, 9).int(),
+            torch.tensor([0, 1]),
+            None,
+            r"of shape \(any, 16\), got \(2, 9\)",
+        ),
+        (torch.zeros(2, 16), torch.tensor([0, 1]), None, "integer type"),
+        (torch.zeros(2, 16).int(), torch.tensor([0, 1]), 0, "supervision_steps must be at least 1"),
+    ],
+)
+def test_wrong_questions_are_errors(
+    inputs: torch.Tensor, puzzle_ids: torch.Tensor, steps: int | None, told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        next(make_trainer().model.solve(inputs, puzzle_ids, steps))
+
+
 def test_sign_descent_sums_gradients_of_equal_rows() -> None:
     table = torch.ones(3, 2)
     gradients = torch.tensor([[1.0, -1.0], [-3.0, 0.5], [1.0, 0.0]])

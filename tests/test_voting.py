@@ -137,7 +137,8 @@ def test_predictions_are_read_back_as_written(tmp_path: Path) -> None:
         TestPrediction(*key, tuple(rank(said)), two_attempts(rank(said), said[0].grid, said))
         for key, said in predictions.items()
     ]
-    write_predictions(tmp_path / "p.jsonl", written)
+    with (tmp_path / "p.jsonl").open("w") as file:
+        write_predictions(file, written)
     read = read_predictions(tmp_path / "p.jsonl")
     assert [p.to_json() for p in read] == [p.to_json() for p in written]
 

@@ -31,6 +31,17 @@ class _Group(Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+            ctx.exit(130)
+        except (MemoryError, RuntimeError) as error:
+            # torch has no class of its own for a processor's memory that has run out
+            if not isinstance(error, MemoryError) and "memory" not in str(error):
+                raise
+            raise Mistake(
+                "there is not enough memory: lower the batch size, or data.augmentations and the "
+                "sizes of the model"
+            ) from error
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             raise Mistake(f"{place}{error.strerror or error}") from error

@@ -53,13 +53,16 @@ def predict(
       arc-trm predict runs/arc2 --data arc-agi_test_challenges.json --out .
     """
     from arc_trm import runs
-    from arc_trm.data.selection import predicted_tasks
+    from arc_trm.data.selection import overlap_notes, predicted_tasks
     from arc_trm.data.sources import load_tasks
     from arc_trm.errors import UserError
 
     folder = weights if weights is not None else runs.latest_run()
     if data_name is not None:
         tasks = load_tasks(data_name)
+        if runs.is_run(folder):
+            for note in overlap_notes(runs.run_config(folder).data, tasks):
+                click.echo(note, err=True)
     elif runs.is_run(folder):
         tasks = predicted_tasks(runs.run_config(folder).data)
     else:
@@ -74,7 +77,7 @@ def predict(
     from arc_trm.device import DTYPES, pick_device, pick_dtype
     from arc_trm.predict import predict as run_prediction
     from arc_trm.voting import to_submission, write_predictions
-    from submission import write_submission
+    from submission import atomic_write, write_submission
 
     place = pick_device(device)
     loaded = load_weights(folder, place, DTYPES[pick_dtype("auto", place)])
@@ -82,9 +85,10 @@ def predict(
         predictions, guessed = run_prediction(
             loaded, tasks, augmentations, batch_size, supervision_steps, drawn.update
         )
-    write_predictions(out / runs.PREDICTIONS, predictions)
     challenges = {task.id: task.to_json(solutions=False) for task in tasks}
-    write_submission(out / runs.SUBMISSION, to_submission(predictions, tasks), challenges)
+    with atomic_write(out / runs.PREDICTIONS) as file:  # both files or none
+        write_predictions(file, predictions)
+        write_submission(out / runs.SUBMISSION, to_submission(predictions, tasks), challenges)
     if guessed:
         first = guessed[0]
         click.echo(

@@ -29,7 +29,7 @@ def score(what: Path | None, solutions: Path | None, data_name: str | None, as_j
       arc-trm score submission.json --data arc-agi-1/evaluation
     """
     from arc_trm import runs
-    from arc_trm.data.selection import predicted_tasks
+    from arc_trm.data.selection import overlap_notes, predicted_tasks
     from arc_trm.data.sources import load_tasks
     from arc_trm.errors import UserError
     from submission import read_solutions, read_submission, score_table
@@ -46,6 +46,9 @@ def score(what: Path | None, solutions: Path | None, data_name: str | None, as_j
     else:
         if data_name is not None:
             tasks = load_tasks(data_name)
+            if runs.is_run(what):
+                for note in overlap_notes(runs.run_config(what).data, tasks):
+                    click.echo(note, err=True)
         elif runs.is_run(what):
             tasks = predicted_tasks(runs.run_config(what).data)
         else:
@@ -57,5 +60,8 @@ def score(what: Path | None, solutions: Path | None, data_name: str | None, as_j
         }
         if not known:
             raise UserError(f"no test output of {tasks.name!r} is known, so nothing can be scored")
-    result = score_submission(read_submission(file), known)
+    submission = read_submission(file)
+    if not submission.keys() & known.keys():
+        raise UserError(f"{file} answers none of the {len(known)} tasks it is scored against")
+    result = score_submission(submission, known)
     click.echo(json.dumps(result.to_dict()) if as_json else score_table(result))

@@ -21,6 +21,7 @@ from arc_trm.pictures.task import task_picture
 from arc_trm.runs import PREDICTIONS, latest_run, read_metrics, run_config
 from arc_trm.tasks import Grid, Pair, Task
 from arc_trm.voting import TestPrediction, read_predictions
+from submission import SubmissionError
 
 FALLBACKS = ("arc-agi-1", "arc-agi-2")
 TASKS_SHOWN = 6
@@ -158,15 +159,26 @@ def _latest_run() -> Path | None:
         return None
 
 
+def _latest_data() -> tuple[str, ...]:
+    """What the latest run predicted and learnt from, as far as it can be told."""
+    try:
+        wanted = run_config(latest_run()).data
+    except (UserError, SubmissionError):
+        return ()
+    return wanted.test + wanted.train
+
+
 def _find_task(task_id: str, data: str | None) -> Task:
     """The task out of `data`, else out of the latest run's data or what is bundled."""
-    run = None if data else _latest_run()
-    wanted = run_config(run).data if run else None
-    first = wanted.test + wanted.train if wanted else ()
-    names = [data] if data else list(dict.fromkeys([*first, *FALLBACKS]))
+    names = [data] if data else list(dict.fromkeys([*_latest_data(), *FALLBACKS]))
     known: dict[str, Task] = {}
     for name in names:
-        tasks = load_tasks(name)
+        try:
+            tasks = load_tasks(name)
+        except (UserError, SubmissionError):
+            if name == data:
+                raise
+            continue  # the latest run's data may be gone, which is no reason to show nothing
         if task_id in tasks:
             return tasks[task_id]
         known |= tasks.tasks

@@ -9,16 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.domains.arc import Augmentation, distinct_augmentations, puzzle_name
+from arc_trm.domains.arc import BLANK, SEPARATOR, Augmentation, distinct_augmentations, puzzle_name
+from arc_trm.errors import UserError
 from arc_trm.tasks import Task
-
-BLANK = "<blank>"
-"""Name of row 0, which belongs to no puzzle."""
 
 
 def generator(*key: int | str) -> np.random.Generator:
     """A random generator that depends on `key` alone, the same on every machine."""
-    digest = hashlib.sha256("\x00".join(map(str, key)).encode()).digest()
+    text = "\x00".join(map(str, key))  # a JSON file can hold half a surrogate pair
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     return np.random.default_rng(np.frombuffer(digest, np.uint32))
 
 
@@ -44,10 +43,15 @@ def number_puzzles(tasks: Sequence[Task], augmentations: int, seed: int) -> list
     """Draw every task's augmentations and number the rows from 1 on, in the order of the tasks.
 
     A task's augmentations depend on the seed, its id and what it shows to a solver, never on its
-    test outputs or on other tasks.
+    test outputs or on other tasks. Raises UserError if an id cannot be part of a row's name.
     """
     numbered, row = [], 1
     for task in tasks:
+        if SEPARATOR in task.id or task.id == BLANK:
+            raise UserError(
+                f"task {task.id!r} cannot be learnt under this id: {SEPARATOR} stands between a "
+                f"task and its augmentation, {BLANK} is no task; rename it"
+            )
         drawn = distinct_augmentations(
             task.without_solutions(), augmentations, generator(seed, "augmentations", task.id)
         )

@@ -8,6 +8,7 @@ from arc_trm.config import DataConfig
 from arc_trm.data.sources import find_tasks, load_tasks, overlap_warnings
 from arc_trm.errors import UserError
 from arc_trm.tasks import Task, TaskSet
+from submission import SubmissionError
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,35 @@ class Selection:
 def predicted_tasks(data: DataConfig) -> TaskSet:
     """The tasks of the sets in `data.test` that fit `data.max_side`, in order.
 
-    Which tasks these are depends on demonstrations and test inputs alone.
+    Which tasks these are depends on demonstrations and test inputs alone. Raises UserError if two
+    sets disagree about a task.
     """
-    sets = [load_tasks(name).smallest(data.max_side) for name in data.test]
-    return TaskSet.of(", ".join(data.test), (task for tasks in sets for task in tasks))
+    found: dict[str, Task] = {}
+    for name in data.test:
+        for task in load_tasks(name).smallest(data.max_side):
+            inputs, before = _test_inputs(task), found.get(task.id)
+            if before is not None and inputs != _test_inputs(before):
+                raise UserError(
+                    f"the sets of data.test ({', '.join(data.test)}) hold different tasks under "
+                    f"the id {task.id!r}, and an answer can be for one only"
+                )
+            found[task.id] = task
+    return TaskSet(", ".join(data.test), found)
+
+
+def _test_inputs(task: Task) -> list[list[list[int]]]:
+    return [pair.input.tolist() for pair in task.test]
+
+
+def overlap_notes(data: DataConfig, predicted: TaskSet) -> list[str]:
+    """Warnings if tasks that a run learnt from with their outputs are now predicted or scored."""
+    learnt: list[TaskSet | str] = []
+    for name in (*data.train, *data.extra):
+        try:
+            learnt.append(find_tasks(name) or name)
+        except (UserError, SubmissionError):
+            continue  # the files may be long gone
+    return overlap_warnings(learnt, [predicted])
 
 
 def _fitting(task: Task, side: int) -> Task:
@@ -57,7 +83,13 @@ def select(data: DataConfig, side: int) -> Selection:
             train.append(found)
     notes += overlap_warnings(train, [load_tasks(name) for name in data.test])
     predicted = predicted_tasks(data)
-    train_tasks = {task.id: task for tasks in train for task in tasks.smallest(data.max_side)}
+    all_train = [task for tasks in train for task in tasks.smallest(data.max_side)]
+    train_tasks = {task.id: task for task in all_train}
+    if len(train_tasks) < len(all_train):
+        notes.append(
+            f"{len(all_train) - len(train_tasks)} tasks are in more than one set of data.train: "
+            "each is learnt once, as in the last of them"
+        )
     shared = [task_id for task_id in train_tasks if task_id in predicted]
     if shared:
         notes.append(

@@ -89,6 +89,11 @@ def find_tasks(data: str | os.PathLike[str]) -> TaskSet | None:
     return task_set
 
 
+def lasting_name(data: str) -> str:
+    """DATA as it can be written down: a path in full, so that it means the same elsewhere."""
+    return data if find_manifest(data) else os.path.abspath(data)
+
+
 def find_files(manifest: Manifest, split: str) -> FoundFiles | None:
     """The files of a split, from the best of its sources; None if there are none."""
     for source in manifest.sources:

@@ -18,6 +18,10 @@ PAD, EOS, FIRST_COLOUR = 0, 1, 2
 VOCABULARY = 12
 FULL_SIDE = 30
 IDENTITY_COLOURS = bytes(range(10))
+SEPARATOR = "|||"
+"""Between a task's id and the parts of its augmentation in a puzzle's name."""
+BLANK = "<blank>"
+"""Name of the embedding table's row 0, which belongs to no puzzle."""
 INVERSE_DIHEDRAL = (0, 3, 2, 1, 4, 5, 6, 7)
 
 Tokens = npt.NDArray[np.uint8]
@@ -76,14 +80,14 @@ class Augmentation:
     def name(self) -> str:
         if self == IDENTITY:
             return ""
-        return f"t{self.dihedral}|||{''.join(map(str, self.colours))}"
+        return f"t{self.dihedral}{SEPARATOR}{''.join(map(str, self.colours))}"
 
     @classmethod
     def from_name(cls, name: str) -> Augmentation:
         """Read `name` back. Raises ValueError if it is not one."""
         if not name:
             return IDENTITY
-        dihedral, separator, colours = name.partition("|||")
+        dihedral, separator, colours = name.partition(SEPARATOR)
         if not separator or dihedral not in {f"t{d}" for d in range(8)}:
             raise ValueError(f"augmentation must read tD|||PPPPPPPPPP, got {name!r}")
         if len(colours) != 10 or not (colours.isascii() and colours.isdigit()):
@@ -96,12 +100,12 @@ IDENTITY = Augmentation()
 
 def puzzle_name(task_id: str, augmentation: Augmentation) -> str:
     """`TASK` or `TASK|||tD|||PPPPPPPPPP`: the name of a row in the embedding table."""
-    return f"{task_id}|||{augmentation.name}" if augmentation.name else task_id
+    return f"{task_id}{SEPARATOR}{augmentation.name}" if augmentation.name else task_id
 
 
 def parse_puzzle_name(name: str) -> tuple[str, Augmentation]:
     """Invert `puzzle_name`. Raises ValueError if the augmentation does not read."""
-    task_id, _, augmentation = name.partition("|||")
+    task_id, _, augmentation = name.partition(SEPARATOR)
     return task_id, Augmentation.from_name(augmentation)
 
 

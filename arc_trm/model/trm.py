@@ -7,7 +7,7 @@ y is the current answer (published `z_H`), z the latent reasoning (`z_L`); TRM p
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,24 @@ from arc_trm.config import ModelConfig
 from arc_trm.model.layers import Block, Linear, Rotary, truncated_normal
 
 HALT_BIAS = -5.0
+
+
+def check_ids(what: str, ids: Tensor, shape: Sequence[int | None], low: int, high: int) -> None:
+    """ValueError unless `ids` are integers from `low` on, below `high`, of `shape`.
+
+    None in `shape` is any length.
+    """
+    fits = len(shape) == ids.dim() and all(
+        want in (None, got) for want, got in zip(shape, ids.shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("any" if want is None else str(want) for want in shape)
+        raise ValueError(f"{what} must be of shape ({wanted}), got {tuple(ids.shape)}")
+    if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+        raise ValueError(f"{what} must be of an integer type, got {ids.dtype}")
+    if ids.numel() and not low <= int(ids.min()) <= int(ids.max()) < high:
+        span = f"{int(ids.min())}..{int(ids.max())}"
+        raise ValueError(f"{what} must be {low}..{high - 1}, got {span}")
 
 
 class TRM(nn.Module):
@@ -78,7 +96,7 @@ class TRM(nn.Module):
         padding = config.puzzle_positions * config.hidden_size - config.puzzle_size
         puzzle = F.pad(puzzle_rows.to(self.dtype), (0, padding))
         puzzle = puzzle.view(-1, config.puzzle_positions, config.hidden_size)
-        tokens = F.embedding(inputs, self.token_embedding.to(self.dtype))
+        tokens = F.embedding(inputs.int(), self.token_embedding.to(self.dtype))
         x = torch.cat([puzzle, tokens], dim=1)
         if self.position_embedding is not None:
             x = math.sqrt(0.5) * (x + self.position_embedding.to(self.dtype))
@@ -126,10 +144,19 @@ class TRM(nn.Module):
 
         Yields:
             After every supervision step logits (B, S, V) float32 and halt logits (B,) float32.
+
+        Raises:
+            ValueError: tokens or rows of another shape or type, or out of range.
         """
+        config = self.config
+        steps = config.supervision_steps if supervision_steps is None else supervision_steps
+        if steps < 1:
+            raise ValueError(f"supervision_steps must be at least 1, got {steps}")
+        check_ids("inputs", inputs, (None, config.cells), 0, config.vocabulary)
+        check_ids("puzzle_ids", puzzle_ids, inputs.shape[:1], 0, len(self.puzzle_table))
         x = self.embed(inputs, self.puzzle_table[puzzle_ids])
         y, z = self.initial_state(len(inputs))
-        for _ in range(supervision_steps or self.config.supervision_steps):
+        for _ in range(steps):
             # A generator's frame outlives `no_grad` between its steps, so it is set again inside.
             with torch.no_grad():
                 y, z = self.supervision_step(x, y, z)

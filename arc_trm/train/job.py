@@ -17,17 +17,19 @@ import torch.distributed as dist
 
 from arc_trm import runs
 from arc_trm.checkpoint import read_tensors, save_config, save_weights, write_tensors
-from arc_trm.config import RunConfig
+from arc_trm.config import DataConfig, RunConfig, to_dict
 from arc_trm.data.batches import Batches
 from arc_trm.data.puzzles import TaskPuzzles, number_puzzles, row_names
 from arc_trm.data.selection import select
-from arc_trm.data.sources import content_digest
+from arc_trm.data.sources import content_digest, lasting_name
 from arc_trm.device import DTYPES, memory_bytes, pick_dtype, process_group
+from arc_trm.domains.arc import VOCABULARY
 from arc_trm.errors import UserError
 from arc_trm.model.trm import TRM
 from arc_trm.train.trainer import METRICS, Trainer
 from submission import atomic_write
 
+DATA_FIELDS = ("train", "test", "extra")
 RECORDS = 1000  # lines of metrics.jsonl in a whole run, about
 
 
@@ -113,8 +115,8 @@ def _stop_signals(device: torch.device) -> Iterator[Callable[[], bool]]:
 class _Run:
     """The folder of a run while it is being trained; all but rank 0 write nothing."""
 
-    def __init__(self, folder: Path, trainer: Trainer, total: int, data: str) -> None:
-        self.folder, self.trainer, self.total, self.data = folder, trainer, total, data
+    def __init__(self, folder: Path, trainer: Trainer, total: int, marks: dict[str, str]) -> None:
+        self.folder, self.trainer, self.total, self.marks = folder, trainer, total, marks
         self.records_every = max(1, total // RECORDS)
         self.sums = torch.zeros(len(METRICS), dtype=torch.float64)
         self.summed = 0
@@ -125,21 +127,17 @@ class _Run:
         return self.trainer.rank == 0
 
     def save(self) -> None:
-        """Checkpoint first, for it is the truth; then what others read."""
+        """Metrics first, for those of steps after a checkpoint are dropped, missing ones lost."""
         state = self.trainer.state_dict()
         if not self.writes:
             return
         state |= {"metrics.sums": self.sums, "metrics.summed": torch.tensor(self.summed)}
-        write_tensors(self.folder / runs.CHECKPOINT, state, data=self.data)
-        self.publish()
-
-    def publish(self) -> None:
-        """The weight folder's tensors and metrics.jsonl as of now."""
+        with atomic_write(self.folder / runs.METRICS) as file:
+            file.writelines(json.dumps(record) + "\n" for record in self.records)
+        write_tensors(self.folder / runs.CHECKPOINT, state, **self.marks)
         trainer = self.trainer
         table = trainer.model.puzzle_table
         save_weights(self.folder, trainer.averaged_state(), table, trainer.steps_done)
-        with atomic_write(self.folder / runs.METRICS) as file:
-            file.writelines(json.dumps(record) + "\n" for record in self.records)
 
     def load(self) -> None:
         """Go back to the last checkpoint; records that came after it are dropped.
@@ -147,22 +145,27 @@ class _Run:
         A run that was killed before its first checkpoint stays at its start.
         """
         path = self.folder / runs.CHECKPOINT
+        if self.writes:
+            for leftover in self.folder.glob(".*.tmp"):  # of a write that a kill cut short
+                leftover.unlink()
         if not path.exists():
             return
-        state, metadata = read_tensors(path)
-        if metadata.get("data") != self.data:
+        state, marks = read_tensors(path)
+        if marks.get("data") != self.marks["data"]:
             raise UserError(
                 f"the tasks are not those that the run in {self.folder} began with: bring back "
-                f"its data ({runs.CONFIG} names it) or start a new run"
+                f"its data and seed ({runs.CONFIG} names them) or start a new run"
+            )
+        if marks.get("config") != self.marks["config"]:
+            raise UserError(
+                f"{path} was made with {marks.get('config')}, but {runs.CONFIG} now says "
+                f"{self.marks['config']}: change it back or start a new run"
             )
         try:
             self.trainer.load_state_dict(state)
             self.sums, self.summed = state["metrics.sums"], int(state["metrics.summed"])
-        except (KeyError, RuntimeError) as error:
-            raise UserError(
-                f"{path} does not fit the run's config ({str(error).splitlines()[0]}): "
-                f"was {self.folder / runs.CONFIG} changed?"
-            ) from None
+        except (KeyError, ValueError) as error:
+            raise UserError(f"{path} is not a checkpoint of this run: {error}") from None
         done = self.trainer.steps_done
         self.records = [r for r in runs.read_metrics(self.folder) if r["step"] <= done]
 
@@ -223,7 +226,13 @@ def train(
                 f"train.global_batch_size ({config.train.global_batch_size}) must be a multiple "
                 f"of the number of processes ({world})"
             )
+        if config.model.vocabulary != VOCABULARY:
+            raise UserError(
+                f"model.vocabulary is {config.model.vocabulary}, but ARC has {VOCABULARY} tokens"
+            )
         config = replace(config, dtype=pick_dtype(config.dtype, device))
+        if not resume:
+            config = replace(config, data=_lasting(config.data))
         puzzles = _puzzles(config, reporter)
         batches = Batches(
             puzzles,
@@ -240,7 +249,8 @@ def train(
             folder = runs.create_run(config, folder)
         names = list(row_names(puzzles))
         folder = folder or Path()  # of a new run it is of no use but to rank 0
-        run = _Run(folder, trainer, total, _fingerprint(puzzles, names))
+        marks = {"data": _fingerprint(puzzles, names), "config": _unchangeable(config)}
+        run = _Run(folder, trainer, total, marks)
         if resume:
             run.load()
         if rank == 0:
@@ -253,10 +263,25 @@ def train(
         return _loop(config, run, batches, device, reporter)
 
 
+def _lasting(data: DataConfig) -> DataConfig:
+    names = {field: tuple(map(lasting_name, getattr(data, field))) for field in DATA_FIELDS}
+    return replace(data, **names)  # type: ignore[arg-type]
+
+
 def _fingerprint(puzzles: list[TaskPuzzles], names: list[str]) -> str:
     """SHA-256 of all that batches are made of: tasks, their order and augmentations."""
     text = "\n".join([content_digest(puzzle.task for puzzle in puzzles), *names])
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _unchangeable(config: RunConfig) -> str:
+    """The settings that a run keeps from its first step to its last, as JSON."""
+    kept = {
+        "model": to_dict(config.model),
+        "dtype": config.dtype,
+        "global_batch_size": config.train.global_batch_size,
+    }
+    return json.dumps(kept)
 
 
 def _trainer(
@@ -288,8 +313,8 @@ def _loop(
             metrics = trainer.step(tensors)
             if not math.isfinite(metrics["loss"]):
                 raise UserError(
-                    f"the loss is {metrics['loss']} at step {trainer.steps_done}; the last "
-                    f"checkpoint in {run.folder} is whole: start again with a lower train.lr"
+                    f"the loss is {metrics['loss']} at step {trainer.steps_done}: start a new run "
+                    f"with a lower train.lr; what {run.folder} holds is of an earlier step"
                 )
             now = time.monotonic()
             record = run.count(metrics, now - recorded)

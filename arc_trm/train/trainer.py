@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from arc_trm.config import TrainConfig
-from arc_trm.model.trm import TRM
+from arc_trm.model.trm import TRM, check_ids
 from arc_trm.objective import HALT_WEIGHT, IGNORE, answer_loss, halt_loss, widest
 from arc_trm.optim import AdamAtan2, flatten, learning_rate_factor, sign_descent
 
@@ -58,6 +58,8 @@ class Trainer:
                 f"train.global_batch_size ({config.global_batch_size}) must be a multiple of the "
                 f"number of processes ({self.world})"
             )
+        if micro_batch is not None and micro_batch < 1:
+            raise ValueError(f"micro_batch must be at least 1, got {micro_batch}")
         self.micro_batch = micro_batch or config.global_batch_size
         self.supervision_steps = config.supervision_steps or model.config.supervision_steps
         self.values, self.gradients = flatten(model.parameters())
@@ -81,15 +83,23 @@ class Trainer:
             "puzzle_ids": torch.zeros(batch, dtype=torch.int64, device=device),
         }
 
+    def _check(self, batch: Mapping[str, Tensor]) -> None:
+        """ValueError for what would otherwise be cut, wrapped around or learnt wrongly."""
+        vocabulary, rows = self.model.config.vocabulary, len(self.model.puzzle_table)
+        limits = {
+            "inputs": (0, vocabulary),
+            "labels": (IGNORE, vocabulary),
+            "puzzle_ids": (0, rows),
+        }
+        if set(batch) != set(limits):
+            raise ValueError(f"a batch holds {', '.join(limits)}, got {', '.join(batch)}")
+        for key, (low, high) in limits.items():
+            check_ids(f"batch[{key!r}]", batch[key], self.carry[key].shape, low, high)
+
     def _refill(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Slots whose sequence halted take the batch's example; the others go on."""
         carry, halted = self.carry, self.carry["halted"]
-        expected = carry["inputs"].shape
-        for key in ("inputs", "labels", "puzzle_ids"):
-            shape = expected if key != "puzzle_ids" else expected[:1]
-            if tuple(batch[key].shape) != tuple(shape):
-                got = tuple(batch[key].shape)
-                raise ValueError(f"batch[{key!r}] must be of shape {tuple(shape)}, got {got}")
+        self._check(batch)
         y0, z0 = self.model.initial_state(len(halted))
         fresh = {"y": y0, "z": z0, "steps": torch.zeros_like(carry["steps"]), **batch}
         refilled = {}
@@ -224,19 +234,30 @@ class Trainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Continue where `state_dict` was taken, to the last bit; each rank takes its slots."""
-        for name, tensor in (
-            ("values", self.values),
-            ("average", self.average),
-            ("first_moment", self.optimiser.first),
-            ("second_moment", self.optimiser.second),
-            ("y_init", self.model.y_init),
-            ("z_init", self.model.z_init),
-            ("puzzle_table", self.model.puzzle_table),
-        ):
-            tensor.copy_(state[name])
+        """Continue where `state_dict` was taken, to the last bit; each rank takes its slots.
+
+        Raises KeyError or ValueError, and changes nothing, if it is of another model or batch.
+        """
+        share = self.config.global_batch_size // self.world
+        mine = slice(self.rank * share, (self.rank + 1) * share)
+        targets = {
+            "values": self.values,
+            "average": self.average,
+            "first_moment": self.optimiser.first,
+            "second_moment": self.optimiser.second,
+            "y_init": self.model.y_init,
+            "z_init": self.model.z_init,
+            "puzzle_table": self.model.puzzle_table,
+        }
+        sources = {name: state[name] for name in targets}
         for name, tensor in self.carry.items():
-            mine = slice(self.rank * len(tensor), (self.rank + 1) * len(tensor))
-            tensor.copy_(state[f"carry.{name}"][mine])
+            targets[f"carry.{name}"] = tensor
+            sources[f"carry.{name}"] = state[f"carry.{name}"][mine]
+        for name, tensor in targets.items():
+            if sources[name].shape != tensor.shape:
+                shapes = f"{tuple(sources[name].shape)}, not {tuple(tensor.shape)}"
+                raise ValueError(f"{name} is of shape {shapes}")
+        for name, tensor in targets.items():
+            tensor.copy_(sources[name])
         self.generator.set_state(state["generator"])
         self.steps_done = self.optimiser.steps = int(state["steps_done"])

@@ -255,7 +255,7 @@ def _published_settings(config: Path | None) -> dict[str, Any]:
 def read_published(
     step_file: Path | str,
     config: Path | str | None = None,
-    shapes: Mapping[str, int] | None = None,
+    shapes: Mapping[str, int] | Path | str | None = None,
 ) -> TRM:
     """A model out of a published weight file, in evaluation mode.
 
@@ -263,9 +263,9 @@ def read_published(
         step_file: what the published trainer writes, with or without `_orig_mod.`.
         config: its `all_config.yaml`; None looks beside the file. Depth and heads cannot be seen
             in the weights, so without it the published defaults are taken.
-        shapes: `seq_len`, `vocab_size`, `num_puzzle_identifiers` where they are known; they must
-            agree with the file. Without them the number of cells is seen only in a mixer's or a
-            position table's weights, else it is 900.
+        shapes: `seq_len`, `vocab_size`, `num_puzzle_identifiers` where they are known, or the JSON
+            file that holds them; they must agree with the weights. Without them the number of cells
+            is seen only in a mixer's or a position table's weights, else it is 900.
 
     Raises:
         UserError: no such file, cut short, code in it, or settings that do not fit the weights.
@@ -273,7 +273,10 @@ def read_published(
     step_file = Path(step_file)
     beside = step_file.with_name("all_config.yaml")
     path = Path(config) if config is not None else beside if beside.exists() else None
-    state, arch, shapes = _read_pickled(step_file), _published_settings(path), shapes or {}
+    state, arch = _read_pickled(step_file), _published_settings(path)
+    known: Any = read_json(shapes) if isinstance(shapes, str | Path) else shapes or {}
+    if not isinstance(known, Mapping):
+        raise UserError(f"{shapes} does not hold an object of shapes")
     for name in ("token_embedding", "puzzle_table", "blocks.0.swiglu.down.weight"):
         if name not in state or state[name].dim() != 2:
             raise UserError(f"{step_file} holds no TRM: there is no tensor for {name!r}")
@@ -291,7 +294,7 @@ def read_published(
     if not isinstance(puzzle_positions, int):
         raise UserError(f"{path}: puzzle_emb_len must be a whole number, got {puzzle_positions!r}")
     puzzle_positions = puzzle_positions or -(-table.shape[1] // hidden_size)
-    cells = length - puzzle_positions if length is not None else shapes.get("seq_len", 900)
+    cells = length - puzzle_positions if length is not None else known.get("seq_len", 900)
     layers = len({name.split(".")[1] for name in state if name.startswith("blocks.")})
     seen = {
         "seq_len": cells,
@@ -301,7 +304,7 @@ def read_published(
         "hidden_size": hidden_size,
         "puzzle_emb_ndim": table.shape[1],
     }
-    for key, value in {**arch, **shapes}.items():
+    for key, value in {**arch, **known}.items():
         if key in seen and seen[key] != value:
             raise UserError(
                 f"{step_file} does not fit its settings: {key} is {seen[key]} in the weights, "

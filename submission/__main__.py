@@ -59,7 +59,8 @@ def main() -> None:
     "--kind", type=click.Choice(KINDS), help="Expect this kind, not the one it looks like."
 )
 @click.option("--challenges", metavar="FILE", help="Expect its tasks and numbers of outputs.")
-def validate_command(file: str, kind: Kind | None, challenges: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all problems.")
+def validate_command(file: str, kind: Kind | None, challenges: str | None, as_json: bool) -> None:
     """List everything that is wrong with FILE, one line each.
 
     FILE is a single task, challenges, solutions or a submission. Pairs, rows, cells and test
@@ -78,14 +79,19 @@ def validate_command(file: str, kind: Kind | None, challenges: str | None) -> No
         raise click.UsageError("--challenges is for solutions and submissions only.")
     tasks = None if challenges is None else read_challenges(challenges)
     found += problems(kind, data, tasks)
-    for problem in islice(found, MAX_LISTED):
-        click.echo(problem)
-    if len(found) > MAX_LISTED:
-        click.echo(f"... and {len(found) - MAX_LISTED} more")
+    if as_json:
+        listed = [problem._asdict() for problem in found]
+        click.echo(json.dumps({"file": shown_path(file), "kind": kind, "problems": listed}))
+    else:
+        for problem in islice(found, MAX_LISTED):
+            click.echo(problem)
+        if len(found) > MAX_LISTED:
+            click.echo(f"... and {len(found) - MAX_LISTED} more")
     if found:
         number = counted(len(found), "problem")
         raise Mistake(f"{shown_path(file)}: is not a valid {kind} file ({number})")
-    click.echo(f"{shown_path(file)}: {_summary(kind, data)}")
+    if not as_json:
+        click.echo(f"{shown_path(file)}: {_summary(kind, data)}")
 
 
 @main.command("score")

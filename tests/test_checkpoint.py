@@ -197,6 +197,14 @@ def test_settings_that_do_not_fit(tmp_path: Path, setting: str, value: object, t
     assert told in str(error.value)
 
 
+def test_shapes_may_be_a_file(tmp_path: Path) -> None:
+    model = read_published(GOLDEN / "step_0", shapes=GOLDEN / "shapes.json")
+    assert model.config.cells == 100
+    (tmp_path / "shapes.json").write_text("[]")
+    with pytest.raises(UserError, match="does not hold an object of shapes"):
+        read_published(GOLDEN / "step_0", shapes=tmp_path / "shapes.json")
+
+
 def test_shapes_that_do_not_fit() -> None:
     with pytest.raises(UserError, match="num_puzzle_identifiers is 10 in the weights, but 11"):
         read_published(GOLDEN / "step_0", shapes={"num_puzzle_identifiers": 11})

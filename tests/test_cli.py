@@ -64,6 +64,11 @@ def test_train_predict_score_validate(tmp_path: Path, monkeypatch: pytest.Monkey
     file = str(run / "submission.json")
     assert invoke("validate", file, "--challenges", str(challenges)).exit_code == 0
     assert invoke("train", "--resume").stdout == f"{run.relative_to(tmp_path)}\n"
+    told = json.loads(invoke("train", "--resume", "--json").stdout)
+    assert told == {"run": "runs/first", "step": 6, "total_steps": 6}
+    told = json.loads(invoke("predict", "--json").stdout)
+    assert (told["tasks"], told["test_inputs"]) == (3, 3)
+    assert Path(told["submission"]).is_file() and Path(told["predictions"]).is_file()
 
 
 def test_predict_on_other_tasks_guesses_and_says_so(tmp_path: Path) -> None:

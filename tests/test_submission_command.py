@@ -72,6 +72,17 @@ def test_validate_lists_every_problem(files: Path) -> None:
     assert result.stdout.startswith("looks like a solutions file, expected a submission file\n")
 
 
+def test_validate_prints_json(files: Path) -> None:
+    good = run("validate submission.json --challenges challenges.json --json")
+    assert good.exit_code == 0
+    told = {"file": "submission.json", "kind": "submission", "problems": []}
+    assert json.loads(good.stdout) == told
+    bad = run("validate broken.json --json")
+    assert bad.exit_code == 2
+    problems = [sub.Problem(**problem) for problem in json.loads(bad.stdout)["problems"]]
+    assert problems == sub.submission_problems(FILES["broken"])
+
+
 def test_validate_stops_listing_somewhere(files: Path) -> None:
     lines = run("validate ragged.json").stdout.splitlines()
     assert len(lines) == 1001

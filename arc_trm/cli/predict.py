@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -32,6 +33,7 @@ from arc_trm.cli.output import bar
     "--out", type=click.Path(path_type=Path), help="Folder of the two files; default: the run's."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def predict(
     weights: Path | None,
     data_name: str | None,
@@ -41,6 +43,7 @@ def predict(
     supervision_steps: int | None,
     out: Path | None,
     device: str,
+    as_json: bool,
 ) -> None:
     """Answer test inputs with the votes of all augmentations.
 
@@ -96,4 +99,9 @@ def predict(
             f"{first.task}, test input {first.test + 1}: {first.reason}",
             err=True,
         )
-    click.echo(f"{len(tasks)} tasks, {tasks.test_outputs} test inputs: {out / runs.SUBMISSION}")
+    files = {"submission": out / runs.SUBMISSION, "predictions": out / runs.PREDICTIONS}
+    if as_json:
+        counts = {"tasks": len(tasks), "test_inputs": tasks.test_outputs, "guessed": len(guessed)}
+        click.echo(json.dumps(counts | {name: str(path) for name, path in files.items()}))
+    else:
+        click.echo(f"{len(tasks)} tasks, {tasks.test_outputs} test inputs: {files['submission']}")

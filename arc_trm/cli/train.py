@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -40,6 +41,7 @@ _CONFIGURING = {
     help="Go on with this run, or with the latest one if no folder is named.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the path.")
 def train(
     preset: str,
     config_file: Path | None,
@@ -48,6 +50,7 @@ def train(
     out: Path | None,
     resume: Path | None,
     device: str,
+    as_json: bool,
 ) -> None:
     """Train a model. Without arguments: 25 real ARC tasks on a CPU, in minutes.
 
@@ -103,6 +106,11 @@ def train(
         outcome = run_training(
             config, pick_device(device), folder, resume is not None, Drawn(drawn)
         )
+    if as_json:
+        told = {"run": str(outcome.run), "step": outcome.step, "total_steps": outcome.total}
+        click.echo(json.dumps(told))
+    elif not outcome.interrupted:
+        click.echo(outcome.run)
     if outcome.interrupted:
         click.echo(
             f"stopped at step {outcome.step} of {outcome.total}, saved; go on with "
@@ -110,4 +118,3 @@ def train(
             err=True,
         )
         sys.exit(130)
-    click.echo(outcome.run)

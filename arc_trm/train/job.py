@@ -30,7 +30,7 @@ from arc_trm.train.trainer import METRICS, Trainer
 from submission import atomic_write
 
 DATA_FIELDS = ("train", "test", "extra")
-RECORDS = 1000  # lines of metrics.jsonl in a whole run, about
+RECORDS, MAX_STEPS = 1000, 50  # lines of metrics.jsonl in a run, at least; steps in one, at most
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class _Run:
 
     def __init__(self, folder: Path, trainer: Trainer, total: int, marks: dict[str, str]) -> None:
         self.folder, self.trainer, self.total, self.marks = folder, trainer, total, marks
-        self.records_every = max(1, total // RECORDS)
+        self.records_every = max(1, min(MAX_STEPS, total // RECORDS))
         self.sums = torch.zeros(len(METRICS), dtype=torch.float64)
         self.summed = 0
         self.records: list[dict[str, float]] = []

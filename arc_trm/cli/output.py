@@ -22,10 +22,16 @@ from rich.text import Text
 PLAIN_SECONDS = 20.0
 
 
+def _rate(per_second: float) -> str:
+    """Steps may take milliseconds or minutes."""
+    if per_second <= 0:
+        return "no rate yet"
+    return f"{per_second:.1f}/s" if per_second >= 1 else f"{1 / per_second:.1f} s each"
+
+
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.1f}/s")
+        return Text(_rate(task.finished_speed or task.speed or 0.0))
 
 
 class Bar:
@@ -59,7 +65,7 @@ class Bar:
         rate = (done - self._first) / max(1e-9, now - self._started)
         left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
         status = f", {self._status}" if self._status else ""
-        self.note(f"{self._what} {done}/{total}, {rate:.1f}/s{left}{status}")
+        self.note(f"{self._what} {done}/{total}, {_rate(rate)}{left}{status}")
 
 
 @contextmanager

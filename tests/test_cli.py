@@ -118,7 +118,7 @@ def test_ctrl_c_and_full_memory_are_told(monkeypatch: pytest.MonkeyPatch) -> Non
         def fail(*_: object, error: BaseException = error) -> None:
             raise error
 
-        monkeypatch.setattr("arc_trm.data.sources.load_tasks", fail)
+        monkeypatch.setattr("arc_trm.cli.choice.load_tasks", fail)
         result = invoke("predict", "nowhere", "--data", "x")
         assert (result.exit_code, told in result.stderr) == (status, True)
 

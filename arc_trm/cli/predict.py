@@ -56,20 +56,12 @@ def predict(
       arc-trm predict runs/arc2 --data arc-agi_test_challenges.json --out .
     """
     from arc_trm import runs
-    from arc_trm.data.selection import overlap_notes, predicted_tasks
-    from arc_trm.data.sources import load_tasks
+    from arc_trm.cli.choice import chosen_tasks
     from arc_trm.errors import UserError
 
     folder = weights if weights is not None else runs.latest_run()
-    if data_name is not None:
-        tasks = load_tasks(data_name)
-        if runs.is_run(folder):
-            for note in overlap_notes(runs.run_config(folder).data, tasks):
-                click.echo(note, err=True)
-    elif runs.is_run(folder):
-        tasks = predicted_tasks(runs.run_config(folder).data)
-    else:
-        raise UserError(f"{folder} is no run, so say what to predict with --data")
+    otherwise = f"{folder} is no run, so say what to predict with --data"
+    tasks = chosen_tasks(folder, data_name, otherwise)
     if not len(tasks):
         raise UserError(f"there is no task to predict in {tasks.name!r}")
     out = out if out is not None else folder if runs.is_run(folder) else Path()

@@ -29,8 +29,7 @@ def score(what: Path | None, solutions: Path | None, data_name: str | None, as_j
       arc-trm score submission.json --data arc-agi-1/evaluation
     """
     from arc_trm import runs
-    from arc_trm.data.selection import overlap_notes, predicted_tasks
-    from arc_trm.data.sources import load_tasks
+    from arc_trm.cli.choice import chosen_tasks
     from arc_trm.errors import UserError
     from submission import read_solutions, read_submission, score_table
     from submission import score as score_submission
@@ -44,15 +43,8 @@ def score(what: Path | None, solutions: Path | None, data_name: str | None, as_j
     if solutions is not None:
         known = read_solutions(solutions)
     else:
-        if data_name is not None:
-            tasks = load_tasks(data_name)
-            if runs.is_run(what):
-                for note in overlap_notes(runs.run_config(what).data, tasks):
-                    click.echo(note, err=True)
-        elif runs.is_run(what):
-            tasks = predicted_tasks(runs.run_config(what).data)
-        else:
-            raise UserError(f"say what {file} is scored against with --solutions or --data")
+        otherwise = f"say what {file} is scored against with --solutions or --data"
+        tasks = chosen_tasks(what, data_name, otherwise)
         known = {
             task.id: [grid.tolist() for grid in task.solutions]
             for task in tasks

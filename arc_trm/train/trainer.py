@@ -212,6 +212,18 @@ class Trainer:
             start = stop
         return state
 
+    def _learnt(self) -> dict[str, Tensor]:
+        """What all ranks have alike, by its name in a checkpoint."""
+        return {
+            "values": self.values,
+            "average": self.average,
+            "first_moment": self.optimiser.first,
+            "second_moment": self.optimiser.second,
+            "y_init": self.model.y_init,
+            "z_init": self.model.z_init,
+            "puzzle_table": self.model.puzzle_table,
+        }
+
     def state_dict(self) -> dict[str, Tensor]:
         """Everything that the next step depends on but the batch, the slots of all ranks.
 
@@ -221,13 +233,7 @@ class Trainer:
         if self.world > 1:
             carry = {name: _all_gather(tensor) for name, tensor in carry.items()}
         return {
-            "values": self.values,
-            "average": self.average,
-            "first_moment": self.optimiser.first,
-            "second_moment": self.optimiser.second,
-            "y_init": self.model.y_init,
-            "z_init": self.model.z_init,
-            "puzzle_table": self.model.puzzle_table,
+            **self._learnt(),
             "generator": self.generator.get_state(),
             "steps_done": torch.tensor(self.steps_done),
             **{f"carry.{name}": tensor for name, tensor in carry.items()},
@@ -240,15 +246,7 @@ class Trainer:
         """
         share = self.config.global_batch_size // self.world
         mine = slice(self.rank * share, (self.rank + 1) * share)
-        targets = {
-            "values": self.values,
-            "average": self.average,
-            "first_moment": self.optimiser.first,
-            "second_moment": self.optimiser.second,
-            "y_init": self.model.y_init,
-            "z_init": self.model.z_init,
-            "puzzle_table": self.model.puzzle_table,
-        }
+        targets = self._learnt()
         sources = {name: state[name] for name in targets}
         for name, tensor in self.carry.items():
             targets[f"carry.{name}"] = tensor

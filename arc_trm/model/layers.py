@@ -87,12 +87,17 @@ class Linear(nn.Module):
         return F.linear(x, self.weight.to(x.dtype))
 
 
+def swiglu_width(width: int, expansion: float) -> int:
+    """Hidden width of a SwiGLU: round(expansion · width · 2/3) up to a multiple of 256."""
+    return -(-round(expansion * width * 2 / 3) // 256) * 256
+
+
 class SwiGLU(nn.Module):
     """W_down (SiLU(gate) · up), gate and up out of one projection (GLU paper, 2002.05202)."""
 
     def __init__(self, width: int, expansion: float, generator: torch.Generator | None) -> None:
         super().__init__()
-        hidden = -(-round(expansion * width * 2 / 3) // 256) * 256
+        hidden = swiglu_width(width, expansion)
         self.gate_up = Linear(width, 2 * hidden, generator)
         self.down = Linear(hidden, width, generator)
 

@@ -25,6 +25,7 @@ from arc_trm.data.sources import content_digest, lasting_name
 from arc_trm.device import DTYPES, memory_bytes, pick_dtype, process_group
 from arc_trm.domains.arc import VOCABULARY
 from arc_trm.errors import UserError
+from arc_trm.model.layers import swiglu_width
 from arc_trm.model.trm import TRM
 from arc_trm.train.trainer import METRICS, Trainer
 from submission import atomic_write
@@ -78,7 +79,7 @@ def micro_batch(config: RunConfig, device: torch.device, dtype: torch.dtype, sha
     memory may be taken by it.
     """
     model = config.model
-    hidden = -(-round(model.expansion * model.hidden_size * 2 / 3) // 256) * 256
+    hidden = swiglu_width(model.hidden_size, model.expansion)
     # Numbers kept a position: half as many again as PyTorch's saved-tensor hooks count.
     block = 14 * model.hidden_size + 6 * hidden
     applications = model.inner_cycles + 1

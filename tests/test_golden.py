@@ -1,7 +1,7 @@
 """The published model, number by number: forward, training, tokens.
 
 The recordings were made with the AVX-512 kernels of Intel's MKL. The mixer's random weights amplify
-the last bit of a float about thirtyfold in every supervision step, so its numbers can be met only
+the last bit of a float many times in every supervision step, so its numbers can be met only
 with the same order of summation. MKL gives AMD processors other kernels; there the mixer runs in a
 process that asks for the recorded ones. All other processors skip it.
 """

@@ -22,6 +22,7 @@ from arc_trm.errors import UserError, suggestion
 
 T = typing.TypeVar("T")
 Dtype = Literal["auto", "float32", "bfloat16"]
+Architecture = Literal["trm", "hrm", "direct"]
 
 
 LARGEST = 2**31 - 1
@@ -35,11 +36,14 @@ def _require(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Shape of a Tiny Recursive Model (TRM paper, section 4; SPEC in docs/model.md).
+    """Shape of a model (TRM paper, section 4; SPEC in docs/model.md).
 
     Paper's names: `outer_cycles` is T, `inner_cycles` is n, `supervision_steps` is N_sup.
+    `architecture` is the Tiny Recursive Model, the Hierarchical Reasoning Model (two networks of
+    `layers` each) or direct prediction (one network, one pass, so T = n = N_sup = 1).
     """
 
+    architecture: Architecture = "trm"
     vocabulary: int = 12
     cells: int = 900
     hidden_size: int = 512
@@ -78,6 +82,12 @@ class ModelConfig:
             f"model.puzzle_size ({self.puzzle_size}) does not fit model.puzzle_positions × "
             f"model.hidden_size ({self.puzzle_positions * self.hidden_size})",
         )
+        once = (self.outer_cycles, self.inner_cycles, self.supervision_steps) == (1, 1, 1)
+        _require(
+            self.architecture != "direct" or once,
+            "direct prediction is a single pass: set model.outer_cycles, model.inner_cycles and "
+            "model.supervision_steps to 1",
+        )
 
     @property
     def length(self) -> int:
@@ -97,7 +107,8 @@ class DataConfig:
     """What is learnt from and what is predicted.
 
     Of the sets in `train` every pair with a known output is learnt from; of those in `test` the
-    demonstrations only. Sets in `extra` are used as `train` where their files are found.
+    demonstrations only. Sets in `extra` are used as `train` where their files are found. A folder
+    in the published trainer's format is `train` alone and learnt from as it was built.
     """
 
     train: tuple[str, ...] = ()
@@ -179,6 +190,10 @@ class RunConfig:
         _require(self.seed >= 0, "seed must not be negative")
         _require(self.epochs is None or self.epochs >= 1, "epochs must be at least 1")
         _require(self.checkpoint_every > 0, "checkpoint_every (seconds) must be positive")
+        _require(
+            self.model.architecture != "direct" or self.train.supervision_steps in (None, 1),
+            "direct prediction is a single pass: leave out train.supervision_steps or set it to 1",
+        )
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What training minimises: stablemax cross-entropy and the halting loss (SPEC 5).
+"""What training minimises: stablemax cross-entropy and the halting losses (SPEC 5).
 
 stablemax: "Grokking at the Edge of Numerical Stability", arXiv 2501.04697, section 4.
 """
@@ -47,3 +47,20 @@ def halt_loss(halt_logits: Tensor, correct: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(
         halt_logits, correct.to(halt_logits.dtype), reduction="none"
     )
+
+
+def continue_loss(continue_logits: Tensor, next_halt_logits: Tensor, last: Tensor) -> Tensor:
+    """(B,) float32: cross-entropy of the continue logit against what one more step promises.
+
+    HRM paper (arXiv 2506.21734), section 2, "Adaptive computational time": the target is the
+    probability of halting then where this step was the last, else of the better choice then.
+
+    Args:
+        continue_logits: (B,).
+        next_halt_logits: (B, 2), halt and continue after one more supervision step; a target, so
+            no gradient goes through it.
+        last: (B,) bool, whether this step was the last that is allowed.
+    """
+    halt, go_on = next_halt_logits.detach().unbind(-1)
+    target = torch.where(last, halt, torch.maximum(halt, go_on)).sigmoid()
+    return F.binary_cross_entropy_with_logits(continue_logits, target, reduction="none")

@@ -6,12 +6,13 @@ import math
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import make_batch, make_trainer
+from tiny import ARCHITECTURES, make_batch, make_trainer
 
 from arc_trm.objective import IGNORE, answer_loss, log_stablemax
 from arc_trm.optim import AdamAtan2, learning_rate_factor, sign_descent
@@ -22,7 +23,7 @@ sys.path.insert(0, {tests!r})
 from tiny import make_batch, make_trainer
 torch.set_num_threads(1)
 dist.init_process_group("gloo")
-trainer = make_trainer()
+trainer = make_trainer(architecture={architecture!r})
 rank = dist.get_rank()
 for step in range(8):
     whole = make_batch(step)
@@ -36,11 +37,13 @@ dist.destroy_process_group()
 """
 
 
-def test_two_processes_give_the_losses_of_one(tmp_path) -> None:
-    alone = make_trainer()
+@pytest.mark.parametrize("architecture", ["trm", "hrm"])
+def test_two_processes_give_the_losses_of_one(tmp_path, architecture: str) -> None:
+    alone = make_trainer(architecture=architecture)
     losses = [alone.step(make_batch(step))["loss"] for step in range(8)]
     program = tmp_path / "rank.py"
-    program.write_text(RANK_PROGRAM.format(tests=str(__import__("pathlib").Path(__file__).parent)))
+    tests = str(Path(__file__).parent)
+    program.write_text(RANK_PROGRAM.format(tests=tests, architecture=architecture))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -55,8 +58,10 @@ def test_two_processes_give_the_losses_of_one(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("micro_batch", [1, 3])
-def test_splitting_a_batch_changes_rounding_only(micro_batch: int) -> None:
-    whole, split = make_trainer(), make_trainer(micro_batch=micro_batch)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_splitting_a_batch_changes_rounding_only(architecture: str, micro_batch: int) -> None:
+    whole = make_trainer(architecture=architecture)
+    split = make_trainer(architecture=architecture, micro_batch=micro_batch)
     for step in range(6):
         expected, got = whole.step(make_batch(step)), split.step(make_batch(step))
         assert got == pytest.approx(expected, rel=1e-5)
@@ -64,8 +69,9 @@ def test_splitting_a_batch_changes_rounding_only(micro_batch: int) -> None:
     assert torch.equal(whole.carry["steps"], split.carry["steps"])
 
 
-def test_state_continues_to_the_last_bit() -> None:
-    straight, first, second = make_trainer(), make_trainer(), make_trainer(seed=5)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_state_continues_to_the_last_bit(architecture: str) -> None:
+    straight, first, second = (make_trainer(seed, architecture=architecture) for seed in (0, 0, 5))
     expected = [straight.step(make_batch(step)) for step in range(9)]
     got = [first.step(make_batch(step)) for step in range(4)]
     second.load_state_dict({name: t.clone() for name, t in first.state_dict().items()})
@@ -98,6 +104,13 @@ def test_exploration_keeps_sure_sequences_from_halting_early() -> None:
 
     assert first_halts(0.0) == 4
     assert first_halts(1.0) == 0
+
+
+def test_without_decay_the_average_is_the_weights() -> None:
+    trainer = make_trainer(ema_decay=0.0)
+    for step in range(3):
+        trainer.step(make_batch(step))
+        assert torch.equal(trainer.average, trainer.values)
 
 
 def test_rows_that_are_not_in_the_carry_stay() -> None:

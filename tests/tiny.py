@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from arc_trm.config import ModelConfig, RunConfig, from_dict
-from arc_trm.model.trm import TRM
+from arc_trm.model import build_model
 from arc_trm.train import TrainConfig, Trainer
 
 MODEL = {
@@ -21,6 +21,14 @@ MODEL = {
     "outer_cycles": 2,
     "inner_cycles": 1,
     "supervision_steps": 3,
+}
+ARCHITECTURES = {
+    "trm": MODEL,
+    "hrm": {**MODEL, "architecture": "hrm", "layers": 1, "inner_cycles": 2},
+    "direct": {
+        **{**MODEL, "architecture": "direct"},
+        **{"outer_cycles": 1, "inner_cycles": 1, "supervision_steps": 1},
+    },
 }
 TRAIN = {"global_batch_size": 4, "lr": 1e-3, "warmup_steps": 3, "total_steps": 12}
 
@@ -51,9 +59,12 @@ def run_config(challenges: Path, **changes: object) -> RunConfig:
     return from_dict(RunConfig, {**values, **changes})
 
 
-def make_trainer(seed: int = 0, micro_batch: int | None = None, **train: object) -> Trainer:
+def make_trainer(
+    seed: int = 0, micro_batch: int | None = None, architecture: str = "trm", **train: object
+) -> Trainer:
     generator = torch.Generator().manual_seed(seed)
-    model = TRM(from_dict(ModelConfig, MODEL), 6, generator=generator)
+    shape = from_dict(ModelConfig, ARCHITECTURES[architecture])
+    model = build_model(shape, 6, generator=generator)
     return Trainer(model, TrainConfig(**{**TRAIN, **train}), generator, micro_batch=micro_batch)
 
 

@@ -1,113 +1,31 @@
 """The Tiny Recursive Model: one small network that drafts an answer and revises it.
 
-Shape letters: B batch, S cells, P puzzle positions, L = P + S, D hidden size, V vocabulary.
-y is the current answer (published `z_H`), z the latent reasoning (`z_L`); TRM paper, figure 3.
+Shape letters: B batch, L positions, D hidden size. TRM paper (arXiv 2510.04871), figure 3.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from arc_trm.config import ModelConfig
-from arc_trm.model.layers import Block, Linear, Rotary, truncated_normal
-
-HALT_BIAS = -5.0
+from arc_trm.model.recursive import RecursiveModel
 
 
-def check_ids(what: str, ids: Tensor, shape: Sequence[int | None], low: int, high: int) -> None:
-    """ValueError unless `ids` are integers from `low` on, below `high`, of `shape`.
+class TRM(RecursiveModel):
+    """One network f updates z from x and y, n times, then y from z; T such cycles a step."""
 
-    None in `shape` is any length.
-    """
-    fits = len(shape) == ids.dim() and all(
-        want in (None, got) for want, got in zip(shape, ids.shape, strict=True)
-    )
-    if not fits:
-        wanted = ", ".join("any" if want is None else str(want) for want in shape)
-        raise ValueError(f"{what} must be of shape ({wanted}), got {tuple(ids.shape)}")
-    if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
-        raise ValueError(f"{what} must be of an integer type, got {ids.dtype}")
-    if ids.numel() and not low <= int(ids.min()) <= int(ids.max()) < high:
-        span = f"{int(ids.min())}..{int(ids.max())}"
-        raise ValueError(f"{what} must be {low}..{high - 1}, got {span}")
+    blocks: nn.ModuleList
 
+    def _add_networks(self, generator: torch.Generator | None) -> None:
+        self.blocks = self._network(generator)
 
-class TRM(nn.Module):
-    """Network and puzzle table; `dtype` is the type of the activations.
-
-    `puzzle_table` (rows, puzzle size) float32 is a plain buffer: its rows are trained by sign
-    descent on the few that a batch touches (`arc_trm.optim`), never by autograd on the whole.
-    """
-
-    y_init: Tensor
-    z_init: Tensor
-    puzzle_table: Tensor
-
-    def __init__(
-        self,
-        config: ModelConfig,
-        puzzle_rows: int,
-        dtype: torch.dtype = torch.float32,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__()
-        self.config, self.dtype = config, dtype
-        width = config.hidden_size
-        self.token_embedding = nn.Parameter(
-            truncated_normal((config.vocabulary, width), width**-0.5, generator)
-        )
-        self.position_embedding = (
-            nn.Parameter(truncated_normal((config.length, width), width**-0.5, generator))
-            if config.positions == "learned"
-            else None
-        )
-        self.rotary = (
-            Rotary(config.length, width // config.heads)
-            if config.positions == "rotary" and config.mixer == "attention"
-            else None
-        )
-        self.blocks = nn.ModuleList(
-            Block(config.mixer, config.length, width, config.heads, config.expansion, generator)
-            for _ in range(config.layers)
-        )
-        self.token_head = Linear(width, config.vocabulary, generator)
-        self.halt_head = nn.Linear(width, 2)  # halt, continue
-        nn.init.zeros_(self.halt_head.weight)
-        nn.init.constant_(self.halt_head.bias, HALT_BIAS)
-        self.register_buffer("y_init", truncated_normal((width,), 1.0, generator))
-        self.register_buffer("z_init", truncated_normal((width,), 1.0, generator))
-        table = torch.zeros(puzzle_rows, config.puzzle_size)
-        self.register_buffer("puzzle_table", table, persistent=False)
-
-    def initial_state(self, batch: int) -> tuple[Tensor, Tensor]:
-        """y0 and z0, (B, L, D) views."""
-        shape = (batch, self.config.length, self.config.hidden_size)
-        return self.y_init.to(self.dtype).expand(shape), self.z_init.to(self.dtype).expand(shape)
-
-    def embed(self, inputs: Tensor, puzzle_rows: Tensor) -> Tensor:
-        """x (B, L, D): tokens (B, S) int behind the puzzle's row (B, puzzle size) as P positions,
-        plus learned positions where there are any, times sqrt(D)."""
-        config = self.config
-        padding = config.puzzle_positions * config.hidden_size - config.puzzle_size
-        puzzle = F.pad(puzzle_rows.to(self.dtype), (0, padding))
-        puzzle = puzzle.view(-1, config.puzzle_positions, config.hidden_size)
-        tokens = F.embedding(inputs.int(), self.token_embedding.to(self.dtype))
-        x = torch.cat([puzzle, tokens], dim=1)
-        if self.position_embedding is not None:
-            x = math.sqrt(0.5) * (x + self.position_embedding.to(self.dtype))
-        return math.sqrt(config.hidden_size) * x
+    @property
+    def layers_with_gradient(self) -> int:
+        return (self.config.inner_cycles + 1) * self.config.layers
 
     def f(self, h: Tensor, injection: Tensor) -> Tensor:
         """The network: h + injection through the blocks, (B, L, D) to (B, L, D)."""
-        h = h + injection
-        for block in self.blocks:
-            h = block(h, self.rotary)
-        return h
+        return self._through(self.blocks, h + injection)
 
     def _cycle(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         for _ in range(self.config.inner_cycles):
@@ -115,50 +33,8 @@ class TRM(nn.Module):
         return self.f(y, z), z
 
     def supervision_step(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """y and z after T cycles, of which the last alone carries gradient."""
+        """y and z (B, L, D) after T cycles, of which the last alone carries gradient."""
         with torch.no_grad():
             for _ in range(self.config.outer_cycles - 1):
                 y, z = self._cycle(x, y, z)
         return self._cycle(x, y, z)
-
-    def token_logits(self, y: Tensor) -> Tensor:
-        """(B, S, V) logits of the answer, in the type of the activations."""
-        logits: Tensor = self.token_head(y)[:, self.config.puzzle_positions :]
-        return logits
-
-    def halt_logits(self, y: Tensor) -> Tensor:
-        """(B, 2) float32: halt and continue, read at the first position."""
-        logits: Tensor = self.halt_head(y[:, 0].float())
-        return logits
-
-    @torch.no_grad()
-    def solve(
-        self, inputs: Tensor, puzzle_ids: Tensor, supervision_steps: int | None = None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Answer a batch, one refinement after the other.
-
-        Args:
-            inputs: (B, S) int tokens.
-            puzzle_ids: (B,) int rows of the puzzle table; 0 is the blank one.
-            supervision_steps: how many; None is the model's own number.
-
-        Yields:
-            After every supervision step logits (B, S, V) float32 and halt logits (B,) float32.
-
-        Raises:
-            ValueError: tokens or rows of another shape or type, or out of range.
-        """
-        config = self.config
-        steps = config.supervision_steps if supervision_steps is None else supervision_steps
-        if steps < 1:
-            raise ValueError(f"supervision_steps must be at least 1, got {steps}")
-        check_ids("inputs", inputs, (None, config.cells), 0, config.vocabulary)
-        check_ids("puzzle_ids", puzzle_ids, inputs.shape[:1], 0, len(self.puzzle_table))
-        x = self.embed(inputs, self.puzzle_table[puzzle_ids])
-        y, z = self.initial_state(len(inputs))
-        for _ in range(steps):
-            # A generator's frame outlives `no_grad` between its steps, so it is set again inside.
-            with torch.no_grad():
-                y, z = self.supervision_step(x, y, z)
-                answer = self.token_logits(y).float(), self.halt_logits(y)[:, 0]
-            yield answer

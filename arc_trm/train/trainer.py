@@ -13,14 +13,21 @@ import torch.distributed as dist
 from torch import Tensor
 
 from arc_trm.config import TrainConfig
-from arc_trm.model.trm import TRM, check_ids
-from arc_trm.objective import HALT_WEIGHT, IGNORE, answer_loss, halt_loss, widest
+from arc_trm.model.recursive import RecursiveModel, check_ids
+from arc_trm.objective import (
+    HALT_WEIGHT,
+    IGNORE,
+    answer_loss,
+    continue_loss,
+    halt_loss,
+    widest,
+)
 from arc_trm.optim import AdamAtan2, flatten, learning_rate_factor, sign_descent
 
 __all__ = ["METRICS", "TrainConfig", "Trainer"]
 
 METRICS = (
-    *("loss", "lm_loss", "halt_loss"),
+    *("loss", "lm_loss", "halt_loss", "continue_loss"),
     *("count", "accuracy", "exact_accuracy", "halt_accuracy", "steps"),
 )
 
@@ -44,7 +51,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: TRM,
+        model: RecursiveModel,
         config: TrainConfig,
         generator: torch.Generator | None = None,
         micro_batch: int | None = None,
@@ -129,7 +136,8 @@ class Trainer:
         rows = model.puzzle_table[slots["puzzle_ids"]].requires_grad_()
         x = model.embed(slots["inputs"], rows)
         y, z = model.supervision_step(x, slots["y"], slots["z"])
-        logits, halt = model.token_logits(y), model.halt_logits(y)[:, 0]
+        logits, halt_logits = model.token_logits(y), model.halt_logits(y)
+        halt, last = halt_logits[:, 0], steps >= self.supervision_steps
         with torch.no_grad():
             labelled = labels != IGNORE
             right = ((logits.argmax(-1) == labels) & labelled).sum(-1)
@@ -137,18 +145,23 @@ class Trainer:
             exact = right == cells
         lm_loss = answer_loss(logits, labels).sum()
         halting = halt_loss(halt, exact).sum()
-        loss = (lm_loss + HALT_WEIGHT * halting) / config.global_batch_size
+        going_on = torch.zeros_like(halting)
+        if model.learns_to_continue:
+            with torch.no_grad():
+                next_y, _ = model.supervision_step(x, y, z)
+                next_halt_logits = model.halt_logits(next_y)
+            going_on = continue_loss(halt_logits[:, 1], next_halt_logits, last).sum()
+        loss = (lm_loss + HALT_WEIGHT * (halting + going_on)) / config.global_batch_size
         loss.backward()  # type: ignore[no-untyped-call]
         assert rows.grad is not None
         with torch.no_grad():
-            last = steps >= self.supervision_steps
-            halted = last | ((halt > 0) & (steps >= minimum_steps))
+            halted = last | (model.halts(halt_logits) & (steps >= minimum_steps))
             slots["y"].copy_(y)
             slots["z"].copy_(z)
             slots["halted"].copy_(halted)
             counted = halted & (cells > 0)
             metrics = [
-                *(loss, lm_loss, halting, counted.sum()),
+                *(loss, lm_loss, halting, going_on, counted.sum()),
                 torch.where(counted, right / cells.clamp(min=1), 0.0).sum(),
                 (counted & exact).sum(),
                 (counted & ((halt >= 0) == exact)).sum(),
@@ -165,9 +178,10 @@ class Trainer:
 
         Returns:
             `loss`, which is differentiated: the sum over the batch divided by the global batch
-            size; `lm_loss` and `halt_loss`, sums over the global batch; and sums over the
-            sequences that halted at this step: their `count`, `accuracy` (share of cells),
-            `exact_accuracy`, `halt_accuracy` and supervision `steps`.
+            size; `lm_loss`, `halt_loss` and `continue_loss` (0 unless the model learns to
+            continue), sums over the global batch; and sums over the sequences that halted at this
+            step: their `count`, `accuracy` (share of cells), `exact_accuracy`, `halt_accuracy` and
+            supervision `steps`.
         """
         config, table = self.config, self.model.puzzle_table
         slots = self._refill(batch)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from arc_trm.data.batches import IGNORE, Batches
-from arc_trm.data.puzzles import TaskPuzzles, number_puzzles, row_names
+from arc_trm.data.puzzles import TaskGroup, TaskPuzzles, number_puzzles, row_names
 from arc_trm.domains.arc import FIRST_COLOUR, PAD, decode, parse_puzzle_name
 from arc_trm.errors import UserError
 from arc_trm.tasks import Pair, Task, as_grid
@@ -33,20 +33,24 @@ def made(augmentations: int = 5) -> list[TaskPuzzles]:
     return number_puzzles(made_tasks(), augmentations, seed=0)
 
 
+def groups(puzzles: list[TaskPuzzles], shift: bool = True) -> list[TaskGroup]:
+    return [TaskGroup(each, SIDE, shift) for each in puzzles]
+
+
 def test_a_batch_depends_on_seed_and_step_alone() -> None:
-    one, other = Batches(made(), SIDE, 8, seed=3), Batches(made(), SIDE, 8, seed=3)
+    one, other = Batches(groups(made()), 8, seed=3), Batches(groups(made()), 8, seed=3)
     ahead = other(20)
     in_order = [one(step) for step in range(21)]
     assert all(np.array_equal(ahead[key], in_order[20][key]) for key in ahead)
     back = other(4)
     assert all(np.array_equal(back[key], in_order[4][key]) for key in back)
-    assert not np.array_equal(Batches(made(), SIDE, 8, seed=4)(4)["inputs"], back["inputs"])
+    assert not np.array_equal(Batches(groups(made()), 8, seed=4)(4)["inputs"], back["inputs"])
 
 
 @pytest.mark.parametrize("world", [2, 4])
 def test_shares_make_up_the_batch(world: int) -> None:
-    whole = Batches(made(), SIDE, 8, seed=0)
-    shares = [Batches(made(), SIDE, 8, seed=0, share=(rank, world)) for rank in range(world)]
+    whole = Batches(groups(made()), 8, seed=0)
+    shares = [Batches(groups(made()), 8, seed=0, share=(rank, world)) for rank in range(world)]
     for step in range(5):
         parts = [share(step) for share in shares]
         for key, expected in whole(step).items():
@@ -57,7 +61,7 @@ def test_every_example_is_a_known_pair_of_its_puzzle() -> None:
     puzzles = made()
     names = list(row_names(puzzles))
     tasks = {p.task.id: p.task for p in puzzles}
-    batches = Batches(puzzles, SIDE, 16, seed=1)
+    batches = Batches(groups(puzzles), 16, seed=1)
     rows = set()
     for step in range(30):
         batch = batches(step)
@@ -84,7 +88,7 @@ def test_every_example_is_a_known_pair_of_its_puzzle() -> None:
 def test_an_epoch_visits_every_task_once_and_takes_pairs_without_replacement() -> None:
     puzzles = made(0)
     pairs = sum(len(p.task.train) for p in puzzles)
-    batches = Batches(puzzles, SIDE, pairs, seed=0, shift=False)
+    batches = Batches(groups(puzzles, shift=False), pairs, seed=0)
     for step in range(3):
         rows = Counter(batches(step)["puzzle_ids"].tolist())
         assert rows == {p.first_row: len(p.task.train) for p in puzzles}
@@ -93,9 +97,9 @@ def test_an_epoch_visits_every_task_once_and_takes_pairs_without_replacement() -
 def test_without_shift_every_grid_is_at_the_corner_and_with_it_one_a_visit() -> None:
     puzzles = made(0)
     pairs = sum(len(p.task.train) for p in puzzles)
-    plain = Batches(puzzles, SIDE, pairs, seed=0, shift=False)(0)
+    plain = Batches(groups(puzzles, shift=False), pairs, seed=0)(0)
     assert all(decode(tokens) is not None for tokens in plain["inputs"])
-    shifted = Batches(puzzles, SIDE, pairs, seed=0)(0)
+    shifted = Batches(groups(puzzles), pairs, seed=0)(0)
     at_corner = Counter(
         int(row)
         for tokens, row in zip(shifted["inputs"], shifted["puzzle_ids"], strict=True)
@@ -109,8 +113,8 @@ def test_test_outputs_are_not_learnt_unless_known() -> None:
     hidden = number_puzzles([t.without_solutions() for t in made_tasks()], 3, 0)
     (test,) = made_tasks(1)[0].test
     known = Task("t0", made_tasks(1)[0].train, (Pair(test.input, test.input),))
-    assert Batches(hidden, SIDE, 4, 0).mean_pairs == np.mean([1, 2, 3, 4, 1, 2, 3])
-    assert Batches(number_puzzles([known], 3, 0), SIDE, 4, 0).mean_pairs == 2
+    assert Batches(groups(hidden), 4, 0).mean_pairs == np.mean([1, 2, 3, 4, 1, 2, 3])
+    assert Batches(groups(number_puzzles([known], 3, 0)), 4, 0).mean_pairs == 2
 
 
 def test_the_numbering_does_not_depend_on_test_outputs() -> None:
@@ -137,4 +141,4 @@ def test_an_id_may_be_any_other_text() -> None:
 def test_nothing_to_learn_from_is_an_error() -> None:
     task = Task("t", (), (Pair(as_grid([[1]])),))
     with pytest.raises(ValueError, match="no pair"):
-        Batches(number_puzzles([task], 2, 0), SIDE, 4, 0)
+        Batches(groups(number_puzzles([task], 2, 0)), 4, 0)

@@ -145,7 +145,9 @@ def test_a_folder_of_the_published_trainer(tmp_path: Path) -> None:
     write(tmp_path / "identifiers.json", ["<blank>"])
     assert "identifiers.json" in sentence(tmp_path), "one of the two files is not enough"
     write(tmp_path / "train" / "dataset.json", {})
-    assert "published trainer's format" in sentence(tmp_path)
+    assert "published trainer's format but has no test_puzzles.json" in sentence(tmp_path)
+    write(tmp_path / "test_puzzles.json", {"b": task(1), "a": task(2, solved=False)})
+    assert list(load_tasks(tmp_path).tasks) == ["b", "a"]
 
 
 def test_a_folder_without_tasks(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from arc_trm.cli.identifiers import identifiers_command
 from arc_trm.data.manifests import Manifest, Overlap, find_manifest, manifests, recorded_overlaps
 from arc_trm.data.sources import (
     DATA_FOLDER,
@@ -39,15 +40,19 @@ def data() -> None:
     """Tell what data there is.
 
     DATA, wherever a command takes it, is the name of a dataset (arc-agi-1) or of a split
-    (arc-agi-1/training), a folder of task files, a challenges file, whose solutions are found
-    beside it, or a single task file. The names of datasets go first: a folder of such a name is
-    written ./arc-agi-1.
+    (arc-agi-1/training), a folder of task files or in the published trainer's format, a challenges
+    file, whose solutions are found beside it, or a single task file. The names of datasets go
+    first: a folder of such a name is written ./arc-agi-1.
 
     \b
     Examples:
       arc-trm data list
       arc-trm data show arc-agi-1
+      arc-trm data identifiers --subset training=arc-agi-1/training --out identifiers.json
     """
+
+
+data.add_command(identifiers_command)
 
 
 @data.command("list")

@@ -1,20 +1,20 @@
 """Training batches made when they are needed, each from (seed, step) alone.
 
-Sampling (SPEC 2 in docs/model.md): an epoch visits every task once in random order; a visit draws
-one of the task's puzzles and takes its pairs in random order, as many as still fit into the batch.
+Sampling (SPEC 2 in docs/model.md): an epoch visits every group once in random order; a visit draws
+one of the group's puzzles and takes its pairs in random order, as many as still fit into the batch.
 Epochs follow each other without a gap, so that small sets fill large batches too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.data.puzzles import TaskPuzzles, generator
-from arc_trm.domains.arc import PAD, encode_pair, random_offset
-from arc_trm.tasks import Pair
+from arc_trm.data.puzzles import generator
+from arc_trm.domains.arc import PAD, Tokens
 
 IGNORE = -100
 """Label of cells without a label, as in `arc_trm.objective`, which this room does not import."""
@@ -22,33 +22,46 @@ IGNORE = -100
 Batch = dict[str, npt.NDArray[np.int32]]
 
 
+class Group(Protocol):
+    """A task with all its augmentations: so many puzzles, each of as many `pairs` to learn from."""
+
+    def __len__(self) -> int:
+        """Number of puzzles."""
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs of every puzzle; a group of none is never visited."""
+
+    def row(self, puzzle: int) -> int:
+        """The row of a puzzle in the embedding table."""
+
+    def example(self, puzzle: int, pair: int, place: int | None) -> tuple[Tokens, Tokens]:
+        """Input and label tokens of a puzzle's pair, (S,) uint8 each; labels of PAD do not count.
+
+        `place` seeds the offset on the canvas, None is the corner, where that is not fixed before.
+        """
+
+
 class Batches:
-    """Batches over the pairs of `puzzles` that have a known output.
+    """Batches over the pairs of `groups`.
 
     Args:
-        puzzles: tasks with their augmentations; test pairs with an output are learnt from.
-        side: of the square canvas.
+        groups: all on one canvas of S cells.
         batch_size: examples in a global batch.
-        shift: place pairs at random offsets, but for one pair of each visited puzzle.
         share: (rank, world): which part of every batch to make.
+
+    Raises ValueError if there is no pair at all.
     """
 
     def __init__(
         self,
-        puzzles: Sequence[TaskPuzzles],
-        side: int,
+        groups: Sequence[Group],
         batch_size: int,
         seed: int,
-        shift: bool = True,
         share: tuple[int, int] = (0, 1),
     ) -> None:
-        self.puzzles, self.side, self.batch_size = puzzles, side, batch_size
-        self.seed, self.shift, self.share = seed, shift, share
-        self._pairs: list[list[Pair]] = [
-            [pair for pair in (*p.task.train, *p.task.test) if pair.output is not None]
-            for p in puzzles
-        ]
-        self._counts = np.array([len(pairs) for pairs in self._pairs])
+        self.groups, self.batch_size, self.seed, self.share = groups, batch_size, seed, share
+        self._counts = np.array([group.pairs for group in groups])
         if not self._counts.sum():
             raise ValueError("there is no pair with a known output to learn from")
         self._rewind()
@@ -59,11 +72,11 @@ class Batches:
 
     @property
     def mean_pairs(self) -> float:
-        """Mean number of pairs of a puzzle."""
+        """Mean number of pairs of a visit to a group."""
         return float(self._counts.mean())
 
     def _next_visits(self) -> list[int]:
-        """The tasks of the next batch; the last one's pairs may be more than still fit."""
+        """The groups of the next batch; the last one's pairs may be more than still fit."""
         visits, filled = [], 0
         while filled < self.batch_size:
             if self._visit == len(self._order):
@@ -71,9 +84,9 @@ class Batches:
                 self._order = generator(self.seed, "epoch", self._epoch).permutation(
                     np.flatnonzero(self._counts)
                 )
-            task = int(self._order[self._visit])
-            visits.append(task)
-            filled += int(self._counts[task])
+            group = int(self._order[self._visit])
+            visits.append(group)
+            filled += int(self._counts[group])
             self._visit += 1
         self._step += 1
         return visits
@@ -81,7 +94,8 @@ class Batches:
     def __call__(self, step: int) -> Batch:
         """The batch of training step `step` (0 is the first), this process's share of it.
 
-        Returns `inputs` and `labels` (B, S) int32, `puzzle_ids` (B,) int32.
+        Returns `inputs` and `labels` (B, S) int32, `puzzle_ids` (B,) int32. What a group raises
+        for an example that cannot be used passes through.
         """
         if step < self._step:
             self._rewind()
@@ -91,28 +105,25 @@ class Batches:
         rank, world = self.share
         size = self.batch_size // world
         mine = range(rank * size, (rank + 1) * size)
-        inputs = np.zeros((size, self.side**2), np.int32)
-        labels = np.zeros_like(inputs)
-        puzzle_ids = np.zeros(size, np.int32)
+        examples: list[tuple[Tokens, Tokens]] = []
+        puzzle_ids: list[int] = []
         slot = 0
-        for task in self._next_visits():
-            puzzles, pairs = self.puzzles[task], self._pairs[task]
-            index = int(rng.integers(len(puzzles)))
-            augmentation = puzzles.augmentation(index)
-            order = rng.permutation(len(pairs))
-            unmoved = rng.integers(len(pairs))
-            for which in order[: self.batch_size - slot]:
-                pair = pairs[which]
+        for visited in self._next_visits():
+            group = self.groups[visited]
+            puzzle = int(rng.integers(len(group)))
+            order = rng.permutation(group.pairs)
+            unmoved = rng.integers(group.pairs)
+            for pair in order[: self.batch_size - slot].tolist():
                 # Drawn whether used or not, so that every rank stays at the same place.
-                seed = rng.integers(2**63)
+                place = int(rng.integers(2**63))
                 if slot in mine:
-                    pair = augmentation.apply_pair(pair)
-                    offset = (0, 0)
-                    if self.shift and which != unmoved:
-                        offset = random_offset(pair, self.side, np.random.default_rng(seed))
-                    row = slot - mine.start
-                    inputs[row], labels[row] = encode_pair(pair, self.side, offset)
-                    puzzle_ids[row] = puzzles.first_row + index
+                    examples.append(group.example(puzzle, pair, None if pair == unmoved else place))
+                    puzzle_ids.append(group.row(puzzle))
                 slot += 1
+        inputs, labels = (np.stack(part).astype(np.int32) for part in zip(*examples, strict=True))
         labels[labels == PAD] = IGNORE
-        return {"inputs": inputs, "labels": labels, "puzzle_ids": puzzle_ids}
+        return {
+            "inputs": inputs,
+            "labels": labels,
+            "puzzle_ids": np.array(puzzle_ids, np.int32),
+        }

@@ -9,9 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.domains.arc import BLANK, SEPARATOR, Augmentation, distinct_augmentations, puzzle_name
+from arc_trm.domains.arc import (
+    BLANK,
+    SEPARATOR,
+    Augmentation,
+    Tokens,
+    distinct_augmentations,
+    encode_pair,
+    puzzle_name,
+    random_offset,
+)
 from arc_trm.errors import UserError
-from arc_trm.tasks import Task
+from arc_trm.tasks import Pair, Task
 
 
 def generator(*key: int | str) -> np.random.Generator:
@@ -37,6 +46,38 @@ class TaskPuzzles:
         if index == 0:
             return Augmentation()
         return Augmentation(int(self.dihedrals[index - 1]), self.colours[index - 1].tobytes())
+
+
+class TaskGroup:
+    """A task's puzzles as `arc_trm.data.batches` draws from them: pairs with a known output.
+
+    They are encoded when asked for, on a canvas of `side` × `side`; without `shift` they are all
+    at its corner.
+    """
+
+    def __init__(self, puzzles: TaskPuzzles, side: int, shift: bool = True) -> None:
+        self.puzzles, self.side, self.shift = puzzles, side, shift
+        task = puzzles.task
+        self._pairs: list[Pair] = [
+            pair for pair in (*task.train, *task.test) if pair.output is not None
+        ]
+
+    def __len__(self) -> int:
+        return len(self.puzzles)
+
+    @property
+    def pairs(self) -> int:
+        return len(self._pairs)
+
+    def row(self, puzzle: int) -> int:
+        return self.puzzles.first_row + puzzle
+
+    def example(self, puzzle: int, pair: int, place: int | None) -> tuple[Tokens, Tokens]:
+        augmented = self.puzzles.augmentation(puzzle).apply_pair(self._pairs[pair])
+        offset = (0, 0)
+        if self.shift and place is not None:
+            offset = random_offset(augmented, self.side, np.random.default_rng(place))
+        return encode_pair(augmented, self.side, offset)
 
 
 def number_puzzles(tasks: Sequence[Task], augmentations: int, seed: int) -> list[TaskPuzzles]:

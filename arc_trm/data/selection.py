@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from arc_trm.config import DataConfig
-from arc_trm.data.sources import find_tasks, load_tasks, overlap_warnings
+from arc_trm.data.built import Built, open_built
+from arc_trm.data.sources import (
+    built_folder,
+    find_tasks,
+    load_tasks,
+    overlap_sentence,
+    overlap_warnings,
+)
 from arc_trm.errors import UserError
 from arc_trm.tasks import Task, TaskSet
 from submission import SubmissionError
@@ -46,15 +55,52 @@ def _test_inputs(task: Task) -> list[list[list[int]]]:
     return [pair.input.tolist() for pair in task.test]
 
 
+def learnt_folder(data: DataConfig) -> Path | None:
+    """The folder in the published trainer's format that is learnt from; None if tasks are.
+
+    Raises UserError if there is such a folder and anything else.
+    """
+    learnt = (*data.train, *data.extra)
+    built = [name for name in learnt if built_folder(name)]
+    if not built:
+        return None
+    if len(learnt) > 1 or not data.train:
+        raise UserError(
+            f"{built[0]} is in the published trainer's format and can only be learnt from alone, "
+            f"but data.train is {list(data.train)} and data.extra {list(data.extra)}: add "
+            f'`--set "data.train=[{built[0]!r}]" --set "data.extra=[]"`'
+        )
+    return built_folder(built[0])
+
+
 def overlap_notes(data: DataConfig, predicted: TaskSet) -> list[str]:
     """Warnings if tasks that a run learnt from with their outputs are now predicted or scored."""
-    learnt: list[TaskSet | str] = []
+    notes = []
     for name in (*data.train, *data.extra):
         try:
-            learnt.append(find_tasks(name) or name)
+            if folder := built_folder(name):
+                notes += built_overlaps(open_built(folder), [predicted])
+            else:
+                notes += overlap_warnings([find_tasks(name) or name], [predicted])
         except (UserError, SubmissionError):
             continue  # the files may be long gone
-    return overlap_warnings(learnt, [predicted])
+    return notes
+
+
+def built_overlaps(built: Built, predicted: Iterable[TaskSet]) -> list[str]:
+    """One sentence for every set that has tasks whose test outputs `built` was made of too.
+
+    They are seen in the number of pairs: a task to be predicted has its demonstrations only.
+    """
+    learnt = built.pairs_of_tasks()
+    warnings = []
+    for tasks in predicted:
+        shared = [task.id for task in tasks if learnt.get(task.id, 0) > len(task.train)]
+        if shared:
+            warnings.append(
+                overlap_sentence(tasks, str(built.folder), dict(zip(shared, shared, strict=True)))
+            )
+    return warnings
 
 
 def _fitting(task: Task, side: int) -> Task:

@@ -4,6 +4,7 @@ DATA is one of
 
 - the name of a dataset or of one of its splits: `arc-agi-1`, `arc-agi-2/evaluation`;
 - a folder of task files, `*.json` in the order of their names, whose stems are the ids;
+- a folder in the published trainer's format (`arc_trm.data.built`): its test_puzzles.json;
 - a challenges file, whose solutions are found beside it;
 - a single task file.
 
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import submission
+from arc_trm.data.built import is_built, tasks_file
 from arc_trm.data.manifests import (
     FileSource,
     Manifest,
@@ -92,6 +94,11 @@ def find_tasks(data: str | os.PathLike[str]) -> TaskSet | None:
 def lasting_name(data: str) -> str:
     """DATA as it can be written down: a path in full, so that it means the same elsewhere."""
     return data if find_manifest(data) else os.path.abspath(data)
+
+
+def built_folder(data: str) -> Path | None:
+    """The folder that DATA names if it is one in the published trainer's format."""
+    return Path(data) if not find_manifest(data) and is_built(Path(data)) else None
 
 
 def find_files(manifest: Manifest, split: str) -> FoundFiles | None:
@@ -186,7 +193,7 @@ def overlap_warnings(train: Sequence[TaskSet | str], test: Sequence[TaskSet]) ->
             else:
                 shared = shared_tasks(scored, tasks)
             if shared:
-                warnings.append(_overlap_sentence(scored, name, shared))
+                warnings.append(overlap_sentence(scored, name, shared))
     return warnings
 
 
@@ -194,7 +201,8 @@ def _find_dataset(name: str) -> TaskSet | None:
     return find_tasks(name) if find_manifest(name) else None
 
 
-def _overlap_sentence(scored: TaskSet, learnt: str, shared: Mapping[str, str]) -> str:
+def overlap_sentence(scored: TaskSet, learnt: str, shared: Mapping[str, str]) -> str:
+    """What to say of tasks of `scored` that were learnt from: id in `learnt` by id in `scored`."""
     named = [here if here == there else f"{here} as {there}" for here, there in shared.items()]
     listing = ", ".join(named[:MAX_NAMED]) + (", ..." if named[MAX_NAMED:] else "")
     return (
@@ -257,11 +265,8 @@ def _read_package(source: PackageSource, path: Path, split: str) -> list[Task]:
 
 
 def _read_folder(folder: Path) -> list[Task]:
-    if (folder / "identifiers.json").is_file() and (folder / "train" / "dataset.json").is_file():
-        raise UserError(
-            f"{folder} is in the published trainer's format, which cannot be read yet: give the "
-            "challenges files or task files that it was built from"
-        )
+    if is_built(folder):
+        return _read_challenges(tasks_file(folder))
     files = [entry for entry in _entries(folder) if entry.suffix == ".json"]
     if not files:
         raise UserError(f"{folder} has no task files, expected *.json")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import signal
@@ -19,14 +18,12 @@ from arc_trm import runs
 from arc_trm.checkpoint import read_tensors, save_config, save_weights, write_tensors
 from arc_trm.config import DataConfig, RunConfig, to_dict
 from arc_trm.data.batches import Batches
-from arc_trm.data.puzzles import TaskPuzzles, number_puzzles, row_names
-from arc_trm.data.selection import select
-from arc_trm.data.sources import content_digest, lasting_name
+from arc_trm.data.learning import learning_set
+from arc_trm.data.sources import lasting_name
 from arc_trm.device import DTYPES, memory_bytes, pick_dtype, process_group
-from arc_trm.domains.arc import VOCABULARY
 from arc_trm.errors import UserError
+from arc_trm.model import RecursiveModel, build_model
 from arc_trm.model.layers import swiglu_width
-from arc_trm.model.trm import TRM
 from arc_trm.train.trainer import METRICS, Trainer
 from submission import atomic_write
 
@@ -62,29 +59,31 @@ class Reporter:
 
 
 def total_steps(config: RunConfig, batches: Batches) -> int:
-    """train.total_steps or epochs · tasks · mean pairs per puzzle / global batch, the smaller."""
+    """train.total_steps or epochs · groups · mean pairs of one / global batch, the smaller."""
     limits = [] if config.train.total_steps is None else [config.train.total_steps]
     if config.epochs is not None:
-        pairs = config.epochs * len(batches.puzzles) * batches.mean_pairs
+        pairs = config.epochs * len(batches.groups) * batches.mean_pairs
         limits.append(max(1, int(pairs / config.train.global_batch_size)))
     if not limits:
         raise UserError("how long to train is not said: set epochs or train.total_steps")
     return min(limits)
 
 
-def micro_batch(config: RunConfig, device: torch.device, dtype: torch.dtype, share: int) -> int:
+def kept_bytes(model: RecursiveModel) -> int:
+    """What a step keeps of a sequence for the backward pass, estimated from the model's shape."""
+    config = model.config
+    hidden = swiglu_width(config.hidden_size, config.expansion)
+    # Numbers kept a position: half as many again as PyTorch's saved-tensor hooks count.
+    layer = 14 * config.hidden_size + 6 * hidden
+    return config.length * layer * model.layers_with_gradient * model.dtype.itemsize
+
+
+def micro_batch(model: RecursiveModel, device: torch.device, share: int) -> int:
     """How many sequences fit through the network at once: the largest share of `share`.
 
-    What a step keeps for the backward pass is estimated from the model's shape; half the device's
-    memory may be taken by it.
+    Half the device's memory may be taken by what is kept for the backward pass.
     """
-    model = config.model
-    hidden = swiglu_width(model.hidden_size, model.expansion)
-    # Numbers kept a position: half as many again as PyTorch's saved-tensor hooks count.
-    block = 14 * model.hidden_size + 6 * hidden
-    applications = model.inner_cycles + 1
-    per_sequence = model.length * block * model.layers * applications * dtype.itemsize
-    chunks = math.ceil(share * per_sequence / (memory_bytes(device) / 2))
+    chunks = math.ceil(share * kept_bytes(model) / (memory_bytes(device) / 2))
     return math.ceil(share / chunks)
 
 
@@ -139,7 +138,8 @@ class _Run:
         write_tensors(self.folder / runs.CHECKPOINT, state, **self.marks)
         trainer = self.trainer
         table = trainer.model.puzzle_table
-        save_weights(self.folder, trainer.averaged_state(), table, trainer.steps_done)
+        config, step = trainer.model.config, trainer.steps_done
+        save_weights(self.folder, config, trainer.averaged_state(), table, step)
 
     def load(self) -> None:
         """Go back to the last checkpoint; records that came after it are dropped.
@@ -180,7 +180,10 @@ class _Run:
             return None
         sums = dict(zip(METRICS, self.sums.tolist(), strict=True))
         record: dict[str, float] = {"step": step, "loss": sums["loss"] / self.summed}
-        for name in ("lm_loss", "halt_loss"):
+        losses = ["lm_loss", "halt_loss"]
+        if self.trainer.model.learns_to_continue:
+            losses.append("continue_loss")
+        for name in losses:
             record[name] = sums[name] / self.summed / batch
         record["count"] = sums["count"]
         if sums["count"]:  # else there is nothing to take a mean of
@@ -190,13 +193,6 @@ class _Run:
         self.records.append(record)
         self.sums, self.summed = torch.zeros_like(self.sums), 0
         return record
-
-
-def _puzzles(config: RunConfig, reporter: Reporter) -> list[TaskPuzzles]:
-    selection = select(config.data, config.model.side)
-    for note in selection.notes:
-        reporter.note(note)
-    return number_puzzles(selection.learnt, config.data.augmentations, config.seed)
 
 
 def train(
@@ -228,37 +224,27 @@ def train(
                 f"train.global_batch_size ({config.train.global_batch_size}) must be a multiple "
                 f"of the number of processes ({world})"
             )
-        if config.model.vocabulary != VOCABULARY:
-            raise UserError(
-                f"model.vocabulary is {config.model.vocabulary}, but ARC has {VOCABULARY} tokens"
-            )
         config = replace(config, dtype=pick_dtype(config.dtype, device))
         if not resume:
             config = replace(config, data=_lasting(config.data))
-        puzzles = _puzzles(config, reporter)
-        batches = Batches(
-            puzzles,
-            config.model.side,
-            config.train.global_batch_size,
-            config.seed,
-            config.data.shift,
-            (rank, world),
-        )
+        learnt = learning_set(config)
+        for note in learnt.notes:
+            reporter.note(note)
+        batches = Batches(learnt.groups, config.train.global_batch_size, config.seed, (rank, world))
         total = total_steps(config, batches)
         config = replace(config, train=replace(config.train, total_steps=total))
-        trainer = _trainer(config, device, puzzles, reporter)
+        trainer = _trainer(config, device, len(learnt.names), reporter)
         if rank == 0 and not resume:
             folder = runs.create_run(config, folder)
-        names = list(row_names(puzzles))
         folder = folder or Path()  # of a new run it is of no use but to rank 0
-        marks = {"data": _fingerprint(puzzles, names), "config": _unchangeable(config)}
+        marks = {"data": learnt.mark, "config": _unchangeable(config)}
         run = _Run(folder, trainer, total, marks)
         if resume:
             run.load()
         if rank == 0:
-            save_config(folder, config.model, names)
+            save_config(folder, config.model, learnt.names)
         reporter.note(
-            f"{len(puzzles)} tasks, {sum(map(len, puzzles))} puzzles, {total} steps of "
+            f"{len(learnt.groups)} tasks, {sum(map(len, learnt.groups))} puzzles, {total} steps of "
             f"{config.train.global_batch_size}, {trainer.values.numel():,} weights, {device.type} "
             f"{config.dtype}{f' × {world}' if world > 1 else ''}, in {folder}"
         )
@@ -268,12 +254,6 @@ def train(
 def _lasting(data: DataConfig) -> DataConfig:
     names = {field: tuple(map(lasting_name, getattr(data, field))) for field in DATA_FIELDS}
     return replace(data, **names)  # type: ignore[arg-type]
-
-
-def _fingerprint(puzzles: list[TaskPuzzles], names: list[str]) -> str:
-    """SHA-256 of all that batches are made of: tasks, their order and augmentations."""
-    text = "\n".join([content_digest(puzzle.task for puzzle in puzzles), *names])
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _unchangeable(config: RunConfig) -> str:
@@ -286,16 +266,12 @@ def _unchangeable(config: RunConfig) -> str:
     return json.dumps(kept)
 
 
-def _trainer(
-    config: RunConfig, device: torch.device, puzzles: list[TaskPuzzles], reporter: Reporter
-) -> Trainer:
+def _trainer(config: RunConfig, device: torch.device, rows: int, reporter: Reporter) -> Trainer:
     generator = torch.Generator().manual_seed(config.seed)
-    rows = 1 + sum(map(len, puzzles))
-    dtype = DTYPES[config.dtype]
-    model = TRM(config.model, rows, dtype, generator).to(device)
+    model = build_model(config.model, rows, DTYPES[config.dtype], generator).to(device)
     world = dist.get_world_size() if dist.is_initialized() else 1
     share = config.train.global_batch_size // world
-    chunk = micro_batch(config, device, dtype, share)
+    chunk = micro_batch(model, device, share)
     if chunk < share:
         reporter.note(f"batches of {share} go through the network in parts of {chunk}")
     return Trainer(model, config.train, generator, chunk)

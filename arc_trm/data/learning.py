@@ -1,0 +1,76 @@
+"""What a training run learns from, whatever form its data has."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from arc_trm.config import RunConfig
+from arc_trm.data.batches import Group
+from arc_trm.data.built import open_built
+from arc_trm.data.puzzles import TaskGroup, number_puzzles, row_names
+from arc_trm.data.selection import built_overlaps, learnt_folder, predicted_tasks, select
+from arc_trm.data.sources import content_digest
+from arc_trm.domains.arc import VOCABULARY
+from arc_trm.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class LearningSet:
+    """Groups to draw batches of, the name of every row, and what else a run needs to know.
+
+    `mark` is a SHA-256 by which the data is known again when the run is resumed. `notes` are
+    sentences that a person should see before the run starts.
+    """
+
+    groups: Sequence[Group]
+    names: Sequence[str]
+    mark: str
+    notes: tuple[str, ...]
+
+
+def learning_set(config: RunConfig) -> LearningSet:
+    """What `config.data` says is to be learnt from.
+
+    Raises UserError or submission.SubmissionError if there is nothing, it cannot be read or it
+    does not fit `config.model`.
+    """
+    folder = learnt_folder(config.data)
+    return _of_tasks(config) if folder is None else _of_built(config, folder)
+
+
+def _of_tasks(config: RunConfig) -> LearningSet:
+    if config.model.vocabulary != VOCABULARY:
+        raise UserError(
+            f"model.vocabulary is {config.model.vocabulary}, but ARC has {VOCABULARY} tokens"
+        )
+    side = config.model.side
+    selection = select(config.data, side)
+    puzzles = number_puzzles(selection.learnt, config.data.augmentations, config.seed)
+    names = list(row_names(puzzles))
+    content = [content_digest(puzzle.task for puzzle in puzzles), *names]
+    mark = hashlib.sha256("\n".join(content).encode("utf-8", "surrogatepass")).hexdigest()
+    groups = [TaskGroup(each, side, config.data.shift) for each in puzzles]
+    return LearningSet(groups, names, mark, selection.notes)
+
+
+def _of_built(config: RunConfig, folder: Path) -> LearningSet:
+    built = open_built(folder)
+    for key, value, setting, chosen in (
+        ("seq_len", built.cells, "model.cells", config.model.cells),
+        ("vocab_size", built.vocabulary, "model.vocabulary", config.model.vocabulary),
+    ):
+        if value != chosen:
+            raise UserError(
+                f"{folder} has a {key} of {value}, but {setting} is {chosen}: add "
+                f"`--set {setting}={value}`"
+            )
+    notes = [
+        f"{folder} is learnt from as it was built: data.augmentations, data.shift and "
+        "data.max_side have no effect on that; data.max_side still chooses which tasks of "
+        "data.test are predicted",
+        *built_overlaps(built, [predicted_tasks(config.data)]),
+    ]
+    return LearningSet(built.groups(), built.names, built.mark(), tuple(notes))

@@ -15,7 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny import MODEL
 
-from arc_trm.checkpoint import load_weights, read_published, save_config, save_weights
+from arc_trm.checkpoint import (
+    load_weights,
+    read_published,
+    read_tensors,
+    save_config,
+    save_weights,
+    write_tensors,
+)
 from arc_trm.config import ModelConfig, from_dict
 from arc_trm.errors import UserError
 from arc_trm.model.trm import TRM
@@ -28,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
     config = from_dict(ModelConfig, MODEL)
     model = TRM(config, 3, generator=torch.Generator().manual_seed(0))
     save_config(tmp_path, config, ["<blank>", "a", "b"])
-    save_weights(tmp_path, model.state_dict(), torch.randn(3, 32), step=5)
+    save_weights(tmp_path, config, model.state_dict(), torch.randn(3, 32), step=5)
     return tmp_path
 
 
@@ -49,6 +56,14 @@ def test_without_a_table_the_blank_row_is_there(folder: Path) -> None:
     assert load_weights(folder).rows == {"<blank>": 0}
 
 
+def write_unmarked(folder: Path) -> None:
+    """Write the network again without the config that it was saved with, as other programs do."""
+    network, _ = read_tensors(folder / "model.safetensors")
+    copied = {name: tensor.clone() for name, tensor in network.items()}
+    (folder / "puzzle_embedding.safetensors").unlink()
+    write_tensors(folder / "model.safetensors", copied)
+
+
 def spoil(folder: Path, how: str) -> str:
     """Break a weight folder; returns what must be told."""
     config = json.loads((folder / "config.json").read_text())
@@ -65,14 +80,37 @@ def spoil(folder: Path, how: str) -> str:
         case "other width":
             config["model"]["hidden_size"] = 64
             (folder / "config.json").write_text(json.dumps(config))
-            return "the config asks for"
+            return "says model.hidden_size is 64, but model.safetensors was saved with 32"
+        case "other heads":
+            config["model"]["heads"] = 4
+            (folder / "config.json").write_text(json.dumps(config))
+            return "says model.heads is 4, but model.safetensors was saved with 2"
+        case "other depth":
+            config["model"]["inner_cycles"] = 6
+            (folder / "config.json").write_text(json.dumps(config))
+            return "says model.inner_cycles is 6, but model.safetensors was saved with 1"
+        case "other puzzle positions":
+            config["model"]["puzzle_positions"] = 16
+            (folder / "config.json").write_text(json.dumps(config))
+            return "says model.puzzle_positions is 16, but model.safetensors was saved with 1"
+        case "other vocabulary":
+            config["model"]["vocabulary"] = 11
+            (folder / "config.json").write_text(json.dumps(config))
+            write_unmarked(folder)
+            return "is of shape (12, 32), but the config asks for (11, 32)"
+        case "a mark that is none":
+            network, _ = read_tensors(folder / "model.safetensors")
+            write_tensors(folder / "model.safetensors", network, mark='{"model": [1]}')
+            return "has a mark that is no model's config"
         case "more layers":
             config["model"]["layers"] = 3
             (folder / "config.json").write_text(json.dumps(config))
+            write_unmarked(folder)
             return "lacks the tensor 'blocks.2."
         case "fewer layers":
             config["model"]["layers"] = 1
             (folder / "config.json").write_text(json.dumps(config))
+            write_unmarked(folder)
             return "has a tensor 'blocks.1."
         case "names of another set":
             (folder / "puzzles.json").write_text('["<blank>", "a"]')
@@ -83,13 +121,14 @@ def spoil(folder: Path, how: str) -> str:
         case "files of two steps":
             old = TRM(from_dict(ModelConfig, MODEL), 1).state_dict()
             kept = (folder / "puzzle_embedding.safetensors").read_bytes()
-            save_weights(folder, old, torch.zeros(3, 32), step=6)
+            save_weights(folder, from_dict(ModelConfig, MODEL), old, torch.zeros(3, 32), step=6)
             (folder / "puzzle_embedding.safetensors").write_bytes(kept)
             return "network and table are of different steps, 6 and 5"
         case "no model in config":
             (folder / "config.json").write_text('{"format": "arc-trm weights 1", "model": [1]}')
             return "has no table 'model'"
         case "a model beyond all memory":
+            write_unmarked(folder)
             config["model"] |= {"hidden_size": 2**20, "layers": 1000}
             (folder / "config.json").write_text(json.dumps(config))
             return "but the config asks for (1048576, 1048576)"
@@ -103,15 +142,21 @@ def spoil(folder: Path, how: str) -> str:
         case "not finite":
             model = TRM(from_dict(ModelConfig, MODEL), 1)
             model.token_embedding.data[0, 0] = torch.nan
-            save_weights(folder, model.state_dict(), torch.zeros(3, 32), step=5)
+            save_weights(folder, model.config, model.state_dict(), torch.zeros(3, 32), step=5)
             return "'token_embedding' holds something else than finite numbers"
         case "a table of integers":
             state = TRM(from_dict(ModelConfig, MODEL), 1).state_dict()
-            save_weights(folder, state, torch.zeros(3, 32, dtype=torch.int32), step=5)
+            save_weights(
+                folder,
+                from_dict(ModelConfig, MODEL),
+                state,
+                torch.zeros(3, 32, dtype=torch.int32),
+                step=5,
+            )
             return "holds torch.int32, not floating-point numbers"
         case "a table without rows":
             state = TRM(from_dict(ModelConfig, MODEL), 1).state_dict()
-            save_weights(folder, state, torch.tensor(1.0), step=5)
+            save_weights(folder, from_dict(ModelConfig, MODEL), state, torch.tensor(1.0), step=5)
             return "is of shape ()"
         case "cut":
             data = (folder / "model.safetensors").read_bytes()
@@ -124,6 +169,8 @@ def spoil(folder: Path, how: str) -> str:
     "how",
     [
         *("no config", "foreign config", "no network", "other width", "more layers"),
+        *("other heads", "other depth", "other puzzle positions", "other vocabulary"),
+        "a mark that is none",
         *("no model in config", "a model beyond all memory", "infinite", "names that are none"),
         *("not finite", "a table of integers", "a table without rows"),
         *("fewer layers", "names of another set", "a name twice", "files of two steps", "cut"),

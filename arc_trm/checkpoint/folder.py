@@ -1,90 +1,102 @@
-"""Weights in and out: weight folders that explain themselves, and published files.
+"""Weight folders, which explain themselves.
 
 A weight folder holds `config.json` (ModelConfig), `model.safetensors` (the network),
-`puzzle_embedding.safetensors` (the table, optional) and `puzzles.json` (the name of every row).
-Nothing that is found in a folder is ever run.
+`puzzle_embedding.safetensors` (the table), `puzzles.json` (the name of every row) and, if it is not
+a run's, `origin.json` (where it comes from). A network alone has no table and no names. Nothing
+that is found in a folder is ever run.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import stat
+import json
+import secrets
+import shutil
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import safetensors
 import torch
-import yaml
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
+from arc_trm.checkpoint.tensors import read_tensors, write_tensors
 from arc_trm.config import ModelConfig, from_dict, to_dict
-from arc_trm.domains.arc import BLANK
+from arc_trm.domains.arc import BLANK, SEPARATOR
 from arc_trm.errors import UserError
-from arc_trm.model.trm import TRM
-from submission import atomic_write, read_json, write_json
+from arc_trm.model import RecursiveModel, build_model
+from submission import WriteError, read_json, write_json
 
-CONFIG, NETWORK, TABLE, PUZZLES = (
+CONFIG, NETWORK, TABLE, PUZZLES, ORIGIN = (
     *("config.json", "model.safetensors"),
-    *("puzzle_embedding.safetensors", "puzzles.json"),
+    *("puzzle_embedding.safetensors", "puzzles.json", "origin.json"),
 )
 FORMAT = "arc-trm weights 1"
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], **metadata: str) -> None:
-    """A safetensors file, whole or not at all."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_write(path, "wb") as file:
-        try:
-            # By name, for `save` would copy everything in memory. The library puts a file of its
-            # own in this one's place, which then needs the permissions and the way to the disk.
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            save_file(plain, file.name, metadata)
-            os.chmod(file.name, mode)
-            with open(file.name, "rb") as written:
-                os.fsync(written.fileno())
-        except SafetensorError as error:
-            full = "No space left" in str(error)  # it has no error number
-            raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from None
+def check_new(path: Path) -> None:
+    """UserError if there is something at `path` that a new folder would replace."""
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UserError(f"{path} already exists and is not an empty folder: name another one")
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file. Raises UserError if it is none."""
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill that takes the name `path` when the block ends well, or leaves nothing.
+
+    Raises UserError if there is something at `path` already, or it cannot be made there.
+    """
+    check_new(path)
+    target = path.resolve()
+    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with safetensors.safe_open(path, "pt") as file:
-            names = file.keys()
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(
-            f"{path} is not a whole safetensors file ({error}); copy or download it again"
-        ) from None
+        unfinished.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {path}: {error.strerror}") from None
+    try:
+        yield unfinished
+        try:
+            unfinished.replace(target)
+        except OSError as error:
+            raise WriteError(path, error.strerror or str(error)) from None
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def save_config(folder: Path, config: ModelConfig, names: Iterable[str]) -> None:
-    """What stays the same all through a run: the model's shape and the names of its rows."""
+def save_config(folder: Path, config: ModelConfig, names: Sequence[str] | None) -> None:
+    """The model's shape and the names of the table's rows; None where there is no table."""
     write_json(folder / CONFIG, {"format": FORMAT, "model": to_dict(config)})
-    write_json(folder / PUZZLES, list(names))
+    if names is not None:
+        write_json(folder / PUZZLES, list(names))
 
 
-def save_weights(folder: Path, state: Mapping[str, Tensor], table: Tensor, step: int) -> None:
-    """The network's state dict and the puzzle table, marked as of the same training step."""
-    write_tensors(folder / NETWORK, state, step=str(step))
-    write_tensors(folder / TABLE, {"puzzle_table": table}, step=str(step))
+def save_weights(
+    folder: Path, config: ModelConfig, state: Mapping[str, Tensor], table: Tensor | None, step: int
+) -> None:
+    """The network's state dict and the puzzle table, if any.
+
+    They are marked as of the same training step and with the model's shape, most of which tensors
+    do not show: with other heads or another depth they would load and be wrong.
+    """
+    # One text, for the library shuffles several, and equal weights are to be equal files.
+    mark = json.dumps({"step": step, "model": to_dict(config)})
+    write_tensors(folder / NETWORK, state, mark=mark)
+    if table is not None:
+        write_tensors(folder / TABLE, {"puzzle_table": table}, mark=mark)
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A model with the row of every puzzle it knows."""
+    """A model in evaluation mode and the row of every puzzle it knows.
 
-    model: TRM
+    The rows are in the order of the weight folder; the rows of a puzzle are those of this model's
+    table, which may hold a part of the folder's. `knows_puzzles` is whether that has a table.
+    """
+
+    model: RecursiveModel
     rows: dict[str, int]
+    knows_puzzles: bool = True
 
 
 def read_model_config(folder: Path) -> ModelConfig:
@@ -101,13 +113,21 @@ def read_model_config(folder: Path) -> ModelConfig:
     return from_dict(ModelConfig, shape, "model")
 
 
-def _build(config: ModelConfig, tensors: dict[str, Tensor], source: Path) -> TRM:
-    """A model of float32 with these tensors, or a UserError about the first that does not fit.
+def build(config: ModelConfig, tensors: Mapping[str, Tensor]) -> RecursiveModel:
+    """A model of float32 with these tensors, which `check_tensors` found to fit, copied."""
+    # A generator of its own, as reading a file is not to move PyTorch's.
+    model = build_model(config, 1, generator=torch.Generator())
+    model.load_state_dict(tensors)
+    return model
 
-    What the config asks for is worked out without memory, so that a wrong one takes none.
+
+def check_tensors(config: ModelConfig, tensors: Mapping[str, Tensor], source: Path) -> None:
+    """UserError about the first tensor that is not what the config asks for.
+
+    What it asks for is worked out without memory, so that a wrong config takes none.
     """
     with torch.device("meta"):
-        expected = TRM(config, 1).state_dict()
+        expected = build_model(config, 1).state_dict()
     for name in sorted(expected.keys() | tensors.keys()):
         if name not in tensors:
             raise UserError(f"{source} lacks the tensor {name!r} that its config asks for")
@@ -120,216 +140,145 @@ def _build(config: ModelConfig, tensors: dict[str, Tensor], source: Path) -> TRM
             )
         if not (tensors[name].is_floating_point() and tensors[name].isfinite().all()):
             raise UserError(f"{source}: tensor {name!r} holds something else than finite numbers")
-    model = TRM(config, 1)
-    model.load_state_dict(tensors)
-    return model
 
 
-def _read_network_and_table(folder: Path) -> tuple[dict[str, Tensor], Tensor | None]:
-    """The network's tensors and the table, if any, of one training step.
+def _read_network_and_table(
+    folder: Path,
+) -> tuple[dict[str, Tensor], Tensor | None, dict[str, Any]]:
+    """The network's tensors, the table, if any, of the same training step; the network's mark.
 
     A training run replaces one file after the other, so a mismatch is looked at again.
     """
     if not (folder / TABLE).exists():
-        return read_tensors(folder / NETWORK)[0], None
+        network, mark = _read_marked(folder / NETWORK)
+        return network, None, mark
     for wait in (0.1, 0.5, 2.0, 0.0):
-        network, marks = read_tensors(folder / NETWORK)
-        table, table_marks = read_tensors(folder / TABLE)
-        if marks.get("step") == table_marks.get("step"):
+        network, mark = _read_marked(folder / NETWORK)
+        table, table_mark = _read_marked(folder / TABLE)
+        if mark.get("step") == table_mark.get("step"):
             break
         time.sleep(wait)
     else:
         raise UserError(
-            f"{folder}: network and table are of different steps, {marks.get('step')} and "
-            f"{table_marks.get('step')}; if the run is no longer trained, `arc-trm train --resume "
+            f"{folder}: network and table are of different steps, {mark.get('step')} and "
+            f"{table_mark.get('step')}; if the run is no longer trained, `arc-trm train --resume "
             f"{folder}` writes them anew"
         )
     if set(table) != {"puzzle_table"}:
         raise UserError(f"{folder / TABLE} must hold the one tensor 'puzzle_table'")
-    return network, table["puzzle_table"]
+    return network, table["puzzle_table"], mark
+
+
+def _read_marked(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and what `save_weights` said of them; nothing if another program wrote them."""
+    tensors, metadata = read_tensors(path)
+    try:
+        mark: dict[str, Any] = json.loads(metadata.get("mark", "{}"))
+        config = mark.get("model")
+        mark["model"] = None if config is None else from_dict(ModelConfig, config, "model")
+    except (ValueError, AttributeError, RecursionError):
+        raise UserError(f"{path} has a mark that is no model's config; copy it again") from None
+    return tensors, mark
+
+
+def _check_mark(folder: Path, config: ModelConfig, saved: ModelConfig) -> None:
+    """UserError if config.json is not the one that the network was saved with."""
+    for key, value in asdict(config).items():
+        if getattr(saved, key) != value:
+            raise UserError(
+                f"{folder}: {CONFIG} says model.{key} is {value}, but {NETWORK} was saved with "
+                f"{getattr(saved, key)}: bring both from the same place, or change {CONFIG} back"
+            )
+
+
+def _names(folder: Path, rows: int) -> list[str]:
+    """The names of a table's rows."""
+    names = read_json(folder / PUZZLES)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{folder / PUZZLES} is not a list of names")
+    if len(names) != rows:
+        raise UserError(
+            f"{folder / PUZZLES} holds {len(names)} names, but the table has {rows} rows"
+        )
+    if len(set(names)) != len(names):
+        raise UserError(f"{folder / PUZZLES} names a puzzle more than once")
+    return names
 
 
 def load_weights(
-    folder: Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+    folder: Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    tasks: Collection[str] | None = None,
 ) -> Weights:
     """The model of a weight folder in evaluation mode, and its puzzles' rows.
 
+    Args:
+        folder: the weight folder.
+        device: where to compute.
+        dtype: of the activations; None is float32.
+        tasks: whose rows are wanted: of a table of gigabytes a few tasks need next to nothing. None
+            is all rows.
+
     Raises UserError if a file is missing, cut short or does not fit the others.
     """
+    parts = read_parts(folder)
+    table, names = parts.table, parts.names
+    if table is None:
+        table = torch.zeros(1, parts.config.puzzle_size)
+    elif tasks is not None:
+        kept = [row for row, name in enumerate(names) if row == 0 or _is_of(name, tasks)]
+        table, names = table[kept], [names[row] for row in kept]
+    model = build(parts.config, parts.network)
+    model.dtype = dtype or torch.float32
+    model.puzzle_table = table.float()
+    rows = {name: row for row, name in enumerate(names)}
+    return Weights(model.to(device).eval(), rows, parts.table is not None)
+
+
+class Parts(NamedTuple):
+    """What a weight folder holds; tensors stay in their files until touched.
+
+    Without a table `names` has the blank row's alone.
+    """
+
+    config: ModelConfig
+    network: dict[str, Tensor]
+    table: Tensor | None
+    names: list[str]
+    step: int
+
+
+def read_parts(folder: Path) -> Parts:
+    """Open a weight folder. Raises UserError if its files do not fit each other."""
     config = read_model_config(folder)
     if not (folder / NETWORK).exists():
         raise UserError(
             f"{folder} has no {NETWORK}: if it is a run, it has saved nothing yet; "
             f"`arc-trm train --resume {folder}` goes on"
         )
-    network, table = _read_network_and_table(folder)
+    network, table, mark = _read_network_and_table(folder)
+    if mark.get("model") is not None:
+        _check_mark(folder, config, mark["model"])
+    check_tensors(config, network, folder / NETWORK)
     names = [BLANK]
-    if table is None:
-        table = torch.zeros(1, config.puzzle_size)
-    else:
-        if table.dim() != 2 or table.shape[1] != config.puzzle_size:
-            raise UserError(
-                f"{folder / TABLE} is of shape {tuple(table.shape)}, but the config asks for "
-                f"rows of {config.puzzle_size}"
-            )
-        if not table.is_floating_point():
-            raise UserError(f"{folder / TABLE} holds {table.dtype}, not floating-point numbers")
-        names = read_json(folder / PUZZLES)
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise UserError(f"{folder / PUZZLES} is not a list of names")
-        if len(names) != len(table):
-            raise UserError(
-                f"{folder / PUZZLES} holds {len(names)} names, but the table has {len(table)} rows"
-            )
-    model = _build(config, network, folder / NETWORK)
-    model.dtype = dtype or torch.float32
-    model.puzzle_table = table.float()
-    rows = {name: row for row, name in enumerate(names)}
-    if len(rows) != len(names):
-        raise UserError(f"{folder / PUZZLES} names a puzzle more than once")
-    return Weights(model.to(device).eval(), rows)
+    if table is not None:
+        check_table(table, config.puzzle_size, folder / TABLE)
+        names = _names(folder, len(table))
+    step = mark.get("step")
+    return Parts(config, network, table, names, step if isinstance(step, int) else 0)
 
 
-# Published name (SPEC 8 in docs/model.md) to ours, applied in this order.
-_PUBLISHED = (
-    ("embed_tokens.embedding_weight", "token_embedding"),
-    ("embed_pos.embedding_weight", "position_embedding"),
-    ("puzzle_emb.weights", "puzzle_table"),
-    ("lm_head.", "token_head."),
-    ("q_head.", "halt_head."),
-    ("H_init", "y_init"),
-    ("L_init", "z_init"),
-    ("L_level.layers.", "blocks."),
-    ("self_attn.qkv_proj.", "mix.qkv."),
-    ("self_attn.o_proj.", "mix.out."),
-    ("mlp_t.", "mix."),
-    ("mlp.", "swiglu."),
-    ("gate_up_proj.", "gate_up."),
-    ("down_proj.", "down."),
-)
+def _is_of(name: str, tasks: Collection[str]) -> bool:
+    return name.partition(SEPARATOR)[0] in tasks
 
 
-def _our_name(published: str) -> str:
-    name = published.removeprefix("_orig_mod.").removeprefix("model.").removeprefix("inner.")
-    for theirs, ours in _PUBLISHED:
-        name = name.replace(theirs, ours)
-    return name
-
-
-def _read_pickled(step_file: Path) -> dict[str, Tensor]:
-    """A state dict written by torch.save; code in it is refused, never run."""
-    try:
-        state = torch.load(step_file, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"{step_file} does not exist") from None
-    except Exception as error:
-        # torch raises many kinds here, all meaning the same to a user.
+def check_table(table: Tensor, puzzle_size: int, source: object) -> None:
+    """UserError if `table` is not (rows, puzzle_size) floating-point numbers."""
+    if table.dim() != 2 or table.shape[1] != puzzle_size or not len(table):
         raise UserError(
-            f"{step_file} is not a published weight file: it is cut short, or holds more than "
-            f"tensors, which is refused ({type(error).__name__})"
-        ) from None
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
-    ):
-        raise UserError(f"{step_file} does not hold a state dict of tensors")
-    return {_our_name(name): tensor for name, tensor in state.items()}
-
-
-def _published_settings(config: Path | None) -> dict[str, Any]:
-    if config is None:
-        return {}
-    try:
-        settings = yaml.safe_load(config.read_text("utf-8"))
-        arch: dict[str, Any] = settings["arch"]
-        return dict(arch)
-    except (
-        *(OSError, UnicodeDecodeError, yaml.YAMLError),
-        *(KeyError, TypeError, ValueError, RecursionError),
-    ) as error:
-        raise UserError(
-            f"{config} is not the settings file of published weights "
-            f"({type(error).__name__}): it must be YAML with a table 'arch'"
-        ) from None
-
-
-def read_published(
-    step_file: Path | str,
-    config: Path | str | None = None,
-    shapes: Mapping[str, int] | Path | str | None = None,
-) -> TRM:
-    """A model out of a published weight file, in evaluation mode.
-
-    Args:
-        step_file: what the published trainer writes, with or without `_orig_mod.`.
-        config: its `all_config.yaml`; None looks beside the file. Depth and heads cannot be seen
-            in the weights, so without it the published defaults are taken.
-        shapes: `seq_len`, `vocab_size`, `num_puzzle_identifiers` where they are known, or the JSON
-            file that holds them; they must agree with the weights. Without them the number of cells
-            is seen only in a mixer's or a position table's weights, else it is 900.
-
-    Raises:
-        UserError: no such file, cut short, code in it, or settings that do not fit the weights.
-    """
-    step_file = Path(step_file)
-    beside = step_file.with_name("all_config.yaml")
-    path = Path(config) if config is not None else beside if beside.exists() else None
-    state, arch = _read_pickled(step_file), _published_settings(path)
-    known: Any = read_json(shapes) if isinstance(shapes, str | Path) else shapes or {}
-    if not isinstance(known, Mapping):
-        raise UserError(f"{shapes} does not hold an object of shapes")
-    for name in ("token_embedding", "puzzle_table", "blocks.0.swiglu.down.weight"):
-        if name not in state or state[name].dim() != 2:
-            raise UserError(f"{step_file} holds no TRM: there is no tensor for {name!r}")
-    table = state.pop("puzzle_table")
-    vocabulary, hidden_size = state["token_embedding"].shape
-    mixer = "blocks.0.mix.down.weight" in state
-    positions = arch.get("pos_encodings", "rope")
-    positions = "rotary" if positions == "rope" else positions
-    length = None
-    if mixer:
-        length = state["blocks.0.mix.down.weight"].shape[0]
-    elif "position_embedding" in state:
-        length = state["position_embedding"].shape[0]
-    puzzle_positions = arch.get("puzzle_emb_len", 16)
-    if not isinstance(puzzle_positions, int):
-        raise UserError(f"{path}: puzzle_emb_len must be a whole number, got {puzzle_positions!r}")
-    puzzle_positions = puzzle_positions or -(-table.shape[1] // hidden_size)
-    cells = length - puzzle_positions if length is not None else known.get("seq_len", 900)
-    layers = len({name.split(".")[1] for name in state if name.startswith("blocks.")})
-    seen = {
-        "seq_len": cells,
-        "vocab_size": vocabulary,
-        "num_puzzle_identifiers": len(table),
-        "L_layers": layers,
-        "hidden_size": hidden_size,
-        "puzzle_emb_ndim": table.shape[1],
-    }
-    for key, value in {**arch, **known}.items():
-        if key in seen and seen[key] != value:
-            raise UserError(
-                f"{step_file} does not fit its settings: {key} is {seen[key]} in the weights, "
-                f"but {value} in the settings"
-            )
-    model_config = from_dict(
-        ModelConfig,
-        {
-            "vocabulary": vocabulary,
-            "cells": cells,
-            "hidden_size": hidden_size,
-            "layers": layers,
-            "heads": arch.get("num_heads", 8),
-            "expansion": arch.get("expansion", 4),
-            "mixer": "mlp" if mixer else "attention",
-            "positions": "none" if mixer else positions,
-            "puzzle_positions": puzzle_positions,
-            "puzzle_size": table.shape[1],
-            "outer_cycles": arch.get("H_cycles", 3),
-            "inner_cycles": arch.get("L_cycles", 4),
-            "supervision_steps": arch.get("halt_max_steps", 16),
-        },
-        str(path or "model"),
-    )
-    floats = {name: tensor.float() for name, tensor in state.items()}
-    model = _build(model_config, floats, step_file)
-    model.puzzle_table = table.float()
-    return model.eval()
+            f"{source} is of shape {tuple(table.shape)}, but the config asks for rows of "
+            f"{puzzle_size}"
+        )
+    if not table.is_floating_point():
+        raise UserError(f"{source} holds {table.dtype}, not floating-point numbers")

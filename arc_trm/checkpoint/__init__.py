@@ -1,0 +1,40 @@
+"""Weights in and out: weight folders, published files, and from one to the other."""
+
+from arc_trm.checkpoint.convert import Converted, convert, convert_back
+from arc_trm.checkpoint.folder import (
+    CONFIG,
+    NETWORK,
+    ORIGIN,
+    PUZZLES,
+    TABLE,
+    Weights,
+    check_new,
+    load_weights,
+    new_folder,
+    read_model_config,
+    save_config,
+    save_weights,
+)
+from arc_trm.checkpoint.published import read_published
+from arc_trm.checkpoint.tensors import read_tensors, write_tensors
+
+__all__ = [
+    "CONFIG",
+    "NETWORK",
+    "ORIGIN",
+    "PUZZLES",
+    "TABLE",
+    "Converted",
+    "Weights",
+    "check_new",
+    "convert",
+    "convert_back",
+    "load_weights",
+    "new_folder",
+    "read_model_config",
+    "read_published",
+    "read_tensors",
+    "save_config",
+    "save_weights",
+    "write_tensors",
+]

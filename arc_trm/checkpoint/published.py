@@ -1,0 +1,299 @@
+"""Weight files of the published trainer: their names, their settings, reading (SPEC 8).
+
+Published names appear here alone. A file holds the averaged weights as `torch.save` wrote them;
+most of the model's shape is seen in its tensors, depth and heads in the settings beside it.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from arc_trm.checkpoint.folder import build, check_table, check_tensors
+from arc_trm.config import Architecture, ModelConfig, from_dict
+from arc_trm.errors import UserError
+from arc_trm.model import RecursiveModel
+from submission import read_json
+
+SETTINGS = "all_config.yaml"
+PREFIX = "_orig_mod.model.inner."
+"""Before every name, as the published trainer compiles its model."""
+
+# Published name to ours; in this order each can be replaced by the other.
+_NAMES = (
+    ("embed_tokens.embedding_weight", "token_embedding"),
+    ("embed_pos.embedding_weight", "position_embedding"),
+    ("puzzle_emb.weights", "puzzle_table"),
+    ("lm_head.", "token_head."),
+    ("q_head.", "halt_head."),
+    ("H_init", "y_init"),
+    ("L_init", "z_init"),
+    ("self_attn.qkv_proj.", "mix.qkv."),
+    ("self_attn.o_proj.", "mix.out."),
+    ("mlp_t.", "mix."),
+    ("mlp.", "swiglu."),
+    ("gate_up_proj.", "gate_up."),
+    ("down_proj.", "down."),
+)
+# Of each architecture its networks: their published letter, our name.
+_NETWORKS: dict[str, dict[str, str]] = {
+    "trm": {"L": "blocks."},
+    "hrm": {"L": "z_blocks.", "H": "y_blocks."},
+}
+CLASSES = {
+    "trm": "recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1",
+    "hrm": "recursive_reasoning.hrm@HierarchicalReasoningModel_ACTV1",
+}
+# By vocabulary: ARC, Sudoku, mazes. No settings file says the number of cells.
+_CELLS = {12: 900, 11: 81, 6: 900}
+# What is taken where neither the weights nor the settings tell.
+_DEPTH = {"trm": {"H_cycles": 3, "L_cycles": 4}, "hrm": {"H_cycles": 2, "L_cycles": 2}}
+_DEFAULTS = {"halt_max_steps": 16, "num_heads": 8, "expansion": 4, "pos_encodings": "rope"}
+
+
+def our_name(published: str, architecture: Architecture = "trm") -> str:
+    """Our name of a published tensor, with or without its prefixes."""
+    name = published.removeprefix("_orig_mod.").removeprefix("model.").removeprefix("inner.")
+    for theirs, ours in _names(architecture):
+        name = name.replace(theirs, ours)
+    return name
+
+
+def published_name(ours: str, architecture: Architecture = "trm") -> str:
+    """Invert `our_name`, with all prefixes."""
+    for theirs, own in _names(architecture):
+        ours = ours.replace(own, theirs)
+    return PREFIX + ours
+
+
+def _names(architecture: Architecture) -> Iterator[tuple[str, str]]:
+    for letter, ours in _NETWORKS[architecture].items():
+        yield f"{letter}_level.layers.", ours
+    yield from _NAMES
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a published file holds under our names; tensors stay in the file until touched.
+
+    `assumed` are the settings that nothing told, as sentences of a name and a value.
+    """
+
+    config: ModelConfig
+    network: dict[str, Tensor]
+    table: Tensor
+    assumed: tuple[str, ...]
+
+
+def _read_pickled(step_file: Path) -> dict[str, Tensor]:
+    """A state dict written by torch.save; code in it is refused, never run."""
+    try:
+        mapped = zipfile.is_zipfile(step_file)  # what torch wrote before version 1.6 is not
+        state = torch.load(step_file, map_location="cpu", weights_only=True, mmap=mapped)
+    except FileNotFoundError:
+        raise UserError(f"{step_file} does not exist") from None
+    except Exception as error:
+        # torch raises many kinds here, all meaning the same to a user.
+        raise UserError(
+            f"{step_file} is not a published weight file: it is cut short, or holds more than "
+            f"tensors, which is refused ({type(error).__name__})"
+        ) from None
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
+    ):
+        raise UserError(f"{step_file} does not hold a state dict of tensors")
+    for name, tensor in state.items():
+        # A view can repeat few numbers endlessly, and would be written out in full.
+        whole = tensor.layout == torch.strided and tensor.device.type == "cpu"
+        whole = whole and tensor.is_floating_point()
+        if not whole or tensor.nbytes > tensor.untyped_storage().nbytes():
+            raise UserError(f"{step_file}: tensor {name!r} is not a plain array of numbers")
+    return state
+
+
+def _renamed(
+    state: Mapping[str, Tensor], step_file: Path
+) -> tuple[Architecture, dict[str, Tensor]]:
+    architecture: Architecture = "hrm" if any("H_level." in name for name in state) else "trm"
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        ours = our_name(name, architecture)
+        if ours in renamed:
+            raise UserError(f"{step_file} holds the tensor {published_name(ours)!r} twice")
+        renamed[ours] = tensor
+    return architecture, renamed
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The table `arch` of a published all_config.yaml. Raises UserError if it has none."""
+    try:
+        settings = yaml.safe_load(path.read_text("utf-8"))
+        arch: dict[str, Any] = settings["arch"]
+        return dict(arch)
+    except (
+        *(OSError, UnicodeDecodeError, yaml.YAMLError),
+        *(KeyError, TypeError, ValueError, RecursionError),
+    ) as error:
+        raise UserError(
+            f"{path} is not the settings file of published weights "
+            f"({type(error).__name__}): it must be YAML with a table 'arch'"
+        ) from None
+
+
+def settings_beside(step_file: Path) -> Path | None:
+    """The all_config.yaml beside a weight file, if there is one."""
+    beside = step_file.with_name(SETTINGS)
+    return beside if beside.exists() else None
+
+
+class _Told:
+    """Settings as they are told, with published defaults, remembering which were taken."""
+
+    def __init__(self, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+        self.settings, self.defaults = settings, defaults
+        self.assumed: list[str] = []
+
+    def __call__(self, key: str) -> Any:
+        if key in self.settings:
+            return self.settings[key]
+        self.assumed.append(f"{key} {self.defaults[key]}")
+        return self.defaults[key]
+
+
+def open_published(
+    step_file: Path, settings: Mapping[str, Any], source: object = "its settings"
+) -> Published:
+    """What a published weight file holds, and the config that it and `settings` say.
+
+    Args:
+        step_file: what the published trainer writes, with or without `_orig_mod.`.
+        settings: by their published names, those of `arch` and, where known, `seq_len`,
+            `vocab_size` and `num_puzzle_identifiers`.
+        source: of the settings, for messages.
+
+    Raises UserError: no such file, cut short, code in it, or settings that do not fit the weights.
+    """
+    architecture, state = _renamed(_read_pickled(step_file), step_file)
+    first = "blocks.0" if architecture == "trm" else "z_blocks.0"
+    for name in ("token_embedding", "puzzle_table", f"{first}.swiglu.down.weight"):
+        if name not in state or state[name].dim() != 2:
+            known = published_name(name, architecture).removeprefix(PREFIX)
+            raise UserError(f"{step_file} holds no TRM or HRM: there is no matrix {known!r}")
+    table = state.pop("puzzle_table")
+    vocabulary, hidden_size = state["token_embedding"].shape
+    puzzle_size = table.shape[1]
+    mixer = f"{first}.mix.down.weight" in state
+    computed = math.ceil(puzzle_size / hidden_size)
+    defaults = {
+        **_DEFAULTS,
+        **_DEPTH[architecture],
+        "puzzle_emb_len": 16,
+        "seq_len": 900,
+    }
+    told = _Told(settings, defaults)
+    puzzle_positions = computed
+    if architecture == "trm":
+        puzzle_positions = told("puzzle_emb_len")
+        if not isinstance(puzzle_positions, int):
+            raise UserError(
+                f"{source}: puzzle_emb_len must be a whole number, got {puzzle_positions!r}"
+            )
+        puzzle_positions = puzzle_positions or computed
+    if mixer:
+        cells = state[f"{first}.mix.down.weight"].shape[0] - puzzle_positions
+    elif "position_embedding" in state:
+        cells = state["position_embedding"].shape[0] - puzzle_positions
+    else:
+        cells = settings.get("seq_len", _CELLS.get(vocabulary)) or told("seq_len")
+    seen = {
+        "seq_len": cells,
+        "vocab_size": vocabulary,
+        "num_puzzle_identifiers": len(table),
+        "hidden_size": hidden_size,
+        "puzzle_emb_ndim": puzzle_size,
+        "mlp_t": mixer,
+    }
+    for letter, ours in _NETWORKS[architecture].items():
+        numbers = {name.split(".")[1] for name in state if name.startswith(ours)}
+        seen[f"{letter}_layers"] = len(numbers)
+    for key, value in settings.items():
+        if key in seen and seen[key] != value:
+            raise UserError(
+                f"{step_file} does not fit {source}: {key} is {seen[key]} in the weights, "
+                f"but {value} in the settings"
+            )
+    name = str(settings.get("name", CLASSES[architecture])).partition("@")[0].rpartition(".")[2]
+    if name in CLASSES and name != architecture:
+        raise UserError(
+            f"{step_file} does not fit {source}: the weights are of a {architecture.upper()}, the "
+            f"settings of a {name.upper()}"
+        )
+    if seen.get("H_layers", seen["L_layers"]) != seen["L_layers"]:
+        raise UserError(
+            f"{step_file} has networks of {seen['H_layers']} and {seen['L_layers']} layers, but "
+            "only HRMs whose networks are alike can be read"
+        )
+    positions = told("pos_encodings") if not mixer else "none"
+    config = from_dict(
+        ModelConfig,
+        {
+            "architecture": architecture,
+            "vocabulary": vocabulary,
+            "cells": cells,
+            "hidden_size": hidden_size,
+            "layers": seen["L_layers"],
+            "heads": told("num_heads") if not mixer else settings.get("num_heads", 8),
+            "expansion": told("expansion"),
+            "mixer": "mlp" if mixer else "attention",
+            "positions": "rotary" if positions == "rope" else positions,
+            "puzzle_positions": puzzle_positions,
+            "puzzle_size": puzzle_size,
+            "outer_cycles": told("H_cycles"),
+            "inner_cycles": told("L_cycles"),
+            "supervision_steps": told("halt_max_steps"),
+        },
+        str(source),
+    )
+    check_tensors(config, state, step_file)
+    check_table(table, puzzle_size, f"{step_file}: {published_name('puzzle_table')!r}")
+    return Published(config, state, table, tuple(told.assumed))
+
+
+def read_published(
+    step_file: Path | str,
+    config: Path | str | None = None,
+    shapes: Mapping[str, int] | Path | str | None = None,
+) -> RecursiveModel:
+    """A model out of a published weight file, in evaluation mode.
+
+    Args:
+        step_file: what the published trainer writes, with or without `_orig_mod.`.
+        config: its `all_config.yaml`; None looks beside the file. Depth and heads cannot be seen
+            in the weights, so without it the published defaults are taken.
+        shapes: `seq_len`, `vocab_size`, `num_puzzle_identifiers` where they are known, or the JSON
+            file that holds them; they must agree with the weights. Without them the number of cells
+            is seen only in a mixer's or a position table's weights, else it is that of the puzzles
+            with so many tokens.
+
+    Raises:
+        UserError: no such file, cut short, code in it, or settings that do not fit the weights.
+    """
+    step_file = Path(step_file)
+    path = Path(config) if config is not None else settings_beside(step_file)
+    known: Any = read_json(shapes) if isinstance(shapes, str | Path) else shapes or {}
+    if not isinstance(known, Mapping):
+        raise UserError(f"{shapes} does not hold an object of shapes")
+    settings = {**(read_settings(path) if path else {}), **known}
+    found = open_published(step_file, settings, path or "its settings")
+    floats = {name: tensor.float() for name, tensor in found.network.items()}
+    model = build(found.config, floats)
+    model.puzzle_table = found.table.float()
+    return model.eval()

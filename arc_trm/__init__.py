@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from arc_trm.model.trm import TRM
+    from arc_trm.model import RecursiveModel
     from arc_trm.tasks import TaskSet
 
 __version__ = "0.1.0"
@@ -21,22 +21,24 @@ __all__ = ["load_model", "load_tasks"]
 
 def load_model(
     weights: str | os.PathLike[str], device: str = "cpu", dtype: torch.dtype | None = None
-) -> TRM:
-    """The model of a run or weight folder, in evaluation mode.
+) -> RecursiveModel:
+    """The model of a run, a weight folder or a Hugging Face Hub repository, in evaluation mode.
 
     Args:
-        weights: the folder.
+        weights: the folder, or `owner/name[@revision][:subfolder]`, fetched if need be.
         device: auto, cpu, mps, cuda or cuda:NUMBER.
         dtype: of the activations; None is float32.
 
-    Raises UserError if the folder is no weight folder or its files do not fit each other.
+    Raises UserError if the folder is no weight folder, its files do not fit each other, or the Hub
+    does not have the weights.
     """
-    from pathlib import Path
+    import os
 
     from arc_trm.checkpoint import load_weights
     from arc_trm.device import pick_device
+    from arc_trm.hub import resolve
 
-    return load_weights(Path(weights), pick_device(device), dtype).model
+    return load_weights(resolve(os.fspath(weights)), pick_device(device), dtype).model
 
 
 def load_tasks(data: str | os.PathLike[str]) -> TaskSet:

@@ -119,7 +119,7 @@ def test_ctrl_c_and_full_memory_are_told(monkeypatch: pytest.MonkeyPatch) -> Non
             raise error
 
         monkeypatch.setattr("arc_trm.cli.choice.load_tasks", fail)
-        result = invoke("predict", "nowhere", "--data", "x")
+        result = invoke("predict", ".", "--data", "x")
         assert (result.exit_code, told in result.stderr) == (status, True)
 
 
@@ -162,8 +162,9 @@ MISTAKES = [
     (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
     (["train", "--resume", "nowhere", "--seed", "1"], "leave out --seed"),
     (["predict"], "train one with `arc-trm train`"),
-    (["predict", "nowhere"], "so say what to predict with --data"),
-    (["predict", "nowhere", "--data", "arc-agi-1"], "is not a weight folder"),
+    (["predict", "."], "so say what to predict with --data"),
+    (["predict", ".", "--data", "arc-agi-1"], "is not a weight folder"),
+    (["predict", "nowhere"], "there is no folder nowhere"),
     (["predict", "--attempts", "3"], "--attempts"),
     (["score"], "there is no run in"),
     (["score", "missing.json"], "say what missing.json is scored against"),
@@ -209,7 +210,7 @@ def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
 
 
 def test_debug_shows_the_traceback() -> None:
-    result = CliRunner().invoke(main, ["--debug", "predict", "nowhere", "--data", "arc-agi-1"])
+    result = CliRunner().invoke(main, ["--debug", "predict", ".", "--data", "arc-agi-1"])
     assert "is not a weight folder" in str(result.exception)
 
 

@@ -145,9 +145,7 @@ def test_files_of_another_version_are_told(monkeypatch: pytest.MonkeyPatch) -> N
 def test_bad_identifiers_are_told(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "identifiers.json").write_text(text)
     step, out = GOLDEN.parent / "trm_attention" / "step_0", tmp_path / "out"
-    code, _, errors = invoke(
-        "convert", step, out, "--identifiers", tmp_path / "identifiers.json"
-    )
+    code, _, errors = invoke("convert", step, out, "--identifiers", tmp_path / "identifiers.json")
     assert (code, errors.count("\n")) == (2, 1)
     assert told in errors and "identifiers.json" in errors
     assert not out.exists()

@@ -9,8 +9,11 @@ from typing import Any
 import click
 
 from arc_trm import __version__
+from arc_trm.cli.convert import convert
 from arc_trm.cli.data import data
 from arc_trm.cli.predict import predict
+from arc_trm.cli.pull import pull
+from arc_trm.cli.push import push
 from arc_trm.cli.score import score
 from arc_trm.cli.show import show
 from arc_trm.cli.train import train
@@ -65,5 +68,5 @@ def main(debug: bool) -> None:
             stream.reconfigure(errors="replace")
 
 
-for _command in (train, predict, score, validate_command, show, data):
+for _command in (train, predict, score, validate_command, show, data, convert, pull, push):
     main.add_command(_command)

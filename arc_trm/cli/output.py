@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
@@ -16,6 +17,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.text import Text
 
@@ -37,8 +39,10 @@ class _Rate(ProgressColumn):
 class Bar:
     """Progress of one long job: a bar on a terminal, a plain line now and then elsewhere."""
 
-    def __init__(self, what: str, console: Console, bar: Progress | None) -> None:
-        self._what, self._console, self._bar = what, console, bar
+    def __init__(
+        self, what: str, console: Console, bar: Progress | None, in_bytes: bool = False
+    ) -> None:
+        self._what, self._console, self._bar, self._in_bytes = what, console, bar, in_bytes
         self._task = bar.add_task(what, total=None, status="") if bar else None
         self._started = self._told = time.monotonic()
         self._first: int | None = None
@@ -65,20 +69,25 @@ class Bar:
         rate = (done - self._first) / max(1e-9, now - self._started)
         left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
         status = f", {self._status}" if self._status else ""
-        self.note(f"{self._what} {done}/{total}, {_rate(rate)}{left}{status}")
+        count = f"{done / 1e6:.1f}/{total / 1e6:.1f} MB" if self._in_bytes else f"{done}/{total}"
+        speed = f"{rate / 1e6:.1f} MB/s" if self._in_bytes else _rate(rate)
+        self.note(f"{self._what} {count}, {speed}{left}{status}")
 
 
 @contextmanager
-def bar(what: str) -> Iterator[Bar]:
-    """A `Bar` on stderr for as long as the block runs."""
+def bar(what: str, in_bytes: bool = False) -> Iterator[Bar]:
+    """A `Bar` on stderr for as long as the block runs; of bytes, or of steps."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Bar(what, console, None)
+        yield Bar(what, console, None, in_bytes)
         return
+    counts = (
+        (DownloadColumn(), TransferSpeedColumn()) if in_bytes else (MofNCompleteColumn(), _Rate())
+    )
     columns = (
-        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate()),
+        *(TextColumn("{task.description}"), BarColumn(), *counts),
         *(TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
         TextColumn("{task.fields[status]}"),
     )
     with Progress(*columns, console=console) as progress:
-        yield Bar(what, console, progress)
+        yield Bar(what, console, progress, in_bytes)

@@ -11,7 +11,7 @@ from arc_trm.cli.output import bar
 
 
 @click.command()
-@click.argument("weights", required=False, type=click.Path(path_type=Path))
+@click.argument("weights", required=False)
 @click.option("--data", "data_name", metavar="DATA", help="Default: the run's own test inputs.")
 @click.option(
     "--attempts",
@@ -35,7 +35,7 @@ from arc_trm.cli.output import bar
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def predict(
-    weights: Path | None,
+    weights: str | None,
     data_name: str | None,
     attempts: int,
     augmentations: int | None,
@@ -48,18 +48,22 @@ def predict(
     """Answer test inputs with the votes of all augmentations.
 
     Writes submission.json, the official format, and predictions.jsonl, every candidate with its
-    voters. WEIGHTS is a run or weight folder; without it, the latest run.
+    voters. WEIGHTS is a run or weight folder, or a repository on the Hugging Face Hub,
+    owner/name[@revision][:subfolder]; without it, the latest run.
 
     \b
     Examples:
       arc-trm predict --attempts 2
       arc-trm predict runs/arc2 --data arc-agi_test_challenges.json --out .
+      arc-trm predict arcprize/trm_arc_prize_verification:arc_v1_public \\
+          --data arc-agi-1/evaluation
     """
     from arc_trm import runs
     from arc_trm.cli.choice import chosen_tasks
+    from arc_trm.cli.pull import weight_folder
     from arc_trm.errors import UserError
 
-    folder = weights if weights is not None else runs.latest_run()
+    folder = weight_folder(weights) if weights is not None else runs.latest_run()
     otherwise = f"{folder} is no run, so say what to predict with --data"
     tasks = chosen_tasks(folder, data_name, otherwise)
     if not len(tasks):
@@ -75,7 +79,13 @@ def predict(
     from submission import atomic_write, write_submission
 
     place = pick_device(device)
-    loaded = load_weights(folder, place, DTYPES[pick_dtype("auto", place)])
+    # Of the table, which may be of gigabytes, the rows of these tasks alone.
+    loaded = load_weights(folder, place, DTYPES[pick_dtype("auto", place)], tasks.tasks)
+    if not loaded.knows_puzzles:
+        raise UserError(
+            f"{folder} holds a network without puzzle rows, which can answer no task: convert it "
+            "again with --identifiers or --set"
+        )
     with bar("predicting") as drawn:
         predictions, guessed = run_prediction(
             loaded, tasks, augmentations, batch_size, supervision_steps, drawn.update

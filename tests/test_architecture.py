@@ -91,5 +91,5 @@ def test_the_wheel_holds_what_it_should(tmp_path: Path) -> None:
     for package in ("arc_trm", "submission"):
         sources = {str(p.relative_to(ROOT)) for p in (ROOT / package).rglob("*") if p.is_file()}
         assert {s for s in sources if "__pycache__" not in s} <= set(names)
-    for manifest in (ROOT / "datasets").glob("*/*"):
+    for manifest in (ROOT / "datasets").rglob("*.*"):
         assert f"arc_trm/{manifest.relative_to(ROOT)}" in names

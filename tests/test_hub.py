@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import shutil
@@ -25,6 +26,7 @@ from arc_trm import load_model, runs
 from arc_trm.checkpoint import load_weights, save_config, save_weights
 from arc_trm.cli import main
 from arc_trm.config import ModelConfig, from_dict
+from arc_trm.data.identifiers import published_identifiers
 from arc_trm.errors import UserError
 from arc_trm.hub import Reference, parse, pull, push, resolve
 from arc_trm.hub import known as known_module
@@ -338,7 +340,7 @@ def test_what_is_no_hub_or_no_weights(hub: Hub, weights: Path, tmp_path: Path) -
     assert "a.pt, b.pt" in fails("o/two")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
-    assert "exists already" in fails("o/empty", tmp_path / "full")
+    assert "already exists" in fails("o/empty", tmp_path / "full")
     with pytest.raises(UserError, match=r"no folder runs/typo here, and on the Hub: .* no repo"):
         resolve("runs/typo")
     with pytest.raises(UserError, match="no folder some/where/else, and it is not"):
@@ -411,19 +413,24 @@ def test_known_weights_get_their_depth_and_names(
 
 
 def test_a_published_set_names_the_rows(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    from arc_trm.data.identifiers import Identifiers
-
-    known = Known("p/n", None, None, "made-up-set", known_weights()[0].settings)
+    known = Known("p/n", None, None, "arc1-aug10", known_weights()[0].settings)
     monkeypatch.setattr(known_module, "known_weights", lambda: (known,))
-    made_up = Identifiers(NAMES[:30], 40, "made-up-set", "10 are not")
-    monkeypatch.setattr("arc_trm.hub.pulling.published_identifiers", lambda name, progress: made_up)
     files = published()
     del files["identifiers.json"]
+    state = torch.load(io.BytesIO(files["step_0"]), weights_only=True)
+    name = "_orig_mod.model.inner.puzzle_emb.weights"
+    rows = torch.arange(8799.0)[:, None].expand(8799, state[name].shape[1])
+    with io.BytesIO() as step:
+        torch.save({**state, name: rows.clone()}, step)
+        files["step_0"] = step.getvalue()
     hub.repository("p/n", files)
     notes: list[str] = []
-    folder = pull(reference("p/n"), note=notes.append).folder
-    assert list(load_weights(folder).rows) == NAMES[:30]
-    assert "10 are not" in notes
+    weights = load_weights(pull(reference("p/n"), note=notes.append).folder, tasks={"00576224"})
+    assert any("the published set arc1-aug10" in note for note in notes)
+    assert len(weights.rows) == 1 + 11
+    listed = published_identifiers("arc1-aug10").names
+    for name, row in weights.rows.items():
+        assert weights.model.puzzle_table[row, 0] == listed.index(name)
 
 
 def test_the_known_table_reads() -> None:

@@ -126,7 +126,7 @@ def test_a_recorded_folder(tmp_path: Path) -> None:
 
 def test_files_of_another_version_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     fewer = list(load_tasks("arc-agi-1/evaluation"))[1:]
-    monkeypatch.setattr("arc_trm.data.identifiers.find_tasks", lambda name: fewer)
+    monkeypatch.setattr("arc_trm.data.identifiers.load_tasks", lambda name: fewer)
     with pytest.raises(UserError, match="are not those that arc1-aug10 was made of"):
         published_identifiers("arc1-aug10")
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from arc_trm.data.manifests import manifests_folder
-from arc_trm.data.sources import find_tasks, missing_files
+from arc_trm.data.manifests import find_manifest, manifests_folder
+from arc_trm.data.sources import find_files, load_tasks, missing_files
 from arc_trm.domains.arc import BLANK, SEPARATOR, PuzzleHash, Tokens
 from arc_trm.errors import UserError, suggestion
 from arc_trm.tasks import Task
@@ -171,6 +171,18 @@ def read_identifiers(path: Path) -> Identifiers:
     return Identifiers(names, len(names), str(path))
 
 
+def available_subsets(name: str) -> list[str]:
+    """The subsets of a published set whose files are on this machine."""
+    return [subset for subset in published_sets()[name].subsets if _files_are_here(subset)]
+
+
+def _files_are_here(subset: str) -> bool:
+    found = find_manifest(subset)
+    assert found is not None, "published sets are made of known datasets"
+    manifest, only = found
+    return all(find_files(manifest, split) for split in ([only] if only else manifest.splits))
+
+
 def published_identifiers(name: str, progress: Progress = lambda done, total: None) -> Identifiers:
     """The identifiers of a published set, rebuilt.
 
@@ -181,12 +193,12 @@ def published_identifiers(name: str, progress: Progress = lambda done, total: No
     if name not in published_sets():
         raise UserError(f"unknown set {name!r}{suggestion(name, published_sets())}")
     wanted = published_sets()[name]
-    found = [find_tasks(subset) for subset in wanted.subsets]
-    present = [tasks for tasks in found if tasks is not None]
-    missing = [subset for subset, tasks in zip(wanted.subsets, found, strict=True) if tasks is None]
+    available = available_subsets(name)
+    missing = [subset for subset in wanted.subsets if subset not in available]
     last = wanted.without_last and [wanted.subsets[-1]]
     if missing and missing != last:
         raise missing_files(missing[0])
+    present = [load_tasks(subset) for subset in available]
     names = number_as_published(present, wanted.augmentations, wanted.seed, progress)
     expected = wanted.without_last if missing else wanted.sha256
     if _digest(json.dumps(names)) != expected:

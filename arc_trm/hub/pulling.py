@@ -10,9 +10,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from arc_trm.checkpoint import CONFIG, ORIGIN, convert, new_folder, read_model_config
+from arc_trm.checkpoint import (
+    CONFIG,
+    ORIGIN,
+    check_new,
+    convert,
+    new_folder,
+    read_model_config,
+)
 from arc_trm.checkpoint.folder import read_parts
-from arc_trm.data.identifiers import Identifiers, published_identifiers, read_identifiers, sets_of
+from arc_trm.data.identifiers import (
+    Identifiers,
+    available_subsets,
+    published_identifiers,
+    read_identifiers,
+    sets_of,
+)
 from arc_trm.errors import UserError
 from arc_trm.hub.choice import SETTINGS, Published, WeightFolder, choose
 from arc_trm.hub.client import Note, Progress, Unavailable, silent, told
@@ -50,7 +63,7 @@ def resolve(weights: str | Path, note: Note = silent, progress: Progress = silen
             "Face Hub either (owner/name[@revision][:subfolder])"
         )
     try:
-        pulled = pull(reference, note=note, progress=progress)
+        pulled = pull(reference, note=note, progress=progress, thorough=False)
     except Unavailable as error:
         if (reference.revision, reference.subfolder) != (None, None):
             raise  # nobody means a folder by that
@@ -64,6 +77,7 @@ def pull(
     out: Path | None = None,
     note: Note = silent,
     progress: Progress = silent,
+    thorough: bool = True,
 ) -> Pulled:
     """Fetch the weights that a reference means now, all from one commit.
 
@@ -75,15 +89,16 @@ def pull(
         out: a new folder to copy the result into, with an origin.json, whole or not at all.
         note: takes sentences for a person.
         progress: see `Progress`.
+        thorough: read files that are in the cache already once more, to check them.
 
     Raises UserError if they cannot be had, are not what the repository says, or do not read.
     """
-    if out is not None and out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UserError(f"{out} exists already: name a new or empty folder")
+    if out is not None:
+        check_new(out)
     listing = list_files(reference, note)
     chosen = choose(listing, note)
     if isinstance(chosen, WeightFolder):
-        folder = _fetch_folder(listing, chosen, note, progress)
+        folder = _fetch_folder(listing, chosen, note, progress, thorough)
         names = [path.rpartition("/")[2] for path in chosen.paths]
     else:
         folder = _fetch_published(listing, chosen, note, progress)
@@ -95,14 +110,16 @@ def pull(
     return Pulled(folder, chosen.pinned)
 
 
-def _fetch_folder(listing: Listing, chosen: WeightFolder, note: Note, progress: Progress) -> Path:
+def _fetch_folder(
+    listing: Listing, chosen: WeightFolder, note: Note, progress: Progress, thorough: bool
+) -> Path:
     def folder_of(snapshot: Path) -> Path:
         return snapshot / (chosen.pinned.subfolder or "")
 
     # Its config first and alone: it tells whether the rest is worth fetching.
     config = next(path for path in chosen.paths if path.rpartition("/")[2] == CONFIG)
-    read_model_config(folder_of(fetch(listing, [config], note, silent)))
-    folder = folder_of(fetch(listing, chosen.paths, note, progress))
+    read_model_config(folder_of(fetch(listing, [config], note, silent, thorough)))
+    folder = folder_of(fetch(listing, chosen.paths, note, progress, thorough))
     read_parts(folder)  # whether it reads
     return folder
 
@@ -110,7 +127,7 @@ def _fetch_folder(listing: Listing, chosen: WeightFolder, note: Note, progress: 
 def _fetch_published(listing: Listing, chosen: Published, note: Note, progress: Progress) -> Path:
     target = _converted_folder(listing, chosen)
     if not (target / CONFIG).is_file():
-        snapshot = fetch(listing, chosen.paths, note, progress)
+        snapshot = fetch(listing, chosen.paths, note, progress, thorough=True)
         _convert(snapshot, chosen, target, note, progress)
     read_parts(target)  # whether it reads
     return target
@@ -167,6 +184,10 @@ def _converted_folder(listing: Listing, chosen: Published) -> Path:
         "subfolder": chosen.pinned.subfolder,
         "files": {path: listing.files[path].digest for path in chosen.paths},
         "known": asdict(chosen.known) if chosen.known is not None else None,
+        # With the files of another subset more rows get names.
+        "subsets": available_subsets(chosen.known.identifiers)
+        if chosen.known is not None and chosen.known.identifiers is not None
+        else None,
     }
     key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:12]
     with told(chosen.pinned):

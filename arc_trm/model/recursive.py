@@ -78,7 +78,8 @@ class RecursiveModel(nn.Module, ABC):
         )
         self._add_networks(generator)
         self.token_head = Linear(width, config.vocabulary, generator)
-        self.halt_head = nn.utils.skip_init(nn.Linear, width, 2)  # halt, continue
+        # Without first weights of PyTorch's own choice, which would take its numbers for nothing.
+        self.halt_head = nn.utils.skip_init(nn.Linear, width, 2)  # type: ignore[no-untyped-call]
         nn.init.zeros_(self.halt_head.weight)
         nn.init.constant_(self.halt_head.bias, HALT_BIAS)
         self.register_buffer("y_init", truncated_normal((width,), 1.0, generator))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arc_trm.cli import main
@@ -74,6 +74,7 @@ tasks = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.lists(tasks, max_size=3), min_size=1, max_size=3),
     st.integers(0, 12),

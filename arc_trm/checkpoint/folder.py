@@ -23,6 +23,7 @@ from torch import Tensor
 
 from arc_trm.checkpoint.tensors import read_tensors, write_tensors
 from arc_trm.config import ModelConfig, from_dict, to_dict
+from arc_trm.data.puzzles import read_names
 from arc_trm.domains.arc import BLANK, SEPARATOR
 from arc_trm.errors import UserError
 from arc_trm.model import RecursiveModel, build_model
@@ -193,15 +194,11 @@ def _check_mark(folder: Path, config: ModelConfig, saved: ModelConfig) -> None:
 
 def _names(folder: Path, rows: int) -> list[str]:
     """The names of a table's rows."""
-    names = read_json(folder / PUZZLES)
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise UserError(f"{folder / PUZZLES} is not a list of names")
+    names = read_names(folder / PUZZLES)
     if len(names) != rows:
         raise UserError(
             f"{folder / PUZZLES} holds {len(names)} names, but the table has {rows} rows"
         )
-    if len(set(names)) != len(names):
-        raise UserError(f"{folder / PUZZLES} names a puzzle more than once")
     return names
 
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
-from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -28,7 +27,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.domains.arc import BLANK, SEPARATOR, Tokens
+from arc_trm.data.puzzles import read_names
+from arc_trm.domains.arc import SEPARATOR, Tokens
 from arc_trm.errors import UserError
 from submission import read_json
 
@@ -169,7 +169,7 @@ def open_built(folder: Path) -> Built:
         name: _file(folder, f"train/{name}")
         for name in (INPUTS, LABELS, ROWS, PUZZLE_STARTS, GROUP_STARTS)
     }
-    names = _read_names(_file(folder, IDENTIFIERS))
+    names = read_names(_file(folder, IDENTIFIERS))
     if len(names) != dataset["num_puzzle_identifiers"]:
         raise UserError(
             f"{folder / IDENTIFIERS} has {len(names)} names, but {dataset_path} says "
@@ -234,19 +234,6 @@ def _read_dataset(path: Path) -> dict[str, Any]:
                 "data built otherwise cannot be read"
             )
     return content
-
-
-def _read_names(path: Path) -> list[str]:
-    names = read_json(path)
-    if not isinstance(names, list) or not names or names[0] != BLANK:
-        raise UserError(f"{path} is not a JSON list of names with {BLANK} first: {AGAIN}")
-    for row, name in enumerate(names):
-        if not isinstance(name, str):
-            raise UserError(f"{path}: the name of row {row} is not a string: {AGAIN}")
-    if len(set(names)) < len(names):
-        twice = Counter(names).most_common(1)[0][0]
-        raise UserError(f"{path} has the name {twice!r} more than once: {AGAIN}")
-    return names
 
 
 def _map(path: Path, kind: type[np.generic], dimensions: int) -> Any:

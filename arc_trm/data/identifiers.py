@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from arc_trm.data.manifests import find_manifest, manifests_folder
+from arc_trm.data.puzzles import read_names
 from arc_trm.data.sources import find_files, load_tasks, missing_files
 from arc_trm.domains.arc import BLANK, SEPARATOR, PuzzleHash, Tokens
 from arc_trm.errors import UserError, suggestion
 from arc_trm.tasks import Task
-from submission import atomic_write, read_json
+from submission import atomic_write
 
 TRIALS = 5
 """Augmentations tried for each that is wanted, at most."""
@@ -152,22 +152,9 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def check_names(names: Any, source: object) -> list[str]:
-    """`names` if it is a list of different strings, `<blank>` first; else a UserError."""
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise UserError(f"{source} is not a list of names")
-    if not names or names[0] != BLANK:
-        raise UserError(f"{source} must begin with {BLANK!r}, the name of row 0")
-    if len(set(names)) != len(names):
-        seen: set[str] = set()
-        twice = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise UserError(f"{source} names the puzzle {twice!r} more than once")
-    return names
-
-
 def read_identifiers(path: Path) -> Identifiers:
     """The names in an identifiers.json. Raises UserError or SubmissionError if it holds none."""
-    names = check_names(read_json(path), path)
+    names = read_names(path)
     return Identifiers(names, len(names), str(path))
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +23,7 @@ from arc_trm.domains.arc import (
 )
 from arc_trm.errors import UserError
 from arc_trm.tasks import Pair, Task
+from submission import read_json
 
 
 def generator(*key: int | str) -> np.random.Generator:
@@ -99,6 +102,22 @@ def number_puzzles(tasks: Sequence[Task], augmentations: int, seed: int) -> list
         numbered.append(TaskPuzzles(task, row, *drawn))
         row += len(numbered[-1])
     return numbered
+
+
+def read_names(path: Path) -> list[str]:
+    """The names of a table's rows out of a JSON file: different strings, `<blank>` first.
+
+    Raises UserError or submission.FormatError if it holds anything else.
+    """
+    names = read_json(path)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{path} is not a list of names: copy it again")
+    if names[:1] != [BLANK]:
+        raise UserError(f"{path} must begin with {BLANK!r}, the name of row 0: copy it again")
+    if len(set(names)) < len(names):
+        twice = Counter(names).most_common(1)[0][0]
+        raise UserError(f"{path} names the puzzle {twice!r} more than once: copy it again")
+    return names
 
 
 def row_names(puzzles: Sequence[TaskPuzzles]) -> Iterator[str]:

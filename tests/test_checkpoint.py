@@ -13,7 +13,7 @@ import torch
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny import MODEL
+from tiny import ARCHITECTURES, MODEL, make_batch, make_trainer
 
 from arc_trm.checkpoint import (
     load_weights,
@@ -278,3 +278,35 @@ def test_layers_of_strange_numbers_are_told(tmp_path: Path) -> None:
 def test_learned_positions_need_their_length() -> None:
     config = replace(from_dict(ModelConfig, MODEL), positions="learned")
     assert TRM(config, 1).position_embedding.shape == (17, 32)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_saved_model_answers_as_before_to_the_last_bit(architecture: str, tmp_path: Path) -> None:
+    trainer = make_trainer(architecture=architecture)
+    for step in range(3):
+        trainer.step(make_batch(step))
+    model, state = trainer.model, trainer.averaged_state()
+    save_config(tmp_path, model.config, ["<blank>", *"abcde"])
+    save_weights(tmp_path, model.config, state, model.puzzle_table, step=3)
+    model.load_state_dict(state)
+    loaded = load_weights(tmp_path)
+    batch = make_batch(0)
+    for each in (model, loaded.model):
+        each.eval()
+    before, after = (
+        [tensor for step in each.solve(batch["inputs"], batch["puzzle_ids"]) for tensor in step]
+        for each in (model, loaded.model)
+    )
+    assert before
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+def test_equal_weights_are_equal_files(folder: Path, tmp_path: Path) -> None:
+    weights = load_weights(folder)
+    model = weights.model
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        save_weights(tmp_path / name, model.config, model.state_dict(), model.puzzle_table, 5)
+    for file in ("model.safetensors", "puzzle_embedding.safetensors"):
+        one, other = ((tmp_path / name / file).read_bytes() for name in ("one", "other"))
+        assert one == other

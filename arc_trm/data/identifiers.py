@@ -19,7 +19,7 @@ import numpy as np
 from arc_trm.data.manifests import find_manifest, manifests_folder
 from arc_trm.data.puzzles import read_names
 from arc_trm.data.sources import find_files, load_tasks, missing_files
-from arc_trm.domains.arc import BLANK, SEPARATOR, PuzzleHash, Tokens
+from arc_trm.domains.arc import BLANK, SEPARATOR, PuzzleHash, Tokens, augmentation_names
 from arc_trm.errors import UserError, suggestion
 from arc_trm.tasks import Task
 from submission import atomic_write
@@ -98,14 +98,12 @@ def _augmented_names(task: Task, count: int, rng: np.random.RandomState) -> Iter
         drawn = min(left, count)
         left -= drawn
         dihedrals, colours = _trials(rng, drawn)
-        digits = (colours + ord("0")).tobytes().decode("ascii")
         hashes = puzzle_hash(dihedrals, colours).tolist()
-        for index, (dihedral, value) in enumerate(zip(dihedrals.tolist(), hashes, strict=True)):
+        for name, value in zip(augmentation_names(dihedrals, colours), hashes, strict=True):
             if value not in seen:
                 seen.add(value)
                 count -= 1
-                image = digits[10 * index : 10 * index + 10]
-                yield f"{task.id}{SEPARATOR}t{dihedral}{SEPARATOR}{image}"
+                yield f"{task.id}{SEPARATOR}{name}"
 
 
 def number_as_published(

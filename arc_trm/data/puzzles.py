@@ -16,9 +16,9 @@ from arc_trm.domains.arc import (
     SEPARATOR,
     Augmentation,
     Tokens,
+    augmentation_names,
     distinct_augmentations,
     encode_pair,
-    puzzle_name,
     random_offset,
 )
 from arc_trm.errors import UserError
@@ -124,5 +124,6 @@ def row_names(puzzles: Sequence[TaskPuzzles]) -> Iterator[str]:
     """The name of every row, `<blank>` first."""
     yield BLANK
     for task in puzzles:
-        for index in range(len(task)):
-            yield puzzle_name(task.task.id, task.augmentation(index))
+        yield task.task.id
+        for name in augmentation_names(task.dihedrals, task.colours):
+            yield f"{task.task.id}{SEPARATOR}{name}"

@@ -98,6 +98,15 @@ class Augmentation:
 IDENTITY = Augmentation()
 
 
+def augmentation_names(dihedrals: npt.NDArray[np.uint8], colours: Tokens) -> list[str]:
+    """`Augmentation.name` of many that are not the identity: ids (N,), colours (N, 10) uint8."""
+    images = (colours + ord("0")).tobytes().decode("ascii")
+    return [
+        f"t{dihedral}{SEPARATOR}{images[10 * index : 10 * index + 10]}"
+        for index, dihedral in enumerate(dihedrals.tolist())
+    ]
+
+
 def puzzle_name(task_id: str, augmentation: Augmentation) -> str:
     """`TASK` or `TASK|||tD|||PPPPPPPPPP`: the name of a row in the embedding table."""
     return f"{task_id}{SEPARATOR}{augmentation.name}" if augmentation.name else task_id

@@ -53,6 +53,9 @@ def test_a_weight_folder_is_read_as_written(folder: Path) -> None:
 
 def test_without_a_table_the_blank_row_is_there(folder: Path) -> None:
     (folder / "puzzle_embedding.safetensors").unlink()
+    with pytest.raises(UserError, match=r"has puzzles.json but no puzzle_embedding.safetensors"):
+        load_weights(folder)
+    (folder / "puzzles.json").unlink()
     assert load_weights(folder).rows == {"<blank>": 0}
 
 
@@ -61,6 +64,7 @@ def write_unmarked(folder: Path) -> None:
     network, _ = read_tensors(folder / "model.safetensors")
     copied = {name: tensor.clone() for name, tensor in network.items()}
     (folder / "puzzle_embedding.safetensors").unlink()
+    (folder / "puzzles.json").unlink()
     write_tensors(folder / "model.safetensors", copied)
 
 
@@ -98,6 +102,13 @@ def spoil(folder: Path, how: str) -> str:
             (folder / "config.json").write_text(json.dumps(config))
             write_unmarked(folder)
             return "is of shape (12, 32), but the config asks for (11, 32)"
+        case "names of another build":
+            digest = save_config(folder, from_dict(ModelConfig, MODEL), ["<blank>", "a", "b"])
+            state = TRM(from_dict(ModelConfig, MODEL), 1).state_dict()
+            config_ = from_dict(ModelConfig, MODEL)
+            save_weights(folder, config_, state, torch.zeros(3, 32), 5, digest)
+            (folder / "puzzles.json").write_text('["<blank>", "b", "a"]')
+            return "puzzles.json does not hold the names that puzzle_embedding.safetensors was"
         case "a mark that is none":
             network, _ = read_tensors(folder / "model.safetensors")
             write_tensors(folder / "model.safetensors", network, mark='{"model": [1]}')
@@ -170,7 +181,7 @@ def spoil(folder: Path, how: str) -> str:
     [
         *("no config", "foreign config", "no network", "other width", "more layers"),
         *("other heads", "other depth", "other puzzle positions", "other vocabulary"),
-        "a mark that is none",
+        *("a mark that is none", "names of another build"),
         *("no model in config", "a model beyond all memory", "infinite", "names that are none"),
         *("not finite", "a table of integers", "a table without rows"),
         *("fewer layers", "names of another set", "a name twice", "files of two steps", "cut"),
@@ -229,8 +240,8 @@ def test_published_files_of_every_spelling(tmp_path: Path, prefix: str) -> None:
         ("puzzle_emb_ndim", 32, "puzzle_emb_ndim is 48 in the weights, but 32"),
         ("num_heads", 5, "must be a multiple of model.heads"),
         ("H_cycles", "many", "got 'many'"),
-        ("pos_encodings", "alibi", "got 'alibi'"),
-        ("pos_encodings", ["rope"], "got ['rope']"),
+        ("pos_encodings", "alibi", "pos_encodings is 'learned' in the weights, but 'alibi' in"),
+        ("pos_encodings", ["rope"], "pos_encodings is 'learned' in the weights, but a list in"),
         ("puzzle_emb_len", "3", "puzzle_emb_len must be a whole number"),
         ("expansion", float("inf"), "must be finite"),
     ],

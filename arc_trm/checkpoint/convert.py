@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,17 +23,19 @@ from arc_trm.checkpoint.folder import (
 from arc_trm.checkpoint.published import (
     CLASSES,
     SETTINGS,
+    SHAPES,
     Published,
     open_published,
     published_name,
     read_settings,
     settings_beside,
+    shapes_beside,
 )
 from arc_trm.config import ModelConfig, RunConfig
 from arc_trm.data.identifiers import Identifiers, sets_of
 from arc_trm.domains.arc import BLANK
 from arc_trm.errors import UserError
-from submission import write_json
+from submission import WriteError, write_json
 
 IDENTIFIERS = "identifiers.json"
 _CHECKED_AT_ONCE = 2**16  # rows
@@ -77,7 +80,11 @@ def convert(
     other. The memory needed is that of the table at most, most of it given back when it is short.
     """
     path = config or settings_beside(step_file)
-    told = {**(settings or {}), **(read_settings(path) if path else {})}
+    told = {
+        **(settings or {}),
+        **shapes_beside(step_file),
+        **(read_settings(path) if path else {}),
+    }
     published = open_published(step_file, told, path or "its settings")
     rows = len(published.table)
     if identifiers is None and rows == 1:
@@ -89,11 +96,10 @@ def convert(
         for start in range(0, len(table), _CHECKED_AT_ONCE):
             if not table[start : start + _CHECKED_AT_ONCE].isfinite().all():
                 raise UserError(f"{step_file}: the puzzle table holds numbers that are not finite")
-    network = {name: tensor.float() for name, tensor in published.network.items()}
     notes = _notes(step_file, path, published, identifiers)
     with new_folder(out) as folder:
         save_config(folder, published.config, names)
-        save_weights(folder, published.config, network, table, _step(step_file))
+        save_weights(folder, published.config, published.network, table, _step(step_file))
         facts = {
             "file": step_file.name,
             **(origin or {}),
@@ -131,10 +137,10 @@ def _notes(
 ) -> list[str]:
     notes = []
     if published.assumed:
-        where = f"{config.name} does not say" if config else f"no {SETTINGS} beside it says"
+        why = f"{config.name} does not say" if config else f"there is no {SETTINGS} beside it"
         notes.append(
-            f"{step_file.name}: {where} {', '.join(published.assumed)}, so these were taken as "
-            "published; with others than it was trained with a model answers almost nothing"
+            f"{step_file.name}: {', '.join(published.assumed)} taken as published, for {why}; with "
+            "other values than in its training a model answers almost nothing"
         )
     rows = len(published.table)
     if identifiers is not None and identifiers.note is not None:
@@ -154,30 +160,56 @@ def convert_back(folder: Path, out: Path, run: RunConfig | None = None) -> Path:
 
     Args:
         folder: the weight folder.
-        out: the folder to make, with `step_N`, `all_config.yaml` and `identifiers.json`.
+        out: the folder to make, with `step_N`, `all_config.yaml`, `identifiers.json`, and in
+            `shapes.json` what the published code takes from its data.
         run: the run's config, if the folder is one, whose training settings are written too.
 
     Returns the path of the weight file. Raises UserError if the published code has no such model.
     """
     config, state, table, names, step = read_parts(folder)
-    if config.architecture not in CLASSES:
+    if reason := _inexpressible(config):
+        raise UserError(f"{folder} cannot be written for the published code, which has {reason}")
+    if table is None:
         raise UserError(
-            f"{folder} holds a model of architecture {config.architecture!r}, which the published "
-            f"code cannot load: it has {' and '.join(CLASSES)}"
+            f"{folder} holds a network alone, but the published code loads none without its puzzle "
+            "rows"
         )
     # Tensors of one file share its storage, which would be written in full for each of them.
     published = {
         published_name(name, config.architecture): tensor.clone() for name, tensor in state.items()
     }
     name = published_name("puzzle_table", config.architecture)
-    published[name] = torch.zeros(1, config.puzzle_size) if table is None else table
+    published[name] = table
+    shapes = {
+        "seq_len": config.cells,
+        "vocab_size": config.vocabulary,
+        "num_puzzle_identifiers": len(table),
+    }
     with new_folder(out) as unfinished:
         file = unfinished / f"step_{step}"
-        torch.save(published, file)
+        try:
+            torch.save(published, file)
+        except RuntimeError:  # all that it says of a disk
+            raise WriteError(file, "PyTorch could not write all of it, is the disk full?") from None
+        write_json(unfinished / SHAPES, shapes)
         settings = _published_settings(config, run)
         (unfinished / SETTINGS).write_text(yaml.safe_dump(settings), "utf-8")
         (unfinished / IDENTIFIERS).write_text(json.dumps(names), "ascii")
     return out / file.name
+
+
+def _inexpressible(config: ModelConfig) -> str | None:
+    """What the published code has instead of such a model, None if it has that."""
+    if config.architecture not in CLASSES:
+        return f"no model of architecture {config.architecture!r}"
+    if config.architecture == "hrm" and config.mixer == "mlp":
+        return "no HRM with a mixer over positions"
+    smallest = math.ceil(config.puzzle_size / config.hidden_size)
+    if config.architecture == "hrm" and config.puzzle_positions != smallest:
+        return (
+            f"{smallest} puzzle positions in an HRM of these sizes, not {config.puzzle_positions}"
+        )
+    return None
 
 
 def _published_settings(config: ModelConfig, run: RunConfig | None) -> dict[str, Any]:

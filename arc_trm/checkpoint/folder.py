@@ -8,6 +8,7 @@ that is found in a folder is ever run.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import shutil
@@ -46,11 +47,15 @@ def check_new(path: Path) -> None:
 def new_folder(path: Path) -> Iterator[Path]:
     """A folder to fill that takes the name `path` when the block ends well, or leaves nothing.
 
-    Raises UserError if there is something at `path` already, or it cannot be made there.
+    A folder that is there already, and empty, is kept and filled: it may be the current one, a
+    mount point, or have permissions of its own. Raises UserError if there is something else, or it
+    cannot be made there.
     """
     check_new(path)
     target = path.resolve()
-    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    there = target.is_dir()
+    hidden = f".{target.name}.{secrets.token_hex(4)}.tmp"
+    unfinished = target / hidden if there else target.with_name(hidden)
     try:
         unfinished.mkdir(parents=True)
     except OSError as error:
@@ -58,30 +63,52 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         yield unfinished
         try:
-            unfinished.replace(target)
+            if there:
+                for file in sorted(unfinished.iterdir()):
+                    file.replace(target / file.name)
+            else:
+                unfinished.replace(target)
         except OSError as error:
             raise WriteError(path, error.strerror or str(error)) from None
+    except WriteError as error:  # in the user's words, not with the name for the time being
+        place = path if Path(error.path) == path else path / Path(error.path).name
+        raise WriteError(place, error.reason) from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def save_config(folder: Path, config: ModelConfig, names: Sequence[str] | None) -> None:
-    """The model's shape and the names of the table's rows; None where there is no table."""
+def save_config(folder: Path, config: ModelConfig, names: Sequence[str] | None) -> str | None:
+    """The model's shape and the names of the table's rows; None where there is no table.
+
+    Returns what `save_weights` marks the table with, so that other names beside it are noticed.
+    """
     write_json(folder / CONFIG, {"format": FORMAT, "model": to_dict(config)})
-    if names is not None:
-        write_json(folder / PUZZLES, list(names))
+    if names is None:
+        return None
+    write_json(folder / PUZZLES, list(names))
+    return _digest(names)
+
+
+def _digest(names: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def save_weights(
-    folder: Path, config: ModelConfig, state: Mapping[str, Tensor], table: Tensor | None, step: int
+    folder: Path,
+    config: ModelConfig,
+    state: Mapping[str, Tensor],
+    table: Tensor | None,
+    step: int,
+    puzzles: str | None = None,
 ) -> None:
     """The network's state dict and the puzzle table, if any.
 
-    They are marked as of the same training step and with the model's shape, most of which tensors
-    do not show: with other heads or another depth they would load and be wrong.
+    They are marked as of the same training step, with the digest of the rows' names and with the
+    model's shape, most of which tensors do not show: with other names, heads or depth they would
+    load and be wrong.
     """
     # One text, for the library shuffles several, and equal weights are to be equal files.
-    mark = json.dumps({"step": step, "model": to_dict(config)})
+    mark = json.dumps({"step": step, "puzzles": puzzles, "model": to_dict(config)})
     write_tensors(folder / NETWORK, state, mark=mark)
     if table is not None:
         write_tensors(folder / TABLE, {"puzzle_table": table}, mark=mark)
@@ -139,7 +166,8 @@ def check_tensors(config: ModelConfig, tensors: Mapping[str, Tensor], source: Pa
                 f"{source}: tensor {name!r} is of shape {tuple(tensors[name].shape)}, but the "
                 f"config asks for {tuple(expected[name].shape)}"
             )
-        if not (tensors[name].is_floating_point() and tensors[name].isfinite().all()):
+        tensor = tensors[name]
+        if not (tensor.is_floating_point() and tensor.float().isfinite().all()):
             raise UserError(f"{source}: tensor {name!r} holds something else than finite numbers")
 
 
@@ -151,6 +179,11 @@ def _read_network_and_table(
     A training run replaces one file after the other, so a mismatch is looked at again.
     """
     if not (folder / TABLE).exists():
+        if (folder / PUZZLES).exists():
+            raise UserError(
+                f"{folder} has {PUZZLES} but no {TABLE}, whose rows that names: copy the folder "
+                f"again, or remove {PUZZLES} if the network alone is wanted"
+            )
         network, mark = _read_marked(folder / NETWORK)
         return network, None, mark
     for wait in (0.1, 0.5, 2.0, 0.0):
@@ -226,6 +259,8 @@ def load_weights(
     elif tasks is not None:
         kept = [row for row, name in enumerate(names) if row == 0 or _is_of(name, tasks)]
         table, names = table[kept], [names[row] for row in kept]
+        if not table.isfinite().all():
+            raise UserError(f"{folder / TABLE} holds numbers that are not finite")
     model = build(parts.config, parts.network)
     model.dtype = dtype or torch.float32
     model.puzzle_table = table.float()
@@ -262,8 +297,15 @@ def read_parts(folder: Path) -> Parts:
     if table is not None:
         check_table(table, config.puzzle_size, folder / TABLE)
         names = _names(folder, len(table))
+        if mark.get("puzzles") not in (None, _digest(names)):
+            raise UserError(
+                f"{folder}: {PUZZLES} does not hold the names that {TABLE} was saved with: bring "
+                "both from the same place"
+            )
     step = mark.get("step")
-    return Parts(config, network, table, names, step if isinstance(step, int) else 0)
+    if not isinstance(step, int) or not 0 <= step < 10**15:
+        step = 0
+    return Parts(config, network, table, names, step)
 
 
 def _is_of(name: str, tasks: Collection[str]) -> bool:

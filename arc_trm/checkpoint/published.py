@@ -23,7 +23,7 @@ from arc_trm.errors import UserError
 from arc_trm.model import RecursiveModel
 from submission import read_json
 
-SETTINGS = "all_config.yaml"
+SETTINGS, SHAPES = "all_config.yaml", "shapes.json"
 PREFIX = "_orig_mod.model.inner."
 """Before every name, as the published trainer compiles its model."""
 
@@ -82,7 +82,7 @@ def _names(architecture: Architecture) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Published:
-    """What a published file holds under our names; tensors stay in the file until touched.
+    """What a published file holds under our names, float32; the table stays in the file.
 
     `assumed` are the settings that nothing told, as sentences of a name and a value.
     """
@@ -148,6 +148,26 @@ def read_settings(path: Path) -> dict[str, Any]:
         ) from None
 
 
+def read_shapes(path: Path) -> dict[str, Any]:
+    """`seq_len`, `vocab_size`, `num_puzzle_identifiers`, which the settings do not say."""
+    shapes = read_json(path)
+    if not isinstance(shapes, dict):
+        raise UserError(f"{path} does not hold an object of shapes")
+    return shapes
+
+
+def shapes_beside(step_file: Path) -> dict[str, Any]:
+    """What a shapes.json beside a weight file says, if there is one."""
+    beside = step_file.with_name(SHAPES)
+    return read_shapes(beside) if beside.exists() else {}
+
+
+def _short(value: object) -> str:
+    """For a message: YAML can hold a value that is endless when written out."""
+    plain = isinstance(value, str | int | float | None)
+    return repr(value)[:100] if plain else f"a {type(value).__name__}"
+
+
 def settings_beside(step_file: Path) -> Path | None:
     """The all_config.yaml beside a weight file, if there is one."""
     beside = step_file.with_name(SETTINGS)
@@ -184,19 +204,19 @@ def open_published(
     architecture, state = _renamed(_read_pickled(step_file), step_file)
     first = "blocks.0" if architecture == "trm" else "z_blocks.0"
     for name in ("token_embedding", "puzzle_table", f"{first}.swiglu.down.weight"):
-        if name not in state or state[name].dim() != 2:
+        if name not in state or state[name].dim() != 2 or not state[name].numel():
             known = published_name(name, architecture).removeprefix(PREFIX)
             raise UserError(f"{step_file} holds no TRM or HRM: there is no matrix {known!r}")
     table = state.pop("puzzle_table")
     vocabulary, hidden_size = state["token_embedding"].shape
     puzzle_size = table.shape[1]
-    mixer = f"{first}.mix.down.weight" in state
+    mixer, learned = f"{first}.mix.down.weight" in state, "position_embedding" in state
     computed = math.ceil(puzzle_size / hidden_size)
     defaults = {
         **_DEFAULTS,
         **_DEPTH[architecture],
         "puzzle_emb_len": 16,
-        "seq_len": 900,
+        "seq_len": _CELLS.get(vocabulary, 900),
     }
     told = _Told(settings, defaults)
     puzzle_positions = computed
@@ -204,22 +224,23 @@ def open_published(
         puzzle_positions = told("puzzle_emb_len")
         if not isinstance(puzzle_positions, int):
             raise UserError(
-                f"{source}: puzzle_emb_len must be a whole number, got {puzzle_positions!r}"
+                f"{source}: puzzle_emb_len must be a whole number, got {_short(puzzle_positions)}"
             )
         puzzle_positions = puzzle_positions or computed
     if mixer:
         cells = state[f"{first}.mix.down.weight"].shape[0] - puzzle_positions
-    elif "position_embedding" in state:
+    elif learned:
         cells = state["position_embedding"].shape[0] - puzzle_positions
     else:
-        cells = settings.get("seq_len", _CELLS.get(vocabulary)) or told("seq_len")
-    seen = {
+        cells = told("seq_len")
+    seen: dict[str, Any] = {
         "seq_len": cells,
         "vocab_size": vocabulary,
         "num_puzzle_identifiers": len(table),
         "hidden_size": hidden_size,
         "puzzle_emb_ndim": puzzle_size,
         "mlp_t": mixer,
+        **({"pos_encodings": "learned"} if learned else {}),
     }
     for letter, ours in _NETWORKS[architecture].items():
         numbers = {name.split(".")[1] for name in state if name.startswith(ours)}
@@ -227,8 +248,8 @@ def open_published(
     for key, value in settings.items():
         if key in seen and seen[key] != value:
             raise UserError(
-                f"{step_file} does not fit {source}: {key} is {seen[key]} in the weights, "
-                f"but {value} in the settings"
+                f"{step_file} does not fit {source}: {key} is {seen[key]!r} in the weights, "
+                f"but {_short(value)} in the settings"
             )
     name = str(settings.get("name", CLASSES[architecture])).partition("@")[0].rpartition(".")[2]
     if name in CLASSES and name != architecture:
@@ -241,7 +262,7 @@ def open_published(
             f"{step_file} has networks of {seen['H_layers']} and {seen['L_layers']} layers, but "
             "only HRMs whose networks are alike can be read"
         )
-    positions = told("pos_encodings") if not mixer else "none"
+    positions = "learned" if learned else "none" if mixer else told("pos_encodings")
     config = from_dict(
         ModelConfig,
         {
@@ -262,6 +283,7 @@ def open_published(
         },
         str(source),
     )
+    state = {name: tensor.float() for name, tensor in state.items()}
     check_tensors(config, state, step_file)
     check_table(table, puzzle_size, f"{step_file}: {published_name('puzzle_table')!r}")
     return Published(config, state, table, tuple(told.assumed))
@@ -279,21 +301,21 @@ def read_published(
         config: its `all_config.yaml`; None looks beside the file. Depth and heads cannot be seen
             in the weights, so without it the published defaults are taken.
         shapes: `seq_len`, `vocab_size`, `num_puzzle_identifiers` where they are known, or the JSON
-            file that holds them; they must agree with the weights. Without them the number of cells
-            is seen only in a mixer's or a position table's weights, else it is that of the puzzles
-            with so many tokens.
+            file that holds them; they must agree with the weights. None looks for a shapes.json
+            beside the file. Where nothing tells, the number of cells is seen only in a mixer's or a
+            position table's weights, else it is that of the puzzles with so many tokens.
 
     Raises:
         UserError: no such file, cut short, code in it, or settings that do not fit the weights.
     """
     step_file = Path(step_file)
     path = Path(config) if config is not None else settings_beside(step_file)
-    known: Any = read_json(shapes) if isinstance(shapes, str | Path) else shapes or {}
-    if not isinstance(known, Mapping):
-        raise UserError(f"{shapes} does not hold an object of shapes")
+    if shapes is None:
+        known: Mapping[str, Any] = shapes_beside(step_file)
+    else:
+        known = read_shapes(Path(shapes)) if isinstance(shapes, str | Path) else shapes
     settings = {**(read_settings(path) if path else {}), **known}
     found = open_published(step_file, settings, path or "its settings")
-    floats = {name: tensor.float() for name, tensor in found.network.items()}
-    model = build(found.config, floats)
+    model = build(found.config, found.network)
     model.puzzle_table = found.table.float()
     return model.eval()

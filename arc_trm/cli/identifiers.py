@@ -69,6 +69,8 @@ def identifiers_command(
         named[name] = data
     if test is not None and test not in named:
         raise UserError(f"--test {test!r} is no --subset{suggestion(test, named)}")
+    if out.exists():
+        raise UserError(f"{out} already exists: name another file, or remove it")
     if not out.absolute().parent.is_dir():
         raise UserError(f"the folder of {out} does not exist: make it first")
     tasks = [load_tasks(data) for data in named.values()]

@@ -13,7 +13,7 @@ from arc_trm.hub.listing import Listing
 from arc_trm.hub.reference import Reference
 
 README, SETTINGS, IDENTIFIERS = "README.md", "all_config.yaml", "identifiers.json"
-_STEP = re.compile(r"step_(\d+)")
+_STEP = re.compile(r"step_(\d{1,15})")
 _PICKLED = (".pt", ".pth", ".bin", ".ckpt")
 _NAMED = 10
 

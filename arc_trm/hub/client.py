@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -136,7 +135,9 @@ def told(reference: Reference) -> Iterator[None]:
             f"{reference} cannot be fetched or sent: {reason(error)}; try again, for what was "
             "fetched is kept"
         ) from None
-    except json.JSONDecodeError:
+    except UnicodeError:
+        raise UserError("HF_TOKEN holds characters that no token has: set it anew") from None
+    except ValueError:
         raise no_hub() from None
     except OSError as error:
         raise _disk(error) from None

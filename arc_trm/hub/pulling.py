@@ -32,7 +32,7 @@ from arc_trm.hub.client import Note, Progress, Unavailable, silent, told
 from arc_trm.hub.download import fetch, remember
 from arc_trm.hub.listing import Listing, list_files
 from arc_trm.hub.reference import Reference, parse
-from submission import write_json
+from submission import SubmissionError, write_json
 
 
 @dataclass(frozen=True)
@@ -125,22 +125,31 @@ def _fetch_folder(
 
 
 def _fetch_published(listing: Listing, chosen: Published, note: Note, progress: Progress) -> Path:
+    from huggingface_hub.utils import WeakFileLock
+
     target = _converted_folder(listing, chosen)
-    if not (target / CONFIG).is_file():
-        snapshot = fetch(listing, chosen.paths, note, progress, thorough=True)
-        _convert(snapshot, chosen, target, note, progress)
-    read_parts(target)  # whether it reads
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(target.with_name(f"{target.name}.lock")):  # another process may convert it
+        if target.exists():
+            try:
+                read_parts(target)
+            except (UserError, SubmissionError):
+                note(f"{target} was damaged and is converted again")
+                shutil.rmtree(target)
+        if not target.exists():
+            snapshot = fetch(listing, chosen.paths, note, progress, thorough=True)
+            _convert(snapshot, chosen, target, note, progress)
+            read_parts(target)  # whether it reads
     return target
 
 
 def _convert(
     snapshot: Path, chosen: Published, target: Path, note: Note, progress: Progress
 ) -> None:
-    settings = None
+    settings = chosen.known.settings if chosen.known is not None else None
     if chosen.settings is not None:
         note(f"depth and heads are those of {chosen.settings}")
-    elif chosen.known is not None:
-        settings = chosen.known.settings
+    elif settings is not None:
         note(
             f"{chosen.pinned.repository} has no {SETTINGS}: depth and heads are the published "
             f"ones, H_cycles {settings['H_cycles']} and L_cycles {settings['L_cycles']}"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from arc_trm.checkpoint import CONFIG, NETWORK, PUZZLES, TABLE
-from arc_trm.checkpoint.folder import read_parts
+from arc_trm.checkpoint.folder import Parts, read_parts
 from arc_trm.errors import UserError
 from arc_trm.hub.card import model_card
 from arc_trm.hub.choice import README
@@ -21,6 +24,8 @@ from arc_trm.hub.reference import Reference, is_repository
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+
+_LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]{0,40}")
 
 
 @dataclass(frozen=True)
@@ -56,33 +61,69 @@ def push(
 
     if not is_repository(repository):
         raise UserError(f"{repository!r} is not the name of a repository: write owner/name")
-    parts = read_parts(run)
-    own = run / README
-    if own.is_file() and licence is not None:
-        raise UserError(f"{own} is the model card and says the licence: leave out --licence")
-    if own.is_file():
-        card = own.read_bytes()
-    else:
-        card = model_card(run, parts, repository, licence).encode()
-    names = [CONFIG, NETWORK] + ([TABLE, PUZZLES] if parts.table is not None else [])
+    if licence is not None and not _LICENCE.fullmatch(licence):
+        raise UserError(
+            f"--licence {licence!r} is no licence of the Hub's list: write apache-2.0, for example"
+        )
     if get_token() is None:
         raise UserError(
             f"uploading to {hub_name()} needs a token of an account that may write to "
             f"{repository}: set HF_TOKEN, or log in with `hf auth login`"
         )
     reference = Reference(repository)
-    with told(reference), _uploading(reference, note):
-        api = HfApi(**LIBRARY)
-        url = _make_repository(api, repository, private)
-        commit = _upload(api, run, names, card, repository, progress)
-    return Pushed(url, Reference(repository, commit))
+    with ExitStack() as stack:
+        parts, files = _open_whole(run, stack)
+        card = _card(run, parts, repository, licence)
+        with told(reference), _uploading(reference, note):
+            api = HfApi(**LIBRARY)
+            _make_repository(api, repository, private)
+            commit = _upload(api, files, card, repository, note, progress)
+    return Pushed(f"{_page()}/{repository}", Reference(repository, commit))
 
 
-def _make_repository(api: HfApi, repository: str, private: bool) -> str:
+def _page() -> str:
+    """The Hub's address, without the user name and password that it may hold."""
+    from huggingface_hub import constants
+
+    address = urlsplit(constants.ENDPOINT)
+    return f"{address.scheme}://{address.netloc.rpartition('@')[2]}"
+
+
+def _open_whole(run: Path, stack: ExitStack) -> tuple[Parts, dict[str, _Metered]]:
+    """What a folder holds, and its open files by name: of one training step, if it is a run.
+
+    A run that is being trained replaces its files one after the other; what is open stays.
+    """
+    for _ in range(3):
+        names = [CONFIG, NETWORK] + ([TABLE, PUZZLES] if (run / TABLE).exists() else [])
+        parts = read_parts(run)
+        files = {name: stack.enter_context(_Metered(run / name)) for name in names}
+        again = read_parts(run)  # so what was opened in between is of this step
+        if again.step == parts.step and all(
+            os.path.samestat(os.fstat(file.fileno()), (run / name).stat())
+            for name, file in files.items()
+        ):
+            return parts, files
+    raise UserError(f"{run} is being written: push it when its training has ended, or a copy of it")
+
+
+def _card(run: Path, parts: Parts, repository: str, licence: str | None) -> bytes:
+    own = run / README
+    if not own.exists():
+        return model_card(run, parts, repository, licence).encode()
+    if licence is not None:
+        raise UserError(f"{own} is the model card and says the licence: leave out --licence")
+    try:
+        return own.read_text("utf-8").encode()
+    except UnicodeDecodeError:
+        raise UserError(f"{own}, the model card, is not UTF-8 text: save it as that") from None
+
+
+def _make_repository(api: HfApi, repository: str, private: bool) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        url = api.create_repo(repository, private=private or None, exist_ok=True)
+        api.create_repo(repository, private=private or None, exist_ok=True)
     except HfHubHTTPError as error:
         if error.response.status_code not in {401, 404}:
             raise
@@ -95,34 +136,40 @@ def _make_repository(api: HfApi, repository: str, private: bool) -> str:
             f"{repository} is there already and everybody may read it: make it private on its "
             "page, or name another one"
         )
-    return str(url)
 
 
 def _upload(
-    api: HfApi, run: Path, names: list[str], card: bytes, repository: str, progress: Progress
+    api: HfApi,
+    files: dict[str, _Metered],
+    card: bytes,
+    repository: str,
+    note: Note,
+    progress: Progress,
 ) -> str:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     there = {sibling.rfilename for sibling in api.model_info(repository).siblings or ()}
-    total = sum((run / name).stat().st_size for name in names)
-    with ExitStack() as stack:
-        meter = _Meter(total, progress)
-        files = [stack.enter_context(_Metered(run / name, meter)) for name in names]
-        # Given as open files rather than by path, so that what is sent can be counted.
-        added = [CommitOperationAdd(name, file) for name, file in zip(names, files, strict=True)]
-        meter.begin("sending")
-        for operation in added:
-            api.preupload_lfs_files(repository, [operation], num_threads=1)
-        commit = api.create_commit(
-            repository,
-            [
-                *added,
-                CommitOperationAdd(README, card),
-                # Of an earlier upload, and not of these weights.
-                *(CommitOperationDelete(n) for n in {TABLE, PUZZLES} & there - set(names)),
-            ],
-            commit_message="Upload weights with arc-trm",
-        )
+    if README in there:
+        note(f"the model card of {repository} is replaced; its history keeps the former one")
+    total = sum(os.fstat(file.fileno()).st_size for file in files.values())
+    meter = _Meter(total, progress)
+    for file in files.values():
+        file.meter = meter
+    # Given as open files rather than by path, so that what is sent can be counted.
+    added = [CommitOperationAdd(name, file) for name, file in files.items()]
+    meter.begin("sending")
+    for operation in added:
+        api.preupload_lfs_files(repository, [operation], num_threads=1)
+    commit = api.create_commit(
+        repository,
+        [
+            *added,
+            CommitOperationAdd(README, card),
+            # Of an earlier upload, and not of these weights.
+            *(CommitOperationDelete(n) for n in {TABLE, PUZZLES} & there - set(files)),
+        ],
+        commit_message="Upload weights with arc-trm",
+    )
     progress("sending", total, total)
     return commit.oid
 
@@ -144,13 +191,16 @@ class _Meter:
 
 
 class _Metered(io.BufferedReader):
-    def __init__(self, path: Path, meter: _Meter) -> None:
+    meter: _Meter | None = None
+
+    def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(path))
-        self._name, self._meter = path.name, meter
+        self._name = path.name
 
     def read(self, size: int | None = -1) -> bytes:
         data = super().read(size)
-        self._meter.update(self._name, self.tell())
+        if self.meter is not None:
+            self.meter.update(self._name, self.tell())
         return data
 
 
@@ -169,7 +219,7 @@ def _uploading(reference: Reference, note: Note) -> Iterator[None]:
                 raise
             raise error.__cause__ from None
         except ValueError as error:
-            if isinstance(error, HTTPError | json.JSONDecodeError):
+            if isinstance(error, HTTPError | json.JSONDecodeError | UnicodeError):
                 raise
             said = " ".join(str(error).split())
             raise UserError(f"{hub_name()} refuses the files for {reference}: {said}") from None

@@ -315,3 +315,95 @@ def test_loading_leaves_the_global_generator_alone(tmp_path: Path) -> None:
     state = torch.get_rng_state()
     read_published(GOLDEN / "trm_attention" / "step_0")
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def saved(folder: Path, **shape: object) -> Path:
+    """A weight folder of a model of this shape, with a table of six rows."""
+    config = from_dict(ModelConfig, {**MODEL, **shape})
+    model = build_model(config, 6, generator=torch.Generator().manual_seed(0))
+    folder.mkdir()
+    puzzles = save_config(folder, config, ["<blank>", *"abcde"])
+    save_weights(folder, config, model.state_dict(), model.puzzle_table, 3, puzzles)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {},
+        {"cells": 25, "heads": 4, "inner_cycles": 3},
+        {"architecture": "hrm", "layers": 1},
+        {"positions": "learned"},
+        {"positions": "none"},
+        {"mixer": "mlp", "positions": "none", "puzzle_positions": 2},
+        {"mixer": "mlp", "positions": "learned"},
+    ],
+)
+def test_what_is_written_for_published_code_comes_back(shape: dict, tmp_path: Path) -> None:
+    folder = saved(tmp_path / "w", **shape)
+    code, out, errors = invoke("convert", folder, tmp_path / "p", "--to-published")
+    assert code == 0, errors
+    identifiers = tmp_path / "p" / "identifiers.json"
+    code, _, errors = invoke("convert", out.strip(), tmp_path / "b", "--identifiers", identifiers)
+    assert (code, errors) == (0, "")
+    before, after = load_weights(folder), load_weights(tmp_path / "b")
+    assert before.model.config == after.model.config and before.rows == after.rows
+    for one, other in zip(answers(before.model), answers(after.model), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ({"architecture": "hrm", "puzzle_positions": 3}, "1 puzzle positions in an HRM"),
+        ({"architecture": "hrm", "mixer": "mlp"}, "no HRM with a mixer"),
+    ],
+)
+def test_what_published_code_has_not_is_told(shape: dict, told: str, tmp_path: Path) -> None:
+    code, _, errors = invoke(
+        "convert", saved(tmp_path / "w", **shape), tmp_path / "p", "--to-published"
+    )
+    assert (code, errors.count("\n")) == (2, 1) and told in errors
+    assert not (tmp_path / "p").exists()
+
+
+def test_an_empty_folder_is_filled_and_stays_the_same(tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    out.mkdir(mode=0o700)
+    before = out.stat()
+    convert(GOLDEN / "trm_attention" / "step_0", out)
+    assert (out.stat().st_ino, out.stat().st_mode) == (before.st_ino, before.st_mode)
+    names = {"config.json", "model.safetensors", "origin.json"}
+    assert {path.name for path in out.iterdir()} == names
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = saved(tmp_path / "w")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr("torch.save", fail)
+    code, _, errors = invoke("convert", folder, tmp_path / "p", "--to-published")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert f"{tmp_path / 'p' / 'step_3'}: cannot be written" in errors
+    assert [path.name for path in tmp_path.iterdir()] == ["w"]
+
+
+def test_too_large_for_float32_is_told(tmp_path: Path) -> None:
+    big = torch.full((12, 64), 1e300, dtype=torch.float64)
+    write(tmp_path / "step_1", **{"embed_tokens.embedding_weight": big})
+    with pytest.raises(UserError, match="holds something else than finite numbers"):
+        convert(tmp_path / "step_1", tmp_path / "out")
+
+
+def test_a_matrix_of_nothing_and_endless_settings_are_told(tmp_path: Path) -> None:
+    nothing = {"embed_tokens.embedding_weight": torch.zeros(12, 0)}
+    with pytest.raises(UserError, match=r"no matrix 'embed_tokens.embedding_weight'"):
+        convert(write(tmp_path / "step_1", **nothing), tmp_path / "out")
+    (tmp_path / "c.yaml").write_text(
+        "a: &a [1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a]\narch: {hidden_size: [*b,*b,*b,*b]}"
+    )
+    with pytest.raises(UserError) as error:
+        convert(GOLDEN / "trm_attention" / "step_0", tmp_path / "o", config=tmp_path / "c.yaml")
+    assert len(str(error.value)) < 500

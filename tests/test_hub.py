@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -608,3 +609,54 @@ def test_a_mistake_is_one_line(hub: Hub, tmp_path: Path, monkeypatch: pytest.Mon
         assert (result.exit_code, result.stderr.count("\n")) == (2, 1), result.output
         assert "hf_s3cret" not in result.output
     assert not (tmp_path / "none").exists()
+
+
+def test_damaged_converted_weights_are_made_again(hub: Hub) -> None:
+    hub.repository("p/n", published())
+    folder = pull(reference("p/n")).folder
+    expected = files_of(folder)
+    for name in ("model.safetensors", "config.json"):
+        (folder / name).write_bytes(expected[name][:-9])
+        notes: list[str] = []
+        assert files_of(pull(reference("p/n"), note=notes.append).folder) == expected
+        assert any("was damaged and is converted again" in note for note in notes)
+        (folder / name).unlink()
+        assert files_of(resolve("p/n")) == expected
+
+
+def test_two_pulls_at_once_both_end_well(hub: Hub) -> None:
+    hub.repository("p/n", published())
+    hub.faults.seconds = 0.05
+    with ThreadPoolExecutor(3) as pool:
+        pulled = list(pool.map(lambda _: pull(reference("p/n")), range(3)))
+    assert len({each.folder for each in pulled}) == 1
+
+
+def test_a_run_is_pushed_as_of_one_step(
+    hub: Hub, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_writer")
+    hub.writers.add("hf_writer")
+    before = files_of(weights)
+
+    def trained_on(what: str, done: int, total: int) -> None:
+        (weights / "new").write_bytes(before["model.safetensors"][:-4] + b"over")
+        (weights / "new").replace(weights / "model.safetensors")
+
+    push(weights, "o/race", progress=trained_on)
+    (commit,) = hub.repositories["o/race"].refs.values()
+    sent = hub.repositories["o/race"].commits[commit]
+    assert sent["model.safetensors"] == before["model.safetensors"]
+
+
+def test_what_cannot_be_a_card_makes_no_repository(
+    hub: Hub, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_writer")
+    hub.writers.add("hf_writer")
+    with pytest.raises(UserError, match="no licence of the Hub's list"):
+        push(weights, "o/new", licence="mit\nx: y")
+    (weights / "README.md").write_bytes(b"\xff")
+    with pytest.raises(UserError, match="is not UTF-8 text"):
+        push(weights, "o/new")
+    assert "o/new" not in hub.repositories

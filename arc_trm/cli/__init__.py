@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
+import threading
 from typing import Any
 
 import click
@@ -63,6 +65,9 @@ def main(debug: bool) -> None:
       arc-trm score
       arc-trm show
     """
+    if threading.current_thread() is threading.main_thread():
+        # As an exception, so that what is half done is cleaned up.
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # not every terminal has an arrow or a tick
             stream.reconfigure(errors="replace")

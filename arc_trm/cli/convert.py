@@ -61,11 +61,11 @@ def convert(
     from arc_trm.errors import UserError
 
     if to_published:
-        if config or identifiers_file or set_name:
+        if any(given is not None for given in (config, identifiers_file, set_name)):
             raise UserError("--to-published takes all from the folder: leave out the other options")
         _convert_back(source, out, as_json)
         return
-    if identifiers_file and set_name:
+    if identifiers_file is not None and set_name is not None:
         raise UserError("--identifiers and --set both name the rows: give one of them")
 
     from arc_trm import checkpoint
@@ -74,8 +74,8 @@ def convert(
     if not source.is_file():  # before minutes go into identifiers
         raise UserError(f"{source} is not a file: SOURCE is what the published trainer wrote")
     checkpoint.check_new(out)
-    identifiers = read_identifiers(identifiers_file) if identifiers_file else None
-    if set_name:
+    identifiers = read_identifiers(identifiers_file) if identifiers_file is not None else None
+    if set_name is not None:
         with bar(f"naming the rows of {set_name}, tasks") as drawn:
             identifiers = published_identifiers(set_name, drawn.update)
     converted = checkpoint.convert(source, out, config=config, identifiers=identifiers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from arc_trm.data.manifests import find_manifest
 from arc_trm.data.selection import predicted_tasks
 from arc_trm.data.sources import find_tasks, overlap_warnings
 from arc_trm.errors import UserError
+from arc_trm.hub.reference import is_plain_path, is_repository
 from arc_trm.tasks import TaskSet
 from submission import SubmissionError, read_json, read_submission, score, score_table
 
@@ -32,7 +33,13 @@ _MODEL_KEYS = (
     *("architecture", "layers", "hidden_size", "heads", "mixer", "positions", "puzzle_positions"),
     *("outer_cycles", "inner_cycles", "supervision_steps"),
 )
-_BY_NAME = ("repository", "revision", "subfolder")  # of an origin.json, none a path of a machine
+# What is told of an origin.json, if it is what it should be and no path of a machine.
+_FACTS: dict[str, Callable[[str], object]] = {
+    "repository": is_repository,
+    "revision": re.compile("[0-9a-f]{40}").fullmatch,
+    "subfolder": is_plain_path,
+    "file": re.compile(r"[\w.-]+").fullmatch,
+}
 
 
 @dataclass(frozen=True)
@@ -192,11 +199,10 @@ def _of_folder(folder: Path) -> str:
         return "## Origin\n\nIts training is not recorded here."
     origin = read_json(folder / ORIGIN)
     facts = origin if isinstance(origin, dict) else {}
-    lines = [
-        f"- {key}: {facts[key] if key in _BY_NAME else Path(facts[key]).name}"
-        for key in (*_BY_NAME, "file")
-        if isinstance(facts.get(key), str)
-    ]
+    told = {key: facts.get(key) for key in _FACTS}
+    values = {key: value if isinstance(value, str) else "" for key, value in told.items()}
+    values["file"] = re.split(r"[/\\]", values["file"])[-1]
+    lines = [f"- {key}: {values[key]}" for key, reads in _FACTS.items() if reads(values[key])]
     return "## Origin\n\n" + ("\n".join(lines) or "Its training is not recorded here.")
 
 

@@ -322,8 +322,8 @@ def saved(folder: Path, **shape: object) -> Path:
     config = from_dict(ModelConfig, {**MODEL, **shape})
     model = build_model(config, 6, generator=torch.Generator().manual_seed(0))
     folder.mkdir()
-    puzzles = save_config(folder, config, ["<blank>", *"abcde"])
-    save_weights(folder, config, model.state_dict(), model.puzzle_table, 3, puzzles)
+    save_config(folder, config, ["<blank>", *"abcde"])
+    save_weights(folder, config, model.state_dict(), model.puzzle_table, 3)
     return folder
 
 
@@ -407,3 +407,12 @@ def test_a_matrix_of_nothing_and_endless_settings_are_told(tmp_path: Path) -> No
     with pytest.raises(UserError) as error:
         convert(GOLDEN / "trm_attention" / "step_0", tmp_path / "o", config=tmp_path / "c.yaml")
     assert len(str(error.value)) < 500
+
+
+def test_other_names_beside_a_converted_table_are_told(tmp_path: Path) -> None:
+    identifiers = Identifiers(names_for("trm_attention"), 40, "made-up")
+    convert(GOLDEN / "trm_attention" / "step_0", tmp_path / "w", identifiers=identifiers)
+    others = ["<blank>", *reversed(names_for("trm_attention")[1:])]
+    (tmp_path / "w" / "puzzles.json").write_text(json.dumps(others))
+    with pytest.raises(UserError, match=r"puzzles\.json does not hold the names that"):
+        load_weights(tmp_path / "w")

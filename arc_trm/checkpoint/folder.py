@@ -77,41 +77,33 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def save_config(folder: Path, config: ModelConfig, names: Sequence[str] | None) -> str | None:
-    """The model's shape and the names of the table's rows; None where there is no table.
-
-    Returns what `save_weights` marks the table with, so that other names beside it are noticed.
-    """
+def save_config(folder: Path, config: ModelConfig, names: Sequence[str] | None) -> None:
+    """The model's shape and the names of the table's rows; None where there is no table."""
     write_json(folder / CONFIG, {"format": FORMAT, "model": to_dict(config)})
-    if names is None:
-        return None
-    write_json(folder / PUZZLES, list(names))
-    return _digest(names)
-
-
-def _digest(names: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass")).hexdigest()
+    if names is not None:
+        write_json(folder / PUZZLES, list(names))
 
 
 def save_weights(
-    folder: Path,
-    config: ModelConfig,
-    state: Mapping[str, Tensor],
-    table: Tensor | None,
-    step: int,
-    puzzles: str | None = None,
+    folder: Path, config: ModelConfig, state: Mapping[str, Tensor], table: Tensor | None, step: int
 ) -> None:
-    """The network's state dict and the puzzle table, if any.
+    """The network's state dict and the puzzle table, if any, after `save_config`.
 
     They are marked as of the same training step, with the digest of the rows' names and with the
     model's shape, most of which tensors do not show: with other names, heads or depth they would
     load and be wrong.
     """
+    puzzles = None if table is None else _digest(folder / PUZZLES)
     # One text, for the library shuffles several, and equal weights are to be equal files.
     mark = json.dumps({"step": step, "puzzles": puzzles, "model": to_dict(config)})
     write_tensors(folder / NETWORK, state, mark=mark)
     if table is not None:
         write_tensors(folder / TABLE, {"puzzle_table": table}, mark=mark)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)
@@ -161,12 +153,12 @@ def check_tensors(config: ModelConfig, tensors: Mapping[str, Tensor], source: Pa
             raise UserError(f"{source} lacks the tensor {name!r} that its config asks for")
         if name not in expected:
             raise UserError(f"{source} has a tensor {name!r} that its config does not explain")
-        if tensors[name].shape != expected[name].shape:
+        tensor = tensors[name]
+        if tensor.shape != expected[name].shape:
             raise UserError(
-                f"{source}: tensor {name!r} is of shape {tuple(tensors[name].shape)}, but the "
+                f"{source}: tensor {name!r} is of shape {tuple(tensor.shape)}, but the "
                 f"config asks for {tuple(expected[name].shape)}"
             )
-        tensor = tensors[name]
         if not (tensor.is_floating_point() and tensor.float().isfinite().all()):
             raise UserError(f"{source}: tensor {name!r} holds something else than finite numbers")
 
@@ -297,7 +289,7 @@ def read_parts(folder: Path) -> Parts:
     if table is not None:
         check_table(table, config.puzzle_size, folder / TABLE)
         names = _names(folder, len(table))
-        if mark.get("puzzles") not in (None, _digest(names)):
+        if mark.get("puzzles") not in (None, _digest(folder / PUZZLES)):
             raise UserError(
                 f"{folder}: {PUZZLES} does not hold the names that {TABLE} was saved with: bring "
                 "both from the same place"

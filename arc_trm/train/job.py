@@ -118,7 +118,6 @@ class _Run:
 
     def __init__(self, folder: Path, trainer: Trainer, total: int, marks: dict[str, str]) -> None:
         self.folder, self.trainer, self.total, self.marks = folder, trainer, total, marks
-        self.puzzles: str | None = None  # what the table is marked with
         self.records_every = max(1, min(MAX_STEPS, total // RECORDS))
         self.sums = torch.zeros(len(METRICS), dtype=torch.float64)
         self.summed = 0
@@ -140,8 +139,7 @@ class _Run:
         trainer = self.trainer
         table = trainer.model.puzzle_table
         config, step = trainer.model.config, trainer.steps_done
-        state = trainer.averaged_state()
-        save_weights(self.folder, config, state, table, step, self.puzzles)
+        save_weights(self.folder, config, trainer.averaged_state(), table, step)
 
     def load(self) -> None:
         """Go back to the last checkpoint; records that came after it are dropped.
@@ -244,7 +242,7 @@ def train(
         if resume:
             run.load()
         if rank == 0:
-            run.puzzles = save_config(folder, config.model, learnt.names)
+            save_config(folder, config.model, learnt.names)
         reporter.note(
             f"{len(learnt.groups)} tasks, {sum(map(len, learnt.groups))} puzzles, {total} steps of "
             f"{config.train.global_batch_size}, {trainer.values.numel():,} weights, {device.type} "

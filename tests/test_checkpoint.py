@@ -68,6 +68,13 @@ def write_unmarked(folder: Path) -> None:
     write_tensors(folder / "model.safetensors", copied)
 
 
+def edit(folder: Path, **shape: int) -> None:
+    """Change the model's shape in config.json."""
+    config = json.loads((folder / "config.json").read_text())
+    config["model"] |= shape
+    (folder / "config.json").write_text(json.dumps(config))
+
+
 def spoil(folder: Path, how: str) -> str:
     """Break a weight folder; returns what must be told."""
     config = json.loads((folder / "config.json").read_text())
@@ -82,24 +89,19 @@ def spoil(folder: Path, how: str) -> str:
             (folder / "model.safetensors").unlink()
             return "has no model.safetensors: if it is a run, it has saved nothing yet"
         case "other width":
-            config["model"]["hidden_size"] = 64
-            (folder / "config.json").write_text(json.dumps(config))
+            edit(folder, hidden_size=64)
             return "says model.hidden_size is 64, but model.safetensors was saved with 32"
         case "other heads":
-            config["model"]["heads"] = 4
-            (folder / "config.json").write_text(json.dumps(config))
+            edit(folder, heads=4)
             return "says model.heads is 4, but model.safetensors was saved with 2"
         case "other depth":
-            config["model"]["inner_cycles"] = 6
-            (folder / "config.json").write_text(json.dumps(config))
+            edit(folder, inner_cycles=6)
             return "says model.inner_cycles is 6, but model.safetensors was saved with 1"
         case "other puzzle positions":
-            config["model"]["puzzle_positions"] = 16
-            (folder / "config.json").write_text(json.dumps(config))
+            edit(folder, puzzle_positions=16)
             return "says model.puzzle_positions is 16, but model.safetensors was saved with 1"
         case "other vocabulary":
-            config["model"]["vocabulary"] = 11
-            (folder / "config.json").write_text(json.dumps(config))
+            edit(folder, vocabulary=11)
             write_unmarked(folder)
             return "is of shape (12, 32), but the config asks for (11, 32)"
         case "names of another build":
@@ -110,13 +112,11 @@ def spoil(folder: Path, how: str) -> str:
             write_tensors(folder / "model.safetensors", network, mark='{"model": [1]}')
             return "has a mark that is no model's config"
         case "more layers":
-            config["model"]["layers"] = 3
-            (folder / "config.json").write_text(json.dumps(config))
+            edit(folder, layers=3)
             write_unmarked(folder)
             return "lacks the tensor 'blocks.2."
         case "fewer layers":
-            config["model"]["layers"] = 1
-            (folder / "config.json").write_text(json.dumps(config))
+            edit(folder, layers=1)
             write_unmarked(folder)
             return "has a tensor 'blocks.1."
         case "names of another set":
@@ -136,8 +136,7 @@ def spoil(folder: Path, how: str) -> str:
             return "has no table 'model'"
         case "a model beyond all memory":
             write_unmarked(folder)
-            config["model"] |= {"hidden_size": 2**20, "layers": 1000}
-            (folder / "config.json").write_text(json.dumps(config))
+            edit(folder, hidden_size=2**20, layers=1000)
             return "but the config asks for (1048576, 1048576)"
         case "infinite":
             text = json.dumps(config).replace('"expansion": 4.0', '"expansion": 1e400')

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from arc_trm.cli import main
 from arc_trm.data.identifiers import (
-    TRIALS,
     number_as_published,
     published_identifiers,
     published_sets,
@@ -21,7 +20,7 @@ from arc_trm.data.identifiers import (
 )
 from arc_trm.data.manifests import find_manifest
 from arc_trm.data.sources import DATA_FOLDER, find_tasks, load_tasks
-from arc_trm.domains.arc import Augmentation, puzzle_name
+from arc_trm.domains.arc import TRIALS, Augmentation, puzzle_name
 from arc_trm.errors import UserError
 from arc_trm.tasks import Pair, Task, as_grid
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -32,12 +31,12 @@ from arc_trm.checkpoint.published import (
     shapes_beside,
 )
 from arc_trm.config import ModelConfig, RunConfig
-from arc_trm.data.identifiers import Identifiers, sets_of
+from arc_trm.data.built import IDENTIFIERS
+from arc_trm.data.identifiers import Identifiers, naming_option, sets_of, write_identifiers
 from arc_trm.domains.arc import BLANK
 from arc_trm.errors import UserError
-from submission import WriteError, write_json
+from submission import WriteError, atomic_write, write_json
 
-IDENTIFIERS = "identifiers.json"
 _CHECKED_AT_ONCE = 2**16  # rows
 
 
@@ -146,11 +145,11 @@ def _notes(
     if identifiers is not None and identifiers.note is not None:
         notes.append(identifiers.note)
     if identifiers is None:
-        known = sets_of(rows)
-        advice = f"--set {known[0]}, which has so many" if known else "--identifiers FILE"
+        reason = ", which has so many" if sets_of(rows) else ""
         notes.append(
             f"nothing tells which of its {rows:,} puzzle rows is which puzzle, so the network "
-            f"alone was converted and can answer no task: name the rows with {advice}"
+            "alone was converted and can answer no task: name the rows with "
+            f"{naming_option(rows)}{reason}"
         )
     return notes
 
@@ -193,8 +192,9 @@ def convert_back(folder: Path, out: Path, run: RunConfig | None = None) -> Path:
             raise WriteError(file, "PyTorch could not write all of it, is the disk full?") from None
         write_json(unfinished / SHAPES, shapes)
         settings = _published_settings(config, run)
-        (unfinished / SETTINGS).write_text(yaml.safe_dump(settings), "utf-8")
-        (unfinished / IDENTIFIERS).write_text(json.dumps(names), "ascii")
+        with atomic_write(unfinished / SETTINGS) as written:
+            yaml.safe_dump(settings, written)
+        write_identifiers(unfinished / IDENTIFIERS, names)
     return out / file.name
 
 

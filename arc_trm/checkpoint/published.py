@@ -188,6 +188,33 @@ class _Told:
         return self.defaults[key]
 
 
+def _check_settings(
+    step_file: Path,
+    settings: Mapping[str, Any],
+    source: object,
+    architecture: Architecture,
+    seen: Mapping[str, Any],
+) -> None:
+    """UserError about the first setting that is not what the weights show, `seen` by its name."""
+    for key, value in settings.items():
+        if key in seen and seen[key] != value:
+            raise UserError(
+                f"{step_file} does not fit {source}: {key} is {seen[key]!r} in the weights, "
+                f"but {_short(value)} in the settings"
+            )
+    name = str(settings.get("name", CLASSES[architecture])).partition("@")[0].rpartition(".")[2]
+    if name in CLASSES and name != architecture:
+        raise UserError(
+            f"{step_file} does not fit {source}: the weights are of a {architecture.upper()}, the "
+            f"settings of a {name.upper()}"
+        )
+    if seen.get("H_layers", seen["L_layers"]) != seen["L_layers"]:
+        raise UserError(
+            f"{step_file} has networks of {seen['H_layers']} and {seen['L_layers']} layers, but "
+            "only HRMs whose networks are alike can be read"
+        )
+
+
 def open_published(
     step_file: Path, settings: Mapping[str, Any], source: object = "its settings"
 ) -> Published:
@@ -245,23 +272,7 @@ def open_published(
     for letter, ours in _NETWORKS[architecture].items():
         numbers = {name.split(".")[1] for name in state if name.startswith(ours)}
         seen[f"{letter}_layers"] = len(numbers)
-    for key, value in settings.items():
-        if key in seen and seen[key] != value:
-            raise UserError(
-                f"{step_file} does not fit {source}: {key} is {seen[key]!r} in the weights, "
-                f"but {_short(value)} in the settings"
-            )
-    name = str(settings.get("name", CLASSES[architecture])).partition("@")[0].rpartition(".")[2]
-    if name in CLASSES and name != architecture:
-        raise UserError(
-            f"{step_file} does not fit {source}: the weights are of a {architecture.upper()}, the "
-            f"settings of a {name.upper()}"
-        )
-    if seen.get("H_layers", seen["L_layers"]) != seen["L_layers"]:
-        raise UserError(
-            f"{step_file} has networks of {seen['H_layers']} and {seen['L_layers']} layers, but "
-            "only HRMs whose networks are alike can be read"
-        )
+    _check_settings(step_file, settings, source, architecture, seen)
     positions = "learned" if learned else "none" if mixer else told("pos_encodings")
     config = from_dict(
         ModelConfig,

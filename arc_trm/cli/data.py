@@ -139,7 +139,7 @@ def _dataset_facts(manifest: Manifest, only: str | None = None) -> Facts:
         "title": manifest.title,
         "licence": manifest.licence,
         "homepage": manifest.homepage,
-        "splits": [_split_facts(manifest, each) for each in ([only] if only else manifest.splits)],
+        "splits": [_split_facts(manifest, each) for each in manifest.chosen(only)],
     }
 
 

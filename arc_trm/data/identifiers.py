@@ -19,13 +19,11 @@ import numpy as np
 from arc_trm.data.manifests import find_manifest, manifests_folder
 from arc_trm.data.puzzles import read_names
 from arc_trm.data.sources import find_files, load_tasks, missing_files
-from arc_trm.domains.arc import BLANK, SEPARATOR, PuzzleHash, Tokens, augmentation_names
+from arc_trm.domains.arc import BLANK, SEPARATOR, TRIALS, PuzzleHash, Tokens, augmentation_names
 from arc_trm.errors import UserError, suggestion
 from arc_trm.tasks import Task
 from submission import atomic_write
 
-TRIALS = 5
-"""Augmentations tried for each that is wanted, at most."""
 Progress = Callable[[int, int], None]
 
 
@@ -77,6 +75,12 @@ def sets_of(rows: int) -> list[str]:
     return [each.name for each in published_sets().values() if each.rows == rows]
 
 
+def naming_option(rows: int) -> str:
+    """The option of `arc-trm convert` that names so many rows, as far as it can be guessed."""
+    known = sets_of(rows)
+    return f"--set {known[0]}" if known else "--identifiers FILE"
+
+
 def _trials(rng: np.random.RandomState, count: int) -> tuple[Tokens, Tokens]:
     """`count` augmentations as published: a dihedral id, then the images of colours 1..9."""
     dihedrals = np.empty(count, np.uint8)
@@ -90,8 +94,7 @@ def _trials(rng: np.random.RandomState, count: int) -> tuple[Tokens, Tokens]:
 
 def _augmented_names(task: Task, count: int, rng: np.random.RandomState) -> Iterator[str]:
     puzzle_hash = PuzzleHash(task)
-    identity = np.zeros(1, np.uint8), np.arange(10, dtype=np.uint8)[None]
-    seen = set(puzzle_hash(*identity).tolist())
+    seen = set(puzzle_hash.original.tolist())
     left = TRIALS * count
     while left and count:
         # So many are needed at least, and one more would take numbers that belong to the next task.
@@ -165,7 +168,7 @@ def _files_are_here(subset: str) -> bool:
     found = find_manifest(subset)
     assert found is not None, "published sets are made of known datasets"
     manifest, only = found
-    return all(find_files(manifest, split) for split in ([only] if only else manifest.splits))
+    return all(find_files(manifest, split) for split in manifest.chosen(only))
 
 
 def published_identifiers(name: str, progress: Progress = lambda done, total: None) -> Identifiers:

@@ -94,9 +94,13 @@ class Manifest:
     splits: dict[str, Split]
     overlaps: tuple[Overlap, ...]
 
+    def chosen(self, split: str | None) -> list[str]:
+        """The splits that a name means: `split` or, for None, all."""
+        return [split] if split else list(self.splits)
+
     def split_names(self, split: str | None = None) -> list[str]:
         """`arc-agi-1/training`, ...: that of `split` or, for None, those of all splits."""
-        return [f"{self.name}/{each}" for each in ([split] if split else self.splits)]
+        return [f"{self.name}/{each}" for each in self.chosen(split)]
 
 
 def manifests_folder() -> Path:

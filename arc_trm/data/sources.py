@@ -71,7 +71,7 @@ def find_tasks(data: str | os.PathLike[str]) -> TaskSet | None:
     if isinstance(data, str) and (found := find_manifest(data)):
         manifest, only = found
         tasks: list[Task] = []
-        for split in [only] if only else manifest.splits:
+        for split in manifest.chosen(only):
             part = _read_split(manifest, split)
             if part is None:
                 return None
@@ -135,7 +135,7 @@ def missing_files(name: str) -> UserError:
         place
         for source in manifest.sources
         if isinstance(source, FileSource)
-        for each in ([split] if split else manifest.splits)
+        for each in manifest.chosen(split)
         for place in source.places.get(each, [])
     ]
     root = os.environ.get(DATA_FOLDER)

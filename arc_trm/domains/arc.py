@@ -155,6 +155,11 @@ class PuzzleHash:
                     shapes[dihedral, index, slot] = _SHAPE_KEYS[moved, height + width - moved]
         self._sums, self._shapes = sums, shapes
 
+    @property
+    def original(self) -> npt.NDArray[np.uint64]:
+        """Hash (1,) of the task as it is."""
+        return self(np.zeros(1, np.uint8), np.arange(10, dtype=np.uint8)[None])
+
     def __call__(self, dihedrals: npt.NDArray[np.uint8], colours: Tokens) -> npt.NDArray[np.uint64]:
         """Hashes (N,) of the puzzle under N augmentations: dihedral ids (N,), colours (N, 10)."""
         hashes = np.empty(len(dihedrals), np.uint64)
@@ -171,21 +176,24 @@ class PuzzleHash:
         return hashes
 
 
+TRIALS = 5
+"""Augmentations tried for each that is wanted, at most (SPEC of the published sets)."""
+
+
 def distinct_augmentations(
     task: Task, count: int, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.uint8], Tokens]:
     """Up to `count` random augmentations under which the task's pairs all look different.
 
-    At most 5 · `count` trials are drawn (SPEC of the published sets); an augmentation is kept if
+    At most `TRIALS` · `count` are drawn; an augmentation is kept if
     its puzzle differs from the original and from all kept before. Known test outputs take part.
 
     Returns dihedral ids (K,) uint8 and colour permutations (K, 10) uint8, K ≤ `count`.
     """
     puzzle_hash = PuzzleHash(task)
-    original = puzzle_hash(np.zeros(1, np.uint8), np.arange(10, dtype=np.uint8)[None])
     dihedrals, colours = np.empty(0, np.uint8), np.empty((0, 10), np.uint8)
-    seen = original
-    for _ in range(5):
+    seen = puzzle_hash.original
+    for _ in range(TRIALS):
         if len(dihedrals) >= count:
             break
         new_dihedrals = rng.integers(8, size=count, dtype=np.uint8)

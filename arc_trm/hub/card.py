@@ -149,7 +149,7 @@ def _described(name: str) -> str:
     if found is None:
         return f"{_shown(name)} (files of the author's)"
     manifest, only = found
-    splits = [manifest.splits[split] for split in ([only] if only else manifest.splits)]
+    splits = [manifest.splits[split] for split in manifest.chosen(only)]
     tasks, outputs = (
         sum(split.tasks for split in splits),
         sum(split.test_outputs for split in splits),

@@ -6,13 +6,15 @@ import re
 from dataclasses import dataclass, replace
 
 from arc_trm.checkpoint import CONFIG, NETWORK, PUZZLES, TABLE
+from arc_trm.checkpoint.published import SETTINGS
+from arc_trm.data.built import IDENTIFIERS
 from arc_trm.errors import UserError
 from arc_trm.hub.client import Note
 from arc_trm.hub.known import Known, find_known
 from arc_trm.hub.listing import Listing
 from arc_trm.hub.reference import Reference
 
-README, SETTINGS, IDENTIFIERS = "README.md", "all_config.yaml", "identifiers.json"
+README = "README.md"
 _STEP = re.compile(r"step_(\d{1,15})")
 _PICKLED = (".pt", ".pth", ".bin", ".ckpt")
 _NAMED = 10

@@ -19,15 +19,16 @@ from arc_trm.checkpoint import (
     read_model_config,
 )
 from arc_trm.checkpoint.folder import read_parts
+from arc_trm.checkpoint.published import SETTINGS
 from arc_trm.data.identifiers import (
     Identifiers,
     available_subsets,
+    naming_option,
     published_identifiers,
     read_identifiers,
-    sets_of,
 )
 from arc_trm.errors import UserError
-from arc_trm.hub.choice import SETTINGS, Published, WeightFolder, choose
+from arc_trm.hub.choice import Published, WeightFolder, choose
 from arc_trm.hub.client import Note, Progress, Unavailable, silent, told
 from arc_trm.hub.download import fetch, remember
 from arc_trm.hub.listing import Listing, list_files
@@ -166,9 +167,7 @@ def _convert(
     for sentence in converted.notes:
         note(sentence)
     if not converted.named:
-        sets = sets_of(converted.rows)
-        how = f"--set {sets[0]}" if sets else "--identifiers FILE"
-        note(f"for that: `arc-trm convert {step_file} OUT {how}`")
+        note(f"for that: `arc-trm convert {step_file} OUT {naming_option(converted.rows)}`")
 
 
 def _identifiers(

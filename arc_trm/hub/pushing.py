@@ -95,11 +95,10 @@ def _open_whole(run: Path, stack: ExitStack) -> tuple[Parts, dict[str, _Metered]
     A run that is being trained replaces its files one after the other; what is open stays.
     """
     for _ in range(3):
-        names = [CONFIG, NETWORK] + ([TABLE, PUZZLES] if (run / TABLE).exists() else [])
-        parts = read_parts(run)
+        names = [name for name in (CONFIG, NETWORK, TABLE, PUZZLES) if (run / name).is_file()]
         files = {name: stack.enter_context(_Metered(run / name)) for name in names}
-        again = read_parts(run)  # so what was opened in between is of this step
-        if again.step == parts.step and all(
+        parts = read_parts(run)
+        if all(  # not replaced since they were opened, so what is open is what was read
             os.path.samestat(os.fstat(file.fileno()), (run / name).stat())
             for name, file in files.items()
         ):

@@ -25,6 +25,8 @@ Dtype = Literal["auto", "float32", "bfloat16"]
 Architecture = Literal["trm", "hrm", "direct"]
 
 
+DEPTH = ("outer_cycles", "inner_cycles", "supervision_steps")
+"""Keys of ModelConfig that no weight depends on."""
 LARGEST = 2**31 - 1
 """Of any whole number in a config; far beyond what makes sense, and what any library takes."""
 
@@ -129,6 +131,7 @@ class TrainConfig:
 
     `supervision_steps` None means the model's own. Rates are reached after `warmup_steps` and fall
     along a cosine to `lr_min_ratio` of themselves at `total_steps`; None is a run without an end.
+    For the first `rows_share` of all steps the puzzle rows alone learn.
     """
 
     global_batch_size: int = 768
@@ -140,6 +143,7 @@ class TrainConfig:
     warmup_steps: int = 2000
     lr_min_ratio: float = 1.0
     total_steps: int | None = None
+    rows_share: float = 0.0
     ema_decay: float = 0.999
     exploration: float = 0.1
     supervision_steps: int | None = None
@@ -147,12 +151,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _require(self.global_batch_size >= 1, "train.global_batch_size must be at least 1")
         _require(
-            self.total_steps is None or self.total_steps >= 1,
-            "train.total_steps must be at least 1",
-        )
-        _require(
-            self.total_steps is not None or self.lr_min_ratio == 1,
-            "train.lr_min_ratio below 1 needs train.total_steps, the length of the schedule",
+            self.total_steps is None or self.total_steps >= 0,
+            "train.total_steps must not be negative",
         )
         _require(self.warmup_steps >= 0, "train.warmup_steps must not be negative")
         _require(
@@ -166,15 +166,36 @@ class TrainConfig:
             len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas),
             "train.betas must be two numbers, 0 or more and below 1",
         )
-        for name in ("ema_decay", "exploration", "lr_min_ratio"):
+        for name in ("ema_decay", "exploration", "lr_min_ratio", "rows_share"):
             _require(0 <= getattr(self, name) <= 1, f"train.{name} must be 0..1")
+
+
+@dataclass(frozen=True)
+class AdaptConfig:
+    """What a run is that adapts pretrained weights to the demonstrations of new tasks.
+
+    `weights` is the folder that it begins with. `time_limit` (seconds) plans the number of steps.
+    Of the augmentations that are learnt, `voters` vote at prediction, None is all.
+    """
+
+    weights: str = ""
+    time_limit: float | None = None
+    voters: int | None = None
+
+    def __post_init__(self) -> None:
+        _require(
+            self.time_limit is None or self.time_limit > 0,
+            "adapt.time_limit (seconds) must be positive",
+        )
+        _require(self.voters is None or self.voters >= 0, "adapt.voters must not be negative")
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """A whole run; its TOML file has one table per part.
 
-    It ends after `epochs` or `train.total_steps`, whichever comes first.
+    It ends after `epochs` or `train.total_steps`, whichever comes first. With `adapt` it begins
+    with pretrained weights instead of fresh ones.
     """
 
     name: str = "run"
@@ -185,6 +206,7 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    adapt: AdaptConfig | None = None
 
     def __post_init__(self) -> None:
         _require(self.seed >= 0, "seed must not be negative")
@@ -193,6 +215,12 @@ class RunConfig:
         _require(
             self.model.architecture != "direct" or self.train.supervision_steps in (None, 1),
             "direct prediction is a single pass: leave out train.supervision_steps or set it to 1",
+        )
+        voters = self.adapt.voters if self.adapt else None
+        _require(
+            voters is None or voters <= self.data.augmentations,
+            f"adapt.voters ({voters}) is at most data.augmentations ({self.data.augmentations}): "
+            "an augmentation that was not learnt cannot vote",
         )
 
 
@@ -279,14 +307,21 @@ def _read_toml(text: str, source: str) -> dict[str, Any]:
 
 
 def load_config(
-    preset: str = "quickstart", file: Path | None = None, overrides: Sequence[str] = ()
+    preset: str = "quickstart",
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    pretrained: ModelConfig | None = None,
 ) -> RunConfig:
-    """The config of a run: preset, then the TOML `file`, then `a.b=value` overrides."""
+    """The config of a run: preset, then the TOML `file`, then `a.b=value` overrides.
+
+    With the shape of `pretrained` weights below them, of which the depth alone may be changed.
+    """
     if preset not in preset_names():
         hint = suggestion(preset, preset_names())
         raise UserError(f"unknown preset {preset!r}{hint}")
     text = (resources.files("arc_trm") / "presets" / f"{preset}.toml").read_text("utf-8")
-    values = _merge({"name": preset}, _read_toml(text, f"preset {preset}"))
+    base = {"name": preset} | ({"model": to_dict(pretrained)} if pretrained else {})
+    values = _merge(base, _read_toml(text, f"preset {preset}"))
     if file is not None:
         try:
             text = file.read_text("utf-8")
@@ -296,4 +331,11 @@ def load_config(
         values = _merge(values, _read_toml(text, str(file)))
     for override in overrides:
         values = _merge(values, _parse_override(override))
-    return from_dict(RunConfig, values)
+    config = from_dict(RunConfig, values)
+    for key, value in to_dict(config.model).items() if pretrained else ():
+        given = getattr(pretrained, key)
+        _require(
+            key in DEPTH or value == given,
+            f"model.{key} is {given} in the weights and cannot become {value}: leave it out",
+        )
+    return config

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     ("submission",),
     ("errors",),
-    ("config", "tasks"),
+    ("config", "tasks", "clock"),
     ("domains",),
     ("voting", "pictures", "objective", "optim", "device", "model", "data"),
     ("runs", "checkpoint"),

@@ -19,7 +19,8 @@ from arc_trm.model.direct import Direct
 from arc_trm.model.hrm import HRM
 from arc_trm.model.trm import TRM
 from arc_trm.objective import HALT_WEIGHT, continue_loss
-from arc_trm.train.job import kept_bytes, train
+from arc_trm.train.job import train
+from arc_trm.train.plan import kept_bytes
 
 
 def build(architecture: str, **changes: object) -> RecursiveModel:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from arc_trm import __version__
+from arc_trm.cli.adapt import adapt
 from arc_trm.cli.convert import convert
 from arc_trm.cli.data import data
 from arc_trm.cli.predict import predict
@@ -73,5 +74,5 @@ def main(debug: bool) -> None:
             stream.reconfigure(errors="replace")
 
 
-for _command in (train, predict, score, validate_command, show, data, convert, pull, push):
+for _command in (train, adapt, predict, score, validate_command, show, data, convert, pull, push):
     main.add_command(_command)

@@ -69,6 +69,12 @@ class Trainer:
             raise ValueError(f"micro_batch must be at least 1, got {micro_batch}")
         self.micro_batch = micro_batch or config.global_batch_size
         self.supervision_steps = config.supervision_steps or model.config.supervision_steps
+        if config.total_steps is None and (config.rows_share or config.lr_min_ratio != 1):
+            raise ValueError(
+                "train.rows_share above 0 and train.lr_min_ratio below 1 need train.total_steps, "
+                "the length of the schedule"
+            )
+        self.rows_only_steps = round(config.rows_share * (config.total_steps or 0))
         self.values, self.gradients = flatten(model.parameters())
         self.average = self.values.clone()
         self.optimiser = AdamAtan2(self.values, config.betas, config.weight_decay)
@@ -126,10 +132,13 @@ class Trainer:
         mine = slice(self.rank * share, (self.rank + 1) * share)
         return (explored * steps)[mine].to(self.values.device)
 
-    def _micro_step(self, slots: dict[str, Tensor], minimum_steps: Tensor) -> tuple[Tensor, Tensor]:
+    def _micro_step(
+        self, slots: dict[str, Tensor], minimum_steps: Tensor, rows_only: bool
+    ) -> tuple[Tensor, Tensor]:
         """Forward and backward of some slots, whose y, z and halted are replaced in place.
 
-        Returns the gradients of their puzzle rows and the sums of `METRICS`.
+        Returns the gradients of their puzzle rows and the sums of `METRICS`; the weights' gradients
+        are added up unless `rows_only`.
         """
         model, config = self.model, self.config
         labels, steps = slots["labels"], slots["steps"]
@@ -152,8 +161,12 @@ class Trainer:
                 next_halt_logits = model.halt_logits(next_y)
             going_on = continue_loss(halt_logits[:, 1], next_halt_logits, last).sum()
         loss = (lm_loss + HALT_WEIGHT * (halting + going_on)) / config.global_batch_size
-        loss.backward()  # type: ignore[no-untyped-call]
-        assert rows.grad is not None
+        if rows_only:
+            (row_gradients,) = torch.autograd.grad(loss, rows)
+        else:
+            loss.backward()  # type: ignore[no-untyped-call]
+            assert rows.grad is not None
+            row_gradients = rows.grad
         with torch.no_grad():
             halted = last | (model.halts(halt_logits) & (steps >= minimum_steps))
             slots["y"].copy_(y)
@@ -168,7 +181,7 @@ class Trainer:
                 torch.where(counted, steps, 0).sum(),
             ]
             sums = torch.stack([metric.to(widest(halt.device)) for metric in metrics])
-        return rows.grad, sums
+        return row_gradients, sums
 
     def step(self, batch: Mapping[str, Tensor]) -> dict[str, float]:
         """One supervision step on this rank's share of a global batch.
@@ -184,6 +197,7 @@ class Trainer:
             supervision `steps`.
         """
         config, table = self.config, self.model.puzzle_table
+        rows_only = self.steps_done < self.rows_only_steps
         slots = self._refill(batch)
         slots["steps"] = slots["steps"] + 1
         slots["halted"] = torch.empty_like(self.carry["halted"])
@@ -196,10 +210,13 @@ class Trainer:
         for start in range(0, len(puzzle_ids), self.micro_batch):
             chunk = slice(start, start + self.micro_batch)
             part = {name: tensor[chunk] for name, tensor in slots.items()}
-            row_gradients[chunk], part_sums = self._micro_step(part, minimum_steps[chunk])
+            row_gradients[chunk], part_sums = self._micro_step(
+                part, minimum_steps[chunk], rows_only
+            )
             sums += part_sums
         if self.world > 1:
-            dist.all_reduce(self.gradients)
+            if not rows_only:
+                dist.all_reduce(self.gradients)
             dist.all_reduce(sums)
             puzzle_ids, row_gradients = _all_gather(puzzle_ids), _all_gather(row_gradients)
 
@@ -207,12 +224,13 @@ class Trainer:
         factor = learning_rate_factor(
             self.steps_done, config.total_steps, config.warmup_steps, config.lr_min_ratio
         )
-        self.optimiser.step(self.gradients, config.lr * factor)
+        if not rows_only:
+            self.optimiser.step(self.gradients, config.lr * factor)
+            self.average.lerp_(self.values, 1 - config.ema_decay)
         sign_descent(
             *(table, puzzle_ids, row_gradients),
             *(config.puzzle_lr * factor, config.puzzle_weight_decay),
         )
-        self.average.lerp_(self.values, 1 - config.ema_decay)
         self.carry = slots
         return dict(zip(METRICS, sums.tolist(), strict=True))
 
@@ -250,6 +268,7 @@ class Trainer:
             **self._learnt(),
             "generator": self.generator.get_state(),
             "steps_done": torch.tensor(self.steps_done),
+            "updates": torch.tensor(self.optimiser.steps),
             **{f"carry.{name}": tensor for name, tensor in carry.items()},
         }
 
@@ -272,4 +291,4 @@ class Trainer:
         for name, tensor in targets.items():
             tensor.copy_(sources[name])
         self.generator.set_state(state["generator"])
-        self.steps_done = self.optimiser.steps = int(state["steps_done"])
+        self.steps_done, self.optimiser.steps = int(state["steps_done"]), int(state["updates"])

@@ -1,0 +1,108 @@
+"""`arc-trm adapt`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from arc_trm.cli.running import finish, resume_option, resumed_run
+
+# Options that make a new run's config, and the names of their parameters.
+_CONFIGURING = {
+    "--weights": "weights",
+    "--data": "data_name",
+    "--steps": "steps",
+    "--time-limit": "time_limit",
+    "--preset": "preset",
+    "--config": "config_file",
+    "--set": "overrides",
+    "--seed": "seed",
+    "--out": "out",
+}
+
+
+@click.command()
+@click.option("--weights", metavar="WEIGHTS", help="Pretrained weights; default: the latest run.")
+@click.option("--data", "data_name", metavar="DATA", help="The new tasks.")
+@click.option("--steps", type=click.IntRange(0), help="Training steps; default: the preset's.")
+@click.option("--time-limit", metavar="TIME", help="3h, 90m, 45s: as many steps as fit.")
+@click.option(
+    "--preset", default="adapt-arc-agi-2", show_default=True, help="Named config to start of."
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="TOML file that changes the preset.",
+)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting.")
+@click.option("--seed", type=click.IntRange(0), help="The same as --set seed=N.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/DATE-NAME.")
+@resume_option
+@click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the path.")
+def adapt(
+    weights: str | None,
+    data_name: str | None,
+    steps: int | None,
+    time_limit: str | None,
+    preset: str,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    out: Path | None,
+    resume: Path | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Adapt pretrained weights to new tasks by their demonstrations.
+
+    Every (task, augmentation) gets a new row, the mean of the pretrained ones; the rows learn
+    first, then all weights. Test outputs are never looked at. The run folder holds weights from the
+    start on.
+
+    \b
+    Examples:
+      arc-trm adapt --weights weights --data arc-agi_test_challenges.json --time-limit 3h
+      arc-trm adapt --weights weights --data challenges.json --preset adapt-long --out runs/new
+      arc-trm adapt --resume runs/new
+      torchrun --nproc-per-node 4 -m arc_trm adapt --weights W --data C --out runs/new
+    """
+    from arc_trm.config import load_config
+    from arc_trm.errors import UserError
+
+    folder = out
+    if resume is not None:
+        folder, config = resumed_run(resume, _CONFIGURING, adapts=True)
+    else:
+        if data_name is None:
+            raise UserError("say which tasks to adapt to with --data")
+        if steps is not None and time_limit is not None:
+            raise UserError("--steps and --time-limit both say how long: leave one out")
+        if seed is not None:
+            overrides = (*overrides, f"seed={seed}")
+        from arc_trm import runs
+        from arc_trm.checkpoint import read_model_config
+        from arc_trm.cli.choice import chosen_tasks
+        from arc_trm.cli.pull import weight_folder
+        from arc_trm.clock import parse_duration
+
+        limit = None if time_limit is None else parse_duration(time_limit)
+        source = weight_folder(weights) if weights is not None else runs.latest_run()
+        config = load_config(preset, config_file, overrides, read_model_config(source))
+        if config.adapt is None:
+            raise UserError(
+                f"preset {preset!r} trains from scratch: name one that adapts, with a table [adapt]"
+            )
+        if not len(chosen_tasks(source, data_name, "")):  # says which of them were learnt before
+            raise UserError(f"there is no task to adapt to in {data_name!r}")
+        config = replace(
+            config,
+            data=replace(config.data, train=(), extra=(), test=(data_name,)),
+            adapt=replace(config.adapt, weights=str(source.resolve()), time_limit=limit),
+        )
+        if steps is not None or limit is not None:
+            config = replace(config, epochs=None, train=replace(config.train, total_steps=steps))
+    finish(config, folder, resume is not None, device, as_json, "adapt")

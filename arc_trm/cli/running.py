@@ -1,0 +1,90 @@
+"""What the commands that make a run have in common."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.core import ParameterSource
+
+from arc_trm import runs
+from arc_trm.cli.output import Bar, bar
+from arc_trm.clock import STARTED
+from arc_trm.errors import UserError
+
+if TYPE_CHECKING:
+    from arc_trm.config import RunConfig
+
+LATEST = Path("")
+
+resume_option = click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    is_flag=False,
+    flag_value="",
+    help="Go on with this run, or with the latest one if no folder is named.",
+)
+
+
+def resumed_run(resume: Path, options: dict[str, str], adapts: bool) -> tuple[Path, RunConfig]:
+    """The run that --resume means and its config.
+
+    Raises UserError if one of `options` (name by spelling), which make a new run, was given too, or
+    the run is of the other command.
+    """
+    context = click.get_current_context()
+    given = [
+        option
+        for option, name in options.items()
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise UserError(
+            f"--resume goes on with the config in the run folder: leave out {', '.join(given)}"
+        )
+    folder = resume if resume != LATEST else runs.latest_run()
+    config = runs.run_config(folder)
+    if (config.adapt is not None) != adapts:
+        other = "adapt" if config.adapt is not None else "train"
+        raise UserError(f"{folder} is a run of the other kind: `arc-trm {other} --resume {folder}`")
+    return folder, config
+
+
+def finish(
+    config: RunConfig, folder: Path | None, resume: bool, device: str, as_json: bool, command: str
+) -> None:
+    """Train to the end, draw the progress, say what came of it; exits if it was interrupted."""
+    from arc_trm.device import pick_device
+    from arc_trm.train.job import Progress, Reporter, train
+
+    class Drawn(Reporter):
+        def __init__(self, drawn: Bar) -> None:
+            self.note = drawn.note  # type: ignore[method-assign]
+            self.bar = drawn
+
+        def progress(self, progress: Progress) -> None:
+            status = None
+            if progress.record is not None:
+                record = progress.record
+                status = f"loss {record['lm_loss']:.3f}"
+                if "exact_accuracy" in record:
+                    status += f", exact {record['exact_accuracy']:.1%}"
+            self.bar.update(progress.step, progress.total, status)
+
+    with bar(f"{command}ing") as drawn:
+        outcome = train(config, pick_device(device), folder, resume, Drawn(drawn), STARTED)
+    if as_json:
+        told = {"run": str(outcome.run), "step": outcome.step, "total_steps": outcome.total}
+        click.echo(json.dumps(told))
+    elif not outcome.interrupted:
+        click.echo(outcome.run)
+    if outcome.interrupted:
+        click.echo(
+            f"stopped at step {outcome.step} of {outcome.total}, saved; go on with "
+            f"`arc-trm {command} --resume {outcome.run}`",
+            err=True,
+        )
+        sys.exit(130)

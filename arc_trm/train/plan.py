@@ -1,0 +1,119 @@
+"""How many steps a run takes, and how much of a batch goes through the network at once."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+import torch.distributed as dist
+
+from arc_trm.config import RunConfig, TrainConfig
+from arc_trm.data.batches import Batch, Batches
+from arc_trm.device import memory_bytes
+from arc_trm.errors import UserError
+from arc_trm.model import RecursiveModel
+from arc_trm.model.layers import swiglu_width
+from arc_trm.train.trainer import Trainer
+
+# The published schedule for adapting is 2000 of 12 500 steps of warm-up and an average over the
+# last 1000. A run that is shorter keeps these proportions.
+WARMUP_SHARE, AVERAGE_SHARE = 0.16, 0.08
+PROBE_SHARE, PROBE_STEPS = 0.01, 20  # of a time limit, for measuring; steps of each kind, at most
+
+
+def tensors(batch: Batch) -> dict[str, torch.Tensor]:
+    """A batch as `Trainer.step` takes it."""
+    return {name: torch.from_numpy(array) for name, array in batch.items()}
+
+
+def total_steps(config: RunConfig, batches: Batches) -> int:
+    """train.total_steps or epochs · groups · mean pairs of one / global batch, the smaller."""
+    limits = [] if config.train.total_steps is None else [config.train.total_steps]
+    if config.epochs is not None:
+        pairs = config.epochs * len(batches.groups) * batches.mean_pairs
+        limits.append(max(1, int(pairs / config.train.global_batch_size)))
+    if not limits:
+        raise UserError("how long to train is not said: set epochs or train.total_steps")
+    return min(limits)
+
+
+def in_proportion(train: TrainConfig, steps: int) -> TrainConfig:
+    """`train` for so many steps, with warm-up and weight average no longer than their share."""
+    horizon = max(1.0, AVERAGE_SHARE * steps)
+    return replace(
+        train,
+        total_steps=steps,
+        warmup_steps=min(train.warmup_steps, round(WARMUP_SHARE * steps)),
+        ema_decay=min(train.ema_decay, 1 - 1 / horizon),
+    )
+
+
+def _agreed(value: float, device: torch.device) -> float:
+    """Rank 0's value, on all ranks."""
+    if not dist.is_initialized():
+        return value
+    shared = torch.tensor(value, device=device)
+    dist.broadcast(shared, 0)
+    return float(shared)
+
+
+def steps_in_time(
+    model: RecursiveModel,
+    train: TrainConfig,
+    batches: Batches,
+    micro_batch: int,
+    seconds: Callable[[], float],
+) -> int:
+    """How many steps fit into the time left, by the measured rate of both kinds of step.
+
+    They are measured on a copy of the model, so that nothing is learnt. All ranks must call it
+    together; rank 0's clock decides.
+
+    Args:
+        model: as the run begins.
+        train: its `rows_share` of the steps will train the puzzle rows alone.
+        batches: of the run.
+        micro_batch: see `Trainer`.
+        seconds: says the time left for steps, which measuring them takes some of.
+    """
+    device, cost = model.puzzle_table.device, 0.0
+    budget = PROBE_SHARE * seconds()
+    for share, rows_share in ((train.rows_share, 1.0), (1 - train.rows_share, 0.0)):
+        if not share:
+            continue
+        if _agreed(seconds(), device) <= 0:
+            return 0
+        steps = replace(train, total_steps=2 * PROBE_STEPS, rows_share=rows_share)
+        trainer = Trainer(copy.deepcopy(model), steps, micro_batch=micro_batch)
+        started = time.monotonic()
+        trainer.step(tensors(batches(0)))
+        once = time.monotonic() - started  # the first is slow, so it counts only if it is alone
+        repeats = math.floor(_agreed(min(PROBE_STEPS, budget / once), device))
+        started = time.monotonic()
+        for number in range(repeats):
+            trainer.step(tensors(batches(1 + number)))
+        each = (time.monotonic() - started) / repeats if repeats else once
+        cost += share * each
+    return max(0, math.floor(_agreed(seconds() / cost, device)))
+
+
+def kept_bytes(model: RecursiveModel) -> int:
+    """What a step keeps of a sequence for the backward pass, estimated from the model's shape."""
+    config = model.config
+    hidden = swiglu_width(config.hidden_size, config.expansion)
+    # Numbers kept a position: half as many again as PyTorch's saved-tensor hooks count.
+    layer = 14 * config.hidden_size + 6 * hidden
+    return config.length * layer * model.layers_with_gradient * model.dtype.itemsize
+
+
+def micro_batch(model: RecursiveModel, device: torch.device, share: int) -> int:
+    """How many sequences fit through the network at once: the largest share of `share`.
+
+    Half the device's memory may be taken by what is kept for the backward pass.
+    """
+    chunks = math.ceil(share * kept_bytes(model) / (memory_bytes(device) / 2))
+    return math.ceil(share / chunks)

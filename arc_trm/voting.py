@@ -6,33 +6,30 @@ are ranked by (votes, mean halting score), both descending.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 
-from arc_trm.errors import UserError
-from arc_trm.tasks import Grid, TaskSet, as_grid
-from submission import FormatError, grid_problems
+from arc_trm.tasks import Grid, TaskSet
 
 ATTEMPTS = 2
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Prediction:
     """What one puzzle says of one test input, augmentation undone.
 
     `halt` is the sigmoid of the halting logit: how sure the model is that `grid` is right.
     `runner_up` is `grid` with the cell the model was least sure of in its second colour.
+    `order` is the puzzle's place among those of its task.
     """
 
     puzzle: str
     grid: Grid
     halt: float
     runner_up: Grid | None = None
+    order: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,32 +53,18 @@ class TestPrediction:
     candidates: tuple[Candidate, ...]
     attempts: tuple[Grid, Grid]
 
-    def to_json(self) -> dict[str, Any]:
-        """One line of predictions.jsonl."""
-        return {
-            "task": self.task,
-            "test": self.test,
-            "attempts": [grid.tolist() for grid in self.attempts],
-            "candidates": [
-                {
-                    "grid": candidate.grid.tolist(),
-                    "votes": candidate.votes,
-                    "halt": round(candidate.halt, 6),
-                    "puzzles": list(candidate.puzzles),
-                }
-                for candidate in self.candidates
-            ],
-        }
-
 
 def _key(grid: Grid) -> tuple[tuple[int, ...], bytes]:
     return grid.shape, grid.tobytes()
 
 
 def rank(predictions: Iterable[Prediction]) -> list[Candidate]:
-    """Candidates out of predictions, best first; the first predicted wins a tie of both ranks."""
+    """Candidates out of predictions, best first; the first puzzle's wins a tie of both ranks.
+
+    It does not matter in which order the predictions were made.
+    """
     groups: dict[tuple[tuple[int, ...], bytes], list[Prediction]] = {}
-    for prediction in predictions:
+    for prediction in sorted(predictions, key=lambda p: p.order):
         groups.setdefault(_key(prediction.grid), []).append(prediction)
     candidates = [
         Candidate(
@@ -144,47 +127,3 @@ def to_submission(
             outputs.append({f"attempt_{n}": grid.tolist() for n, grid in enumerate(attempts, 1)})
         submission[task.id] = outputs
     return submission
-
-
-def write_predictions(file: IO[str], predictions: Iterable[TestPrediction]) -> None:
-    """One JSON object a line."""
-    file.writelines(json.dumps(prediction.to_json()) + "\n" for prediction in predictions)
-
-
-def _checked_grid(rows: Any) -> Grid:
-    problems = grid_problems(rows)
-    if problems:
-        raise FormatError(problems)
-    return as_grid(rows)
-
-
-def read_predictions(path: Path) -> list[TestPrediction]:
-    """Read predictions.jsonl back. Raises UserError naming the file and line."""
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise UserError(f"cannot read predictions {path}: {reason}") from None
-    predictions = []
-    for number, line in enumerate(text.splitlines(), 1):
-        try:
-            record = json.loads(line)
-            first, second = map(_checked_grid, record["attempts"])
-            candidates = tuple(
-                Candidate(
-                    _checked_grid(c["grid"]),
-                    int(c["votes"]),
-                    float(c["halt"]),
-                    tuple(map(str, c["puzzles"])),
-                )
-                for c in record["candidates"]
-            )
-            task, test = str(record["task"]), int(record["test"])
-        except (
-            *(ValueError, KeyError, TypeError, OverflowError, RecursionError),
-            FormatError,
-        ) as error:
-            reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-            raise UserError(f"{path}, line {number} is not a prediction: {reason}") from None
-        predictions.append(TestPrediction(task, test, candidates, (first, second)))
-    return predictions

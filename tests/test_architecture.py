@@ -19,7 +19,7 @@ FLOORS = [
     ("config", "tasks", "clock"),
     ("domains",),
     ("voting", "pictures", "objective", "optim", "device", "model", "data"),
-    ("runs", "checkpoint"),
+    ("runs", "checkpoint", "answers"),
     ("hub",),
     ("train", "predict"),
     ("cli",),

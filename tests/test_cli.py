@@ -13,7 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 from tiny import write_challenges
 
+from arc_trm.answers import read_predictions
 from arc_trm.cli import main
+from arc_trm.data.sources import load_tasks
 from arc_trm.train import METRICS
 from submission import read_challenges, read_submission
 
@@ -46,14 +48,14 @@ def test_train_predict_score_validate(tmp_path: Path, monkeypatch: pytest.Monkey
     assert invoke("predict", "--attempts", "2").exit_code == 0  # the latest run and its tasks
     submission = read_submission(run / "submission.json", read_challenges(challenges))
     assert all(out["attempt_1"] != out["attempt_2"] for task in submission.values() for out in task)
-    lines = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
-    assert [(line["task"], line["test"]) for line in lines] == [(f"task{n}", 0) for n in range(3)]
-    for line in lines:
-        voters = [name for c in line["candidates"] for name in c["puzzles"]]
+    said = read_predictions(run / "predictions.jsonl", load_tasks(challenges))
+    assert [(each.task, each.test) for each in said] == [(f"task{n}", 0) for n in range(3)]
+    for each in said:
+        voters = [name for c in each.candidates for name in c.puzzles]
         assert len(voters) == len(set(voters)) <= 4
-        assert all(len(c["puzzles"]) == c["votes"] for c in line["candidates"])
-        shown = submission[line["task"]][0]
-        assert line["attempts"] == [shown["attempt_1"], shown["attempt_2"]]
+        assert all(len(c.puzzles) == c.votes for c in each.candidates)
+        shown = submission[each.task][0]
+        assert [g.tolist() for g in each.attempts] == [shown["attempt_1"], shown["attempt_2"]]
 
     text = invoke("score").stdout
     for label in ("per output", "per task", "strict"):
@@ -141,7 +143,29 @@ def test_test_outputs_do_not_change_one_bit(tmp_path: Path) -> None:
     train(challenges, tmp_path / "hidden")
     for run in ("known", "hidden"):
         assert invoke("predict", str(tmp_path / run)).exit_code == 0
-    for file in ("model.safetensors", "puzzles.json", "predictions.jsonl", "submission.json"):
+    for name in ("known", "hidden"):
+        arguments = [
+            "--weights",
+            str(tmp_path / "known"),
+            "--data",
+            str(challenges),
+            "--steps",
+            "4",
+        ]
+        small = ["--set", "data.augmentations=2", "--set", "train.global_batch_size=4"]
+        if name == "known":
+            write_challenges(tmp_path)  # its solutions too
+        result = invoke("adapt", *arguments, *small, "--out", str(tmp_path / f"adapted-{name}"))
+        assert result.exit_code == 0, result.output
+        (tmp_path / "tiny_solutions.json").unlink(missing_ok=True)
+    files = ["model.safetensors", "puzzles.json", "predictions.jsonl", "submission.json"]
+    adapted = ["model.safetensors", "puzzle_embedding.safetensors"]
+    for file in adapted:
+        known, hidden = (
+            (tmp_path / f"adapted-{n}" / file).read_bytes() for n in ("known", "hidden")
+        )
+        assert known == hidden, file
+    for file in files:
         known, hidden = ((tmp_path / run / file).read_bytes() for run in ("known", "hidden"))
         assert known == hidden, file
 

@@ -14,12 +14,13 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from arc_trm.answers import Answer, AnswerLog
 from arc_trm.config import DataConfig, RunConfig
 from arc_trm.errors import UserError
 from arc_trm.pictures import PALETTE
 from arc_trm.runs import PREDICTIONS, RUNS, create_run
 from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid
-from arc_trm.voting import TestPrediction, write_predictions
+from arc_trm.voting import Prediction
 
 # Not `import arc_trm.cli.show`: the command of that name hides the module in its package.
 module = importlib.import_module("arc_trm.cli.show")
@@ -52,6 +53,9 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     yield tmp_path
 
 
+Predicted = list[Answer]
+
+
 def run(*arguments: str, **env: str) -> Result:
     result = CliRunner().invoke(show, arguments, env=env)
     if isinstance(result.exception, UserError):
@@ -60,7 +64,7 @@ def run(*arguments: str, **env: str) -> Result:
     return result
 
 
-def make_run(predictions: Sequence[TestPrediction] = (), steps: int = 20) -> Path:
+def make_run(predictions: Sequence[Predicted] = (), steps: int = 20) -> Path:
     data = DataConfig(train=("mine",), test=("mine",))
     folder = create_run(RunConfig("a-run", 3, data=data), RUNS / "first")
     records = [
@@ -73,13 +77,18 @@ def make_run(predictions: Sequence[TestPrediction] = (), steps: int = 20) -> Pat
     return folder
 
 
-def save_predictions(path: Path, predictions: list[TestPrediction]) -> None:
-    with path.open("w") as file:
-        write_predictions(file, predictions)
+def save_predictions(path: Path, predictions: Sequence[Predicted]) -> None:
+    log = AnswerLog(path)
+    log.begin({})
+    log.add(answer for prediction in predictions for answer in prediction)
 
 
-def predicted(task: str, first: Grid, second: Grid, test: int = 0) -> TestPrediction:
-    return TestPrediction(task, test, (), (first, second))
+def predicted(task: str, first: Grid, second: Grid, test: int = 0) -> Predicted:
+    """Answers of two puzzles, of which the first is the surer."""
+    return [
+        Answer(task, test, name, Prediction(name, grid, halt))
+        for name, grid, halt in (("a", first, 0.9), ("b", second, 0.1))
+    ]
 
 
 RIGHT_THEN_WRONG = predicted("cccc1111", as_grid([[2, 2]]), as_grid([[2, 1]]))
@@ -269,7 +278,7 @@ def test_hostile_ids_do_not_reach_the_terminal(monkeypatch: pytest.MonkeyPatch) 
         (["aaaa1111", "--predictions", "gone.jsonl"], r"gone\.jsonl"),
         (["aaaa1111", "--predictions", "bad.jsonl"], r"bad\.jsonl, line 1"),
         (["aaaa2222", "--predictions", "good.jsonl"], r"good\.jsonl .* no .* 'aaaa2222'"),
-        (["bbbb1111", "--predictions", "good.jsonl"], r"test input 2 of task 'bbbb1111'.* has 1"),
+        (["bbbb1111", "--predictions", "good.jsonl"], r"good\.jsonl .* no .* 'bbbb1111'"),
         (["aaaa1111", "--out", "x.gif"], r"x\.gif: .*\.svg or \.png"),
         ([], r"no run"),
         (["."], r"not a run"),

@@ -11,16 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arc_trm.domains.arc import decode, parse_puzzle_name
-from arc_trm.errors import UserError
 from arc_trm.tasks import Pair, Task, TaskSet, as_grid
 from arc_trm.voting import (
     Prediction,
     TestPrediction,
     rank,
-    read_predictions,
     to_submission,
     two_attempts,
-    write_predictions,
 )
 from submission import read_challenges, read_solutions, score_ranked, submission_problems
 
@@ -129,32 +126,3 @@ def test_no_prediction_still_gives_a_whole_submission() -> None:
     made = to_submission([], TaskSet.of("x", [task]))
     assert len(made["t"]) == 2
     assert all(output["attempt_1"] != output["attempt_2"] for output in made["t"])
-
-
-def test_predictions_are_read_back_as_written(tmp_path: Path) -> None:
-    _, predictions = golden_votes()
-    written = [
-        TestPrediction(*key, tuple(rank(said)), two_attempts(rank(said), said[0].grid, said))
-        for key, said in predictions.items()
-    ]
-    with (tmp_path / "p.jsonl").open("w") as file:
-        write_predictions(file, written)
-    read = read_predictions(tmp_path / "p.jsonl")
-    assert [p.to_json() for p in read] == [p.to_json() for p in written]
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "{",
-        "[]",
-        "{}",
-        '{"task": "t", "test": 0, "attempts": [[[1]]], "candidates": []}',
-        '{"task": "t", "test": 0, "attempts": [[[1]], [[10]]], "candidates": []}',
-        '{"task": "t", "test": 0, "attempts": [[[1]], [[2]]], "candidates": [{"grid": [[1]]}]}',
-    ],
-)
-def test_a_bad_line_is_named(tmp_path: Path, line: str) -> None:
-    (tmp_path / "p.jsonl").write_text(line + "\n")
-    with pytest.raises(UserError, match=r"p\.jsonl, line 1 is not a prediction"):
-        read_predictions(tmp_path / "p.jsonl")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
 
 from arc_trm.cli.output import bar
+from arc_trm.clock import STARTED, Clock, parse_duration, shown_duration
+from submission import Challenges, SubmissionError, read_submission, write_submission
 
 
 @click.command()
@@ -25,6 +28,7 @@ from arc_trm.cli.output import bar
     type=click.IntRange(0),
     help="Voters beside the task itself; default: all that were trained.",
 )
+@click.option("--time-limit", metavar="TIME", help="3h, 90m, 45s: as many answers as fit.")
 @click.option("--batch-size", type=click.IntRange(1), help="Questions asked at once.")
 @click.option(
     "--supervision-steps", type=click.IntRange(1), help="Refinements; default: the model's."
@@ -39,6 +43,7 @@ def predict(
     data_name: str | None,
     attempts: int,
     augmentations: int | None,
+    time_limit: str | None,
     batch_size: int | None,
     supervision_steps: int | None,
     out: Path | None,
@@ -47,8 +52,9 @@ def predict(
 ) -> None:
     """Answer test inputs with the votes of all augmentations.
 
-    Writes submission.json, the official format, and predictions.jsonl, every candidate with its
-    voters. WEIGHTS is a run or weight folder, or a repository on the Hugging Face Hub,
+    Writes submission.json, the official format, whole from the first seconds on and better with
+    every round of augmentations, and predictions.jsonl, every answer; a further call goes on from
+    it. WEIGHTS is a run or weight folder, or a repository on the Hugging Face Hub,
     owner/name[@revision][:subfolder]; without it, the latest run.
 
     \b
@@ -57,11 +63,13 @@ def predict(
       arc-trm predict runs/arc2 --data arc-agi_test_challenges.json --out .
       arc-trm predict arcprize/trm_arc_prize_verification:arc_v1_public \\
           --data arc-agi-1/evaluation
+      torchrun --nproc-per-node 4 -m arc_trm predict W --data C --time-limit 2h --out .
     """
     from arc_trm import runs
     from arc_trm.cli.choice import chosen_tasks
     from arc_trm.cli.pull import weight_folder
     from arc_trm.errors import UserError
+    from arc_trm.voting import to_submission
 
     folder = weight_folder(weights) if weights is not None else runs.latest_run()
     otherwise = f"{folder} is no run, so say what to predict with --data"
@@ -72,11 +80,20 @@ def predict(
     if not out.is_dir():
         raise UserError(f"the folder {out} for the predictions does not exist: make it first")
 
-    from arc_trm.checkpoint import load_weights
+    from arc_trm.checkpoint import load_weights, read_model_config
+
+    clock = Clock(None if time_limit is None else parse_duration(time_limit), STARTED)
+    challenges = {task.id: task.to_json(solutions=False) for task in tasks}
+    main = os.environ.get("RANK", "0") == "0"
+    read_model_config(folder)  # a folder that holds no weights is a mistake that leaves nothing
+    if main and not _is_there(out / runs.SUBMISSION, challenges):  # something valid before all else
+        write_submission(out / runs.SUBMISSION, to_submission((), tasks), challenges)
+    if augmentations is None and runs.is_run(folder):
+        adaptation = runs.run_config(folder).adapt
+        augmentations = adaptation.voters if adaptation else None
+
     from arc_trm.device import DTYPES, pick_device, pick_dtype
-    from arc_trm.predict import predict as run_prediction
-    from arc_trm.voting import to_submission, write_predictions
-    from submission import atomic_write, write_submission
+    from arc_trm.predict import predict_into
 
     place = pick_device(device)
     # Of the table, which may be of gigabytes, the rows of these tasks alone.
@@ -87,13 +104,20 @@ def predict(
             "again with --identifiers or --set"
         )
     with bar("predicting") as drawn:
-        predictions, guessed = run_prediction(
-            loaded, tasks, augmentations, batch_size, supervision_steps, drawn.update
+        outcome = predict_into(
+            *(out, loaded, tasks, place, clock),
+            *(augmentations, batch_size, supervision_steps),
+            *((drawn.update, drawn.note) if main else ()),
         )
-    challenges = {task.id: task.to_json(solutions=False) for task in tasks}
-    with atomic_write(out / runs.PREDICTIONS) as file:  # both files or none
-        write_predictions(file, predictions)
-        write_submission(out / runs.SUBMISSION, to_submission(predictions, tasks), challenges)
+    if not main:
+        return
+    guessed = outcome.guessed
+    if outcome.answered < outcome.wanted:
+        click.echo(
+            f"the time limit of {shown_duration(clock.limit or 0)} ended it after "
+            f"{outcome.answered} of {outcome.wanted} answers; the same command goes on from there",
+            err=True,
+        )
     if guessed:
         first = guessed[0]
         click.echo(
@@ -103,7 +127,22 @@ def predict(
         )
     files = {"submission": out / runs.SUBMISSION, "predictions": out / runs.PREDICTIONS}
     if as_json:
-        counts = {"tasks": len(tasks), "test_inputs": tasks.test_outputs, "guessed": len(guessed)}
+        counts = {
+            "tasks": len(tasks),
+            "test_inputs": tasks.test_outputs,
+            "answered": outcome.answered,
+            "wanted": outcome.wanted,
+            "guessed": len(guessed),
+        }
         click.echo(json.dumps(counts | {name: str(path) for name, path in files.items()}))
     else:
         click.echo(f"{len(tasks)} tasks, {tasks.test_outputs} test inputs: {files['submission']}")
+
+
+def _is_there(path: Path, challenges: Challenges) -> bool:
+    """Whether there is a valid submission already, which guesses are not to replace."""
+    try:
+        read_submission(path, challenges)
+    except SubmissionError:
+        return False
+    return True

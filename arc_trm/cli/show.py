@@ -13,14 +13,15 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from arc_trm.answers import read_predictions
 from arc_trm.data.sources import load_tasks
 from arc_trm.errors import UserError
 from arc_trm.pictures.curve import MEASURES, Measure, Series, curve_picture, series
 from arc_trm.pictures.scene import PALETTE, check_ending, printable, save
 from arc_trm.pictures.task import task_picture
 from arc_trm.runs import PREDICTIONS, latest_run, read_metrics, run_config
-from arc_trm.tasks import Grid, Pair, Task
-from arc_trm.voting import TestPrediction, read_predictions
+from arc_trm.tasks import Grid, Pair, Task, TaskSet
+from arc_trm.voting import TestPrediction
 from submission import SubmissionError
 
 FALLBACKS = ("arc-agi-1", "arc-agi-2")
@@ -86,8 +87,9 @@ def _show_run(run: Path, out: Path | None) -> None:
         screen.say(*_chart(series(records, measure.key), measure, screen.console.width), Text())
     screen.say(Text(_summary(records)))
     if (run / PREDICTIONS).is_file():
-        tasks = {task.id: task for name in config.data.test for task in load_tasks(name)}
-        _show_predicted(screen, tasks, read_predictions(run / PREDICTIONS))
+        loaded = [task for name in config.data.test for task in load_tasks(name)]
+        tasks = TaskSet.of(", ".join(config.data.test), loaded)
+        _show_predicted(screen, tasks, read_predictions(run / PREDICTIONS, tasks))
 
 
 def _summary(records: Sequence[dict[str, float]]) -> str:
@@ -103,17 +105,13 @@ def _summary(records: Sequence[dict[str, float]]) -> str:
     return ", ".join(text.format(last[key]) for key, text in said.items() if key in last)
 
 
-def _show_predicted(
-    screen: Screen, tasks: dict[str, Task], predictions: Sequence[TestPrediction]
-) -> None:
+def _show_predicted(screen: Screen, tasks: TaskSet, predictions: Sequence[TestPrediction]) -> None:
     """How many predictions are right, and the first few of them beside one another."""
     verdicts: list[bool] = []
     blocks: list[Block] = []
     for prediction in predictions:
-        task = tasks.get(prediction.task)
-        if task is None:
-            continue
-        pair = _test_pair(task, prediction)
+        task = tasks[prediction.task]
+        pair = task.test[prediction.test]
         if pair.output is not None:
             verdicts.append(any(np.array_equal(pair.output, grid) for grid in prediction.attempts))
         if len(blocks) < TASKS_SHOWN:
@@ -193,22 +191,10 @@ def _attempts(task: Task, file: Path | None) -> dict[int, tuple[Grid, Grid]]:
     source = file or (run / PREDICTIONS if run else None)
     if source is None or (file is None and not source.is_file()):
         return {}
-    found = [prediction for prediction in read_predictions(source) if prediction.task == task.id]
+    found = read_predictions(source, TaskSet.of(task.id, [task]))
     if file and not found:
         raise UserError(f"{file} holds no prediction for task {task.id!r}")
-    for prediction in found:
-        _test_pair(task, prediction)
     return {prediction.test: prediction.attempts for prediction in found}
-
-
-def _test_pair(task: Task, prediction: TestPrediction) -> Pair:
-    """The test pair that is predicted. Raises UserError if the task has no such one."""
-    if not 0 <= prediction.test < len(task.test):
-        raise UserError(
-            f"a prediction is for test input {prediction.test + 1} of task {task.id!r}, "
-            f"which has {len(task.test)}: it was made for another version of the task"
-        )
-    return task.test[prediction.test]
 
 
 @dataclass(frozen=True)

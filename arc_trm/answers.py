@@ -1,0 +1,211 @@
+"""predictions.jsonl: every answer of a model as it comes, so that a kill loses none.
+
+The first line says of which weights and tasks the answers are; each other line is what one puzzle
+says of one test input. Lines are only ever added, by several processes at once if need be.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arc_trm.errors import UserError
+from arc_trm.tasks import Grid, TaskSet, as_grid
+from arc_trm.voting import Prediction, TestPrediction, rank, two_attempts
+from submission import FormatError, WriteError, atomic_write, grid_problems
+
+FORMAT = "arc-trm predictions 1"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Answer:
+    """What a puzzle says of a task's test input `test` (from 0); None if it draws no grid."""
+
+    task: str
+    test: int
+    puzzle: str
+    prediction: Prediction | None
+
+
+def _line(answer: Answer) -> str:
+    record: dict[str, Any] = {"task": answer.task, "test": answer.test, "puzzle": answer.puzzle}
+    prediction = answer.prediction
+    if prediction is not None:
+        record |= {
+            "order": prediction.order,
+            "halt": prediction.halt,
+            "grid": prediction.grid.tolist(),
+        }
+        if prediction.runner_up is not None:
+            ((row, column),) = np.argwhere(prediction.runner_up != prediction.grid).tolist()
+            record["second"] = [row, column, int(prediction.runner_up[row, column])]
+    return json.dumps(record, separators=(",", ":"))
+
+
+def _answer(record: dict[str, Any]) -> Answer:
+    """Raises ValueError, KeyError, TypeError or IndexError if it is none."""
+    prediction, puzzle = None, str(record["puzzle"])
+    if "grid" in record:
+        problems = grid_problems(record["grid"])
+        if problems:
+            raise ValueError(str(FormatError(problems)))
+        grid = as_grid(record["grid"])
+        runner_up = None
+        if "second" in record:
+            row, column, colour = map(int, record["second"])
+            if min(row, column) < 0 or not 0 <= colour <= 9:
+                raise ValueError(f"its second thought is {record['second']}")
+            changed = grid.copy()
+            changed[row, column] = colour
+            runner_up = as_grid(changed)
+        prediction = Prediction(
+            puzzle, grid, float(record["halt"]), runner_up, int(record["order"])
+        )
+    return Answer(str(record["task"]), int(record["test"]), puzzle, prediction)
+
+
+class AnswerLog:
+    """A predictions.jsonl that is added to, and read on from where it was read last."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._read_to, self._lines = 0, 0
+
+    def begin(self, of: Mapping[str, Any]) -> bool:
+        """Go on with the answers in the file if they are `of` the same; else make it anew.
+
+        Returns whether there was something else, which is gone.
+        """
+        header = json.dumps({"format": FORMAT, **of})
+        try:
+            with self.path.open(encoding="utf-8", errors="replace") as file:
+                found = file.readline().strip()
+        except FileNotFoundError:
+            found = ""
+        if found == header:
+            return False
+        with atomic_write(self.path) as file:
+            file.write(header + "\n")
+        return bool(found)
+
+    def add(self, answers: Iterable[Answer]) -> None:
+        """Add lines in one piece, which no other process's can get into.
+
+        They begin with a line break, as a kill may have cut off the line before.
+        """
+        data = memoryview(("\n" + "".join(_line(each) + "\n" for each in answers)).encode())
+        try:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+            try:
+                while data:
+                    data = data[os.write(descriptor, data) :]
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise WriteError(self.path, error.strerror or str(error)) from None
+
+    def read(self) -> Iterator[Answer]:
+        """The answers since the last call.
+
+        Lines that a kill cut off are left out. Raises UserError naming any other that is none.
+        """
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._read_to)
+                data = file.read()
+        except OSError as error:
+            raise UserError(f"cannot read predictions {self.path}: {error.strerror}") from None
+        whole = data[: data.rfind(b"\n") + 1]
+        self._read_to += len(whole)
+        for line in whole.splitlines():
+            self._lines += 1
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                if self._lines == 1:
+                    raise self._wrong("it is not JSON") from None
+                continue
+            if self._lines == 1:
+                if not isinstance(record, dict) or record.get("format") != FORMAT:
+                    raise self._wrong(f"it does not say {FORMAT!r}")
+                continue
+            try:
+                answer = _answer(record)
+            except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
+                lacks = isinstance(error, KeyError)
+                raise self._wrong(f"it lacks {error}" if lacks else str(error)) from None
+            yield answer
+
+    def _wrong(self, reason: str) -> UserError:
+        return UserError(
+            f"{self.path}, line {self._lines} is not a prediction: {reason}; remove the file and "
+            "predict again"
+        )
+
+
+class Votes:
+    """The answers to every test input of `tasks` so far; those of other tasks are not counted.
+
+    `voters` holds the puzzles whose votes count, None is all.
+    """
+
+    def __init__(self, tasks: TaskSet, voters: Mapping[str, object] | None = None) -> None:
+        self.tasks, self.voters = tasks, voters
+        self.answered: set[tuple[str, int, str]] = set()
+        self._grids: dict[tuple[tuple[int, ...], bytes], Grid] = {}
+        self._said: dict[tuple[str, int], list[Prediction]] = {}
+        self._surest: dict[tuple[str, int], Prediction] = {}
+        self._ranked: dict[tuple[str, int], TestPrediction] = {}
+
+    def add(self, answers: Iterable[Answer]) -> None:
+        for answer in answers:
+            key = (answer.task, answer.test)
+            unknown = answer.task not in self.tasks or not (
+                0 <= answer.test < len(self.tasks[answer.task].test)
+            )
+            if unknown or (*key, answer.puzzle) in self.answered:
+                continue
+            self.answered.add((*key, answer.puzzle))
+            said = answer.prediction
+            if said is None or (self.voters is not None and answer.puzzle not in self.voters):
+                continue
+            surest = self._surest.get(key)
+            if surest is None or (said.halt, -said.order) > (surest.halt, -surest.order):
+                self._surest[key] = said  # the one whose second thought may be needed
+            grid = self._grids.setdefault((said.grid.shape, said.grid.tobytes()), said.grid)
+            slim = Prediction(said.puzzle, grid, said.halt, None, said.order)
+            self._said.setdefault(key, []).append(slim)
+            self._ranked.pop(key, None)
+
+    def __getitem__(self, key: tuple[str, int]) -> TestPrediction:
+        """Candidates and attempts of (task, test input)."""
+        if key not in self._ranked:
+            candidates = rank(self._said.get(key, ()))
+            surest = [self._surest[key]] if key in self._surest else []
+            task, test = key
+            attempts = two_attempts(candidates, self.tasks[task].test[test].input, surest)
+            self._ranked[key] = TestPrediction(task, test, tuple(candidates), attempts)
+        return self._ranked[key]
+
+    def __iter__(self) -> Iterator[TestPrediction]:
+        """Of all test inputs, in order."""
+        for task in self.tasks:
+            for test in range(len(task.test)):
+                yield self[task.id, test]
+
+
+def read_predictions(path: Path, tasks: TaskSet) -> list[TestPrediction]:
+    """What the answers in a predictions.jsonl come to, for the test inputs of `tasks` it names.
+
+    Raises UserError naming the file and line.
+    """
+    votes = Votes(tasks)
+    votes.add(AnswerLog(path).read())
+    named = {(task, test) for task, test, _ in votes.answered}
+    return [each for each in votes if (each.task, each.test) in named]

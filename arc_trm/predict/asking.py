@@ -1,0 +1,163 @@
+"""What to ask a model of the test inputs of tasks, and asking it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from arc_trm.answers import Answer
+from arc_trm.checkpoint import Weights
+from arc_trm.domains.arc import (
+    FIRST_COLOUR,
+    SEPARATOR,
+    VOCABULARY,
+    decode,
+    encode_pair,
+    parse_puzzle_name,
+)
+from arc_trm.errors import UserError
+from arc_trm.tasks import Grid, Pair, TaskSet
+from arc_trm.voting import Prediction
+
+POSITIONS = 2**17
+"""Positions that go through the model at once, unless a batch size is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One test input as one puzzle of its task sees it; `order` is the puzzle's place there."""
+
+    task: str
+    test: int
+    puzzle: str
+    row: int
+    order: int
+
+
+@dataclass(frozen=True)
+class Unanswerable:
+    """A test input that the model cannot be asked about, and why."""
+
+    task: str
+    test: int
+    reason: str
+
+
+def batch_limit(weights: Weights) -> int:
+    """Questions that go through the model at once, unless a number is given."""
+    return min(512, max(1, POSITIONS // weights.model.config.length))
+
+
+def _puzzles(
+    weights: Weights, tasks: TaskSet, augmentations: int | None
+) -> dict[str, list[tuple[str, int]]]:
+    """Per task the names and rows of the puzzles that the weights know; the task itself first.
+
+    At most `augmentations` beside the task itself.
+    """
+    known: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for name, row in weights.rows.items():
+        task_id, _, _ = name.partition(SEPARATOR)
+        if task_id in tasks:
+            try:
+                parse_puzzle_name(name)
+            except ValueError as error:
+                raise UserError(f"the weights' row {row} has a wrong name: {error}") from None
+            known[task_id].append((name, row))
+    limit = None if augmentations is None else 1 + augmentations
+    return {task_id: puzzles[:limit] for task_id, puzzles in known.items()}
+
+
+def questions(
+    weights: Weights, tasks: TaskSet, augmentations: int | None = None
+) -> tuple[list[Question], list[Unanswerable]]:
+    """Everything to ask, in rounds over all tasks: first every task as it is, and what cannot be.
+
+    At most `augmentations` beside the task itself are asked; None is all that have a row. Raises
+    UserError if the weights' names or vocabulary are not those of ARC.
+    """
+    if weights.model.config.vocabulary != VOCABULARY:
+        raise UserError(
+            f"the weights have {weights.model.config.vocabulary} tokens, but ARC has {VOCABULARY}"
+        )
+    puzzles = _puzzles(weights, tasks, augmentations)
+    side = weights.model.config.side
+    asked: list[Question] = []
+    unanswerable = []
+    for task in tasks:
+        for test, pair in enumerate(task.test):
+            height, width = pair.input.shape
+            if task.id not in puzzles:
+                reason = "the weights have no row for this task"
+                unanswerable.append(Unanswerable(task.id, test, reason))
+            elif max(height, width) > side:
+                reason = f"its input of {height}×{width} does not fit the {side}×{side} canvas"
+                unanswerable.append(Unanswerable(task.id, test, reason))
+            else:
+                asked += (
+                    Question(task.id, test, name, row, order)
+                    for order, (name, row) in enumerate(puzzles[task.id])
+                )
+    return sorted(asked, key=lambda question: question.order), unanswerable
+
+
+def _runner_up(
+    second: npt.NDArray[np.uint8],
+    margin: npt.NDArray[np.float32],
+    grid: Grid,
+) -> Grid:
+    """The decoded `grid` with its least certain cell in its second colour."""
+    side = round(len(second) ** 0.5)
+    height, width = grid.shape
+    margins = margin.reshape(side, side)[:height, :width]
+    row, column = np.unravel_index(int(margins.argmin()), margins.shape)
+    changed = grid.copy()
+    changed[row, column] = second[row * side + column]
+    changed.flags.writeable = False
+    return changed
+
+
+def answers(
+    weights: Weights,
+    tasks: TaskSet,
+    batch: Sequence[Question],
+    supervision_steps: int | None = None,
+) -> Iterator[Answer]:
+    """What the model says of a batch of questions about `tasks`, augmentations undone.
+
+    An answer does not depend on the rest of the batch, beyond rounding.
+    """
+    model = weights.model
+    augmentations = [parse_puzzle_name(question.puzzle)[1] for question in batch]
+    encoded = [
+        encode_pair(Pair(augmentation.apply(tasks[q.task].test[q.test].input)), model.config.side)
+        for q, augmentation in zip(batch, augmentations, strict=True)
+    ]
+    device = model.y_init.device
+    inputs = torch.from_numpy(np.stack([tokens for tokens, _ in encoded])).to(device, torch.int32)
+    rows = torch.tensor([q.row for q in batch], device=model.puzzle_table.device)
+    for step in model.solve(inputs, rows, supervision_steps):
+        logits, halt = step
+    tokens = logits.argmax(-1).to(torch.uint8).cpu().numpy()
+    top, colours = logits[..., FIRST_COLOUR:].topk(2)
+    chosen = logits.argmax(-1, keepdim=True) - FIRST_COLOUR
+    # Of two equal logits `topk` may put the other one first.
+    other = torch.where(colours[..., :1] == chosen, colours[..., 1:], colours[..., :1])
+    second = other.squeeze(-1).to(torch.uint8).cpu().numpy()
+    margin = (top[..., 0] - top[..., 1]).cpu().numpy()
+    probabilities = halt.sigmoid().tolist()
+    for index, (question, augmentation) in enumerate(zip(batch, augmentations, strict=True)):
+        grid, prediction = decode(tokens[index]), None
+        if grid is not None:
+            changed = _runner_up(second[index], margin[index], grid)
+            undo = augmentation.invert
+            prediction = Prediction(
+                *(question.puzzle, undo(grid), probabilities[index]),
+                *(undo(changed), question.order),
+            )
+        yield Answer(question.task, question.test, question.puzzle, prediction)

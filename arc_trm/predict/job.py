@@ -1,0 +1,215 @@
+"""Anytime prediction: files that are whole from the start and only get better, until time is up."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from arc_trm.answers import Answer, AnswerLog, Votes
+from arc_trm.checkpoint import Weights
+from arc_trm.clock import Clock
+from arc_trm.config import to_dict
+from arc_trm.data.sources import content_digest
+from arc_trm.device import process_group
+from arc_trm.predict.asking import Question, Unanswerable, answers, batch_limit, questions
+from arc_trm.runs import PREDICTIONS, SUBMISSION
+from arc_trm.tasks import TaskSet
+from arc_trm.voting import TestPrediction, to_submission
+from submission import write_submission
+
+FIRST_BATCH = 8  # questions, with a clock: how long they take is not known yet
+BATCH_SHARE = 0.01  # of the time limit, which one batch is to take at most
+REST = 20.0  # times as long as writing the files takes, they rest
+RESERVE = 0.5  # seconds at the end for leaving the program
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was asked: answers there are now of all wanted, and the test inputs that are guesses."""
+
+    answered: int
+    wanted: int
+    guessed: tuple[Unanswerable, ...]
+
+
+def predict(
+    weights: Weights,
+    tasks: TaskSet,
+    augmentations: int | None = None,
+    batch_size: int | None = None,
+    supervision_steps: int | None = None,
+) -> tuple[list[TestPrediction], list[Unanswerable]]:
+    """Two attempts and all candidates for every test input of `tasks`, in order; no files.
+
+    Args:
+        weights: model and rows; only tasks with a row can be answered.
+        tasks: their test outputs, where known, are not looked at.
+        augmentations: at most so many beside the task itself; None is all that have a row.
+        batch_size: questions that go through the model at once; None suits their length.
+        supervision_steps: None is the model's own number.
+
+    Returns predictions, and the test inputs that had to be guessed. Raises UserError if the
+    weights' names or vocabulary are not those of ARC.
+    """
+    asked, unanswerable = questions(weights, tasks, augmentations)
+    votes = Votes(tasks)
+    for batch in _batches(asked, batch_size or batch_limit(weights), Clock(), lambda: 0.0):
+        votes.add(answers(weights, tasks, batch, supervision_steps))
+    predictions = list(votes)
+    return predictions, _guessed(asked, predictions, unanswerable)
+
+
+def _guessed(
+    asked: Sequence[Question], predictions: Sequence[TestPrediction], before: list[Unanswerable]
+) -> list[Unanswerable]:
+    """The test inputs without a candidate."""
+    known = {(each.task, each.test) for each in asked}
+    empty = [p for p in predictions if not p.candidates and (p.task, p.test) in known]
+    return before + [Unanswerable(p.task, p.test, "the model draws no grid") for p in empty]
+
+
+def _batches(
+    asked: Sequence[Question], limit: int, clock: Clock, reserve: Callable[[], float]
+) -> Iterator[Sequence[Question]]:
+    """`asked` in batches of at most `limit` for as long as there is time for another.
+
+    Against a clock they begin small and grow while they take a small share of it.
+    """
+    start, size, each = 0, limit, 0.0
+    if clock.limit is not None:
+        size = min(limit, FIRST_BATCH)
+    while start < len(asked):
+        left = clock.left - reserve()
+        if clock.limit is not None and left <= each:
+            return
+        fitting = size if not each or clock.limit is None else min(size, int(left / each))
+        batch = asked[start : start + fitting]
+        began = time.monotonic()
+        yield batch
+        took = time.monotonic() - began
+        start += len(batch)
+        if clock.limit is not None:
+            each = max(0.9 * each, took / len(batch))
+            if 2 * took < BATCH_SHARE * clock.limit:
+                size = min(limit, 2 * size)
+
+
+def fingerprint(weights: Weights, tasks: TaskSet, supervision_steps: int | None) -> dict[str, Any]:
+    """What answers depend on: files that say the same may be gone on with."""
+    model, digest = weights.model, hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    digest.update(model.puzzle_table.detach().cpu().contiguous().numpy().data)
+    digest.update(json.dumps([to_dict(model.config), list(weights.rows)]).encode())
+    hidden = [task.without_solutions() for task in tasks]
+    return {
+        "weights": digest.hexdigest(),
+        "tasks": content_digest(hidden),
+        "supervision_steps": supervision_steps or model.config.supervision_steps,
+        "dtype": str(model.dtype).removeprefix("torch."),
+    }
+
+
+class _Files:
+    """submission.json and predictions.jsonl of a job; rank 0 writes the one, all add to the other.
+
+    The former is made of what the latter holds, so that it has every process's answers.
+    """
+
+    def __init__(self, folder: Path, tasks: TaskSet, voters: set[str], rank: int) -> None:
+        self.folder, self.tasks, self.rank = folder, tasks, rank
+        self.log = AnswerLog(folder / PREDICTIONS)
+        self.votes = Votes(tasks, dict.fromkeys(voters))
+        self.challenges = {task.id: task.to_json(solutions=False) for task in tasks}
+        self.written, self.cost = 0.0, 0.0
+
+    def update(self) -> None:
+        """Bring the submission up to date, whole or not at all."""
+        if self.rank:
+            return
+        started = time.monotonic()
+        self.votes.add(self.log.read())
+        made = to_submission(self.votes, self.tasks)
+        write_submission(self.folder / SUBMISSION, made, self.challenges)
+        self.written = time.monotonic()
+        self.cost = max(self.cost, self.written - started)
+
+    def add(self, said: Iterator[Answer]) -> None:
+        self.log.add(said)
+        if time.monotonic() - self.written > REST * self.cost:
+            self.update()
+
+
+def predict_into(
+    folder: Path,
+    weights: Weights,
+    tasks: TaskSet,
+    device: torch.device,
+    clock: Clock,
+    augmentations: int | None = None,
+    batch_size: int | None = None,
+    supervision_steps: int | None = None,
+    progress: Progress = lambda done, total: None,
+    note: Callable[[str], None] = lambda sentence: None,
+) -> Outcome:
+    """Predict into `folder`: submission.json, always whole, and predictions.jsonl, every answer.
+
+    Goes on from a predictions.jsonl of the same weights and tasks. Every task as it is comes first,
+    then its augmentations in rounds over all tasks. Under torchrun the questions are dealt one by
+    one to all processes: each costs the same, as all canvases do.
+
+    Args:
+        folder: exists.
+        weights, tasks, augmentations, batch_size, supervision_steps: as in `predict`.
+        device: where the weights are.
+        clock: ends it when its time is over.
+        progress: is told rank 0's answers and how many it is to give.
+        note: takes a sentence for a person.
+
+    Raises UserError as `predict`, submission.WriteError if a file cannot be written.
+    """
+    with process_group(device) as (rank, world):
+        asked, unanswerable = questions(weights, tasks, augmentations)
+        files = _Files(folder, tasks, {each.puzzle for each in asked}, rank)
+        if rank == 0 and files.log.begin(fingerprint(weights, tasks, supervision_steps)):
+            note(f"{files.log.path} held other weights' or tasks' answers and is begun anew")
+        _together(world)
+        files.votes.add(files.log.read())
+        there = files.votes.answered
+        left = [q for q in asked if (q.task, q.test, q.puzzle) not in there]
+        _together(world)  # nobody adds before all have read, or they would deal differently
+        if len(left) < len(asked):
+            note(f"{len(asked) - len(left)} of {len(asked)} answers are there already")
+        mine = left[rank::world]
+        done = 0
+        try:
+            files.update()
+            progress(done, len(mine))
+            limit = batch_size or batch_limit(weights)
+            for batch in _batches(mine, limit, clock, lambda: RESERVE + 2 * files.cost):
+                files.add(answers(weights, tasks, batch, supervision_steps))
+                done += len(batch)
+                progress(done, len(mine))
+            _together(world)
+        finally:
+            files.update()  # whatever ends it: what was computed counts
+        answered = sum((q.task, q.test, q.puzzle) in files.votes.answered for q in asked)
+        guessed = _guessed(asked, list(files.votes), unanswerable)
+        return Outcome(answered, len(asked), tuple(guessed))
+
+
+def _together(world: int) -> None:
+    """Wait for all processes."""
+    if world > 1:
+        dist.barrier()

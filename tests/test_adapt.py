@@ -1,0 +1,205 @@
+"""Adapting pretrained weights: new rows, rows first, the clock, resuming, mistakes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import MODEL, make_batch, make_trainer, run_config, write_challenges
+
+from arc_trm import runs
+from arc_trm.checkpoint import load_weights, read_tensors, save_config, save_weights
+from arc_trm.clock import Clock, parse_duration
+from arc_trm.config import AdaptConfig, ModelConfig, RunConfig, from_dict, load_config
+from arc_trm.errors import UserError
+from arc_trm.model import build_model
+from arc_trm.train import TrainConfig
+from arc_trm.train.job import Progress, Reporter, train
+from arc_trm.train.plan import in_proportion
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """Pretrained weights of puzzles that no test asks for."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    generator = torch.Generator().manual_seed(5)
+    model = build_model(from_dict(ModelConfig, MODEL), 4, generator=generator)
+    model.puzzle_table[1:].normal_(generator=generator)
+    save_config(folder, model.config, ["<blank>", "a", "b", "c"])
+    save_weights(folder, model.config, model.state_dict(), model.puzzle_table, 7)
+    return folder
+
+
+@pytest.fixture
+def config(tmp_path: Path, weights: Path) -> RunConfig:
+    made = run_config(write_challenges(tmp_path), checkpoint_every=1e-6)
+    return replace(
+        made,
+        train=replace(made.train, rows_share=0.25),
+        adapt=AdaptConfig(weights=str(weights)),
+    )
+
+
+def test_every_new_puzzle_begins_at_the_mean_of_the_pretrained_rows(
+    tmp_path: Path, config: RunConfig, weights: Path
+) -> None:
+    train(replace(config, train=replace(config.train, total_steps=0)), CPU, tmp_path / "run")
+    before, after = load_weights(weights), load_weights(tmp_path / "run")
+    assert {name.partition("|||")[0] for name in list(after.rows)[1:]} == {
+        *("task0", "task1", "task2")
+    }
+    mean = before.model.puzzle_table[1:].double().mean(0).float()
+    table = after.model.puzzle_table
+    torch.testing.assert_close(table[1:], mean.expand(len(table) - 1, -1))
+    assert torch.equal(table[0], before.model.puzzle_table[0])
+    for name, tensor in before.model.state_dict().items():
+        assert torch.equal(tensor, after.model.state_dict()[name])
+
+
+def test_rows_alone_learn_for_their_share_of_the_steps() -> None:
+    trainer = make_trainer(rows_share=0.25, total_steps=8, warmup_steps=0)
+    values = trainer.values.clone()
+    for step in range(8):
+        table = trainer.model.puzzle_table.clone()
+        trainer.step(make_batch(step))
+        assert not torch.equal(trainer.model.puzzle_table, table)
+        assert torch.equal(trainer.values, values) == (step < 2)
+        assert torch.equal(trainer.average, values) == (step < 2)
+    assert trainer.optimiser.steps == 6
+
+
+def test_rows_learn_the_same_whether_weights_do_or_not() -> None:
+    alone, both = (make_trainer(rows_share=s, total_steps=9) for s in (1.0, 0.0))
+    for trainer in (alone, both):
+        trainer.step(make_batch(0))
+    assert torch.equal(alone.model.puzzle_table, both.model.puzzle_table)
+
+
+class StopAfter(Reporter):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def progress(self, progress: Progress) -> None:
+        if progress.step == self.step:
+            raise InterruptedError
+
+
+@pytest.mark.parametrize("stop", [0, 1, 2, 5])  # at 0 the rows are new, at 2 they learn alone
+def test_resuming_continues_to_the_last_bit_without_the_first_weights(
+    tmp_path: Path, config: RunConfig, weights: Path, stop: int
+) -> None:
+    train(config, CPU, tmp_path / "straight")
+    with pytest.raises(InterruptedError):
+        train(config, CPU, tmp_path / "killed", reporter=StopAfter(stop))
+    load_weights(tmp_path / "killed")  # weights from the start on
+    weights.rename(tmp_path / "gone")
+    train(runs.run_config(tmp_path / "killed"), CPU, tmp_path / "killed", resume=True)
+    for file in (runs.CHECKPOINT, "model.safetensors", "puzzle_embedding.safetensors"):
+        one, other = (read_tensors(tmp_path / r / file) for r in ("killed", "straight"))
+        assert one[1] == other[1]
+        assert all(torch.equal(tensor, other[0][name]) for name, tensor in one[0].items())
+
+
+class Notes(Reporter):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+
+def limited(config: RunConfig, seconds: float) -> RunConfig:
+    return replace(
+        config,
+        train=replace(config.train, total_steps=None),
+        checkpoint_every=300.0,
+        adapt=replace(config.adapt, time_limit=seconds),
+    )
+
+
+def test_a_time_limit_plans_the_steps_and_is_remembered(tmp_path: Path, config: RunConfig) -> None:
+    outcome = train(limited(config, 3.0), CPU, tmp_path / "run")
+    planned = runs.run_config(tmp_path / "run").train
+    assert planned.total_steps == outcome.total > 0
+    assert 0 < outcome.step <= outcome.total and not outcome.interrupted
+    state, _ = read_tensors(tmp_path / "run" / runs.CHECKPOINT)
+    assert float(state["spent"]) > 0
+
+
+def test_a_time_limit_that_is_over_leaves_weights_and_says_so(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    reporter = Notes()
+    outcome = train(limited(config, 1e-6), CPU, tmp_path / "run", reporter=reporter)
+    assert (outcome.step, outcome.interrupted) == (0, False)
+    load_weights(tmp_path / "run")
+    assert "was over after the start-up: nothing was learnt" in reporter.notes[-1]
+
+
+def test_a_run_killed_before_its_plan_was_made_plans_when_resumed(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> int:
+        raise InterruptedError
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patched, pytest.raises(InterruptedError):
+        patched.setattr("arc_trm.train.job.steps_in_time", killed)
+        train(limited(config, 2.0), CPU, run)
+    assert train(runs.run_config(run), CPU, run, resume=True).step > 0
+
+
+def test_a_table_is_needed(tmp_path: Path, config: RunConfig, weights: Path) -> None:
+    (weights / "puzzle_embedding.safetensors").unlink()
+    (weights / "puzzles.json").unlink()
+    with pytest.raises(UserError, match="holds a network without puzzle rows"):
+        train(config, CPU, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_presets_carry_the_published_recipes() -> None:
+    shape = ModelConfig()
+    published = load_config("adapt-arc-agi-2", pretrained=shape)
+    assert (published.train.global_batch_size, published.train.total_steps) == (384, 12500)
+    assert (published.train.lr, published.train.puzzle_lr) == (1e-4, 1e-2)
+    assert in_proportion(published.train, 12500) == published.train
+    assert published.train.warmup_steps == 2000
+    long = load_config("adapt-long", pretrained=shape)
+    assert (long.model.outer_cycles, long.model.supervision_steps, long.epochs) == (4, 10, 4000)
+    assert (long.data.augmentations, long.train.global_batch_size) == (128, 128)
+    assert (long.train.warmup_steps, long.train.lr) == (200, 1e-4)
+    with pytest.raises(UserError, match=r"model\.layers is 2 in the weights and cannot become 3"):
+        load_config("adapt-long", overrides=["model.layers=3"], pretrained=shape)
+
+
+def test_a_short_run_keeps_the_proportions_of_a_long_one() -> None:
+    short = in_proportion(TrainConfig(), 100)
+    assert (short.total_steps, short.warmup_steps) == (100, 16)
+    assert short.ema_decay == pytest.approx(1 - 1 / 8)
+    explicit = TrainConfig(warmup_steps=3, ema_decay=0.5)
+    assert in_proportion(explicit, 100) == replace(explicit, total_steps=100)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("3h", 10800), ("90m", 5400), ("45s", 45), ("2h30m", 9000), ("1.5h", 5400), ("1h1s", 3601)],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "3", "h", "3x", "30m2h", "-1s", "0s", "1h1h", " 1h", "1e3s"])
+def test_what_is_no_duration_is_told(text: str) -> None:
+    with pytest.raises(UserError, match="time"):
+        parse_duration(text)
+
+
+def test_a_clock_without_a_limit_never_ends() -> None:
+    assert Clock().left == math.inf
+    assert Clock(5, started=0.0).left < 5

@@ -1,0 +1,275 @@
+"""Anytime prediction: valid from the start, better with time, unharmed by kills, shared."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from test_predict import Copycat, tasks, weights
+from tiny import run_config, write_challenges
+
+from arc_trm.answers import Answer, AnswerLog, Votes, read_predictions
+from arc_trm.clock import Clock
+from arc_trm.errors import UserError
+from arc_trm.model.trm import TRM
+from arc_trm.predict import Outcome, predict, predict_into
+from arc_trm.predict.asking import questions
+from arc_trm.tasks import as_grid
+from arc_trm.train.job import train
+from arc_trm.voting import Prediction
+from submission import WriteError, read_submission
+
+CPU = torch.device("cpu")
+CHALLENGES = {task.id: task.to_json(solutions=False) for task in tasks()}
+
+
+def into(folder: Path, **options: object) -> Outcome:
+    known = tasks()
+    return predict_into(folder, weights(TRM, known), known, CPU, Clock(), **options)
+
+
+def submitted(folder: Path) -> object:
+    return read_submission(folder / "submission.json", CHALLENGES)
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_after(count: int):
+    def progress(done: int, total: int) -> None:
+        if done >= count:
+            raise Killed
+
+    return progress
+
+
+def test_rounds_go_over_all_tasks_and_begin_with_the_tasks_themselves() -> None:
+    known = tasks()
+    asked, _ = questions(weights(TRM, known), known)
+    assert [(q.task, q.test) for q in asked[:3]] == [("a", 0), ("a", 1), ("b", 0)]
+    assert [q.puzzle for q in asked[:3]] == ["a", "a", "b"]
+    assert [q.order for q in asked] == sorted(q.order for q in asked)
+    assert len({(q.task, q.test, q.puzzle) for q in asked}) == len(asked) == 21
+
+
+@pytest.mark.parametrize("count", [0, 1, 6, 20])
+def test_a_kill_loses_nothing_and_the_same_comes_out(tmp_path: Path, count: int) -> None:
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    straight.mkdir()
+    killed.mkdir()
+    assert into(straight, batch_size=1) == Outcome(21, 21, into(straight).guessed)
+    with pytest.raises(Killed):
+        into(killed, batch_size=1, progress=kill_after(count))
+    submitted(killed)
+    assert len(list(AnswerLog(killed / "predictions.jsonl").read())) == count
+    told: list[str] = []
+    assert into(killed, batch_size=1, note=told.append).answered == 21
+    assert told == ([f"{count} of 21 answers are there already"] if count else [])
+    for file in ("submission.json", "predictions.jsonl"):
+        one, other = ((each / file).read_text().split() for each in (straight, killed))
+        assert one == other
+
+
+def test_the_files_say_what_the_votes_in_memory_say(tmp_path: Path) -> None:
+    known = tasks()
+    into(tmp_path)
+    expected, _ = predict(weights(TRM, known), known)
+    for one, other in zip(
+        expected, read_predictions(tmp_path / "predictions.jsonl", known), strict=True
+    ):
+        assert [c.puzzles for c in one.candidates] == [c.puzzles for c in other.candidates]
+        assert all(map(np.array_equal, one.attempts, other.attempts))
+
+
+def test_other_weights_begin_anew_and_fewer_voters_count_only_theirs(tmp_path: Path) -> None:
+    into(tmp_path)
+    whole = (tmp_path / "predictions.jsonl").read_bytes()
+    assert into(tmp_path, augmentations=2) == Outcome(9, 9, ())
+    assert (tmp_path / "predictions.jsonl").read_bytes() == whole
+    known, told = tasks(), list[str]()
+    other = weights(Copycat, known)
+    with torch.no_grad():
+        other.model.token_head.weight.add_(1)
+    predict_into(tmp_path, other, known, CPU, Clock(), note=told.append)
+    assert "held other weights' or tasks' answers" in told[0]
+    for task, outputs in submitted(tmp_path).items():
+        for pair, output in zip(known[task].test, outputs, strict=True):
+            assert output["attempt_1"] == pair.input.tolist()
+
+
+def test_no_time_at_all_still_leaves_a_valid_submission(tmp_path: Path) -> None:
+    known = tasks()
+    clock = Clock(1e-9)
+    outcome = predict_into(tmp_path, weights(TRM, known), known, CPU, clock)
+    assert (outcome.answered, outcome.wanted) == (0, 21)
+    submitted(tmp_path)
+
+
+def test_a_full_disk_is_told_and_the_submission_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Killed):
+        into(tmp_path, batch_size=1, progress=kill_after(3))
+    before = submitted(tmp_path)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(WriteError, match=r"predictions\.jsonl.*No space left"):
+            into(tmp_path)
+    assert submitted(tmp_path) == before
+
+
+def test_half_a_line_is_asked_again(tmp_path: Path) -> None:
+    into(tmp_path)
+    path = tmp_path / "predictions.jsonl"
+    expected = submitted(tmp_path)
+    path.write_bytes(path.read_bytes()[:-30])
+    assert into(tmp_path).answered == 21
+    assert submitted(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[]",
+        "{}",
+        '{"task":"a","test":0,"puzzle":"a","grid":[[1]]}',
+        '{"task":"a","test":0,"puzzle":"a","grid":[[10]],"halt":1,"order":0}',
+        '{"task":"a","test":0,"puzzle":"a","grid":[[1]],"halt":"x","order":0}',
+        '{"task":"a","test":0,"puzzle":"a","grid":[[1]],"halt":1,"order":0,"second":[0,4,1]}',
+        '{"task":"a","test":0,"puzzle":"a","grid":[[1]],"halt":1,"order":0,"second":[0,0,300]}',
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path: Path, line: str) -> None:
+    log = AnswerLog(tmp_path / "p.jsonl")
+    log.begin({})
+    with log.path.open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(UserError, match=r"p\.jsonl, line 2 is not a prediction"):
+        list(log.read())
+
+
+def test_another_kind_of_file_is_named(tmp_path: Path) -> None:
+    for text in ("{}\n", "{\n", "[1]\n", "\xff\n"):
+        (tmp_path / "p.jsonl").write_text(text)
+        with pytest.raises(UserError, match=r"p\.jsonl, line 1 is not a prediction"):
+            read_predictions(tmp_path / "p.jsonl", tasks())
+
+
+grid_lists = st.lists(st.tuples(st.integers(0, 2), st.floats(0, 1)), min_size=1, max_size=8)
+
+
+@given(grid_lists, st.randoms())
+def test_votes_do_not_depend_on_the_order_of_the_answers(
+    said: list[tuple[int, float]], random: object
+) -> None:
+    made = [
+        Answer("b", 0, str(n), Prediction(str(n), as_grid([[c]]), h, as_grid([[9 - c]]), n))
+        for n, (c, h) in enumerate(said)
+    ]
+    mixed = made + made[:2]  # some twice, as after a kill
+    random.shuffle(mixed)  # type: ignore[attr-defined]
+    results = []
+    for each in (made, mixed):
+        votes = Votes(tasks())
+        votes.add(each)
+        results.append(votes["b", 0])
+    one, other = results
+    assert [(c.puzzles, c.halt) for c in one.candidates] == [
+        (c.puzzles, c.halt) for c in other.candidates
+    ]
+    assert all(map(np.array_equal, one.attempts, other.attempts))
+
+
+def test_logits_do_not_depend_on_the_rest_of_the_batch() -> None:
+    """Beyond rounding: 1e-5 of logits of size 1, in float32."""
+    model = weights(TRM, tasks()).model
+    generator = torch.Generator().manual_seed(3)
+    inputs = torch.randint(0, 12, (7, 16), generator=generator, dtype=torch.int32)
+    rows = torch.randint(0, 15, (7,), generator=generator)
+    *_, (together, together_halt) = model.solve(inputs, rows)
+    for index in range(7):
+        *_, (alone, alone_halt) = model.solve(inputs[index : index + 1], rows[index : index + 1])
+        torch.testing.assert_close(alone[0], together[index], rtol=0, atol=1e-5)
+        torch.testing.assert_close(alone_halt[0], together_halt[index], rtol=0, atol=1e-5)
+
+
+def test_every_question_is_dealt_once_whatever_the_number_of_workers() -> None:
+    known = tasks()
+    asked, _ = questions(weights(TRM, known), known)
+    for world in (1, 2, 4, 5):
+        shares = [asked[rank::world] for rank in range(world)]
+        assert sorted(id(q) for share in shares for q in share) == sorted(map(id, asked))
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def command(tmp_path: Path, *more: str) -> list[str]:
+    return [
+        *("predict", str(tmp_path / "run"), "--data", str(tmp_path / "tiny_challenges.json")),
+        *("--out", str(tmp_path / "out"), "--device", "cpu", *more),
+    ]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run of tiny tasks with many augmentations."""
+    (tmp_path / "out").mkdir()
+    data = {"test": [str(write_challenges(tmp_path))], "augmentations": 40}
+    train(run_config(tmp_path, data=data), CPU, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_torchrun_shares_the_work_and_gives_the_same(tmp_path: Path, run: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    alone = [sys.executable, "-m", "arc_trm", *command(tmp_path)]
+    subprocess.run(alone, env=environment, check=True, capture_output=True)
+    expected = json.loads((tmp_path / "out" / "submission.json").read_text())
+    (tmp_path / "out" / "predictions.jsonl").unlink()
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "arc_trm"]
+    result = subprocess.run(
+        [sys.executable, "-m", *launcher, *command(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert json.loads((tmp_path / "out" / "submission.json").read_text()) == expected
+    log = list(AnswerLog(tmp_path / "out" / "predictions.jsonl").read())
+    assert len(log) == len({(a.task, a.test, a.puzzle) for a in log})
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_process_leaves_a_valid_file(tmp_path: Path, run: Path, number: int) -> None:
+    challenges = json.loads((tmp_path / "tiny_challenges.json").read_text())
+    arguments = [sys.executable, "-m", "arc_trm", *command(tmp_path, "--batch-size", "1")]
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "out" / "predictions.jsonl"
+    while not log.exists() or log.read_bytes().count(b"\n") < 4:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.01)
+    process.send_signal(number)
+    process.communicate()
+    read_submission(tmp_path / "out" / "submission.json", challenges)
+    subprocess.run(arguments, check=True, capture_output=True)
+    straight = tmp_path / "straight"
+    straight.mkdir()
+    again = [*arguments[:-2], "--out", str(straight), "--batch-size", "1"]
+    subprocess.run(again, check=True, capture_output=True)
+    assert (straight / "submission.json").read_bytes() == (
+        tmp_path / "out" / "submission.json"
+    ).read_bytes()

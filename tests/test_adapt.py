@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -203,3 +204,13 @@ def test_what_is_no_duration_is_told(text: str) -> None:
 def test_a_clock_without_a_limit_never_ends() -> None:
     assert Clock().left == math.inf
     assert Clock(5, started=0.0).left < 5
+
+
+def test_tasks_without_a_fitting_demonstration_are_told(tmp_path: Path, config: RunConfig) -> None:
+    path = tmp_path / "tiny_challenges.json"
+    tasks = json.loads(path.read_text())
+    tasks["task1"]["train"] = [{"input": [[1] * 9], "output": [[2]]}]  # on a canvas of 4×4
+    path.write_text(json.dumps(tasks))
+    reporter = Notes()
+    train(config, CPU, tmp_path / "run", reporter=reporter)
+    assert any("1 of 3 tasks (first task1) have no pair to learn from" in n for n in reporter.notes)

@@ -53,7 +53,14 @@ def _of_tasks(config: RunConfig) -> LearningSet:
     content = [content_digest(puzzle.task for puzzle in puzzles), *names]
     mark = hashlib.sha256("\n".join(content).encode("utf-8", "surrogatepass")).hexdigest()
     groups = [TaskGroup(each, side, config.data.shift) for each in puzzles]
-    return LearningSet(groups, names, mark, selection.notes)
+    notes = list(selection.notes)
+    silent = [group.puzzles.task.id for group in groups if not group.pairs]
+    if silent:
+        notes.append(
+            f"{len(silent)} of {len(groups)} tasks (first {silent[0]}) have no pair to learn from, "
+            f"or none that fits the {side}×{side} canvas: nothing is learnt of them"
+        )
+    return LearningSet(groups, names, mark, tuple(notes))
 
 
 def _of_built(config: RunConfig, folder: Path) -> LearningSet:

@@ -11,6 +11,9 @@ from arc_trm.errors import UserError
 STARTED = time.monotonic()
 """When this program began, as nearly as it can know: the command line imports this room first."""
 
+LEAVING = 0.5
+"""Seconds that are kept back of a limit: for the interpreter's start before, and its end."""
+
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
@@ -31,8 +34,8 @@ class Clock:
 
     @property
     def left(self) -> float:
-        """Seconds, negative when the limit is over, infinite without one."""
-        return math.inf if self.limit is None else self.limit - self.spent
+        """Seconds for work, negative when the limit is over, infinite without one."""
+        return math.inf if self.limit is None else self.limit - self.spent - LEAVING
 
 
 def parse_duration(text: str) -> float:

@@ -28,7 +28,6 @@ from submission import write_submission
 FIRST_BATCH = 8  # questions, with a clock: how long they take is not known yet
 BATCH_SHARE = 0.01  # of the time limit, which one batch is to take at most
 REST = 20.0  # times as long as writing the files takes, they rest
-RESERVE = 0.5  # seconds at the end for leaving the program
 
 Progress = Callable[[int, int], None]
 
@@ -197,7 +196,7 @@ def predict_into(
             files.update()
             progress(done, len(mine))
             limit = batch_size or batch_limit(weights)
-            for batch in _batches(mine, limit, clock, lambda: RESERVE + 2 * files.cost):
+            for batch in _batches(mine, limit, clock, lambda: 2 * files.cost):
                 files.add(answers(weights, tasks, batch, supervision_steps))
                 done += len(batch)
                 progress(done, len(mine))

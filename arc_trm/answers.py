@@ -178,10 +178,17 @@ class Votes:
             surest = self._surest.get(key)
             if surest is None or (said.halt, -said.order) > (surest.halt, -surest.order):
                 self._surest[key] = said  # the one whose second thought may be needed
-            grid = self._grids.setdefault((said.grid.shape, said.grid.tobytes()), said.grid)
-            slim = Prediction(said.puzzle, grid, said.halt, None, said.order)
+            slim = Prediction(said.puzzle, self._kept(said.grid), said.halt, None, said.order)
             self._said.setdefault(key, []).append(slim)
             self._ranked.pop(key, None)
+
+    def _kept(self, grid: Grid) -> Grid:
+        """An equal grid, of which there is one however often it is predicted."""
+        cells = grid.tobytes()
+        if (grid.shape, cells) not in self._grids:
+            shared = np.frombuffer(cells, np.uint8).reshape(grid.shape)  # with its own key
+            self._grids[grid.shape, cells] = shared
+        return self._grids[grid.shape, cells]
 
     def __getitem__(self, key: tuple[str, int]) -> TestPrediction:
         """Candidates and attempts of (task, test input)."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -214,3 +217,27 @@ def test_tasks_without_a_fitting_demonstration_are_told(tmp_path: Path, config: 
     reporter = Notes()
     train(config, CPU, tmp_path / "run", reporter=reporter)
     assert any("1 of 3 tasks (first task1) have no pair to learn from" in n for n in reporter.notes)
+
+
+def test_torchrun_adapts_as_one_process_does_by_steps_and_by_the_clock(
+    tmp_path: Path, weights: Path
+) -> None:
+    arguments = ["-m", "arc_trm", "adapt", "--weights", str(weights), "--device", "cpu"]
+    arguments += ["--data", str(write_challenges(tmp_path)), "--set", "data.augmentations=2"]
+    arguments += ["--set", "train.global_batch_size=4", "--set", "dtype=float32"]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+
+    def launch(before: list[str], name: str, *more: str) -> Path:
+        command = [sys.executable, *before, *arguments, *more, "--out", str(tmp_path / name)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return tmp_path / name
+
+    alone = load_weights(launch([], "alone", "--steps", "8"))
+    together = load_weights(launch(launcher, "together", "--steps", "8"))
+    torch.testing.assert_close(
+        together.model.puzzle_table, alone.model.puzzle_table, rtol=1e-3, atol=1e-5
+    )
+    timed = launch(launcher, "timed", "--time-limit", "8s")  # ends together, with weights
+    assert load_weights(timed).rows == alone.rows

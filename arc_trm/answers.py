@@ -157,7 +157,7 @@ class Votes:
 
     def __init__(self, tasks: TaskSet, voters: Mapping[str, object] | None = None) -> None:
         self.tasks, self.voters = tasks, voters
-        self.answered: set[tuple[str, int, str]] = set()
+        self._answered: dict[tuple[str, int], set[str]] = {}
         self._grids: dict[tuple[tuple[int, ...], bytes], Grid] = {}
         self._said: dict[tuple[str, int], list[Prediction]] = {}
         self._surest: dict[tuple[str, int], Prediction] = {}
@@ -169,9 +169,9 @@ class Votes:
             unknown = answer.task not in self.tasks or not (
                 0 <= answer.test < len(self.tasks[answer.task].test)
             )
-            if unknown or (*key, answer.puzzle) in self.answered:
+            if unknown or self.has(*key, answer.puzzle):
                 continue
-            self.answered.add((*key, answer.puzzle))
+            self._answered.setdefault(key, set()).add(answer.puzzle)
             said = answer.prediction
             if said is None or (self.voters is not None and answer.puzzle not in self.voters):
                 continue
@@ -181,6 +181,11 @@ class Votes:
             slim = Prediction(said.puzzle, self._kept(said.grid), said.halt, None, said.order)
             self._said.setdefault(key, []).append(slim)
             self._ranked.pop(key, None)
+
+    def has(self, task: str, test: int, puzzle: str | None = None) -> bool:
+        """Whether there is an answer, of this puzzle or of any."""
+        puzzles = self._answered.get((task, test), set())
+        return bool(puzzles) if puzzle is None else puzzle in puzzles
 
     def _kept(self, grid: Grid) -> Grid:
         """An equal grid, of which there is one however often it is predicted."""
@@ -214,5 +219,4 @@ def read_predictions(path: Path, tasks: TaskSet) -> list[TestPrediction]:
     """
     votes = Votes(tasks)
     votes.add(AnswerLog(path).read())
-    named = {(task, test) for task, test, _ in votes.answered}
-    return [each for each in votes if (each.task, each.test) in named]
+    return [each for each in votes if votes.has(each.task, each.test)]

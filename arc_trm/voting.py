@@ -32,7 +32,7 @@ class Prediction:
     order: int = 0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Candidate:
     """A grid with the puzzles that voted for it and their mean halting score."""
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from test_predict import Copycat, tasks, weights
 from tiny import run_config, write_challenges
 
+from arc_trm import load_tasks
 from arc_trm.answers import Answer, AnswerLog, Votes, read_predictions
 from arc_trm.clock import Clock
 from arc_trm.errors import UserError
@@ -27,7 +28,7 @@ from arc_trm.predict import Outcome, predict, predict_into
 from arc_trm.predict.asking import questions
 from arc_trm.tasks import as_grid
 from arc_trm.train.job import train
-from arc_trm.voting import Prediction
+from arc_trm.voting import Prediction, to_submission
 from submission import WriteError, read_submission
 
 CPU = torch.device("cpu")
@@ -251,6 +252,44 @@ def test_torchrun_shares_the_work_and_gives_the_same(tmp_path: Path, run: Path) 
     assert json.loads((tmp_path / "out" / "submission.json").read_text()) == expected
     log = list(AnswerLog(tmp_path / "out" / "predictions.jsonl").read())
     assert len(log) == len({(a.task, a.test, a.puzzle) for a in log})
+
+
+def worker(rank: int) -> int | None:
+    """The process of this rank that predicts, if it is there."""
+    for folder in Path("/proc").iterdir():
+        try:
+            environment = (folder / "environ").read_bytes().split(b"\0")
+            arguments = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"RANK=%d" % rank in environment and b"predict" in arguments:
+            return int(folder.name)
+    return None
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_dying_worker_leaves_all_that_was_computed(tmp_path: Path, run: Path, rank: int) -> None:
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "arc_trm"]
+    slowly = ("--batch-size", "1", "--supervision-steps", "100")
+    arguments = [sys.executable, "-m", *launcher, *command(tmp_path, *slowly)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "out" / "predictions.jsonl"
+    while not log.exists() or log.read_bytes().count(b"{") < 4:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.01)
+    victim = worker(rank)
+    assert victim is not None
+    os.kill(victim, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode
+    known = load_tasks(str(tmp_path / "tiny_challenges.json"))
+    made = read_submission(
+        tmp_path / "out" / "submission.json",
+        {task.id: task.to_json(solutions=False) for task in known},
+    )
+    assert made == to_submission(read_predictions(log, known), known)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from arc_trm.answers import Answer, AnswerLog, Votes
+from arc_trm.answers import AnswerLog, Votes
 from arc_trm.checkpoint import Weights
 from arc_trm.clock import Clock
 from arc_trm.config import to_dict
@@ -121,13 +121,13 @@ def fingerprint(weights: Weights, tasks: TaskSet, supervision_steps: int | None)
 
 
 class _Files:
-    """submission.json and predictions.jsonl of a job; rank 0 writes the one, all add to the other.
+    """submission.json and predictions.jsonl of a job.
 
     The former is made of what the latter holds, so that it has every process's answers.
     """
 
-    def __init__(self, folder: Path, tasks: TaskSet, voters: set[str], rank: int) -> None:
-        self.folder, self.tasks, self.rank = folder, tasks, rank
+    def __init__(self, folder: Path, tasks: TaskSet, voters: set[str]) -> None:
+        self.folder, self.tasks = folder, tasks
         self.log = AnswerLog(folder / PREDICTIONS)
         self.votes = Votes(tasks, dict.fromkeys(voters))
         self.challenges = {task.id: task.to_json(solutions=False) for task in tasks}
@@ -135,8 +135,6 @@ class _Files:
 
     def update(self) -> None:
         """Bring the submission up to date, whole or not at all."""
-        if self.rank:
-            return
         started = time.monotonic()
         self.votes.add(self.log.read())
         made = to_submission(self.votes, self.tasks)
@@ -144,10 +142,9 @@ class _Files:
         self.written = time.monotonic()
         self.cost = max(self.cost, self.written - started)
 
-    def add(self, said: Iterator[Answer]) -> None:
-        self.log.add(said)
-        if time.monotonic() - self.written > REST * self.cost:
-            self.update()
+    @property
+    def due(self) -> bool:
+        return time.monotonic() - self.written > REST * self.cost
 
 
 def predict_into(
@@ -180,30 +177,35 @@ def predict_into(
     """
     with process_group(device) as (rank, world):
         asked, unanswerable = questions(weights, tasks, augmentations)
-        files = _Files(folder, tasks, {each.puzzle for each in asked}, rank)
+        files = _Files(folder, tasks, {each.puzzle for each in asked})
         if rank == 0 and files.log.begin(fingerprint(weights, tasks, supervision_steps)):
             note(f"{files.log.path} held other weights' or tasks' answers and is begun anew")
         _together(world)
         files.votes.add(files.log.read())
-        there = files.votes.answered
-        left = [q for q in asked if (q.task, q.test, q.puzzle) not in there]
+        left = [q for q in asked if not files.votes.has(q.task, q.test, q.puzzle)]
         _together(world)  # nobody adds before all have read, or they would deal differently
         if len(left) < len(asked):
             note(f"{len(asked) - len(left)} of {len(asked)} answers are there already")
         mine = left[rank::world]
         done = 0
         try:
-            files.update()
+            if rank == 0:
+                files.update()
             progress(done, len(mine))
             limit = batch_size or batch_limit(weights)
             for batch in _batches(mine, limit, clock, lambda: 2 * files.cost):
-                files.add(answers(weights, tasks, batch, supervision_steps))
+                files.log.add(answers(weights, tasks, batch, supervision_steps))
+                if rank == 0 and files.due:
+                    files.update()
                 done += len(batch)
                 progress(done, len(mine))
             _together(world)
-        finally:
-            files.update()  # whatever ends it: what was computed counts
-        answered = sum((q.task, q.test, q.puzzle) in files.votes.answered for q in asked)
+        except BaseException:
+            files.update()  # what was computed counts, and who writes it otherwise may be gone
+            raise
+        if rank == 0:
+            files.update()
+        answered = sum(files.votes.has(q.task, q.test, q.puzzle) for q in asked)
         guessed = _guessed(asked, list(files.votes), unanswerable)
         return Outcome(answered, len(asked), tuple(guessed))
 

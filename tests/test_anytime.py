@@ -115,6 +115,7 @@ def test_no_time_at_all_still_leaves_a_valid_submission(tmp_path: Path) -> None:
     clock = Clock(1e-9)
     outcome = predict_into(tmp_path, weights(TRM, known), known, CPU, clock)
     assert (outcome.answered, outcome.wanted) == (0, 21)
+    assert {each.reason for each in outcome.guessed} == {"there was no time to ask"}
     submitted(tmp_path)
 
 

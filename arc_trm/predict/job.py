@@ -64,17 +64,20 @@ def predict(
     votes = Votes(tasks)
     for batch in _batches(asked, batch_size or batch_limit(weights), Clock(), lambda: 0.0):
         votes.add(answers(weights, tasks, batch, supervision_steps))
-    predictions = list(votes)
-    return predictions, _guessed(asked, predictions, unanswerable)
+    return list(votes), _guessed(asked, votes, unanswerable)
 
 
 def _guessed(
-    asked: Sequence[Question], predictions: Sequence[TestPrediction], before: list[Unanswerable]
+    asked: Sequence[Question], votes: Votes, before: list[Unanswerable]
 ) -> list[Unanswerable]:
     """The test inputs without a candidate."""
-    known = {(each.task, each.test) for each in asked}
-    empty = [p for p in predictions if not p.candidates and (p.task, p.test) in known]
-    return before + [Unanswerable(p.task, p.test, "the model draws no grid") for p in empty]
+    guessed = list(before)
+    for task, test in dict.fromkeys((each.task, each.test) for each in asked):
+        if not votes[task, test].candidates:
+            silent = votes.has(task, test)
+            reason = "the model draws no grid" if silent else "there was no time to ask"
+            guessed.append(Unanswerable(task, test, reason))
+    return guessed
 
 
 def _batches(
@@ -206,7 +209,7 @@ def predict_into(
         if rank == 0:
             files.update()
         answered = sum(files.votes.has(q.task, q.test, q.puzzle) for q in asked)
-        guessed = _guessed(asked, list(files.votes), unanswerable)
+        guessed = _guessed(asked, files.votes, unanswerable)
         return Outcome(answered, len(asked), tuple(guessed))
 
 

@@ -115,15 +115,7 @@ class AnswerLog:
 
         Lines that a kill cut off are left out. Raises UserError naming any other that is none.
         """
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self._read_to)
-                data = file.read()
-        except OSError as error:
-            raise UserError(f"cannot read predictions {self.path}: {error.strerror}") from None
-        whole = data[: data.rfind(b"\n") + 1]
-        self._read_to += len(whole)
-        for line in whole.splitlines():
+        for line in self._new_lines():
             self._lines += 1
             try:
                 record = json.loads(line)
@@ -141,6 +133,19 @@ class AnswerLog:
                 lacks = isinstance(error, KeyError)
                 raise self._wrong(f"it lacks {error}" if lacks else str(error)) from None
             yield answer
+
+    def _new_lines(self) -> Iterator[bytes]:
+        """Whole lines, one after the other: a day's are hundreds of megabytes."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._read_to)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        return  # somebody is writing it
+                    self._read_to += len(line)
+                    yield line
+        except OSError as error:
+            raise UserError(f"cannot read predictions {self.path}: {error.strerror}") from None
 
     def _wrong(self, reason: str) -> UserError:
         return UserError(

@@ -26,9 +26,10 @@ def create_run(config: RunConfig, folder: Path | None = None) -> Path:
     if folder is None:
         folder = _fresh_folder(f"{datetime.now():%Y%m%d-%H%M%S}-{config.name}")
     elif (folder / CONFIG).exists():
+        command = "adapt" if run_config(folder).adapt else "train"
         raise UserError(
             f"{folder} already holds a run: name another folder, or go on with "
-            f"`arc-trm train --resume {folder}`"
+            f"`arc-trm {command} --resume {folder}`"
         )
     else:
         _make(folder, exist_ok=True)

@@ -131,9 +131,24 @@ def test_a_time_limit_plans_the_steps_and_is_remembered(tmp_path: Path, config: 
     outcome = train(limited(config, 3.0), CPU, tmp_path / "run")
     planned = runs.run_config(tmp_path / "run").train
     assert planned.total_steps == outcome.total > 0
-    assert 0 < outcome.step <= outcome.total and not outcome.interrupted
+    assert outcome.step > 0 and not outcome.interrupted
     state, _ = read_tensors(tmp_path / "run" / runs.CHECKPOINT)
     assert float(state["spent"]) > 0
+
+
+@pytest.mark.parametrize("planned", [1, 10**6])
+def test_the_clock_ends_a_run_whatever_was_planned(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch, planned: int
+) -> None:
+    monkeypatch.setattr("arc_trm.train.job.steps_in_time", lambda *_: planned)
+    reporter = Notes()
+    outcome = train(limited(config, 2.0), CPU, tmp_path / "run", reporter=reporter)
+    assert outcome.total == planned and not outcome.interrupted
+    assert outcome.step > 1 and outcome.step != planned
+    assert reporter.notes[-1] == (
+        f"the time limit of 2.0 s ended the run after {outcome.step} steps; {planned} were planned"
+    )
+    load_weights(tmp_path / "run")
 
 
 def test_a_time_limit_that_is_over_leaves_weights_and_says_so(

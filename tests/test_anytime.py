@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,12 @@ from tiny import run_config, write_challenges
 
 from arc_trm import load_tasks
 from arc_trm.answers import Answer, AnswerLog, Votes, read_predictions
+from arc_trm.checkpoint import load_weights
 from arc_trm.clock import Clock
 from arc_trm.errors import UserError
 from arc_trm.model.trm import TRM
 from arc_trm.predict import Outcome, predict, predict_into
-from arc_trm.predict.asking import questions
+from arc_trm.predict.asking import dealt, questions
 from arc_trm.tasks import as_grid
 from arc_trm.train.job import train
 from arc_trm.voting import Prediction, to_submission
@@ -37,7 +39,7 @@ CHALLENGES = {task.id: task.to_json(solutions=False) for task in tasks()}
 
 def into(folder: Path, **options: object) -> Outcome:
     known = tasks()
-    return predict_into(folder, weights(TRM, known), known, CPU, Clock(), **options)
+    return predict_into(folder, weights(TRM, known), known, Clock(), **options)
 
 
 def submitted(folder: Path) -> object:
@@ -103,7 +105,7 @@ def test_other_weights_begin_anew_and_fewer_voters_count_only_theirs(tmp_path: P
     other = weights(Copycat, known)
     with torch.no_grad():
         other.model.token_head.weight.add_(1)
-    predict_into(tmp_path, other, known, CPU, Clock(), note=told.append)
+    predict_into(tmp_path, other, known, Clock(), note=told.append)
     assert "held other weights' or tasks' answers" in told[0]
     for task, outputs in submitted(tmp_path).items():
         for pair, output in zip(known[task].test, outputs, strict=True):
@@ -113,7 +115,7 @@ def test_other_weights_begin_anew_and_fewer_voters_count_only_theirs(tmp_path: P
 def test_no_time_at_all_still_leaves_a_valid_submission(tmp_path: Path) -> None:
     known = tasks()
     clock = Clock(1e-9)
-    outcome = predict_into(tmp_path, weights(TRM, known), known, CPU, clock)
+    outcome = predict_into(tmp_path, weights(TRM, known), known, clock)
     assert (outcome.answered, outcome.wanted) == (0, 21)
     assert {each.reason for each in outcome.guessed} == {"there was no time to ask"}
     submitted(tmp_path)
@@ -215,7 +217,7 @@ def test_every_question_is_dealt_once_whatever_the_number_of_workers() -> None:
     known = tasks()
     asked, _ = questions(weights(TRM, known), known)
     for world in (1, 2, 4, 5):
-        shares = [asked[rank::world] for rank in range(world)]
+        shares = [dealt(asked, rank, world) for rank in range(world)]
         assert sorted(id(q) for share in shares for q in share) == sorted(map(id, asked))
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
@@ -268,29 +270,81 @@ def worker(rank: int) -> int | None:
     return None
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
+class Job:
+    """Two slow processes under torchrun that predict `run`."""
+
+    def __init__(self, folder: Path, run: Path, *more: str) -> None:
+        launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "arc_trm"]
+        slowly = ("--batch-size", "1", "--supervision-steps", "100")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", *launcher, *command(folder, *slowly, *more)],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.submission = folder / "out" / "submission.json"
+        self.log = folder / "out" / "predictions.jsonl"
+        self.tasks = load_tasks(str(folder / "tiny_challenges.json"))
+        self.asked, _ = questions(load_weights(run), self.tasks)
+
+    def wait(self, until: Callable[[], bool]) -> None:
+        while not until():
+            assert self.process.poll() is None, self.process.stderr and self.process.stderr.read()
+            time.sleep(0.02)
+
+    def wait_for_answers(self, count: int) -> None:
+        self.wait(lambda: self.log.exists() and len(self.answered()) >= count)
+
+    def answered(self) -> set[tuple[str, int, str]]:
+        return {(a.task, a.test, a.puzzle) for a in AnswerLog(self.log).read()}
+
+    def all_is_submitted(self) -> bool:
+        made = read_submission(
+            self.submission, {task.id: task.to_json(solutions=False) for task in self.tasks}
+        )
+        return made == to_submission(read_predictions(self.log, self.tasks), self.tasks)
+
+
+finds_processes = pytest.mark.skipif(
+    not Path("/proc/self/environ").exists(), reason="finds processes in /proc"
+)
+
+
+@finds_processes
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_dying_worker_leaves_all_that_was_computed(tmp_path: Path, run: Path, rank: int) -> None:
-    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "arc_trm"]
-    slowly = ("--batch-size", "1", "--supervision-steps", "100")
-    arguments = [sys.executable, "-m", *launcher, *command(tmp_path, *slowly)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
-    log = tmp_path / "out" / "predictions.jsonl"
-    while not log.exists() or log.read_bytes().count(b"{") < 4:
-        assert process.poll() is None, process.stderr and process.stderr.read()
-        time.sleep(0.01)
+    job = Job(tmp_path, run)
+    job.wait_for_answers(3)
     victim = worker(rank)
     assert victim is not None
     os.kill(victim, signal.SIGKILL)
-    process.communicate()
-    assert process.returncode
-    known = load_tasks(str(tmp_path / "tiny_challenges.json"))
-    made = read_submission(
-        tmp_path / "out" / "submission.json",
-        {task.id: task.to_json(solutions=False) for task in known},
-    )
-    assert made == to_submission(read_predictions(log, known), known)
+    job.process.communicate()
+    assert job.process.returncode
+    assert job.all_is_submitted()
+
+
+@finds_processes
+@pytest.mark.parametrize("limit", [None, 15])
+def test_who_waits_for_a_hanging_worker_keeps_the_file_up_to_date_and_ends_in_time(
+    tmp_path: Path, run: Path, limit: int | None
+) -> None:
+    job = Job(tmp_path, run, *(() if limit is None else ("--time-limit", f"{limit}s")))
+    job.wait_for_answers(3)
+    first, second = worker(0), worker(1)
+    assert first is not None and second is not None
+    os.kill(second, signal.SIGSTOP)
+    try:
+        if limit is None:
+            mine = {(q.task, q.test, q.puzzle) for q in dealt(job.asked, 0, 2)}
+            job.wait(lambda: mine <= job.answered())
+            job.wait(job.all_is_submitted)
+            os.kill(first, signal.SIGTERM)
+        job.wait(lambda: worker(0) is None)
+    finally:
+        os.kill(second, signal.SIGKILL)
+        said = job.process.communicate()[1]
+    assert (limit is None) != ("not all of 2 processes ended in time" in said)
+    assert job.all_is_submitted() and len(job.answered()) < len(job.asked)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

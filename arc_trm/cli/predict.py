@@ -105,7 +105,7 @@ def predict(
         )
     with bar("predicting") as drawn:
         outcome = predict_into(
-            *(out, loaded, tasks, place, clock),
+            *(out, loaded, tasks, clock),
             *(augmentations, batch_size, supervision_steps),
             *((drawn.update, drawn.note) if main else ()),
         )

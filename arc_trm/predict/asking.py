@@ -106,6 +106,15 @@ def questions(
     return sorted(asked, key=lambda question: question.order), unanswerable
 
 
+def dealt(asked: Sequence[Question], rank: int, world: int) -> Sequence[Question]:
+    """The questions that process `rank` of `world` asks.
+
+    They are dealt one by one, as each costs the same (all canvases are of one size) and every
+    process is to go through the rounds over all tasks.
+    """
+    return asked[rank::world]
+
+
 def _runner_up(
     second: npt.NDArray[np.uint8],
     margin: npt.NDArray[np.float32],

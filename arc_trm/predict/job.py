@@ -10,16 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.distributed as dist
-
 from arc_trm.answers import AnswerLog, Votes
 from arc_trm.checkpoint import Weights
 from arc_trm.clock import Clock
 from arc_trm.config import to_dict
 from arc_trm.data.sources import content_digest
-from arc_trm.device import process_group
-from arc_trm.predict.asking import Question, Unanswerable, answers, batch_limit, questions
+from arc_trm.predict.asking import (
+    Question,
+    Unanswerable,
+    answers,
+    batch_limit,
+    dealt,
+    questions,
+)
+from arc_trm.predict.peers import Peers
 from arc_trm.runs import PREDICTIONS, SUBMISSION
 from arc_trm.tasks import TaskSet
 from arc_trm.voting import TestPrediction, to_submission
@@ -27,6 +31,7 @@ from submission import write_submission
 
 FIRST_BATCH = 8  # questions, with a clock: how long they take is not known yet
 BATCH_SHARE = 0.01  # of the time limit, which one batch is to take at most
+OVERTIME = 5.0  # seconds after the end of the time in which other processes may still end
 REST = 20.0  # times as long as writing the files takes, they rest
 
 Progress = Callable[[int, int], None]
@@ -154,7 +159,6 @@ def predict_into(
     folder: Path,
     weights: Weights,
     tasks: TaskSet,
-    device: torch.device,
     clock: Clock,
     augmentations: int | None = None,
     batch_size: int | None = None,
@@ -171,49 +175,52 @@ def predict_into(
     Args:
         folder: exists.
         weights, tasks, augmentations, batch_size, supervision_steps: as in `predict`.
-        device: where the weights are.
         clock: ends it when its time is over.
         progress: is told rank 0's answers and how many it is to give.
         note: takes a sentence for a person.
 
     Raises UserError as `predict`, submission.WriteError if a file cannot be written.
     """
-    with process_group(device) as (rank, world):
-        asked, unanswerable = questions(weights, tasks, augmentations)
-        files = _Files(folder, tasks, {each.puzzle for each in asked})
-        if rank == 0 and files.log.begin(fingerprint(weights, tasks, supervision_steps)):
+    peers = Peers()
+    first = peers.rank == 0
+    asked, unanswerable = questions(weights, tasks, augmentations)
+    files = _Files(folder, tasks, {each.puzzle for each in asked})
+    if first:
+        if files.log.begin(fingerprint(weights, tasks, supervision_steps)):
             note(f"{files.log.path} held other weights' or tasks' answers and is begun anew")
-        _together(world)
-        files.votes.add(files.log.read())
-        left = [q for q in asked if not files.votes.has(q.task, q.test, q.puzzle)]
-        _together(world)  # nobody adds before all have read, or they would deal differently
-        if len(left) < len(asked):
-            note(f"{len(asked) - len(left)} of {len(asked)} answers are there already")
-        mine = left[rank::world]
-        done = 0
-        try:
-            if rank == 0:
-                files.update()
-            progress(done, len(mine))
-            limit = batch_size or batch_limit(weights)
-            for batch in _batches(mine, limit, clock, lambda: 2 * files.cost):
-                files.log.add(answers(weights, tasks, batch, supervision_steps))
-                if rank == 0 and files.due:
-                    files.update()
-                done += len(batch)
-                progress(done, len(mine))
-            _together(world)
-        except BaseException:
-            files.update()  # what was computed counts, and who writes it otherwise may be gone
-            raise
-        if rank == 0:
+        peers.reach("begun")
+    peers.wait("begun", 1)
+    files.votes.add(files.log.read())
+    left = [q for q in asked if not files.votes.has(q.task, q.test, q.puzzle)]
+    peers.reach("read")
+    peers.wait("read")  # nobody adds before all have read, or they would deal differently
+    if len(left) < len(asked):
+        note(f"{len(asked) - len(left)} of {len(asked)} answers are there already")
+    mine = dealt(left, peers.rank, peers.world)
+    done = 0
+
+    def keep_up() -> None:
+        if first and files.due:
             files.update()
-        answered = sum(files.votes.has(q.task, q.test, q.puzzle) for q in asked)
-        guessed = _guessed(asked, files.votes, unanswerable)
-        return Outcome(answered, len(asked), tuple(guessed))
 
-
-def _together(world: int) -> None:
-    """Wait for all processes."""
-    if world > 1:
-        dist.barrier()
+    try:
+        if first:
+            files.update()
+        progress(done, len(mine))
+        limit = batch_size or batch_limit(weights)
+        for batch in _batches(mine, limit, clock, lambda: 2 * files.cost):
+            files.log.add(answers(weights, tasks, batch, supervision_steps))
+            keep_up()
+            done += len(batch)
+            progress(done, len(mine))
+        peers.reach("done")
+        if first and not peers.wait("done", None, keep_up, lambda: clock.left < -OVERTIME):
+            note(f"not all of {peers.world} processes ended in time: what they answered counts")
+    except BaseException:
+        files.update()  # what was computed counts, and who writes it otherwise may be gone
+        raise
+    if first:
+        files.update()
+    answered = sum(files.votes.has(q.task, q.test, q.puzzle) for q in asked)
+    guessed = _guessed(asked, files.votes, unanswerable)
+    return Outcome(answered, len(asked), tuple(guessed))

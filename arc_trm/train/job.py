@@ -244,15 +244,10 @@ def _loop(
         run.save(None if clock.limit is None else clock.spent)
 
     with _stop_signals(device) as stop:
-        while trainer.steps_done < total:
+        # The plan shapes the schedule; where steps are faster than it says, the time is used too.
+        while trainer.steps_done < total or (total and clock.limit is not None):
             interrupted, over = stop(clock.left < longest + 1.5 * run.save_seconds)
-            if interrupted:
-                break
-            if over:
-                reporter.note(
-                    f"the time limit of {shown_duration(clock.limit or 0)} ends the run at step "
-                    f"{trainer.steps_done} of {total}"
-                )
+            if interrupted or over:
                 break
             started = time.monotonic()
             metrics = trainer.step(tensors(batches(trainer.steps_done)))
@@ -266,7 +261,7 @@ def _loop(
             record = run.count(metrics, now - recorded)
             if record is not None:
                 recorded = now
-            reporter.progress(Progress(trainer.steps_done, total, record))
+            reporter.progress(Progress(trainer.steps_done, max(total, trainer.steps_done), record))
             due = torch.tensor(float(now - saved >= config.checkpoint_every))
             if trainer.world > 1:
                 due = due.to(device)
@@ -276,9 +271,12 @@ def _loop(
                 saved = time.monotonic()
         if run.saved_step != trainer.steps_done:
             save()
-    if clock.limit is not None and not trainer.steps_done:
+    if clock.limit is not None and not interrupted:
+        limit = f"the time limit of {shown_duration(clock.limit)}"
         reporter.note(
-            f"the time limit of {shown_duration(clock.limit)} was over after the start-up: nothing "
-            f"was learnt, and {run.folder} holds the weights with new rows alone"
+            f"{limit} ended the run after {trainer.steps_done} steps; {total} were planned"
+            if trainer.steps_done
+            else f"{limit} was over after the start-up: nothing was learnt, and {run.folder} holds "
+            "the weights with new rows alone"
         )
     return Outcome(run.folder, trainer.steps_done, total, interrupted)

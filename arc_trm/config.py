@@ -314,7 +314,8 @@ def load_config(
 ) -> RunConfig:
     """The config of a run: preset, then the TOML `file`, then `a.b=value` overrides.
 
-    With the shape of `pretrained` weights below them, of which the depth alone may be changed.
+    With the shape of `pretrained` weights below them, of which the depth alone may be changed; then
+    it must be one that adapts.
     """
     if preset not in preset_names():
         hint = suggestion(preset, preset_names())
@@ -332,6 +333,10 @@ def load_config(
     for override in overrides:
         values = _merge(values, _parse_override(override))
     config = from_dict(RunConfig, values)
+    _require(
+        pretrained is None or config.adapt is not None,
+        f"preset {preset!r} trains from scratch: name one that adapts, with a table [adapt]",
+    )
     for key, value in to_dict(config.model).items() if pretrained else ():
         given = getattr(pretrained, key)
         _require(

@@ -66,6 +66,10 @@ def process_group(device: torch.device) -> Iterator[tuple[int, int]]:
     if not {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
         yield 0, 1
         return
+    # Whoever imports this while there is a group keeps that for good, as its functions take it as a
+    # default; then threads of gloo outlive Python and abort a process that has done its work.
+    import torch.distributed.nn.functional
+
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")

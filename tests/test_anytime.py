@@ -17,6 +17,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import finds_processes, worker
 from test_predict import Copycat, tasks, weights
 from tiny import run_config, write_challenges
 
@@ -257,19 +258,6 @@ def test_torchrun_shares_the_work_and_gives_the_same(tmp_path: Path, run: Path) 
     assert len(log) == len({(a.task, a.test, a.puzzle) for a in log})
 
 
-def worker(rank: int) -> int | None:
-    """The process of this rank that predicts, if it is there."""
-    for folder in Path("/proc").iterdir():
-        try:
-            environment = (folder / "environ").read_bytes().split(b"\0")
-            arguments = (folder / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"RANK=%d" % rank in environment and b"predict" in arguments:
-            return int(folder.name)
-    return None
-
-
 class Job:
     """Two slow processes under torchrun that predict `run`."""
 
@@ -305,17 +293,12 @@ class Job:
         return made == to_submission(read_predictions(self.log, self.tasks), self.tasks)
 
 
-finds_processes = pytest.mark.skipif(
-    not Path("/proc/self/environ").exists(), reason="finds processes in /proc"
-)
-
-
 @finds_processes
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_dying_worker_leaves_all_that_was_computed(tmp_path: Path, run: Path, rank: int) -> None:
     job = Job(tmp_path, run)
     job.wait_for_answers(3)
-    victim = worker(rank)
+    victim = worker(rank, "predict", tmp_path)
     assert victim is not None
     os.kill(victim, signal.SIGKILL)
     job.process.communicate()
@@ -330,7 +313,7 @@ def test_who_waits_for_a_hanging_worker_keeps_the_file_up_to_date_and_ends_in_ti
 ) -> None:
     job = Job(tmp_path, run, *(() if limit is None else ("--time-limit", f"{limit}s")))
     job.wait_for_answers(3)
-    first, second = worker(0), worker(1)
+    first, second = (worker(rank, "predict", tmp_path) for rank in (0, 1))
     assert first is not None and second is not None
     os.kill(second, signal.SIGSTOP)
     try:
@@ -339,7 +322,7 @@ def test_who_waits_for_a_hanging_worker_keeps_the_file_up_to_date_and_ends_in_ti
             job.wait(lambda: mine <= job.answered())
             job.wait(job.all_is_submitted)
             os.kill(first, signal.SIGTERM)
-        job.wait(lambda: worker(0) is None)
+        job.wait(lambda: worker(0, "predict", tmp_path) is None)
     finally:
         os.kill(second, signal.SIGKILL)
         said = job.process.communicate()[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -215,6 +216,56 @@ def test_a_mistake_is_one_sentence_and_status_2(
     (sentence,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
     assert told in sentence
     assert sorted(os.listdir()) == before
+
+
+TINY = ["--weights", "run", "--data", "tiny_challenges.json"]
+ADAPTING_MISTAKES = [
+    (["--weights", "run"], "say which tasks to adapt to with --data"),
+    (["--weights", "run", "--data", "none.json"], "'none.json' is neither a dataset nor"),
+    (["--weights", "run", "--data", "empty.json"], "empty.json: has no tasks"),
+    (["--weights", "run", "--data", "bare.json"], "task a, train: is an empty list"),
+    ([*TINY, "--steps", "1", "--time-limit", "1s"], "leave one out"),
+    ([*TINY, "--time-limit", "soon"], "a time reads 3h, 90m, 45s or 2h30m, got 'soon'"),
+    ([*TINY, "--preset", "quickstart"], "preset 'quickstart' trains from scratch"),
+    ([*TINY, "--weights", "none"], "there is no folder none"),
+    ([*TINY, "--weights", "network"], "network holds a network without puzzle rows"),
+    ([*TINY, "--set", "model.layers=3"], "model.layers is 2 in the weights and cannot become 3"),
+    ([*TINY, "--set", "adapt.weights=w"], "'weights' in the config would not count: say it with"),
+    ([*TINY, "--set", "data.train=['w']"], "'train' in the config would not count: say it with"),
+    ([*TINY, "--set", "adapt.voters=1001"], "adapt.voters (1001) is at most data.augmentations"),
+    ([*TINY, "--out", "run"], "run already holds a run: name another folder"),
+    (["--resume", "run"], "run is a run of the other kind: `arc-trm train --resume run`"),
+    ([*TINY, "--resume", "run"], "leave out --weights, --data"),
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run, its network alone, and task files."""
+    folder = tmp_path_factory.mktemp("adapting")
+    assert train(write_challenges(folder), folder / "run").exit_code == 0
+    (folder / "network").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(folder / "run" / name, folder / "network")
+    (folder / "empty.json").write_text("{}")
+    bare = {"a": {"train": [], "test": [{"input": [[1]]}]}}
+    (folder / "bare.json").write_text(json.dumps(bare))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"), ADAPTING_MISTAKES, ids=lambda value: str(value)[:50]
+)
+def test_a_mistake_in_adapting_is_one_sentence_and_leaves_nothing(
+    place: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: str
+) -> None:
+    monkeypatch.chdir(place)
+    before = sorted(place.rglob("*"))
+    result = invoke("adapt", *arguments)
+    assert result.exit_code == 2
+    (sentence,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert told in sentence
+    assert sorted(place.rglob("*")) == before
 
 
 def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:

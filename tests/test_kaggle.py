@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from processes import finds_processes, worker
 from tiny import MODEL
 
 from arc_trm import load_tasks
@@ -77,6 +78,10 @@ class Tree:
         self.script.write_text(
             f"{prelude}\ndisplay = lambda picture: print('drawn', picture.size)\n{source}"
         )
+
+    def has_predicted(self) -> bool:
+        log = self.working / "predictions.jsonl"
+        return log.exists() and b"halt" in log.read_bytes()
 
     def run(self, *before: str, python: Path | str = sys.executable) -> Done:
         return subprocess.run(
@@ -339,6 +344,34 @@ def test_the_notebook_runs_offline_from_the_wheelhouse_alone(filled: Tree, fresh
     assert answered == read_submission(filled.submission).keys()
 
 
+@finds_processes
+def test_what_fails_early_is_gone_on_with(filled: Tree, fresh: Path) -> None:
+    filled.write_script(CODE, MINUTES="1.5", ADAPTING="0.5", SPARE="10", GPUS="2")
+    filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
+    root = filled.working.parent
+    with subprocess.Popen(
+        [fresh, filled.script],
+        env=filled.environment,
+        cwd=filled.working,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        for command, begun in (
+            ("adapt", lambda: any(root.glob("tmp/*/run/checkpoint.safetensors"))),
+            ("predict", filled.has_predicted),
+        ):
+            while (victim := worker(1, command, root)) is None or not begun():
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.1)
+            os.kill(victim, signal.SIGKILL)
+        said = process.communicate()[0]
+    assert process.returncode == 0, said
+    assert said.count("arc-trm adapt FAILED") == said.count("arc-trm predict FAILED") == 1
+    assert "answers are there already" in said and said.count("drawn") == 3
+    check(filled, {"submission.json", "predictions.jsonl"})
+
+
 def test_a_kill_leaves_a_valid_submission_of_what_was_predicted(filled: Tree, fresh: Path) -> None:
     filled.write_script(CODE, MINUTES="2", ADAPTING="0.1", SPARE="20")
     with subprocess.Popen(
@@ -350,8 +383,7 @@ def test_a_kill_leaves_a_valid_submission_of_what_was_predicted(filled: Tree, fr
         text=True,
         start_new_session=True,
     ) as process:
-        log = filled.working / "predictions.jsonl"
-        while process.poll() is None and not (log.exists() and b"halt" in log.read_bytes()):
+        while process.poll() is None and not filled.has_predicted():
             time.sleep(0.02)
         assert process.poll() is None, process.communicate()
         os.killpg(process.pid, signal.SIGKILL)

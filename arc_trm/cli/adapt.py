@@ -92,10 +92,15 @@ def adapt(
         limit = None if time_limit is None else parse_duration(time_limit)
         source = weight_folder(weights) if weights is not None else runs.latest_run()
         config = load_config(preset, config_file, overrides, read_model_config(source))
-        if config.adapt is None:
-            raise UserError(
-                f"preset {preset!r} trains from scratch: name one that adapts, with a table [adapt]"
-            )
+        assert config.adapt is not None
+        for part, key, option in (
+            (config.adapt, "weights", "--weights"),
+            *((config.data, key, "--data") for key in ("train", "test", "extra")),
+        ):
+            if getattr(part, key):
+                raise UserError(f"{key!r} in the config would not count: say it with {option}")
+        if limit is None and steps is None:
+            limit = config.adapt.time_limit
         if not len(chosen_tasks(source, data_name, "")):  # says which of them were learnt before
             raise UserError(f"there is no task to adapt to in {data_name!r}")
         config = replace(

@@ -236,13 +236,19 @@ def _loop(
     reporter: Reporter,
 ) -> Outcome:
     trainer, total = run.trainer, run.total
-    reporter.progress(Progress(trainer.steps_done, total))
     now = saved = recorded = time.monotonic()
     interrupted, longest = False, 0.0
 
     def save() -> None:
         run.save(None if clock.limit is None else clock.spent)
 
+    def tell(record: dict[str, float] | None = None) -> None:
+        done, expected = trainer.steps_done, total
+        if done >= total and clock.limit is not None and longest:  # beyond the plan
+            expected = done + int(max(0.0, clock.left) / longest)
+        reporter.progress(Progress(done, max(done, expected), record))
+
+    tell()
     with _stop_signals(device) as stop:
         # The plan shapes the schedule; where steps are faster than it says, the time is used too.
         while trainer.steps_done < total or (total and clock.limit is not None):
@@ -261,7 +267,7 @@ def _loop(
             record = run.count(metrics, now - recorded)
             if record is not None:
                 recorded = now
-            reporter.progress(Progress(trainer.steps_done, max(total, trainer.steps_done), record))
+            tell(record)
             due = torch.tensor(float(now - saved >= config.checkpoint_every))
             if trainer.world > 1:
                 due = due.to(device)

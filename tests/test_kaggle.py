@@ -79,6 +79,18 @@ class Tree:
             f"{prelude}\ndisplay = lambda picture: print('drawn', picture.size)\n{source}"
         )
 
+    def start(self, python: Path) -> subprocess.Popen[str]:
+        """Its processes make a group of their own."""
+        return subprocess.Popen(
+            [python, self.script],
+            env=self.environment,
+            cwd=self.working,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
     def has_predicted(self) -> bool:
         log = self.working / "predictions.jsonl"
         return log.exists() and b"halt" in log.read_bytes()
@@ -349,14 +361,7 @@ def test_what_fails_early_is_gone_on_with(filled: Tree, fresh: Path) -> None:
     filled.write_script(CODE, MINUTES="1.5", ADAPTING="0.5", SPARE="10", GPUS="2")
     filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
     root = filled.working.parent
-    with subprocess.Popen(
-        [fresh, filled.script],
-        env=filled.environment,
-        cwd=filled.working,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+    with filled.start(fresh) as process:
         for command, begun in (
             ("adapt", lambda: any(root.glob("tmp/*/run/checkpoint.safetensors"))),
             ("predict", filled.has_predicted),
@@ -374,15 +379,7 @@ def test_what_fails_early_is_gone_on_with(filled: Tree, fresh: Path) -> None:
 
 def test_a_kill_leaves_a_valid_submission_of_what_was_predicted(filled: Tree, fresh: Path) -> None:
     filled.write_script(CODE, MINUTES="2", ADAPTING="0.1", SPARE="20")
-    with subprocess.Popen(
-        [fresh, filled.script],
-        env=filled.environment,
-        cwd=filled.working,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    with filled.start(fresh) as process:
         while process.poll() is None and not filled.has_predicted():
             time.sleep(0.02)
         assert process.poll() is None, process.communicate()

@@ -7,19 +7,14 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.running import finish, resume_option, resumed_run
+from arc_trm.cli.running import finish, resumed_run, run_options
 
-# Options that make a new run's config, and the names of their parameters.
+# What makes a new run beside the options of all runs, and the names of their parameters.
 _CONFIGURING = {
     "--weights": "weights",
     "--data": "data_name",
     "--steps": "steps",
     "--time-limit": "time_limit",
-    "--preset": "preset",
-    "--config": "config_file",
-    "--set": "overrides",
-    "--seed": "seed",
-    "--out": "out",
 }
 
 
@@ -28,21 +23,7 @@ _CONFIGURING = {
 @click.option("--data", "data_name", metavar="DATA", help="The new tasks.")
 @click.option("--steps", type=click.IntRange(0), help="Training steps; default: the preset's.")
 @click.option("--time-limit", metavar="TIME", help="3h, 90m, 45s: as many steps as fit.")
-@click.option(
-    "--preset", default="adapt-arc-agi-2", show_default=True, help="Named config to start of."
-)
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    help="TOML file that changes the preset.",
-)
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting.")
-@click.option("--seed", type=click.IntRange(0), help="The same as --set seed=N.")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/DATE-NAME.")
-@resume_option
-@click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the path.")
+@run_options("adapt-arc-agi-2")
 def adapt(
     weights: str | None,
     data_name: str | None,
@@ -75,7 +56,7 @@ def adapt(
 
     folder = out
     if resume is not None:
-        folder, config = resumed_run(resume, _CONFIGURING, adapts=True)
+        folder, config = resumed_run(resume, adapts=True, more=_CONFIGURING)
     else:
         if data_name is None:
             raise UserError("say which tasks to adapt to with --data")

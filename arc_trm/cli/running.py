@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -19,26 +20,66 @@ if TYPE_CHECKING:
     from arc_trm.config import RunConfig
 
 LATEST = Path("")
+Command = Callable[..., Any]
 
-resume_option = click.option(
-    "--resume",
-    type=click.Path(path_type=Path),
-    is_flag=False,
-    flag_value="",
-    help="Go on with this run, or with the latest one if no folder is named.",
-)
+# Options of both commands that make a new run's config, and the names of their parameters.
+CONFIGURING = {
+    "--preset": "preset",
+    "--config": "config_file",
+    "--set": "overrides",
+    "--seed": "seed",
+    "--out": "out",
+}
 
 
-def resumed_run(resume: Path, options: dict[str, str], adapts: bool) -> tuple[Path, RunConfig]:
+def run_options(preset: str) -> Callable[[Command], Command]:
+    """Gives a command the options of a run; `preset` is what it starts of unless told otherwise."""
+    path = click.Path(path_type=Path)
+    options = (
+        click.option(
+            "--preset", default=preset, show_default=True, help="Named config to start of."
+        ),
+        click.option(
+            "--config", "config_file", type=path, help="TOML file that changes the preset."
+        ),
+        click.option(
+            "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting."
+        ),
+        click.option("--seed", type=click.IntRange(0), help="The same as --set seed=N."),
+        click.option("--out", type=path, help="Run folder; default runs/DATE-NAME."),
+        click.option(
+            "--resume",
+            type=path,
+            is_flag=False,
+            flag_value="",
+            help="Go on with this run, or with the latest one if no folder is named.",
+        ),
+        click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu."),
+        click.option(
+            "--json", "as_json", is_flag=True, help="Print one JSON object instead of the path."
+        ),
+    )
+
+    def give(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return give
+
+
+def resumed_run(
+    resume: Path, adapts: bool, more: dict[str, str] | None = None
+) -> tuple[Path, RunConfig]:
     """The run that --resume means and its config.
 
-    Raises UserError if one of `options` (name by spelling), which make a new run, was given too, or
-    the run is of the other command.
+    Raises UserError if one of CONFIGURING or of `more` options, which make a new run, was given
+    too, or the run is of the other command.
     """
     context = click.get_current_context()
     given = [
         option
-        for option, name in options.items()
+        for option, name in {**(more or {}), **CONFIGURING}.items()
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
     ]
     if given:

@@ -6,32 +6,11 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.running import finish, resume_option, resumed_run
-
-# Options that make a new run's config, and the names of their parameters.
-_CONFIGURING = {
-    "--preset": "preset",
-    "--config": "config_file",
-    "--set": "overrides",
-    "--seed": "seed",
-    "--out": "out",
-}
+from arc_trm.cli.running import finish, resumed_run, run_options
 
 
 @click.command()
-@click.option("--preset", default="quickstart", show_default=True, help="Named config to start of.")
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    help="TOML file that changes the preset.",
-)
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting.")
-@click.option("--seed", type=click.IntRange(0), help="The same as --set seed=N.")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/DATE-NAME.")
-@resume_option
-@click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the path.")
+@run_options("quickstart")
 def train(
     preset: str,
     config_file: Path | None,
@@ -56,7 +35,7 @@ def train(
 
     folder = out
     if resume is not None:
-        folder, config = resumed_run(resume, _CONFIGURING, adapts=False)
+        folder, config = resumed_run(resume, adapts=False)
     else:
         if seed is not None:
             overrides = (*overrides, f"seed={seed}")

@@ -77,22 +77,30 @@ class AnswerLog:
         self.path = path
         self._read_to, self._lines = 0, 0
 
-    def begin(self, of: Mapping[str, Any]) -> bool:
+    def begin(self, of: Mapping[str, Any]) -> Path | None:
         """Go on with the answers in the file if they are `of` the same; else make it anew.
 
-        Returns whether there was something else, which is gone.
+        Returns where answers of something else are now, which were in it.
         """
-        header = json.dumps({"format": FORMAT, **of})
+        header, moved = json.dumps({"format": FORMAT, **of}), None
         try:
             with self.path.open(encoding="utf-8", errors="replace") as file:
                 found = file.readline().strip()
         except FileNotFoundError:
             found = ""
         if found == header:
-            return False
+            return None
+        if found:
+            moved = self.path.with_name(f"{self.path.stem}.previous{self.path.suffix}")
+            self.path.replace(moved)
         with atomic_write(self.path) as file:
             file.write(header + "\n")
-        return bool(found)
+        return moved
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return self.path.stat().st_size
 
     def add(self, answers: Iterable[Answer]) -> None:
         """Add lines in one piece, which no other process's can get into.
@@ -110,12 +118,12 @@ class AnswerLog:
         except OSError as error:
             raise WriteError(self.path, error.strerror or str(error)) from None
 
-    def read(self) -> Iterator[Answer]:
-        """The answers since the last call.
+    def read(self, size: int | None = None) -> Iterator[Answer]:
+        """The answers since the last call, of the first `size` bytes of the file or of all.
 
         Lines that a kill cut off are left out. Raises UserError naming any other that is none.
         """
-        for line in self._new_lines():
+        for line in self._new_lines(size):
             self._lines += 1
             try:
                 record = json.loads(line)
@@ -134,7 +142,7 @@ class AnswerLog:
                 raise self._wrong(f"it lacks {error}" if lacks else str(error)) from None
             yield answer
 
-    def _new_lines(self) -> Iterator[bytes]:
+    def _new_lines(self, size: int | None) -> Iterator[bytes]:
         """Whole lines, one after the other: a day's are hundreds of megabytes."""
         try:
             with self.path.open("rb") as file:
@@ -142,6 +150,8 @@ class AnswerLog:
                 for line in file:
                     if not line.endswith(b"\n"):
                         return  # somebody is writing it
+                    if size is not None and self._read_to + len(line) > size:
+                        return
                     self._read_to += len(line)
                     yield line
         except OSError as error:

@@ -53,7 +53,9 @@ def parse_duration(text: str) -> float:
 
 
 def shown_duration(seconds: float) -> str:
-    """`2h05m`, `3m20s` or `4.5 s`."""
+    """`2h05m`, `3m20s`, `4.5 s` or `0.01 s`."""
+    if seconds < 1:
+        return f"{seconds:.1g} s"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -70,10 +70,14 @@ def process_group(device: torch.device) -> Iterator[tuple[int, int]]:
     # default; then threads of gloo outlive Python and abort a process that has done its work.
     import torch.distributed.nn.functional
 
-    if device.type == "cuda":
+    nccl = device.type == "cuda"
+    if nccl:
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if nccl else "gloo")
     try:
         yield dist.get_rank(), dist.get_world_size()
-    finally:
-        dist.destroy_process_group()
+    except BaseException:
+        if not nccl:  # which ends by a joint act, for which the others may never come
+            dist.destroy_process_group()
+        raise
+    dist.destroy_process_group()

@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from arc_trm.config import AdaptConfig, ModelConfig, RunConfig, from_dict, load_
 from arc_trm.errors import UserError
 from arc_trm.model import build_model
 from arc_trm.train import TrainConfig
+from arc_trm.train.folder import RunFolder
 from arc_trm.train.job import Progress, Reporter, train
 from arc_trm.train.plan import in_proportion
 
@@ -161,8 +163,9 @@ def test_a_time_limit_that_is_over_leaves_weights_and_says_so(
     assert "was over after the start-up: nothing was learnt" in reporter.notes[-1]
 
 
-def test_a_run_killed_before_its_plan_was_made_plans_when_resumed(
-    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("checkpoint", [True, False])
+def test_a_run_killed_before_its_plan_was_made_plans_for_the_time_left(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch, checkpoint: bool
 ) -> None:
     def killed(*_: object) -> int:
         raise InterruptedError
@@ -170,8 +173,35 @@ def test_a_run_killed_before_its_plan_was_made_plans_when_resumed(
     run = tmp_path / "run"
     with monkeypatch.context() as patched, pytest.raises(InterruptedError):
         patched.setattr("arc_trm.train.job.steps_in_time", killed)
-        train(limited(config, 2.0), CPU, run)
-    assert train(runs.run_config(run), CPU, run, resume=True).step > 0
+        train(limited(config, 3600.0), CPU, run, started=time.monotonic() - 3000)
+    if not checkpoint:
+        (run / runs.CHECKPOINT).unlink()
+    left: list[float] = []
+
+    def planned(*arguments: object) -> int:
+        left.append(arguments[-1]())  # type: ignore[operator]
+        return 0
+
+    monkeypatch.setattr("arc_trm.train.job.steps_in_time", planned)
+    resumed = runs.run_config(run)
+    train(resumed, CPU, run, resume=True)
+    assert (500 < left[0] < 600) if checkpoint else (3500 < left[0] < 3600)
+    monkeypatch.undo()
+    short = replace(resumed, adapt=replace(resumed.adapt, time_limit=3002.0))
+    if checkpoint:
+        assert train(short, CPU, run, resume=True).step > 0
+
+
+def test_the_time_that_saving_takes_is_kept_back(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow_save(self: RunFolder, spent: float | None = None) -> None:
+        self.saved_step, self.save_seconds = self.trainer.steps_done, 1000.0
+
+    monkeypatch.setattr(RunFolder, "save", slow_save)
+    monkeypatch.setattr("arc_trm.train.job.steps_in_time", lambda *_: 10**6)
+    assert train(limited(config, 1500.0), CPU, tmp_path / "run").step == 0
+    assert train(limited(config, 1503.0), CPU, tmp_path / "other").step > 0
 
 
 def test_a_table_is_needed(tmp_path: Path, config: RunConfig, weights: Path) -> None:
@@ -247,6 +277,7 @@ def test_torchrun_adapts_as_one_process_does_by_steps_and_by_the_clock(
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+        assert done.stdout == f"{tmp_path / name}\n"
         return tmp_path / name
 
     alone = load_weights(launch([], "alone", "--steps", "8"))
@@ -256,3 +287,18 @@ def test_torchrun_adapts_as_one_process_does_by_steps_and_by_the_clock(
     )
     timed = launch(launcher, "timed", "--time-limit", "8s")  # ends together, with weights
     assert load_weights(timed).rows == alone.rows
+
+
+def test_what_only_the_first_process_finds_wrong_ends_all_with_a_sentence(
+    tmp_path: Path, weights: Path
+) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").touch()
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    arguments = ["-m", "arc_trm", "adapt", "--weights", str(weights), "--device", "cpu"]
+    arguments += ["--data", str(write_challenges(tmp_path)), "--set", "data.augmentations=2"]
+    arguments += ["--set", "train.global_batch_size=4", "--out", str(tmp_path / "taken")]
+    done = subprocess.run([sys.executable, *launcher, *arguments], capture_output=True, text=True)
+    assert done.returncode
+    assert "taken is not empty: name another folder for the run" in done.stderr
+    assert "Connection closed" not in done.stderr

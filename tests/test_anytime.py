@@ -97,20 +97,37 @@ def test_the_files_say_what_the_votes_in_memory_say(tmp_path: Path) -> None:
         assert all(map(np.array_equal, one.attempts, other.attempts))
 
 
-def test_other_weights_begin_anew_and_fewer_voters_count_only_theirs(tmp_path: Path) -> None:
+def test_fewer_voters_count_only_theirs(tmp_path: Path) -> None:
     into(tmp_path)
     whole = (tmp_path / "predictions.jsonl").read_bytes()
     assert into(tmp_path, augmentations=2) == Outcome(9, 9, ())
     assert (tmp_path / "predictions.jsonl").read_bytes() == whole
+
+
+def test_other_weights_begin_anew_and_lose_nothing(tmp_path: Path) -> None:
+    into(tmp_path)
+    before, log = submitted(tmp_path), (tmp_path / "predictions.jsonl").read_bytes()
     known, told = tasks(), list[str]()
     other = weights(Copycat, known)
     with torch.no_grad():
         other.model.token_head.weight.add_(1)
-    predict_into(tmp_path, other, known, Clock(), note=told.append)
-    assert "held other weights' or tasks' answers" in told[0]
-    for task, outputs in submitted(tmp_path).items():
-        for pair, output in zip(known[task].test, outputs, strict=True):
-            assert output["attempt_1"] == pair.input.tolist()
+
+    def go_on(**options: object) -> Outcome:
+        return predict_into(tmp_path, other, known, note=told.append, batch_size=1, **options)
+
+    assert go_on(clock=Clock(1e-9)).answered == 0
+    assert "held other weights' or tasks' answers, which are in" in told[0]
+    assert (tmp_path / "predictions.previous.jsonl").read_bytes() == log
+    assert submitted(tmp_path) == before
+    with pytest.raises(Killed):
+        go_on(clock=Clock(), progress=kill_after(2))
+    now = submitted(tmp_path)
+    assert now["b"] == before["b"]  # which nobody has asked yet
+    assert [output["attempt_1"] for output in now["a"]] == [
+        pair.input.tolist() for pair in known["a"].test
+    ]
+    go_on(clock=Clock())
+    assert submitted(tmp_path)["b"][0]["attempt_1"] == known["b"].test[0].input.tolist()
 
 
 def test_no_time_at_all_still_leaves_a_valid_submission(tmp_path: Path) -> None:
@@ -118,7 +135,9 @@ def test_no_time_at_all_still_leaves_a_valid_submission(tmp_path: Path) -> None:
     clock = Clock(1e-9)
     outcome = predict_into(tmp_path, weights(TRM, known), known, clock)
     assert (outcome.answered, outcome.wanted) == (0, 21)
-    assert {each.reason for each in outcome.guessed} == {"there was no time to ask"}
+    assert {each.reason for each in outcome.guessed} == {
+        "there was no time to ask, so what was submitted before stays"
+    }
     submitted(tmp_path)
 
 
@@ -307,27 +326,62 @@ def test_a_dying_worker_leaves_all_that_was_computed(tmp_path: Path, run: Path, 
 
 
 @finds_processes
-@pytest.mark.parametrize("limit", [None, 15])
-def test_who_waits_for_a_hanging_worker_keeps_the_file_up_to_date_and_ends_in_time(
-    tmp_path: Path, run: Path, limit: int | None
+def test_who_waits_for_a_hanging_worker_keeps_the_file_up_to_date_and_can_be_ended(
+    tmp_path: Path, run: Path
 ) -> None:
-    job = Job(tmp_path, run, *(() if limit is None else ("--time-limit", f"{limit}s")))
+    job = Job(tmp_path, run)
     job.wait_for_answers(3)
     first, second = (worker(rank, "predict", tmp_path) for rank in (0, 1))
     assert first is not None and second is not None
     os.kill(second, signal.SIGSTOP)
     try:
-        if limit is None:
-            mine = {(q.task, q.test, q.puzzle) for q in dealt(job.asked, 0, 2)}
-            job.wait(lambda: mine <= job.answered())
-            job.wait(job.all_is_submitted)
-            os.kill(first, signal.SIGTERM)
+        mine = {(q.task, q.test, q.puzzle) for q in dealt(job.asked, 0, 2)}
+        job.wait(lambda: mine <= job.answered())
+        job.wait(job.all_is_submitted)
+        os.kill(first, signal.SIGTERM)
         job.wait(lambda: worker(0, "predict", tmp_path) is None)
     finally:
         os.kill(second, signal.SIGKILL)
-        said = job.process.communicate()[1]
-    assert (limit is None) != ("not all of 2 processes ended in time" in said)
+        job.process.communicate()
     assert job.all_is_submitted() and len(job.answered()) < len(job.asked)
+
+
+@finds_processes
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_hanging_worker_does_not_keep_the_others_beyond_the_time(
+    tmp_path: Path, run: Path, rank: int
+) -> None:
+    job = Job(tmp_path, run, "--time-limit", "12s")
+    job.wait_for_answers(3)
+    victim, other = (worker(number, "predict", tmp_path) for number in (rank, 1 - rank))
+    assert victim is not None and other is not None
+    os.kill(victim, signal.SIGSTOP)
+    try:
+        job.wait(lambda: worker(1 - rank, "predict", tmp_path) is None)
+    finally:
+        os.kill(victim, signal.SIGKILL)  # torchrun would, when it has waited for half a minute
+        said = job.process.communicate()[1]
+    assert job.process.returncode and "Error: not all processes ended in time" in said
+    assert job.all_is_submitted() and len(job.answered()) < len(job.asked)
+
+
+@finds_processes
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_worker_that_hangs_at_its_start_does_not_keep_the_others(
+    tmp_path: Path, run: Path, rank: int
+) -> None:
+    job = Job(tmp_path, run, "--time-limit", "12s")
+    job.wait(lambda: worker(rank, "predict", tmp_path) is not None)
+    victim = worker(rank, "predict", tmp_path)
+    assert victim is not None
+    os.kill(victim, signal.SIGSTOP)
+    try:
+        job.wait_for_answers(1)
+        job.wait(lambda: worker(1 - rank, "predict", tmp_path) is None)
+    finally:
+        os.kill(victim, signal.SIGKILL)
+        job.process.communicate()
+    assert job.all_is_submitted() and job.answered()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +61,9 @@ def adapt(
     else:
         if data_name is None:
             raise UserError("say which tasks to adapt to with --data")
+        if weights is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            # One of several processes might find the run that another has just made.
+            raise UserError("say whose weights to adapt with --weights when several processes run")
         if steps is not None and time_limit is not None:
             raise UserError("--steps and --time-limit both say how long: leave one out")
         if seed is not None:

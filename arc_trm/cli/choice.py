@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from arc_trm import runs
+from arc_trm.cli.output import is_main
 from arc_trm.data.selection import overlap_notes, predicted_tasks
 from arc_trm.data.sources import load_tasks
 from arc_trm.errors import UserError
@@ -23,7 +24,7 @@ def chosen_tasks(folder: Path, data_name: str | None, otherwise: str) -> TaskSet
             raise UserError(otherwise)
         return predicted_tasks(runs.run_config(folder).data)
     tasks = load_tasks(data_name)
-    if runs.is_run(folder):
+    if runs.is_run(folder) and is_main():
         for note in overlap_notes(runs.run_config(folder).data, tasks):
             click.echo(note, err=True)
     return tasks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,11 @@ def _rate(per_second: float) -> str:
     if per_second <= 0:
         return "no rate yet"
     return f"{per_second:.1f}/s" if per_second >= 1 else f"{1 / per_second:.1f} s each"
+
+
+def is_main() -> bool:
+    """Whether this process is the one of a torchrun job that talks."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 class _Rate(ProgressColumn):
@@ -78,7 +84,7 @@ class Bar:
 def bar(what: str, in_bytes: bool = False) -> Iterator[Bar]:
     """A `Bar` on stderr for as long as the block runs; of bytes, or of steps."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not (console.is_terminal and is_main()):
         yield Bar(what, console, None, in_bytes)
         return
     counts = (

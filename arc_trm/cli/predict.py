@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import click
 
-from arc_trm.cli.output import bar
+from arc_trm.cli.output import bar, is_main
 from arc_trm.clock import STARTED, Clock, parse_duration, shown_duration
 from submission import Challenges, SubmissionError, read_submission, write_submission
 
@@ -84,9 +83,10 @@ def predict(
 
     clock = Clock(None if time_limit is None else parse_duration(time_limit), STARTED)
     challenges = {task.id: task.to_json(solutions=False) for task in tasks}
-    main = os.environ.get("RANK", "0") == "0"
     read_model_config(folder)  # a folder that holds no weights is a mistake that leaves nothing
-    if main and not _is_there(out / runs.SUBMISSION, challenges):  # something valid before all else
+    if is_main() and not _is_there(
+        out / runs.SUBMISSION, challenges
+    ):  # something valid before all else
         write_submission(out / runs.SUBMISSION, to_submission((), tasks), challenges)
     if augmentations is None and runs.is_run(folder):
         adaptation = runs.run_config(folder).adapt
@@ -107,9 +107,9 @@ def predict(
         outcome = predict_into(
             *(out, loaded, tasks, clock),
             *(augmentations, batch_size, supervision_steps),
-            *((drawn.update, drawn.note) if main else ()),
+            *(drawn.update, drawn.note),
         )
-    if not main:
+    if not is_main():
         return
     guessed = outcome.guessed
     if outcome.answered < outcome.wanted:

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from arc_trm import runs
-from arc_trm.cli.output import Bar, bar
+from arc_trm.cli.output import Bar, bar, is_main
 from arc_trm.clock import STARTED
 from arc_trm.errors import UserError
 
@@ -117,6 +117,8 @@ def finish(
 
     with bar(f"{command}ing") as drawn:
         outcome = train(config, pick_device(device), folder, resume, Drawn(drawn), STARTED)
+    if not is_main():
+        sys.exit(130 if outcome.interrupted else 0)
     if as_json:
         told = {"run": str(outcome.run), "step": outcome.step, "total_steps": outcome.total}
         click.echo(json.dumps(told))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from arc_trm.checkpoint import Weights
 from arc_trm.clock import Clock
 from arc_trm.config import to_dict
 from arc_trm.data.sources import content_digest
+from arc_trm.errors import UserError
 from arc_trm.predict.asking import (
     Question,
     Unanswerable,
@@ -27,11 +29,11 @@ from arc_trm.predict.peers import Peers
 from arc_trm.runs import PREDICTIONS, SUBMISSION
 from arc_trm.tasks import TaskSet
 from arc_trm.voting import TestPrediction, to_submission
-from submission import write_submission
+from submission import Submission, SubmissionError, read_submission, write_submission
 
-FIRST_BATCH = 8  # questions, with a clock: how long they take is not known yet
+FIRST_BATCH = 1  # questions, with a clock: how long they take is not known yet
 BATCH_SHARE = 0.01  # of the time limit, which one batch is to take at most
-OVERTIME = 5.0  # seconds after the end of the time in which other processes may still end
+OVERTIME = 10.0  # seconds after the end of the time in which other processes may still end
 REST = 20.0  # times as long as writing the files takes, they rest
 
 Progress = Callable[[int, int], None]
@@ -80,7 +82,11 @@ def _guessed(
     for task, test in dict.fromkeys((each.task, each.test) for each in asked):
         if not votes[task, test].candidates:
             silent = votes.has(task, test)
-            reason = "the model draws no grid" if silent else "there was no time to ask"
+            reason = (
+                "the model draws no grid"
+                if silent
+                else "there was no time to ask, so what was submitted before stays"
+            )
             guessed.append(Unanswerable(task, test, reason))
     return guessed
 
@@ -131,21 +137,30 @@ def fingerprint(weights: Weights, tasks: TaskSet, supervision_steps: int | None)
 class _Files:
     """submission.json and predictions.jsonl of a job.
 
-    The former is made of what the latter holds, so that it has every process's answers.
+    The former is made of what the latter holds, so that it has every process's answers. Test inputs
+    of `asked` that nobody has had time to ask keep what a valid submission said before.
     """
 
-    def __init__(self, folder: Path, tasks: TaskSet, voters: set[str]) -> None:
+    def __init__(self, folder: Path, tasks: TaskSet, asked: Sequence[Question]) -> None:
         self.folder, self.tasks = folder, tasks
         self.log = AnswerLog(folder / PREDICTIONS)
-        self.votes = Votes(tasks, dict.fromkeys(voters))
+        self.votes = Votes(tasks, dict.fromkeys(each.puzzle for each in asked))
         self.challenges = {task.id: task.to_json(solutions=False) for task in tasks}
+        self.asked = dict.fromkeys((each.task, each.test) for each in asked)
         self.written, self.cost = 0.0, 0.0
+        self.before: Submission | None = None
+        with suppress(SubmissionError):
+            self.before = read_submission(folder / SUBMISSION, self.challenges)
 
     def update(self) -> None:
         """Bring the submission up to date, whole or not at all."""
         started = time.monotonic()
         self.votes.add(self.log.read())
         made = to_submission(self.votes, self.tasks)
+        if self.before is not None:
+            for task, test in self.asked:
+                if not self.votes.has(task, test):
+                    made[task][test] = self.before[task][test]
         write_submission(self.folder / SUBMISSION, made, self.challenges)
         self.written = time.monotonic()
         self.cost = max(self.cost, self.written - started)
@@ -184,43 +199,54 @@ def predict_into(
     peers = Peers()
     first = peers.rank == 0
     asked, unanswerable = questions(weights, tasks, augmentations)
-    files = _Files(folder, tasks, {each.puzzle for each in asked})
-    if first:
-        if files.log.begin(fingerprint(weights, tasks, supervision_steps)):
-            note(f"{files.log.path} held other weights' or tasks' answers and is begun anew")
-        peers.reach("begun")
-    peers.wait("begun", 1)
-    files.votes.add(files.log.read())
-    left = [q for q in asked if not files.votes.has(q.task, q.test, q.puzzle)]
-    peers.reach("read")
-    peers.wait("read")  # nobody adds before all have read, or they would deal differently
-    if len(left) < len(asked):
-        note(f"{len(asked) - len(left)} of {len(asked)} answers are there already")
-    mine = dealt(left, peers.rank, peers.world)
-    done = 0
+    files = _Files(folder, tasks, asked)
+
+    def tell(done: int) -> None:
+        if first:
+            progress(done, len(mine))
+
+    def tired() -> bool:
+        return clock.left < -OVERTIME
 
     def keep_up() -> None:
         if first and files.due:
             files.update()
 
+    if peers.come("beginning") == 1:  # whoever is there first, as another might never be
+        moved = files.log.begin(fingerprint(weights, tasks, supervision_steps))
+        if moved:
+            note(
+                f"{files.log.path} held other weights' or tasks' answers, which are in {moved} now"
+            )
+        peers.come("size", files.log.size)  # told by as many comings
+    if not peers.wait("size", 1, tired):
+        raise UserError(f"{files.log.path} was not begun in time by the process that came first")
+    files.votes.add(files.log.read(peers.come("size", 0)))  # the same for all, who deal it alike
+    left = [q for q in asked if not files.votes.has(q.task, q.test, q.puzzle)]
+    if first and len(left) < len(asked):
+        note(f"{len(asked) - len(left)} of {len(asked)} answers are there already")
+    mine = dealt(left, peers.rank, peers.world)
+    done = 0
     try:
         if first:
             files.update()
-        progress(done, len(mine))
+        tell(done)
         limit = batch_size or batch_limit(weights)
         for batch in _batches(mine, limit, clock, lambda: 2 * files.cost):
             files.log.add(answers(weights, tasks, batch, supervision_steps))
             keep_up()
             done += len(batch)
-            progress(done, len(mine))
-        peers.reach("done")
-        if first and not peers.wait("done", None, keep_up, lambda: clock.left < -OVERTIME):
-            note(f"not all of {peers.world} processes ended in time: what they answered counts")
+            tell(done)
+        peers.come("done")
+        all_done = peers.wait("done", peers.world, tired, keep_up)
+        if first:
+            files.update()
+            peers.come("written")
+        if not all_done or not peers.wait("written", 1, tired):
+            raise UserError("not all processes ended in time; what they answered counts")
     except BaseException:
         files.update()  # what was computed counts, and who writes it otherwise may be gone
         raise
-    if first:
-        files.update()
     answered = sum(files.votes.has(q.task, q.test, q.puzzle) for q in asked)
     guessed = _guessed(asked, files.votes, unanswerable)
     return Outcome(answered, len(asked), tuple(guessed))

@@ -1,4 +1,4 @@
-"""The processes of a job that share files: they deal work among themselves and meet at points."""
+"""The processes of a job that share files: they deal work among themselves and wait at points."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 import torch.distributed as dist
+from torch.distributed import HashStore, PrefixStore  # type: ignore[attr-defined]
 
 from arc_trm.errors import UserError
 
@@ -28,41 +29,34 @@ class Peers:
     """
 
     def __init__(self) -> None:
-        self.rank, self.world, self._store = 0, 1, None
+        store, self.rank, self.world = HashStore(), 0, 1
         if {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
             # The one call that knows whether torchrun keeps the store or the first process has to.
-            self._store, self.rank, self.world = next(dist.rendezvous("env://"))  # type: ignore
-            self._prefix = f"arc-trm/{next(_jobs)}/"
+            store, self.rank, self.world = next(dist.rendezvous("env://"))  # type: ignore
+        self._store = PrefixStore(f"arc-trm {next(_jobs)}", store)
 
-    def _come(self, point: str, number: int) -> int:
-        """How many are at a point, `number` more included."""
-        if self._store is None:
-            return self.world
+    def come(self, point: str, number: int = 1) -> int:
+        """Say that this process is at a point, or with 0 not; returns how many are there."""
         try:
-            return int(self._store.add(self._prefix + point, number))
+            return int(self._store.add(point, number))
         except dist.DistError as error:
             raise UserError(
                 "the process that started this one is gone: what was answered counts, and the same "
                 "command goes on from there"
             ) from error
 
-    def reach(self, point: str) -> None:
-        """Let the others know that this process is at a point; each comes there once."""
-        self._come(point, 1)
-
     def wait(
         self,
         point: str,
-        number: int | None = None,
+        number: int,
+        tired: Callable[[], bool],
         meanwhile: Callable[[], None] = lambda: None,
-        tired: Callable[[], bool] = lambda: False,
     ) -> bool:
-        """Wait until a number of processes, None is all, are at a point; whether they are.
+        """Wait until `number` processes are at a point or this one is `tired`; whether they are.
 
-        They may be not when this process is `tired` of waiting. `meanwhile` is called now and then.
-        Raises UserError if the others cannot be asked any more.
+        `meanwhile` is called now and then. Raises UserError if the others cannot be asked any more.
         """
-        while self._come(point, 0) < (number or self.world):
+        while self.come(point, 0) < number:
             if tired():
                 return False
             time.sleep(POLL)

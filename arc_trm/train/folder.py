@@ -17,6 +17,12 @@ from submission import atomic_write
 RECORDS, MAX_STEPS = 1000, 50  # lines of metrics.jsonl in a run, at least; steps in one, at most
 
 
+def seconds_spent(folder: Path) -> float:
+    """The time that a run with a limit had taken at its last checkpoint."""
+    state, _ = read_tensors(folder / runs.CHECKPOINT)
+    return float(state.get("spent", 0.0))
+
+
 class RunFolder:
     """The folder of a run while it is being trained; all but rank 0 write nothing."""
 
@@ -56,18 +62,18 @@ class RunFolder:
         config, step = trainer.model.config, trainer.steps_done
         save_weights(self.folder, config, trainer.averaged_state(), table, step)
 
-    def load(self) -> float:
+    def load(self) -> None:
         """Go back to the last checkpoint; records that came after it are dropped.
 
-        A run that was killed before its first checkpoint stays at its start. Returns the time in
-        seconds that a run with a limit has taken so far.
+        A run that was killed before its first checkpoint stays at its start.
         """
+        started = time.monotonic()
         path = self.folder / runs.CHECKPOINT
         if self.writes:
             for leftover in self.folder.glob(".*.tmp"):  # of a write that a kill cut short
                 leftover.unlink()
         if not path.exists():
-            return 0.0
+            return
         state, marks = read_tensors(path)
         if marks.get("data") != self.marks["data"]:
             raise UserError(
@@ -86,7 +92,7 @@ class RunFolder:
             raise UserError(f"{path} is not a checkpoint of this run: {error}") from None
         done = self.trainer.steps_done
         self.records = [r for r in runs.read_metrics(self.folder) if r["step"] <= done]
-        return float(state.get("spent", 0.0))
+        self.save_seconds = time.monotonic() - started  # about as long, until one is timed
 
     def count(self, metrics: dict[str, float], seconds: float) -> dict[str, float] | None:
         """Add a step's metrics; a record when its time has come. `seconds` since the last one."""

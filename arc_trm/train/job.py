@@ -24,11 +24,11 @@ from arc_trm.data.sources import lasting_name
 from arc_trm.device import DTYPES, pick_dtype, process_group
 from arc_trm.errors import UserError
 from arc_trm.model import RecursiveModel, build_model
-from arc_trm.train.folder import RunFolder
+from arc_trm.train.folder import RunFolder, seconds_spent
 from arc_trm.train.plan import in_proportion, micro_batch, steps_in_time, tensors, total_steps
 from arc_trm.train.pretrained import pretrained_model
 from arc_trm.train.trainer import Trainer
-from submission import write_json
+from submission import SubmissionError, write_json
 
 DATA_FIELDS = ("train", "test", "extra")
 
@@ -137,30 +137,33 @@ def train(
         chunk = micro_batch(model, device, share)
         if chunk < share:
             reporter.note(f"batches of {share} go through the network in parts of {chunk}")
-        if rank == 0 and not resume:
-            folder = runs.create_run(config, folder)
-        folder = folder or Path()  # of a new run it is of no use but to rank 0
+        folder = folder if resume and folder else _created(config, folder, rank)
+        clock = Clock(config.adapt.time_limit if config.adapt else None, started)
+        if begun:
+            clock.started -= seconds_spent(folder)
 
         def opened(config: RunConfig, total: int) -> RunFolder:
             trainer = Trainer(model, config.train, generator, chunk)
             marks = {"data": learnt.mark, "config": _unchangeable(config)}
             return RunFolder(folder, trainer, total, marks)
 
-        clock = Clock(config.adapt.time_limit if config.adapt else None, started)
+        save_seconds = 0.0
         if config.adapt:
             first = opened(replace(config, train=replace(config.train, total_steps=0)), 0)
             if not begun:
                 if rank == 0:
                     save_config(folder, config.model, learnt.names)
                 first.save(clock.spent)  # so that there are weights whatever comes
+                save_seconds = first.save_seconds
             config = _planned(config, first, batches, clock, reporter)
             if rank == 0:
                 write_json(folder / runs.CONFIG, to_dict(config))
         total = total_steps(config, batches)
         config = replace(config, train=replace(config.train, total_steps=total))
         run = opened(config, total)
+        run.save_seconds = save_seconds
         if resume:
-            clock.started -= run.load()
+            run.load()
         if rank == 0:
             save_config(folder, config.model, learnt.names)
         reporter.note(
@@ -169,6 +172,23 @@ def train(
             f"{device.type} {config.dtype}{f' × {world}' if world > 1 else ''}, in {folder}"
         )
         return _loop(config, run, batches, device, clock, reporter)
+
+
+def _created(config: RunConfig, folder: Path | None, rank: int) -> Path:
+    """The folder of a new run, which rank 0 makes; if it cannot, all leave, none waits for it."""
+    outcome: list[Path | UserError | SubmissionError | None] = [None]
+    if rank == 0:
+        try:
+            outcome = [runs.create_run(config, folder)]
+        except (UserError, SubmissionError) as error:
+            outcome = [error]
+    if dist.is_initialized():
+        dist.broadcast_object_list(outcome)
+    (made,) = outcome
+    if not isinstance(made, Path):
+        assert made is not None
+        raise made
+    return made
 
 
 def _planned(
@@ -187,12 +207,16 @@ def _planned(
         model, chunk = first.trainer.model, first.trainer.micro_batch
         steps = steps_in_time(model, train, batches, chunk, seconds)
     planned = in_proportion(train, steps)
-    if steps and (planned.warmup_steps, planned.ema_decay) != (train.warmup_steps, train.ema_decay):
-        reporter.note(
-            f"in {steps} steps the warm-up takes {planned.warmup_steps} instead of "
-            f"{train.warmup_steps}, the weight average is {planned.ema_decay:.3f} instead of "
-            f"{train.ema_decay}"
+    changes = [
+        f"{name} is {new:.4g} instead of {old:.4g}"
+        for name, new, old in (
+            ("the warm-up", planned.warmup_steps, train.warmup_steps),
+            ("the decay of the weight average", planned.ema_decay, train.ema_decay),
         )
+        if new != old
+    ]
+    if steps and changes:
+        reporter.note(f"in {steps} steps {' and '.join(changes)}")
     return replace(config, epochs=None, train=planned)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -153,6 +156,40 @@ def test_what_is_uploaded_is_described() -> None:
     ]
     assert [each["id"] for each in datasets] == kernel["dataset_sources"]
     assert all(len(each["licenses"]) == 1 for each in datasets)
+
+
+def test_the_readme_puts_a_name_wherever_one_is_needed(tmp_path: Path) -> None:
+    (command,) = re.findall(r"(?m)^    (sed .*)$", (KAGGLE / "README.md").read_text())
+    for name in (".", "wheels", "weights"):
+        (tmp_path / "kaggle" / name).mkdir(exist_ok=True)
+        for path in (KAGGLE / name).glob("*.json"):
+            shutil.copy(path, tmp_path / "kaggle" / name)
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True)
+    named = [path.read_text() for path in (tmp_path / "kaggle").rglob("*.json")]
+    assert len(named) == 3 and not any("OWNER" in text for text in named)
+
+
+def test_a_command_is_tried_again_and_not_waited_for_beyond_its_end(tmp_path: Path) -> None:
+    """Here each leaves a process that holds its output open, as one that nothing can end would."""
+    stub = tmp_path / "python"
+    stub.write_text(
+        f"#!/bin/sh\necho tried: $*\nsetsid sleep 600 &\necho $! >> {tmp_path}/left\nexit 3\n"
+    )
+    stub.chmod(0o755)
+    (adapt,) = ("".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["id"] == "adapt")
+    values = {"DEADLINE": time.monotonic() + 9999, "ADAPTING": 0.5, "SPARE": 10, "GPUS": 4}
+    values |= {"PRESET": "p", "weights": "w", "challenges": "c", "SCRATCH": tmp_path}
+    modules = {"os": os, "subprocess": subprocess, "time": time}
+    namespace: dict[str, Any] = {**values, **modules, "sys": SimpleNamespace(executable=stub)}
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(adapt, namespace)
+    for process in map(int, (tmp_path / "left").read_text().split()):
+        os.kill(process, signal.SIGKILL)  # which is still there
+    tries = [line for line in said.getvalue().splitlines() if line.startswith("tried")]
+    assert ["nproc-per-node=4" in each for each in tries] == [True, True, False]
+    assert all("adapt --weights w --data c --preset p" in each for each in tries)
+    assert namespace["failed"] == ["adapt"] * 3
 
 
 # Finding inputs
@@ -335,7 +372,8 @@ def check(tree: Tree, files: set[str]) -> None:
     challenges = read_challenges(next(tree.input.rglob("*challenges.json")))
     assert len(challenges) == 12
     read_submission(tree.submission, challenges)
-    assert {path.name for path in tree.working.iterdir()} == files
+    left = {path.name for path in tree.working.iterdir()}
+    assert {name for name in left if not name.endswith(".tmp")} == files  # of a write, by a kill
 
 
 def test_the_notebook_runs_offline_from_the_wheelhouse_alone(filled: Tree, fresh: Path) -> None:
@@ -398,7 +436,7 @@ def test_a_failure_ends_a_commit_and_not_the_rerun(filled: Tree, fresh: Path, re
         filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
     done = filled.run(python=fresh)
     assert "does not say 'arc-trm weights 1'" in done.stdout
-    assert done.stdout.count("arc-trm adapt FAILED\n") == 1
+    assert done.stdout.count("arc-trm adapt FAILED\n") == 3
     assert done.returncode == (0 if rerun else 1)
     said = "failed: arc-trm adapt, predict; each says above why\n"
     assert done.stderr == ("" if rerun else said)

@@ -201,10 +201,6 @@ def predict_into(
     asked, unanswerable = questions(weights, tasks, augmentations)
     files = _Files(folder, tasks, asked)
 
-    def tell(done: int) -> None:
-        if first:
-            progress(done, len(mine))
-
     def tired() -> bool:
         return clock.left < -OVERTIME
 
@@ -212,31 +208,22 @@ def predict_into(
         if first and files.due:
             files.update()
 
-    if peers.come("beginning") == 1:  # whoever is there first, as another might never be
-        moved = files.log.begin(fingerprint(weights, tasks, supervision_steps))
-        if moved:
-            note(
-                f"{files.log.path} held other weights' or tasks' answers, which are in {moved} now"
-            )
-        peers.come("size", files.log.size)  # told by as many comings
-    if not peers.wait("size", 1, tired):
-        raise UserError(f"{files.log.path} was not begun in time by the process that came first")
-    files.votes.add(files.log.read(peers.come("size", 0)))  # the same for all, who deal it alike
-    left = [q for q in asked if not files.votes.has(q.task, q.test, q.puzzle)]
+    of = fingerprint(weights, tasks, supervision_steps)
+    left = _left(asked, files, of, peers, tired, note)
     if first and len(left) < len(asked):
         note(f"{len(asked) - len(left)} of {len(asked)} answers are there already")
-    mine = dealt(left, peers.rank, peers.world)
-    done = 0
+    mine, done = dealt(left, peers.rank, peers.world), 0
     try:
         if first:
             files.update()
-        tell(done)
+            progress(done, len(mine))
         limit = batch_size or batch_limit(weights)
         for batch in _batches(mine, limit, clock, lambda: 2 * files.cost):
             files.log.add(answers(weights, tasks, batch, supervision_steps))
             keep_up()
             done += len(batch)
-            tell(done)
+            if first:
+                progress(done, len(mine))
         peers.come("done")
         all_done = peers.wait("done", peers.world, tired, keep_up)
         if first:
@@ -250,3 +237,29 @@ def predict_into(
     answered = sum(files.votes.has(q.task, q.test, q.puzzle) for q in asked)
     guessed = _guessed(asked, files.votes, unanswerable)
     return Outcome(answered, len(asked), tuple(guessed))
+
+
+def _left(
+    asked: Sequence[Question],
+    files: _Files,
+    of: dict[str, Any],
+    peers: Peers,
+    tired: Callable[[], bool],
+    note: Callable[[str], None],
+) -> list[Question]:
+    """What of `asked` is unanswered in predictions.jsonl, the same for all processes.
+
+    Who is there first begins the file, as another might never be, and tells its size by coming to a
+    point as many times. All read up to there, whatever is added meanwhile.
+    """
+    if peers.come("beginning") == 1:
+        moved = files.log.begin(of)
+        if moved:
+            note(
+                f"{files.log.path} held other weights' or tasks' answers, which are in {moved} now"
+            )
+        peers.come("size", files.log.size)
+    if not peers.wait("size", 1, tired):
+        raise UserError(f"{files.log.path} was not begun in time by the process that came first")
+    files.votes.add(files.log.read(peers.come("size", 0)))
+    return [each for each in asked if not files.votes.has(each.task, each.test, each.puzzle)]

@@ -387,7 +387,7 @@ def test_the_notebook_runs_offline_from_the_wheelhouse_alone(filled: Tree, fresh
     done = filled.run(*(OFFLINE if offline else []), python=fresh)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "FAILED" not in done.stdout and "\x1b" not in done.stdout
-    assert done.stdout.count("drawn") == 3
+    assert done.stdout.count("\ndrawn (") == 3
     check(filled, {"submission.json", "predictions.jsonl"})
     lines = (filled.working / "predictions.jsonl").read_text().splitlines()
     answered = {json.loads(line)["task"] for line in lines[1:] if line}
@@ -411,7 +411,7 @@ def test_what_fails_early_is_gone_on_with(filled: Tree, fresh: Path) -> None:
         said = process.communicate()[0]
     assert process.returncode == 0, said
     assert said.count("arc-trm adapt FAILED") == said.count("arc-trm predict FAILED") == 1
-    assert "answers are there already" in said and said.count("drawn") == 3
+    assert "answers are there already" in said and said.count("\ndrawn (") == 3
     check(filled, {"submission.json", "predictions.jsonl"})
 
 

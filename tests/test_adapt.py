@@ -21,7 +21,7 @@ from arc_trm.clock import Clock, parse_duration
 from arc_trm.config import AdaptConfig, ModelConfig, RunConfig, from_dict, load_config
 from arc_trm.errors import UserError
 from arc_trm.model import build_model
-from arc_trm.train import TrainConfig
+from arc_trm.train import TrainConfig, Trainer
 from arc_trm.train.folder import RunFolder
 from arc_trm.train.job import Progress, Reporter, train
 from arc_trm.train.plan import in_proportion
@@ -160,7 +160,7 @@ def test_a_time_limit_that_is_over_leaves_weights_and_says_so(
     outcome = train(limited(config, 1e-6), CPU, tmp_path / "run", reporter=reporter)
     assert (outcome.step, outcome.interrupted) == (0, False)
     load_weights(tmp_path / "run")
-    assert "was over after the start-up: nothing was learnt" in reporter.notes[-1]
+    assert "leaves no time for a step after the start-up: nothing was learnt" in reporter.notes[-1]
 
 
 @pytest.mark.parametrize("checkpoint", [True, False])
@@ -187,9 +187,26 @@ def test_a_run_killed_before_its_plan_was_made_plans_for_the_time_left(
     train(resumed, CPU, run, resume=True)
     assert (500 < left[0] < 600) if checkpoint else (3500 < left[0] < 3600)
     monkeypatch.undo()
-    short = replace(resumed, adapt=replace(resumed.adapt, time_limit=3002.0))
+    short = replace(resumed, adapt=replace(resumed.adapt, time_limit=3005.0))
     if checkpoint:
         assert train(short, CPU, run, resume=True).step > 0
+
+
+def test_no_step_is_begun_that_could_not_end_in_time(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were it begun, a limit of seconds would be passed by the minutes of a step."""
+    sizes: list[int] = []
+    step = Trainer.step
+
+    def slow(self: Trainer, batch: dict[str, torch.Tensor]) -> dict[str, float]:
+        sizes.append(len(batch["inputs"]))
+        time.sleep(0.5 * len(batch["inputs"]))
+        return step(self, batch)
+
+    monkeypatch.setattr(Trainer, "step", slow)
+    outcome = train(limited(config, 2.5), CPU, tmp_path / "run")  # of batches of 4
+    assert outcome.step == 0 and sizes == [1, 1]
 
 
 def test_the_time_that_saving_takes_is_kept_back(

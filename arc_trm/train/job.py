@@ -306,7 +306,7 @@ def _loop(
         reporter.note(
             f"{limit} ended the run after {trainer.steps_done} steps; {total} were planned"
             if trainer.steps_done
-            else f"{limit} was over after the start-up: nothing was learnt, and {run.folder} holds "
-            "the weights with new rows alone"
+            else f"{limit} leaves no time for a step after the start-up: nothing was learnt, and "
+            f"{run.folder} holds the weights with new rows alone"
         )
     return Outcome(run.folder, trainer.steps_done, total, interrupted)

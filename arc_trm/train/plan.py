@@ -81,22 +81,35 @@ def steps_in_time(
         seconds: says the time left for steps, which measuring them takes some of.
     """
     device, cost = model.puzzle_table.device, 0.0
+    world = dist.get_world_size() if dist.is_initialized() else 1
+
+    def prober(**changes: object) -> Trainer:
+        config = replace(train, total_steps=2 * PROBE_STEPS, **changes)  # type: ignore[arg-type]
+        return Trainer(copy.deepcopy(model), config, micro_batch=micro_batch)
+
+    def timed(trainer: Trainer, batch: Batch) -> float:
+        started = time.monotonic()
+        trainer.step(tensors(batch))
+        return time.monotonic() - started
+
+    batch = batches(0)
+    if device.type == "cpu":  # where a step costs as much as its sequences do one by one
+        one = prober(rows_share=0.0, global_batch_size=world)
+        example = {name: array[:1] for name, array in batch.items()}
+        timed(one, example)
+        if _agreed(seconds() - len(batch["inputs"]) * timed(one, example), device) < 0:
+            return 0
     budget = PROBE_SHARE * seconds()
     for share, rows_share in ((train.rows_share, 1.0), (1 - train.rows_share, 0.0)):
         if not share:
             continue
         if _agreed(seconds(), device) <= 0:
             return 0
-        steps = replace(train, total_steps=2 * PROBE_STEPS, rows_share=rows_share)
-        trainer = Trainer(copy.deepcopy(model), steps, micro_batch=micro_batch)
-        started = time.monotonic()
-        trainer.step(tensors(batches(0)))
-        once = time.monotonic() - started  # the first is slow, so it counts only if it is alone
-        repeats = math.floor(_agreed(min(PROBE_STEPS, budget / once), device))
-        started = time.monotonic()
-        for number in range(repeats):
-            trainer.step(tensors(batches(1 + number)))
-        each = (time.monotonic() - started) / repeats if repeats else once
+        trainer = prober(rows_share=rows_share)
+        each = timed(trainer, batch)  # the first is slow, so it counts only if it is alone
+        repeats = math.floor(_agreed(min(PROBE_STEPS, budget / each), device))
+        if repeats:
+            each = sum(timed(trainer, batches(1 + n)) for n in range(repeats)) / repeats
         cost += share * each
     return max(0, math.floor(_agreed(seconds() / cost, device)))
 

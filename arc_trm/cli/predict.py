@@ -84,9 +84,8 @@ def predict(
     clock = Clock(None if time_limit is None else parse_duration(time_limit), STARTED)
     challenges = {task.id: task.to_json(solutions=False) for task in tasks}
     read_model_config(folder)  # a folder that holds no weights is a mistake that leaves nothing
-    if is_main() and not _is_there(
-        out / runs.SUBMISSION, challenges
-    ):  # something valid before all else
+    # Something valid before all else.
+    if is_main() and not _is_there(out / runs.SUBMISSION, challenges):
         write_submission(out / runs.SUBMISSION, to_submission((), tasks), challenges)
     if augmentations is None and runs.is_run(folder):
         adaptation = runs.run_config(folder).adapt

@@ -6,6 +6,7 @@ says of one test input. Lines are only ever added, by several processes at once 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -76,13 +77,15 @@ class AnswerLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._read_to, self._lines = 0, 0
+        self._file: tuple[int, int] | None = None  # which the path means since it was first opened
 
     def begin(self, of: Mapping[str, Any]) -> Path | None:
-        """Go on with the answers in the file if they are `of` the same; else make it anew.
+        """Go on with the answers that are `of` the same, in the file or beside it, or begin it.
 
-        Returns where answers of something else are now, which were in it.
+        Returns where answers of something else are now, which were in it; there they are found
+        again when their turn comes.
         """
-        header, moved = json.dumps({"format": FORMAT, **of}), None
+        header = json.dumps({"format": FORMAT, **of})
         try:
             with self.path.open(encoding="utf-8", errors="replace") as file:
                 found = file.readline().strip()
@@ -90,17 +93,39 @@ class AnswerLog:
             found = ""
         if found == header:
             return None
-        if found:
-            moved = self.path.with_name(f"{self.path.stem}.previous{self.path.suffix}")
+        moved = self._aside(found) if found else None
+        if moved:
             self.path.replace(moved)
-        with atomic_write(self.path) as file:
-            file.write(header + "\n")
+        if self._aside(header).exists():
+            self._aside(header).replace(self.path)
+        else:
+            with atomic_write(self.path) as file:
+                file.write(header + "\n")
         return moved
+
+    def _aside(self, header: str) -> Path:
+        """Where the answers under this header are while the file holds others."""
+        digest = hashlib.sha256(header.encode()).hexdigest()[:8]
+        return self.path.with_name(f"{self.path.stem}.{digest}{self.path.suffix}")
 
     @property
     def size(self) -> int:
         """Bytes in the file."""
         return self.path.stat().st_size
+
+    def _open(self, flags: int) -> int:
+        """A descriptor of the file. Raises UserError if the path means another one by now."""
+        descriptor = os.open(self.path, flags)
+        status = os.fstat(descriptor)
+        file = (status.st_dev, status.st_ino)
+        self._file = self._file or file
+        if file != self._file:
+            os.close(descriptor)
+            raise UserError(
+                f"another job has begun {self.path} anew, with other weights, tasks or settings: "
+                "give each job a folder of its own"
+            )
+        return descriptor
 
     def add(self, answers: Iterable[Answer]) -> None:
         """Add lines in one piece, which no other process's can get into.
@@ -109,7 +134,7 @@ class AnswerLog:
         """
         data = memoryview(("\n" + "".join(_line(each) + "\n" for each in answers)).encode())
         try:
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+            descriptor = self._open(os.O_WRONLY | os.O_APPEND)
             try:
                 while data:
                     data = data[os.write(descriptor, data) :]
@@ -145,7 +170,7 @@ class AnswerLog:
     def _new_lines(self, size: int | None) -> Iterator[bytes]:
         """Whole lines, one after the other: a day's are hundreds of megabytes."""
         try:
-            with self.path.open("rb") as file:
+            with open(self._open(os.O_RDONLY), "rb") as file:
                 file.seek(self._read_to)
                 for line in file:
                     if not line.endswith(b"\n"):

@@ -23,7 +23,7 @@ from arc_trm.errors import UserError
 from arc_trm.model import build_model
 from arc_trm.train import TrainConfig, Trainer
 from arc_trm.train.folder import RunFolder
-from arc_trm.train.job import Progress, Reporter, train
+from arc_trm.train.job import Progress, Reporter, interval, train
 from arc_trm.train.plan import in_proportion
 
 CPU = torch.device("cpu")
@@ -190,6 +190,18 @@ def test_a_run_killed_before_its_plan_was_made_plans_for_the_time_left(
     short = replace(resumed, adapt=replace(resumed.adapt, time_limit=3005.0))
     if checkpoint:
         assert train(short, CPU, run, resume=True).step > 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "saving", "seconds"),
+    [(None, 1.0, 300.0), (120.0, 0.1, 6.0), (120.0, 1.0, 20.0), (36000.0, 1.0, 300.0)],
+)
+def test_a_kill_does_not_cost_much_of_a_short_time_limit(
+    tmp_path: Path, limit: float | None, saving: float, seconds: float
+) -> None:
+    """Nor does saving: five hundredths of the time at most."""
+    every = replace(run_config(write_challenges(tmp_path)), checkpoint_every=300.0)
+    assert interval(every, Clock(limit), saving) == pytest.approx(seconds)
 
 
 def test_no_step_is_begun_that_could_not_end_in_time(

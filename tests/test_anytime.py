@@ -116,8 +116,9 @@ def test_other_weights_begin_anew_and_lose_nothing(tmp_path: Path) -> None:
         return predict_into(tmp_path, other, known, note=told.append, batch_size=1, **options)
 
     assert go_on(clock=Clock(1e-9)).answered == 0
-    assert "held other weights' or tasks' answers, which are in" in told[0]
-    assert (tmp_path / "predictions.previous.jsonl").read_bytes() == log
+    assert "held answers of other weights, tasks or settings, which are in" in told[0]
+    (moved,) = tmp_path.glob("predictions.*.jsonl")
+    assert moved.read_bytes() == log and str(moved) in told[0]
     assert submitted(tmp_path) == before
     with pytest.raises(Killed):
         go_on(clock=Clock(), progress=kill_after(2))
@@ -128,6 +129,23 @@ def test_other_weights_begin_anew_and_lose_nothing(tmp_path: Path) -> None:
     ]
     go_on(clock=Clock())
     assert submitted(tmp_path)["b"][0]["attempt_1"] == known["b"].test[0].input.tolist()
+    into(tmp_path)  # the first weights again, whose answers come back
+    assert (tmp_path / "predictions.jsonl").read_bytes() == log
+    assert submitted(tmp_path) == before
+
+
+def test_two_jobs_in_one_folder_do_not_mix_their_answers(tmp_path: Path) -> None:
+    known = tasks()
+
+    def begin_another(done: int, total: int) -> None:
+        if done == 2:
+            predict_into(tmp_path, weights(Copycat, known), known, Clock())
+
+    with pytest.raises(UserError, match=r"another job has begun .*predictions\.jsonl anew"):
+        into(tmp_path, batch_size=1, progress=begin_another, supervision_steps=1)
+    (aside,) = tmp_path.glob("predictions.*.jsonl")
+    assert len(list(AnswerLog(aside).read())) == 2
+    assert len(list(AnswerLog(tmp_path / "predictions.jsonl").read())) == 21
 
 
 def test_no_time_at_all_still_leaves_a_valid_submission(tmp_path: Path) -> None:

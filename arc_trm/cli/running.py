@@ -126,7 +126,7 @@ def finish(
         click.echo(outcome.run)
     if outcome.interrupted:
         click.echo(
-            f"stopped at step {outcome.step} of {outcome.total}, saved; go on with "
+            f"stopped at step {outcome.step}, saved; go on with "
             f"`arc-trm {command} --resume {outcome.run}`",
             err=True,
         )

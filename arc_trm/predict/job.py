@@ -256,7 +256,8 @@ def _left(
         moved = files.log.begin(of)
         if moved:
             note(
-                f"{files.log.path} held other weights' or tasks' answers, which are in {moved} now"
+                f"{files.log.path} held answers of other weights, tasks or settings, which are in "
+                f"{moved} now"
             )
         peers.come("size", files.log.size)
     if not peers.wait("size", 1, tired):

@@ -19,8 +19,18 @@ RECORDS, MAX_STEPS = 1000, 50  # lines of metrics.jsonl in a run, at least; step
 
 def seconds_spent(folder: Path) -> float:
     """The time that a run with a limit had taken at its last checkpoint."""
-    state, _ = read_tensors(folder / runs.CHECKPOINT)
+    state, _ = _read_checkpoint(folder / runs.CHECKPOINT)
     return float(state.get("spent", 0.0))
+
+
+def _read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    try:
+        return read_tensors(path)
+    except UserError:
+        raise UserError(
+            f"{path} is damaged, so the run cannot go on; its weights are in the same folder, to "
+            "predict with or to adapt anew"
+        ) from None
 
 
 class RunFolder:
@@ -74,7 +84,7 @@ class RunFolder:
                 leftover.unlink()
         if not path.exists():
             return
-        state, marks = read_tensors(path)
+        state, marks = _read_checkpoint(path)
         if marks.get("data") != self.marks["data"]:
             raise UserError(
                 f"the tasks are not those that the run in {self.folder} began with: bring back "

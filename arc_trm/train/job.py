@@ -30,6 +30,7 @@ from arc_trm.train.pretrained import pretrained_model
 from arc_trm.train.trainer import Trainer
 from submission import SubmissionError, write_json
 
+CHECKPOINT_SHARE = 0.05  # of a time limit, between checkpoints; of the time, for writing them
 DATA_FIELDS = ("train", "test", "extra")
 
 
@@ -170,6 +171,7 @@ def train(
             f"{len(learnt.groups)} tasks, {sum(map(len, learnt.groups))} puzzles, {total} steps of "
             f"{config.train.global_batch_size}, {run.trainer.values.numel():,} weights, "
             f"{device.type} {config.dtype}{f' × {world}' if world > 1 else ''}, in {folder}"
+            f"{f', from step {run.trainer.steps_done} on' if resume else ''}"
         )
         return _loop(config, run, batches, device, clock, reporter)
 
@@ -191,6 +193,17 @@ def _created(config: RunConfig, folder: Path | None, rank: int) -> Path:
     return made
 
 
+def interval(config: RunConfig, clock: Clock, saving: float) -> float:
+    """Seconds between checkpoints, so that a kill does not cost much of a short time limit either.
+
+    `saving` is how many one takes.
+    """
+    if clock.limit is None:
+        return config.checkpoint_every
+    share = max(CHECKPOINT_SHARE * clock.limit, saving / CHECKPOINT_SHARE)
+    return min(config.checkpoint_every, share)
+
+
 def _planned(
     config: RunConfig, first: RunFolder, batches: Batches, clock: Clock, reporter: Reporter
 ) -> RunConfig:
@@ -202,7 +215,7 @@ def _planned(
         saving = first.save_seconds
 
         def seconds() -> float:  # the last checkpoint and those on the way take their time too
-            return (clock.left - 2 * saving) / (1 + saving / config.checkpoint_every)
+            return (clock.left - 2 * saving) / (1 + saving / interval(config, clock, saving))
 
         model, chunk = first.trainer.model, first.trainer.micro_batch
         steps = steps_in_time(model, train, batches, chunk, seconds)
@@ -292,7 +305,7 @@ def _loop(
             if record is not None:
                 recorded = now
             tell(record)
-            due = torch.tensor(float(now - saved >= config.checkpoint_every))
+            due = torch.tensor(float(now - saved >= interval(config, clock, run.save_seconds)))
             if trainer.world > 1:
                 due = due.to(device)
                 dist.broadcast(due, 0)  # saving is a joint act, and clocks differ

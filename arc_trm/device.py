@@ -60,10 +60,15 @@ def memory_bytes(device: torch.device) -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
+def under_torchrun() -> bool:
+    """Whether torchrun, or who does as it does, has started this process and perhaps others."""
+    return {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
+
+
 @contextmanager
 def process_group(device: torch.device) -> Iterator[tuple[int, int]]:
     """(rank, world) under torchrun, with its process group for as long as the block runs."""
-    if not {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
+    if not under_torchrun():
         yield 0, 1
         return
     # Whoever imports this while there is a group keeps that for good, as its functions take it as a

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -307,6 +308,7 @@ class Job:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.said = ""  # on stderr, when it has ended
         self.submission = folder / "out" / "submission.json"
         self.log = folder / "out" / "predictions.jsonl"
         self.tasks = load_tasks(str(folder / "tiny_challenges.json"))
@@ -330,6 +332,19 @@ class Job:
         return made == to_submission(read_predictions(self.log, self.tasks), self.tasks)
 
 
+@contextmanager
+def hanging(job: Job, process: int | None) -> Iterator[None]:
+    """While `process` of the job hangs; then it is killed, as torchrun would after half a minute,
+    and the job ends."""
+    assert process is not None
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGKILL)
+        job.said = job.process.communicate()[1]
+
+
 @finds_processes
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_dying_worker_leaves_all_that_was_computed(tmp_path: Path, run: Path, rank: int) -> None:
@@ -350,17 +365,13 @@ def test_who_waits_for_a_hanging_worker_keeps_the_file_up_to_date_and_can_be_end
     job = Job(tmp_path, run)
     job.wait_for_answers(3)
     first, second = (worker(rank, "predict", tmp_path) for rank in (0, 1))
-    assert first is not None and second is not None
-    os.kill(second, signal.SIGSTOP)
-    try:
+    assert first is not None
+    with hanging(job, second):
         mine = {(q.task, q.test, q.puzzle) for q in dealt(job.asked, 0, 2)}
         job.wait(lambda: mine <= job.answered())
         job.wait(job.all_is_submitted)
         os.kill(first, signal.SIGTERM)
         job.wait(lambda: worker(0, "predict", tmp_path) is None)
-    finally:
-        os.kill(second, signal.SIGKILL)
-        job.process.communicate()
     assert job.all_is_submitted() and len(job.answered()) < len(job.asked)
 
 
@@ -372,14 +383,10 @@ def test_a_hanging_worker_does_not_keep_the_others_beyond_the_time(
     job = Job(tmp_path, run, "--time-limit", "12s")
     job.wait_for_answers(3)
     victim, other = (worker(number, "predict", tmp_path) for number in (rank, 1 - rank))
-    assert victim is not None and other is not None
-    os.kill(victim, signal.SIGSTOP)
-    try:
+    assert other is not None
+    with hanging(job, victim):
         job.wait(lambda: worker(1 - rank, "predict", tmp_path) is None)
-    finally:
-        os.kill(victim, signal.SIGKILL)  # torchrun would, when it has waited for half a minute
-        said = job.process.communicate()[1]
-    assert job.process.returncode and "Error: not all processes ended in time" in said
+    assert job.process.returncode and "Error: not all processes ended in time" in job.said
     assert job.all_is_submitted() and len(job.answered()) < len(job.asked)
 
 
@@ -390,15 +397,9 @@ def test_a_worker_that_hangs_at_its_start_does_not_keep_the_others(
 ) -> None:
     job = Job(tmp_path, run, "--time-limit", "12s")
     job.wait(lambda: worker(rank, "predict", tmp_path) is not None)
-    victim = worker(rank, "predict", tmp_path)
-    assert victim is not None
-    os.kill(victim, signal.SIGSTOP)
-    try:
+    with hanging(job, worker(rank, "predict", tmp_path)):
         job.wait_for_answers(1)
         job.wait(lambda: worker(1 - rank, "predict", tmp_path) is None)
-    finally:
-        os.kill(victim, signal.SIGKILL)
-        job.process.communicate()
     assert job.all_is_submitted() and job.answered()
 
 

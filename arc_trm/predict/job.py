@@ -208,7 +208,9 @@ def predict_into(
         if first and files.due:
             files.update()
 
-    of = fingerprint(weights, tasks, supervision_steps)
+    def of() -> dict[str, Any]:
+        return fingerprint(weights, tasks, supervision_steps)
+
     left = _left(asked, files, of, peers, tired, note)
     if first and len(left) < len(asked):
         note(f"{len(asked) - len(left)} of {len(asked)} answers are there already")
@@ -242,7 +244,7 @@ def predict_into(
 def _left(
     asked: Sequence[Question],
     files: _Files,
-    of: dict[str, Any],
+    of: Callable[[], dict[str, Any]],
     peers: Peers,
     tired: Callable[[], bool],
     note: Callable[[str], None],
@@ -253,7 +255,7 @@ def _left(
     point as many times. All read up to there, whatever is added meanwhile.
     """
     if peers.come("beginning") == 1:
-        moved = files.log.begin(of)
+        moved = files.log.begin(of())  # one hashes the weights, not all
         if moved:
             note(
                 f"{files.log.path} held answers of other weights, tasks or settings, which are in "

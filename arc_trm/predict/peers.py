@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from collections.abc import Callable
 
 import torch.distributed as dist
 from torch.distributed import HashStore, PrefixStore  # type: ignore[attr-defined]
 
+from arc_trm.device import under_torchrun
 from arc_trm.errors import UserError
 
 POLL = 0.05  # seconds between two looks at whether the others are there
@@ -30,7 +30,7 @@ class Peers:
 
     def __init__(self) -> None:
         store, self.rank, self.world = HashStore(), 0, 1
-        if {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
+        if under_torchrun():
             # The one call that knows whether torchrun keeps the store or the first process has to.
             store, self.rank, self.world = next(dist.rendezvous("env://"))  # type: ignore
         self._store = PrefixStore(f"arc-trm {next(_jobs)}", store)

@@ -13,6 +13,9 @@ from 1. Everything raised on purpose is a SubmissionError. The same from a shell
 `python -m submission --help`.
 """
 
+from submission.answers import ranked_of, read_answers, two_attempts
+from submission.arcprize import Origin, read_arcprize, write_arcprize
+from submission.comparing import Comparison, Difference, compare, comparison_table
 from submission.errors import FormatError, Problem, SubmissionError, WriteError
 from submission.files import (
     atomic_write,
@@ -30,6 +33,7 @@ from submission.formats import (
     Challenges,
     Kind,
     Pair,
+    Ranked,
     Solutions,
     Submission,
     Task,
@@ -41,19 +45,23 @@ from submission.formats import (
     task_problems,
 )
 from submission.grids import Grid, grid_problems
-from submission.merging import merge
+from submission.merging import merge, merge_ranked
 from submission.scoring import PassRates, Rate, Score, score, score_ranked, score_table
 
 __all__ = [
     "KINDS",
     "Attempts",
     "Challenges",
+    "Comparison",
+    "Difference",
     "FormatError",
     "Grid",
     "Kind",
+    "Origin",
     "Pair",
     "PassRates",
     "Problem",
+    "Ranked",
     "Rate",
     "Score",
     "Solutions",
@@ -63,8 +71,14 @@ __all__ = [
     "WriteError",
     "atomic_write",
     "challenges_problems",
+    "compare",
+    "comparison_table",
     "grid_problems",
     "merge",
+    "merge_ranked",
+    "ranked_of",
+    "read_answers",
+    "read_arcprize",
     "read_challenges",
     "read_json",
     "read_solutions",
@@ -78,6 +92,8 @@ __all__ = [
     "solutions_problems",
     "submission_problems",
     "task_problems",
+    "two_attempts",
+    "write_arcprize",
     "write_json",
     "write_submission",
 ]

@@ -5,22 +5,25 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
 import click
 
+from submission.answers import output_counts, read_answers
+from submission.comparing import compare, comparison_table
 from submission.errors import FormatError, Problem, SubmissionError, counted, shown_path
 from submission.files import (
+    StrPath,
     parse,
     read_challenges,
     read_solutions,
-    read_submission,
     write_json,
 )
-from submission.formats import KINDS, Kind, problems, recognise
-from submission.merging import merge, unlike
-from submission.scoring import score, score_table
+from submission.formats import KINDS, Kind, Ranked, Solutions, problems, recognise
+from submission.merging import merge_ranked, unlike
+from submission.scoring import Score, left_out, score_ranked, score_table
 
 MAX_LISTED = 1000
 
@@ -91,30 +94,66 @@ def validate_command(file: str, kind: Kind | None, challenges: str | None, as_js
         number = counted(len(found), "problem")
         raise Mistake(f"{shown_path(file)}: is not a valid {kind} file ({number})")
     if not as_json:
-        click.echo(f"{shown_path(file)}: {_summary(kind, data)}")
+        click.echo(f"{shown_path(file)}: {summary(kind, data)}")
 
 
 @main.command("score")
 @click.argument("file")
+@click.argument("other", required=False)
 @click.option("--solutions", required=True, metavar="FILE", help="The solutions to compare with.")
 @click.option("--challenges", metavar="FILE", help="Refuse files that do not fit these.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every task's outcome.")
-def score_command(file: str, solutions: str, challenges: str | None, as_json: bool) -> None:
-    """Score the submission FILE under three denominators.
+def score_command(
+    file: str, other: str | None, solutions: str, challenges: str | None, as_json: bool
+) -> None:
+    """Score FILE under three denominators; with OTHER, also how far that differs from it.
 
-    Tasks that FILE lacks count as unsolved; tasks without a solution do not count. Both are named.
+    Either is a submission or a folder of ARC Prize's benchmarking. Tasks that it lacks count as
+    unsolved; tasks without a solution do not count. Both are named.
 
     \b
     Example:
       python -m submission score submission.json --solutions solutions.json
     """
     tasks = None if challenges is None else read_challenges(challenges)
-    submission, right = read_submission(file, tasks), read_solutions(solutions, tasks)
+    right = read_solutions(solutions, tasks)
+    scores = [
+        scored(read_answers(each, output_counts(right), tasks), right, each)
+        for each in (file, other)
+        if each is not None
+    ]
+    tell_scores([shown_path(each) for each in (file, other) if each is not None], scores, as_json)
+
+
+def scored(answers: Ranked, solutions: Solutions, file: StrPath) -> Score:
+    """Their score. Raises FormatError naming the file if they do not fit together."""
     try:
-        result = score(submission, right)
-    except FormatError as error:  # each is valid, but they do not fit together
+        return score_ranked(answers, solutions)
+    except FormatError as error:
         raise FormatError(error.problems, file) from error
-    click.echo(json.dumps(result.to_dict()) if as_json else score_table(result))
+
+
+def tell_scores(names: Sequence[str], scores: Sequence[Score], as_json: bool) -> None:
+    """Print one score, or two and what the second has that the first has not."""
+    if len(scores) == 1:
+        click.echo(json.dumps(scores[0].to_dict()) if as_json else score_table(scores[0]))
+        return
+    import numpy as np
+
+    first, second = scores
+    comparison = compare(first, second, np.random.default_rng(0))
+    if as_json:
+        told = {
+            "first": {"file": names[0], **first.to_dict()},
+            "second": {"file": names[1], **second.to_dict()},
+            "difference": comparison.to_dict(),
+        }
+        click.echo(json.dumps(told))
+        return
+    for name, each in zip(names, scores, strict=True):
+        for note in left_out(each):
+            click.echo(f"{name}: {note}")
+    click.echo(comparison_table((names[0], names[1]), (first, second), comparison))
 
 
 @main.command("merge")
@@ -122,22 +161,36 @@ def score_command(file: str, solutions: str, challenges: str | None, as_json: bo
 @click.option("--out", required=True, metavar="FILE", help="The submission to write.")
 @click.option("--weights", metavar="NUMBERS", help="One weight per file, such as 2,1,1.")
 def merge_command(files: tuple[str, ...], out: str, weights: str | None) -> None:
-    """Merge submissions of the same tasks by weighted votes.
+    """Merge answers to the same tasks into one submission by weighted votes.
 
-    A file gives its weight (1 unless told) to its attempt 1 and half of it to its attempt 2; the
-    two grids with the most votes become the attempts. Of equals, the one named first wins.
+    A file is a submission or a folder of ARC Prize's benchmarking. It gives its weight (1 unless
+    told) to its attempt 1 and half of it to its attempt 2; the two grids with the most votes become
+    the attempts. Of equals, the one named first wins. Tasks are those of the first file.
 
     \b
     Example:
       python -m submission merge a.json b.json --out merged.json --weights 2,1
     """
-    submissions = [read_submission(file) for file in files]
-    for file, submission in zip(files, submissions, strict=True):
-        if found := unlike(submission, submissions[0]):
+    answers: list[Ranked] = []
+    for file in files:
+        answers.append(read_answers(file, output_counts(answers[0]) if answers else None))
+    merge_into(out, files, answers, weights)
+
+
+def merge_into(
+    out: str, files: Sequence[StrPath], answers: Sequence[Ranked], weights: str | None
+) -> None:
+    """Write the submission that the answers in `files` come to, and say what is in it."""
+    for file, each in zip(files, answers, strict=True):
+        if found := unlike(each, answers[0]):
             raise FormatError(found, file)
-    merged = merge(submissions, None if weights is None else _numbers(weights))
+        if lacking := len(answers[0]) - len(each):
+            click.echo(
+                f"{shown_path(file)}: lacks {counted(lacking, 'task')} of the first", err=True
+            )
+    merged = merge_ranked(answers, None if weights is None else _numbers(weights))
     write_json(out, merged)
-    click.echo(f"{shown_path(out)}: {_summary('submission', merged)}")
+    click.echo(f"{shown_path(out)}: {summary('submission', merged)}")
 
 
 def _numbers(text: str) -> list[float]:
@@ -147,7 +200,7 @@ def _numbers(text: str) -> list[float]:
         raise click.UsageError(f"--weights is {text!r}, expected numbers such as 2,1,1.") from None
 
 
-def _summary(kind: Kind, data: Any) -> str:
+def summary(kind: Kind, data: Any) -> str:
     """`a valid submission file of 400 tasks with 419 test outputs`"""
     if kind == "task":
         pairs = f"{counted(len(data['train']), 'train pair')} and"

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -32,6 +32,9 @@ Challenges: TypeAlias = dict[str, Task]
 Solutions: TypeAlias = dict[str, list[Grid]]
 Attempts: TypeAlias = dict[str, Grid]
 Submission: TypeAlias = dict[str, list[Attempts]]
+Ranked: TypeAlias = Mapping[str, Sequence[Sequence[Grid]]]
+"""Per task and test output candidates from best to worst, as many as there are, or none; an empty
+grid is an attempt that failed."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ATTEMPTS = ("attempt_1", "attempt_2")

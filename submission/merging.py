@@ -1,4 +1,4 @@
-"""Several submissions into one, by weighted votes."""
+"""Several people's answers into one submission, by weighted votes."""
 
 from __future__ import annotations
 
@@ -6,52 +6,68 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
+from submission.answers import ranked_of, two_attempts
 from submission.errors import FormatError, Problem, SubmissionError
-from submission.formats import (
-    ATTEMPTS,
-    Attempts,
-    Submission,
-    count_problems,
-    submission_problems,
-)
+from submission.formats import ATTEMPTS, Ranked, Submission, count_problems, submission_problems
+from submission.grids import Grid
 from submission.scoring import frozen
 
 
 def merge(submissions: Sequence[Submission], weights: Sequence[float] | None = None) -> Submission:
-    """The submission that holds, per test output, the two grids with the most votes.
-
-    A submission gives its weight (1 unless told) to its attempt 1 and half of it to its attempt 2;
-    votes for equal grids add up. Of grids with equal votes the one named first wins, by the order
-    of the submissions and then of the attempts. If all name one and the same grid, both attempts
-    are that grid. Tasks come in the order of the first submission.
+    """`merge_ranked` of submissions.
 
     Raises FormatError (with places such as `submission 2, task 007bbfb7`, counted from 1) if one is
-    not valid or has not the tasks and numbers of outputs of the first; SubmissionError for weights
-    that are not one positive number each.
+    not valid or does not fit the first; SubmissionError as `merge_ranked`.
     """
-    if not submissions:
-        raise SubmissionError("there is nothing to merge, expected at least one submission")
-    votes = _votes(weights, len(submissions))
     for number, submission in enumerate(submissions, 1):
-        found = submission_problems(submission) or unlike(submission, submissions[0])
+        found = submission_problems(submission) or unlike(
+            ranked_of(submission), ranked_of(submissions[0])
+        )
         if found:
             where = f"submission {number}"
             raise FormatError(
                 [Problem(f"{where}, {p.place}" if p.place else where, p.message) for p in found]
             )
-    return {
-        task_id: [
-            _merge_output([submission[task_id][index] for submission in submissions], votes)
-            for index in range(len(answers))
+    return merge_ranked([ranked_of(submission) for submission in submissions], weights)
+
+
+def merge_ranked(answers: Sequence[Ranked], weights: Sequence[float] | None = None) -> Submission:
+    """The submission that holds, per test output, the two grids with the most votes.
+
+    Each of `answers` gives its weight (1 unless told) to its first candidate, half of it to the
+    second, a third to the third and so on; votes for equal grids add up. Of grids with equal votes
+    the one named first wins, by the order of `answers` and then of the candidates. If all name one
+    and the same grid, both attempts are that grid; if none names any, `answers.NO_GRID`. Tasks are
+    those of the first; where others lack some, they do not vote.
+
+    Raises FormatError if others have tasks that the first lacks or other numbers of outputs,
+    SubmissionError for no answers, or weights that are not one positive number each.
+    """
+    if not answers:
+        raise SubmissionError("there is nothing to merge, expected at least one submission")
+    for each in answers:
+        if found := unlike(each, answers[0]):
+            raise FormatError(found)
+    votes = _votes(weights, len(answers))
+    merged = {}
+    for task_id, outputs in answers[0].items():
+        merged[task_id] = [
+            _best([_candidates(each, task_id, index) for each in answers], votes)
+            for index in range(len(outputs))
         ]
-        for task_id, answers in submissions[0].items()
-    }
+    return two_attempts(merged)
 
 
-def unlike(submission: Submission, first: Submission) -> list[Problem]:
-    """Where a submission has other tasks or numbers of outputs than the first of a merger."""
-    expected = {task_id: len(answers) for task_id, answers in first.items()}
-    return count_problems(submission, expected, "the first submission")
+def unlike(answers: Ranked, first: Ranked) -> list[Problem]:
+    """Where answers have tasks that the first of a merger lacks, or other numbers of outputs."""
+    shared = {task_id: len(first[task_id]) for task_id in answers if task_id in first}
+    plain = {task_id: list(outputs) for task_id, outputs in answers.items()}
+    return count_problems(plain, shared, "the first submission")
+
+
+def _candidates(answers: Ranked, task_id: str, index: int) -> Sequence[Grid]:
+    outputs = answers.get(task_id, ())
+    return outputs[index] if index < len(outputs) else ()
 
 
 def _votes(weights: Sequence[float] | None, number: int) -> list[Fraction]:
@@ -68,13 +84,13 @@ def _votes(weights: Sequence[float] | None, number: int) -> list[Fraction]:
     return [Fraction(str(weight)) for weight in weights]
 
 
-def _merge_output(answers: Sequence[Attempts], votes: Sequence[Fraction]) -> Attempts:
+def _best(answers: Sequence[Sequence[Grid]], votes: Sequence[Fraction]) -> list[Grid]:
     totals: dict[tuple[tuple[int, ...], ...], Fraction] = {}  # in the order of first mention
-    for answer, vote in zip(answers, votes, strict=True):
-        for attempt, share in zip(ATTEMPTS, (vote, vote / 2), strict=True):
-            grid = frozen(answer[attempt])
-            totals[grid] = totals.get(grid, Fraction(0)) + share
+    for candidates, vote in zip(answers, votes, strict=True):
+        for rank, candidate in enumerate(candidates, 1):
+            if candidate:
+                grid = frozen(candidate)
+                totals[grid] = totals.get(grid, Fraction(0)) + vote / rank
     # Sorting is stable, also in reverse, and so leaves ties in that order.
     best = sorted(totals, key=totals.__getitem__, reverse=True)
-    pair = (best[0], best[min(1, len(best) - 1)])
-    return {name: [list(row) for row in grid] for name, grid in zip(ATTEMPTS, pair, strict=True)}
+    return [[list(row) for row in grid] for grid in best[: len(ATTEMPTS)]]

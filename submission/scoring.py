@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeAlias
 
+from submission.answers import output_counts, ranked_of
 from submission.errors import FormatError, Problem, counted, shown_name
 from submission.formats import (
     ATTEMPTS,
@@ -59,13 +60,14 @@ class PassRates:
     per_task: Rate
     strict: Rate
 
+    @property
+    def named(self) -> dict[str, Rate]:
+        """By the names in `LABELS`."""
+        return dict(zip(LABELS, (self.per_output, self.per_task, self.strict), strict=True))
+
     def to_dict(self) -> dict[str, dict[str, float]]:
-        """As plain JSON."""
-        return {
-            "per_output": self.per_output.to_dict(),
-            "per_task": self.per_task.to_dict(),
-            "strict": self.strict.to_dict(),
-        }
+        """As plain JSON, with the keys `per_output` and so on."""
+        return {key(name): rate.to_dict() for name, rate in self.named.items()}
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,7 @@ def score(submission: Submission, solutions: Solutions, attempts: int = 2) -> Sc
     if not 1 <= attempts <= len(ATTEMPTS):
         raise ValueError(f"attempts is {attempts}, expected 1 to {len(ATTEMPTS)}")
     _raise(submission_problems(submission))
-    ranked = {
-        task_id: [[answer[attempt] for attempt in ATTEMPTS] for answer in answers]
-        for task_id, answers in submission.items()
-    }
-    return score_ranked(ranked, solutions, ks=range(1, attempts + 1))
+    return score_ranked(ranked_of(submission), solutions, ks=range(1, attempts + 1))
 
 
 def score_ranked(
@@ -125,7 +123,7 @@ def score_ranked(
     if not ks or min(ks) < 1:
         raise ValueError(f"ks is {list(ks)}, expected at least one integer from 1 up")
     _raise(solutions_problems(solutions))
-    counts = {task_id: len(outputs) for task_id, outputs in solutions.items()}
+    counts = output_counts(solutions)
     known = {task_id: list(ranked[task_id]) for task_id in solutions if task_id in ranked}
     shared = {task_id: counts[task_id] for task_id in known}
     _raise(count_problems(known, shared, "the solutions"))
@@ -153,10 +151,16 @@ def score_ranked(
 def score_table(result: Score) -> str:
     """The score as a person reads it: one line per K and denominator, then what is missing."""
     lines = [
-        f"pass@{k}  {name:<10}  {_fraction(rate):>11}  {100 * rate.value:5.1f} %  ({LABELS[name]})"
+        f"pass@{k}  {name:<10}  {fraction(rate):>11}  {100 * rate.value:5.1f} %  ({LABELS[name]})"
         for k, rates in result.pass_at.items()
-        for name, rate in zip(LABELS, (rates.per_output, rates.per_task, rates.strict), strict=True)
+        for name, rate in rates.named.items()
     ]
+    return "\n".join([*lines, *left_out(result)])
+
+
+def left_out(result: Score) -> list[str]:
+    """One sentence each on tasks that are in one of the submission and the solutions only."""
+    sentences = []
     for task_ids, what in (
         (result.missing, "not in the submission, counted as unsolved"),
         (result.unknown, "without a solution, not counted"),
@@ -165,8 +169,8 @@ def score_table(result: Score) -> str:
             named = ", ".join(map(shown_name, task_ids[:MAX_NAMED])) + (
                 ", ..." if task_ids[MAX_NAMED:] else ""
             )
-            lines.append(f"{counted(len(task_ids), 'task')} {what}: {named}")
-    return "\n".join(lines)
+            sentences.append(f"{counted(len(task_ids), 'task')} {what}: {named}")
+    return sentences
 
 
 def frozen(grid: Rows) -> tuple[tuple[int, ...], ...]:
@@ -200,6 +204,11 @@ def _raise(problems: Sequence[Problem]) -> None:
         raise FormatError(problems)
 
 
-def _fraction(rate: Rate) -> str:
+def key(name: str) -> str:
+    """The key in JSON of a denominator's name."""
+    return name.replace(" ", "_")
+
+
+def fraction(rate: Rate) -> str:
     """`12/29`; `5.5/7`"""
     return f"{round(rate.solved, 2):.12g}/{rate.total}"

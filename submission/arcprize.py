@@ -1,0 +1,202 @@
+"""Folders of ARC Prize's benchmarking: one TASK.json per task with everybody's attempts at it.
+
+A file is a list with an object per test input; its `attempt_1`, `attempt_2`, ... hold an `answer`
+and the `metadata` of the request that gave it, or are null. Its scorer takes what is in the folder
+for all there is: a task without a file is left out of the mean, a pair that is there twice counts
+twice, and an attempt without `choices` ends it. What is written here has none of these, and what is
+read here is read by what it says, not by where it stands.
+
+Source: https://github.com/arcprize/arc-agi-benchmarking
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from submission.errors import FormatError, Problem, WriteError, shown, shown_name
+from submission.files import StrPath, read_json, write_json
+from submission.formats import Ranked
+from submission.grids import Grid, grid_problems
+
+RESULTS = "results.json"
+"""What the scorer writes into such a folder, and leaves out when it reads one."""
+
+MAX_INDEX = 1000
+_ATTEMPT = re.compile(r"attempt_([1-9][0-9]?)")
+_NO_TOKENS = {
+    "prompt_tokens": 0,
+    "completion_tokens": 0,
+    "total_tokens": 0,
+    "completion_tokens_details": {
+        "reasoning_tokens": 0,
+        "accepted_prediction_tokens": 0,
+        "rejected_prediction_tokens": 0,
+    },
+}
+_NO_COST = {"prompt_cost": 0.0, "completion_cost": 0.0, "reasoning_cost": 0.0, "total_cost": 0.0}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who answered, when and how: what the metadata of every attempt says.
+
+    `settings` are what the answers depend on besides the model, as plain JSON. The times should
+    have a time zone.
+    """
+
+    model: str
+    provider: str
+    began: datetime
+    ended: datetime
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_arcprize(folder: StrPath, ranked: Ranked, origin: Origin, attempts: int = 2) -> None:
+    """Write the first `attempts` candidates of every output, one TASK.json per task, nothing else.
+
+    An output with fewer gets attempts with the answer `[]`, so that it counts as tried. The folder
+    is new or empty before, and whole or not there after. Raises FormatError for a task whose id can
+    be no file's name or that has no output, WriteError.
+    """
+    target = Path(folder)
+    problems = [_name_problem(task_id) for task_id in ranked]
+    problems += [
+        Problem(f"task {shown_name(task_id)}", "has no test output, expected at least one")
+        for task_id, outputs in ranked.items()
+        if not outputs
+    ]
+    if found := [problem for problem in problems if problem is not None]:
+        raise FormatError(found)
+    temporary = target.absolute().parent / f".{secrets.token_hex(8)}.tmp"
+    try:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise WriteError(target, "it is there already, expected a new or an empty folder")
+        temporary.mkdir(parents=True)
+        for task_id, outputs in ranked.items():
+            pairs = [
+                {
+                    f"attempt_{number + 1}": _attempt(
+                        list(candidates)[number : number + 1], task_id, index, origin
+                    )
+                    for number in range(attempts)
+                }
+                for index, candidates in enumerate(outputs)
+            ]
+            write_json(temporary / f"{task_id}.json", pairs)
+        with suppress(FileNotFoundError):
+            target.rmdir()
+        temporary.rename(target)
+    except OSError as error:
+        raise WriteError(target, error.strerror or str(error)) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _attempt(answer: list[Grid], task_id: str, index: int, origin: Origin) -> dict[str, Any]:
+    grid = [list(row) for row in answer[0]] if answer else []
+    said = json.dumps(grid) if grid else ""
+    return {
+        "answer": grid,
+        "metadata": {
+            "model": origin.model,
+            "provider": origin.provider,
+            "start_timestamp": origin.began.isoformat(),
+            "end_timestamp": origin.ended.isoformat(),
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": said}}],
+            "reasoning_summary": None,
+            "kwargs": dict(origin.settings),
+            "usage": _NO_TOKENS,
+            "cost": _NO_COST,
+            "task_id": task_id,
+            "pair_index": index,
+            "test_id": origin.model,
+        },
+        "correct": None,
+    }
+
+
+def _name_problem(task_id: str) -> Problem | None:
+    odd = not task_id.isprintable() or set(task_id) & set('/\\:*?"<>|') or task_id[:1] in ("", ".")
+    if odd or f"{task_id}.json" == RESULTS or len(os.fsencode(task_id)) > 200:
+        return Problem(f"task {shown_name(task_id)}", "has an id that can be no file's name")
+    return None
+
+
+def read_arcprize(folder: StrPath) -> Ranked:
+    """Everybody's attempts in a folder, in their order, for the outputs that its files speak of.
+
+    A failed attempt (null, no grid, text that is none) is the empty grid `[]`, which solves nothing
+    but uses up its rank. If a pair is there more than once, the attempts of the later ones follow
+    those of the first. Raises FormatError naming the file and the pair that is not in this format.
+    """
+    path = Path(folder)
+    try:
+        files = sorted(
+            each
+            for each in path.iterdir()
+            if each.suffix == ".json" and each.name != RESULTS and not each.name.startswith(".")
+        )
+    except OSError as error:
+        raise FormatError([Problem("", f"cannot be read: {error.strerror}")], folder) from None
+    if not files:
+        message = "has no files, expected one TASK.json per task, as ARC Prize's benchmarking does"
+        raise FormatError([Problem("", message)], folder)
+    return {each.stem: _read_task(each) for each in files}
+
+
+def _read_task(path: Path) -> list[list[Grid]]:
+    data = read_json(path)
+    if not isinstance(data, list):
+        message = f"is {shown(data)}, expected a list with the attempts at each test input"
+        raise FormatError([Problem("", message)], path)
+    outputs: dict[int, list[Grid]] = {}
+    for place, pair in enumerate(data):
+        where = f"item {place + 1}"
+        named = _attempts(pair)
+        if not named:
+            message = f'is {shown(pair)}, expected an object with "attempt_1"'
+            raise FormatError([Problem(where, message)], path)
+        index = _pair_index(named.values(), place)
+        if not 0 <= index < MAX_INDEX:
+            raise FormatError([Problem(where, f"has the pair_index {shown(index)}")], path)
+        last = max(named)
+        grids = [_grid(named.get(number)) for number in range(1, last + 1)]
+        outputs.setdefault(index, []).extend(grids)
+    return [outputs.get(index, []) for index in range(max(outputs, default=-1) + 1)]
+
+
+def _attempts(pair: object) -> dict[int, Any]:
+    """The attempts of one test input by their numbers, from 1."""
+    if not isinstance(pair, dict):
+        return {}
+    numbers = {key: _ATTEMPT.fullmatch(str(key)) for key in pair}
+    return {int(match[1]): pair[key] for key, match in numbers.items() if match}
+
+
+def _pair_index(attempts: Iterable[Any], place: int) -> int:
+    """What the first attempt's metadata says, as the scorer has it; else its place in the file."""
+    for attempt in attempts:
+        match attempt:
+            case {"metadata": {"pair_index": int(index)}} if not isinstance(index, bool):
+                return index
+    return place
+
+
+def _grid(attempt: object) -> Grid:
+    answer = attempt.get("answer") if isinstance(attempt, dict) else None
+    if isinstance(answer, str):
+        try:
+            answer = json.loads(answer)
+        except (ValueError, RecursionError):
+            return []
+    return [] if grid_problems(answer) else list(answer or [])

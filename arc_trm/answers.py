@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,14 @@ import numpy as np
 
 from arc_trm.errors import UserError
 from arc_trm.tasks import Grid, TaskSet, as_grid
-from arc_trm.voting import Prediction, TestPrediction, rank, two_attempts
+from arc_trm.voting import (
+    Prediction,
+    Predictions,
+    Step,
+    TestPrediction,
+    rank,
+    two_attempts,
+)
 from submission import FormatError, WriteError, atomic_write, grid_problems
 
 FORMAT = "arc-trm predictions 1"
@@ -26,12 +33,16 @@ FORMAT = "arc-trm predictions 1"
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Answer:
-    """What a puzzle says of a task's test input `test` (from 0); None if it draws no grid."""
+    """What a puzzle says of a task's test input `test` (from 0); None if it draws no grid.
+
+    `steps` are its drafts, kept of the task as it is only.
+    """
 
     task: str
     test: int
     puzzle: str
     prediction: Prediction | None
+    steps: tuple[Step, ...] = ()
 
 
 def _line(answer: Answer) -> str:
@@ -46,17 +57,44 @@ def _line(answer: Answer) -> str:
         if prediction.runner_up is not None:
             ((row, column),) = np.argwhere(prediction.runner_up != prediction.grid).tolist()
             record["second"] = [row, column, int(prediction.runner_up[row, column])]
+    if answer.steps:
+        record["steps"] = _steps_record(answer.steps)
     return json.dumps(record, separators=(",", ":"))
+
+
+def _steps_record(steps: Sequence[Step]) -> list[list[Any]]:
+    """Per step its halting score, and its draft where that is another than the step's before."""
+    record: list[list[Any]] = []
+    before: list[list[int]] | None = []
+    for step in steps:
+        rows = None if step.grid is None else step.grid.tolist()
+        record.append([round(step.halt, 4)] if rows == before else [round(step.halt, 4), rows])
+        before = rows
+    return record
+
+
+def _steps(record: list[list[Any]]) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    grid: Grid | None = None
+    for halt, *draft in record:
+        for rows in draft:  # one, or none where it is as before
+            grid = None if rows is None else _grid(rows)
+        steps.append(Step(grid, float(halt)))
+    return tuple(steps)
+
+
+def _grid(rows: Any) -> Grid:
+    problems = grid_problems(rows)
+    if problems:
+        raise ValueError(str(FormatError(problems)))
+    return as_grid(rows)
 
 
 def _answer(record: dict[str, Any]) -> Answer:
     """Raises ValueError, KeyError, TypeError or IndexError if it is none."""
     prediction, puzzle = None, str(record["puzzle"])
     if "grid" in record:
-        problems = grid_problems(record["grid"])
-        if problems:
-            raise ValueError(str(FormatError(problems)))
-        grid = as_grid(record["grid"])
+        grid = _grid(record["grid"])
         runner_up = None
         if "second" in record:
             row, column, colour = map(int, record["second"])
@@ -68,7 +106,20 @@ def _answer(record: dict[str, Any]) -> Answer:
         prediction = Prediction(
             puzzle, grid, float(record["halt"]), runner_up, int(record["order"])
         )
-    return Answer(str(record["task"]), int(record["test"]), puzzle, prediction)
+    steps = _steps(record.get("steps", []))
+    return Answer(str(record["task"]), int(record["test"]), puzzle, prediction, steps)
+
+
+def _told_apart(header: str) -> str:
+    """A header without what tells no answers apart."""
+    try:
+        record = json.loads(header)
+    except (ValueError, RecursionError):
+        return header
+    if not isinstance(record, dict):
+        return header
+    record.pop("about", None)
+    return json.dumps(record)
 
 
 class AnswerLog:
@@ -79,34 +130,55 @@ class AnswerLog:
         self._read_to, self._lines = 0, 0
         self._file: tuple[int, int] | None = None  # which the path means since it was first opened
 
-    def begin(self, of: Mapping[str, Any]) -> Path | None:
+    def begin(self, of: Mapping[str, Any], about: Mapping[str, Any]) -> Path | None:
         """Go on with the answers that are `of` the same, in the file or beside it, or begin it.
 
-        Returns where answers of something else are now, which were in it; there they are found
-        again when their turn comes.
+        `about` is what else a reader wants to know of them; it tells no answers apart. Returns
+        where answers of something else are now, which were in it; there they are found again when
+        their turn comes.
         """
-        header = json.dumps({"format": FORMAT, **of})
+        header = {"format": FORMAT, **of}
         try:
             with self.path.open(encoding="utf-8", errors="replace") as file:
                 found = file.readline().strip()
         except FileNotFoundError:
             found = ""
-        if found == header:
+        before = _told_apart(found)
+        if found and before == _told_apart(json.dumps(header)):
             return None
-        moved = self._aside(found) if found else None
+        moved = self._aside(before) if found else None
         if moved:
             self.path.replace(moved)
-        if self._aside(header).exists():
-            self._aside(header).replace(self.path)
+        aside = self._aside(_told_apart(json.dumps(header)))
+        if aside.exists():
+            aside.replace(self.path)
         else:
             with atomic_write(self.path) as file:
-                file.write(header + "\n")
+                file.write(json.dumps({**header, "about": dict(about)}) + "\n")
         return moved
 
-    def _aside(self, header: str) -> Path:
+    def _aside(self, told_apart: str) -> Path:
         """Where the answers under this header are while the file holds others."""
-        digest = hashlib.sha256(header.encode()).hexdigest()[:8]
+        digest = hashlib.sha256(told_apart.encode()).hexdigest()[:8]
         return self.path.with_name(f"{self.path.stem}.{digest}{self.path.suffix}")
+
+    def header(self) -> dict[str, Any]:
+        """What the first line says. Raises UserError if it is not that of predictions."""
+        try:
+            with self.path.open("rb") as file:
+                return self._header(file.readline())
+        except OSError as error:
+            raise self._unreadable(error) from None
+
+    def _header(self, line: bytes) -> dict[str, Any]:
+        self._lines = 1
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            raise self._wrong("it is not JSON") from None
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            raise self._wrong(f"it does not say {FORMAT!r}")
+        return record
 
     @property
     def size(self) -> int:
@@ -150,15 +222,12 @@ class AnswerLog:
         """
         for line in self._new_lines(size):
             self._lines += 1
+            if self._lines == 1:
+                self._header(line)
+                continue
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError):
-                if self._lines == 1:
-                    raise self._wrong("it is not JSON") from None
-                continue
-            if self._lines == 1:
-                if not isinstance(record, dict) or record.get("format") != FORMAT:
-                    raise self._wrong(f"it does not say {FORMAT!r}")
                 continue
             try:
                 answer = _answer(record)
@@ -180,7 +249,10 @@ class AnswerLog:
                     self._read_to += len(line)
                     yield line
         except OSError as error:
-            raise UserError(f"cannot read predictions {self.path}: {error.strerror}") from None
+            raise self._unreadable(error) from None
+
+    def _unreadable(self, error: OSError) -> UserError:
+        return UserError(f"cannot read predictions {self.path}: {error.strerror}")
 
     def _wrong(self, reason: str) -> UserError:
         return UserError(
@@ -201,6 +273,7 @@ class Votes:
         self._grids: dict[tuple[tuple[int, ...], bytes], Grid] = {}
         self._said: dict[tuple[str, int], list[Prediction]] = {}
         self._surest: dict[tuple[str, int], Prediction] = {}
+        self._steps: dict[tuple[str, int], tuple[Step, ...]] = {}
         self._ranked: dict[tuple[str, int], TestPrediction] = {}
 
     def add(self, answers: Iterable[Answer]) -> None:
@@ -212,6 +285,9 @@ class Votes:
             if unknown or self.has(*key, answer.puzzle):
                 continue
             self._answered.setdefault(key, set()).add(answer.puzzle)
+            if answer.steps:
+                self._steps[key] = answer.steps
+                self._ranked.pop(key, None)
             said = answer.prediction
             if said is None or (self.voters is not None and answer.puzzle not in self.voters):
                 continue
@@ -242,7 +318,8 @@ class Votes:
             surest = [self._surest[key]] if key in self._surest else []
             task, test = key
             attempts = two_attempts(candidates, self.tasks[task].test[test].input, surest)
-            self._ranked[key] = TestPrediction(task, test, tuple(candidates), attempts)
+            steps = self._steps.get(key, ())
+            self._ranked[key] = TestPrediction(task, test, tuple(candidates), attempts, steps)
         return self._ranked[key]
 
     def __iter__(self) -> Iterator[TestPrediction]:
@@ -252,11 +329,11 @@ class Votes:
                 yield self[task.id, test]
 
 
-def read_predictions(path: Path, tasks: TaskSet) -> list[TestPrediction]:
+def read_predictions(path: Path, tasks: TaskSet) -> Predictions:
     """What the answers in a predictions.jsonl come to, for the test inputs of `tasks` it names.
 
     Raises UserError naming the file and line.
     """
     votes = Votes(tasks)
     votes.add(AnswerLog(path).read())
-    return [each for each in votes if votes.has(each.task, each.test)]
+    return Predictions.of(tasks, (each for each in votes if votes.has(each.task, each.test)))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from arc_trm.pictures import task_html, tasks_html
+from submission import Solutions
 
 Grid = npt.NDArray[np.uint8]
 """(height, width) uint8, read-only; 1..30 rows and columns of colours 0..9."""
@@ -75,6 +78,9 @@ class Task:
         """The task as a solver gets it."""
         return replace(self, test=tuple(Pair(pair.input) for pair in self.test))
 
+    def _repr_html_(self) -> str:
+        return task_html(self)
+
 
 @dataclass(frozen=True, eq=False)
 class TaskSet:
@@ -103,6 +109,39 @@ class TaskSet:
     def test_outputs(self) -> int:
         """Number of grids to predict."""
         return sum(len(task.test) for task in self)
+
+    def known_outputs(self) -> Solutions:
+        """The official solutions of the tasks whose test outputs are all known."""
+        return {
+            task.id: [grid.tolist() for grid in task.solutions]
+            for task in self
+            if task.solutions is not None
+        }
+
+    def with_outputs(self, solutions: Mapping[str, Sequence[Sequence[Sequence[int]]]]) -> TaskSet:
+        """The same tasks with their test outputs out of official solutions that fit them."""
+        return TaskSet.of(
+            self.name,
+            (
+                replace(
+                    task,
+                    test=tuple(
+                        Pair(pair.input, as_grid(output))
+                        for pair, output in zip(task.test, solutions[task.id], strict=True)
+                    ),
+                )
+                if task.id in solutions
+                else task
+                for task in self
+            ),
+        )
+
+    def to_json(self, solutions: bool = True) -> dict[str, Any]:
+        """The tasks as an official challenges file; test outputs as in `Task.to_json`."""
+        return {task.id: task.to_json(solutions) for task in self}
+
+    def _repr_html_(self) -> str:
+        return tasks_html(self.name, self, self.test_outputs)
 
     def smallest(self, max_side: int) -> TaskSet:
         """The tasks whose demonstrations and test inputs are all at most `max_side` a side."""

@@ -6,12 +6,15 @@ are ranked by (votes, mean halting score), both descending.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from arc_trm.pictures import predictions_html
 from arc_trm.tasks import Grid, TaskSet
+from submission import Score, Submission, score_ranked
 
 ATTEMPTS = 2
 
@@ -42,16 +45,50 @@ class Candidate:
     puzzles: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Step:
+    """The draft after one supervision step, None if it is no grid, and its halting score."""
+
+    grid: Grid | None
+    halt: float
+
+
 @dataclass(frozen=True, eq=False)
 class TestPrediction:
-    """All candidates of a task's test input `test` (counted from 0), best first."""
+    """All candidates of a task's test input `test` (counted from 0), best first.
+
+    `attempts` are the two to be submitted; those of other solvers may be more or fewer, and None
+    where one failed. `steps` are the drafts of the task as it is, without augmentation, if known.
+    """
 
     __test__ = False  # not a test case, whatever pytest makes of the name
 
     task: str
     test: int
     candidates: tuple[Candidate, ...]
-    attempts: tuple[Grid, Grid]
+    attempts: tuple[Grid | None, ...]
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def votes(self) -> int:
+        """Of all puzzles that drew a grid."""
+        return sum(candidate.votes for candidate in self.candidates)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON; grids are lists of rows."""
+        return {
+            "task": self.task,
+            "test": self.test,
+            "attempts": [None if grid is None else grid.tolist() for grid in self.attempts],
+            "candidates": [
+                {"grid": each.grid.tolist(), "votes": each.votes, "halt": each.halt}
+                for each in self.candidates
+            ],
+            "steps": [
+                {"grid": None if step.grid is None else step.grid.tolist(), "halt": step.halt}
+                for step in self.steps
+            ],
+        }
 
 
 def _key(grid: Grid) -> tuple[tuple[int, ...], bytes]:
@@ -101,8 +138,14 @@ def two_attempts(
 
     The second attempt is never a copy of the first.
     """
+    return _two([candidate.grid for candidate in candidates], test_input, predictions)
+
+
+def _two(
+    best: Sequence[Grid], test_input: Grid, predictions: Sequence[Prediction]
+) -> tuple[Grid, Grid]:
     chosen: dict[tuple[tuple[int, ...], bytes], Grid] = {}
-    for grid in (*(c.grid for c in candidates), *_guesses(test_input, predictions)):
+    for grid in (*best, *_guesses(test_input, predictions)):
         chosen.setdefault(_key(grid), grid)
         if len(chosen) == ATTEMPTS:
             break
@@ -110,12 +153,80 @@ def two_attempts(
     return first, second
 
 
-def to_submission(
-    predictions: Iterable[TestPrediction], tasks: TaskSet
-) -> dict[str, list[dict[str, list[list[int]]]]]:
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What was answered to test inputs of `tasks`, by (task id, test index from 0), in order."""
+
+    tasks: TaskSet
+    by_test: Mapping[tuple[str, int], TestPrediction]
+
+    @classmethod
+    def of(cls, tasks: TaskSet, predictions: Iterable[TestPrediction]) -> Predictions:
+        return cls(tasks, {(each.task, each.test): each for each in predictions})
+
+    def __iter__(self) -> Iterator[TestPrediction]:
+        return iter(self.by_test.values())
+
+    def __len__(self) -> int:
+        return len(self.by_test)
+
+    def __getitem__(self, key: tuple[str, int]) -> TestPrediction:
+        return self.by_test[key]
+
+    def submission(self) -> Submission:
+        """The official submission: every task and test input of `tasks`, in order.
+
+        Where an attempt is lacking, the guesses of `two_attempts` stand in.
+        """
+        return to_submission(self, self.tasks)
+
+    def attempts(self) -> dict[str, list[list[list[list[int]]]]]:
+        """The attempts as `submission.Ranked`: per task and output their grids, [] for none."""
+        return self._ranked(lambda found: [_rows(grid) for grid in found.attempts])
+
+    def candidates(self) -> dict[str, list[list[list[list[int]]]]]:
+        """All candidates as `submission.Ranked`; the attempts of those who have no candidates."""
+        return self._ranked(
+            lambda found: (
+                [_rows(each.grid) for each in found.candidates]
+                or [_rows(grid) for grid in found.attempts]
+            )
+        )
+
+    def _ranked(
+        self, grids: Callable[[TestPrediction], list[list[list[int]]]]
+    ) -> dict[str, list[list[list[list[int]]]]]:
+        return {
+            task.id: [
+                grids(self.by_test[task.id, test]) if (task.id, test) in self.by_test else []
+                for test in range(len(task.test))
+            ]
+            for task in self.tasks
+        }
+
+    def score(self) -> Score:
+        """pass@1 and pass@2 against the known test outputs of `tasks`.
+
+        Raises submission.SubmissionError if none is known.
+        """
+        return score_ranked(self.attempts(), self.tasks.known_outputs())
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """As plain JSON, one dict per test input: `TestPrediction.to_dict`."""
+        return [each.to_dict() for each in self]
+
+    def _repr_html_(self) -> str:
+        return predictions_html(self.tasks, self)
+
+
+def _rows(grid: Grid | None) -> list[list[int]]:
+    return [] if grid is None else grid.tolist()
+
+
+def to_submission(predictions: Iterable[TestPrediction], tasks: TaskSet) -> Submission:
     """The official submission: every task and test input of `tasks`, in order.
 
-    Test inputs without a prediction get the guesses of `two_attempts`.
+    Where an attempt is lacking, the guesses of `two_attempts` stand in.
     """
     found: Mapping[tuple[str, int], TestPrediction] = {(p.task, p.test): p for p in predictions}
     submission = {}
@@ -123,7 +234,8 @@ def to_submission(
         outputs = []
         for index, pair in enumerate(task.test):
             prediction = found.get((task.id, index))
-            attempts = prediction.attempts if prediction else two_attempts([], pair.input)
-            outputs.append({f"attempt_{n}": grid.tolist() for n, grid in enumerate(attempts, 1)})
+            known = [grid for grid in prediction.attempts if grid is not None] if prediction else []
+            first, second = _two(known[:ATTEMPTS], pair.input, ())
+            outputs.append({"attempt_1": first.tolist(), "attempt_2": second.tolist()})
         submission[task.id] = outputs
     return submission

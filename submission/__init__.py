@@ -13,7 +13,7 @@ from 1. Everything raised on purpose is a SubmissionError. The same from a shell
 `python -m submission --help`.
 """
 
-from submission.answers import ranked_of, read_answers, two_attempts
+from submission.answers import counts_of, ranked_of, read_answers, two_attempts
 from submission.arcprize import Origin, read_arcprize, write_arcprize
 from submission.comparing import Comparison, Difference, compare, comparison_table
 from submission.errors import FormatError, Problem, SubmissionError, WriteError
@@ -73,6 +73,7 @@ __all__ = [
     "challenges_problems",
     "compare",
     "comparison_table",
+    "counts_of",
     "grid_problems",
     "merge",
     "merge_ranked",

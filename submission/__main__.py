@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from submission.answers import output_counts, read_answers
+from submission.answers import counts_of, read_answers
 from submission.comparing import compare, comparison_table
 from submission.errors import FormatError, Problem, SubmissionError, counted, shown_path
 from submission.files import (
@@ -118,11 +118,12 @@ def score_command(
     tasks = None if challenges is None else read_challenges(challenges)
     right = read_solutions(solutions, tasks)
     scores = [
-        scored(read_answers(each, output_counts(right), tasks), right, each)
+        scored(read_answers(each, counts_of(right), tasks), right, each)
         for each in (file, other)
         if each is not None
     ]
-    tell_scores([shown_path(each) for each in (file, other) if each is not None], scores, as_json)
+    told, lines = told_scores([each for each in (file, other) if each is not None], scores)
+    click.echo(json.dumps(told) if as_json else "\n".join(lines))
 
 
 def scored(answers: Ranked, solutions: Solutions, file: StrPath) -> Score:
@@ -133,27 +134,31 @@ def scored(answers: Ranked, solutions: Solutions, file: StrPath) -> Score:
         raise FormatError(error.problems, file) from error
 
 
-def tell_scores(names: Sequence[str], scores: Sequence[Score], as_json: bool) -> None:
-    """Print one score, or two and what the second has that the first has not."""
+def told_scores(
+    files: Sequence[StrPath], scores: Sequence[Score]
+) -> tuple[dict[str, Any], list[str]]:
+    """What to print of one score, or of two and what the second has that the first has not.
+
+    As JSON, and as lines for a person.
+    """
     if len(scores) == 1:
-        click.echo(json.dumps(scores[0].to_dict()) if as_json else score_table(scores[0]))
-        return
+        return scores[0].to_dict(), [score_table(scores[0])]
     import numpy as np
 
     first, second = scores
+    before, after = map(shown_path, files)
     comparison = compare(first, second, np.random.default_rng(0))
-    if as_json:
-        told = {
-            "first": {"file": names[0], **first.to_dict()},
-            "second": {"file": names[1], **second.to_dict()},
-            "difference": comparison.to_dict(),
-        }
-        click.echo(json.dumps(told))
-        return
-    for name, each in zip(names, scores, strict=True):
-        for note in left_out(each):
-            click.echo(f"{name}: {note}")
-    click.echo(comparison_table((names[0], names[1]), (first, second), comparison))
+    told = {
+        "first": {"file": before, **first.to_dict()},
+        "second": {"file": after, **second.to_dict()},
+        "difference": comparison.to_dict(),
+    }
+    notes = [
+        f"{name}: {note}"
+        for name, each in ((before, first), (after, second))
+        for note in left_out(each)
+    ]
+    return told, [*notes, comparison_table((before, after), scores, comparison)]
 
 
 @main.command("merge")
@@ -173,7 +178,7 @@ def merge_command(files: tuple[str, ...], out: str, weights: str | None) -> None
     """
     answers: list[Ranked] = []
     for file in files:
-        answers.append(read_answers(file, output_counts(answers[0]) if answers else None))
+        answers.append(read_answers(file, counts_of(answers[0]) if answers else None))
     merge_into(out, files, answers, weights)
 
 

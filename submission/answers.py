@@ -39,7 +39,7 @@ def ranked_of(submission: Submission) -> Ranked:
     }
 
 
-def output_counts(tasks: Mapping[str, Sequence[object]]) -> dict[str, int]:
+def counts_of(tasks: Mapping[str, Sequence[object]]) -> dict[str, int]:
     """How many outputs each task has, of solutions or of answers."""
     return {task_id: len(outputs) for task_id, outputs in tasks.items()}
 

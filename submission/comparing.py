@@ -92,7 +92,7 @@ def compare(
 
 
 def comparison_table(
-    names: tuple[str, str], scores: tuple[Score, Score], comparison: Comparison
+    names: tuple[str, str], scores: Sequence[Score], comparison: Comparison
 ) -> str:
     """As a person reads it: both scores, the difference and its interval, then the tasks."""
     first, second = names

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from submission.answers import output_counts, ranked_of
+from submission.answers import counts_of, ranked_of
 from submission.errors import FormatError, Problem, counted, shown_name
 from submission.formats import (
     ATTEMPTS,
@@ -123,7 +123,7 @@ def score_ranked(
     if not ks or min(ks) < 1:
         raise ValueError(f"ks is {list(ks)}, expected at least one integer from 1 up")
     _raise(solutions_problems(solutions))
-    counts = output_counts(solutions)
+    counts = counts_of(solutions)
     known = {task_id: list(ranked[task_id]) for task_id in solutions if task_id in ranked}
     shared = {task_id: counts[task_id] for task_id in known}
     _raise(count_problems(known, shared, "the solutions"))

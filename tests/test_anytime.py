@@ -200,7 +200,7 @@ def test_half_a_line_is_asked_again(tmp_path: Path) -> None:
 )
 def test_a_wrong_line_is_named(tmp_path: Path, line: str) -> None:
     log = AnswerLog(tmp_path / "p.jsonl")
-    log.begin({})
+    log.begin({}, {})
     with log.path.open("a") as file:
         file.write(line + "\n")
     with pytest.raises(UserError, match=r"p\.jsonl, line 2 is not a prediction"):

@@ -16,11 +16,12 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     ("submission",),
     ("errors",),
+    ("pictures",),
     ("config", "tasks", "clock"),
     ("domains",),
-    ("voting", "pictures", "objective", "optim", "device", "model", "data"),
+    ("voting", "objective", "optim", "device", "model", "data"),
     ("runs", "checkpoint", "answers"),
-    ("hub",),
+    ("hub", "results"),
     ("train", "predict"),
     ("cli",),
 ]

@@ -79,7 +79,7 @@ def make_run(predictions: Sequence[Predicted] = (), steps: int = 20) -> Path:
 
 def save_predictions(path: Path, predictions: Sequence[Predicted]) -> None:
     log = AnswerLog(path)
-    log.begin({})
+    log.begin({}, {})
     log.add(answer for prediction in predictions for answer in prediction)
 
 

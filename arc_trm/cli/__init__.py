@@ -14,6 +14,8 @@ from arc_trm import __version__
 from arc_trm.cli.adapt import adapt
 from arc_trm.cli.convert import convert
 from arc_trm.cli.data import data
+from arc_trm.cli.export import export
+from arc_trm.cli.merge import merge
 from arc_trm.cli.predict import predict
 from arc_trm.cli.pull import pull
 from arc_trm.cli.push import push
@@ -74,5 +76,8 @@ def main(debug: bool) -> None:
             stream.reconfigure(errors="replace")
 
 
-for _command in (train, adapt, predict, score, validate_command, show, data, convert, pull, push):
+for _command in (
+    *(train, adapt, predict, score, merge, validate_command, show, data),
+    *(convert, export, pull, push),
+):
     main.add_command(_command)

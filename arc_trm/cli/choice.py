@@ -11,7 +11,9 @@ from arc_trm.cli.output import is_main
 from arc_trm.data.selection import overlap_notes, predicted_tasks
 from arc_trm.data.sources import load_tasks
 from arc_trm.errors import UserError
+from arc_trm.results import answered_tasks, is_log
 from arc_trm.tasks import TaskSet
+from submission import Solutions, read_solutions
 
 
 def chosen_tasks(folder: Path, data_name: str | None, otherwise: str) -> TaskSet:
@@ -28,3 +30,26 @@ def chosen_tasks(folder: Path, data_name: str | None, otherwise: str) -> TaskSet
         for note in overlap_notes(runs.run_config(folder).data, tasks):
             click.echo(note, err=True)
     return tasks
+
+
+def right_outputs(
+    what: Path, answers: Path, solutions: Path | None, data_name: str | None
+) -> Solutions:
+    """What answers are scored against: official solutions, or known outputs of DATA.
+
+    With neither, those of the tasks that the run `what` or the answers themselves name. Raises
+    UserError if both are given, or nothing is known.
+    """
+    if solutions is not None and data_name is not None:
+        raise UserError("--solutions and --data both say what is right: give one of them")
+    if solutions is not None:
+        return read_solutions(solutions)
+    if data_name is None and is_log(answers):
+        tasks = answered_tasks(answers)
+    else:
+        otherwise = f"say what {answers} is scored against with --solutions or --data"
+        tasks = chosen_tasks(what, data_name, otherwise)
+    known = tasks.known_outputs()
+    if not known:
+        raise UserError(f"no test output of {tasks.name!r} is known, so nothing can be scored")
+    return known

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -106,6 +108,7 @@ def predict(
         outcome = predict_into(
             *(out, loaded, tasks, clock),
             *(augmentations, batch_size, supervision_steps),
+            _about(folder, weights, data_name),
             *(drawn.update, drawn.note),
         )
     if not is_main():
@@ -136,6 +139,22 @@ def predict(
         click.echo(json.dumps(counts | {name: str(path) for name, path in files.items()}))
     else:
         click.echo(f"{len(tasks)} tasks, {tasks.test_outputs} test inputs: {files['submission']}")
+
+
+def _about(folder: Path, weights: str | None, data_name: str | None) -> dict[str, Any]:
+    """What readers of the answers want to know: whose they are, of which tasks, since when."""
+    from arc_trm import runs
+    from arc_trm.config import DataConfig
+    from arc_trm.results import about_data
+
+    data = DataConfig(test=(data_name,)) if data_name else runs.run_config(folder).data
+    return {
+        "model": weights
+        if weights is not None and not Path(weights).exists()
+        else folder.resolve().name,
+        "began": datetime.now(UTC).isoformat(timespec="seconds"),
+        **about_data(data),
+    }
 
 
 def _is_there(path: Path, challenges: Challenges) -> bool:

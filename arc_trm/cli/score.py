@@ -10,50 +10,56 @@ import click
 
 @click.command()
 @click.argument("what", required=False, type=click.Path(path_type=Path))
+@click.argument("other", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--solutions", type=click.Path(path_type=Path), help="Official solutions file to score with."
 )
 @click.option(
     "--data", "data_name", metavar="DATA", help="Tasks whose known outputs to score with."
 )
+@click.option("--references", is_flag=True, help="Also show published results on the same tasks.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def score(what: Path | None, solutions: Path | None, data_name: str | None, as_json: bool) -> None:
-    """Score a submission: pass@1 and pass@2, each under its three denominators.
+def score(
+    what: Path | None,
+    other: Path | None,
+    solutions: Path | None,
+    data_name: str | None,
+    references: bool,
+    as_json: bool,
+) -> None:
+    """Score answers: pass@1 and pass@2, each under its three denominators.
 
-    WHAT is a submission.json or a run folder; without it, the latest run.
+    WHAT is a submission.json, a predictions.jsonl, a run folder, or a folder of ARC Prize's
+    benchmarking; without it, the latest run. With OTHER, also how far that differs from WHAT: an
+    interval by a paired bootstrap, and the tasks gained and lost.
 
     \b
     Examples:
       arc-trm score
       arc-trm score submission.json --solutions arc-agi_evaluation_solutions.json
-      arc-trm score submission.json --data arc-agi-1/evaluation
+      arc-trm score runs/arc1 --data arc-agi-1/evaluation --references
+      arc-trm score runs/before runs/after
     """
     from arc_trm import runs
-    from arc_trm.cli.choice import chosen_tasks
+    from arc_trm.cli.choice import right_outputs
+    from arc_trm.data.references import published_beside, references_table
     from arc_trm.errors import UserError
-    from submission import read_solutions, read_submission, score_table
-    from submission import score as score_submission
+    from arc_trm.results import find_answers, read_ranked
+    from submission import counts_of
+    from submission.__main__ import scored, told_scores
 
-    what = what if what is not None else runs.latest_run()
-    file = what / runs.SUBMISSION if what.is_dir() else what
-    if what.is_dir() and not file.exists():
-        raise UserError(f"{what} has no {runs.SUBMISSION} yet: make it with `arc-trm predict`")
-    if solutions is not None and data_name is not None:
-        raise UserError("--solutions and --data both say what is right: give one of them")
-    if solutions is not None:
-        known = read_solutions(solutions)
-    else:
-        otherwise = f"say what {file} is scored against with --solutions or --data"
-        tasks = chosen_tasks(what, data_name, otherwise)
-        known = {
-            task.id: [grid.tolist() for grid in task.solutions]
-            for task in tasks
-            if task.solutions is not None
-        }
-        if not known:
-            raise UserError(f"no test output of {tasks.name!r} is known, so nothing can be scored")
-    submission = read_submission(file)
-    if not submission.keys() & known.keys():
-        raise UserError(f"{file} answers none of the {len(known)} tasks it is scored against")
-    result = score_submission(submission, known)
-    click.echo(json.dumps(result.to_dict()) if as_json else score_table(result))
+    named = [each for each in (what, other) if each is not None] or [runs.latest_run()]
+    files = [find_answers(each, (runs.SUBMISSION, runs.PREDICTIONS)) for each in named]
+    known = right_outputs(named[0], files[0], solutions, data_name)
+    scores = []
+    for file in files:
+        answers = read_ranked(file, counts_of(known), data_name)
+        if not answers.keys() & known.keys():
+            raise UserError(f"{file} answers none of the {len(known)} tasks it is scored against")
+        scores.append(scored(answers, known, file))
+    told, lines = told_scores([str(each) for each in files], scores)
+    if references:
+        beside = published_beside(known)
+        told["references"] = [each.to_dict() for each in beside]
+        lines += ["", *references_table(beside)]
+    click.echo(json.dumps(told) if as_json else "\n".join(lines))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import click
@@ -18,10 +19,11 @@ from arc_trm.data.sources import load_tasks
 from arc_trm.errors import UserError
 from arc_trm.pictures.curve import MEASURES, Measure, Series, curve_picture, series
 from arc_trm.pictures.scene import PALETTE, check_ending, printable, save
-from arc_trm.pictures.task import task_picture
+from arc_trm.pictures.task import steps_picture, task_picture
+from arc_trm.results import find_answers, read_results
 from arc_trm.runs import PREDICTIONS, latest_run, read_metrics, run_config
 from arc_trm.tasks import Grid, Pair, Task, TaskSet
-from arc_trm.voting import TestPrediction
+from arc_trm.voting import Predictions, TestPrediction
 from submission import SubmissionError
 
 FALLBACKS = ("arc-agi-1", "arc-agi-2")
@@ -40,15 +42,19 @@ BRAILLE = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
     "--predictions",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Show the attempts in this predictions.jsonl.",
+    help="Show the attempts in this predictions.jsonl, submission or folder of ARC Prize's "
+    "benchmarking.",
 )
+@click.option("--steps", is_flag=True, help="Show how the answer changed from step to step.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Write a picture instead: a task's, or the training curve. Ends in .svg or .png.",
 )
-def show(what: str | None, data: str | None, predictions: Path | None, out: Path | None) -> None:
+def show(
+    what: str | None, data: str | None, predictions: Path | None, steps: bool, out: Path | None
+) -> None:
     """Show a task with its predictions, or how a run went.
 
     WHAT is the id of a task or a run folder; nothing means the latest run, with its training curve
@@ -63,15 +69,16 @@ def show(what: str | None, data: str | None, predictions: Path | None, out: Path
       arc-trm show
       arc-trm show 007bbfb7
       arc-trm show 007bbfb7 --out task.svg
+      arc-trm show 007bbfb7 --steps
     """
     if out is not None:
         check_ending(out)
     if what is None or Path(what).is_dir():
-        if data or predictions:
-            raise UserError("--data and --predictions go with a task: name one")
+        if data or predictions or steps:
+            raise UserError("--data, --predictions and --steps go with a task: name one")
         _show_run(latest_run() if what is None else Path(what), out)
     else:
-        _show_task(what, data, predictions, out)
+        _show_task(what, data, predictions, steps, out)
 
 
 def _show_run(run: Path, out: Path | None) -> None:
@@ -105,7 +112,7 @@ def _summary(records: Sequence[dict[str, float]]) -> str:
     return ", ".join(text.format(last[key]) for key, text in said.items() if key in last)
 
 
-def _show_predicted(screen: Screen, tasks: TaskSet, predictions: Sequence[TestPrediction]) -> None:
+def _show_predicted(screen: Screen, tasks: TaskSet, predictions: Predictions) -> None:
     """How many predictions are right, and the first few of them beside one another."""
     verdicts: list[bool] = []
     blocks: list[Block] = []
@@ -113,7 +120,7 @@ def _show_predicted(screen: Screen, tasks: TaskSet, predictions: Sequence[TestPr
         task = tasks[prediction.task]
         pair = task.test[prediction.test]
         if pair.output is not None:
-            verdicts.append(any(np.array_equal(pair.output, grid) for grid in prediction.attempts))
+            verdicts.append(any(_equal(grid, pair.output) for grid in prediction.attempts))
         if len(blocks) < TASKS_SHOWN:
             label = f"Test input {prediction.test + 1}"
             figures = screen.figures(label, pair, prediction.attempts)
@@ -130,21 +137,35 @@ def _show_predicted(screen: Screen, tasks: TaskSet, predictions: Sequence[TestPr
 
 
 def _show_task(
-    task_id: str, data: str | None, predictions_file: Path | None, out: Path | None
+    task_id: str, data: str | None, answers: Path | None, steps: bool, out: Path | None
 ) -> None:
     task = _find_task(task_id, data)
-    attempts = _attempts(task, predictions_file)
+    found = _predictions(task, answers)
+    if steps and not any(each.steps for each in found):
+        raise UserError(
+            f"there are no steps of task {task_id!r} to show: predict it with `arc-trm predict`, "
+            "or name its predictions.jsonl with --predictions"
+        )
     if out is not None:
-        save(task_picture(task, attempts), out)
+        if steps:
+            drafts = {each.test: [(s.grid, s.halt) for s in each.steps] for each in found}
+            save(steps_picture(task, {test: d for test, d in drafts.items() if d}), out)
+        else:
+            save(task_picture(task, {each.test: each.attempts for each in found}), out)
         click.echo(f"Wrote {out}")
         return
     screen = Screen()
     screen.say(Text(f"Task {printable(task.id)}\n"))
+    if steps:
+        for each in found:
+            screen.say(*screen.flow(screen.steps(task, each)).lines, Text())
+        return
     demonstrations = [
         screen.flow(screen.figures(f"Input {number}", pair))
         for number, pair in enumerate(task.train, 1)
     ]
     screen.say(*screen.flow(demonstrations, 6).lines, Text())
+    attempts = {each.test: each.attempts for each in found}
     for index, pair in enumerate(task.test):
         figures = screen.figures(f"Test input {index + 1}", pair, attempts.get(index, ()))
         screen.say(*screen.flow(figures).lines, Text())
@@ -185,16 +206,24 @@ def _find_task(task_id: str, data: str | None) -> Task:
     raise UserError(f"no run folder and no task {task_id!r} in {', '.join(names)}{hint}")
 
 
-def _attempts(task: Task, file: Path | None) -> dict[int, tuple[Grid, Grid]]:
-    """Per test index the attempts at a task: in `file`, else those of the latest run if any."""
+def _predictions(task: Task, answers: Path | None) -> list[TestPrediction]:
+    """What `answers` say of the task, else those of the latest run if any."""
     run = _latest_run()
-    source = file or (run / PREDICTIONS if run else None)
-    if source is None or (file is None and not source.is_file()):
-        return {}
-    found = read_predictions(source, TaskSet.of(task.id, [task]))
-    if file and not found:
-        raise UserError(f"{file} holds no prediction for task {task.id!r}")
-    return {prediction.test: prediction.attempts for prediction in found}
+    source = find_answers(answers) if answers else run / PREDICTIONS if run else None
+    if source is None or (answers is None and not source.is_file()):
+        return []
+    found = read_results(source, TaskSet.of(task.id, [task]))
+    if answers and not found:
+        raise UserError(f"{answers} holds no prediction for task {task.id!r}")
+    return list(found)
+
+
+def _identity(grid: Grid | None) -> object:
+    return None if grid is None else (grid.shape, grid.tobytes())
+
+
+def _equal(grid: Grid | None, output: Grid) -> bool:
+    return grid is not None and np.array_equal(grid, output)
 
 
 @dataclass(frozen=True)
@@ -254,16 +283,12 @@ class Screen:
         placed = [_beside(line, gap) for line in lines]
         return _below(placed[0], *(_below(_lines(""), line) for line in placed[1:]))
 
-    def figures(self, label: str, pair: Pair, attempts: Sequence[Grid] = ()) -> list[Block]:
+    def figures(self, label: str, pair: Pair, attempts: Sequence[Grid | None] = ()) -> list[Block]:
         """The input, an arrow, the attempts, the output; a question mark for lack of both."""
         wide = self._wide([*pair.grids, *attempts])
         figures = [self._figure(Text(label), pair.input, wide), self._arrow(pair.input, wide)]
         for number, grid in enumerate(attempts, 1):
-            name = Text(f"Attempt {number}")
-            if pair.output is not None:
-                right = np.array_equal(grid, pair.output)
-                name.append(" ✓ right" if right else " ✗ wrong", RIGHT if right else WRONG)
-            figures.append(self._figure(name, grid, wide))
+            figures.append(self._judged(f"Attempt {number}", grid, pair, wide))
         if pair.output is not None:
             name = Text("Correct output" if attempts else "Output")
             figures.append(self._figure(name, pair.output, wide))
@@ -271,9 +296,34 @@ class Screen:
             figures.append(_lines("Output", "?"))
         return figures
 
-    def _wide(self, grids: Sequence[Grid]) -> bool:
+    def steps(self, task: Task, prediction: TestPrediction) -> list[Block]:
+        """The test input and every draft that differs from the one before, with its steps."""
+        pair = task.test[prediction.test]
+        figures = [self._figure(Text(f"Test input {prediction.test + 1}"), pair.input, True)]
+        drafts = enumerate(prediction.steps, 1)
+        for _, same in groupby(drafts, lambda each: _identity(each[1].grid)):
+            numbered = list(same)
+            first, (last, step) = numbered[0][0], numbered[-1]
+            name = f"Step {first}" if first == last else f"Steps {first}–{last}"
+            figure = self._judged(name, step.grid, pair, True)
+            figures.append(_below(figure, _lines(Text(f"halt {100 * step.halt:.0f} %", DIM))))
+        if pair.output is not None:
+            figures.append(self._figure(Text("Correct output"), pair.output, True))
+        return figures
+
+    def _judged(self, label: str, grid: Grid | None, pair: Pair, wide: bool) -> Block:
+        """An answer to a pair, right or wrong where its output is known."""
+        name = Text(label)
+        if grid is None:
+            return _lines(name, "no grid")
+        if pair.output is not None:
+            right = np.array_equal(grid, pair.output)
+            name.append(" ✓ right" if right else " ✗ wrong", RIGHT if right else WRONG)
+        return self._figure(name, grid, wide)
+
+    def _wide(self, grids: Sequence[Grid | None]) -> bool:
         """Whether cells may be two columns wide: all grids of a row fit the width that way."""
-        columns: int = sum(2 * grid.shape[1] + 4 for grid in grids) + 4
+        columns: int = sum(2 * grid.shape[1] + 4 for grid in grids if grid is not None) + 4
         return columns <= self.console.width
 
     def _figure(self, label: Text, grid: Grid, wide: bool) -> Block:

@@ -1,7 +1,19 @@
-"""Pictures of tasks, predictions and training, as SVG or PNG, without torch."""
+"""Pictures of tasks, predictions and training, as SVG, PNG or HTML, without torch."""
 
 from arc_trm.pictures.curve import curve_picture
+from arc_trm.pictures.html import predictions_html, task_html, tasks_html
 from arc_trm.pictures.scene import PALETTE, Scene, save
-from arc_trm.pictures.task import task_picture
+from arc_trm.pictures.task import steps_picture, task_picture, tasks_picture
 
-__all__ = ["PALETTE", "Scene", "curve_picture", "save", "task_picture"]
+__all__ = [
+    "PALETTE",
+    "Scene",
+    "curve_picture",
+    "predictions_html",
+    "save",
+    "steps_picture",
+    "task_html",
+    "task_picture",
+    "tasks_html",
+    "tasks_picture",
+]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Protocol, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from arc_trm.pictures.scene import (
     CARD,
@@ -24,32 +27,52 @@ from arc_trm.pictures.scene import (
     row,
     text_width,
 )
-from arc_trm.tasks import Grid, Pair, Task
 
+Grid: TypeAlias = npt.NDArray[np.uint8]
+"""(height, width) of colours 0..9."""
+
+
+class Pair(Protocol):
+    """What is drawn of an `arc_trm.tasks.Pair`, whose room is above this one."""
+
+    @property
+    def input(self) -> Grid: ...
+    @property
+    def output(self) -> Grid | None: ...
+
+
+class Task(Protocol):
+    """What is drawn of an `arc_trm.tasks.Task`."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def train(self) -> Sequence[Pair]: ...
+    @property
+    def test(self) -> Sequence[Pair]: ...
+
+
+Attempts: TypeAlias = Mapping[int, Sequence[Grid | None]]
+"""By test index (from 0), in their order; None is an attempt that failed."""
+
+MOST_TASKS = 12
 WIDTH = 1180  # of the cards in a row, as far as they can be wrapped
 GRID_LINE = "#4A4845"
 RIGHT = "#1A7F37"
 WRONG = "#C62828"
 
 
-def task_picture(task: Task, attempts: Mapping[int, Sequence[Grid]] | None = None) -> Scene:
+def task_picture(task: Task, attempts: Attempts | None = None) -> Scene:
     """A task's demonstrations, then each test input with its attempts and its known output.
 
-    `attempts` holds, per test index (from 0), the grids in the order of the attempts. Sizes are
-    given as rows x columns. Right attempts carry a tick and the word, wrong ones a cross.
+    Sizes are given as rows x columns. Right attempts carry a tick and the word, wrong ones a cross.
     """
-    cell = _cell_size(task, attempts or {})
+    cell = _cell_size([*_grids(task.train), *_grids(task.test), *_tried(attempts or {})])
     demonstrations = [
         [_figure(f"Input {number}", pair.input, cell), *_outputs(pair, (), cell)]
         for number, pair in enumerate(task.train, 1)
     ]
-    tests = [
-        [
-            _figure(f"Test input {index + 1}", pair.input, cell),
-            *_outputs(pair, (attempts or {}).get(index, ()), cell),
-        ]
-        for index, pair in enumerate(task.test)
-    ]
+    tests = [_test(task, index, attempts or {}, cell) for index in range(len(task.test))]
     demonstration_cards, test_cards = _cards(demonstrations), _cards(tests)
     width = max(demonstration_cards.width, test_cards.width, 240)
     counts = f"{_counted(len(task.train), 'demonstration')}, {_counted(len(task.test), 'test')}"
@@ -62,20 +85,80 @@ def task_picture(task: Task, attempts: Mapping[int, Sequence[Grid]] | None = Non
     return framed(column(parts, 26), 32, PAPER)
 
 
-def _cell_size(task: Task, attempts: Mapping[int, Sequence[Grid]]) -> int:
+def steps_picture(
+    task: Task, steps: Mapping[int, Sequence[tuple[Grid | None, float]]], title: str = ""
+) -> Scene:
+    """How the answer to each test input changed: its drafts after every supervision step.
+
+    `steps` holds, per test index (from 0), the draft (None if it was no grid) and the halting score
+    of each step. Drafts are right or wrong where the output is known.
+    """
+    drawn = [grid for each in steps.values() for grid, _ in each if grid is not None]
+    cell = min(_cell_size([*_grids(task.test), *drawn]), 14)
+    heading = fitted(title or f"Task {task.id}: the answer step by step", 22, WIDTH)
+    parts = [_line(heading, 22, INK)]
+    for index, each in sorted(steps.items()):
+        pair = task.test[index]
+        figures = [[_figure(f"Test input {index + 1}", pair.input, cell)]]
+        for number, (grid, halt) in enumerate(each, 1):
+            name = f"Step {number}, halt {100 * halt:.0f} %"
+            figures.append([_judged(name, grid, pair, cell)])
+        if pair.output is not None:
+            figures.append([_figure("Correct output", pair.output, cell)])
+        parts.append(_cards(figures))
+    return framed(column(parts, 22), 32, PAPER)
+
+
+def tasks_picture(
+    title: str, tasks: Iterable[Task], attempts: Mapping[str, Attempts] | None = None
+) -> Scene:
+    """A card for each of the first tasks: its first demonstration, or its tests with `attempts`.
+
+    `attempts` are by the task's id.
+    """
+    parts = [_line(fitted(title, 18, WIDTH), 18, INK)]
+    rows = []
+    for task in islice(tasks, MOST_TASKS):
+        tried = (attempts or {}).get(task.id, {})
+        cell = _cell_size([*_grids(task.train[:1]), *_grids(task.test), *_tried(tried)], 110)
+        name = fitted(task.id, 13, 300)
+        if tried:
+            rows += [_test(task, index, tried, cell, name) for index in sorted(tried)]
+        else:
+            shown = task.train[0]
+            rows.append([_figure(name, shown.input, cell), *_outputs(shown, (), cell)])
+    if rows:
+        parts.append(_cards(rows))
+    return framed(column(parts, 16), 24, PAPER)
+
+
+def _test(
+    task: Task, index: int, attempts: Attempts, cell: int, name: str | None = None
+) -> list[Scene]:
+    pair = task.test[index]
+    label = f"Test input {index + 1}" if name is None else f"{name}, test {index + 1}"
+    return [_figure(label, pair.input, cell), *_outputs(pair, attempts.get(index, ()), cell)]
+
+
+def _grids(pairs: Iterable[Pair]) -> list[Grid]:
+    return [grid for pair in pairs for grid in (pair.input, pair.output) if grid is not None]
+
+
+def _tried(attempts: Attempts) -> list[Grid]:
+    return [grid for grids in attempts.values() for grid in grids if grid is not None]
+
+
+def _cell_size(grids: Iterable[Grid], side: int = 250) -> int:
     """Pixels from cell to cell: small tasks get large cells, large ones still fit a screen."""
-    grids = [grid for pair in (*task.train, *task.test) for grid in pair.grids]
-    grids += [grid for pair in attempts.values() for grid in pair]
     longest: int = max(max(grid.shape) for grid in grids)
-    return min(max(250 // longest, 8), 26)
+    return min(max(side // longest, 8 if side >= 250 else 4), 26)
 
 
-def _outputs(pair: Pair, attempts: Sequence[Grid], cell: int) -> list[Scene]:
+def _outputs(pair: Pair, attempts: Sequence[Grid | None], cell: int) -> list[Scene]:
     """An arrow, then the attempts and the known output, or a question mark for lack of both."""
-    figures = []
-    for number, grid in enumerate(attempts, 1):
-        right = None if pair.output is None else np.array_equal(grid, pair.output)
-        figures.append(_figure(f"Attempt {number}", grid, cell, right))
+    figures = [
+        _judged(f"Attempt {number}", grid, pair, cell) for number, grid in enumerate(attempts, 1)
+    ]
     if pair.output is not None:
         figures.append(_figure("Correct output" if attempts else "Output", pair.output, cell))
     return [_arrow(), *(figures or [_unknown()])]
@@ -106,6 +189,16 @@ def _cards(rows: Sequence[Sequence[Scene]]) -> Scene:
         even = [framed(centred(card, width, height), padding, CARD, EDGE) for card in line]
         drawn.append(row(even, gap))
     return column(drawn, gap)
+
+
+def _judged(label: str, grid: Grid | None, pair: Pair, cell: int) -> Scene:
+    """An answer to a pair, right or wrong where its output is known."""
+    if grid is None:
+        parts = [_line(label, 13, INK), _unknown(), _line("no grid", 11, MUTED)]
+        width = max(part.width for part in parts)
+        return column([centred(part, width, part.height) for part in parts], 6)
+    right = None if pair.output is None else np.array_equal(grid, pair.output)
+    return _figure(label, grid, cell, right)
 
 
 def _figure(label: str, grid: Grid, cell: int, right: bool | None = None) -> Scene:

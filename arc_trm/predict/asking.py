@@ -22,7 +22,7 @@ from arc_trm.domains.arc import (
 )
 from arc_trm.errors import UserError
 from arc_trm.tasks import Grid, Pair, TaskSet
-from arc_trm.voting import Prediction
+from arc_trm.voting import Prediction, Step
 
 POSITIONS = 2**17
 """Positions that go through the model at once, unless a batch size is given."""
@@ -150,8 +150,12 @@ def answers(
     device = model.y_init.device
     inputs = torch.from_numpy(np.stack([tokens for tokens, _ in encoded])).to(device, torch.int32)
     rows = torch.tensor([q.row for q in batch], device=model.puzzle_table.device)
-    for step in model.solve(inputs, rows, supervision_steps):
-        logits, halt = step
+    plain = [index for index, question in enumerate(batch) if question.order == 0]
+    drafts: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for logits, halt in model.solve(inputs, rows, supervision_steps):
+        if plain:  # seldom: a task as it is is one question of a thousand
+            drafts.append((logits[plain].argmax(-1).to(torch.uint8), halt[plain].sigmoid()))
+    steps = _steps(plain, drafts)
     tokens = logits.argmax(-1).to(torch.uint8).cpu().numpy()
     top, colours = logits[..., FIRST_COLOUR:].topk(2)
     chosen = logits.argmax(-1, keepdim=True) - FIRST_COLOUR
@@ -169,4 +173,21 @@ def answers(
                 *(question.puzzle, undo(grid), probabilities[index]),
                 *(undo(changed), question.order),
             )
-        yield Answer(question.task, question.test, question.puzzle, prediction)
+        kept = steps.get(index, ())
+        yield Answer(question.task, question.test, question.puzzle, prediction, kept)
+
+
+def _steps(
+    plain: Sequence[int], drafts: Sequence[tuple[torch.Tensor, torch.Tensor]]
+) -> dict[int, tuple[Step, ...]]:
+    """Per index in `plain` its drafts: per step tokens (len(plain), S) and scores (len(plain),)."""
+    if not plain:
+        return {}
+    tokens = torch.stack([draft for draft, _ in drafts]).cpu().numpy()
+    scores = torch.stack([halt for _, halt in drafts]).tolist()
+    return {
+        index: tuple(
+            Step(decode(tokens[step, place]), scores[step][place]) for step in range(len(drafts))
+        )
+        for place, index in enumerate(plain)
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,6 @@ from arc_trm.answers import AnswerLog, Votes
 from arc_trm.checkpoint import Weights
 from arc_trm.clock import Clock
 from arc_trm.config import to_dict
-from arc_trm.data.sources import content_digest
 from arc_trm.errors import UserError
 from arc_trm.predict.asking import (
     Question,
@@ -26,9 +25,10 @@ from arc_trm.predict.asking import (
     questions,
 )
 from arc_trm.predict.peers import Peers
+from arc_trm.results import digest_of
 from arc_trm.runs import PREDICTIONS, SUBMISSION
 from arc_trm.tasks import TaskSet
-from arc_trm.voting import TestPrediction, to_submission
+from arc_trm.voting import Predictions, to_submission
 from submission import Submission, SubmissionError, read_submission, write_submission
 
 FIRST_BATCH = 1  # questions, with a clock: how long they take is not known yet
@@ -54,7 +54,7 @@ def predict(
     augmentations: int | None = None,
     batch_size: int | None = None,
     supervision_steps: int | None = None,
-) -> tuple[list[TestPrediction], list[Unanswerable]]:
+) -> tuple[Predictions, list[Unanswerable]]:
     """Two attempts and all candidates for every test input of `tasks`, in order; no files.
 
     Args:
@@ -71,7 +71,7 @@ def predict(
     votes = Votes(tasks)
     for batch in _batches(asked, batch_size or batch_limit(weights), Clock(), lambda: 0.0):
         votes.add(answers(weights, tasks, batch, supervision_steps))
-    return list(votes), _guessed(asked, votes, unanswerable)
+    return Predictions.of(tasks, votes), _guessed(asked, votes, unanswerable)
 
 
 def _guessed(
@@ -125,10 +125,9 @@ def fingerprint(weights: Weights, tasks: TaskSet, supervision_steps: int | None)
         digest.update(tensor.detach().cpu().contiguous().numpy().data)
     digest.update(model.puzzle_table.detach().cpu().contiguous().numpy().data)
     digest.update(json.dumps([to_dict(model.config), list(weights.rows)]).encode())
-    hidden = [task.without_solutions() for task in tasks]
     return {
         "weights": digest.hexdigest(),
-        "tasks": content_digest(hidden),
+        "tasks": digest_of(tasks),
         "supervision_steps": supervision_steps or model.config.supervision_steps,
         "dtype": str(model.dtype).removeprefix("torch."),
     }
@@ -178,6 +177,7 @@ def predict_into(
     augmentations: int | None = None,
     batch_size: int | None = None,
     supervision_steps: int | None = None,
+    about: Mapping[str, Any] | None = None,
     progress: Progress = lambda done, total: None,
     note: Callable[[str], None] = lambda sentence: None,
 ) -> Outcome:
@@ -191,6 +191,7 @@ def predict_into(
         folder: exists.
         weights, tasks, augmentations, batch_size, supervision_steps: as in `predict`.
         clock: ends it when its time is over.
+        about: for readers of predictions.jsonl, as JSON.
         progress: is told rank 0's answers and how many it is to give.
         note: takes a sentence for a person.
 
@@ -211,7 +212,7 @@ def predict_into(
     def of() -> dict[str, Any]:
         return fingerprint(weights, tasks, supervision_steps)
 
-    left = _left(asked, files, of, peers, tired, note)
+    left = _left(asked, files, of, about or {}, peers, tired, note)
     if first and len(left) < len(asked):
         note(f"{len(asked) - len(left)} of {len(asked)} answers are there already")
     mine, done = dealt(left, peers.rank, peers.world), 0
@@ -245,6 +246,7 @@ def _left(
     asked: Sequence[Question],
     files: _Files,
     of: Callable[[], dict[str, Any]],
+    about: Mapping[str, Any],
     peers: Peers,
     tired: Callable[[], bool],
     note: Callable[[str], None],
@@ -255,7 +257,7 @@ def _left(
     point as many times. All read up to there, whatever is added meanwhile.
     """
     if peers.come("beginning") == 1:
-        moved = files.log.begin(of())  # one hashes the weights, not all
+        moved = files.log.begin(of(), about)  # one hashes the weights, not all
         if moved:
             note(
                 f"{files.log.path} held answers of other weights, tasks or settings, which are in "

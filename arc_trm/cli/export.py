@@ -1,0 +1,79 @@
+"""`arc-trm export`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from submission import Origin
+
+
+@click.command()
+@click.argument("what", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "kind",
+    required=True,
+    type=click.Choice(["arcprize", "submission"]),
+    help="arcprize: a folder for ARC Prize's benchmarking; submission: the official file.",
+)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="The folder or file to write."
+)
+@click.option("--data", "data_name", metavar="DATA", help="The tasks; default: what WHAT says.")
+@click.option("--model", help="Name of the model in the metadata; default: that of the weights.")
+def export(
+    what: Path | None, kind: str, out: Path, data_name: str | None, model: str | None
+) -> None:
+    """Write answers in the format of another tool.
+
+    WHAT is a predictions.jsonl, a submission, a run folder, or a folder of ARC Prize's
+    benchmarking; without it, the latest run. A folder for the benchmarking gets a TASK.json for
+    every task, answered or not, and nothing else, so that its scorer gives the score that
+    `arc-trm score` labels per task.
+
+    \b
+    Examples:
+      arc-trm export predictions.jsonl --format arcprize --out attempts
+      arc-trm export attempts --format submission --out submission.json
+    """
+    from arc_trm import runs
+    from arc_trm.results import answered_tasks, find_answers, is_log, read_results
+    from submission import Ranked, read_answers, write_arcprize, write_json
+    from submission.answers import two_attempts
+    from submission.errors import counted
+
+    answers = find_answers(what if what is not None else runs.latest_run())
+    ranked: Ranked
+    if is_log(answers) or data_name is not None:
+        ranked = read_results(answers, answered_tasks(answers, data_name)).attempts()
+    else:
+        ranked = read_answers(answers)
+    if kind == "arcprize":
+        write_arcprize(out, ranked, _origin(answers, model))
+    else:
+        write_json(out, two_attempts(ranked))
+    outputs = counted(sum(map(len, ranked.values())), "test output")
+    silent = sum(not any(grids) for task in ranked.values() for grids in task)
+    note = f", {silent} of them unanswered" if silent else ""
+    click.echo(f"Wrote {out}: {counted(len(ranked), 'task')} with {outputs}{note}")
+
+
+def _origin(answers: Path, model: str | None) -> Origin:
+    """Whose answers these are; a file that does not say since when is of its last change."""
+    from arc_trm.results import about_answers
+    from submission import Origin
+
+    about = about_answers(answers)
+    ended = datetime.fromtimestamp(answers.stat().st_mtime, UTC)
+    try:
+        began = datetime.fromisoformat(str(about.get("began"))).astimezone(UTC)
+    except ValueError:
+        began = ended
+    name = model or str(about.get("model") or answers.resolve().stem)
+    settings = {key: about[key] for key in ("data", "max_side") if key in about}
+    return Origin(name, "arc-trm", min(began, ended), ended, settings)

@@ -1,0 +1,42 @@
+"""`arc-trm merge`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, metavar="FILE", help="The submission to write.")
+@click.option("--weights", metavar="NUMBERS", help="One weight per file, such as 2,1,1.")
+@click.option(
+    "--data",
+    "data_name",
+    metavar="DATA",
+    help="The tasks of a predictions.jsonl; default: its own.",
+)
+def merge(files: tuple[Path, ...], out: str, weights: str | None, data_name: str | None) -> None:
+    """Merge answers to the same tasks into one submission by ranked votes.
+
+    Each of FILES is a predictions.jsonl, a submission, a run folder, or a folder of ARC Prize's
+    benchmarking. It gives its weight (1 unless told) to its best candidate, half of it to the
+    second, a third to the third and so on; a predictions.jsonl has as many as were voted for, the
+    others two. The two grids with the most votes become the attempts; of equals, the one named
+    first wins. Tasks are those of the first file.
+
+    \b
+    Examples:
+      arc-trm merge runs/a runs/b --out submission.json
+      arc-trm merge a/predictions.jsonl theirs.json --weights 2,1 --out submission.json
+    """
+    from arc_trm.results import find_answers, read_ranked
+    from submission import Ranked, counts_of
+    from submission.__main__ import merge_into
+
+    answers: list[Ranked] = []
+    for file in files:
+        counts = counts_of(answers[0]) if answers else {}
+        answers.append(read_ranked(find_answers(file), counts, data_name, whole=True))
+    merge_into(out, files, answers, weights)

@@ -1,0 +1,87 @@
+"""Published results to set a score beside, from one file: datasets/references.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from arc_trm.data.manifests import manifests_folder
+from arc_trm.data.sources import find_tasks
+
+ATTEMPTS = 2
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a system is published to score on `dataset` in two attempts.
+
+    `percent` is one number, or the least and the largest of several entries. `denominator` is what
+    it is a mean over, as far as the source says, of `tasks` tasks.
+    """
+
+    system: str
+    dataset: str
+    percent: tuple[float, ...]
+    denominator: str
+    tasks: int
+    source: str
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self)
+
+    @property
+    def shown(self) -> str:
+        """`44.6 %`, `66.7–79.6 %`"""
+        return "–".join(f"{each:.1f}" for each in self.percent) + " %"
+
+
+def published_beside(task_ids: Iterable[str]) -> list[Reference]:
+    """What is published of the public set that has exactly these tasks; nothing of any other."""
+    results = _results()
+    wanted = set(task_ids)
+    for dataset in dict.fromkeys(name for each in results for name in each["scores"]):
+        tasks = find_tasks(dataset)
+        if tasks is not None and wanted == set(tasks.tasks):
+            return [
+                Reference(
+                    each["system"],
+                    dataset,
+                    tuple(each["scores"][dataset]),
+                    each["denominator"],
+                    len(tasks),
+                    each["source"],
+                    each.get("note", ""),
+                )
+                for each in results
+                if dataset in each["scores"]
+            ]
+    return []
+
+
+def references_table(references: Sequence[Reference]) -> list[str]:
+    """As a person reads it, one line per result."""
+    if not references:
+        return ["No results are published for exactly these tasks."]
+    first = references[0]
+    widths = [
+        max(len(text) for text in column)
+        for column in zip(*((each.system, each.shown) for each in references), strict=True)
+    ]
+    return [
+        f"Published for {first.dataset} ({first.tasks} tasks) in {ATTEMPTS} attempts:",
+        *(
+            f"{each.system:<{widths[0]}}  {each.shown:>{widths[1]}}  "
+            f"(denominator {each.denominator}; {each.source}{'; ' * bool(each.note)}{each.note})"
+            for each in references
+        ),
+    ]
+
+
+def _results() -> list[dict[str, Any]]:
+    text = (manifests_folder() / "references.toml").read_text("utf-8")
+    results: list[dict[str, Any]] = tomllib.loads(text)["results"]
+    return results

@@ -1,0 +1,69 @@
+"""What notebooks show of tasks and predictions: a picture and its description, without scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from html import escape
+from typing import Protocol
+
+from arc_trm.pictures.scene import Scene, printable
+from arc_trm.pictures.task import (
+    MOST_TASKS,
+    Attempts,
+    Grid,
+    Task,
+    task_picture,
+    tasks_picture,
+)
+
+
+class Answered(Protocol):
+    """What is shown of an `arc_trm.voting.TestPrediction`."""
+
+    @property
+    def task(self) -> str: ...
+    @property
+    def test(self) -> int: ...
+    @property
+    def attempts(self) -> Sequence[Grid | None]: ...
+
+
+class Tasks(Sized, Protocol):
+    """What is shown of an `arc_trm.tasks.TaskSet`."""
+
+    @property
+    def name(self) -> str: ...
+    def __getitem__(self, task_id: str, /) -> Task: ...
+
+
+def task_html(task: Task, attempts: Attempts | None = None) -> str:
+    """A task with its demonstrations, tests and, if given, attempts."""
+    return _html(task_picture(task, attempts), f"Task {task.id}")
+
+
+def tasks_html(name: str, tasks: Iterable[Task], outputs: int) -> str:
+    """The name and size of a set of tasks, and the first of them."""
+    listed = list(tasks)
+    title = f"{name}: {len(listed)} tasks, {outputs} test outputs"
+    return _html(tasks_picture(title, listed), title) + _more(len(listed))
+
+
+def predictions_html(tasks: Tasks, predictions: Iterable[Answered]) -> str:
+    """The attempts at the first tasks that were answered."""
+    attempts: dict[str, dict[int, Sequence[Grid | None]]] = {}
+    for each in predictions:
+        attempts.setdefault(each.task, {})[each.test] = each.attempts
+    title = f"{tasks.name}: attempts at {len(attempts)} of {len(tasks)} tasks"
+    shown: Mapping[str, Attempts] = attempts
+    picture = tasks_picture(title, (tasks[task_id] for task_id in attempts), shown)
+    return _html(picture, title) + _more(len(attempts))
+
+
+def _html(picture: Scene, description: str) -> str:
+    label = escape(printable(description), quote=True)
+    style = "max-width: 100%; overflow: auto"
+    return f'<div role="img" aria-label="{label}" style="{style}">{picture.svg()}</div>'
+
+
+def _more(number: int) -> str:
+    return f"<p>The first {MOST_TASKS} of {number}.</p>" if number > MOST_TASKS else ""

@@ -1,0 +1,125 @@
+"""Answers to read, whoever gave them and in whatever file, with the tasks that they are for.
+
+They are a predictions.jsonl, a submission, a folder of ARC Prize's benchmarking, or a folder that
+`arc-trm predict` wrote into, such as a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from arc_trm.answers import AnswerLog, read_predictions
+from arc_trm.config import DataConfig
+from arc_trm.data.selection import predicted_tasks
+from arc_trm.data.sources import content_digest, lasting_name, load_tasks
+from arc_trm.errors import UserError
+from arc_trm.runs import PREDICTIONS, SUBMISSION, is_run, run_config
+from arc_trm.tasks import TaskSet, as_grid
+from arc_trm.voting import Predictions, TestPrediction
+from submission import FormatError, Problem, Ranked, read_answers
+
+
+def find_answers(path: Path, kinds: Sequence[str] = (PREDICTIONS, SUBMISSION)) -> Path:
+    """The file or folder with the answers that `path` means; of several the first of `kinds`.
+
+    Raises UserError if nobody has predicted there yet.
+    """
+    if not path.is_dir():
+        return path
+    for name in kinds:
+        if (path / name).is_file():
+            return path / name
+    if is_run(path):
+        raise UserError(f"{path} has no {kinds[0]} yet: make it with `arc-trm predict {path}`")
+    return path
+
+
+def is_log(answers: Path) -> bool:
+    """Whether they are in a predictions.jsonl, with votes and steps."""
+    return answers.suffix == ".jsonl"
+
+
+def about_data(data: DataConfig) -> dict[str, Any]:
+    """What a predictions.jsonl says of its tasks, so that they are found again."""
+    return {"data": [lasting_name(name) for name in data.test], "max_side": data.max_side}
+
+
+def about_answers(answers: Path) -> Mapping[str, Any]:
+    """What a predictions.jsonl says of itself; nothing if they are in another kind of file."""
+    about = AnswerLog(answers).header().get("about") if is_log(answers) else None
+    return about if isinstance(about, dict) else {}
+
+
+def answered_tasks(answers: Path, data: str | None = None) -> TaskSet:
+    """The tasks that answers are for: DATA if given, else what they or the run they are in say.
+
+    Raises UserError if that cannot be told, or if the tasks found are others than were answered.
+    """
+    if data is not None:
+        return load_tasks(data)
+    named = about_answers(answers)
+    tasks = None
+    match named:
+        case {"data": [*names], "max_side": int(side)}:
+            tasks = predicted_tasks(DataConfig(test=tuple(map(str, names)), max_side=side))
+        case _ if is_run(answers.parent):
+            tasks = predicted_tasks(run_config(answers.parent).data)
+    if tasks is None:
+        raise UserError(f"{answers} does not say which tasks it answers: name them with --data")
+    if is_log(answers):
+        digest = AnswerLog(answers).header().get("tasks")
+        if digest is not None and digest != digest_of(tasks):
+            raise UserError(
+                f"the tasks in {tasks.name} are others than those that {answers} answers: name "
+                "these with --data"
+            )
+    return tasks
+
+
+def digest_of(tasks: TaskSet) -> str:
+    """SHA-256 of what a solver sees of the tasks."""
+    return content_digest(task.without_solutions() for task in tasks)
+
+
+def read_results(answers: Path, tasks: TaskSet) -> Predictions:
+    """The answers to test inputs of `tasks`; those to other tasks are left out.
+
+    Raises UserError or SubmissionError naming what cannot be read, or does not fit the tasks.
+    """
+    if is_log(answers):
+        return read_predictions(answers, tasks)
+    counts = {task.id: len(task.test) for task in tasks}
+    ranked = read_answers(answers, counts)
+    problems = [
+        Problem(f"task {task_id}", f"has {len(outputs)} answers, expected {counts[task_id]}")
+        for task_id, outputs in ranked.items()
+        if task_id in counts and len(outputs) != counts[task_id]
+    ]
+    if problems:
+        raise FormatError(problems, answers)
+    return Predictions.of(
+        tasks,
+        (
+            TestPrediction(
+                task.id, test, (), tuple(as_grid(grid) if grid else None for grid in candidates)
+            )
+            for task in tasks
+            for test, candidates in enumerate(ranked.get(task.id, ()))
+        ),
+    )
+
+
+def read_ranked(
+    answers: Path, counts: Mapping[str, int], data: str | None = None, whole: bool = False
+) -> Ranked:
+    """Attempts, or with `whole` all candidates, without need of the tasks where there is none.
+
+    Arguments as in `submission.read_answers`; `data` is for a predictions.jsonl that does not say
+    which tasks it answers. Raises UserError or SubmissionError.
+    """
+    if not is_log(answers):
+        return read_answers(answers, counts)
+    predictions = read_predictions(answers, answered_tasks(answers, data))
+    return predictions.candidates() if whole else predictions.attempts()

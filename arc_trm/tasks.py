@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from arc_trm.errors import UserError
 from arc_trm.pictures import task_html, tasks_html
 from submission import Solutions
 
@@ -118,23 +119,23 @@ class TaskSet:
             if task.solutions is not None
         }
 
-    def with_outputs(self, solutions: Mapping[str, Sequence[Sequence[Sequence[int]]]]) -> TaskSet:
-        """The same tasks with their test outputs out of official solutions that fit them."""
-        return TaskSet.of(
-            self.name,
-            (
-                replace(
-                    task,
-                    test=tuple(
-                        Pair(pair.input, as_grid(output))
-                        for pair, output in zip(task.test, solutions[task.id], strict=True)
-                    ),
-                )
-                if task.id in solutions
-                else task
-                for task in self
-            ),
-        )
+    def with_outputs(self, solutions: Solutions) -> TaskSet:
+        """The same tasks, but the test outputs that are known are those of official solutions.
+
+        Raises UserError if a task has other numbers of them.
+        """
+        return TaskSet.of(self.name, (self._with(task, solutions.get(task.id)) for task in self))
+
+    def _with(self, task: Task, outputs: Sequence[Sequence[Sequence[int]]] | None) -> Task:
+        if outputs is None:
+            return task.without_solutions()
+        if len(outputs) != len(task.test):
+            raise UserError(
+                f"task {task.id} of {self.name} has {len(task.test)} test inputs, but the "
+                f"solutions hold {len(outputs)} test outputs: give those of the same tasks"
+            )
+        pairs = zip(task.test, outputs, strict=True)
+        return replace(task, test=tuple(Pair(pair.input, as_grid(grid)) for pair, grid in pairs))
 
     def to_json(self, solutions: bool = True) -> dict[str, Any]:
         """The tasks as an official challenges file; test outputs as in `Task.to_json`."""

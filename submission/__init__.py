@@ -46,10 +46,11 @@ from submission.formats import (
 )
 from submission.grids import Grid, grid_problems
 from submission.merging import merge, merge_ranked
-from submission.scoring import PassRates, Rate, Score, score, score_ranked, score_table
+from submission.scoring import LABELS, PassRates, Rate, Score, score, score_ranked, score_table
 
 __all__ = [
     "KINDS",
+    "LABELS",
     "Attempts",
     "Challenges",
     "Comparison",

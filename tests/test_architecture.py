@@ -22,7 +22,8 @@ FLOORS = [
     ("voting", "objective", "optim", "device", "model", "data"),
     ("runs", "checkpoint", "answers"),
     ("hub", "results"),
-    ("train", "predict"),
+    ("train", "predict", "report"),
+    ("harness",),
     ("cli",),
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -19,6 +19,7 @@ from arc_trm.cli.merge import merge
 from arc_trm.cli.predict import predict
 from arc_trm.cli.pull import pull
 from arc_trm.cli.push import push
+from arc_trm.cli.report import report
 from arc_trm.cli.score import score
 from arc_trm.cli.show import show
 from arc_trm.cli.train import train
@@ -77,7 +78,7 @@ def main(debug: bool) -> None:
 
 
 for _command in (
-    *(train, adapt, predict, score, merge, validate_command, show, data),
+    *(train, adapt, predict, score, merge, validate_command, show, report, data),
     *(convert, export, pull, push),
 ):
     main.add_command(_command)

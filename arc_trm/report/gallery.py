@@ -1,0 +1,100 @@
+"""What the page's script draws, as plain JSON: grids are texts such as `012/345`, a row each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from arc_trm.pictures import PALETTE
+from arc_trm.pictures.scene import printable
+from arc_trm.tasks import Grid, Pair, Task
+from arc_trm.voting import Predictions, TestPrediction
+
+CANDIDATES = 5
+"""Of a test input that are drawn; of the others it is said how many there are."""
+
+
+def gallery(predictions: Predictions) -> dict[str, Any]:
+    """Every task with its demonstrations, tests, attempts, candidates, drafts and outcome."""
+    by_test = predictions.by_test
+    return {
+        "palette": list(PALETTE),
+        "tasks": [
+            _task(task, [by_test.get((task.id, test)) for test in range(len(task.test))])
+            for task in predictions.tasks
+        ],
+    }
+
+
+def _task(task: Task, answers: list[TestPrediction | None]) -> dict[str, Any]:
+    hits = [_hits(pair, answer) for pair, answer in zip(task.test, answers, strict=True)]
+    tests = [_test(pair, answer) for pair, answer in zip(task.test, answers, strict=True)]
+    shares = [test["candidates"][0]["votes"] / test["votes"] for test in tests if test["votes"]]
+    known = [each for each in hits if each is not None]
+    unsolved = [test for test, hit in zip(tests, hits, strict=True) if hit is not None and not hit]
+    return {
+        "id": printable(task.id),
+        "train": [[_text(grid) for grid in pair.grids] for pair in task.train],
+        "tests": tests,
+        "outcome": (
+            "unknown"
+            if not known
+            else "solved"
+            if len(known) == len(hits) and all(known)
+            else "partly"
+            if any(known)
+            else "unsolved"
+        ),
+        "second": bool(known) and all(known) and max(known) > 1,
+        "voted": any(test["rank"] is not None for test in unsolved),
+        "confidence": sum(shares) / len(shares) if shares else None,
+    }
+
+
+def _hits(pair: Pair, answer: TestPrediction | None) -> int | None:
+    """The attempt of the first two that is right, 0 if none is; None if that is not known."""
+    if pair.output is None:
+        return None
+    attempts = answer.attempts[:2] if answer else ()
+    return next((n for n, grid in enumerate(attempts, 1) if _equal(grid, pair.output)), 0)
+
+
+def _test(pair: Pair, answer: TestPrediction | None) -> dict[str, Any]:
+    candidates = answer.candidates if answer else ()
+    rank = None
+    if pair.output is not None:
+        right = (n for n, each in enumerate(candidates, 1) if _equal(each.grid, pair.output))
+        rank = next(right, None)
+    return {
+        "input": _text(pair.input),
+        "truth": _text(pair.output),
+        "attempts": [_text(grid) for grid in answer.attempts[:2]] if answer else [],
+        "candidates": [
+            {"grid": _text(each.grid), "votes": each.votes, "halt": round(each.halt, 4)}
+            for each in candidates[:CANDIDATES]
+        ],
+        "votes": answer.votes if answer else 0,
+        "distinct": len(candidates),
+        "rank": rank,
+        "rank_votes": None if rank is None else candidates[rank - 1].votes,
+        "steps": _steps(answer) if answer else [],
+    }
+
+
+def _steps(answer: TestPrediction) -> list[list[Any]]:
+    """Per step its halting score, and its draft where that is another than the step's before."""
+    drawn: list[list[Any]] = []
+    for number, step in enumerate(answer.steps):
+        text, score = _text(step.grid), round(step.halt, 4)
+        same = number > 0 and text == _text(answer.steps[number - 1].grid)
+        drawn.append([score] if same else [score, text])
+    return drawn
+
+
+def _equal(grid: Grid | None, output: Grid) -> bool:
+    return grid is not None and np.array_equal(grid, output)
+
+
+def _text(grid: Grid | None) -> str | None:
+    return None if grid is None else "/".join("".join(map(str, row)) for row in grid.tolist())

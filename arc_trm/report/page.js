@@ -1,0 +1,246 @@
+"use strict";
+// Everything on this page comes out of the JSON in #data; text gets in as text, never as markup.
+const data = JSON.parse(document.getElementById("data").textContent);
+const SVG = "http://www.w3.org/2000/svg";
+const INK = data.palette.map((colour) => {
+  const [r, g, b] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  return 0.299 * r + 0.587 * g + 0.114 * b > 120 ? "#000" : "#fff";
+});
+const find = (id) => document.getElementById(id);
+const digits = find("digits");
+const RIGHT = "right", WRONG = "wrong";
+
+function make(tag, options = {}, ...children) {
+  const { text, ...attributes } = options;
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== undefined && value !== null) node.setAttribute(name, value);
+  }
+  if (text !== undefined) node.textContent = text;
+  node.append(...children.filter((child) => child !== null));
+  return node;
+}
+
+function draw(tag, attributes, text) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
+const rowsOf = (grid) => grid.split("/");
+const sizeOf = (rows) => `${rows.length} × ${rows[0].length}`;
+
+// A verdict is a sign and a word, so that it does not need colour.
+function verdict(right) {
+  return make("span", { class: `verdict ${right ? RIGHT : WRONG}`, text: right ? "✓ right" : "✗ wrong" });
+}
+
+function gridPicture(name, grid, truth) {
+  const rows = rowsOf(grid), height = rows.length, width = rows[0].length;
+  const cell = Math.min(Math.max(Math.floor(210 / Math.max(height, width)), 7), 24);
+  const judged = truth === undefined || truth === null ? "" : grid === truth ? ", right" : ", wrong";
+  const spelt = digits.checked ? `: ${rows.map((row) => [...row].join(" ")).join("; ")}` : "";
+  const svg = draw("svg", {
+    class: "grid", role: "img", viewBox: `0 0 ${width} ${height}`, width: width * cell,
+    height: height * cell, "aria-label": `${name}, ${height} rows of ${width}${judged}${spelt}`,
+  });
+  const paths = {}, inks = {};
+  rows.forEach((row, y) => [...row].forEach((colour, x) => {
+    paths[colour] = (paths[colour] || "") + `M${x + 0.03} ${y + 0.03}h.94v.94h-.94z`;
+    const ink = (inks[INK[colour]] ||= { text: "", x: [], y: [] });
+    ink.text += colour;
+    ink.x.push(x + 0.5);
+    ink.y.push(y + 0.74);
+  }));
+  for (const [colour, d] of Object.entries(paths)) svg.append(draw("path", { d, fill: data.palette[colour] }));
+  if (digits.checked) {
+    for (const [fill, { text, x, y }] of Object.entries(inks)) {
+      svg.append(draw("text", {
+        x: x.join(" "), y: y.join(" "), fill, "font-size": 0.7, "text-anchor": "middle",
+        "font-family": "ui-monospace, monospace",
+      }, text));
+    }
+  }
+  const other = truth ? rowsOf(truth) : null;
+  if (other && grid !== truth && other.length === height && other[0].length === width) {
+    let d = "";
+    rows.forEach((row, y) => [...row].forEach((colour, x) => {
+      if (colour !== other[y][x]) d += `M${x + 0.2} ${y + 0.2}l.6 .6m0 -.6l-.6 .6`;
+    }));
+    svg.append(draw("path", { d, stroke: "#fff", "stroke-width": 0.22, fill: "none" }));
+    svg.append(draw("path", { d, stroke: "#000", "stroke-width": 0.1, fill: "none" }));
+  }
+  return svg;
+}
+
+function figure(name, grid, truth) {
+  if (grid === null) {
+    return make("figure", {}, make("figcaption", { text: name }), make("div", { class: "none", text: "no grid" }));
+  }
+  const caption = make("figcaption", { text: `${name} ` });
+  if (truth) caption.append(verdict(grid === truth));
+  let size = sizeOf(rowsOf(grid));
+  if (truth && sizeOf(rowsOf(truth)) !== size) size += `, correct is ${sizeOf(rowsOf(truth))}`;
+  return make("figure", {}, caption, gridPicture(name, grid, truth), make("figcaption", { class: "size", text: size }));
+}
+
+const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;
+
+function votesTable(test, label) {
+  if (!test.candidates.length) return null;
+  const body = make("tbody");
+  test.candidates.forEach((each, index) => {
+    const bar = make("span", { class: "bar", "aria-hidden": "true" }, make("i"));
+    bar.firstChild.style.width = `${(100 * each.votes) / test.votes}%`;
+    body.append(make("tr", {},
+      make("th", { scope: "row", text: index < 2 ? `Attempt ${index + 1}` : `Candidate ${index + 1}` }),
+      make("td", {}, bar),
+      make("td", { class: "number", text: `${each.votes} of ${test.votes} (${percent(each.votes / test.votes)})` }),
+      make("td", { class: "number", text: percent(each.halt) }),
+      make("td", {}, test.truth ? verdict(each.grid === test.truth) : "not known")));
+  });
+  const head = make("thead", {}, make("tr", {},
+    ...["Answer", "", "Votes", "Mean halting score", "Verdict"].map((text) =>
+      text ? make("th", { scope: "col", text }) : make("td"))));
+  const more = test.distinct - test.candidates.length;
+  let note = `Votes on ${label}: ${test.distinct} different answer${test.distinct === 1 ? "" : "s"}`;
+  if (more > 0) note += `, the first ${test.candidates.length} below`;
+  if (test.truth && test.rank === null) note += "; the correct one got no vote";
+  if (test.rank > test.candidates.length) note += `; the correct one is number ${test.rank} with ${test.rank_votes} vote${test.rank_votes === 1 ? "" : "s"}`;
+  const table = make("table", { class: "votes" }, make("caption", { text: `${note}.` }), head, body);
+  const others = test.candidates.slice(2);
+  return make("div", {},
+    make("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": `Votes on ${label}` }, table),
+    others.length ? make("details", {}, make("summary", { text: `Show ${others.length} more candidate${others.length === 1 ? "" : "s"}` }),
+      make("div", { class: "row" }, ...others.map((each, index) => figure(`Candidate ${index + 3}`, each.grid, test.truth)))) : null);
+}
+
+function stepper(test, label, id) {
+  if (!test.steps.length) return null;
+  const count = test.steps.length;
+  const slot = make("div");
+  const told = make("output", { for: id });
+  const slider = make("input", { type: "range", id, min: 1, max: count, value: count, step: 1 });
+  const update = () => {
+    const number = Number(slider.value);
+    let at = number - 1;
+    while (test.steps[at].length < 2) at -= 1; // as at the step before
+    const grid = test.steps[at][1], judged = !test.truth ? "" : grid === test.truth ? ", right" : ", wrong";
+    const text = `step ${number} of ${count}, halting score ${percent(test.steps[number - 1][0])}${judged}`;
+    told.textContent = text;
+    slider.setAttribute("aria-valuetext", text);
+    slot.replaceChildren(figure(`Draft after step ${number}`, grid, test.truth));
+  };
+  slider.addEventListener("input", update);
+  update();
+  return make("div", {},
+    make("div", { class: "steps" }, make("label", { for: id, text: `How the answer to ${label} changed` }), slider, told), slot);
+}
+
+function fill(article, task) {
+  const body = make("div", { class: "body" });
+  body.append(make("h4", { text: "Demonstrations" }), make("div", { class: "row" },
+    ...task.train.map(([input, output], index) => make("div", { class: "pair" },
+      figure(`Input ${index + 1}`, input), make("span", { "aria-hidden": "true", text: "→" }),
+      figure(`Output ${index + 1}`, output)))));
+  task.tests.forEach((test, index) => {
+    const label = `test input ${index + 1}`;
+    const figures = [figure(`Test input ${index + 1}`, test.input)];
+    test.attempts.forEach((grid, number) => figures.push(figure(`Attempt ${number + 1}`, grid, test.truth)));
+    if (!test.attempts.length) figures.push(make("p", { text: "Not answered." }));
+    if (test.truth) figures.push(figure("Correct output", test.truth));
+    body.append(make("div", { class: "test" },
+      make("h4", { text: `Test ${index + 1}` }), make("div", { class: "row" }, ...figures),
+      stepper(test, label, `step-${task.number}-${index}`), votesTable(test, label)));
+  });
+  const old = article.querySelector(".body");
+  if (old) old.replaceWith(body); else article.append(body);
+  article.dataset.filled = digits.checked ? "digits" : "colours";
+}
+
+const OUTCOMES = {
+  solved: ["✓ solved", RIGHT], partly: ["◐ partly solved", WRONG], unsolved: ["✗ not solved", WRONG],
+  unknown: ["? correct output not known", ""],
+};
+const list = find("tasks");
+const articles = data.tasks.map((task, number) => {
+  task.number = number;
+  const [text, kind] = OUTCOMES[task.outcome];
+  const article = make("article", { id: `task-${number}`, "aria-labelledby": `name-${number}` },
+    make("header", {},
+      make("h3", { id: `name-${number}` }, make("a", { href: `#task-${number}`, text: `Task ${task.id}` })),
+      make("span", { class: `verdict ${kind}`, text }),
+      make("span", { class: "muted", text: task.confidence === null ? "" : `${percent(task.confidence)} of the votes for attempt 1` })));
+  return article;
+});
+list.append(...articles);
+
+const upToDate = (article) => article.dataset.filled === (digits.checked ? "digits" : "colours");
+function fillIfNeeded(number) {
+  if (!upToDate(articles[number])) fill(articles[number], data.tasks[number]);
+}
+const seen = new IntersectionObserver((entries) => {
+  for (const entry of entries) if (entry.isIntersecting) fillIfNeeded(articles.indexOf(entry.target));
+}, { rootMargin: "600px" });
+articles.forEach((article) => seen.observe(article));
+
+// The rest is filled in bit by bit, for find-in-page, print and screen readers.
+const SLICE = 12; // ms of work at once, within which a page still answers
+let waiting = false;
+function fillRest() {
+  if (waiting) return;
+  waiting = true;
+  setTimeout(() => {
+    waiting = false;
+    const end = performance.now() + SLICE;
+    for (const [number, article] of articles.entries()) {
+      if (upToDate(article)) continue;
+      if (performance.now() > end) return fillRest();
+      fill(article, data.tasks[number]);
+    }
+    document.body.dataset.complete = "true";
+  });
+}
+
+const search = find("search"), outcome = find("outcome"), order = find("order"), count = find("count");
+const MATCHES = {
+  all: () => true, solved: (task) => task.outcome === "solved",
+  second: (task) => task.second, partly: (task) => task.outcome === "partly",
+  unsolved: (task) => task.outcome === "unsolved" || task.outcome === "partly",
+  voted: (task) => task.voted, unknown: (task) => task.outcome === "unknown",
+};
+function filter() {
+  const wanted = search.value.trim().toLowerCase();
+  let shown = 0;
+  data.tasks.forEach((task, number) => {
+    const hit = task.id.toLowerCase().includes(wanted) && MATCHES[outcome.value](task);
+    articles[number].hidden = !hit;
+    shown += hit;
+  });
+  count.textContent = `${shown} of ${articles.length} tasks`;
+}
+function sort() {
+  const numbers = data.tasks.map((_, number) => number);
+  if (order.value !== "data") {
+    const sign = order.value === "sure" ? -1 : 1;
+    numbers.sort((a, b) => sign * ((data.tasks[a].confidence ?? -1) - (data.tasks[b].confidence ?? -1)) || a - b);
+  }
+  list.append(...numbers.map((number) => articles[number]));
+}
+search.addEventListener("input", filter);
+outcome.addEventListener("change", filter);
+order.addEventListener("change", sort);
+digits.addEventListener("change", () => {
+  delete document.body.dataset.complete;
+  const height = window.innerHeight;
+  articles.forEach((article, number) => {
+    const { top, bottom } = article.getBoundingClientRect();
+    if (!article.hidden && bottom > -600 && top < height + 600) fillIfNeeded(number);
+  });
+  fillRest();
+});
+filter();
+find("gallery").hidden = false;
+fillRest();
+document.body.dataset.ready = "true";

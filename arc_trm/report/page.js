@@ -65,10 +65,12 @@ function gridPicture(name, grid, truth) {
   const other = truth ? rowsOf(truth) : null;
   if (other && grid !== truth && other.length === height && other[0].length === width) {
     let d = "";
+    const mark = digits.checked // which a cross would hide
+      ? (x, y) => `M${x + 0.11} ${y + 0.11}h.78v.78h-.78z` : (x, y) => `M${x + 0.2} ${y + 0.2}l.6 .6m0 -.6l-.6 .6`;
     rows.forEach((row, y) => [...row].forEach((colour, x) => {
-      if (colour !== other[y][x]) d += `M${x + 0.2} ${y + 0.2}l.6 .6m0 -.6l-.6 .6`;
+      if (colour !== other[y][x]) d += mark(x, y);
     }));
-    svg.append(draw("path", { d, stroke: "#fff", "stroke-width": 0.22, fill: "none" }));
+    svg.append(draw("path", { d, stroke: "#fff", "stroke-width": 0.22, fill: "none", class: "wrong-cells" }));
     svg.append(draw("path", { d, stroke: "#000", "stroke-width": 0.1, fill: "none" }));
   }
   return svg;

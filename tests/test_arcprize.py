@@ -1,0 +1,311 @@
+"""ARC Prize's benchmarking folders, out and in, and the traps of its scorer."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import submission as sub
+from arc_trm.answers import Answer, AnswerLog
+from arc_trm.cli import main
+from arc_trm.tasks import as_grid
+from arc_trm.voting import Prediction
+from tests.tiny import write_challenges
+
+NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
+ORIGIN = sub.Origin("tiny", "arc-trm", NOW, NOW, {"max_side": 30})
+A, B, C = [[1]], [[2, 2]], [[3], [3]]
+
+
+def benchmarking_score(folder: Path, solutions: dict[str, Any]) -> tuple[float, int]:
+    """What ARC Prize's scorer makes of a folder, by its rules, traps included.
+
+    Every file is a task, whatever tasks there should be. Every item of its list is tried against
+    the output that the attempts' pair_index names, and counts if one of two attempts equals it;
+    metadata is read of every attempt. The score is the mean over files of right items per output.
+    """
+    shares = []
+    for file in sorted(folder.iterdir()):
+        if file.name == "results.json":
+            continue
+        outputs, right = solutions[file.stem], 0
+        for place, pair in enumerate(json.loads(file.read_text())):
+            solved = False
+            for name in ("attempt_1", "attempt_2"):
+                attempt = pair.get(name)
+                if attempt is None:
+                    continue
+                metadata = attempt["metadata"]
+                assert metadata["choices"][-1]["message"]["role"] == "assistant"
+                assert (
+                    metadata["usage"]["total_tokens"] >= 0 and metadata["cost"]["total_cost"] >= 0
+                )
+                index = metadata["pair_index"] if metadata["pair_index"] is not None else place
+                solved |= attempt["answer"] == outputs[index]
+            right += solved
+        shares.append(right / len(outputs))
+    return sum(shares) / len(shares), len(shares)
+
+
+GRIDS = st.sampled_from([A, B, C])
+TASKS = st.dictionaries(
+    st.sampled_from(["aa", "bb", "cc", "dd"]),
+    st.lists(st.tuples(GRIDS, st.lists(GRIDS | st.just([]), max_size=3)), min_size=1, max_size=3),
+    min_size=1,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(TASKS)
+def test_the_scorer_gives_our_score_per_task(
+    tmp_path_factory: pytest.TempPathFactory, tasks: Any
+) -> None:
+    solutions = {name: [truth for truth, _ in task] for name, task in tasks.items()}
+    ranked = {name: [candidates for _, candidates in task] for name, task in tasks.items()}
+    folder = tmp_path_factory.mktemp("out") / "answers"
+    sub.write_arcprize(folder, ranked, ORIGIN)
+    score, files = benchmarking_score(folder, solutions)
+    ours = sub.score_ranked(ranked, solutions)
+    assert files == len(solutions)  # a task without a file would raise the score
+    assert score == pytest.approx(ours.pass_at[2].per_task.value)
+    again = sub.read_arcprize(folder)
+    assert sub.score_ranked(again, solutions).pass_at == ours.pass_at
+    assert again == {
+        name: [[*candidates, [], []][:2] for candidates in task] for name, task in ranked.items()
+    }
+
+
+def test_every_attempt_has_all_metadata(tmp_path: Path) -> None:
+    sub.write_arcprize(tmp_path / "out", {"t": [[A, B], []]}, ORIGIN)
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["t.json"]
+    pairs = json.loads((tmp_path / "out" / "t.json").read_text())
+    attempts = [(n, pair[name]) for n, pair in enumerate(pairs) for name in sorted(pair)]
+    assert [attempt["answer"] for _, attempt in attempts] == [A, B, [], []]
+    for index, attempt in attempts:
+        metadata = attempt["metadata"]
+        assert metadata["pair_index"] == index and metadata["task_id"] == "t"
+        assert (metadata["model"], metadata["provider"]) == ("tiny", "arc-trm")
+        assert datetime.fromisoformat(metadata["start_timestamp"]) == NOW
+        assert datetime.fromisoformat(metadata["end_timestamp"]) == NOW
+        assert metadata["kwargs"] == {"max_side": 30}
+        (choice,) = metadata["choices"]  # an empty list ends the scorer
+        said = choice["message"]["content"]
+        assert choice["index"] == 0 and (json.loads(said) if said else []) == attempt["answer"]
+        counts = metadata["usage"]
+        assert (
+            counts["total_tokens"] == counts["completion_tokens_details"]["reasoning_tokens"] == 0
+        )
+        assert set(metadata["cost"].values()) == {0}
+
+
+@pytest.mark.parametrize(
+    "task_id", ["a/b", "..", ".hidden", "results", "a\nb", "nul\0", "", "x" * 201, "C:\\x"]
+)
+def test_ids_that_are_no_file_names_write_nothing(tmp_path: Path, task_id: str) -> None:
+    with pytest.raises(sub.FormatError, match="can be no file's name"):
+        sub.write_arcprize(tmp_path / "out", {"good": [[A]], task_id: [[A]]}, ORIGIN)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_a_new_or_an_empty_folder_is_written(tmp_path: Path) -> None:
+    """Files of an earlier export would be scored along."""
+    (tmp_path / "empty").mkdir()
+    sub.write_arcprize(tmp_path / "empty", {"t": [[A]]}, ORIGIN)
+    (tmp_path / "file").write_text("")
+    for name in ("empty", "file"):
+        with pytest.raises(sub.WriteError, match="expected a new or an empty folder"):
+            sub.write_arcprize(tmp_path / name, {"u": [[A]]}, ORIGIN)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file"]
+    assert [path.name for path in (tmp_path / "empty").iterdir()] == ["t.json"]
+
+
+def folder_of(path: Path, **files: Any) -> Path:
+    path.mkdir()
+    for name, data in files.items():
+        (path / f"{name}.json").write_text(json.dumps(data))
+    return path
+
+
+def attempt(answer: Any, **metadata: Any) -> dict[str, Any]:
+    return {"answer": answer, "metadata": metadata}
+
+
+def test_reading_takes_what_is_said(tmp_path: Path) -> None:
+    folder = folder_of(
+        tmp_path / "theirs",
+        plain=[{"attempt_1": attempt(A), "attempt_2": attempt(B, pair_index=0)}],
+        turned=[
+            {"attempt_1": attempt(A, pair_index=1)},
+            {"attempt_1": attempt(B, pair_index=0)},
+        ],
+        text=[{"attempt_1": attempt("[[1]]"), "attempt_2": attempt("no idea")}],
+        failed=[{"attempt_1": None, "attempt_2": attempt(A)}, {"attempt_1": attempt([])}],
+        wrong=[{"attempt_1": attempt([[1], [2, 3]]), "attempt_2": attempt([[12]])}],
+        second=[{"attempt_2": attempt(A)}],
+        nothing=[],
+        results={"score": 1},
+    )
+    assert sub.read_arcprize(folder) == {
+        "plain": [[A, B]],
+        "turned": [[B], [A]],
+        "text": [[A, []]],
+        "failed": [[[], A], [[]]],
+        "wrong": [[[], []]],
+        "second": [[[], A]],
+        "nothing": [],
+    }
+
+
+def test_a_pair_that_is_there_twice_counts_once(tmp_path: Path) -> None:
+    pair = {"attempt_1": attempt(A, pair_index=0, choices=[]), "attempt_2": None}
+    folder = folder_of(tmp_path / "twice", t=[pair, pair])
+    solutions: sub.Solutions = {"t": [A, B], "gone": [C]}
+    answers = sub.read_answers(folder, sub.counts_of(solutions))
+    assert answers == {"t": [[A, [], A, []], ()]}
+    ours = sub.score_ranked(answers, solutions)
+    assert ours.pass_at[2].per_task == sub.Rate(0.5, 2)
+    assert ours.missing == ("gone",)  # and counts as unsolved
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({}, "has no files, expected one TASK.json per task"),
+        ({"t": {"attempt_1": A}}, "t.json: is an object of 1 key, expected a list with the"),
+        ({"t": [A]}, 't.json: item 1: is a list of 1 item, expected an object with "attempt_1"'),
+        ({"t": [{"attempts": 1}]}, 'item 1: is an object of 1 key, expected an object with "att'),
+        ({"t": [{"attempt_1": attempt(A, pair_index=10**9)}]}, "item 1: has the pair_index"),
+        ({"t": [{"attempt_1": attempt(A, pair_index=-1)}]}, "item 1: has the pair_index -1"),
+    ],
+)
+def test_what_is_no_such_folder(tmp_path: Path, files: Any, sentence: str) -> None:
+    folder = folder_of(tmp_path / "theirs", **files)
+    with pytest.raises(sub.FormatError) as caught:
+        sub.read_arcprize(folder)
+    assert sentence in str(caught.value) and "\n" not in str(caught.value)
+
+
+# Commands
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+@pytest.fixture
+def predicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """predictions.jsonl with answers to two of three tasks, that of task0 right in attempt 2."""
+    monkeypatch.chdir(tmp_path)
+    challenges = write_challenges(tmp_path)
+    solutions = json.loads((tmp_path / "tiny_solutions.json").read_text())
+    log = AnswerLog(tmp_path / "predictions.jsonl")
+    about = {"data": [str(challenges)], "max_side": 30, "began": NOW.isoformat()}
+    log.begin({}, {"model": "tiny-model", **about})
+    for task, grids in {"task0": [B, B, solutions["task0"][0]], "task1": [A]}.items():
+        log.add(
+            Answer(task, 0, f"p{n}", Prediction(f"p{n}", as_grid(grid), 0.5, None, n))
+            for n, grid in enumerate(grids)
+        )
+    return log.path
+
+
+def test_export_and_back(predicted: Path) -> None:
+    result = run("export", "predictions.jsonl", "--format", "arcprize", "--out", "theirs")
+    assert result.output == "Wrote theirs: 3 tasks with 3 test outputs, 1 of them unanswered\n"
+    solutions = json.loads(Path("tiny_solutions.json").read_text())
+    score, files = benchmarking_score(Path("theirs"), solutions)
+    told = json.loads(run("score", "predictions.jsonl", "--json").stdout)
+    assert score == pytest.approx(told["pass@2"]["per_task"]["value"]) == 1 / 3
+    assert files == told["pass@2"]["per_task"]["total"] == 3
+    metadata = json.loads(Path("theirs/task0.json").read_text())[0]["attempt_1"]["metadata"]
+    assert metadata["model"] == "tiny-model" and metadata["start_timestamp"] == NOW.isoformat()
+    for options in (["--solutions", "tiny_solutions.json"], ["--data", "tiny_challenges.json"]):
+        assert json.loads(run("score", "theirs", *options, "--json").stdout) == told
+
+    result = run("export", "theirs", "--format", "submission", "--out", "submission.json")
+    assert result.output.startswith("Wrote submission.json: 3 tasks with 3 test outputs, 1 of")
+    challenges = sub.read_challenges("tiny_challenges.json")
+    written = sub.read_submission("submission.json", challenges)
+    assert written["task0"][0] == {"attempt_1": B, "attempt_2": solutions["task0"][0]}
+    assert written["task2"][0] == {"attempt_1": [[0]], "attempt_2": [[0]]}
+
+
+def test_two_runs_are_compared(predicted: Path) -> None:
+    run("export", "predictions.jsonl", "--format", "submission", "--out", "before.json")
+    right = json.loads(Path("tiny_solutions.json").read_text())
+    after = sub.read_submission("before.json")
+    after["task0"][0] = {"attempt_1": A, "attempt_2": A}
+    for task in ("task1", "task2"):
+        after[task][0]["attempt_2"] = right[task][0]
+    sub.write_json("after.json", after)
+    options = ("--solutions", "tiny_solutions.json")
+    result = run("score", "before.json", "after.json", *options)
+    assert result.exit_code == 0, result.output
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert rows[4][:7] == ["pass@2", "per", "output", "1/3", "33.3", "%", "2/3"]
+    assert rows[4][9] == "+33.3"
+    assert "gained 2 tasks at pass@2: task1, task2" in result.stdout
+    assert "lost 1 task at pass@2: task0" in result.stdout
+    told = json.loads(run("score", "before.json", "after.json", *options, "--json").stdout)
+    assert told["difference"]["gained"] == ["task1", "task2"]
+    again = run("score", "before.json", "after.json", *options)
+    assert again.stdout == result.stdout
+    same = run("score", "before.json", "before.json", *options).stdout
+    assert "gained 0 tasks at pass@2\nlost 0 tasks at pass@2\n" in same
+
+
+def test_merging_takes_all_candidates_of_a_log(predicted: Path) -> None:
+    """Third places count, which a submission cannot have."""
+    right = json.loads(Path("tiny_solutions.json").read_text())["task0"][0]
+    run("export", "predictions.jsonl", "--format", "submission", "--out", "a.json")
+    theirs = sub.read_submission("a.json")
+    theirs["task0"][0] = {"attempt_1": right, "attempt_2": C}
+    sub.write_json("b.json", theirs)
+    result = run("merge", "predictions.jsonl", "b.json", "--out", "merged.json")
+    assert result.output == "merged.json: a valid submission file of 3 tasks with 3 test outputs\n"
+    merged = sub.read_submission("merged.json", sub.read_challenges("tiny_challenges.json"))
+    # right: 1/2 of the log and 1 of b.json; [[2, 2]]: 1 of the log.
+    assert merged["task0"][0] == {"attempt_1": right, "attempt_2": B}
+    for weights, first in (("1,1", right), ("3,1", B)):
+        run("merge", "predictions.jsonl", "b.json", "--weights", weights, "--out", "merged.json")
+        assert sub.read_submission("merged.json")["task0"][0]["attempt_1"] == first
+
+
+def test_merging_folders_that_lack_tasks(predicted: Path) -> None:
+    run("export", "predictions.jsonl", "--format", "arcprize", "--out", "theirs")
+    Path("theirs/task1.json").unlink()
+    result = run("merge", "predictions.jsonl", "theirs", "--out", "merged.json")
+    assert result.stderr == "theirs: lacks 1 task of the first\n"
+    merged = sub.read_submission("merged.json", sub.read_challenges("tiny_challenges.json"))
+    assert merged["task1"][0]["attempt_1"] == A
+    result = run("merge", "theirs", "predictions.jsonl", "--out", "other.json")
+    assert result.exit_code == 2 and "task task1: is unknown, expected only" in result.output
+    assert not Path("other.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["export", "--format", "arcprize", "--out", "x"], "there is no run in"),
+        (["export", "gone.jsonl", "--format", "arcprize", "--out", "x"], "cannot read predictions"),
+        (["export", "gone", "--format", "arcprize", "--out", "x"], "gone: does not exist"),
+        (["export", "predictions.jsonl", "--format", "pdf", "--out", "x"], "'pdf' is not one of"),
+        (["export", "predictions.jsonl", "--format", "arcprize", "--out", "."], "it is there"),
+        (["merge", "predictions.jsonl", "gone.json", "--out", "x"], "gone.json: does not exist"),
+        (["score", "predictions.jsonl", "gone.json"], "gone.json: does not exist"),
+        (["score", "empty", "--data", "tiny_challenges.json"], "empty: has no files, expected one"),
+    ],
+)
+def test_mistakes_get_one_sentence(predicted: Path, arguments: list[str], sentence: str) -> None:
+    Path("empty").mkdir()
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert sentence in result.stderr and "Traceback" not in result.stderr
+    assert not Path("x").exists()

@@ -3,7 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test clean
+.PHONY: quickstart test api clean
+
+# What is meant to be used from Python; `make api` makes build/api/index.html from its docstrings.
+API := arc_trm arc_trm.tasks arc_trm.voting arc_trm.results arc_trm.report arc_trm.pictures \
+	arc_trm.model arc_trm.checkpoint arc_trm.train arc_trm.predict submission
 
 quickstart: $(VENV)/installed
 	$(BIN)/arc-trm train
@@ -16,6 +20,9 @@ test: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --durations=5
+
+api: $(VENV)/installed-dev
+	$(BIN)/pdoc --docformat google --output-directory build/api $(API)
 
 # torch is named first and pinned: a bare `torch` would fetch gigabytes of CUDA packages.
 $(VENV)/installed: pyproject.toml constraints.txt

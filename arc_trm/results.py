@@ -86,10 +86,12 @@ def digest_of(tasks: TaskSet) -> str:
 def read_results(answers: Path, tasks: TaskSet) -> Predictions:
     """The answers to test inputs of `tasks`; those to other tasks are left out.
 
-    Raises UserError or SubmissionError naming what cannot be read, or does not fit the tasks.
+    Where a predictions.jsonl has none there are guesses, as in the submission.json that goes with
+    it, so that both score the same. Raises UserError or SubmissionError naming what cannot be read
+    or does not fit the tasks.
     """
     if is_log(answers):
-        return read_predictions(answers, tasks)
+        return read_predictions(answers, tasks).completed()
     counts = {task.id: len(task.test) for task in tasks}
     ranked = read_answers(answers, counts)
     problems = [
@@ -111,15 +113,24 @@ def read_results(answers: Path, tasks: TaskSet) -> Predictions:
     )
 
 
-def read_ranked(
-    answers: Path, counts: Mapping[str, int], data: str | None = None, whole: bool = False
-) -> Ranked:
-    """Attempts, or with `whole` all candidates, without need of the tasks where there is none.
+def read_ranked(answers: Path, counts: Mapping[str, int], data: str | None = None) -> Ranked:
+    """The attempts, read without the tasks where they are not needed.
 
     Arguments as in `submission.read_answers`; `data` is for a predictions.jsonl that does not say
     which tasks it answers. Raises UserError or SubmissionError.
     """
     if not is_log(answers):
         return read_answers(answers, counts)
-    predictions = read_predictions(answers, answered_tasks(answers, data))
-    return predictions.candidates() if whole else predictions.attempts()
+    return read_results(answers, answered_tasks(answers, data)).attempts()
+
+
+def read_votes(answers: Path, counts: Mapping[str, int], data: str | None = None) -> Ranked:
+    """All candidates instead of two attempts where they are known, and no guesses.
+
+    Arguments and errors as in `read_ranked`.
+    """
+    if not is_log(answers):
+        return read_answers(answers, counts)
+    found = read_predictions(answers, answered_tasks(answers, data))
+    voted = (each for each in found if each.candidates)
+    return Predictions.of(found.tasks, voted).candidates()

@@ -173,6 +173,17 @@ class Predictions:
     def __getitem__(self, key: tuple[str, int]) -> TestPrediction:
         return self.by_test[key]
 
+    def completed(self) -> Predictions:
+        """With the guesses of `two_attempts` for test inputs that nobody has answered."""
+        guesses = (
+            TestPrediction(task.id, test, (), two_attempts([], pair.input))
+            for task in self.tasks
+            for test, pair in enumerate(task.test)
+        )
+        return Predictions.of(
+            self.tasks, (self.by_test.get((each.task, each.test), each) for each in guesses)
+        )
+
     def submission(self) -> Submission:
         """The official submission: every task and test input of `tasks`, in order.
 
@@ -185,13 +196,13 @@ class Predictions:
         return self._ranked(lambda found: [_rows(grid) for grid in found.attempts])
 
     def candidates(self) -> dict[str, list[list[list[list[int]]]]]:
-        """All candidates as `submission.Ranked`; the attempts of those who have no candidates."""
-        return self._ranked(
-            lambda found: (
-                [_rows(each.grid) for each in found.candidates]
-                or [_rows(grid) for grid in found.attempts]
-            )
-        )
+        """All candidates as `submission.Ranked`, then the attempts that are none of them."""
+
+        def grids(found: TestPrediction) -> list[list[list[int]]]:
+            ranked = [_rows(each.grid) for each in found.candidates]
+            return ranked + [rows for rows in map(_rows, found.attempts) if rows not in ranked]
+
+        return self._ranked(grids)
 
     def _ranked(
         self, grids: Callable[[TestPrediction], list[list[list[int]]]]

@@ -11,13 +11,13 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import write_challenges
 
 import submission as sub
 from arc_trm.answers import Answer, AnswerLog
 from arc_trm.cli import main
 from arc_trm.tasks import as_grid
 from arc_trm.voting import Prediction
-from tests.tiny import write_challenges
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 ORIGIN = sub.Origin("tiny", "arc-trm", NOW, NOW, {"max_side": 30})
@@ -204,7 +204,8 @@ def predicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """predictions.jsonl with answers to two of three tasks, that of task0 right in attempt 2."""
     monkeypatch.chdir(tmp_path)
     challenges = write_challenges(tmp_path)
-    solutions = json.loads((tmp_path / "tiny_solutions.json").read_text())
+    solutions = {f"task{n}": [[[5 + n]]] for n in range(3)}  # which no guess is
+    sub.write_json(tmp_path / "tiny_solutions.json", solutions)
     log = AnswerLog(tmp_path / "predictions.jsonl")
     about = {"data": [str(challenges)], "max_side": 30, "began": NOW.isoformat()}
     log.begin({}, {"model": "tiny-model", **about})
@@ -218,7 +219,7 @@ def predicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_export_and_back(predicted: Path) -> None:
     result = run("export", "predictions.jsonl", "--format", "arcprize", "--out", "theirs")
-    assert result.output == "Wrote theirs: 3 tasks with 3 test outputs, 1 of them unanswered\n"
+    assert result.output == "Wrote theirs: 3 tasks with 3 test outputs\n"
     solutions = json.loads(Path("tiny_solutions.json").read_text())
     score, files = benchmarking_score(Path("theirs"), solutions)
     told = json.loads(run("score", "predictions.jsonl", "--json").stdout)
@@ -229,8 +230,9 @@ def test_export_and_back(predicted: Path) -> None:
     for options in (["--solutions", "tiny_solutions.json"], ["--data", "tiny_challenges.json"]):
         assert json.loads(run("score", "theirs", *options, "--json").stdout) == told
 
+    Path("theirs/task2.json").write_text('[{"attempt_1": null, "attempt_2": null}]')
     result = run("export", "theirs", "--format", "submission", "--out", "submission.json")
-    assert result.output.startswith("Wrote submission.json: 3 tasks with 3 test outputs, 1 of")
+    assert result.output.endswith("3 tasks with 3 test outputs, 1 of them unanswered\n")
     challenges = sub.read_challenges("tiny_challenges.json")
     written = sub.read_submission("submission.json", challenges)
     assert written["task0"][0] == {"attempt_1": B, "attempt_2": solutions["task0"][0]}

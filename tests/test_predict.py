@@ -130,3 +130,20 @@ def test_the_answer_is_that_of_the_last_supervision_step() -> None:
         assert not prediction.candidates
     else:
         assert np.array_equal(prediction.candidates[0].grid, expected)
+
+
+def test_drafts_of_the_task_itself_are_kept() -> None:
+    known = tasks()
+    loaded = weights(TRM, known)
+    predictions, _ = predict(loaded, known, batch_size=4, supervision_steps=3)
+    for prediction in predictions:
+        assert len(prediction.steps) == 3
+        pair = known[prediction.task].test[prediction.test]
+        tokens = torch.from_numpy(encode_pair(pair, SIDE)[0]).int()[None]
+        row = torch.tensor([loaded.rows[prediction.task]])
+        solved = loaded.model.solve(tokens, row, 3)
+        for step, (logits, halt) in zip(prediction.steps, solved, strict=True):
+            expected = decode(logits.argmax(-1)[0].to(torch.uint8).numpy())
+            assert (step.grid is None) == (expected is None)
+            assert step.grid is None or np.array_equal(step.grid, expected)
+            assert step.halt == pytest.approx(halt.sigmoid().item(), abs=1e-5)

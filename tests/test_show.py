@@ -6,6 +6,7 @@ import importlib
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -20,7 +21,7 @@ from arc_trm.errors import UserError
 from arc_trm.pictures import PALETTE
 from arc_trm.runs import PREDICTIONS, RUNS, create_run
 from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid
-from arc_trm.voting import Prediction
+from arc_trm.voting import Prediction, Step
 
 # Not `import arc_trm.cli.show`: the command of that name hides the module in its package.
 module = importlib.import_module("arc_trm.cli.show")
@@ -161,6 +162,55 @@ def test_attempts_of_a_file_are_judged() -> None:
     assert re.search(r"6 7 8 +→ +1 +9 0 +9 0\n", output)
 
 
+DRAFTS = tuple(
+    Step(None if grid is None else as_grid(grid), halt)
+    for grid, halt in ((None, 0.1), ([[9, 1]], 0.2), ([[9, 1]], 0.4), ([[9, 0]], 0.8))
+)
+
+
+def save_steps() -> None:
+    first, *rest = predicted("aaaa1111", as_grid([[9, 0]]), as_grid([[1]]))
+    save_predictions(Path("p.jsonl"), [[replace(first, steps=DRAFTS), *rest]])
+
+
+def test_steps_of_a_task() -> None:
+    save_steps()
+    output = run("aaaa1111", "--predictions", "p.jsonl", "--steps", COLUMNS="120").output
+    lines = [re.split(r"\s{3,}", line.rstrip()) for line in output.splitlines()]
+    assert lines[2] == [
+        *("Test input 1", "Step 1", "Steps 2–3 ✗ wrong", "Step 4 ✓ right", "Correct output")
+    ]
+    assert lines[3] == ["6 7 8", "no grid", "9 1", "9 0", "9 0"]
+    assert "halt 10 %" in output and "halt 40 %" in output and "halt 80 %" in output
+
+
+@pytest.mark.parametrize("ending", ["svg", "png"])
+def test_a_picture_of_the_steps(ending: str) -> None:
+    save_steps()
+    run("aaaa1111", "--predictions", "p.jsonl", "--steps", "--out", f"steps.{ending}")
+    if ending == "png":
+        with Image.open("steps.png") as image:
+            image.load()
+        return
+    text = Path("steps.svg").read_text()
+    for number, halt in enumerate((10, 20, 40, 80), 1):
+        assert f">Step {number}, halt {halt} %</text>" in text
+    assert text.count(">right</text>") == 1 and text.count(">wrong</text>") == 2
+    assert ">no grid</text>" in text
+
+
+def test_attempts_in_a_submission_and_in_a_benchmarking_folder() -> None:
+    attempt = {"attempt_1": {"answer": []}, "attempt_2": {"answer": [[9, 0]]}}
+    Path("theirs").mkdir()
+    Path("theirs/aaaa1111.json").write_text(json.dumps([attempt]))
+    output = run("aaaa1111", "--predictions", "theirs").output
+    assert re.search(r"Attempt 1 +Attempt 2 ✓ right", output) and "no grid" in output
+    run("aaaa1111", "--predictions", "theirs", "--out", "theirs.svg")
+    two = {"attempt_1": [[1]], "attempt_2": [[9, 0]]}
+    Path("s.json").write_text(json.dumps({"aaaa1111": [two]}))
+    assert "Attempt 1 ✗ wrong" in run("aaaa1111", "--predictions", "s.json").output
+
+
 def test_attempts_at_an_unknown_output_are_not_judged() -> None:
     save_predictions(Path("p.jsonl"), [predicted("aaaa2222", as_grid([[1]]), as_grid([[2]]))])
     output = run("aaaa2222", "--predictions", "p.jsonl").output
@@ -280,6 +330,8 @@ def test_hostile_ids_do_not_reach_the_terminal(monkeypatch: pytest.MonkeyPatch) 
         (["aaaa2222", "--predictions", "good.jsonl"], r"good\.jsonl .* no .* 'aaaa2222'"),
         (["bbbb1111", "--predictions", "good.jsonl"], r"good\.jsonl .* no .* 'bbbb1111'"),
         (["aaaa1111", "--out", "x.gif"], r"x\.gif: .*\.svg or \.png"),
+        (["aaaa1111", "--predictions", "good.jsonl", "--steps"], r"no steps of task 'aaaa1111'"),
+        (["--steps"], r"name one"),
         ([], r"no run"),
         (["."], r"not a run"),
         (["--data", "mine"], r"name one"),

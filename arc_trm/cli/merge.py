@@ -31,12 +31,12 @@ def merge(files: tuple[Path, ...], out: str, weights: str | None, data_name: str
       arc-trm merge runs/a runs/b --out submission.json
       arc-trm merge a/predictions.jsonl theirs.json --weights 2,1 --out submission.json
     """
-    from arc_trm.results import find_answers, read_ranked
+    from arc_trm.results import find_answers, read_votes
     from submission import Ranked, counts_of
     from submission.__main__ import merge_into
 
     answers: list[Ranked] = []
     for file in files:
         counts = counts_of(answers[0]) if answers else {}
-        answers.append(read_ranked(find_answers(file), counts, data_name, whole=True))
+        answers.append(read_votes(find_answers(file), counts, data_name))
     merge_into(out, files, answers, weights)

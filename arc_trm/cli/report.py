@@ -39,7 +39,7 @@ def report(
     from arc_trm import __version__, runs
     from arc_trm.data.references import published_beside
     from arc_trm.report import Report, report_page
-    from arc_trm.results import about_answers, answered_tasks, find_answers, read_results
+    from arc_trm.results import about_answers, answered_tasks, find_answers, is_log, read_results
     from submission import atomic_write, read_solutions, score_ranked
 
     what = what if what is not None else runs.latest_run()
@@ -52,8 +52,9 @@ def report(
     about = about_answers(answers)
     folder = answers.parent
     title = str(about.get("model") or (folder.resolve().name if runs.is_run(folder) else answers))
+    answered = sum(bool(each.candidates) or not is_log(answers) for each in predictions)
     facts = [
-        f"Answers to {len(predictions)} of {tasks.test_outputs} test inputs of {len(tasks)} tasks: "
+        f"Answers to {answered} of {tasks.test_outputs} test inputs of {len(tasks)} tasks: "
         f"{tasks.name}"
     ]
     if "began" in about:

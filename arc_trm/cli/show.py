@@ -20,7 +20,7 @@ from arc_trm.errors import UserError
 from arc_trm.pictures.curve import MEASURES, Measure, Series, curve_picture, series
 from arc_trm.pictures.scene import PALETTE, check_ending, printable, save
 from arc_trm.pictures.task import steps_picture, task_picture
-from arc_trm.results import find_answers, read_results
+from arc_trm.results import find_answers, is_log, read_results
 from arc_trm.runs import PREDICTIONS, latest_run, read_metrics, run_config
 from arc_trm.tasks import Grid, Pair, Task, TaskSet
 from arc_trm.voting import Predictions, TestPrediction
@@ -212,7 +212,8 @@ def _predictions(task: Task, answers: Path | None) -> list[TestPrediction]:
     source = find_answers(answers) if answers else run / PREDICTIONS if run else None
     if source is None or (answers is None and not source.is_file()):
         return []
-    found = read_results(source, TaskSet.of(task.id, [task]))
+    only = TaskSet.of(task.id, [task])
+    found = read_predictions(source, only) if is_log(source) else read_results(source, only)
     if answers and not found:
         raise UserError(f"{answers} holds no prediction for task {task.id!r}")
     return list(found)

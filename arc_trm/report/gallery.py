@@ -16,10 +16,14 @@ CANDIDATES = 5
 
 
 def gallery(predictions: Predictions) -> dict[str, Any]:
-    """Every task with its demonstrations, tests, attempts, candidates, drafts and outcome."""
+    """Every task with its demonstrations, tests, attempts, candidates, drafts and outcome.
+
+    `voted` says whether attempts come from votes, so that those without any are guesses.
+    """
     by_test = predictions.by_test
     return {
         "palette": list(PALETTE),
+        "voted": any(each.candidates for each in predictions),
         "tasks": [
             _task(task, [by_test.get((task.id, test)) for test in range(len(task.test))])
             for task in predictions.tasks

@@ -151,6 +151,7 @@ function fill(article, task) {
     const figures = [figure(`Test input ${index + 1}`, test.input)];
     test.attempts.forEach((grid, number) => figures.push(figure(`Attempt ${number + 1}`, grid, test.truth)));
     if (!test.attempts.length) figures.push(make("p", { text: "Not answered." }));
+    else if (data.voted && !test.votes) figures.push(make("p", { text: "Nothing was voted for: both attempts are guesses." }));
     if (test.truth) figures.push(figure("Correct output", test.truth));
     body.append(make("div", { class: "test" },
       make("h4", { text: `Test ${index + 1}` }), make("div", { class: "row" }, ...figures),

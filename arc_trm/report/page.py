@@ -77,7 +77,8 @@ def _scores(score: Score | None) -> str:
         for name, rate in rates.named.items()
     ]
     notes = "".join(f"<p>{_text(note)}.</p>" for note in left_out(score))
-    return f"<h2>Scores</h2>{_table('Scores', ['Score', 'Solved', 'Share', '', 'Used by'], rows)}{notes}"
+    headings = ["Score", "Solved", "Share", "", "Used by"]
+    return f"<h2>Scores</h2>{_table('Scores', headings, rows)}{notes}"
 
 
 def _references(report: Report) -> str:

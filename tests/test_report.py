@@ -6,16 +6,21 @@ import json
 import os
 import re
 import shutil
+import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from tiny import run_config
 
 from arc_trm.answers import Answer, AnswerLog, Votes
 from arc_trm.cli import main
+from arc_trm.data.sources import load_tasks
 from arc_trm.report.gallery import gallery
 from arc_trm.results import read_results
 from arc_trm.runs import create_run
@@ -384,3 +389,57 @@ def test_browser_fits_a_phone(page: Page) -> None:
     page.set_viewport_size({"width": 320, "height": 640})
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
     assert page.locator("#task-0 svg").first.is_visible()
+
+
+def measure(dataset: str) -> None:
+    """Print how long a report on made-up answers to a whole dataset takes to make and to open.
+
+    30 puzzles vote, and every test input has 16 drafts, each another one.
+    """
+    from playwright.sync_api import sync_playwright
+
+    rng = np.random.default_rng(0)
+
+    def spoilt(grid: Grid, share: float) -> Grid:
+        changed = rng.random(grid.shape) < share
+        return as_grid(np.where(changed, rng.integers(0, 10, grid.shape), grid))
+
+    tasks = load_tasks(dataset)
+    with tempfile.TemporaryDirectory() as name:
+        log = AnswerLog(Path(name) / "predictions.jsonl")
+        log.begin({}, {"data": [dataset], "max_side": 30})
+        for task in tasks:
+            for test, pair in enumerate(task.test):
+                assert pair.output is not None
+                pool = [pair.output, *(spoilt(pair.output, 0.1) for _ in range(6))]
+                drafts = tuple(Step(spoilt(pair.output, 1 - n / 15), n / 15) for n in range(16))
+                log.add(
+                    Answer(
+                        *(task.id, test, f"p{n}"),
+                        Prediction(f"p{n}", pool[rng.integers(7)], 0.5, None, n),
+                        drafts if n == 0 else (),
+                    )
+                    for n in range(30)
+                )
+        began = time.monotonic()
+        assert invoke(str(log.path)).exit_code == 0
+        page = log.path.with_name("report.html")
+        size = page.stat().st_size / 1e6
+        print(f"{len(tasks)} tasks: made in {time.monotonic() - began:.2f} s, {size:.1f} MB")
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+            opened = browser.new_page()
+            began = time.monotonic()
+            opened.goto(page.as_uri())
+            for what, selector in {
+                "ready to use": "body[data-ready]",
+                "first grids drawn": "article[data-filled]",
+                "all grids drawn": "body[data-complete]",
+            }.items():
+                opened.wait_for_selector(selector)
+                print(f"{what} after {time.monotonic() - began:.2f} s")
+            browser.close()
+
+
+if __name__ == "__main__":
+    measure(sys.argv[1])

@@ -81,7 +81,7 @@ def predict(
     if not out.is_dir():
         raise UserError(f"the folder {out} for the predictions does not exist: make it first")
 
-    from arc_trm.checkpoint import load_weights, read_model_config
+    from arc_trm.checkpoint import read_model_config
 
     clock = Clock(None if time_limit is None else parse_duration(time_limit), STARTED)
     challenges = {task.id: task.to_json(solutions=False) for task in tasks}
@@ -89,25 +89,14 @@ def predict(
     # Something valid before all else.
     if is_main() and not _is_there(out / runs.SUBMISSION, challenges):
         write_submission(out / runs.SUBMISSION, to_submission((), tasks), challenges)
-    if augmentations is None and runs.is_run(folder):
-        adaptation = runs.run_config(folder).adapt
-        augmentations = adaptation.voters if adaptation else None
 
-    from arc_trm.device import DTYPES, pick_device, pick_dtype
-    from arc_trm.predict import predict_into
+    from arc_trm.predict import load_answering, predict_into, voters
 
-    place = pick_device(device)
-    # Of the table, which may be of gigabytes, the rows of these tasks alone.
-    loaded = load_weights(folder, place, DTYPES[pick_dtype("auto", place)], tasks.tasks)
-    if not loaded.knows_puzzles:
-        raise UserError(
-            f"{folder} holds a network without puzzle rows, which can answer no task: convert it "
-            "again with --identifiers or --set"
-        )
+    loaded = load_answering(folder, tasks.tasks, device)
     with bar("predicting") as drawn:
         outcome = predict_into(
             *(out, loaded, tasks, clock),
-            *(augmentations, batch_size, supervision_steps),
+            *(voters(folder, augmentations), batch_size, supervision_steps),
             _about(folder, weights, data_name),
             *(drawn.update, drawn.note),
         )

@@ -1,0 +1,110 @@
+"""The task: one sample per test input whose output is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from inspect_ai import Task, task
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.model import GenerateConfig, ModelName, get_model
+
+from arc_trm import load_tasks, runs
+from arc_trm.data.selection import overlap_notes, predicted_tasks
+from arc_trm.errors import UserError
+from arc_trm.harness.answering import logger
+from arc_trm.harness.mistakes import told
+from arc_trm.harness.scoring import two_attempts
+from arc_trm.harness.solving import as_name, latest_run, model_or_run, trm
+from arc_trm.harness.text import prompt
+from arc_trm.results import about_answers, answered_tasks, find_answers
+from arc_trm.tasks import TaskSet
+
+DATA = "arc-agi-1/evaluation"
+
+
+@task
+def arc_agi(
+    data: str | None = None,
+    weights: str | None = None,
+    predictions: str | None = None,
+    attempts: int = 2,
+    augmentations: int | None = None,
+) -> Task:
+    """ARC-AGI: the output grid of every test input, in one or two attempts.
+
+    Args:
+        data: dataset name, folder, challenges file or task file; None is what `weights` or
+            `predictions` say they are for, else arc-agi-1/evaluation.
+        weights: TRM answers out of this run, weight folder or Hub repository.
+        predictions: the answers are in this file or folder.
+        attempts: 1 or 2.
+        augmentations: TRM's voters beside the task itself; None is all that were trained.
+
+    With neither weights nor predictions the model answers; if that is none/none, the latest run.
+    """
+    with told():
+        if attempts not in (1, 2):
+            raise UserError(f"attempts is {attempts}: give 1 or 2")
+        data, weights, predictions = map(as_name, (data, weights, predictions))
+        if weights is None and predictions is None and _model_api() == "none":
+            weights = latest_run()
+        tasks = _tasks(data, weights, predictions)
+        samples = _samples(tasks)
+    ours = weights is not None or predictions is not None or _model_api() == "none"
+    return Task(
+        dataset=MemoryDataset(samples, name=tasks.name),
+        solver=trm(weights, predictions, augmentations)
+        if ours
+        else model_or_run(attempts, augmentations),
+        scorer=two_attempts(attempts),
+        # For TRM all samples wait at once, so that they are answered in few batches.
+        config=GenerateConfig(max_connections=len(samples)) if ours else GenerateConfig(),
+    )
+
+
+def _model_api() -> str | None:
+    """`none` if there is no model, None if it is not known yet which there is."""
+    try:
+        return ModelName(get_model()).api
+    except ValueError:
+        return None
+
+
+def _tasks(data: str | None, weights: str | None, predictions: str | None) -> TaskSet:
+    """The tasks of DATA, else those that the answers or the run are for, else DATA's default."""
+    run = Path(weights) if weights is not None and runs.is_run(Path(weights)) else None
+    if data is not None:
+        tasks = load_tasks(data)
+        if run is not None:
+            for note in overlap_notes(runs.run_config(run).data, tasks):
+                logger.warning(note)
+        return tasks
+    if run is not None:
+        return predicted_tasks(runs.run_config(run).data)
+    if predictions is not None:
+        answers = find_answers(Path(predictions))
+        if "data" in about_answers(answers) or runs.is_run(answers.parent):
+            return answered_tasks(answers)
+    return load_tasks(DATA)
+
+
+def _samples(tasks: TaskSet) -> list[Sample]:
+    """Those of the tasks whose outputs are all known. Raises UserError if there are none."""
+    samples = [
+        Sample(
+            id=f"{each.id}/{test + 1}",
+            input=prompt(each, test),
+            target=json.dumps(solution.tolist()),
+            metadata={
+                "task": each.id,
+                "test": test,
+                "test_inputs": [pair.input.tolist() for pair in each.test],
+            },
+        )
+        for each in tasks
+        for test, solution in enumerate(each.solutions or ())
+    ]
+    if not samples:
+        raise UserError(f"no test output of {tasks.name!r} is known, so nothing can be scored")
+    return samples

@@ -1,0 +1,123 @@
+"""Grids in plain text: what a language model is asked, and the grid in what it says."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+from arc_trm.tasks import Task
+from submission import Grid, grid_problems
+
+Found: TypeAlias = tuple[int, list[list[int] | None]]  # where it ends, its rows; None is no row
+
+# Possessive throughout: nothing is tried twice, so that hostile text takes linear time.
+_ROW = r"\[\s*+[0-9]++(?:\s*+,\s*+[0-9]++)*+\s*+\]"
+_GRID = re.compile(rf"\[\s*+{_ROW}(?:\s*+,\s*+{_ROW})*+\s*+,?+\s*+\]")
+_ATTEMPT = re.compile(r"""["']attempt_([12])["']\s*+:\s*+""")
+_RULE = re.compile(r"[-|+: \t]*+")  # under the head of a table
+_SEPARATORS = str.maketrans("[]|,", "    ")
+
+
+def grid_text(grid: Sequence[Sequence[int]]) -> str:
+    """Rows of digits with spaces between them, one a line."""
+    return "\n".join(" ".join(map(str, row)) for row in grid)
+
+
+def prompt(task: Task, test: int) -> str:
+    """Everything a language model needs to know to answer test input `test` (from 0)."""
+    grids = []
+    for number, pair in enumerate(task.train, 1):
+        named = zip(("input", "output"), pair.grids, strict=False)
+        grids += [(f"Demonstration {number}, {name}", grid) for name, grid in named]
+    grids.append(("Test input", task.test[test].input))
+    shown = "\n\n".join(f"{title}:\n{grid_text(grid.tolist())}" for title, grid in grids)
+    return f"""\
+Below is a puzzle of ARC-AGI. Its grids have 1 to 30 rows and 1 to 30 columns of cells, and every \
+cell is a colour, written as a digit from 0 to 9. One and the same rule makes the output of each \
+demonstration out of its input. Find the rule and apply it to the test input.
+
+{shown}
+
+Give the output grid of the test input in the same form, one row a line with spaces between the \
+digits, in a fenced block like this one, which holds a grid of 2 rows and 3 columns:
+
+```
+0 1 2
+3 4 5
+```
+
+You may think aloud before. What is graded is the last grid in your answer alone: it is right if \
+its numbers of rows and columns and all its cells are right."""
+
+
+def attempts_in(completions: Sequence[str]) -> list[Grid | None]:
+    """One attempt out of each completion, None where there is no grid in it.
+
+    A single completion may hold both as JSON with `attempt_1` and `attempt_2`.
+    """
+    both = _both_attempts(completions[0]) if len(completions) == 1 else None
+    return both or [last_grid(text) for text in completions]
+
+
+def last_grid(text: str) -> Grid | None:
+    """The last thing that looks like a grid, None if there is none or it is not a valid one.
+
+    It is JSON, or lines of digits with spaces, commas, bars or nothing between them; whatever is
+    around it does not matter.
+    """
+    found = max((*_json_grids(text), *_line_grids(text)), key=lambda each: each[0], default=None)
+    return None if found is None else _checked(found[1])
+
+
+def _both_attempts(text: str) -> list[Grid | None] | None:
+    found: dict[str, Grid | None] = {}
+    for key in _ATTEMPT.finditer(text):
+        grid = _GRID.match(text, key.end())
+        found[key[1]] = _checked(_json_rows(grid[0])) if grid else None
+    return [found.get("1"), found.get("2")] if found else None
+
+
+def _checked(rows: list[list[int] | None]) -> Grid | None:
+    whole = [row for row in rows if row is not None]
+    return whole if len(whole) == len(rows) and not grid_problems(whole) else None
+
+
+def _cells(words: Sequence[str]) -> list[int] | None:
+    """Digits as cells, None if one is no colour; Python reads no integer of any length."""
+    return [int(word) for word in words] if all(len(word) == 1 for word in words) else None
+
+
+def _json_rows(text: str) -> list[list[int] | None]:
+    return [_cells(re.findall("[0-9]+", row)) for row in re.findall(r"\[([0-9,\s]+)\]", text)]
+
+
+def _json_grids(text: str) -> Iterator[Found]:
+    for last in deque(_GRID.finditer(text), maxlen=1):  # the others are not wanted
+        yield last.end(), _json_rows(last[0])
+
+
+def _line_grids(text: str) -> Iterator[Found]:
+    """Lines of digits that follow each other, with the rules of a Markdown table between them."""
+    rows: list[list[int] | None] = []
+    start = end = 0
+    for line in (*text.split("\n"), ""):
+        row = _line_row(line)
+        if row is not None:
+            rows.append(_cells(row))
+            end = start + len(line.rstrip())
+        elif rows and not ("-" in line and "|" in line and _RULE.fullmatch(line.strip())):
+            yield end, rows
+            rows = []
+        start += len(line) + 1
+
+
+def _line_row(line: str) -> list[str] | None:
+    """The cells of a line, which may be those of a list in Python, None if it is no row."""
+    if line.count("[") > 1 or line.count("]") > 1:
+        return None
+    words = line.translate(_SEPARATORS).split()
+    if not words or not all(word.isascii() and word.isdigit() for word in words):
+        return None
+    return list(words[0]) if len(words) == 1 else words

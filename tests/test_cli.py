@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -277,6 +278,23 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
     names: dict[str, object] = {}
     exec(block.replace("runs/arc2", str(tmp_path / "run")), names)
     assert set(METRICS) == set(names["metrics"])
+
+
+def test_the_python_of_the_evaluation_page_runs(tmp_path: Path) -> None:
+    challenges = write_challenges(tmp_path)
+    assert train(challenges, tmp_path / "run").exit_code == 0
+    page = (Path(__file__).parent.parent / "docs" / "evaluation.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    for name, tiny in {
+        "runs/arc1": str(tmp_path / "run"),
+        "arc-agi-1/evaluation": str(challenges),
+        "00576224": "task0",
+    }.items():
+        assert name in block
+        block = block.replace(name, tiny)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    assert len(names["predictions"]) == 3 and names["guessed"] == []
 
 
 def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:

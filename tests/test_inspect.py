@@ -165,9 +165,7 @@ def test_names_in_the_registry() -> None:
     assert entry.value == plugin.__name__
 
 
-def test_loads_without_torch_and_says_how_to_get_inspect() -> None:
-    loads = "import sys, arc_trm.harness.inspect; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", loads], check=True)
+def test_says_how_to_get_inspect() -> None:
     lacks = "import sys; sys.modules['inspect_ai'] = None; import arc_trm.harness"
     subprocess.run([sys.executable, "-c", lacks], check=True)
     program = [sys.executable, "-c", f"{lacks}.inspect"]

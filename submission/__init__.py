@@ -14,7 +14,7 @@ from 1. Everything raised on purpose is a SubmissionError. The same from a shell
 """
 
 from submission.answers import counts_of, ranked_of, read_answers, two_attempts
-from submission.arcprize import Origin, read_arcprize, write_arcprize
+from submission.arcprize import Origin, arcprize_problems, read_arcprize, write_arcprize
 from submission.comparing import Comparison, Difference, compare, comparison_table
 from submission.errors import FormatError, Problem, SubmissionError, WriteError
 from submission.files import (
@@ -70,6 +70,7 @@ __all__ = [
     "SubmissionError",
     "Task",
     "WriteError",
+    "arcprize_problems",
     "atomic_write",
     "challenges_problems",
     "compare",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 
 from submission.answers import counts_of, read_answers
+from submission.arcprize import arcprize_problems, read_arcprize
 from submission.comparing import compare, comparison_table
 from submission.errors import FormatError, Problem, SubmissionError, counted, shown_path
 from submission.files import (
@@ -66,35 +68,60 @@ def main() -> None:
 def validate_command(file: str, kind: Kind | None, challenges: str | None, as_json: bool) -> None:
     """List everything that is wrong with FILE, one line each.
 
-    FILE is a single task, challenges, solutions or a submission. Pairs, rows, cells and test
-    outputs are counted from 1.
+    FILE is a single task, challenges, solutions, a submission, or a folder of ARC Prize's
+    benchmarking. Pairs, rows, cells and test outputs are counted from 1.
 
     \b
     Example:
       python -m submission validate submission.json --challenges challenges.json
     """
-    data, found = parse(file)
-    kind = kind or recognise(data)
-    if kind is None:
-        message = f"looks like none of {', '.join(KINDS)}; say with --kind which it should be"
-        raise FormatError([Problem("", message)], file)
-    if challenges is not None and kind in ("task", "challenges"):
-        raise click.UsageError("--challenges is for solutions and submissions only.")
-    tasks = None if challenges is None else read_challenges(challenges)
-    found += problems(kind, data, tasks)
+    if os.path.isdir(file) and kind is not None:
+        raise click.UsageError(f"--kind is for files, but {shown_path(file)} is a folder.")
+    name, found, told = (
+        _checked_folder(file, challenges)
+        if os.path.isdir(file)
+        else _checked_file(file, kind, challenges)
+    )
     if as_json:
         listed = [problem._asdict() for problem in found]
-        click.echo(json.dumps({"file": shown_path(file), "kind": kind, "problems": listed}))
+        click.echo(json.dumps({"file": shown_path(file), "kind": name, "problems": listed}))
     else:
         for problem in islice(found, MAX_LISTED):
             click.echo(problem)
         if len(found) > MAX_LISTED:
             click.echo(f"... and {len(found) - MAX_LISTED} more")
     if found:
+        what = "folder" if os.path.isdir(file) else "file"
         number = counted(len(found), "problem")
-        raise Mistake(f"{shown_path(file)}: is not a valid {kind} file ({number})")
+        raise Mistake(f"{shown_path(file)}: is not a valid {name} {what} ({number})")
     if not as_json:
-        click.echo(f"{shown_path(file)}: {summary(kind, data)}")
+        click.echo(f"{shown_path(file)}: {told()}")
+
+
+Checked: TypeAlias = tuple[str, list[Problem], Callable[[], str]]
+"""What kind of file or folder it is, what is wrong with it, and what to say if nothing is."""
+
+
+def _checked_file(file: str, kind: Kind | None, challenges: str | None) -> Checked:
+    data, found = parse(file)
+    found_kind = kind or recognise(data)
+    if found_kind is None:
+        message = f"looks like none of {', '.join(KINDS)}; say with --kind which it should be"
+        raise FormatError([Problem("", message)], file)
+    if challenges is not None and found_kind in ("task", "challenges"):
+        raise click.UsageError("--challenges is for solutions and submissions only.")
+    tasks = None if challenges is None else read_challenges(challenges)
+    return (
+        found_kind,
+        found + problems(found_kind, data, tasks),
+        lambda: summary(found_kind, data),
+    )
+
+
+def _checked_folder(folder: str, challenges: str | None) -> Checked:
+    tasks = None if challenges is None else read_challenges(challenges)
+    found = arcprize_problems(folder, tasks)
+    return "benchmarking", found, lambda: _counts("benchmarking folder", read_arcprize(folder))
 
 
 @main.command("score")
@@ -210,9 +237,14 @@ def summary(kind: Kind, data: Any) -> str:
     if kind == "task":
         pairs = f"{counted(len(data['train']), 'train pair')} and"
         return f"a valid task file of {pairs} {counted(len(data['test']), 'test pair')}"
-    entries = [task["test"] if kind == "challenges" else task for task in data.values()]
-    outputs = counted(sum(map(len, entries)), "test output")
-    return f"a valid {kind} file of {counted(len(entries), 'task')} with {outputs}"
+    if kind == "challenges":
+        data = {task_id: task["test"] for task_id, task in data.items()}
+    return _counts(f"{kind} file", data)
+
+
+def _counts(what: str, tasks: Mapping[str, Sequence[object]]) -> str:
+    outputs = counted(sum(map(len, tasks.values())), "test output")
+    return f"a valid {what} of {counted(len(tasks), 'task')} with {outputs}"
 
 
 if __name__ == "__main__":

@@ -32,6 +32,12 @@ RESULTS = "results.json"
 """What the scorer writes into such a folder, and leaves out when it reads one."""
 
 MAX_INDEX = 1000
+REQUIRED = (
+    *("model", "provider", "start_timestamp", "end_timestamp"),
+    *("choices", "kwargs", "usage", "cost"),
+)
+"""What the benchmarking wants in every attempt's metadata."""
+
 _ATTEMPT = re.compile(r"attempt_([1-9][0-9]?)")
 _NO_TOKENS = {
     "prompt_tokens": 0,
@@ -139,19 +145,94 @@ def read_arcprize(folder: StrPath) -> Ranked:
     but uses up its rank. If a pair is there more than once, the attempts of the later ones follow
     those of the first. Raises FormatError naming the file and the pair that is not in this format.
     """
-    path = Path(folder)
-    try:
-        files = sorted(
-            each
-            for each in path.iterdir()
-            if each.suffix == ".json" and each.name != RESULTS and not each.name.startswith(".")
-        )
-    except OSError as error:
-        raise FormatError([Problem("", f"cannot be read: {error.strerror}")], folder) from None
+    files = _files(folder)
     if not files:
         message = "has no files, expected one TASK.json per task, as ARC Prize's benchmarking does"
         raise FormatError([Problem("", message)], folder)
     return {each.stem: _read_task(each) for each in files}
+
+
+def arcprize_problems(
+    folder: StrPath, challenges: Mapping[str, Any] | None = None
+) -> list[Problem]:
+    """What would end the benchmarking's scorer or make its score another than it seems.
+
+    Given valid `challenges`, also tasks and pairs that are missing or not among them. Raises
+    FormatError if the folder cannot be read.
+    """
+    files = {each.stem: each for each in _files(folder)}
+    found = []
+    for task_id, path in files.items():
+        count = None if challenges is None else len(challenges.get(task_id, {}).get("test", ()))
+        if count == 0:
+            found.append(Problem(path.name, "is of an unknown task, expected only the challenges"))
+            continue
+        try:
+            data = read_json(path)
+        except FormatError as error:
+            found += [Problem(path.name, str(problem)) for problem in error.problems]
+            continue
+        found += _task_problems(data, path.name, count)
+    lacking = [task_id for task_id in challenges or () if task_id not in files]
+    return found + [
+        Problem(f"{task_id}.json", "is missing, which the scorer leaves out of its mean")
+        for task_id in lacking
+    ]
+
+
+def _files(folder: StrPath) -> list[Path]:
+    try:
+        return sorted(
+            each
+            for each in Path(folder).iterdir()
+            if each.suffix == ".json" and each.name != RESULTS and not each.name.startswith(".")
+        )
+    except OSError as error:
+        raise FormatError([Problem("", f"cannot be read: {error.strerror}")], folder) from None
+
+
+def _task_problems(data: object, name: str, count: int | None) -> list[Problem]:
+    """What is wrong with a task's file; `count` is its number of test inputs, if known."""
+    if not isinstance(data, list) or not data:
+        return [Problem(name, f"is {shown(data)}, expected a list with one item per test input")]
+    found, seen = [], set()
+    for place, pair in enumerate(data):
+        where = f"{name}, item {place + 1}"
+        attempts = _attempts(pair)
+        if not attempts:
+            message = f'is {shown(pair)}, expected an object with "attempt_1"'
+            found.append(Problem(where, message))
+            continue
+        for number, attempt in attempts.items():
+            found += _attempt_problems(attempt, f"{where}, attempt_{number}")
+        index = _pair_index(attempts.values(), place)
+        if index in seen:
+            message = f"has the pair_index {index} again, which the scorer counts twice"
+            found.append(Problem(where, message))
+        elif not 0 <= index < (MAX_INDEX if count is None else count):
+            found.append(Problem(where, f"has the pair_index {shown(index)}, which is no test's"))
+        seen.add(index)
+    if count is not None:
+        found += [
+            Problem(name, f"has no item for test input {index + 1}")
+            for index in range(count)
+            if index not in seen
+        ]
+    return found
+
+
+def _attempt_problems(attempt: object, where: str) -> list[Problem]:
+    if attempt is None:  # the benchmarking's own way to say that it failed
+        return []
+    metadata = attempt.get("metadata") if isinstance(attempt, dict) else None
+    if not isinstance(metadata, dict):
+        return [Problem(where, 'has no "metadata", expected an object')]
+    found = [
+        Problem(where, f'has no "{key}" in its metadata') for key in REQUIRED if key not in metadata
+    ]
+    if metadata.get("choices") == []:
+        found.append(Problem(where, 'has an empty list of "choices", which ends the scorer'))
+    return found
 
 
 def _read_task(path: Path) -> list[list[Grid]]:

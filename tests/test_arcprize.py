@@ -192,6 +192,43 @@ def test_what_is_no_such_folder(tmp_path: Path, files: Any, sentence: str) -> No
     assert sentence in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_validate_lists_the_traps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    task = {"train": [{"input": A, "output": A}], "test": [{"input": A}, {"input": A}]}
+    sub.write_json("c.json", {"good": task, "twice": task, "bad": task, "gone": task})
+    sub.write_arcprize("theirs", {name: [[A, B], [C]] for name in ("good", "twice", "bad")}, ORIGIN)
+    result = run("validate", "theirs")
+    assert result.output == ("theirs: a valid benchmarking folder of 3 tasks with 6 test outputs\n")
+
+    twice = json.loads(Path("theirs/twice.json").read_text())
+    Path("theirs/twice.json").write_text(json.dumps([twice[0], twice[0]]))
+    first, second = json.loads(Path("theirs/bad.json").read_text())
+    first["attempt_1"]["metadata"]["choices"] = []
+    del first["attempt_2"]["metadata"]["usage"]
+    second["attempt_1"] = {"answer": A}
+    second["attempt_2"]["metadata"]["pair_index"] = 7
+    Path("theirs/bad.json").write_text(json.dumps([first, second, {}]))
+    Path("theirs/other.json").write_text("[]")
+    Path("theirs/results.json").write_text("{}")  # the scorer's own
+    result = run("validate", "theirs", "--challenges", "c.json")
+    assert result.exit_code == 2
+    assert result.stdout.splitlines() == [
+        'bad.json, item 1, attempt_1: has an empty list of "choices", which ends the scorer',
+        'bad.json, item 1, attempt_2: has no "usage" in its metadata',
+        'bad.json, item 2, attempt_1: has no "metadata", expected an object',
+        "bad.json, item 2: has the pair_index 7, which is no test's",
+        'bad.json, item 3: is an empty object, expected an object with "attempt_1"',
+        "bad.json: has no item for test input 2",
+        "other.json: is of an unknown task, expected only the challenges",
+        "twice.json, item 2: has the pair_index 0 again, which the scorer counts twice",
+        "twice.json: has no item for test input 2",
+        "gone.json: is missing, which the scorer leaves out of its mean",
+    ]
+    assert result.stderr == "Error: theirs: is not a valid benchmarking folder (10 problems)\n"
+    told = json.loads(run("validate", "theirs", "--challenges", "c.json", "--json").stdout)
+    assert told["kind"] == "benchmarking" and len(told["problems"]) == 10
+
+
 # Commands
 
 

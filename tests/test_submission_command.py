@@ -93,7 +93,8 @@ def test_validate_stops_listing_somewhere(files: Path) -> None:
     ("command", "sentence"),
     [
         ("validate none.json", "none.json: does not exist, expected a JSON file"),
-        ("validate .", ".: is a folder, expected a JSON file"),
+        ("validate . --kind task", "--kind is for files, but . is a folder"),
+        ("score submission.json --solutions .", ".: is a folder, expected a JSON file"),
         ("validate nothing.json", "nothing.json: looks like none of task, challenges, solutions,"),
         ("validate task.json --challenges challenges.json", "--challenges is for solutions and"),
         ("validate submission.json --challenges task.json", "task.json: looks like a task file"),

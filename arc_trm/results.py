@@ -52,6 +52,12 @@ def about_answers(answers: Path) -> Mapping[str, Any]:
     return about if isinstance(about, dict) else {}
 
 
+def named_data(answers: Path) -> list[str]:
+    """The names of the data that a predictions.jsonl says it answers."""
+    names = about_answers(answers).get("data")
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
 def answered_tasks(answers: Path, data: str | None = None) -> TaskSet:
     """The tasks that answers are for: DATA if given, else what they or the run they are in say.
 
@@ -59,14 +65,12 @@ def answered_tasks(answers: Path, data: str | None = None) -> TaskSet:
     """
     if data is not None:
         return load_tasks(data)
-    named = about_answers(answers)
-    tasks = None
-    match named:
-        case {"data": [*names], "max_side": int(side)}:
-            tasks = predicted_tasks(DataConfig(test=tuple(map(str, names)), max_side=side))
-        case _ if is_run(answers.parent):
-            tasks = predicted_tasks(run_config(answers.parent).data)
-    if tasks is None:
+    names, side = named_data(answers), about_answers(answers).get("max_side")
+    if names and isinstance(side, int):
+        tasks = predicted_tasks(DataConfig(test=tuple(names), max_side=side))
+    elif is_run(answers.parent):
+        tasks = predicted_tasks(run_config(answers.parent).data)
+    else:
         raise UserError(f"{answers} does not say which tasks it answers: name them with --data")
     if is_log(answers):
         digest = AnswerLog(answers).header().get("tasks")

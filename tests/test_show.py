@@ -199,6 +199,15 @@ def test_a_picture_of_the_steps(ending: str) -> None:
     assert ">no grid</text>" in text
 
 
+def test_a_task_is_looked_for_where_its_predictions_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SETS, "elsewhere", [made_up("dddd1111", as_grid([[1]]))])
+    log = AnswerLog(Path("p.jsonl"))
+    log.begin({}, {"data": ["gone", "elsewhere"]})
+    log.add(predicted("dddd1111", as_grid([[1]]), as_grid([[2]])))
+    monkeypatch.setitem(SETS, "gone", [])
+    assert "Attempt 1 ✓ right" in run("dddd1111", "--predictions", "p.jsonl").output
+
+
 def test_attempts_in_a_submission_and_in_a_benchmarking_folder() -> None:
     attempt = {"attempt_1": {"answer": []}, "attempt_2": {"answer": [[9, 0]]}}
     Path("theirs").mkdir()

@@ -17,7 +17,7 @@ from arc_trm.errors import UserError
 from arc_trm.pictures.curve import MEASURES, curve_picture, series
 from arc_trm.pictures.scene import check_ending, printable, save
 from arc_trm.pictures.task import steps_picture, task_picture
-from arc_trm.results import find_answers, is_log, read_results
+from arc_trm.results import find_answers, is_log, named_data, read_results
 from arc_trm.runs import PREDICTIONS, latest_run, read_metrics, run_config
 from arc_trm.tasks import Grid, Task, TaskSet
 from arc_trm.voting import Predictions, TestPrediction
@@ -52,9 +52,9 @@ def show(
     WHAT is the id of a task or a run folder; nothing means the latest run, with its training curve
     and a few of the tasks that it predicted.
 
-    A task is looked for in the data of the latest run, then in arc-agi-1 and arc-agi-2, and shown
-    with that run's predictions. Cells are coloured where the terminal can, and digits elsewhere or
-    where NO_COLOR is set.
+    A task is looked for in the data of the predictions, then of the latest run, then in arc-agi-1
+    and arc-agi-2, and shown with the latest run's predictions unless others are named. Cells are
+    coloured where the terminal can, and digits elsewhere or where NO_COLOR is set.
 
     \b
     Examples:
@@ -131,8 +131,11 @@ def _show_predicted(screen: Screen, tasks: TaskSet, predictions: Predictions) ->
 def _show_task(
     task_id: str, data: str | None, answers: Path | None, steps: bool, out: Path | None
 ) -> None:
-    task = _find_task(task_id, data)
-    found = _predictions(task, answers)
+    source = _source(answers)
+    task = _find_task(task_id, data, source)
+    found = _predictions(task, source)
+    if answers and not found:
+        raise UserError(f"{answers} holds no prediction for task {task.id!r}")
     if steps and not any(each.steps for each in found):
         raise UserError(
             f"there are no steps of task {task_id!r} to show: predict it with `arc-trm predict`, "
@@ -179,9 +182,18 @@ def _latest_data() -> tuple[str, ...]:
     return wanted.test + wanted.train
 
 
-def _find_task(task_id: str, data: str | None) -> Task:
-    """The task out of `data`, else out of the latest run's data or what is bundled."""
-    names = [data] if data else list(dict.fromkeys([*_latest_data(), *FALLBACKS]))
+def _source(answers: Path | None) -> Path | None:
+    """The file or folder that `answers` means, else the latest run's answers if any."""
+    if answers is not None:
+        return find_answers(answers)
+    run = _latest_run()
+    return run / PREDICTIONS if run and (run / PREDICTIONS).is_file() else None
+
+
+def _find_task(task_id: str, data: str | None, source: Path | None) -> Task:
+    """The task out of `data`, else of what the answers or the latest run name or is bundled."""
+    named = named_data(source) if source else []
+    names = [data] if data else list(dict.fromkeys([*named, *_latest_data(), *FALLBACKS]))
     known: dict[str, Task] = {}
     for name in names:
         try:
@@ -198,17 +210,12 @@ def _find_task(task_id: str, data: str | None) -> Task:
     raise UserError(f"no run folder and no task {task_id!r} in {', '.join(names)}{hint}")
 
 
-def _predictions(task: Task, answers: Path | None) -> list[TestPrediction]:
-    """What `answers` say of the task, else those of the latest run if any."""
-    run = _latest_run()
-    source = find_answers(answers) if answers else run / PREDICTIONS if run else None
-    if source is None or (answers is None and not source.is_file()):
+def _predictions(task: Task, source: Path | None) -> list[TestPrediction]:
+    """What the answers say of the task, without guesses where they say nothing."""
+    if source is None:
         return []
     only = TaskSet.of(task.id, [task])
-    found = read_predictions(source, only) if is_log(source) else read_results(source, only)
-    if answers and not found:
-        raise UserError(f"{answers} holds no prediction for task {task.id!r}")
-    return list(found)
+    return list(read_predictions(source, only) if is_log(source) else read_results(source, only))
 
 
 def _equal(grid: Grid | None, output: Grid) -> bool:

@@ -241,6 +241,8 @@ def test_notebooks_show_tasks_and_predictions() -> None:
 
 
 def test_an_empty_set_is_shown_too() -> None:
+    bare = Task("bare", (), (Pair(as_grid([[1]])),))  # as a solver of one test input may get it
+    assert ">Task bare<" in bare._repr_html_() and ">bare<" in TaskSet.of("x", [bare])._repr_html_()
     empty = TaskSet.of("none", [])
     assert "0 tasks, 0 test outputs" in empty._repr_html_()
     assert "attempts at 0 of 0 tasks" in Predictions.of(empty, ())._repr_html_()

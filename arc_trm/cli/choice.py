@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -11,9 +12,21 @@ from arc_trm.cli.output import is_main
 from arc_trm.data.selection import overlap_notes, predicted_tasks
 from arc_trm.data.sources import load_tasks
 from arc_trm.errors import UserError
-from arc_trm.results import answered_tasks, is_log
+from arc_trm.results import answered_tasks, find_answers, is_log
+from arc_trm.runs import PREDICTIONS, SUBMISSION
 from arc_trm.tasks import TaskSet
 from submission import Solutions, read_solutions
+
+LARGE = 50e6  # bytes of answers that take seconds to read
+
+
+def chosen_answers(what: Path, kinds: Sequence[str] = (PREDICTIONS, SUBMISSION)) -> Path:
+    """`results.find_answers`, with a word to who will have to wait for them to be read."""
+    answers = find_answers(what, kinds)
+    size = answers.stat().st_size if answers.is_file() else 0
+    if size > LARGE:
+        click.echo(f"reading {size / 1e6:.0f} MB of answers in {answers}", err=True)
+    return answers
 
 
 def chosen_tasks(folder: Path, data_name: str | None, otherwise: str) -> TaskSet:

@@ -42,12 +42,13 @@ def export(
       arc-trm export attempts --format submission --out submission.json
     """
     from arc_trm import runs
-    from arc_trm.results import answered_tasks, find_answers, is_log, read_results
+    from arc_trm.cli.choice import chosen_answers
+    from arc_trm.results import answered_tasks, is_log, read_results
     from submission import Ranked, read_answers, write_arcprize, write_json
     from submission.answers import two_attempts
     from submission.errors import counted
 
-    answers = find_answers(what if what is not None else runs.latest_run())
+    answers = chosen_answers(what if what is not None else runs.latest_run())
     ranked: Ranked
     if is_log(answers) or data_name is not None:
         ranked = read_results(answers, answered_tasks(answers, data_name)).attempts()

@@ -31,12 +31,13 @@ def merge(files: tuple[Path, ...], out: str, weights: str | None, data_name: str
       arc-trm merge runs/a runs/b --out submission.json
       arc-trm merge a/predictions.jsonl theirs.json --weights 2,1 --out submission.json
     """
-    from arc_trm.results import find_answers, read_votes
+    from arc_trm.cli.choice import chosen_answers
+    from arc_trm.results import read_votes
     from submission import Ranked, counts_of
     from submission.__main__ import merge_into
 
     answers: list[Ranked] = []
     for file in files:
         counts = counts_of(answers[0]) if answers else {}
-        answers.append(read_votes(find_answers(file), counts, data_name))
+        answers.append(read_votes(chosen_answers(file), counts, data_name))
     merge_into(out, files, answers, weights)

@@ -37,13 +37,14 @@ def report(
       arc-trm report theirs --data arc-agi-2/evaluation --out theirs.html
     """
     from arc_trm import __version__, runs
+    from arc_trm.cli.choice import chosen_answers
     from arc_trm.data.references import published_beside
     from arc_trm.report import Report, report_page
-    from arc_trm.results import about_answers, answered_tasks, find_answers, is_log, read_results
+    from arc_trm.results import about_answers, answered_tasks, is_log, read_results
     from submission import atomic_write, read_solutions, score_ranked
 
     what = what if what is not None else runs.latest_run()
-    answers = find_answers(what)
+    answers = chosen_answers(what)
     tasks = answered_tasks(answers, data_name)
     if solutions is not None:
         tasks = tasks.with_outputs(read_solutions(solutions))

@@ -41,15 +41,15 @@ def score(
       arc-trm score runs/before runs/after
     """
     from arc_trm import runs
-    from arc_trm.cli.choice import right_outputs
+    from arc_trm.cli.choice import chosen_answers, right_outputs
     from arc_trm.data.references import published_beside, references_table
     from arc_trm.errors import UserError
-    from arc_trm.results import find_answers, read_ranked
+    from arc_trm.results import read_ranked
     from submission import counts_of
     from submission.__main__ import scored, told_scores
 
     named = [each for each in (what, other) if each is not None] or [runs.latest_run()]
-    files = [find_answers(each, (runs.SUBMISSION, runs.PREDICTIONS)) for each in named]
+    files = [chosen_answers(each, (runs.SUBMISSION, runs.PREDICTIONS)) for each in named]
     known = right_outputs(named[0], files[0], solutions, data_name)
     scores = []
     for file in files:

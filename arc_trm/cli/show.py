@@ -11,13 +11,14 @@ import numpy as np
 from rich.text import Text
 
 from arc_trm.answers import read_predictions
+from arc_trm.cli.choice import chosen_answers
 from arc_trm.cli.screen import Block, Screen, below, block_of, chart
 from arc_trm.data.sources import load_tasks
 from arc_trm.errors import UserError
 from arc_trm.pictures.curve import MEASURES, curve_picture, series
 from arc_trm.pictures.scene import check_ending, printable, save
 from arc_trm.pictures.task import steps_picture, task_picture
-from arc_trm.results import find_answers, is_log, named_data, read_results
+from arc_trm.results import is_log, named_data, read_results
 from arc_trm.runs import PREDICTIONS, latest_run, read_metrics, run_config
 from arc_trm.tasks import Grid, Task, TaskSet
 from arc_trm.voting import Predictions, TestPrediction
@@ -185,7 +186,7 @@ def _latest_data() -> tuple[str, ...]:
 def _source(answers: Path | None) -> Path | None:
     """The file or folder that `answers` means, else the latest run's answers if any."""
     if answers is not None:
-        return find_answers(answers)
+        return chosen_answers(answers)
     run = _latest_run()
     return run / PREDICTIONS if run and (run / PREDICTIONS).is_file() else None
 

@@ -73,14 +73,17 @@ def task_picture(task: Task, attempts: Attempts | None = None) -> Scene:
         for number, pair in enumerate(task.train, 1)
     ]
     tests = [_test(task, index, attempts or {}, cell) for index in range(len(task.test))]
-    demonstration_cards, test_cards = _cards(demonstrations), _cards(tests)
-    width = max(demonstration_cards.width, test_cards.width, 240)
+    sections = [
+        column([_line(name, 15, INK), _cards(rows)], 10)
+        for name, rows in (("Demonstrations", demonstrations), ("Test", tests))
+        if rows
+    ]
+    width = max(240, *(section.width for section in sections))
     counts = f"{_counted(len(task.train), 'demonstration')}, {_counted(len(task.test), 'test')}"
     title = _line(fitted(f"Task {task.id}", 22, width), 22, INK)
     parts = [
         column([title, _line(counts, 13, MUTED)], 6),
-        column([_line("Demonstrations", 15, INK), demonstration_cards], 10),
-        column([_line("Test", 15, INK), test_cards], 10),
+        *sections,
     ]
     return framed(column(parts, 26), 32, PAPER)
 
@@ -120,12 +123,13 @@ def tasks_picture(
     rows = []
     for task in islice(tasks, MOST_TASKS):
         tried = (attempts or {}).get(task.id, {})
-        cell = _cell_size([*_grids(task.train[:1]), *_grids(task.test), *_tried(tried)], 110)
         name = fitted(task.id, 13, 300)
         if tried:
+            cell = _cell_size([*_grids(task.test), *_tried(tried)], 110)
             rows += [_test(task, index, tried, cell, name) for index in sorted(tried)]
         else:
-            shown = task.train[0]
+            shown = [*task.train, *task.test][0]
+            cell = _cell_size(_grids([shown]), 110)
             rows.append([_figure(name, shown.input, cell), *_outputs(shown, (), cell)])
     if rows:
         parts.append(_cards(rows))

@@ -24,6 +24,7 @@ from arc_trm.voting import (
     Step,
     TestPrediction,
     rank,
+    redrawn,
     two_attempts,
 )
 from submission import FormatError, WriteError, atomic_write, grid_problems
@@ -64,13 +65,10 @@ def _line(answer: Answer) -> str:
 
 def _steps_record(steps: Sequence[Step]) -> list[list[Any]]:
     """Per step its halting score, and its draft where that is another than the step's before."""
-    record: list[list[Any]] = []
-    before: list[list[int]] | None = []
-    for step in steps:
-        rows = None if step.grid is None else step.grid.tolist()
-        record.append([round(step.halt, 4)] if rows == before else [round(step.halt, 4), rows])
-        before = rows
-    return record
+    return [
+        [round(step.halt, 4), *([None if step.grid is None else step.grid.tolist()] * new)]
+        for step, new in zip(steps, redrawn(steps), strict=True)
+    ]
 
 
 def _steps(record: list[list[Any]]) -> tuple[Step, ...]:
@@ -79,8 +77,15 @@ def _steps(record: list[list[Any]]) -> tuple[Step, ...]:
     for halt, *draft in record:
         for rows in draft:  # one, or none where it is as before
             grid = None if rows is None else _grid(rows)
-        steps.append(Step(grid, float(halt)))
+        steps.append(Step(grid, _halt(halt)))
     return tuple(steps)
+
+
+def _halt(value: Any) -> float:
+    halt = float(value)
+    if not 0 <= halt <= 1:
+        raise ValueError(f"its halting score is {halt}, not 0 to 1")
+    return halt
 
 
 def _grid(rows: Any) -> Grid:
@@ -104,10 +109,14 @@ def _answer(record: dict[str, Any]) -> Answer:
             changed[row, column] = colour
             runner_up = as_grid(changed)
         prediction = Prediction(
-            puzzle, grid, float(record["halt"]), runner_up, int(record["order"])
+            puzzle, grid, _halt(record["halt"]), runner_up, int(record["order"])
         )
     steps = _steps(record.get("steps", []))
     return Answer(str(record["task"]), int(record["test"]), puzzle, prediction, steps)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number in JSON")
 
 
 def _told_apart(header: str) -> str:
@@ -173,7 +182,7 @@ class AnswerLog:
     def _header(self, line: bytes) -> dict[str, Any]:
         self._lines = 1
         try:
-            record = json.loads(line)
+            record = json.loads(line, parse_constant=_no_number)
         except (ValueError, RecursionError):
             raise self._wrong("it is not JSON") from None
         if not isinstance(record, dict) or record.get("format") != FORMAT:
@@ -255,8 +264,9 @@ class AnswerLog:
         return UserError(f"cannot read predictions {self.path}: {error.strerror}")
 
     def _wrong(self, reason: str) -> UserError:
+        what = "the file" if self._lines == 1 else "that line"
         return UserError(
-            f"{self.path}, line {self._lines} is not a prediction: {reason}; remove the file and "
+            f"{self.path}, line {self._lines} is not a prediction: {reason}; remove {what} and "
             "predict again"
         )
 

@@ -18,7 +18,18 @@ from arc_trm.errors import UserError
 from arc_trm.runs import PREDICTIONS, SUBMISSION, is_run, run_config
 from arc_trm.tasks import TaskSet, as_grid
 from arc_trm.voting import Predictions, TestPrediction
-from submission import FormatError, Problem, Ranked, read_answers
+from submission import (
+    FormatError,
+    Problem,
+    Ranked,
+    Submission,
+    SubmissionError,
+    read_answers,
+    read_submission,
+)
+
+CANDIDATES = 32
+"""Of a test input that vote in a merger; more would weigh less than a thirtieth of the first."""
 
 
 def find_answers(path: Path, kinds: Sequence[str] = (PREDICTIONS, SUBMISSION)) -> Path:
@@ -66,8 +77,13 @@ def answered_tasks(answers: Path, data: str | None = None) -> TaskSet:
     if data is not None:
         return load_tasks(data)
     names, side = named_data(answers), about_answers(answers).get("max_side")
-    if names and isinstance(side, int):
-        tasks = predicted_tasks(DataConfig(test=tuple(names), max_side=side))
+    if names and type(side) is int:
+        try:
+            tasks = predicted_tasks(DataConfig(test=tuple(names), max_side=side))
+        except (UserError, SubmissionError) as error:
+            raise UserError(
+                f"{answers} answers tasks that cannot be read ({error}): name them with --data"
+            ) from None
     elif is_run(answers.parent):
         tasks = predicted_tasks(run_config(answers.parent).data)
     else:
@@ -90,12 +106,15 @@ def digest_of(tasks: TaskSet) -> str:
 def read_results(answers: Path, tasks: TaskSet) -> Predictions:
     """The answers to test inputs of `tasks`; those to other tasks are left out.
 
-    Where a predictions.jsonl has none there are guesses, as in the submission.json that goes with
-    it, so that both score the same. Raises UserError or SubmissionError naming what cannot be read
-    or does not fit the tasks.
+    A predictions.jsonl is read with the attempts of the submission.json beside it, so that both
+    score the same: that one may hold older answers where there was no time for new ones, and
+    guesses. Raises UserError or SubmissionError naming what cannot be read or does not fit the
+    tasks.
     """
     if is_log(answers):
-        return read_predictions(answers, tasks).completed()
+        found = read_predictions(answers, tasks).completed()
+        submitted = _submission_beside(answers, tasks)
+        return found if submitted is None else found.submitted(submitted)
     counts = {task.id: len(task.test) for task in tasks}
     ranked = read_answers(answers, counts)
     problems = [
@@ -117,6 +136,16 @@ def read_results(answers: Path, tasks: TaskSet) -> Predictions:
     )
 
 
+def _submission_beside(log: Path, tasks: TaskSet) -> Submission | None:
+    """The submission that goes with a log, if it is there and answers exactly these tasks."""
+    if log.name != PREDICTIONS:  # a log that was moved aside is of something else
+        return None
+    try:
+        return read_submission(log.with_name(SUBMISSION), tasks.to_json(solutions=False))
+    except SubmissionError:
+        return None
+
+
 def read_ranked(answers: Path, counts: Mapping[str, int], data: str | None = None) -> Ranked:
     """The attempts, read without the tasks where they are not needed.
 
@@ -128,13 +157,15 @@ def read_ranked(answers: Path, counts: Mapping[str, int], data: str | None = Non
     return read_results(answers, answered_tasks(answers, data)).attempts()
 
 
-def read_votes(answers: Path, counts: Mapping[str, int], data: str | None = None) -> Ranked:
-    """All candidates instead of two attempts where they are known, and no guesses.
+def read_votes(
+    answers: Path, counts: Mapping[str, int], data: str | None = None
+) -> tuple[Ranked, Ranked]:
+    """Candidates for a merger, and the attempts, which may be guesses, for where it lacks some.
 
     Arguments and errors as in `read_ranked`.
     """
     if not is_log(answers):
-        return read_answers(answers, counts)
-    found = read_predictions(answers, answered_tasks(answers, data))
-    voted = (each for each in found if each.candidates)
-    return Predictions.of(found.tasks, voted).candidates()
+        ranked = read_answers(answers, counts)
+        return ranked, ranked
+    found = read_results(answers, answered_tasks(answers, data))
+    return found.candidates(CANDIDATES), found.attempts()

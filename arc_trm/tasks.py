@@ -24,6 +24,13 @@ def as_grid(rows: Sequence[Sequence[int]] | npt.NDArray[np.integer]) -> Grid:
     return grid
 
 
+def same_grid(grid: Grid | None, other: Grid | None) -> bool:
+    """Whether two grids have the same shape and cells; without a grid, whether both lack it."""
+    if grid is None or other is None:
+        return grid is other
+    return np.array_equal(grid, other)
+
+
 @dataclass(frozen=True, eq=False)
 class Pair:
     """An input grid and, where it is known, its output grid."""

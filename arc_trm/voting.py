@@ -7,13 +7,13 @@ are ranked by (votes, mean halting score), both descending.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from arc_trm.pictures import predictions_html
-from arc_trm.tasks import Grid, TaskSet
+from arc_trm.tasks import Grid, TaskSet, as_grid, same_grid
 from submission import Score, Submission, score_ranked
 
 ATTEMPTS = 2
@@ -51,6 +51,14 @@ class Step:
 
     grid: Grid | None
     halt: float
+
+
+def redrawn(steps: Sequence[Step]) -> list[bool]:
+    """Of each step whether its draft is another than that of the step before."""
+    before = [None, *(step.grid for step in steps)]
+    return [
+        number == 0 or not same_grid(step.grid, before[number]) for number, step in enumerate(steps)
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +192,17 @@ class Predictions:
             self.tasks, (self.by_test.get((each.task, each.test), each) for each in guesses)
         )
 
+    def submitted(self, submission: Submission) -> Predictions:
+        """With the attempts of a submission that answers exactly `tasks`."""
+        return Predictions.of(
+            self.tasks,
+            (
+                replace(each, attempts=tuple(as_grid(answer[name]) for name in answer))
+                for each in self
+                for answer in [submission[each.task][each.test]]
+            ),
+        )
+
     def submission(self) -> Submission:
         """The official submission: every task and test input of `tasks`, in order.
 
@@ -195,14 +214,9 @@ class Predictions:
         """The attempts as `submission.Ranked`: per task and output their grids, [] for none."""
         return self._ranked(lambda found: [_rows(grid) for grid in found.attempts])
 
-    def candidates(self) -> dict[str, list[list[list[list[int]]]]]:
-        """All candidates as `submission.Ranked`, then the attempts that are none of them."""
-
-        def grids(found: TestPrediction) -> list[list[list[int]]]:
-            ranked = [_rows(each.grid) for each in found.candidates]
-            return ranked + [rows for rows in map(_rows, found.attempts) if rows not in ranked]
-
-        return self._ranked(grids)
+    def candidates(self, most: int) -> dict[str, list[list[list[list[int]]]]]:
+        """The first `most` candidates, which were voted for, as `submission.Ranked`."""
+        return self._ranked(lambda found: [_rows(each.grid) for each in found.candidates[:most]])
 
     def _ranked(
         self, grids: Callable[[TestPrediction], list[list[list[int]]]]
@@ -245,8 +259,10 @@ def to_submission(predictions: Iterable[TestPrediction], tasks: TaskSet) -> Subm
         outputs = []
         for index, pair in enumerate(task.test):
             prediction = found.get((task.id, index))
-            known = [grid for grid in prediction.attempts if grid is not None] if prediction else []
-            first, second = _two(known[:ATTEMPTS], pair.input, ())
-            outputs.append({"attempt_1": first.tolist(), "attempt_2": second.tolist()})
+            given = [*(prediction.attempts if prediction else ()), None, None][:ATTEMPTS]
+            grids = list(_two([grid for grid in given if grid is not None], pair.input, ()))
+            if given[0] is None and given[1] is not None:
+                grids.reverse()  # what was attempt 2 remains it
+            outputs.append({f"attempt_{n}": grid.tolist() for n, grid in enumerate(grids, 1)})
         submission[task.id] = outputs
     return submission

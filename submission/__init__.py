@@ -13,7 +13,7 @@ from 1. Everything raised on purpose is a SubmissionError. The same from a shell
 `python -m submission --help`.
 """
 
-from submission.answers import counts_of, ranked_of, read_answers, two_attempts
+from submission.answers import as_submission, counts_of, ranked_of, read_answers
 from submission.arcprize import Origin, arcprize_problems, read_arcprize, write_arcprize
 from submission.comparing import Comparison, Difference, compare, comparison_table
 from submission.errors import FormatError, Problem, SubmissionError, WriteError
@@ -71,6 +71,7 @@ __all__ = [
     "Task",
     "WriteError",
     "arcprize_problems",
+    "as_submission",
     "atomic_write",
     "challenges_problems",
     "compare",
@@ -95,7 +96,6 @@ __all__ = [
     "solutions_problems",
     "submission_problems",
     "task_problems",
-    "two_attempts",
     "write_arcprize",
     "write_json",
     "write_submission",

@@ -210,9 +210,13 @@ def merge_command(files: tuple[str, ...], out: str, weights: str | None) -> None
 
 
 def merge_into(
-    out: str, files: Sequence[StrPath], answers: Sequence[Ranked], weights: str | None
+    out: str,
+    files: Sequence[StrPath],
+    answers: Sequence[Ranked],
+    weights: str | None,
+    spare: Sequence[Ranked] = (),
 ) -> None:
-    """Write the submission that the answers in `files` come to, and say what is in it."""
+    """Write the `merge_ranked` of the answers in `files`, and say what is in it."""
     for file, each in zip(files, answers, strict=True):
         if found := unlike(each, answers[0]):
             raise FormatError(found, file)
@@ -220,7 +224,7 @@ def merge_into(
             click.echo(
                 f"{shown_path(file)}: lacks {counted(lacking, 'task')} of the first", err=True
             )
-    merged = merge_ranked(answers, None if weights is None else _numbers(weights))
+    merged = merge_ranked(answers, None if weights is None else _numbers(weights), spare)
     write_json(out, merged)
     click.echo(f"{shown_path(out)}: {summary('submission', merged)}")
 

@@ -6,8 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 
 from submission.arcprize import read_arcprize
+from submission.errors import FormatError
 from submission.files import StrPath, read_submission
-from submission.formats import ATTEMPTS, Challenges, Ranked, Submission
+from submission.formats import ATTEMPTS, Challenges, Ranked, Submission, submission_problems
 from submission.grids import Grid
 
 NO_GRID: Grid = [[0]]
@@ -44,19 +45,21 @@ def counts_of(tasks: Mapping[str, Sequence[object]]) -> dict[str, int]:
     return {task_id: len(outputs) for task_id, outputs in tasks.items()}
 
 
-def two_attempts(ranked: Ranked) -> Submission:
-    """The submission of the first two candidates; the first stands in for the second.
+def as_submission(ranked: Ranked) -> Submission:
+    """The submission of the first two candidates; one alone is both attempts.
 
-    Where an attempt failed the other stands in for it; where nobody answered, `NO_GRID`.
+    Where an attempt failed or nobody answered there is `NO_GRID`. Raises FormatError if a task has
+    no output, or a candidate is no grid.
     """
     submission = {}
     for task_id, outputs in ranked.items():
         answers = []
         for candidates in outputs:
-            first_two = [*candidates[: len(ATTEMPTS)], [], []]
-            best = next((grid for grid in first_two if grid), NO_GRID)
-            grids = [grid or best for grid in first_two]
-            pairs = zip(ATTEMPTS, grids, strict=False)
+            grids = [*candidates[: len(ATTEMPTS)]] or [NO_GRID]
+            first, second = grids[0], grids[-1]
+            pairs = zip(ATTEMPTS, (first or NO_GRID, second or NO_GRID), strict=True)
             answers.append({name: [list(row) for row in grid] for name, grid in pairs})
         submission[task_id] = answers
+    if found := submission_problems(submission):
+        raise FormatError(found)
     return submission

@@ -16,14 +16,14 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from submission.errors import FormatError, Problem, WriteError, shown, shown_name
+from submission.errors import FormatError, Problem, WriteError, shown, shown_name, shown_path
 from submission.files import StrPath, read_json, write_json
 from submission.formats import Ranked
 from submission.grids import Grid, grid_problems
@@ -31,13 +31,7 @@ from submission.grids import Grid, grid_problems
 RESULTS = "results.json"
 """What the scorer writes into such a folder, and leaves out when it reads one."""
 
-MAX_INDEX = 1000
-REQUIRED = (
-    *("model", "provider", "start_timestamp", "end_timestamp"),
-    *("choices", "kwargs", "usage", "cost"),
-)
-"""What the benchmarking wants in every attempt's metadata."""
-
+MAX_INDEX = 100
 _ATTEMPT = re.compile(r"attempt_([1-9][0-9]?)")
 _NO_TOKENS = {
     "prompt_tokens": 0,
@@ -49,6 +43,9 @@ _NO_TOKENS = {
         "rejected_prediction_tokens": 0,
     },
 }
+_NO_FILES = Problem(
+    "", "has no files, expected one TASK.json per task, as ARC Prize's benchmarking does"
+)
 _NO_COST = {"prompt_cost": 0.0, "completion_cost": 0.0, "reasoning_cost": 0.0, "total_cost": 0.0}
 
 
@@ -74,7 +71,6 @@ def write_arcprize(folder: StrPath, ranked: Ranked, origin: Origin, attempts: in
     is new or empty before, and whole or not there after. Raises FormatError for a task whose id can
     be no file's name or that has no output, WriteError.
     """
-    target = Path(folder)
     problems = [_name_problem(task_id) for task_id in ranked]
     problems += [
         Problem(f"task {shown_name(task_id)}", "has no test output, expected at least one")
@@ -83,11 +79,14 @@ def write_arcprize(folder: StrPath, ranked: Ranked, origin: Origin, attempts: in
     ]
     if found := [problem for problem in problems if problem is not None]:
         raise FormatError(found)
-    temporary = target.absolute().parent / f".{secrets.token_hex(8)}.tmp"
+    target = Path(os.path.realpath(folder))
+    temporary = target.parent / f".{secrets.token_hex(8)}.tmp"
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise WriteError(target, "it is there already, expected a new or an empty folder")
-        temporary.mkdir(parents=True)
+            raise WriteError(folder, "it is there already, expected a new or an empty folder")
+        if target.exists() and target.samefile(os.curdir):
+            raise WriteError(folder, "it is the current folder, expected one inside of it")
+        temporary.mkdir()
         for task_id, outputs in ranked.items():
             pairs = [
                 {
@@ -102,8 +101,10 @@ def write_arcprize(folder: StrPath, ranked: Ranked, origin: Origin, attempts: in
         with suppress(FileNotFoundError):
             target.rmdir()
         temporary.rename(target)
+    except FileNotFoundError:
+        raise WriteError(folder, f"the folder {shown_path(target.parent)} does not exist") from None
     except OSError as error:
-        raise WriteError(target, error.strerror or str(error)) from None
+        raise WriteError(folder, error.strerror or str(error)) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -147,8 +148,7 @@ def read_arcprize(folder: StrPath) -> Ranked:
     """
     files = _files(folder)
     if not files:
-        message = "has no files, expected one TASK.json per task, as ARC Prize's benchmarking does"
-        raise FormatError([Problem("", message)], folder)
+        raise FormatError([_NO_FILES], folder)
     return {each.stem: _read_task(each) for each in files}
 
 
@@ -161,7 +161,7 @@ def arcprize_problems(
     FormatError if the folder cannot be read.
     """
     files = {each.stem: each for each in _files(folder)}
-    found = []
+    found = [] if files else [_NO_FILES]
     for task_id, path in files.items():
         count = None if challenges is None else len(challenges.get(task_id, {}).get("test", ()))
         if count == 0:
@@ -185,7 +185,10 @@ def _files(folder: StrPath) -> list[Path]:
         return sorted(
             each
             for each in Path(folder).iterdir()
-            if each.suffix == ".json" and each.name != RESULTS and not each.name.startswith(".")
+            if each.suffix == ".json"
+            and each.name != RESULTS
+            and not each.name.startswith(".")
+            and each.is_file()
         )
     except OSError as error:
         raise FormatError([Problem("", f"cannot be read: {error.strerror}")], folder) from None
@@ -207,7 +210,7 @@ def _task_problems(data: object, name: str, count: int | None) -> list[Problem]:
             found += _attempt_problems(attempt, f"{where}, attempt_{number}")
         index = _pair_index(attempts.values(), place)
         if index in seen:
-            message = f"has the pair_index {index} again, which the scorer counts twice"
+            message = f"has the pair_index {shown(index)} again, which the scorer counts twice"
             found.append(Problem(where, message))
         elif not 0 <= index < (MAX_INDEX if count is None else count):
             found.append(Problem(where, f"has the pair_index {shown(index)}, which is no test's"))
@@ -224,15 +227,49 @@ def _task_problems(data: object, name: str, count: int | None) -> list[Problem]:
 def _attempt_problems(attempt: object, where: str) -> list[Problem]:
     if attempt is None:  # the benchmarking's own way to say that it failed
         return []
-    metadata = attempt.get("metadata") if isinstance(attempt, dict) else None
+    if not isinstance(attempt, dict) or "answer" not in attempt:
+        return [Problem(where, 'has no "answer"')]
+    metadata = attempt.get("metadata")
     if not isinstance(metadata, dict):
         return [Problem(where, 'has no "metadata", expected an object')]
     found = [
-        Problem(where, f'has no "{key}" in its metadata') for key in REQUIRED if key not in metadata
+        Problem(f"{where}, metadata", f'has no "{key}"')
+        if key not in metadata
+        else Problem(f"{where}, metadata", f'has "{key}" that is {shown(metadata[key])}')
+        for key, is_right in _METADATA.items()
+        if not is_right(metadata.get(key))
     ]
     if metadata.get("choices") == []:
         found.append(Problem(where, 'has an empty list of "choices", which ends the scorer'))
     return found
+
+
+def _is_time(value: object) -> bool:
+    try:
+        datetime.fromisoformat(str(value))
+    except ValueError:
+        return isinstance(value, int | float)  # seconds since 1970 are one, too
+    return True
+
+
+def _is_numbers(*keys: str) -> Callable[[object], bool]:
+    """Whether a value is an object that has these keys with numbers."""
+    return lambda value: (
+        isinstance(value, dict) and all(isinstance(value.get(key), int | float) for key in keys)
+    )
+
+
+_METADATA: dict[str, Callable[[object], bool]] = {
+    "model": lambda value: isinstance(value, str),
+    "provider": lambda value: isinstance(value, str),
+    "start_timestamp": _is_time,
+    "end_timestamp": _is_time,
+    "choices": lambda value: isinstance(value, list),
+    "kwargs": lambda value: isinstance(value, dict),
+    "usage": _is_numbers("prompt_tokens", "completion_tokens", "total_tokens"),
+    "cost": _is_numbers("prompt_cost", "completion_cost", "total_cost"),
+}
+"""What the benchmarking requires in every attempt's metadata."""
 
 
 def _read_task(path: Path) -> list[list[Grid]]:
@@ -265,19 +302,34 @@ def _attempts(pair: object) -> dict[int, Any]:
 
 
 def _pair_index(attempts: Iterable[Any], place: int) -> int:
-    """What the first attempt's metadata says, as the scorer has it; else its place in the file."""
+    """What the first attempt's metadata says, as the scorer has it; else its place in the file.
+
+    Whole numbers may be written as text or with a point, which the benchmarking reads alike; -1 is
+    what is no number.
+    """
     for attempt in attempts:
         match attempt:
-            case {"metadata": {"pair_index": int(index)}} if not isinstance(index, bool):
+            case {"metadata": {"pair_index": None}}:
+                continue
+            case {"metadata": {"pair_index": bool()}}:
+                return -1
+            case {"metadata": {"pair_index": int(index)}}:
                 return index
+            case {"metadata": {"pair_index": float(number)}} if number.is_integer():
+                return int(number)
+            case {"metadata": {"pair_index": str(text)}} if re.fullmatch("[0-9]{1,9}", text):
+                return int(text)
+            case {"metadata": {"pair_index": _}}:
+                return -1
     return place
 
 
 def _grid(attempt: object) -> Grid:
-    answer = attempt.get("answer") if isinstance(attempt, dict) else None
+    """The grid of an attempt, which early files hold without metadata; [] if there is none."""
+    answer = attempt.get("answer") if isinstance(attempt, dict) else attempt
     if isinstance(answer, str):
         try:
             answer = json.loads(answer)
         except (ValueError, RecursionError):
             return []
-    return [] if grid_problems(answer) else list(answer or [])
+    return answer if isinstance(answer, list) and not grid_problems(answer) else []

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from submission.answers import ranked_of, two_attempts
+from submission.answers import as_submission, ranked_of
 from submission.errors import FormatError, Problem, SubmissionError
 from submission.formats import ATTEMPTS, Ranked, Submission, count_problems, submission_problems
 from submission.grids import Grid
@@ -31,14 +31,19 @@ def merge(submissions: Sequence[Submission], weights: Sequence[float] | None = N
     return merge_ranked([ranked_of(submission) for submission in submissions], weights)
 
 
-def merge_ranked(answers: Sequence[Ranked], weights: Sequence[float] | None = None) -> Submission:
+def merge_ranked(
+    answers: Sequence[Ranked],
+    weights: Sequence[float] | None = None,
+    spare: Sequence[Ranked] = (),
+) -> Submission:
     """The submission that holds, per test output, the two grids with the most votes.
 
     Each of `answers` gives its weight (1 unless told) to its first candidate, half of it to the
     second, a third to the third and so on; votes for equal grids add up. Of grids with equal votes
-    the one named first wins, by the order of `answers` and then of the candidates. If all name one
-    and the same grid, both attempts are that grid; if none names any, `answers.NO_GRID`. Tasks are
-    those of the first; where others lack some, they do not vote.
+    the one named first wins, by the order of `answers` and then of the candidates. Where fewer than
+    two grids are named, those of `spare` follow, in the same order; where there is but one, both
+    attempts are that grid, and without any `answers.NO_GRID`. Tasks are those of the first; where
+    others lack some, they do not vote.
 
     Raises FormatError if others have tasks that the first lacks or other numbers of outputs,
     SubmissionError for no answers, or weights that are not one positive number each.
@@ -52,10 +57,13 @@ def merge_ranked(answers: Sequence[Ranked], weights: Sequence[float] | None = No
     merged = {}
     for task_id, outputs in answers[0].items():
         merged[task_id] = [
-            _best([_candidates(each, task_id, index) for each in answers], votes)
+            _filled(
+                _best([_candidates(each, task_id, index) for each in answers], votes),
+                [grid for each in spare for grid in _candidates(each, task_id, index)],
+            )
             for index in range(len(outputs))
         ]
-    return two_attempts(merged)
+    return as_submission(merged)
 
 
 def unlike(answers: Ranked, first: Ranked) -> list[Problem]:
@@ -94,3 +102,11 @@ def _best(answers: Sequence[Sequence[Grid]], votes: Sequence[Fraction]) -> list[
     # Sorting is stable, also in reverse, and so leaves ties in that order.
     best = sorted(totals, key=totals.__getitem__, reverse=True)
     return [[list(row) for row in grid] for grid in best[: len(ATTEMPTS)]]
+
+
+def _filled(best: list[Grid], spare: Sequence[Grid]) -> list[Grid]:
+    """The best grids, and after them as many others of `spare` as there is room for."""
+    for grid in spare:
+        if grid and len(best) < len(ATTEMPTS) and grid not in best:
+            best.append(grid)
+    return best

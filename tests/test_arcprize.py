@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -114,11 +115,21 @@ def test_ids_that_are_no_file_names_write_nothing(tmp_path: Path, task_id: str) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_only_a_new_or_an_empty_folder_is_written(tmp_path: Path) -> None:
+def test_only_a_new_or_an_empty_folder_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Files of an earlier export would be scored along."""
     (tmp_path / "empty").mkdir()
     sub.write_arcprize(tmp_path / "empty", {"t": [[A]]}, ORIGIN)
     (tmp_path / "file").write_text("")
+    with pytest.raises(sub.WriteError, match=r"the folder .*none does not exist"):
+        sub.write_arcprize(tmp_path / "none" / "out", {"u": [[A]]}, ORIGIN)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(sub.WriteError, match=r"^\.: cannot be written: it is the current folder"):
+        sub.write_arcprize(".", {"u": [[A]]}, ORIGIN)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").rmdir()
     for name in ("empty", "file"):
         with pytest.raises(sub.WriteError, match="expected a new or an empty folder"):
             sub.write_arcprize(tmp_path / name, {"u": [[A]]}, ORIGIN)
@@ -147,6 +158,11 @@ def test_reading_takes_what_is_said(tmp_path: Path) -> None:
         ],
         text=[{"attempt_1": attempt("[[1]]"), "attempt_2": attempt("no idea")}],
         failed=[{"attempt_1": None, "attempt_2": attempt(A)}, {"attempt_1": attempt([])}],
+        bare=[{"attempt_1": A, "attempt_2": None}],  # as early files are
+        numbers=[
+            {"attempt_1": attempt(A, pair_index="1")},
+            {"attempt_1": attempt(B, pair_index=0.0)},
+        ],
         wrong=[{"attempt_1": attempt([[1], [2, 3]]), "attempt_2": attempt([[12]])}],
         second=[{"attempt_2": attempt(A)}],
         nothing=[],
@@ -157,10 +173,19 @@ def test_reading_takes_what_is_said(tmp_path: Path) -> None:
         "turned": [[B], [A]],
         "text": [[A, []]],
         "failed": [[[], A], [[]]],
+        "bare": [[A, []]],
+        "numbers": [[B], [A]],
         "wrong": [[[], []]],
         "second": [[[], A]],
         "nothing": [],
     }
+
+
+def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "theirs", t=[{"attempt_1": attempt(A)}])
+    os.mkfifo(folder / "pipe.json")  # which would be waited for
+    (folder / "folder.json").mkdir()
+    assert sub.read_arcprize(folder) == {"t": [[A]]}
 
 
 def test_a_pair_that_is_there_twice_counts_once(tmp_path: Path) -> None:
@@ -183,6 +208,8 @@ def test_a_pair_that_is_there_twice_counts_once(tmp_path: Path) -> None:
         ({"t": [{"attempts": 1}]}, 'item 1: is an object of 1 key, expected an object with "att'),
         ({"t": [{"attempt_1": attempt(A, pair_index=10**9)}]}, "item 1: has the pair_index"),
         ({"t": [{"attempt_1": attempt(A, pair_index=-1)}]}, "item 1: has the pair_index -1"),
+        ({"t": [{"attempt_1": attempt(A, pair_index=True)}]}, "item 1: has the pair_index -1"),
+        ({"t": [{"attempt_1": attempt(A, pair_index="x")}]}, "item 1: has the pair_index -1"),
     ],
 )
 def test_what_is_no_such_folder(tmp_path: Path, files: Any, sentence: str) -> None:
@@ -205,6 +232,7 @@ def test_validate_lists_the_traps(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     first, second = json.loads(Path("theirs/bad.json").read_text())
     first["attempt_1"]["metadata"]["choices"] = []
     del first["attempt_2"]["metadata"]["usage"]
+    first["attempt_2"]["metadata"] |= {"cost": {"total_cost": None}, "start_timestamp": "never"}
     second["attempt_1"] = {"answer": A}
     second["attempt_2"]["metadata"]["pair_index"] = 7
     Path("theirs/bad.json").write_text(json.dumps([first, second, {}]))
@@ -214,7 +242,9 @@ def test_validate_lists_the_traps(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert result.exit_code == 2
     assert result.stdout.splitlines() == [
         'bad.json, item 1, attempt_1: has an empty list of "choices", which ends the scorer',
-        'bad.json, item 1, attempt_2: has no "usage" in its metadata',
+        'bad.json, item 1, attempt_2, metadata: has "start_timestamp" that is "never"',
+        'bad.json, item 1, attempt_2, metadata: has no "usage"',
+        'bad.json, item 1, attempt_2, metadata: has "cost" that is an object of 1 key',
         'bad.json, item 2, attempt_1: has no "metadata", expected an object',
         "bad.json, item 2: has the pair_index 7, which is no test's",
         'bad.json, item 3: is an empty object, expected an object with "attempt_1"',
@@ -224,9 +254,9 @@ def test_validate_lists_the_traps(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "twice.json: has no item for test input 2",
         "gone.json: is missing, which the scorer leaves out of its mean",
     ]
-    assert result.stderr == "Error: theirs: is not a valid benchmarking folder (10 problems)\n"
+    assert result.stderr == "Error: theirs: is not a valid benchmarking folder (12 problems)\n"
     told = json.loads(run("validate", "theirs", "--challenges", "c.json", "--json").stdout)
-    assert told["kind"] == "benchmarking" and len(told["problems"]) == 10
+    assert told["kind"] == "benchmarking" and len(told["problems"]) == 12
 
 
 # Commands
@@ -269,7 +299,8 @@ def test_export_and_back(predicted: Path) -> None:
 
     Path("theirs/task2.json").write_text('[{"attempt_1": null, "attempt_2": null}]')
     result = run("export", "theirs", "--format", "submission", "--out", "submission.json")
-    assert result.output.endswith("3 tasks with 3 test outputs, 1 of them unanswered\n")
+    assert result.stdout.endswith("3 tasks with 3 test outputs, 1 of them unanswered\n")
+    assert "does not say how many tasks and test outputs there are: --data does" in result.stderr
     challenges = sub.read_challenges("tiny_challenges.json")
     written = sub.read_submission("submission.json", challenges)
     assert written["task0"][0] == {"attempt_1": B, "attempt_2": solutions["task0"][0]}
@@ -298,6 +329,7 @@ def test_two_runs_are_compared(predicted: Path) -> None:
     assert again.stdout == result.stdout
     same = run("score", "before.json", "before.json", *options).stdout
     assert "gained 0 tasks at pass@2\nlost 0 tasks at pass@2\n" in same
+    assert "as unevenly in 100 % of cases (sign test)" in same
 
 
 def test_merging_takes_all_candidates_of_a_log(predicted: Path) -> None:
@@ -317,6 +349,24 @@ def test_merging_takes_all_candidates_of_a_log(predicted: Path) -> None:
         assert sub.read_submission("merged.json")["task0"][0]["attempt_1"] == first
 
 
+def test_guesses_do_not_vote(predicted: Path) -> None:
+    """Three logs that are each sure of another grid: the input, which no model said, cannot win."""
+    names = []
+    for number, grid in enumerate((A, B, C)):
+        log = AnswerLog(Path(f"{number}.jsonl"))
+        log.begin({}, {"data": ["tiny_challenges.json"], "max_side": 30})
+        log.add([Answer("task0", 0, "task0", Prediction("task0", as_grid(grid), 0.5))])
+        names.append(log.path.name)
+    assert run("merge", *names, "--out", "merged.json").exit_code == 0
+    merged = sub.read_submission("merged.json")
+    assert merged["task0"][0] == {"attempt_1": A, "attempt_2": B}
+    # What nobody answered holds the guesses of the first file, and one vote is followed by them.
+    run("export", names[0], "--format", "submission", "--out", "first.json")
+    assert merged["task1"] == sub.read_submission("first.json")["task1"]
+    run("merge", names[0], names[0], "--out", "merged.json")
+    assert sub.read_submission("merged.json") == sub.read_submission("first.json")
+
+
 def test_merging_folders_that_lack_tasks(predicted: Path) -> None:
     run("export", "predictions.jsonl", "--format", "arcprize", "--out", "theirs")
     Path("theirs/task1.json").unlink()
@@ -329,9 +379,47 @@ def test_merging_folders_that_lack_tasks(predicted: Path) -> None:
     assert not Path("other.json").exists()
 
 
+def test_folders_and_pairs_of_files_name_their_tasks(predicted: Path) -> None:
+    run("export", "predictions.jsonl", "--format", "submission", "--out", "submission.json")
+    told = run("score", "predictions.jsonl", "--json").stdout
+    assert run("score", ".", "--json").stdout == told  # a folder that predict wrote into
+    both = json.loads(run("score", "submission.json", "predictions.jsonl", "--json").stdout)
+    assert both["first"]["pass@2"] == json.loads(told)["pass@2"]
+    # A log whose tasks are gone, with what is right in a file: --data says which tasks.
+    Path("tiny_challenges.json").rename("moved.json")
+    gone = run("score", "predictions.jsonl", "--solutions", "tiny_solutions.json")
+    assert gone.exit_code == 2 and "name them with --data" in gone.stderr
+    options = ("--solutions", "tiny_solutions.json", "--data", "moved.json")
+    assert run("score", "predictions.jsonl", *options, "--json").stdout == told
+    assert run("score", "submission.json", *options).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "about", [{"began": "0001-01-01T00:00:00+23:59"}, {"began": [1]}, {"data": 7, "model": {}}]
+)
+def test_hostile_words_about_answers(predicted: Path, about: dict[str, Any]) -> None:
+    header, _, rest = predicted.read_text().partition("\n")
+    told = json.loads(header)
+    predicted.write_text(json.dumps({**told, "about": {**told["about"], **about}}) + "\n" + rest)
+    arguments = ["export", "predictions.jsonl", "--format", "arcprize", "--out", "x"]
+    result = run(*arguments, "--data", "tiny_challenges.json")
+    assert result.exit_code == 0, result.output
+    assert run("validate", "x").exit_code == 0
+    predicted.write_text(header.replace('"max_side": 30', '"max_side": NaN') + "\n" + rest)
+    assert "line 1 is not a prediction" in run(*arguments[:-1], "y").stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (["validate", "empty"], "has no files, expected one TASK.json per task"),
+        (["validate", "empty", "--json"], "is not a valid benchmarking folder (1 problem)"),
+        (["export", "short", "--format", "submission", "--out", "x"], "short: task t: is an empty"),
+        (["merge", "short", "--out", "x"], "task t: is an empty list, expected a list with two"),
+        (
+            ["export", "short", "--format", "submission", "--model", "m", "--out", "x"],
+            "--model is for the metadata of a folder",
+        ),
         (["export", "--format", "arcprize", "--out", "x"], "there is no run in"),
         (["export", "gone.jsonl", "--format", "arcprize", "--out", "x"], "cannot read predictions"),
         (["export", "gone", "--format", "arcprize", "--out", "x"], "gone: does not exist"),
@@ -344,7 +432,8 @@ def test_merging_folders_that_lack_tasks(predicted: Path) -> None:
 )
 def test_mistakes_get_one_sentence(predicted: Path, arguments: list[str], sentence: str) -> None:
     Path("empty").mkdir()
+    folder_of(Path("short"), t=[])
     result = run(*arguments)
     assert result.exit_code == 2, result.output
-    assert sentence in result.stderr and "Traceback" not in result.stderr
+    assert sentence in result.output and "Traceback" not in result.stderr
     assert not Path("x").exists()

@@ -102,5 +102,16 @@ def test_the_table_names_everything() -> None:
     assert rows[0].split() == ["one", "two", "difference", "95%", "interval"]
     assert rows[1].split()[:7] == ["pass@1", "per", "output", "1/2", "50.0", "%", "2/2"]
     assert "+50.0  [+0.0, +100.0]" in rows[1]
-    assert rows[-3].startswith("Differences are points of two minus one;")
-    assert rows[-2:] == ["gained 1 task at pass@2: a", "lost 0 tasks at pass@2"]
+    assert rows[-4].startswith("Differences are points of two minus one;")
+    assert rows[-3:-1] == ["gained 1 task at pass@2: a", "lost 0 tasks at pass@2"]
+    assert rows[-1].startswith("A fair coin would split them as unevenly in 100 % of cases")
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "expected"),
+    [(0, 0, 1), (1, 0, 1), (4, 0, 0.125), (0, 5, 0.0625), (9, 1, 22 / 1024), (3, 3, 1)],
+)
+def test_the_sign_test(gained: int, lost: int, expected: float) -> None:
+    comparison = sub.Comparison({}, ("a",) * gained, ("b",) * lost)
+    assert comparison.p_value == pytest.approx(expected)
+    assert sub.Comparison({}, ("a",) * 3000, ("b",) * 3000).p_value == 1

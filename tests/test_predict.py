@@ -147,3 +147,14 @@ def test_drafts_of_the_task_itself_are_kept() -> None:
             assert (step.grid is None) == (expected is None)
             assert step.grid is None or np.array_equal(step.grid, expected)
             assert step.halt == pytest.approx(halt.sigmoid().item(), abs=1e-5)
+
+
+def test_a_model_that_has_diverged_is_sure_of_nothing() -> None:
+    known = tasks()
+    loaded = weights(TRM, known)
+    with torch.no_grad():
+        loaded.model.halt_head.weight.fill_(float("nan"))
+    predictions, _ = predict(loaded, known)
+    for prediction in predictions:
+        assert {each.halt for each in prediction.candidates} <= {0}
+        assert {step.halt for step in prediction.steps} == {0}

@@ -155,6 +155,46 @@ def test_every_kind_gives_the_same_score(tmp_path: Path) -> None:
         assert sub.score_ranked(ranked, right).pass_at == expected
 
 
+def test_what_was_submitted_counts(tmp_path: Path) -> None:
+    """A submission may hold older answers, where there was no time for new ones."""
+    challenges = write_challenges(tmp_path)
+    tasks = load_tasks(challenges)
+    log = log_of(tmp_path / "predictions.jsonl", tasks, data=[str(challenges)], max_side=30)
+    log.add([Answer("task0", 0, "task0", Prediction("task0", B, 0.5))])
+    submission = read_results(log.path, tasks).submission()
+    submission["task1"][0] = {"attempt_1": [[7]], "attempt_2": [[8]]}
+    sub.write_json(tmp_path / "submission.json", submission)
+    found = read_results(log.path, tasks)
+    assert found.submission() == submission
+    assert [each.votes for each in found] == [1, 0, 0]
+    # One of other tasks, or beside a log that was moved aside, is not taken for it.
+    moved = log.path.rename(tmp_path / "predictions.0123.jsonl")
+    assert read_results(moved, tasks).submission()["task1"] != submission["task1"]
+    moved.rename(log.path)
+    del submission["task2"]
+    sub.write_json(tmp_path / "submission.json", submission)
+    assert read_results(log.path, tasks).submission()["task1"] != submission["task1"]
+
+
+def test_a_failed_attempt_stays_in_its_place(tmp_path: Path) -> None:
+    tasks = load_tasks(write_challenges(tmp_path))
+    one_failed = TestPrediction("task0", 0, (), (None, as_grid(tasks.known_outputs()["task0"][0])))
+    found = Predictions.of(tasks, [one_failed])
+    assert found.score().pass_at[1].per_output.solved == 0
+    answers = found.submission()["task0"][0]
+    assert answers["attempt_2"] == tasks.known_outputs()["task0"][0] != answers["attempt_1"]
+
+
+@pytest.mark.parametrize("halt", ["NaN", "Infinity", "1e308", "-0.1", "null"])
+def test_halting_scores_are_0_to_1(tmp_path: Path, halt: str) -> None:
+    log = AnswerLog(tmp_path / "p.jsonl")
+    log.begin({}, {})
+    with log.path.open("a") as file:
+        file.write(f'{{"task":"t","test":0,"puzzle":"t","order":0,"grid":[[1]],"halt":{halt}}}\n')
+    with pytest.raises(UserError, match=r"line 2 is not a prediction: .*; remove that line and"):
+        list(log.read())
+
+
 # Published results
 
 

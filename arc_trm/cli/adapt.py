@@ -86,7 +86,9 @@ def adapt(
                 raise UserError(f"{key!r} in the config would not count: say it with {option}")
         if limit is None and steps is None:
             limit = config.adapt.time_limit
-        if not len(chosen_tasks(source, data_name, "")):  # says which of them were learnt before
+        if not len(
+            chosen_tasks(source, data_name, "what to adapt to")
+        ):  # says which of them were learnt before
             raise UserError(f"there is no task to adapt to in {data_name!r}")
         config = replace(
             config,

@@ -29,14 +29,14 @@ def chosen_answers(what: Path, kinds: Sequence[str] = (PREDICTIONS, SUBMISSION))
     return answers
 
 
-def chosen_tasks(folder: Path, data_name: str | None, otherwise: str) -> TaskSet:
+def chosen_tasks(folder: Path, data_name: str | None, what: str) -> TaskSet:
     """The tasks of DATA, with a warning where the run in `folder` learnt them; else the run's own.
 
-    Raises UserError with the sentence `otherwise` if neither is given.
+    Raises UserError if there is neither, which asks to say `what` with --data.
     """
     if data_name is None:
         if not runs.is_run(folder):
-            raise UserError(otherwise)
+            raise UserError(f"{folder} is no run, so say {what} with --data")
         return predicted_tasks(runs.run_config(folder).data)
     tasks = load_tasks(data_name)
     if runs.is_run(folder) and is_main():
@@ -46,22 +46,31 @@ def chosen_tasks(folder: Path, data_name: str | None, otherwise: str) -> TaskSet
 
 
 def right_outputs(
-    what: Path, answers: Path, solutions: Path | None, data_name: str | None
+    named: Sequence[Path], solutions: Path | None, data_name: str | None
 ) -> Solutions:
     """What answers are scored against: official solutions, or known outputs of DATA.
 
-    With neither, those of the tasks that the run `what` or the answers themselves name. Raises
-    UserError if both are given, or nothing is known.
+    With neither, those of the tasks that the first of the answers that name any are for. Raises
+    UserError if nothing is known.
     """
-    if solutions is not None and data_name is not None:
-        raise UserError("--solutions and --data both say what is right: give one of them")
     if solutions is not None:
+        if data_name is not None and not any(is_log(find_answers(each)) for each in named):
+            raise UserError("--solutions and --data both say what is right: give one of them")
         return read_solutions(solutions)
-    if data_name is None and is_log(answers):
-        tasks = answered_tasks(answers)
+    if data_name is not None:
+        tasks = chosen_tasks(named[0], data_name, "what to score")
     else:
-        otherwise = f"say what {answers} is scored against with --solutions or --data"
-        tasks = chosen_tasks(what, data_name, otherwise)
+        naming = [each for each in named if runs.is_run(each) or is_log(find_answers(each))]
+        if not naming:
+            raise UserError(
+                f"say what {find_answers(named[0])} is scored against with --solutions or --data"
+            )
+        answers = find_answers(naming[0])
+        tasks = (
+            answered_tasks(answers)
+            if is_log(answers)
+            else chosen_tasks(naming[0], None, "what to score")
+        )
     known = tasks.known_outputs()
     if not known:
         raise UserError(f"no test output of {tasks.name!r} is known, so nothing can be scored")

@@ -43,38 +43,66 @@ def export(
     """
     from arc_trm import runs
     from arc_trm.cli.choice import chosen_answers
+    from arc_trm.errors import UserError
     from arc_trm.results import answered_tasks, is_log, read_results
-    from submission import Ranked, read_answers, write_arcprize, write_json
-    from submission.answers import two_attempts
+    from submission import (
+        FormatError,
+        Ranked,
+        as_submission,
+        read_answers,
+        write_arcprize,
+        write_json,
+    )
     from submission.errors import counted
 
+    if model is not None and kind == "submission":
+        raise UserError("--model is for the metadata of a folder, which a submission has not")
     answers = chosen_answers(what if what is not None else runs.latest_run())
     ranked: Ranked
     if is_log(answers) or data_name is not None:
         ranked = read_results(answers, answered_tasks(answers, data_name)).attempts()
     else:
         ranked = read_answers(answers)
-    if kind == "arcprize":
-        write_arcprize(out, ranked, _origin(answers, model))
-    else:
-        write_json(out, two_attempts(ranked))
+    try:
+        if kind == "arcprize":
+            write_arcprize(out, ranked, _origin(answers, model))
+        else:
+            write_json(out, as_submission(ranked))
+    except FormatError as error:
+        raise FormatError(error.problems, answers) from None
     outputs = counted(sum(map(len, ranked.values())), "test output")
     silent = sum(not any(grids) for task in ranked.values() for grids in task)
     note = f", {silent} of them unanswered" if silent else ""
     click.echo(f"Wrote {out}: {counted(len(ranked), 'task')} with {outputs}{note}")
+    if answers.is_dir() and data_name is None:
+        click.echo(
+            f"{answers} does not say how many tasks and test outputs there are: --data does",
+            err=True,
+        )
 
 
 def _origin(answers: Path, model: str | None) -> Origin:
     """Whose answers these are; a file that does not say since when is of its last change."""
-    from arc_trm.results import about_answers
+    from arc_trm import runs
+    from arc_trm.data.manifests import find_manifest
+    from arc_trm.results import about_answers, is_log, named_data
     from submission import Origin
 
     about = about_answers(answers)
     ended = datetime.fromtimestamp(answers.stat().st_mtime, UTC)
     try:
         began = datetime.fromisoformat(str(about.get("began"))).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         began = ended
-    name = model or str(about.get("model") or answers.resolve().stem)
-    settings = {key: about[key] for key in ("data", "max_side") if key in about}
-    return Origin(name, "arc-trm", min(began, ended), ended, settings)
+    of_run = runs.is_run(answers.parent)
+    place = answers.resolve()
+    name = place.parent.name if of_run else place.name if answers.is_dir() else place.stem
+    # Where a file lay is nobody else's business.
+    data = [each if find_manifest(each) else Path(each).name for each in named_data(answers)]
+    return Origin(
+        model or str(about.get("model") or name),
+        "arc-trm" if of_run or is_log(answers) else "unknown",
+        min(began, ended),
+        ended,
+        {"data": data} if data else {},
+    )

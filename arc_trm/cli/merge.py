@@ -22,9 +22,10 @@ def merge(files: tuple[Path, ...], out: str, weights: str | None, data_name: str
 
     Each of FILES is a predictions.jsonl, a submission, a run folder, or a folder of ARC Prize's
     benchmarking. It gives its weight (1 unless told) to its best candidate, half of it to the
-    second, a third to the third and so on; a predictions.jsonl has as many as were voted for, the
-    others two. The two grids with the most votes become the attempts; of equals, the one named
-    first wins. Tasks are those of the first file.
+    second, a third to the third and so on; a predictions.jsonl has those that were voted for, the
+    others their attempts. The two grids with the most votes become the attempts; of equals, the
+    one named first wins, and where there are fewer, attempts of the files stand in. Tasks are those
+    of the first file.
 
     \b
     Examples:
@@ -37,7 +38,10 @@ def merge(files: tuple[Path, ...], out: str, weights: str | None, data_name: str
     from submission.__main__ import merge_into
 
     answers: list[Ranked] = []
+    spare: list[Ranked] = []
     for file in files:
         counts = counts_of(answers[0]) if answers else {}
-        answers.append(read_votes(chosen_answers(file), counts, data_name))
-    merge_into(out, files, answers, weights)
+        voted, attempts = read_votes(chosen_answers(file), counts, data_name)
+        answers.append(voted)
+        spare.append(attempts)
+    merge_into(out, files, answers, weights, spare)

@@ -53,7 +53,12 @@ def report(
     about = about_answers(answers)
     folder = answers.parent
     title = str(about.get("model") or (folder.resolve().name if runs.is_run(folder) else answers))
-    answered = sum(bool(each.candidates) or not is_log(answers) for each in predictions)
+    answered = sum(
+        bool(each.candidates)
+        if is_log(answers)
+        else any(grid is not None for grid in each.attempts)
+        for each in predictions
+    )
     facts = [
         f"Answers to {answered} of {tasks.test_outputs} test inputs of {len(tasks)} tasks: "
         f"{tasks.name}"

@@ -50,7 +50,7 @@ def score(
 
     named = [each for each in (what, other) if each is not None] or [runs.latest_run()]
     files = [chosen_answers(each, (runs.SUBMISSION, runs.PREDICTIONS)) for each in named]
-    known = right_outputs(named[0], files[0], solutions, data_name)
+    known = right_outputs(named, solutions, data_name)
     scores = []
     for file in files:
         answers = read_ranked(file, counts_of(known), data_name)

@@ -14,7 +14,7 @@ from rich.text import Text
 from arc_trm.pictures.curve import Measure, Series
 from arc_trm.pictures.scene import PALETTE
 from arc_trm.tasks import Grid, Pair, Task
-from arc_trm.voting import TestPrediction
+from arc_trm.voting import TestPrediction, redrawn
 
 CHART_ROWS = 9  # about so many: the labels are evenly apart
 CHART_WIDTH = 100
@@ -97,8 +97,8 @@ class Screen:
         """The test input and every draft that differs from the one before, with its steps."""
         pair = task.test[prediction.test]
         figures = [self._figure(Text(f"Test input {prediction.test + 1}"), pair.input, True)]
-        drafts = enumerate(prediction.steps, 1)
-        for _, same in groupby(drafts, lambda each: _identity(each[1].grid)):
+        runs = np.cumsum(redrawn(prediction.steps)).tolist()  # the number of each step's draft
+        for _, same in groupby(enumerate(prediction.steps, 1), lambda each: runs[each[0] - 1]):
             numbered = list(same)
             first, (last, step) = numbered[0][0], numbered[-1]
             name = f"Step {first}" if first == last else f"Steps {first}–{last}"
@@ -144,10 +144,6 @@ class Screen:
         """An arrow at the middle of the grid to its left."""
         rows = len(self._rows(grid, wide))
         return block_of(*[""] * ((rows + 1) // 2), "→")
-
-
-def _identity(grid: Grid | None) -> object:
-    return None if grid is None else (grid.shape, grid.tobytes())
 
 
 def _cell(ground: int | None, half: int | None = None) -> Style:

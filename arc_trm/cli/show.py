@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import numpy as np
 from rich.text import Text
 
 from arc_trm.answers import read_predictions
@@ -20,7 +19,7 @@ from arc_trm.pictures.scene import check_ending, printable, save
 from arc_trm.pictures.task import steps_picture, task_picture
 from arc_trm.results import is_log, named_data, read_results
 from arc_trm.runs import PREDICTIONS, latest_run, read_metrics, run_config
-from arc_trm.tasks import Grid, Task, TaskSet
+from arc_trm.tasks import Task, TaskSet, same_grid
 from arc_trm.voting import Predictions, TestPrediction
 from submission import SubmissionError
 
@@ -113,7 +112,7 @@ def _show_predicted(screen: Screen, tasks: TaskSet, predictions: Predictions) ->
         task = tasks[prediction.task]
         pair = task.test[prediction.test]
         if pair.output is not None:
-            verdicts.append(any(_equal(grid, pair.output) for grid in prediction.attempts))
+            verdicts.append(any(same_grid(grid, pair.output) for grid in prediction.attempts))
         if len(blocks) < TASKS_SHOWN:
             label = f"Test input {prediction.test + 1}"
             figures = screen.figures(label, pair, prediction.attempts)
@@ -217,7 +216,3 @@ def _predictions(task: Task, source: Path | None) -> list[TestPrediction]:
         return []
     only = TaskSet.of(task.id, [task])
     return list(read_predictions(source, only) if is_log(source) else read_results(source, only))
-
-
-def _equal(grid: Grid | None, output: Grid) -> bool:
-    return grid is not None and np.array_equal(grid, output)

@@ -7,8 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from arc_trm.data.manifests import manifests_folder
+from arc_trm.data.manifests import find_manifest, manifests_folder
 from arc_trm.data.sources import find_tasks
+from arc_trm.errors import UserError
+from arc_trm.tasks import TaskSet
+from submission import SubmissionError
 
 ATTEMPTS = 2
 
@@ -44,7 +47,7 @@ def published_beside(task_ids: Iterable[str]) -> list[Reference]:
     results = _results()
     wanted = set(task_ids)
     for dataset in dict.fromkeys(name for each in results for name in each["scores"]):
-        tasks = find_tasks(dataset)
+        tasks = _tasks(dataset) if len(wanted) == _number(dataset) else None
         if tasks is not None and wanted == set(tasks.tasks):
             return [
                 Reference(
@@ -60,6 +63,20 @@ def published_beside(task_ids: Iterable[str]) -> list[Reference]:
                 if dataset in each["scores"]
             ]
     return []
+
+
+def _number(dataset: str) -> int | None:
+    """How many tasks a dataset's split has."""
+    found = find_manifest(dataset)
+    return found[0].splits[found[1]].tasks if found and found[1] else None
+
+
+def _tasks(dataset: str) -> TaskSet | None:
+    """The tasks of a split; None if they are not here, or not as they should be."""
+    try:
+        return find_tasks(dataset)
+    except (UserError, SubmissionError):
+        return None
 
 
 def references_table(references: Sequence[Reference]) -> list[str]:

@@ -27,6 +27,7 @@ from arc_trm.pictures.scene import (
     row,
     text_width,
 )
+from submission.errors import counted
 
 Grid: TypeAlias = npt.NDArray[np.uint8]
 """(height, width) of colours 0..9."""
@@ -79,7 +80,7 @@ def task_picture(task: Task, attempts: Attempts | None = None) -> Scene:
         if rows
     ]
     width = max(240, *(section.width for section in sections))
-    counts = f"{_counted(len(task.train), 'demonstration')}, {_counted(len(task.test), 'test')}"
+    counts = f"{counted(len(task.train), 'demonstration')}, {counted(len(task.test), 'test')}"
     title = _line(fitted(f"Task {task.id}", 22, width), 22, INK)
     parts = [
         column([title, _line(counts, 13, MUTED)], 6),
@@ -254,7 +255,3 @@ def _tick() -> Scene:
 def _cross() -> Scene:
     strokes = ((1.5, 1.5), (10.5, 10.5)), ((1.5, 10.5), (10.5, 1.5))
     return Scene(12, 12, tuple(Line(points, WRONG, 2.5) for points in strokes))
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -150,11 +151,11 @@ def answers(
     device = model.y_init.device
     inputs = torch.from_numpy(np.stack([tokens for tokens, _ in encoded])).to(device, torch.int32)
     rows = torch.tensor([q.row for q in batch], device=model.puzzle_table.device)
-    plain = [index for index, question in enumerate(batch) if question.order == 0]
+    plain = [index for index, question in enumerate(batch) if question.puzzle == question.task]
     drafts: list[tuple[torch.Tensor, torch.Tensor]] = []
     for logits, halt in model.solve(inputs, rows, supervision_steps):
         if plain:  # seldom: a task as it is is one question of a thousand
-            drafts.append((logits[plain].argmax(-1).to(torch.uint8), halt[plain].sigmoid()))
+            drafts.append((logits[plain].argmax(-1).to(torch.uint8), halt[plain]))
     steps = _steps(plain, drafts)
     tokens = logits.argmax(-1).to(torch.uint8).cpu().numpy()
     top, colours = logits[..., FIRST_COLOUR:].topk(2)
@@ -163,7 +164,7 @@ def answers(
     other = torch.where(colours[..., :1] == chosen, colours[..., 1:], colours[..., :1])
     second = other.squeeze(-1).to(torch.uint8).cpu().numpy()
     margin = (top[..., 0] - top[..., 1]).cpu().numpy()
-    probabilities = halt.sigmoid().tolist()
+    probabilities = _sure(halt)
     for index, (question, augmentation) in enumerate(zip(batch, augmentations, strict=True)):
         grid, prediction = decode(tokens[index]), None
         if grid is not None:
@@ -177,14 +178,19 @@ def answers(
         yield Answer(question.task, question.test, question.puzzle, prediction, kept)
 
 
+def _sure(halt_logits: torch.Tensor) -> Any:
+    """Halting scores as nested lists; a model that has diverged is sure of nothing."""
+    return halt_logits.sigmoid().nan_to_num(0.0).tolist()
+
+
 def _steps(
     plain: Sequence[int], drafts: Sequence[tuple[torch.Tensor, torch.Tensor]]
 ) -> dict[int, tuple[Step, ...]]:
-    """Per index in `plain` its drafts: per step tokens (len(plain), S) and scores (len(plain),)."""
+    """Drafts of the questions at `plain`; of these, tokens (N, S) and halt logits (N,) per step."""
     if not plain:
         return {}
     tokens = torch.stack([draft for draft, _ in drafts]).cpu().numpy()
-    scores = torch.stack([halt for _, halt in drafts]).tolist()
+    scores = _sure(torch.stack([halt for _, halt in drafts]))
     return {
         index: tuple(
             Step(decode(tokens[step, place]), scores[step][place]) for step in range(len(drafts))

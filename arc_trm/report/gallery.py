@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from arc_trm.pictures import PALETTE
 from arc_trm.pictures.scene import printable
-from arc_trm.tasks import Grid, Pair, Task
-from arc_trm.voting import Predictions, TestPrediction
+from arc_trm.tasks import Grid, Pair, Task, same_grid
+from arc_trm.voting import Predictions, TestPrediction, redrawn
 
 CANDIDATES = 5
 """Of a test input that are drawn; of the others it is said how many there are."""
@@ -61,14 +59,14 @@ def _hits(pair: Pair, answer: TestPrediction | None) -> int | None:
     if pair.output is None:
         return None
     attempts = answer.attempts[:2] if answer else ()
-    return next((n for n, grid in enumerate(attempts, 1) if _equal(grid, pair.output)), 0)
+    return next((n for n, grid in enumerate(attempts, 1) if same_grid(grid, pair.output)), 0)
 
 
 def _test(pair: Pair, answer: TestPrediction | None) -> dict[str, Any]:
     candidates = answer.candidates if answer else ()
     rank = None
     if pair.output is not None:
-        right = (n for n, each in enumerate(candidates, 1) if _equal(each.grid, pair.output))
+        right = (n for n, each in enumerate(candidates, 1) if same_grid(each.grid, pair.output))
         rank = next(right, None)
     return {
         "input": _text(pair.input),
@@ -88,16 +86,10 @@ def _test(pair: Pair, answer: TestPrediction | None) -> dict[str, Any]:
 
 def _steps(answer: TestPrediction) -> list[list[Any]]:
     """Per step its halting score, and its draft where that is another than the step's before."""
-    drawn: list[list[Any]] = []
-    for number, step in enumerate(answer.steps):
-        text, score = _text(step.grid), round(step.halt, 4)
-        same = number > 0 and text == _text(answer.steps[number - 1].grid)
-        drawn.append([score] if same else [score, text])
-    return drawn
-
-
-def _equal(grid: Grid | None, output: Grid) -> bool:
-    return grid is not None and np.array_equal(grid, output)
+    return [
+        [round(step.halt, 4), *([_text(step.grid)] * new)]
+        for step, new in zip(answer.steps, redrawn(answer.steps), strict=True)
+    ]
 
 
 def _text(grid: Grid | None) -> str | None:

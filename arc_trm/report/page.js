@@ -89,6 +89,11 @@ function figure(name, grid, truth) {
 
 const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;
 
+function nameOf(test, index) {
+  const attempt = test.attempts.indexOf(test.candidates[index].grid);
+  return attempt < 0 ? `Candidate ${index + 1}` : `Attempt ${attempt + 1}`;
+}
+
 function votesTable(test, label) {
   if (!test.candidates.length) return null;
   const body = make("tbody");
@@ -96,7 +101,7 @@ function votesTable(test, label) {
     const bar = make("span", { class: "bar", "aria-hidden": "true" }, make("i"));
     bar.firstChild.style.width = `${(100 * each.votes) / test.votes}%`;
     body.append(make("tr", {},
-      make("th", { scope: "row", text: index < 2 ? `Attempt ${index + 1}` : `Candidate ${index + 1}` }),
+      make("th", { scope: "row", text: nameOf(test, index) }),
       make("td", {}, bar),
       make("td", { class: "number", text: `${each.votes} of ${test.votes} (${percent(each.votes / test.votes)})` }),
       make("td", { class: "number", text: percent(each.halt) }),
@@ -111,11 +116,11 @@ function votesTable(test, label) {
   if (test.truth && test.rank === null) note += "; the correct one got no vote";
   if (test.rank > test.candidates.length) note += `; the correct one is number ${test.rank} with ${test.rank_votes} vote${test.rank_votes === 1 ? "" : "s"}`;
   const table = make("table", { class: "votes" }, make("caption", { text: `${note}.` }), head, body);
-  const others = test.candidates.slice(2);
+  const others = test.candidates.filter((each) => !test.attempts.includes(each.grid));
   return make("div", {},
     make("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": `Votes on ${label}` }, table),
     others.length ? make("details", {}, make("summary", { text: `Show ${others.length} more candidate${others.length === 1 ? "" : "s"}` }),
-      make("div", { class: "row" }, ...others.map((each, index) => figure(`Candidate ${index + 3}`, each.grid, test.truth)))) : null);
+      make("div", { class: "row" }, ...others.map((each) => figure(nameOf(test, test.candidates.indexOf(each)), each.grid, test.truth)))) : null);
 }
 
 function stepper(test, label, id) {
@@ -174,7 +179,7 @@ const articles = data.tasks.map((task, number) => {
     make("header", {},
       make("h3", { id: `name-${number}` }, make("a", { href: `#task-${number}`, text: `Task ${task.id}` })),
       make("span", { class: `verdict ${kind}`, text }),
-      make("span", { class: "muted", text: task.confidence === null ? "" : `${percent(task.confidence)} of the votes for attempt 1` })));
+      make("span", { class: "muted", text: task.confidence === null ? "" : `${percent(task.confidence)} of the votes agree` })));
   return article;
 });
 list.append(...articles);

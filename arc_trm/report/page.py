@@ -45,9 +45,9 @@ def report_page(report: Report, version: str) -> str:
         "curve": _curve(report),
         "version": _text(version),
         # A text in it must not end the element that holds it.
-        "data": json.dumps(gallery(report.predictions), separators=(",", ":")).replace(
-            "<", "\\u003c"
-        ),
+        "data": json.dumps(
+            gallery(report.predictions), separators=(",", ":"), allow_nan=False
+        ).replace("<", "\\u003c"),
         "css": _part("page.css"),
         "js": _part("page.js"),
     }

@@ -14,7 +14,7 @@ import numpy as np
 
 from arc_trm.pictures import predictions_html
 from arc_trm.tasks import Grid, TaskSet, as_grid, same_grid
-from submission import Score, Submission, score_ranked
+from submission import Score, Submission, ranked_of, score_ranked
 
 ATTEMPTS = 2
 
@@ -55,9 +55,9 @@ class Step:
 
 def redrawn(steps: Sequence[Step]) -> list[bool]:
     """Of each step whether its draft is another than that of the step before."""
-    before = [None, *(step.grid for step in steps)]
     return [
-        number == 0 or not same_grid(step.grid, before[number]) for number, step in enumerate(steps)
+        number == 0 or not same_grid(step.grid, steps[number - 1].grid)
+        for number, step in enumerate(steps)
     ]
 
 
@@ -194,12 +194,12 @@ class Predictions:
 
     def submitted(self, submission: Submission) -> Predictions:
         """With the attempts of a submission that answers exactly `tasks`."""
+        ranked = ranked_of(submission)
         return Predictions.of(
             self.tasks,
             (
-                replace(each, attempts=tuple(as_grid(answer[name]) for name in answer))
+                replace(each, attempts=tuple(map(as_grid, ranked[each.task][each.test])))
                 for each in self
-                for answer in [submission[each.task][each.test]]
             ),
         )
 

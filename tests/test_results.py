@@ -162,11 +162,12 @@ def test_what_was_submitted_counts(tmp_path: Path) -> None:
     log = log_of(tmp_path / "predictions.jsonl", tasks, data=[str(challenges)], max_side=30)
     log.add([Answer("task0", 0, "task0", Prediction("task0", B, 0.5))])
     submission = read_results(log.path, tasks).submission()
-    submission["task1"][0] = {"attempt_1": [[7]], "attempt_2": [[8]]}
+    submission["task1"][0] = {"attempt_2": [[8]], "attempt_1": [[7]]}  # in whatever order
     sub.write_json(tmp_path / "submission.json", submission)
     found = read_results(log.path, tasks)
     assert found.submission() == submission
     assert [each.votes for each in found] == [1, 0, 0]
+    assert found.attempts()["task1"] == [[[[7]], [[8]]]]
     # One of other tasks, or beside a log that was moved aside, is not taken for it.
     moved = log.path.rename(tmp_path / "predictions.0123.jsonl")
     assert read_results(moved, tasks).submission()["task1"] != submission["task1"]

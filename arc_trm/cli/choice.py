@@ -65,12 +65,7 @@ def right_outputs(
             raise UserError(
                 f"say what {find_answers(named[0])} is scored against with --solutions or --data"
             )
-        answers = find_answers(naming[0])
-        tasks = (
-            answered_tasks(answers)
-            if is_log(answers)
-            else chosen_tasks(naming[0], None, "what to score")
-        )
+        tasks = answered_tasks(find_answers(naming[0]))
     known = tasks.known_outputs()
     if not known:
         raise UserError(f"no test output of {tasks.name!r} is known, so nothing can be scored")

@@ -12,6 +12,7 @@ from typing import Any
 
 from arc_trm.answers import AnswerLog, read_predictions
 from arc_trm.config import DataConfig
+from arc_trm.data.manifests import find_manifest
 from arc_trm.data.selection import predicted_tasks
 from arc_trm.data.sources import content_digest, lasting_name, load_tasks
 from arc_trm.errors import UserError
@@ -67,6 +68,11 @@ def named_data(answers: Path) -> list[str]:
     """The names of the data that a predictions.jsonl says it answers."""
     names = about_answers(answers).get("data")
     return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def public_name(data: str) -> str:
+    """DATA for others to read: where a file lies here is nobody else's business."""
+    return data if find_manifest(data) else Path(data).name
 
 
 def answered_tasks(answers: Path, data: str | None = None) -> TaskSet:

@@ -84,8 +84,7 @@ def export(
 def _origin(answers: Path, model: str | None) -> Origin:
     """Whose answers these are; a file that does not say since when is of its last change."""
     from arc_trm import runs
-    from arc_trm.data.manifests import find_manifest
-    from arc_trm.results import about_answers, is_log, named_data
+    from arc_trm.results import about_answers, is_log, named_data, public_name
     from submission import Origin
 
     about = about_answers(answers)
@@ -97,8 +96,7 @@ def _origin(answers: Path, model: str | None) -> Origin:
     of_run = runs.is_run(answers.parent)
     place = answers.resolve()
     name = place.parent.name if of_run else place.name if answers.is_dir() else place.stem
-    # Where a file lay is nobody else's business.
-    data = [each if find_manifest(each) else Path(each).name for each in named_data(answers)]
+    data = [public_name(each) for each in named_data(answers)]
     return Origin(
         model or str(about.get("model") or name),
         "arc-trm" if of_run or is_log(answers) else "unknown",

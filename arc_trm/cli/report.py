@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from arc_trm.voting import Predictions
 
 
 @click.command()
@@ -40,43 +44,48 @@ def report(
     from arc_trm.cli.choice import chosen_answers
     from arc_trm.data.references import published_beside
     from arc_trm.report import Report, report_page
-    from arc_trm.results import about_answers, answered_tasks, is_log, read_results
+    from arc_trm.results import answered_tasks, read_results
     from submission import atomic_write, read_solutions, score_ranked
 
-    what = what if what is not None else runs.latest_run()
-    answers = chosen_answers(what)
+    answers = chosen_answers(what if what is not None else runs.latest_run())
     tasks = answered_tasks(answers, data_name)
     if solutions is not None:
         tasks = tasks.with_outputs(read_solutions(solutions))
-    predictions = read_results(answers, tasks)
-    known = tasks.known_outputs()
-    about = about_answers(answers)
+    predictions, known = read_results(answers, tasks), tasks.known_outputs()
     folder = answers.parent
-    title = str(about.get("model") or (folder.resolve().name if runs.is_run(folder) else answers))
+    about = Report(
+        *_described(answers, predictions, data_name),
+        predictions,
+        score_ranked(predictions.attempts(), known) if known else None,
+        runs.read_metrics(folder) if runs.is_run(folder) else (),
+        published_beside(known),
+    )
+    out = out if out is not None else folder / "report.html"
+    with atomic_write(out) as file:
+        file.write(report_page(about, __version__))
+    click.echo(f"Wrote {out}: {about.facts[0]}")
+
+
+def _described(
+    answers: Path, predictions: Predictions, data_name: str | None
+) -> tuple[str, list[str]]:
+    """The title of a report and sentences below it; the first says what was answered."""
+    from arc_trm import runs
+    from arc_trm.results import about_answers, is_log, named_data, public_name
+
+    about, tasks = about_answers(answers), predictions.tasks
+    name = answers.parent.resolve().name if runs.is_run(answers.parent) else answers.name
     answered = sum(
         bool(each.candidates)
         if is_log(answers)
         else any(grid is not None for grid in each.attempts)
         for each in predictions
     )
+    data = [data_name] if data_name else named_data(answers) or [tasks.name]
     facts = [
         f"Answers to {answered} of {tasks.test_outputs} test inputs of {len(tasks)} tasks: "
-        f"{tasks.name}"
+        + ", ".join(map(public_name, data))
     ]
     if "began" in about:
         facts.append(f"Predicted since {about['began']}")
-    page = report_page(
-        Report(
-            title,
-            predictions,
-            score_ranked(predictions.attempts(), known) if known else None,
-            facts,
-            runs.read_metrics(folder) if runs.is_run(folder) else (),
-            published_beside(known),
-        ),
-        __version__,
-    )
-    out = out if out is not None else answers.parent / "report.html"
-    with atomic_write(out) as file:
-        file.write(page)
-    click.echo(f"Wrote {out}: {facts[0]}")
+    return str(about.get("model") or name), facts

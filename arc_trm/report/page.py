@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from importlib import resources
 from string import Template
@@ -28,11 +28,11 @@ class Report:
     """
 
     title: str
+    facts: Sequence[str]
     predictions: Predictions
     score: Score | None
-    facts: Sequence[str] = ()
     records: Sequence[Mapping[str, float]] = ()
-    references: Sequence[Reference] = field(default=())
+    references: Sequence[Reference] = ()
 
 
 def report_page(report: Report, version: str) -> str:

@@ -143,13 +143,15 @@ def read_results(answers: Path, tasks: TaskSet) -> Predictions:
 
 
 def _submission_beside(log: Path, tasks: TaskSet) -> Submission | None:
-    """The submission that goes with a log, if it is there and answers exactly these tasks."""
+    """The submission that goes with a log, if it is there and answers these tasks."""
     if log.name != PREDICTIONS:  # a log that was moved aside is of something else
         return None
     try:
-        return read_submission(log.with_name(SUBMISSION), tasks.to_json(solutions=False))
+        found = read_submission(log.with_name(SUBMISSION))
     except SubmissionError:
         return None
+    fits = all(len(found.get(task.id, ())) == len(task.test) for task in tasks)
+    return found if fits else None
 
 
 def read_ranked(answers: Path, counts: Mapping[str, int], data: str | None = None) -> Ranked:

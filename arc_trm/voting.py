@@ -193,7 +193,7 @@ class Predictions:
         )
 
     def submitted(self, submission: Submission) -> Predictions:
-        """With the attempts of a submission that answers exactly `tasks`."""
+        """With the attempts of a submission that answers all of `tasks`."""
         ranked = ranked_of(submission)
         return Predictions.of(
             self.tasks,

@@ -168,6 +168,8 @@ def test_what_was_submitted_counts(tmp_path: Path) -> None:
     assert found.submission() == submission
     assert [each.votes for each in found] == [1, 0, 0]
     assert found.attempts()["task1"] == [[[[7]], [[8]]]]
+    one = TaskSet.of("one", [tasks["task1"]])
+    assert read_results(log.path, one).attempts() == {"task1": [[[[7]], [[8]]]]}
     # One of other tasks, or beside a log that was moved aside, is not taken for it.
     moved = log.path.rename(tmp_path / "predictions.0123.jsonl")
     assert read_results(moved, tasks).submission()["task1"] != submission["task1"]

@@ -72,6 +72,8 @@ def test_the_scorer_gives_our_score_per_task(
     ranked = {name: [candidates for _, candidates in task] for name, task in tasks.items()}
     folder = tmp_path_factory.mktemp("out") / "answers"
     sub.write_arcprize(folder, ranked, ORIGIN)
+    challenges = {name: {"test": truths} for name, truths in solutions.items()}
+    assert sub.arcprize_problems(folder, challenges) == []
     score, files = benchmarking_score(folder, solutions)
     ours = sub.score_ranked(ranked, solutions)
     assert files == len(solutions)  # a task without a file would raise the score

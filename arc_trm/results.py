@@ -75,13 +75,19 @@ def public_name(data: str) -> str:
     return data if find_manifest(data) else Path(data).name
 
 
+def tasks_of(data: str) -> TaskSet:
+    """The tasks of DATA, or those that a run predicts. Raises as `load_tasks`."""
+    return predicted_tasks(run_config(Path(data)).data) if is_run(Path(data)) else load_tasks(data)
+
+
 def answered_tasks(answers: Path, data: str | None = None) -> TaskSet:
     """The tasks that answers are for: DATA if given, else what they or the run they are in say.
 
-    Raises UserError if that cannot be told, or if the tasks found are others than were answered.
+    DATA may be a run here, whose tasks are meant. Raises UserError if it cannot be told, or if the
+    tasks found are others than were answered.
     """
     if data is not None:
-        return load_tasks(data)
+        return tasks_of(data)
     names, side = named_data(answers), about_answers(answers).get("max_side")
     if names and type(side) is int:
         try:
@@ -110,13 +116,27 @@ def digest_of(tasks: TaskSet) -> str:
 
 
 def read_results(answers: Path, tasks: TaskSet) -> Predictions:
-    """The answers to test inputs of `tasks`; those to other tasks are left out.
+    """The answers to test inputs of `tasks`, of which there must be one; others are left out.
 
     A predictions.jsonl is read with the attempts of the submission.json beside it, so that both
     score the same: that one may hold older answers where there was no time for new ones, and
     guesses. Raises UserError or SubmissionError naming what cannot be read or does not fit the
     tasks.
     """
+    found = read_some(answers, tasks)
+    if is_log(answers) and AnswerLog(answers).header().get("tasks") != digest_of(tasks):
+        answered = any(each.candidates for each in found)
+    else:
+        answered = len(found) > 0
+    if not answered:
+        raise UserError(
+            f"{answers} answers none of the {len(tasks)} tasks of {tasks.name}: name others as data"
+        )
+    return found
+
+
+def read_some(answers: Path, tasks: TaskSet) -> Predictions:
+    """`read_results` of tasks among which there may be none that is answered."""
     if is_log(answers):
         found = read_predictions(answers, tasks).completed()
         submitted = _submission_beside(answers, tasks)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from arc_trm.errors import UserError
 from arc_trm.pictures import task_html, tasks_html
 from submission import Solutions
+from submission.errors import counted
 
 Grid = npt.NDArray[np.uint8]
 """(height, width) uint8, read-only; 1..30 rows and columns of colours 0..9."""
@@ -47,7 +48,7 @@ class Pair:
         return dict(zip(("input", "output"), (g.tolist() for g in self.grids), strict=False))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Task:
     """Demonstration pairs (`train`) and test pairs, whose outputs may be unknown."""
 
@@ -86,11 +87,17 @@ class Task:
         """The task as a solver gets it."""
         return replace(self, test=tuple(Pair(pair.input) for pair in self.test))
 
+    def __repr__(self) -> str:
+        return (
+            f"<Task {self.id}: {counted(len(self.train), 'demonstration')}, "
+            f"{counted(len(self.test), 'test input')}>"
+        )
+
     def _repr_html_(self) -> str:
         return task_html(self)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TaskSet:
     """Tasks by id, in the order of their source. `name` is what the user asked for."""
 
@@ -129,8 +136,13 @@ class TaskSet:
     def with_outputs(self, solutions: Solutions) -> TaskSet:
         """The same tasks, but the test outputs that are known are those of official solutions.
 
-        Raises UserError if a task has other numbers of them.
+        Raises UserError if they are of none of the tasks, or a task has other numbers of them.
         """
+        if not self.tasks.keys() & solutions.keys():
+            raise UserError(
+                f"the solutions are of none of the {len(self)} tasks of {self.name}: give those of "
+                "the same tasks"
+            )
         return TaskSet.of(self.name, (self._with(task, solutions.get(task.id)) for task in self))
 
     def _with(self, task: Task, outputs: Sequence[Sequence[Sequence[int]]] | None) -> Task:
@@ -147,6 +159,10 @@ class TaskSet:
     def to_json(self, solutions: bool = True) -> dict[str, Any]:
         """The tasks as an official challenges file; test outputs as in `Task.to_json`."""
         return {task.id: task.to_json(solutions) for task in self}
+
+    def __repr__(self) -> str:
+        outputs = counted(self.test_outputs, "test output")
+        return f"<TaskSet {self.name}: {counted(len(self), 'task')}, {outputs}>"
 
     def _repr_html_(self) -> str:
         return tasks_html(self.name, self, self.test_outputs)

@@ -15,6 +15,7 @@ import numpy as np
 from arc_trm.pictures import predictions_html
 from arc_trm.tasks import Grid, TaskSet, as_grid, same_grid
 from submission import Score, Submission, ranked_of, score_ranked
+from submission.errors import counted
 
 ATTEMPTS = 2
 
@@ -61,7 +62,7 @@ def redrawn(steps: Sequence[Step]) -> list[bool]:
     ]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TestPrediction:
     """All candidates of a task's test input `test` (counted from 0), best first.
 
@@ -76,6 +77,15 @@ class TestPrediction:
     candidates: tuple[Candidate, ...]
     attempts: tuple[Grid | None, ...]
     steps: tuple[Step, ...] = ()
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(
+            "none" if grid is None else "{}×{}".format(*grid.shape) for grid in self.attempts
+        )
+        return (
+            f"<TestPrediction {self.task}, test {self.test}: attempts {sizes}; "
+            f"{counted(len(self.candidates), 'candidate')}, {counted(self.votes, 'vote')}>"
+        )
 
     @property
     def votes(self) -> int:
@@ -161,7 +171,7 @@ def _two(
     return first, second
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Predictions:
     """What was answered to test inputs of `tasks`, by (task id, test index from 0), in order."""
 
@@ -171,6 +181,10 @@ class Predictions:
     @classmethod
     def of(cls, tasks: TaskSet, predictions: Iterable[TestPrediction]) -> Predictions:
         return cls(tasks, {(each.task, each.test): each for each in predictions})
+
+    def __repr__(self) -> str:
+        number = self.tasks.test_outputs
+        return f"<Predictions for {len(self)} of {number} test inputs of {self.tasks.name}>"
 
     def __iter__(self) -> Iterator[TestPrediction]:
         return iter(self.by_test.values())

@@ -15,7 +15,14 @@ import click
 from submission.answers import counts_of, read_answers
 from submission.arcprize import arcprize_problems, read_arcprize
 from submission.comparing import compare, comparison_table
-from submission.errors import FormatError, Problem, SubmissionError, counted, shown_path
+from submission.errors import (
+    FormatError,
+    Problem,
+    SubmissionError,
+    WriteError,
+    counted,
+    shown_path,
+)
 from submission.files import (
     StrPath,
     parse,
@@ -68,13 +75,16 @@ def main() -> None:
 def validate_command(file: str, kind: Kind | None, challenges: str | None, as_json: bool) -> None:
     """List everything that is wrong with FILE, one line each.
 
-    FILE is a single task, challenges, solutions, a submission, or a folder of ARC Prize's
-    benchmarking. Pairs, rows, cells and test outputs are counted from 1.
+    FILE is a single task, challenges, solutions, a submission, a folder that holds a
+    submission.json, or one of ARC Prize's benchmarking. Pairs, rows, cells and test outputs are
+    counted from 1.
 
     \b
     Example:
       python -m submission validate submission.json --challenges challenges.json
     """
+    if os.path.isfile(submission := os.path.join(file, "submission.json")):
+        file = submission
     if os.path.isdir(file) and kind is not None:
         raise click.UsageError(f"--kind is for files, but {shown_path(file)} is a folder.")
     name, found, told = (
@@ -155,6 +165,10 @@ def score_command(
 
 def scored(answers: Ranked, solutions: Solutions, file: StrPath) -> Score:
     """Their score. Raises FormatError naming the file if they do not fit together."""
+    if not answers.keys() & solutions.keys():
+        number = counted(len(solutions), "task")
+        message = f"answers none of the {number} that there are solutions of"
+        raise FormatError([Problem("", message)], file)
     try:
         return score_ranked(answers, solutions)
     except FormatError as error:
@@ -218,6 +232,8 @@ def merge_into(
 ) -> None:
     """Write the `merge_ranked` of the answers in `files`, and say what is in it."""
     for file, each in zip(files, answers, strict=True):
+        if os.path.exists(out) and os.path.samefile(file, out):
+            raise WriteError(out, "it is one of the files to merge")
         if found := unlike(each, answers[0]):
             raise FormatError(found, file)
         if lacking := len(answers[0]) - len(each):

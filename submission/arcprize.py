@@ -235,8 +235,10 @@ def _attempt_problems(attempt: object, where: str) -> list[Problem]:
     found = [
         Problem(f"{where}, metadata", f'has no "{key}"')
         if key not in metadata
-        else Problem(f"{where}, metadata", f'has "{key}" that is {shown(metadata[key])}')
-        for key, is_right in _METADATA.items()
+        else Problem(
+            f"{where}, metadata", f'has "{key}" that is {shown(metadata[key])}, expected {expected}'
+        )
+        for key, (is_right, expected) in _METADATA.items()
         if not is_right(metadata.get(key))
     ]
     if metadata.get("choices") == []:
@@ -252,24 +254,31 @@ def _is_time(value: object) -> bool:
     return True
 
 
-def _is_numbers(*keys: str) -> Callable[[object], bool]:
-    """Whether a value is an object that has these keys with numbers."""
-    return lambda value: (
-        isinstance(value, dict) and all(isinstance(value.get(key), int | float) for key in keys)
+def _is(kind: type) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, kind)
+
+
+def _numbers(*keys: str) -> tuple[Callable[[object], bool], str]:
+    """An object that has these keys with numbers."""
+    return (
+        lambda value: (
+            isinstance(value, dict) and all(isinstance(value.get(key), int | float) for key in keys)
+        ),
+        f"an object with numbers as {', '.join(keys)}",
     )
 
 
-_METADATA: dict[str, Callable[[object], bool]] = {
-    "model": lambda value: isinstance(value, str),
-    "provider": lambda value: isinstance(value, str),
-    "start_timestamp": _is_time,
-    "end_timestamp": _is_time,
-    "choices": lambda value: isinstance(value, list),
-    "kwargs": lambda value: isinstance(value, dict),
-    "usage": _is_numbers("prompt_tokens", "completion_tokens", "total_tokens"),
-    "cost": _is_numbers("prompt_cost", "completion_cost", "total_cost"),
+_METADATA: dict[str, tuple[Callable[[object], bool], str]] = {
+    "model": (_is(str), "a text"),
+    "provider": (_is(str), "a text"),
+    "start_timestamp": (_is_time, "a time"),
+    "end_timestamp": (_is_time, "a time"),
+    "choices": (_is(list), "a list"),
+    "kwargs": (_is(dict), "an object"),
+    "usage": _numbers("prompt_tokens", "completion_tokens", "total_tokens"),
+    "cost": _numbers("prompt_cost", "completion_cost", "total_cost"),
 }
-"""What the benchmarking requires in every attempt's metadata."""
+"""What the benchmarking requires in every attempt's metadata: a check, and what it wants."""
 
 
 def _read_task(path: Path) -> list[list[Grid]]:

@@ -132,10 +132,7 @@ def comparison_table(
     for verb, task_ids in (("gained", comparison.gained), ("lost", comparison.lost)):
         named_tasks = ": " + ", ".join(map(shown_name, task_ids)) if task_ids else ""
         lines.append(f"{verb} {counted(len(task_ids), 'task')} at pass@{largest}{named_tasks}")
-    lines.append(
-        f"A fair coin would split them as unevenly in {100 * comparison.p_value:.3g} % of cases "
-        "(sign test)."
-    )
+    lines.append(f"sign test on what changed: p = {comparison.p_value:.2g}")
     return "\n".join(lines)
 
 

@@ -70,7 +70,7 @@ def unlike(answers: Ranked, first: Ranked) -> list[Problem]:
     """Where answers have tasks that the first of a merger lacks, or other numbers of outputs."""
     shared = {task_id: len(first[task_id]) for task_id in answers if task_id in first}
     plain = {task_id: list(outputs) for task_id, outputs in answers.items()}
-    return count_problems(plain, shared, "the first submission")
+    return count_problems(plain, shared, "the first submission, which should be the most complete")
 
 
 def _candidates(answers: Ranked, task_id: str, index: int) -> Sequence[Grid]:

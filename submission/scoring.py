@@ -70,7 +70,7 @@ class PassRates:
         return {key(name): rate.to_dict() for name, rate in self.named.items()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Score:
     """What was solved.
 
@@ -84,6 +84,9 @@ class Score:
     tasks: Mapping[str, tuple[tuple[bool, ...], ...]]
     missing: tuple[str, ...]
     unknown: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return score_table(self)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON, with the keys `pass@1` and so on."""

@@ -283,10 +283,14 @@ def test_what_a_file_does_not_answer_is_marked(tmp_path: Path, run: Path) -> Non
     assert sample.metadata["remark"] == "no answer, which counts as unsolved"
     assert sample.scores is not None
     assert sample.scores["two_attempts"].explanation == "there is no attempt"
-    log = evaluate(tmp_path, predictions=run, data=CHALLENGES)
-    assert rates(log) == scored(run / "predictions.jsonl", CHALLENGES)
-    remarks = {sample.metadata["remark"] for sample in samples_of(log)}
-    assert remarks == {"a guess: nobody answered"}
+    # A log that says of two of its three tasks nothing.
+    lines = (run / "predictions.jsonl").read_text().splitlines(keepends=True)
+    cut = tmp_path / "cut.jsonl"
+    cut.write_text("".join(line for line in lines if '"task":' not in line or "task0" in line))
+    log = evaluate(tmp_path, predictions=cut)
+    assert rates(log) == scored(cut, run.parent.parent / "tiny_challenges.json")
+    remarks = {sample.metadata.get("remark") for sample in samples_of(log)}
+    assert remarks == {None, "a guess: nobody answered"}
 
 
 @pytest.mark.parametrize(
@@ -298,6 +302,8 @@ def test_what_a_file_does_not_answer_is_marked(tmp_path: Path, run: Path) -> Non
         ({"predictions": "nope.json"}, "nope.json: "),
         ({"predictions": "empty"}, "has no files, expected one TASK.json per task"),
         ({"predictions": "bad.jsonl"}, "bad.jsonl, line 1 is not a prediction"),
+        ({"predictions": SUBMISSION}, "submission.json answers none of the 400 tasks of arc-agi-1"),
+        ({"predictions": SUBMISSION, "augmentations": 3}, "augmentations are for weights:"),
         ({"predictions": "a,b.json"}, "a,b.json: "),
         ({"predictions": ["a", "b.json"]}, "a,b.json: "),
         ({"predictions": "a", "weights": "b", "data": CHALLENGES}, "give one of them"),
@@ -482,6 +488,13 @@ def test_grids_are_found_however_they_are_written(
         ("1 2\n3", None),
         ("[[1, 2], [3]]", None),
         ("1 2\n3 10", None),
+        ("-1 2\n3 4", None),
+        ("[[1 2]\n [3 4]\n [5 6]]", [[1, 2], [3, 4], [5, 6]]),  # as NumPy prints it
+        ("1 2;\n3 4;", [[1, 2], [3, 4]]),
+        ("[1 2; 3 4]", [[1, 2], [3, 4]]),
+        ('"1 2"\n"3 4"', [[1, 2], [3, 4]]),
+        ('["12",\n "34"]', [[1, 2], [3, 4]]),
+        ("<think>5 5</think>1 2\n3 4", [[1, 2], [3, 4]]),
         ("1 1\n\n[[10]]", None),
         ("[[1.0, 2]]", None),
         ("[[true]]", None),
@@ -501,6 +514,8 @@ def test_attempts_in_json_may_be_wrong_or_lacking() -> None:
     assert attempts_in(['{"attempt_1": "no", "attempt_2": [[1]]}']) == [None, [[1]]]
     assert attempts_in(['{"attempt_2": [[1, 2], [3]]}']) == [None, None]
     assert attempts_in(['{"attempt_1": [[1]]}', "2"]) == [[[1]], [[2]]]
+    both = '{"attempt_1": {"answer": [[1]]}, "attempt_2": {"answer": [[2]], "x": [[3]]}}'
+    assert attempts_in([both, "3"]) == [[[1]], [[2]], [[3]]]
     assert attempts_in([]) == []
 
 

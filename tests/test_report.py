@@ -85,7 +85,8 @@ def make_page(answers: Path, *arguments: str) -> str:
     own = [] if answers.suffix == ".jsonl" else ["--data", "some_challenges.json"]
     result = invoke(str(answers), *own, *arguments)
     assert result.exit_code == 0, result.output
-    return Path("report.html").read_text("utf-8")
+    name = "report.html" if answers.name == "predictions.jsonl" else f"{answers.stem}.html"
+    return Path(name).read_text("utf-8")
 
 
 def data_of(page: str) -> dict[str, Any]:
@@ -186,8 +187,17 @@ def test_answers_of_others(answers: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["gone.jsonl"], "cannot read predictions gone.jsonl: No such file or directory"),
-        (["gone.json", "--data", "some_challenges.json"], "gone.json: does not exist"),
+        (
+            ["gone.jsonl"],
+            "gone.jsonl does not exist: name a predictions.jsonl, a submission, a",
+        ),
+        (["gone.json", "--data", "some_challenges.json"], "gone.json does not exist"),
+        (
+            ["theirs.json", "--data", "arc-agi-1/training"],
+            "answers none of the 400 tasks of arc",
+        ),
+        (["predictions.jsonl", "--data", "arc-agi-1/training"], "answers none of the 400 tasks of"),
+        (["predictions.jsonl", "--solutions", "other.json"], "are of none of the 4 tasks of"),
         (["predictions.jsonl", "--data", "nowhere"], "'nowhere' is neither a dataset nor"),
         (["theirs.json"], "theirs.json does not say which tasks it answers: name them with --data"),
         (["predictions.jsonl", "--out", "no/report.html"], "the folder"),
@@ -199,6 +209,7 @@ def test_answers_of_others(answers: Path) -> None:
 def test_mistakes_get_one_sentence(answers: Path, arguments: list[str], sentence: str) -> None:
     write_json("theirs.json", {"first001": [{"attempt_1": [[1]], "attempt_2": [[1]]}]})
     write_json("wrong.json", {"first001": [[[1]], [[1]]]})
+    write_json("other.json", {"other": [[[1]]]})
     Path("empty").mkdir()
     if arguments == ["."]:  # other tasks than were answered
         header, _, rest = answers.read_text().partition("\n")
@@ -206,7 +217,7 @@ def test_mistakes_get_one_sentence(answers: Path, arguments: list[str], sentence
     result = invoke(*arguments)
     assert result.exit_code == 2, result.output
     assert result.output.count("\n") == 1 and sentence in result.output
-    assert not list(Path().rglob("report.html"))
+    assert not list(Path().rglob("*.html"))
 
 
 def test_the_gallery_shows_no_more_than_a_few_candidates() -> None:
@@ -281,7 +292,7 @@ def test_browser_shows_every_task_and_says_its_outcome(page: Page) -> None:
     assert shown_tasks(page) == [task.id for task in TASKS]
     verdicts = page.locator("article > header .verdict").all_text_contents()
     assert verdicts == ["✓ solved", "✓ solved", "◐ partly solved", "✗ not solved"]
-    first = page.locator("#task-0")
+    first = page.locator("#task-first001")
     names = [svg.get_attribute("aria-label") for svg in first.locator(".row svg").all()]
     assert names[4:] == [
         "Test input 1, 1 rows of 2",
@@ -292,8 +303,8 @@ def test_browser_shows_every_task_and_says_its_outcome(page: Page) -> None:
     # Wrong by a shape, too: a cross in the one wrong cell.
     crosses = first.locator(".row .wrong-cells").all()
     assert [cross.get_attribute("d") for cross in crosses] == ["M1.2 1.2l.6 .6m0 -.6l-.6 .6"]
-    assert "1 × 1, correct is 2 × 2" in (page.locator("#task-2").text_content() or "")
-    assert "both attempts are guesses" in (page.locator("#task-3").text_content() or "")
+    assert "1 × 1, correct is 2 × 2" in (page.locator("#task-twofold3").text_content() or "")
+    assert "both attempts are guesses" in (page.locator("article").nth(3).text_content() or "")
 
 
 @pytest.mark.parametrize(
@@ -326,7 +337,7 @@ def test_browser_filters_by_id_and_sorts(page: Page) -> None:
 
 def test_browser_slides_through_the_steps_by_keyboard(page: Page) -> None:
     slider = page.get_by_label("How the answer to test input 1 changed").first
-    told, draft = page.locator("#task-0 output"), page.locator("#task-0 .steps + div")
+    told, draft = page.locator("#task-first001 output"), page.locator("#task-first001 .steps + div")
     assert told.text_content() == "step 4 of 4, halting score 75 %, right"
     slider.focus()
     seen = []
@@ -342,18 +353,35 @@ def test_browser_slides_through_the_steps_by_keyboard(page: Page) -> None:
     assert "no grid" in draft.inner_text()
 
 
+def test_browser_goes_to_the_task_of_a_link(page: Page) -> None:
+    page.set_viewport_size({"width": 400, "height": 300})
+    page.goto(page.url.partition("#")[0] + "#task-twofold3")
+    page.reload()
+    page.wait_for_selector("body[data-complete]")
+    top = page.locator("#task-twofold3").evaluate("node => node.getBoundingClientRect().top")
+    assert -5 <= top <= 100
+    page.goto(page.url.partition("#")[0])
+
+
+def test_browser_says_when_nothing_is_left(page: Page) -> None:
+    page.fill("#search", "zzz")
+    assert page.locator("#nothing").is_visible()
+    page.fill("#search", "first")
+    assert not page.locator("#nothing").is_visible()
+
+
 def test_browser_shows_votes(page: Page) -> None:
-    text = page.locator("#task-2").inner_text()
+    text = page.locator("#task-twofold3").inner_text()
     assert "3 different answers" in text
     assert re.search(r"Attempt 1\s+2 of 5 \(40 %\)\s+50 %\s+✗ wrong", text)
     assert re.search(r"Candidate 3\s+1 of 5 \(20 %\)\s+50 %\s+✓ right", text)
-    width = page.locator("#task-0 .votes .bar i").first.bounding_box()
-    whole = page.locator("#task-0 .votes .bar").first.bounding_box()
+    width = page.locator("#task-first001 .votes .bar i").first.bounding_box()
+    whole = page.locator("#task-first001 .votes .bar").first.bounding_box()
     assert width and whole and abs(width["width"] / whole["width"] - 0.75) < 0.02
 
 
 def test_browser_spells_digits_on_demand(page: Page) -> None:
-    answer = page.locator("#task-0 .row svg").nth(5)
+    answer = page.locator("#task-first001 .row svg").nth(5)
     assert answer.locator("text").count() == 0
     page.focus("#digits")
     page.keyboard.press("Space")
@@ -367,7 +395,7 @@ def test_browser_keeps_digits_for_what_is_drawn_later(page: Page) -> None:
     page.wait_for_selector("body[data-complete]")
     slider = page.locator("#step-0-0")
     slider.fill("2")
-    label = page.locator("#task-0 .steps + div svg").get_attribute("aria-label")
+    label = page.locator("#task-first001 .steps + div svg").get_attribute("aria-label")
     assert label == "Draft after step 2, 2 rows of 2, wrong: 1 2; 3 5"
 
 
@@ -388,7 +416,7 @@ def test_browser_finds_no_barrier(page: Page, scheme: Any) -> None:
 def test_browser_fits_a_phone(page: Page) -> None:
     page.set_viewport_size({"width": 320, "height": 640})
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
-    assert page.locator("#task-0 svg").first.is_visible()
+    assert page.locator("#task-first001 svg").first.is_visible()
 
 
 def measure(dataset: str) -> None:

@@ -23,7 +23,14 @@ from arc_trm.cli import main
 from arc_trm.data.manifests import find_manifest, manifests_folder
 from arc_trm.data.references import published_beside
 from arc_trm.errors import UserError
-from arc_trm.results import answered_tasks, digest_of, find_answers, read_ranked, read_results
+from arc_trm.results import (
+    answered_tasks,
+    digest_of,
+    find_answers,
+    read_ranked,
+    read_results,
+    read_some,
+)
 from arc_trm.tasks import Pair, Task, TaskSet, as_grid
 from arc_trm.voting import Prediction, Predictions, Step, TestPrediction
 
@@ -169,7 +176,7 @@ def test_what_was_submitted_counts(tmp_path: Path) -> None:
     assert [each.votes for each in found] == [1, 0, 0]
     assert found.attempts()["task1"] == [[[[7]], [[8]]]]
     one = TaskSet.of("one", [tasks["task1"]])
-    assert read_results(log.path, one).attempts() == {"task1": [[[[7]], [[8]]]]}
+    assert read_some(log.path, one).attempts() == {"task1": [[[[7]], [[8]]]]}
     # One of other tasks, or beside a log that was moved aside, is not taken for it.
     moved = log.path.rename(tmp_path / "predictions.0123.jsonl")
     assert read_results(moved, tasks).submission()["task1"] != submission["task1"]

@@ -29,6 +29,7 @@ FILES: dict[str, Any] = {
     "broken": {"a": [{"attempt_1": [[1, 10]]}], "b": [TWO]},
     "ragged": {"a": [{"attempt_1": [[1]] * 31, "attempt_2": [[]] * 30} for _ in range(50)]},
     "short": {"a": [TWO]},
+    "new": {"new": [TWO]},
     "nothing": [],
 }
 
@@ -93,7 +94,7 @@ def test_validate_stops_listing_somewhere(files: Path) -> None:
     ("command", "sentence"),
     [
         ("validate none.json", "none.json: does not exist, expected a JSON file"),
-        ("validate . --kind task", "--kind is for files, but . is a folder"),
+        ("validate .. --kind task", "--kind is for files, but .. is a folder"),
         ("score submission.json --solutions .", ".: is a folder, expected a JSON file"),
         ("validate nothing.json", "nothing.json: looks like none of task, challenges, solutions,"),
         ("validate task.json --challenges challenges.json", "--challenges is for solutions and"),
@@ -113,6 +114,8 @@ def test_validate_stops_listing_somewhere(files: Path) -> None:
         ("merge submission.json --out out.json --weights 0", "a weight is 0.0, expected a"),
         ("merge submission.json --out out.json --weights a", "--weights is 'a', expected numbers"),
         ("merge --out out.json", "Missing argument"),
+        ("merge other.json short.json --out short.json", "it is one of the files to merge"),
+        ("score new.json --solutions solutions.json", "new.json: answers none of the 2 tasks that"),
         ("score submission.json", "Missing option"),
     ],
 )

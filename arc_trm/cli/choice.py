@@ -12,7 +12,7 @@ from arc_trm.cli.output import is_main
 from arc_trm.data.selection import overlap_notes, predicted_tasks
 from arc_trm.data.sources import load_tasks
 from arc_trm.errors import UserError
-from arc_trm.results import answered_tasks, find_answers, is_log
+from arc_trm.results import answered_tasks, find_answers, is_log, tasks_of
 from arc_trm.runs import PREDICTIONS, SUBMISSION
 from arc_trm.tasks import TaskSet
 from submission import Solutions, read_solutions
@@ -22,6 +22,10 @@ LARGE = 50e6  # bytes of answers that take seconds to read
 
 def chosen_answers(what: Path, kinds: Sequence[str] = (PREDICTIONS, SUBMISSION)) -> Path:
     """`results.find_answers`, with a word to who will have to wait for them to be read."""
+    if not what.exists():
+        raise UserError(
+            f"{what} does not exist: name a predictions.jsonl, a submission, a run or a folder"
+        )
     answers = find_answers(what, kinds)
     size = answers.stat().st_size if answers.is_file() else 0
     if size > LARGE:
@@ -58,7 +62,8 @@ def right_outputs(
             raise UserError("--solutions and --data both say what is right: give one of them")
         return read_solutions(solutions)
     if data_name is not None:
-        tasks = chosen_tasks(named[0], data_name, "what to score")
+        of_run = runs.is_run(Path(data_name))
+        tasks = tasks_of(data_name) if of_run else chosen_tasks(named[0], data_name, "")
     else:
         naming = [each for each in named if runs.is_run(each) or is_log(find_answers(each))]
         if not naming:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="The page to write; default: report.html beside the answers.",
+    help="The page to write; default: report.html beside a run's answers, else NAME.html.",
 )
 def report(
     what: Path | None, solutions: Path | None, data_name: str | None, out: Path | None
@@ -60,7 +60,9 @@ def report(
         runs.read_metrics(folder) if runs.is_run(folder) else (),
         published_beside(known),
     )
-    out = out if out is not None else folder / "report.html"
+    if out is None:
+        own = answers.name in (runs.PREDICTIONS, runs.SUBMISSION)
+        out = folder / ("report.html" if own else f"{answers.resolve().stem}.html")
     with atomic_write(out) as file:
         file.write(report_page(about, __version__))
     click.echo(f"Wrote {out}: {about.facts[0]}")

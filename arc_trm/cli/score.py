@@ -43,7 +43,6 @@ def score(
     from arc_trm import runs
     from arc_trm.cli.choice import chosen_answers, right_outputs
     from arc_trm.data.references import published_beside, references_table
-    from arc_trm.errors import UserError
     from arc_trm.results import read_ranked
     from submission import counts_of
     from submission.__main__ import scored, told_scores
@@ -54,10 +53,8 @@ def score(
     scores = []
     for file in files:
         answers = read_ranked(file, counts_of(known), data_name)
-        if not answers.keys() & known.keys():
-            raise UserError(f"{file} answers none of the {len(known)} tasks it is scored against")
         scores.append(scored(answers, known, file))
-    told, lines = told_scores([str(each) for each in files], scores)
+    told, lines = told_scores([str(each) for each in named], scores)
     if references:
         beside = published_beside(known)
         told["references"] = [each.to_dict() for each in beside]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import anyio
 import anyio.to_thread
 
-from arc_trm.results import about_answers, find_answers, is_log, read_results
+from arc_trm.results import about_answers, find_answers, is_log, read_some
 from arc_trm.tasks import Grid, Pair, Task, TaskSet
 from arc_trm.voting import ATTEMPTS, TestPrediction, to_submission
 from submission import Grid as Rows
@@ -105,7 +105,7 @@ class FromFile:
 
     def __call__(self, asked: Sequence[Question]) -> Answers:
         """Answers all of them. Raises UserError or SubmissionError if they do not read."""
-        found = read_results(self.answers, _whole(asked)).by_test
+        found = read_some(self.answers, _whole(asked)).by_test
         given = {each.key: self._given(found.get(each.key)) for each in asked}
         lacking = [each for each in asked if given[each.key].remark]
         if lacking:

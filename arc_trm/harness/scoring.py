@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from inspect_ai.solver import TaskState
 from arc_trm.errors import UserError
 from arc_trm.harness.mistakes import told
 from arc_trm.harness.solving import ATTEMPTS_KEY
-from arc_trm.harness.text import attempts_in, grid_text, last_grid
+from arc_trm.harness.text import attempts_in, last_grid
 from submission import Grid
 
 
@@ -97,7 +98,7 @@ def two_attempts(attempts: int = 2) -> Scorer:
         hits = [grid == solution for grid in tried]
         return Score(
             value={f"pass@{k}": int(any(hits[:k])) for k in range(1, attempts + 1)},
-            answer="\n\n".join("none" if grid is None else grid_text(grid) for grid in tried),
+            answer="; ".join("none" if grid is None else json.dumps(grid) for grid in tried),
             explanation="; ".join(
                 f"attempt {number} {_compared(grid, solution)}"
                 for number, grid in enumerate(tried, 1)

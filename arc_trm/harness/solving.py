@@ -70,6 +70,8 @@ def _source(
         raise UserError(f"augmentations is {augmentations}: give a number from 0 up")
     if weights is not None and predictions is not None:
         raise UserError("weights and predictions both say what the answers are: give one of them")
+    if predictions is not None and augmentations is not None:
+        raise UserError("augmentations are for weights: predictions have voted already")
     weights, predictions = as_name(weights), as_name(predictions)
     if predictions is not None:
         return predictions, FromFile(predictions)

@@ -9,7 +9,7 @@ from inspect_ai import Task, task
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import GenerateConfig, ModelName, get_model
 
-from arc_trm import load_tasks, runs
+from arc_trm import runs
 from arc_trm.data.selection import overlap_notes, predicted_tasks
 from arc_trm.errors import UserError
 from arc_trm.harness.answering import logger
@@ -17,7 +17,7 @@ from arc_trm.harness.mistakes import told
 from arc_trm.harness.scoring import two_attempts
 from arc_trm.harness.solving import as_name, latest_run, model_or_run, trm
 from arc_trm.harness.text import prompt
-from arc_trm.results import about_answers, answered_tasks, find_answers
+from arc_trm.results import about_answers, answered_tasks, find_answers, read_results, tasks_of
 from arc_trm.tasks import TaskSet
 
 DATA = "arc-agi-1/evaluation"
@@ -49,14 +49,17 @@ def arc_agi(
         data, weights, predictions = map(as_name, (data, weights, predictions))
         if weights is None and predictions is None and _model_api() == "none":
             weights = latest_run()
+        ours = weights is not None or predictions is not None or _model_api() == "none"
+        solver = (
+            trm(weights, predictions, augmentations)
+            if ours
+            else model_or_run(attempts, augmentations)
+        )
         tasks = _tasks(data, weights, predictions)
         samples = _samples(tasks)
-    ours = weights is not None or predictions is not None or _model_api() == "none"
     return Task(
         dataset=MemoryDataset(samples, name=tasks.name),
-        solver=trm(weights, predictions, augmentations)
-        if ours
-        else model_or_run(attempts, augmentations),
+        solver=solver,
         scorer=two_attempts(attempts),
         # For TRM all samples wait at once, so that they are answered in few batches.
         config=GenerateConfig(max_connections=len(samples)) if ours else GenerateConfig(),
@@ -74,19 +77,19 @@ def _model_api() -> str | None:
 def _tasks(data: str | None, weights: str | None, predictions: str | None) -> TaskSet:
     """The tasks of DATA, else those that the answers or the run are for, else DATA's default."""
     run = Path(weights) if weights is not None and runs.is_run(Path(weights)) else None
-    if data is not None:
-        tasks = load_tasks(data)
+    answers = None if predictions is None else find_answers(Path(predictions))
+    if data is None:
         if run is not None:
-            for note in overlap_notes(runs.run_config(run).data, tasks):
-                logger.warning(note)
-        return tasks
-    if run is not None:
-        return predicted_tasks(runs.run_config(run).data)
-    if predictions is not None:
-        answers = find_answers(Path(predictions))
-        if "data" in about_answers(answers) or runs.is_run(answers.parent):
+            return predicted_tasks(runs.run_config(run).data)
+        if answers and ("data" in about_answers(answers) or runs.is_run(answers.parent)):
             return answered_tasks(answers)
-    return load_tasks(DATA)
+    tasks = tasks_of(data if data is not None else DATA)
+    if run is not None:
+        for note in overlap_notes(runs.run_config(run).data, tasks):
+            logger.warning(note)
+    if answers:
+        read_results(answers, tasks)  # refuses answers to other tasks
+    return tasks
 
 
 def _samples(tasks: TaskSet) -> list[Sample]:

@@ -15,9 +15,11 @@ Found: TypeAlias = tuple[int, list[list[int] | None]]  # where it ends, its rows
 # Possessive throughout: nothing is tried twice, so that hostile text takes linear time.
 _ROW = r"\[\s*+[0-9]++(?:\s*+,\s*+[0-9]++)*+\s*+\]"
 _GRID = re.compile(rf"\[\s*+{_ROW}(?:\s*+,\s*+{_ROW})*+\s*+,?+\s*+\]")
-_ATTEMPT = re.compile(r"""["']attempt_([12])["']\s*+:\s*+""")
+_ATTEMPT = re.compile(r"""["']attempt_([12])["']\s*+:\s*+(?:\{\s*+["']answer["']\s*+:\s*+)?+""")
 _RULE = re.compile(r"[-|+: \t]*+")  # under the head of a table
-_SEPARATORS = str.maketrans("[]|,", "    ")
+_SEPARATORS = str.maketrans("[]|,\"'", "      ")
+_THOUGHT = "</think>"
+"""What some models end their thoughts with, in which there may be grids too."""
 
 
 def grid_text(grid: Sequence[Sequence[int]]) -> str:
@@ -55,10 +57,9 @@ its numbers of rows and columns and all its cells are right."""
 def attempts_in(completions: Sequence[str]) -> list[Grid | None]:
     """One attempt out of each completion, None where there is no grid in it.
 
-    A single completion may hold both as JSON with `attempt_1` and `attempt_2`.
+    A completion may hold two as JSON with `attempt_1` and `attempt_2`, bare or with an `answer`.
     """
-    both = _both_attempts(completions[0]) if len(completions) == 1 else None
-    return both or [last_grid(text) for text in completions]
+    return [grid for text in completions for grid in (_both_attempts(text) or [last_grid(text)])]
 
 
 def last_grid(text: str) -> Grid | None:
@@ -67,6 +68,7 @@ def last_grid(text: str) -> Grid | None:
     It is JSON, or lines of digits with spaces, commas, bars or nothing between them; whatever is
     around it does not matter.
     """
+    text = text.rpartition(_THOUGHT)[2]
     found = max((*_json_grids(text), *_line_grids(text)), key=lambda each: each[0], default=None)
     return None if found is None else _checked(found[1])
 
@@ -76,7 +78,9 @@ def _both_attempts(text: str) -> list[Grid | None] | None:
     for key in _ATTEMPT.finditer(text):
         grid = _GRID.match(text, key.end())
         found[key[1]] = _checked(_json_rows(grid[0])) if grid else None
-    return [found.get("1"), found.get("2")] if found else None
+    if "2" in found:
+        return [found.get("1"), found["2"]]
+    return [found["1"]] if found else None
 
 
 def _checked(rows: list[list[int] | None]) -> Grid | None:
@@ -85,7 +89,7 @@ def _checked(rows: list[list[int] | None]) -> Grid | None:
 
 
 def _cells(words: Sequence[str]) -> list[int] | None:
-    """Digits as cells, None if one is no colour; Python reads no integer of any length."""
+    """Digits as cells, None if one is no colour; Python would not read a number of any length."""
     return [int(word) for word in words] if all(len(word) == 1 for word in words) else None
 
 
@@ -103,9 +107,10 @@ def _line_grids(text: str) -> Iterator[Found]:
     rows: list[list[int] | None] = []
     start = end = 0
     for line in (*text.split("\n"), ""):
-        row = _line_row(line)
-        if row is not None:
-            rows.append(_cells(row))
+        # Some write matrices with a semicolon after every row.
+        parts = [_line_row(part) for part in line.rstrip().rstrip(";").split(";")]
+        if None not in parts:
+            rows += [_cells(row) for row in parts if row is not None]
             end = start + len(line.rstrip())
         elif rows and not ("-" in line and "|" in line and _RULE.fullmatch(line.strip())):
             yield end, rows
@@ -115,9 +120,9 @@ def _line_grids(text: str) -> Iterator[Found]:
 
 def _line_row(line: str) -> list[str] | None:
     """The cells of a line, which may be those of a list in Python, None if it is no row."""
-    if line.count("[") > 1 or line.count("]") > 1:
+    if line.count("[") > 2 or line.count("]") > 2:  # the first and last row of an array have two
         return None
     words = line.translate(_SEPARATORS).split()
-    if not words or not all(word.isascii() and word.isdigit() for word in words):
+    if not words or not all(word.isascii() and word.lstrip("-").isdigit() for word in words):
         return None
     return list(words[0]) if len(words) == 1 else words

@@ -110,10 +110,14 @@ def ticks(low: float, high: float, count: int) -> tuple[float, ...]:
 def curve_picture(records: Sequence[Mapping[str, float]], title: str = "Training") -> Scene:
     """Loss and exact accuracy over the steps, one panel each; nothing is smoothed.
 
+    Without a title it is the panels alone, to be put into a page.
+
     A record is one line of a run's metrics, with at least the keys `step`, `lm_loss` and
     `exact_accuracy`. Values that are not finite interrupt the line and are counted in the panel.
     """
     panels = [_panel(series(records, measure.key), measure) for measure in MEASURES]
+    if not title:
+        return column(panels, 18)
     heading = Text(0, 22, fitted(title, 22, panels[0].width), 22, INK)
     return framed(column([Scene(panels[0].width, 28, (heading,)), *panels], 18), 32, PAPER)
 

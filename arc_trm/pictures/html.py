@@ -26,6 +26,8 @@ class Answered(Protocol):
     def test(self) -> int: ...
     @property
     def attempts(self) -> Sequence[Grid | None]: ...
+    @property
+    def candidates(self) -> Sequence[object]: ...
 
 
 class Tasks(Sized, Protocol):
@@ -49,9 +51,10 @@ def tasks_html(name: str, tasks: Iterable[Task], outputs: int) -> str:
 
 
 def predictions_html(tasks: Tasks, predictions: Iterable[Answered]) -> str:
-    """The attempts at the first tasks that were answered."""
+    """The attempts at the first tasks that were answered; where there are votes, no guesses."""
+    answered = list(predictions)
     attempts: dict[str, dict[int, Sequence[Grid | None]]] = {}
-    for each in predictions:
+    for each in [each for each in answered if each.candidates] or answered:
         attempts.setdefault(each.task, {})[each.test] = each.attempts
     title = f"{tasks.name}: attempts at {len(attempts)} of {len(tasks)} tasks"
     shown: Mapping[str, Attempts] = attempts

@@ -203,12 +203,21 @@ def _judged(label: str, grid: Grid | None, pair: Pair, cell: int) -> Scene:
         width = max(part.width for part in parts)
         return column([centred(part, width, part.height) for part in parts], 6)
     right = None if pair.output is None else np.array_equal(grid, pair.output)
-    return _figure(label, grid, cell, right)
+    return _figure(label, grid, cell, right, pair.output)
 
 
-def _figure(label: str, grid: Grid, cell: int, right: bool | None = None) -> Scene:
-    """A grid with its name above, its size below and, where known, whether it is right."""
+def _figure(
+    label: str, grid: Grid, cell: int, right: bool | None = None, output: Grid | None = None
+) -> Scene:
+    """A grid with its name above, its size below and, where known, whether it is right.
+
+    Cells of another colour than in an `output` of the same size carry a cross.
+    """
     drawing = _grid(grid, cell)
+    if output is not None and output.shape == grid.shape:
+        wrong = np.argwhere(grid != output)
+        crosses = (mark for row, column in wrong for mark in _marked(row, column, cell))
+        drawing = Scene(drawing.width, drawing.height, (*drawing.elements, *crosses))
     name = _line(label, 13, INK)
     if right is not None:
         verdict = _line("right", 13, RIGHT) if right else _line("wrong", 13, WRONG)
@@ -229,6 +238,20 @@ def _grid(grid: Grid, cell: int) -> Scene:
         for (y, x), colour in np.ndenumerate(grid)
     )
     return Scene(ground.width, ground.height, (ground, *cells))
+
+
+def _marked(row: int, column: int, cell: int) -> list[Line]:
+    """A cross over a cell, black in white, to be seen on every colour."""
+    left, top, arm = column * cell + 0.25 * cell, row * cell + 0.25 * cell, 0.5 * cell
+    strokes = (
+        ((left, top), (left + arm, top + arm)),
+        ((left, top + arm), (left + arm, top)),
+    )
+    return [
+        Line(points, colour, width * cell / 26)
+        for colour, width in (("#FFFFFF", 5.0), ("#000000", 2.5))
+        for points in strokes
+    ]
 
 
 def _unknown() -> Scene:

@@ -102,22 +102,22 @@ function votesTable(test, label) {
     bar.firstChild.style.width = `${(100 * each.votes) / test.votes}%`;
     body.append(make("tr", {},
       make("th", { scope: "row", text: nameOf(test, index) }),
-      make("td", {}, bar),
+      make("td", { class: "bars" }, bar),
       make("td", { class: "number", text: `${each.votes} of ${test.votes} (${percent(each.votes / test.votes)})` }),
       make("td", { class: "number", text: percent(each.halt) }),
       make("td", {}, test.truth ? verdict(each.grid === test.truth) : "not known")));
   });
   const head = make("thead", {}, make("tr", {},
     ...["Answer", "", "Votes", "Mean halting score", "Verdict"].map((text) =>
-      text ? make("th", { scope: "col", text }) : make("td"))));
+      text ? make("th", { scope: "col", text }) : make("td", { class: "bars" }))));
   const more = test.distinct - test.candidates.length;
   let note = `Votes on ${label}: ${test.distinct} different answer${test.distinct === 1 ? "" : "s"}`;
   if (more > 0) note += `, the first ${test.candidates.length} below`;
   if (test.truth && test.rank === null) note += "; the correct one got no vote";
   if (test.rank > test.candidates.length) note += `; the correct one is number ${test.rank} with ${test.rank_votes} vote${test.rank_votes === 1 ? "" : "s"}`;
-  const table = make("table", { class: "votes" }, make("caption", { text: `${note}.` }), head, body);
+  const table = make("table", { class: "votes" }, head, body);
   const others = test.candidates.filter((each) => !test.attempts.includes(each.grid));
-  return make("div", {},
+  return make("div", {}, make("p", { class: "small", text: `${note}.` }),
     make("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": `Votes on ${label}` }, table),
     others.length ? make("details", {}, make("summary", { text: `Show ${others.length} more candidate${others.length === 1 ? "" : "s"}` }),
       make("div", { class: "row" }, ...others.map((each) => figure(nameOf(test, test.candidates.indexOf(each)), each.grid, test.truth)))) : null);
@@ -171,15 +171,16 @@ const OUTCOMES = {
   solved: ["✓ solved", RIGHT], partly: ["◐ partly solved", WRONG], unsolved: ["✗ not solved", WRONG],
   unknown: ["? correct output not known", ""],
 };
+const anchor = (task) => `task-${encodeURIComponent(task.id)}`; // means the same in every report
 const list = find("tasks");
 const articles = data.tasks.map((task, number) => {
   task.number = number;
   const [text, kind] = OUTCOMES[task.outcome];
-  const article = make("article", { id: `task-${number}`, "aria-labelledby": `name-${number}` },
+  const article = make("article", { id: anchor(task), "aria-labelledby": `name-${number}` },
     make("header", {},
-      make("h3", { id: `name-${number}` }, make("a", { href: `#task-${number}`, text: `Task ${task.id}` })),
+      make("h3", { id: `name-${number}` }, make("a", { href: `#${anchor(task)}`, text: `Task ${task.id}` })),
       make("span", { class: `verdict ${kind}`, text }),
-      make("span", { class: "muted", text: task.confidence === null ? "" : `${percent(task.confidence)} of the votes agree` })));
+      make("span", { class: "muted", text: task.confidence === null ? "" : `best answer: ${percent(task.confidence)} of the votes` })));
   return article;
 });
 list.append(...articles);
@@ -208,7 +209,20 @@ function fillRest() {
       fill(article, data.tasks[number]);
     }
     document.body.dataset.complete = "true";
+    if (!moved) goToTask();
   });
+}
+
+// Articles above a task grow while they are filled, which moves it away from where it was shown.
+let moved = false;
+for (const kind of ["wheel", "keydown", "pointerdown", "touchstart"]) {
+  addEventListener(kind, () => { moved = true; }, { passive: true });
+}
+function goToTask() {
+  const number = articles.findIndex((article) => `#${article.id}` === location.hash);
+  if (number < 0) return;
+  fillIfNeeded(number);
+  articles[number].scrollIntoView();
 }
 
 const search = find("search"), outcome = find("outcome"), order = find("order"), count = find("count");
@@ -227,6 +241,7 @@ function filter() {
     shown += hit;
   });
   count.textContent = `${shown} of ${articles.length} tasks`;
+  find("nothing").hidden = shown > 0;
 }
 function sort() {
   const numbers = data.tasks.map((_, number) => number);
@@ -250,5 +265,6 @@ digits.addEventListener("change", () => {
 });
 filter();
 find("gallery").hidden = false;
+goToTask();
 fillRest();
 document.body.dataset.ready = "true";

@@ -70,15 +70,15 @@ def _scores(score: Score | None) -> str:
             f"<th scope='row'>pass@{k}, {name}</th>",
             f"<td class='number'>{fraction(rate)}</td>",
             f"<td class='number'>{100 * rate.value:.1f} %</td>",
-            f"<td>{_bar(0, rate.value)}</td>",
-            f"<td>{_text(LABELS[name])}</td>",
+            f"<td class='bars'>{_bar(0, rate.value)}</td>",
         )
         for k, rates in score.pass_at.items()
         for name, rate in rates.named.items()
     ]
-    notes = "".join(f"<p>{_text(note)}.</p>" for note in left_out(score))
-    headings = ["Score", "Solved", "Share", "", "Used by"]
-    return f"<h2>Scores</h2>{_table('Scores', headings, rows)}{notes}"
+    used = "; ".join(f"{name}: {label}" for name, label in LABELS.items())
+    sentences = [*left_out(score), f"Denominators: {used}"]
+    notes = "".join(f'<p class="small muted">{_text(each)}.</p>' for each in sentences)
+    return f"<h2>Scores</h2>{_table('Scores', ['Score', 'Solved', 'Share', ''], rows)}{notes}"
 
 
 def _references(report: Report) -> str:
@@ -90,7 +90,7 @@ def _references(report: Report) -> str:
         _row(
             "<th scope='row'>these answers</th>",
             f"<td class='number'>{100 * own.value:.1f} %</td>",
-            f"<td>{_bar(0, own.value)}</td><td>per task</td><td></td>",
+            f"<td class='bars'>{_bar(0, own.value)}</td><td>per task</td><td></td>",
             kind="own",
         )
     ]
@@ -101,7 +101,7 @@ def _references(report: Report) -> str:
             _row(
                 f"<th scope='row'>{_text(each.system)}</th>",
                 f"<td class='number'>{_text(each.shown)}</td>",
-                f"<td>{_bar(0 if low == high else low, high)}</td>",
+                f"<td class='bars'>{_bar(0 if low == high else low, high)}</td>",
                 f"<td>{_text(each.denominator)}</td><td>{_text(source)}</td>",
             )
         )
@@ -112,7 +112,8 @@ def _references(report: Report) -> str:
 
 def _table(name: str, headings: Iterable[str], rows: Iterable[str]) -> str:
     head = "".join(
-        f"<th scope='col'>{_text(text)}</th>" if text else "<td></td>" for text in headings
+        f"<th scope='col'>{_text(text)}</th>" if text else "<td class='bars'></td>"
+        for text in headings
     )
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{_text(name)}"><table>'
@@ -137,8 +138,9 @@ def _curve(report: Report) -> str:
     said = f"Loss and exact accuracy over {last['step']:,.0f} steps"
     if "lm_loss" in last and "exact_accuracy" in last:
         said += f"; at the end {last['lm_loss']:.4g} and {100 * last['exact_accuracy']:.1f} %"
-    picture = curve_picture(report.records, report.title).svg()
+    picture = curve_picture(report.records, "").svg()
     return (
-        f'<h2>Training</h2><div class="curve" role="img" aria-label="{_text(said)}">{picture}</div>'
+        f'<h2>Training</h2><div class="curve" tabindex="0" role="group" aria-label="Training">'
+        f'<div role="img" aria-label="{_text(said)}">{picture}</div></div>'
         f"<p>{_text(said)}.</p>"
     )

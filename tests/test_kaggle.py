@@ -408,7 +408,7 @@ def test_what_fails_early_is_gone_on_with(filled: Tree, fresh: Path) -> None:
         ):
             while (victim := worker(1, command, root)) is None or not begun():
                 assert process.poll() is None, process.communicate()
-                time.sleep(0.1)
+                time.sleep(0.01)
             os.kill(victim, signal.SIGKILL)
         said = process.communicate()[0]
     assert process.returncode == 0, said

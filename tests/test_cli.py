@@ -195,7 +195,7 @@ MISTAKES = [
     (["predict", "nowhere"], "there is no folder nowhere"),
     (["predict", "--attempts", "3"], "--attempts"),
     (["score"], "there is no run in"),
-    (["score", "missing.json"], "say what missing.json is scored against"),
+    (["score", "missing.json"], "missing.json does not exist: name a predictions.jsonl"),
     (["score", "missing.json", "--data", "arc-agi-1"], "missing.json"),
     (["validate", "notjson.json"], "line 1"),
     (["show", "zzzz"], "zzzz"),

@@ -21,7 +21,7 @@ class Reference:
     """What a system is published to score on `dataset` in two attempts.
 
     `percent` is one number, or the least and the largest of several entries. `denominator` is what
-    it is a mean over, as far as the source says, of `tasks` tasks.
+    it is a mean over, where that is known, of `tasks` tasks.
     """
 
     system: str

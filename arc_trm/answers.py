@@ -152,13 +152,13 @@ class AnswerLog:
                 found = file.readline().strip()
         except FileNotFoundError:
             found = ""
-        before = _told_apart(found)
-        if found and before == _told_apart(json.dumps(header)):
+        before, wanted = _told_apart(found), json.dumps(header)
+        if before == wanted:
             return None
         moved = self._aside(before) if found else None
         if moved:
             self.path.replace(moved)
-        aside = self._aside(_told_apart(json.dumps(header)))
+        aside = self._aside(wanted)
         if aside.exists():
             aside.replace(self.path)
         else:

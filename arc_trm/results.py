@@ -100,14 +100,18 @@ def answered_tasks(answers: Path, data: str | None = None) -> TaskSet:
         tasks = predicted_tasks(run_config(answers.parent).data)
     else:
         raise UserError(f"{answers} does not say which tasks it answers: name them with --data")
-    if is_log(answers):
-        digest = AnswerLog(answers).header().get("tasks")
-        if digest is not None and digest != digest_of(tasks):
-            raise UserError(
-                f"the tasks in {tasks.name} are others than those that {answers} answers: name "
-                "these with --data"
-            )
+    if is_log(answers) and are_of(answers, tasks) is False:
+        raise UserError(
+            f"the tasks in {tasks.name} are others than those that {answers} answers: name these "
+            "with --data"
+        )
     return tasks
+
+
+def are_of(log: Path, tasks: TaskSet) -> bool | None:
+    """Whether a predictions.jsonl answers exactly these tasks; None if it does not say."""
+    digest = AnswerLog(log).header().get("tasks")
+    return None if digest is None else bool(digest == digest_of(tasks))
 
 
 def digest_of(tasks: TaskSet) -> str:
@@ -124,11 +128,9 @@ def read_results(answers: Path, tasks: TaskSet) -> Predictions:
     tasks.
     """
     found = read_some(answers, tasks)
-    if is_log(answers) and AnswerLog(answers).header().get("tasks") != digest_of(tasks):
-        answered = any(each.candidates for each in found)
-    else:
-        answered = len(found) > 0
-    if not answered:
+    log = is_log(answers)
+    answered = any(each.candidates or not log for each in found)
+    if not answered and not (log and are_of(answers, tasks)):
         raise UserError(
             f"{answers} answers none of the {len(tasks)} tasks of {tasks.name}: name others as data"
         )

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from arc_trm.errors import UserError
-from arc_trm.pictures import task_html, tasks_html
 from submission import Solutions
 from submission.errors import counted
 
@@ -94,6 +93,8 @@ class Task:
         )
 
     def _repr_html_(self) -> str:
+        from arc_trm.pictures import task_html  # with Pillow, which holding tasks does not need
+
         return task_html(self)
 
 
@@ -165,6 +166,8 @@ class TaskSet:
         return f"<TaskSet {self.name}: {counted(len(self), 'task')}, {outputs}>"
 
     def _repr_html_(self) -> str:
+        from arc_trm.pictures import tasks_html
+
         return tasks_html(self.name, self, self.test_outputs)
 
     def smallest(self, max_side: int) -> TaskSet:

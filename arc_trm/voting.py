@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from arc_trm.pictures import predictions_html
 from arc_trm.tasks import Grid, TaskSet, as_grid, same_grid
 from submission import Score, Submission, ranked_of, score_ranked
 from submission.errors import counted
@@ -255,6 +254,8 @@ class Predictions:
         return [each.to_dict() for each in self]
 
     def _repr_html_(self) -> str:
+        from arc_trm.pictures import predictions_html
+
         return predictions_html(self.tasks, self)
 
 

@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,7 +25,7 @@ from typing import Any
 
 from submission.errors import FormatError, Problem, WriteError, shown, shown_name, shown_path
 from submission.files import StrPath, read_json, write_json
-from submission.formats import Ranked
+from submission.formats import ATTEMPTS, Ranked
 from submission.grids import Grid, grid_problems
 
 RESULTS = "results.json"
@@ -64,8 +64,8 @@ class Origin:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_arcprize(folder: StrPath, ranked: Ranked, origin: Origin, attempts: int = 2) -> None:
-    """Write the first `attempts` candidates of every output, one TASK.json per task, nothing else.
+def write_arcprize(folder: StrPath, ranked: Ranked, origin: Origin) -> None:
+    """Write the first two candidates of every output, one TASK.json per task, nothing else.
 
     An output with fewer gets attempts with the answer `[]`, so that it counts as tried. The folder
     is new or empty before, and whole or not there after. Raises FormatError for a task whose id can
@@ -90,10 +90,8 @@ def write_arcprize(folder: StrPath, ranked: Ranked, origin: Origin, attempts: in
         for task_id, outputs in ranked.items():
             pairs = [
                 {
-                    f"attempt_{number + 1}": _attempt(
-                        list(candidates)[number : number + 1], task_id, index, origin
-                    )
-                    for number in range(attempts)
+                    name: _attempt(candidates[number : number + 1], task_id, index, origin)
+                    for number, name in enumerate(ATTEMPTS)
                 }
                 for index, candidates in enumerate(outputs)
             ]
@@ -109,7 +107,7 @@ def write_arcprize(folder: StrPath, ranked: Ranked, origin: Origin, attempts: in
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _attempt(answer: list[Grid], task_id: str, index: int, origin: Origin) -> dict[str, Any]:
+def _attempt(answer: Sequence[Grid], task_id: str, index: int, origin: Origin) -> dict[str, Any]:
     grid = [list(row) for row in answer[0]] if answer else []
     said = json.dumps(grid) if grid else ""
     return {
@@ -203,8 +201,7 @@ def _task_problems(data: object, name: str, count: int | None) -> list[Problem]:
         where = f"{name}, item {place + 1}"
         attempts = _attempts(pair)
         if not attempts:
-            message = f'is {shown(pair)}, expected an object with "attempt_1"'
-            found.append(Problem(where, message))
+            found.append(_no_attempts(pair, where))
             continue
         for number, attempt in attempts.items():
             found += _attempt_problems(attempt, f"{where}, attempt_{number}")
@@ -291,8 +288,7 @@ def _read_task(path: Path) -> list[list[Grid]]:
         where = f"item {place + 1}"
         named = _attempts(pair)
         if not named:
-            message = f'is {shown(pair)}, expected an object with "attempt_1"'
-            raise FormatError([Problem(where, message)], path)
+            raise FormatError([_no_attempts(pair, where)], path)
         index = _pair_index(named.values(), place)
         if not 0 <= index < MAX_INDEX:
             raise FormatError([Problem(where, f"has the pair_index {shown(index)}")], path)
@@ -308,6 +304,10 @@ def _attempts(pair: object) -> dict[int, Any]:
         return {}
     numbers = {key: _ATTEMPT.fullmatch(str(key)) for key in pair}
     return {int(match[1]): pair[key] for key, match in numbers.items() if match}
+
+
+def _no_attempts(pair: object, where: str) -> Problem:
+    return Problem(where, f'is {shown(pair)}, expected an object with "attempt_1"')
 
 
 def _pair_index(attempts: Iterable[Any], place: int) -> int:

@@ -19,16 +19,18 @@ def merge(submissions: Sequence[Submission], weights: Sequence[float] | None = N
     Raises FormatError (with places such as `submission 2, task 007bbfb7`, counted from 1) if one is
     not valid or does not fit the first; SubmissionError as `merge_ranked`.
     """
+    ranked: list[Ranked] = []
     for number, submission in enumerate(submissions, 1):
-        found = submission_problems(submission) or unlike(
-            ranked_of(submission), ranked_of(submissions[0])
-        )
+        found = submission_problems(submission)
+        if not found:
+            ranked.append(ranked_of(submission))
+            found = unlike(ranked[-1], ranked[0])
         if found:
             where = f"submission {number}"
             raise FormatError(
                 [Problem(f"{where}, {p.place}" if p.place else where, p.message) for p in found]
             )
-    return merge_ranked([ranked_of(submission) for submission in submissions], weights)
+    return merge_ranked(ranked, weights)
 
 
 def merge_ranked(

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from processes import finds_processes, worker
 from test_predict import Copycat, tasks, weights
-from tiny import run_config, write_challenges
+from tiny import log_with, run_config, write_challenges
 
 from arc_trm import load_tasks
 from arc_trm.answers import Answer, AnswerLog, Votes, read_predictions
@@ -199,10 +199,7 @@ def test_half_a_line_is_asked_again(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_line_is_named(tmp_path: Path, line: str) -> None:
-    log = AnswerLog(tmp_path / "p.jsonl")
-    log.begin({}, {})
-    with log.path.open("a") as file:
-        file.write(line + "\n")
+    log = log_with(tmp_path, line)
     with pytest.raises(UserError, match=r"p\.jsonl, line 2 is not a prediction"):
         list(log.read())
 

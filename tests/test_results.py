@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import write_challenges
+from tiny import log_with, write_challenges
 
 import submission as sub
 from arc_trm import load_tasks
@@ -69,10 +69,7 @@ def test_steps_come_back_as_they_were(drafts: list[Step]) -> None:
 
 @pytest.mark.parametrize("wrong", ["[[0.5,[[1,2],[3]]]]", '[["x"]]', "[0.5]", "[[0.5,7]]", "[[]]"])
 def test_wrong_steps_are_named(tmp_path: Path, wrong: str) -> None:
-    log = AnswerLog(tmp_path / "p.jsonl")
-    log.begin({}, {})
-    with log.path.open("a") as file:
-        file.write(f'{{"task":"a","test":0,"puzzle":"a","steps":{wrong}}}\n')
+    log = log_with(tmp_path, f'{{"task":"a","test":0,"puzzle":"a","steps":{wrong}}}')
     with pytest.raises(UserError, match=r"p\.jsonl, line 2 is not a prediction"):
         list(log.read())
 
@@ -197,10 +194,8 @@ def test_a_failed_attempt_stays_in_its_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("halt", ["NaN", "Infinity", "1e308", "-0.1", "null"])
 def test_halting_scores_are_0_to_1(tmp_path: Path, halt: str) -> None:
-    log = AnswerLog(tmp_path / "p.jsonl")
-    log.begin({}, {})
-    with log.path.open("a") as file:
-        file.write(f'{{"task":"t","test":0,"puzzle":"t","order":0,"grid":[[1]],"halt":{halt}}}\n')
+    said = '"task":"t","test":0,"puzzle":"t","order":0,"grid":[[1]]'
+    log = log_with(tmp_path, f'{{{said},"halt":{halt}}}')
     with pytest.raises(UserError, match=r"line 2 is not a prediction: .*; remove that line and"):
         list(log.read())
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from arc_trm.answers import AnswerLog
 from arc_trm.config import ModelConfig, RunConfig, from_dict
 from arc_trm.model import build_model
 from arc_trm.train import TrainConfig, Trainer
@@ -46,6 +47,15 @@ def write_challenges(folder: Path, count: int = 3) -> Path:
     (folder / "tiny_challenges.json").write_text(json.dumps(tasks))
     (folder / "tiny_solutions.json").write_text(json.dumps(solutions))
     return folder / "tiny_challenges.json"
+
+
+def log_with(folder: Path, line: str) -> AnswerLog:
+    """A p.jsonl that somebody has written a line into."""
+    log = AnswerLog(folder / "p.jsonl")
+    log.begin({}, {})
+    with log.path.open("a") as file:
+        file.write(line + "\n")
+    return log
 
 
 def run_config(challenges: Path, **changes: object) -> RunConfig:

@@ -70,7 +70,7 @@ def adapt(
             overrides = (*overrides, f"seed={seed}")
         from arc_trm import runs
         from arc_trm.checkpoint import read_model_config
-        from arc_trm.cli.choice import chosen_tasks
+        from arc_trm.cli.choice import data_tasks
         from arc_trm.cli.pull import weight_folder
         from arc_trm.clock import parse_duration
 
@@ -86,9 +86,7 @@ def adapt(
                 raise UserError(f"{key!r} in the config would not count: say it with {option}")
         if limit is None and steps is None:
             limit = config.adapt.time_limit
-        if not len(
-            chosen_tasks(source, data_name, "what to adapt to")
-        ):  # says which of them were learnt before
+        if not len(data_tasks(source, data_name)):  # says which of them were learnt before
             raise UserError(f"there is no task to adapt to in {data_name!r}")
         config = replace(
             config,

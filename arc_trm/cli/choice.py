@@ -33,15 +33,20 @@ def chosen_answers(what: Path, kinds: Sequence[str] = (PREDICTIONS, SUBMISSION))
     return answers
 
 
-def chosen_tasks(folder: Path, data_name: str | None, what: str) -> TaskSet:
-    """The tasks of DATA, with a warning where the run in `folder` learnt them; else the run's own.
+def chosen_tasks(folder: Path, data_name: str | None) -> TaskSet:
+    """`data_tasks`; without DATA, what the run in `folder` predicts.
 
-    Raises UserError if there is neither, which asks to say `what` with --data.
+    Raises UserError if there is neither.
     """
     if data_name is None:
         if not runs.is_run(folder):
-            raise UserError(f"{folder} is no run, so say {what} with --data")
+            raise UserError(f"{folder} is no run, so say what to predict with --data")
         return predicted_tasks(runs.run_config(folder).data)
+    return data_tasks(folder, data_name)
+
+
+def data_tasks(folder: Path, data_name: str) -> TaskSet:
+    """The tasks of DATA, with a warning where the run in `folder`, if it is one, learnt them."""
     tasks = load_tasks(data_name)
     if runs.is_run(folder) and is_main():
         for note in overlap_notes(runs.run_config(folder).data, tasks):
@@ -63,7 +68,7 @@ def right_outputs(
         return read_solutions(solutions)
     if data_name is not None:
         of_run = runs.is_run(Path(data_name))
-        tasks = tasks_of(data_name) if of_run else chosen_tasks(named[0], data_name, "")
+        tasks = tasks_of(data_name) if of_run else data_tasks(named[0], data_name)
     else:
         naming = [each for each in named if runs.is_run(each) or is_log(find_answers(each))]
         if not naming:

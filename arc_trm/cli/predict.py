@@ -73,7 +73,7 @@ def predict(
     from arc_trm.voting import to_submission
 
     folder = weight_folder(weights) if weights is not None else runs.latest_run()
-    tasks = chosen_tasks(folder, data_name, "what to predict")
+    tasks = chosen_tasks(folder, data_name)
     if not len(tasks):
         raise UserError(f"there is no task to predict in {tasks.name!r}")
     out = out if out is not None else folder if runs.is_run(folder) else Path()

@@ -45,7 +45,7 @@ def report(
     from arc_trm.data.references import published_beside
     from arc_trm.report import Report, report_page
     from arc_trm.results import answered_tasks, read_results
-    from submission import atomic_write, read_solutions, score_ranked
+    from submission import atomic_write, read_solutions
 
     answers = chosen_answers(what if what is not None else runs.latest_run())
     tasks = answered_tasks(answers, data_name)
@@ -56,7 +56,7 @@ def report(
     about = Report(
         *_described(answers, predictions, data_name),
         predictions,
-        score_ranked(predictions.attempts(), known) if known else None,
+        predictions.score() if known else None,
         runs.read_metrics(folder) if runs.is_run(folder) else (),
         published_beside(known),
     )

@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 
 from arc_trm.results import about_answers, find_answers, is_log, read_some
-from arc_trm.tasks import Grid, Pair, Task, TaskSet
+from arc_trm.tasks import Grid, Pair, Task, TaskSet, same_grid
 from arc_trm.voting import ATTEMPTS, TestPrediction, to_submission
 from submission import Grid as Rows
 from submission import read_answers
@@ -60,15 +60,13 @@ class Given:
 
     @classmethod
     def of(cls, prediction: TestPrediction, remark: str = "") -> Given:
-        attempts = tuple(
-            None if grid is None else grid.tolist() for grid in prediction.attempts[:ATTEMPTS]
-        )
-        named = [(each.grid.tolist(), each) for each in prediction.candidates]
+        attempts = prediction.attempts[:ATTEMPTS]
         found = [
-            next((each for grid, each in named if grid == attempt), None) for attempt in attempts
+            next((each for each in prediction.candidates if same_grid(each.grid, attempt)), None)
+            for attempt in attempts
         ]
         return cls(
-            attempts,
+            tuple(None if grid is None else grid.tolist() for grid in attempts),
             tuple(None if each is None else each.votes for each in found),
             tuple(None if each is None else each.halt for each in found),
             remark,

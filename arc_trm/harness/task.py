@@ -17,7 +17,15 @@ from arc_trm.harness.mistakes import told
 from arc_trm.harness.scoring import two_attempts
 from arc_trm.harness.solving import as_name, latest_run, model_or_run, trm
 from arc_trm.harness.text import prompt
-from arc_trm.results import about_answers, answered_tasks, find_answers, read_results, tasks_of
+from arc_trm.results import (
+    about_answers,
+    answered_tasks,
+    are_of,
+    find_answers,
+    is_log,
+    read_results,
+    tasks_of,
+)
 from arc_trm.tasks import TaskSet
 
 DATA = "arc-agi-1/evaluation"
@@ -47,9 +55,10 @@ def arc_agi(
         if attempts not in (1, 2):
             raise UserError(f"attempts is {attempts}: give 1 or 2")
         data, weights, predictions = map(as_name, (data, weights, predictions))
-        if weights is None and predictions is None and _model_api() == "none":
+        said = weights is not None or predictions is not None
+        ours = said or _model_api() == "none"
+        if ours and not said:
             weights = latest_run()
-        ours = weights is not None or predictions is not None or _model_api() == "none"
         solver = (
             trm(weights, predictions, augmentations)
             if ours
@@ -87,7 +96,7 @@ def _tasks(data: str | None, weights: str | None, predictions: str | None) -> Ta
     if run is not None:
         for note in overlap_notes(runs.run_config(run).data, tasks):
             logger.warning(note)
-    if answers:
+    if answers and not (is_log(answers) and are_of(answers, tasks)):
         read_results(answers, tasks)  # refuses answers to other tasks
     return tasks
 

@@ -38,9 +38,9 @@ class Tasks(Sized, Protocol):
     def __getitem__(self, task_id: str, /) -> Task: ...
 
 
-def task_html(task: Task, attempts: Attempts | None = None) -> str:
-    """A task with its demonstrations, tests and, if given, attempts."""
-    return _html(task_picture(task, attempts), f"Task {task.id}")
+def task_html(task: Task) -> str:
+    """A task with its demonstrations and tests."""
+    return _html(task_picture(task), f"Task {task.id}")
 
 
 def tasks_html(name: str, tasks: Iterable[Task], outputs: int) -> str:

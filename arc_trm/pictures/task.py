@@ -89,9 +89,7 @@ def task_picture(task: Task, attempts: Attempts | None = None) -> Scene:
     return framed(column(parts, 26), 32, PAPER)
 
 
-def steps_picture(
-    task: Task, steps: Mapping[int, Sequence[tuple[Grid | None, float]]], title: str = ""
-) -> Scene:
+def steps_picture(task: Task, steps: Mapping[int, Sequence[tuple[Grid | None, float]]]) -> Scene:
     """How the answer to each test input changed: its drafts after every supervision step.
 
     `steps` holds, per test index (from 0), the draft (None if it was no grid) and the halting score
@@ -99,7 +97,7 @@ def steps_picture(
     """
     drawn = [grid for each in steps.values() for grid, _ in each if grid is not None]
     cell = min(_cell_size([*_grids(task.test), *drawn]), 14)
-    heading = fitted(title or f"Task {task.id}: the answer step by step", 22, WIDTH)
+    heading = fitted(f"Task {task.id}: the answer step by step", 22, WIDTH)
     parts = [_line(heading, 22, INK)]
     for index, each in sorted(steps.items()):
         pair = task.test[index]

@@ -39,19 +39,20 @@ def _task(task: Task, answers: list[TestPrediction | None]) -> dict[str, Any]:
         "id": printable(task.id),
         "train": [[_text(grid) for grid in pair.grids] for pair in task.train],
         "tests": tests,
-        "outcome": (
-            "unknown"
-            if not known
-            else "solved"
-            if len(known) == len(hits) and all(known)
-            else "partly"
-            if any(known)
-            else "unsolved"
-        ),
+        "outcome": _outcome(hits),
         "second": bool(known) and all(known) and max(known) > 1,
         "voted": any(test["rank"] is not None for test in unsolved),
         "confidence": sum(shares) / len(shares) if shares else None,
     }
+
+
+def _outcome(hits: list[int | None]) -> str:
+    """What became of a task, by what `_hits` says of its tests."""
+    if all(hits):
+        return "solved"
+    if any(hits):
+        return "partly"
+    return "unknown" if all(each is None for each in hits) else "unsolved"
 
 
 def _hits(pair: Pair, answer: TestPrediction | None) -> int | None:

@@ -13,9 +13,7 @@ const RIGHT = "right", WRONG = "wrong";
 function make(tag, options = {}, ...children) {
   const { text, ...attributes } = options;
   const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value !== undefined && value !== null) node.setAttribute(name, value);
-  }
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   if (text !== undefined) node.textContent = text;
   node.append(...children.filter((child) => child !== null));
   return node;
@@ -31,6 +29,9 @@ function draw(tag, attributes, text) {
 const rowsOf = (grid) => grid.split("/");
 const sizeOf = (rows) => `${rows.length} × ${rows[0].length}`;
 
+const counted = (number, thing) => `${number} ${thing}${number === 1 ? "" : "s"}`;
+const judgement = (grid, truth) => (!truth ? "" : grid === truth ? ", right" : ", wrong");
+
 // A verdict is a sign and a word, so that it does not need colour.
 function verdict(right) {
   return make("span", { class: `verdict ${right ? RIGHT : WRONG}`, text: right ? "✓ right" : "✗ wrong" });
@@ -39,11 +40,10 @@ function verdict(right) {
 function gridPicture(name, grid, truth) {
   const rows = rowsOf(grid), height = rows.length, width = rows[0].length;
   const cell = Math.min(Math.max(Math.floor(210 / Math.max(height, width)), 7), 24);
-  const judged = truth === undefined || truth === null ? "" : grid === truth ? ", right" : ", wrong";
   const spelt = digits.checked ? `: ${rows.map((row) => [...row].join(" ")).join("; ")}` : "";
   const svg = draw("svg", {
     class: "grid", role: "img", viewBox: `0 0 ${width} ${height}`, width: width * cell,
-    height: height * cell, "aria-label": `${name}, ${height} rows of ${width}${judged}${spelt}`,
+    height: height * cell, "aria-label": `${name}, ${height} rows of ${width}${judgement(grid, truth)}${spelt}`,
   });
   const paths = {}, inks = {};
   rows.forEach((row, y) => [...row].forEach((colour, x) => {
@@ -111,15 +111,15 @@ function votesTable(test, label) {
     ...["Answer", "", "Votes", "Mean halting score", "Verdict"].map((text) =>
       text ? make("th", { scope: "col", text }) : make("td", { class: "bars" }))));
   const more = test.distinct - test.candidates.length;
-  let note = `Votes on ${label}: ${test.distinct} different answer${test.distinct === 1 ? "" : "s"}`;
+  let note = `Votes on ${label}: ${counted(test.distinct, "different answer")}`;
   if (more > 0) note += `, the first ${test.candidates.length} below`;
   if (test.truth && test.rank === null) note += "; the correct one got no vote";
-  if (test.rank > test.candidates.length) note += `; the correct one is number ${test.rank} with ${test.rank_votes} vote${test.rank_votes === 1 ? "" : "s"}`;
+  if (test.rank > test.candidates.length) note += `; the correct one is number ${test.rank} with ${counted(test.rank_votes, "vote")}`;
   const table = make("table", { class: "votes" }, head, body);
   const others = test.candidates.filter((each) => !test.attempts.includes(each.grid));
   return make("div", {}, make("p", { class: "small", text: `${note}.` }),
     make("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": `Votes on ${label}` }, table),
-    others.length ? make("details", {}, make("summary", { text: `Show ${others.length} more candidate${others.length === 1 ? "" : "s"}` }),
+    others.length ? make("details", {}, make("summary", { text: `Show ${counted(others.length, "more candidate")}` }),
       make("div", { class: "row" }, ...others.map((each) => figure(nameOf(test, test.candidates.indexOf(each)), each.grid, test.truth)))) : null);
 }
 
@@ -133,7 +133,7 @@ function stepper(test, label, id) {
     const number = Number(slider.value);
     let at = number - 1;
     while (test.steps[at].length < 2) at -= 1; // as at the step before
-    const grid = test.steps[at][1], judged = !test.truth ? "" : grid === test.truth ? ", right" : ", wrong";
+    const grid = test.steps[at][1], judged = judgement(grid, test.truth);
     const text = `step ${number} of ${count}, halting score ${percent(test.steps[number - 1][0])}${judged}`;
     told.textContent = text;
     slider.setAttribute("aria-valuetext", text);

@@ -23,7 +23,7 @@ FLOORS = [
     ("runs", "checkpoint", "answers"),
     ("hub", "results"),
     ("train", "predict", "report"),
-    ("harness",),
+    ("harness", "bench"),
     ("cli",),
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

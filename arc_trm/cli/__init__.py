@@ -12,6 +12,7 @@ import click
 
 from arc_trm import __version__
 from arc_trm.cli.adapt import adapt
+from arc_trm.cli.bench import bench
 from arc_trm.cli.convert import convert
 from arc_trm.cli.data import data
 from arc_trm.cli.export import export
@@ -79,6 +80,6 @@ def main(debug: bool) -> None:
 
 for _command in (
     *(train, adapt, predict, score, merge, validate_command, show, report, data),
-    *(convert, export, pull, push),
+    *(convert, export, pull, push, bench),
 ):
     main.add_command(_command)

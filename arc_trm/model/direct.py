@@ -21,6 +21,10 @@ class Direct(RecursiveModel):
         self.blocks = self._network(generator)
 
     @property
+    def layers_per_step(self) -> int:
+        return self.config.layers
+
+    @property
     def layers_with_gradient(self) -> int:
         return self.config.layers
 

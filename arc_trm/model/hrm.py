@@ -27,6 +27,10 @@ class HRM(RecursiveModel):
         self.y_blocks = self._network(generator)
 
     @property
+    def layers_per_step(self) -> int:
+        return (self.config.inner_cycles + 1) * self.config.outer_cycles * self.config.layers
+
+    @property
     def layers_with_gradient(self) -> int:
         return 2 * self.config.layers
 

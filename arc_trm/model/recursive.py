@@ -98,8 +98,13 @@ class RecursiveModel(nn.Module, ABC):
 
     @property
     @abstractmethod
+    def layers_per_step(self) -> int:
+        """How many layers a supervision step goes through, repeats counted."""
+
+    @property
+    @abstractmethod
     def layers_with_gradient(self) -> int:
-        """How many layers a supervision step goes through with gradient, repeats counted."""
+        """How many of `layers_per_step` carry gradient in training."""
 
     def halts(self, halt_logits: Tensor) -> Tensor:
         """(B,) bool: whether a sequence may stop early in training, of `halt_logits` (B, 2)."""

@@ -20,6 +20,10 @@ class TRM(RecursiveModel):
         self.blocks = self._network(generator)
 
     @property
+    def layers_per_step(self) -> int:
+        return self.config.outer_cycles * self.layers_with_gradient
+
+    @property
     def layers_with_gradient(self) -> int:
         return (self.config.inner_cycles + 1) * self.config.layers
 

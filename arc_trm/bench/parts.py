@@ -1,0 +1,119 @@
+"""What each part of a step costs, measured alone on tensors of the step's shapes.
+
+Parts are measured one by one, without `torch.compile`, so their sum is near the whole only where
+nothing is fused or overlaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from arc_trm.bench.timing import timed
+from arc_trm.model import RecursiveModel
+from arc_trm.model.layers import Attention, Block, rms_norm
+from arc_trm.objective import answer_loss, halt_loss
+from arc_trm.optim import sign_descent
+from arc_trm.train import Trainer
+
+Parts = dict[str, float]
+
+
+def _random(model: RecursiveModel, batch: int, requires_grad: bool) -> Tensor:
+    shape = (batch, model.config.length, model.config.hidden_size)
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(shape, generator=generator).to(model.y_init.device, model.dtype)
+    return values.requires_grad_(requires_grad)
+
+
+def _block(model: RecursiveModel) -> Block:
+    return next(module for module in model.modules() if isinstance(module, Block))
+
+
+def _seconds(
+    action: Callable[[Tensor], Tensor], model: RecursiveModel, batch: int, backward: bool
+) -> float:
+    """Of `action` on a state of so many sequences; with the way back too, if asked."""
+    state = _random(model, batch, backward)
+    device = state.device
+    if not backward:
+        with torch.no_grad():
+            return timed(lambda: action(state), device)
+    slope = torch.ones_like(action(state))
+    weights = [state, *_block(model).parameters()]
+
+    def both() -> None:
+        torch.autograd.grad(action(state), weights, slope, allow_unused=True)
+
+    return timed(both, device)
+
+
+def _layers(model: RecursiveModel, batch: int, backward: bool) -> Parts:
+    """Seconds of the parts of one layer."""
+    block = _block(model)
+    mix = block.mix
+
+    def mixed(h: Tensor) -> Tensor:
+        if isinstance(mix, Attention):
+            return mix(h, model.rotary)  # type: ignore[no-any-return]
+        return mix(h.transpose(1, 2)).transpose(1, 2)  # type: ignore[no-any-return]
+
+    name = "attention" if isinstance(mix, Attention) else "mixer"
+    return {
+        name: _seconds(mixed, model, batch, backward),
+        "swiglu": _seconds(block.swiglu, model, batch, backward),
+        "norms": 2 * _seconds(lambda h: rms_norm(h + h), model, batch, backward),
+    }
+
+
+def parts_of_prediction(model: RecursiveModel, batch: int) -> Parts:
+    """Seconds of the parts of answering a batch."""
+    steps = model.config.supervision_steps
+    passes = steps * model.layers_per_step
+    parts = {name: passes * each for name, each in _layers(model, batch, False).items()}
+    return parts | {"heads": _heads(model, batch, False)}
+
+
+def _heads(model: RecursiveModel, batch: int, backward: bool) -> float:
+    def heads(y: Tensor) -> Tensor:
+        return model.token_logits(y).float().sum() + model.halt_logits(y).sum()
+
+    return _seconds(heads, model, batch, backward)
+
+
+def parts_of_training(trainer: Trainer, chunk: int) -> Parts:
+    """Seconds of the parts of a step, of which `chunk` sequences go through the network at once."""
+    model, carry, config = trainer.model, trainer.carry, trainer.config
+    device = carry["y"].device
+    share = len(carry["y"])
+    chunks = share / chunk
+    with_gradient = model.layers_with_gradient
+    without = model.layers_per_step - with_gradient
+    if model.learns_to_continue:
+        without += model.layers_per_step
+    forward, both = (_layers(model, chunk, backward) for backward in (False, True))
+    parts = {
+        name: chunks * (without * forward[name] + with_gradient * both[name]) for name in forward
+    }
+    parts["heads"] = chunks * _heads(model, chunk, True)
+    logits = model.token_logits(_random(model, chunk, False)).detach().requires_grad_()
+    labels = carry["labels"][:chunk]
+
+    def loss() -> None:
+        right = (logits.argmax(-1) == labels).all(-1)
+        total = answer_loss(logits, labels).sum() + halt_loss(logits[:, 0, 0], right).sum()
+        torch.autograd.grad(total, logits)
+
+    parts["loss"] = chunks * timed(loss, device)
+    rows = torch.zeros(share, model.config.puzzle_size, device=device)
+
+    def optimisers() -> None:
+        trainer.gradients.zero_()
+        trainer.optimiser.step(trainer.gradients, 0.0)
+        trainer.average.lerp_(trainer.values, 1 - config.ema_decay)
+        sign_descent(model.puzzle_table, carry["puzzle_ids"], rows, 0.0, 0.0)
+
+    parts["optimisers"] = timed(optimisers, device)
+    return parts

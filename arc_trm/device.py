@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,7 +18,10 @@ DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bf
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """`auto` is cuda, then mps, then cpu; under torchrun each process gets its own GPU."""
+    """`auto` is cuda, then mps, then cpu; under torchrun each process gets its own GPU.
+
+    Readies the process for it.
+    """
     if name == "auto":
         mps = torch.backends.mps.is_available()
         name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
@@ -35,7 +40,18 @@ def pick_device(name: str = "auto") -> torch.device:
             f"device {name!r} cannot be used here: PyTorch finds {count} of the kind {kind}; "
             "`--device cpu` always works"
         )
+    if kind == "cpu":
+        _keep_memory()
     return torch.device(kind, number) if kind == "cuda" else torch.device(kind)
+
+
+def _keep_memory() -> None:
+    """Have glibc keep what is freed: taking it again page by page costs a tenth of the time."""
+    if platform.libc_ver()[0] == "glibc":
+        trim_threshold, mmap_threshold = -1, -3  # malloc.h; the latter is at most 32 MiB
+        libc = ctypes.CDLL(None)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+        libc.mallopt(mmap_threshold, 32 * 2**20)
 
 
 def pick_dtype(name: Dtype, device: torch.device) -> Dtype:

@@ -17,6 +17,7 @@ from arc_trm.errors import UserError
 from arc_trm.model import RecursiveModel, build_model
 from arc_trm.model.direct import Direct
 from arc_trm.model.hrm import HRM
+from arc_trm.model.operations import PYTORCH
 from arc_trm.model.trm import TRM
 from arc_trm.objective import HALT_WEIGHT, continue_loss
 from arc_trm.train.job import train
@@ -55,7 +56,7 @@ def test_hrm_learns_from_its_last_two_updates_only(cycles: int, inner: int) -> N
 
     def network(blocks: torch.nn.ModuleList, h: Tensor) -> Tensor:
         for block in blocks:
-            h = block(h, model.rotary)
+            h = block(h, model.angles, PYTORCH)
         return h
 
     x, y, z = embedded(model)

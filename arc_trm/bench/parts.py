@@ -13,7 +13,8 @@ from torch import Tensor
 
 from arc_trm.bench.timing import timed
 from arc_trm.model import RecursiveModel
-from arc_trm.model.layers import Attention, Block, rms_norm
+from arc_trm.model.cpu_kernels import operations
+from arc_trm.model.layers import Attention, Block
 from arc_trm.objective import answer_loss, halt_loss
 from arc_trm.optim import sign_descent
 from arc_trm.train import Trainer
@@ -52,19 +53,21 @@ def _seconds(
 
 def _layers(model: RecursiveModel, batch: int, backward: bool) -> Parts:
     """Seconds of the parts of one layer."""
-    block = _block(model)
-    mix = block.mix
+    block, config = _block(model), model.config
+    mix, rotary = block.mix, model.angles is not None
+    size = config.hidden_size // config.heads
+    fastest = operations(model.y_init.device, model.dtype, size, rotary)
 
     def mixed(h: Tensor) -> Tensor:
         if isinstance(mix, Attention):
-            return mix(h, model.rotary)  # type: ignore[no-any-return]
-        return mix(h.transpose(1, 2)).transpose(1, 2)  # type: ignore[no-any-return]
+            return mix(h, model.angles, fastest)  # type: ignore[no-any-return]
+        return mix(h.transpose(1, 2), fastest).transpose(1, 2)  # type: ignore[no-any-return]
 
     name = "attention" if isinstance(mix, Attention) else "mixer"
     return {
         name: _seconds(mixed, model, batch, backward),
-        "swiglu": _seconds(block.swiglu, model, batch, backward),
-        "norms": 2 * _seconds(lambda h: rms_norm(h + h), model, batch, backward),
+        "swiglu": _seconds(lambda h: block.swiglu(h, fastest), model, batch, backward),
+        "norms": 2 * _seconds(lambda h: fastest.residual_norm(h, h), model, batch, backward),
     }
 
 

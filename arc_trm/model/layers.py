@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-RMS_EPSILON = 1e-5
+from arc_trm.model.operations import Operations
+
 ROTARY_BASE = 10000.0
 # Standard deviation of the standard normal distribution cut off at ±2.
 _TRUNCATED_STD = math.sqrt(
@@ -30,61 +31,42 @@ def truncated_normal(
     return nn.init.trunc_normal_(values, 0.0, sigma, -2 * sigma, 2 * sigma, generator=generator)
 
 
-class _RMSNorm(torch.autograd.Function):
-    """By hand, because autograd would walk the tensor twice as often; the same bits in float32."""
+class _CastLinear(torch.autograd.Function):
+    """x W^T with W cast before; the gradient of W is in its own type."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        wide = x.float()
-        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + RMS_EPSILON)
-        ctx.save_for_backward(x, scale)
-        return (wide * scale).to(x.dtype)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, cast: Tensor) -> Tensor:
+        ctx.save_for_backward(x, cast)
+        ctx.dtype = weight.dtype
+        return F.linear(x, cast)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        x, scale = ctx.saved_tensors
-        wide, gradient = x.float(), gradient.float()
-        to_scale = (gradient * wide).sum(-1, keepdim=True)
-        to_square = -0.5 * to_scale * scale.pow(3) / x.shape[-1]
-        out: Tensor = (gradient * scale).add_(wide * (2 * to_square)).to(x.dtype)
-        return out
-
-
-def rms_norm(x: Tensor) -> Tensor:
-    """x / sqrt(mean(x²) + ε) over the last axis, computed in float32, no weight."""
-    out: Tensor = _RMSNorm.apply(x)  # type: ignore[no-untyped-call]
-    return out
-
-
-class _GatedSiLU(torch.autograd.Function):
-    """SiLU(gate) · up; both gradients go straight into one tensor, which autograd would copy."""
-
-    @staticmethod
-    def forward(ctx: Any, gate_up: Tensor) -> Tensor:
-        ctx.save_for_backward(gate_up)
-        gate, up = gate_up.chunk(2, dim=-1)
-        return F.silu(gate).mul_(up)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (gate_up,) = ctx.saved_tensors
-        gate, up = gate_up.chunk(2, dim=-1)
-        out = torch.empty_like(gate_up)
-        to_gate, to_up = out.chunk(2, dim=-1)
-        torch.mul(gradient, F.silu(gate), out=to_up)
-        torch.ops.aten.silu_backward.grad_input(gradient * up, gate, grad_input=to_gate)
-        return out
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, cast = ctx.saved_tensors
+        slopes, rows = gradient.flatten(0, -2), x.flatten(0, -2)
+        return gradient @ cast, (slopes.t() @ rows).to(ctx.dtype), None
 
 
 class Linear(nn.Module):
-    """x W^T, fan-in initialised, without bias unless asked."""
+    """x W^T, fan-in initialised, without bias unless asked.
+
+    `cast` is the weight in the type of the activations for as long as it does not change
+    (`RecursiveModel.cast_weights`); None is cast at every use.
+    """
+
+    cast: Tensor | None = None
 
     def __init__(self, n_in: int, n_out: int, generator: torch.Generator | None) -> None:
         super().__init__()
         self.weight = nn.Parameter(truncated_normal((n_out, n_in), n_in**-0.5, generator))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight.to(x.dtype))
+        if self.cast is None:
+            return F.linear(x, self.weight.to(x.dtype))
+        if not torch.is_grad_enabled():
+            return F.linear(x, self.cast)
+        out: Tensor = _CastLinear.apply(x, self.weight, self.cast)  # type: ignore[no-untyped-call]
+        return out
 
 
 def swiglu_width(width: int, expansion: float) -> int:
@@ -101,31 +83,16 @@ class SwiGLU(nn.Module):
         self.gate_up = Linear(width, 2 * hidden, generator)
         self.down = Linear(hidden, width, generator)
 
-    def forward(self, x: Tensor) -> Tensor:
-        gated = _GatedSiLU.apply(self.gate_up(x))  # type: ignore[no-untyped-call]
-        out: Tensor = self.down(gated)
+    def forward(self, x: Tensor, operations: Operations) -> Tensor:
+        out: Tensor = self.down(operations.gated_silu(self.gate_up(x)))
         return out
 
 
-class Rotary(nn.Module):
-    """Rotary positions, halves rotated (RoFormer, 2104.09864); tables (L, head size) float32."""
-
-    cos: Tensor
-    sin: Tensor
-
-    def __init__(self, length: int, head_size: int) -> None:
-        super().__init__()
-        inverse = ROTARY_BASE ** -(torch.arange(0, head_size, 2, dtype=torch.float32) / head_size)
-        angles = torch.outer(torch.arange(length, dtype=torch.float32), inverse)  # (L, hs/2)
-        angles = torch.cat([angles, angles], dim=-1)
-        self.register_buffer("cos", angles.cos(), persistent=False)
-        self.register_buffer("sin", angles.sin(), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:  # (B, L, any heads, hs)
-        wide = x.float()
-        first, second = wide.chunk(2, dim=-1)
-        rotated = torch.cat([-second, first], dim=-1)
-        return (wide * self.cos[:, None] + rotated * self.sin[:, None]).to(x.dtype)
+def rotary_angles(length: int, head_size: int) -> Tensor:
+    """Cosines and sines (2, L, head size / 2) float32 of rotary positions (arXiv 2104.09864)."""
+    inverse = ROTARY_BASE ** -(torch.arange(0, head_size, 2, dtype=torch.float32) / head_size)
+    angles = torch.outer(torch.arange(length, dtype=torch.float32), inverse)
+    return torch.stack([angles.cos(), angles.sin()])
 
 
 class Attention(nn.Module):
@@ -137,18 +104,10 @@ class Attention(nn.Module):
         self.qkv = Linear(hidden_size, 3 * hidden_size, generator)
         self.out = Linear(hidden_size, hidden_size, generator)
 
-    def forward(self, h: Tensor, rotary: Rotary | None) -> Tensor:
+    def forward(self, h: Tensor, angles: Tensor | None, operations: Operations) -> Tensor:
         batch, length, width = h.shape
         qkv = self.qkv(h).view(batch, length, 3 * self.heads, width // self.heads)
-        qk, value = qkv[:, :, : 2 * self.heads], qkv[:, :, 2 * self.heads :]
-        if rotary is not None:
-            qk = rotary(qk)
-        query, key = qk.transpose(1, 2).chunk(2, dim=1)  # (B, H, L, hs) each
-        value = value.transpose(1, 2)
-        if h.device.type == "cpu":  # its bfloat16 kernel is several times slower backwards
-            query, key, value = query.float(), key.float(), value.float()
-        mixed = F.scaled_dot_product_attention(query, key, value).to(h.dtype)
-        out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, length, width))
+        out: Tensor = self.out(operations.attention(qkv, angles).reshape(batch, length, width))
         return out
 
 
@@ -176,10 +135,11 @@ class Block(nn.Module):
             self.mix = SwiGLU(length, expansion, generator)
         self.swiglu = SwiGLU(hidden_size, expansion, generator)
 
-    def forward(self, h: Tensor, rotary: Rotary | None) -> Tensor:  # (B, L, D) -> (B, L, D)
+    def forward(self, h: Tensor, angles: Tensor | None, operations: Operations) -> Tensor:
+        """(B, L, D) of `h` (B, L, D); `angles` as `Operations.attention` takes them."""
         if isinstance(self.mix, Attention):
-            h = rms_norm(h + self.mix(h, rotary))
+            h = operations.residual_norm(h, self.mix(h, angles, operations))
         else:
             h = h.transpose(1, 2)
-            h = rms_norm(h + self.mix(h)).transpose(1, 2)
-        return rms_norm(h + self.swiglu(h))
+            h = operations.residual_norm(h, self.mix(h, operations)).transpose(1, 2)
+        return operations.residual_norm(h, self.swiglu(h, operations))

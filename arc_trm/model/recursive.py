@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import ClassVar
 
 import torch
@@ -16,9 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from arc_trm.config import ModelConfig
-from arc_trm.model.layers import Block, Linear, Rotary, truncated_normal
+from arc_trm.model.cpu_kernels import operations
+from arc_trm.model.layers import Block, Linear, rotary_angles, swiglu_width, truncated_normal
 
 HALT_BIAS = -5.0
+CPU_BYTES = 24 * 2**20
+"""Largest intermediate result on a CPU: glibc gives 32 MB and more back to the system at once, so
+that the next one is taken page by page again."""
 
 
 def check_ids(what: str, ids: Tensor, shape: Sequence[int | None], low: int, high: int) -> None:
@@ -49,6 +54,7 @@ class RecursiveModel(nn.Module, ABC):
     learns_to_continue: ClassVar[bool] = False
     """Whether the second halting logit is trained, on what one more supervision step says."""
 
+    angles: Tensor | None
     y_init: Tensor
     z_init: Tensor
     puzzle_table: Tensor
@@ -71,11 +77,9 @@ class RecursiveModel(nn.Module, ABC):
             if config.positions == "learned"
             else None
         )
-        self.rotary = (
-            Rotary(config.length, width // config.heads)
-            if config.positions == "rotary" and config.mixer == "attention"
-            else None
-        )
+        rotary = config.positions == "rotary" and config.mixer == "attention"
+        angles = rotary_angles(config.length, width // config.heads) if rotary else None
+        self.register_buffer("angles", angles, persistent=False)
         self._add_networks(generator)
         self.token_head = Linear(width, config.vocabulary, generator)
         # Without first weights of PyTorch's own choice, which would take its numbers for nothing.
@@ -117,9 +121,38 @@ class RecursiveModel(nn.Module, ABC):
 
     def _through(self, network: nn.ModuleList, h: Tensor) -> Tensor:
         """`h` (B, L, D) through the blocks of a network."""
+        head_size = self.config.hidden_size // self.config.heads
+        fastest = operations(h.device, h.dtype, head_size, self.angles is not None)
         for block in network:
-            h = block(h, self.rotary)
+            h = block(h, self.angles, fastest)
         return h
+
+    @contextmanager
+    def cast_weights(self) -> Iterator[None]:
+        """Within, the weights of linear layers are cast once instead of at every use.
+
+        They must not change meanwhile.
+        """
+        linear = [module for module in self.modules() if isinstance(module, Linear)]
+        for layer in linear:
+            if self.dtype != layer.weight.dtype:
+                layer.cast = layer.weight.detach().to(self.dtype)
+        try:
+            yield
+        finally:
+            for layer in linear:
+                layer.cast = None
+
+    def at_once(self, length: int) -> int | None:
+        """How many sequences of `length` positions go through fastest together; None is all.
+
+        Sequences do not depend on each other; splitting a batch changes rounding only.
+        """
+        if self.y_init.device.type != "cpu":
+            return None
+        config = self.config
+        hidden = 2 * swiglu_width(config.hidden_size, config.expansion)
+        return max(1, CPU_BYTES // (length * hidden * self.dtype.itemsize))
 
     def initial_state(self, batch: int) -> tuple[Tensor, Tensor]:
         """y0 and z0, (B, L, D) views."""
@@ -173,10 +206,12 @@ class RecursiveModel(nn.Module, ABC):
         check_ids("inputs", inputs, (None, config.cells), 0, config.vocabulary)
         check_ids("puzzle_ids", puzzle_ids, inputs.shape[:1], 0, len(self.puzzle_table))
         x = self.embed(inputs, self.puzzle_table[puzzle_ids])
-        y, z = self.initial_state(len(inputs))
+        chunks = -(-len(x) // (self.at_once(x.shape[1]) or max(1, len(x)))) or 1
+        parts = [(part, *self.initial_state(len(part))) for part in x.chunk(chunks)]
         for _ in range(steps):
-            # A generator's frame outlives `no_grad` between its steps, so it is set again inside.
-            with torch.no_grad():
-                y, z = self.supervision_step(x, y, z)
-                answer = self.token_logits(y).float(), self.halt_logits(y)[:, 0]
-            yield answer
+            # A generator's frame outlives both between its steps, so they are set again inside.
+            with torch.no_grad(), self.cast_weights():
+                parts = [(x, *self.supervision_step(x, y, z)) for x, y, z in parts]
+                logits = torch.cat([self.token_logits(y).float() for _, y, _ in parts])
+                halt = torch.cat([self.halt_logits(y)[:, 0] for _, y, _ in parts])
+            yield logits, halt

@@ -124,9 +124,11 @@ def kept_bytes(model: RecursiveModel) -> int:
 
 
 def micro_batch(model: RecursiveModel, device: torch.device, share: int) -> int:
-    """How many sequences fit through the network at once: the largest share of `share`.
+    """How many sequences of `share` go through the network at once, all but the last parts equal.
 
-    Half the device's memory may be taken by what is kept for the backward pass.
+    As many as are fastest, and half the device's memory may be taken by what is kept for the
+    backward pass.
     """
-    chunks = math.ceil(share * kept_bytes(model) / (memory_bytes(device) / 2))
+    fitting = memory_bytes(device) / 2 / kept_bytes(model)
+    chunks = math.ceil(share / min(fitting, model.at_once(model.config.length) or share))
     return math.ceil(share / chunks)

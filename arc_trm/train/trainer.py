@@ -207,13 +207,14 @@ class Trainer:
         wide = widest(table.device)
         sums = torch.zeros(len(METRICS), dtype=wide, device=table.device)
         self.gradients.zero_()
-        for start in range(0, len(puzzle_ids), self.micro_batch):
-            chunk = slice(start, start + self.micro_batch)
-            part = {name: tensor[chunk] for name, tensor in slots.items()}
-            row_gradients[chunk], part_sums = self._micro_step(
-                part, minimum_steps[chunk], rows_only
-            )
-            sums += part_sums
+        with self.model.cast_weights():
+            for start in range(0, len(puzzle_ids), self.micro_batch):
+                chunk = slice(start, start + self.micro_batch)
+                part = {name: tensor[chunk] for name, tensor in slots.items()}
+                row_gradients[chunk], part_sums = self._micro_step(
+                    part, minimum_steps[chunk], rows_only
+                )
+                sums += part_sums
         if self.world > 1:
             if not rows_only:
                 dist.all_reduce(self.gradients)

@@ -23,9 +23,10 @@ from arc_trm.errors import UserError, suggestion
 T = typing.TypeVar("T")
 Dtype = Literal["auto", "float32", "bfloat16"]
 Architecture = Literal["trm", "hrm", "direct"]
+Canvas = Literal["full", "fit"]
 
 
-DEPTH = ("outer_cycles", "inner_cycles", "supervision_steps")
+FREE = ("outer_cycles", "inner_cycles", "supervision_steps", "canvas")
 """Keys of ModelConfig that no weight depends on."""
 LARGEST = 2**31 - 1
 """Of any whole number in a config; far beyond what makes sense, and what any library takes."""
@@ -41,6 +42,8 @@ class ModelConfig:
     """Shape of a model (TRM paper, section 4; SPEC in docs/model.md).
 
     Paper's names: `outer_cycles` is T, `inner_cycles` is n, `supervision_steps` is N_sup.
+    `canvas` is what a task is seen on: all `cells`, or the smallest square of a few sizes that fits
+    it, its cells at the positions that they have on the full canvas.
     `architecture` is the Tiny Recursive Model, the Hierarchical Reasoning Model (two networks of
     `layers` each) or direct prediction (one network, one pass, so T = n = N_sup = 1).
     """
@@ -59,6 +62,7 @@ class ModelConfig:
     outer_cycles: int = 3
     inner_cycles: int = 4
     supervision_steps: int = 16
+    canvas: Canvas = "full"
 
     def __post_init__(self) -> None:
         for name in (
@@ -83,6 +87,11 @@ class ModelConfig:
             self.puzzle_size <= self.puzzle_positions * self.hidden_size,
             f"model.puzzle_size ({self.puzzle_size}) does not fit model.puzzle_positions × "
             f"model.hidden_size ({self.puzzle_positions * self.hidden_size})",
+        )
+        _require(
+            self.canvas == "full" or self.mixer == "attention",
+            'model.canvas = "fit" needs model.mixer = "attention": a mixer has weights for every '
+            "position",
         )
         once = (self.outer_cycles, self.inner_cycles, self.supervision_steps) == (1, 1, 1)
         _require(
@@ -314,8 +323,8 @@ def load_config(
 ) -> RunConfig:
     """The config of a run: preset, then the TOML `file`, then `a.b=value` overrides.
 
-    With the shape of `pretrained` weights below them, of which the depth alone may be changed; then
-    it must be one that adapts.
+    With the shape of `pretrained` weights below them, of which depth and canvas alone may be
+    changed; then it must be one that adapts.
     """
     if preset not in preset_names():
         hint = suggestion(preset, preset_names())
@@ -340,7 +349,7 @@ def load_config(
     for key, value in to_dict(config.model).items() if pretrained else ():
         given = getattr(pretrained, key)
         _require(
-            key in DEPTH or value == given,
+            key in FREE or value == given,
             f"model.{key} is {given} in the weights and cannot become {value}: leave it out",
         )
     return config

@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import torch
 import torch.distributed as dist
@@ -67,6 +68,23 @@ def pick_dtype(name: Dtype, device: torch.device) -> Dtype:
     else:
         fast = False
     return "bfloat16" if fast else "float32"
+
+
+def compiles(device: torch.device, wanted: bool | None = None) -> bool:
+    """Whether to use torch.compile: as `wanted`, else on GPUs that it was made for, Ampere and on.
+
+    Its first step of every shape takes a minute.
+    """
+    if wanted is not None or device.type != "cuda":
+        return bool(wanted)
+    return torch.cuda.get_device_capability(device) >= (8, 0) and bool(find_spec("triton"))
+
+
+def on_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A CPU tensor on the device, without waiting for what that is doing."""
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def memory_bytes(device: torch.device) -> int:

@@ -78,7 +78,8 @@ def sign_descent(
         ids: (B,) int, repeats allowed: their gradients are summed.
         gradients: (B, size) float32.
     """
-    unique, inverse = torch.unique(ids, return_inverse=True)
-    summed = torch.zeros(len(unique), table.shape[1], device=table.device)
-    summed.index_add_(0, inverse, gradients.to(summed.dtype))
-    table[unique] = table[unique] * (1 - lr * weight_decay) - lr * summed.sign()
+    # Every place sums the gradients of its id, and equal ones write the same; asking for the
+    # distinct ids instead would have to wait for the device.
+    same = (ids[:, None] == ids[None, :]).to(table.dtype)
+    summed = same @ gradients.to(table.dtype)
+    table[ids] = table[ids] * (1 - lr * weight_decay) - lr * summed.sign()

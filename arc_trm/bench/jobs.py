@@ -21,11 +21,11 @@ from arc_trm.config import RunConfig
 from arc_trm.data.batches import Batches
 from arc_trm.data.learning import LearningSet, learning_set
 from arc_trm.data.selection import predicted_tasks
-from arc_trm.device import DTYPES, pick_dtype, process_group
+from arc_trm.device import DTYPES, compiles, pick_dtype, process_group
 from arc_trm.model import RecursiveModel, build_model
 from arc_trm.predict.asking import answers, batch_limit, dealt, questions
 from arc_trm.train import Trainer
-from arc_trm.train.plan import micro_batch, tensors, total_steps
+from arc_trm.train.plan import Ahead, micro_batch, total_steps
 
 SECONDS = 10.0  # of repeated steps, after one to warm up
 LARGEST_ON_A_CPU = 8  # sequences of the published size take a second each
@@ -98,13 +98,19 @@ def _fresh(
     return build_model(config.model, len(learnt.names), dtype, generator).to(device), generator
 
 
-def bench_train(config: RunConfig, device: torch.device, batch_size: int | None = None) -> Result:
+def bench_train(
+    config: RunConfig,
+    device: torch.device,
+    batch_size: int | None = None,
+    compiled: bool | None = None,
+) -> Result:
     """Steps of a run with `config` from its beginning, in every process of a torchrun job.
 
     Args:
         config: of the run.
         device: where to compute.
         batch_size: of the whole job; None is the config's, on a CPU at most 8 a process.
+        compiled: use torch.compile; None is where it pays.
 
     Raises UserError if the run could not begin either.
     """
@@ -117,12 +123,15 @@ def bench_train(config: RunConfig, device: torch.device, batch_size: int | None 
         train = replace(config.train, global_batch_size=share * world)
         batches = Batches(learnt.groups, share * world, config.seed, (rank, world))
         model, generator = _fresh(config, device, learnt)
+        model.compiled = compiles(device, compiled)
         steps = total_steps(config, batches)
         chunk = micro_batch(model, device, share)
         trainer = Trainer(model, replace(train, total_steps=steps), generator, chunk)
 
+        ahead = Ahead(batches, device)
+
         def step() -> None:
-            trainer.step(tensors(batches(trainer.steps_done)))
+            trainer.step(ahead(trainer.steps_done))
 
         step()
         clock.step_done()
@@ -132,6 +141,7 @@ def bench_train(config: RunConfig, device: torch.device, batch_size: int | None 
         clock.measure_product()
         flops = supervision_flops(model, config.model.length, training=True)
         rate = share * world / seconds
+        ahead.close()
         data = timed(lambda: batches(trainer.steps_done), torch.device("cpu"))
         parts = {"data": data} | parts_of_training(trainer, chunk)
         return {
@@ -139,6 +149,7 @@ def bench_train(config: RunConfig, device: torch.device, batch_size: int | None 
             **_about(config, device, share * world),
             **_rates(clock, flops, share, seconds),
             "examples_per_second": rate,
+            "compiled": model.compiled,
             "processes": world,
             "micro_batch": chunk,
             "peak_memory_mb": memory // 2**20,
@@ -150,13 +161,19 @@ def bench_train(config: RunConfig, device: torch.device, batch_size: int | None 
         }
 
 
-def bench_predict(config: RunConfig, device: torch.device, batch_size: int | None = None) -> Result:
+def bench_predict(
+    config: RunConfig,
+    device: torch.device,
+    batch_size: int | None = None,
+    compiled: bool | None = None,
+) -> Result:
     """Batches of questions about the test inputs of `config`, to a model with fresh weights.
 
     Args:
         config: of the run whose test inputs are answered.
         device: where to compute.
         batch_size: questions at once; None suits the device.
+        compiled: use torch.compile; None is where it pays.
 
     Raises UserError if there is nothing to predict.
     """
@@ -165,6 +182,7 @@ def bench_predict(config: RunConfig, device: torch.device, batch_size: int | Non
     learnt = learning_set(config)
     tasks = predicted_tasks(config.data)
     model, _ = _fresh(config, device, learnt)
+    model.compiled = compiles(device, compiled)
     weights = Weights(model.eval(), {name: row for row, name in enumerate(learnt.names)})
     asked, _ = questions(weights, tasks)
     size = batch_size or _default_batch(batch_limit(weights), device)
@@ -189,6 +207,7 @@ def bench_predict(config: RunConfig, device: torch.device, batch_size: int | Non
         "what": "predict",
         **_about(config, device, size),
         **rates,
+        "compiled": model.compiled,
         "supervision_steps": rounds,
         "peak_memory_mb": memory // 2**20,
         "parts": parts_of_prediction(model, size),

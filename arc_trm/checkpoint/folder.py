@@ -255,9 +255,10 @@ def load_weights(
             raise UserError(f"{folder / TABLE} holds numbers that are not finite")
     model = build(parts.config, parts.network)
     model.dtype = dtype or torch.float32
-    model.puzzle_table = table.float()
     rows = {name: row for row, name in enumerate(names)}
-    return Weights(model.to(device).eval(), rows, parts.table is not None)
+    model = model.to(device).eval()
+    model.puzzle_table = table.float()  # not on the device: a batch needs few of its rows
+    return Weights(model, rows, parts.table is not None)
 
 
 class Parts(NamedTuple):

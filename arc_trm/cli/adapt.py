@@ -37,6 +37,7 @@ def adapt(
     out: Path | None,
     resume: Path | None,
     device: str,
+    compiled: bool | None,
     as_json: bool,
 ) -> None:
     """Adapt pretrained weights to new tasks by their demonstrations.
@@ -95,4 +96,4 @@ def adapt(
         )
         if steps is not None or limit is not None:
             config = replace(config, epochs=None, train=replace(config.train, total_steps=steps))
-    finish(config, folder, resume is not None, device, as_json, "adapt")
+    finish(config, folder, resume is not None, device, compiled, as_json, "adapt")

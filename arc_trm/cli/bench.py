@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from arc_trm.cli.output import is_main
+from arc_trm.cli.running import device_options, given
 from arc_trm.clock import shown_duration
 
 
@@ -19,8 +20,8 @@ from arc_trm.clock import shown_duration
     "--config", "config_file", type=click.Path(path_type=Path), help="TOML file that changes it."
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting.")
-@click.option("--batch-size", type=click.IntRange(1), help="Examples in a step.")
-@click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
+@click.option("--batch-size", type=click.IntRange(1), help="Sequences in a step.")
+@given(*device_options())
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON object alone.")
 def bench(
     what: str,
@@ -29,6 +30,7 @@ def bench(
     overrides: tuple[str, ...],
     batch_size: int | None,
     device: str,
+    compiled: bool | None,
     as_json: bool,
 ) -> None:
     """Measure how fast this machine is: how long will my run take?
@@ -51,7 +53,7 @@ def bench(
         result = bench_data(config, batch_size)
     else:
         measure = bench_train if what == "train" else bench_predict
-        result = measure(config, pick_device(device), batch_size)
+        result = measure(config, pick_device(device), batch_size, compiled)
     if not is_main():
         return
     if not as_json:

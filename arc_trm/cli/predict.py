@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from arc_trm.cli.output import bar, is_main
+from arc_trm.cli.running import device_options, given
 from arc_trm.clock import STARTED, Clock, parse_duration, shown_duration
+
+if TYPE_CHECKING:
+    from arc_trm.config import Canvas
 from submission import Challenges, SubmissionError, read_submission, write_submission
 
 
@@ -35,9 +39,14 @@ from submission import Challenges, SubmissionError, read_submission, write_submi
     "--supervision-steps", type=click.IntRange(1), help="Refinements; default: the model's."
 )
 @click.option(
+    "--canvas",
+    type=click.Choice(["full", "fit"]),
+    help="What tasks are seen on; default: as the weights were trained.",
+)
+@click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the two files; default: the run's."
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
+@given(*device_options())
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def predict(
     weights: str | None,
@@ -47,8 +56,10 @@ def predict(
     time_limit: str | None,
     batch_size: int | None,
     supervision_steps: int | None,
+    canvas: Canvas | None,
     out: Path | None,
     device: str,
+    compiled: bool | None,
     as_json: bool,
 ) -> None:
     """Answer test inputs with the votes of all augmentations.
@@ -91,7 +102,7 @@ def predict(
 
     from arc_trm.predict import load_answering, predict_into, voters
 
-    loaded = load_answering(folder, tasks.tasks, device)
+    loaded = load_answering(folder, tasks.tasks, device, canvas, compiled)
     with bar("predicting") as drawn:
         outcome = predict_into(
             *(out, loaded, tasks, clock),

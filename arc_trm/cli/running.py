@@ -32,10 +32,34 @@ CONFIGURING = {
 }
 
 
+def device_options() -> tuple[Callable[[Command], Command], ...]:
+    """Where to compute, and how."""
+    return (
+        click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu."),
+        click.option(
+            "--compile/--no-compile",
+            "compiled",
+            default=None,
+            help="Use torch.compile; default: on GPUs that it was made for.",
+        ),
+    )
+
+
+def given(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Gives a command options, in this order."""
+
+    def give(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return give
+
+
 def run_options(preset: str) -> Callable[[Command], Command]:
     """Gives a command the options of a run; `preset` is what it starts of unless told otherwise."""
     path = click.Path(path_type=Path)
-    options = (
+    return given(
         click.option(
             "--preset", default=preset, show_default=True, help="Named config to start of."
         ),
@@ -54,18 +78,11 @@ def run_options(preset: str) -> Callable[[Command], Command]:
             flag_value="",
             help="Go on with this run, or with the latest one if no folder is named.",
         ),
-        click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu."),
+        *device_options(),
         click.option(
             "--json", "as_json", is_flag=True, help="Print one JSON object instead of the path."
         ),
     )
-
-    def give(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return give
 
 
 def resumed_run(
@@ -95,7 +112,13 @@ def resumed_run(
 
 
 def finish(
-    config: RunConfig, folder: Path | None, resume: bool, device: str, as_json: bool, command: str
+    config: RunConfig,
+    folder: Path | None,
+    resume: bool,
+    device: str,
+    compiled: bool | None,
+    as_json: bool,
+    command: str,
 ) -> None:
     """Train to the end, draw the progress, say what came of it; exits if it was interrupted."""
     from arc_trm.device import pick_device
@@ -116,7 +139,8 @@ def finish(
             self.bar.update(progress.step, progress.total, status)
 
     with bar(f"{command}ing") as drawn:
-        outcome = train(config, pick_device(device), folder, resume, Drawn(drawn), STARTED)
+        place = pick_device(device)
+        outcome = train(config, place, folder, resume, Drawn(drawn), STARTED, compiled)
     if not is_main():
         sys.exit(130 if outcome.interrupted else 0)
     if as_json:

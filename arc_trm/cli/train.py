@@ -19,6 +19,7 @@ def train(
     out: Path | None,
     resume: Path | None,
     device: str,
+    compiled: bool | None,
     as_json: bool,
 ) -> None:
     """Train a model. Without arguments: 25 real ARC tasks on a CPU, in minutes.
@@ -45,4 +46,4 @@ def train(
                 f"preset {preset!r} adapts weights: `arc-trm adapt --weights WEIGHTS --data DATA "
                 f"--preset {preset}`"
             )
-    finish(config, folder, resume is not None, device, as_json, "train")
+    finish(config, folder, resume is not None, device, compiled, as_json, "train")

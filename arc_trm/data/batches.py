@@ -2,7 +2,8 @@
 
 Sampling (SPEC 2 in docs/model.md): an epoch visits every group once in random order; a visit draws
 one of the group's puzzles and takes its pairs in random order, as many as still fit into the batch.
-Epochs follow each other without a gap, so that small sets fill large batches too.
+Epochs follow each other without a gap, so that small sets fill large batches too. A batch is of one
+canvas size: visits wait until those of their size fill one, so that none is lost.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ class Group(Protocol):
     def pairs(self) -> int:
         """Number of pairs of every puzzle; a group of none is never visited."""
 
+    @property
+    def cells(self) -> int:
+        """S of its canvas."""
+
     def row(self, puzzle: int) -> int:
         """The row of a puzzle in the embedding table."""
 
@@ -46,7 +51,7 @@ class Batches:
     """Batches over the pairs of `groups`.
 
     Args:
-        groups: all on one canvas of S cells.
+        groups: each on a canvas of its own number of cells.
         batch_size: examples in a global batch.
         share: (rank, world): which part of every batch to make.
 
@@ -62,6 +67,7 @@ class Batches:
     ) -> None:
         self.groups, self.batch_size, self.seed, self.share = groups, batch_size, seed, share
         self._counts = np.array([group.pairs for group in groups])
+        self._cells = [group.cells for group in groups]
         if not self._counts.sum():
             raise ValueError("there is no pair with a known output to learn from")
         self._rewind()
@@ -69,6 +75,7 @@ class Batches:
     def _rewind(self) -> None:
         self._step, self._epoch, self._visit = 0, -1, 0
         self._order = np.empty(0, np.int64)
+        self._waiting: dict[int, tuple[list[int], int]] = {}  # by cells: visits, their pairs
 
     @property
     def mean_pairs(self) -> float:
@@ -77,25 +84,28 @@ class Batches:
 
     def _next_visits(self) -> list[int]:
         """The groups of the next batch; the last one's pairs may be more than still fit."""
-        visits, filled = [], 0
-        while filled < self.batch_size:
+        while True:
             if self._visit == len(self._order):
                 self._epoch, self._visit = self._epoch + 1, 0
                 self._order = generator(self.seed, "epoch", self._epoch).permutation(
                     np.flatnonzero(self._counts)
                 )
             group = int(self._order[self._visit])
+            self._visit += 1
+            cells = self._cells[group]
+            visits, filled = self._waiting.pop(cells, ([], 0))
             visits.append(group)
             filled += int(self._counts[group])
-            self._visit += 1
-        self._step += 1
-        return visits
+            if filled >= self.batch_size:
+                self._step += 1
+                return visits
+            self._waiting[cells] = visits, filled
 
     def __call__(self, step: int) -> Batch:
         """The batch of training step `step` (0 is the first), this process's share of it.
 
-        Returns `inputs` and `labels` (B, S) int32, `puzzle_ids` (B,) int32. What a group raises
-        for an example that cannot be used passes through.
+        Returns `inputs` and `labels` (B, S) int32, S the same for all processes, `puzzle_ids` (B,)
+        int32. What a group raises for an example that cannot be used passes through.
         """
         if step < self._step:
             self._rewind()

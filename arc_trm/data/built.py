@@ -148,6 +148,10 @@ class BuiltGroup:
     def __len__(self) -> int:
         return self.stop - self.start
 
+    @property
+    def cells(self) -> int:
+        return self.built.cells
+
     def row(self, puzzle: int) -> int:
         return int(self.built.rows[self.start + puzzle])
 

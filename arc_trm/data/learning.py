@@ -13,7 +13,7 @@ from arc_trm.data.built import open_built
 from arc_trm.data.puzzles import TaskGroup, number_puzzles, row_names
 from arc_trm.data.selection import built_overlaps, learnt_folder, predicted_tasks, select
 from arc_trm.data.sources import content_digest
-from arc_trm.domains.arc import VOCABULARY
+from arc_trm.domains.arc import VOCABULARY, canvas_side
 from arc_trm.errors import UserError
 
 
@@ -52,7 +52,11 @@ def _of_tasks(config: RunConfig) -> LearningSet:
     names = list(row_names(puzzles))
     content = [content_digest(puzzle.task for puzzle in puzzles), *names]
     mark = hashlib.sha256("\n".join(content).encode("utf-8", "surrogatepass")).hexdigest()
-    groups = [TaskGroup(each, side, config.data.shift) for each in puzzles]
+    fit = config.model.canvas == "fit"
+    groups = [
+        TaskGroup(each, canvas_side(each.task, side) if fit else side, config.data.shift)
+        for each in puzzles
+    ]
     notes = list(selection.notes)
     silent = [group.puzzles.task.id for group in groups if not group.pairs]
     if silent:
@@ -78,6 +82,11 @@ def _of_built(config: RunConfig, folder: Path) -> LearningSet:
         f"{folder} is learnt from as it was built: data.augmentations, data.shift and "
         "data.max_side have no effect on that; data.max_side still chooses which tasks of "
         "data.test are predicted",
+        *(
+            ["its examples are anywhere on the full canvas, so model.canvas has no effect on them"]
+            if config.model.canvas == "fit"
+            else []
+        ),
         *built_overlaps(built, [predicted_tasks(config.data)]),
     ]
     return LearningSet(built.groups(), built.names, built.mark(), tuple(notes))

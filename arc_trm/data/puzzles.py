@@ -72,6 +72,10 @@ class TaskGroup:
     def pairs(self) -> int:
         return len(self._pairs)
 
+    @property
+    def cells(self) -> int:
+        return self.side**2
+
     def row(self, puzzle: int) -> int:
         return self.puzzles.first_row + puzzle
 

@@ -6,6 +6,7 @@ square of `side` × `side` cells read row by row; 30 in the published model.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -23,6 +24,10 @@ SEPARATOR = "|||"
 BLANK = "<blank>"
 """Name of the embedding table's row 0, which belongs to no puzzle."""
 INVERSE_DIHEDRAL = (0, 3, 2, 1, 4, 5, 6, 7)
+
+CANVAS_SIDES = (11, 14, 17, 20, 23, 26)
+"""Sides of canvases below the full one that `canvas_side` chooses from: few, as each is a shape of
+its own to every kernel; apart by 3, as the published training mix is spread over all of them."""
 
 Tokens = npt.NDArray[np.uint8]
 Number = TypeVar("Number", bound=np.generic)
@@ -207,6 +212,29 @@ def distinct_augmentations(
         dihedrals = np.concatenate([dihedrals, new_dihedrals[fresh]])
         colours = np.concatenate([colours, digits[fresh]])
     return dihedrals[:count], colours[:count]
+
+
+def canvas_side(task: Task, full: int = FULL_SIDE) -> int:
+    """The smallest canvas, of `CANVAS_SIDES` and `full`, for all that is known of a task.
+
+    It holds every grid and the line of EOS that ends it, and the output of every test input if that
+    grows as much as the demonstrations' outputs do at most. Unknown outputs may be larger still.
+    """
+    sides = [
+        side for pair in (*task.train, *task.test) for grid in pair.grids for side in grid.shape
+    ]
+    for axis in (0, 1):
+        growth = max(
+            (
+                p.output.shape[axis] / p.input.shape[axis]
+                for p in task.train
+                if p.output is not None
+            ),
+            default=1.0,
+        )
+        sides += [math.ceil(pair.input.shape[axis] * growth) for pair in task.test]
+    largest = max(sides, default=0)
+    return min((side for side in CANVAS_SIDES if largest < side < full), default=full)
 
 
 def draw(canvas: Tokens, grid: Grid, row: int, column: int) -> None:

@@ -37,7 +37,7 @@ def operations(
     device: torch.device, dtype: torch.dtype, head_size: int, rotary: bool
 ) -> Operations:
     """The fastest operations there are for such tensors."""
-    if device.type != "cpu" or dtype != torch.bfloat16 or torch.compiler.is_compiling():
+    if device.type != "cpu" or dtype != torch.bfloat16:
         return PYTORCH
     return kernels(head_size, rotary) or PYTORCH
 

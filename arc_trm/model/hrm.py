@@ -39,10 +39,10 @@ class HRM(RecursiveModel):
         return halt_logits[:, 0] > halt_logits[:, 1]
 
     def _f_low(self, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-        return self._through(self.z_blocks, z + (y + x))
+        return self._through(self.z_blocks, z, y + x)
 
     def _f_high(self, y: Tensor, z: Tensor) -> Tensor:
-        return self._through(self.y_blocks, y + z)
+        return self._through(self.y_blocks, y, z)
 
     def supervision_step(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """y and z (B, L, D) after T·n updates of z and T of y, the last of each with gradient.

@@ -1,15 +1,18 @@
 """What all models share: embeddings, puzzle table, heads, first states and how a batch is solved.
 
-Shape letters: B batch, S cells, P puzzle positions, L = P + S, D hidden size, V vocabulary.
-y is the current answer (published `z_H`), z the latent reasoning (`z_L`); TRM paper, figure 3.
+Shape letters: B batch, S cells of a canvas, P puzzle positions, L = P + S, D hidden size, V
+vocabulary. y is the current answer (published `z_H`), z the latent reasoning (`z_L`); TRM paper,
+figure 3.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import ClassVar
 
 import torch
@@ -19,11 +22,46 @@ from torch import Tensor, nn
 from arc_trm.config import ModelConfig
 from arc_trm.model.cpu_kernels import operations
 from arc_trm.model.layers import Block, Linear, rotary_angles, swiglu_width, truncated_normal
+from arc_trm.model.operations import PYTORCH, Operations
 
 HALT_BIAS = -5.0
 CPU_BYTES = 24 * 2**20
 """Largest intermediate result on a CPU: glibc gives 32 MB and more back to the system at once, so
 that the next one is taken page by page again."""
+
+
+def layers(
+    network: nn.ModuleList,
+    h: Tensor,
+    injection: Tensor | None,
+    angles: Tensor | None,
+    operations: Operations,
+) -> Tensor:
+    """`h` + `injection` (B, L, D) through blocks; `angles` as `Operations.attention` takes them."""
+    if injection is not None:
+        h = h + injection
+    for block in network:
+        h = block(h, angles, operations)
+    return h
+
+
+@cache
+def compiled_layers() -> Callable[..., Tensor]:
+    """`layers` by torch.compile: one for all models, anew for every shape of a batch."""
+    import torch._dynamo.config as config
+
+    # As many canvases with whole and last parts of a batch, with gradient and without.
+    for limit in ("recompile_limit", "accumulated_recompile_limit"):
+        if hasattr(config, limit):
+            setattr(config, limit, 512)
+    return torch.compile(layers, dynamic=False)
+
+
+def compile_errors() -> tuple[type[Exception], ...]:
+    """What torch.compile raises where it does not work: no compiler, or a fault of its own."""
+    from torch._dynamo.exc import TorchDynamoException
+
+    return (TorchDynamoException, ImportError)
 
 
 def check_ids(what: str, ids: Tensor, shape: Sequence[int | None], low: int, high: int) -> None:
@@ -50,6 +88,9 @@ class RecursiveModel(nn.Module, ABC):
     `puzzle_table` (rows, puzzle size) float32 is a plain buffer: its rows are trained by sign
     descent on the few that a batch touches (`arc_trm.optim`), never by autograd on the whole.
     """
+
+    compiled: bool = False
+    """Whether layers are computed by torch.compile, which fuses what is between matrix products."""
 
     learns_to_continue: ClassVar[bool] = False
     """Whether the second halting logit is trained, on what one more supervision step says."""
@@ -119,13 +160,43 @@ class RecursiveModel(nn.Module, ABC):
         shape = (config.length, config.hidden_size, config.heads, config.expansion)
         return nn.ModuleList(Block(config.mixer, *shape, generator) for _ in range(config.layers))
 
-    def _through(self, network: nn.ModuleList, h: Tensor) -> Tensor:
-        """`h` (B, L, D) through the blocks of a network."""
-        head_size = self.config.hidden_size // self.config.heads
-        fastest = operations(h.device, h.dtype, head_size, self.angles is not None)
-        for block in network:
-            h = block(h, self.angles, fastest)
-        return h
+    def places(self, length: int) -> Tensor | None:
+        """(length,) int64: the full canvas' positions of a smaller square one; None of the full.
+
+        Raises ValueError if the rest after the puzzle's positions is no such square.
+        """
+        config = self.config
+        if length == config.length:
+            return None
+        side, full = math.isqrt(max(0, length - config.puzzle_positions)), math.isqrt(config.cells)
+        square = config.puzzle_positions + side * side == length and full * full == config.cells
+        if not square or not 0 < side < full or config.mixer != "attention":
+            raise ValueError(
+                f"{length - config.puzzle_positions} cells are neither the canvas of "
+                f"{config.cells} nor a smaller square of it that a model with attention can take"
+            )
+        device = self.y_init.device
+        rows, columns = torch.meshgrid(*[torch.arange(side, device=device)] * 2, indexing="ij")
+        cells = config.puzzle_positions + (rows * full + columns).flatten()
+        return torch.cat([torch.arange(config.puzzle_positions, device=device), cells])
+
+    def _through(
+        self, network: nn.ModuleList, h: Tensor, injection: Tensor | None = None
+    ) -> Tensor:
+        """`h` + `injection` (B, L, D) through the blocks of a network."""
+        angles, config = self.angles, self.config
+        if angles is not None and (places := self.places(h.shape[1])) is not None:
+            angles = angles[:, places]
+        if self.compiled:
+            try:
+                return compiled_layers()(network, h, injection, angles, PYTORCH)
+            except compile_errors() as error:
+                reason = next(iter(str(error).splitlines()), type(error).__name__)
+                warnings.warn(f"torch.compile does not work here ({reason})", stacklevel=2)
+                self.compiled = False
+        head_size = config.hidden_size // config.heads
+        fastest = operations(h.device, h.dtype, head_size, angles is not None)
+        return layers(network, h, injection, angles, fastest)
 
     @contextmanager
     def cast_weights(self) -> Iterator[None]:
@@ -154,9 +225,9 @@ class RecursiveModel(nn.Module, ABC):
         hidden = 2 * swiglu_width(config.hidden_size, config.expansion)
         return max(1, CPU_BYTES // (length * hidden * self.dtype.itemsize))
 
-    def initial_state(self, batch: int) -> tuple[Tensor, Tensor]:
-        """y0 and z0, (B, L, D) views."""
-        shape = (batch, self.config.length, self.config.hidden_size)
+    def initial_state(self, batch: int, length: int | None = None) -> tuple[Tensor, Tensor]:
+        """y0 and z0, (B, L, D) views; L is the full canvas' unless a `length` is given."""
+        shape = (batch, length or self.config.length, self.config.hidden_size)
         return self.y_init.to(self.dtype).expand(shape), self.z_init.to(self.dtype).expand(shape)
 
     def embed(self, inputs: Tensor, puzzle_rows: Tensor) -> Tensor:
@@ -169,7 +240,8 @@ class RecursiveModel(nn.Module, ABC):
         tokens = F.embedding(inputs.int(), self.token_embedding.to(self.dtype))
         x = torch.cat([puzzle, tokens], dim=1)
         if self.position_embedding is not None:
-            x = math.sqrt(0.5) * (x + self.position_embedding.to(self.dtype))
+            positions, places = self.position_embedding.to(self.dtype), self.places(x.shape[1])
+            x = math.sqrt(0.5) * (x + (positions if places is None else positions[places]))
         return math.sqrt(config.hidden_size) * x
 
     def token_logits(self, y: Tensor) -> Tensor:
@@ -189,7 +261,7 @@ class RecursiveModel(nn.Module, ABC):
         """Answer a batch, one refinement after the other.
 
         Args:
-            inputs: (B, S) int tokens.
+            inputs: (B, S) int tokens, of the full canvas or a smaller square one.
             puzzle_ids: (B,) int rows of the puzzle table; 0 is the blank one.
             supervision_steps: how many; None is the model's own number.
 
@@ -203,11 +275,13 @@ class RecursiveModel(nn.Module, ABC):
         steps = config.supervision_steps if supervision_steps is None else supervision_steps
         if steps < 1:
             raise ValueError(f"supervision_steps must be at least 1, got {steps}")
-        check_ids("inputs", inputs, (None, config.cells), 0, config.vocabulary)
+        check_ids("inputs", inputs, (None, None), 0, config.vocabulary)
+        self.places(config.puzzle_positions + inputs.shape[1])  # raises for other numbers of cells
         check_ids("puzzle_ids", puzzle_ids, inputs.shape[:1], 0, len(self.puzzle_table))
-        x = self.embed(inputs, self.puzzle_table[puzzle_ids])
+        rows = self.puzzle_table[puzzle_ids.to(self.puzzle_table.device)]
+        x = self.embed(inputs, rows.to(self.y_init.device))
         chunks = -(-len(x) // (self.at_once(x.shape[1]) or max(1, len(x)))) or 1
-        parts = [(part, *self.initial_state(len(part))) for part in x.chunk(chunks)]
+        parts = [(part, *self.initial_state(*part.shape[:2])) for part in x.chunk(chunks)]
         for _ in range(steps):
             # A generator's frame outlives both between its steps, so they are set again inside.
             with torch.no_grad(), self.cast_weights():

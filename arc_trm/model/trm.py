@@ -29,7 +29,7 @@ class TRM(RecursiveModel):
 
     def f(self, h: Tensor, injection: Tensor) -> Tensor:
         """The network: h + injection through the blocks, (B, L, D) to (B, L, D)."""
-        return self._through(self.blocks, h + injection)
+        return self._through(self.blocks, h, injection)
 
     def _cycle(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         for _ in range(self.config.inner_cycles):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from arc_trm.domains.arc import (
     FIRST_COLOUR,
     SEPARATOR,
     VOCABULARY,
+    canvas_side,
     decode,
     encode_pair,
     parse_puzzle_name,
@@ -31,13 +32,17 @@ POSITIONS = 2**17
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One test input as one puzzle of its task sees it; `order` is the puzzle's place there."""
+    """One test input as one puzzle of its task sees it, on a canvas of `side` × `side`.
+
+    `order` is the puzzle's place in its task.
+    """
 
     task: str
     test: int
     puzzle: str
     row: int
     order: int
+    side: int
 
 
 @dataclass(frozen=True)
@@ -49,9 +54,14 @@ class Unanswerable:
     reason: str
 
 
-def batch_limit(weights: Weights) -> int:
-    """Questions that go through the model at once, unless a number is given."""
-    return min(512, max(1, POSITIONS // weights.model.config.length))
+def batch_limit(weights: Weights, side: int | None = None) -> int:
+    """Questions that go through at once unless a number is given.
+
+    They are on a canvas of `side` × `side`, None is the full one.
+    """
+    config = weights.model.config
+    cells = config.cells if side is None else side * side
+    return min(512, max(1, POSITIONS // (config.puzzle_positions + cells)))
 
 
 def _puzzles(
@@ -79,6 +89,8 @@ def questions(
 ) -> tuple[list[Question], list[Unanswerable]]:
     """Everything to ask, in rounds over all tasks: first every task as it is, and what cannot be.
 
+    With canvases of several sizes so many rounds are taken together that batches of one size fill.
+
     At most `augmentations` beside the task itself are asked; None is all that have a row. Raises
     UserError if the weights' names or vocabulary are not those of ARC.
     """
@@ -87,10 +99,11 @@ def questions(
             f"the weights have {weights.model.config.vocabulary} tokens, but ARC has {VOCABULARY}"
         )
     puzzles = _puzzles(weights, tasks, augmentations)
-    side = weights.model.config.side
+    side, fit = weights.model.config.side, weights.model.config.canvas == "fit"
     asked: list[Question] = []
     unanswerable = []
     for task in tasks:
+        canvas = canvas_side(task.without_solutions(), side) if fit else side
         for test, pair in enumerate(task.test):
             height, width = pair.input.shape
             if task.id not in puzzles:
@@ -101,17 +114,26 @@ def questions(
                 unanswerable.append(Unanswerable(task.id, test, reason))
             else:
                 asked += (
-                    Question(task.id, test, name, row, order)
+                    Question(task.id, test, name, row, order, canvas)
                     for order, (name, row) in enumerate(puzzles[task.id])
                 )
-    return sorted(asked, key=lambda question: question.order), unanswerable
+    together = 1
+    if fit and asked:
+        rounds = len({question.side for question in asked}) * batch_limit(weights)
+        together = -(-rounds // len({(question.task, question.test) for question in asked}))
+
+    def place(question: Question) -> tuple[int, int, int]:
+        block = question.order and 1 + (question.order - 1) // together
+        return block, question.side, question.order
+
+    return sorted(asked, key=place), unanswerable
 
 
 def dealt(asked: Sequence[Question], rank: int, world: int) -> Sequence[Question]:
     """The questions that process `rank` of `world` asks.
 
-    They are dealt one by one, as each costs the same (all canvases are of one size) and every
-    process is to go through the rounds over all tasks.
+    They are dealt one by one, as neighbours cost the same and every process is to go through the
+    rounds over all tasks.
     """
     return asked[rank::world]
 
@@ -140,12 +162,14 @@ def answers(
 ) -> Iterator[Answer]:
     """What the model says of a batch of questions about `tasks`, augmentations undone.
 
-    An answer does not depend on the rest of the batch, beyond rounding.
+    An answer does not depend on the rest of the batch, beyond rounding. All are on one canvas. A
+    grid that reaches the end of a smaller canvas than the full one may go on beyond it, so that
+    question is asked again on the full one.
     """
-    model = weights.model
+    model, side, full = weights.model, batch[0].side, weights.model.config.side
     augmentations = [parse_puzzle_name(question.puzzle)[1] for question in batch]
     encoded = [
-        encode_pair(Pair(augmentation.apply(tasks[q.task].test[q.test].input)), model.config.side)
+        encode_pair(Pair(augmentation.apply(tasks[q.task].test[q.test].input)), side)
         for q, augmentation in zip(batch, augmentations, strict=True)
     ]
     device = model.y_init.device
@@ -165,8 +189,12 @@ def answers(
     second = other.squeeze(-1).to(torch.uint8).cpu().numpy()
     margin = (top[..., 0] - top[..., 1]).cpu().numpy()
     probabilities = _sure(halt)
+    again: list[Question] = []
     for index, (question, augmentation) in enumerate(zip(batch, augmentations, strict=True)):
         grid, prediction = decode(tokens[index]), None
+        if grid is not None and side in grid.shape and side < full:
+            again.append(replace(question, side=full))
+            continue
         if grid is not None:
             changed = _runner_up(second[index], margin[index], grid)
             undo = augmentation.invert
@@ -176,6 +204,9 @@ def answers(
             )
         kept = steps.get(index, ())
         yield Answer(question.task, question.test, question.puzzle, prediction, kept)
+    limit = batch_limit(weights)
+    for start in range(0, len(again), limit):
+        yield from answers(weights, tasks, again[start : start + limit], supervision_steps)
 
 
 def _sure(halt_logits: torch.Tensor) -> Any:

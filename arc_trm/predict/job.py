@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def predict(
     """
     asked, unanswerable = questions(weights, tasks, augmentations)
     votes = Votes(tasks)
-    for batch in _batches(asked, batch_size or batch_limit(weights), Clock(), lambda: 0.0):
+    for batch in _batches(asked, _limit(weights, batch_size), Clock(), lambda: 0.0):
         votes.add(answers(weights, tasks, batch, supervision_steps))
     return Predictions.of(tasks, votes), _guessed(asked, votes, unanswerable)
 
@@ -91,30 +92,45 @@ def _guessed(
     return guessed
 
 
+def _limit(weights: Weights, batch_size: int | None) -> Callable[[int], int]:
+    """Says how many questions on a canvas of some side go through the model at once, at most."""
+    return lambda side: batch_size or batch_limit(weights, side)
+
+
 def _batches(
-    asked: Sequence[Question], limit: int, clock: Clock, reserve: Callable[[], float]
+    asked: Sequence[Question],
+    limit: Callable[[int], int],
+    clock: Clock,
+    reserve: Callable[[], float],
 ) -> Iterator[Sequence[Question]]:
     """`asked` in batches of at most `limit` for as long as there is time for another.
 
-    Against a clock they begin small and grow while they take a small share of it.
+    Each is on one canvas. Against a clock they begin small and grow while they take a small share
+    of it.
     """
-    start, size, each = 0, limit, 0.0
-    if clock.limit is not None:
-        size = min(limit, FIRST_BATCH)
-    while start < len(asked):
-        left = clock.left - reserve()
-        if clock.limit is not None and left <= each:
-            return
-        fitting = size if not each or clock.limit is None else min(size, int(left / each))
-        batch = asked[start : start + fitting]
-        began = time.monotonic()
-        yield batch
-        took = time.monotonic() - began
-        start += len(batch)
-        if clock.limit is not None:
-            each = max(0.9 * each, took / len(batch))
-            if 2 * took < BATCH_SHARE * clock.limit:
-                size = min(limit, 2 * size)
+    size, each, before = float(FIRST_BATCH), 0.0, 0
+    for side, questions_there in groupby(asked, key=lambda question: question.side):
+        if before:  # the cost grows with the canvas' cells at least, and with their square at most
+            growth = (side / before) ** (4 if side > before else 2)
+            size, each = size / growth, each * growth
+        before, rest = side, list(questions_there)
+        while rest:
+            left = clock.left - reserve()
+            if clock.limit is None:
+                size = limit(side)
+            elif left <= each:
+                return
+            elif each:
+                size = min(size, left / each)
+            count = max(1, min(int(size), limit(side)))
+            batch, rest = rest[:count], rest[count:]
+            began = time.monotonic()
+            yield batch
+            took = time.monotonic() - began
+            if clock.limit is not None:
+                each = max(0.9 * each, took / len(batch))
+                if 2 * took < BATCH_SHARE * clock.limit:
+                    size = min(limit(side), 2 * size)
 
 
 def fingerprint(weights: Weights, tasks: TaskSet, supervision_steps: int | None) -> dict[str, Any]:
@@ -185,7 +201,7 @@ def predict_into(
 
     Goes on from a predictions.jsonl of the same weights and tasks. Every task as it is comes first,
     then its augmentations in rounds over all tasks. Under torchrun the questions are dealt one by
-    one to all processes: each costs the same, as all canvases do.
+    one to all processes: neighbours cost the same.
 
     Args:
         folder: exists.
@@ -220,7 +236,7 @@ def predict_into(
         if first:
             files.update()
             progress(done, len(mine))
-        limit = batch_size or batch_limit(weights)
+        limit = _limit(weights, batch_size)
         for batch in _batches(mine, limit, clock, lambda: 2 * files.cost):
             files.log.add(answers(weights, tasks, batch, supervision_steps))
             keep_up()

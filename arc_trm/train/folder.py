@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -104,11 +105,13 @@ class RunFolder:
         self.records = [r for r in runs.read_metrics(self.folder) if r["step"] <= done]
         self.save_seconds = time.monotonic() - started  # about as long, until one is timed
 
-    def count(self, metrics: dict[str, float], seconds: float) -> dict[str, float] | None:
+    def count(
+        self, step: int, metrics: Mapping[str, float], seconds: float
+    ) -> dict[str, float] | None:
         """Add a step's metrics; a record when its time has come. `seconds` since the last one."""
         self.sums += torch.tensor([metrics[name] for name in METRICS], dtype=torch.float64)
         self.summed += 1
-        step, batch = self.trainer.steps_done, self.trainer.config.global_batch_size
+        batch = self.trainer.config.global_batch_size
         if step % self.records_every and step != self.total:
             return None
         sums = dict(zip(METRICS, self.sums.tolist(), strict=True))

@@ -6,8 +6,9 @@ import json
 import math
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,13 +22,13 @@ from arc_trm.config import DataConfig, RunConfig, to_dict
 from arc_trm.data.batches import Batches
 from arc_trm.data.learning import learning_set
 from arc_trm.data.sources import lasting_name
-from arc_trm.device import DTYPES, pick_dtype, process_group
+from arc_trm.device import DTYPES, compiles, pick_dtype, process_group
 from arc_trm.errors import UserError
 from arc_trm.model import RecursiveModel, build_model
 from arc_trm.train.folder import RunFolder, seconds_spent
-from arc_trm.train.plan import in_proportion, micro_batch, steps_in_time, tensors, total_steps
+from arc_trm.train.plan import Ahead, in_proportion, micro_batch, steps_in_time, total_steps
 from arc_trm.train.pretrained import pretrained_model
-from arc_trm.train.trainer import Trainer
+from arc_trm.train.trainer import Metrics, Trainer
 from submission import SubmissionError, write_json
 
 CHECKPOINT_SHARE = 0.05  # of a time limit, between checkpoints; of the time, for writing them
@@ -65,10 +66,11 @@ class Reporter:
 
 
 @contextmanager
-def _stop_signals(device: torch.device) -> Iterator[Callable[[bool], tuple[bool, bool]]]:
-    """Asks (asked to stop, time is over), the same on all ranks, of whether it is over on this one.
+def _agreement() -> Iterator[Callable[[bool, bool], tuple[bool, bool, bool]]]:
+    """Asks (asked to stop, time is over, a checkpoint is due) of the latter two on this rank.
 
-    Asked means by Ctrl-C or SIGTERM; a second Ctrl-C stops at once.
+    What is true on one rank is true on all. Asked means by Ctrl-C or SIGTERM; a second Ctrl-C stops
+    at once.
     """
     asked = False
 
@@ -78,17 +80,21 @@ def _stop_signals(device: torch.device) -> Iterator[Callable[[bool], tuple[bool,
             raise KeyboardInterrupt
         asked = True
 
-    def stop(over: bool) -> tuple[bool, bool]:
+    group = None
+    if dist.is_initialized() and dist.get_backend() != "gloo":
+        group = dist.new_group(backend="gloo")  # from processor to processor: no GPU is waited for
+
+    def agree(over: bool, due: bool) -> tuple[bool, bool, bool]:
         if not dist.is_initialized():
-            return asked, over
-        flags = torch.tensor([float(asked), float(over)], device=device)
-        dist.all_reduce(flags)  # all ranks must stop at the same step
-        asked_anywhere, over_anywhere = flags.bool().tolist()
-        return asked_anywhere, over_anywhere
+            return asked, over, due
+        flags = torch.tensor([asked, over, due], dtype=torch.int32)
+        dist.all_reduce(flags, group=group)  # all ranks must stop and save at the same step
+        asked_anywhere, over_anywhere, due_anywhere = flags.bool().tolist()
+        return asked_anywhere, over_anywhere, due_anywhere
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield stop
+        yield agree
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -101,6 +107,7 @@ def train(
     resume: bool = False,
     reporter: Reporter | None = None,
     started: float | None = None,
+    compiled: bool | None = None,
 ) -> Outcome:
     """Train a run to its end, or until a signal asks to stop or its time limit is over.
 
@@ -111,6 +118,7 @@ def train(
         resume: go on with the run in `folder`.
         reporter: is told notes and progress, on rank 0 alone.
         started: when the time of a run with a limit began (`time.monotonic`); None is now.
+        compiled: use torch.compile; None is where it pays.
 
     Raises:
         UserError: config, data or checkpoint do not work; the loss is no longer a number.
@@ -134,6 +142,7 @@ def train(
         batches = Batches(learnt.groups, config.train.global_batch_size, config.seed, (rank, world))
         begun = resume and folder is not None and (folder / runs.CHECKPOINT).exists()
         model, generator = _model(config, device, len(learnt.names), begun)
+        model.compiled = compiles(device, compiled)
         share = config.train.global_batch_size // world
         chunk = micro_batch(model, device, share)
         if chunk < share:
@@ -274,44 +283,57 @@ def _loop(
 ) -> Outcome:
     trainer, total = run.trainer, run.total
     now = saved = recorded = time.monotonic()
-    interrupted, longest = False, 0.0
+    longest = 0.0
+    # A GPU has the next step to do before the metrics of the last one are read.
+    lag = 1 if device.type == "cuda" else 0
+    unread: deque[tuple[int, Metrics]] = deque()
+
+    def read(left: int = 0) -> None:
+        """Count what steps have said, all but the last `left`."""
+        nonlocal recorded
+        while len(unread) > left:
+            step, metrics = unread.popleft()
+            if not math.isfinite(metrics["loss"]):
+                raise UserError(
+                    f"the loss is {metrics['loss']} at step {step}: start a new run with a lower "
+                    f"train.lr; what {run.folder} holds is of an earlier step"
+                )
+            now = time.monotonic()
+            record = run.count(step, metrics, now - recorded)
+            if record is not None:
+                recorded = now
+            tell(step, record)
 
     def save() -> None:
+        read()
         run.save(None if clock.limit is None else clock.spent)
 
-    def tell(record: dict[str, float] | None = None) -> None:
-        done, expected = trainer.steps_done, total
+    def tell(done: int, record: dict[str, float] | None = None) -> None:
+        expected = total
         if done >= total and clock.limit is not None and longest:  # beyond the plan
             expected = done + int(max(0.0, clock.left) / longest)
         reporter.progress(Progress(done, max(done, expected), record))
 
-    tell()
-    with _stop_signals(device) as stop:
-        # The plan shapes the schedule; where steps are faster than it says, the time is used too.
-        while trainer.steps_done < total or (total and clock.limit is not None):
-            interrupted, over = stop(clock.left < longest + 1.5 * run.save_seconds)
-            if interrupted or over:
+    tell(trainer.steps_done)
+    ahead = Ahead(batches, device)
+    with _agreement() as agree, closing(ahead):
+        while True:
+            over = clock.left < longest + 1.5 * run.save_seconds
+            due = now - saved >= interval(config, clock, run.save_seconds)
+            interrupted, over, due = agree(over, due)
+            # The plan shapes the schedule; where steps are faster, all of the time is used.
+            planned = trainer.steps_done < total or (total > 0 and clock.limit is not None)
+            if interrupted or over or not planned:
                 break
-            started = time.monotonic()
-            metrics = trainer.step(tensors(batches(trainer.steps_done)))
-            if not math.isfinite(metrics["loss"]):
-                raise UserError(
-                    f"the loss is {metrics['loss']} at step {trainer.steps_done}: start a new run "
-                    f"with a lower train.lr; what {run.folder} holds is of an earlier step"
-                )
-            now = time.monotonic()
-            longest = max(0.9 * longest, now - started)
-            record = run.count(metrics, now - recorded)
-            if record is not None:
-                recorded = now
-            tell(record)
-            due = torch.tensor(float(now - saved >= interval(config, clock, run.save_seconds)))
-            if trainer.world > 1:
-                due = due.to(device)
-                dist.broadcast(due, 0)  # saving is a joint act, and clocks differ
             if due:
                 save()
                 saved = time.monotonic()
+            started = time.monotonic()
+            metrics = trainer.step(ahead(trainer.steps_done))
+            unread.append((trainer.steps_done, metrics))
+            read(lag)
+            now = time.monotonic()
+            longest = max(0.9 * longest, now - started)
         if run.saved_step != trainer.steps_done:
             save()
     if clock.limit is not None and not interrupted:

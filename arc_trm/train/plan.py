@@ -6,6 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import torch
@@ -25,9 +26,33 @@ WARMUP_SHARE, AVERAGE_SHARE = 0.16, 0.08
 PROBE_SHARE, PROBE_STEPS = 0.01, 20  # of a time limit, for measuring; steps of each kind, at most
 
 
-def tensors(batch: Batch) -> dict[str, torch.Tensor]:
-    """A batch as `Trainer.step` takes it."""
-    return {name: torch.from_numpy(array) for name, array in batch.items()}
+def tensors(batch: Batch, device: torch.device) -> dict[str, torch.Tensor]:
+    """A batch as `Trainer.step` takes it, in memory that `device` reads by itself."""
+    made = {name: torch.from_numpy(array) for name, array in batch.items()}
+    return {n: t.pin_memory() for n, t in made.items()} if device.type == "cuda" else made
+
+
+class Ahead:
+    """Batches made one ahead in a thread, while the step before is computed."""
+
+    def __init__(self, batches: Batches, device: torch.device) -> None:
+        self._batches, self._device = batches, device
+        self._pool = ThreadPoolExecutor(1, "batches")
+        self._next: tuple[int, Future[dict[str, torch.Tensor]]] | None = None
+
+    def __call__(self, step: int) -> dict[str, torch.Tensor]:
+        """The batch of a step; what making it raises is raised here."""
+        if self._next is None or self._next[0] != step:
+            self._next = step, self._pool.submit(self._make, step)
+        made = self._next[1].result()
+        self._next = step + 1, self._pool.submit(self._make, step + 1)
+        return made
+
+    def _make(self, step: int) -> dict[str, torch.Tensor]:
+        return tensors(self._batches(step), self._device)
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
 
 
 def total_steps(config: RunConfig, batches: Batches) -> int:
@@ -84,12 +109,15 @@ def steps_in_time(
     world = dist.get_world_size() if dist.is_initialized() else 1
 
     def prober(**changes: object) -> Trainer:
-        config = replace(train, total_steps=2 * PROBE_STEPS, **changes)  # type: ignore[arg-type]
-        return Trainer(copy.deepcopy(model), config, micro_batch=micro_batch)
+        # The table may be gigabytes, so there is no second one; at this rate its rows stay.
+        fixed = {"total_steps": 2 * PROBE_STEPS, "puzzle_lr": 0.0, **changes}
+        copied = copy.deepcopy(model, {id(model.puzzle_table): model.puzzle_table})
+        return Trainer(copied, replace(train, **fixed), micro_batch=micro_batch)  # type: ignore[arg-type]
 
     def timed(trainer: Trainer, batch: Batch) -> float:
         started = time.monotonic()
-        trainer.step(tensors(batch))
+        metrics = trainer.step(tensors(batch, device))
+        assert metrics["loss"] is not None  # reading it waits for the step
         return time.monotonic() - started
 
     batch = batches(0)
@@ -106,6 +134,8 @@ def steps_in_time(
         if _agreed(seconds(), device) <= 0:
             return 0
         trainer = prober(rows_share=rows_share)
+        if model.compiled:
+            timed(trainer, batch)
         each = timed(trainer, batch)  # the first is slow, so it counts only if it is alone
         repeats = math.floor(_agreed(min(PROBE_STEPS, budget / each), device))
         if repeats:

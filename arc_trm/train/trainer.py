@@ -6,13 +6,15 @@ share of the global batch and all keep the same weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from arc_trm.config import TrainConfig
+from arc_trm.device import on_device
 from arc_trm.model.recursive import RecursiveModel, check_ids
 from arc_trm.objective import (
     HALT_WEIGHT,
@@ -38,6 +40,37 @@ def _all_gather(tensor: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+class Metrics(Mapping[str, float]):
+    """`METRICS` by their names, fetched from the device when the first is read.
+
+    Until then nobody waits for the device, which can begin the next step meanwhile.
+    """
+
+    def __init__(self, sums: Tensor) -> None:
+        """`sums` (len(METRICS),) may still be in the making."""
+        self._sums, self._ready = sums, None
+        if sums.device.type == "cuda":
+            self._sums = torch.empty_like(sums, device="cpu", pin_memory=True)
+            self._sums.copy_(sums, non_blocking=True)
+            self._ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._ready.record()
+
+    @cached_property
+    def _values(self) -> dict[str, float]:
+        if self._ready is not None:
+            self._ready.synchronize()  # with this step, not with one that was begun since
+        return dict(zip(METRICS, self._sums.tolist(), strict=True))
+
+    def __getitem__(self, name: str) -> float:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(METRICS)
+
+    def __len__(self) -> int:
+        return len(METRICS)
+
+
 class Trainer:
     """Trains a model in place.
 
@@ -45,8 +78,8 @@ class Trainer:
         model: its parameters become views of one flat buffer.
         config: batch, rates, schedule.
         generator: CPU generator of the exploration draws, the same on all ranks.
-        micro_batch: sequences that go through the network at once; None is all. Splitting saves
-            memory and changes results by rounding only.
+        micro_batch: sequences of the full canvas that go through the network at once, of a smaller
+            one more; None is all. Splitting saves memory and changes results by rounding only.
     """
 
     def __init__(
@@ -79,13 +112,25 @@ class Trainer:
         self.average = self.values.clone()
         self.optimiser = AdamAtan2(self.values, config.betas, config.weight_decay)
         self.steps_done = 0
-        self.carry = self._empty_carry()
+        self.carries: dict[int, dict[str, Tensor]] = {}
+        """By the number of cells of their canvas, the slots of this rank."""
 
-    def _empty_carry(self) -> dict[str, Tensor]:
-        """Slots of this rank, all halted, so that the first batch fills them."""
+    @property
+    def carry(self) -> dict[str, Tensor]:
+        """Slots on the full canvas."""
+        return self._carry(self.model.config.cells)
+
+    def _carry(self, cells: int) -> dict[str, Tensor]:
+        """Slots on a canvas; at first all halted, so that a batch fills them."""
+        if cells not in self.carries:
+            self.carries[cells] = self._empty_carry(cells)
+        return self.carries[cells]
+
+    def _empty_carry(self, cells: int) -> dict[str, Tensor]:
         model, batch = self.model, self.config.global_batch_size // self.world
-        cells, device = model.config.cells, self.values.device
-        y, z = (state.clone() for state in model.initial_state(batch))
+        length, device = model.config.puzzle_positions + cells, self.values.device
+        model.places(length)  # raises for what is no canvas
+        y, z = (state.clone() for state in model.initial_state(batch, length))
         return {
             "y": y,
             "z": z,
@@ -106,19 +151,21 @@ class Trainer:
         }
         if set(batch) != set(limits):
             raise ValueError(f"a batch holds {', '.join(limits)}, got {', '.join(batch)}")
+        cells = batch["inputs"].shape[-1]
         for key, (low, high) in limits.items():
-            check_ids(f"batch[{key!r}]", batch[key], self.carry[key].shape, low, high)
+            check_ids(f"batch[{key!r}]", batch[key], self._carry(cells)[key].shape, low, high)
 
     def _refill(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Slots whose sequence halted take the batch's example; the others go on."""
-        carry, halted = self.carry, self.carry["halted"]
-        self._check(batch)
-        y0, z0 = self.model.initial_state(len(halted))
+        self._check(batch)  # before it is on the device, which would have to be waited for
+        carry = self._carry(batch["inputs"].shape[-1])
+        halted = carry["halted"]
+        y0, z0 = self.model.initial_state(*carry["y"].shape[:2])
         fresh = {"y": y0, "z": z0, "steps": torch.zeros_like(carry["steps"]), **batch}
         refilled = {}
         for key, old in carry.items():
             if key != "halted":
-                new = fresh[key].to(device=old.device, dtype=old.dtype)
+                new = fresh[key].to(device=old.device, dtype=old.dtype, non_blocking=True)
                 refilled[key] = torch.where(halted.view(-1, *[1] * (old.dim() - 1)), new, old)
         return refilled
 
@@ -130,7 +177,7 @@ class Trainer:
         steps = torch.randint(2, limit, (slots,), generator=self.generator, dtype=torch.int32)
         share = slots // self.world
         mine = slice(self.rank * share, (self.rank + 1) * share)
-        return (explored * steps)[mine].to(self.values.device)
+        return on_device((explored * steps)[mine], self.values.device)
 
     def _micro_step(
         self, slots: dict[str, Tensor], minimum_steps: Tensor, rows_only: bool
@@ -183,24 +230,26 @@ class Trainer:
             sums = torch.stack([metric.to(widest(halt.device)) for metric in metrics])
         return row_gradients, sums
 
-    def step(self, batch: Mapping[str, Tensor]) -> dict[str, float]:
+    def step(self, batch: Mapping[str, Tensor]) -> Metrics:
         """One supervision step on this rank's share of a global batch.
 
         Args:
-            batch: `inputs` and `labels` (B, S) int tokens, `puzzle_ids` (B,) int.
+            batch: `inputs` and `labels` (B, S) int tokens, all on one canvas, the full one or a
+                smaller square; `puzzle_ids` (B,) int.
 
         Returns:
-            `loss`, which is differentiated: the sum over the batch divided by the global batch
-            size; `lm_loss`, `halt_loss` and `continue_loss` (0 unless the model learns to
-            continue), sums over the global batch; and sums over the sequences that halted at this
-            step: their `count`, `accuracy` (share of cells), `exact_accuracy`, `halt_accuracy` and
+            What can be read when it is needed: `loss`, which is differentiated: the sum over the
+            batch divided by the global batch size; `lm_loss`, `halt_loss` and `continue_loss` (0
+            unless the model learns to continue), sums over the global batch; and sums over the
+            sequences that halted at this step: their `count`, `accuracy` (share of cells),
+            `exact_accuracy`, `halt_accuracy` and
             supervision `steps`.
         """
         config, table = self.config, self.model.puzzle_table
         rows_only = self.steps_done < self.rows_only_steps
         slots = self._refill(batch)
         slots["steps"] = slots["steps"] + 1
-        slots["halted"] = torch.empty_like(self.carry["halted"])
+        slots["halted"] = torch.empty_like(slots["steps"], dtype=torch.bool)
         minimum_steps = self._minimum_steps()
         puzzle_ids = slots["puzzle_ids"]
         row_gradients = torch.empty(len(puzzle_ids), table.shape[1], device=table.device)
@@ -208,8 +257,10 @@ class Trainer:
         sums = torch.zeros(len(METRICS), dtype=wide, device=table.device)
         self.gradients.zero_()
         with self.model.cast_weights():
-            for start in range(0, len(puzzle_ids), self.micro_batch):
-                chunk = slice(start, start + self.micro_batch)
+            length = slots["y"].shape[1]
+            size = max(1, self.micro_batch * self.model.config.length // length)
+            for start in range(0, len(puzzle_ids), size):
+                chunk = slice(start, start + size)
                 part = {name: tensor[chunk] for name, tensor in slots.items()}
                 row_gradients[chunk], part_sums = self._micro_step(
                     part, minimum_steps[chunk], rows_only
@@ -232,8 +283,8 @@ class Trainer:
             *(table, puzzle_ids, row_gradients),
             *(config.puzzle_lr * factor, config.puzzle_weight_decay),
         )
-        self.carry = slots
-        return dict(zip(METRICS, sums.tolist(), strict=True))
+        self.carries[slots["inputs"].shape[1]] = slots
+        return Metrics(sums)
 
     def averaged_state(self) -> dict[str, Tensor]:
         """The model's state dict with the moving average in place of the trained weights."""
@@ -262,15 +313,17 @@ class Trainer:
 
         Under torch.distributed all ranks must call it together.
         """
-        carry = self.carry
-        if self.world > 1:
-            carry = {name: _all_gather(tensor) for name, tensor in carry.items()}
+        carries = {
+            f"carry.{cells}.{name}": _all_gather(tensor) if self.world > 1 else tensor
+            for cells, carry in sorted(self.carries.items())
+            for name, tensor in carry.items()
+        }
         return {
             **self._learnt(),
             "generator": self.generator.get_state(),
             "steps_done": torch.tensor(self.steps_done),
             "updates": torch.tensor(self.optimiser.steps),
-            **{f"carry.{name}": tensor for name, tensor in carry.items()},
+            **carries,
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -282,14 +335,18 @@ class Trainer:
         mine = slice(self.rank * share, (self.rank + 1) * share)
         targets = self._learnt()
         sources = {name: state[name] for name in targets}
-        for name, tensor in self.carry.items():
-            targets[f"carry.{name}"] = tensor
-            sources[f"carry.{name}"] = state[f"carry.{name}"][mine]
+        saved = {int(name.split(".")[1]) for name in state if name.startswith("carry.")}
+        carries = {cells: self._empty_carry(cells) for cells in saved}
+        for cells, carry in carries.items():
+            for name, tensor in carry.items():
+                targets[f"carry.{cells}.{name}"] = tensor
+                sources[f"carry.{cells}.{name}"] = state[f"carry.{cells}.{name}"][mine]
         for name, tensor in targets.items():
             if sources[name].shape != tensor.shape:
                 shapes = f"{tuple(sources[name].shape)}, not {tuple(tensor.shape)}"
                 raise ValueError(f"{name} is of shape {shapes}")
         for name, tensor in targets.items():
             tensor.copy_(sources[name])
+        self.carries = carries
         self.generator.set_state(state["generator"])
         self.steps_done, self.optimiser.steps = int(state["steps_done"]), int(state["updates"])

@@ -6,8 +6,11 @@ import math
 import platform
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import torch
@@ -22,14 +25,14 @@ from arc_trm.data.batches import Batches
 from arc_trm.data.learning import LearningSet, learning_set
 from arc_trm.data.selection import predicted_tasks
 from arc_trm.device import DTYPES, compiles, pick_dtype, process_group
+from arc_trm.errors import UserError
 from arc_trm.model import RecursiveModel, build_model
-from arc_trm.predict.asking import answers, batch_limit, dealt, questions
+from arc_trm.predict.asking import answers, batch_limit, questions
 from arc_trm.train import Trainer
-from arc_trm.train.plan import Ahead, micro_batch, total_steps
+from arc_trm.train.plan import Ahead, kept_bytes, micro_batch, total_steps
 
 SECONDS = 10.0  # of repeated steps, after one to warm up
 LARGEST_ON_A_CPU = 8  # sequences of the published size take a second each
-Note = Callable[[str], None]
 Result = dict[str, Any]
 
 
@@ -63,11 +66,11 @@ def _about(config: RunConfig, device: torch.device, batch_size: int) -> Result:
     }
 
 
-def _steps(step: Callable[[], object], device: torch.device) -> float:
+def _steps(step: Callable[[], object], device: torch.device, seconds: float = SECONDS) -> float:
     """Median seconds of a step over some seconds."""
     samples: list[float] = []
     began = time.perf_counter()
-    while not samples or time.perf_counter() - began < SECONDS:
+    while not samples or time.perf_counter() - began < seconds:
         start = time.perf_counter()
         step()
         synchronise(device)
@@ -75,27 +78,72 @@ def _steps(step: Callable[[], object], device: torch.device) -> float:
     return statistics.median(samples)
 
 
+@dataclass(frozen=True)
+class _Canvas:
+    """Steps on one canvas: their share of all examples, the operations of an example, one step."""
+
+    side: int
+    share: float
+    flops: float
+    step: Callable[[], object]
+
+
+def _measured(
+    canvases: Sequence[_Canvas], device: torch.device, clock: _Clock, size: int
+) -> Result:
+    """Steps of `size` examples on every canvas, and their mean over all examples."""
+    canvases[0].step()
+    clock.step_done()
+    clock.measure_product()
+    each = {}
+    for number, canvas in enumerate(canvases):
+        if number:  # of the first one has been done
+            canvas.step()
+        each[str(canvas.side)] = _steps(canvas.step, device, SECONDS / len(canvases))
+    memory = peak_memory(device)
+    clock.measure_product()
+    seconds = sum(canvas.share * each[str(canvas.side)] for canvas in canvases)
+    flops = sum(canvas.share * canvas.flops for canvas in canvases)
+    return {
+        "examples_per_second": size / seconds,
+        "seconds_per_step": seconds,
+        "seconds_per_step_by_side": each,
+        "share_by_side": {str(canvas.side): canvas.share for canvas in canvases},
+        "gflop_per_example": flops / 1e9,
+        "product_tflops": clock.rate / 1e12,
+        "utilisation": flops * size / seconds / clock.rate,
+        "first_step_seconds": clock.first_step,
+        "peak_memory_mb": memory // 2**20,
+    }
+
+
 def _default_batch(wanted: int, device: torch.device) -> int:
     return wanted if device.type == "cuda" else min(wanted, LARGEST_ON_A_CPU)
 
 
-def _rates(clock: _Clock, flops: float, examples: int, seconds: float) -> Result:
-    return {
-        "examples_per_second": examples / seconds,
-        "seconds_per_step": seconds,
-        "gflop_per_example": flops / 1e9,
-        "product_tflops": clock.rate / 1e12,
-        "utilisation": flops * examples / seconds / clock.rate,
-        "first_step_seconds": clock.first_step,
-    }
-
-
 def _fresh(
-    config: RunConfig, device: torch.device, learnt: LearningSet
+    config: RunConfig, device: torch.device, learnt: LearningSet, compiled: bool | None
 ) -> tuple[RecursiveModel, torch.Generator]:
     generator = torch.Generator().manual_seed(config.seed)
     dtype = DTYPES[config.dtype]
-    return build_model(config.model, len(learnt.names), dtype, generator).to(device), generator
+    model = build_model(config.model, len(learnt.names), dtype, generator).to(device)
+    model.compiled = compiles(device, compiled)
+    return model, generator
+
+
+def _memory(trainer: Trainer) -> dict[str, int]:
+    """MB that a step cannot do without, by what they are for."""
+    model, values = trainer.model, trainer.values
+    share = trainer.config.global_batch_size // trainer.world
+    config = model.config
+    states = 2 * share * config.length * config.hidden_size * model.dtype.itemsize
+    needed = {
+        "table": model.puzzle_table.nbytes,
+        "network_and_optimiser": 5 * values.nbytes,  # gradients, two moments, average
+        "states": states,
+        "activations": min(share, trainer.micro_batch) * kept_bytes(model),
+    }
+    return {name: size // 2**20 for name, size in needed.items()}
 
 
 def bench_train(
@@ -114,49 +162,52 @@ def bench_train(
 
     Raises UserError if the run could not begin either.
     """
-    with process_group(device) as (rank, world):
+    with process_group(device) as (rank, world), ExitStack() as open_until_the_end:
         config = replace(config, dtype=pick_dtype(config.dtype, device))
         clock = _Clock(device, DTYPES[config.dtype])
         learnt = learning_set(config)
         wanted = math.ceil(config.train.global_batch_size / world)
         share = batch_size // world if batch_size else _default_batch(wanted, device)
-        train = replace(config.train, global_batch_size=share * world)
         batches = Batches(learnt.groups, share * world, config.seed, (rank, world))
-        model, generator = _fresh(config, device, learnt)
-        model.compiled = compiles(device, compiled)
+        model, generator = _fresh(config, device, learnt, compiled)
         steps = total_steps(config, batches)
-        chunk = micro_batch(model, device, share)
-        trainer = Trainer(model, replace(train, total_steps=steps), generator, chunk)
+        train = replace(config.train, global_batch_size=share * world, total_steps=steps)
+        trainer = Trainer(model, train, generator, micro_batch(model, device, share))
 
-        ahead = Ahead(batches, device)
+        def canvas(cells: int) -> _Canvas:
+            there = [group for group in learnt.groups if group.cells == cells]
+            pairs, all_pairs = (
+                sum(group.pairs for group in groups) for groups in (there, learnt.groups)
+            )
+            of_it = Batches(there, share * world, config.seed, (rank, world))
+            ahead, numbers = (
+                open_until_the_end.enter_context(closing(Ahead(of_it, device))),
+                count(),
+            )
+            length = config.model.puzzle_positions + cells
+            return _Canvas(
+                *(math.isqrt(cells), pairs / all_pairs),
+                supervision_flops(model, length, training=True),
+                lambda: trainer.step(ahead(next(numbers))),
+            )
 
-        def step() -> None:
-            trainer.step(ahead(trainer.steps_done))
-
-        step()
-        clock.step_done()
-        clock.measure_product()
-        seconds = _steps(step, device)
-        memory = peak_memory(device)
-        clock.measure_product()
-        flops = supervision_flops(model, config.model.length, training=True)
-        rate = share * world / seconds
-        ahead.close()
+        sizes = sorted({group.cells for group in learnt.groups if group.pairs}, reverse=True)
+        measured = _measured([canvas(cells) for cells in sizes], device, clock, share)
+        measured["examples_per_second"] *= world
+        examples = steps * config.train.global_batch_size
         data = timed(lambda: batches(trainer.steps_done), torch.device("cpu"))
-        parts = {"data": data} | parts_of_training(trainer, chunk)
         return {
             "what": "train",
             **_about(config, device, share * world),
-            **_rates(clock, flops, share, seconds),
-            "examples_per_second": rate,
+            **measured,
             "compiled": model.compiled,
             "processes": world,
-            "micro_batch": chunk,
-            "peak_memory_mb": memory // 2**20,
-            "parts": parts,
+            "micro_batch": trainer.micro_batch,
+            "needed_memory_mb": _memory(trainer),
+            "parts": {"data": data} | parts_of_training(trainer),
             "whole_run": {
-                "examples": steps * config.train.global_batch_size,
-                "seconds": steps * config.train.global_batch_size / rate,
+                "examples": examples,
+                "seconds": examples / measured["examples_per_second"],
             },
         }
 
@@ -181,39 +232,42 @@ def bench_predict(
     clock = _Clock(device, DTYPES[config.dtype])
     learnt = learning_set(config)
     tasks = predicted_tasks(config.data)
-    model, _ = _fresh(config, device, learnt)
-    model.compiled = compiles(device, compiled)
+    model, _ = _fresh(config, device, learnt, compiled)
+    with torch.no_grad():  # so that it draws no grid that reaches the end of a canvas
+        model.token_head.weight.zero_()
+    model.puzzle_table = model.puzzle_table.cpu()  # as of loaded weights
     weights = Weights(model.eval(), {name: row for row, name in enumerate(learnt.names)})
     asked, _ = questions(weights, tasks)
+    if not asked:
+        raise UserError(f"there is nothing to predict in {tasks.name!r}")
     size = batch_size or _default_batch(batch_limit(weights), device)
-    begun = 0
 
-    def step() -> None:
-        nonlocal begun
-        for _ in answers(weights, tasks, dealt(asked, begun % 97, 97)[:size]):
-            pass
-        begun += 1
+    def canvas(side: int) -> _Canvas:
+        there = [question for question in asked if question.side == side]
+        places = count(step=size)
 
-    step()
-    clock.step_done()
-    clock.measure_product()
-    seconds = _steps(step, device)
-    memory = peak_memory(device)
-    clock.measure_product()
-    rounds = config.model.supervision_steps
-    flops = rounds * supervision_flops(model, config.model.length, training=False)
-    rates = _rates(clock, flops, size, seconds)
+        def step() -> None:
+            first = next(places)
+            chosen = [there[(first + index) % len(there)] for index in range(size)]
+            deque(answers(weights, tasks, chosen), maxlen=0)
+
+        length = config.model.puzzle_positions + side * side
+        flops = supervision_flops(model, length, training=False)
+        rounds = config.model.supervision_steps
+        return _Canvas(side, len(there) / len(asked), rounds * flops, step)
+
+    sides = sorted({question.side for question in asked}, reverse=True)
+    measured = _measured([canvas(side) for side in sides], device, clock, size)
     return {
         "what": "predict",
         **_about(config, device, size),
-        **rates,
+        **measured,
         "compiled": model.compiled,
-        "supervision_steps": rounds,
-        "peak_memory_mb": memory // 2**20,
+        "supervision_steps": config.model.supervision_steps,
         "parts": parts_of_prediction(model, size),
         "whole_run": {
             "examples": len(asked),
-            "seconds": len(asked) / rates["examples_per_second"],
+            "seconds": len(asked) / measured["examples_per_second"],
         },
     }
 

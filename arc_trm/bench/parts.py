@@ -72,11 +72,13 @@ def _layers(model: RecursiveModel, batch: int, backward: bool) -> Parts:
 
 
 def parts_of_prediction(model: RecursiveModel, batch: int) -> Parts:
-    """Seconds of the parts of answering a batch."""
+    """Seconds of the parts of answering a batch on the full canvas."""
     steps = model.config.supervision_steps
-    passes = steps * model.layers_per_step
-    parts = {name: passes * each for name, each in _layers(model, batch, False).items()}
-    return parts | {"heads": _heads(model, batch, False)}
+    chunk = min(batch, model.at_once(model.config.length) or batch)
+    with model.cast_weights():
+        layers, heads = _layers(model, chunk, False), _heads(model, chunk, False)
+    parts = {name: steps * model.layers_per_step * each for name, each in layers.items()}
+    return {name: each * batch / chunk for name, each in (parts | {"heads": steps * heads}).items()}
 
 
 def _heads(model: RecursiveModel, batch: int, backward: bool) -> float:
@@ -86,17 +88,19 @@ def _heads(model: RecursiveModel, batch: int, backward: bool) -> float:
     return _seconds(heads, model, batch, backward)
 
 
-def parts_of_training(trainer: Trainer, chunk: int) -> Parts:
-    """Seconds of the parts of a step, of which `chunk` sequences go through the network at once."""
+def parts_of_training(trainer: Trainer) -> Parts:
+    """Seconds of the parts of a step on the full canvas."""
     model, carry, config = trainer.model, trainer.carry, trainer.config
     device = carry["y"].device
     share = len(carry["y"])
+    chunk = min(share, trainer.micro_batch)
     chunks = share / chunk
     with_gradient = model.layers_with_gradient
     without = model.layers_per_step - with_gradient
     if model.learns_to_continue:
         without += model.layers_per_step
-    forward, both = (_layers(model, chunk, backward) for backward in (False, True))
+    with model.cast_weights():
+        forward, both = (_layers(model, chunk, backward) for backward in (False, True))
     parts = {
         name: chunks * (without * forward[name] + with_gradient * both[name]) for name in forward
     }

@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from arc_trm.cli.output import is_main
+from arc_trm.cli.output import bar, is_main
 from arc_trm.cli.running import device_options, given
 from arc_trm.clock import shown_duration
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["predict", "train", "data"]))
+@click.argument("what", type=click.Choice(["predict", "train", "data", "growth"]))
 @click.option("--preset", default="arc-agi-1", show_default=True, help="Named config to measure.")
 @click.option(
     "--config", "config_file", type=click.Path(path_type=Path), help="TOML file that changes it."
@@ -22,6 +22,9 @@ from arc_trm.clock import shown_duration
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting.")
 @click.option("--batch-size", type=click.IntRange(1), help="Sequences in a step.")
 @given(*device_options())
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Picture of `growth`; default: growth.svg."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON object alone.")
 def bench(
     what: str,
@@ -31,26 +34,45 @@ def bench(
     batch_size: int | None,
     device: str,
     compiled: bool | None,
+    out: Path | None,
     as_json: bool,
 ) -> None:
     """Measure how fast this machine is: how long will my run take?
 
     Measures steps as a real run does them, against the rate of a large matrix product, and what
-    each part of a step costs. The last line is one JSON object.
+    each part of a step costs; `growth` draws how the time of a step grows. The last line is one
+    JSON object.
 
     \b
     Examples:
       arc-trm bench train
-      arc-trm bench predict --preset arc-agi-2 --batch-size 16
+      arc-trm bench predict --preset arc-agi-2 --set model.canvas=fit
+      arc-trm bench growth --out growth.svg
       torchrun --nproc-per-node 4 -m arc_trm bench train --preset arc-agi-1
     """
-    from arc_trm.bench import bench_data, bench_predict, bench_train
+    from arc_trm.bench import bench_data, bench_growth, bench_predict, bench_train
     from arc_trm.config import load_config
     from arc_trm.device import pick_device
+    from arc_trm.errors import UserError
+    from arc_trm.pictures.scene import check_ending, save
 
     config = load_config(preset, config_file, overrides)
+    if out is not None and what != "growth":
+        raise UserError(f"`bench {what}` writes no picture: leave out --out")
     if what == "data":
         result = bench_data(config, batch_size)
+    elif what == "growth":
+        if batch_size is not None:
+            raise UserError("`bench growth` measures several batches: leave out --batch-size")
+        picture = out or Path("growth.svg")
+        check_ending(picture)
+        with bar("measuring") as drawn:
+            result, scene = bench_growth(config, pick_device(device), compiled, drawn.update)
+        save(scene, picture)
+        if not as_json:
+            click.echo(picture)
+        click.echo(json.dumps(_rounded(result)))
+        return
     else:
         measure = bench_train if what == "train" else bench_predict
         result = measure(config, pick_device(device), batch_size, compiled)
@@ -65,6 +87,8 @@ def bench(
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(each) for each in value]
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 

@@ -28,12 +28,13 @@ LEFT, RIGHT, TOP, BOTTOM = 72, 24, 34, 44  # around the plot: labels, and room f
 
 @dataclass(frozen=True)
 class Measure:
-    """One thing that is measured in training: its key in the records, and how to say it."""
+    """One thing that is measured: its key in the records, and how to say it and what it is over."""
 
     key: str
     title: str
     colour: str
     percent: bool = False
+    over: str = "Step"
 
     def label(self, value: float) -> str:
         return f"{100 * value:g} %" if self.percent else f"{value:g}"
@@ -115,14 +116,15 @@ def curve_picture(records: Sequence[Mapping[str, float]], title: str = "Training
     A record is one line of a run's metrics, with at least the keys `step`, `lm_loss` and
     `exact_accuracy`. Values that are not finite interrupt the line and are counted in the panel.
     """
-    panels = [_panel(series(records, measure.key), measure) for measure in MEASURES]
+    panels = [panel(series(records, measure.key), measure) for measure in MEASURES]
     if not title:
         return column(panels, 18)
     heading = Text(0, 22, fitted(title, 22, panels[0].width), 22, INK)
     return framed(column([Scene(panels[0].width, 28, (heading,)), *panels], 18), 32, PAPER)
 
 
-def _panel(drawn: Series, measure: Measure) -> Scene:
+def panel(drawn: Series, measure: Measure) -> Scene:
+    """One measure over the steps, with axes."""
     first, last = drawn.x
     floor, right = TOP + PLOT_HEIGHT, LEFT + PLOT_WIDTH
     elements: list[Element] = [Text(0, 14, measure.title, 15, INK)]
@@ -136,7 +138,7 @@ def _panel(drawn: Series, measure: Measure) -> Scene:
             elements.append(Line(((x, floor), (x, floor + 5)), MUTED))
             elements.append(Text(x, floor + 19, f"{tick:,.0f}", 12, MUTED, "middle"))
     elements.append(Line(((LEFT, floor), (right, floor)), MUTED))
-    elements.append(Text(LEFT + PLOT_WIDTH / 2, floor + 37, "Step", 12, MUTED, "middle"))
+    elements.append(Text(LEFT + PLOT_WIDTH / 2, floor + 37, measure.over, 12, MUTED, "middle"))
     for piece in drawn.points(PLOT_WIDTH, PLOT_HEIGHT):
         points = tuple((round(LEFT + x, 2), round(floor - y, 2)) for x, y in piece)
         if len(points) == 1:  # a line needs two

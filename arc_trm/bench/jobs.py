@@ -29,9 +29,9 @@ from arc_trm.errors import UserError
 from arc_trm.model import RecursiveModel, build_model
 from arc_trm.predict.asking import answers, batch_limit, questions
 from arc_trm.train import Trainer
-from arc_trm.train.plan import Ahead, kept_bytes, micro_batch, total_steps
+from arc_trm.train.plan import Ahead, agreed, kept_bytes, micro_batch, total_steps
 
-SECONDS = 10.0  # of repeated steps, after one to warm up
+SECONDS = 10.0  # of repeated steps, after one to warm up and one to see how long they take
 LARGEST_ON_A_CPU = 8  # sequences of the published size take a second each
 Result = dict[str, Any]
 
@@ -66,16 +66,19 @@ def _about(config: RunConfig, device: torch.device, batch_size: int) -> Result:
     }
 
 
-def _steps(step: Callable[[], object], device: torch.device, seconds: float = SECONDS) -> float:
-    """Median seconds of a step over some seconds."""
-    samples: list[float] = []
-    began = time.perf_counter()
-    while not samples or time.perf_counter() - began < seconds:
+def _steps(step: Callable[[], object], device: torch.device, seconds: float) -> float:
+    """Median seconds of a step over some seconds, in as many steps on all ranks."""
+
+    def once() -> float:
         start = time.perf_counter()
         step()
         synchronise(device)
-        samples.append(time.perf_counter() - start)
-    return statistics.median(samples)
+        return time.perf_counter() - start
+
+    first = once()
+    return statistics.median(
+        [first, *(once() for _ in range(int(agreed(seconds / first, device))))]
+    )
 
 
 @dataclass(frozen=True)
@@ -291,7 +294,7 @@ def bench_data(config: RunConfig, batch_size: int | None = None) -> Result:
         begun += 1
         batches(begun)
 
-    seconds = _steps(step, torch.device("cpu"))
+    seconds = _steps(step, torch.device("cpu"), SECONDS)
     return {
         "what": "data",
         **_about(config, torch.device("cpu"), size),

@@ -77,7 +77,7 @@ def in_proportion(train: TrainConfig, steps: int) -> TrainConfig:
     )
 
 
-def _agreed(value: float, device: torch.device) -> float:
+def agreed(value: float, device: torch.device) -> float:
     """Rank 0's value, on all ranks."""
     if not dist.is_initialized():
         return value
@@ -125,23 +125,23 @@ def steps_in_time(
         one = prober(rows_share=0.0, global_batch_size=world)
         example = {name: array[:1] for name, array in batch.items()}
         timed(one, example)
-        if _agreed(seconds() - len(batch["inputs"]) * timed(one, example), device) < 0:
+        if agreed(seconds() - len(batch["inputs"]) * timed(one, example), device) < 0:
             return 0
     budget = PROBE_SHARE * seconds()
     for share, rows_share in ((train.rows_share, 1.0), (1 - train.rows_share, 0.0)):
         if not share:
             continue
-        if _agreed(seconds(), device) <= 0:
+        if agreed(seconds(), device) <= 0:
             return 0
         trainer = prober(rows_share=rows_share)
         if model.compiled:
             timed(trainer, batch)
         each = timed(trainer, batch)  # the first is slow, so it counts only if it is alone
-        repeats = math.floor(_agreed(min(PROBE_STEPS, budget / each), device))
+        repeats = math.floor(agreed(min(PROBE_STEPS, budget / each), device))
         if repeats:
             each = sum(timed(trainer, batches(1 + n)) for n in range(repeats)) / repeats
         cost += share * each
-    return max(0, math.floor(_agreed(seconds() / cost, device)))
+    return max(0, math.floor(agreed(seconds() / cost, device)))
 
 
 def kept_bytes(model: RecursiveModel) -> int:

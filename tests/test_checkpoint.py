@@ -317,3 +317,11 @@ def test_equal_weights_are_equal_files(folder: Path, tmp_path: Path) -> None:
     for file in ("model.safetensors", "puzzle_embedding.safetensors"):
         one, other = ((tmp_path / name / file).read_bytes() for name in ("one", "other"))
         assert one == other
+
+
+def test_the_table_stays_in_memory_when_the_model_goes_to_a_device(folder: Path) -> None:
+    """Of a million rows a batch needs few; PyTorch's `meta` device stands for any other."""
+    weights = load_weights(folder, "meta")
+    assert weights.model.y_init.device.type == "meta"
+    assert weights.model.puzzle_table.device.type == "cpu"
+    assert torch.equal(weights.model.puzzle_table, load_weights(folder).model.puzzle_table)

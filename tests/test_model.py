@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from arc_trm import load_model, runs
 from arc_trm.checkpoint import read_tensors
 from arc_trm.config import Architecture, ModelConfig, from_dict, load_config
 from arc_trm.errors import UserError
-from arc_trm.model import RecursiveModel, build_model
+from arc_trm.model import RecursiveModel, build_model, recursive
 from arc_trm.model.direct import Direct
 from arc_trm.model.hrm import HRM
 from arc_trm.model.operations import PYTORCH
@@ -190,3 +191,28 @@ def test_direct_prediction_has_no_cycles(key: str) -> None:
         load_config("direct-arc-agi-1", overrides=[f"model.{key}=2"])
     with pytest.raises(UserError, match=r"train\.supervision_steps"):
         load_config("direct-arc-agi-1", overrides=["train.supervision_steps=2"])
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler")
+@pytest.mark.filterwarnings("default")  # of libraries that only torch.compile loads
+def test_compiled_layers_compute_the_same() -> None:
+    plain, compiled = (make_trainer(architecture="trm") for _ in range(2))
+    compiled.model.compiled = True
+    for step in range(4):
+        expected, got = plain.step(make_batch(step)), compiled.step(make_batch(step))
+        assert dict(got) == pytest.approx(dict(expected), rel=1e-4)
+    assert compiled.model.compiled  # it did not fall back
+    assert torch.allclose(plain.values, compiled.values, atol=1e-4)
+
+
+def test_where_nothing_can_be_compiled_it_goes_on_without(monkeypatch) -> None:
+    def fails(*arguments: object) -> torch.Tensor:
+        raise ImportError("no triton\nand more")
+
+    monkeypatch.setattr(recursive, "compiled_layers", lambda: fails)
+    plain, compiled = (make_trainer(architecture="trm") for _ in range(2))
+    compiled.model.compiled = True
+    with pytest.warns(UserWarning, match=r"torch.compile does not work here \(no triton\)"):
+        got = compiled.step(make_batch(0))
+    assert dict(got) == dict(plain.step(make_batch(0)))
+    assert not compiled.model.compiled

@@ -6,16 +6,23 @@ import math
 import socket
 import subprocess
 import sys
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import ARCHITECTURES, make_batch, make_trainer
 
+from arc_trm.data.batches import Batches
+from arc_trm.errors import UserError
 from arc_trm.objective import IGNORE, answer_loss, log_stablemax
 from arc_trm.optim import AdamAtan2, learning_rate_factor, sign_descent
+from arc_trm.train import METRICS, Trainer
+from arc_trm.train.plan import Ahead, steps_in_time
 
 RANK_PROGRAM = """
 import sys, torch, torch.distributed as dist
@@ -216,3 +223,81 @@ def test_loss_ignores_unlabelled_cells() -> None:
     changed[0, 1], changed[1] = 9.0, -9.0
     assert torch.equal(answer_loss(logits, labels), answer_loss(changed, labels))
     assert answer_loss(logits, labels)[1] == 0
+
+
+def test_metrics_are_a_mapping_that_is_read_when_it_is_needed() -> None:
+    trainer = make_trainer()
+    first = trainer.step(make_batch(0))
+    second = trainer.step(make_batch(1))
+    assert [*first] == [*METRICS] and len(first) == len(METRICS)
+    again = make_trainer()
+    assert [dict(again.step(make_batch(n))) for n in (0, 1)] == [dict(first), dict(second)]
+
+
+@pytest.mark.parametrize("begin", [0, 5])
+def test_batches_made_ahead_are_those_of_their_steps(begin: int) -> None:
+    groups = [BuiltFromNothing(n) for n in range(3)]
+    batches = Batches(groups, 2, 0)
+    with closing(Ahead(Batches(groups, 2, 0), torch.device("cpu"))) as ahead:
+        for step in (*range(begin, begin + 4), 1, 2):
+            expected = batches(step)
+            for name, tensor in ahead(step).items():
+                assert np.array_equal(tensor.numpy(), expected[name])
+
+
+def test_what_making_a_batch_raises_is_raised_where_it_is_needed() -> None:
+    class Failing:
+        def __call__(self, step: int) -> dict[str, np.ndarray]:
+            if step == 2:
+                raise UserError("a damaged example")
+            return {}
+
+    with closing(Ahead(Failing(), torch.device("cpu"))) as ahead:  # type: ignore[arg-type]
+        assert ahead(0) == ahead(1) == {}
+        with pytest.raises(UserError, match="a damaged example"):
+            ahead(2)
+
+
+class BuiltFromNothing:
+    """A group of two puzzles of two pairs."""
+
+    pairs, cells = 2, 4
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __len__(self) -> int:
+        return 2
+
+    def row(self, puzzle: int) -> int:
+        return 2 * self.number + puzzle
+
+    def example(self, puzzle: int, pair: int, place: int | None) -> tuple[np.ndarray, np.ndarray]:
+        tokens = np.full(4, 2 * puzzle + pair, np.uint8)
+        return tokens, tokens
+
+
+def test_planning_learns_nothing_and_makes_no_second_table() -> None:
+    trainer = make_trainer()
+    model, table = trainer.model, trainer.model.puzzle_table
+    table.normal_(generator=torch.Generator().manual_seed(3))
+    before = {name: tensor.clone() for name, tensor in trainer.state_dict().items()}
+    copied: list[torch.Tensor] = []
+    original = Trainer.step
+
+    def step(self: Trainer, batch: dict[str, torch.Tensor]) -> object:
+        copied.append(self.model.puzzle_table)
+        return original(self, batch)
+
+    class Made:
+        def __call__(self, number: int) -> dict[str, np.ndarray]:
+            return {name: tensor.numpy() for name, tensor in make_batch(number).items()}
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Trainer, "step", step)
+        config = replace(trainer.config, rows_share=0.5)
+        steps = steps_in_time(model, config, Made(), 4, lambda: 2.0)  # type: ignore[arg-type]
+    assert steps > 0 and copied
+    assert all(each is table for each in copied)
+    after = trainer.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())

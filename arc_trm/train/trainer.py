@@ -109,6 +109,8 @@ class Trainer:
             )
         self.rows_only_steps = round(config.rows_share * (config.total_steps or 0))
         self.values, self.gradients = flatten(model.parameters())
+        # Loaded weights keep it off the device, for prediction; here all of it is written to.
+        model.puzzle_table = model.puzzle_table.to(self.values.device)
         self.average = self.values.clone()
         self.optimiser = AdamAtan2(self.values, config.betas, config.weight_decay)
         self.steps_done = 0

@@ -83,8 +83,8 @@ def compiles(device: torch.device, wanted: bool | None = None) -> bool:
 def on_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """A CPU tensor on the device, without waiting for what that is doing."""
     if device.type == "cuda":
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def memory_bytes(device: torch.device) -> int:

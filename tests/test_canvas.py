@@ -25,7 +25,7 @@ from arc_trm.domains.arc import CANVAS_SIDES, EOS, Augmentation, canvas_side, en
 from arc_trm.errors import UserError
 from arc_trm.model import RecursiveModel, build_model
 from arc_trm.predict import predict
-from arc_trm.predict.asking import answers, batch_limit, questions
+from arc_trm.predict.asking import Question, answers, batch_limit, questions
 from arc_trm.tasks import Pair, Task, as_grid
 from arc_trm.train import TrainConfig, Trainer
 from arc_trm.train.job import train
@@ -238,12 +238,14 @@ def test_a_grid_that_reaches_the_end_of_its_canvas_is_asked_again_on_the_full_on
     monkeypatch.setattr(weights.model, "solve", solve)
     asked, _ = questions(weights, tasks)
     small = [question for question in asked if question.side == 11]
-    given_answers = list(answers(weights, tasks, small))
-    assert seen == [121, 225]
-    assert [each.puzzle for each in given_answers] == [question.puzzle for question in small]
-    for answer in given_answers:
-        assert answer.prediction is not None
-        assert sorted(answer.prediction.grid.shape) == [12, 13]
+    again: list[Question] = []
+    assert not list(answers(weights, tasks, small, None, again))
+    assert [(each.puzzle, each.side) for each in again] == [(each.puzzle, 15) for each in small]
+    seen.clear()
+    made, _ = predict(weights, tasks)
+    assert set(seen) == {121, 225}
+    for prediction in made:
+        assert sorted(prediction.candidates[0].grid.shape) == [12, 13]
 
 
 def test_the_canvas_can_be_another_at_prediction(trained, tmp_path) -> None:

@@ -259,12 +259,12 @@ def test_what_making_a_batch_raises_is_raised_where_it_is_needed() -> None:
 
 
 class BuiltFromNothing:
-    """A group of two puzzles of two pairs."""
+    """A group of two puzzles of two pairs, the last on a smaller canvas than others."""
 
-    pairs, cells = 2, 4
+    pairs = 2
 
     def __init__(self, number: int) -> None:
-        self.number = number
+        self.number, self.cells = number, 9 if number == 2 else 16
 
     def __len__(self) -> int:
         return 2
@@ -273,7 +273,7 @@ class BuiltFromNothing:
         return 2 * self.number + puzzle
 
     def example(self, puzzle: int, pair: int, place: int | None) -> tuple[np.ndarray, np.ndarray]:
-        tokens = np.full(4, 2 * puzzle + pair, np.uint8)
+        tokens = np.full(self.cells, 2 * puzzle + pair, np.uint8)
         return tokens, tokens
 
 
@@ -289,14 +289,11 @@ def test_planning_learns_nothing_and_makes_no_second_table() -> None:
         copied.append(self.model.puzzle_table)
         return original(self, batch)
 
-    class Made:
-        def __call__(self, number: int) -> dict[str, np.ndarray]:
-            return {name: tensor.numpy() for name, tensor in make_batch(number).items()}
-
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Trainer, "step", step)
         config = replace(trainer.config, rows_share=0.5)
-        steps = steps_in_time(model, config, Made(), 4, lambda: 2.0)  # type: ignore[arg-type]
+        batches = Batches([BuiltFromNothing(n) for n in range(3)], 4, 0)
+        steps = steps_in_time(model, config, batches, 4, lambda: 2.0)
     assert steps > 0 and copied
     assert all(each is table for each in copied)
     after = trainer.state_dict()

@@ -169,6 +169,11 @@ def bench_train(
         config = replace(config, dtype=pick_dtype(config.dtype, device))
         clock = _Clock(device, DTYPES[config.dtype])
         learnt = learning_set(config)
+        if batch_size and batch_size % world:
+            raise UserError(
+                f"--batch-size ({batch_size}) must be a multiple of the number of processes "
+                f"({world})"
+            )
         wanted = math.ceil(config.train.global_batch_size / world)
         share = batch_size // world if batch_size else _default_batch(wanted, device)
         batches = Batches(learnt.groups, share * world, config.seed, (rank, world))
@@ -177,25 +182,20 @@ def bench_train(
         train = replace(config.train, global_batch_size=share * world, total_steps=steps)
         trainer = Trainer(model, train, generator, micro_batch(model, device, share))
 
-        def canvas(cells: int) -> _Canvas:
-            there = [group for group in learnt.groups if group.cells == cells]
-            pairs, all_pairs = (
-                sum(group.pairs for group in groups) for groups in (there, learnt.groups)
-            )
-            of_it = Batches(there, share * world, config.seed, (rank, world))
+        def canvas(cells: int, part: float, there: Batches) -> _Canvas:
             ahead, numbers = (
-                open_until_the_end.enter_context(closing(Ahead(of_it, device))),
+                open_until_the_end.enter_context(closing(Ahead(there, device))),
                 count(),
             )
             length = config.model.puzzle_positions + cells
             return _Canvas(
-                *(math.isqrt(cells), pairs / all_pairs),
+                *(math.isqrt(cells), part),
                 supervision_flops(model, length, training=True),
                 lambda: trainer.step(ahead(next(numbers))),
             )
 
-        sizes = sorted({group.cells for group in learnt.groups if group.pairs}, reverse=True)
-        measured = _measured([canvas(cells) for cells in sizes], device, clock, share)
+        canvases = [canvas(cells, *part) for cells, part in batches.canvases().items()]
+        measured = _measured(canvases, device, clock, share)
         measured["examples_per_second"] *= world
         examples = steps * config.train.global_batch_size
         data = timed(lambda: batches(trainer.steps_done), torch.device("cpu"))
@@ -252,7 +252,7 @@ def bench_predict(
         def step() -> None:
             first = next(places)
             chosen = [there[(first + index) % len(there)] for index in range(size)]
-            deque(answers(weights, tasks, chosen), maxlen=0)
+            deque(answers(weights, tasks, chosen, None, []), maxlen=0)
 
         length = config.model.puzzle_positions + side * side
         flops = supervision_flops(model, length, training=False)

@@ -82,6 +82,17 @@ class Batches:
         """Mean number of pairs of a visit to a group."""
         return float(self._counts.mean())
 
+    def canvases(self) -> dict[int, tuple[float, Batches]]:
+        """By cells of a canvas, largest first, its share of all pairs and batches of it alone."""
+        parts = {}
+        for cells in sorted(set(self._cells), reverse=True):
+            there = [group for group in self.groups if group.cells == cells]
+            pairs = sum(group.pairs for group in there)
+            if pairs:
+                alone = Batches(there, self.batch_size, self.seed, self.share)
+                parts[cells] = (pairs / int(self._counts.sum()), alone)
+        return parts
+
     def _next_visits(self) -> list[int]:
         """The groups of the next batch; the last one's pairs may be more than still fit."""
         while True:

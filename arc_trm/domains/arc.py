@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TypeVar
 
 import numpy as np
@@ -224,14 +225,12 @@ def canvas_side(task: Task, full: int = FULL_SIDE) -> int:
         side for pair in (*task.train, *task.test) for grid in pair.grids for side in grid.shape
     ]
     for axis in (0, 1):
-        growth = max(
-            (
-                p.output.shape[axis] / p.input.shape[axis]
-                for p in task.train
-                if p.output is not None
-            ),
-            default=1.0,
-        )
+        growths = [
+            Fraction(pair.output.shape[axis], pair.input.shape[axis])
+            for pair in task.train
+            if pair.output is not None
+        ]
+        growth = max(growths, default=Fraction(1))
         sides += [math.ceil(pair.input.shape[axis] * growth) for pair in task.test]
     largest = max(sides, default=0)
     return min((side for side in CANVAS_SIDES if largest < side < full), default=full)

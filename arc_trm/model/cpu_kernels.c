@@ -20,6 +20,8 @@ typedef uint16_t bf16;
 enum { HALF = HEAD / 2, TILE = 512, ROWS = 64 }; /* numbers in a tile of A or B; queries at a time */
 #define EACH(i, stop, step) for (long i = 0; i < (stop); i += (step))
 #define SMALL 32768 /* numbers, fewer than which one thread does sooner alone */
+/* Compilers before GCC 14 do not know what the tile instructions read: memory is to be up to date. */
+#define SEEN(x) __asm__ volatile("" : : "r"(x) : "memory")
 #define AFAR 1e4f /* 2^-AFAR is 0 */
 
 /* Ask the system for the matrix units, for the whole process; 0 if granted. */
@@ -32,6 +34,7 @@ static void begin(void) {
         uint8_t rows[16];
     } all = {.palette = 1};
     EACH(tile, 8, 1) all.row_bytes[tile] = 64, all.rows[tile] = 16;
+    SEEN(&all);
     _tile_loadconfig(&all);
 }
 
@@ -106,6 +109,7 @@ static void over_positions(bf16 *to, const bf16 *from, long rows) {
 
 /* C tiles 0..3 = 32 x 32 of A B^T with A and B^T rows of HEAD numbers, B given over the head. */
 static void products(const bf16 *a, const bf16 *b) {
+    SEEN(a);
     _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
     EACH(k, HEAD / 32, 1) {
         _tile_loadd(4, a + 32 * k, 2 * HEAD);
@@ -118,6 +122,7 @@ static void products(const bf16 *a, const bf16 *b) {
 
 /* C tiles 0..3 = 32 x 32 of a sum over `steps` times 32 numbers: A rows `stride` apart, B tiles `apart`. */
 static void sums(const bf16 *a, long stride, const bf16 *b, long apart, long steps) {
+    SEEN(a);
     _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
     EACH(k, steps, 1) {
         _tile_loadd(4, a + 32 * k, 2 * stride);
@@ -131,6 +136,7 @@ static void sums(const bf16 *a, long stride, const bf16 *b, long apart, long ste
 static void stored(float *to, long stride) {
     _tile_stored(0, to, 4 * stride); _tile_stored(1, to + 16, 4 * stride);
     _tile_stored(2, to + 16 * stride, 4 * stride); _tile_stored(3, to + 16 * stride + 16, 4 * stride);
+    SEEN(to);
 }
 
 /* Of 16 of L scores, from j on, those that there are. */
@@ -211,6 +217,7 @@ void trm_attention(const bf16 *qkv, const float *cos, const float *sin, bf16 *ou
 
 /* C (16 x HEAD float32, added to) += A^T-like tiles: `steps` A tiles of 16 x 32 `apart`, B tiles over positions. */
 static void added(float *to, const bf16 *a, long apart, const bf16 *b, long steps) {
+    SEEN(a);
     EACH(d, HEAD, 32) {
         _tile_loadd(0, to + d, 4 * HEAD); _tile_loadd(1, to + d + 16, 4 * HEAD);
         EACH(k, steps, 1) {
@@ -221,6 +228,7 @@ static void added(float *to, const bf16 *a, long apart, const bf16 *b, long step
         }
         _tile_stored(0, to + d, 4 * HEAD); _tile_stored(1, to + d + 16, 4 * HEAD);
     }
+    SEEN(to);
 }
 
 /* Gradient of `trm_attention` by qkv (the same shape), of that by its output (B, L, H, HEAD).

@@ -12,6 +12,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -23,6 +24,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from arc_trm.model.operations import PYTORCH, RMS_EPSILON, Operations
 
@@ -45,25 +47,31 @@ def operations(
 @cache
 def kernels(head_size: int, rotary: bool) -> Kernels | None:
     """The kernels for a head size and kind of positions; None where there are none."""
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
-    # This question has no public spelling; an older torch without it gets no kernels.
-    units = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
-    if platform.system() != "Linux" or compiler is None or not units or head_size % HEAD_STEP:
+    compiler = shlex.split(os.environ.get("CC", "")) or [shutil.which("cc") or "gcc"]
+    # These questions have no public spelling; an older torch without them gets no kernels.
+    asks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    able = all(getattr(torch.cpu, ask, lambda: False)() for ask in asks)
+    if platform.system() != "Linux" or not able or head_size % HEAD_STEP:
         return None
     flags = ["-O3", *(f"-m{extension}" for extension in EXTENSIONS)]
     flags += [f"-DHEAD={head_size}", f"-DROTARY={int(rotary)}"]
     try:
-        library = ctypes.CDLL(str(_compiled(compiler, flags, _cache_folder())))
+        folder = _cache_folder()
+        if folder is None:
+            with tempfile.TemporaryDirectory(prefix="arc-trm-") as own:  # once loaded, it may go
+                library = ctypes.CDLL(str(_compiled(compiler, flags, Path(own))))
+        else:
+            library = ctypes.CDLL(str(_compiled(compiler, flags, folder)))
     except (OSError, subprocess.SubprocessError):
         return None
     return Kernels(library) if library.trm_request() == 0 else None
 
 
-def _cache_folder() -> Path:
-    """Where compiled kernels are kept: a folder of this user, or one for this process alone."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = root / "arc-trm"
-    with contextlib.suppress(OSError):
+def _cache_folder() -> Path | None:
+    """Where compiled kernels are kept, a folder of this user alone; None if there can be none."""
+    with contextlib.suppress(OSError, RuntimeError):  # the latter without a home
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = root / "arc-trm"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
         if (
@@ -72,16 +80,16 @@ def _cache_folder() -> Path:
             and os.access(folder, os.W_OK)
         ):
             return folder
-    return Path(tempfile.mkdtemp(prefix="arc-trm-"))
+    return None
 
 
-def _compiled(compiler: str, flags: Sequence[str], folder: Path) -> Path:
+def _compiled(compiler: Sequence[str], flags: Sequence[str], folder: Path) -> Path:
     """The compiled library in `folder`. Raises OSError or SubprocessError if it cannot be made."""
     # PyTorch's own OpenMP first, so that the process has one pool of threads.
     openmp = map(str, (Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
     with resources.as_file(resources.files(__package__) / "cpu_kernels.c") as source:
         options = [*flags, "-fopenmp", "-shared", "-fPIC", "-Wl,--as-needed"]
-        command = [compiler, *options, str(source), *openmp, "-lm"]
+        command = [*compiler, *options, str(source), *openmp, "-lm"]
         key = hashlib.sha256(repr(command).encode() + source.read_bytes()).hexdigest()
         library = folder / f"kernels-{key[:24]}.so"
         if not library.exists():
@@ -114,8 +122,11 @@ class Kernels:
         getattr(self._library, f"trm_{name}")(*given, ctypes.c_int(torch.get_num_threads()))
 
     def attention(self, qkv: Tensor, angles: Tensor | None) -> Tensor:
+        length, half = qkv.shape[1], qkv.shape[3] // 2
         if angles is None:
             angles = qkv.new_zeros(2, 1, dtype=torch.float32)
+        elif angles.shape != (2, length, half) or angles.dtype != torch.float32:
+            return PYTORCH.attention(qkv, angles)
         out: Tensor = _Attention.apply(  # type: ignore[no-untyped-call]
             qkv.contiguous(), angles.contiguous(), self
         )
@@ -123,7 +134,8 @@ class Kernels:
 
     def residual_norm(self, h: Tensor, update: Tensor) -> Tensor:
         whole = h.is_contiguous() and update.is_contiguous()
-        if not whole or h.shape[-1] % LANES:
+        alike = h.shape == update.shape and h.dtype == update.dtype
+        if not whole or not alike or h.shape[-1] % LANES:
             return PYTORCH.residual_norm(h, update)
         out: Tensor = _ResidualNorm.apply(h, update, self)  # type: ignore[no-untyped-call]
         return out
@@ -148,6 +160,7 @@ class _Attention(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         qkv, angles, out, log_sums = ctx.saved_tensors
         to_qkv = torch.empty_like(qkv)
@@ -168,6 +181,7 @@ class _ResidualNorm(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         x, scales = ctx.saved_tensors
         to_x = torch.empty_like(x)
@@ -187,6 +201,7 @@ class _GatedSiLU(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (gate_up,) = ctx.saved_tensors
         width = gate_up.shape[-1] // 2

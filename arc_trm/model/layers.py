@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from arc_trm.model.operations import Operations
 
@@ -41,10 +42,14 @@ class _CastLinear(torch.autograd.Function):
         return F.linear(x, cast)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, cast = ctx.saved_tensors
+        to_x = gradient @ cast if ctx.needs_input_grad[0] else None
+        if not ctx.needs_input_grad[1]:
+            return to_x, None, None
         slopes, rows = gradient.flatten(0, -2), x.flatten(0, -2)
-        return gradient @ cast, (slopes.t() @ rows).to(ctx.dtype), None
+        return to_x, (slopes.t() @ rows).to(ctx.dtype), None
 
 
 class Linear(nn.Module):
@@ -59,6 +64,10 @@ class Linear(nn.Module):
     def __init__(self, n_in: int, n_out: int, generator: torch.Generator | None) -> None:
         super().__init__()
         self.weight = nn.Parameter(truncated_normal((n_out, n_in), n_in**-0.5, generator))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without `cast`: a copy's weight may change."""
+        return {name: value for name, value in self.__dict__.items() if name != "cast"}
 
     def forward(self, x: Tensor) -> Tensor:
         if self.cast is None:

@@ -47,14 +47,15 @@ def layers(
 
 @cache
 def compiled_layers() -> Callable[..., Tensor]:
-    """`layers` by torch.compile: one for all models, anew for every shape of a batch."""
+    """`layers` by torch.compile: one for all models, that takes batches of any size in the end.
+
+    It is compiled for the first size, and once more for all when another comes.
+    """
     import torch._dynamo.config as config
 
-    # As many canvases with whole and last parts of a batch, with gradient and without.
-    for limit in ("recompile_limit", "accumulated_recompile_limit"):
-        if hasattr(config, limit):
-            setattr(config, limit, 512)
-    return torch.compile(layers, dynamic=False)
+    if hasattr(config, "recompile_limit"):  # of sizes, networks, with gradient and without
+        config.recompile_limit = max(64, config.recompile_limit)
+    return torch.compile(layers)
 
 
 def compile_errors() -> tuple[type[Exception], ...]:

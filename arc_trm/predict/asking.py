@@ -158,13 +158,14 @@ def answers(
     weights: Weights,
     tasks: TaskSet,
     batch: Sequence[Question],
-    supervision_steps: int | None = None,
+    supervision_steps: int | None,
+    again: list[Question],
 ) -> Iterator[Answer]:
     """What the model says of a batch of questions about `tasks`, augmentations undone.
 
     An answer does not depend on the rest of the batch, beyond rounding. All are on one canvas. A
-    grid that reaches the end of a smaller canvas than the full one may go on beyond it, so that
-    question is asked again on the full one.
+    grid that reaches the end of a smaller canvas than the full one may go on beyond it: that
+    question is not answered but put into `again`, to be asked on the full one.
     """
     model, side, full = weights.model, batch[0].side, weights.model.config.side
     augmentations = [parse_puzzle_name(question.puzzle)[1] for question in batch]
@@ -189,7 +190,6 @@ def answers(
     second = other.squeeze(-1).to(torch.uint8).cpu().numpy()
     margin = (top[..., 0] - top[..., 1]).cpu().numpy()
     probabilities = _sure(halt)
-    again: list[Question] = []
     for index, (question, augmentation) in enumerate(zip(batch, augmentations, strict=True)):
         grid, prediction = decode(tokens[index]), None
         if grid is not None and side in grid.shape and side < full:
@@ -204,9 +204,6 @@ def answers(
             )
         kept = steps.get(index, ())
         yield Answer(question.task, question.test, question.puzzle, prediction, kept)
-    limit = batch_limit(weights)
-    for start in range(0, len(again), limit):
-        yield from answers(weights, tasks, again[start : start + limit], supervision_steps)
 
 
 def _sure(halt_logits: torch.Tensor) -> Any:

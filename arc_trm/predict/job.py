@@ -70,8 +70,12 @@ def predict(
     """
     asked, unanswerable = questions(weights, tasks, augmentations)
     votes = Votes(tasks)
-    for batch in _batches(asked, _limit(weights, batch_size), Clock(), lambda: 0.0):
-        votes.add(answers(weights, tasks, batch, supervision_steps))
+    limit = _limit(weights, batch_size)
+    for batch in _batches(asked, limit, Clock(), lambda: 0.0):
+        again: list[Question] = []
+        votes.add(answers(weights, tasks, batch, supervision_steps, again))
+        for larger in _batches(again, limit, Clock(), lambda: 0.0):
+            votes.add(answers(weights, tasks, larger, supervision_steps, []))
     return Predictions.of(tasks, votes), _guessed(asked, votes, unanswerable)
 
 
@@ -130,7 +134,7 @@ def _batches(
             if clock.limit is not None:
                 each = max(0.9 * each, took / len(batch))
                 if 2 * took < BATCH_SHARE * clock.limit:
-                    size = min(limit(side), 2 * size)
+                    size = max(size, min(limit(side), 2 * len(batch)))
 
 
 def fingerprint(weights: Weights, tasks: TaskSet, supervision_steps: int | None) -> dict[str, Any]:
@@ -237,8 +241,15 @@ def predict_into(
             files.update()
             progress(done, len(mine))
         limit = _limit(weights, batch_size)
-        for batch in _batches(mine, limit, clock, lambda: 2 * files.cost):
-            files.log.add(answers(weights, tasks, batch, supervision_steps))
+
+        def reserve() -> float:
+            return 2 * files.cost
+
+        for batch in _batches(mine, limit, clock, reserve):
+            again: list[Question] = []
+            files.log.add(answers(weights, tasks, batch, supervision_steps, again))
+            for larger in _batches(again, limit, clock, reserve):
+                files.log.add(answers(weights, tasks, larger, supervision_steps, []))
             keep_up()
             done += len(batch)
             if first:

@@ -6,7 +6,7 @@ import json
 import math
 import signal
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -145,7 +145,7 @@ def train(
         model.compiled = compiles(device, compiled)
         share = config.train.global_batch_size // world
         chunk = micro_batch(model, device, share)
-        if chunk < share:
+        if chunk < min(share, model.at_once(config.model.length) or share):
             reporter.note(f"batches of {share} go through the network in parts of {chunk}")
         folder = folder if resume and folder else _created(config, folder, rank)
         clock = Clock(config.adapt.time_limit if config.adapt else None, started)
@@ -154,6 +154,7 @@ def train(
 
         def opened(config: RunConfig, total: int) -> RunFolder:
             trainer = Trainer(model, config.train, generator, chunk)
+            trainer.reserve(batches.canvases())
             marks = {"data": learnt.mark, "config": _unchangeable(config)}
             return RunFolder(folder, trainer, total, marks)
 
@@ -283,7 +284,7 @@ def _loop(
 ) -> Outcome:
     trainer, total = run.trainer, run.total
     now = saved = recorded = time.monotonic()
-    longest = 0.0
+    longest: defaultdict[int, float] = defaultdict(float)  # seconds of a step, by its canvas
     # A GPU has the next step to do before the metrics of the last one are read.
     lag = 1 if device.type == "cuda" else 0
     unread: deque[tuple[int, Metrics]] = deque()
@@ -311,14 +312,14 @@ def _loop(
     def tell(done: int, record: dict[str, float] | None = None) -> None:
         expected = total
         if done >= total and clock.limit is not None and longest:  # beyond the plan
-            expected = done + int(max(0.0, clock.left) / longest)
+            expected = done + int(max(0.0, clock.left) / max(longest.values()))
         reporter.progress(Progress(done, max(done, expected), record))
 
     tell(trainer.steps_done)
     ahead = Ahead(batches, device)
     with _agreement() as agree, closing(ahead):
         while True:
-            over = clock.left < longest + 1.5 * run.save_seconds
+            over = clock.left < max(longest.values(), default=0.0) + 1.5 * run.save_seconds
             due = now - saved >= interval(config, clock, run.save_seconds)
             interrupted, over, due = agree(over, due)
             # The plan shapes the schedule; where steps are faster, all of the time is used.
@@ -329,11 +330,13 @@ def _loop(
                 save()
                 saved = time.monotonic()
             started = time.monotonic()
-            metrics = trainer.step(ahead(trainer.steps_done))
+            batch = ahead(trainer.steps_done)
+            metrics = trainer.step(batch)
             unread.append((trainer.steps_done, metrics))
             read(lag)
             now = time.monotonic()
-            longest = max(0.9 * longest, now - started)
+            cells = batch["inputs"].shape[1]
+            longest[cells] = max(0.9 * longest[cells], now - started)
         if run.saved_step != trainer.steps_done:
             save()
     if clock.limit is not None and not interrupted:

@@ -120,27 +120,32 @@ def steps_in_time(
         assert metrics["loss"] is not None  # reading it waits for the step
         return time.monotonic() - started
 
-    batch = batches(0)
+    canvases = batches.canvases().values()
     if device.type == "cpu":  # where a step costs as much as its sequences do one by one
-        one = prober(rows_share=0.0, global_batch_size=world)
-        example = {name: array[:1] for name, array in batch.items()}
-        timed(one, example)
-        if agreed(seconds() - len(batch["inputs"]) * timed(one, example), device) < 0:
+        one, cost_of_one, size = prober(rows_share=0.0, global_batch_size=world), 0.0, 0
+        for part, there in canvases:
+            batch = there(0)
+            size = len(batch["inputs"])
+            example = {name: array[:1] for name, array in batch.items()}
+            timed(one, example)
+            cost_of_one += part * timed(one, example)
+        if agreed(seconds() - size * cost_of_one, device) < 0:
             return 0
-    budget = PROBE_SHARE * seconds()
+    budget = PROBE_SHARE * seconds() / len(canvases)
     for share, rows_share in ((train.rows_share, 1.0), (1 - train.rows_share, 0.0)):
         if not share:
             continue
-        if agreed(seconds(), device) <= 0:
-            return 0
         trainer = prober(rows_share=rows_share)
-        if model.compiled:
-            timed(trainer, batch)
-        each = timed(trainer, batch)  # the first is slow, so it counts only if it is alone
-        repeats = math.floor(agreed(min(PROBE_STEPS, budget / each), device))
-        if repeats:
-            each = sum(timed(trainer, batches(1 + n)) for n in range(repeats)) / repeats
-        cost += share * each
+        for part, there in canvases:
+            if agreed(seconds(), device) <= 0:
+                return 0
+            if model.compiled:
+                timed(trainer, there(0))
+            each = timed(trainer, there(0))  # the first is slow, so it counts only if it is alone
+            repeats = math.floor(agreed(min(PROBE_STEPS, budget / each), device))
+            if repeats:
+                each = sum(timed(trainer, there(1 + n)) for n in range(repeats)) / repeats
+            cost += share * part * each
     return max(0, math.floor(agreed(seconds() / cost, device)))
 
 

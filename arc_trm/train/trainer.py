@@ -6,7 +6,7 @@ share of the global batch and all keep the same weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 import torch
@@ -52,8 +52,7 @@ class Metrics(Mapping[str, float]):
         if sums.device.type == "cuda":
             self._sums = torch.empty_like(sums, device="cpu", pin_memory=True)
             self._sums.copy_(sums, non_blocking=True)
-            self._ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._ready.record()
+            self._ready = torch.cuda.current_stream(sums.device).record_event()
 
     @cached_property
     def _values(self) -> dict[str, float]:
@@ -117,6 +116,11 @@ class Trainer:
         self.carries: dict[int, dict[str, Tensor]] = {}
         """By the number of cells of their canvas, the slots of this rank."""
 
+    def reserve(self, cells: Iterable[int]) -> None:
+        """Make the slots of canvases before their first batch: checkpoints have their size then."""
+        for each in cells:
+            self._carry(each)
+
     @property
     def carry(self) -> dict[str, Tensor]:
         """Slots on the full canvas."""
@@ -167,7 +171,7 @@ class Trainer:
         refilled = {}
         for key, old in carry.items():
             if key != "halted":
-                new = fresh[key].to(device=old.device, dtype=old.dtype, non_blocking=True)
+                new = fresh[key].to(device=old.device, dtype=old.dtype, non_blocking=old.is_cuda)
                 refilled[key] = torch.where(halted.view(-1, *[1] * (old.dim() - 1)), new, old)
         return refilled
 
@@ -258,6 +262,8 @@ class Trainer:
         wide = widest(table.device)
         sums = torch.zeros(len(METRICS), dtype=wide, device=table.device)
         self.gradients.zero_()
+        for parameter in self.model.parameters():  # nothing is computed for those that do not learn
+            parameter.requires_grad_(not rows_only)
         with self.model.cast_weights():
             length = slots["y"].shape[1]
             size = max(1, self.micro_batch * self.model.config.length // length)

@@ -68,7 +68,7 @@ def test_a_canvas_holds_all_grids_and_the_line_that_ends_them(shapes, test) -> N
 
 def test_a_canvas_leaves_room_for_outputs_that_grow_as_shown() -> None:
     grows = Task("t", (Pair(grid(3, 3), grid(9, 6)),), (Pair(grid(5, 5)),))
-    assert canvas_side(grows) == 17  # 15 rows and a line
+    assert canvas_side(grows) == 16  # 15 rows and a line
     assert canvas_side(grows, 16) == 16
 
 
@@ -189,7 +189,7 @@ def test_splitting_batches_of_several_canvases_changes_rounding_only() -> None:
 
 
 def write_tasks(folder: Path) -> Path:
-    """Three tasks that fit 11×11, and two that need the full 15×15."""
+    """Three tasks that fit 8×8, and two that need the full 15×15."""
     tasks = [task(f"s{n}", (3, 4), (2, 2)) for n in range(3)]
     tasks += [task(f"l{n}", (14, 4)) for n in range(2)]
     path = folder / "mixed_challenges.json"
@@ -212,7 +212,7 @@ def test_a_run_on_fitting_canvases_predicts_on_them(trained) -> None:
     assert weights.model.config.canvas == "fit"
     asked, unanswerable = questions(weights, tasks)
     assert not unanswerable
-    assert {(q.task[0], q.side) for q in asked} == {("s", 11), ("l", 15)}
+    assert {(q.task[0], q.side) for q in asked} == {("s", 8), ("l", 15)}
     first = len(tasks)
     assert [q.order for q in asked[:first]] == [0] * first  # every task as it is comes first
     assert [q.side for q in asked[first:]] == sorted(q.side for q in asked[first:])
@@ -237,13 +237,13 @@ def test_a_grid_that_reaches_the_end_of_its_canvas_is_asked_again_on_the_full_on
 
     monkeypatch.setattr(weights.model, "solve", solve)
     asked, _ = questions(weights, tasks)
-    small = [question for question in asked if question.side == 11]
+    small = [question for question in asked if question.side == 8]
     again: list[Question] = []
     assert not list(answers(weights, tasks, small, None, again))
     assert [(each.puzzle, each.side) for each in again] == [(each.puzzle, 15) for each in small]
     seen.clear()
     made, _ = predict(weights, tasks)
-    assert set(seen) == {121, 225}
+    assert set(seen) == {64, 225}
     for prediction in made:
         assert sorted(prediction.candidates[0].grid.shape) == [12, 13]
 

@@ -26,9 +26,9 @@ BLANK = "<blank>"
 """Name of the embedding table's row 0, which belongs to no puzzle."""
 INVERSE_DIHEDRAL = (0, 3, 2, 1, 4, 5, 6, 7)
 
-CANVAS_SIDES = (11, 14, 17, 20, 23, 26)
-"""Sides of canvases below the full one that `canvas_side` chooses from: few, as each is a shape of
-its own to every kernel; apart by 3, as the published training mix is spread over all of them."""
+CANVAS_SIDES = (8, 11, 13, 16, 18, 20, 22, 25, 27)
+"""Sides of canvases below the full one that `canvas_side` chooses from: of all sets of nine the one
+with which the training mix of ARC-AGI-1 costs least (docs/performance.md)."""
 
 Tokens = npt.NDArray[np.uint8]
 Number = TypeVar("Number", bound=np.generic)

@@ -6,6 +6,7 @@ share of the global batch and all keep the same weights.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
@@ -266,7 +267,8 @@ class Trainer:
             parameter.requires_grad_(not rows_only)
         with self.model.cast_weights():
             length = slots["y"].shape[1]
-            size = max(1, self.micro_batch * self.model.config.length // length)
+            most = max(1, self.micro_batch * self.model.config.length // length)
+            size = math.ceil(len(puzzle_ids) / math.ceil(len(puzzle_ids) / most))  # equal parts
             for start in range(0, len(puzzle_ids), size):
                 chunk = slice(start, start + size)
                 part = {name: tensor[chunk] for name, tensor in slots.items()}

@@ -73,7 +73,7 @@ def pick_dtype(name: Dtype, device: torch.device) -> Dtype:
 def compiles(device: torch.device, wanted: bool | None = None) -> bool:
     """Whether to use torch.compile: as `wanted`, else on GPUs that it was made for, Ampere and on.
 
-    Its first step of every shape takes a minute.
+    It takes its time before the first steps.
     """
     if wanted is not None or device.type != "cuda":
         return bool(wanted)

@@ -279,4 +279,4 @@ def test_examples_of_a_built_folder_stay_on_the_full_canvas() -> None:
 def test_more_questions_go_through_at_once_on_a_smaller_canvas() -> None:
     model = build_model(from_dict(ModelConfig, {**FIT, "cells": 900}), 1)
     weights = Weights(model, {"<blank>": 0})
-    assert batch_limit(weights, 26) > batch_limit(weights)
+    assert batch_limit(weights, 26) > batch_limit(weights, 30)

@@ -298,3 +298,11 @@ def test_planning_learns_nothing_and_makes_no_second_table() -> None:
     assert all(each is table for each in copied)
     after = trainer.state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+
+
+def test_a_step_of_rows_alone_leaves_the_weights_ready_to_learn() -> None:
+    trainer = make_trainer(rows_share=1.0)
+    before = trainer.values.clone()
+    trainer.step(make_batch(0))
+    assert torch.equal(trainer.values, before)
+    assert all(parameter.requires_grad for parameter in trainer.model.parameters())

@@ -10,13 +10,14 @@ from typing import Any
 
 import torch
 
+from arc_trm.bench.jobs import fresh_model
 from arc_trm.bench.timing import timed
 from arc_trm.config import RunConfig
 from arc_trm.data.batches import Batches
 from arc_trm.data.learning import learning_set
-from arc_trm.device import DTYPES, compiles, pick_dtype
+from arc_trm.device import pick_dtype
 from arc_trm.domains.arc import CANVAS_SIDES
-from arc_trm.model import RecursiveModel, build_model
+from arc_trm.model import RecursiveModel
 from arc_trm.pictures.curve import Measure, panel, series
 from arc_trm.pictures.scene import PAPER, Scene, column, framed
 from arc_trm.train import Trainer
@@ -60,18 +61,12 @@ def bench_growth(
         points[name].append((at, seconds))
         progress(sum(map(len, points.values())), wanted)
 
-    def fresh(rows: int) -> RecursiveModel:
-        generator = torch.Generator().manual_seed(config.seed)
-        model = build_model(config.model, rows, DTYPES[config.dtype], generator).to(device)
-        model.compiled = compiles(device, compiled)
-        return model
-
     def trainer(model: RecursiveModel, size: int) -> Trainer:
         train = replace(config.train, global_batch_size=size, total_steps=10**6)
         return Trainer(model, train, None, micro_batch(model, device, size))
 
     progress(0, wanted)
-    model = fresh(1)
+    model, _ = fresh_model(config, 1, device, compiled)
     for size in BATCHES:
         add("batch", size, _step(trainer(model, size), _tokens(full**2, size), device))
     for side in sides:
@@ -83,7 +78,7 @@ def bench_growth(
     for augmentations in AUGMENTATIONS:
         data = replace(config.data, augmentations=augmentations)
         learnt = learning_set(replace(config, data=data))
-        stepper = trainer(fresh(len(learnt.names)), BATCH)
+        stepper = trainer(fresh_model(config, len(learnt.names), device, compiled)[0], BATCH)
         with closing(Ahead(Batches(learnt.groups, BATCH, config.seed), device)) as ahead:
 
             def step(stepper: Trainer = stepper, ahead: Ahead = ahead) -> None:

@@ -22,7 +22,7 @@ from arc_trm.checkpoint import Weights
 from arc_trm.clock import STARTED
 from arc_trm.config import RunConfig
 from arc_trm.data.batches import Batches
-from arc_trm.data.learning import LearningSet, learning_set
+from arc_trm.data.learning import learning_set
 from arc_trm.data.selection import predicted_tasks
 from arc_trm.device import DTYPES, compiles, pick_dtype, process_group
 from arc_trm.errors import UserError
@@ -124,12 +124,13 @@ def _default_batch(wanted: int, device: torch.device) -> int:
     return wanted if device.type == "cuda" else min(wanted, LARGEST_ON_A_CPU)
 
 
-def _fresh(
-    config: RunConfig, device: torch.device, learnt: LearningSet, compiled: bool | None
+def fresh_model(
+    config: RunConfig, rows: int, device: torch.device, compiled: bool | None
 ) -> tuple[RecursiveModel, torch.Generator]:
+    """The model that a run begins with, its table of so many rows, and the run's generator."""
     generator = torch.Generator().manual_seed(config.seed)
     dtype = DTYPES[config.dtype]
-    model = build_model(config.model, len(learnt.names), dtype, generator).to(device)
+    model = build_model(config.model, rows, dtype, generator).to(device)
     model.compiled = compiles(device, compiled)
     return model, generator
 
@@ -138,12 +139,11 @@ def _memory(trainer: Trainer) -> dict[str, int]:
     """MB that a step cannot do without, by what they are for."""
     model, values = trainer.model, trainer.values
     share = trainer.config.global_batch_size // trainer.world
-    config = model.config
-    states = 2 * share * config.length * config.hidden_size * model.dtype.itemsize
+    slots = [tensor for carry in trainer.carries.values() for tensor in carry.values()]
     needed = {
         "table": model.puzzle_table.nbytes,
         "network_and_optimiser": 5 * values.nbytes,  # gradients, two moments, average
-        "states": states,
+        "slots": sum(tensor.nbytes for tensor in slots),
         "activations": min(share, trainer.micro_batch) * kept_bytes(model),
     }
     return {name: size // 2**20 for name, size in needed.items()}
@@ -177,7 +177,7 @@ def bench_train(
         wanted = math.ceil(config.train.global_batch_size / world)
         share = batch_size // world if batch_size else _default_batch(wanted, device)
         batches = Batches(learnt.groups, share * world, config.seed, (rank, world))
-        model, generator = _fresh(config, device, learnt, compiled)
+        model, generator = fresh_model(config, len(learnt.names), device, compiled)
         steps = total_steps(config, batches)
         train = replace(config.train, global_batch_size=share * world, total_steps=steps)
         trainer = Trainer(model, train, generator, micro_batch(model, device, share))
@@ -235,7 +235,7 @@ def bench_predict(
     clock = _Clock(device, DTYPES[config.dtype])
     learnt = learning_set(config)
     tasks = predicted_tasks(config.data)
-    model, _ = _fresh(config, device, learnt, compiled)
+    model, _ = fresh_model(config, len(learnt.names), device, compiled)
     with torch.no_grad():  # so that it draws no grid that reaches the end of a canvas
         model.token_head.weight.zero_()
     model.puzzle_table = model.puzzle_table.cpu()  # as of loaded weights
@@ -243,7 +243,7 @@ def bench_predict(
     asked, _ = questions(weights, tasks)
     if not asked:
         raise UserError(f"there is nothing to predict in {tasks.name!r}")
-    size = batch_size or _default_batch(batch_limit(weights), device)
+    size = batch_size or _default_batch(batch_limit(weights, config.model.side), device)
 
     def canvas(side: int) -> _Canvas:
         there = [question for question in asked if question.side == side]

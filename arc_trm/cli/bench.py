@@ -59,27 +59,23 @@ def bench(
     config = load_config(preset, config_file, overrides)
     if out is not None and what != "growth":
         raise UserError(f"`bench {what}` writes no picture: leave out --out")
+    picture = out or Path("growth.svg")
     if what == "data":
         result = bench_data(config, batch_size)
     elif what == "growth":
         if batch_size is not None:
             raise UserError("`bench growth` measures several batches: leave out --batch-size")
-        picture = out or Path("growth.svg")
         check_ending(picture)
         with bar("measuring") as drawn:
             result, scene = bench_growth(config, pick_device(device), compiled, drawn.update)
         save(scene, picture)
-        if not as_json:
-            click.echo(picture)
-        click.echo(json.dumps(_rounded(result)))
-        return
     else:
         measure = bench_train if what == "train" else bench_predict
         result = measure(config, pick_device(device), batch_size, compiled)
     if not is_main():
         return
     if not as_json:
-        for line in _lines(result):
+        for line in [str(picture)] if what == "growth" else _lines(result):
             click.echo(line)
     click.echo(json.dumps(_rounded(result)))
 

@@ -171,7 +171,7 @@ class FromWeights:
             self._weights, self._tasks = load_answering(self.folder, wanted), wanted
             tasks = _whole(asked)
             voters, _ = questions(self._weights, tasks, self.augmentations)
-            limit = batch_limit(self._weights)
+            limit = batch_limit(self._weights, self._weights.model.config.side)
             self._together = max(1, limit * tasks.test_outputs // max(1, len(voters)))
         return self._weights
 

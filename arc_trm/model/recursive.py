@@ -30,6 +30,14 @@ CPU_BYTES = 24 * 2**20
 that the next one is taken page by page again."""
 
 
+@cache
+def _places(positions: int, side: int, full: int, device: torch.device) -> Tensor:
+    """Positions of a puzzle, then of the cells of a square of `side` in one of `full`."""
+    rows, columns = torch.meshgrid(*[torch.arange(side, device=device)] * 2, indexing="ij")
+    cells = positions + (rows * full + columns).flatten()
+    return torch.cat([torch.arange(positions, device=device), cells])
+
+
 def layers(
     network: nn.ModuleList,
     h: Tensor,
@@ -176,10 +184,7 @@ class RecursiveModel(nn.Module, ABC):
                 f"{length - config.puzzle_positions} cells are neither the canvas of "
                 f"{config.cells} nor a smaller square of it that a model with attention can take"
             )
-        device = self.y_init.device
-        rows, columns = torch.meshgrid(*[torch.arange(side, device=device)] * 2, indexing="ij")
-        cells = config.puzzle_positions + (rows * full + columns).flatten()
-        return torch.cat([torch.arange(config.puzzle_positions, device=device), cells])
+        return _places(config.puzzle_positions, side, full, self.y_init.device)
 
     def _through(
         self, network: nn.ModuleList, h: Tensor, injection: Tensor | None = None

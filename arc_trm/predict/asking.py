@@ -54,14 +54,10 @@ class Unanswerable:
     reason: str
 
 
-def batch_limit(weights: Weights, side: int | None = None) -> int:
-    """Questions that go through at once unless a number is given.
-
-    They are on a canvas of `side` × `side`, None is the full one.
-    """
-    config = weights.model.config
-    cells = config.cells if side is None else side * side
-    return min(512, max(1, POSITIONS // (config.puzzle_positions + cells)))
+def batch_limit(weights: Weights, side: int) -> int:
+    """Questions on a canvas of `side` × `side` that go through at once unless a number is given."""
+    length = weights.model.config.puzzle_positions + side * side
+    return min(512, max(1, POSITIONS // length))
 
 
 def _puzzles(
@@ -119,8 +115,8 @@ def questions(
                 )
     together = 1
     if fit and asked:
-        rounds = len({question.side for question in asked}) * batch_limit(weights)
-        together = -(-rounds // len({(question.task, question.test) for question in asked}))
+        enough = len({question.side for question in asked}) * batch_limit(weights, side)
+        together = -(-enough // len({(question.task, question.test) for question in asked}))
 
     def place(question: Question) -> tuple[int, int, int]:
         block = question.order and 1 + (question.order - 1) // together

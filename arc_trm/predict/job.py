@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from arc_trm.answers import AnswerLog, Votes
+from arc_trm.answers import Answer, AnswerLog, Votes
 from arc_trm.checkpoint import Weights
 from arc_trm.clock import Clock
 from arc_trm.config import to_dict
@@ -70,12 +70,8 @@ def predict(
     """
     asked, unanswerable = questions(weights, tasks, augmentations)
     votes = Votes(tasks)
-    limit = _limit(weights, batch_size)
-    for batch in _batches(asked, limit, Clock(), lambda: 0.0):
-        again: list[Question] = []
-        votes.add(answers(weights, tasks, batch, supervision_steps, again))
-        for larger in _batches(again, limit, Clock(), lambda: 0.0):
-            votes.add(answers(weights, tasks, larger, supervision_steps, []))
+    for given in _answered(weights, tasks, asked, batch_size, supervision_steps, Clock()):
+        votes.add(given)
     return Predictions.of(tasks, votes), _guessed(asked, votes, unanswerable)
 
 
@@ -96,9 +92,28 @@ def _guessed(
     return guessed
 
 
-def _limit(weights: Weights, batch_size: int | None) -> Callable[[int], int]:
-    """Says how many questions on a canvas of some side go through the model at once, at most."""
-    return lambda side: batch_size or batch_limit(weights, side)
+def _answered(
+    weights: Weights,
+    tasks: TaskSet,
+    asked: Sequence[Question],
+    batch_size: int | None,
+    supervision_steps: int | None,
+    clock: Clock,
+    reserve: Callable[[], float] = lambda: 0.0,
+) -> Iterator[list[Answer]]:
+    """The answers to `asked`, batch by batch, for as long as there is time.
+
+    What has to be asked again on the full canvas follows the batch that it was in.
+    """
+
+    def limit(side: int) -> int:
+        return batch_size or batch_limit(weights, side)
+
+    for batch in _batches(asked, limit, clock, reserve):
+        again: list[Question] = []
+        yield list(answers(weights, tasks, batch, supervision_steps, again))
+        for larger in _batches(again, limit, clock, reserve):
+            yield list(answers(weights, tasks, larger, supervision_steps, []))
 
 
 def _batches(
@@ -240,18 +255,11 @@ def predict_into(
         if first:
             files.update()
             progress(done, len(mine))
-        limit = _limit(weights, batch_size)
-
-        def reserve() -> float:
-            return 2 * files.cost
-
-        for batch in _batches(mine, limit, clock, reserve):
-            again: list[Question] = []
-            files.log.add(answers(weights, tasks, batch, supervision_steps, again))
-            for larger in _batches(again, limit, clock, reserve):
-                files.log.add(answers(weights, tasks, larger, supervision_steps, []))
+        how = (batch_size, supervision_steps, clock, lambda: 2 * files.cost)
+        for given in _answered(weights, tasks, mine, *how):
+            files.log.add(given)
             keep_up()
-            done += len(batch)
+            done += len(given)
             if first:
                 progress(done, len(mine))
         peers.come("done")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 
 import torch
@@ -186,6 +187,17 @@ class Trainer:
         mine = slice(self.rank * share, (self.rank + 1) * share)
         return on_device((explored * steps)[mine], self.values.device)
 
+    @contextmanager
+    def _learning(self, weights: bool) -> Iterator[None]:
+        """Whether the weights learn within, or nothing is computed for them."""
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(weights)
+        try:
+            yield
+        finally:
+            for parameter in self.model.parameters():
+                parameter.requires_grad_()
+
     def _micro_step(
         self, slots: dict[str, Tensor], minimum_steps: Tensor, rows_only: bool
     ) -> tuple[Tensor, Tensor]:
@@ -249,8 +261,7 @@ class Trainer:
             batch divided by the global batch size; `lm_loss`, `halt_loss` and `continue_loss` (0
             unless the model learns to continue), sums over the global batch; and sums over the
             sequences that halted at this step: their `count`, `accuracy` (share of cells),
-            `exact_accuracy`, `halt_accuracy` and
-            supervision `steps`.
+            `exact_accuracy`, `halt_accuracy` and supervision `steps`.
         """
         config, table = self.config, self.model.puzzle_table
         rows_only = self.steps_done < self.rows_only_steps
@@ -263,9 +274,7 @@ class Trainer:
         wide = widest(table.device)
         sums = torch.zeros(len(METRICS), dtype=wide, device=table.device)
         self.gradients.zero_()
-        for parameter in self.model.parameters():  # nothing is computed for those that do not learn
-            parameter.requires_grad_(not rows_only)
-        with self.model.cast_weights():
+        with self.model.cast_weights(), self._learning(not rows_only):
             length = slots["y"].shape[1]
             most = max(1, self.micro_batch * self.model.config.length // length)
             size = math.ceil(len(puzzle_ids) / math.ceil(len(puzzle_ids) / most))  # equal parts

@@ -18,7 +18,7 @@ from arc_trm.model.layers import rotary_angles
 from arc_trm.model.operations import PYTORCH, Operations
 
 needs_kernels = pytest.mark.skipif(
-    kernels(32, True) is None, reason="needs Linux, a processor with AMX and a C compiler"
+    kernels(32, True) is None, reason="needs Linux, a processor with bfloat16 and a C compiler"
 )
 CLOSE = 0.03
 """Relative distance; bfloat16 alone rounds by 0.004, and slopes of few scores are differences."""

@@ -1,4 +1,5 @@
-/* What a block does besides its linear layers, for x86-64 processors with bfloat16 matrix units (AMX).
+/* What a block does besides its linear layers, for x86-64 processors that multiply bfloat16: by matrix
+   units (AMX, where the compiler is told of them) or by vectors (AVX-512 BF16).
 
    Compiled when it is first needed (cpu_kernels.py), once per head size (HEAD, a multiple of 32) and
    kind of positions (ROTARY, 0 or 1). Numbers are bfloat16 in memory and float32 in between.
@@ -20,23 +21,10 @@ typedef uint16_t bf16;
 enum { HALF = HEAD / 2, TILE = 512, ROWS = 64 }; /* numbers in a tile of A or B; queries at a time */
 #define EACH(i, stop, step) for (long i = 0; i < (stop); i += (step))
 #define SMALL 32768 /* numbers, fewer than which one thread does sooner alone */
+#define INLINE static inline __attribute__((always_inline)) void
 /* Compilers before GCC 14 do not know what the tile instructions read: memory is to be up to date. */
 #define SEEN(x) __asm__ volatile("" : : "r"(x) : "memory")
 #define AFAR 1e4f /* 2^-AFAR is 0 */
-
-/* Ask the system for the matrix units, for the whole process; 0 if granted. */
-int trm_request(void) { return (int)syscall(SYS_arch_prctl, 0x1023, 18); }
-
-static void begin(void) {
-    struct {
-        uint8_t palette, start_row, reserved[14];
-        uint16_t row_bytes[16];
-        uint8_t rows[16];
-    } all = {.palette = 1};
-    EACH(tile, 8, 1) all.row_bytes[tile] = 64, all.rows[tile] = 16;
-    SEEN(&all);
-    _tile_loadconfig(&all);
-}
 
 static __m512 widened(const bf16 *x) {
     __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)x));
@@ -107,36 +95,86 @@ static void over_positions(bf16 *to, const bf16 *from, long rows) {
     }
 }
 
-/* C tiles 0..3 = 32 x 32 of A B^T with A and B^T rows of HEAD numbers, B given over the head. */
-static void products(const bf16 *a, const bf16 *b) {
-    SEEN(a);
-    _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
-    EACH(k, HEAD / 32, 1) {
-        _tile_loadd(4, a + 32 * k, 2 * HEAD);
-        _tile_loadd(5, a + 16 * HEAD + 32 * k, 2 * HEAD);
-        _tile_loadd(6, b + TILE * k, 64);
-        _tile_loadd(7, b + TILE * (HEAD / 32 + k), 64);
-        _tile_dpbf16ps(0, 4, 6); _tile_dpbf16ps(1, 4, 7); _tile_dpbf16ps(2, 5, 6); _tile_dpbf16ps(3, 5, 7);
-    }
+/* `block`: C (32 x 32 float32, or 16 x 32 without `more`; rows `width` apart; added to with `add`) = A B over
+   32 `steps` numbers. A's rows are `stride` apart, and its next 32 numbers `next_a`. Of B's tiles the one of
+   C's right half is `beside` that of the left, and those of the next 32 numbers are `next_b` further. */
+#ifdef __AMX_BF16__
+
+/* Ask the system for the matrix units, for the whole process; 0 if granted. */
+int trm_request(void) { return (int)syscall(SYS_arch_prctl, 0x1023, 18); }
+
+static void begin(void) {
+    struct {
+        uint8_t palette, start_row, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } all = {.palette = 1};
+    EACH(tile, 8, 1) all.row_bytes[tile] = 64, all.rows[tile] = 16;
+    SEEN(&all);
+    _tile_loadconfig(&all);
 }
 
-/* C tiles 0..3 = 32 x 32 of a sum over `steps` times 32 numbers: A rows `stride` apart, B tiles `apart`. */
-static void sums(const bf16 *a, long stride, const bf16 *b, long apart, long steps) {
+static void end(void) { _tile_release(); }
+
+INLINE block(float *to, long width, const bf16 *a, long stride, long next_a, const bf16 *b, long beside,
+                  long next_b, long steps, int more, int add) {
+    float *low = to + 16 * width;
     SEEN(a);
-    _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
+    if (add) { _tile_loadd(0, to, 4 * width); _tile_loadd(1, to + 16, 4 * width); }
+    else { _tile_zero(0); _tile_zero(1); }
+    if (more && add) { _tile_loadd(2, low, 4 * width); _tile_loadd(3, low + 16, 4 * width); }
+    else if (more) { _tile_zero(2); _tile_zero(3); }
     EACH(k, steps, 1) {
-        _tile_loadd(4, a + 32 * k, 2 * stride);
-        _tile_loadd(5, a + 16 * stride + 32 * k, 2 * stride);
-        _tile_loadd(6, b + apart * k, 64);
-        _tile_loadd(7, b + apart * k + TILE, 64);
-        _tile_dpbf16ps(0, 4, 6); _tile_dpbf16ps(1, 4, 7); _tile_dpbf16ps(2, 5, 6); _tile_dpbf16ps(3, 5, 7);
+        _tile_loadd(4, a + next_a * k, 2 * stride);
+        if (more) _tile_loadd(5, a + 16 * stride + next_a * k, 2 * stride);
+        _tile_loadd(6, b + next_b * k, 64); _tile_loadd(7, b + beside + next_b * k, 64);
+        _tile_dpbf16ps(0, 4, 6); _tile_dpbf16ps(1, 4, 7);
+        if (more) { _tile_dpbf16ps(2, 5, 6); _tile_dpbf16ps(3, 5, 7); }
+    }
+    _tile_stored(0, to, 4 * width); _tile_stored(1, to + 16, 4 * width);
+    if (more) { _tile_stored(2, low, 4 * width); _tile_stored(3, low + 16, 4 * width); }
+    SEEN(to);
+}
+
+#else
+
+int trm_request(void) { return 0; }
+static void begin(void) {}
+static void end(void) {}
+
+INLINE block(float *to, long width, const bf16 *a, long stride, long next_a, const bf16 *b, long beside,
+                  long next_b, long steps, int more, int add) {
+    EACH(r, more ? 32 : 16, 8) {
+        __m512 c[8][2];
+        EACH(i, 8, 1) EACH(n, 2, 1) c[i][n] = add ? _mm512_load_ps(to + (r + i) * width + 16 * n) : _mm512_setzero_ps();
+        EACH(k, steps, 1) EACH(pair, 16, 1) {
+            const bf16 *from = b + next_b * k + 32 * pair;
+            __m512bh left = (__m512bh)_mm512_load_si512(from), right = (__m512bh)_mm512_load_si512(from + beside);
+            EACH(i, 8, 1) {
+                const int *both = (const int *)(a + (r + i) * stride + next_a * k) + pair;
+                __m512bh x = (__m512bh)_mm512_set1_epi32(*both);
+                c[i][0] = _mm512_dpbf16_ps(c[i][0], x, left), c[i][1] = _mm512_dpbf16_ps(c[i][1], x, right);
+            }
+        }
+        EACH(i, 8, 1) EACH(n, 2, 1) _mm512_store_ps(to + (r + i) * width + 16 * n, c[i][n]);
     }
 }
 
-static void stored(float *to, long stride) {
-    _tile_stored(0, to, 4 * stride); _tile_stored(1, to + 16, 4 * stride);
-    _tile_stored(2, to + 16 * stride, 4 * stride); _tile_stored(3, to + 16 * stride + 16, 4 * stride);
-    SEEN(to);
+#endif
+
+/* C (32 x 32) = A B^T with A and B^T rows of HEAD numbers, B given over the head. */
+INLINE products(float *to, long width, const bf16 *a, const bf16 *b) {
+    block(to, width, a, HEAD, 32, b, HEAD / 32 * TILE, TILE, HEAD / 32, 1, 0);
+}
+
+/* C (32 x 32) = a sum over `steps` times 32 numbers: A rows `stride` apart, B tiles `apart`. */
+INLINE sums(float *to, long width, const bf16 *a, long stride, const bf16 *b, long apart, long steps) {
+    block(to, width, a, stride, 32, b, TILE, apart, steps, 1, 0);
+}
+
+/* C (16 x HEAD) += `steps` A tiles of 16 x 32, `apart`, times B tiles over positions. */
+INLINE added(float *to, const bf16 *a, long apart, const bf16 *b, long steps) {
+    EACH(d, HEAD, 32) block(to + d, HEAD, a, 32, apart, b + d / 16 * TILE, TILE, HEAD / 16 * TILE, steps, 0, 1);
 }
 
 /* Of 16 of L scores, from j on, those that there are. */
@@ -199,36 +237,20 @@ void trm_attention(const bf16 *qkv, const float *cos, const float *sin, bf16 *ou
             EACH(q0, L, 32) {
                 long some = L - q0 < 32 ? L - q0 : 32;
                 gather(queries, q + q0 * row, row, some, 32, cos + q0 * HALF, sin + q0 * HALF);
-                EACH(j, N, 32) products(queries, keys + j * HEAD), stored(scores + j, N);
+                EACH(j, N, 32) products(scores + j, N, queries, keys + j * HEAD);
                 float total[32];
                 EACH(i, some, 1)
                 log_sums[task * L + q0 + i] = softmax(weights + i * N, scores + i * N, L, N, factor, total + i);
                 EACH(d, HEAD, 32)
-                sums(weights, N, values + d / 16 * TILE, HEAD / 16 * TILE, N / 32), stored(mixed + d, HEAD);
+                sums(mixed + d, HEAD, weights, N, values + d / 16 * TILE, HEAD / 16 * TILE, N / 32);
                 EACH(i, some, 1) EACH(d, HEAD, 16)
                 put(out + ((task / H * L + q0 + i) * H + task % H) * HEAD + d,
                     _mm512_div_ps(_mm512_load_ps(mixed + i * HEAD + d), _mm512_set1_ps(total[i])));
             }
         }
-        _tile_release();
+        end();
         free(rows), free(keys), free(values), free(queries), free(weights), free(scores), free(mixed);
     }
-}
-
-/* C (16 x HEAD float32, added to) += A^T-like tiles: `steps` A tiles of 16 x 32 `apart`, B tiles over positions. */
-static void added(float *to, const bf16 *a, long apart, const bf16 *b, long steps) {
-    SEEN(a);
-    EACH(d, HEAD, 32) {
-        _tile_loadd(0, to + d, 4 * HEAD); _tile_loadd(1, to + d + 16, 4 * HEAD);
-        EACH(k, steps, 1) {
-            const bf16 *tile = b + (k * (HEAD / 16) + d / 16) * TILE;
-            _tile_loadd(4, a + k * apart, 64);
-            _tile_loadd(6, tile, 64); _tile_loadd(7, tile + TILE, 64);
-            _tile_dpbf16ps(0, 4, 6); _tile_dpbf16ps(1, 4, 7);
-        }
-        _tile_stored(0, to + d, 4 * HEAD); _tile_stored(1, to + d + 16, 4 * HEAD);
-    }
-    SEEN(to);
 }
 
 /* Gradient of `trm_attention` by qkv (the same shape), of that by its output (B, L, H, HEAD).
@@ -271,8 +293,8 @@ void trm_attention_backward(const bf16 *qkv, const float *cos, const float *sin,
                     log_sum[i] = i < some ? log_sums[task * L + q0 + i] : AFAR;
                 }
                 EACH(j, N, 32) EACH(half, ROWS, 32) {
-                    products(k + j * HEAD, q_head + half * HEAD), stored(s, 32);
-                    products(v + j * HEAD, g_head + half * HEAD), stored(dp, 32);
+                    products(s, 32, k + j * HEAD, q_head + half * HEAD);
+                    products(dp, 32, v + j * HEAD, g_head + half * HEAD);
                     bf16 *p_to = p + half * N + j * 32, *ds_to = ds + half * N + j * 32;
                     EACH(r, 32, 2) {
                         __m512 weight[2][2], slope[2][2];
@@ -301,7 +323,7 @@ void trm_attention_backward(const bf16 *qkv, const float *cos, const float *sin,
                     added(dk + j * HEAD, ds + j * 32, 32 * N, q_rows, ROWS / 32);
                 }
                 EACH(half, ROWS, 32) EACH(d, HEAD, 32)
-                sums(kt + d * N, N, ds_pairs + half * N, 2 * TILE, N / 32), stored(dq + d * ROWS + half, ROWS);
+                sums(dq + d * ROWS + half, ROWS, kt + d * N, N, ds_pairs + half * N, 2 * TILE, N / 32);
                 EACH(i, some, 1) {
                     float line[HEAD];
                     __m512 in[HEAD / 16], back[HEAD / 16];
@@ -321,7 +343,7 @@ void trm_attention_backward(const bf16 *qkv, const float *cos, const float *sin,
                 EACH(d, HEAD / 16, 1) put(dv_to + 16 * d, _mm512_load_ps(dv + j * HEAD + 16 * d));
             }
         }
-        _tile_release();
+        end();
         free(k), free(v), free(kt), free(dk), free(dv), free(dq), free(q), free(q_head), free(q_rows), free(g);
         free(g_head), free(g_rows), free(p), free(ds), free(ds_pairs), free(s), free(dp);
     }

@@ -1,4 +1,4 @@
-"""Attention, norm and SwiGLU in bfloat16 on x86-64 processors with matrix units (AMX), in C.
+"""Attention, norm and SwiGLU in bfloat16 on x86-64 processors that multiply it, in C.
 
 `cpu_kernels.c` is compiled when it is first needed, in half a second, and kept in the user's cache.
 Without such a processor, Linux or a C compiler there are no kernels, and PyTorch's own operations
@@ -32,7 +32,8 @@ LANES = 16
 """float32 numbers in a vector: norm and SwiGLU go through widths of whole vectors."""
 HEAD_STEP = 32
 """Head sizes must be a multiple of this."""
-EXTENSIONS = ("avx512f", "avx512bw", "avx512vl", "avx512bf16", "amx-tile", "amx-bf16")
+VECTORS = ("avx512f", "avx512bw", "avx512vl", "avx512bf16")
+MATRICES = ("amx-tile", "amx-bf16")
 
 
 def operations(
@@ -49,11 +50,13 @@ def kernels(head_size: int, rotary: bool) -> Kernels | None:
     """The kernels for a head size and kind of positions; None where there are none."""
     compiler = shlex.split(os.environ.get("CC", "")) or [shutil.which("cc") or "gcc"]
     # These questions have no public spelling; an older torch without them gets no kernels.
-    asks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    able = all(getattr(torch.cpu, ask, lambda: False)() for ask in asks)
-    if platform.system() != "Linux" or not able or head_size % HEAD_STEP:
+    vectors, matrices = (
+        getattr(torch.cpu, ask, lambda: False)()
+        for ask in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
+    if platform.system() != "Linux" or not vectors or head_size % HEAD_STEP:
         return None
-    flags = ["-O3", *(f"-m{extension}" for extension in EXTENSIONS)]
+    flags = ["-O3", *(f"-m{extension}" for extension in VECTORS + MATRICES * matrices)]
     flags += [f"-DHEAD={head_size}", f"-DROTARY={int(rotary)}"]
     try:
         folder = _cache_folder()

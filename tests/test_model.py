@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -214,5 +215,26 @@ def test_where_nothing_can_be_compiled_it_goes_on_without(monkeypatch) -> None:
     compiled.model.compiled = True
     with pytest.warns(UserWarning, match=r"torch.compile does not work here \(no triton\)"):
         got = compiled.step(make_batch(0))
+    assert dict(got) == dict(plain.step(make_batch(0)))
+    assert not compiled.model.compiled
+
+
+@pytest.mark.filterwarnings("default")  # of libraries that only torch.compile loads
+def test_where_the_way_back_cannot_be_compiled_it_goes_on_without(monkeypatch) -> None:
+    from torch._dynamo.backends.common import aot_autograd
+
+    def fails(*arguments: object) -> None:
+        raise RuntimeError("no way back")
+
+    backend = aot_autograd(fw_compiler=lambda graph, inputs: graph.forward, bw_compiler=fails)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    recursive.compiled_layers.cache_clear()
+    plain, compiled = (make_trainer(architecture="trm") for _ in range(2))
+    compiled.model.compiled = True
+    try:
+        with pytest.warns(UserWarning, match=r"torch.compile does not work here \(no way back\)"):
+            got = compiled.step(make_batch(0))
+    finally:
+        recursive.compiled_layers.cache_clear()
     assert dict(got) == dict(plain.step(make_batch(0)))
     assert not compiled.model.compiled

@@ -59,10 +59,14 @@ def compiled_layers() -> Callable[..., Tensor]:
 
     It is compiled for the first size, and once more for all when another comes.
     """
-    import torch._dynamo.config as config
+    import torch._dynamo.config as dynamo
+    import torch._functorch.config as functorch
 
-    if hasattr(config, "recompile_limit"):  # of sizes, networks, with gradient and without
-        config.recompile_limit = max(64, config.recompile_limit)
+    if hasattr(dynamo, "recompile_limit"):  # of sizes, networks, with gradient and without
+        dynamo.recompile_limit = max(64, dynamo.recompile_limit)
+    if hasattr(functorch, "force_non_lazy_backward_lowering"):
+        # The way back is compiled with the way there, where a failure can be gone on from.
+        functorch.force_non_lazy_backward_lowering = True
     return torch.compile(layers)
 
 
@@ -197,7 +201,8 @@ class RecursiveModel(nn.Module, ABC):
             try:
                 return compiled_layers()(network, h, injection, angles, PYTORCH)
             except compile_errors() as error:
-                reason = next(iter(str(error).splitlines()), type(error).__name__)
+                cause = getattr(error, "inner_exception", error)
+                reason = next(iter(str(cause).splitlines()), type(cause).__name__)
                 warnings.warn(f"torch.compile does not work here ({reason})", stacklevel=2)
                 self.compiled = False
         head_size = config.hidden_size // config.heads

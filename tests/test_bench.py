@@ -125,6 +125,9 @@ def test_growth_is_drawn(quick, monkeypatch, tmp_path) -> None:
     assert [at for at, _ in result["augmentations"]] == [1, 2]
     drawn = picture.read_text()
     assert "Cells of the canvas" in drawn and drawn.count("<polyline") > 8
+    lost = invoke("growth", *quick, "--out", str(picture / "g.svg"))  # in a file, not a folder
+    assert lost.exit_code == 2 and "Traceback" not in lost.output
+    assert json.loads(lost.stdout)["what"] == "growth"
 
 
 @pytest.mark.parametrize(

@@ -68,16 +68,19 @@ def bench(
         check_ending(picture)
         with bar("measuring") as drawn:
             result, scene = bench_growth(config, pick_device(device), compiled, drawn.update)
-        save(scene, picture)
     else:
         measure = bench_train if what == "train" else bench_predict
         result = measure(config, pick_device(device), batch_size, compiled)
     if not is_main():
         return
-    if not as_json:
-        for line in [str(picture)] if what == "growth" else _lines(result):
-            click.echo(line)
-    click.echo(json.dumps(_rounded(result)))
+    try:
+        if what == "growth":
+            save(scene, picture)
+        if not as_json:
+            for line in [str(picture)] if what == "growth" else _lines(result):
+                click.echo(line)
+    finally:  # minutes of measuring are not lost with a picture that cannot be written
+        click.echo(json.dumps(_rounded(result)))
 
 
 def _rounded(value: Any) -> Any:

@@ -90,6 +90,18 @@ def test_attention(head_size, rotary, length, heads, batch, scale) -> None:
 
 
 @needs_kernels
+@pytest.mark.parametrize("matrices", [False, True])
+def test_with_matrix_units_where_the_system_grants_them_and_without(matrices, monkeypatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: matrices)
+    kernels.cache_clear()
+    try:
+        angles = rotary_angles(70, 32)
+        compare(lambda which, x: which.attention(x, angles), random(2, 70, 6, 32))
+    finally:
+        kernels.cache_clear()
+
+
+@needs_kernels
 @pytest.mark.parametrize("shift", [-400.0, 400.0])
 def test_scores_far_from_zero_are_no_trouble(shift: float) -> None:
     """Up to 2260 of them; what fills the last tile has a score of 0 and must not count."""

@@ -27,8 +27,8 @@ BLANK = "<blank>"
 INVERSE_DIHEDRAL = (0, 3, 2, 1, 4, 5, 6, 7)
 
 CANVAS_SIDES = (8, 11, 13, 15, 16, 18, 20, 22, 24, 26, 28)
-"""Sides of canvases below the full one that `canvas_side` chooses from: of all sets of nine the one
-with which the training mix of ARC-AGI-1 costs least (docs/performance.md)."""
+"""Sides of canvases below the full one that `canvas_side` chooses from: of all sets of eleven the
+one with which the training mix of ARC-AGI-1 costs least (docs/performance.md)."""
 
 Tokens = npt.NDArray[np.uint8]
 Number = TypeVar("Number", bound=np.generic)

@@ -48,7 +48,6 @@ def operations(
 @cache
 def kernels(head_size: int, rotary: bool) -> Kernels | None:
     """The kernels for a head size and kind of positions; None where there are none."""
-    compiler = shlex.split(os.environ.get("CC", "")) or [shutil.which("cc") or "gcc"]
     # These questions have no public spelling; an older torch without them gets no kernels.
     vectors, matrices = (
         getattr(torch.cpu, ask, lambda: False)()
@@ -56,18 +55,27 @@ def kernels(head_size: int, rotary: bool) -> Kernels | None:
     )
     if platform.system() != "Linux" or not vectors or head_size % HEAD_STEP:
         return None
-    flags = ["-O3", *(f"-m{extension}" for extension in VECTORS + MATRICES * matrices)]
+    for extensions in (VECTORS + MATRICES, VECTORS)[not matrices :]:
+        library = _library(extensions, head_size, rotary)
+        if library and library.trm_request() == 0:
+            return Kernels(library)
+    return None
+
+
+def _library(extensions: Sequence[str], head_size: int, rotary: bool) -> ctypes.CDLL | None:
+    """The kernels for processors with these extensions; None if they cannot be compiled."""
+    compiler = shlex.split(os.environ.get("CC", "")) or [shutil.which("cc") or "gcc"]
+    flags = ["-O3", "-fno-strict-aliasing"]  # pairs of bfloat16 are read as one number
+    flags += [f"-m{extension}" for extension in extensions]
     flags += [f"-DHEAD={head_size}", f"-DROTARY={int(rotary)}"]
     try:
         folder = _cache_folder()
-        if folder is None:
-            with tempfile.TemporaryDirectory(prefix="arc-trm-") as own:  # once loaded, it may go
-                library = ctypes.CDLL(str(_compiled(compiler, flags, Path(own))))
-        else:
-            library = ctypes.CDLL(str(_compiled(compiler, flags, folder)))
+        if folder is not None:
+            return ctypes.CDLL(str(_compiled(compiler, flags, folder)))
+        with tempfile.TemporaryDirectory(prefix="arc-trm-") as own:  # once loaded, it may go
+            return ctypes.CDLL(str(_compiled(compiler, flags, Path(own))))
     except (OSError, subprocess.SubprocessError):
         return None
-    return Kernels(library) if library.trm_request() == 0 else None
 
 
 def _cache_folder() -> Path | None:

@@ -164,18 +164,17 @@ class Trainer:
             check_ids(f"batch[{key!r}]", batch[key], self._carry(cells)[key].shape, low, high)
 
     def _refill(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Slots whose sequence halted take the batch's example; the others go on."""
+        """The canvas' slots: those whose sequence halted take the batch's example, in place."""
         self._check(batch)  # before it is on the device, which would have to be waited for
         carry = self._carry(batch["inputs"].shape[-1])
         halted = carry["halted"]
         y0, z0 = self.model.initial_state(*carry["y"].shape[:2])
         fresh = {"y": y0, "z": z0, "steps": torch.zeros_like(carry["steps"]), **batch}
-        refilled = {}
-        for key, old in carry.items():
-            if key != "halted":
-                new = fresh[key].to(device=old.device, dtype=old.dtype, non_blocking=old.is_cuda)
-                refilled[key] = torch.where(halted.view(-1, *[1] * (old.dim() - 1)), new, old)
-        return refilled
+        for key, new in fresh.items():
+            old = carry[key]
+            new = new.to(device=old.device, dtype=old.dtype, non_blocking=old.is_cuda)
+            torch.where(halted.view(-1, *[1] * (old.dim() - 1)), new, old, out=old)
+        return carry
 
     def _minimum_steps(self) -> Tensor:
         """(B,) int32: steps before which a sequence may not halt early, 0 for most."""
@@ -266,8 +265,7 @@ class Trainer:
         config, table = self.config, self.model.puzzle_table
         rows_only = self.steps_done < self.rows_only_steps
         slots = self._refill(batch)
-        slots["steps"] = slots["steps"] + 1
-        slots["halted"] = torch.empty_like(slots["steps"], dtype=torch.bool)
+        slots["steps"] += 1
         minimum_steps = self._minimum_steps()
         puzzle_ids = slots["puzzle_ids"]
         row_gradients = torch.empty(len(puzzle_ids), table.shape[1], device=table.device)
@@ -302,7 +300,6 @@ class Trainer:
             *(table, puzzle_ids, row_gradients),
             *(config.puzzle_lr * factor, config.puzzle_weight_decay),
         )
-        self.carries[slots["inputs"].shape[1]] = slots
         return Metrics(sums)
 
     def averaged_state(self) -> dict[str, Tensor]:

@@ -83,6 +83,7 @@ def test_train_and_predict(quick, what: str) -> None:
     assert all(seconds > 0 for seconds in result["parts"].values())
     assert result["first_step_seconds"] > 0 and result["peak_memory_mb"] > 0
     assert result["whole_run"]["examples"] == {"train": 144000, "predict": 12}[what]
+    assert result["kernels"] is False
     if what == "train":
         assert {"data", "loss", "optimisers"} <= result["parts"].keys()
         assert set(result["needed_memory_mb"]) >= {"table", "activations"}
@@ -101,6 +102,7 @@ def test_a_run_on_fitting_canvases_is_the_mean_of_all(quick, tmp_path) -> None:
         assert sum(shares.values()) == pytest.approx(1, rel=1e-3)
         mean = sum(shares[side] * seconds[side] for side in shares)
         assert result["seconds_per_step"] == pytest.approx(mean, rel=0.01)
+        assert "a step on the canvas of side 13: " in invoke(what, *quick, *fit).output
     assert shares["13"] == pytest.approx(1 / 4, rel=1e-3)  # a task of four
 
 
@@ -134,6 +136,7 @@ def test_growth_is_drawn(quick, monkeypatch, tmp_path) -> None:
     ("arguments", "words"),
     [
         (["train", "--out", "x.svg"], "writes no picture"),
+        (["data", "--device", "cpu"], "leave out --device"),
         (["growth", "--batch-size", "4"], "leave out --batch-size"),
         (["growth", "--out", "x.gif"], "ends in .svg or .png"),
         (["train", "--preset", "nothing"], "unknown preset"),

@@ -159,7 +159,7 @@ def test_other_tensors_go_to_pytorch() -> None:
     assert operations(torch.device("cuda"), torch.bfloat16, 32, True) is PYTORCH
 
 
-@pytest.mark.parametrize("compiler", ["does-not-exist", "false"])
+@pytest.mark.parametrize("compiler", ["does-not-exist", "false", "'open"])
 def test_without_a_working_compiler_there_are_none(compiler, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("CC", compiler)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -183,6 +183,24 @@ def test_they_are_compiled_once(tmp_path, monkeypatch) -> None:
         monkeypatch.setattr(subprocess, "run", None)
         assert kernels(32, True) is not None
         assert library.stat().st_mtime_ns == made
+    finally:
+        kernels.cache_clear()
+
+
+@needs_kernels
+def test_a_spoilt_library_is_made_again(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a"))
+    kernels.cache_clear()
+    try:
+        assert kernels(32, True) is not None
+        (whole,) = tmp_path.glob("a/arc-trm/*.so")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
+        spoilt = tmp_path / "b" / "arc-trm" / whole.name
+        spoilt.parent.mkdir(mode=0o700, parents=True)
+        spoilt.write_text("spoilt")
+        kernels.cache_clear()
+        assert kernels(32, True) is not None
+        assert spoilt.stat().st_size == whole.stat().st_size
     finally:
         kernels.cache_clear()
 

@@ -15,24 +15,25 @@ from typing import Any
 
 import torch
 
-from arc_trm.bench.parts import parts_of_prediction, parts_of_training
+from arc_trm.bench.parts import fastest_operations, parts_of_prediction, parts_of_training
 from arc_trm.bench.timing import peak_memory, product_rate, synchronise, timed
-from arc_trm.bench.work import supervision_flops
+from arc_trm.bench.work import layer_flops, supervision_flops
 from arc_trm.checkpoint import Weights
 from arc_trm.clock import STARTED
-from arc_trm.config import RunConfig
+from arc_trm.config import ModelConfig, RunConfig
 from arc_trm.data.batches import Batches
 from arc_trm.data.learning import learning_set
 from arc_trm.data.selection import predicted_tasks
 from arc_trm.device import DTYPES, compiles, pick_dtype, process_group
 from arc_trm.errors import UserError
 from arc_trm.model import RecursiveModel, build_model
+from arc_trm.model.operations import PYTORCH
 from arc_trm.predict.asking import answers, batch_limit, questions
 from arc_trm.train import Trainer
 from arc_trm.train.plan import Ahead, agreed, kept_bytes, micro_batch, total_steps
 
 SECONDS = 10.0  # of repeated steps, after one to warm up and one to see how long they take
-LARGEST_ON_A_CPU = 8  # sequences of the published size take a second each
+LARGEST_ON_A_CPU = 64e9  # operations of a layer: 8 sequences of the published size
 Result = dict[str, Any]
 
 
@@ -120,8 +121,11 @@ def _measured(
     }
 
 
-def _default_batch(wanted: int, device: torch.device) -> int:
-    return wanted if device.type == "cuda" else min(wanted, LARGEST_ON_A_CPU)
+def _default_batch(wanted: int, model: ModelConfig, device: torch.device) -> int:
+    """What a run would have at once; less if a CPU had to work too long for it."""
+    if device.type == "cuda":
+        return wanted
+    return min(wanted, max(1, int(LARGEST_ON_A_CPU / layer_flops(model, model.length))))
 
 
 def fresh_model(
@@ -160,7 +164,8 @@ def bench_train(
     Args:
         config: of the run.
         device: where to compute.
-        batch_size: of the whole job; None is the config's, on a CPU at most 8 a process.
+        batch_size: of the whole job; None is the config's, on a CPU at most what a process of the
+            published size has with 8.
         compiled: use torch.compile; None is where it pays.
 
     Raises UserError if the run could not begin either.
@@ -175,7 +180,7 @@ def bench_train(
                 f"({world})"
             )
         wanted = math.ceil(config.train.global_batch_size / world)
-        share = batch_size // world if batch_size else _default_batch(wanted, device)
+        share = batch_size // world if batch_size else _default_batch(wanted, config.model, device)
         batches = Batches(learnt.groups, share * world, config.seed, (rank, world))
         model, generator = fresh_model(config, len(learnt.names), device, compiled)
         steps = total_steps(config, batches)
@@ -204,6 +209,7 @@ def bench_train(
             **_about(config, device, share * world),
             **measured,
             "compiled": model.compiled,
+            "kernels": fastest_operations(model) is not PYTORCH,
             "processes": world,
             "micro_batch": trainer.micro_batch,
             "needed_memory_mb": _memory(trainer),
@@ -243,7 +249,9 @@ def bench_predict(
     asked, _ = questions(weights, tasks)
     if not asked:
         raise UserError(f"there is nothing to predict in {tasks.name!r}")
-    size = batch_size or _default_batch(batch_limit(weights, config.model.side), device)
+    size = batch_size or _default_batch(
+        min(len(asked), batch_limit(weights, config.model.side)), config.model, device
+    )
 
     def canvas(side: int) -> _Canvas:
         there = [question for question in asked if question.side == side]
@@ -266,6 +274,7 @@ def bench_predict(
         **_about(config, device, size),
         **measured,
         "compiled": model.compiled,
+        "kernels": fastest_operations(model) is not PYTORCH,
         "supervision_steps": config.model.supervision_steps,
         "parts": parts_of_prediction(model, size),
         "whole_run": {

@@ -15,11 +15,18 @@ from arc_trm.bench.timing import timed
 from arc_trm.model import RecursiveModel
 from arc_trm.model.cpu_kernels import operations
 from arc_trm.model.layers import Attention, Block
+from arc_trm.model.operations import Operations
 from arc_trm.objective import answer_loss, halt_loss
 from arc_trm.optim import sign_descent
 from arc_trm.train import Trainer
 
 Parts = dict[str, float]
+
+
+def fastest_operations(model: RecursiveModel) -> Operations:
+    """What computes its layers without `torch.compile`."""
+    size, rotary = model.config.hidden_size // model.config.heads, model.angles is not None
+    return operations(model.y_init.device, model.dtype, size, rotary)
 
 
 def _random(model: RecursiveModel, batch: int, requires_grad: bool) -> Tensor:
@@ -53,10 +60,8 @@ def _seconds(
 
 def _layers(model: RecursiveModel, batch: int, backward: bool) -> Parts:
     """Seconds of the parts of one layer."""
-    block, config = _block(model), model.config
-    mix, rotary = block.mix, model.angles is not None
-    size = config.hidden_size // config.heads
-    fastest = operations(model.y_init.device, model.dtype, size, rotary)
+    block = _block(model)
+    mix, fastest = block.mix, fastest_operations(model)
 
     def mixed(h: Tensor) -> Tensor:
         if isinstance(mix, Attention):

@@ -61,6 +61,8 @@ def bench(
         raise UserError(f"`bench {what}` writes no picture: leave out --out")
     picture = out or Path("growth.svg")
     if what == "data":
+        if device != "auto" or compiled is not None:
+            raise UserError("`bench data` computes nothing: leave out --device and --compile")
         result = bench_data(config, batch_size)
     elif what == "growth":
         if batch_size is not None:
@@ -109,6 +111,10 @@ def _lines(result: dict[str, Any]) -> list[str]:
         f"{result['peak_memory_mb']} MB"
     )
     parts = result.get("parts", {})
+    sides = result.get("seconds_per_step_by_side", {})
+    if parts and len(sides) > 1:  # parts are measured on the full canvas
+        seconds = sides.get(str(max(map(int, sides))))
+        lines.append(f"a step on the canvas of side {max(map(int, sides))}: {seconds:.4g} s")
     for name, cost in parts.items():
         lines.append(f"  {name:<12}{cost:10.4f} s {cost / seconds:6.1%}")
     if parts:

@@ -64,17 +64,17 @@ def kernels(head_size: int, rotary: bool) -> Kernels | None:
 
 def _library(extensions: Sequence[str], head_size: int, rotary: bool) -> ctypes.CDLL | None:
     """The kernels for processors with these extensions; None if they cannot be compiled."""
-    compiler = shlex.split(os.environ.get("CC", "")) or [shutil.which("cc") or "gcc"]
     flags = ["-O3", "-fno-strict-aliasing"]  # pairs of bfloat16 are read as one number
     flags += [f"-m{extension}" for extension in extensions]
     flags += [f"-DHEAD={head_size}", f"-DROTARY={int(rotary)}"]
     try:
+        compiler = shlex.split(os.environ.get("CC", "")) or [shutil.which("cc") or "gcc"]
         folder = _cache_folder()
         if folder is not None:
-            return ctypes.CDLL(str(_compiled(compiler, flags, folder)))
+            return _compiled(compiler, flags, folder)
         with tempfile.TemporaryDirectory(prefix="arc-trm-") as own:  # once loaded, it may go
-            return ctypes.CDLL(str(_compiled(compiler, flags, Path(own))))
-    except (OSError, subprocess.SubprocessError):
+            return _compiled(compiler, flags, Path(own))
+    except (OSError, ValueError, subprocess.SubprocessError):  # ValueError: quotes left open in CC
         return None
 
 
@@ -94,8 +94,11 @@ def _cache_folder() -> Path | None:
     return None
 
 
-def _compiled(compiler: Sequence[str], flags: Sequence[str], folder: Path) -> Path:
-    """The compiled library in `folder`. Raises OSError or SubprocessError if it cannot be made."""
+def _compiled(compiler: Sequence[str], flags: Sequence[str], folder: Path) -> ctypes.CDLL:
+    """The library in `folder`, made there if it is missing or spoilt.
+
+    Raises OSError or SubprocessError if it cannot be made.
+    """
     # PyTorch's own OpenMP first, so that the process has one pool of threads.
     openmp = map(str, (Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
     with resources.as_file(resources.files(__package__) / "cpu_kernels.c") as source:
@@ -103,15 +106,16 @@ def _compiled(compiler: Sequence[str], flags: Sequence[str], folder: Path) -> Pa
         command = [*compiler, *options, str(source), *openmp, "-lm"]
         key = hashlib.sha256(repr(command).encode() + source.read_bytes()).hexdigest()
         library = folder / f"kernels-{key[:24]}.so"
-        if not library.exists():
-            handle, made = tempfile.mkstemp(suffix=".so", dir=folder)
-            os.close(handle)
-            try:
-                subprocess.run([*command, "-o", made], check=True, capture_output=True, timeout=120)
-                os.replace(made, library)
-            finally:
-                Path(made).unlink(missing_ok=True)
-    return library
+        with contextlib.suppress(OSError):
+            return ctypes.CDLL(str(library))
+        handle, made = tempfile.mkstemp(suffix=".so", dir=folder)
+        os.close(handle)
+        try:
+            subprocess.run([*command, "-o", made], check=True, capture_output=True, timeout=120)
+            os.replace(made, library)
+        finally:
+            Path(made).unlink(missing_ok=True)
+    return ctypes.CDLL(str(library))
 
 
 class Kernels:

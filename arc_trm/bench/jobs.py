@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from arc_trm.bench.parts import fastest_operations, parts_of_prediction, parts_of_training
+from arc_trm.bench.parts import parts_of_prediction, parts_of_training
 from arc_trm.bench.timing import peak_memory, product_rate, synchronise, timed
 from arc_trm.bench.work import layer_flops, supervision_flops
 from arc_trm.checkpoint import Weights
@@ -209,7 +209,7 @@ def bench_train(
             **_about(config, device, share * world),
             **measured,
             "compiled": model.compiled,
-            "kernels": fastest_operations(model) is not PYTORCH,
+            "kernels": model.fastest_operations(model.dtype) is not PYTORCH,
             "processes": world,
             "micro_batch": trainer.micro_batch,
             "needed_memory_mb": _memory(trainer),
@@ -274,7 +274,7 @@ def bench_predict(
         **_about(config, device, size),
         **measured,
         "compiled": model.compiled,
-        "kernels": fastest_operations(model) is not PYTORCH,
+        "kernels": model.fastest_operations(model.dtype) is not PYTORCH,
         "supervision_steps": config.model.supervision_steps,
         "parts": parts_of_prediction(model, size),
         "whole_run": {

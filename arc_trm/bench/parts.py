@@ -13,20 +13,12 @@ from torch import Tensor
 
 from arc_trm.bench.timing import timed
 from arc_trm.model import RecursiveModel
-from arc_trm.model.cpu_kernels import operations
 from arc_trm.model.layers import Attention, Block
-from arc_trm.model.operations import Operations
 from arc_trm.objective import answer_loss, halt_loss
 from arc_trm.optim import sign_descent
 from arc_trm.train import Trainer
 
 Parts = dict[str, float]
-
-
-def fastest_operations(model: RecursiveModel) -> Operations:
-    """What computes its layers without `torch.compile`."""
-    size, rotary = model.config.hidden_size // model.config.heads, model.angles is not None
-    return operations(model.y_init.device, model.dtype, size, rotary)
 
 
 def _random(model: RecursiveModel, batch: int, requires_grad: bool) -> Tensor:
@@ -61,7 +53,7 @@ def _seconds(
 def _layers(model: RecursiveModel, batch: int, backward: bool) -> Parts:
     """Seconds of the parts of one layer."""
     block = _block(model)
-    mix, fastest = block.mix, fastest_operations(model)
+    mix, fastest = block.mix, model.fastest_operations(model.dtype)
 
     def mixed(h: Tensor) -> Tensor:
         if isinstance(mix, Attention):

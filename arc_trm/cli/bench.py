@@ -112,9 +112,9 @@ def _lines(result: dict[str, Any]) -> list[str]:
     )
     parts = result.get("parts", {})
     sides = result.get("seconds_per_step_by_side", {})
-    if parts and len(sides) > 1:  # parts are measured on the full canvas
-        seconds = sides.get(str(max(map(int, sides))))
-        lines.append(f"a step on the canvas of side {max(map(int, sides))}: {seconds:.4g} s")
+    if len(sides) > 1:  # parts are not measured on all canvases
+        side, seconds = max(sides.items(), key=lambda each: int(each[0]))
+        lines.append(f"a step on the canvas of side {side}: {seconds:.4g} s")
     for name, cost in parts.items():
         lines.append(f"  {name:<12}{cost:10.4f} s {cost / seconds:6.1%}")
     if parts:

@@ -190,11 +190,16 @@ class RecursiveModel(nn.Module, ABC):
             )
         return _places(config.puzzle_positions, side, full, self.y_init.device)
 
+    def fastest_operations(self, dtype: torch.dtype) -> Operations:
+        """What computes layers of such activations where torch.compile does not."""
+        head_size, rotary = self.config.hidden_size // self.config.heads, self.angles is not None
+        return operations(self.y_init.device, dtype, head_size, rotary)
+
     def _through(
         self, network: nn.ModuleList, h: Tensor, injection: Tensor | None = None
     ) -> Tensor:
         """`h` + `injection` (B, L, D) through the blocks of a network."""
-        angles, config = self.angles, self.config
+        angles = self.angles
         if angles is not None and (places := self.places(h.shape[1])) is not None:
             angles = angles[:, places]
         if self.compiled:
@@ -205,9 +210,7 @@ class RecursiveModel(nn.Module, ABC):
                 reason = next(iter(str(cause).splitlines()), type(cause).__name__)
                 warnings.warn(f"torch.compile does not work here ({reason})", stacklevel=2)
                 self.compiled = False
-        head_size = config.hidden_size // config.heads
-        fastest = operations(h.device, h.dtype, head_size, angles is not None)
-        return layers(network, h, injection, angles, fastest)
+        return layers(network, h, injection, angles, self.fastest_operations(h.dtype))
 
     @contextmanager
     def cast_weights(self) -> Iterator[None]:

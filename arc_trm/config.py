@@ -120,6 +120,9 @@ class DataConfig:
     Of the sets in `train` every pair with a known output is learnt from; of those in `test` the
     demonstrations only. Sets in `extra` are used as `train` where their files are found. A folder
     in the published trainer's format is `train` alone and learnt from as it was built.
+
+    Of Sudokus and mazes `train_puzzles` are learnt from and `test_puzzles` predicted, None is all;
+    which these are is drawn once and for all. With `skip_bad` bad rows of files are left out.
     """
 
     train: tuple[str, ...] = ()
@@ -128,10 +131,15 @@ class DataConfig:
     max_side: int = 30
     augmentations: int = 1000
     shift: bool = True
+    train_puzzles: int | None = None
+    test_puzzles: int | None = None
+    skip_bad: bool = False
 
     def __post_init__(self) -> None:
         _require(1 <= self.max_side <= 30, "data.max_side must be 1..30")
         _require(self.augmentations >= 0, "data.augmentations must not be negative")
+        for name in ("train_puzzles", "test_puzzles"):
+            _require((getattr(self, name) or 1) >= 1, f"data.{name} must be at least 1")
 
 
 @dataclass(frozen=True)

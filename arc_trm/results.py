@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from arc_trm.answers import AnswerLog, read_predictions
-from arc_trm.config import DataConfig
+from arc_trm.config import DataConfig, from_dict
+from arc_trm.data.boards import digest
 from arc_trm.data.manifests import find_manifest
 from arc_trm.data.selection import predicted_tasks
 from arc_trm.data.sources import content_digest, lasting_name, load_tasks
+from arc_trm.domains import ARC
 from arc_trm.errors import UserError
 from arc_trm.runs import PREDICTIONS, SUBMISSION, is_run, run_config
-from arc_trm.tasks import TaskSet, as_grid
+from arc_trm.tasks import Boards, TaskSet, as_grid
 from arc_trm.voting import Predictions, TestPrediction
 from submission import (
     FormatError,
@@ -55,13 +57,29 @@ def is_log(answers: Path) -> bool:
 
 def about_data(data: DataConfig) -> dict[str, Any]:
     """What a predictions.jsonl says of its tasks, so that they are found again."""
-    return {"data": [lasting_name(name) for name in data.test], "max_side": data.max_side}
+    return {
+        "data": [lasting_name(name) for name in data.test],
+        "max_side": data.max_side,
+        "test_puzzles": data.test_puzzles,
+        "skip_bad": data.skip_bad,
+    }
 
 
 def about_answers(answers: Path) -> Mapping[str, Any]:
     """What a predictions.jsonl says of itself; nothing if they are in another kind of file."""
     about = AnswerLog(answers).header().get("about") if is_log(answers) else None
     return about if isinstance(about, dict) else {}
+
+
+def kind_of(answers: Path) -> str:
+    """The name of the domain of the tasks that are answered; files that do not say are ARC's."""
+    return str(about_answers(answers).get("kind", ARC.name))
+
+
+def only_arc(tasks: TaskSet, what: str) -> None:
+    """Raises UserError unless these are tasks that `what`, a part of a sentence, is for."""
+    if tasks.domain != ARC.name:
+        raise UserError(f"{what} is for ARC, but {tasks.name} is of the kind {tasks.domain}")
 
 
 def named_data(answers: Path) -> list[str]:
@@ -88,10 +106,14 @@ def answered_tasks(answers: Path, data: str | None = None) -> TaskSet:
     """
     if data is not None:
         return tasks_of(data)
-    names, side = named_data(answers), about_answers(answers).get("max_side")
-    if names and type(side) is int:
+    about = about_answers(answers)
+    names = named_data(answers)
+    if names and "max_side" in about:
+        chosen = {
+            key: about[key] for key in ("max_side", "test_puzzles", "skip_bad") if key in about
+        }
         try:
-            tasks = predicted_tasks(DataConfig(test=tuple(names), max_side=side))
+            tasks = predicted_tasks(from_dict(DataConfig, {"test": names, **chosen}))
         except (UserError, SubmissionError) as error:
             raise UserError(
                 f"{answers} answers tasks that cannot be read ({error}): name them with --data"
@@ -116,6 +138,8 @@ def are_of(log: Path, tasks: TaskSet) -> bool | None:
 
 def digest_of(tasks: TaskSet) -> str:
     """SHA-256 of what a solver sees of the tasks."""
+    if isinstance(tasks.tasks, Boards):
+        return digest(tasks.tasks, answers=False)
     return content_digest(task.without_solutions() for task in tasks)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,8 @@ from submission import Solutions
 from submission.errors import counted
 
 Grid = npt.NDArray[np.uint8]
-"""(height, width) uint8, read-only; 1..30 rows and columns of colours 0..9."""
+"""(height, width) uint8, read-only; 1..30 rows and columns of colours 0..9, or of the values of
+another domain, which are fewer."""
 
 
 def as_grid(rows: Sequence[Sequence[int]] | npt.NDArray[np.integer]) -> Grid:
@@ -49,11 +50,15 @@ class Pair:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Task:
-    """Demonstration pairs (`train`) and test pairs, whose outputs may be unknown."""
+    """Demonstration pairs (`train`) and test pairs, whose outputs may be unknown.
+
+    Of another `domain` than arc there is one test pair and no demonstration.
+    """
 
     id: str
     train: tuple[Pair, ...]
     test: tuple[Pair, ...]
+    domain: str = "arc"
 
     @property
     def known_grids(self) -> tuple[Grid, ...]:
@@ -87,6 +92,8 @@ class Task:
         return replace(self, test=tuple(Pair(pair.input) for pair in self.test))
 
     def __repr__(self) -> str:
+        if self.domain != "arc":
+            return f"<Task {self.id}: {self.domain}>"
         return (
             f"<Task {self.id}: {counted(len(self.train), 'demonstration')}, "
             f"{counted(len(self.test), 'test input')}>"
@@ -98,16 +105,112 @@ class Task:
         return task_html(self)
 
 
+class Boards(Mapping[str, Task]):
+    """Puzzles without demonstrations, as tasks of one test pair each; they stay in arrays.
+
+    A set of millions takes no more memory than its cells. A puzzle's id is its row in the file that
+    it comes from.
+
+    Args:
+        domain: the name of their kind (`arc_trm.domains`).
+        questions, answers: (N, side, side) uint8 of values.
+        known: (N,) bool, which answers there are; None is all.
+        rows: (N,) int64, ascending; None counts from 1.
+    """
+
+    def __init__(
+        self,
+        domain: str,
+        questions: npt.NDArray[np.uint8],
+        answers: npt.NDArray[np.uint8],
+        known: npt.NDArray[np.bool_] | None = None,
+        rows: npt.NDArray[np.int64] | None = None,
+    ) -> None:
+        self.domain, self.questions, self.answers = domain, questions, answers
+        self.known = np.ones(len(questions), np.bool_) if known is None else known
+        self.rows = np.arange(1, len(questions) + 1) if rows is None else rows
+        for array in (self.questions, self.answers):
+            array.flags.writeable = False
+
+    @property
+    def side(self) -> int:
+        """Cells a side."""
+        return int(self.questions.shape[1])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Boards]) -> Boards:
+        """Puzzles of one size in one; where their rows do not ascend, they are counted anew."""
+        rows = np.concatenate([each.rows for each in parts])
+        return cls(
+            parts[0].domain,
+            np.concatenate([each.questions for each in parts]),
+            np.concatenate([each.answers for each in parts]),
+            np.concatenate([each.known for each in parts]),
+            rows if (np.diff(rows) > 0).all() else None,
+        )
+
+    def pair(self, place: int) -> Pair:
+        """Question and answer of the puzzle at a place, from 0."""
+        answer = self.answers[place] if self.known[place] else None
+        return Pair(self.questions[place], answer)
+
+    def at(self, places: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> Boards:
+        """The puzzles at these places."""
+        return Boards(
+            *(self.domain, self.questions[places], self.answers[places]),
+            *(self.known[places], self.rows[places]),
+        )
+
+    def _place(self, task_id: object) -> int | None:
+        if not isinstance(task_id, str) or not task_id.isdecimal() or len(task_id) > 18:
+            return None
+        row = int(task_id)
+        place = int(np.searchsorted(self.rows, row))
+        there = place < len(self.rows) and self.rows[place] == row and task_id == str(row)
+        return place if there else None
+
+    def __getitem__(self, task_id: str) -> Task:
+        place = self._place(task_id)
+        if place is None:
+            raise KeyError(task_id)
+        return Task(task_id, (), (self.pair(place),), self.domain)
+
+    def __contains__(self, task_id: object) -> bool:
+        return self._place(task_id) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return map(str, self.rows.tolist())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class TaskSet:
-    """Tasks by id, in the order of their source. `name` is what the user asked for."""
+    """Tasks by id, in the order of their source. `name` is what the user asked for.
+
+    Those of other kinds than arc are `Boards`. `notes` are sentences on what was left out.
+    """
 
     name: str
-    tasks: dict[str, Task]
+    tasks: Mapping[str, Task]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, name: str, tasks: Iterable[Task]) -> TaskSet:
         return cls(name, {task.id: task for task in tasks})
+
+    @property
+    def domain(self) -> str:
+        """The name of their kind (`arc_trm.domains`)."""
+        return self.tasks.domain if isinstance(self.tasks, Boards) else "arc"
+
+    @property
+    def boards(self) -> Boards:
+        """The tasks of another kind than arc. Raises TypeError of arc's."""
+        if not isinstance(self.tasks, Boards):
+            raise TypeError(f"{self.name} holds tasks of {self.domain}, which are no boards")
+        return self.tasks
 
     def __iter__(self) -> Iterator[Task]:
         return iter(self.tasks.values())
@@ -124,6 +227,8 @@ class TaskSet:
     @property
     def test_outputs(self) -> int:
         """Number of grids to predict."""
+        if isinstance(self.tasks, Boards):
+            return len(self.tasks)
         return sum(len(task.test) for task in self)
 
     def known_outputs(self) -> Solutions:
@@ -161,15 +266,30 @@ class TaskSet:
         """The tasks as an official challenges file; test outputs as in `Task.to_json`."""
         return {task.id: task.to_json(solutions) for task in self}
 
+    @property
+    def size(self) -> str:
+        """How many there are, in words."""
+        if self.domain != "arc":
+            return f"{counted(len(self), 'puzzle')} of {self.domain}"
+        return f"{counted(len(self), 'task')}, {counted(self.test_outputs, 'test output')}"
+
     def __repr__(self) -> str:
-        outputs = counted(self.test_outputs, "test output")
-        return f"<TaskSet {self.name}: {counted(len(self), 'task')}, {outputs}>"
+        return f"<TaskSet {self.name}: {self.size}>"
 
     def _repr_html_(self) -> str:
         from arc_trm.pictures import tasks_html
 
-        return tasks_html(self.name, self, self.test_outputs)
+        return tasks_html(f"{self.name}: {self.size}", self, len(self))
+
+    def only(self, task_id: str) -> TaskSet:
+        """The set of this one task."""
+        tasks = self.tasks
+        if isinstance(tasks, Boards):
+            return TaskSet(self.name, tasks.at(tasks.rows == int(task_id)))
+        return TaskSet(self.name, {task_id: tasks[task_id]})
 
     def smallest(self, max_side: int) -> TaskSet:
         """The tasks whose demonstrations and test inputs are all at most `max_side` a side."""
+        if isinstance(self.tasks, Boards):
+            return self if self.tasks.side <= max_side else replace(self, tasks={})
         return TaskSet.of(self.name, (task for task in self if task.longest_side <= max_side))

@@ -195,9 +195,13 @@ class Predictions:
         return self.by_test[key]
 
     def completed(self) -> Predictions:
-        """With the guesses of `two_attempts` for test inputs that nobody has answered."""
+        """With the guesses of `two_attempts` for test inputs that nobody has answered.
+
+        Of boards there are no guesses.
+        """
+        guessing = self.tasks.domain == "arc"
         guesses = (
-            TestPrediction(task.id, test, (), two_attempts([], pair.input))
+            TestPrediction(task.id, test, (), two_attempts([], pair.input) if guessing else ())
             for task in self.tasks
             for test, pair in enumerate(task.test)
         )

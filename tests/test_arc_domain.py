@@ -12,7 +12,6 @@ from arc_trm.domains.arc import (
     EOS,
     FIRST_COLOUR,
     IDENTITY,
-    PAD,
     Augmentation,
     decode,
     distinct_augmentations,
@@ -20,8 +19,9 @@ from arc_trm.domains.arc import (
     parse_puzzle_name,
     puzzle_name,
     random_offset,
-    transform,
 )
+from arc_trm.domains.dihedral import transform
+from arc_trm.domains.domain import PAD
 from arc_trm.tasks import Pair, Task, as_grid
 
 sides = st.integers(1, 30)

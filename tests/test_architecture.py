@@ -20,7 +20,7 @@ FLOORS = [
     ("config", "tasks", "clock"),
     ("domains",),
     ("voting", "objective", "optim", "device", "model", "data"),
-    ("runs", "checkpoint", "answers"),
+    ("runs", "checkpoint", "answers", "judging"),
     ("hub", "results"),
     ("train", "predict", "report"),
     ("harness", "bench"),

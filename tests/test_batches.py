@@ -9,7 +9,8 @@ import pytest
 
 from arc_trm.data.batches import IGNORE, Batches
 from arc_trm.data.puzzles import TaskGroup, TaskPuzzles, number_puzzles, row_names
-from arc_trm.domains.arc import FIRST_COLOUR, PAD, decode, parse_puzzle_name
+from arc_trm.domains.arc import FIRST_COLOUR, decode, parse_puzzle_name
+from arc_trm.domains.domain import PAD
 from arc_trm.errors import UserError
 from arc_trm.tasks import Pair, Task, as_grid
 

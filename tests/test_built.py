@@ -27,7 +27,8 @@ from arc_trm.data.built import open_built
 from arc_trm.data.puzzles import TaskGroup, TaskPuzzles, number_puzzles, row_names
 from arc_trm.data.selection import overlap_notes, predicted_tasks
 from arc_trm.data.sources import content_digest, load_tasks
-from arc_trm.domains.arc import FIRST_COLOUR, PAD, encode_pair, parse_puzzle_name
+from arc_trm.domains.arc import FIRST_COLOUR, encode_pair, parse_puzzle_name
+from arc_trm.domains.domain import PAD
 from arc_trm.errors import UserError
 from arc_trm.tasks import Pair, Task
 from arc_trm.train import job

@@ -17,6 +17,7 @@ from PIL import Image
 
 from arc_trm.answers import Answer, AnswerLog
 from arc_trm.config import DataConfig, RunConfig
+from arc_trm.data import selection
 from arc_trm.errors import UserError
 from arc_trm.pictures import PALETTE
 from arc_trm.runs import PREDICTIONS, RUNS, create_run
@@ -47,7 +48,8 @@ SETS = {
 def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty working folder, made-up data sets, a pipe 80 columns wide."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(module, "load_tasks", lambda name: TaskSet.of(name, SETS[name]))
+    for place in (module, selection):
+        monkeypatch.setattr(place, "load_tasks", lambda name, _=False: TaskSet.of(name, SETS[name]))
     for name in (*TERMINAL, "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "80")

@@ -33,7 +33,7 @@ def chosen_answers(what: Path, kinds: Sequence[str] = (PREDICTIONS, SUBMISSION))
     return answers
 
 
-def chosen_tasks(folder: Path, data_name: str | None) -> TaskSet:
+def chosen_tasks(folder: Path, data_name: str | None, skip_bad: bool = False) -> TaskSet:
     """`data_tasks`; without DATA, what the run in `folder` predicts.
 
     Raises UserError if there is neither.
@@ -42,12 +42,12 @@ def chosen_tasks(folder: Path, data_name: str | None) -> TaskSet:
         if not runs.is_run(folder):
             raise UserError(f"{folder} is no run, so say what to predict with --data")
         return predicted_tasks(runs.run_config(folder).data)
-    return data_tasks(folder, data_name)
+    return data_tasks(folder, data_name, skip_bad)
 
 
-def data_tasks(folder: Path, data_name: str) -> TaskSet:
+def data_tasks(folder: Path, data_name: str, skip_bad: bool = False) -> TaskSet:
     """The tasks of DATA, with a warning where the run in `folder`, if it is one, learnt them."""
-    tasks = load_tasks(data_name)
+    tasks = load_tasks(data_name, skip_bad)
     if runs.is_run(folder) and is_main():
         for note in overlap_notes(runs.run_config(folder).data, tasks):
             click.echo(note, err=True)

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from arc_trm.cli.output import bar, is_main
 from arc_trm.cli.running import device_options, given
 from arc_trm.clock import STARTED, Clock, parse_duration, shown_duration
+from submission import Challenges, SubmissionError, read_submission, write_submission
 
 if TYPE_CHECKING:
     from arc_trm.config import Canvas
-from submission import Challenges, SubmissionError, read_submission, write_submission
+
+DEFAULT = ParameterSource.DEFAULT
 
 
 @click.command()
@@ -34,6 +37,7 @@ from submission import Challenges, SubmissionError, read_submission, write_submi
     help="Voters beside the task itself; default: all that were trained.",
 )
 @click.option("--time-limit", metavar="TIME", help="3h, 90m, 45s: as many answers as fit.")
+@click.option("--skip-bad", is_flag=True, help="Leave out bad rows of a CSV file of puzzles.")
 @click.option("--batch-size", type=click.IntRange(1), help="Questions asked at once.")
 @click.option(
     "--supervision-steps", type=click.IntRange(1), help="Refinements; default: the model's."
@@ -54,6 +58,7 @@ def predict(
     attempts: int,
     augmentations: int | None,
     time_limit: str | None,
+    skip_bad: bool,
     batch_size: int | None,
     supervision_steps: int | None,
     canvas: Canvas | None,
@@ -66,8 +71,9 @@ def predict(
 
     Writes submission.json, the official format, whole from the first seconds on and better with
     every round of augmentations, and predictions.jsonl, every answer; a further call goes on from
-    it. WEIGHTS is a run or weight folder, or a repository on the Hugging Face Hub,
-    owner/name[@revision][:subfolder]; without it, the latest run.
+    it. Sudokus and mazes get one answer each, in predictions.jsonl alone. WEIGHTS is a run or
+    weight folder, or a repository on the Hugging Face Hub, owner/name[@revision][:subfolder];
+    without it, the latest run.
 
     \b
     Examples:
@@ -84,9 +90,19 @@ def predict(
     from arc_trm.voting import to_submission
 
     folder = weight_folder(weights) if weights is not None else runs.latest_run()
-    tasks = chosen_tasks(folder, data_name)
+    if skip_bad and data_name is None:
+        raise UserError("--skip-bad goes with --data; a run's own data has data.skip_bad")
+    tasks = chosen_tasks(folder, data_name, skip_bad)
     if not len(tasks):
         raise UserError(f"there is no task to predict in {tasks.name!r}")
+    for note in tasks.notes if is_main() else ():
+        click.echo(note, err=True)
+    submits = tasks.domain == "arc"
+    if not submits and click.get_current_context().get_parameter_source("attempts") is not DEFAULT:
+        raise UserError(
+            f"{tasks.name} holds puzzles of {tasks.domain}, which get one answer each: --attempts "
+            "is for ARC"
+        )
     out = out if out is not None else folder if runs.is_run(folder) else Path()
     if not out.is_dir():
         raise UserError(f"the folder {out} for the predictions does not exist: make it first")
@@ -94,11 +110,12 @@ def predict(
     from arc_trm.checkpoint import read_model_config
 
     clock = Clock(None if time_limit is None else parse_duration(time_limit), STARTED)
-    challenges = {task.id: task.to_json(solutions=False) for task in tasks}
     read_model_config(folder)  # a folder that holds no weights is a mistake that leaves nothing
     # Something valid before all else.
-    if is_main() and not _is_there(out / runs.SUBMISSION, challenges):
-        write_submission(out / runs.SUBMISSION, to_submission((), tasks), challenges)
+    if submits and is_main():
+        challenges = {task.id: task.to_json(solutions=False) for task in tasks}
+        if not _is_there(out / runs.SUBMISSION, challenges):
+            write_submission(out / runs.SUBMISSION, to_submission((), tasks), challenges)
 
     from arc_trm.predict import load_answering, predict_into, voters
 
@@ -107,7 +124,7 @@ def predict(
         outcome = predict_into(
             *(out, loaded, tasks, clock),
             *(voters(folder, augmentations), batch_size, supervision_steps),
-            _about(folder, weights, data_name),
+            {**_about(folder, weights, data_name, skip_bad), "kind": tasks.domain},
             *(drawn.update, drawn.note),
         )
     if not is_main():
@@ -123,10 +140,14 @@ def predict(
         first = guessed[0]
         click.echo(
             f"{len(guessed)} of {tasks.test_outputs} test inputs are guesses: first task "
-            f"{first.task}, test input {first.test + 1}: {first.reason}",
+            f"{first.task}, test input {first.test + 1}: {first.reason}"
+            if submits
+            else f"{len(guessed)} of {len(tasks)} puzzles have no answer: first {first.task}: "
+            f"{first.reason}",
             err=True,
         )
-    files = {"submission": out / runs.SUBMISSION, "predictions": out / runs.PREDICTIONS}
+    files = {"submission": out / runs.SUBMISSION} if submits else {}
+    files["predictions"] = out / runs.PREDICTIONS
     if as_json:
         counts = {
             "tasks": len(tasks),
@@ -136,17 +157,22 @@ def predict(
             "guessed": len(guessed),
         }
         click.echo(json.dumps(counts | {name: str(path) for name, path in files.items()}))
-    else:
+    elif submits:
         click.echo(f"{len(tasks)} tasks, {tasks.test_outputs} test inputs: {files['submission']}")
+    else:
+        click.echo(f"{len(tasks)} puzzles: {files['predictions']}")
 
 
-def _about(folder: Path, weights: str | None, data_name: str | None) -> dict[str, Any]:
+def _about(
+    folder: Path, weights: str | None, data_name: str | None, skip_bad: bool
+) -> dict[str, Any]:
     """What readers of the answers want to know: whose they are, of which tasks, since when."""
     from arc_trm import runs
     from arc_trm.config import DataConfig
     from arc_trm.results import about_data
 
-    data = DataConfig(test=(data_name,)) if data_name else runs.run_config(folder).data
+    named = DataConfig(test=(data_name,), skip_bad=skip_bad) if data_name else None
+    data = named or runs.run_config(folder).data
     return {
         "model": weights
         if weights is not None and not Path(weights).exists()

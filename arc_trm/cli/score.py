@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -29,6 +31,8 @@ def score(
 ) -> None:
     """Score answers: pass@1 and pass@2, each under its three denominators.
 
+    Of Sudokus and mazes: exact (every cell as in the known answer) and valid (by the rule).
+
     WHAT is a submission.json, a predictions.jsonl, a run folder, or a folder of ARC Prize's
     benchmarking; without it, the latest run. With OTHER, also how far that differs from WHAT: an
     interval by a paired bootstrap, and the tasks gained and lost.
@@ -43,12 +47,16 @@ def score(
     from arc_trm import runs
     from arc_trm.cli.choice import chosen_answers, right_outputs
     from arc_trm.data.references import published_beside, references_table
-    from arc_trm.results import read_ranked
+    from arc_trm.results import kind_of, read_ranked
     from submission import counts_of
     from submission.__main__ import scored, told_scores
 
     named = [each for each in (what, other) if each is not None] or [runs.latest_run()]
     files = [chosen_answers(each, (runs.SUBMISSION, runs.PREDICTIONS)) for each in named]
+    if kind_of(files[0]) != "arc":
+        told, lines = _boards(named, files, solutions, data_name, references)
+        click.echo(json.dumps(told) if as_json else "\n".join(lines))
+        return
     known = right_outputs(named, solutions, data_name)
     scores = []
     for file in files:
@@ -60,3 +68,39 @@ def score(
         told["references"] = [each.to_dict() for each in beside]
         lines += ["", *references_table(beside)]
     click.echo(json.dumps(told) if as_json else "\n".join(lines))
+
+
+def _boards(
+    named: Sequence[Path],
+    files: Sequence[Path],
+    solutions: Path | None,
+    data_name: str | None,
+    references: bool,
+) -> tuple[dict[str, Any], list[str]]:
+    """What to print of answers to Sudokus or mazes: as JSON, and as lines for a person."""
+    import numpy as np
+
+    from arc_trm.data.references import published_for, references_table
+    from arc_trm.errors import UserError
+    from arc_trm.judging import baseline_lines, baselines, compared, judged
+    from arc_trm.results import answered_tasks, read_results
+
+    if solutions is not None:
+        raise UserError("--solutions is for ARC: name puzzles with their answers with --data")
+    tasks = answered_tasks(files[0], data_name)
+    found = [read_results(file, tasks) for file in files]
+    if len(found) == 2:
+        told, lines = compared([str(each) for each in named], found, np.random.default_rng(0))
+    else:
+        result = judged(found[0])
+        told, lines = result.to_dict(), result.lines()
+    if references:
+        beside = baselines(tasks, np.random.default_rng(0))
+        published = published_for(tasks)
+        told["references"] = [each.to_dict() for each in published]
+        told["baselines"] = {
+            what: {name: rate.to_dict() for name, rate in each.rates.items()}
+            for what, each in beside.items()
+        }
+        lines += ["", *baseline_lines(beside), *references_table(published)]
+    return told, lines

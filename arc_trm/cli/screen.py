@@ -12,13 +12,15 @@ from rich.style import Style
 from rich.text import Text
 
 from arc_trm.pictures.curve import Measure, Series
-from arc_trm.pictures.scene import PALETTE
+from arc_trm.pictures.looks import LOOKS, Look
+from arc_trm.pictures.scene import INK
 from arc_trm.tasks import Grid, Pair, Task
 from arc_trm.voting import TestPrediction, redrawn
 
 CHART_ROWS = 9  # about so many: the labels are evenly apart
 CHART_WIDTH = 100
 RIGHT, WRONG, DIM = Style(color="green"), Style(color="red"), Style(dim=True)
+BOLD = Style(bold=True)
 BRAILLE = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each of a character's 4 x 2 dots."""
 
@@ -55,9 +57,10 @@ def _beside(blocks: Sequence[Block], gap: int) -> Block:
 
 
 class Screen:
-    """Where it is printed, and what it can show."""
+    """Where it is printed, what it can show, and how cells of a kind of puzzle look."""
 
-    def __init__(self) -> None:
+    def __init__(self, domain: str = "arc") -> None:
+        self.look = LOOKS[domain]
         self.console = Console(highlight=False)
         self.coloured = (
             self.console.color_system in ("256", "truecolor") and not self.console.no_color
@@ -82,21 +85,26 @@ class Screen:
 
     def figures(self, label: str, pair: Pair, attempts: Sequence[Grid | None] = ()) -> list[Block]:
         """The input, an arrow, the attempts, the output; a question mark for lack of both."""
-        wide = self._wide([*pair.grids, *attempts])
+        wide, look = self._wide([*pair.grids, *attempts]), self.look
         figures = [self._figure(Text(label), pair.input, wide), self._arrow(pair.input, wide)]
         for number, grid in enumerate(attempts, 1):
-            figures.append(self._judged(f"Attempt {number}", grid, pair, wide))
+            name = f"{look.answer} {number}" if look.numbered else look.answer
+            figures.append(self._judged(name, grid, pair, wide))
         if pair.output is not None:
-            name = Text("Correct output" if attempts else "Output")
-            figures.append(self._figure(name, pair.output, wide))
+            called = Text(look.right if attempts else look.output)
+            figures.append(self._figure(called, pair.output, wide, pair.input))
         elif not attempts:
-            figures.append(block_of("Output", "?"))
+            figures.append(block_of(look.output, "?"))
         return figures
+
+    def numbered(self, test: int) -> str:
+        """`Test input 2`, counted from 1; a question where there is one only."""
+        return f"{self.look.input} {test + 1}" if self.look.numbered else self.look.input
 
     def steps(self, task: Task, prediction: TestPrediction) -> list[Block]:
         """The test input and every draft that differs from the one before, with its steps."""
         pair = task.test[prediction.test]
-        figures = [self._figure(Text(f"Test input {prediction.test + 1}"), pair.input, True)]
+        figures = [self._figure(Text(self.numbered(prediction.test)), pair.input, True)]
         runs = np.cumsum(redrawn(prediction.steps)).tolist()  # the number of each step's draft
         for _, same in groupby(enumerate(prediction.steps, 1), lambda each: runs[each[0] - 1]):
             numbered = list(same)
@@ -105,7 +113,7 @@ class Screen:
             figure = self._judged(name, step.grid, pair, True)
             figures.append(below(figure, block_of(Text(f"halt {100 * step.halt:.0f} %", DIM))))
         if pair.output is not None:
-            figures.append(self._figure(Text("Correct output"), pair.output, True))
+            figures.append(self._figure(Text(self.look.right), pair.output, True, pair.input))
         return figures
 
     def _judged(self, label: str, grid: Grid | None, pair: Pair, wide: bool) -> Block:
@@ -116,27 +124,36 @@ class Screen:
         if pair.output is not None:
             right = np.array_equal(grid, pair.output)
             name.append(" ✓ right" if right else " ✗ wrong", RIGHT if right else WRONG)
-        return self._figure(name, grid, wide)
+        return self._figure(name, grid, wide, pair.input)
 
     def _wide(self, grids: Sequence[Grid | None]) -> bool:
         """Whether cells may be two columns wide: all grids of a row fit the width that way."""
         columns: int = sum(2 * grid.shape[1] + 4 for grid in grids if grid is not None) + 4
         return columns <= self.console.width
 
-    def _figure(self, label: Text, grid: Grid, wide: bool) -> Block:
+    def _figure(self, label: Text, grid: Grid, wide: bool, question: Grid | None = None) -> Block:
         height, width = grid.shape
         size = Text(f"{height} × {width}", DIM)
-        return block_of(label, *self._rows(grid, wide), size)
+        return block_of(label, *self._rows(grid, wide, question), size)
 
-    def _rows(self, grid: Grid, wide: bool) -> list[Text]:
+    def _rows(self, grid: Grid, wide: bool, question: Grid | None = None) -> list[Text]:
+        look = self.look
+        if look.boxes:
+            return _boxed(grid, look, grid if question is None else question)
         if not self.coloured:
-            return [Text((" " if wide else "").join(map(str, row))) for row in grid.tolist()]
+            signs = look.plain
+            return [
+                Text((" " if wide else "").join(signs[c] for c in row)) for row in grid.tolist()
+            ]
         if wide:
-            return [Text.assemble(*(("  ", _cell(c)) for c in row)) for row in grid.tolist()]
+            return [
+                Text.assemble(*((f"{look.sign(c)} ", _cell(look, c)) for c in row))
+                for row in grid.tolist()
+            ]
         rows = grid.tolist()
         pairs = zip(rows[::2], [*rows[1::2], [None] * len(rows[0])], strict=False)
         return [
-            Text.assemble(*(("▀", _cell(low, high)) for high, low in zip(*pair, strict=True)))
+            Text.assemble(*(("▀", _cell(look, low, high)) for high, low in zip(*pair, strict=True)))
             for pair in pairs
         ]
 
@@ -146,11 +163,31 @@ class Screen:
         return block_of(*[""] * ((rows + 1) // 2), "→")
 
 
-def _cell(ground: int | None, half: int | None = None) -> Style:
+def _cell(look: Look, ground: int | None, half: int | None = None) -> Style:
     return Style(
-        bgcolor=None if ground is None else PALETTE[ground],
-        color=None if half is None else PALETTE[half],
+        bgcolor=None if ground is None else look.colours[ground],
+        color=look.colours[half] if half is not None else INK if look.signs else None,
     )
+
+
+def _boxed(grid: Grid, look: Look, question: Grid) -> list[Text]:
+    """Digits between the lines of the boxes; those of the question are bold."""
+    side = len(grid)
+    height, width = look.box(side) or (side, side)
+    rule = "┼".join(["─" * (2 * width + 1)] * (side // width))
+    lines = []
+    for number, row in enumerate(grid.tolist()):
+        if number and number % height == 0:
+            lines.append(Text(rule, DIM))
+        line = Text()
+        for place, value in enumerate(row):
+            if place and place % width == 0:
+                line.append(" │", DIM)
+            asked = question.shape == grid.shape and question[number, place]
+            line.append(f" {look.plain[value]}", BOLD if asked else Style())
+        line.append(" ")
+        lines.append(line)
+    return lines
 
 
 def chart(drawn: Series, measure: Measure, width: int) -> list[Text]:

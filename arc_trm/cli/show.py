@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -12,19 +13,22 @@ from rich.text import Text
 from arc_trm.answers import read_predictions
 from arc_trm.cli.choice import chosen_answers
 from arc_trm.cli.screen import Block, Screen, below, block_of, chart
+from arc_trm.data.selection import predicted_tasks
 from arc_trm.data.sources import load_tasks
 from arc_trm.errors import UserError
+from arc_trm.judging import judged
 from arc_trm.pictures.curve import MEASURES, curve_picture, series
 from arc_trm.pictures.scene import check_ending, printable, save
 from arc_trm.pictures.task import steps_picture, task_picture
 from arc_trm.results import is_log, named_data, read_results
 from arc_trm.runs import PREDICTIONS, latest_run, read_metrics, run_config
-from arc_trm.tasks import Task, TaskSet, same_grid
+from arc_trm.tasks import TaskSet, same_grid
 from arc_trm.voting import Predictions, TestPrediction
 from submission import SubmissionError
 
 FALLBACKS = ("arc-agi-1", "arc-agi-2")
-TASKS_SHOWN = 6
+TASKS_SHOWN, BOARDS_SHOWN = 6, 3
+MOST_COMPARED = 5000  # ids of a set that a misspelt one may have been meant as
 
 
 @click.command()
@@ -86,9 +90,12 @@ def _show_run(run: Path, out: Path | None) -> None:
         screen.say(*chart(series(records, measure.key), measure, screen.console.width), Text())
     screen.say(Text(_summary(records)))
     if (run / PREDICTIONS).is_file():
-        loaded = [task for name in config.data.test for task in load_tasks(name)]
-        tasks = TaskSet.of(", ".join(config.data.test), loaded)
-        _show_predicted(screen, tasks, read_predictions(run / PREDICTIONS, tasks))
+        tasks = predicted_tasks(config.data)
+        found = read_predictions(run / PREDICTIONS, tasks)
+        if tasks.domain == "arc":
+            _show_predicted(screen, tasks, found)
+        else:
+            _show_boards(tasks, found)
 
 
 def _summary(records: Sequence[dict[str, float]]) -> str:
@@ -128,12 +135,24 @@ def _show_predicted(screen: Screen, tasks: TaskSet, predictions: Predictions) ->
         )
 
 
+def _show_boards(tasks: TaskSet, predictions: Predictions) -> None:
+    """What answers are worth, and the first of them."""
+    screen, blocks = Screen(tasks.domain), []
+    for prediction in islice(predictions, BOARDS_SHOWN):
+        task = tasks[prediction.task]
+        figures = screen.figures(screen.numbered(0), task.test[0], prediction.attempts)
+        blocks.append(below(block_of(f"{screen.look.task} {task.id}"), screen.flow(figures)))
+    screen.say(*map(Text, judged(predictions.completed()).lines()), Text())
+    screen.say(*screen.flow(blocks, 6).lines, Text())
+    screen.say(Text(f"{len(blocks)} of {len(predictions)} shown; `arc-trm show N` shows any."))
+
+
 def _show_task(
     task_id: str, data: str | None, answers: Path | None, steps: bool, out: Path | None
 ) -> None:
     source = _source(answers)
-    task = _find_task(task_id, data, source)
-    found = _predictions(task, source)
+    only = _find_task(task_id, data, source)
+    task, found = only[task_id], _predictions(only, source)
     if answers and not found:
         raise UserError(f"{answers} holds no prediction for task {task.id!r}")
     if steps and not any(each.steps for each in found):
@@ -149,8 +168,8 @@ def _show_task(
             save(task_picture(task, {each.test: each.attempts for each in found}), out)
         click.echo(f"Wrote {out}")
         return
-    screen = Screen()
-    screen.say(Text(f"Task {printable(task.id)}\n"))
+    screen = Screen(task.domain)
+    screen.say(Text(f"{screen.look.task} {printable(task.id)}\n"))
     if steps:
         for each in found:
             screen.say(*screen.flow(screen.steps(task, each)).lines, Text())
@@ -159,10 +178,11 @@ def _show_task(
         screen.flow(screen.figures(f"Input {number}", pair))
         for number, pair in enumerate(task.train, 1)
     ]
-    screen.say(*screen.flow(demonstrations, 6).lines, Text())
+    if demonstrations:
+        screen.say(*screen.flow(demonstrations, 6).lines, Text())
     attempts = {each.test: each.attempts for each in found}
     for index, pair in enumerate(task.test):
-        figures = screen.figures(f"Test input {index + 1}", pair, attempts.get(index, ()))
+        figures = screen.figures(screen.numbered(index), pair, attempts.get(index, ()))
         screen.say(*screen.flow(figures).lines, Text())
 
 
@@ -190,11 +210,11 @@ def _source(answers: Path | None) -> Path | None:
     return run / PREDICTIONS if run and (run / PREDICTIONS).is_file() else None
 
 
-def _find_task(task_id: str, data: str | None, source: Path | None) -> Task:
-    """The task out of `data`, else of what the answers or the latest run name or is bundled."""
+def _find_task(task_id: str, data: str | None, source: Path | None) -> TaskSet:
+    """The one task out of `data`, else of what the answers or the latest run name or is bundled."""
     named = named_data(source) if source else []
     names = [data] if data else list(dict.fromkeys([*named, *_latest_data(), *FALLBACKS]))
-    known: dict[str, Task] = {}
+    known: list[str] = []
     for name in names:
         try:
             tasks = load_tasks(name)
@@ -203,16 +223,15 @@ def _find_task(task_id: str, data: str | None, source: Path | None) -> Task:
                 raise
             continue  # the latest run's data may be gone, which is no reason to show nothing
         if task_id in tasks:
-            return tasks[task_id]
-        known |= tasks.tasks
+            return tasks.only(task_id)
+        known += islice(tasks.tasks, MOST_COMPARED)
     close = difflib.get_close_matches(task_id, known, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     raise UserError(f"no run folder and no task {task_id!r} in {', '.join(names)}{hint}")
 
 
-def _predictions(task: Task, source: Path | None) -> list[TestPrediction]:
-    """What the answers say of the task, without guesses where they say nothing."""
+def _predictions(only: TaskSet, source: Path | None) -> list[TestPrediction]:
+    """What the answers say of the one task, without guesses where they say nothing."""
     if source is None:
         return []
-    only = TaskSet.of(task.id, [task])
     return list(read_predictions(source, only) if is_log(source) else read_results(source, only))

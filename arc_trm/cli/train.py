@@ -10,8 +10,10 @@ from arc_trm.cli.running import finish, resumed_run, run_options
 
 
 @click.command()
+@click.option("--skip-bad", is_flag=True, help="Leave out bad rows of CSV files of puzzles.")
 @run_options("quickstart")
 def train(
+    skip_bad: bool,
     preset: str,
     config_file: Path | None,
     overrides: tuple[str, ...],
@@ -28,6 +30,7 @@ def train(
     Examples:
       arc-trm train
       arc-trm train --preset arc-agi-1 --set train.global_batch_size=64
+      arc-trm train --preset sudoku-quick
       arc-trm train --resume
       torchrun --nproc-per-node 4 -m arc_trm train --preset arc-agi-2 --out runs/arc2
     """
@@ -36,10 +39,12 @@ def train(
 
     folder = out
     if resume is not None:
-        folder, config = resumed_run(resume, adapts=False)
+        folder, config = resumed_run(resume, adapts=False, more={"--skip-bad": "skip_bad"})
     else:
         if seed is not None:
             overrides = (*overrides, f"seed={seed}")
+        if skip_bad:
+            overrides = (*overrides, "data.skip_bad=true")
         config = load_config(preset, config_file, overrides)
         if config.adapt is not None:
             raise UserError(

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arc_trm.data.puzzles import generator
-from arc_trm.domains.arc import PAD, Tokens
+from arc_trm.domains.domain import PAD, Tokens
 
 IGNORE = -100
 """Label of cells without a label, as in `arc_trm.objective`, which this room does not import."""

@@ -17,6 +17,7 @@ memory-mapped, read example by example and checked then. The indices are read an
 from __future__ import annotations
 
 import hashlib
+import math
 import mmap
 import os
 from dataclasses import dataclass
@@ -28,8 +29,11 @@ import numpy as np
 import numpy.typing as npt
 
 from arc_trm.data.puzzles import read_names
-from arc_trm.domains.arc import SEPARATOR, Tokens
+from arc_trm.domains import BOARDS, Board
+from arc_trm.domains.arc import SEPARATOR
+from arc_trm.domains.domain import Tokens
 from arc_trm.errors import UserError
+from arc_trm.tasks import Boards
 from submission import read_json
 
 IDENTIFIERS, TEST_PUZZLES, DATASET = "identifiers.json", "test_puzzles.json", "dataset.json"
@@ -51,15 +55,55 @@ def is_built(folder: Path) -> bool:
     return named and any(os.path.isdir(folder / part) for part in PARTS)
 
 
-def tasks_file(folder: Path) -> Path:
-    """The file with the tasks of a built folder. Raises UserError if it has none."""
-    if not os.path.isfile(folder / TEST_PUZZLES):
+def tasks_file(folder: Path) -> Path | None:
+    """The file with the tasks of a built folder; None if it is of Sudokus or mazes."""
+    if os.path.isfile(folder / TEST_PUZZLES):
+        return folder / TEST_PUZZLES
+    if _board(folder, "test") is None:
         raise UserError(
             f"{folder} is in the published trainer's format but has no {TEST_PUZZLES}, so there "
-            "are no ARC tasks in it to predict, score or show: name other data for that (Sudoku "
-            "and mazes can only be learnt from), or copy the whole folder if that file is missing"
+            "are no ARC tasks in it to predict, score or show: copy the whole folder"
         )
-    return folder / TEST_PUZZLES
+    return None
+
+
+def _board(folder: Path, part: str) -> Board | None:
+    """Of which kind other than ARC the puzzles of a built folder are, by their vocabulary."""
+    path = folder / part / DATASET
+    if not os.path.isfile(path):
+        return None
+    size = _read_dataset(path)["vocab_size"]
+    return next((board for board in BOARDS.values() if board.vocabulary == size), None)
+
+
+def read_built_boards(folder: Path) -> Boards:
+    """The puzzles of the test half of a built folder of Sudokus or mazes.
+
+    A puzzle's row is the place of its example, counted from 1. Raises UserError if they do not
+    read or there are none.
+    """
+    board = _board(folder, "test")
+    assert board is not None, "`tasks_file` has looked"
+    side = math.isqrt(_read_dataset(folder / "test" / DATASET)["seq_len"])
+    grids = []
+    for name in (INPUTS, LABELS):
+        path = _file(folder, f"test/{name}")
+        tokens = _map(path, np.uint8, 2)
+        if tokens.shape[1] != side * side or not len(tokens) or board.wrong_size(side):
+            raise UserError(f"{path} is of shape {tokens.shape}, which no {board.name} is: {AGAIN}")
+        if tokens.min() < 1 or tokens.max() > board.values(side):
+            raise UserError(
+                f"{path} holds tokens from {tokens.min()} to {tokens.max()}, expected 1 to "
+                f"{board.values(side)} as of a {board.name}: {AGAIN}"
+            )
+        grids.append((tokens - 1).reshape(-1, side, side))
+    if len(grids[0]) != len(grids[1]):
+        raise UserError(f"{folder}/test holds {len(grids[0])} inputs, but {len(grids[1])} labels")
+    boards = Boards(board.name, *grids)
+    for place, text in enumerate(board.problems(boards.questions, boards.answers, boards.known)):
+        if text:
+            raise UserError(f"{folder}/test, example {place} (from 0): {text}; {AGAIN}")
+    return boards
 
 
 @dataclass(frozen=True, eq=False)

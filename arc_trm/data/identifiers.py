@@ -19,7 +19,8 @@ import numpy as np
 from arc_trm.data.manifests import find_manifest, manifests_folder
 from arc_trm.data.puzzles import read_names
 from arc_trm.data.sources import find_files, load_tasks, missing_files
-from arc_trm.domains.arc import BLANK, SEPARATOR, TRIALS, PuzzleHash, Tokens, augmentation_names
+from arc_trm.domains.arc import BLANK, SEPARATOR, TRIALS, PuzzleHash, augmentation_names
+from arc_trm.domains.domain import Tokens
 from arc_trm.errors import UserError, suggestion
 from arc_trm.tasks import Task
 from submission import atomic_write

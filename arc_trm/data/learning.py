@@ -9,12 +9,23 @@ from pathlib import Path
 
 from arc_trm.config import RunConfig
 from arc_trm.data.batches import Group
+from arc_trm.data.boards import BoardGroups, digest
 from arc_trm.data.built import open_built
 from arc_trm.data.puzzles import TaskGroup, number_puzzles, row_names
-from arc_trm.data.selection import built_overlaps, learnt_folder, predicted_tasks, select
+from arc_trm.data.selection import (
+    board_overlap,
+    built_overlaps,
+    learnt_boards,
+    learnt_folder,
+    learnt_sets,
+    predicted_tasks,
+    select,
+)
 from arc_trm.data.sources import content_digest
-from arc_trm.domains.arc import VOCABULARY, canvas_side
+from arc_trm.domains import ARC, DOMAINS, Board
+from arc_trm.domains.arc import BLANK, canvas_side
 from arc_trm.errors import UserError
+from arc_trm.tasks import TaskSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,16 +49,56 @@ def learning_set(config: RunConfig) -> LearningSet:
     does not fit `config.model`.
     """
     folder = learnt_folder(config.data)
-    return _of_tasks(config) if folder is None else _of_built(config, folder)
-
-
-def _of_tasks(config: RunConfig) -> LearningSet:
-    if config.model.vocabulary != VOCABULARY:
+    if folder is not None:
+        return _of_built(config, folder)
+    sets, notes = learnt_sets(config.data)
+    notes += [note for tasks in sets for note in tasks.notes]
+    domain = DOMAINS[sets[0].domain] if sets else ARC
+    if config.model.vocabulary != domain.vocabulary:
         raise UserError(
-            f"model.vocabulary is {config.model.vocabulary}, but ARC has {VOCABULARY} tokens"
+            f"model.vocabulary is {config.model.vocabulary}, but the kind {domain.name} has "
+            f"{domain.vocabulary} tokens: add `--set model.vocabulary={domain.vocabulary}`"
         )
+    return (
+        _of_boards(config, domain, sets, notes)
+        if isinstance(domain, Board)
+        else _of_tasks(config, sets, notes)
+    )
+
+
+def _of_boards(
+    config: RunConfig, board: Board, sets: Sequence[TaskSet], notes: list[str]
+) -> LearningSet:
+    data = config.data
+    if config.model.canvas == "fit":
+        raise UserError(
+            f'model.canvas = "fit" is for ARC, whose grids are of many sizes: a {board.name} fills '
+            "its canvas, so leave it out"
+        )
+    boards = learnt_boards(data, sets)
+    if boards.side**2 != config.model.cells:
+        raise UserError(
+            f"{sets[0].name} holds puzzles of {boards.side} cells a side, but model.cells is "
+            f"{config.model.cells}: add `--set model.cells={boards.side**2}`"
+        )
+    if data.test:
+        predicted = predicted_tasks(data)
+        if predicted.domain != board.name:
+            raise UserError(
+                f"data.train is of the kind {board.name}, but {predicted.name} in data.test of "
+                f"{predicted.domain}: one model answers one kind"
+            )
+        notes += predicted.notes
+        notes += board_overlap(boards, predicted)
+    groups = BoardGroups(board, boards, data.augmentations, config.seed)
+    told = f"{digest(boards)} {groups.augmentations} {config.seed}"
+    mark = hashlib.sha256(told.encode()).hexdigest()
+    return LearningSet(groups, [BLANK], mark, tuple(notes))
+
+
+def _of_tasks(config: RunConfig, sets: Sequence[TaskSet], notes: list[str]) -> LearningSet:
     side = config.model.side
-    selection = select(config.data, side)
+    selection = select(config.data, side, sets)
     puzzles = number_puzzles(selection.learnt, config.data.augmentations, config.seed)
     names = list(row_names(puzzles))
     content = [content_digest(puzzle.task for puzzle in puzzles), *names]
@@ -57,7 +108,7 @@ def _of_tasks(config: RunConfig) -> LearningSet:
         TaskGroup(each, canvas_side(each.task, side) if fit else side, config.data.shift)
         for each in puzzles
     ]
-    notes = list(selection.notes)
+    notes += selection.notes
     silent = [group.puzzles.task.id for group in groups if not group.pairs]
     if silent:
         notes.append(

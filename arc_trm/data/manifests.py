@@ -17,11 +17,14 @@ from arc_trm.errors import UserError, suggestion
 
 @dataclass(frozen=True)
 class Split:
-    """`sha256` is the `arc_trm.data.sources.content_digest` of the tasks, in whatever files."""
+    """`sha256` is the `arc_trm.data.sources.content_digest` of the tasks, in whatever files.
+
+    It is empty where nobody here has seen the files; then the numbers are those that are published.
+    """
 
     tasks: int
     test_outputs: int
-    sha256: str
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,31 @@ class FileSource:
     places: dict[str, list[str]]
     revision: str = ""
     sha256: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """CSV files in a dataset repository on the Hugging Face Hub, by split.
+
+    They are used from the client's cache, into which `arc-trm data fetch` puts them.
+    """
+
+    title: str
+    repository: str
+    files: dict[str, str]
+    revision: str = "main"
+
+
+@dataclass(frozen=True)
+class MadeSource:
+    """Puzzles that are made when they are needed: by split the fields of
+    `arc_trm.data.generating.Recipe`, but for its domain."""
+
+    title: str
+    recipes: dict[str, dict[str, int]]
+
+
+Source = PackageSource | FileSource | HubSource | MadeSource
 
 
 @dataclass(frozen=True)
@@ -90,9 +118,10 @@ class Manifest:
     homepage: str
     citation: str
     format: str
-    sources: tuple[PackageSource | FileSource, ...]
+    sources: tuple[Source, ...]
     splits: dict[str, Split]
     overlaps: tuple[Overlap, ...]
+    domain: str = "arc"
 
     def chosen(self, split: str | None) -> list[str]:
         """The splits that a name means: `split` or, for None, all."""
@@ -176,13 +205,21 @@ def known_overlap(first: str, second: str) -> dict[str, str]:
     return shared
 
 
+def _source(values: dict[str, Any]) -> Source:
+    for key, kind in (
+        ("package", PackageSource),
+        ("repository", HubSource),
+        ("recipes", MadeSource),
+    ):
+        if key in values:
+            return kind(**values)
+    return FileSource(**values)
+
+
 def _read_manifest(path: Path) -> Manifest:
     values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     name = path.parent.name
-    sources = [
-        PackageSource(**source) if "package" in source else FileSource(**source)
-        for source in values.pop("sources")
-    ]
+    sources = [_source(source) for source in values.pop("sources")]
     splits = {split: Split(**of_split) for split, of_split in values.pop("splits").items()}
     overlaps = [
         Overlap(f"{name}/{overlap.pop('split')}", **overlap)

@@ -15,12 +15,12 @@ from arc_trm.domains.arc import (
     BLANK,
     SEPARATOR,
     Augmentation,
-    Tokens,
     augmentation_names,
     distinct_augmentations,
     encode_pair,
     random_offset,
 )
+from arc_trm.domains.domain import Tokens
 from arc_trm.errors import UserError
 from arc_trm.tasks import Pair, Task
 from submission import read_json

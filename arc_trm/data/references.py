@@ -9,6 +9,7 @@ from typing import Any
 
 from arc_trm.data.manifests import find_manifest, manifests_folder
 from arc_trm.data.sources import find_tasks
+from arc_trm.domains import ARC
 from arc_trm.errors import UserError
 from arc_trm.tasks import TaskSet
 from submission import SubmissionError
@@ -43,26 +44,36 @@ class Reference:
 
 
 def published_beside(task_ids: Iterable[str]) -> list[Reference]:
-    """What is published of the public set that has exactly these tasks; nothing of any other."""
-    results = _results()
+    """What is published of the ARC set that has exactly these tasks; nothing of any other."""
     wanted = set(task_ids)
-    for dataset in dict.fromkeys(name for each in results for name in each["scores"]):
-        tasks = _tasks(dataset) if len(wanted) == _number(dataset) else None
+    for dataset in dict.fromkeys(name for each in _results() for name in each["scores"]):
+        of_arc = (found := find_manifest(dataset)) is not None and found[0].domain == ARC.name
+        tasks = _tasks(dataset) if of_arc and len(wanted) == _number(dataset) else None
         if tasks is not None and wanted == set(tasks.tasks):
-            return [
-                Reference(
-                    each["system"],
-                    dataset,
-                    tuple(each["scores"][dataset]),
-                    each["denominator"],
-                    len(tasks),
-                    each["source"],
-                    each.get("note", ""),
-                )
-                for each in results
-                if dataset in each["scores"]
-            ]
+            return _published(dataset, len(tasks))
     return []
+
+
+def published_for(tasks: TaskSet) -> list[Reference]:
+    """What is published for a whole set of Sudokus or mazes; nothing for a part of it."""
+    whole = len(tasks) == _number(tasks.name)
+    return _published(tasks.name, len(tasks)) if whole else []
+
+
+def _published(dataset: str, tasks: int) -> list[Reference]:
+    return [
+        Reference(
+            each["system"],
+            dataset,
+            tuple(each["scores"][dataset]),
+            each["denominator"],
+            tasks,
+            each["source"],
+            each.get("note", ""),
+        )
+        for each in _results()
+        if dataset in each["scores"]
+    ]
 
 
 def _number(dataset: str) -> int | None:

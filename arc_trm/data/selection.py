@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from arc_trm.config import DataConfig
+from arc_trm.data.boards import drawn, shared_questions
 from arc_trm.data.built import Built, open_built
 from arc_trm.data.sources import (
     built_folder,
@@ -15,8 +16,9 @@ from arc_trm.data.sources import (
     overlap_sentence,
     overlap_warnings,
 )
+from arc_trm.domains import ARC
 from arc_trm.errors import UserError
-from arc_trm.tasks import Task, TaskSet
+from arc_trm.tasks import Boards, Task, TaskSet
 from submission import SubmissionError
 
 
@@ -35,12 +37,21 @@ class Selection:
 def predicted_tasks(data: DataConfig) -> TaskSet:
     """The tasks of the sets in `data.test` that fit `data.max_side`, in order.
 
-    Which tasks these are depends on demonstrations and test inputs alone. Raises UserError if two
-    sets disagree about a task.
+    Of boards, which must be of one set, `data.test_puzzles` are drawn. Which tasks these are
+    depends on demonstrations and test inputs alone. Raises UserError if two sets disagree about a
+    task.
     """
     found: dict[str, Task] = {}
     for name in data.test:
-        for task in load_tasks(name).smallest(data.max_side):
+        tasks = load_tasks(name, data.skip_bad)
+        if tasks.domain != ARC.name:
+            if len(data.test) > 1:
+                raise UserError(
+                    f"{name} holds puzzles of {tasks.domain}, of which only one set can be "
+                    f"predicted at once, but data.test is {list(data.test)}"
+                )
+            return replace(tasks, tasks=drawn(tasks.boards, data.test_puzzles))
+        for task in tasks.smallest(data.max_side):
             inputs, before = _test_inputs(task), found.get(task.id)
             if before is not None and inputs != _test_inputs(before):
                 raise UserError(
@@ -80,11 +91,42 @@ def overlap_notes(data: DataConfig, predicted: TaskSet) -> list[str]:
         try:
             if folder := built_folder(name):
                 notes += built_overlaps(open_built(folder), [predicted])
-            else:
+            elif predicted.domain == ARC.name:
                 notes += overlap_warnings([find_tasks(name) or name], [predicted])
+            else:
+                sets, _ = learnt_sets(data)
+                return board_overlap(learnt_boards(data, sets), predicted)
         except (UserError, SubmissionError):
             continue  # the files may be long gone
     return notes
+
+
+def learnt_boards(data: DataConfig, sets: Sequence[TaskSet]) -> Boards:
+    """The Sudokus or mazes of `sets` that are learnt from, whose answers are known.
+
+    Raises UserError if there are none, or they differ in size.
+    """
+    for tasks in sets:
+        if tasks.boards.side != sets[0].boards.side:
+            raise UserError(
+                f"{sets[0].name} holds puzzles of {sets[0].boards.side} cells a side, but "
+                f"{tasks.name} of {tasks.boards.side}: learn from one size"
+            )
+    known = Boards.joined([tasks.boards.at(tasks.boards.known) for tasks in sets])
+    if not len(known):
+        raise UserError(f"no answer in data.train {list(data.train)} is known: nothing to learn")
+    return drawn(known, data.train_puzzles)
+
+
+def board_overlap(learnt: Boards, predicted: TaskSet) -> list[str]:
+    """A sentence if questions that are predicted were learnt from."""
+    shared = shared_questions(predicted.boards, learnt)
+    if not shared:
+        return []
+    return [
+        f"{predicted.name} shares {shared} of its {len(predicted)} puzzles with what is learnt "
+        "from: a score on these is not one on unseen puzzles"
+    ]
 
 
 def built_overlaps(built: Built, predicted: Iterable[TaskSet]) -> list[str]:
@@ -111,22 +153,37 @@ def _fitting(task: Task, side: int) -> Task:
     return replace(task, train=train, test=test)
 
 
-def select(data: DataConfig, side: int) -> Selection:
-    """Load the sets of a run and say what is left out.
+def learnt_sets(data: DataConfig) -> tuple[list[TaskSet], list[str]]:
+    """The sets of `data.train` and those of `data.extra` that are here; notes on the missing ones.
+
+    Raises UserError if they are of different kinds.
+    """
+    sets, notes = [load_tasks(name, data.skip_bad) for name in data.train], []
+    for name in data.extra:
+        found = find_tasks(name, data.skip_bad)
+        if found is None:
+            notes.append(f"{name} is left out: its files were not found")
+        else:
+            sets.append(found)
+    for tasks in sets:
+        if tasks.domain != sets[0].domain:
+            raise UserError(
+                f"{sets[0].name} is of the kind {sets[0].domain}, but {tasks.name} of "
+                f"{tasks.domain}: learn from one kind"
+            )
+    return sets, notes
+
+
+def select(data: DataConfig, side: int, train: Sequence[TaskSet]) -> Selection:
+    """What of a run's ARC tasks is learnt from and predicted, and what is left out.
 
     Args:
         side: of the canvas; pairs with a larger grid cannot be learnt from.
+        train: the sets of `learnt_sets`.
 
     Raises UserError when there is nothing to learn from.
     """
     notes = []
-    train = [load_tasks(name) for name in data.train]
-    for name in data.extra:
-        found = find_tasks(name)
-        if found is None:
-            notes.append(f"{name} is left out: its files were not found")
-        else:
-            train.append(found)
     notes += overlap_warnings(train, [load_tasks(name) for name in data.test])
     predicted = predicted_tasks(data)
     all_train = [task for tasks in train for task in tasks.smallest(data.max_side)]

@@ -6,6 +6,7 @@ DATA is one of
 - a folder of task files, `*.json` in the order of their names, whose stems are the ids;
 - a folder in the published trainer's format (`arc_trm.data.built`): its test_puzzles.json;
 - a challenges file, whose solutions are found beside it;
+- a CSV file of Sudokus or mazes (`arc_trm.data.tables`);
 - a single task file.
 
 The name of a dataset always means the dataset, so that a folder which happens to lie in the
@@ -21,22 +22,28 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import submission
-from arc_trm.data.built import is_built, tasks_file
+from arc_trm.data.boards import digest
+from arc_trm.data.built import is_built, read_built_boards, tasks_file
+from arc_trm.data.generating import Recipe, generated
 from arc_trm.data.manifests import (
     FileSource,
+    HubSource,
+    MadeSource,
     Manifest,
     PackageSource,
     find_manifest,
     known_overlap,
     unknown_name,
 )
+from arc_trm.data.tables import is_table, read_table
+from arc_trm.domains import ARC
 from arc_trm.errors import UserError
-from arc_trm.tasks import Pair, Task, TaskSet, as_grid
+from arc_trm.tasks import Boards, Pair, Task, TaskSet, as_grid
 
 DATA_FOLDER = "ARC_TRM_DATA"
 """The environment variable with the folder of the datasets that no package carries."""
@@ -48,28 +55,31 @@ MAX_NAMED = 5
 class FoundFiles:
     """The files of a split on this machine; `place` is their path, or a pattern with a `*`."""
 
-    source: PackageSource | FileSource
+    source: PackageSource | FileSource | HubSource
     place: Path
     files: list[Path]
 
 
-def load_tasks(data: str | os.PathLike[str]) -> TaskSet:
+def load_tasks(data: str | os.PathLike[str], skip_bad: bool = False) -> TaskSet:
     """The tasks of DATA (see above) under the name that the user gave it.
 
-    Raises UserError or submission.SubmissionError, each one sentence, if there is no such data, it
-    cannot be read or is not what it should be.
+    With `skip_bad` bad rows of a CSV file are left out. Raises UserError or
+    submission.SubmissionError, each one sentence, if there is no such data, it cannot be read or is
+    not what it should be.
     """
-    tasks = find_tasks(data)
+    tasks = find_tasks(data, skip_bad)
     if tasks is None:
         raise missing_files(os.fspath(data))
     return tasks
 
 
-def find_tasks(data: str | os.PathLike[str]) -> TaskSet | None:
+def find_tasks(data: str | os.PathLike[str], skip_bad: bool = False) -> TaskSet | None:
     """Like `load_tasks`, but None if DATA names a dataset whose files are not on this machine."""
     name = os.fspath(data)
     if isinstance(data, str) and (found := find_manifest(data)):
         manifest, only = found
+        if manifest.domain != ARC.name:
+            return _read_boards(manifest, only, skip_bad)
         tasks: list[Task] = []
         for split in manifest.chosen(only):
             part = _read_split(manifest, split)
@@ -77,7 +87,11 @@ def find_tasks(data: str | os.PathLike[str]) -> TaskSet | None:
                 return None
             tasks += part
     elif os.path.isdir(name):
+        if is_built(Path(name)) and tasks_file(Path(name)) is None:
+            return TaskSet(name, read_built_boards(Path(name)))
         tasks = _read_folder(Path(name))
+    elif is_table(Path(name)) and os.path.exists(name):
+        return replace(read_table(Path(name), skip_bad), name=name)
     elif os.path.exists(name):
         tasks = _read_file(Path(name))
     elif isinstance(data, str):
@@ -103,6 +117,7 @@ def built_folder(data: str) -> Path | None:
 
 def find_files(manifest: Manifest, split: str) -> FoundFiles | None:
     """The files of a split, from the best of its sources; None if there are none."""
+    places: list[tuple[Path, str]]
     for source in manifest.sources:
         match source:
             case PackageSource():
@@ -115,6 +130,11 @@ def find_files(manifest: Manifest, split: str) -> FoundFiles | None:
                 places = (
                     [(Path(root), place) for place in source.places.get(split, [])] if root else []
                 )
+            case HubSource():
+                cached = _cached(source, split)
+                places = [(cached.parent, cached.name)] if cached else []
+            case MadeSource():
+                continue
         for folder, place in places:
             if files := _visible(folder.glob(place)):
                 return FoundFiles(source, folder / place, files)
@@ -131,6 +151,8 @@ def missing_files(name: str) -> UserError:
         for source in manifest.sources
         if isinstance(source, PackageSource)
     ]
+    if any(isinstance(source, HubSource) for source in manifest.sources):
+        pip.append(f"run `arc-trm data fetch {name}`, or ")
     places = [
         place
         for source in manifest.sources
@@ -153,8 +175,10 @@ def content_digest(tasks: Iterable[Task]) -> str:
 
     It is that of `json.dumps(tasks, separators=(",", ":"))` of `{id: {"train": [{"input": grid,
     "output": grid}, ...], "test": [...]}}` with ids in ascending order; a test pair whose output is
-    unknown has no "output".
+    unknown has no "output". Of boards it is `arc_trm.data.boards.digest`.
     """
+    if isinstance(tasks, TaskSet) and isinstance(tasks.tasks, Boards):
+        return digest(tasks.tasks)
     plain = {
         task.id: {"train": _plain_pairs(task.train), "test": _plain_pairs(task.test)}
         for task in sorted(tasks, key=lambda task: task.id)
@@ -247,6 +271,33 @@ def _read_split(manifest: Manifest, split: str) -> list[Task] | None:
     return tasks
 
 
+def _read_boards(manifest: Manifest, split: str | None, skip_bad: bool) -> TaskSet | None:
+    if split is None:
+        names = " or ".join(manifest.split_names())
+        raise UserError(f"{manifest.name} has splits of different use: say {names}")
+    name = f"{manifest.name}/{split}"
+    for source in manifest.sources:
+        if isinstance(source, MadeSource):
+            made = generated(Recipe(manifest.domain, **source.recipes[split]))
+            return TaskSet(name, made.boards)
+    found = find_files(manifest, split)
+    if found is None:
+        return None
+    tasks = read_table(found.files[0], skip_bad)
+    if tasks.domain != manifest.domain:
+        raise UserError(f"{found.place} holds puzzles of {tasks.domain}, not {manifest.domain}")
+    return replace(tasks, name=name)
+
+
+def _cached(source: HubSource, split: str) -> Path | None:
+    """A file of the Hub in the client's cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    where = source.repository, source.files[split]
+    found = try_to_load_from_cache(*where, revision=source.revision, repo_type="dataset")
+    return Path(found) if isinstance(found, str) else None
+
+
 def _read_package(source: PackageSource, path: Path, split: str) -> list[Task]:
     """The tasks in a package's file; its SHA-256 vouches for them, so nothing else is checked."""
     try:
@@ -265,8 +316,8 @@ def _read_package(source: PackageSource, path: Path, split: str) -> list[Task]:
 
 
 def _read_folder(folder: Path) -> list[Task]:
-    if is_built(folder):
-        return _read_challenges(tasks_file(folder))
+    if is_built(folder) and (challenges := tasks_file(folder)):
+        return _read_challenges(challenges)
     files = [entry for entry in _entries(folder) if entry.suffix == ".json"]
     if not files:
         raise UserError(f"{folder} has no task files, expected *.json")

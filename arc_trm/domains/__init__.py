@@ -1,0 +1,14 @@
+"""The kinds of puzzles: tokens, augmentation, decoding and, where there is one, the rule."""
+
+from __future__ import annotations
+
+from arc_trm.domains.arc import Arc
+from arc_trm.domains.domain import Board, Domain
+from arc_trm.domains.maze import Maze
+from arc_trm.domains.sudoku import Sudoku
+
+ARC = Arc()
+BOARDS: dict[str, Board] = {board.name: board for board in (Sudoku(), Maze())}
+DOMAINS: dict[str, Domain] = {ARC.name: ARC, **BOARDS}
+
+__all__ = ["ARC", "BOARDS", "DOMAINS", "Board", "Domain"]

@@ -9,14 +9,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from arc_trm.domains.dihedral import INVERSE, transform
+from arc_trm.domains.domain import Domain, Tokens
 from arc_trm.tasks import Grid, Pair, Task, as_grid
 
-PAD, EOS, FIRST_COLOUR = 0, 1, 2
+EOS, FIRST_COLOUR = 1, 2
 VOCABULARY = 12
 FULL_SIDE = 30
 IDENTITY_COLOURS = bytes(range(10))
@@ -24,29 +26,10 @@ SEPARATOR = "|||"
 """Between a task's id and the parts of its augmentation in a puzzle's name."""
 BLANK = "<blank>"
 """Name of the embedding table's row 0, which belongs to no puzzle."""
-INVERSE_DIHEDRAL = (0, 3, 2, 1, 4, 5, 6, 7)
 
 CANVAS_SIDES = (8, 11, 13, 15, 16, 18, 20, 22, 24, 26, 28)
 """Sides of canvases below the full one that `canvas_side` chooses from: of all sets of eleven the
 one with which the training mix of ARC-AGI-1 costs least (docs/performance.md)."""
-
-Tokens = npt.NDArray[np.uint8]
-Number = TypeVar("Number", bound=np.generic)
-
-
-def transform(grid: npt.NDArray[Number], dihedral: int) -> npt.NDArray[Number]:
-    """A view of the grid under one of the eight symmetries of the square.
-
-    0 identity; 1, 2, 3 counter-clockwise rotations by 90, 180, 270 degrees; 4 left-right flip;
-    5 up-down flip; 6 transpose; 7 left-right flip of rotation 1 (the anti-transpose).
-    """
-    if dihedral in (1, 3, 6, 7):
-        grid = grid.T
-    if dihedral in (1, 2, 5, 7):
-        grid = grid[::-1]
-    if dihedral in (2, 3, 4, 7):
-        grid = grid[:, ::-1]
-    return grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +59,7 @@ class Augmentation:
         """Undo `apply`."""
         inverse = np.empty(10, np.uint8)
         inverse[np.frombuffer(self.colours, np.uint8)] = np.arange(10, dtype=np.uint8)
-        return inverse[transform(grid, INVERSE_DIHEDRAL[self.dihedral])]
+        return inverse[transform(grid, INVERSE[self.dihedral])]
 
     def apply_pair(self, pair: Pair) -> Pair:
         output = None if pair.output is None else self.apply(pair.output)
@@ -156,7 +139,7 @@ class PuzzleHash:
                     # Moving the keys backwards instead of the grid forwards keeps colours in place.
                     moved = height if dihedral not in (1, 3, 6, 7) else width
                     keys = _CELL_KEYS[:moved, : height + width - moved]
-                    keys = transform(keys, INVERSE_DIHEDRAL[dihedral])
+                    keys = transform(keys, INVERSE[dihedral])
                     np.add.at(sums[dihedral, index, slot], grid.ravel(), keys.ravel())
                     shapes[dihedral, index, slot] = _SHAPE_KEYS[moved, height + width - moved]
         self._sums, self._shapes = sums, shapes
@@ -292,3 +275,17 @@ def decode(tokens: Tokens) -> Grid | None:
     if best_area == 0:
         return None
     return as_grid(canvas[: best[0], : best[1]] - FIRST_COLOUR)
+
+
+class Arc(Domain):
+    """ARC-AGI: demonstrations say what is asked, colours are tokens, EOS ends a grid."""
+
+    name: ClassVar[str] = "arc"
+    vocabulary: ClassVar[int] = VOCABULARY
+    by_examples: ClassVar[bool] = True
+
+    def encode(self, pair: Pair, side: int) -> tuple[Tokens, Tokens]:
+        return encode_pair(pair, side)
+
+    def decode(self, tokens: Tokens) -> Grid | None:
+        return decode(tokens)

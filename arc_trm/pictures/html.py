@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence, Sized
 from html import escape
 from typing import Protocol
 
+from arc_trm.pictures.looks import LOOKS
 from arc_trm.pictures.scene import Scene, printable
 from arc_trm.pictures.task import (
     MOST_TASKS,
@@ -40,14 +41,12 @@ class Tasks(Sized, Protocol):
 
 def task_html(task: Task) -> str:
     """A task with its demonstrations and tests."""
-    return _html(task_picture(task), f"Task {task.id}")
+    return _html(task_picture(task), f"{LOOKS[task.domain].task} {task.id}")
 
 
-def tasks_html(name: str, tasks: Iterable[Task], outputs: int) -> str:
-    """The name and size of a set of tasks, and the first of them."""
-    listed = list(tasks)
-    title = f"{name}: {len(listed)} tasks, {outputs} test outputs"
-    return _html(tasks_picture(title, listed), title) + _more(len(listed))
+def tasks_html(title: str, tasks: Iterable[Task], number: int) -> str:
+    """The first of so many tasks under a title, which says what they are."""
+    return _html(tasks_picture(title, tasks), title) + _more(number)
 
 
 def predictions_html(tasks: Tasks, predictions: Iterable[Answered]) -> str:

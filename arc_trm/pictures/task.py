@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from arc_trm.pictures.looks import LOOKS, Look
 from arc_trm.pictures.scene import (
     CARD,
     EDGE,
     INK,
     MUTED,
-    PALETTE,
     PAPER,
+    Element,
     Line,
     Rectangle,
     Scene,
@@ -51,6 +53,8 @@ class Task(Protocol):
     def train(self) -> Sequence[Pair]: ...
     @property
     def test(self) -> Sequence[Pair]: ...
+    @property
+    def domain(self) -> str: ...
 
 
 Attempts: TypeAlias = Mapping[int, Sequence[Grid | None]]
@@ -63,29 +67,37 @@ RIGHT = "#1A7F37"
 WRONG = "#C62828"
 
 
+@dataclass(frozen=True)
+class Style:
+    """Pixels from cell to cell, and how cells look."""
+
+    cell: int
+    look: Look
+
+
 def task_picture(task: Task, attempts: Attempts | None = None) -> Scene:
     """A task's demonstrations, then each test input with its attempts and its known output.
 
     Sizes are given as rows x columns. Right attempts carry a tick and the word, wrong ones a cross.
     """
-    cell = _cell_size([*_grids(task.train), *_grids(task.test), *_tried(attempts or {})])
+    look = LOOKS[task.domain]
+    grids = [*_grids(task.train), *_grids(task.test), *_tried(attempts or {})]
+    style = Style(_cell_size(grids), look)
     demonstrations = [
-        [_figure(f"Input {number}", pair.input, cell), *_outputs(pair, (), cell)]
+        [_figure(f"Input {number}", pair.input, style), *_outputs(pair, (), style)]
         for number, pair in enumerate(task.train, 1)
     ]
-    tests = [_test(task, index, attempts or {}, cell) for index in range(len(task.test))]
+    tests = [_test(task, index, attempts or {}, style) for index in range(len(task.test))]
     sections = [
-        column([_line(name, 15, INK), _cards(rows)], 10)
+        column([_line(name, 15, INK), _cards(rows)], 10) if task.train else _cards(rows)
         for name, rows in (("Demonstrations", demonstrations), ("Test", tests))
         if rows
     ]
     width = max(240, *(section.width for section in sections))
     counts = f"{counted(len(task.train), 'demonstration')}, {counted(len(task.test), 'test')}"
-    title = _line(fitted(f"Task {task.id}", 22, width), 22, INK)
-    parts = [
-        column([title, _line(counts, 13, MUTED)], 6),
-        *sections,
-    ]
+    title = _line(fitted(f"{look.task} {task.id}", 22, width), 22, INK)
+    heading = column([title, _line(counts, 13, MUTED)], 6) if task.train else title
+    parts = [heading, *sections]
     return framed(column(parts, 26), 32, PAPER)
 
 
@@ -96,17 +108,18 @@ def steps_picture(task: Task, steps: Mapping[int, Sequence[tuple[Grid | None, fl
     of each step. Drafts are right or wrong where the output is known.
     """
     drawn = [grid for each in steps.values() for grid, _ in each if grid is not None]
-    cell = min(_cell_size([*_grids(task.test), *drawn]), 14)
-    heading = fitted(f"Task {task.id}: the answer step by step", 22, WIDTH)
+    look = LOOKS[task.domain]
+    style = Style(min(_cell_size([*_grids(task.test), *drawn]), 14), look)
+    heading = fitted(f"{look.task} {task.id}: the answer step by step", 22, WIDTH)
     parts = [_line(heading, 22, INK)]
     for index, each in sorted(steps.items()):
         pair = task.test[index]
-        figures = [[_figure(f"Test input {index + 1}", pair.input, cell)]]
+        figures = [[_figure(_numbered(look, index), pair.input, style)]]
         for number, (grid, halt) in enumerate(each, 1):
             name = f"Step {number}, halt {100 * halt:.0f} %"
-            figures.append([_judged(name, grid, pair, cell)])
+            figures.append([_judged(name, grid, pair, style)])
         if pair.output is not None:
-            figures.append([_figure("Correct output", pair.output, cell)])
+            figures.append([_figure(look.right, pair.output, style, given=pair.input)])
         parts.append(_cards(figures))
     return framed(column(parts, 22), 32, PAPER)
 
@@ -125,22 +138,30 @@ def tasks_picture(
         name = fitted(task.id, 13, 300)
         if tried:
             cell = _cell_size([*_grids(task.test), *_tried(tried)], 110)
-            rows += [_test(task, index, tried, cell, name) for index in sorted(tried)]
+            style = Style(cell, LOOKS[task.domain])
+            rows += [_test(task, index, tried, style, name) for index in sorted(tried)]
         else:
             shown = [*task.train, *task.test][0]
-            cell = _cell_size(_grids([shown]), 110)
-            rows.append([_figure(name, shown.input, cell), *_outputs(shown, (), cell)])
+            style = Style(_cell_size(_grids([shown]), 110), LOOKS[task.domain])
+            rows.append([_figure(name, shown.input, style), *_outputs(shown, (), style)])
     if rows:
         parts.append(_cards(rows))
     return framed(column(parts, 16), 24, PAPER)
 
 
 def _test(
-    task: Task, index: int, attempts: Attempts, cell: int, name: str | None = None
+    task: Task, index: int, attempts: Attempts, style: Style, name: str | None = None
 ) -> list[Scene]:
     pair = task.test[index]
-    label = f"Test input {index + 1}" if name is None else f"{name}, test {index + 1}"
-    return [_figure(label, pair.input, cell), *_outputs(pair, attempts.get(index, ()), cell)]
+    label = _numbered(style.look, index)
+    if name is not None:
+        label = f"{name}, test {index + 1}" if task.train else name
+    return [_figure(label, pair.input, style), *_outputs(pair, attempts.get(index, ()), style)]
+
+
+def _numbered(look: Look, index: int) -> str:
+    """`Test input 2`"""
+    return f"{look.input} {index + 1}" if look.numbered else look.input
 
 
 def _grids(pairs: Iterable[Pair]) -> list[Grid]:
@@ -157,13 +178,16 @@ def _cell_size(grids: Iterable[Grid], side: int = 250) -> int:
     return min(max(side // longest, 8 if side >= 250 else 4), 26)
 
 
-def _outputs(pair: Pair, attempts: Sequence[Grid | None], cell: int) -> list[Scene]:
+def _outputs(pair: Pair, attempts: Sequence[Grid | None], style: Style) -> list[Scene]:
     """An arrow, then the attempts and the known output, or a question mark for lack of both."""
+    look = style.look
     figures = [
-        _judged(f"Attempt {number}", grid, pair, cell) for number, grid in enumerate(attempts, 1)
+        _judged(f"{look.answer} {number}" if look.numbered else look.answer, grid, pair, style)
+        for number, grid in enumerate(attempts, 1)
     ]
     if pair.output is not None:
-        figures.append(_figure("Correct output" if attempts else "Output", pair.output, cell))
+        name = look.right if attempts else look.output
+        figures.append(_figure(name, pair.output, style, given=pair.input))
     return [_arrow(), *(figures or [_unknown()])]
 
 
@@ -194,27 +218,32 @@ def _cards(rows: Sequence[Sequence[Scene]]) -> Scene:
     return column(drawn, gap)
 
 
-def _judged(label: str, grid: Grid | None, pair: Pair, cell: int) -> Scene:
+def _judged(label: str, grid: Grid | None, pair: Pair, style: Style) -> Scene:
     """An answer to a pair, right or wrong where its output is known."""
     if grid is None:
         parts = [_line(label, 13, INK), _unknown(), _line("no grid", 11, MUTED)]
         width = max(part.width for part in parts)
         return column([centred(part, width, part.height) for part in parts], 6)
     right = None if pair.output is None else np.array_equal(grid, pair.output)
-    return _figure(label, grid, cell, right, pair.output)
+    return _figure(label, grid, style, right, pair.output, pair.input)
 
 
 def _figure(
-    label: str, grid: Grid, cell: int, right: bool | None = None, output: Grid | None = None
+    label: str,
+    grid: Grid,
+    style: Style,
+    right: bool | None = None,
+    output: Grid | None = None,
+    given: Grid | None = None,
 ) -> Scene:
     """A grid with its name above, its size below and, where known, whether it is right.
 
     Cells of another colour than in an `output` of the same size carry a cross.
     """
-    drawing = _grid(grid, cell)
+    drawing = _grid(grid, style, grid if given is None else given)
     if output is not None and output.shape == grid.shape:
         wrong = np.argwhere(grid != output)
-        crosses = (mark for row, column in wrong for mark in _marked(row, column, cell))
+        crosses = (mark for row, column in wrong for mark in _marked(row, column, style.cell))
         drawing = Scene(drawing.width, drawing.height, (*drawing.elements, *crosses))
     name = _line(label, 13, INK)
     if right is not None:
@@ -227,15 +256,33 @@ def _figure(
     return column([centred(part, slot, part.height) for part in parts], 6)
 
 
-def _grid(grid: Grid, cell: int) -> Scene:
-    """The cells, one pixel apart and framed by one, on the colour of the lines between them."""
+def _grid(grid: Grid, style: Style, given: Grid) -> Scene:
+    """The cells, one pixel apart and framed by one, on the colour of the lines between them.
+
+    `given` is the question, whose cells may look otherwise.
+    """
     height, width = grid.shape
+    cell, look = style.cell, style.look
     ground = Rectangle(0, 0, width * cell + 1, height * cell + 1, GRID_LINE)
-    cells = (
-        Rectangle(x * cell + 1, y * cell + 1, cell - 1, cell - 1, PALETTE[colour])
-        for (y, x), colour in np.ndenumerate(grid)
-    )
-    return Scene(ground.width, ground.height, (ground, *cells))
+    drawn: list[Element] = [ground]
+    for (y, x), value in np.ndenumerate(grid):
+        asked = look.given is not None and given.shape == grid.shape and given[y, x]
+        fill = look.given if asked and look.given else look.colours[value]
+        drawn.append(Rectangle(x * cell + 1, y * cell + 1, cell - 1, cell - 1, fill))
+        if look.signs and look.signs[value] != " ":
+            middle, base = x * cell + 0.5 + cell / 2, y * cell + 0.5 + 0.74 * cell
+            size = max(1, round(0.7 * cell))
+            drawn.append(Text(middle, base, look.signs[value], size, INK, "middle"))
+    if box := look.box(height):
+        rows, columns = range(box[0], height, box[0]), range(box[1], width, box[1])
+        ends = width * cell + 1, height * cell + 1
+        drawn += [
+            Line(((0, y * cell + 0.5), (ends[0], y * cell + 0.5)), GRID_LINE, 3) for y in rows
+        ]
+        drawn += [
+            Line(((x * cell + 0.5, 0), (x * cell + 0.5, ends[1])), GRID_LINE, 3) for x in columns
+        ]
+    return Scene(ground.width, ground.height, tuple(drawn))
 
 
 def _marked(row: int, column: int, cell: int) -> list[Line]:

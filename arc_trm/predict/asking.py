@@ -13,13 +13,13 @@ import torch
 
 from arc_trm.answers import Answer
 from arc_trm.checkpoint import Weights
+from arc_trm.domains import ARC, DOMAINS, Domain
 from arc_trm.domains.arc import (
     FIRST_COLOUR,
+    IDENTITY,
     SEPARATOR,
-    VOCABULARY,
+    Augmentation,
     canvas_side,
-    decode,
-    encode_pair,
     parse_puzzle_name,
 )
 from arc_trm.errors import UserError
@@ -29,12 +29,15 @@ from arc_trm.voting import Prediction, Step
 POSITIONS = 2**17
 """Positions that go through the model at once, unless a batch size is given."""
 
+BOARD_DRAFTS = 1000
+"""Of so many Sudokus or mazes drafts are kept; of all they would be most of a large file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """One test input as one puzzle of its task sees it, on a canvas of `side` × `side`.
 
-    `order` is the puzzle's place in its task.
+    `order` is the puzzle's place in its task. `drafts` is whether those of the answer are kept.
     """
 
     task: str
@@ -43,6 +46,7 @@ class Question:
     row: int
     order: int
     side: int
+    drafts: bool
 
 
 @dataclass(frozen=True)
@@ -87,15 +91,22 @@ def questions(
 
     With canvases of several sizes so many rounds are taken together that batches of one size fill.
 
-    At most `augmentations` beside the task itself are asked; None is all that have a row. Raises
-    UserError if the weights' names or vocabulary are not those of ARC.
+    At most `augmentations` beside the task itself are asked; None is all that have a row. Sudokus
+    and mazes are asked once, as the blank puzzle. Raises UserError if the weights' names or
+    vocabulary are not those of the kind of tasks.
     """
-    if weights.model.config.vocabulary != VOCABULARY:
+    domain, config = DOMAINS[tasks.domain], weights.model.config
+    if config.vocabulary != domain.vocabulary:
+        other = next((d for d in DOMAINS.values() if d.vocabulary == config.vocabulary), None)
+        learnt = f", as for the kind {other.name}" if other else ""
         raise UserError(
-            f"the weights have {weights.model.config.vocabulary} tokens, but ARC has {VOCABULARY}"
+            f"the weights have {config.vocabulary} tokens{learnt}, but the kind {domain.name}, "
+            f"which {tasks.name} is of, has {domain.vocabulary}: name other weights or data"
         )
+    if not domain.by_examples:
+        return _boards(weights, tasks, augmentations), []
     puzzles = _puzzles(weights, tasks, augmentations)
-    side, fit = weights.model.config.side, weights.model.config.canvas == "fit"
+    side, fit = config.side, config.canvas == "fit"
     asked: list[Question] = []
     unanswerable = []
     for task in tasks:
@@ -110,7 +121,7 @@ def questions(
                 unanswerable.append(Unanswerable(task.id, test, reason))
             else:
                 asked += (
-                    Question(task.id, test, name, row, order, canvas)
+                    Question(task.id, test, name, row, order, canvas, name == task.id)
                     for order, (name, row) in enumerate(puzzles[task.id])
                 )
     together = 1
@@ -123,6 +134,27 @@ def questions(
         return block, question.side, question.order
 
     return sorted(asked, key=place), unanswerable
+
+
+def _boards(weights: Weights, tasks: TaskSet, augmentations: int | None) -> list[Question]:
+    """Each puzzle of boards once."""
+    config, side = weights.model.config, tasks.boards.side
+    if augmentations:
+        raise UserError(
+            f"{tasks.name} holds puzzles of {tasks.domain}, which are asked once: voters among "
+            "augmentations are for ARC"
+        )
+    if config.canvas == "fit":
+        raise UserError(f"a canvas that fits is for ARC: a {tasks.domain} fills the full one")
+    if side != config.side:
+        raise UserError(
+            f"{tasks.name} holds puzzles of {side} cells a side, but the weights were trained on "
+            f"{config.side}: name other weights or data"
+        )
+    return [
+        Question(name, 0, name, 0, 0, side, place < BOARD_DRAFTS)
+        for place, name in enumerate(tasks.tasks)
+    ]
 
 
 def dealt(asked: Sequence[Question], rank: int, world: int) -> Sequence[Question]:
@@ -164,42 +196,55 @@ def answers(
     question is not answered but put into `again`, to be asked on the full one.
     """
     model, side, full = weights.model, batch[0].side, weights.model.config.side
-    augmentations = [parse_puzzle_name(question.puzzle)[1] for question in batch]
+    domain = DOMAINS[tasks.domain]
+    augmentations = [_augmentation(question, domain) for question in batch]
     encoded = [
-        encode_pair(Pair(augmentation.apply(tasks[q.task].test[q.test].input)), side)
+        domain.encode(Pair(augmentation.apply(tasks[q.task].test[q.test].input)), side)
         for q, augmentation in zip(batch, augmentations, strict=True)
     ]
     device = model.y_init.device
     inputs = torch.from_numpy(np.stack([tokens for tokens, _ in encoded])).to(device, torch.int32)
     rows = torch.tensor([q.row for q in batch], device=model.puzzle_table.device)
-    plain = [index for index, question in enumerate(batch) if question.puzzle == question.task]
+    plain = [index for index, question in enumerate(batch) if question.drafts]
     drafts: list[tuple[torch.Tensor, torch.Tensor]] = []
     for logits, halt in model.solve(inputs, rows, supervision_steps):
-        if plain:  # seldom: a task as it is is one question of a thousand
+        if plain:  # seldom of ARC: a task as it is is one question of a thousand
             drafts.append((logits[plain].argmax(-1).to(torch.uint8), halt[plain]))
-    steps = _steps(plain, drafts)
+    steps = _steps(plain, drafts, domain)
     tokens = logits.argmax(-1).to(torch.uint8).cpu().numpy()
+    second_best = _second_best(logits) if domain is ARC else None
+    probabilities = _sure(halt)
+    for index, (question, augmentation) in enumerate(zip(batch, augmentations, strict=True)):
+        grid, prediction = domain.decode(tokens[index]), None
+        if grid is not None and side in grid.shape and side < full:
+            again.append(replace(question, side=full))
+            continue
+        if grid is not None:
+            undo, runner_up = augmentation.invert, None
+            if second_best is not None:
+                second, margin = second_best
+                runner_up = undo(_runner_up(second[index], margin[index], grid))
+            prediction = Prediction(
+                *(question.puzzle, undo(grid), probabilities[index], runner_up, question.order)
+            )
+        kept = steps.get(index, ())
+        yield Answer(question.task, question.test, question.puzzle, prediction, kept)
+
+
+def _augmentation(question: Question, domain: Domain) -> Augmentation:
+    return parse_puzzle_name(question.puzzle)[1] if domain.by_examples else IDENTITY
+
+
+def _second_best(
+    logits: torch.Tensor,
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    """Per cell (B, S) the next best colour, and by how much the best one is better."""
     top, colours = logits[..., FIRST_COLOUR:].topk(2)
     chosen = logits.argmax(-1, keepdim=True) - FIRST_COLOUR
     # Of two equal logits `topk` may put the other one first.
     other = torch.where(colours[..., :1] == chosen, colours[..., 1:], colours[..., :1])
     second = other.squeeze(-1).to(torch.uint8).cpu().numpy()
-    margin = (top[..., 0] - top[..., 1]).cpu().numpy()
-    probabilities = _sure(halt)
-    for index, (question, augmentation) in enumerate(zip(batch, augmentations, strict=True)):
-        grid, prediction = decode(tokens[index]), None
-        if grid is not None and side in grid.shape and side < full:
-            again.append(replace(question, side=full))
-            continue
-        if grid is not None:
-            changed = _runner_up(second[index], margin[index], grid)
-            undo = augmentation.invert
-            prediction = Prediction(
-                *(question.puzzle, undo(grid), probabilities[index]),
-                *(undo(changed), question.order),
-            )
-        kept = steps.get(index, ())
-        yield Answer(question.task, question.test, question.puzzle, prediction, kept)
+    return second, (top[..., 0] - top[..., 1]).cpu().numpy()
 
 
 def _sure(halt_logits: torch.Tensor) -> Any:
@@ -208,7 +253,7 @@ def _sure(halt_logits: torch.Tensor) -> Any:
 
 
 def _steps(
-    plain: Sequence[int], drafts: Sequence[tuple[torch.Tensor, torch.Tensor]]
+    plain: Sequence[int], drafts: Sequence[tuple[torch.Tensor, torch.Tensor]], domain: Domain
 ) -> dict[int, tuple[Step, ...]]:
     """Drafts of the questions at `plain`; of these, tokens (N, S) and halt logits (N,) per step."""
     if not plain:
@@ -217,7 +262,8 @@ def _steps(
     scores = _sure(torch.stack([halt for _, halt in drafts]))
     return {
         index: tuple(
-            Step(decode(tokens[step, place]), scores[step][place]) for step in range(len(drafts))
+            Step(domain.decode(tokens[step, place]), scores[step][place])
+            for step in range(len(drafts))
         )
         for place, index in enumerate(plain)
     }

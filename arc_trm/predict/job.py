@@ -16,6 +16,7 @@ from arc_trm.answers import Answer, AnswerLog, Votes
 from arc_trm.checkpoint import Weights
 from arc_trm.clock import Clock
 from arc_trm.config import to_dict
+from arc_trm.domains import ARC
 from arc_trm.errors import UserError
 from arc_trm.predict.asking import (
     Question,
@@ -83,11 +84,9 @@ def _guessed(
     for task, test in dict.fromkeys((each.task, each.test) for each in asked):
         if not votes[task, test].candidates:
             silent = votes.has(task, test)
-            reason = (
-                "the model draws no grid"
-                if silent
-                else "there was no time to ask, so what was submitted before stays"
-            )
+            reason = "the model draws no grid" if silent else "there was no time to ask"
+            if not silent and votes.tasks.domain == ARC.name:
+                reason += ", so what was submitted before stays"
             guessed.append(Unanswerable(task, test, reason))
     return guessed
 
@@ -169,7 +168,7 @@ def fingerprint(weights: Weights, tasks: TaskSet, supervision_steps: int | None)
 
 
 class _Files:
-    """submission.json and predictions.jsonl of a job.
+    """submission.json, of ARC tasks, and predictions.jsonl of a job.
 
     The former is made of what the latter holds, so that it has every process's answers. Test inputs
     of `asked` that nobody has had time to ask keep what a valid submission said before.
@@ -179,25 +178,33 @@ class _Files:
         self.folder, self.tasks = folder, tasks
         self.log = AnswerLog(folder / PREDICTIONS)
         self.votes = Votes(tasks, dict.fromkeys(each.puzzle for each in asked))
-        self.challenges = {task.id: task.to_json(solutions=False) for task in tasks}
+        self.submits = tasks.domain == ARC.name
+        self.challenges = (
+            {task.id: task.to_json(solutions=False) for task in tasks} if self.submits else {}
+        )
         self.asked = dict.fromkeys((each.task, each.test) for each in asked)
         self.written, self.cost = 0.0, 0.0
         self.before: Submission | None = None
-        with suppress(SubmissionError):
-            self.before = read_submission(folder / SUBMISSION, self.challenges)
+        if self.submits:
+            with suppress(SubmissionError):
+                self.before = read_submission(folder / SUBMISSION, self.challenges)
 
     def update(self) -> None:
         """Bring the submission up to date, whole or not at all."""
         started = time.monotonic()
         self.votes.add(self.log.read())
+        if self.submits:
+            self._submit()
+        self.written = time.monotonic()
+        self.cost = max(self.cost, self.written - started)
+
+    def _submit(self) -> None:
         made = to_submission(self.votes, self.tasks)
         if self.before is not None:
             for task, test in self.asked:
                 if not self.votes.has(task, test):
                     made[task][test] = self.before[task][test]
         write_submission(self.folder / SUBMISSION, made, self.challenges)
-        self.written = time.monotonic()
-        self.cost = max(self.cost, self.written - started)
 
     @property
     def due(self) -> bool:
@@ -217,6 +224,8 @@ def predict_into(
     note: Callable[[str], None] = lambda sentence: None,
 ) -> Outcome:
     """Predict into `folder`: submission.json, always whole, and predictions.jsonl, every answer.
+
+    Of Sudokus and mazes there is no submission.
 
     Goes on from a predictions.jsonl of the same weights and tasks. Every task as it is comes first,
     then its augmentations in rounds over all tasks. Under torchrun the questions are dealt one by

@@ -1,0 +1,47 @@
+"""The eight symmetries of the square."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from arc_trm.tasks import Grid
+
+SYMMETRIES = 8
+INVERSE = (0, 3, 2, 1, 4, 5, 6, 7)
+"""The transform that undoes each."""
+
+Number = TypeVar("Number", bound=np.generic)
+
+
+def transform(grid: npt.NDArray[Number], dihedral: int) -> npt.NDArray[Number]:
+    """A view of the grid under one of the eight symmetries of the square.
+
+    0 identity; 1, 2, 3 counter-clockwise rotations by 90, 180, 270 degrees; 4 left-right flip;
+    5 up-down flip; 6 transpose; 7 left-right flip of rotation 1 (the anti-transpose).
+    """
+    if dihedral in (1, 3, 6, 7):
+        grid = grid.T
+    if dihedral in (1, 2, 5, 7):
+        grid = grid[::-1]
+    if dihedral in (2, 3, 4, 7):
+        grid = grid[:, ::-1]
+    return grid
+
+
+@dataclass(frozen=True, slots=True)
+class Dihedral:
+    """One of the symmetries as an augmentation of a grid whose values stay as they are."""
+
+    number: int
+
+    def apply(self, grid: Grid) -> Grid:
+        """(h, w) uint8 to (h, w) or (w, h) uint8."""
+        return transform(grid, self.number)
+
+    def invert(self, grid: Grid) -> Grid:
+        """Undo `apply`."""
+        return transform(grid, INVERSE[self.number])

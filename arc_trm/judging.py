@@ -1,0 +1,163 @@
+"""What answers to Sudokus and mazes are worth: exact, as published, and beside it valid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from arc_trm.domains import BOARDS, Board
+from arc_trm.tasks import Grid, TaskSet, same_grid
+from arc_trm.voting import Predictions
+from submission import Rate, Score, compare, score_ranked
+from submission.comparing import CONFIDENCE
+from submission.errors import counted
+from submission.scoring import fraction
+
+CHUNK = 10_000
+MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How many of all puzzles of a set were answered exactly and validly.
+
+    `exact` are the puzzles with a known answer, by id, and whether every cell is as in that;
+    `valid` are all, and whether the answer keeps the rule. A puzzle without an answer is neither.
+    """
+
+    board: Board
+    exact: Mapping[str, bool]
+    valid: Mapping[str, bool]
+    answered: int
+
+    @property
+    def rates(self) -> dict[str, Rate]:
+        """By name; without "exact" where no answer is known."""
+        named = {"exact": self.exact, "valid": self.valid}
+        return {
+            name: Rate(sum(right.values()), len(right)) for name, right in named.items() if right
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {
+            "kind": self.board.name,
+            "puzzles": len(self.valid),
+            "answered": self.answered,
+            **{name: rate.to_dict() for name, rate in self.rates.items()},
+            "tasks": {
+                name: {"exact": self.exact.get(name), "valid": right}
+                for name, right in self.valid.items()
+            },
+        }
+
+    def lines(self) -> list[str]:
+        """As a person reads it."""
+        meaning = {"exact": "every cell as in the known answer, as published"}
+        meaning["valid"] = self.board.solved
+        lines = [
+            f"{name}  {fraction(rate):>13}  {100 * rate.value:5.1f} %  ({meaning[name]})"
+            for name, rate in self.rates.items()
+        ]
+        if self.answered < len(self.valid):
+            named = "".join(
+                f", {name} {100 * rate.solved / max(1, self.answered):.1f} %"
+                for name, rate in self.rates.items()
+            )
+            lines.append(
+                f"{self.answered} of {counted(len(self.valid), 'puzzle')} are answered, the others "
+                f"count as wrong; of the answered ones{named.removeprefix(',')}"
+            )
+        return lines
+
+
+def judged(predictions: Predictions) -> Judged:
+    """The first answer to every puzzle of the predictions' tasks."""
+    found = ((each.task, each.attempts[0]) for each in predictions if each.attempts)
+    return _judged(predictions.tasks, {name: grid for name, grid in found if grid is not None})
+
+
+def _judged(tasks: TaskSet, answers: Mapping[str, Grid]) -> Judged:
+    board, exact, valid = BOARDS[tasks.domain], {}, {}
+    for task in tasks:
+        answer, output = answers.get(task.id), task.test[0].output
+        if output is not None:
+            exact[task.id] = same_grid(answer, output)
+        valid[task.id] = False
+    for some in _chunks(tasks, answers):
+        questions = np.stack([tasks[name].test[0].input for name in some])
+        given = np.stack([answers[name] for name in some])
+        problems = board.problems(questions, given, np.ones(len(some), np.bool_))
+        valid |= {name: not problem for name, problem in zip(some, problems, strict=True)}
+    return Judged(board, exact, valid, sum(name in tasks for name in answers))
+
+
+def _chunks(tasks: TaskSet, answers: Mapping[str, Grid]) -> Iterator[list[str]]:
+    side = tasks.boards.side
+    fitting = [name for name, grid in answers.items() if name in tasks and len(grid) == side]
+    for start in range(0, len(fitting), CHUNK):
+        yield fitting[start : start + CHUNK]
+
+
+def baselines(tasks: TaskSet, rng: np.random.Generator) -> dict[str, Judged]:
+    """What answers come to that nobody has thought about, by what they are."""
+    board = BOARDS[tasks.domain]
+
+    def all_by(answer: Callable[[Grid], Grid]) -> Judged:
+        return _judged(tasks, {task.id: answer(task.test[0].input) for task in tasks})
+
+    return {
+        "copying the question": all_by(lambda question: question),
+        "guessing by the rule": all_by(lambda question: board.guess(question, rng)),
+    }
+
+
+def baseline_lines(found: Mapping[str, Judged]) -> list[str]:
+    """As a person reads them."""
+    return [
+        f"{what}: "
+        + ", ".join(
+            f"{name} {fraction(rate)} {100 * rate.value:.1f} %" for name, rate in each.rates.items()
+        )
+        for what, each in found.items()
+    ]
+
+
+def compared(
+    names: Sequence[str], both: Sequence[Predictions], rng: np.random.Generator
+) -> tuple[dict[str, Any], list[str]]:
+    """Two sets of answers to the same puzzles: as JSON, and as lines for a person.
+
+    The interval is of a paired bootstrap over puzzles (`submission.compare`) and of exactness.
+    """
+    first, second = (judged(each) for each in both)
+    before, after = (_exact_score(each) for each in both)
+    comparison = compare(before, after, rng)
+    difference = comparison.differences[1]["per output"]
+    lines = []
+    for name, each in zip(names, (first, second), strict=True):
+        lines += [f"{name}:", *(f"  {line}" for line in each.lines())]
+    lines.append(
+        f"exact, second minus first: {100 * difference.value:+.1f} points, {CONFIDENCE:.0%} "
+        f"interval [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}] of a paired "
+        "bootstrap"
+    )
+    for verb, ids in (("gained", comparison.gained), ("lost", comparison.lost)):
+        shown = ", ".join(ids[:MOST_NAMED]) + (", ..." if ids[MOST_NAMED:] else "")
+        lines.append(f"{verb} {counted(len(ids), 'puzzle')}{': ' * bool(ids)}{shown}")
+    lines.append(f"sign test on what changed: p = {comparison.p_value:.2g}")
+    told = {
+        "first": {"file": names[0], **first.to_dict()},
+        "second": {"file": names[1], **second.to_dict()},
+        "difference": {"exact": difference.to_dict()}
+        | {"gained": list(comparison.gained), "lost": list(comparison.lost)}
+        | {"p_value": comparison.p_value},
+    }
+    return told, lines
+
+
+def _exact_score(predictions: Predictions) -> Score:
+    return score_ranked(predictions.attempts(), predictions.tasks.known_outputs(), ks=(1,))

@@ -24,9 +24,9 @@ T = typing.TypeVar("T")
 Dtype = Literal["auto", "float32", "bfloat16"]
 Architecture = Literal["trm", "hrm", "direct"]
 Canvas = Literal["full", "fit"]
+Gradient = Literal["last", "cycle", "all"]
 
-
-FREE = ("outer_cycles", "inner_cycles", "supervision_steps", "canvas")
+FREE = ("outer_cycles", "inner_cycles", "supervision_steps", "canvas", "gradient")
 """Keys of ModelConfig that no weight depends on."""
 LARGEST = 2**31 - 1
 """Of any whole number in a config; far beyond what makes sense, and what any library takes."""
@@ -44,6 +44,9 @@ class ModelConfig:
     Paper's names: `outer_cycles` is T, `inner_cycles` is n, `supervision_steps` is N_sup.
     `canvas` is what a task is seen on: all `cells`, or the smallest square of a few sizes that fits
     it, its cells at the positions that they have on the full canvas.
+    `networks` is 1 if y and z of a TRM are updated by the same network, 2 if each has its own.
+    `gradient` is what of a supervision step of a TRM it goes through: the last update of z and of y
+    (the approximation of HRM), the last of the T cycles (as published), or all of them.
     `architecture` is the Tiny Recursive Model, the Hierarchical Reasoning Model (two networks of
     `layers` each) or direct prediction (one network, one pass, so T = n = N_sup = 1).
     """
@@ -63,6 +66,8 @@ class ModelConfig:
     inner_cycles: int = 4
     supervision_steps: int = 16
     canvas: Canvas = "full"
+    networks: int = 1
+    gradient: Gradient = "cycle"
 
     def __post_init__(self) -> None:
         for name in (
@@ -92,6 +97,11 @@ class ModelConfig:
             self.canvas == "full" or self.mixer == "attention",
             'model.canvas = "fit" needs model.mixer = "attention": a mixer has weights for every '
             "position",
+        )
+        _require(self.networks in (1, 2), "model.networks must be 1 or 2")
+        _require(
+            self.architecture == "trm" or (self.networks, self.gradient) == (1, "cycle"),
+            "model.networks and model.gradient are for the architecture trm: leave them out",
         )
         once = (self.outer_cycles, self.inner_cycles, self.supervision_steps) == (1, 1, 1)
         _require(
@@ -148,7 +158,8 @@ class TrainConfig:
 
     `supervision_steps` None means the model's own. Rates are reached after `warmup_steps` and fall
     along a cosine to `lr_min_ratio` of themselves at `total_steps`; None is a run without an end.
-    For the first `rows_share` of all steps the puzzle rows alone learn.
+    For the first `rows_share` of all steps the puzzle rows alone learn. Without `halting` every
+    sequence takes all of its supervision steps.
     """
 
     global_batch_size: int = 768
@@ -163,6 +174,7 @@ class TrainConfig:
     rows_share: float = 0.0
     ema_decay: float = 0.999
     exploration: float = 0.1
+    halting: bool = True
     supervision_steps: int | None = None
 
     def __post_init__(self) -> None:

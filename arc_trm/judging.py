@@ -54,24 +54,38 @@ class Judged:
             },
         }
 
+    @property
+    def _meanings(self) -> dict[str, str]:
+        exact = "every cell as in the known answer, as published"
+        return {"exact": exact, "valid": self.board.solved}
+
+    @property
+    def _unanswered(self) -> list[str]:
+        """A sentence if not every puzzle is answered."""
+        if self.answered == len(self.valid):
+            return []
+        named = "".join(
+            f", {name} {100 * rate.solved / max(1, self.answered):.1f} %"
+            for name, rate in self.rates.items()
+        )
+        return [
+            f"{self.answered} of {counted(len(self.valid), 'puzzle')} are answered, the others "
+            f"count as wrong; of the answered ones{named.removeprefix(',')}"
+        ]
+
+    @property
+    def explained(self) -> list[str]:
+        """Sentences on what the rates mean."""
+        meanings = [f"{name}: {self._meanings[name]}" for name in self.rates]
+        return [*self._unanswered, *meanings]
+
     def lines(self) -> list[str]:
         """As a person reads it."""
-        meaning = {"exact": "every cell as in the known answer, as published"}
-        meaning["valid"] = self.board.solved
-        lines = [
-            f"{name}  {fraction(rate):>13}  {100 * rate.value:5.1f} %  ({meaning[name]})"
+        rates = [
+            f"{name}  {fraction(rate):>13}  {100 * rate.value:5.1f} %  ({self._meanings[name]})"
             for name, rate in self.rates.items()
         ]
-        if self.answered < len(self.valid):
-            named = "".join(
-                f", {name} {100 * rate.solved / max(1, self.answered):.1f} %"
-                for name, rate in self.rates.items()
-            )
-            lines.append(
-                f"{self.answered} of {counted(len(self.valid), 'puzzle')} are answered, the others "
-                f"count as wrong; of the answered ones{named.removeprefix(',')}"
-            )
-        return lines
+        return [*rates, *self._unanswered]
 
 
 def judged(predictions: Predictions) -> Judged:

@@ -16,7 +16,7 @@ from arc_trm.data.boards import digest
 from arc_trm.data.manifests import find_manifest
 from arc_trm.data.selection import predicted_tasks
 from arc_trm.data.sources import content_digest, lasting_name, load_tasks
-from arc_trm.domains import ARC
+from arc_trm.domains import ARC, DOMAINS
 from arc_trm.errors import UserError
 from arc_trm.runs import PREDICTIONS, SUBMISSION, is_run, run_config
 from arc_trm.tasks import Boards, TaskSet, as_grid
@@ -79,7 +79,7 @@ def kind_of(answers: Path) -> str:
 def only_arc(tasks: TaskSet, what: str) -> None:
     """Raises UserError unless these are tasks that `what`, a part of a sentence, is for."""
     if tasks.domain != ARC.name:
-        raise UserError(f"{what} is for ARC, but {tasks.name} is of the kind {tasks.domain}")
+        raise UserError(f"{what} is for ARC, but {tasks.name} holds {DOMAINS[tasks.domain].title}")
 
 
 def named_data(answers: Path) -> list[str]:

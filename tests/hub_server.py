@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-LARGE = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+LARGE = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".csv")
 
 
 def is_large(path: str) -> bool:
@@ -309,9 +309,12 @@ _REPOSITORY = "([^/]+/[^/]+)"
 ROUTES = [
     (re.compile(pattern), method)
     for pattern, method in (
-        (f"GET /api/models/{_REPOSITORY}", Handler.info),
-        (f"GET /api/models/{_REPOSITORY}/revision/(.+)", Handler.info),
-        (f"(?:GET|HEAD) /{_REPOSITORY}/resolve/([0-9a-f]{{40}}|[^/]+)/(.+)", Handler.resolve),
+        (f"GET /api/(?:models|datasets)/{_REPOSITORY}", Handler.info),
+        (f"GET /api/(?:models|datasets)/{_REPOSITORY}/revision/(.+)", Handler.info),
+        (
+            f"(?:GET|HEAD) /(?:datasets/)?{_REPOSITORY}/resolve/([0-9a-f]{{40}}|[^/]+)/(.+)",
+            Handler.resolve,
+        ),
         ("POST /api/repos/create", Handler.create),
         ("POST /api/validate-yaml", Handler.validate),
         (f"POST /api/models/{_REPOSITORY}/preupload/(.+)", Handler.preupload),

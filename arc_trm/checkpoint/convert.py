@@ -202,6 +202,8 @@ def _inexpressible(config: ModelConfig) -> str | None:
     """What the published code has instead of such a model, None if it has that."""
     if config.architecture not in CLASSES:
         return f"no model of architecture {config.architecture!r}"
+    if config.networks != 1:
+        return "one network for both of a TRM's states"
     if config.architecture == "hrm" and config.mixer == "mlp":
         return "no HRM with a mixer over positions"
     smallest = math.ceil(config.puzzle_size / config.hidden_size)

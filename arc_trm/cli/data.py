@@ -6,8 +6,9 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,7 +17,16 @@ from rich.table import Table
 from rich.text import Text
 
 from arc_trm.cli.identifiers import identifiers_command
-from arc_trm.data.manifests import Manifest, Overlap, find_manifest, manifests, recorded_overlaps
+from arc_trm.cli.output import bar
+from arc_trm.cli.puzzles import fetch_command, generate_command
+from arc_trm.data.manifests import (
+    MadeSource,
+    Manifest,
+    Overlap,
+    find_manifest,
+    manifests,
+    recorded_overlaps,
+)
 from arc_trm.data.sources import (
     DATA_FOLDER,
     content_digest,
@@ -25,6 +35,8 @@ from arc_trm.data.sources import (
     load_tasks,
     missing_files,
 )
+from arc_trm.data.tables import is_table, read_table
+from arc_trm.errors import UserError
 from arc_trm.pictures.scene import printable
 from arc_trm.tasks import TaskSet
 
@@ -41,18 +53,20 @@ def data() -> None:
 
     DATA, wherever a command takes it, is the name of a dataset (arc-agi-1) or of a split
     (arc-agi-1/training), a folder of task files or in the published trainer's format, a challenges
-    file, whose solutions are found beside it, or a single task file. The names of datasets go
-    first: a folder of such a name is written ./arc-agi-1.
+    file, whose solutions are found beside it, a single task file, or a CSV file of Sudokus or
+    mazes. The names of datasets go first: a folder of such a name is written ./arc-agi-1.
 
     \b
     Examples:
       arc-trm data list
       arc-trm data show arc-agi-1
+      arc-trm data generate sudoku --out hard.csv
       arc-trm data identifiers --subset training=arc-agi-1/training --out identifiers.json
     """
 
 
-data.add_command(identifiers_command)
+for _command in (identifiers_command, generate_command, fetch_command):
+    data.add_command(_command)
 
 
 @data.command("list")
@@ -82,12 +96,14 @@ def list_command(as_json: bool) -> None:
 
 @data.command("show")
 @click.argument("what", metavar="DATA")
+@click.option("--skip-bad", is_flag=True, help="Count and list bad rows of a file of puzzles.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the ids of shared tasks.")
-def show_command(what: str, as_json: bool) -> None:
+def show_command(what: str, skip_bad: bool, as_json: bool) -> None:
     """Show how much DATA holds and, of a dataset, its card.
 
     The card has the licence, the sources and the tasks shared with other datasets. A task fits a
-    canvas if all that a solver may see of it does: its demonstrations and test inputs.
+    canvas if all that a solver may see of it does: its demonstrations and test inputs. All puzzles
+    of a CSV file are solved, to see that they have one solution.
 
     \b
     Examples:
@@ -96,10 +112,14 @@ def show_command(what: str, as_json: bool) -> None:
       arc-trm data show my-tasks/
     """
     found = find_manifest(what)
+    if skip_bad and not is_table(Path(what)):
+        raise UserError(f"--skip-bad is for CSV files of puzzles, which {what} is not")
     if found is None:
-        tasks = load_tasks(what)
+        tasks = _checked(Path(what), skip_bad) if is_table(Path(what)) else load_tasks(what)
         counts = {"tasks": len(tasks), "test_outputs": tasks.test_outputs}
         facts: Facts = {"name": what, "splits": [{"name": what, **counts, **_contents(tasks)}]}
+        if tasks.notes:
+            facts["notes"] = tasks.notes
     else:
         facts = _card(*found)
     if as_json:
@@ -109,7 +129,7 @@ def show_command(what: str, as_json: bool) -> None:
         _print_card(facts)
     splits = facts["splits"]
     rows = [(split["name"], split["tasks"], split["test_outputs"]) for split in splits]
-    _print(_table(("data", "tasks", "test outputs"), rows))
+    _print(*facts.get("notes", ()), _table(("data", "tasks", "test outputs"), rows))
     fitting = [
         (split["name"], *(split["fits"][side - 1] for side in SIDES_SHOWN))
         for split in splits
@@ -118,18 +138,32 @@ def show_command(what: str, as_json: bool) -> None:
     if fitting:
         headings = ("tasks that fit", *(f"{side} × {side}" for side in SIDES_SHOWN))
         _print("", _table(headings, fitting))
+    puzzles = [
+        (split["name"], split["kind"], f"{split['side']} × {split['side']}", split["known"])
+        for split in splits
+        if "kind" in split
+    ]
+    if puzzles:
+        _print("", _table(("puzzles", "kind", "size", "known answers"), puzzles))
     if found is not None:
         _print("", *_overlap_sentences(recorded_overlaps(what)))
+
+
+def _checked(path: Path, skip_bad: bool) -> TaskSet:
+    """A CSV file of puzzles, all of which are solved."""
+    with bar("solving puzzles") as drawn:
+        return replace(read_table(path, skip_bad, True, drawn.update), name=str(path))
 
 
 def _split_facts(manifest: Manifest, split: str) -> Facts:
     """What the manifest says of a split and where its files are, None if not on this machine."""
     found = find_files(manifest, split)
+    made = next((each for each in manifest.sources if isinstance(each, MadeSource)), None)
     return {
         "name": f"{manifest.name}/{split}",
         **asdict(manifest.splits[split]),
-        "source": None if found is None else found.source.title,
-        "files": None if found is None else str(found.place),
+        "source": found.source.title if found else made.title if made else None,
+        "files": str(found.place) if found else "made when needed" if made else None,
     }
 
 
@@ -150,7 +184,7 @@ def _card(manifest: Manifest, only: str | None) -> Facts:
         if tasks is not None:
             published = split["sha256"]
             split |= _contents(tasks)
-            split["as_published"] = split["sha256"] == published
+            split["as_published"] = split["sha256"] == published if published else None
     return facts | {
         "citation": manifest.citation,
         "format": manifest.format,
@@ -163,7 +197,11 @@ def _card(manifest: Manifest, only: str | None) -> Facts:
 
 
 def _contents(tasks: TaskSet) -> Facts:
-    """`fits` has the number of tasks that fit a canvas of side 1, 2, ..., 30."""
+    """`fits` has the number of tasks that fit a canvas of side 1, 2, ..., 30; puzzles have one."""
+    if tasks.domain != "arc":
+        boards = tasks.boards
+        about = {"kind": tasks.domain, "side": boards.side, "known": int(boards.known.sum())}
+        return {"sha256": content_digest(tasks), **about}
     sides = Counter(task.longest_side for task in tasks)
     fits = list(accumulate(sides[side] for side in range(1, MAX_SIDE + 1)))
     return {"sha256": content_digest(tasks), "fits": fits}
@@ -179,19 +217,24 @@ def _print_card(facts: Facts) -> None:
     lines = [f"{facts['title']} ({facts['name']})", ""]
     lines += [f"{what.capitalize()}: {facts[what]}" for what in ("licence", "homepage", "citation")]
     for number, source in enumerate(facts["sources"], 1):
-        revision = f", revision {source['revision']}" if source["revision"] else ""
+        revision = f", revision {source['revision']}" if source.get("revision") else ""
         lines.append(f"Source {number}: {source['title']}{revision}")
         lines += [
             f"  {split}: {DATA_FOLDER}/{place}"
             for split, places in source.get("places", {}).items()
             for place in places
         ]
+        lines += [
+            f"  {split}: {source['repository']}/{file}"
+            for split, file in source.get("files", {}).items()
+        ]
     for split in facts["splits"]:
         if split["files"] is None:
             lines.append(f"Missing: {missing_files(split['name'])}")
         else:
-            state = "as published" if split["as_published"] else "NOT as published"
-            lines.append(f"Files of {split['name']}, {state}: {split['files']}")
+            told = {True: ", as published", False: ", NOT as published", None: ""}
+            state = told[split["as_published"]]
+            lines.append(f"Files of {split['name']}{state}: {split['files']}")
     _print(*lines, "")
 
 

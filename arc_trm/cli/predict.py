@@ -86,6 +86,7 @@ def predict(
     from arc_trm import runs
     from arc_trm.cli.choice import chosen_tasks
     from arc_trm.cli.pull import weight_folder
+    from arc_trm.domains import DOMAINS
     from arc_trm.errors import UserError
     from arc_trm.voting import to_submission
 
@@ -100,8 +101,8 @@ def predict(
     submits = tasks.domain == "arc"
     if not submits and click.get_current_context().get_parameter_source("attempts") is not DEFAULT:
         raise UserError(
-            f"{tasks.name} holds puzzles of {tasks.domain}, which get one answer each: --attempts "
-            "is for ARC"
+            f"{tasks.name} holds {DOMAINS[tasks.domain].title}, which gets one answer each: "
+            "--attempts is for ARC"
         )
     out = out if out is not None else folder if runs.is_run(folder) else Path()
     if not out.is_dir():

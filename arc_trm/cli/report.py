@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from arc_trm.judging import Judged
     from arc_trm.voting import Predictions
+    from submission import Score
 
 
 @click.command()
@@ -42,23 +44,30 @@ def report(
     """
     from arc_trm import __version__, runs
     from arc_trm.cli.choice import chosen_answers
-    from arc_trm.data.references import published_beside
+    from arc_trm.data.references import published_beside, published_for
+    from arc_trm.judging import judged
     from arc_trm.report import Report, report_page
-    from arc_trm.results import answered_tasks, read_results
+    from arc_trm.results import answered_tasks, only_arc, read_results
     from submission import atomic_write, read_solutions
 
     answers = chosen_answers(what if what is not None else runs.latest_run())
     tasks = answered_tasks(answers, data_name)
     if solutions is not None:
+        only_arc(tasks, "--solutions")
         tasks = tasks.with_outputs(read_solutions(solutions))
-    predictions, known = read_results(answers, tasks), tasks.known_outputs()
-    folder = answers.parent
+    predictions, folder = read_results(answers, tasks), answers.parent
+    score: Score | Judged | None
+    if tasks.domain == "arc":
+        known = tasks.known_outputs()
+        score, published = predictions.score() if known else None, published_beside(known)
+    else:
+        score, published = judged(predictions), published_for(tasks)
     about = Report(
         *_described(answers, predictions, data_name),
         predictions,
-        predictions.score() if known else None,
+        score,
         runs.read_metrics(folder) if runs.is_run(folder) else (),
-        published_beside(known),
+        published,
     )
     if out is None:
         own = answers.name in (runs.PREDICTIONS, runs.SUBMISSION)
@@ -73,6 +82,7 @@ def _described(
 ) -> tuple[str, list[str]]:
     """The title of a report and sentences below it; the first says what was answered."""
     from arc_trm import runs
+    from arc_trm.report import MOST_BOARDS
     from arc_trm.results import about_answers, is_log, named_data, public_name
 
     about, tasks = about_answers(answers), predictions.tasks
@@ -84,10 +94,12 @@ def _described(
         for each in predictions
     )
     data = [data_name] if data_name else named_data(answers) or [tasks.name]
-    facts = [
-        f"Answers to {answered} of {tasks.test_outputs} test inputs of {len(tasks)} tasks: "
-        + ", ".join(map(public_name, data))
-    ]
+    of = f"{tasks.test_outputs} test inputs of {len(tasks)} tasks"
+    if tasks.domain != "arc":
+        of = f"{len(tasks)} puzzles"
+    facts = [f"Answers to {answered} of {of}: " + ", ".join(map(public_name, data))]
+    if tasks.domain != "arc" and len(tasks) > MOST_BOARDS:
+        facts.append(f"The first {MOST_BOARDS} puzzles are drawn below")
     if "began" in about:
         facts.append(f"Predicted since {about['began']}")
     return str(about.get("model") or name), facts

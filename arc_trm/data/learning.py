@@ -56,7 +56,7 @@ def learning_set(config: RunConfig) -> LearningSet:
     domain = DOMAINS[sets[0].domain] if sets else ARC
     if config.model.vocabulary != domain.vocabulary:
         raise UserError(
-            f"model.vocabulary is {config.model.vocabulary}, but the kind {domain.name} has "
+            f"model.vocabulary is {config.model.vocabulary}, but {domain.title} has "
             f"{domain.vocabulary} tokens: add `--set model.vocabulary={domain.vocabulary}`"
         )
     return (
@@ -72,8 +72,8 @@ def _of_boards(
     data = config.data
     if config.model.canvas == "fit":
         raise UserError(
-            f'model.canvas = "fit" is for ARC, whose grids are of many sizes: a {board.name} fills '
-            "its canvas, so leave it out"
+            f'model.canvas = "fit" is for ARC, whose grids are of many sizes: {board.title} fills '
+            "the full canvas, so leave it out"
         )
     boards = learnt_boards(data, sets)
     if boards.side**2 != config.model.cells:
@@ -85,8 +85,8 @@ def _of_boards(
         predicted = predicted_tasks(data)
         if predicted.domain != board.name:
             raise UserError(
-                f"data.train is of the kind {board.name}, but {predicted.name} in data.test of "
-                f"{predicted.domain}: one model answers one kind"
+                f"data.train holds {board.title}, but {predicted.name} in data.test "
+                f"{DOMAINS[predicted.domain].title}: one model answers one kind of puzzle"
             )
         notes += predicted.notes
         notes += board_overlap(boards, predicted)

@@ -16,7 +16,7 @@ from arc_trm.data.sources import (
     overlap_sentence,
     overlap_warnings,
 )
-from arc_trm.domains import ARC
+from arc_trm.domains import ARC, DOMAINS
 from arc_trm.errors import UserError
 from arc_trm.tasks import Boards, Task, TaskSet
 from submission import SubmissionError
@@ -47,7 +47,7 @@ def predicted_tasks(data: DataConfig) -> TaskSet:
         if tasks.domain != ARC.name:
             if len(data.test) > 1:
                 raise UserError(
-                    f"{name} holds puzzles of {tasks.domain}, of which only one set can be "
+                    f"{name} holds {DOMAINS[tasks.domain].title}, of which only one set can be "
                     f"predicted at once, but data.test is {list(data.test)}"
                 )
             return replace(tasks, tasks=drawn(tasks.boards, data.test_puzzles))
@@ -168,8 +168,8 @@ def learnt_sets(data: DataConfig) -> tuple[list[TaskSet], list[str]]:
     for tasks in sets:
         if tasks.domain != sets[0].domain:
             raise UserError(
-                f"{sets[0].name} is of the kind {sets[0].domain}, but {tasks.name} of "
-                f"{tasks.domain}: learn from one kind"
+                f"{sets[0].name} holds {DOMAINS[sets[0].domain].title}, but {tasks.name} "
+                f"{DOMAINS[tasks.domain].title}: learn from one kind of puzzle"
             )
     return sets, notes
 

@@ -41,7 +41,7 @@ from arc_trm.data.manifests import (
     unknown_name,
 )
 from arc_trm.data.tables import is_table, read_table
-from arc_trm.domains import ARC
+from arc_trm.domains import ARC, DOMAINS
 from arc_trm.errors import UserError
 from arc_trm.tasks import Boards, Pair, Task, TaskSet, as_grid
 
@@ -285,7 +285,8 @@ def _read_boards(manifest: Manifest, split: str | None, skip_bad: bool) -> TaskS
         return None
     tasks = read_table(found.files[0], skip_bad)
     if tasks.domain != manifest.domain:
-        raise UserError(f"{found.place} holds puzzles of {tasks.domain}, not {manifest.domain}")
+        held, wanted = (DOMAINS[name].title for name in (tasks.domain, manifest.domain))
+        raise UserError(f"{found.place} holds {held}, expected {wanted}: put the right file there")
     return replace(tasks, name=name)
 
 

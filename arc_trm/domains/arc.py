@@ -281,6 +281,7 @@ class Arc(Domain):
     """ARC-AGI: demonstrations say what is asked, colours are tokens, EOS ends a grid."""
 
     name: ClassVar[str] = "arc"
+    title: ClassVar[str] = "ARC"
     vocabulary: ClassVar[int] = VOCABULARY
     by_examples: ClassVar[bool] = True
 

@@ -27,6 +27,8 @@ class Domain(ABC):
     """One kind of puzzle. Stateless; the instances are in `arc_trm.domains.DOMAINS`."""
 
     name: ClassVar[str]
+    title: ClassVar[str]
+    """The name as it is written in sentences."""
     vocabulary: ClassVar[int]
     """Number of tokens, PAD included."""
     by_examples: ClassVar[bool]
@@ -53,7 +55,6 @@ class Board(Domain):
     """
 
     by_examples: ClassVar[bool] = False
-    title: ClassVar[str]
     symbols: ClassVar[str]
     spellings: ClassVar[dict[str, str]] = {}
     """Characters that files have for one of `symbols`."""

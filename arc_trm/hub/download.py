@@ -32,7 +32,7 @@ def fetch(
     what the repository says that it is; then it is no longer in the cache either.
     """
     total = sum(listing.files[path].size for path in paths)
-    snapshot = storage(listing.pinned.repository) / "snapshots" / listing.commit
+    snapshot = storage(listing.pinned) / "snapshots" / listing.commit
     done = 0
 
     def checking(more: int) -> None:
@@ -55,7 +55,7 @@ def fetch(
     if missing and listing.cached:
         raise UserError(
             f"{listing.pinned} is not whole in the cache, {missing[0]} is missing: fetch it with "
-            f"`arc-trm pull {listing.pinned}` while the Hub can be reached"
+            f"`{listing.pinned.again}` while the Hub can be reached"
         )
     if missing:
         _fetch_missing(listing, missing, progress)
@@ -70,7 +70,7 @@ def remember(listing: Listing, revision: str | None) -> None:
     """
     if listing.cached or revision == listing.commit:
         return
-    path = storage(listing.pinned.repository) / "refs" / (revision or "main")
+    path = storage(listing.pinned) / "refs" / (revision or "main")
     with suppress(OSError):  # a cache that cannot be written to is still one to read
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -81,7 +81,7 @@ def remember(listing: Listing, revision: str | None) -> None:
 def _fetch_missing(listing: Listing, paths: Sequence[str], progress: Progress) -> None:
     from huggingface_hub import hf_hub_download
 
-    folder = storage(listing.pinned.repository) / "blobs"
+    folder = storage(listing.pinned) / "blobs"
     total = sum(listing.files[path].size for path in paths)
     done = 0
 
@@ -104,7 +104,11 @@ def _fetch_missing(listing: Listing, paths: Sequence[str], progress: Progress) -
             # The content is there, so this only gives it its place in the snapshot: a link, or a
             # copy where there are no links.
             placed = hf_hub_download(
-                listing.pinned.repository, path, revision=listing.commit, **LIBRARY
+                listing.pinned.repository,
+                path,
+                repo_type=listing.pinned.kind,
+                revision=listing.commit,
+                **LIBRARY,
             )
             linked = Path(placed).resolve() == _places(folder, listing.files[path])[0].resolve()
             if not linked and not _fits(Path(placed), listing.files[path], lambda more: None):
@@ -140,7 +144,8 @@ def _fetch_blob(listing: Listing, path: str, folder: Path, advance: Advance) -> 
         if whole.exists():
             advance(file.size)
             return
-        url = hf_hub_url(listing.pinned.repository, path, revision=listing.commit)
+        pinned, commit = listing.pinned, listing.commit
+        url = hf_hub_url(pinned.repository, path, repo_type=pinned.kind, revision=commit)
         # Sizes and ranges are those of the file itself, not of a packed form.
         headers = {**build_hf_headers(**LIBRARY), "Accept-Encoding": "identity"}
         with partial.open("ab") as output:
@@ -242,5 +247,5 @@ def _wrong(listing: Listing, path: str) -> str:
 def _damaged(listing: Listing, path: str) -> str:
     return (
         f"{path} of {listing.pinned} was damaged in the cache and is removed: fetch it again with "
-        f"`arc-trm pull {listing.pinned}` while the Hub can be reached"
+        f"`{listing.pinned.again}` while the Hub can be reached"
     )

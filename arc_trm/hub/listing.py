@@ -68,12 +68,12 @@ class Listing:
         return sorted(found, key=lambda folder: folder or "")
 
 
-def storage(repository: str) -> Path:
+def storage(reference: Reference) -> Path:
     """The repository's folder in the client's cache: `blobs`, `refs` and `snapshots`."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
-    name: str = repo_folder_name(repo_id=repository, repo_type="model")
+    name: str = repo_folder_name(repo_id=reference.repository, repo_type=reference.kind)
     return Path(constants.HF_HUB_CACHE).expanduser().absolute() / name
 
 
@@ -87,8 +87,9 @@ def list_files(reference: Reference, note: Note) -> Listing:
 
     with told(reference):
         try:
-            info = HfApi(**LIBRARY).model_info(
+            info = HfApi(**LIBRARY).repo_info(
                 reference.repository,
+                repo_type=reference.kind,
                 revision=reference.revision,
                 files_metadata=True,
                 timeout=TIMEOUT,
@@ -104,13 +105,13 @@ def list_files(reference: Reference, note: Note) -> Listing:
                 sibling.rfilename: File(
                     sibling.size or 0, sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
                 )
-                for sibling in info.siblings or ()
+                for sibling in getattr(info, "siblings", None) or ()
             }
             return _checked(reference, info.sha or "", files)
     if listing is None:
         raise Unavailable(
             f"{reference} is not in the cache and cannot be fetched: {why}; fetch it with "
-            f"`arc-trm pull {reference}` while the Hub can be reached"
+            f"`{reference.again}` while the Hub can be reached"
         )
     if not offline():
         note(f"{why}: using {listing.pinned} from the cache")
@@ -127,7 +128,7 @@ def _checked(reference: Reference, commit: str, files: Mapping[str, File]) -> Li
 
 
 def _cached(reference: Reference) -> Listing | None:
-    folder = storage(reference.repository)
+    folder = storage(reference)
     revision = reference.revision or "main"
     if _COMMIT.fullmatch(revision):
         commit = revision

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from arc_trm.errors import UserError
 
@@ -17,7 +18,7 @@ _LONGEST = 96  # of a repository's name, by the Hub's own rule
 
 @dataclass(frozen=True)
 class Reference:
-    """Weights in a Hub repository; `str` gives the text back.
+    """Weights in a Hub repository, or a dataset; `str` gives the text back.
 
     `revision` is a branch, a tag, `refs/pr/1` or a commit, None the main branch; `subfolder` None
     is the repository's top folder, or the only subfolder that has weights.
@@ -26,6 +27,12 @@ class Reference:
     repository: str
     revision: str | None = None
     subfolder: str | None = None
+    kind: Literal["model", "dataset"] = "model"
+
+    @property
+    def again(self) -> str:
+        """The command that fetches it."""
+        return f"arc-trm pull {self}" if self.kind == "model" else "arc-trm data fetch"
 
     def __str__(self) -> str:
         revision = f"@{self.revision}" if self.revision is not None else ""

@@ -5,6 +5,8 @@ Shape letters: B batch, L positions, D hidden size. TRM paper (arXiv 2510.04871)
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 
@@ -12,33 +14,47 @@ from arc_trm.model.recursive import RecursiveModel
 
 
 class TRM(RecursiveModel):
-    """One network f updates z from x and y, n times, then y from z; T such cycles a step."""
+    """One network f updates z from x and y, n times, then y from z; T such cycles a step.
+
+    With `config.networks` 2 the updates of y have a network of their own.
+    """
 
     blocks: nn.ModuleList
+    y_blocks: nn.ModuleList | None
 
     def _add_networks(self, generator: torch.Generator | None) -> None:
         self.blocks = self._network(generator)
+        self.y_blocks = self._network(generator) if self.config.networks == 2 else None
 
     @property
     def layers_per_step(self) -> int:
-        return self.config.outer_cycles * self.layers_with_gradient
+        return self.config.outer_cycles * (self.config.inner_cycles + 1) * self.config.layers
 
     @property
     def layers_with_gradient(self) -> int:
-        return (self.config.inner_cycles + 1) * self.config.layers
+        tracked = {"last": 2 * self.config.layers, "all": self.layers_per_step}
+        cycle = (self.config.inner_cycles + 1) * self.config.layers
+        return tracked.get(self.config.gradient, cycle)
 
-    def f(self, h: Tensor, injection: Tensor) -> Tensor:
-        """The network: h + injection through the blocks, (B, L, D) to (B, L, D)."""
-        return self._through(self.blocks, h, injection)
+    def _update_z(self, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+        return self._through(self.blocks, z, y + x)
+
+    def _update_y(self, y: Tensor, z: Tensor) -> Tensor:
+        return self._through(self.blocks if self.y_blocks is None else self.y_blocks, y, z)
 
     def _cycle(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        for _ in range(self.config.inner_cycles):
-            z = self.f(z, y + x)
-        return self.f(y, z), z
+        inner = self.config.inner_cycles
+        untracked = inner - 1 if self.config.gradient == "last" else 0
+        with torch.no_grad():
+            for _ in range(untracked):
+                z = self._update_z(x, y, z)
+        for _ in range(inner - untracked):
+            z = self._update_z(x, y, z)
+        return self._update_y(y, z), z
 
     def supervision_step(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """y and z (B, L, D) after T cycles, of which the last alone carries gradient."""
-        with torch.no_grad():
+        """y and z (B, L, D) after T cycles, of which `config.gradient` says what is tracked."""
+        with nullcontext() if self.config.gradient == "all" else torch.no_grad():
             for _ in range(self.config.outer_cycles - 1):
                 y, z = self._cycle(x, y, z)
         return self._cycle(x, y, z)

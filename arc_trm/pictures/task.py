@@ -238,12 +238,13 @@ def _figure(
 ) -> Scene:
     """A grid with its name above, its size below and, where known, whether it is right.
 
-    Cells of another colour than in an `output` of the same size carry a cross.
+    Cells of another value than in an `output` of the same size carry a cross, or a frame where
+    that would hide what is written there.
     """
     drawing = _grid(grid, style, grid if given is None else given)
     if output is not None and output.shape == grid.shape:
         wrong = np.argwhere(grid != output)
-        crosses = (mark for row, column in wrong for mark in _marked(row, column, style.cell))
+        crosses = (mark for row, column in wrong for mark in _marked(row, column, style))
         drawing = Scene(drawing.width, drawing.height, (*drawing.elements, *crosses))
     name = _line(label, 13, INK)
     if right is not None:
@@ -285,8 +286,14 @@ def _grid(grid: Grid, style: Style, given: Grid) -> Scene:
     return Scene(ground.width, ground.height, tuple(drawn))
 
 
-def _marked(row: int, column: int, cell: int) -> list[Line]:
-    """A cross over a cell, black in white, to be seen on every colour."""
+def _marked(row: int, column: int, style: Style) -> list[Line]:
+    """A cross over a cell, or a frame in it, black in white, to be seen on every colour."""
+    cell = style.cell
+    if style.look.signs:
+        near, far = 0.14 * cell, 0.86 * cell
+        corners = ((near, near), (far, near), (far, far), (near, far), (near, near), (far, near))
+        frame = tuple((column * cell + 0.5 + x, row * cell + 0.5 + y) for x, y in corners)
+        return [Line(frame, WRONG, max(1, cell / 12))]
     left, top, arm = column * cell + 0.25 * cell, row * cell + 0.25 * cell, 0.5 * cell
     strokes = (
         ((left, top), (left + arm, top + arm)),

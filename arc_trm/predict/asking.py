@@ -98,10 +98,10 @@ def questions(
     domain, config = DOMAINS[tasks.domain], weights.model.config
     if config.vocabulary != domain.vocabulary:
         other = next((d for d in DOMAINS.values() if d.vocabulary == config.vocabulary), None)
-        learnt = f", as for the kind {other.name}" if other else ""
+        learnt = f", as of {other.title}" if other else ""
         raise UserError(
-            f"the weights have {config.vocabulary} tokens{learnt}, but the kind {domain.name}, "
-            f"which {tasks.name} is of, has {domain.vocabulary}: name other weights or data"
+            f"the weights have {config.vocabulary} tokens{learnt}, but {domain.title} has "
+            f"{domain.vocabulary}: name other weights, or other data than {tasks.name}"
         )
     if not domain.by_examples:
         return _boards(weights, tasks, augmentations), []
@@ -141,11 +141,13 @@ def _boards(weights: Weights, tasks: TaskSet, augmentations: int | None) -> list
     config, side = weights.model.config, tasks.boards.side
     if augmentations:
         raise UserError(
-            f"{tasks.name} holds puzzles of {tasks.domain}, which are asked once: voters among "
+            f"{tasks.name} holds {DOMAINS[tasks.domain].title}, which is asked once: votes of "
             "augmentations are for ARC"
         )
     if config.canvas == "fit":
-        raise UserError(f"a canvas that fits is for ARC: a {tasks.domain} fills the full one")
+        raise UserError(
+            f"a canvas that fits is for ARC: {DOMAINS[tasks.domain].title} fills the full one"
+        )
     if side != config.side:
         raise UserError(
             f"{tasks.name} holds puzzles of {side} cells a side, but the weights were trained on "

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
-from arc_trm.pictures import PALETTE
+from arc_trm.judging import judged
+from arc_trm.pictures.looks import LOOKS
 from arc_trm.pictures.scene import printable
 from arc_trm.tasks import Grid, Pair, Task, same_grid
 from arc_trm.voting import Predictions, TestPrediction, redrawn
@@ -13,20 +15,49 @@ CANDIDATES = 5
 """Of a test input that are drawn; of the others it is said how many there are."""
 
 
+MOST_BOARDS = 1000
+"""Sudokus or mazes that are drawn; a set may have hundreds of thousands."""
+
+
 def gallery(predictions: Predictions) -> dict[str, Any]:
     """Every task with its demonstrations, tests, attempts, candidates, drafts and outcome.
 
-    `voted` says whether attempts come from votes, so that those without any are guesses.
+    `voted` says whether attempts come from votes, so that those without any are guesses. `look`
+    says how cells look and what things are called. Of Sudokus and mazes the first `MOST_BOARDS`
+    are drawn, and `valid` says of each whether its answer keeps the rule.
     """
-    by_test = predictions.by_test
+    by_test, tasks = predictions.by_test, predictions.tasks
+    look = LOOKS[tasks.domain]
+    shown = [
+        _task(task, [by_test.get((task.id, test)) for test in range(len(task.test))])
+        for task in islice(tasks, None if tasks.domain == "arc" else MOST_BOARDS)
+    ]
+    if tasks.domain != "arc":
+        valid = judged(predictions).valid
+        for task in shown:
+            _judge_board(task, valid[task["id"]])
     return {
-        "palette": list(PALETTE),
-        "voted": any(each.candidates for each in predictions),
-        "tasks": [
-            _task(task, [by_test.get((task.id, test)) for test in range(len(task.test))])
-            for task in predictions.tasks
-        ],
+        "palette": list(look.colours),
+        "voted": tasks.domain == "arc" and any(each.candidates for each in predictions),
+        "look": {
+            "signs": look.signs,
+            "plain": look.plain,
+            "given": look.given,
+            "boxes": {side: box for side, box in look.boxes},
+            "words": [look.task, look.input, look.answer, look.output, look.right],
+            "numbered": look.numbered,
+        },
+        "tasks": shown,
     }
+
+
+def _judge_board(task: dict[str, Any], valid: bool) -> None:
+    """Add to a puzzle whether its answer is valid; how sure the model is comes from no votes."""
+    (test,) = task["tests"]
+    task["valid"] = valid
+    task["confidence"] = test["candidates"][0]["halt"] if test["candidates"] else None
+    if valid and task["outcome"] in ("unsolved", "unknown"):
+        task["outcome"] = "valid"
 
 
 def _task(task: Task, answers: list[TestPrediction | None]) -> dict[str, Any]:

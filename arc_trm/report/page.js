@@ -8,6 +8,10 @@ const INK = data.palette.map((colour) => {
 });
 const find = (id) => document.getElementById(id);
 const digits = find("digits");
+const look = data.look, [TASK, INPUT, ANSWER, OUTPUT, TRUTH] = look.words;
+const numbered = (word, number) => (look.numbered ? `${word} ${number}` : word);
+const written = () => digits.checked || look.signs; // into every cell
+const sign = (value) => (look.signs ? look.signs[value] : value);
 const RIGHT = "right", WRONG = "wrong";
 
 function make(tag, options = {}, ...children) {
@@ -37,24 +41,34 @@ function verdict(right) {
   return make("span", { class: `verdict ${right ? RIGHT : WRONG}`, text: right ? "✓ right" : "✗ wrong" });
 }
 
-function gridPicture(name, grid, truth) {
+function gridPicture(name, grid, truth, question) {
   const rows = rowsOf(grid), height = rows.length, width = rows[0].length;
   const cell = Math.min(Math.max(Math.floor(210 / Math.max(height, width)), 7), 24);
-  const spelt = digits.checked ? `: ${rows.map((row) => [...row].join(" ")).join("; ")}` : "";
+  const spelt = written() ? `: ${rows.map((row) => [...row].map((value) => look.plain[value]).join(" ")).join("; ")}` : "";
+  const given = look.given && question && question.length === grid.length ? rowsOf(question) : null;
   const svg = draw("svg", {
     class: "grid", role: "img", viewBox: `0 0 ${width} ${height}`, width: width * cell,
     height: height * cell, "aria-label": `${name}, ${height} rows of ${width}${judgement(grid, truth)}${spelt}`,
   });
   const paths = {}, inks = {};
   rows.forEach((row, y) => [...row].forEach((colour, x) => {
-    paths[colour] = (paths[colour] || "") + `M${x + 0.03} ${y + 0.03}h.94v.94h-.94z`;
+    const fill = given && given[y][x] !== "0" ? look.given : data.palette[colour];
+    paths[fill] = (paths[fill] || "") + `M${x + 0.03} ${y + 0.03}h.94v.94h-.94z`;
+    if (sign(colour) === " ") return;
     const ink = (inks[INK[colour]] ||= { text: "", x: [], y: [] });
-    ink.text += colour;
+    ink.text += sign(colour);
     ink.x.push(x + 0.5);
     ink.y.push(y + 0.74);
   }));
-  for (const [colour, d] of Object.entries(paths)) svg.append(draw("path", { d, fill: data.palette[colour] }));
-  if (digits.checked) {
+  for (const [fill, d] of Object.entries(paths)) svg.append(draw("path", { d, fill }));
+  if (look.boxes[height]) {
+    const [high, wide] = look.boxes[height];
+    let d = "";
+    for (let y = high; y < height; y += high) d += `M0 ${y}h${width}`;
+    for (let x = wide; x < width; x += wide) d += `M${x} 0v${height}`;
+    svg.append(draw("path", { d, stroke: "#4a4845", "stroke-width": 0.12, fill: "none" }));
+  }
+  if (written()) {
     for (const [fill, { text, x, y }] of Object.entries(inks)) {
       svg.append(draw("text", {
         x: x.join(" "), y: y.join(" "), fill, "font-size": 0.7, "text-anchor": "middle",
@@ -65,7 +79,7 @@ function gridPicture(name, grid, truth) {
   const other = truth ? rowsOf(truth) : null;
   if (other && grid !== truth && other.length === height && other[0].length === width) {
     let d = "";
-    const mark = digits.checked // which a cross would hide
+    const mark = written() // which a cross would hide
       ? (x, y) => `M${x + 0.11} ${y + 0.11}h.78v.78h-.78z` : (x, y) => `M${x + 0.2} ${y + 0.2}l.6 .6m0 -.6l-.6 .6`;
     rows.forEach((row, y) => [...row].forEach((colour, x) => {
       if (colour !== other[y][x]) d += mark(x, y);
@@ -76,15 +90,19 @@ function gridPicture(name, grid, truth) {
   return svg;
 }
 
-function figure(name, grid, truth) {
+function figure(name, grid, truth, question, valid) {
   if (grid === null) {
     return make("figure", {}, make("figcaption", { text: name }), make("div", { class: "none", text: "no grid" }));
   }
   const caption = make("figcaption", { text: `${name} ` });
+  if (valid && grid !== truth) {
+    caption.append(make("span", { class: `verdict ${RIGHT}`, text: "✓ valid" }));
+    truth = undefined; // nothing in it is wrong
+  }
   if (truth) caption.append(verdict(grid === truth));
   let size = sizeOf(rowsOf(grid));
   if (truth && sizeOf(rowsOf(truth)) !== size) size += `, correct is ${sizeOf(rowsOf(truth))}`;
-  return make("figure", {}, caption, gridPicture(name, grid, truth), make("figcaption", { class: "size", text: size }));
+  return make("figure", {}, caption, gridPicture(name, grid, truth, question), make("figcaption", { class: "size", text: size }));
 }
 
 const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;
@@ -95,7 +113,7 @@ function nameOf(test, index) {
 }
 
 function votesTable(test, label) {
-  if (!test.candidates.length) return null;
+  if (!test.candidates.length || !look.numbered) return null; // one answer is no vote
   const body = make("tbody");
   test.candidates.forEach((each, index) => {
     const bar = make("span", { class: "bar", "aria-hidden": "true" }, make("i"));
@@ -137,7 +155,7 @@ function stepper(test, label, id) {
     const text = `step ${number} of ${count}, halting score ${percent(test.steps[number - 1][0])}${judged}`;
     told.textContent = text;
     slider.setAttribute("aria-valuetext", text);
-    slot.replaceChildren(figure(`Draft after step ${number}`, grid, test.truth));
+    slot.replaceChildren(figure(`Draft after step ${number}`, grid, test.truth, test.input));
   };
   slider.addEventListener("input", update);
   update();
@@ -147,19 +165,20 @@ function stepper(test, label, id) {
 
 function fill(article, task) {
   const body = make("div", { class: "body" });
-  body.append(make("h4", { text: "Demonstrations" }), make("div", { class: "row" },
+  if (task.train.length) body.append(make("h4", { text: "Demonstrations" }), make("div", { class: "row" },
     ...task.train.map(([input, output], index) => make("div", { class: "pair" },
       figure(`Input ${index + 1}`, input), make("span", { "aria-hidden": "true", text: "→" }),
       figure(`Output ${index + 1}`, output)))));
   task.tests.forEach((test, index) => {
-    const label = `test input ${index + 1}`;
-    const figures = [figure(`Test input ${index + 1}`, test.input)];
-    test.attempts.forEach((grid, number) => figures.push(figure(`Attempt ${number + 1}`, grid, test.truth)));
+    const label = numbered(INPUT, index + 1).toLowerCase();
+    const figures = [figure(numbered(INPUT, index + 1), test.input, undefined, test.input)];
+    test.attempts.forEach((grid, number) =>
+      figures.push(figure(numbered(ANSWER, number + 1), grid, test.truth, test.input, task.valid)));
     if (!test.attempts.length) figures.push(make("p", { text: "Not answered." }));
     else if (data.voted && !test.votes) figures.push(make("p", { text: "Nothing was voted for: both attempts are guesses." }));
-    if (test.truth) figures.push(figure("Correct output", test.truth));
+    if (test.truth) figures.push(figure(TRUTH, test.truth, undefined, test.input));
     body.append(make("div", { class: "test" },
-      make("h4", { text: `Test ${index + 1}` }), make("div", { class: "row" }, ...figures),
+      look.numbered ? make("h4", { text: `Test ${index + 1}` }) : null, make("div", { class: "row" }, ...figures),
       stepper(test, label, `step-${task.number}-${index}`), votesTable(test, label)));
   });
   const old = article.querySelector(".body");
@@ -169,7 +188,7 @@ function fill(article, task) {
 
 const OUTCOMES = {
   solved: ["✓ solved", RIGHT], partly: ["◐ partly solved", WRONG], unsolved: ["✗ not solved", WRONG],
-  unknown: ["? correct output not known", ""],
+  unknown: ["? correct output not known", ""], valid: ["✓ valid, if not the known answer", RIGHT],
 };
 const anchor = (task) => `task-${encodeURIComponent(task.id)}`; // means the same in every report
 const list = find("tasks");
@@ -178,9 +197,10 @@ const articles = data.tasks.map((task, number) => {
   const [text, kind] = OUTCOMES[task.outcome];
   const article = make("article", { id: anchor(task), "aria-labelledby": `name-${number}` },
     make("header", {},
-      make("h3", { id: `name-${number}` }, make("a", { href: `#${anchor(task)}`, text: `Task ${task.id}` })),
+      make("h3", { id: `name-${number}` }, make("a", { href: `#${anchor(task)}`, text: `${TASK} ${task.id}` })),
       make("span", { class: `verdict ${kind}`, text }),
-      make("span", { class: "muted", text: task.confidence === null ? "" : `best answer: ${percent(task.confidence)} of the votes` })));
+      make("span", { class: "muted", text: task.confidence === null ? ""
+        : look.numbered ? `best answer: ${percent(task.confidence)} of the votes` : `halting score ${percent(task.confidence)}` })));
   return article;
 });
 list.append(...articles);
@@ -230,6 +250,7 @@ const MATCHES = {
   all: () => true, solved: (task) => task.outcome === "solved",
   second: (task) => task.second, partly: (task) => task.outcome === "partly",
   unsolved: (task) => task.outcome === "unsolved" || task.outcome === "partly",
+  valid: (task) => task.outcome === "valid",
   voted: (task) => task.voted, unknown: (task) => task.outcome === "unknown",
 };
 function filter() {
@@ -240,7 +261,7 @@ function filter() {
     articles[number].hidden = !hit;
     shown += hit;
   });
-  count.textContent = `${shown} of ${articles.length} tasks`;
+  count.textContent = `${shown} of ${articles.length} ${look.numbered ? "tasks" : "puzzles"}`;
   find("nothing").hidden = shown > 0;
 }
 function sort() {
@@ -263,6 +284,10 @@ digits.addEventListener("change", () => {
   });
   fillRest();
 });
+for (const value of look.numbered ? ["valid"] : ["second", "partly", "voted"]) {
+  outcome.querySelector(`[value="${value}"]`).remove();
+}
+if (look.signs) digits.parentElement.hidden = true;
 filter();
 find("gallery").hidden = false;
 goToTask();

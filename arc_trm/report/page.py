@@ -10,6 +10,7 @@ from importlib import resources
 from string import Template
 
 from arc_trm.data.references import ATTEMPTS, Reference
+from arc_trm.judging import Judged
 from arc_trm.pictures import curve_picture
 from arc_trm.pictures.scene import printable
 from arc_trm.report.gallery import gallery
@@ -30,7 +31,7 @@ class Report:
     title: str
     facts: Sequence[str]
     predictions: Predictions
-    score: Score | None
+    score: Score | Judged | None
     records: Sequence[Mapping[str, float]] = ()
     references: Sequence[Reference] = ()
 
@@ -62,21 +63,28 @@ def _text(text: str) -> str:
     return escape(printable(text))
 
 
-def _scores(score: Score | None) -> str:
+def _scores(score: Score | Judged | None) -> str:
     if score is None:
         return "<h2>Scores</h2><p>No test output of these tasks is known, so there is no score.</p>"
+    if isinstance(score, Judged):
+        named, sentences = score.rates, score.explained
+    else:
+        named = {
+            f"pass@{k}, {name}": rate
+            for k, rates in score.pass_at.items()
+            for name, rate in rates.named.items()
+        }
+        used = "; ".join(f"{name}: {label}" for name, label in LABELS.items())
+        sentences = [*left_out(score), f"Denominators: {used}"]
     rows = [
         _row(
-            f"<th scope='row'>pass@{k}, {name}</th>",
+            f"<th scope='row'>{name}</th>",
             f"<td class='number'>{fraction(rate)}</td>",
             f"<td class='number'>{100 * rate.value:.1f} %</td>",
             f"<td class='bars'>{_bar(0, rate.value)}</td>",
         )
-        for k, rates in score.pass_at.items()
-        for name, rate in rates.named.items()
+        for name, rate in named.items()
     ]
-    used = "; ".join(f"{name}: {label}" for name, label in LABELS.items())
-    sentences = [*left_out(score), f"Denominators: {used}"]
     notes = "".join(f'<p class="small muted">{_text(each)}.</p>' for each in sentences)
     return f"<h2>Scores</h2>{_table('Scores', ['Score', 'Solved', 'Share', ''], rows)}{notes}"
 
@@ -85,12 +93,18 @@ def _references(report: Report) -> str:
     if not report.references or report.score is None:
         return ""
     first = report.references[0]
-    own: Rate = report.score.pass_at[ATTEMPTS].per_task
+    boards = isinstance(report.score, Judged)
+    own: Rate = (
+        report.score.rates["exact"]
+        if isinstance(report.score, Judged)
+        else report.score.pass_at[ATTEMPTS].per_task
+    )
+    denominator = "per puzzle" if boards else "per task"
     rows = [
         _row(
             "<th scope='row'>these answers</th>",
             f"<td class='number'>{100 * own.value:.1f} %</td>",
-            f"<td class='bars'>{_bar(0, own.value)}</td><td>per task</td><td></td>",
+            f"<td class='bars'>{_bar(0, own.value)}</td><td>{denominator}</td><td></td>",
             kind="own",
         )
     ]
@@ -105,7 +119,9 @@ def _references(report: Report) -> str:
                 f"<td>{_text(each.denominator)}</td><td>{_text(source)}</td>",
             )
         )
-    title = f"Published for {first.dataset}, {first.tasks} tasks, in {ATTEMPTS} attempts"
+    title = f"Published for {first.dataset}, {first.tasks} " + (
+        "puzzles, exact" if boards else f"tasks, in {ATTEMPTS} attempts"
+    )
     headings = ["System", "Score", "", "Denominator", "Source"]
     return f"<h2>{_text(title)}</h2>{_table(title, headings, rows)}"
 

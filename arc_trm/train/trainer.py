@@ -233,7 +233,9 @@ class Trainer:
             assert rows.grad is not None
             row_gradients = rows.grad
         with torch.no_grad():
-            halted = last | (model.halts(halt_logits) & (steps >= minimum_steps))
+            halted = last
+            if config.halting:
+                halted = last | (model.halts(halt_logits) & (steps >= minimum_steps))
             slots["y"].copy_(y)
             slots["z"].copy_(z)
             slots["halted"].copy_(halted)

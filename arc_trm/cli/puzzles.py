@@ -1,0 +1,121 @@
+"""`arc-trm data generate` and `arc-trm data fetch`: Sudokus and mazes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from arc_trm.cli.output import bar
+from arc_trm.errors import UserError
+
+HARD = {"sudoku": 10, "maze": 111}
+"""The easiest rating unless told otherwise: what is hard."""
+
+
+@click.command("generate")
+@click.argument("kind", type=click.Choice(["sudoku", "maze"]))
+@click.option("--count", type=click.IntRange(1), default=1000, show_default=True, help="Puzzles.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--side", type=int, help="Cells a side: 4, 6 or 9 (9), of a maze 2 to 30 (30).")
+@click.option(
+    "--easiest", type=click.IntRange(0), help="The least rating; default: 10 guesses, 111 steps."
+)
+@click.option("--hardest", type=click.IntRange(0), help="The largest rating; default: any.")
+@click.option(
+    "--clues",
+    type=click.IntRange(0),
+    help="Of a Sudoku, take digits away until so many are left; default: as long as one can.",
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="CSV file to write.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def generate_command(
+    kind: str,
+    count: int,
+    seed: int,
+    side: int | None,
+    easiest: int | None,
+    hardest: int | None,
+    clues: int | None,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Make puzzles of a stated difficulty from a seed, all different, with their answers.
+
+    A Sudoku has one solution; its rating is the number of digits that a backtracking solver with
+    naked and hidden singles has to guess until it knows that, 0 where these suffice. A maze is
+    random; its rating is the steps of a shortest path from S to G. What is hard is meant unless
+    ratings are given; smaller puzzles than the usual ones are of any rating.
+
+    \b
+    Examples:
+      arc-trm data generate sudoku --out hard.csv
+      arc-trm data generate sudoku --easiest 0 --hardest 0 --clues 36 --out easy.csv
+      arc-trm data generate sudoku --side 6 --count 5000 --seed 1 --out train.csv
+      arc-trm data generate maze --count 100 --out mazes.csv
+    """
+    from arc_trm.data.generating import SIDES, Recipe, generated
+    from arc_trm.data.tables import is_table, write_table
+
+    if clues is not None and kind != "sudoku":
+        raise UserError("--clues is for Sudokus: leave it out")
+    if not is_table(out):
+        raise UserError(f"{out}: the name of a file of puzzles ends in .csv")
+    if out.exists():
+        raise UserError(f"{out} already exists: name another file, or remove it")
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"the folder of {out} does not exist: make it first")
+    if easiest is None and side in (None, SIDES[kind]) and (hardest or HARD[kind]) >= HARD[kind]:
+        easiest = HARD[kind]
+    recipe = Recipe(kind, count, seed, side, easiest, hardest, clues or 0)
+    with bar("making puzzles") as drawn:
+        made = generated(recipe, drawn.update)
+    ratings = made.ratings
+    write_table(out, made.boards, f"arc-trm seed {seed}", ratings.tolist())
+    unit = "guesses" if kind == "sudoku" else "steps"
+    facts = {
+        "file": str(out),
+        "kind": kind,
+        "count": len(made.boards),
+        "side": made.boards.side,
+        "rating": {
+            "least": int(ratings.min()),
+            "mean": float(ratings.mean()),
+            "largest": int(ratings.max()),
+        },
+    }
+    if as_json:
+        click.echo(json.dumps(facts))
+    else:
+        click.echo(
+            f"{out}: {len(made.boards)} of {kind}, {made.boards.side}×{made.boards.side}, "
+            f"{ratings.min()} to {ratings.max()} {unit}, {ratings.mean():.1f} on the mean"
+        )
+
+
+@click.command("fetch")
+@click.argument("what", metavar="DATA")
+def fetch_command(what: str) -> None:
+    """Fetch a dataset from the Hugging Face Hub into its cache, where its name finds it.
+
+    DATA is the name of a dataset with files there, or of one of its splits. What broke off goes on
+    where it was; what is there is checked again.
+
+    \b
+    Examples:
+      arc-trm data fetch maze-hard
+      arc-trm data fetch sudoku-extreme/test
+    """
+    from arc_trm.cli.pull import Phases
+    from arc_trm.data.manifests import find_manifest, unknown_name
+    from arc_trm.hub import fetch_dataset
+
+    found = find_manifest(what)
+    if found is None:
+        raise unknown_name(what)
+    manifest, split = found
+    with Phases() as phases:
+        paths = fetch_dataset(manifest, manifest.chosen(split), phases.note, phases.progress)
+    for path in paths:
+        click.echo(path)

@@ -222,4 +222,5 @@ def read_votes(
         ranked = read_answers(answers, counts)
         return ranked, ranked
     found = read_results(answers, answered_tasks(answers, data))
+    only_arc(found.tasks, "merging into a submission")
     return found.candidates(CANDIDATES), found.attempts()

@@ -74,6 +74,7 @@ def adapt(
         from arc_trm.cli.choice import data_tasks
         from arc_trm.cli.pull import weight_folder
         from arc_trm.clock import parse_duration
+        from arc_trm.results import only_arc
 
         limit = None if time_limit is None else parse_duration(time_limit)
         source = weight_folder(weights) if weights is not None else runs.latest_run()
@@ -87,7 +88,9 @@ def adapt(
                 raise UserError(f"{key!r} in the config would not count: say it with {option}")
         if limit is None and steps is None:
             limit = config.adapt.time_limit
-        if not len(data_tasks(source, data_name)):  # says which of them were learnt before
+        tasks = data_tasks(source, data_name)  # says which of them were learnt before
+        only_arc(tasks, "adapting to demonstrations")
+        if not len(tasks):
             raise UserError(f"there is no task to adapt to in {data_name!r}")
         config = replace(
             config,

@@ -12,7 +12,7 @@ from arc_trm.cli.output import is_main
 from arc_trm.data.selection import overlap_notes, predicted_tasks
 from arc_trm.data.sources import load_tasks
 from arc_trm.errors import UserError
-from arc_trm.results import answered_tasks, find_answers, is_log, tasks_of
+from arc_trm.results import answered_tasks, find_answers, is_log, only_arc, tasks_of
 from arc_trm.runs import PREDICTIONS, SUBMISSION
 from arc_trm.tasks import TaskSet
 from submission import Solutions, read_solutions
@@ -76,6 +76,7 @@ def right_outputs(
                 f"say what {find_answers(named[0])} is scored against with --solutions or --data"
             )
         tasks = answered_tasks(find_answers(naming[0]))
+    only_arc(tasks, f"what {named[0]} holds")
     known = tasks.known_outputs()
     if not known:
         raise UserError(f"no test output of {tasks.name!r} is known, so nothing can be scored")

@@ -44,7 +44,7 @@ def export(
     from arc_trm import runs
     from arc_trm.cli.choice import chosen_answers
     from arc_trm.errors import UserError
-    from arc_trm.results import answered_tasks, is_log, read_results
+    from arc_trm.results import answered_tasks, is_log, only_arc, read_results
     from submission import (
         FormatError,
         Ranked,
@@ -60,7 +60,9 @@ def export(
     answers = chosen_answers(what if what is not None else runs.latest_run())
     ranked: Ranked
     if is_log(answers) or data_name is not None:
-        ranked = read_results(answers, answered_tasks(answers, data_name)).attempts()
+        tasks = answered_tasks(answers, data_name)
+        only_arc(tasks, f"--format {kind}")
+        ranked = read_results(answers, tasks).attempts()
     else:
         ranked = read_answers(answers)
     try:

@@ -42,6 +42,7 @@ class Maze(Board):
         texts = [""] * len(questions)
 
         def note(wrong: npt.NDArray[np.bool_], text: str) -> None:
+            """The first that is noted of a maze is what is said."""
             for number in np.flatnonzero(wrong).tolist():
                 texts[number] = texts[number] or text
 
@@ -64,10 +65,10 @@ class Maze(Board):
         least = np.full(len(questions), -1, np.int32)
         least[sound] = needed
         least = least[chosen]
-        longer = (there > least) | (drawn[chosen].sum((1, 2)) != least - 1)
-        note(_at_numbers(len(questions), chosen[longer]), "the answer's path is not a shortest one")
         cut = _at_numbers(len(questions), chosen[there < 0])
         note(cut, "the cells with o in the answer are no path from S to G")
+        longer = (there > least) | (drawn[chosen].sum((1, 2)) != least - 1)
+        note(_at_numbers(len(questions), chosen[longer]), "the answer's path is not a shortest one")
         return texts
 
     def solutions(self, questions: Grid) -> npt.NDArray[np.int64]:

@@ -23,6 +23,7 @@ from arc_trm.results import (
     are_of,
     find_answers,
     is_log,
+    only_arc,
     read_results,
     tasks_of,
 )
@@ -102,7 +103,8 @@ def _tasks(data: str | None, weights: str | None, predictions: str | None) -> Ta
 
 
 def _samples(tasks: TaskSet) -> list[Sample]:
-    """Those of the tasks whose outputs are all known. Raises UserError if there are none."""
+    """Those of the ARC tasks whose outputs are all known. Raises UserError if there are none."""
+    only_arc(tasks, "the plugin")
     samples = [
         Sample(
             id=f"{each.id}/{test + 1}",

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from arc_trm import runs
+from arc_trm.answers import read_predictions
 from arc_trm.checkpoint import ORIGIN
 from arc_trm.checkpoint.folder import Parts
 from arc_trm.config import Architecture, DataConfig, ModelConfig, RunConfig
@@ -20,6 +21,7 @@ from arc_trm.data.selection import predicted_tasks
 from arc_trm.data.sources import find_tasks, overlap_warnings
 from arc_trm.errors import UserError
 from arc_trm.hub.reference import is_plain_path, is_repository
+from arc_trm.judging import judged
 from arc_trm.tasks import TaskSet
 from submission import SubmissionError, read_json, read_submission, score, score_table
 
@@ -31,7 +33,7 @@ _TITLES: dict[Architecture, str] = {
 _TAGS = ["arc-agi", "arc-trm", "abstraction-and-reasoning-corpus"]
 _MODEL_KEYS = (
     *("architecture", "layers", "hidden_size", "heads", "mixer", "positions", "puzzle_positions"),
-    *("outer_cycles", "inner_cycles", "supervision_steps"),
+    *("outer_cycles", "inner_cycles", "supervision_steps", "networks", "gradient"),
 )
 # What is told of an origin.json, if it is what it should be and no path of a machine.
 _FACTS: dict[str, Callable[[str], object]] = {
@@ -115,6 +117,8 @@ def _of_run(folder: Path, parts: Parts, config: RunConfig) -> list[str]:
             ("augmentations", config.data.augmentations),
             ("max_side", config.data.max_side),
             ("shift", config.data.shift),
+            ("train_puzzles", config.data.train_puzzles),
+            ("test_puzzles", config.data.test_puzzles),
             ("dtype", config.dtype),
             ("seed", config.seed),
         ]
@@ -126,8 +130,9 @@ def _of_run(folder: Path, parts: Parts, config: RunConfig) -> list[str]:
     return [
         f"## Data\n\n{_data(config.data)}",
         f"## Training\n\n{recipe}",
-        "## Scores\n\nOf the run's own submission, two attempts per test input, on the data that "
-        f"it was to predict. Each line has its own denominator.\n\n{result}{warnings}",
+        "## Scores\n\nOf the run's own answers, two attempts per test input of an ARC task and one "
+        "per Sudoku or maze, on the data that it was to predict. Each line has its own "
+        f"denominator.\n\n{result}{warnings}",
     ]
 
 
@@ -137,7 +142,7 @@ def _data(data: DataConfig) -> str:
         for what, names in (
             ("learnt, all pairs", data.train),
             ("learnt where found, all pairs", data.extra),
-            ("learnt by its demonstrations only, and predicted", data.test),
+            ("predicted; of ARC tasks the demonstrations were learnt", data.test),
         )
         for name in names
     ]
@@ -166,6 +171,8 @@ def _shown(name: str) -> str:
 
 
 def _scores(folder: Path, data: DataConfig) -> _Scores:
+    if (folder / runs.PREDICTIONS).is_file() and not (folder / runs.SUBMISSION).is_file():
+        return _board_scores(folder, data)
     if not (folder / runs.SUBMISSION).is_file():
         return _Scores(None, "the run has no submission yet")
     try:
@@ -183,6 +190,17 @@ def _scores(folder: Path, data: DataConfig) -> _Scores:
     except (UserError, SubmissionError):
         return _Scores(None, "its submission or its data could not be read when it was uploaded")
     return _Scores(table, warnings=tuple(overlap_warnings(learnt, [predicted])))
+
+
+def _board_scores(folder: Path, data: DataConfig) -> _Scores:
+    """Of Sudokus and mazes, whose answers are no submission."""
+    try:
+        predicted = predicted_tasks(data)
+        found = read_predictions(folder / runs.PREDICTIONS, predicted).completed()
+        lines = judged(found).lines()
+    except (UserError, SubmissionError, KeyError):
+        return _Scores(None, "its answers or its data could not be read when it was uploaded")
+    return _Scores("\n".join(lines))
 
 
 def _tasks_or_name(name: str) -> TaskSet | str:

@@ -160,7 +160,7 @@ function stepper(test, label, id) {
   slider.addEventListener("input", update);
   update();
   return make("div", {},
-    make("div", { class: "steps" }, make("label", { for: id, text: `How the answer to ${label} changed` }), slider, told), slot);
+    make("div", { class: "steps" }, make("label", { for: id, text: look.numbered ? `How the answer to ${label} changed` : "How the answer changed" }), slider, told), slot);
 }
 
 function fill(article, task) {
@@ -286,6 +286,10 @@ digits.addEventListener("change", () => {
 });
 for (const value of look.numbered ? ["valid"] : ["second", "partly", "voted"]) {
   outcome.querySelector(`[value="${value}"]`).remove();
+}
+if (!look.numbered) {
+  find("tasks-heading").textContent = "Puzzles";
+  search.parentElement.firstChild.textContent = "Number ";
 }
 if (look.signs) digits.parentElement.hidden = true;
 filter();

@@ -27,7 +27,9 @@ from arc_trm import load_model, runs
 from arc_trm.checkpoint import load_weights, save_config, save_weights
 from arc_trm.cli import main
 from arc_trm.config import ModelConfig, from_dict
+from arc_trm.data.generating import Recipe, generated
 from arc_trm.data.identifiers import published_identifiers
+from arc_trm.data.sources import load_tasks
 from arc_trm.errors import UserError
 from arc_trm.hub import Reference, parse, pull, push, resolve
 from arc_trm.hub import known as known_module
@@ -67,6 +69,16 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
             yield served
         finally:
             huggingface_hub.close_session()
+
+
+def csv_of(count: int, seed: int = 0) -> bytes:
+    """A file of Sudokus, as published."""
+    boards = generated(Recipe("sudoku", count, seed, 4)).boards
+    lines = ["source,question,answer,rating"]
+    for question, answer in zip(boards.questions, boards.answers, strict=True):
+        texts = ("".join(map(str, grid.reshape(-1).tolist())) for grid in (question, answer))
+        lines.append(",".join(["made", *texts, "0"]))
+    return ("\n".join(lines) + "\n").encode()
 
 
 @pytest.fixture
@@ -660,3 +672,63 @@ def test_what_cannot_be_a_card_makes_no_repository(
     with pytest.raises(UserError, match="is not UTF-8 text"):
         push(weights, "o/new")
     assert "o/new" not in hub.repositories
+
+
+# Datasets
+
+SUDOKU = "sapientinc/sudoku-extreme"
+
+
+def test_a_dataset_is_fetched_and_then_found_by_its_name(hub: Hub) -> None:
+    hub.repository(SUDOKU, {"train.csv": csv_of(9), "test.csv": csv_of(5, 1), "other": b""})
+    missing = CliRunner().invoke(main, ["data", "show", "sudoku-extreme/train"])
+    assert "run `arc-trm data fetch sudoku-extreme/train`" in missing.output
+    result = CliRunner().invoke(main, ["data", "fetch", "sudoku-extreme/test"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.endswith("test.csv\n") and len(hub.fetched()) == 1
+    assert len(load_tasks("sudoku-extreme/test")) == 5
+    with pytest.raises(UserError, match="run `arc-trm data fetch sudoku-extreme/train`"):
+        load_tasks("sudoku-extreme/train")
+    result = CliRunner().invoke(main, ["data", "fetch", "sudoku-extreme"])
+    assert result.exit_code == 0, result.output
+    assert len(result.stdout.splitlines()) == 2 and len(hub.fetched("test.csv")) == 1
+    hub.faults.status = 503  # found without a network
+    tasks = load_tasks("sudoku-extreme/train")
+    assert (tasks.name, tasks.domain, len(tasks)) == ("sudoku-extreme/train", "sudoku", 9)
+    shown = CliRunner().invoke(main, ["data", "show", "sudoku-extreme"])
+    assert "Files of sudoku-extreme/train: " in shown.stdout
+
+
+def test_a_dataset_that_broke_off_goes_on_where_it_was(hub: Hub) -> None:
+    content = csv_of(100)
+    hub.repository(SUDOKU, {"train.csv": content, "test.csv": content})
+    hub.faults.drop, hub.faults.drops = 1200, 2
+    assert CliRunner().invoke(main, ["data", "fetch", "sudoku-extreme/train"]).exit_code == 0
+    ranges = [r for m, p, r in hub.requests if m == "GET" and "/resolve/" in p]
+    assert len(ranges) == 3 and ranges[0] == "" and ranges[-1].startswith("bytes=")
+    assert len(load_tasks("sudoku-extreme/train")) == 100
+
+
+def test_a_dataset_that_is_damaged_or_not_there(hub: Hub) -> None:
+    def refused(name: str) -> str:
+        result = CliRunner().invoke(main, ["data", "fetch", name])
+        assert result.exit_code == 2
+        return result.stderr
+
+    assert "has no repository sapientinc/sudoku-extreme" in refused("sudoku-extreme/test")
+    hub.repository(SUDOKU, {"train.csv": csv_of(3)})
+    assert "has no file test.csv" in refused("sudoku-extreme/test")
+    hub.faults.content["train.csv"] = csv_of(3)[:-1] + b"x"
+    assert "is not what the repository says" in refused("sudoku-extreme/train")
+    assert "is not fetched from the Hugging Face Hub" in refused("arc-agi-1")
+    assert "did you mean 'maze-hard'" in refused("maze-hrad")
+    hub.faults.content.clear()
+    hub.faults.status = 503
+    assert "`arc-trm data fetch`" in refused("sudoku-extreme/train")
+
+
+def test_a_dataset_of_another_kind_is_refused(hub: Hub) -> None:
+    hub.repository("sapientinc/maze-30x30-hard-1k", {"train.csv": csv_of(3), "test.csv": b""})
+    assert CliRunner().invoke(main, ["data", "fetch", "maze-hard/train"]).exit_code == 0
+    with pytest.raises(UserError, match="holds Sudoku, expected Maze"):
+        load_tasks("maze-hard/train")

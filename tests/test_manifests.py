@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from arc_trm.cli import main
 from arc_trm.data import manifests as module
 from arc_trm.data.manifests import (
     FileSource,
+    HubSource,
+    MadeSource,
     PackageSource,
     find_manifest,
     known_overlap,
@@ -27,6 +29,7 @@ from arc_trm.data.manifests import (
     manifests_folder,
 )
 from arc_trm.data.sources import content_digest, find_files, load_tasks, shared_tasks
+from arc_trm.domains import DOMAINS
 
 SPLITS = (
     "arc-agi-1/training",
@@ -71,14 +74,26 @@ def demonstrations(task: dict[str, list[dict[str, Any]]]) -> list[str]:
 
 
 def test_the_datasets() -> None:
-    assert list(manifests()) == ["arc-agi-1", "arc-agi-2", "concept-arc"]
+    assert list(manifests()) == [
+        *("arc-agi-1", "arc-agi-2", "concept-arc", "maze-hard", "sudoku-6x6", "sudoku-extreme")
+    ]
     for manifest in manifests().values():
         assert (manifests_folder() / manifest.name / "README.md").is_file()
-        assert manifest.homepage.startswith("https://")
+        made = isinstance(manifest.sources[0], MadeSource)
+        assert made or manifest.homepage.startswith("https://")
         assert manifest.sources and manifest.splits
         assert "  " not in manifest.citation
+        assert manifest.domain in DOMAINS
         for source in manifest.sources:
-            of = source.keys if isinstance(source, PackageSource) else source.places
+            match source:
+                case PackageSource():
+                    of: Sequence[str] = list(source.keys)
+                case HubSource():
+                    of = list(source.files)
+                case MadeSource():
+                    of = list(source.recipes)
+                case FileSource():
+                    of = list(source.places)
             assert list(of) == list(manifest.splits)
 
 

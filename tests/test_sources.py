@@ -201,10 +201,19 @@ def test_a_name_is_a_dataset_and_a_path_a_path(
         ("arc-agi1/evaluation", "; did you mean 'arc-agi-1/evaluation'?"),
         ("arc-agi-2/trainin", "; did you mean 'training'?"),
         ("arc-agi-2/x", "; known: evaluation, training"),
-        ("missing.json", "; known: arc-agi-1, arc-agi-2, concept-arc, sudoku-6x6"),
-        ("", "; known: arc-agi-1, arc-agi-2, concept-arc, sudoku-6x6"),
-        ("x" * 5000, "; known: arc-agi-1, arc-agi-2, concept-arc, sudoku-6x6"),
-        ("nul\0", "; known: arc-agi-1, arc-agi-2, concept-arc, sudoku-6x6"),
+        (
+            "missing.json",
+            "; known: arc-agi-1, arc-agi-2, concept-arc, maze-hard, sudoku-6x6, sudoku-extreme",
+        ),
+        ("", "; known: arc-agi-1, arc-agi-2, concept-arc, maze-hard, sudoku-6x6, sudoku-extreme"),
+        (
+            "x" * 5000,
+            "; known: arc-agi-1, arc-agi-2, concept-arc, maze-hard, sudoku-6x6, sudoku-extreme",
+        ),
+        (
+            "nul\0",
+            "; known: arc-agi-1, arc-agi-2, concept-arc, maze-hard, sudoku-6x6, sudoku-extreme",
+        ),
     ],
 )
 @pytest.mark.parametrize("function", [load_tasks, find_tasks])

@@ -229,7 +229,7 @@ def test_a_recipe_makes_what_it_says() -> None:
     questions = made.boards.questions
     assert len({question.tobytes() for question in questions}) == len(made.boards) == 30
     assert made.ratings.tolist() == solve(questions).guesses.tolist()
-    assert 10 <= made.ratings.min() and made.ratings.max() <= 40
+    assert set(made.ratings.tolist()) <= set(range(10, 41))
     for question, answer in zip(questions, made.boards.answers, strict=True):
         (only,) = by_sat(question)
         assert np.array_equal(only, answer)

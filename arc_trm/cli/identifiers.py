@@ -11,6 +11,7 @@ from arc_trm.cli.output import bar
 from arc_trm.data.identifiers import number_as_published, write_identifiers
 from arc_trm.data.sources import load_tasks
 from arc_trm.errors import UserError, suggestion
+from arc_trm.results import only_arc
 
 
 @click.command("identifiers")
@@ -74,6 +75,8 @@ def identifiers_command(
     if not out.absolute().parent.is_dir():
         raise UserError(f"the folder of {out} does not exist: make it first")
     tasks = [load_tasks(data) for data in named.values()]
+    for each in tasks:
+        only_arc(each, "numbering puzzles")
     with bar("augmenting tasks") as drawn:
         names = number_as_published(tasks, augmentations, seed, drawn.update)
     digest = write_identifiers(out, names)

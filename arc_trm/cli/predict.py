@@ -86,6 +86,7 @@ def predict(
     from arc_trm import runs
     from arc_trm.cli.choice import chosen_tasks
     from arc_trm.cli.pull import weight_folder
+    from arc_trm.data.selection import check_answerable
     from arc_trm.domains import DOMAINS
     from arc_trm.errors import UserError
     from arc_trm.voting import to_submission
@@ -111,7 +112,8 @@ def predict(
     from arc_trm.checkpoint import read_model_config
 
     clock = Clock(None if time_limit is None else parse_duration(time_limit), STARTED)
-    read_model_config(folder)  # a folder that holds no weights is a mistake that leaves nothing
+    # A folder without weights, or with those of another kind, is a mistake that leaves nothing.
+    check_answerable(read_model_config(folder), tasks)
     # Something valid before all else.
     if submits and is_main():
         challenges = {task.id: task.to_json(solutions=False) for task in tasks}

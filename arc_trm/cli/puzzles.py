@@ -66,7 +66,8 @@ def generate_command(
         raise UserError(f"{out} already exists: name another file, or remove it")
     if not out.absolute().parent.is_dir():
         raise UserError(f"the folder of {out} does not exist: make it first")
-    if easiest is None and side in (None, SIDES[kind]) and (hardest or HARD[kind]) >= HARD[kind]:
+    usual = side in (None, SIDES[kind]) and (hardest is None or hardest >= HARD[kind])
+    if easiest is None and usual:
         easiest = HARD[kind]
     recipe = Recipe(kind, count, seed, side, easiest, hardest, clues or 0)
     with bar("making puzzles") as drawn:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from arc_trm.config import DataConfig
+from arc_trm.config import DataConfig, ModelConfig
 from arc_trm.data.boards import drawn, shared_questions
 from arc_trm.data.built import Built, open_built
 from arc_trm.data.sources import (
@@ -60,6 +60,27 @@ def predicted_tasks(data: DataConfig) -> TaskSet:
                 )
             found[task.id] = task
     return TaskSet(", ".join(data.test), found)
+
+
+def check_answerable(model: ModelConfig, tasks: TaskSet) -> None:
+    """Raises UserError if a model of this shape cannot be asked about tasks of their kind."""
+    domain = DOMAINS[tasks.domain]
+    if model.vocabulary != domain.vocabulary:
+        other = next((d for d in DOMAINS.values() if d.vocabulary == model.vocabulary), None)
+        learnt = f", as of {other.title}" if other else ""
+        raise UserError(
+            f"the weights have {model.vocabulary} tokens{learnt}, but {domain.title} has "
+            f"{domain.vocabulary}: name other weights, or other data than {tasks.name}"
+        )
+    if domain.by_examples:
+        return
+    if model.canvas == "fit":
+        raise UserError(f"a canvas that fits is for ARC: {domain.title} fills the full one")
+    if tasks.boards.side != model.side:
+        raise UserError(
+            f"{tasks.name} holds puzzles of {tasks.boards.side} cells a side, but the weights were "
+            f"trained on {model.side}: name other weights or data"
+        )
 
 
 def _test_inputs(task: Task) -> list[list[list[int]]]:

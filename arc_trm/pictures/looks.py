@@ -47,7 +47,12 @@ class Look:
 
 _ARC = Look(PALETTE)
 _BOARD = replace(
-    _ARC, input="Question", answer="Answer", output="Answer", right="Known answer", numbered=False
+    _ARC,
+    input="Question",
+    answer="Answer",
+    output="Known answer",
+    right="Known answer",
+    numbered=False,
 )
 
 LOOKS = {

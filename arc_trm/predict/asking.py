@@ -13,6 +13,7 @@ import torch
 
 from arc_trm.answers import Answer
 from arc_trm.checkpoint import Weights
+from arc_trm.data.selection import check_answerable
 from arc_trm.domains import ARC, DOMAINS, Domain
 from arc_trm.domains.arc import (
     FIRST_COLOUR,
@@ -95,16 +96,10 @@ def questions(
     and mazes are asked once, as the blank puzzle. Raises UserError if the weights' names or
     vocabulary are not those of the kind of tasks.
     """
-    domain, config = DOMAINS[tasks.domain], weights.model.config
-    if config.vocabulary != domain.vocabulary:
-        other = next((d for d in DOMAINS.values() if d.vocabulary == config.vocabulary), None)
-        learnt = f", as of {other.title}" if other else ""
-        raise UserError(
-            f"the weights have {config.vocabulary} tokens{learnt}, but {domain.title} has "
-            f"{domain.vocabulary}: name other weights, or other data than {tasks.name}"
-        )
-    if not domain.by_examples:
-        return _boards(weights, tasks, augmentations), []
+    config = weights.model.config
+    check_answerable(config, tasks)
+    if not DOMAINS[tasks.domain].by_examples:
+        return _boards(tasks, augmentations), []
     puzzles = _puzzles(weights, tasks, augmentations)
     side, fit = config.side, config.canvas == "fit"
     asked: list[Question] = []
@@ -136,25 +131,15 @@ def questions(
     return sorted(asked, key=place), unanswerable
 
 
-def _boards(weights: Weights, tasks: TaskSet, augmentations: int | None) -> list[Question]:
+def _boards(tasks: TaskSet, augmentations: int | None) -> list[Question]:
     """Each puzzle of boards once."""
-    config, side = weights.model.config, tasks.boards.side
     if augmentations:
         raise UserError(
             f"{tasks.name} holds {DOMAINS[tasks.domain].title}, which is asked once: votes of "
             "augmentations are for ARC"
         )
-    if config.canvas == "fit":
-        raise UserError(
-            f"a canvas that fits is for ARC: {DOMAINS[tasks.domain].title} fills the full one"
-        )
-    if side != config.side:
-        raise UserError(
-            f"{tasks.name} holds puzzles of {side} cells a side, but the weights were trained on "
-            f"{config.side}: name other weights or data"
-        )
     return [
-        Question(name, 0, name, 0, 0, side, place < BOARD_DRAFTS)
+        Question(name, 0, name, 0, 0, tasks.boards.side, place < BOARD_DRAFTS)
         for place, name in enumerate(tasks.tasks)
     ]
 

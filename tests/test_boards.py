@@ -391,6 +391,19 @@ def test_answers_in_a_submission_are_of_arc(tmp_path: Path) -> None:
     assert result.exit_code == 2 and "is for ARC" in result.stderr
 
 
+def test_published_weights_answer_a_file(tmp_path: Path) -> None:
+    published = Path(__file__).parent / "golden" / "trm_mixer" / "step_0"
+    weights, out = tmp_path / "weights", tmp_path / "out"
+    out.mkdir()
+    assert invoke("convert", published, weights).exit_code == 0
+    path = tmp_path / "s.csv"
+    made = generated(Recipe("sudoku", 3, 0, 9))
+    write_table(path, made.boards, "here", made.ratings.tolist())
+    result = invoke("predict", weights, "--data", path, "--out", out)
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(invoke("score", out, "--json").stdout)["puzzles"] == 3
+
+
 # Folders of the published trainer
 
 

@@ -142,9 +142,11 @@ def test_many_bad_rows_are_counted_and_the_first_are_listed(tmp_path: Path) -> N
 
 
 def test_nothing_but_bad_rows(tmp_path: Path) -> None:
-    path = write(tmp_path, row("x"), row(QUESTION[1:]))
-    with pytest.raises(UserError, match="holds no puzzle beside 2 bad rows"):
-        read_table(path, skip_bad=True)
+    for rows in ([row("x"), row(QUESTION[1:])], ["1", "2,3"], [row("." * 16)] * 2):
+        with pytest.raises(UserError, match="holds no puzzle beside 2 bad rows"):
+            read_table(write(tmp_path, *rows), skip_bad=True)
+    with pytest.raises(UserError, match="row 1 .*it has 1 columns"):
+        read_table(write(tmp_path, "1", "2,3"))
     with pytest.raises(UserError, match="holds no puzzle: name"):
         read_table(write(tmp_path))
 

@@ -310,6 +310,6 @@ def bench_data(config: RunConfig, batch_size: int | None = None) -> Result:
         "examples_per_second": size / seconds,
         "seconds_per_step": seconds,
         "first_step_seconds": first,
-        "puzzles": len(learnt.names) - 1,
+        "puzzles": sum(map(len, learnt.groups)),
         "peak_memory_mb": peak_memory(torch.device("cpu")) // 2**20,
     }

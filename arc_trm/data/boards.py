@@ -38,11 +38,10 @@ class BoardGroup:
         board, boards = self._groups.board, self._groups.boards
         plain = boards.pair(self._place)
         assert plain.output is not None, "only known answers are learnt from"
-        if puzzle:
-            rng = generator(self._groups.seed, "augmentation", self._place, puzzle)
-            augmentation = board.augmentation(puzzle, boards.side, rng)
-            plain = Pair(augmentation.apply(plain.input), augmentation.apply(plain.output))
-        return board.encode(plain, boards.side)
+        rng = generator(self._groups.seed, "augmentation", self._place, puzzle)
+        augmentation = board.augmentation(puzzle, boards.side, rng)
+        changed = Pair(augmentation.apply(plain.input), augmentation.apply(plain.output))
+        return board.encode(changed, boards.side)
 
 
 class BoardGroups(Sequence[BoardGroup]):

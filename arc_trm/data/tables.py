@@ -19,6 +19,7 @@ import numpy.typing as npt
 from arc_trm.domains import BOARDS, Board
 from arc_trm.errors import UserError
 from arc_trm.tasks import Boards, TaskSet
+from submission import atomic_write
 from submission.errors import shown_name
 
 COLUMNS = ("source", "question", "answer", "rating")
@@ -27,17 +28,22 @@ SOLVED = 10_000
 """Puzzles of a file that are solved when it is read, to see that each has one solution. More would
 take too long: `arc-trm data show` solves all."""
 MOST_NAMED = 20
+NO_VALUE = 255  # of a character that a puzzle of its size has not
+GIVEN_UP = "how many solutions it has was not found out in a reasonable time"
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass
 class Bad:
-    """Rows that cannot be used, and why; with `skip` they are left out, else the first is an
-    error."""
+    """Rows that cannot be used, and why, of `rows` that were read.
+
+    With `skip` they are left out, else the first is an error.
+    """
 
     source: Path
     skip: bool
+    rows: int = 0
     why: dict[int, str] = field(default_factory=dict)
 
     def add(self, row: int, reason: str) -> None:
@@ -52,14 +58,14 @@ class Bad:
                 "bad rows out with --skip-bad"
             )
 
-    def notes(self, rows: int) -> tuple[str, ...]:
-        """What was left out of so many rows, for a person."""
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, for a person."""
         if not self.why:
             return ()
         named = sorted(self.why.items())[:MOST_NAMED]
         more = len(self.why) - len(named)
         return (
-            f"{len(self.why)} of {rows} rows of {self.source} are left out: "
+            f"{len(self.why)} of {self.rows} rows of {self.source} are left out: "
             + "; ".join(f"row {row}: {reason}" for row, reason in named)
             + (f"; and {more} more" if more else ""),
         )
@@ -85,27 +91,22 @@ def read_table(
 
     Raises UserError naming the row and what is wrong with it.
     """
-    bad, rows = Bad(path, skip_bad), 0
+    bad = Bad(path, skip_bad)
     kind: tuple[Board, int] | None = None
     parts: list[Boards] = []
     for texts in _chunks(path, bad):
-        rows = max(rows, *texts)
         kind = kind or _kind(texts, bad)
         if kind is not None:
             parts.append(_values(texts, *kind, bad))
         bad.check()
-    if kind is None or not sum(map(len, parts)):
-        raise UserError(f"{path} holds no puzzle{_besides(bad)}: name another file")
-    board, _ = kind
-    boards = Boards.joined(parts)
-    if thorough or len(boards) <= SOLVED:
-        boards = solved_once(board, boards, bad, progress)
+    boards = Boards.joined(parts) if parts else None
+    if boards and kind and (thorough or len(boards) <= SOLVED):
+        boards = solved_once(kind[0], boards, bad, progress)
         bad.check()
-    return TaskSet(str(path), boards, bad.notes(rows))
-
-
-def _besides(bad: Bad) -> str:
-    return f" beside {len(bad.why)} bad rows" if bad.why else ""
+    if not boards:
+        besides = f" beside {len(bad.why)} bad rows" if bad.why else ""
+        raise UserError(f"{path} holds no puzzle{besides}: name another file")
+    return TaskSet(str(path), boards, bad.notes())
 
 
 def solved_once(board: Board, boards: Boards, bad: Bad, progress: Progress) -> Boards:
@@ -120,9 +121,6 @@ def solved_once(board: Board, boards: Boards, bad: Bad, progress: Progress) -> B
     for place in np.flatnonzero(every != 1).tolist():
         bad.add(int(boards.rows[place]), said[int(every[place])])
     return boards.at(every == 1)
-
-
-GIVEN_UP = "no solver finds out in a reasonable time how many solutions it has"
 
 
 def _chunks(path: Path, bad: Bad) -> Iterator[dict[int, tuple[str, str]]]:
@@ -140,7 +138,7 @@ def _chunks(path: Path, bad: Bad) -> Iterator[dict[int, tuple[str, str]]]:
             question = header.index("question")
             answer = header.index("answer") if "answer" in header else None
             for fields in reader:
-                row = reader.line_num - 1
+                bad.rows = row = reader.line_num - 1
                 if len(fields) == len(header):
                     texts[row] = fields[question], "" if answer is None else fields[answer]
                 elif fields:
@@ -225,9 +223,6 @@ def _values(texts: dict[int, tuple[str, str]], board: Board, side: int, bad: Bad
     return Boards(board.name, questions, answers, known, rows).at(sound)
 
 
-NO_VALUE = 255
-
-
 def _cells(texts: Iterator[str], board: Board, side: int) -> npt.NDArray[np.uint8]:
     """(N, side, side) values of texts of as many characters, `NO_VALUE` for what is none."""
     values = np.full(128, NO_VALUE, np.uint8)
@@ -241,8 +236,6 @@ def _cells(texts: Iterator[str], board: Board, side: int) -> npt.NDArray[np.uint
 
 def write_table(path: Path, boards: Boards, source: str, ratings: list[int]) -> None:
     """A CSV file of puzzles with their answers, whole or not at all."""
-    from submission import atomic_write
-
     board = BOARDS[boards.domain]
     signs = np.array(list(board.symbols))
     with atomic_write(path) as file:

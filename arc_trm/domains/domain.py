@@ -99,10 +99,8 @@ class Board(Domain):
 
     @abstractmethod
     def solutions(self, questions: Grid) -> npt.NDArray[np.int64]:
-        """(N,) how many solutions questions without problems have: 0, 1, or 2 for more.
-
-        0 or 1 where any solution is as good as another.
-        """
+        """(N,) how many solutions questions without problems have: 0, 1, 2 or more, -1 if that
+        takes too long to find out; 1 where any solution is as good as another."""
 
     @abstractmethod
     def valid(self, question: Grid, answer: Grid) -> bool:
@@ -111,8 +109,3 @@ class Board(Domain):
     @abstractmethod
     def guess(self, question: Grid, rng: np.random.Generator) -> Grid:
         """What somebody would answer who knows the rule and does not think."""
-
-
-def spelt(values: Grid, symbols: str) -> str:
-    """A grid as the characters of its values, row by row without breaks."""
-    return "".join(symbols[value] for value in values.reshape(-1).tolist())

@@ -54,9 +54,9 @@ class Solved:
     """What a search found for N puzzles.
 
     `count` (N,) int64 of solutions, as many as were asked for or more where there are so many, -1
-    where the search was given up; `solution` (N, side, side)
-    uint8, the first one, zeros where there is none; `guesses` (N,) int64, the digits that were
-    assumed in the search, wrong ones and right ones.
+    where the search was given up; `solution` (N, side, side) uint8, the first one, zeros where
+    there is none; `guesses` (N,) int64, the digits that were assumed in the search, wrong ones and
+    right ones, which does not depend on the other puzzles where there is one solution at most.
     """
 
     count: npt.NDArray[np.int64]

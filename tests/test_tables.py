@@ -145,7 +145,7 @@ def test_nothing_but_bad_rows(tmp_path: Path) -> None:
     for rows in ([row("x"), row(QUESTION[1:])], ["1", "2,3"], [row("." * 16)] * 2):
         with pytest.raises(UserError, match="holds no puzzle beside 2 bad rows"):
             read_table(write(tmp_path, *rows), skip_bad=True)
-    with pytest.raises(UserError, match="row 1 .*it has 1 columns"):
+    with pytest.raises(UserError, match=r"row 1 .*it has 1 columns"):
         read_table(write(tmp_path, "1", "2,3"))
     with pytest.raises(UserError, match="holds no puzzle: name"):
         read_table(write(tmp_path))

@@ -18,6 +18,7 @@ from arc_trm.data.batches import IGNORE, Batches
 from arc_trm.data.boards import BoardGroups, drawn, shared_questions
 from arc_trm.data.generating import Recipe, generated
 from arc_trm.data.learning import learning_set
+from arc_trm.data.references import published_for, references_table
 from arc_trm.data.selection import predicted_tasks
 from arc_trm.data.sources import content_digest, load_tasks
 from arc_trm.data.tables import write_table
@@ -339,6 +340,16 @@ def test_baselines_know_no_answer(tmp_path: Path, kind: str) -> None:
     blind = baselines(TaskSet("hidden", hidden), np.random.default_rng(0))
     assert blind["guessing by the rule"].valid == found["guessing by the rule"].valid
     assert list(blind["guessing by the rule"].rates) == ["valid"]
+
+
+def test_published_results_are_those_of_the_whole_set() -> None:
+    grids = np.zeros((1000, 2, 2), np.uint8)
+    found = published_for(TaskSet("maze-hard/test", Boards("maze", grids, grids.copy())))
+    assert [each.percent for each in found] == [(85.3,), (74.5,), (0.0,)]
+    assert references_table(found)[0] == "Published for maze-hard/test (1000 puzzles):"
+    part = Boards("maze", grids[:9], grids[:9].copy())
+    assert published_for(TaskSet("maze-hard/test", part)) == []
+    assert published_for(TaskSet("mine.csv", part)) == []
 
 
 # What is for ARC only

@@ -19,7 +19,7 @@ ATTEMPTS = 2
 
 @dataclass(frozen=True)
 class Reference:
-    """What a system is published to score on `dataset` in two attempts.
+    """What a system is published to score on `dataset`, of ARC in two attempts.
 
     `percent` is one number, or the least and the largest of several entries. `denominator` is what
     it is a mean over, where that is known, of `tasks` tasks.
@@ -99,8 +99,10 @@ def references_table(references: Sequence[Reference]) -> list[str]:
         max(len(text) for text in column)
         for column in zip(*((each.system, each.shown) for each in references), strict=True)
     ]
+    of_arc = (found := find_manifest(first.dataset)) and found[0].domain == ARC.name
+    what = f"{first.tasks} tasks) in {ATTEMPTS} attempts" if of_arc else f"{first.tasks} puzzles)"
     return [
-        f"Published for {first.dataset} ({first.tasks} tasks) in {ATTEMPTS} attempts:",
+        f"Published for {first.dataset} ({what}:",
         *(
             f"{each.system:<{widths[0]}}  {each.shown:>{widths[1]}}  "
             f"(denominator {each.denominator}; {each.source}{'; ' * bool(each.note)}{each.note})"

@@ -42,7 +42,7 @@ def table(folder: Path, kind: str = "sudoku", count: int = 12, seed: int = 0) ->
     """A file of puzzles of 4×4 cells."""
     path = folder / f"{kind}-{seed}.csv"
     if not path.exists():
-        made = generated(Recipe(kind, count, seed, 4, easiest=2 if kind == "maze" else 0))
+        made = generated(Recipe(kind, count, seed, 4, 2 if kind == "maze" else 0))
         write_table(path, made.boards, "here", made.ratings.tolist())
     return path
 

@@ -195,7 +195,12 @@ def test_every_table_written_reads_back(
     tmp_path_factory: pytest.TempPathFactory, kind: str, seed: int, count: int
 ) -> None:
     made = generated(
-        Recipe(kind, count, seed, 4 if kind == "sudoku" else 8, easiest=1 if kind == "maze" else 0)
+        Recipe(
+            kind,
+            count,
+            seed,
+            4 if kind == "sudoku" else 8,
+        )
     )
     path = tmp_path_factory.mktemp("tables") / "t.csv"
     write_table(path, made.boards, "here, there", made.ratings.tolist())

@@ -69,7 +69,7 @@ def generate_command(
     usual = side in (None, SIDES[kind]) and (hardest is None or hardest >= HARD[kind])
     if easiest is None and usual:
         easiest = HARD[kind]
-    recipe = Recipe(kind, count, seed, side, easiest, hardest, clues or 0)
+    recipe = Recipe(kind, count, seed, side, easiest or 0, hardest, clues or 0)
     with bar("making puzzles") as drawn:
         made = generated(recipe, drawn.update)
     ratings = made.ratings

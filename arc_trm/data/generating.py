@@ -35,21 +35,22 @@ class Recipe:
     count: int
     seed: int = 0
     side: int | None = None
-    easiest: int | None = None
+    easiest: int = 0
     hardest: int | None = None
     clues: int = 0
 
     def __post_init__(self) -> None:
-        side = self.side or SIDES[self.domain]
-        object.__setattr__(self, "side", side)
-        if self.easiest is None:
-            object.__setattr__(self, "easiest", 0 if self.domain == "sudoku" else 1)
-        if wrong := BOARDS[self.domain].wrong_size(side):
-            raise UserError(f"{wrong}")
-        if self.hardest is not None and self.hardest < (self.easiest or 0):
+        if wrong := BOARDS[self.domain].wrong_size(self.cells_a_side):
+            raise UserError(f"{wrong}: ask for another side")
+        if self.hardest is not None and self.hardest < self.easiest:
             raise UserError(
                 f"the hardest rating ({self.hardest}) is below the easiest ({self.easiest})"
             )
+
+    @property
+    def cells_a_side(self) -> int:
+        """`side`, or the usual one."""
+        return SIDES[self.domain] if self.side is None else self.side
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,15 +91,15 @@ def generated(recipe: Recipe, progress: Progress = lambda done, total: None) -> 
 
 def _batches(recipe: Recipe) -> Iterator[tuple[Grid, Grid, npt.NDArray[np.int64]]]:
     """Puzzles of the wanted rating, without end: questions, answers and ratings."""
-    assert recipe.side is not None and recipe.easiest is not None
     rng, size = generator(recipe.seed, "generate", recipe.domain), AT_ONCE[recipe.domain]
     while True:
         if recipe.domain == "sudoku":
-            answers = full_grids(recipe.side, size, rng)
+            answers = full_grids(recipe.cells_a_side, size, rng)
             questions = thinned(answers, recipe.clues, rng)
             ratings = solve(questions).guesses
         else:
-            questions, answers, ratings = random_mazes(size, recipe.side, recipe.easiest, rng)
+            chosen = size, recipe.cells_a_side, recipe.easiest
+            questions, answers, ratings = random_mazes(*chosen, rng)
         wanted = ratings >= recipe.easiest
         if recipe.hardest is not None:
             wanted &= ratings <= recipe.hardest

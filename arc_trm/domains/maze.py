@@ -52,23 +52,15 @@ class Maze(Board):
             note(number == 0, f"the question has no {name}")
             note(number > 1, f"the question has more than one {name}")
         note((questions == PATH).any((1, 2)), "the question has a path drawn in it already")
-        sound = np.array([not text for text in texts])
-        needed = steps_to_goal(questions[sound])
-        note(_at(sound, needed < 0), "there is no path from S to G")
-        answered = sound & known
+        needed = steps_to_goal(questions)
+        note(needed < 0, "there is no path from S to G")
         drawn = answers == PATH
         kept = np.where(drawn & (questions == FREE), FREE, answers) == questions
-        note(answered & ~kept.all((1, 2)), "the answer changes more than free cells into o")
-        chosen = np.flatnonzero(answered & kept.all((1, 2)))
-        walked = np.where(drawn | (questions != FREE), questions, WALL)[chosen]
-        there = steps_to_goal(walked)
-        least = np.full(len(questions), -1, np.int32)
-        least[sound] = needed
-        least = least[chosen]
-        cut = _at_numbers(len(questions), chosen[there < 0])
-        note(cut, "the cells with o in the answer are no path from S to G")
-        longer = (there > least) | (drawn[chosen].sum((1, 2)) != least - 1)
-        note(_at_numbers(len(questions), chosen[longer]), "the answer's path is not a shortest one")
+        note(known & ~kept.all((1, 2)), "the answer changes more than free cells into o")
+        walked = steps_to_goal(np.where(drawn | (questions != FREE), questions, WALL))
+        note(known & (walked < 0), "the cells with o in the answer are no path from S to G")
+        longer = (walked > needed) | (drawn.sum((1, 2)) != needed - 1)
+        note(known & longer, "the answer's path is not a shortest one")
         return texts
 
     def solutions(self, questions: Grid) -> npt.NDArray[np.int64]:
@@ -101,21 +93,6 @@ class Maze(Board):
 
 def steps_to_goal(questions: Grid) -> npt.NDArray[np.int32]:
     """(N,) steps of a shortest path through cells that are no wall, -1 where there is none."""
-    if not len(questions):
-        return np.empty(0, np.int32)
     steps = distances(questions != WALL, questions == START)
     needed: npt.NDArray[np.int32] = np.where(questions == GOAL, steps, -1).max((1, 2))
     return needed
-
-
-def _at(chosen: npt.NDArray[np.bool_], flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """`flags` of the chosen ones, as flags of all."""
-    every = np.zeros(len(chosen), np.bool_)
-    every[chosen] = flags
-    return every
-
-
-def _at_numbers(count: int, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    every = np.zeros(count, np.bool_)
-    every[numbers] = True
-    return every

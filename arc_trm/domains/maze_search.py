@@ -71,9 +71,10 @@ def random_mazes(
 ) -> tuple[Grid, Grid, npt.NDArray[np.int64]]:
     """Of `count` random mazes those with a way of at least `least` steps: question, answer, steps.
 
-    Walls are independent of each other, as in the published mazes (HRM paper, arXiv 2506.21734,
-    section 3). The start is a cell farthest from a random one, the goal any that is far enough
-    from it. (K, side, side) uint8, the same, and (K,), K ≤ `count`.
+    Walls are independent of each other, as in the mazes of Lehnert et al. (arXiv 2402.14083), which
+    the HRM paper (arXiv 2506.21734) makes its own like. The start is a cell farthest from a random
+    one, the goal any that is far enough from it. (K, side, side) uint8, the same, and (K,),
+    K ≤ `count`.
     """
     shape = (count, side, side)
     passable = rng.random(shape) >= rng.uniform(*WALLS, (count, 1, 1))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from tiny import MODEL, TRAIN
+from tiny import MODEL, TRAIN, write_challenges
+from tiny import run_config as run_config_of_arc
 
 from arc_trm.answers import Answer, AnswerLog, read_predictions
 from arc_trm.cli import main
@@ -147,6 +148,7 @@ def test_shared_puzzles_are_told(tmp_path: Path) -> None:
         ({"data": {"train": ["SUDOKU", "sudoku-6x6/test"]}}, "learn from one size"),
         ({"data": {"test": ["SUDOKU", "SUDOKU"]}}, "only one set can be predicted"),
         ({"data": {"train": ["UNKNOWN"]}}, "nothing to learn"),
+        ({"data": {"train": []}, "model": {"vocabulary": 12}}, "data.test holds Sudoku, but"),
         ({"data": {"train": ["sudoku-6x6"]}}, "say sudoku-6x6/train or sudoku-6x6/test"),
         ({"data": {"train": ["sudoku-extreme/train"]}}, "run `arc-trm data fetch sudoku-extreme"),
     ],
@@ -395,6 +397,17 @@ def test_what_is_for_arc_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ]
 
 
+def test_weights_of_arc_answer_no_puzzles(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    job.train(run_config_of_arc(write_challenges(tmp_path)), CPU, run)
+    before = sorted(run.iterdir())
+    for data in (table(tmp_path), "sudoku-6x6/test"):
+        result = invoke("predict", run, "--data", data)
+        assert result.exit_code == 2
+        assert "the weights have 12 tokens, as of ARC, but Sudoku has 11" in result.stderr
+    assert sorted(run.iterdir()) == before
+
+
 def test_answers_in_a_submission_are_of_arc(tmp_path: Path) -> None:
     submission = tmp_path / "submission.json"
     submission.write_text(json.dumps({"1": [{"attempt_1": [[1]], "attempt_2": [[2]]}]}))
@@ -510,7 +523,7 @@ def test_hard_is_meant_unless_something_else_is_said(tmp_path: Path) -> None:
     assert ratings("maze", "--side", 10)["largest"] < 111
 
 
-@pytest.mark.parametrize("name", ["sudoku-6x6/train", "sudoku-6x6/test"])
+@pytest.mark.parametrize("name", ["sudoku-6x6/train", "sudoku-6x6/test", "sudoku-easy/test"])
 def test_made_sets_are_the_same_everywhere(name: str) -> None:
     facts = json.loads(invoke("data", "show", name, "--json").stdout)
     (split,) = facts["splits"]

@@ -75,7 +75,15 @@ def demonstrations(task: dict[str, list[dict[str, Any]]]) -> list[str]:
 
 def test_the_datasets() -> None:
     assert list(manifests()) == [
-        *("arc-agi-1", "arc-agi-2", "concept-arc", "maze-hard", "sudoku-6x6", "sudoku-extreme")
+        *(
+            "arc-agi-1",
+            "arc-agi-2",
+            "concept-arc",
+            "maze-hard",
+            "sudoku-6x6",
+            "sudoku-easy",
+            "sudoku-extreme",
+        )
     ]
     for manifest in manifests().values():
         assert (manifests_folder() / manifest.name / "README.md").is_file()

@@ -203,16 +203,19 @@ def test_a_name_is_a_dataset_and_a_path_a_path(
         ("arc-agi-2/x", "; known: evaluation, training"),
         (
             "missing.json",
-            "; known: arc-agi-1, arc-agi-2, concept-arc, maze-hard, sudoku-6x6, sudoku-extreme",
+            "; known: arc-agi-1, arc-agi-2, concept-arc, maze-hard, sudoku-6x6, sudoku-easy, sudoku-extreme",
         ),
-        ("", "; known: arc-agi-1, arc-agi-2, concept-arc, maze-hard, sudoku-6x6, sudoku-extreme"),
+        (
+            "",
+            "; known: arc-agi-1, arc-agi-2, concept-arc, maze-hard, sudoku-6x6, sudoku-easy, sudoku-extreme",
+        ),
         (
             "x" * 5000,
-            "; known: arc-agi-1, arc-agi-2, concept-arc, maze-hard, sudoku-6x6, sudoku-extreme",
+            "; known: arc-agi-1, arc-agi-2, concept-arc, maze-hard, sudoku-6x6, sudoku-easy, sudoku-extreme",
         ),
         (
             "nul\0",
-            "; known: arc-agi-1, arc-agi-2, concept-arc, maze-hard, sudoku-6x6, sudoku-extreme",
+            "; known: arc-agi-1, arc-agi-2, concept-arc, maze-hard, sudoku-6x6, sudoku-easy, sudoku-extreme",
         ),
     ],
 )

@@ -194,14 +194,7 @@ def test_large_files_are_solved_when_asked_only(
 def test_every_table_written_reads_back(
     tmp_path_factory: pytest.TempPathFactory, kind: str, seed: int, count: int
 ) -> None:
-    made = generated(
-        Recipe(
-            kind,
-            count,
-            seed,
-            4 if kind == "sudoku" else 8,
-        )
-    )
+    made = generated(Recipe(kind, count, seed, side=4 if kind == "sudoku" else 8))
     path = tmp_path_factory.mktemp("tables") / "t.csv"
     write_table(path, made.boards, "here, there", made.ratings.tolist())
     read = read_table(path).boards

@@ -116,7 +116,8 @@ def overlap_notes(data: DataConfig, predicted: TaskSet) -> list[str]:
                 notes += overlap_warnings([find_tasks(name) or name], [predicted])
             else:
                 sets, _ = learnt_sets(data)
-                return board_overlap(learnt_boards(data, sets), predicted)
+                same = sets[0].domain == predicted.domain
+                return board_overlap(learnt_boards(data, sets), predicted) if same else []
         except (UserError, SubmissionError):
             continue  # the files may be long gone
     return notes
@@ -204,9 +205,13 @@ def select(data: DataConfig, side: int, train: Sequence[TaskSet]) -> Selection:
 
     Raises UserError when there is nothing to learn from.
     """
-    notes = []
-    notes += overlap_warnings(train, [load_tasks(name) for name in data.test])
     predicted = predicted_tasks(data)
+    if predicted.domain != ARC.name:
+        raise UserError(
+            f"data.test holds {DOMAINS[predicted.domain].title}, but data.train {list(data.train)} "
+            "none of it: name what is to be learnt from there"
+        )
+    notes = overlap_warnings(train, [load_tasks(name) for name in data.test])
     all_train = [task for tasks in train for task in tasks.smallest(data.max_side)]
     train_tasks = {task.id: task for task in all_train}
     if len(train_tasks) < len(all_train):

@@ -211,6 +211,8 @@ def overlap_warnings(train: Sequence[TaskSet | str], test: Sequence[TaskSet]) ->
         tasks = learnt if isinstance(learnt, TaskSet) else _find_dataset(learnt)
         name = learnt if isinstance(learnt, str) else learnt.name
         for scored in test:
+            if tasks is not None and tasks.domain != scored.domain:
+                continue
             if tasks is None:
                 known = known_overlap(scored.name, name)
                 shared = {here: there for here, there in known.items() if here in scored}

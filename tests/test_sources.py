@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 import arc_trm
 import submission
+from arc_trm.data.manifests import manifests
 from arc_trm.data.sources import (
     content_digest,
     find_tasks,
@@ -191,6 +192,9 @@ def test_a_name_is_a_dataset_and_a_path_a_path(
     assert list(load_tasks("arc-agi-1/more").tasks) == ["other"]
 
 
+ALL = "; known: " + ", ".join(manifests())
+
+
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
@@ -201,22 +205,10 @@ def test_a_name_is_a_dataset_and_a_path_a_path(
         ("arc-agi1/evaluation", "; did you mean 'arc-agi-1/evaluation'?"),
         ("arc-agi-2/trainin", "; did you mean 'training'?"),
         ("arc-agi-2/x", "; known: evaluation, training"),
-        (
-            "missing.json",
-            "; known: arc-agi-1, arc-agi-2, concept-arc, maze-hard, sudoku-6x6, sudoku-easy, sudoku-extreme",
-        ),
-        (
-            "",
-            "; known: arc-agi-1, arc-agi-2, concept-arc, maze-hard, sudoku-6x6, sudoku-easy, sudoku-extreme",
-        ),
-        (
-            "x" * 5000,
-            "; known: arc-agi-1, arc-agi-2, concept-arc, maze-hard, sudoku-6x6, sudoku-easy, sudoku-extreme",
-        ),
-        (
-            "nul\0",
-            "; known: arc-agi-1, arc-agi-2, concept-arc, maze-hard, sudoku-6x6, sudoku-easy, sudoku-extreme",
-        ),
+        ("missing.json", ALL),
+        ("", ALL),
+        ("x" * 5000, ALL),
+        ("nul\0", ALL),
     ],
 )
 @pytest.mark.parametrize("function", [load_tasks, find_tasks])

@@ -174,6 +174,14 @@ def test_what_cannot_be_learnt_is_told(
     assert told in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["sudoku-quick", "sudoku-gpu"])
+def test_presets_that_need_no_file(name: str) -> None:
+    config = load_config(name)
+    learnt = learning_set(config)
+    assert learnt.notes == () and len(learnt.groups) >= 1000
+    assert total_steps(config, Batches(learnt.groups, 8, 0)) == config.train.total_steps
+
+
 @pytest.mark.parametrize("name", ["sudoku-extreme", "sudoku-extreme-attention", "maze-hard"])
 def test_presets_are_the_published_recipes(name: str) -> None:
     config = load_config(name)
@@ -523,7 +531,9 @@ def test_hard_is_meant_unless_something_else_is_said(tmp_path: Path) -> None:
     assert ratings("maze", "--side", 10)["largest"] < 111
 
 
-@pytest.mark.parametrize("name", ["sudoku-6x6/train", "sudoku-6x6/test", "sudoku-easy/test"])
+@pytest.mark.parametrize(
+    "name", ["sudoku-6x6/train", "sudoku-6x6/test", "sudoku-easy/test", "sudoku-minimal/test"]
+)
 def test_made_sets_are_the_same_everywhere(name: str) -> None:
     facts = json.loads(invoke("data", "show", name, "--json").stdout)
     (split,) = facts["splits"]

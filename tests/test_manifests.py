@@ -83,6 +83,7 @@ def test_the_datasets() -> None:
             "sudoku-6x6",
             "sudoku-easy",
             "sudoku-extreme",
+            "sudoku-minimal",
         )
     ]
     for manifest in manifests().values():

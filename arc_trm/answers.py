@@ -96,8 +96,10 @@ def _grid(rows: Any) -> Grid:
     return as_grid(rows)
 
 
-def _answer(record: dict[str, Any]) -> Answer:
+def _answer(record: Any) -> Answer:
     """Raises ValueError, KeyError, TypeError or IndexError if it is none."""
+    if not isinstance(record, dict):
+        raise ValueError("it is no JSON object")
     prediction, puzzle = None, str(record["puzzle"])
     if "grid" in record:
         grid = _grid(record["grid"])

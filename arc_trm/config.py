@@ -149,7 +149,8 @@ class DataConfig:
         _require(1 <= self.max_side <= 30, "data.max_side must be 1..30")
         _require(self.augmentations >= 0, "data.augmentations must not be negative")
         for name in ("train_puzzles", "test_puzzles"):
-            _require((getattr(self, name) or 1) >= 1, f"data.{name} must be at least 1")
+            value = getattr(self, name)
+            _require(value is None or value >= 1, f"data.{name} must be at least 1")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from arc_trm.domains import BOARDS, Board
+from arc_trm.errors import UserError
 from arc_trm.tasks import Grid, TaskSet, same_grid
 from arc_trm.voting import Predictions
 from submission import Rate, Score, compare, score_ranked
@@ -68,10 +69,10 @@ class Judged:
             f", {name} {100 * rate.solved / max(1, self.answered):.1f} %"
             for name, rate in self.rates.items()
         )
-        return [
-            f"{self.answered} of {counted(len(self.valid), 'puzzle')} are answered, the others "
-            f"count as wrong; of the answered ones{named.removeprefix(',')}"
-        ]
+        of = f"{self.answered} of {counted(len(self.valid), 'puzzle')} are answered"
+        if not self.answered:
+            return [of]
+        return [f"{of}, the others count as wrong; of the answered ones{named.removeprefix(',')}"]
 
     @property
     def explained(self) -> list[str]:
@@ -110,8 +111,8 @@ def _judged(tasks: TaskSet, answers: Mapping[str, Grid]) -> Judged:
 
 
 def _chunks(tasks: TaskSet, answers: Mapping[str, Grid]) -> Iterator[list[str]]:
-    side = tasks.boards.side
-    fitting = [name for name, grid in answers.items() if name in tasks and len(grid) == side]
+    shape = (tasks.boards.side,) * 2
+    fitting = [name for name, grid in answers.items() if name in tasks and grid.shape == shape]
     for start in range(0, len(fitting), CHUNK):
         yield fitting[start : start + CHUNK]
 
@@ -146,7 +147,13 @@ def compared(
     """Two sets of answers to the same puzzles: as JSON, and as lines for a person.
 
     The interval is of a paired bootstrap over puzzles (`submission.compare`) and of exactness.
+    Raises UserError if no answer is known.
     """
+    if not both[0].tasks.boards.known.any():
+        raise UserError(
+            f"no answer of {both[0].tasks.name} is known, so two sets of answers to it cannot be "
+            "compared: name data with answers with --data"
+        )
     first, second = (judged(each) for each in both)
     before, after = (_exact_score(each) for each in both)
     comparison = compare(before, after, rng)

@@ -7,6 +7,7 @@ They are a predictions.jsonl, a submission, a folder of ARC Prize's benchmarking
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +39,20 @@ CANDIDATES = 32
 def find_answers(path: Path, kinds: Sequence[str] = (PREDICTIONS, SUBMISSION)) -> Path:
     """The file or folder with the answers that `path` means; of several the first of `kinds`.
 
-    Raises UserError if nobody has predicted there yet.
+    Of answers to Sudokus and mazes it is the log, which is all there is. Raises UserError if nobody
+    has predicted there yet.
     """
     if not path.is_dir():
         return path
-    for name in kinds:
-        if (path / name).is_file():
-            return path / name
+    found = [path / name for name in kinds if (path / name).is_file()]
+    for answers in found[1:]:  # a submission that is left over is not the answers to puzzles
+        with suppress(UserError):
+            if is_log(answers) and kind_of(answers) != ARC.name:
+                return answers
+    if found:
+        return found[0]
     if is_run(path):
-        raise UserError(f"{path} has no {kinds[0]} yet: make it with `arc-trm predict {path}`")
+        raise UserError(f"{path} has no answers yet: make them with `arc-trm predict {path}`")
     return path
 
 
@@ -93,9 +99,11 @@ def public_name(data: str) -> str:
     return data if find_manifest(data) else Path(data).name
 
 
-def tasks_of(data: str) -> TaskSet:
+def tasks_of(data: str, skip_bad: bool = False) -> TaskSet:
     """The tasks of DATA, or those that a run predicts. Raises as `load_tasks`."""
-    return predicted_tasks(run_config(Path(data)).data) if is_run(Path(data)) else load_tasks(data)
+    if is_run(Path(data)):
+        return predicted_tasks(run_config(Path(data)).data)
+    return load_tasks(data, skip_bad)
 
 
 def answered_tasks(answers: Path, data: str | None = None) -> TaskSet:
@@ -104,9 +112,9 @@ def answered_tasks(answers: Path, data: str | None = None) -> TaskSet:
     DATA may be a run here, whose tasks are meant. Raises UserError if it cannot be told, or if the
     tasks found are others than were answered.
     """
-    if data is not None:
-        return tasks_of(data)
     about = about_answers(answers)
+    if data is not None:
+        return tasks_of(data, about.get("skip_bad") is True)
     names = named_data(answers)
     if names and "max_side" in about:
         chosen = {
@@ -164,6 +172,11 @@ def read_results(answers: Path, tasks: TaskSet) -> Predictions:
 def read_some(answers: Path, tasks: TaskSet) -> Predictions:
     """`read_results` of tasks among which there may be none that is answered."""
     if is_log(answers):
+        if tasks.domain != ARC.name and are_of(answers, tasks) is False:
+            raise UserError(
+                f"{answers} answers other puzzles than those of {tasks.name}, whose numbers mean "
+                "others: name the data that it answers, or leave that out"
+            )
         found = read_predictions(answers, tasks).completed()
         submitted = _submission_beside(answers, tasks)
         return found if submitted is None else found.submitted(submitted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from arc_trm.errors import UserError
 from arc_trm.judging import baselines, judged
 from arc_trm.predict import predict
 from arc_trm.predict.loading import load_answering
-from arc_trm.results import read_results
+from arc_trm.results import digest_of, read_results
 from arc_trm.runs import read_metrics, run_config
 from arc_trm.tasks import Boards, Grid, Pair, TaskSet
 from arc_trm.train import job
@@ -69,7 +70,7 @@ def invoke(*arguments: object) -> Result:
 def answers_of(folder: Path, tasks: TaskSet, answers: dict[str, Grid], name: str = "p") -> Path:
     """A predictions.jsonl with these answers."""
     log = AnswerLog(folder / f"{name}.jsonl")
-    log.begin({}, {"kind": tasks.domain, "data": [tasks.name], "max_side": 30})
+    log.begin({"tasks": digest_of(tasks)}, {"kind": tasks.domain, "data": [tasks.name], "max_side": 30})
     log.add(Answer(task, 0, task, Prediction(task, grid, 0.5)) for task, grid in answers.items())
     return log.path
 
@@ -148,7 +149,9 @@ def test_shared_puzzles_are_told(tmp_path: Path) -> None:
         ({"data": {"train": ["SUDOKU", "sudoku-6x6/test"]}}, "learn from one size"),
         ({"data": {"test": ["SUDOKU", "SUDOKU"]}}, "only one set can be predicted"),
         ({"data": {"train": ["UNKNOWN"]}}, "nothing to learn"),
-        ({"data": {"train": []}, "model": {"vocabulary": 12}}, "data.test holds Sudoku, but"),
+        ({"data": {"train": []}}, "data.test holds Sudoku, but data.train [] none of it"),
+        ({"data": {"test": ["sudoku-6x6/test"]}}, "one model answers one size"),
+        ({"data": {"train_puzzles": 0}}, "data.train_puzzles must be at least 1"),
         ({"data": {"train": ["sudoku-6x6"]}}, "say sudoku-6x6/train or sudoku-6x6/test"),
         ({"data": {"train": ["sudoku-extreme/train"]}}, "run `arc-trm data fetch sudoku-extreme"),
     ],
@@ -243,7 +246,7 @@ def test_train_predict_score_show_report(
     shown = invoke("show").stdout
     assert f"{BOARDS[kind].title} 1" in shown and "exact" in shown and "3 of " in shown
     one = invoke("show", "3").stdout
-    assert one.startswith(f"{BOARDS[kind].title} 3\n") and "Known answer" in one
+    assert one.startswith(f"{BOARDS[kind].title} 3 of {tasks.name}\n") and "Known answer" in one
     assert "Step" in invoke("show", "3", "--steps").stdout
     assert invoke("show", "3", "--out", "three.svg").exit_code == 0
     assert "Known answer" in (tmp_path / "three.svg").read_text()
@@ -362,6 +365,66 @@ def test_published_results_are_those_of_the_whole_set() -> None:
     assert published_for(TaskSet("mine.csv", part)) == []
 
 
+def test_answers_to_other_puzzles_are_not_taken_for_these(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run, out = tmp_path / "runs" / "first", tmp_path / "out"
+    out.mkdir()
+    job.train(config_of(tmp_path), CPU, run)
+    other = table(tmp_path, seed=7)
+    assert invoke("show").exit_code == 0  # nothing is answered yet
+    assert invoke("predict", run).exit_code == 0
+    assert invoke("predict", run, "--data", other, "--out", out).exit_code == 0
+    for arguments in (
+        ("score", run, out),
+        ("score", run, "--data", other),
+        ("score", out, "--data", table(tmp_path, "maze")),
+        ("report", out, "--data", table(tmp_path)),
+        ("show", "3", "--data", other),
+        ("show", "3", "--predictions", out / "predictions.jsonl", "--data", table(tmp_path)),
+    ):
+        result = invoke(*arguments)
+        assert result.exit_code == 2 and "answers other puzzles" in result.stderr, arguments
+    shown = invoke("show", "11", "--predictions", out / "predictions.jsonl").stdout
+    assert f"Sudoku 11 of {other}" in shown
+    assert "there is no puzzle '11'" in invoke("show", "11").stderr  # of 8 that were predicted
+    assert invoke("show", "007bbfb7").stdout.startswith("Task 007bbfb7")
+    # The run's own data is not what its answers are to any more.
+    assert invoke("predict", run, "--data", other).exit_code == 0
+    assert "3 of 12 shown" in invoke("show", run).stdout or "shown" not in invoke("show").stdout
+    # A submission that is left over in the folder is of something else.
+    (out / "submission.json").write_text(json.dumps({"1": []}))
+    assert json.loads(invoke("score", out, "--json").stdout)["puzzles"] == 12
+
+
+def test_a_log_without_answers_or_with_strange_ones(tmp_path: Path) -> None:
+    tasks = load_tasks(str(table(tmp_path)))
+    empty = answers_of(tmp_path, tasks, {})
+    assert invoke("score", empty).stdout.splitlines()[-1] == "0 of 12 puzzles are answered"
+    grid = np.ones((4, 3), np.uint8)
+    strange = answers_of(tmp_path, tasks, {"1": grid, "2": grid.T, "3": grid[:2]}, "strange")
+    told = json.loads(invoke("score", strange, "--json").stdout)
+    assert (told["answered"], told["valid"]["solved"]) == (3, 0)
+    assert invoke("report", strange).exit_code == 0
+    with strange.open("a") as file:
+        file.write("[1]\n")
+    assert "it is no JSON object" in invoke("score", strange).stderr
+
+
+def test_without_known_answers_there_is_no_comparison(tmp_path: Path) -> None:
+    boards = load_tasks(str(table(tmp_path))).boards
+    path = tmp_path / "questions.csv"
+    signs = (".123456789"[value] for value in boards.questions.reshape(-1).tolist())
+    texts = ["".join(next(signs) for _ in range(16)) for _ in range(len(boards))]
+    path.write_text("\n".join(["question", *texts]) + "\n")
+    tasks = load_tasks(str(path))
+    log = answers_of(tmp_path, tasks, {"1": boards.answers[0]})
+    assert "exact" not in invoke("score", log).stdout.splitlines()[0]
+    assert "cannot be compared" in invoke("score", log, log).stderr
+    assert invoke("report", log).exit_code == 0
+
+
 # What is for ARC only
 
 
@@ -388,6 +451,7 @@ def test_what_is_for_arc_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (("score", "--solutions", "x.json"), "--solutions is for ARC"),
         (("report", "--solutions", "x.json"), "--solutions is for ARC"),
         (("adapt", "--weights", run, "--data", path), "adapting to demonstrations is for ARC"),
+        (("adapt", "--weights", run, "--data", "arc-agi-1/evaluation"), "but ARC has 12"),
         (("merge", run, run, "--out", "m.json"), "merging into a submission is for ARC"),
         (("export", run, "--format", "arcprize", "--out", "x"), "--format arcprize is for ARC"),
         (("data", "show", "arc-agi-1", "--skip-bad"), "--skip-bad is for CSV files"),
@@ -470,6 +534,10 @@ def test_a_built_folder_is_learnt_from_and_predicted(tmp_path: Path, kind: str) 
     config = config_of(tmp_path, kind, train=[str(folder)], test=[str(folder)])
     learnt = learning_set(config)
     assert len(learnt.groups) == 12 and learnt.names == ["<blank>"]
+    assert any("shares 12 of its 12 puzzles" in note for note in learnt.notes)
+    with pytest.raises(UserError, match="but ARC has 12"):
+        learning_set(config_of(tmp_path, kind, train=[str(folder)], test=["arc-agi-1/training"]))
+    assert learning_set(config_of(tmp_path, kind, train=[str(folder)], test=[])).groups
     job.train(config, CPU, tmp_path / "run")
     assert invoke("predict", tmp_path / "run").exit_code == 0
     assert json.loads(invoke("score", tmp_path / "run", "--json").stdout)["puzzles"] == 12
@@ -491,6 +559,13 @@ def test_a_built_folder_that_is_damaged(tmp_path: Path, change: object, told: st
     with pytest.raises(UserError) as caught:
         load_tasks(str(folder))
     assert told in str(caught.value)
+
+
+def test_a_built_folder_without_its_test_half(tmp_path: Path) -> None:
+    folder = built(tmp_path)
+    shutil.rmtree(folder / "test")
+    with pytest.raises(UserError, match=r"has no test/dataset.json, so there is nothing in it"):
+        load_tasks(str(folder))
 
 
 # Generating

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -123,7 +124,7 @@ def test_the_first_row_may_be_bad_too(tmp_path: Path) -> None:
         read_table(path)
     tasks = read_table(path, skip_bad=True)
     assert list(tasks.tasks) == ["3"]
-    assert "3 of 5 rows" in tasks.notes[0]
+    assert "3 of 4 rows" in tasks.notes[0]
     assert "row 2: the question neither is not made of" in tasks.notes[0]
     assert "row 5: the question has 25 characters, expected 16" in tasks.notes[0]
 
@@ -143,11 +144,11 @@ def test_many_bad_rows_are_counted_and_the_first_are_listed(tmp_path: Path) -> N
 
 def test_nothing_but_bad_rows(tmp_path: Path) -> None:
     for rows in ([row("x"), row(QUESTION[1:])], ["1", "2,3"], [row("." * 16)] * 2):
-        with pytest.raises(UserError, match="holds no puzzle beside 2 bad rows"):
+        with pytest.raises(UserError, match=r"to use, for 2 of 2 rows .* row 1: .* row 2"):
             read_table(write(tmp_path, *rows), skip_bad=True)
     with pytest.raises(UserError, match=r"row 1 .*it has 1 columns"):
         read_table(write(tmp_path, "1", "2,3"))
-    with pytest.raises(UserError, match="holds no puzzle: name"):
+    with pytest.raises(UserError, match="holds no puzzle to use: name"):
         read_table(write(tmp_path))
 
 
@@ -157,8 +158,10 @@ def test_nothing_but_bad_rows(tmp_path: Path) -> None:
         (b"", "the first line must name the columns"),
         (b"a,b\n1,2\n", "the first line must name the columns"),
         (b"question\n\xff\xfe\n", "is not made of"),
-        (b"question\n" + b"1" * 200_000 + b"\n", "not a CSV file"),
-        (b'question\n"1\n', "is not made of"),
+        (b"question\n" + b"1" * 200_000 + b"\n", "the question has 200000 characters"),
+        (b'question\n"1\n', "a quotation mark without its other"),
+        (b"question,question\n1,2\n", "each once"),
+        (b"answer,question,answer\n1,2,3\n", "each once"),
         (b"question\n\x00\n", "row 1"),
     ],
 )
@@ -170,10 +173,21 @@ def test_what_is_no_table(tmp_path: Path, content: bytes, told: str) -> None:
     assert told in str(caught.value) and len(str(caught.value).splitlines()) == 1
 
 
-def test_a_folder_of_that_name(tmp_path: Path) -> None:
+def test_what_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "p.csv").mkdir()
-    with pytest.raises(UserError):
-        load_tasks(str(tmp_path / "p.csv"))
+    os.mkfifo(tmp_path / "q.csv")  # which a reader would wait at
+    for name in ("p.csv", "q.csv"):
+        with pytest.raises(UserError):
+            load_tasks(str(tmp_path / name))
+
+
+def test_a_stray_quote_costs_one_row(tmp_path: Path) -> None:
+    path = write(tmp_path, row(), '"' + row(), *[row()] * 9, f'"a, ""b""","{QUESTION}",{ANSWER},1')
+    tasks = read_table(path, skip_bad=True)
+    assert list(tasks.tasks) == ["1", *map(str, range(3, 13))]
+    assert "1 of 12 rows" in tasks.notes[0] and "row 2: it has a quotation mark" in tasks.notes[0]
+    path.write_bytes(b"\xef\xbb\xbf" + b'"question"\n' + f'"{QUESTION}"\n'.encode())
+    assert len(read_table(path)) == 1
 
 
 def test_large_files_are_solved_when_asked_only(
@@ -210,6 +224,10 @@ def test_every_table_written_reads_back(
 def test_what_cannot_be_made_ends_with_a_sentence() -> None:
     with pytest.raises(UserError, match="none was new and of the difficulty"):
         generated(Recipe("sudoku", 5, side=4, easiest=3))
+    with pytest.raises(UserError, match="not 0"):
+        Recipe("sudoku", 5, side=0)
+    with pytest.raises(UserError, match="there are 16 cells"):
+        Recipe("sudoku", 5, side=4, clues=17)
     with pytest.raises(UserError, match="below the easiest"):
         Recipe("sudoku", 5, easiest=3, hardest=2)
     with pytest.raises(UserError, match="not 7"):

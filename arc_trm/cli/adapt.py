@@ -74,6 +74,7 @@ def adapt(
         from arc_trm.cli.choice import data_tasks
         from arc_trm.cli.pull import weight_folder
         from arc_trm.clock import parse_duration
+        from arc_trm.data.selection import check_answerable
         from arc_trm.results import only_arc
 
         limit = None if time_limit is None else parse_duration(time_limit)
@@ -90,6 +91,7 @@ def adapt(
             limit = config.adapt.time_limit
         tasks = data_tasks(source, data_name)  # says which of them were learnt before
         only_arc(tasks, "adapting to demonstrations")
+        check_answerable(read_model_config(source), tasks)
         if not len(tasks):
             raise UserError(f"there is no task to adapt to in {data_name!r}")
         config = replace(

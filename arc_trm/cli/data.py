@@ -112,7 +112,8 @@ def show_command(what: str, skip_bad: bool, as_json: bool) -> None:
       arc-trm data show my-tasks/
     """
     found = find_manifest(what)
-    if skip_bad and not is_table(Path(what)):
+    named = found is not None and found[0].domain != "arc"
+    if skip_bad and not is_table(Path(what)) and not named:
         raise UserError(f"--skip-bad is for CSV files of puzzles, which {what} is not")
     if found is None:
         tasks = _checked(Path(what), skip_bad) if is_table(Path(what)) else load_tasks(what)
@@ -121,7 +122,7 @@ def show_command(what: str, skip_bad: bool, as_json: bool) -> None:
         if tasks.notes:
             facts["notes"] = tasks.notes
     else:
-        facts = _card(*found)
+        facts = _card(*found, skip_bad)
     if as_json:
         click.echo(json.dumps(facts))
         return
@@ -139,12 +140,15 @@ def show_command(what: str, skip_bad: bool, as_json: bool) -> None:
         headings = ("tasks that fit", *(f"{side} × {side}" for side in SIDES_SHOWN))
         _print("", _table(headings, fitting))
     puzzles = [
-        (split["name"], split["kind"], f"{split['side']} × {split['side']}", split["known"])
+        (
+            *(split["name"], split["kind"], f"{split['side']} × {split['side']}"),
+            *(split["here"], split["known"]),
+        )
         for split in splits
         if "kind" in split
     ]
     if puzzles:
-        _print("", _table(("puzzles", "kind", "size", "known answers"), puzzles))
+        _print("", _table(("puzzles", "kind", "size", "here", "known answers"), puzzles))
     if found is not None:
         _print("", *_overlap_sentences(recorded_overlaps(what)))
 
@@ -177,14 +181,16 @@ def _dataset_facts(manifest: Manifest, only: str | None = None) -> Facts:
     }
 
 
-def _card(manifest: Manifest, only: str | None) -> Facts:
+def _card(manifest: Manifest, only: str | None, skip_bad: bool) -> Facts:
     facts = _dataset_facts(manifest, only)
     for split in facts["splits"]:
-        tasks = find_tasks(split["name"])
+        tasks = find_tasks(split["name"], skip_bad)
         if tasks is not None:
             published = split["sha256"]
             split |= _contents(tasks)
             split["as_published"] = split["sha256"] == published if published else None
+            if tasks.notes:
+                facts.setdefault("notes", []).extend(tasks.notes)
     return facts | {
         "citation": manifest.citation,
         "format": manifest.format,
@@ -200,7 +206,8 @@ def _contents(tasks: TaskSet) -> Facts:
     """`fits` has the number of tasks that fit a canvas of side 1, 2, ..., 30; puzzles have one."""
     if tasks.domain != "arc":
         boards = tasks.boards
-        about = {"kind": tasks.domain, "side": boards.side, "known": int(boards.known.sum())}
+        about = {"kind": tasks.domain, "side": boards.side, "here": len(boards)}
+        about["known"] = int(boards.known.sum())
         return {"sha256": content_digest(tasks), **about}
     sides = Counter(task.longest_side for task in tasks)
     fits = list(accumulate(sides[side] for side in range(1, MAX_SIDE + 1)))

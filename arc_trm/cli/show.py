@@ -13,14 +13,14 @@ from rich.text import Text
 from arc_trm.answers import read_predictions
 from arc_trm.cli.choice import chosen_answers
 from arc_trm.cli.screen import Block, Screen, below, block_of, chart
-from arc_trm.data.selection import predicted_tasks
+from arc_trm.config import DataConfig
 from arc_trm.data.sources import load_tasks
 from arc_trm.errors import UserError
 from arc_trm.judging import judged
 from arc_trm.pictures.curve import MEASURES, curve_picture, series
 from arc_trm.pictures.scene import check_ending, printable, save
 from arc_trm.pictures.task import steps_picture, task_picture
-from arc_trm.results import is_log, named_data, read_results
+from arc_trm.results import answered_tasks, is_log, kind_of, named_data, read_results
 from arc_trm.runs import PREDICTIONS, latest_run, read_metrics, run_config
 from arc_trm.tasks import TaskSet, same_grid
 from arc_trm.voting import Predictions, TestPrediction
@@ -90,7 +90,7 @@ def _show_run(run: Path, out: Path | None) -> None:
         screen.say(*chart(series(records, measure.key), measure, screen.console.width), Text())
     screen.say(Text(_summary(records)))
     if (run / PREDICTIONS).is_file():
-        tasks = predicted_tasks(config.data)
+        tasks = answered_tasks(run / PREDICTIONS)
         found = read_predictions(run / PREDICTIONS, tasks)
         if tasks.domain == "arc":
             _show_predicted(screen, tasks, found)
@@ -143,6 +143,8 @@ def _show_boards(tasks: TaskSet, predictions: Predictions) -> None:
         figures = screen.figures(screen.numbered(0), task.test[0], prediction.attempts)
         blocks.append(below(block_of(f"{screen.look.task} {task.id}"), screen.flow(figures)))
     screen.say(*map(Text, judged(predictions.completed()).lines()), Text())
+    if not blocks:
+        return
     screen.say(*screen.flow(blocks, 6).lines, Text())
     screen.say(Text(f"{len(blocks)} of {len(predictions)} shown; `arc-trm show N` shows any."))
 
@@ -151,14 +153,19 @@ def _show_task(
     task_id: str, data: str | None, answers: Path | None, steps: bool, out: Path | None
 ) -> None:
     source = _source(answers)
-    only = _find_task(task_id, data, source)
-    task, found = only[task_id], _predictions(only, source)
+    if source is not None and is_log(source) and kind_of(source) != "arc":
+        only, found = _find_board(task_id, data, source)
+    else:
+        only = _find_task(task_id, data, source)
+        found = _predictions(only, source) if only.domain == "arc" else []
+    task = only[task_id]
     if answers and not found:
         raise UserError(f"{answers} holds no prediction for task {task.id!r}")
     if steps and not any(each.steps for each in found):
         raise UserError(
             f"there are no steps of task {task_id!r} to show: predict it with `arc-trm predict`, "
-            "or name its predictions.jsonl with --predictions"
+            "which keeps those of the first 1000 Sudokus or mazes of a set, or name its "
+            "predictions.jsonl with --predictions"
         )
     if out is not None:
         if steps:
@@ -169,7 +176,8 @@ def _show_task(
         click.echo(f"Wrote {out}")
         return
     screen = Screen(task.domain)
-    screen.say(Text(f"{screen.look.task} {printable(task.id)}\n"))
+    of = "" if only.domain == "arc" else f" of {printable(only.name)}"
+    screen.say(Text(f"{screen.look.task} {printable(task.id)}{of}\n"))
     if steps:
         for each in found:
             screen.say(*screen.flow(screen.steps(task, each)).lines, Text())
@@ -193,13 +201,12 @@ def _latest_run() -> Path | None:
         return None
 
 
-def _latest_data() -> tuple[str, ...]:
+def _latest_data() -> DataConfig:
     """What the latest run predicted and learnt from, as far as it can be told."""
     try:
-        wanted = run_config(latest_run()).data
+        return run_config(latest_run()).data
     except (UserError, SubmissionError):
-        return ()
-    return wanted.test + wanted.train
+        return DataConfig()
 
 
 def _source(answers: Path | None) -> Path | None:
@@ -212,12 +219,13 @@ def _source(answers: Path | None) -> Path | None:
 
 def _find_task(task_id: str, data: str | None, source: Path | None) -> TaskSet:
     """The one task out of `data`, else of what the answers or the latest run name or is bundled."""
-    named = named_data(source) if source else []
-    names = [data] if data else list(dict.fromkeys([*named, *_latest_data(), *FALLBACKS]))
+    named, latest = named_data(source) if source else [], _latest_data()
+    recent = [*named, *latest.test, *latest.train]
+    names = [data] if data else list(dict.fromkeys([*recent, *FALLBACKS]))
     known: list[str] = []
     for name in names:
         try:
-            tasks = load_tasks(name)
+            tasks = load_tasks(name, latest.skip_bad)
         except (UserError, SubmissionError):
             if name == data:
                 raise
@@ -228,6 +236,26 @@ def _find_task(task_id: str, data: str | None, source: Path | None) -> TaskSet:
     close = difflib.get_close_matches(task_id, known, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     raise UserError(f"no run folder and no task {task_id!r} in {', '.join(names)}{hint}")
+
+
+def _find_board(
+    number: str, data: str | None, source: Path
+) -> tuple[TaskSet, list[TestPrediction]]:
+    """The one puzzle out of `data`, else of those that the answers are to, and what these say.
+
+    Numbers mean other puzzles in other sets, so no other set is looked into; but a text that is
+    none is an ARC task's.
+    """
+    if data is None and not number.isdecimal():
+        return _find_task(number, None, None), []
+    tasks = answered_tasks(source, data)
+    if number not in tasks:
+        raise UserError(
+            f"there is no puzzle {number!r} in {tasks.name}: name other data with --data"
+        )
+    answers = read_results(source, tasks)
+    said = [each for each in answers if each.task == number and (each.attempts or each.steps)]
+    return tasks.only(number), said
 
 
 def _predictions(only: TaskSet, source: Path | None) -> list[TestPrediction]:

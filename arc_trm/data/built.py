@@ -60,6 +60,8 @@ def tasks_file(folder: Path) -> Path | None:
     if os.path.isfile(folder / TEST_PUZZLES):
         return folder / TEST_PUZZLES
     if _board(folder, "test") is None:
+        if _board(folder, "train") is not None:
+            raise UserError(f"{folder} has no test/{DATASET}, so there is nothing in it to predict")
         raise UserError(
             f"{folder} is in the published trainer's format but has no {TEST_PUZZLES}, so there "
             "are no ARC tasks in it to predict, score or show: copy the whole folder"
@@ -98,7 +100,9 @@ def read_built_boards(folder: Path) -> Boards:
             )
         grids.append((tokens - 1).reshape(-1, side, side))
     if len(grids[0]) != len(grids[1]):
-        raise UserError(f"{folder}/test holds {len(grids[0])} inputs, but {len(grids[1])} labels")
+        raise UserError(
+            f"{folder}/test holds {len(grids[0])} inputs, but {len(grids[1])} labels: {AGAIN}"
+        )
     boards = Boards(board.name, *grids)
     for place, text in enumerate(board.problems(boards.questions, boards.answers, boards.known)):
         if text:

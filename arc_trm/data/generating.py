@@ -18,7 +18,7 @@ from arc_trm.tasks import Boards, Grid
 Progress = Callable[[int, int], None]
 SIDES = {"sudoku": 9, "maze": 30}
 AT_ONCE = {"sudoku": 1000, "maze": 2000}
-HOPELESS = 50  # times as many that are made without one that is kept
+HOPELESS = 20  # times as many that are made without one that is kept
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if wrong := BOARDS[self.domain].wrong_size(self.cells_a_side):
             raise UserError(f"{wrong}: ask for another side")
+        if self.clues > self.cells_a_side**2:
+            raise UserError(
+                f"there are {self.cells_a_side**2} cells, fewer than {self.clues} clues"
+            )
         if self.hardest is not None and self.hardest < self.easiest:
             raise UserError(
                 f"the hardest rating ({self.hardest}) is below the easiest ({self.easiest})"
@@ -68,6 +72,7 @@ def generated(recipe: Recipe, progress: Progress = lambda done, total: None) -> 
     """
     kept: dict[bytes, tuple[Grid, Grid, int]] = {}
     vain = 0
+    progress(0, recipe.count)
     for questions, answers, ratings in _batches(recipe):
         before = len(kept)
         for question, answer, rating in zip(questions, answers, ratings.tolist(), strict=True):

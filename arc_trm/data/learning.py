@@ -15,13 +15,15 @@ from arc_trm.data.puzzles import TaskGroup, number_puzzles, row_names
 from arc_trm.data.selection import (
     board_overlap,
     built_overlaps,
+    check_answerable,
     learnt_boards,
     learnt_folder,
     learnt_sets,
+    only_arc_unlearnt,
     predicted_tasks,
     select,
 )
-from arc_trm.data.sources import content_digest
+from arc_trm.data.sources import content_digest, load_tasks
 from arc_trm.domains import ARC, DOMAINS, Board
 from arc_trm.domains.arc import BLANK, canvas_side
 from arc_trm.errors import UserError
@@ -53,6 +55,8 @@ def learning_set(config: RunConfig) -> LearningSet:
         return _of_built(config, folder)
     sets, notes = learnt_sets(config.data)
     notes += [note for tasks in sets for note in tasks.notes]
+    if not sets and config.data.test:
+        only_arc_unlearnt(load_tasks(config.data.test[0], config.data.skip_bad), config.data)
     domain = DOMAINS[sets[0].domain] if sets else ARC
     if config.model.vocabulary != domain.vocabulary:
         raise UserError(
@@ -87,6 +91,11 @@ def _of_boards(
             raise UserError(
                 f"data.train holds {board.title}, but {predicted.name} in data.test "
                 f"{DOMAINS[predicted.domain].title}: one model answers one kind of puzzle"
+            )
+        if predicted.boards.side != boards.side:
+            raise UserError(
+                f"data.train holds puzzles of {boards.side} cells a side, but {predicted.name} in "
+                f"data.test of {predicted.boards.side}: one model answers one size"
             )
         notes += predicted.notes
         notes += board_overlap(boards, predicted)
@@ -129,15 +138,22 @@ def _of_built(config: RunConfig, folder: Path) -> LearningSet:
                 f"{folder} has a {key} of {value}, but {setting} is {chosen}: add "
                 f"`--set {setting}={value}`"
             )
+    predicted = predicted_tasks(config.data)
+    if config.data.test:
+        check_answerable(config.model, predicted)
+    of_arc = built.vocabulary == ARC.vocabulary
     notes = [
         f"{folder} is learnt from as it was built: data.augmentations, data.shift and "
         "data.max_side have no effect on that; data.max_side still chooses which tasks of "
-        "data.test are predicted",
+        "data.test are predicted"
+        if of_arc
+        else f"{folder} is learnt from as it was built: data.augmentations and data.train_puzzles "
+        "have no effect on that",
         *(
             ["its examples are anywhere on the full canvas, so model.canvas has no effect on them"]
             if config.model.canvas == "fit"
             else []
         ),
-        *built_overlaps(built, [predicted_tasks(config.data)]),
+        *built_overlaps(built, [predicted]),
     ]
     return LearningSet(built.groups(), built.names, built.mark(), tuple(notes))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from arc_trm.config import DataConfig, ModelConfig
 from arc_trm.data.boards import drawn, shared_questions
@@ -159,12 +162,27 @@ def built_overlaps(built: Built, predicted: Iterable[TaskSet]) -> list[str]:
     learnt = built.pairs_of_tasks()
     warnings = []
     for tasks in predicted:
+        if tasks.domain != ARC.name:
+            if tasks.boards.side**2 == built.cells:
+                warnings += board_overlap(_first_examples(built, tasks.domain), tasks)
+            continue
         shared = [task.id for task in tasks if learnt.get(task.id, 0) > len(task.train)]
         if shared:
             warnings.append(
                 overlap_sentence(tasks, str(built.folder), dict(zip(shared, shared, strict=True)))
             )
     return warnings
+
+
+def _first_examples(built: Built, domain: str) -> Boards:
+    """Of every group of a built folder its first puzzle, which is the one that is not augmented."""
+    places = built.puzzle_starts[built.group_starts[:-1]]
+    side = math.isqrt(built.cells)
+    questions, answers = (
+        (np.asarray(array[places]) - 1).reshape(-1, side, side)
+        for array in (built.inputs, built.labels)
+    )
+    return Boards(domain, questions, answers)
 
 
 def _fitting(task: Task, side: int) -> Task:
@@ -196,6 +214,15 @@ def learnt_sets(data: DataConfig) -> tuple[list[TaskSet], list[str]]:
     return sets, notes
 
 
+def only_arc_unlearnt(predicted: TaskSet, data: DataConfig) -> None:
+    """Raises UserError if what is predicted has no demonstrations, of which alone to learn."""
+    if predicted.domain != ARC.name:
+        raise UserError(
+            f"data.test holds {DOMAINS[predicted.domain].title}, but data.train {list(data.train)} "
+            "none of it: name what is to be learnt from there"
+        )
+
+
 def select(data: DataConfig, side: int, train: Sequence[TaskSet]) -> Selection:
     """What of a run's ARC tasks is learnt from and predicted, and what is left out.
 
@@ -206,11 +233,7 @@ def select(data: DataConfig, side: int, train: Sequence[TaskSet]) -> Selection:
     Raises UserError when there is nothing to learn from.
     """
     predicted = predicted_tasks(data)
-    if predicted.domain != ARC.name:
-        raise UserError(
-            f"data.test holds {DOMAINS[predicted.domain].title}, but data.train {list(data.train)} "
-            "none of it: name what is to be learnt from there"
-        )
+    only_arc_unlearnt(predicted, data)
     notes = overlap_warnings(train, [load_tasks(name) for name in data.test])
     all_train = [task for tasks in train for task in tasks.smallest(data.max_side)]
     train_tasks = {task.id: task for task in all_train}

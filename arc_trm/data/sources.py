@@ -289,7 +289,10 @@ def _read_boards(manifest: Manifest, split: str | None, skip_bad: bool) -> TaskS
     if tasks.domain != manifest.domain:
         held, wanted = (DOMAINS[name].title for name in (tasks.domain, manifest.domain))
         raise UserError(f"{found.place} holds {held}, expected {wanted}: put the right file there")
-    return replace(tasks, name=name)
+    expected, notes = manifest.splits[split].tasks, tasks.notes
+    if not notes and len(tasks) != expected:
+        notes = (f"{found.place} holds {len(tasks)} puzzles, but {name} has {expected}",)
+    return replace(tasks, name=name, notes=notes)
 
 
 def _cached(source: HubSource, split: str) -> Path | None:

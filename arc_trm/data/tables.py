@@ -55,7 +55,7 @@ class Bad:
             row = min(self.why)
             raise UserError(
                 f"{self.source}, row {row} (line {row + 1}): {self.why[row]}; mend it, or leave "
-                "bad rows out with --skip-bad"
+                "bad rows out with --skip-bad where data is shown, learnt from or predicted"
             )
 
     def notes(self) -> tuple[str, ...]:
@@ -104,8 +104,8 @@ def read_table(
         boards = solved_once(kind[0], boards, bad, progress)
         bad.check()
     if not boards:
-        besides = f" beside {len(bad.why)} bad rows" if bad.why else ""
-        raise UserError(f"{path} holds no puzzle{besides}: name another file")
+        besides = f", for {'; '.join(bad.notes())}" if bad.why else ""
+        raise UserError(f"{path} holds no puzzle to use{besides}: name another file")
     return TaskSet(str(path), boards, bad.notes())
 
 
@@ -126,32 +126,52 @@ def solved_once(board: Board, boards: Boards, bad: Bad, progress: Progress) -> B
 def _chunks(path: Path, bad: Bad) -> Iterator[dict[int, tuple[str, str]]]:
     """Questions and answers by row, some thousand at a time; incomplete rows are bad."""
     texts: dict[int, tuple[str, str]] = {}
+    if not path.is_file():
+        raise UserError(f"{path} is not a file of puzzles: name one")
     try:
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            reader = csv.reader(file)
-            header = [name.strip().lstrip("\ufeff") for name in next(reader, [])]
-            if "question" not in header:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+            header = [name.strip() for name in _fields(file.readline()) or ()]
+            if header.count("question") != 1 or header.count("answer") > 1:
                 raise UserError(
-                    f"{path}: the first line must name the columns, {','.join(COLUMNS)}, of which "
-                    "question is needed; it has no such column"
+                    f"{path}: the first line must name the columns, {','.join(COLUMNS)}, each "
+                    "once, of which question is needed"
                 )
             question = header.index("question")
             answer = header.index("answer") if "answer" in header else None
-            for fields in reader:
-                bad.rows = row = reader.line_num - 1
-                if len(fields) == len(header):
-                    texts[row] = fields[question], "" if answer is None else fields[answer]
-                elif fields:
+            for row, line in enumerate(file, 1):
+                if not line.strip("\n"):
+                    continue
+                bad.rows += 1
+                fields = _fields(line)
+                if fields is None:
+                    bad.add(row, "it has a quotation mark without its other")
+                elif len(fields) != len(header):
                     bad.add(row, f"it has {len(fields)} columns, expected {len(header)}")
+                else:
+                    texts[row] = fields[question], "" if answer is None else fields[answer]
                 if len(texts) == CHUNK:
                     yield texts
                     texts = {}
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except csv.Error as error:
-        raise UserError(f"{path} is not a CSV file: {error}") from None
     if texts or bad.why:
         yield texts
+
+
+def _fields(line: str) -> list[str] | None:
+    """The fields of one line, None if its quotes do not end in it.
+
+    No cell of a puzzle is a line break, so a row never takes several lines, and a stray quote
+    costs one row only.
+    """
+    plain = line.rstrip("\n")
+    if '"' not in plain:
+        return plain.split(",")
+    try:
+        (fields,) = csv.reader([plain], strict=True)
+    except (csv.Error, ValueError):
+        return None
+    return fields
 
 
 def _kind(texts: dict[int, tuple[str, str]], bad: Bad) -> tuple[Board, int] | None:

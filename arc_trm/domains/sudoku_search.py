@@ -18,7 +18,7 @@ Masks = npt.NDArray[np.uint16]
 
 AT_ONCE = 256  # states of a lasting search that are looked at together: one costs as much
 DEEP_ROUNDS = 64  # in which one state of each puzzle is looked at, the newest: depth first
-MOST_GUESSES = 20_000
+MOST_GUESSES = 5000
 """After so many a search is given up. The hardest Sudokus known take some hundred, but no solver
 of this kind is safe from puzzles without a solution."""
 

@@ -90,7 +90,8 @@ def _scores(score: Score | Judged | None) -> str:
 
 
 def _references(report: Report) -> str:
-    if not report.references or report.score is None:
+    unknown = isinstance(report.score, Judged) and "exact" not in report.score.rates
+    if not report.references or report.score is None or unknown:
         return ""
     first = report.references[0]
     boards = isinstance(report.score, Judged)

@@ -70,7 +70,9 @@ def invoke(*arguments: object) -> Result:
 def answers_of(folder: Path, tasks: TaskSet, answers: dict[str, Grid], name: str = "p") -> Path:
     """A predictions.jsonl with these answers."""
     log = AnswerLog(folder / f"{name}.jsonl")
-    log.begin({"tasks": digest_of(tasks)}, {"kind": tasks.domain, "data": [tasks.name], "max_side": 30})
+    log.begin(
+        {"tasks": digest_of(tasks)}, {"kind": tasks.domain, "data": [tasks.name], "max_side": 30}
+    )
     log.add(Answer(task, 0, task, Prediction(task, grid, 0.5)) for task, grid in answers.items())
     return log.path
 

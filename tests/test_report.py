@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ from arc_trm.voting import Prediction, Predictions, Step
 from submission import write_json
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 HOSTILE = "</script><script>document.title='owned'</script><b>&x"
 RIGHT, OTHER, THIRD = as_grid([[1, 2], [3, 4]]), as_grid([[1, 2], [3, 5]]), as_grid([[7]])
@@ -248,29 +249,40 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """The report, opened from the disk in a headless browser."""
+def browser() -> Iterator[Browser]:
     program = chromium()
     from playwright.sync_api import sync_playwright
 
-    folder = tmp_path_factory.mktemp("report")
-    result = invoke(str(write_answers(folder)))
-    assert result.exit_code == 0, result.output
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        opened = browser.new_page(viewport={"width": 1200, "height": 900})
-        troubles: list[str] = []
-        opened.on("pageerror", lambda error: troubles.append(str(error)))
-        opened.on("console", lambda message: troubles.append(message.text))
-        opened.on(
-            "request",
-            lambda asked: None if asked.url.startswith("file:") else troubles.append(asked.url),
-        )
-        opened.goto((folder / "report.html").as_uri())
-        opened.wait_for_selector("body[data-complete]")
+        launched = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@contextmanager
+def report_in(browser: Browser, answers: Path) -> Iterator[Page]:
+    """The report on these answers, opened from the disk."""
+    result = invoke(str(answers))
+    assert result.exit_code == 0, result.output
+    opened = browser.new_page(viewport={"width": 1200, "height": 900})
+    troubles: list[str] = []
+    opened.on("pageerror", lambda error: troubles.append(str(error)))
+    opened.on("console", lambda message: troubles.append(message.text))
+    opened.on(
+        "request",
+        lambda asked: None if asked.url.startswith("file:") else troubles.append(asked.url),
+    )
+    opened.goto(answers.with_name("report.html").as_uri())
+    opened.wait_for_selector("body[data-complete]")
+    yield opened
+    assert troubles == []
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with report_in(browser, write_answers(tmp_path_factory.mktemp("report"))) as opened:
         yield opened
-        assert troubles == []
-        browser.close()
 
 
 @pytest.fixture(autouse=True)
@@ -418,6 +430,75 @@ def test_browser_fits_a_phone(page: Page) -> None:
     page.set_viewport_size({"width": 320, "height": 640})
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
     assert page.locator("#task-first001 svg").first.is_visible()
+
+
+# Sudokus and mazes
+
+PUZZLES = {
+    "Sudoku": ["1.3..41.2..3.3.1,1234341221434321"] * 2,
+    "Maze": ["S  G,So G"] * 3,
+}
+
+
+def write_board_answers(folder: Path, kind: str) -> Path:
+    """Answers to three puzzles: right, wrong and, of a maze, another shortest path."""
+    path = folder / "puzzles.csv"
+    path.write_text("\n".join(["question,answer", *PUZZLES[kind]]) + "\n")
+    tasks = load_tasks(str(path))
+    output = tasks["1"].test[0].output
+    assert output is not None
+    wrong = tasks["1"].test[0].input  # unanswered
+    given = {"1": output, "2": wrong}
+    if kind == "Maze":
+        given["3"] = as_grid([[2, 1], [4, 3]])
+    log = AnswerLog(folder / "predictions.jsonl")
+    log.begin({}, {"kind": tasks.domain, "data": [str(path)], "max_side": 30})
+    for name, grid in given.items():
+        drafts = (Step(wrong, 0.25), Step(grid, 0.75))
+        log.add([Answer(name, 0, name, Prediction(name, grid, 0.75), drafts)])
+    return log.path
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdicts"),
+    [
+        ("Sudoku", ["✓ solved", "✗ not solved"]),
+        ("Maze", ["✓ solved", "✗ not solved", "✓ valid, if not the known answer"]),
+    ],
+)
+def test_browser_shows_puzzles(
+    browser: Browser, tmp_path: Path, kind: str, verdicts: list[str]
+) -> None:
+    with report_in(browser, write_board_answers(tmp_path, kind)) as page:
+        assert page.locator("article > header .verdict").all_text_contents() == verdicts
+        names = page.locator("article h3").all_text_contents()
+        assert names == [f"{kind} {number + 1}" for number in range(len(verdicts))]
+        assert page.locator("#tasks-heading").text_content() == "Puzzles"
+        assert not page.locator("#digits").is_visible()  # signs are always written
+        assert (
+            page.locator("#count").text_content() == f"{len(verdicts)} of {len(verdicts)} puzzles"
+        )
+        options = page.locator("#outcome option").all_text_contents()
+        assert "partly solved" not in options and "valid, if not the known answer" in options
+        first = page.locator("#task-1")
+        labels = [svg.get_attribute("aria-label") for svg in first.locator(".row svg").all()]
+        assert [str(label).split(",")[0] for label in labels] == [
+            "Question",
+            "Answer",
+            "Known answer",
+        ]
+        written = first.locator(".row svg").first.locator("text").all_text_contents()
+        assert "".join(written) == ("13412331" if kind == "Sudoku" else "SG")
+        assert "halting score 75 %" in str(first.locator("header").text_content())
+        assert page.locator("#task-2 .wrong-cells").count() > 0
+        assert page.locator("#task-1 .row .wrong-cells").count() == 0
+        if kind == "Maze":
+            assert "✓ valid" in str(page.locator("#task-3 .row").text_content())
+            assert page.locator("#task-3 .row .wrong-cells").count() == 0
+        from axe_playwright_python.sync_playwright import Axe
+
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
 
 
 def measure(dataset: str) -> None:

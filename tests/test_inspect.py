@@ -310,6 +310,7 @@ def test_what_a_file_does_not_answer_is_marked(tmp_path: Path, run: Path) -> Non
         ({"attempts": 3}, "attempts is 3: give 1 or 2"),
         ({"augmentations": "x"}, "augmentations is x: give a number from 0 up"),
         ({"data": "unknown.json"}, "no test output of 'unknown.json' is known"),
+        ({"data": "sudoku-6x6/test"}, "the plugin is for ARC, but sudoku-6x6/test holds Sudoku"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,8 @@ from arc_trm.domains import BOARDS, Board
 from arc_trm.errors import UserError
 from arc_trm.tasks import Grid, TaskSet, same_grid
 from arc_trm.voting import Predictions
-from submission import Rate, Score, compare, score_ranked
-from submission.comparing import CONFIDENCE
+from submission import Comparison, Difference, Rate
+from submission.comparing import CONFIDENCE, RESAMPLES
 from submission.errors import counted
 from submission.scoring import fraction
 
@@ -118,15 +118,15 @@ def _chunks(tasks: TaskSet, answers: Mapping[str, Grid]) -> Iterator[list[str]]:
 
 
 def baselines(tasks: TaskSet, rng: np.random.Generator) -> dict[str, Judged]:
-    """What answers come to that nobody has thought about, by what they are."""
-    board = BOARDS[tasks.domain]
+    """What answers come to that nobody has thought about, by what they are: copies and guesses."""
+    boards, board = tasks.boards, BOARDS[tasks.domain]
 
-    def all_by(answer: Callable[[Grid], Grid]) -> Judged:
-        return _judged(tasks, {task.id: answer(task.test[0].input) for task in tasks})
+    def of(grids: Grid) -> Judged:
+        return _judged(tasks, dict(zip(tasks.tasks, grids, strict=True)))
 
     return {
-        "copying the question": all_by(lambda question: question),
-        "guessing by the rule": all_by(lambda question: board.guess(question, rng)),
+        "copying the question": of(boards.questions),
+        "guessing by the rule": of(board.guesses(boards.questions, rng)),
     }
 
 
@@ -146,8 +146,9 @@ def compared(
 ) -> tuple[dict[str, Any], list[str]]:
     """Two sets of answers to the same puzzles: as JSON, and as lines for a person.
 
-    The interval is of a paired bootstrap over puzzles (`submission.compare`) and of exactness.
-    Raises UserError if no answer is known.
+    The interval is of a paired bootstrap over puzzles and of exactness: drawing puzzles with
+    replacement draws how many were gained and lost from a multinomial. Raises UserError if no
+    answer is known.
     """
     if not both[0].tasks.boards.known.any():
         raise UserError(
@@ -155,9 +156,15 @@ def compared(
             "compared: name data with answers with --data"
         )
     first, second = (judged(each) for each in both)
-    before, after = (_exact_score(each) for each in both)
-    comparison = compare(before, after, rng)
-    difference = comparison.differences[1]["per output"]
+    gained = tuple(each for each, right in second.exact.items() if right > first.exact[each])
+    lost = tuple(each for each, right in second.exact.items() if right < first.exact[each])
+    comparison = Comparison({}, gained, lost)
+    total = len(first.exact)
+    shares = np.array([len(gained), len(lost), total - len(gained) - len(lost)]) / total
+    changes = rng.multinomial(total, shares, RESAMPLES) @ (1, -1, 0) / total
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(changes, [tail, 1 - tail])
+    difference = Difference(float(shares[0] - shares[1]), float(low), float(high))
     lines = []
     for name, each in zip(names, (first, second), strict=True):
         lines += [f"{name}:", *(f"  {line}" for line in each.lines())]
@@ -178,7 +185,3 @@ def compared(
         | {"p_value": comparison.p_value},
     }
     return told, lines
-
-
-def _exact_score(predictions: Predictions) -> Score:
-    return score_ranked(predictions.attempts(), predictions.tasks.known_outputs(), ks=(1,))

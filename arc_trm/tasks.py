@@ -140,6 +140,8 @@ class Boards(Mapping[str, Task]):
     @classmethod
     def joined(cls, parts: Sequence[Boards]) -> Boards:
         """Puzzles of one size in one; where their rows do not ascend, they are counted anew."""
+        if len(parts) == 1:
+            return parts[0]
         rows = np.concatenate([each.rows for each in parts])
         return cls(
             parts[0].domain,

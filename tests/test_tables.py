@@ -173,6 +173,15 @@ def test_what_is_no_table(tmp_path: Path, content: bytes, told: str) -> None:
     assert told in str(caught.value) and len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("bad", ["S  G,So", "1.3..41.2..3.3.1,12"])
+def test_a_file_without_a_sound_row_of_its_kind(tmp_path: Path, bad: str) -> None:
+    path = write(tmp_path, bad, header="question,answer")
+    with pytest.raises(UserError, match=r"row 1 \(line 2\): the answer has 2 characters"):
+        read_table(path)
+    with pytest.raises(UserError, match="to use, for 1 of 1 rows"):
+        read_table(path, skip_bad=True)
+
+
 def test_what_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "p.csv").mkdir()
     os.mkfifo(tmp_path / "q.csv")  # which a reader would wait at

@@ -137,9 +137,10 @@ def learnt_boards(data: DataConfig, sets: Sequence[TaskSet]) -> Boards:
                 f"{sets[0].name} holds puzzles of {sets[0].boards.side} cells a side, but "
                 f"{tasks.name} of {tasks.boards.side}: learn from one size"
             )
-    known = Boards.joined([tasks.boards.at(tasks.boards.known) for tasks in sets])
-    if not len(known):
+    boards = Boards.joined([tasks.boards for tasks in sets])
+    if not boards.known.any():
         raise UserError(f"no answer in data.train {list(data.train)} is known: nothing to learn")
+    known = boards if boards.known.all() else boards.at(boards.known)
     return drawn(known, data.train_puzzles)
 
 

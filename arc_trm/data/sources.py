@@ -4,7 +4,8 @@ DATA is one of
 
 - the name of a dataset or of one of its splits: `arc-agi-1`, `arc-agi-2/evaluation`;
 - a folder of task files, `*.json` in the order of their names, whose stems are the ids;
-- a folder in the published trainer's format (`arc_trm.data.built`): its test_puzzles.json;
+- a folder in the published trainer's format (`arc_trm.data.built`): its test_puzzles.json, of
+  Sudokus and mazes its test half;
 - a challenges file, whose solutions are found beside it;
 - a CSV file of Sudokus or mazes (`arc_trm.data.tables`);
 - a single task file.
@@ -280,8 +281,10 @@ def _read_boards(manifest: Manifest, split: str | None, skip_bad: bool) -> TaskS
     name = f"{manifest.name}/{split}"
     for source in manifest.sources:
         if isinstance(source, MadeSource):
-            made = generated(Recipe(manifest.domain, **source.recipes[split]))
-            return TaskSet(name, made.boards)
+            boards = generated(Recipe(manifest.domain, **source.recipes[split])).boards
+            same = digest(boards) == manifest.splits[split].sha256
+            note = f"{name} is made otherwise here than elsewhere: NumPy draws other numbers"
+            return TaskSet(name, boards, () if same else (note,))
     found = find_files(manifest, split)
     if found is None:
         return None

@@ -120,7 +120,7 @@ def solved_once(board: Board, boards: Boards, bad: Bad, progress: Progress) -> B
     every = np.concatenate(counts)
     for place in np.flatnonzero(every != 1).tolist():
         bad.add(int(boards.rows[place]), said[int(every[place])])
-    return boards.at(every == 1)
+    return boards if (every == 1).all() else boards.at(every == 1)
 
 
 def _chunks(path: Path, bad: Bad) -> Iterator[dict[int, tuple[str, str]]]:

@@ -90,7 +90,9 @@ class Board(Domain):
 
     @abstractmethod
     def problems(self, questions: Grid, answers: Grid, known: npt.NDArray[np.bool_]) -> list[str]:
-        """Of each puzzle what is wrong with it, "" for nothing; Sudokus are not solved for that.
+        """Of each puzzle the first thing that is wrong with it, "" for nothing.
+
+        Sudokus are not solved for that.
 
         Args:
             questions, answers: (N, side, side) uint8 of values.
@@ -103,9 +105,12 @@ class Board(Domain):
         takes too long to find out; 1 where any solution is as good as another."""
 
     @abstractmethod
-    def valid(self, question: Grid, answer: Grid) -> bool:
-        """Whether an answer keeps the question and the rule, the expected one or not."""
+    def guesses(self, questions: Grid, rng: np.random.Generator) -> Grid:
+        """What somebody would answer who knows the rule and does not think: (N, side, side) uint8
+        values to the same."""
 
-    @abstractmethod
-    def guess(self, question: Grid, rng: np.random.Generator) -> Grid:
-        """What somebody would answer who knows the rule and does not think."""
+    def valid(self, question: Grid, answer: Grid) -> bool:
+        """Whether an answer (side, side) keeps the question and the rule, the known one or not."""
+        if answer.shape != question.shape:
+            return False
+        return not any(self.problems(question[None], answer[None], np.ones(1, np.bool_)))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from arc_trm.domains.dihedral import SYMMETRIES, Dihedral
 from arc_trm.domains.domain import Board
 from arc_trm.domains.maze_search import FREE, GOAL, MOVES, PATH, START, WALL, distances
-from arc_trm.tasks import Grid, as_grid
+from arc_trm.tasks import Grid
 
 LARGEST = 30
 
@@ -66,13 +66,11 @@ class Maze(Board):
     def solutions(self, questions: Grid) -> npt.NDArray[np.int64]:
         return np.ones(len(questions), np.int64)  # `problems` saw that there is a path
 
-    def valid(self, question: Grid, answer: Grid) -> bool:
-        if answer.shape != question.shape:
-            return False
-        return not any(self.problems(question[None], answer[None], np.ones(1, np.bool_)))
-
-    def guess(self, question: Grid, rng: np.random.Generator) -> Grid:
+    def guesses(self, questions: Grid, rng: np.random.Generator) -> Grid:
         """A random walk that enters no cell twice, until it is at G or stuck."""
+        return np.array([self._walk(question, rng) for question in questions])
+
+    def _walk(self, question: Grid, rng: np.random.Generator) -> Grid:
         answer = question.copy()
         row, column = np.argwhere(question == START)[0]
         while True:
@@ -88,7 +86,7 @@ class Maze(Board):
                 break
             row, column = free[int(rng.integers(len(free)))]
             answer[row, column] = PATH
-        return as_grid(answer)
+        return answer
 
 
 def steps_to_goal(questions: Grid) -> npt.NDArray[np.int32]:

@@ -31,7 +31,7 @@ def distances(passable: Flags, start: Flags) -> Steps:
     """Steps (N, h, w) from the one `start` of each maze to its `passable` cells, else -1."""
     steps = np.where(start, 0, -1).astype(np.int32)
     frontier, unseen = start, passable & ~start
-    for step in range(1, passable[0].size):
+    for step in range(1, passable.shape[1] * passable.shape[2]):
         frontier = _spread(frontier) & unseen
         if not frontier.any():
             break

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from arc_trm.domains.domain import Board
 from arc_trm.domains.sudoku_search import BOXES, solve, units
-from arc_trm.tasks import Grid, as_grid
+from arc_trm.tasks import Grid
 
 
 def unit_name(number: int, side: int) -> str:
@@ -86,6 +86,17 @@ class Sudoku(Board):
 
     def problems(self, questions: Grid, answers: Grid, known: npt.NDArray[np.bool_]) -> list[str]:
         texts = [""] * len(questions)
+        for grids, of in (
+            (questions, "question"),
+            (
+                np.where(known[:, None, None] & (answers <= questions.shape[1]), answers, 0),
+                "answer",
+            ),
+        ):
+            for number, (unit, digit) in repeated_digits(grids).items():
+                where = unit_name(unit, grids.shape[1])
+                said = f"the {of} has the digit {digit} more than once in {where}"
+                texts[number] = texts[number] or said
         missing = known[:, None, None] & (answers == 0)
         strange = known[:, None, None] & (answers > questions.shape[1])
         changed = known[:, None, None] & (questions != 0) & (answers != questions)
@@ -96,35 +107,24 @@ class Sudoku(Board):
         ):
             for number in np.flatnonzero(cells.any((1, 2))).tolist():
                 row, column = np.argwhere(cells[number])[0] + 1
-                texts[number] = text.format(row, column)
-        for grids, of in (
-            (np.where(known[:, None, None], answers, 0), "answer"),
-            (questions, "question"),
-        ):
-            for number, (unit, digit) in repeated_digits(grids).items():
-                where = unit_name(unit, grids.shape[1])
-                texts[number] = f"the {of} has the digit {digit} more than once in {where}"
+                texts[number] = texts[number] or text.format(row, column)
         return texts
 
     def solutions(self, questions: Grid) -> npt.NDArray[np.int64]:
         return solve(questions).count
 
-    def valid(self, question: Grid, answer: Grid) -> bool:
-        if answer.shape != question.shape:
-            return False
-        both = question[None], answer[None]
-        return not any(self.problems(*both, np.ones(1, np.bool_)))
-
-    def guess(self, question: Grid, rng: np.random.Generator) -> Grid:
+    def guesses(self, questions: Grid, rng: np.random.Generator) -> Grid:
         """Row by row a digit that is not in its row, column or box yet, any where there is none."""
-        side = len(question)
-        layout, cells = units(side), question.reshape(-1).copy()
-        peers = layout.cells[layout.of_cell].swapaxes(0, 1).reshape(side * side, -1)
+        number, side = questions.shape[:2]
+        layout, cells = units(side), questions.reshape(number, side * side).copy()
         digits = np.arange(1, side + 1)
-        for cell in np.flatnonzero(cells == 0).tolist():
-            free = np.setdiff1d(digits, cells[peers[cell]])
-            cells[cell] = rng.choice(free if len(free) else digits)
-        return as_grid(cells.reshape(side, side))
+        for cell in range(side * side):
+            peers = cells[:, layout.cells[layout.of_cell[:, cell]].reshape(-1)]
+            free = (peers[:, :, None] != digits).all(1)
+            free |= ~free.any(1, keepdims=True)
+            drawn = np.where(free, rng.random(free.shape), -1.0).argmax(1) + 1
+            cells[:, cell] = np.where(cells[:, cell] == 0, drawn, cells[:, cell])
+        return cells.reshape(questions.shape)
 
 
 def repeated_digits(grids: Grid) -> dict[int, tuple[int, int]]:
@@ -133,7 +133,7 @@ def repeated_digits(grids: Grid) -> dict[int, tuple[int, int]]:
     By the puzzle's number; blanks may repeat.
     """
     side = grids.shape[1]
-    bits = (1 << grids.reshape(len(grids), -1).astype(np.uint16)) & ~np.uint16(1)
+    bits = (1 << grids.reshape(len(grids), side * side).astype(np.uint16)) & ~np.uint16(1)
     seen = bits[:, units(side).cells]
     once, twice = np.zeros((2, *seen.shape[:2]), np.uint16)
     for place in range(side):

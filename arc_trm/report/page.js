@@ -141,7 +141,7 @@ function votesTable(test, label) {
       make("div", { class: "row" }, ...others.map((each) => figure(nameOf(test, test.candidates.indexOf(each)), each.grid, test.truth)))) : null);
 }
 
-function stepper(test, label, id) {
+function stepper(test, label, id, valid) {
   if (!test.steps.length) return null;
   const count = test.steps.length;
   const slot = make("div");
@@ -151,11 +151,11 @@ function stepper(test, label, id) {
     const number = Number(slider.value);
     let at = number - 1;
     while (test.steps[at].length < 2) at -= 1; // as at the step before
-    const grid = test.steps[at][1], judged = judgement(grid, test.truth);
+    const grid = test.steps[at][1], judged = valid && grid === test.attempts[0] && grid !== test.truth ? ", valid" : judgement(grid, test.truth);
     const text = `step ${number} of ${count}, halting score ${percent(test.steps[number - 1][0])}${judged}`;
     told.textContent = text;
     slider.setAttribute("aria-valuetext", text);
-    slot.replaceChildren(figure(`Draft after step ${number}`, grid, test.truth, test.input));
+    slot.replaceChildren(figure(`Draft after step ${number}`, grid, test.truth, test.input, valid && grid === test.attempts[0]));
   };
   slider.addEventListener("input", update);
   update();
@@ -179,7 +179,7 @@ function fill(article, task) {
     if (test.truth) figures.push(figure(TRUTH, test.truth, undefined, test.input));
     body.append(make("div", { class: "test" },
       look.numbered ? make("h4", { text: `Test ${index + 1}` }) : null, make("div", { class: "row" }, ...figures),
-      stepper(test, label, `step-${task.number}-${index}`), votesTable(test, label)));
+      stepper(test, label, `step-${task.number}-${index}`, task.valid), votesTable(test, label)));
   });
   const old = article.querySelector(".body");
   if (old) old.replaceWith(body); else article.append(body);
@@ -188,7 +188,7 @@ function fill(article, task) {
 
 const OUTCOMES = {
   solved: ["✓ solved", RIGHT], partly: ["◐ partly solved", WRONG], unsolved: ["✗ not solved", WRONG],
-  unknown: ["? correct output not known", ""], valid: ["✓ valid, if not the known answer", RIGHT],
+  unknown: ["? correct output not known", ""], valid: ["✓ valid", RIGHT],
 };
 const anchor = (task) => `task-${encodeURIComponent(task.id)}`; // means the same in every report
 const list = find("tasks");

@@ -383,7 +383,6 @@ def test_answers_to_other_puzzles_are_not_taken_for_these(
         ("score", run, "--data", other),
         ("score", out, "--data", table(tmp_path, "maze")),
         ("report", out, "--data", table(tmp_path)),
-        ("show", "3", "--data", other),
         ("show", "3", "--predictions", out / "predictions.jsonl", "--data", table(tmp_path)),
     ):
         result = invoke(*arguments)
@@ -391,13 +390,27 @@ def test_answers_to_other_puzzles_are_not_taken_for_these(
     shown = invoke("show", "11", "--predictions", out / "predictions.jsonl").stdout
     assert f"Sudoku 11 of {other}" in shown
     assert "there is no puzzle '11'" in invoke("show", "11").stderr  # of 8 that were predicted
-    assert invoke("show", "007bbfb7").stdout.startswith("Task 007bbfb7")
+    assert "Answer" not in invoke("show", "3", "--data", other).stdout.replace("Known answer", "")
+    for arguments in (("show", "007bbfb7"), ("show", "007bbfb7", "--data", "arc-agi-1")):
+        assert invoke(*arguments).stdout.startswith("Task 007bbfb7")
     # The run's own data is not what its answers are to any more.
     assert invoke("predict", run, "--data", other).exit_code == 0
     assert "3 of 12 shown" in invoke("show", run).stdout or "shown" not in invoke("show").stdout
     # A submission that is left over in the folder is of something else.
     (out / "submission.json").write_text(json.dumps({"1": []}))
     assert json.loads(invoke("score", out, "--json").stdout)["puzzles"] == 12
+
+
+def test_another_shortest_path_is_shown_as_valid(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("question,answer\nS  G,So G\n")
+    tasks = load_tasks(str(path))
+    log = answers_of(tmp_path, tasks, {"1": np.array([[2, 1], [4, 3]], np.uint8)})
+    shown = ("show", "1", "--predictions", log)
+    assert "Answer ✓ valid" in invoke(*shown).stdout
+    assert invoke(*shown, "--out", tmp_path / "m.svg").exit_code == 0
+    drawn = (tmp_path / "m.svg").read_text()
+    assert ">valid<" in drawn and ">wrong<" not in drawn
 
 
 def test_a_log_without_answers_or_with_strange_ones(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ HARD = {"sudoku": 10, "maze": 111}
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--side", type=int, help="Cells a side: 4, 6 or 9 (9), of a maze 2 to 30 (30).")
 @click.option(
-    "--easiest", type=click.IntRange(0), help="The least rating; default: 10 guesses, 111 steps."
+    "--easiest", type=click.IntRange(0), help="The least rating; see below for the default."
 )
 @click.option("--hardest", type=click.IntRange(0), help="The largest rating; default: any.")
 @click.option(
@@ -45,17 +45,18 @@ def generate_command(
 
     A Sudoku has one solution; its rating is the number of digits that a backtracking solver with
     naked and hidden singles has to guess until it knows that, 0 where these suffice. A maze is
-    random; its rating is the steps of a shortest path from S to G. What is hard is meant unless
-    ratings are given; smaller puzzles than the usual ones are of any rating.
+    random; its rating is the steps of a shortest path from S to G. Without --side, --easiest,
+    --hardest and --clues puzzles are hard: 10 guesses or 111 steps at least; with one of them the
+    ratings are those that are asked for, any if none is.
 
     \b
     Examples:
       arc-trm data generate sudoku --out hard.csv
-      arc-trm data generate sudoku --easiest 0 --hardest 0 --clues 36 --out easy.csv
+      arc-trm data generate sudoku --hardest 0 --clues 36 --out easy.csv
       arc-trm data generate sudoku --side 6 --count 5000 --seed 1 --out train.csv
       arc-trm data generate maze --count 100 --out mazes.csv
     """
-    from arc_trm.data.generating import SIDES, Recipe, generated
+    from arc_trm.data.generating import Recipe, generated
     from arc_trm.data.tables import is_table, write_table
 
     if clues is not None and kind != "sudoku":
@@ -66,8 +67,7 @@ def generate_command(
         raise UserError(f"{out} already exists: name another file, or remove it")
     if not out.absolute().parent.is_dir():
         raise UserError(f"the folder of {out} does not exist: make it first")
-    usual = side in (None, SIDES[kind]) and (hardest is None or hardest >= HARD[kind])
-    if easiest is None and usual:
+    if (side, easiest, hardest, clues) == (None, None, None, None):
         easiest = HARD[kind]
     recipe = Recipe(kind, count, seed, side, easiest or 0, hardest, clues or 0)
     with bar("making puzzles") as drawn:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from arc_trm.domains import BOARDS
 from arc_trm.pictures.curve import Measure, Series
 from arc_trm.pictures.looks import LOOKS, Look
 from arc_trm.pictures.scene import INK
@@ -60,7 +61,7 @@ class Screen:
     """Where it is printed, what it can show, and how cells of a kind of puzzle look."""
 
     def __init__(self, domain: str = "arc") -> None:
-        self.look = LOOKS[domain]
+        self.look, self.board = LOOKS[domain], BOARDS.get(domain)
         self.console = Console(highlight=False)
         self.coloured = (
             self.console.color_system in ("256", "truecolor") and not self.console.no_color
@@ -121,9 +122,12 @@ class Screen:
         name = Text(label)
         if grid is None:
             return block_of(name, "no grid")
-        if pair.output is not None:
-            right = np.array_equal(grid, pair.output)
-            name.append(" ✓ right" if right else " ✗ wrong", RIGHT if right else WRONG)
+        if pair.output is not None and np.array_equal(grid, pair.output):
+            name.append(" ✓ right", RIGHT)
+        elif self.board is not None and self.board.valid(pair.input, grid):
+            name.append(" ✓ valid", RIGHT)
+        elif pair.output is not None or self.board is not None:
+            name.append(" ✗ wrong", WRONG)
         return self._figure(name, grid, wide, pair.input)
 
     def _wide(self, grids: Sequence[Grid | None]) -> bool:
@@ -173,7 +177,9 @@ def _cell(look: Look, ground: int | None, half: int | None = None) -> Style:
 def _boxed(grid: Grid, look: Look, question: Grid) -> list[Text]:
     """Digits between the lines of the boxes; those of the question are bold."""
     side = len(grid)
-    height, width = look.box(side) or (side, side)
+    box = look.box(side)
+    assert box is not None, "a Sudoku of that side has boxes"
+    height, width = box
     rule = "┼".join(["─" * (2 * width + 1)] * (side // width))
     lines = []
     for number, row in enumerate(grid.tolist()):

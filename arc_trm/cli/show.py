@@ -15,12 +15,13 @@ from arc_trm.cli.choice import chosen_answers
 from arc_trm.cli.screen import Block, Screen, below, block_of, chart
 from arc_trm.config import DataConfig
 from arc_trm.data.sources import load_tasks
+from arc_trm.domains import BOARDS
 from arc_trm.errors import UserError
 from arc_trm.judging import judged
 from arc_trm.pictures.curve import MEASURES, curve_picture, series
 from arc_trm.pictures.scene import check_ending, printable, save
 from arc_trm.pictures.task import steps_picture, task_picture
-from arc_trm.results import answered_tasks, is_log, kind_of, named_data, read_results
+from arc_trm.results import answered_tasks, are_of, is_log, kind_of, named_data, read_results
 from arc_trm.runs import PREDICTIONS, latest_run, read_metrics, run_config
 from arc_trm.tasks import TaskSet, same_grid
 from arc_trm.voting import Predictions, TestPrediction
@@ -53,8 +54,8 @@ def show(
 ) -> None:
     """Show a task with its predictions, or how a run went.
 
-    WHAT is the id of a task or a run folder; nothing means the latest run, with its training curve
-    and a few of the tasks that it predicted.
+    WHAT is the id of a task, the number of a Sudoku or maze, or a run folder; nothing means the
+    latest run, with its training curve and a few of the tasks that it predicted.
 
     A task is looked for in the data of the predictions, then of the latest run, then in arc-agi-1
     and arc-agi-2, and shown with the latest run's predictions unless others are named. Cells are
@@ -154,7 +155,7 @@ def _show_task(
 ) -> None:
     source = _source(answers)
     if source is not None and is_log(source) and kind_of(source) != "arc":
-        only, found = _find_board(task_id, data, source)
+        only, found = _find_board(task_id, data, source, answers is not None)
     else:
         only = _find_task(task_id, data, source)
         found = _predictions(only, source) if only.domain == "arc" else []
@@ -164,15 +165,18 @@ def _show_task(
     if steps and not any(each.steps for each in found):
         raise UserError(
             f"there are no steps of task {task_id!r} to show: predict it with `arc-trm predict`, "
-            "which keeps those of the first 1000 Sudokus or mazes of a set, or name its "
-            "predictions.jsonl with --predictions"
+            "or name its predictions.jsonl with --predictions"
+            if only.domain == "arc"
+            else f"there are no steps of puzzle {task_id!r} to show: `arc-trm predict` keeps those "
+            "of the first 1000 of a set"
         )
+    valid = BOARDS[task.domain].valid if task.domain in BOARDS else None
     if out is not None:
         if steps:
             drafts = {each.test: [(s.grid, s.halt) for s in each.steps] for each in found}
-            save(steps_picture(task, {test: d for test, d in drafts.items() if d}), out)
+            save(steps_picture(task, {test: d for test, d in drafts.items() if d}, valid), out)
         else:
-            save(task_picture(task, {each.test: each.attempts for each in found}), out)
+            save(task_picture(task, {each.test: each.attempts for each in found}, valid), out)
         click.echo(f"Wrote {out}")
         return
     screen = Screen(task.domain)
@@ -239,20 +243,24 @@ def _find_task(task_id: str, data: str | None, source: Path | None) -> TaskSet:
 
 
 def _find_board(
-    number: str, data: str | None, source: Path
+    number: str, data: str | None, source: Path, asked: bool
 ) -> tuple[TaskSet, list[TestPrediction]]:
     """The one puzzle out of `data`, else of those that the answers are to, and what these say.
 
     Numbers mean other puzzles in other sets, so no other set is looked into; but a text that is
-    none is an ARC task's.
+    none is an ARC task's. Answers that were not `asked` for are left out if they are to others.
     """
     if data is None and not number.isdecimal():
         return _find_task(number, None, None), []
     tasks = answered_tasks(source, data)
+    if tasks.domain == "arc" and not asked:
+        return _find_task(number, data, None), []
     if number not in tasks:
         raise UserError(
             f"there is no puzzle {number!r} in {tasks.name}: name other data with --data"
         )
+    if not asked and are_of(source, tasks) is False:
+        return tasks.only(number), []
     answers = read_results(source, tasks)
     said = [each for each in answers if each.task == number and (each.attempts or each.steps)]
     return tasks.only(number), said

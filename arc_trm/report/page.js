@@ -52,7 +52,7 @@ function gridPicture(name, grid, truth, question) {
   });
   const paths = {}, inks = {};
   rows.forEach((row, y) => [...row].forEach((colour, x) => {
-    const fill = given && given[y][x] !== "0" ? look.given : data.palette[colour];
+    const fill = given && given[y][x] !== "0" && given[y][x] === colour ? look.given : data.palette[colour];
     paths[fill] = (paths[fill] || "") + `M${x + 0.03} ${y + 0.03}h.94v.94h-.94z`;
     if (sign(colour) === " ") return;
     const ink = (inks[INK[colour]] ||= { text: "", x: [], y: [] });

@@ -292,6 +292,4 @@ class TaskSet:
 
     def smallest(self, max_side: int) -> TaskSet:
         """The tasks whose demonstrations and test inputs are all at most `max_side` a side."""
-        if isinstance(self.tasks, Boards):
-            return self if self.tasks.side <= max_side else replace(self, tasks={})
         return TaskSet.of(self.name, (task for task in self if task.longest_side <= max_side))

@@ -65,8 +65,9 @@ def redrawn(steps: Sequence[Step]) -> list[bool]:
 class TestPrediction:
     """All candidates of a task's test input `test` (counted from 0), best first.
 
-    `attempts` are the two to be submitted; those of other solvers may be more or fewer, and None
-    where one failed. `steps` are the drafts of the task as it is, without augmentation, if known.
+    `attempts` are the two to be submitted, of a Sudoku or maze one; those of other solvers may be
+    more or fewer, and None where one failed. `steps` are the drafts of the task as it is, without
+    augmentation, if known.
     """
 
     __test__ = False  # not a test case, whatever pytest makes of the name

@@ -15,7 +15,7 @@ from tiny import run_config as run_config_of_arc
 
 from arc_trm.answers import Answer, AnswerLog, read_predictions
 from arc_trm.cli import main
-from arc_trm.config import DataConfig, RunConfig, from_dict, load_config
+from arc_trm.config import RunConfig, from_dict, load_config
 from arc_trm.data.batches import IGNORE, Batches
 from arc_trm.data.boards import BoardGroups, drawn, shared_questions
 from arc_trm.data.generating import Recipe, generated
@@ -640,5 +640,3 @@ def test_pairs_of_boards_are_of_a_task(tmp_path: Path) -> None:
     only = tasks.only("3")
     assert list(only.tasks) == ["3"] and isinstance(only["3"].test[0], Pair)
     assert "Question" in only["3"]._repr_html_() and "12 puzzles" in tasks._repr_html_()
-    assert tasks.smallest(3).tasks == {} and tasks.smallest(4) is tasks
-    assert DataConfig(test=(tasks.name,), max_side=4)

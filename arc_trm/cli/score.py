@@ -19,7 +19,11 @@ import click
 @click.option(
     "--data", "data_name", metavar="DATA", help="Tasks whose known outputs to score with."
 )
-@click.option("--references", is_flag=True, help="Also show published results on the same tasks.")
+@click.option(
+    "--references",
+    is_flag=True,
+    help="Also show published results; of puzzles also what copying and guessing give.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def score(
     what: Path | None,

@@ -49,6 +49,7 @@ class BoardGroups(Sequence[BoardGroup]):
 
     Args:
         board: their kind.
+        boards: of one size.
         augmentations: of each beside itself.
         seed: of the augmentations.
     """

@@ -23,12 +23,12 @@ HOPELESS = 20  # times as many that are made without one that is kept
 
 @dataclass(frozen=True)
 class Recipe:
-    """What puzzles are made.
+    """What puzzles are made: `count`, from `seed`, of `side` cells a side or of the usual size.
 
     `hardest` and `easiest` bound their rating: of a Sudoku the digits that a backtracking solver
     with naked and hidden singles has to guess until it knows all solutions, of a maze the steps of
     a shortest path. Of a Sudoku digits are taken away as long as one solution is left, or until
-    `clues` remain.
+    `clues` remain. Raises UserError for a size that no such puzzle has and bounds that exclude all.
     """
 
     domain: str

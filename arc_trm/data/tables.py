@@ -255,7 +255,10 @@ def _cells(texts: Iterator[str], board: Board, side: int) -> npt.NDArray[np.uint
 
 
 def write_table(path: Path, boards: Boards, source: str, ratings: list[int]) -> None:
-    """A CSV file of puzzles with their answers, whole or not at all."""
+    """A CSV file of N puzzles with their answers and N ratings, whole or not at all.
+
+    Raises submission.WriteError if it cannot be written.
+    """
     board = BOARDS[boards.domain]
     signs = np.array(list(board.symbols))
     with atomic_write(path) as file:

@@ -121,7 +121,7 @@ def search(
     first solution of an empty grid is a random one.
 
     Args:
-        states: candidates of every cell, as `masks` makes them; left as they are.
+        states: uint16 candidates of every cell, as `masks` makes them; left as they are.
         side: of the puzzles.
         most: a puzzle's search ends when so many solutions are found.
     """
@@ -192,13 +192,13 @@ def solve(questions: Grid, most: int = 2) -> Solved:
 
 
 def full_grids(side: int, count: int, rng: np.random.Generator) -> Grid:
-    """(count, side, side) random solved Sudokus."""
+    """(count, side, side) uint8 random solved Sudokus."""
     empty = np.full((side * side, count), 2**side - 1, np.uint16)
     return search(empty, side, 1, rng).solution
 
 
 def thinned(solutions: Grid, clues: int, rng: np.random.Generator) -> Grid:
-    """Questions (N, side, side) with the given solutions and no other.
+    """Questions (N, side, side) uint8 with the given solutions and no other.
 
     Digits are taken away in random order, each where the rest still has one solution, until no more
     can go or `clues` are left.

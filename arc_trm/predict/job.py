@@ -57,7 +57,9 @@ def predict(
     batch_size: int | None = None,
     supervision_steps: int | None = None,
 ) -> tuple[Predictions, list[Unanswerable]]:
-    """Two attempts and all candidates for every test input of `tasks`, in order; no files.
+    """Attempts and all candidates for every test input of `tasks`, in order; no files.
+
+    There are two attempts at an ARC task's and one answer to a Sudoku or maze.
 
     Args:
         weights: model and rows; only tasks with a row can be answered.
@@ -131,8 +133,8 @@ def _batches(
         if before:  # the cost grows with the canvas' cells at least, and with their square at most
             growth = (side / before) ** (4 if side > before else 2)
             size, each = size / growth, each * growth
-        before, rest = side, list(questions_there)
-        while rest:
+        before, there, begun = side, list(questions_there), 0
+        while begun < len(there):
             left = clock.left - reserve()
             if clock.limit is None:
                 size = limit(side)
@@ -141,7 +143,8 @@ def _batches(
             elif each:
                 size = min(size, left / each)
             count = max(1, min(int(size), limit(side)))
-            batch, rest = rest[:count], rest[count:]
+            batch = there[begun : begun + count]
+            begun += count
             began = time.monotonic()
             yield batch
             took = time.monotonic() - began

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
-from arc_trm.judging import judged
+from arc_trm.judging import Judged
 from arc_trm.pictures.looks import LOOKS
 from arc_trm.pictures.scene import printable
 from arc_trm.tasks import Grid, Pair, Task, same_grid
@@ -19,12 +19,12 @@ MOST_BOARDS = 1000
 """Sudokus or mazes that are drawn; a set may have hundreds of thousands."""
 
 
-def gallery(predictions: Predictions) -> dict[str, Any]:
+def gallery(predictions: Predictions, score: object = None) -> dict[str, Any]:
     """Every task with its demonstrations, tests, attempts, candidates, drafts and outcome.
 
     `voted` says whether attempts come from votes, so that those without any are guesses. `look`
     says how cells look and what things are called. Of Sudokus and mazes the first `MOST_BOARDS`
-    are drawn, and `valid` says of each whether its answer keeps the rule.
+    are drawn, and `valid` says of each whether its answer keeps the rule, as their `score` knows.
     """
     by_test, tasks = predictions.by_test, predictions.tasks
     look = LOOKS[tasks.domain]
@@ -32,10 +32,9 @@ def gallery(predictions: Predictions) -> dict[str, Any]:
         _task(task, [by_test.get((task.id, test)) for test in range(len(task.test))])
         for task in islice(tasks, None if tasks.domain == "arc" else MOST_BOARDS)
     ]
-    if tasks.domain != "arc":
-        valid = judged(predictions).valid
+    if isinstance(score, Judged):
         for task in shown:
-            _judge_board(task, valid[task["id"]])
+            _judge_board(task, score.valid[task["id"]])
     return {
         "palette": list(look.colours),
         "voted": tasks.domain == "arc" and any(each.candidates for each in predictions),

@@ -47,7 +47,7 @@ def report_page(report: Report, version: str) -> str:
         "version": _text(version),
         # A text in it must not end the element that holds it.
         "data": json.dumps(
-            gallery(report.predictions), separators=(",", ":"), allow_nan=False
+            gallery(report.predictions, report.score), separators=(",", ":"), allow_nan=False
         ).replace("<", "\\u003c"),
         "css": _part("page.css"),
         "js": _part("page.js"),

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from arc_trm.domains import ARC
 from arc_trm.errors import UserError
 from arc_trm.tasks import Grid, TaskSet, as_grid
 from arc_trm.voting import (
@@ -331,7 +330,7 @@ class Votes:
             surest = [self._surest[key]] if key in self._surest else []
             task, test = key
             attempts: tuple[Grid, ...] = tuple(each.grid for each in candidates[:1])
-            if self.tasks.domain == ARC.name:
+            if self.tasks.is_arc:
                 attempts = two_attempts(candidates, self.tasks[task].test[test].input, surest)
             steps = self._steps.get(key, ())
             self._ranked[key] = TestPrediction(task, test, tuple(candidates), attempts, steps)

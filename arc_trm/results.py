@@ -84,7 +84,7 @@ def kind_of(answers: Path) -> str:
 
 def only_arc(tasks: TaskSet, what: str) -> None:
     """Raises UserError unless these are tasks that `what`, a part of a sentence, is for."""
-    if tasks.domain != ARC.name:
+    if not tasks.is_arc:
         raise UserError(f"{what} is for ARC, but {tasks.name} holds {DOMAINS[tasks.domain].title}")
 
 
@@ -172,7 +172,7 @@ def read_results(answers: Path, tasks: TaskSet) -> Predictions:
 def read_some(answers: Path, tasks: TaskSet) -> Predictions:
     """`read_results` of tasks among which there may be none that is answered."""
     if is_log(answers):
-        if tasks.domain != ARC.name and are_of(answers, tasks) is False:
+        if not tasks.is_arc and are_of(answers, tasks) is False:
             raise UserError(
                 f"{answers} answers other puzzles than those of {tasks.name}, whose numbers mean "
                 "others: name the data that it answers, or leave that out"

@@ -208,6 +208,11 @@ class TaskSet:
         return self.tasks.domain if isinstance(self.tasks, Boards) else "arc"
 
     @property
+    def is_arc(self) -> bool:
+        """Whether they have demonstrations, attempts, votes and submissions."""
+        return not isinstance(self.tasks, Boards)
+
+    @property
     def boards(self) -> Boards:
         """The tasks of another kind than arc. Raises TypeError of arc's."""
         if not isinstance(self.tasks, Boards):

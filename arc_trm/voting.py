@@ -200,7 +200,7 @@ class Predictions:
 
         Of boards there are no guesses.
         """
-        guessing = self.tasks.domain == "arc"
+        guessing = self.tasks.is_arc
         guesses = (
             TestPrediction(task.id, test, (), two_attempts([], pair.input) if guessing else ())
             for task in self.tasks

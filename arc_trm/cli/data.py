@@ -204,7 +204,7 @@ def _card(manifest: Manifest, only: str | None, skip_bad: bool) -> Facts:
 
 def _contents(tasks: TaskSet) -> Facts:
     """`fits` has the number of tasks that fit a canvas of side 1, 2, ..., 30; puzzles have one."""
-    if tasks.domain != "arc":
+    if not tasks.is_arc:
         boards = tasks.boards
         about = {"kind": tasks.domain, "side": boards.side, "here": len(boards)}
         about["known"] = int(boards.known.sum())

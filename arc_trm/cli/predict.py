@@ -99,7 +99,7 @@ def predict(
         raise UserError(f"there is no task to predict in {tasks.name!r}")
     for note in tasks.notes if is_main() else ():
         click.echo(note, err=True)
-    submits = tasks.domain == "arc"
+    submits = tasks.is_arc
     if not submits and click.get_current_context().get_parameter_source("attempts") is not DEFAULT:
         raise UserError(
             f"{tasks.name} holds {DOMAINS[tasks.domain].title}, which gets one answer each: "

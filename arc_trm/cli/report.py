@@ -57,7 +57,7 @@ def report(
         tasks = tasks.with_outputs(read_solutions(solutions))
     predictions, folder = read_results(answers, tasks), answers.parent
     score: Score | Judged | None
-    if tasks.domain == "arc":
+    if tasks.is_arc:
         known = tasks.known_outputs()
         score, published = predictions.score() if known else None, published_beside(known)
     else:
@@ -95,10 +95,10 @@ def _described(
     )
     data = [data_name] if data_name else named_data(answers) or [tasks.name]
     of = f"{tasks.test_outputs} test inputs of {len(tasks)} tasks"
-    if tasks.domain != "arc":
+    if not tasks.is_arc:
         of = f"{len(tasks)} puzzles"
     facts = [f"Answers to {answered} of {of}: " + ", ".join(map(public_name, data))]
-    if tasks.domain != "arc" and len(tasks) > MOST_BOARDS:
+    if not tasks.is_arc and len(tasks) > MOST_BOARDS:
         facts.append(f"The first {MOST_BOARDS} puzzles are drawn below")
     if "began" in about:
         facts.append(f"Predicted since {about['began']}")

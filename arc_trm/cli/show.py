@@ -93,7 +93,7 @@ def _show_run(run: Path, out: Path | None) -> None:
     if (run / PREDICTIONS).is_file():
         tasks = answered_tasks(run / PREDICTIONS)
         found = read_predictions(run / PREDICTIONS, tasks)
-        if tasks.domain == "arc":
+        if tasks.is_arc:
             _show_predicted(screen, tasks, found)
         else:
             _show_boards(tasks, found)
@@ -158,7 +158,7 @@ def _show_task(
         only, found = _find_board(task_id, data, source, answers is not None)
     else:
         only = _find_task(task_id, data, source)
-        found = _predictions(only, source) if only.domain == "arc" else []
+        found = _predictions(only, source) if only.is_arc else []
     task = only[task_id]
     if answers and not found:
         raise UserError(f"{answers} holds no prediction for task {task.id!r}")
@@ -166,7 +166,7 @@ def _show_task(
         raise UserError(
             f"there are no steps of task {task_id!r} to show: predict it with `arc-trm predict`, "
             "or name its predictions.jsonl with --predictions"
-            if only.domain == "arc"
+            if only.is_arc
             else f"there are no steps of puzzle {task_id!r} to show: `arc-trm predict` keeps those "
             "of the first 1000 of a set"
         )
@@ -180,7 +180,7 @@ def _show_task(
         click.echo(f"Wrote {out}")
         return
     screen = Screen(task.domain)
-    of = "" if only.domain == "arc" else f" of {printable(only.name)}"
+    of = "" if only.is_arc else f" of {printable(only.name)}"
     screen.say(Text(f"{screen.look.task} {printable(task.id)}{of}\n"))
     if steps:
         for each in found:
@@ -253,7 +253,7 @@ def _find_board(
     if data is None and not number.isdecimal():
         return _find_task(number, None, None), []
     tasks = answered_tasks(source, data)
-    if tasks.domain == "arc" and not asked:
+    if tasks.is_arc and not asked:
         return _find_task(number, data, None), []
     if number not in tasks:
         raise UserError(

@@ -19,7 +19,7 @@ from arc_trm.data.sources import (
     overlap_sentence,
     overlap_warnings,
 )
-from arc_trm.domains import ARC, DOMAINS
+from arc_trm.domains import DOMAINS
 from arc_trm.errors import UserError
 from arc_trm.tasks import Boards, Task, TaskSet
 from submission import SubmissionError
@@ -47,7 +47,7 @@ def predicted_tasks(data: DataConfig) -> TaskSet:
     found: dict[str, Task] = {}
     for name in data.test:
         tasks = load_tasks(name, data.skip_bad)
-        if tasks.domain != ARC.name:
+        if not tasks.is_arc:
             if len(data.test) > 1:
                 raise UserError(
                     f"{name} holds {DOMAINS[tasks.domain].title}, of which only one set can be "
@@ -115,7 +115,7 @@ def overlap_notes(data: DataConfig, predicted: TaskSet) -> list[str]:
         try:
             if folder := built_folder(name):
                 notes += built_overlaps(open_built(folder), [predicted])
-            elif predicted.domain == ARC.name:
+            elif predicted.is_arc:
                 notes += overlap_warnings([find_tasks(name) or name], [predicted])
             else:
                 sets, _ = learnt_sets(data)
@@ -163,7 +163,7 @@ def built_overlaps(built: Built, predicted: Iterable[TaskSet]) -> list[str]:
     learnt = built.pairs_of_tasks()
     warnings = []
     for tasks in predicted:
-        if tasks.domain != ARC.name:
+        if not tasks.is_arc:
             if tasks.boards.side**2 == built.cells:
                 warnings += board_overlap(_first_examples(built, tasks.domain), tasks)
             continue
@@ -217,7 +217,7 @@ def learnt_sets(data: DataConfig) -> tuple[list[TaskSet], list[str]]:
 
 def only_arc_unlearnt(predicted: TaskSet, data: DataConfig) -> None:
     """Raises UserError if what is predicted has no demonstrations, of which alone to learn."""
-    if predicted.domain != ARC.name:
+    if not predicted.is_arc:
         raise UserError(
             f"data.test holds {DOMAINS[predicted.domain].title}, but data.train {list(data.train)} "
             "none of it: name what is to be learnt from there"

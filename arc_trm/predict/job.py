@@ -16,7 +16,6 @@ from arc_trm.answers import Answer, AnswerLog, Votes
 from arc_trm.checkpoint import Weights
 from arc_trm.clock import Clock
 from arc_trm.config import to_dict
-from arc_trm.domains import ARC
 from arc_trm.errors import UserError
 from arc_trm.predict.asking import (
     Question,
@@ -87,7 +86,7 @@ def _guessed(
         if not votes[task, test].candidates:
             silent = votes.has(task, test)
             reason = "the model draws no grid" if silent else "there was no time to ask"
-            if not silent and votes.tasks.domain == ARC.name:
+            if not silent and votes.tasks.is_arc:
                 reason += ", so what was submitted before stays"
             guessed.append(Unanswerable(task, test, reason))
     return guessed
@@ -181,7 +180,7 @@ class _Files:
         self.folder, self.tasks = folder, tasks
         self.log = AnswerLog(folder / PREDICTIONS)
         self.votes = Votes(tasks, dict.fromkeys(each.puzzle for each in asked))
-        self.submits = tasks.domain == ARC.name
+        self.submits = tasks.is_arc
         self.challenges = (
             {task.id: task.to_json(solutions=False) for task in tasks} if self.submits else {}
         )

@@ -30,14 +30,14 @@ def gallery(predictions: Predictions, score: object = None) -> dict[str, Any]:
     look = LOOKS[tasks.domain]
     shown = [
         _task(task, [by_test.get((task.id, test)) for test in range(len(task.test))])
-        for task in islice(tasks, None if tasks.domain == "arc" else MOST_BOARDS)
+        for task in islice(tasks, None if tasks.is_arc else MOST_BOARDS)
     ]
     if isinstance(score, Judged):
         for task in shown:
             _judge_board(task, score.valid[task["id"]])
     return {
         "palette": list(look.colours),
-        "voted": tasks.domain == "arc" and any(each.candidates for each in predictions),
+        "voted": tasks.is_arc and any(each.candidates for each in predictions),
         "look": {
             "signs": look.signs,
             "plain": look.plain,

@@ -20,6 +20,7 @@ import hashlib
 import math
 import mmap
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -34,7 +35,7 @@ from arc_trm.domains.arc import SEPARATOR
 from arc_trm.domains.domain import Tokens
 from arc_trm.errors import UserError
 from arc_trm.tasks import Boards
-from submission import read_json
+from submission import SubmissionError, read_json
 
 IDENTIFIERS, TEST_PUZZLES, DATASET = "identifiers.json", "test_puzzles.json", "dataset.json"
 PARTS = ("train", "test")
@@ -60,12 +61,14 @@ def tasks_file(folder: Path) -> Path | None:
     if os.path.isfile(folder / TEST_PUZZLES):
         return folder / TEST_PUZZLES
     if _board(folder, "test") is None:
-        if _board(folder, "train") is not None:
-            raise UserError(f"{folder} has no test/{DATASET}, so there is nothing in it to predict")
-        raise UserError(
+        lacking = (
             f"{folder} is in the published trainer's format but has no {TEST_PUZZLES}, so there "
             "are no ARC tasks in it to predict, score or show: copy the whole folder"
         )
+        with suppress(UserError, SubmissionError):  # whatever else is wrong with it
+            if _board(folder, "train") is not None:
+                lacking = f"{folder} has no test/{DATASET}, so there is nothing in it to predict"
+        raise UserError(lacking)
     return None
 
 

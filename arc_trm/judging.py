@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,14 +65,13 @@ class Judged:
         """A sentence if not every puzzle is answered."""
         if self.answered == len(self.valid):
             return []
-        named = "".join(
-            f", {name} {100 * rate.solved / max(1, self.answered):.1f} %"
-            for name, rate in self.rates.items()
-        )
         of = f"{self.answered} of {counted(len(self.valid), 'puzzle')} are answered"
         if not self.answered:
             return [of]
-        return [f"{of}, the others count as wrong; of the answered ones{named.removeprefix(',')}"]
+        named = ", ".join(
+            f"{name} {100 * rate.solved / self.answered:.1f} %" for name, rate in self.rates.items()
+        )
+        return [f"{of}, the others count as wrong; of the answered ones {named}"]
 
     @property
     def explained(self) -> list[str]:
@@ -96,25 +95,26 @@ def judged(predictions: Predictions) -> Judged:
 
 
 def _judged(tasks: TaskSet, answers: Mapping[str, Grid]) -> Judged:
-    board, exact, valid = BOARDS[tasks.domain], {}, {}
-    for task in tasks:
-        answer, output = answers.get(task.id), task.test[0].output
-        if output is not None:
-            exact[task.id] = same_grid(answer, output)
-        valid[task.id] = False
-    for some in _chunks(tasks, answers):
-        questions = np.stack([tasks[name].test[0].input for name in some])
-        given = np.stack([answers[name] for name in some])
-        problems = board.problems(questions, given, np.ones(len(some), np.bool_))
-        valid |= {name: not problem for name, problem in zip(some, problems, strict=True)}
-    return Judged(board, exact, valid, sum(name in tasks for name in answers))
-
-
-def _chunks(tasks: TaskSet, answers: Mapping[str, Grid]) -> Iterator[list[str]]:
-    shape = (tasks.boards.side,) * 2
-    fitting = [name for name, grid in answers.items() if name in tasks and grid.shape == shape]
+    boards, board, names = tasks.boards, BOARDS[tasks.domain], list(tasks.tasks)
+    shape = boards.questions.shape[1:]
+    exact = {
+        name: same_grid(answers.get(name), boards.answers[place])
+        for place, name in enumerate(names)
+        if boards.known[place]
+    }
+    valid = dict.fromkeys(names, False)
+    fitting = [
+        place
+        for place, name in enumerate(names)
+        if name in answers and answers[name].shape == shape
+    ]
     for start in range(0, len(fitting), CHUNK):
-        yield fitting[start : start + CHUNK]
+        some = fitting[start : start + CHUNK]
+        given = np.stack([answers[names[place]] for place in some])
+        problems = board.problems(boards.questions[some], given, np.ones(len(some), np.bool_))
+        for place, problem in zip(some, problems, strict=True):
+            valid[names[place]] = not problem
+    return Judged(board, exact, valid, sum(name in answers for name in names))
 
 
 def baselines(tasks: TaskSet, rng: np.random.Generator) -> dict[str, Judged]:

@@ -21,7 +21,7 @@ from arc_trm.data.boards import BoardGroups, drawn, shared_questions
 from arc_trm.data.generating import Recipe, generated
 from arc_trm.data.learning import learning_set
 from arc_trm.data.references import published_for, references_table
-from arc_trm.data.selection import predicted_tasks
+from arc_trm.data.selection import overlap_notes, predicted_tasks
 from arc_trm.data.sources import content_digest, load_tasks
 from arc_trm.data.tables import write_table
 from arc_trm.domains import BOARDS
@@ -550,6 +550,9 @@ def test_a_built_folder_is_learnt_from_and_predicted(tmp_path: Path, kind: str) 
     learnt = learning_set(config)
     assert len(learnt.groups) == 12 and learnt.names == ["<blank>"]
     assert any("shares 12 of its 12 puzzles" in note for note in learnt.notes)
+    other = load_tasks(str(table(tmp_path, kind, 8, 1)))
+    assert len(overlap_notes(config.data, tasks)) == 1
+    assert overlap_notes(config.data, other) == []
     with pytest.raises(UserError, match="but ARC has 12"):
         learning_set(config_of(tmp_path, kind, train=[str(folder)], test=["arc-agi-1/training"]))
     assert learning_set(config_of(tmp_path, kind, train=[str(folder)], test=[])).groups

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -110,19 +111,18 @@ def learnt_folder(data: DataConfig) -> Path | None:
 
 def overlap_notes(data: DataConfig, predicted: TaskSet) -> list[str]:
     """Warnings if tasks that a run learnt from with their outputs are now predicted or scored."""
-    notes = []
+    notes: list[str] = []
     for name in (*data.train, *data.extra):
-        try:
+        with suppress(UserError, SubmissionError):  # the files may be long gone
             if folder := built_folder(name):
                 notes += built_overlaps(open_built(folder), [predicted])
             elif predicted.is_arc:
                 notes += overlap_warnings([find_tasks(name) or name], [predicted])
-            else:
-                sets, _ = learnt_sets(data)
-                same = sets[0].domain == predicted.domain
-                return board_overlap(learnt_boards(data, sets), predicted) if same else []
-        except (UserError, SubmissionError):
-            continue  # the files may be long gone
+    if not predicted.is_arc:  # its numbers say nothing, so all that was learnt is looked through
+        with suppress(UserError, SubmissionError):
+            sets = learnt_sets(data)[0] if learnt_folder(data) is None else []
+            if sets and sets[0].domain == predicted.domain:
+                notes += board_overlap(learnt_boards(data, sets), predicted)
     return notes
 
 
@@ -160,13 +160,13 @@ def built_overlaps(built: Built, predicted: Iterable[TaskSet]) -> list[str]:
 
     They are seen in the number of pairs: a task to be predicted has its demonstrations only.
     """
-    learnt = built.pairs_of_tasks()
     warnings = []
     for tasks in predicted:
         if not tasks.is_arc:
             if tasks.boards.side**2 == built.cells:
                 warnings += board_overlap(_first_examples(built, tasks.domain), tasks)
             continue
+        learnt = built.pairs_of_tasks()
         shared = [task.id for task in tasks if learnt.get(task.id, 0) > len(task.train)]
         if shared:
             warnings.append(

@@ -19,6 +19,9 @@ from submission.scoring import fraction
 
 CHUNK = 10_000
 MOST_NAMED = 5
+LOOKED_AT = 1000
+"""Puzzles of a set whose drafts are kept and that a report draws: a set may have hundreds of
+thousands, and nobody looks at all."""
 
 
 @dataclass(frozen=True)

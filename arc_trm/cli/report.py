@@ -82,7 +82,7 @@ def _described(
 ) -> tuple[str, list[str]]:
     """The title of a report and sentences below it; the first says what was answered."""
     from arc_trm import runs
-    from arc_trm.report import MOST_BOARDS
+    from arc_trm.judging import LOOKED_AT
     from arc_trm.results import about_answers, is_log, named_data, public_name
 
     about, tasks = about_answers(answers), predictions.tasks
@@ -98,8 +98,8 @@ def _described(
     if not tasks.is_arc:
         of = f"{len(tasks)} puzzles"
     facts = [f"Answers to {answered} of {of}: " + ", ".join(map(public_name, data))]
-    if not tasks.is_arc and len(tasks) > MOST_BOARDS:
-        facts.append(f"The first {MOST_BOARDS} puzzles are drawn below")
+    if not tasks.is_arc and len(tasks) > LOOKED_AT:
+        facts.append(f"The first {LOOKED_AT} puzzles are drawn below")
     if "began" in about:
         facts.append(f"Predicted since {about['began']}")
     return str(about.get("model") or name), facts

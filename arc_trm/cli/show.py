@@ -17,7 +17,7 @@ from arc_trm.config import DataConfig
 from arc_trm.data.sources import load_tasks
 from arc_trm.domains import BOARDS
 from arc_trm.errors import UserError
-from arc_trm.judging import judged
+from arc_trm.judging import LOOKED_AT, judged
 from arc_trm.pictures.curve import MEASURES, curve_picture, series
 from arc_trm.pictures.scene import check_ending, printable, save
 from arc_trm.pictures.task import steps_picture, task_picture
@@ -168,7 +168,7 @@ def _show_task(
             "or name its predictions.jsonl with --predictions"
             if only.is_arc
             else f"there are no steps of puzzle {task_id!r} to show: `arc-trm predict` keeps those "
-            "of the first 1000 of a set"
+            f"of the first {LOOKED_AT} of a set"
         )
     valid = BOARDS[task.domain].valid if task.domain in BOARDS else None
     if out is not None:

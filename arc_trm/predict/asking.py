@@ -24,14 +24,12 @@ from arc_trm.domains.arc import (
     parse_puzzle_name,
 )
 from arc_trm.errors import UserError
+from arc_trm.judging import LOOKED_AT
 from arc_trm.tasks import Grid, Pair, TaskSet
 from arc_trm.voting import Prediction, Step
 
 POSITIONS = 2**17
 """Positions that go through the model at once, unless a batch size is given."""
-
-BOARD_DRAFTS = 1000
-"""Of so many Sudokus or mazes drafts are kept; of all they would be most of a large file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +137,7 @@ def _boards(tasks: TaskSet, augmentations: int | None) -> list[Question]:
             "augmentations are for ARC"
         )
     return [
-        Question(name, 0, name, 0, 0, tasks.boards.side, place < BOARD_DRAFTS)
+        Question(name, 0, name, 0, 0, tasks.boards.side, place < LOOKED_AT)
         for place, name in enumerate(tasks.tasks)
     ]
 

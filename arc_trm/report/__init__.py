@@ -1,6 +1,5 @@
 """One page of HTML with everything about a set of answers: scores, grids, votes, steps, curves."""
 
-from arc_trm.report.gallery import MOST_BOARDS
 from arc_trm.report.page import Report, report_page
 
-__all__ = ["MOST_BOARDS", "Report", "report_page"]
+__all__ = ["Report", "report_page"]

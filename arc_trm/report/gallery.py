@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
-from arc_trm.judging import Judged
+from arc_trm.judging import LOOKED_AT, Judged
 from arc_trm.pictures.looks import LOOKS
 from arc_trm.pictures.scene import printable
 from arc_trm.tasks import Grid, Pair, Task, same_grid
@@ -15,22 +15,18 @@ CANDIDATES = 5
 """Of a test input that are drawn; of the others it is said how many there are."""
 
 
-MOST_BOARDS = 1000
-"""Sudokus or mazes that are drawn; a set may have hundreds of thousands."""
-
-
 def gallery(predictions: Predictions, score: object = None) -> dict[str, Any]:
     """Every task with its demonstrations, tests, attempts, candidates, drafts and outcome.
 
     `voted` says whether attempts come from votes, so that those without any are guesses. `look`
-    says how cells look and what things are called. Of Sudokus and mazes the first `MOST_BOARDS`
+    says how cells look and what things are called. Of Sudokus and mazes the first `LOOKED_AT`
     are drawn, and `valid` says of each whether its answer keeps the rule, as their `score` knows.
     """
     by_test, tasks = predictions.by_test, predictions.tasks
     look = LOOKS[tasks.domain]
     shown = [
         _task(task, [by_test.get((task.id, test)) for test in range(len(task.test))])
-        for task in islice(tasks, None if tasks.is_arc else MOST_BOARDS)
+        for task in islice(tasks, None if tasks.is_arc else LOOKED_AT)
     ]
     if isinstance(score, Judged):
         for task in shown:

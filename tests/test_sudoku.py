@@ -15,6 +15,7 @@ from arc_trm.data.generating import Recipe, generated
 from arc_trm.domains import BOARDS, DOMAINS
 from arc_trm.domains.sudoku import BOXES
 from arc_trm.domains.sudoku_search import full_grids, solve, thinned
+from arc_trm.pictures.looks import LOOKS
 from arc_trm.tasks import Grid, Pair
 
 SUDOKU = BOARDS["sudoku"]
@@ -243,6 +244,14 @@ def test_clues_are_left_where_they_are_wanted() -> None:
     made = generated(Recipe("sudoku", 20, seed=1, hardest=0, clues=36))
     assert ((made.boards.questions > 0).sum((1, 2)) == 36).all()
     assert made.ratings.max() == 0
+
+
+def test_puzzles_look_as_their_rules_say() -> None:
+    assert dict(LOOKS["sudoku"].boxes) == BOXES
+    for name, board in BOARDS.items():
+        assert LOOKS[name].plain == board.symbols
+        assert len(LOOKS[name].colours) == len(LOOKS[name].signs) == len(board.symbols)
+    assert LOOKS.keys() == DOMAINS.keys()
 
 
 def test_every_domain_says_what_it_is() -> None:

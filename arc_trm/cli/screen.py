@@ -89,8 +89,7 @@ class Screen:
         wide, look = self._wide([*pair.grids, *attempts]), self.look
         figures = [self._figure(Text(label), pair.input, wide), self._arrow(pair.input, wide)]
         for number, grid in enumerate(attempts, 1):
-            name = f"{look.answer} {number}" if look.numbered else look.answer
-            figures.append(self._judged(name, grid, pair, wide))
+            figures.append(self._judged(look.answer_name(number), grid, pair, wide))
         if pair.output is not None:
             called = Text(look.right if attempts else look.output)
             figures.append(self._figure(called, pair.output, wide, pair.input))
@@ -98,14 +97,10 @@ class Screen:
             figures.append(block_of(look.output, "?"))
         return figures
 
-    def numbered(self, test: int) -> str:
-        """`Test input 2`, counted from 1; a question where there is one only."""
-        return f"{self.look.input} {test + 1}" if self.look.numbered else self.look.input
-
     def steps(self, task: Task, prediction: TestPrediction) -> list[Block]:
         """The test input and every draft that differs from the one before, with its steps."""
         pair = task.test[prediction.test]
-        figures = [self._figure(Text(self.numbered(prediction.test)), pair.input, True)]
+        figures = [self._figure(Text(self.look.input_name(prediction.test + 1)), pair.input, True)]
         runs = np.cumsum(redrawn(prediction.steps)).tolist()  # the number of each step's draft
         for _, same in groupby(enumerate(prediction.steps, 1), lambda each: runs[each[0] - 1]):
             numbered = list(same)

@@ -141,7 +141,7 @@ def _show_boards(tasks: TaskSet, predictions: Predictions) -> None:
     screen, blocks = Screen(tasks.domain), []
     for prediction in islice(predictions, BOARDS_SHOWN):
         task = tasks[prediction.task]
-        figures = screen.figures(screen.numbered(0), task.test[0], prediction.attempts)
+        figures = screen.figures(screen.look.input_name(1), task.test[0], prediction.attempts)
         blocks.append(below(block_of(f"{screen.look.task} {task.id}"), screen.flow(figures)))
     screen.say(*map(Text, judged(predictions.completed()).lines()), Text())
     if not blocks:
@@ -194,7 +194,7 @@ def _show_task(
         screen.say(*screen.flow(demonstrations, 6).lines, Text())
     attempts = {each.test: each.attempts for each in found}
     for index, pair in enumerate(task.test):
-        figures = screen.figures(screen.numbered(index), pair, attempts.get(index, ()))
+        figures = screen.figures(screen.look.input_name(index + 1), pair, attempts.get(index, ()))
         screen.say(*screen.flow(figures).lines, Text())
 
 

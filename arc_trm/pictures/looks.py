@@ -31,6 +31,14 @@ class Look:
     right: str = "Correct output"
     numbered: bool = True
 
+    def input_name(self, number: int) -> str:
+        """`Test input 2`, counted from 1; without the number where there is one input only."""
+        return f"{self.input} {number}" if self.numbered else self.input
+
+    def answer_name(self, number: int) -> str:
+        """`Attempt 2`, counted from 1; without the number where there is one answer only."""
+        return f"{self.answer} {number}" if self.numbered else self.answer
+
     @property
     def plain(self) -> str:
         """A character for each value where there are no colours."""

@@ -122,7 +122,7 @@ def steps_picture(
     parts = [_line(heading, 22, INK)]
     for index, each in sorted(steps.items()):
         pair = task.test[index]
-        figures = [[_figure(_numbered(look, index), pair.input, style)]]
+        figures = [[_figure(look.input_name(index + 1), pair.input, style)]]
         for number, (grid, halt) in enumerate(each, 1):
             name = f"Step {number}, halt {100 * halt:.0f} %"
             figures.append([_judged(name, grid, pair, style)])
@@ -161,15 +161,10 @@ def _test(
     task: Task, index: int, attempts: Attempts, style: Style, name: str | None = None
 ) -> list[Scene]:
     pair = task.test[index]
-    label = _numbered(style.look, index)
+    label = style.look.input_name(index + 1)
     if name is not None:
         label = f"{name}, test {index + 1}" if task.train else name
     return [_figure(label, pair.input, style), *_outputs(pair, attempts.get(index, ()), style)]
-
-
-def _numbered(look: Look, index: int) -> str:
-    """`Test input 2`"""
-    return f"{look.input} {index + 1}" if look.numbered else look.input
 
 
 def _grids(pairs: Iterable[Pair]) -> list[Grid]:
@@ -190,7 +185,7 @@ def _outputs(pair: Pair, attempts: Sequence[Grid | None], style: Style) -> list[
     """An arrow, then the attempts and the known output, or a question mark for lack of both."""
     look = style.look
     figures = [
-        _judged(f"{look.answer} {number}" if look.numbered else look.answer, grid, pair, style)
+        _judged(look.answer_name(number), grid, pair, style)
         for number, grid in enumerate(attempts, 1)
     ]
     if pair.output is not None:
@@ -300,7 +295,7 @@ def _grid(grid: Grid, style: Style, given: Grid) -> Scene:
 
 
 def _marked(row: int, column: int, style: Style) -> list[Line]:
-    """A cross over a cell, or a frame in it, black in white, to be seen on every colour."""
+    """A cross over a cell, black in white, to be seen on every colour; a frame around a sign."""
     cell = style.cell
     if style.look.signs:
         near, far = 0.14 * cell, 0.86 * cell

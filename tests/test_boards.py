@@ -14,6 +14,7 @@ from tiny import MODEL, TRAIN, write_challenges
 from tiny import run_config as run_config_of_arc
 
 from arc_trm.answers import Answer, AnswerLog, read_predictions
+from arc_trm.checkpoint.folder import read_parts
 from arc_trm.cli import main
 from arc_trm.config import RunConfig, from_dict, load_config
 from arc_trm.data.batches import IGNORE, Batches
@@ -26,6 +27,7 @@ from arc_trm.data.sources import content_digest, load_tasks
 from arc_trm.data.tables import write_table
 from arc_trm.domains import BOARDS
 from arc_trm.errors import UserError
+from arc_trm.hub.card import model_card
 from arc_trm.judging import baselines, judged
 from arc_trm.predict import predict
 from arc_trm.predict.loading import load_answering
@@ -399,6 +401,20 @@ def test_answers_to_other_puzzles_are_not_taken_for_these(
     # A submission that is left over in the folder is of something else.
     (out / "submission.json").write_text(json.dumps({"1": []}))
     assert json.loads(invoke("score", out, "--json").stdout)["puzzles"] == 12
+
+
+def test_a_model_card_has_scores_of_the_run_s_own_puzzles(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    job.train(config_of(tmp_path), CPU, run)
+
+    def card() -> str:
+        return model_card(run, read_parts(run), "owner/name", None)
+
+    assert "Not scored: the run has no submission yet" in card()
+    assert invoke("predict", run).exit_code == 0
+    assert "exact" in card() and "/8 " in card() and "Not scored" not in card()
+    assert invoke("predict", run, "--data", table(tmp_path, seed=7)).exit_code == 0
+    assert "Not scored: its answers are to other puzzles" in card()
 
 
 def test_another_shortest_path_is_shown_as_valid(tmp_path: Path) -> None:

@@ -19,11 +19,10 @@ from arc_trm.data.selection import (
     learnt_boards,
     learnt_folder,
     learnt_sets,
-    only_arc_unlearnt,
     predicted_tasks,
     select,
 )
-from arc_trm.data.sources import content_digest, load_tasks
+from arc_trm.data.sources import content_digest
 from arc_trm.domains import ARC, DOMAINS, Board
 from arc_trm.domains.arc import BLANK, canvas_side
 from arc_trm.errors import UserError
@@ -55,23 +54,31 @@ def learning_set(config: RunConfig) -> LearningSet:
         return _of_built(config, folder)
     sets, notes = learnt_sets(config.data)
     notes += [note for tasks in sets for note in tasks.notes]
-    if not sets and config.data.test:
-        only_arc_unlearnt(load_tasks(config.data.test[0], config.data.skip_bad), config.data)
+    predicted = predicted_tasks(config.data)
     domain = DOMAINS[sets[0].domain] if sets else ARC
+    if domain is ARC and not predicted.is_arc:  # which has no demonstrations to learn from either
+        raise UserError(
+            f"data.test holds {DOMAINS[predicted.domain].title}, but data.train "
+            f"{list(config.data.train)} none of it: name what is to be learnt from there"
+        )
     if config.model.vocabulary != domain.vocabulary:
         raise UserError(
             f"model.vocabulary is {config.model.vocabulary}, but {domain.title} has "
             f"{domain.vocabulary} tokens: add `--set model.vocabulary={domain.vocabulary}`"
         )
     return (
-        _of_boards(config, domain, sets, notes)
+        _of_boards(config, domain, sets, predicted, notes)
         if isinstance(domain, Board)
-        else _of_tasks(config, sets, notes)
+        else _of_tasks(config, sets, predicted, notes)
     )
 
 
 def _of_boards(
-    config: RunConfig, board: Board, sets: Sequence[TaskSet], notes: list[str]
+    config: RunConfig,
+    board: Board,
+    sets: Sequence[TaskSet],
+    predicted: TaskSet,
+    notes: list[str],
 ) -> LearningSet:
     data = config.data
     if config.model.canvas == "fit":
@@ -86,7 +93,6 @@ def _of_boards(
             f"{config.model.cells}: add `--set model.cells={boards.side**2}`"
         )
     if data.test:
-        predicted = predicted_tasks(data)
         if predicted.domain != board.name:
             raise UserError(
                 f"data.train holds {board.title}, but {predicted.name} in data.test "
@@ -105,9 +111,11 @@ def _of_boards(
     return LearningSet(groups, [BLANK], mark, tuple(notes))
 
 
-def _of_tasks(config: RunConfig, sets: Sequence[TaskSet], notes: list[str]) -> LearningSet:
+def _of_tasks(
+    config: RunConfig, sets: Sequence[TaskSet], predicted: TaskSet, notes: list[str]
+) -> LearningSet:
     side = config.model.side
-    selection = select(config.data, side, sets)
+    selection = select(config.data, side, sets, predicted)
     puzzles = number_puzzles(selection.learnt, config.data.augmentations, config.seed)
     names = list(row_names(puzzles))
     content = [content_digest(puzzle.task for puzzle in puzzles), *names]

@@ -215,26 +215,16 @@ def learnt_sets(data: DataConfig) -> tuple[list[TaskSet], list[str]]:
     return sets, notes
 
 
-def only_arc_unlearnt(predicted: TaskSet, data: DataConfig) -> None:
-    """Raises UserError if what is predicted has no demonstrations, of which alone to learn."""
-    if not predicted.is_arc:
-        raise UserError(
-            f"data.test holds {DOMAINS[predicted.domain].title}, but data.train {list(data.train)} "
-            "none of it: name what is to be learnt from there"
-        )
-
-
-def select(data: DataConfig, side: int, train: Sequence[TaskSet]) -> Selection:
+def select(data: DataConfig, side: int, train: Sequence[TaskSet], predicted: TaskSet) -> Selection:
     """What of a run's ARC tasks is learnt from and predicted, and what is left out.
 
     Args:
         side: of the canvas; pairs with a larger grid cannot be learnt from.
         train: the sets of `learnt_sets`.
+        predicted: those of `predicted_tasks`.
 
     Raises UserError when there is nothing to learn from.
     """
-    predicted = predicted_tasks(data)
-    only_arc_unlearnt(predicted, data)
     notes = overlap_warnings(train, [load_tasks(name) for name in data.test])
     all_train = [task for tasks in train for task in tasks.smallest(data.max_side)]
     train_tasks = {task.id: task for task in all_train}

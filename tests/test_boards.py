@@ -295,6 +295,7 @@ def test_bad_rows_are_skipped_from_training_to_the_score(tmp_path: Path) -> None
     assert not run.exists()
     told = invoke(*arguments, "--skip-bad")
     assert told.exit_code == 0 and "1 of 13 rows" in told.stderr
+    assert "12 Sudoku puzzles, 12012 with augmentations, 2 steps of 4" in told.stderr
     assert invoke("predict", run).exit_code == 0
     assert json.loads(invoke("score", run, "--json").stdout)["puzzles"] == 12
     out = tmp_path / "out"

@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arc_trm.data.puzzles import read_names
-from arc_trm.domains import BOARDS, Board
+from arc_trm.domains import Board, of_vocabulary
 from arc_trm.domains.arc import SEPARATOR
 from arc_trm.domains.domain import Tokens
 from arc_trm.errors import UserError
@@ -77,8 +77,8 @@ def _board(folder: Path, part: str) -> Board | None:
     path = folder / part / DATASET
     if not os.path.isfile(path):
         return None
-    size = _read_dataset(path)["vocab_size"]
-    return next((board for board in BOARDS.values() if board.vocabulary == size), None)
+    domain = of_vocabulary(_read_dataset(path)["vocab_size"])
+    return domain if isinstance(domain, Board) else None
 
 
 def read_built_boards(folder: Path) -> Boards:

@@ -20,7 +20,7 @@ from arc_trm.data.sources import (
     overlap_sentence,
     overlap_warnings,
 )
-from arc_trm.domains import DOMAINS
+from arc_trm.domains import DOMAINS, of_vocabulary
 from arc_trm.errors import UserError
 from arc_trm.tasks import Boards, Task, TaskSet
 from submission import SubmissionError
@@ -70,7 +70,7 @@ def check_answerable(model: ModelConfig, tasks: TaskSet) -> None:
     """Raises UserError if a model of this shape cannot be asked about tasks of their kind."""
     domain = DOMAINS[tasks.domain]
     if model.vocabulary != domain.vocabulary:
-        other = next((d for d in DOMAINS.values() if d.vocabulary == model.vocabulary), None)
+        other = of_vocabulary(model.vocabulary)
         learnt = f", as of {other.title}" if other else ""
         raise UserError(
             f"the weights have {model.vocabulary} tokens{learnt}, but {domain.title} has "

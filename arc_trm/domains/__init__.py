@@ -11,4 +11,10 @@ ARC = Arc()
 BOARDS: dict[str, Board] = {board.name: board for board in (Sudoku(), Maze())}
 DOMAINS: dict[str, Domain] = {ARC.name: ARC, **BOARDS}
 
-__all__ = ["ARC", "BOARDS", "DOMAINS", "Board", "Domain"]
+
+def of_vocabulary(size: int) -> Domain | None:
+    """The kind of puzzle that has so many tokens, by which weights and built data tell theirs."""
+    return next((domain for domain in DOMAINS.values() if domain.vocabulary == size), None)
+
+
+__all__ = ["ARC", "BOARDS", "DOMAINS", "Board", "Domain", "of_vocabulary"]

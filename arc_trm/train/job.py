@@ -23,6 +23,7 @@ from arc_trm.data.batches import Batches
 from arc_trm.data.learning import learning_set
 from arc_trm.data.sources import lasting_name
 from arc_trm.device import DTYPES, compiles, pick_dtype, process_group
+from arc_trm.domains import Board, of_vocabulary
 from arc_trm.errors import UserError
 from arc_trm.model import RecursiveModel, build_model
 from arc_trm.train.folder import RunFolder, seconds_spent
@@ -177,10 +178,17 @@ def train(
             run.load()
         if rank == 0:
             save_config(folder, config.model, learnt.names)
+        domain = of_vocabulary(config.model.vocabulary)
+        groups, puzzles = len(learnt.groups), sum(map(len, learnt.groups))
+        what = (
+            f"{groups} {domain.title} puzzles, {puzzles} with augmentations"
+            if isinstance(domain, Board)
+            else f"{groups} tasks, {puzzles} puzzles"
+        )
         reporter.note(
-            f"{len(learnt.groups)} tasks, {sum(map(len, learnt.groups))} puzzles, {total} steps of "
-            f"{config.train.global_batch_size}, {run.trainer.values.numel():,} weights, "
-            f"{device.type} {config.dtype}{f' × {world}' if world > 1 else ''}, in {folder}"
+            f"{what}, {total} steps of {config.train.global_batch_size}, "
+            f"{run.trainer.values.numel():,} weights, {device.type} {config.dtype}"
+            f"{f' × {world}' if world > 1 else ''}, in {folder}"
             f"{f', from step {run.trainer.steps_done} on' if resume else ''}"
         )
         return _loop(config, run, batches, device, clock, reporter)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from arc_trm.domains import BOARDS
 from arc_trm.errors import UserError
 from arc_trm.tasks import Grid, TaskSet, as_grid
 from arc_trm.voting import (
@@ -81,24 +83,28 @@ def _steps(record: list[list[Any]]) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+class _Told(ValueError):
+    """What is wrong with a line, in words for a person."""
+
+
 def _halt(value: Any) -> float:
     halt = float(value)
     if not 0 <= halt <= 1:
-        raise ValueError(f"its halting score is {halt}, not 0 to 1")
+        raise _Told(f"its halting score is {halt}, not 0 to 1")
     return halt
 
 
 def _grid(rows: Any) -> Grid:
     problems = grid_problems(rows)
     if problems:
-        raise ValueError(str(FormatError(problems)))
+        raise _Told(str(FormatError(problems)))
     return as_grid(rows)
 
 
 def _answer(record: Any) -> Answer:
     """Raises ValueError, KeyError, TypeError or IndexError if it is none."""
     if not isinstance(record, dict):
-        raise ValueError("it is no JSON object")
+        raise _Told("it is no JSON object")
     prediction, puzzle = None, str(record["puzzle"])
     if "grid" in record:
         grid = _grid(record["grid"])
@@ -106,7 +112,7 @@ def _answer(record: Any) -> Answer:
         if "second" in record:
             row, column, colour = map(int, record["second"])
             if min(row, column) < 0 or not 0 <= colour <= 9:
-                raise ValueError(f"its second thought is {record['second']}")
+                raise _Told(f"its second thought is {record['second']}")
             changed = grid.copy()
             changed[row, column] = colour
             runner_up = as_grid(changed)
@@ -115,6 +121,21 @@ def _answer(record: Any) -> Answer:
         )
     steps = _steps(record.get("steps", []))
     return Answer(str(record["task"]), int(record["test"]), puzzle, prediction, steps)
+
+
+def _check_fits(answer: Answer, tasks: TaskSet) -> None:
+    """Raises _Told if the grids cannot be a model's answer to a Sudoku or maze of these."""
+    board = BOARDS.get(tasks.domain)
+    if board is None or answer.task not in tasks:
+        return
+    side, values = tasks.boards.side, len(board.symbols)
+    said = [answer.prediction.grid] if answer.prediction else []
+    for grid in [*said, *(step.grid for step in answer.steps if step.grid is not None)]:
+        if grid.shape != (side, side):
+            height, width = grid.shape
+            raise _Told(f"a grid is {height}×{width}, the puzzle {side}×{side}")
+        if grid.max() >= values:
+            raise _Told(f"a grid has the value {grid.max()}, a {board.name} 0 to {values - 1}")
 
 
 def _no_number(name: str) -> None:
@@ -144,9 +165,9 @@ class AnswerLog:
     def begin(self, of: Mapping[str, Any], about: Mapping[str, Any]) -> Path | None:
         """Go on with the answers that are `of` the same, in the file or beside it, or begin it.
 
-        `about` is what else a reader wants to know of them; it tells no answers apart. Returns
-        where answers of something else are now, which were in it; there they are found again when
-        their turn comes.
+        `about` is what else a reader wants to know of them; it tells no answers apart, and what
+        is said last counts, but for when they `began`. Returns where answers of something else are
+        now, which were in it; there they are found again when their turn comes.
         """
         header = {"format": FORMAT, **of}
         try:
@@ -155,18 +176,31 @@ class AnswerLog:
         except FileNotFoundError:
             found = ""
         before, wanted = _told_apart(found), json.dumps(header)
-        if before == wanted:
-            return None
-        moved = self._aside(before) if found else None
-        if moved:
-            self.path.replace(moved)
-        aside = self._aside(wanted)
-        if aside.exists():
+        moved = None
+        if before != wanted:
+            if found:
+                moved = self._aside(before)
+                self.path.replace(moved)
+            aside = self._aside(wanted)
+            if not aside.exists():
+                with atomic_write(self.path) as file:
+                    file.write(json.dumps({**header, "about": dict(about)}) + "\n")
+                return moved
             aside.replace(self.path)
-        else:
-            with atomic_write(self.path) as file:
-                file.write(json.dumps({**header, "about": dict(about)}) + "\n")
+        self._tell(header, about)
         return moved
+
+    def _tell(self, header: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+        """Say this about the answers in the file, if it is anything new."""
+        said = self.header().get("about")
+        said = said if isinstance(said, dict) else {}
+        now = {**about, **({"began": said["began"]} if "began" in said else {})}
+        if now == said:
+            return
+        with self.path.open("rb") as old, atomic_write(self.path, "wb") as new:
+            old.readline()
+            new.write((json.dumps({**header, "about": now}) + "\n").encode())
+            shutil.copyfileobj(old, new)
 
     def _aside(self, told_apart: str) -> Path:
         """Where the answers under this header are while the file holds others."""
@@ -182,13 +216,12 @@ class AnswerLog:
             raise self._unreadable(error) from None
 
     def _header(self, line: bytes) -> dict[str, Any]:
-        self._lines = 1
         try:
             record = json.loads(line, parse_constant=_no_number)
         except (ValueError, RecursionError):
-            raise self._wrong("it is not JSON") from None
+            raise self._wrong(1, "it is not JSON") from None
         if not isinstance(record, dict) or record.get("format") != FORMAT:
-            raise self._wrong(f"it does not say {FORMAT!r}")
+            raise self._wrong(1, f"it does not say {FORMAT!r}")
         return record
 
     @property
@@ -226,10 +259,11 @@ class AnswerLog:
         except OSError as error:
             raise WriteError(self.path, error.strerror or str(error)) from None
 
-    def read(self, size: int | None = None) -> Iterator[Answer]:
+    def read(self, tasks: TaskSet | None = None, size: int | None = None) -> Iterator[Answer]:
         """The answers since the last call, of the first `size` bytes of the file or of all.
 
-        Lines that a kill cut off are left out. Raises UserError naming any other that is none.
+        Lines that a kill cut off are left out. Raises UserError naming any other that is none, or
+        that is none to `tasks`.
         """
         for line in self._new_lines(size):
             self._lines += 1
@@ -242,9 +276,15 @@ class AnswerLog:
                 continue
             try:
                 answer = _answer(record)
-            except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
-                lacks = isinstance(error, KeyError)
-                raise self._wrong(f"it lacks {error}" if lacks else str(error)) from None
+                if tasks is not None:
+                    _check_fits(answer, tasks)
+            except _Told as error:
+                raise self._wrong(self._lines, str(error)) from None
+            except KeyError as error:
+                raise self._wrong(self._lines, f"it lacks {error}") from None
+            except (ValueError, TypeError, IndexError, OverflowError):
+                strange = "a field of it is not what `arc-trm predict` writes"
+                raise self._wrong(self._lines, strange) from None
             yield answer
 
     def _new_lines(self, size: int | None) -> Iterator[bytes]:
@@ -265,10 +305,10 @@ class AnswerLog:
     def _unreadable(self, error: OSError) -> UserError:
         return UserError(f"cannot read predictions {self.path}: {error.strerror}")
 
-    def _wrong(self, reason: str) -> UserError:
-        what = "the file" if self._lines == 1 else "that line"
+    def _wrong(self, line: int, reason: str) -> UserError:
+        what = "the file" if line == 1 else "that line"
         return UserError(
-            f"{self.path}, line {self._lines} is not a prediction: {reason}; remove {what} and "
+            f"{self.path}, line {line} is not a prediction: {reason}; remove {what} and "
             "predict again"
         )
 
@@ -349,5 +389,5 @@ def read_predictions(path: Path, tasks: TaskSet) -> Predictions:
     Raises UserError naming the file and line.
     """
     votes = Votes(tasks)
-    votes.add(AnswerLog(path).read())
+    votes.add(AnswerLog(path).read(tasks))
     return Predictions.of(tasks, (each for each in votes if votes.has(each.task, each.test)))

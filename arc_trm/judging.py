@@ -99,25 +99,20 @@ def judged(predictions: Predictions) -> Judged:
 
 def _judged(tasks: TaskSet, answers: Mapping[str, Grid]) -> Judged:
     boards, board, names = tasks.boards, BOARDS[tasks.domain], list(tasks.tasks)
-    shape = boards.questions.shape[1:]
     exact = {
         name: same_grid(answers.get(name), boards.answers[place])
         for place, name in enumerate(names)
         if boards.known[place]
     }
     valid = dict.fromkeys(names, False)
-    fitting = [
-        place
-        for place, name in enumerate(names)
-        if name in answers and answers[name].shape == shape
-    ]
-    for start in range(0, len(fitting), CHUNK):
-        some = fitting[start : start + CHUNK]
+    answered = [place for place, name in enumerate(names) if name in answers]
+    for start in range(0, len(answered), CHUNK):
+        some = answered[start : start + CHUNK]
         given = np.stack([answers[names[place]] for place in some])
         problems = board.problems(boards.questions[some], given, np.ones(len(some), np.bool_))
         for place, problem in zip(some, problems, strict=True):
             valid[names[place]] = not problem
-    return Judged(board, exact, valid, sum(name in answers for name in names))
+    return Judged(board, exact, valid, len(answered))
 
 
 def baselines(tasks: TaskSet, rng: np.random.Generator) -> dict[str, Judged]:

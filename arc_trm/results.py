@@ -78,8 +78,17 @@ def about_answers(answers: Path) -> Mapping[str, Any]:
 
 
 def kind_of(answers: Path) -> str:
-    """The name of the domain of the tasks that are answered; files that do not say are ARC's."""
-    return str(about_answers(answers).get("kind", ARC.name))
+    """The name of the domain of the tasks that are answered; files that do not say are ARC's.
+
+    Raises UserError if there is no such domain.
+    """
+    kind = str(about_answers(answers).get("kind", ARC.name))
+    if kind not in DOMAINS:
+        raise UserError(
+            f"{answers} says that it answers puzzles of the kind {kind[:40]!r}, expected one "
+            f"of {', '.join(DOMAINS)}: remove the file and predict again"
+        )
+    return kind
 
 
 def only_arc(tasks: TaskSet, what: str) -> None:
@@ -171,6 +180,12 @@ def read_results(answers: Path, tasks: TaskSet) -> Predictions:
 
 def read_some(answers: Path, tasks: TaskSet) -> Predictions:
     """`read_results` of tasks among which there may be none that is answered."""
+    if kind_of(answers) != tasks.domain:
+        here, there = (DOMAINS[kind].title for kind in (kind_of(answers), tasks.domain))
+        raise UserError(
+            f"{answers} answers {here}, but {tasks.name} holds {there}: name the data that it "
+            "answers"
+        )
     if is_log(answers):
         if not tasks.is_arc and are_of(answers, tasks) is False:
             raise UserError(

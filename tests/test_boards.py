@@ -322,7 +322,7 @@ def test_exact_and_valid_are_told_apart(tmp_path: Path) -> None:
     ) + "\n")  # fmt: skip
     tasks = load_tasks(str(path))
     other = np.array([[2, 1], [4, 3]], np.uint8)
-    answers = {"1": other, "2": other, "3": tasks["3"].test[0].output, "5": other[:1]}
+    answers = {"1": other, "2": other, "3": tasks["3"].test[0].output, "5": other}
     log = answers_of(tmp_path, tasks, answers)  # type: ignore[arg-type]
     found = judged(read_results(log, tasks))
     assert dict(found.exact) == {"1": False, "3": True, "4": False, "5": False}
@@ -384,12 +384,27 @@ def test_answers_to_other_puzzles_are_not_taken_for_these(
     for arguments in (
         ("score", run, out),
         ("score", run, "--data", other),
-        ("score", out, "--data", table(tmp_path, "maze")),
         ("report", out, "--data", table(tmp_path)),
         ("show", "3", "--predictions", out / "predictions.jsonl", "--data", table(tmp_path)),
     ):
         result = invoke(*arguments)
         assert result.exit_code == 2 and "answers other puzzles" in result.stderr, arguments
+    mazes = table(tmp_path, "maze")
+    arc = tmp_path / "3.json"  # a task of ARC's with the number of a puzzle
+    arc.write_text(json.dumps(json.loads(write_challenges(tmp_path).read_text())["task0"]))
+    submitted = tmp_path / "submission.json"
+    submitted.write_text(json.dumps({"3": [{"attempt_1": [[1]], "attempt_2": [[1]]}]}))
+    exported = ("export", out, "--format", "arcprize", "--out", tmp_path / "e", "--data", arc)
+    for arguments, told in (
+        (("score", out, "--data", mazes), f"answers Sudoku, but {mazes} holds Maze"),
+        (("score", out, "--data", arc), f"answers Sudoku, but {arc} holds ARC"),
+        (("report", out, "--data", arc), f"answers Sudoku, but {arc} holds ARC"),
+        (exported, f"answers Sudoku, but {arc} holds ARC"),
+        (("report", submitted, "--data", other), f"answers ARC, but {other} holds Sudoku"),
+        (("score", submitted, out), f"answers ARC, but {out} Sudoku: compare one kind"),
+    ):
+        result = invoke(*arguments)
+        assert result.exit_code == 2 and told in result.stderr, (arguments, result.stderr)
     shown = invoke("show", "11", "--predictions", out / "predictions.jsonl").stdout
     assert f"Sudoku 11 of {other}" in shown
     assert "there is no puzzle '11'" in invoke("show", "11").stderr  # of 8 that were predicted
@@ -434,14 +449,26 @@ def test_a_log_without_answers_or_with_strange_ones(tmp_path: Path) -> None:
     tasks = load_tasks(str(table(tmp_path)))
     empty = answers_of(tmp_path, tasks, {})
     assert invoke("score", empty).stdout.splitlines()[-1] == "0 of 12 puzzles are answered"
-    grid = np.ones((4, 3), np.uint8)
-    strange = answers_of(tmp_path, tasks, {"1": grid, "2": grid.T, "3": grid[:2]}, "strange")
-    told = json.loads(invoke("score", strange, "--json").stdout)
-    assert (told["answered"], told["valid"]["solved"]) == (3, 0)
-    assert invoke("report", strange).exit_code == 0
-    with strange.open("a") as file:
+    mazes = load_tasks(str(table(tmp_path, "maze")))
+    for number, (of, line, told) in enumerate(
+        [
+            (tasks, '"halt":0.5,"order":0,"grid":[[1,2],[3,4]]', "a grid is 2×2, the puzzle 4×4"),
+            (tasks, '"steps":[[0.5,[[1,2,3,4]]]]', "a grid is 1×4, the puzzle 4×4"),
+            (mazes, f'"steps":[[0.5,{[[9] * 4] * 4}]]', "a grid has the value 9, a maze 0 to 4"),
+            (tasks, '"steps":null', "a field of it is not what `arc-trm predict` writes"),
+            (tasks, '"halt":NaN,"order":0,"grid":[[1]]', "its halting score is nan"),
+        ]
+    ):
+        strange = answers_of(tmp_path, of, {}, f"strange{number}")
+        with strange.open("a") as file:
+            file.write(f'{{"task":"1","test":0,"puzzle":"1",{line}}}\n')
+        for command in ("score", "report"):
+            assert f"line 3 is not a prediction: {told}" in invoke(command, strange).stderr
+        result = invoke("show", "1", "--predictions", strange)
+        assert result.exit_code == 2 and told in result.stderr
+    with empty.open("a") as file:
         file.write("[1]\n")
-    assert "it is no JSON object" in invoke("score", strange).stderr
+    assert "it is no JSON object" in invoke("score", empty).stderr
 
 
 def test_without_known_answers_there_is_no_comparison(tmp_path: Path) -> None:

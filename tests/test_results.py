@@ -76,13 +76,16 @@ def test_wrong_steps_are_named(tmp_path: Path, wrong: str) -> None:
 
 def test_what_is_said_about_answers_tells_none_apart(tmp_path: Path) -> None:
     log = AnswerLog(tmp_path / "p.jsonl")
-    assert log.begin({"weights": "1"}, {"model": "a"}) is None
+    assert log.begin({"weights": "1"}, {"model": "a", "began": "early"}) is None
     log.add([Answer("t", 0, "t", None)])
-    assert AnswerLog(log.path).begin({"weights": "1"}, {"model": "b"}) is None
-    assert AnswerLog(log.path).header()["about"] == {"model": "a"}
+    again = {"model": "b", "began": "late"}
+    assert AnswerLog(log.path).begin({"weights": "1"}, again) is None
+    assert AnswerLog(log.path).header()["about"] == {"model": "b", "began": "early"}
+    assert len(list(AnswerLog(log.path).read())) == 1
     moved = AnswerLog(log.path).begin({"weights": "2"}, {"model": "a"})
     assert moved and moved != log.path
     assert AnswerLog(log.path).begin({"weights": "1"}, {"model": "c"})
+    assert AnswerLog(log.path).header()["about"] == {"model": "c", "began": "early"}
     assert len(list(AnswerLog(log.path).read())) == 1
 
 

@@ -51,13 +51,19 @@ def score(
     from arc_trm import runs
     from arc_trm.cli.choice import chosen_answers, right_outputs
     from arc_trm.data.references import published_beside, references_table
+    from arc_trm.domains import ARC, DOMAINS
+    from arc_trm.errors import UserError
     from arc_trm.results import kind_of, read_ranked
     from submission import counts_of
     from submission.__main__ import scored, told_scores
 
     named = [each for each in (what, other) if each is not None] or [runs.latest_run()]
     files = [chosen_answers(each, (runs.SUBMISSION, runs.PREDICTIONS)) for each in named]
-    if kind_of(files[0]) != "arc":
+    kinds = [kind_of(file) for file in files]
+    if len(set(kinds)) > 1:
+        here, there = (DOMAINS[kind].title for kind in kinds)
+        raise UserError(f"{named[0]} answers {here}, but {named[1]} {there}: compare one kind")
+    if kinds[0] != ARC.name:
         told, lines = _boards(named, files, solutions, data_name, references)
         click.echo(json.dumps(told) if as_json else "\n".join(lines))
         return

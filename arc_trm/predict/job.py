@@ -194,7 +194,7 @@ class _Files:
     def update(self) -> None:
         """Bring the submission up to date, whole or not at all."""
         started = time.monotonic()
-        self.votes.add(self.log.read())
+        self.votes.add(self.log.read(self.votes.tasks))
         if self.submits:
             self._submit()
         self.written = time.monotonic()
@@ -312,5 +312,5 @@ def _left(
         peers.come("size", files.log.size)
     if not peers.wait("size", 1, tired):
         raise UserError(f"{files.log.path} was not begun in time by the process that came first")
-    files.votes.add(files.log.read(peers.come("size", 0)))
+    files.votes.add(files.log.read(files.votes.tasks, peers.come("size", 0)))
     return [each for each in asked if not files.votes.has(each.task, each.test, each.puzzle)]

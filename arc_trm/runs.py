@@ -79,7 +79,12 @@ def run_config(run: Path) -> RunConfig:
     content = read_json(run / CONFIG)
     if not isinstance(content, dict):
         raise UserError(f"{run / CONFIG} does not hold a run's config")
-    return from_dict(RunConfig, content)
+    try:
+        return from_dict(RunConfig, content)
+    except UserError as error:
+        raise UserError(
+            f"{run / CONFIG} is not as it was written ({error}): bring it back"
+        ) from None
 
 
 def read_metrics(run: Path) -> list[dict[str, float]]:

@@ -497,7 +497,9 @@ def test_what_is_for_arc_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for arguments, told in (
         (("predict", "--attempts", "2"), "--attempts is for ARC"),
         (("predict", "--augmentations", "3"), "votes of augmentations are for ARC"),
-        (("predict", "--canvas", "fit"), "model.canvas"),
+        (("predict", "--canvas", "fit"), "--canvas is for ARC"),
+        (("validate", run), "validating is for ARC"),
+        (("validate", run / "predictions.jsonl"), "validating is for ARC"),
         (
             ("predict", "--data", "arc-agi-1/evaluation"),
             "have 11 tokens, as of Sudoku, but ARC has 12",
@@ -609,22 +611,31 @@ def test_a_built_folder_is_learnt_from_and_predicted(tmp_path: Path, kind: str) 
     ("change", "told"),
     [
         (lambda tokens: tokens + 20, "expected 1 to 5 as of a sudoku"),
-        (lambda tokens: tokens[:, :9], "which no sudoku is"),
-        (lambda tokens: tokens[:5], "5 inputs, but 12 labels"),
+        (lambda tokens: tokens[:, :9], "of the 16 tokens that dataset.json says"),
+        (lambda tokens: tokens[:5], "as many as in all__inputs.npy"),
         (lambda tokens: np.where(tokens > 1, 2, tokens), "the digit 1 more than once in"),
     ],
 )
 def test_a_built_folder_that_is_damaged(tmp_path: Path, change: object, told: str) -> None:
     folder = built(tmp_path)
-    path = folder / "test" / "all__inputs.npy"
-    np.save(path, change(np.load(path)).astype(np.uint8))  # type: ignore[operator]
-    with pytest.raises(UserError) as caught:
-        load_tasks(str(folder))
-    assert told in str(caught.value)
+    learn_and_predict = (
+        lambda: learning_set(config_of(tmp_path, train=[str(folder)])),
+        lambda: load_tasks(str(folder)),
+    )
+    for part, read in zip(("train", "test"), learn_and_predict, strict=True):
+        path = folder / part / "all__inputs.npy"
+        np.save(path, change(np.load(path)).astype(np.uint8))  # type: ignore[operator]
+        with pytest.raises(UserError) as caught:
+            read()
+        assert told in str(caught.value) and f"built/{part}" in str(caught.value)
 
 
 def test_a_built_folder_without_its_test_half(tmp_path: Path) -> None:
     folder = built(tmp_path)
+    about = folder / "test" / "dataset.json"
+    about.write_text(about.read_text().replace('"vocab_size": 11', '"vocab_size": 12'))
+    with pytest.raises(UserError, match=r"halves of different vocab_size"):
+        load_tasks(str(folder))
     shutil.rmtree(folder / "test")
     with pytest.raises(UserError, match=r"has no test/dataset.json, so there is nothing in it"):
         load_tasks(str(folder))
@@ -645,7 +656,7 @@ def test_generate_writes_what_it_says(tmp_path: Path) -> None:
     assert invoke(*arguments, "--out", tmp_path / "s.json").exit_code == 2
     assert invoke(*arguments, "--out", tmp_path / "no" / "s.csv").exit_code == 2
     other = tmp_path / "again.csv"
-    assert "7 of sudoku, 6×6" in invoke(*arguments, "--out", other).stdout
+    assert "7 Sudoku puzzles, 6×6" in invoke(*arguments, "--out", other).stdout
     assert other.read_bytes() == out.read_bytes()
     assert (
         invoke("data", "generate", "maze", "--clues", 3, "--out", tmp_path / "m.csv").exit_code == 2

@@ -253,6 +253,17 @@ def test_changed_data_does_not_resume(tmp_path: Path, config: RunConfig) -> None
     assert (run / "puzzles.json").read_bytes() == before
 
 
+def test_what_is_gone_is_told_when_a_run_goes_on(tmp_path: Path, config: RunConfig) -> None:
+    run = tmp_path / "run"
+    train(config, CPU, run)
+    (tmp_path / "tiny_challenges.json").unlink()
+    with pytest.raises(UserError, match=r"is not there any more as it was .*: bring it back"):
+        train(runs.run_config(run), CPU, run, resume=True)
+    (run / runs.CONFIG).write_text('{"model": {"cells": "x"}}')
+    with pytest.raises(UserError, match=r"config\.json is not as it was written .*: bring it back"):
+        runs.run_config(run)
+
+
 def test_a_cut_checkpoint_is_named(tmp_path: Path, config: RunConfig) -> None:
     run = tmp_path / "run"
     train(config, CPU, run)

@@ -120,17 +120,24 @@ def test_a_bad_row_is_named_with_what_is_wrong(
 
 def test_the_first_row_may_be_bad_too(tmp_path: Path) -> None:
     path = write(tmp_path, row(QUESTION[1:]), row("neither"), row(), "", row("1" * 25))
-    with pytest.raises(UserError, match=r"row 1 \(line 2\): .*15 characters.*no square|not the n"):
+    with pytest.raises(UserError, match=r"row 1 \(line 2\): .* 15 characters, expected 16"):
         read_table(path)
     tasks = read_table(path, skip_bad=True)
     assert list(tasks.tasks) == ["3"]
     assert "3 of 4 rows" in tasks.notes[0]
-    assert "row 2: the question neither is not made of" in tasks.notes[0]
+    assert "row 2: the question has 7 characters, expected 16" in tasks.notes[0]
     assert "row 5: the question has 25 characters, expected 16" in tasks.notes[0]
 
 
+def test_the_size_is_that_of_most_puzzles(tmp_path: Path) -> None:
+    path = write(tmp_path, row("." * 36, ""), row(), row())
+    with pytest.raises(UserError, match=r"row 1 .* 36 characters, expected 16"):
+        read_table(path)
+    assert list(read_table(path, skip_bad=True).tasks) == ["2", "3"]
+
+
 def test_a_size_that_no_puzzle_has(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="a Sudoku has 4, 6, 9 cells a side, not 5"):
+    with pytest.raises(UserError, match="a Sudoku has 4, 6 or 9 cells a side, not 5"):
         read_table(write(tmp_path, row("1" + "." * 24, "")))
     with pytest.raises(UserError, match="a maze has 2 to 30 cells a side, not 31"):
         read_table(write(tmp_path, row("SG" + " " * (31 * 31 - 2), "")))
@@ -146,7 +153,7 @@ def test_nothing_but_bad_rows(tmp_path: Path) -> None:
     for rows in ([row("x"), row(QUESTION[1:])], ["1", "2,3"], [row("." * 16)] * 2):
         with pytest.raises(UserError, match=r"to use, for 2 of 2 rows .* row 1: .* row 2"):
             read_table(write(tmp_path, *rows), skip_bad=True)
-    with pytest.raises(UserError, match=r"row 1 .*it has 1 columns"):
+    with pytest.raises(UserError, match=r"row 1 .*it has 1 column, expected 4"):
         read_table(write(tmp_path, "1", "2,3"))
     with pytest.raises(UserError, match="holds no puzzle to use: name"):
         read_table(write(tmp_path))

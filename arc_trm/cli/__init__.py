@@ -24,9 +24,10 @@ from arc_trm.cli.report import report
 from arc_trm.cli.score import score
 from arc_trm.cli.show import show
 from arc_trm.cli.train import train
+from arc_trm.cli.validate import validate
 from arc_trm.errors import UserError
 from submission import SubmissionError
-from submission.__main__ import Group, Mistake, validate_command
+from submission.__main__ import Group, Mistake
 
 
 class _Group(Group):
@@ -79,7 +80,7 @@ def main(debug: bool) -> None:
 
 
 for _command in (
-    *(train, adapt, predict, score, merge, validate_command, show, report, data),
+    *(train, adapt, predict, score, merge, validate, show, report, data),
     *(convert, export, pull, push, bench),
 ):
     main.add_command(_command)

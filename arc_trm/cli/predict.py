@@ -89,6 +89,7 @@ def predict(
     from arc_trm.data.selection import check_answerable
     from arc_trm.domains import DOMAINS
     from arc_trm.errors import UserError
+    from arc_trm.results import only_arc
     from arc_trm.voting import to_submission
 
     folder = weight_folder(weights) if weights is not None else runs.latest_run()
@@ -96,7 +97,7 @@ def predict(
         raise UserError("--skip-bad goes with --data; a run's own data has data.skip_bad")
     tasks = chosen_tasks(folder, data_name, skip_bad)
     if not len(tasks):
-        raise UserError(f"there is no task to predict in {tasks.name!r}")
+        raise UserError(f"there is no task to predict in {tasks.name!r}: name some with --data")
     for note in tasks.notes if is_main() else ():
         click.echo(note, err=True)
     submits = tasks.is_arc
@@ -105,6 +106,8 @@ def predict(
             f"{tasks.name} holds {DOMAINS[tasks.domain].title}, which gets one answer each: "
             "--attempts is for ARC"
         )
+    if canvas is not None:
+        only_arc(tasks, "--canvas")
     out = out if out is not None else folder if runs.is_run(folder) else Path()
     if not out.is_dir():
         raise UserError(f"the folder {out} for the predictions does not exist: make it first")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -58,21 +59,26 @@ def generate_command(
     """
     from arc_trm.data.generating import Recipe, generated
     from arc_trm.data.tables import is_table, write_table
+    from arc_trm.domains import BOARDS
+    from submission.errors import counted
 
     if clues is not None and kind != "sudoku":
         raise UserError("--clues is for Sudokus: leave it out")
     if not is_table(out):
         raise UserError(f"{out}: the name of a file of puzzles ends in .csv")
-    if out.exists():
-        raise UserError(f"{out} already exists: name another file, or remove it")
-    if not out.absolute().parent.is_dir():
+    _check_free(out)
+    folder = out.absolute().parent
+    if not folder.is_dir():
         raise UserError(f"the folder of {out} does not exist: make it first")
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"nothing can be written into the folder of {out}: name another")
     if (side, easiest, hardest, clues) == (None, None, None, None):
         easiest = HARD[kind]
     recipe = Recipe(kind, count, seed, side, easiest or 0, hardest, clues or 0)
     with bar("making puzzles") as drawn:
         made = generated(recipe, drawn.update)
     ratings = made.ratings
+    _check_free(out)  # for that took a while
     write_table(out, made.boards, f"arc-trm seed {seed}", ratings.tolist())
     unit = "guesses" if kind == "sudoku" else "steps"
     facts = {
@@ -90,9 +96,15 @@ def generate_command(
         click.echo(json.dumps(facts))
     else:
         click.echo(
-            f"{out}: {len(made.boards)} of {kind}, {made.boards.side}×{made.boards.side}, "
+            f"{out}: {counted(count, f'{BOARDS[kind].title} puzzle')}, {recipe.cells_a_side}×"
+            f"{recipe.cells_a_side}, "
             f"{ratings.min()} to {ratings.max()} {unit}, {ratings.mean():.1f} on the mean"
         )
+
+
+def _check_free(out: Path) -> None:
+    if os.path.lexists(out):
+        raise UserError(f"{out} already exists: name another file, or remove it")
 
 
 @click.command("fetch")

@@ -15,13 +15,21 @@ from arc_trm.cli.choice import chosen_answers
 from arc_trm.cli.screen import Block, Screen, below, block_of, chart
 from arc_trm.config import DataConfig
 from arc_trm.data.sources import load_tasks
-from arc_trm.domains import BOARDS
+from arc_trm.domains import BOARDS, Board, of_vocabulary
 from arc_trm.errors import UserError
 from arc_trm.judging import LOOKED_AT, judged
 from arc_trm.pictures.curve import MEASURES, curve_picture, series
 from arc_trm.pictures.scene import check_ending, printable, save
 from arc_trm.pictures.task import steps_picture, task_picture
-from arc_trm.results import answered_tasks, are_of, is_log, kind_of, named_data, read_results
+from arc_trm.results import (
+    answered_tasks,
+    are_of,
+    is_log,
+    kind_of,
+    named_data,
+    read_results,
+    tasks_of,
+)
 from arc_trm.runs import PREDICTIONS, latest_run, read_metrics, run_config
 from arc_trm.tasks import TaskSet, same_grid
 from arc_trm.voting import Predictions, TestPrediction
@@ -156,6 +164,8 @@ def _show_task(
     source = _source(answers)
     if source is not None and is_log(source) and kind_of(source) != "arc":
         only, found = _find_board(task_id, data, source, answers is not None)
+    elif source is None and data is None and task_id.isdecimal() and (run := _run_of_boards()):
+        only, found = _numbered(tasks_of(str(run)), task_id), []
     else:
         only = _find_task(task_id, data, source)
         found = _predictions(only, source) if only.is_arc else []
@@ -213,6 +223,16 @@ def _latest_data() -> DataConfig:
         return DataConfig()
 
 
+def _run_of_boards() -> Path | None:
+    """The latest run, if it is to predict Sudokus or mazes."""
+    run = _latest_run()
+    if run is None:
+        return None
+    config = run_config(run)
+    kind = of_vocabulary(config.model.vocabulary)
+    return run if isinstance(kind, Board) and config.data.test else None
+
+
 def _source(answers: Path | None) -> Path | None:
     """The file or folder that `answers` means, else the latest run's answers if any."""
     if answers is not None:
@@ -226,7 +246,7 @@ def _find_task(task_id: str, data: str | None, source: Path | None) -> TaskSet:
     named, latest = named_data(source) if source else [], _latest_data()
     recent = [*named, *latest.test, *latest.train]
     names = [data] if data else list(dict.fromkeys([*recent, *FALLBACKS]))
-    known: list[str] = []
+    known: dict[str, None] = {}
     for name in names:
         try:
             tasks = load_tasks(name, latest.skip_bad)
@@ -236,7 +256,7 @@ def _find_task(task_id: str, data: str | None, source: Path | None) -> TaskSet:
             continue  # the latest run's data may be gone, which is no reason to show nothing
         if task_id in tasks:
             return tasks.only(task_id)
-        known += islice(tasks.tasks, MOST_COMPARED)
+        known |= dict.fromkeys(islice(tasks.tasks, MOST_COMPARED))
     close = difflib.get_close_matches(task_id, known, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     raise UserError(f"no run folder and no task {task_id!r} in {', '.join(names)}{hint}")
@@ -255,15 +275,21 @@ def _find_board(
     tasks = answered_tasks(source, data)
     if tasks.is_arc and not asked:
         return _find_task(number, data, None), []
+    only = _numbered(tasks, number)
+    if not asked and are_of(source, tasks) is False:
+        return only, []
+    answers = read_results(source, tasks)
+    said = [each for each in answers if each.task == number and (each.attempts or each.steps)]
+    return only, said
+
+
+def _numbered(tasks: TaskSet, number: str) -> TaskSet:
+    """The one puzzle of that number."""
     if number not in tasks:
         raise UserError(
             f"there is no puzzle {number!r} in {tasks.name}: name other data with --data"
         )
-    if not asked and are_of(source, tasks) is False:
-        return tasks.only(number), []
-    answers = read_results(source, tasks)
-    said = [each for each in answers if each.task == number and (each.attempts or each.steps)]
-    return tasks.only(number), said
+    return tasks.only(number)
 
 
 def _predictions(only: TaskSet, source: Path | None) -> list[TestPrediction]:

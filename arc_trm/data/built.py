@@ -11,7 +11,8 @@
         all__group_indices.npy        (groups + 1,) int32, where each group's puzzles begin
 
 A group is a task with all its augmentations. The tokens of a real folder take several GB: they are
-memory-mapped, read example by example and checked then. The indices are read and checked whole.
+memory-mapped, read example by example and checked then. The indices are read and checked whole, and
+of Sudokus and mazes all tokens and the rule of the first example of each group.
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ def tasks_file(folder: Path) -> Path | None:
         with suppress(UserError, SubmissionError):  # whatever else is wrong with it
             if _board(folder, "train") is not None:
                 lacking = f"{folder} has no test/{DATASET}, so there is nothing in it to predict"
+                if os.path.isfile(folder / "test" / DATASET):
+                    lacking = f"{folder} has halves of different vocab_size: {AGAIN}"
         raise UserError(lacking)
     return None
 
@@ -89,27 +92,53 @@ def read_built_boards(folder: Path) -> Boards:
     """
     board = _board(folder, "test")
     assert board is not None, "`tasks_file` has looked"
-    side = math.isqrt(_read_dataset(folder / "test" / DATASET)["seq_len"])
-    grids = []
-    for name in (INPUTS, LABELS):
-        path = _file(folder, f"test/{name}")
-        tokens = _map(path, np.uint8, 2)
-        if tokens.shape[1] != side * side or not len(tokens) or board.wrong_size(side):
-            raise UserError(f"{path} is of shape {tokens.shape}, which no {board.name} is: {AGAIN}")
+    cells = _read_dataset(folder / "test" / DATASET)["seq_len"]
+    inputs, labels = _examples(folder / "test", cells)
+    return _boards(folder / "test", board, inputs, labels, np.arange(len(inputs)))
+
+
+def _examples(half: Path, cells: int) -> tuple[Tokens, Tokens]:
+    """Input and label tokens of a half of a built folder, (N, cells) each, mapped into memory."""
+    inputs, labels = (
+        _map(_file(half.parent, f"{half.name}/{name}"), np.uint8, 2) for name in (INPUTS, LABELS)
+    )
+    for name, tokens in ((INPUTS, inputs), (LABELS, labels)):
+        if tokens.shape != (len(inputs), cells) or not len(inputs):
+            raise UserError(
+                f"{half / name} is of shape {tokens.shape}, expected at least one example, as many "
+                f"as in {INPUTS}, of the {cells} tokens that {DATASET} says (seq_len): {AGAIN}"
+            )
+    return inputs, labels
+
+
+def _boards(
+    half: Path, board: Board, inputs: Tokens, labels: Tokens, places: npt.NDArray[np.integer[Any]]
+) -> Boards:
+    """The examples at some places of a half of a built folder, checked by the rule.
+
+    No token of any example may be that of no value. Raises UserError naming what is wrong.
+    """
+    side = math.isqrt(inputs.shape[1])
+    if side * side != inputs.shape[1] or board.wrong_size(side):
+        raise UserError(
+            f"{half / DATASET} says {inputs.shape[1]} tokens (seq_len), which no {board.name} has: "
+            f"{AGAIN}"
+        )
+    for name, tokens in ((INPUTS, inputs), (LABELS, labels)):
         if tokens.min() < 1 or tokens.max() > board.values(side):
             raise UserError(
-                f"{path} holds tokens from {tokens.min()} to {tokens.max()}, expected 1 to "
+                f"{half / name} holds tokens from {tokens.min()} to {tokens.max()}, expected 1 to "
                 f"{board.values(side)} as of a {board.name}: {AGAIN}"
             )
-        grids.append((tokens - 1).reshape(-1, side, side))
-    if len(grids[0]) != len(grids[1]):
-        raise UserError(
-            f"{folder}/test holds {len(grids[0])} inputs, but {len(grids[1])} labels: {AGAIN}"
-        )
-    boards = Boards(board.name, *grids)
-    for place, text in enumerate(board.problems(boards.questions, boards.answers, boards.known)):
+    questions, answers = ((each[places] - 1).reshape(-1, side, side) for each in (inputs, labels))
+    boards = Boards(board.name, questions, answers)
+    for place, text in zip(
+        places.tolist(),
+        board.problems(boards.questions, boards.answers, boards.known),
+        strict=True,
+    ):
         if text:
-            raise UserError(f"{folder}/test, example {place} (from 0): {text}; {AGAIN}")
+            raise UserError(f"{half}, example {place} (from 0): {text}; {AGAIN}")
     return boards
 
 
@@ -150,6 +179,17 @@ class Built:
                 "puzzles have equally many can be sampled; build the folder again"
             )
         return [BuiltGroup(self, start, stop) for start, stop in pairwise(self.group_starts)]
+
+    def first_boards(self) -> Boards | None:
+        """Of every group the first example, which is the puzzle itself; None if they are of ARC.
+
+        Raises UserError if one breaks the rule, or any example holds a token of no value.
+        """
+        board = of_vocabulary(self.vocabulary)
+        if not isinstance(board, Board):
+            return None
+        places = self.puzzle_starts[self.group_starts[:-1]]
+        return _boards(self.folder / "train", board, self.inputs, self.labels, places)
 
     def pairs_of_tasks(self) -> dict[str, int]:
         """How many pairs of each task are learnt from, by the id of the task."""
@@ -232,13 +272,8 @@ def open_built(folder: Path) -> Built:
             f"one build; {AGAIN}"
         )
     cells = dataset["seq_len"]
-    inputs, labels = (_map(paths[name], np.uint8, 2) for name in (INPUTS, LABELS))
-    for name, tokens in ((INPUTS, inputs), (LABELS, labels)):
-        if tokens.shape != (len(inputs), cells) or not len(inputs):
-            raise UserError(
-                f"{paths[name]} is of shape {tokens.shape}, expected at least one example, as many "
-                f"as in {INPUTS}, of the {cells} tokens that {DATASET} says (seq_len): {AGAIN}"
-            )
+    inputs, labels = _examples(folder / "train", cells)
+    for tokens in (inputs, labels):
         _expect_random_reads(tokens)
     rows, puzzle_starts, group_starts = (
         np.array(_map(paths[name], np.int32, 1)) for name in (ROWS, PUZZLE_STARTS, GROUP_STARTS)
@@ -260,15 +295,15 @@ def open_built(folder: Path) -> Built:
         )
     return Built(
         *(folder, names, cells, dataset["vocab_size"]),
-        *(inputs, labels, rows, puzzle_starts, group_starts),
+        *(inputs, labels),
+        *(rows, puzzle_starts, group_starts),
     )
 
 
 def _file(folder: Path, name: str) -> Path:
     if not os.path.isfile(folder / name):
         raise UserError(
-            f"{folder} has no {name}, which learning from the published trainer's format needs: "
-            f"{AGAIN}"
+            f"{folder} has no {name}, which belongs to the published trainer's format: {AGAIN}"
         )
     return folder / name
 

@@ -44,7 +44,8 @@ class Recipe:
             raise UserError(f"{wrong}: ask for another side")
         if self.clues > self.cells_a_side**2:
             raise UserError(
-                f"there are {self.cells_a_side**2} cells, fewer than {self.clues} clues"
+                f"there are {self.cells_a_side**2} cells, fewer than {self.clues} clues: ask for "
+                "fewer"
             )
         if self.hardest is not None and self.hardest < self.easiest:
             raise UserError(

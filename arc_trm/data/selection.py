@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 from arc_trm.config import DataConfig, ModelConfig
 from arc_trm.data.boards import drawn, shared_questions
@@ -163,8 +160,9 @@ def built_overlaps(built: Built, predicted: Iterable[TaskSet]) -> list[str]:
     warnings = []
     for tasks in predicted:
         if not tasks.is_arc:
-            if tasks.boards.side**2 == built.cells:
-                warnings += board_overlap(_first_examples(built, tasks.domain), tasks)
+            boards = built.first_boards()
+            if boards is not None and boards.domain == tasks.domain:
+                warnings += board_overlap(boards, tasks)
             continue
         learnt = built.pairs_of_tasks()
         shared = [task.id for task in tasks if learnt.get(task.id, 0) > len(task.train)]
@@ -173,17 +171,6 @@ def built_overlaps(built: Built, predicted: Iterable[TaskSet]) -> list[str]:
                 overlap_sentence(tasks, str(built.folder), dict(zip(shared, shared, strict=True)))
             )
     return warnings
-
-
-def _first_examples(built: Built, domain: str) -> Boards:
-    """Of every group of a built folder its first puzzle, which is the one that is not augmented."""
-    places = built.puzzle_starts[built.group_starts[:-1]]
-    side = math.isqrt(built.cells)
-    questions, answers = (
-        (np.asarray(array[places]) - 1).reshape(-1, side, side)
-        for array in (built.inputs, built.labels)
-    )
-    return Boards(domain, questions, answers)
 
 
 def _fitting(task: Task, side: int) -> Task:

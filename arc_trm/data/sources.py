@@ -91,7 +91,7 @@ def find_tasks(data: str | os.PathLike[str], skip_bad: bool = False) -> TaskSet 
         if is_built(Path(name)) and tasks_file(Path(name)) is None:
             return TaskSet(name, read_built_boards(Path(name)))
         tasks = _read_folder(Path(name))
-    elif is_table(Path(name)) and os.path.exists(name):
+    elif is_table(Path(name)):
         return replace(read_table(Path(name), skip_bad), name=name)
     elif os.path.exists(name):
         tasks = _read_file(Path(name))

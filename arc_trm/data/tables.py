@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import csv
 import math
+import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +22,7 @@ from arc_trm.domains import BOARDS, Board
 from arc_trm.errors import UserError
 from arc_trm.tasks import Boards, TaskSet
 from submission import atomic_write
-from submission.errors import shown_name
+from submission.errors import counted, shown_name
 
 COLUMNS = ("source", "question", "answer", "rating")
 CHUNK = 20_000  # rows that are looked at together
@@ -72,8 +74,8 @@ class Bad:
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file is meant to be one of puzzles."""
-    return path.suffix.lower() == ".csv"
+    """Whether a path is meant to be a file of puzzles, there or not."""
+    return path.suffix.lower() == ".csv" and not path.is_dir()
 
 
 def read_table(
@@ -127,7 +129,8 @@ def _chunks(path: Path, bad: Bad) -> Iterator[dict[int, tuple[str, str]]]:
     """Questions and answers by row, some thousand at a time; incomplete rows are bad."""
     texts: dict[int, tuple[str, str]] = {}
     if not path.is_file():
-        raise UserError(f"{path} is not a file of puzzles: name one")
+        what = "is not a file" if os.path.lexists(path) else "does not exist"
+        raise UserError(f"{path} {what}: name a CSV file of puzzles")
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
             header = [name.strip() for name in _fields(file.readline()) or ()]
@@ -146,7 +149,8 @@ def _chunks(path: Path, bad: Bad) -> Iterator[dict[int, tuple[str, str]]]:
                 if fields is None:
                     bad.add(row, "it has a quotation mark without its other")
                 elif len(fields) != len(header):
-                    bad.add(row, f"it has {len(fields)} columns, expected {len(header)}")
+                    number = counted(len(fields), "column")
+                    bad.add(row, f"it has {number}, expected {len(header)}")
                 else:
                     texts[row] = fields[question], "" if answer is None else fields[answer]
                 if len(texts) == CHUNK:
@@ -175,14 +179,20 @@ def _fields(line: str) -> list[str] | None:
 
 
 def _kind(texts: dict[int, tuple[str, str]], bad: Bad) -> tuple[Board, int] | None:
-    """The kind and side of the first puzzle that can be one; those before it are bad."""
-    for row in list(texts):
-        question, _ = texts[row]
+    """The kind and side of most of the puzzles; without any that can be one all are bad."""
+    kinds: Counter[tuple[Board, int]] = Counter()
+    wrong = {}
+    for row, (question, _) in texts.items():
         found = recognised(question)
-        if not isinstance(found, str):
-            return found
-        bad.add(row, found)
-        del texts[row]
+        if isinstance(found, str):
+            wrong[row] = found
+        else:
+            kinds[found] += 1
+    if kinds:
+        return kinds.most_common(1)[0][0]
+    for row, reason in wrong.items():
+        bad.add(row, reason)
+    texts.clear()
     return None
 
 
@@ -211,7 +221,8 @@ def _values(texts: dict[int, tuple[str, str]], board: Board, side: int, bad: Bad
     for row in list(texts):
         for name, text in zip(("question", "answer"), texts[row], strict=True):
             if len(text) != cells and (text or name == "question"):
-                bad.add(row, f"the {name} has {len(text)} characters, expected {cells}")
+                number = counted(len(text), "character")
+                bad.add(row, f"the {name} has {number}, expected {cells}")
                 del texts[row]
                 break
     rows = np.fromiter(texts, np.int64, len(texts))

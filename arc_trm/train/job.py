@@ -20,7 +20,7 @@ from arc_trm.checkpoint import save_config
 from arc_trm.clock import Clock, shown_duration
 from arc_trm.config import DataConfig, RunConfig, to_dict
 from arc_trm.data.batches import Batches
-from arc_trm.data.learning import learning_set
+from arc_trm.data.learning import LearningSet, learning_set
 from arc_trm.data.sources import lasting_name
 from arc_trm.device import DTYPES, compiles, pick_dtype, process_group
 from arc_trm.domains import Board, of_vocabulary
@@ -137,7 +137,7 @@ def train(
         config = replace(config, dtype=pick_dtype(config.dtype, device))
         if not resume:
             config = replace(config, data=_lasting(config.data))
-        learnt = learning_set(config)
+        learnt = _learnt(config, folder if resume else None)
         for note in learnt.notes:
             reporter.note(note)
         batches = Batches(learnt.groups, config.train.global_batch_size, config.seed, (rank, world))
@@ -192,6 +192,18 @@ def train(
             f"{f', from step {run.trainer.steps_done} on' if resume else ''}"
         )
         return _loop(config, run, batches, device, clock, reporter)
+
+
+def _learnt(config: RunConfig, resumed: Path | None) -> LearningSet:
+    """What is learnt from; of a run that goes on it was there before."""
+    try:
+        return learning_set(config)
+    except (UserError, SubmissionError) as error:
+        if resumed is None:
+            raise
+        raise UserError(
+            f"what {resumed} learns from is not there any more as it was ({error}): bring it back"
+        ) from None
 
 
 def _created(config: RunConfig, folder: Path | None, rank: int) -> Path:

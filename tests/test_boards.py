@@ -19,7 +19,7 @@ from arc_trm.cli import main
 from arc_trm.config import RunConfig, from_dict, load_config
 from arc_trm.data.batches import IGNORE, Batches
 from arc_trm.data.boards import BoardGroups, drawn, shared_questions
-from arc_trm.data.generating import Recipe, generated
+from arc_trm.data.generating import Made, Progress, Recipe, generated
 from arc_trm.data.learning import learning_set
 from arc_trm.data.references import published_for, references_table
 from arc_trm.data.selection import overlap_notes, predicted_tasks
@@ -379,6 +379,8 @@ def test_answers_to_other_puzzles_are_not_taken_for_these(
     job.train(config_of(tmp_path), CPU, run)
     other = table(tmp_path, seed=7)
     assert invoke("show").exit_code == 0  # nothing is answered yet
+    assert f"Sudoku 3 of {table(tmp_path, seed=1)}" in invoke("show", "3").stdout
+    assert "there is no puzzle '11'" in invoke("show", "11").stderr  # though there is one to learn
     assert invoke("predict", run).exit_code == 0
     assert invoke("predict", run, "--data", other, "--out", out).exit_code == 0
     for arguments in (
@@ -642,6 +644,21 @@ def test_a_built_folder_without_its_test_half(tmp_path: Path) -> None:
 
 
 # Generating
+
+
+def test_generate_leaves_alone_what_was_made_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "s.csv"
+
+    def slowly(recipe: Recipe, progress: Progress) -> Made:
+        out.write_text("mine")
+        return generated(recipe, progress)
+
+    monkeypatch.setattr("arc_trm.data.generating.generated", slowly)
+    result = invoke("data", "generate", "sudoku", "--side", 4, "--count", 2, "--out", out)
+    assert result.exit_code == 2 and "already exists" in result.stderr
+    assert out.read_text() == "mine"
 
 
 def test_generate_writes_what_it_says(tmp_path: Path) -> None:

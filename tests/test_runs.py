@@ -260,7 +260,7 @@ def test_what_is_gone_is_told_when_a_run_goes_on(tmp_path: Path, config: RunConf
     with pytest.raises(UserError, match=r"is not there any more as it was .*: bring it back"):
         train(runs.run_config(run), CPU, run, resume=True)
     (run / runs.CONFIG).write_text('{"model": {"cells": "x"}}')
-    with pytest.raises(UserError, match=r"config\.json is not as it was written .*: bring it back"):
+    with pytest.raises(UserError, match=r"run\.json is not as it was written .*: bring it back"):
         runs.run_config(run)
 
 

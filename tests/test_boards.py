@@ -632,6 +632,17 @@ def test_a_built_folder_that_is_damaged(tmp_path: Path, change: object, told: st
         assert told in str(caught.value) and f"built/{part}" in str(caught.value)
 
 
+def test_a_group_without_an_example_is_no_matter(tmp_path: Path) -> None:
+    folder = built(tmp_path)
+    for name in ("puzzle_indices", "group_indices"):
+        path = folder / "train" / f"all__{name}.npy"
+        starts = np.load(path)
+        np.save(path, np.append(starts, starts[-1] + (name == "group_indices")).astype(np.int32))
+    np.save(folder / "train" / "all__puzzle_identifiers.npy", np.zeros(13, np.int32))
+    learnt = learning_set(config_of(tmp_path, train=[str(folder)]))
+    assert [group.pairs for group in learnt.groups] == 12 * [1] + [0]
+
+
 def test_a_built_folder_without_its_test_half(tmp_path: Path) -> None:
     folder = built(tmp_path)
     about = folder / "test" / "dataset.json"

@@ -188,7 +188,8 @@ class Built:
         board = of_vocabulary(self.vocabulary)
         if not isinstance(board, Board):
             return None
-        places = self.puzzle_starts[self.group_starts[:-1]]
+        starts = self.puzzle_starts[self.group_starts[:-1]]
+        places = starts[starts < self.puzzle_starts[self.group_starts[:-1] + 1]]  # some have none
         return _boards(self.folder / "train", board, self.inputs, self.labels, places)
 
     def pairs_of_tasks(self) -> dict[str, int]:

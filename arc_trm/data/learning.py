@@ -56,10 +56,11 @@ def learning_set(config: RunConfig) -> LearningSet:
     notes += [note for tasks in sets for note in tasks.notes]
     predicted = predicted_tasks(config.data)
     domain = DOMAINS[sets[0].domain] if sets else ARC
-    if domain is ARC and not predicted.is_arc:  # which has no demonstrations to learn from either
+    if config.data.test and predicted.domain != domain.name:
+        learnt = domain.title if sets else "nothing"
         raise UserError(
             f"data.test holds {DOMAINS[predicted.domain].title}, but data.train "
-            f"{list(config.data.train)} none of it: name what is to be learnt from there"
+            f"{list(config.data.train)} {learnt}: name data of one kind in both"
         )
     if config.model.vocabulary != domain.vocabulary:
         raise UserError(
@@ -93,11 +94,6 @@ def _of_boards(
             f"{config.model.cells}: add `--set model.cells={boards.side**2}`"
         )
     if data.test:
-        if predicted.domain != board.name:
-            raise UserError(
-                f"data.train holds {board.title}, but {predicted.name} in data.test "
-                f"{DOMAINS[predicted.domain].title}: one model answers one kind of puzzle"
-            )
         if predicted.boards.side != boards.side:
             raise UserError(
                 f"data.train holds puzzles of {boards.side} cells a side, but {predicted.name} in "

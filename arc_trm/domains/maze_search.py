@@ -73,8 +73,9 @@ def random_mazes(
 
     Walls are independent of each other, as in the mazes of Lehnert et al. (arXiv 2402.14083), which
     the HRM paper (arXiv 2506.21734) makes its own like. The start is a cell farthest from a random
-    one, the goal any that is far enough from it. (K, side, side) uint8, the same, and (K,),
-    K ≤ `count`.
+    one, the goal any that is far enough from it. Then free cells of other shortest paths become
+    walls, so that there is one answer, which follows from the question. (K, side, side) uint8, the
+    same, and (K,), K ≤ `count`.
     """
     shape = (count, side, side)
     passable = rng.random(shape) >= rng.uniform(*WALLS, (count, 1, 1))
@@ -86,9 +87,12 @@ def random_mazes(
     questions = np.where(passable, FREE, WALL).astype(np.uint8)
     questions[start], questions[far] = START, GOAL
     questions, steps = questions[kept], steps[kept]
-    goals = far[kept].reshape(-1, side * side).argmax(1)
-    answers = np.where(shortest_paths(steps, goals), PATH, questions).astype(np.uint8)
-    return questions, answers, steps[far[kept]].astype(np.int64)
+    goal, needed = far[kept], steps[far[kept]]
+    path = shortest_paths(steps, goal.reshape(-1, side * side).argmax(1))
+    back = distances(questions != WALL, goal)
+    on_any = (steps >= 0) & (steps + back == needed[:, None, None])
+    questions[on_any & (questions == FREE) & ~path] = WALL
+    return questions, np.where(path, PATH, questions), needed.astype(np.int64)
 
 
 def _one_of(cells: Flags, rng: np.random.Generator) -> Flags:

@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from arc_trm.data.boards import digest
+from arc_trm.data.sources import content_digest
 from arc_trm.domains import BOARDS
 from arc_trm.errors import UserError
-from arc_trm.tasks import Grid, TaskSet, as_grid
+from arc_trm.tasks import Boards, Grid, TaskSet, as_grid
 from arc_trm.voting import (
     Prediction,
     Predictions,
@@ -311,6 +313,19 @@ class AnswerLog:
             f"{self.path}, line {line} is not a prediction: {reason}; remove {what} and "
             "predict again"
         )
+
+
+def are_of(log: Path, tasks: TaskSet) -> bool | None:
+    """Whether a predictions.jsonl answers exactly these tasks; None if it does not say."""
+    said = AnswerLog(log).header().get("tasks")
+    return None if said is None else bool(said == digest_of(tasks))
+
+
+def digest_of(tasks: TaskSet) -> str:
+    """SHA-256 of what a solver sees of the tasks."""
+    if isinstance(tasks.tasks, Boards):
+        return digest(tasks.tasks, answers=False)
+    return content_digest(task.without_solutions() for task in tasks)
 
 
 class Votes:

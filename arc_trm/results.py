@@ -11,16 +11,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from arc_trm.answers import AnswerLog, read_predictions
+from arc_trm.answers import AnswerLog, are_of, read_predictions
 from arc_trm.config import DataConfig, from_dict
-from arc_trm.data.boards import digest
 from arc_trm.data.manifests import find_manifest
 from arc_trm.data.selection import predicted_tasks
-from arc_trm.data.sources import content_digest, lasting_name, load_tasks
+from arc_trm.data.sources import lasting_name, load_tasks
 from arc_trm.domains import ARC, DOMAINS
 from arc_trm.errors import UserError
 from arc_trm.runs import PREDICTIONS, SUBMISSION, is_run, run_config
-from arc_trm.tasks import Boards, TaskSet, as_grid
+from arc_trm.tasks import TaskSet, as_grid
 from arc_trm.voting import Predictions, TestPrediction
 from submission import (
     FormatError,
@@ -147,19 +146,6 @@ def answered_tasks(answers: Path, data: str | None = None) -> TaskSet:
     return tasks
 
 
-def are_of(log: Path, tasks: TaskSet) -> bool | None:
-    """Whether a predictions.jsonl answers exactly these tasks; None if it does not say."""
-    digest = AnswerLog(log).header().get("tasks")
-    return None if digest is None else bool(digest == digest_of(tasks))
-
-
-def digest_of(tasks: TaskSet) -> str:
-    """SHA-256 of what a solver sees of the tasks."""
-    if isinstance(tasks.tasks, Boards):
-        return digest(tasks.tasks, answers=False)
-    return content_digest(task.without_solutions() for task in tasks)
-
-
 def read_results(answers: Path, tasks: TaskSet) -> Predictions:
     """The answers to test inputs of `tasks`, of which there must be one; others are left out.
 
@@ -180,8 +166,9 @@ def read_results(answers: Path, tasks: TaskSet) -> Predictions:
 
 def read_some(answers: Path, tasks: TaskSet) -> Predictions:
     """`read_results` of tasks among which there may be none that is answered."""
-    if kind_of(answers) != tasks.domain:
-        here, there = (DOMAINS[kind].title for kind in (kind_of(answers), tasks.domain))
+    kind = kind_of(answers)
+    if kind != tasks.domain:
+        here, there = (DOMAINS[each].title for each in (kind, tasks.domain))
         raise UserError(
             f"{answers} answers {here}, but {tasks.name} holds {there}: name the data that it "
             "answers"

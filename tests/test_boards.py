@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from tiny import MODEL, TRAIN, write_challenges
 from tiny import run_config as run_config_of_arc
 
-from arc_trm.answers import Answer, AnswerLog, read_predictions
+from arc_trm.answers import Answer, AnswerLog, digest_of, read_predictions
 from arc_trm.checkpoint.folder import read_parts
 from arc_trm.cli import main
 from arc_trm.config import RunConfig, from_dict, load_config
@@ -31,7 +31,7 @@ from arc_trm.hub.card import model_card
 from arc_trm.judging import baselines, judged
 from arc_trm.predict import predict
 from arc_trm.predict.loading import load_answering
-from arc_trm.results import digest_of, read_results
+from arc_trm.results import read_results
 from arc_trm.runs import read_metrics, run_config
 from arc_trm.tasks import Boards, Grid, Pair, TaskSet
 from arc_trm.train import job

@@ -18,14 +18,13 @@ from tiny import log_with, write_challenges
 
 import submission as sub
 from arc_trm import load_tasks
-from arc_trm.answers import Answer, AnswerLog, read_predictions
+from arc_trm.answers import Answer, AnswerLog, digest_of, read_predictions
 from arc_trm.cli import main
 from arc_trm.data.manifests import find_manifest, manifests_folder
 from arc_trm.data.references import published_beside
 from arc_trm.errors import UserError
 from arc_trm.results import (
     answered_tasks,
-    digest_of,
     find_answers,
     read_ranked,
     read_results,

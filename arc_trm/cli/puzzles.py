@@ -77,7 +77,7 @@ def generate_command(
     recipe = Recipe(kind, count, seed, side, easiest or 0, hardest, clues or 0)
     with bar("making puzzles") as drawn:
         made = generated(recipe, drawn.update)
-    ratings = made.ratings
+    ratings, cells = made.ratings, made.boards.side
     _check_free(out)  # for that took a while
     write_table(out, made.boards, f"arc-trm seed {seed}", ratings.tolist())
     unit = "guesses" if kind == "sudoku" else "steps"
@@ -85,7 +85,7 @@ def generate_command(
         "file": str(out),
         "kind": kind,
         "count": len(made.boards),
-        "side": made.boards.side,
+        "side": cells,
         "rating": {
             "least": int(ratings.min()),
             "mean": float(ratings.mean()),
@@ -96,8 +96,7 @@ def generate_command(
         click.echo(json.dumps(facts))
     else:
         click.echo(
-            f"{out}: {counted(count, f'{BOARDS[kind].title} puzzle')}, {recipe.cells_a_side}×"
-            f"{recipe.cells_a_side}, "
+            f"{out}: {counted(count, f'{BOARDS[kind].title} puzzle')}, {cells}×{cells}, "
             f"{ratings.min()} to {ratings.max()} {unit}, {ratings.mean():.1f} on the mean"
         )
 

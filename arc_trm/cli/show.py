@@ -10,10 +10,11 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from arc_trm.answers import read_predictions
+from arc_trm.answers import are_of, read_predictions
 from arc_trm.cli.choice import chosen_answers
 from arc_trm.cli.screen import Block, Screen, below, block_of, chart
-from arc_trm.config import DataConfig
+from arc_trm.config import DataConfig, RunConfig
+from arc_trm.data.selection import predicted_tasks
 from arc_trm.data.sources import load_tasks
 from arc_trm.domains import BOARDS, Board, of_vocabulary
 from arc_trm.errors import UserError
@@ -21,15 +22,7 @@ from arc_trm.judging import LOOKED_AT, judged
 from arc_trm.pictures.curve import MEASURES, curve_picture, series
 from arc_trm.pictures.scene import check_ending, printable, save
 from arc_trm.pictures.task import steps_picture, task_picture
-from arc_trm.results import (
-    answered_tasks,
-    are_of,
-    is_log,
-    kind_of,
-    named_data,
-    read_results,
-    tasks_of,
-)
+from arc_trm.results import answered_tasks, is_log, kind_of, named_data, read_results
 from arc_trm.runs import PREDICTIONS, latest_run, read_metrics, run_config
 from arc_trm.tasks import TaskSet, same_grid
 from arc_trm.voting import Predictions, TestPrediction
@@ -164,8 +157,8 @@ def _show_task(
     source = _source(answers)
     if source is not None and is_log(source) and kind_of(source) != "arc":
         only, found = _find_board(task_id, data, source, answers is not None)
-    elif source is None and data is None and task_id.isdecimal() and (run := _run_of_boards()):
-        only, found = _numbered(tasks_of(str(run)), task_id), []
+    elif source is None and data is None and task_id.isdecimal() and _latest_predicts_boards():
+        only, found = _numbered(predicted_tasks(_latest_data()), task_id), []
     else:
         only = _find_task(task_id, data, source)
         found = _predictions(only, source) if only.is_arc else []
@@ -217,20 +210,22 @@ def _latest_run() -> Path | None:
 
 def _latest_data() -> DataConfig:
     """What the latest run predicted and learnt from, as far as it can be told."""
+    config = _latest_config()
+    return config.data if config else DataConfig()
+
+
+def _latest_config() -> RunConfig | None:
     try:
-        return run_config(latest_run()).data
+        return run_config(latest_run())
     except (UserError, SubmissionError):
-        return DataConfig()
-
-
-def _run_of_boards() -> Path | None:
-    """The latest run, if it is to predict Sudokus or mazes."""
-    run = _latest_run()
-    if run is None:
         return None
-    config = run_config(run)
-    kind = of_vocabulary(config.model.vocabulary)
-    return run if isinstance(kind, Board) and config.data.test else None
+
+
+def _latest_predicts_boards() -> bool:
+    config = _latest_config()
+    if config is None or not config.data.test:
+        return False
+    return isinstance(of_vocabulary(config.model.vocabulary), Board)
 
 
 def _source(answers: Path | None) -> Path | None:

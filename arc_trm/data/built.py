@@ -23,6 +23,7 @@ import mmap
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,7 @@ class Built:
             )
         return [BuiltGroup(self, start, stop) for start, stop in pairwise(self.group_starts)]
 
+    @cached_property
     def first_boards(self) -> Boards | None:
         """Of every group the first example, which is the puzzle itself; None if they are of ARC.
 
@@ -261,10 +263,7 @@ def open_built(folder: Path) -> Built:
     # The small files first: they say soonest that a folder is not whole.
     dataset_path = _file(folder, f"train/{DATASET}")
     dataset = _read_dataset(dataset_path)
-    paths = {
-        name: _file(folder, f"train/{name}")
-        for name in (INPUTS, LABELS, ROWS, PUZZLE_STARTS, GROUP_STARTS)
-    }
+    paths = {name: _file(folder, f"train/{name}") for name in (ROWS, PUZZLE_STARTS, GROUP_STARTS)}
     names = read_names(_file(folder, IDENTIFIERS))
     if len(names) != dataset["num_puzzle_identifiers"]:
         raise UserError(
@@ -296,7 +295,8 @@ def open_built(folder: Path) -> Built:
         )
     return Built(
         *(folder, names, cells, dataset["vocab_size"]),
-        *(inputs, labels),
+        inputs,
+        labels,
         *(rows, puzzle_starts, group_starts),
     )
 

@@ -133,7 +133,7 @@ def _of_tasks(
 
 def _of_built(config: RunConfig, folder: Path) -> LearningSet:
     built = open_built(folder)
-    built.first_boards()  # which are checked, as rows of a file are
+    _ = built.first_boards  # which are checked, as rows of a file are
     for key, value, setting, chosen in (
         ("seq_len", built.cells, "model.cells", config.model.cells),
         ("vocab_size", built.vocabulary, "model.vocabulary", config.model.vocabulary),

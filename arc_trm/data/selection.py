@@ -160,7 +160,7 @@ def built_overlaps(built: Built, predicted: Iterable[TaskSet]) -> list[str]:
     warnings = []
     for tasks in predicted:
         if not tasks.is_arc:
-            boards = built.first_boards()
+            boards = built.first_boards
             if boards is not None and boards.domain == tasks.domain:
                 warnings += board_overlap(boards, tasks)
             continue

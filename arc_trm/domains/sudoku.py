@@ -79,7 +79,8 @@ class Sudoku(Board):
     def wrong_size(self, side: int) -> str | None:
         if side in BOXES:
             return None
-        return f"a Sudoku has 4, 6 or 9 cells a side, not {side}"
+        *few, most = map(str, BOXES)
+        return f"a Sudoku has {', '.join(few)} or {most} cells a side, not {side}"
 
     def values(self, side: int) -> int:
         return side + 1

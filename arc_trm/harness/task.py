@@ -10,6 +10,7 @@ from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import GenerateConfig, ModelName, get_model
 
 from arc_trm import runs
+from arc_trm.answers import are_of
 from arc_trm.data.selection import overlap_notes, predicted_tasks
 from arc_trm.errors import UserError
 from arc_trm.harness.answering import logger
@@ -20,7 +21,6 @@ from arc_trm.harness.text import prompt
 from arc_trm.results import (
     about_answers,
     answered_tasks,
-    are_of,
     find_answers,
     is_log,
     only_arc,

@@ -12,11 +12,10 @@ from typing import Any
 import yaml
 
 from arc_trm import runs
-from arc_trm.answers import AnswerLog, read_predictions
+from arc_trm.answers import are_of, read_predictions
 from arc_trm.checkpoint import ORIGIN
 from arc_trm.checkpoint.folder import Parts
 from arc_trm.config import Architecture, DataConfig, ModelConfig, RunConfig
-from arc_trm.data.boards import digest
 from arc_trm.data.manifests import find_manifest
 from arc_trm.data.selection import predicted_tasks
 from arc_trm.data.sources import find_tasks, overlap_warnings
@@ -195,14 +194,14 @@ def _scores(folder: Path, data: DataConfig) -> _Scores:
 
 def _board_scores(folder: Path, data: DataConfig) -> _Scores:
     """Of Sudokus and mazes, whose answers are no submission."""
-    log = AnswerLog(folder / runs.PREDICTIONS)
+    log = folder / runs.PREDICTIONS
     try:
         predicted = predicted_tasks(data)
         if predicted.is_arc:
             return _Scores(None, "the run has no submission yet")
-        if log.header().get("tasks") != digest(predicted.boards, answers=False):
+        if not are_of(log, predicted):
             return _Scores(None, "its answers are to other puzzles")
-        lines = judged(read_predictions(log.path, predicted).completed()).lines()
+        lines = judged(read_predictions(log, predicted).completed()).lines()
     except (UserError, SubmissionError):
         return _Scores(None, "its answers or its data could not be read when it was uploaded")
     return _Scores("\n".join(lines))

@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from arc_trm.answers import Answer, AnswerLog, Votes
+from arc_trm.answers import Answer, AnswerLog, Votes, digest_of
 from arc_trm.checkpoint import Weights
 from arc_trm.clock import Clock
 from arc_trm.config import to_dict
@@ -26,7 +26,6 @@ from arc_trm.predict.asking import (
     questions,
 )
 from arc_trm.predict.peers import Peers
-from arc_trm.results import digest_of
 from arc_trm.runs import PREDICTIONS, SUBMISSION
 from arc_trm.tasks import TaskSet
 from arc_trm.voting import Predictions, to_submission

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from inspect_ai import Epochs
 from inspect_ai import eval as inspect_eval
@@ -548,6 +548,7 @@ def test_hostile_text_takes_linear_time(piece: str) -> None:
 
 
 @given(st.text('[]01 9,|-\n`{}"attempt_:', max_size=200))
+@example("-0")
 def test_no_text_raises(text: str) -> None:
     for grid in attempts_in([text]):
         assert grid is None or last_grid(json.dumps(grid)) == grid

@@ -90,7 +90,8 @@ def _checked(rows: list[list[int] | None]) -> Grid | None:
 
 def _cells(words: Sequence[str]) -> list[int] | None:
     """Digits as cells, None if one is no colour; Python would not read a number of any length."""
-    return [int(word) for word in words] if all(len(word) == 1 for word in words) else None
+    colours = all(len(word) == 1 and word in "0123456789" for word in words)
+    return [int(word) for word in words] if colours else None
 
 
 def _json_rows(text: str) -> list[list[int] | None]:

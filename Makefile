@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 .PHONY: quickstart test api clean
 
 # What is meant to be used from Python; `make api` makes build/api/index.html from its docstrings.
-API := arc_trm arc_trm.tasks arc_trm.voting arc_trm.results arc_trm.report arc_trm.pictures \
-	arc_trm.model arc_trm.checkpoint arc_trm.train arc_trm.predict submission
+API := arc_trm arc_trm.tasks arc_trm.evaluation.voting arc_trm.evaluation.source arc_trm.viz.report arc_trm.viz \
+	arc_trm.models arc_trm.checkpoint arc_trm.training arc_trm.inference submission
 
 quickstart: $(VENV)/installed
 	$(BIN)/arc-trm train

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from arc_trm.model import RecursiveModel
+    from arc_trm.models import PuzzleModel
     from arc_trm.tasks import TaskSet
 
 __version__ = "0.1.0"
@@ -21,7 +21,7 @@ __all__ = ["load_model", "load_tasks"]
 
 def load_model(
     weights: str | os.PathLike[str], device: str = "cpu", dtype: torch.dtype | None = None
-) -> RecursiveModel:
+) -> PuzzleModel:
     """The model of a run, a weight folder or a Hugging Face Hub repository, in evaluation mode.
 
     Args:
@@ -46,13 +46,13 @@ def load_tasks(data: str | os.PathLike[str]) -> TaskSet:
 
     Raises UserError or submission.SubmissionError naming what is wrong and where.
     """
-    from arc_trm.data.sources import load_tasks as load
+    from arc_trm.data.loader import load_tasks as load
 
     return load(data)
 
 
 def __getattr__(name: str) -> Any:
-    # `arc_trm.checkpoint`, `arc_trm.train` and so on without a second import statement.
+    # `arc_trm.checkpoint`, `arc_trm.training` and so on without a second import statement.
     import importlib
 
     try:

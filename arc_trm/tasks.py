@@ -61,15 +61,15 @@ class Task:
     domain: str = "arc"
 
     @property
-    def known_grids(self) -> tuple[Grid, ...]:
+    def visible_grids(self) -> tuple[Grid, ...]:
         """Every grid a solver may see: demonstrations and test inputs."""
         shown = tuple(grid for pair in self.train for grid in pair.grids)
         return (*shown, *(pair.input for pair in self.test))
 
     @property
-    def longest_side(self) -> int:
+    def max_side(self) -> int:
         """The longest side of all grids a solver may see."""
-        sides: list[int] = [side for grid in self.known_grids for side in grid.shape]
+        sides: list[int] = [side for grid in self.visible_grids for side in grid.shape]
         return max(sides)
 
     @property
@@ -100,7 +100,7 @@ class Task:
         )
 
     def _repr_html_(self) -> str:
-        from arc_trm.pictures import task_html  # with Pillow, which holding tasks does not need
+        from arc_trm.viz import task_html  # with Pillow, which holding tasks does not need
 
         return task_html(self)
 
@@ -112,7 +112,7 @@ class Boards(Mapping[str, Task]):
     it comes from.
 
     Args:
-        domain: the name of their kind (`arc_trm.domains`).
+        domain: the name of their kind (`arc_trm.puzzles`).
         questions, answers: (N, side, side) uint8 of values.
         known: (N,) bool, which answers there are; None is all.
         rows: (N,) int64, ascending; None counts from 1.
@@ -204,7 +204,7 @@ class TaskSet:
 
     @property
     def domain(self) -> str:
-        """The name of their kind (`arc_trm.domains`)."""
+        """The name of their kind (`arc_trm.puzzles`)."""
         return self.tasks.domain if isinstance(self.tasks, Boards) else "arc"
 
     @property
@@ -238,7 +238,7 @@ class TaskSet:
             return len(self.tasks)
         return sum(len(task.test) for task in self)
 
-    def known_outputs(self) -> Solutions:
+    def known_solutions(self) -> Solutions:
         """The official solutions of the tasks whose test outputs are all known."""
         return {
             task.id: [grid.tolist() for grid in task.solutions]
@@ -284,7 +284,7 @@ class TaskSet:
         return f"<TaskSet {self.name}: {self.size}>"
 
     def _repr_html_(self) -> str:
-        from arc_trm.pictures import tasks_html
+        from arc_trm.viz import tasks_html
 
         return tasks_html(f"{self.name}: {self.size}", self, len(self))
 
@@ -295,6 +295,6 @@ class TaskSet:
             return TaskSet(self.name, tasks.at(tasks.rows == int(task_id)))
         return TaskSet(self.name, {task_id: tasks[task_id]})
 
-    def smallest(self, max_side: int) -> TaskSet:
-        """The tasks whose demonstrations and test inputs are all at most `max_side` a side."""
-        return TaskSet.of(self.name, (task for task in self if task.longest_side <= max_side))
+    def smallest(self, max_grid_size: int) -> TaskSet:
+        """The tasks whose demonstrations and test inputs are all at most `max_grid_size` a side."""
+        return TaskSet.of(self.name, (task for task in self if task.max_side <= max_grid_size))

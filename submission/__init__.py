@@ -13,9 +13,9 @@ from 1. Everything raised on purpose is a SubmissionError. The same from a shell
 `python -m submission --help`.
 """
 
-from submission.answers import as_submission, counts_of, ranked_of, read_answers
 from submission.arcprize import Origin, arcprize_problems, read_arcprize, write_arcprize
-from submission.comparing import Comparison, Difference, compare, comparison_table
+from submission.comparison import Comparison, Difference, compare, comparison_table
+from submission.ensemble import merge, merge_ranked
 from submission.errors import FormatError, Problem, SubmissionError, WriteError
 from submission.files import (
     atomic_write,
@@ -45,7 +45,7 @@ from submission.formats import (
     task_problems,
 )
 from submission.grids import Grid, grid_problems
-from submission.merging import merge, merge_ranked
+from submission.ranked import as_submission, counts_of, ranked_of, read_answers
 from submission.scoring import LABELS, PassRates, Rate, Score, score, score_ranked, score_table
 
 __all__ = [

@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 
 import click
 
-from submission.answers import counts_of, read_answers
 from submission.arcprize import arcprize_problems, read_arcprize
-from submission.comparing import compare, comparison_table
+from submission.comparison import compare, comparison_table
+from submission.ensemble import merge_ranked, unlike
 from submission.errors import (
     FormatError,
     Problem,
@@ -31,7 +31,7 @@ from submission.files import (
     write_json,
 )
 from submission.formats import KINDS, Kind, Ranked, Solutions, problems, recognise
-from submission.merging import merge_ranked, unlike
+from submission.ranked import counts_of, read_answers
 from submission.scoring import Score, left_out, score_ranked, score_table
 
 MAX_LISTED = 1000

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from submission.answers import counts_of, ranked_of
 from submission.errors import FormatError, Problem, counted, shown_name
 from submission.formats import (
     ATTEMPTS,
@@ -25,6 +24,7 @@ from submission.formats import (
     solutions_problems,
     submission_problems,
 )
+from submission.ranked import counts_of, ranked_of
 
 MAX_NAMED = 5
 LABELS = {

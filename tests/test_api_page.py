@@ -9,8 +9,8 @@ import pdoc
 import pdoc.doc
 import pdoc.render
 import pytest
+from paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 MODULES = re.search(r"^API := ((?:.*\\\n)*.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
 assert MODULES is not None
 NAMES = MODULES[1].replace("\\\n", " ").split()
@@ -40,8 +40,8 @@ def test_everything_public_has_a_docstring(name: str) -> None:
 def test_the_page_is_made(tmp_path: Path) -> None:
     pdoc.render.configure(docformat="google")
     pdoc.pdoc(*NAMES, output_directory=tmp_path)
-    assert "arc_trm.voting" in (tmp_path / "index.html").read_text("utf-8")
+    assert "arc_trm.evaluation.voting" in (tmp_path / "index.html").read_text("utf-8")
     page = (tmp_path / "arc_trm" / "voting.html").read_text("utf-8")
-    for each in public("arc_trm.voting"):
+    for each in public("arc_trm.evaluation.voting"):
         assert f'id="{each.name}"' in page
     assert (tmp_path / "submission.html").exists()

@@ -10,8 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 # From the ground up; a room imports rooms before it only, and those in one tuple not each other.
 FLOORS = [
     ("submission",),
@@ -70,9 +70,19 @@ def test_imports_point_downwards(file: Path) -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        *("arc_trm", "arc_trm.tasks", "arc_trm.domains.arc", "arc_trm.voting", "arc_trm.config"),
-        *("arc_trm.data.sources", "arc_trm.data.learning", "arc_trm.pictures", "arc_trm.cli"),
-        *("arc_trm.results", "arc_trm.report", "arc_trm.harness.inspect"),
+        *(
+            "arc_trm",
+            "arc_trm.tasks",
+            "arc_trm.puzzles.arc.kind",
+            "arc_trm.evaluation.voting",
+            "arc_trm.config",
+        ),
+        *("arc_trm.data.loader", "arc_trm.data.training_set", "arc_trm.viz", "arc_trm.cli"),
+        *(
+            "arc_trm.evaluation.source",
+            "arc_trm.viz.report",
+            "arc_trm.integrations.inspect_ai.plugin",
+        ),
         *("submission", "submission.__main__"),
     ],
 )

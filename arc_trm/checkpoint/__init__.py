@@ -1,7 +1,9 @@
 """Weights in and out: weight folders, published files, and from one to the other."""
 
-from arc_trm.checkpoint.convert import Converted, convert, convert_back
-from arc_trm.checkpoint.folder import (
+from arc_trm.checkpoint.convert import ConversionResult, convert, convert_back
+from arc_trm.checkpoint.published import read_published
+from arc_trm.checkpoint.safetensors_io import read_tensors, write_tensors
+from arc_trm.checkpoint.weights_dir import (
     CONFIG,
     NETWORK,
     ORIGIN,
@@ -15,8 +17,6 @@ from arc_trm.checkpoint.folder import (
     save_config,
     save_weights,
 )
-from arc_trm.checkpoint.published import read_published
-from arc_trm.checkpoint.tensors import read_tensors, write_tensors
 
 __all__ = [
     "CONFIG",
@@ -24,7 +24,7 @@ __all__ = [
     "ORIGIN",
     "PUZZLES",
     "TABLE",
-    "Converted",
+    "ConversionResult",
     "Weights",
     "check_new",
     "convert",

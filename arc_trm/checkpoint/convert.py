@@ -12,13 +12,6 @@ from typing import Any
 import torch
 import yaml
 
-from arc_trm.checkpoint.folder import (
-    ORIGIN,
-    new_folder,
-    read_parts,
-    save_config,
-    save_weights,
-)
 from arc_trm.checkpoint.published import (
     CLASSES,
     SETTINGS,
@@ -30,18 +23,30 @@ from arc_trm.checkpoint.published import (
     settings_beside,
     shapes_beside,
 )
+from arc_trm.checkpoint.published_ids import (
+    PublishedIds,
+    naming_option,
+    sets_of,
+    write_published_ids,
+)
+from arc_trm.checkpoint.weights_dir import (
+    ORIGIN,
+    new_folder,
+    read_parts,
+    save_config,
+    save_weights,
+)
 from arc_trm.config import ModelConfig, RunConfig
-from arc_trm.data.built import IDENTIFIERS
-from arc_trm.data.identifiers import Identifiers, naming_option, sets_of, write_identifiers
-from arc_trm.domains.arc import BLANK
+from arc_trm.data.readers.prebuilt import IDENTIFIERS
 from arc_trm.errors import UserError
+from arc_trm.puzzles.arc.kind import BLANK
 from submission import WriteError, atomic_write, write_json
 
 _CHECKED_AT_ONCE = 2**16  # rows
 
 
 @dataclass(frozen=True)
-class Converted:
+class ConversionResult:
     """What came out of a published file.
 
     `rows` is the size of its table, `named` the rows that the folder keeps, 0 for a network alone;
@@ -61,9 +66,9 @@ def convert(
     *,
     config: Path | None = None,
     settings: Mapping[str, Any] | None = None,
-    identifiers: Identifiers | None = None,
+    identifiers: PublishedIds | None = None,
     origin: Mapping[str, Any] | None = None,
-) -> Converted:
+) -> ConversionResult:
     """Make a weight folder out of a published weight file.
 
     Args:
@@ -87,7 +92,7 @@ def convert(
     published = open_published(step_file, told, path or "its settings")
     rows = len(published.table)
     if identifiers is None and rows == 1:
-        identifiers = Identifiers([BLANK], 1, "a table with the blank row alone")
+        identifiers = PublishedIds([BLANK], 1, "a table with the blank row alone")
     names = None if identifiers is None else _fitting_names(step_file, rows, identifiers)
     table = None
     if names is not None:
@@ -106,7 +111,7 @@ def convert(
             "notes": notes,
         }
         write_json(folder / ORIGIN, facts)
-    return Converted(out, published.config, rows, len(names or ()), tuple(notes))
+    return ConversionResult(out, published.config, rows, len(names or ()), tuple(notes))
 
 
 def _step(step_file: Path) -> int:
@@ -115,7 +120,7 @@ def _step(step_file: Path) -> int:
     return int(found.group()) if found else 0
 
 
-def _fitting_names(step_file: Path, rows: int, identifiers: Identifiers) -> list[str]:
+def _fitting_names(step_file: Path, rows: int, identifiers: PublishedIds) -> list[str]:
     if identifiers.rows != rows:
         known = sets_of(rows)
         advice = (
@@ -132,7 +137,7 @@ def _fitting_names(step_file: Path, rows: int, identifiers: Identifiers) -> list
 
 
 def _notes(
-    step_file: Path, config: Path | None, published: Published, identifiers: Identifiers | None
+    step_file: Path, config: Path | None, published: Published, identifiers: PublishedIds | None
 ) -> list[str]:
     notes = []
     if published.assumed:
@@ -180,8 +185,8 @@ def convert_back(folder: Path, out: Path, run: RunConfig | None = None) -> Path:
     name = published_name("puzzle_table", config.architecture)
     published[name] = table
     shapes = {
-        "seq_len": config.cells,
-        "vocab_size": config.vocabulary,
+        "seq_len": config.seq_len,
+        "vocab_size": config.vocab_size,
         "num_puzzle_identifiers": len(table),
     }
     with new_folder(out) as unfinished:
@@ -194,7 +199,7 @@ def convert_back(folder: Path, out: Path, run: RunConfig | None = None) -> Path:
         settings = _published_settings(config, run)
         with atomic_write(unfinished / SETTINGS) as written:
             yaml.safe_dump(settings, written)
-        write_identifiers(unfinished / IDENTIFIERS, names)
+        write_published_ids(unfinished / IDENTIFIERS, names)
     return out / file.name
 
 
@@ -202,40 +207,37 @@ def _inexpressible(config: ModelConfig) -> str | None:
     """What the published code has instead of such a model, None if it has that."""
     if config.architecture not in CLASSES:
         return f"no model of architecture {config.architecture!r}"
-    if config.networks != 1:
+    if config.separate_networks:
         return "one network for both of a TRM's states"
     if config.architecture == "hrm" and config.mixer == "mlp":
         return "no HRM with a mixer over positions"
-    smallest = math.ceil(config.puzzle_size / config.hidden_size)
-    if config.architecture == "hrm" and config.puzzle_positions != smallest:
-        return (
-            f"{smallest} puzzle positions in an HRM of these sizes, not {config.puzzle_positions}"
-        )
+    smallest = math.ceil(config.puzzle_emb_dim / config.hidden_size)
+    if config.architecture == "hrm" and config.puzzle_emb_len != smallest:
+        return f"{smallest} puzzle positions in an HRM of these sizes, not {config.puzzle_emb_len}"
     return None
 
 
 def _published_settings(config: ModelConfig, run: RunConfig | None) -> dict[str, Any]:
     hrm = config.architecture == "hrm"
-    positions = "rope" if config.positions == "rotary" else config.positions
     arch: dict[str, Any] = {
         "name": CLASSES[config.architecture],
         "loss": {"name": "losses@ACTLossHead", "loss_type": "stablemax_cross_entropy"},
         "halt_max_steps": config.supervision_steps,
-        "halt_exploration_prob": run.train.exploration if run else 0.1,
+        "halt_exploration_prob": run.train.halt_exploration_prob if run else 0.1,
         "H_cycles": config.outer_cycles,
         "L_cycles": config.inner_cycles,
-        "H_layers": config.layers if hrm else 0,
-        "L_layers": config.layers,
+        "H_layers": config.num_layers if hrm else 0,
+        "L_layers": config.num_layers,
         "hidden_size": config.hidden_size,
-        "num_heads": config.heads,
+        "num_heads": config.num_heads,
         "expansion": config.expansion,
-        "puzzle_emb_ndim": config.puzzle_size,
-        "pos_encodings": positions,
+        "puzzle_emb_ndim": config.puzzle_emb_dim,
+        "pos_encodings": config.pos_encoding,
         "forward_dtype": run.dtype if run and run.dtype != "auto" else "bfloat16",
     }
     if not hrm:
         arch |= {
-            "puzzle_emb_len": config.puzzle_positions,
+            "puzzle_emb_len": config.puzzle_emb_len,
             "mlp_t": config.mixer == "mlp",
             "no_ACT_continue": True,
         }
@@ -253,8 +255,8 @@ def _published_settings(config: ModelConfig, run: RunConfig | None) -> dict[str,
         "beta1": train.betas[0],
         "beta2": train.betas[1],
         "weight_decay": train.weight_decay,
-        "puzzle_emb_lr": train.puzzle_lr,
-        "puzzle_emb_weight_decay": train.puzzle_weight_decay,
+        "puzzle_emb_lr": train.puzzle_emb_lr,
+        "puzzle_emb_weight_decay": train.puzzle_emb_weight_decay,
         "ema": train.ema_decay > 0,
         "ema_rate": train.ema_decay,
         "seed": run.seed,

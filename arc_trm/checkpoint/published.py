@@ -17,10 +17,10 @@ import torch
 import yaml
 from torch import Tensor
 
-from arc_trm.checkpoint.folder import build, check_table, check_tensors
-from arc_trm.config import Architecture, ModelConfig, from_dict
+from arc_trm.checkpoint.weights_dir import build, check_table, check_tensors
+from arc_trm.config import ModelConfig, from_dict
 from arc_trm.errors import UserError
-from arc_trm.model import RecursiveModel
+from arc_trm.models import PuzzleModel
 from submission import read_json
 
 SETTINGS, SHAPES = "all_config.yaml", "shapes.json"
@@ -59,7 +59,7 @@ _DEPTH = {"trm": {"H_cycles": 3, "L_cycles": 4}, "hrm": {"H_cycles": 2, "L_cycle
 _DEFAULTS = {"halt_max_steps": 16, "num_heads": 8, "expansion": 4, "pos_encodings": "rope"}
 
 
-def our_name(published: str, architecture: Architecture = "trm") -> str:
+def our_name(published: str, architecture: str = "trm") -> str:
     """Our name of a published tensor, with or without its prefixes."""
     name = published.removeprefix("_orig_mod.").removeprefix("model.").removeprefix("inner.")
     for theirs, ours in _names(architecture):
@@ -67,14 +67,14 @@ def our_name(published: str, architecture: Architecture = "trm") -> str:
     return name
 
 
-def published_name(ours: str, architecture: Architecture = "trm") -> str:
+def published_name(ours: str, architecture: str = "trm") -> str:
     """Invert `our_name`, with all prefixes."""
     for theirs, own in _names(architecture):
         ours = ours.replace(own, theirs)
     return PREFIX + ours
 
 
-def _names(architecture: Architecture) -> Iterator[tuple[str, str]]:
+def _names(architecture: str) -> Iterator[tuple[str, str]]:
     for letter, ours in _NETWORKS[architecture].items():
         yield f"{letter}_level.layers.", ours
     yield from _NAMES
@@ -119,10 +119,8 @@ def _read_pickled(step_file: Path) -> dict[str, Tensor]:
     return state
 
 
-def _renamed(
-    state: Mapping[str, Tensor], step_file: Path
-) -> tuple[Architecture, dict[str, Tensor]]:
-    architecture: Architecture = "hrm" if any("H_level." in name for name in state) else "trm"
+def _renamed(state: Mapping[str, Tensor], step_file: Path) -> tuple[str, dict[str, Tensor]]:
+    architecture: str = "hrm" if any("H_level." in name for name in state) else "trm"
     renamed: dict[str, Tensor] = {}
     for name, tensor in state.items():
         ours = our_name(name, architecture)
@@ -192,7 +190,7 @@ def _check_settings(
     step_file: Path,
     settings: Mapping[str, Any],
     source: object,
-    architecture: Architecture,
+    architecture: str,
     seen: Mapping[str, Any],
 ) -> None:
     """UserError about the first setting that is not what the weights show, `seen` by its name."""
@@ -236,9 +234,9 @@ def open_published(
             raise UserError(f"{step_file} holds no TRM or HRM: there is no matrix {known!r}")
     table = state.pop("puzzle_table")
     vocabulary, hidden_size = state["token_embedding"].shape
-    puzzle_size = table.shape[1]
+    puzzle_emb_dim = table.shape[1]
     mixer, learned = f"{first}.mix.down.weight" in state, "position_embedding" in state
-    computed = math.ceil(puzzle_size / hidden_size)
+    computed = math.ceil(puzzle_emb_dim / hidden_size)
     defaults = {
         **_DEFAULTS,
         **_DEPTH[architecture],
@@ -246,18 +244,18 @@ def open_published(
         "seq_len": _CELLS.get(vocabulary, 900),
     }
     told = _Told(settings, defaults)
-    puzzle_positions = computed
+    puzzle_emb_len = computed
     if architecture == "trm":
-        puzzle_positions = told("puzzle_emb_len")
-        if not isinstance(puzzle_positions, int):
+        puzzle_emb_len = told("puzzle_emb_len")
+        if not isinstance(puzzle_emb_len, int):
             raise UserError(
-                f"{source}: puzzle_emb_len must be a whole number, got {_short(puzzle_positions)}"
+                f"{source}: puzzle_emb_len must be a whole number, got {_short(puzzle_emb_len)}"
             )
-        puzzle_positions = puzzle_positions or computed
+        puzzle_emb_len = puzzle_emb_len or computed
     if mixer:
-        cells = state[f"{first}.mix.down.weight"].shape[0] - puzzle_positions
+        cells = state[f"{first}.mix.down.weight"].shape[0] - puzzle_emb_len
     elif learned:
-        cells = state["position_embedding"].shape[0] - puzzle_positions
+        cells = state["position_embedding"].shape[0] - puzzle_emb_len
     else:
         cells = told("seq_len")
     seen: dict[str, Any] = {
@@ -265,7 +263,7 @@ def open_published(
         "vocab_size": vocabulary,
         "num_puzzle_identifiers": len(table),
         "hidden_size": hidden_size,
-        "puzzle_emb_ndim": puzzle_size,
+        "puzzle_emb_ndim": puzzle_emb_dim,
         "mlp_t": mixer,
         **({"pos_encodings": "learned"} if learned else {}),
     }
@@ -278,16 +276,16 @@ def open_published(
         ModelConfig,
         {
             "architecture": architecture,
-            "vocabulary": vocabulary,
-            "cells": cells,
+            "vocab_size": vocabulary,
+            "seq_len": cells,
             "hidden_size": hidden_size,
-            "layers": seen["L_layers"],
-            "heads": told("num_heads") if not mixer else settings.get("num_heads", 8),
+            "num_layers": seen["L_layers"],
+            "num_heads": told("num_heads") if not mixer else settings.get("num_heads", 8),
             "expansion": told("expansion"),
             "mixer": "mlp" if mixer else "attention",
-            "positions": "rotary" if positions == "rope" else positions,
-            "puzzle_positions": puzzle_positions,
-            "puzzle_size": puzzle_size,
+            "pos_encoding": positions,
+            "puzzle_emb_len": puzzle_emb_len,
+            "puzzle_emb_dim": puzzle_emb_dim,
             "outer_cycles": told("H_cycles"),
             "inner_cycles": told("L_cycles"),
             "supervision_steps": told("halt_max_steps"),
@@ -296,7 +294,7 @@ def open_published(
     )
     state = {name: tensor.float() for name, tensor in state.items()}
     check_tensors(config, state, step_file)
-    check_table(table, puzzle_size, f"{step_file}: {published_name('puzzle_table')!r}")
+    check_table(table, puzzle_emb_dim, f"{step_file}: {published_name('puzzle_table')!r}")
     return Published(config, state, table, tuple(told.assumed))
 
 
@@ -304,7 +302,7 @@ def read_published(
     step_file: Path | str,
     config: Path | str | None = None,
     shapes: Mapping[str, int] | Path | str | None = None,
-) -> RecursiveModel:
+) -> PuzzleModel:
     """A model out of a published weight file, in evaluation mode.
 
     Args:

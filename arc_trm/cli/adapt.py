@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.running import finish, resumed_run, run_options
+from arc_trm.cli.options import finish, resumed_run, run_options
 
 # What makes a new run beside the options of all runs, and the names of their parameters.
 _CONFIGURING = {
@@ -71,11 +71,11 @@ def adapt(
             overrides = (*overrides, f"seed={seed}")
         from arc_trm import runs
         from arc_trm.checkpoint import read_model_config
-        from arc_trm.cli.choice import data_tasks
         from arc_trm.cli.pull import weight_folder
-        from arc_trm.clock import parse_duration
-        from arc_trm.data.selection import check_answerable
-        from arc_trm.results import only_arc
+        from arc_trm.cli.resolve import data_tasks
+        from arc_trm.data.splits import check_model_fits
+        from arc_trm.evaluation.source import only_arc
+        from arc_trm.time_limit import parse_duration
 
         limit = None if time_limit is None else parse_duration(time_limit)
         source = weight_folder(weights) if weights is not None else runs.latest_run()
@@ -83,7 +83,7 @@ def adapt(
         assert config.adapt is not None
         for part, key, option in (
             (config.adapt, "weights", "--weights"),
-            *((config.data, key, "--data") for key in ("train", "test", "extra")),
+            *((config.data, key, "--data") for key in ("train", "test", "optional_train")),
         ):
             if getattr(part, key):
                 raise UserError(f"{key!r} in the config would not count: say it with {option}")
@@ -91,12 +91,12 @@ def adapt(
             limit = config.adapt.time_limit
         tasks = data_tasks(source, data_name)  # says which of them were learnt before
         only_arc(tasks, "adapting to demonstrations")
-        check_answerable(read_model_config(source), tasks)
+        check_model_fits(read_model_config(source), tasks)
         if not len(tasks):
             raise UserError(f"there is no task to adapt to in {data_name!r}")
         config = replace(
             config,
-            data=replace(config.data, train=(), extra=(), test=(data_name,)),
+            data=replace(config.data, train=(), optional_train=(), test=(data_name,)),
             adapt=replace(config.adapt, weights=str(source.resolve()), time_limit=limit),
         )
         if steps is not None or limit is not None:

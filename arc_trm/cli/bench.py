@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from arc_trm.cli.output import bar, is_main
-from arc_trm.cli.running import device_options, given
-from arc_trm.clock import shown_duration
+from arc_trm.cli.options import device_options, given
+from arc_trm.cli.progress import bar, is_main
+from arc_trm.time_limit import format_duration
 
 
 @click.command()
@@ -46,15 +46,15 @@ def bench(
     \b
     Examples:
       arc-trm bench train
-      arc-trm bench predict --preset arc-agi-2 --set model.canvas=fit
+      arc-trm bench predict --preset arc-agi-2 --set model.canvas=bucketed
       arc-trm bench growth --out growth.svg
       torchrun --nproc-per-node 4 -m arc_trm bench train --preset arc-agi-1
     """
-    from arc_trm.bench import bench_data, bench_growth, bench_predict, bench_train
+    from arc_trm.benchmarks import bench_data, bench_growth, bench_predict, bench_train
     from arc_trm.config import load_config
     from arc_trm.device import pick_device
     from arc_trm.errors import UserError
-    from arc_trm.pictures.scene import check_ending, save
+    from arc_trm.viz.svg import check_ending, save
 
     config = load_config(preset, config_file, overrides)
     if out is not None and what != "growth":
@@ -107,7 +107,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
             f"the {result['product_tflops']:.4g} TFLOP a second of a large matrix product"
         )
     lines.append(
-        f"first step after {shown_duration(result['first_step_seconds'])}, at most "
+        f"first step after {format_duration(result['first_step_seconds'])}, at most "
         f"{result['peak_memory_mb']} MB"
     )
     parts = result.get("parts", {})
@@ -123,6 +123,6 @@ def _lines(result: dict[str, Any]) -> list[str]:
     whole = result.get("whole_run")
     if whole:
         lines.append(
-            f"the whole, {whole['examples']:,} examples: {shown_duration(whole['seconds'])}"
+            f"the whole, {whole['examples']:,} examples: {format_duration(whole['seconds'])}"
         )
     return lines

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.output import bar
+from arc_trm.cli.progress import bar
 
 
 @click.command()
@@ -69,15 +69,15 @@ def convert(
         raise UserError("--identifiers and --set both name the rows: give one of them")
 
     from arc_trm import checkpoint
-    from arc_trm.data.identifiers import published_identifiers, read_identifiers
+    from arc_trm.checkpoint.published_ids import published_ids, read_published_ids
 
     if not source.is_file():  # before minutes go into identifiers
         raise UserError(f"{source} is not a file: SOURCE is what the published trainer wrote")
     checkpoint.check_new(out)
-    identifiers = read_identifiers(identifiers_file) if identifiers_file is not None else None
+    identifiers = read_published_ids(identifiers_file) if identifiers_file is not None else None
     if set_name is not None:
         with bar(f"naming the rows of {set_name}, tasks") as drawn:
-            identifiers = published_identifiers(set_name, drawn.update)
+            identifiers = published_ids(set_name, drawn.update)
     converted = checkpoint.convert(source, out, config=config, identifiers=identifiers)
     for note in converted.notes:
         click.echo(note, err=True)

@@ -16,18 +16,10 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from arc_trm.cli.identifiers import identifiers_command
-from arc_trm.cli.output import bar
-from arc_trm.cli.puzzles import fetch_command, generate_command
-from arc_trm.data.manifests import (
-    MadeSource,
-    Manifest,
-    Overlap,
-    find_manifest,
-    manifests,
-    recorded_overlaps,
-)
-from arc_trm.data.sources import (
+from arc_trm.cli.data_generate import fetch_command, generate_command
+from arc_trm.cli.data_identifiers import identifiers_command
+from arc_trm.cli.progress import bar
+from arc_trm.data.loader import (
     DATA_FOLDER,
     content_digest,
     find_files,
@@ -35,10 +27,18 @@ from arc_trm.data.sources import (
     load_tasks,
     missing_files,
 )
-from arc_trm.data.tables import is_table, read_table
+from arc_trm.data.readers.csv import is_table, read_table
+from arc_trm.data.registry import (
+    MadeSource,
+    Manifest,
+    Overlap,
+    find_manifest,
+    manifests,
+    recorded_overlaps,
+)
 from arc_trm.errors import UserError
-from arc_trm.pictures.scene import printable
 from arc_trm.tasks import TaskSet
+from arc_trm.viz.svg import printable
 
 MAX_SIDE = 30
 SIDES_SHOWN = (5, 10, 15, 20, 25, 30)
@@ -96,9 +96,9 @@ def list_command(as_json: bool) -> None:
 
 @data.command("show")
 @click.argument("what", metavar="DATA")
-@click.option("--skip-bad", is_flag=True, help="Count and list bad rows of a file of puzzles.")
+@click.option("--skip-invalid", is_flag=True, help="Count and list bad rows of a file of puzzles.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the ids of shared tasks.")
-def show_command(what: str, skip_bad: bool, as_json: bool) -> None:
+def show_command(what: str, skip_invalid: bool, as_json: bool) -> None:
     """Show how much DATA holds and, of a dataset, its card.
 
     The card has the licence, the sources and the tasks shared with other datasets. A task fits a
@@ -113,16 +113,16 @@ def show_command(what: str, skip_bad: bool, as_json: bool) -> None:
     """
     found = find_manifest(what)
     named = found is not None and found[0].domain != "arc"
-    if skip_bad and not is_table(Path(what)) and not named:
-        raise UserError(f"--skip-bad is for CSV files of puzzles, which {what} is not")
+    if skip_invalid and not is_table(Path(what)) and not named:
+        raise UserError(f"--skip-invalid is for CSV files of puzzles, which {what} is not")
     if found is None:
-        tasks = _checked(Path(what), skip_bad) if is_table(Path(what)) else load_tasks(what)
+        tasks = _checked(Path(what), skip_invalid) if is_table(Path(what)) else load_tasks(what)
         counts = {"tasks": len(tasks), "test_outputs": tasks.test_outputs}
         facts: Facts = {"name": what, "splits": [{"name": what, **counts, **_contents(tasks)}]}
         if tasks.notes:
             facts["notes"] = tasks.notes
     else:
-        facts = _card(*found, skip_bad)
+        facts = _card(*found, skip_invalid)
     if as_json:
         click.echo(json.dumps(facts))
         return
@@ -153,10 +153,10 @@ def show_command(what: str, skip_bad: bool, as_json: bool) -> None:
         _print("", *_overlap_sentences(recorded_overlaps(what)))
 
 
-def _checked(path: Path, skip_bad: bool) -> TaskSet:
+def _checked(path: Path, skip_invalid: bool) -> TaskSet:
     """A CSV file of puzzles, all of which are solved."""
     with bar("solving puzzles") as drawn:
-        return replace(read_table(path, skip_bad, True, drawn.update), name=str(path))
+        return replace(read_table(path, skip_invalid, True, drawn.update), name=str(path))
 
 
 def _split_facts(manifest: Manifest, split: str) -> Facts:
@@ -181,10 +181,10 @@ def _dataset_facts(manifest: Manifest, only: str | None = None) -> Facts:
     }
 
 
-def _card(manifest: Manifest, only: str | None, skip_bad: bool) -> Facts:
+def _card(manifest: Manifest, only: str | None, skip_invalid: bool) -> Facts:
     facts = _dataset_facts(manifest, only)
     for split in facts["splits"]:
-        tasks = find_tasks(split["name"], skip_bad)
+        tasks = find_tasks(split["name"], skip_invalid)
         if tasks is not None:
             published = split["sha256"]
             split |= _contents(tasks)
@@ -209,7 +209,7 @@ def _contents(tasks: TaskSet) -> Facts:
         about = {"kind": tasks.domain, "side": boards.side, "here": len(boards)}
         about["known"] = int(boards.known.sum())
         return {"sha256": content_digest(tasks), **about}
-    sides = Counter(task.longest_side for task in tasks)
+    sides = Counter(task.max_side for task in tasks)
     fits = list(accumulate(sides[side] for side in range(1, MAX_SIDE + 1)))
     return {"sha256": content_digest(tasks), "fits": fits}
 

@@ -42,9 +42,9 @@ def export(
       arc-trm export attempts --format submission --out submission.json
     """
     from arc_trm import runs
-    from arc_trm.cli.choice import chosen_answers
+    from arc_trm.cli.resolve import chosen_answers
     from arc_trm.errors import UserError
-    from arc_trm.results import answered_tasks, is_log, only_arc, read_results
+    from arc_trm.evaluation.source import answered_tasks, is_log, only_arc, read_results
     from submission import (
         FormatError,
         Ranked,
@@ -86,7 +86,7 @@ def export(
 def _origin(answers: Path, model: str | None) -> Origin:
     """Whose answers these are; a file that does not say since when is of its last change."""
     from arc_trm import runs
-    from arc_trm.results import about_answers, is_log, named_data, public_name
+    from arc_trm.evaluation.source import about_answers, is_log, named_data, public_name
     from submission import Origin
 
     about = about_answers(answers)

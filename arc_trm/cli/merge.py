@@ -32,8 +32,8 @@ def merge(files: tuple[Path, ...], out: str, weights: str | None, data_name: str
       arc-trm merge runs/a runs/b --out submission.json
       arc-trm merge a/predictions.jsonl theirs.json --weights 2,1 --out submission.json
     """
-    from arc_trm.cli.choice import chosen_answers
-    from arc_trm.results import read_votes
+    from arc_trm.cli.resolve import chosen_answers
+    from arc_trm.evaluation.source import read_votes
     from submission import Ranked, counts_of
     from submission.__main__ import merge_into
 

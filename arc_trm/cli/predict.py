@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from arc_trm.cli.output import bar, is_main
-from arc_trm.cli.running import device_options, given
-from arc_trm.clock import STARTED, Clock, parse_duration, shown_duration
+from arc_trm.cli.options import device_options, given
+from arc_trm.cli.progress import bar, is_main
+from arc_trm.time_limit import STARTED, TimeLimit, format_duration, parse_duration
 from submission import Challenges, SubmissionError, read_submission, write_submission
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ DEFAULT = ParameterSource.DEFAULT
     help="Voters beside the task itself; default: all that were trained.",
 )
 @click.option("--time-limit", metavar="TIME", help="3h, 90m, 45s: as many answers as fit.")
-@click.option("--skip-bad", is_flag=True, help="Leave out bad rows of a CSV file of puzzles.")
+@click.option("--skip-invalid", is_flag=True, help="Leave out bad rows of a CSV file of puzzles.")
 @click.option("--batch-size", type=click.IntRange(1), help="Questions asked at once.")
 @click.option(
     "--supervision-steps", type=click.IntRange(1), help="Refinements; default: the model's."
@@ -58,7 +58,7 @@ def predict(
     attempts: int,
     augmentations: int | None,
     time_limit: str | None,
-    skip_bad: bool,
+    skip_invalid: bool,
     batch_size: int | None,
     supervision_steps: int | None,
     canvas: Canvas | None,
@@ -84,18 +84,18 @@ def predict(
       torchrun --nproc-per-node 4 -m arc_trm predict W --data C --time-limit 2h --out .
     """
     from arc_trm import runs
-    from arc_trm.cli.choice import chosen_tasks
     from arc_trm.cli.pull import weight_folder
-    from arc_trm.data.selection import check_answerable
-    from arc_trm.domains import DOMAINS
+    from arc_trm.cli.resolve import chosen_tasks
+    from arc_trm.data.splits import check_model_fits
     from arc_trm.errors import UserError
-    from arc_trm.results import only_arc
-    from arc_trm.voting import to_submission
+    from arc_trm.evaluation.source import only_arc
+    from arc_trm.evaluation.voting import to_submission
+    from arc_trm.puzzles import DOMAINS
 
     folder = weight_folder(weights) if weights is not None else runs.latest_run()
-    if skip_bad and data_name is None:
-        raise UserError("--skip-bad goes with --data; a run's own data has data.skip_bad")
-    tasks = chosen_tasks(folder, data_name, skip_bad)
+    if skip_invalid and data_name is None:
+        raise UserError("--skip-invalid goes with --data; a run's own data has data.skip_invalid")
+    tasks = chosen_tasks(folder, data_name, skip_invalid)
     if not len(tasks):
         raise UserError(f"there is no task to predict in {tasks.name!r}: name some with --data")
     for note in tasks.notes if is_main() else ():
@@ -114,23 +114,23 @@ def predict(
 
     from arc_trm.checkpoint import read_model_config
 
-    clock = Clock(None if time_limit is None else parse_duration(time_limit), STARTED)
+    clock = TimeLimit(None if time_limit is None else parse_duration(time_limit), STARTED)
     # A folder without weights, or with those of another kind, is a mistake that leaves nothing.
-    check_answerable(read_model_config(folder), tasks)
+    check_model_fits(read_model_config(folder), tasks)
     # Something valid before all else.
     if submits and is_main():
         challenges = {task.id: task.to_json(solutions=False) for task in tasks}
         if not _is_there(out / runs.SUBMISSION, challenges):
             write_submission(out / runs.SUBMISSION, to_submission((), tasks), challenges)
 
-    from arc_trm.predict import load_answering, predict_into, voters
+    from arc_trm.inference import load_for_inference, predict_into, voters
 
-    loaded = load_answering(folder, tasks.tasks, device, canvas, compiled)
+    loaded = load_for_inference(folder, tasks.tasks, device, canvas, compiled)
     with bar("predicting") as drawn:
         outcome = predict_into(
             *(out, loaded, tasks, clock),
             *(voters(folder, augmentations), batch_size, supervision_steps),
-            {**_about(folder, weights, data_name, skip_bad), "kind": tasks.domain},
+            {**_about(folder, weights, data_name, skip_invalid), "kind": tasks.domain},
             *(drawn.update, drawn.note),
         )
     if not is_main():
@@ -138,7 +138,7 @@ def predict(
     guessed = outcome.guessed
     if outcome.answered < outcome.wanted:
         click.echo(
-            f"the time limit of {shown_duration(clock.limit or 0)} ended it after "
+            f"the time limit of {format_duration(clock.limit or 0)} ended it after "
             f"{outcome.answered} of {outcome.wanted} answers; the same command goes on from there",
             err=True,
         )
@@ -170,14 +170,14 @@ def predict(
 
 
 def _about(
-    folder: Path, weights: str | None, data_name: str | None, skip_bad: bool
+    folder: Path, weights: str | None, data_name: str | None, skip_invalid: bool
 ) -> dict[str, Any]:
     """What readers of the answers want to know: whose they are, of which tasks, since when."""
     from arc_trm import runs
     from arc_trm.config import DataConfig
-    from arc_trm.results import about_data
+    from arc_trm.evaluation.source import about_data
 
-    named = DataConfig(test=(data_name,), skip_bad=skip_bad) if data_name else None
+    named = DataConfig(test=(data_name,), skip_invalid=skip_invalid) if data_name else None
     data = named or runs.run_config(folder).data
     return {
         "model": weights

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.output import Bar, bar
+from arc_trm.cli.progress import Bar, bar
 
 
 @click.command()

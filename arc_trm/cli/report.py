@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from arc_trm.judging import Judged
-    from arc_trm.voting import Predictions
+    from arc_trm.evaluation.scoring import PuzzleScore
+    from arc_trm.evaluation.voting import PredictionSet
     from submission import Score
 
 
@@ -43,11 +43,11 @@ def report(
       arc-trm report theirs --data arc-agi-2/evaluation --out theirs.html
     """
     from arc_trm import __version__, runs
-    from arc_trm.cli.choice import chosen_answers
-    from arc_trm.data.references import published_beside, published_for
-    from arc_trm.judging import judged
-    from arc_trm.report import Report, report_page
-    from arc_trm.results import answered_tasks, only_arc, read_results
+    from arc_trm.cli.resolve import chosen_answers
+    from arc_trm.evaluation.leaderboard import published_beside, published_for
+    from arc_trm.evaluation.scoring import judged
+    from arc_trm.evaluation.source import answered_tasks, only_arc, read_results
+    from arc_trm.viz.report import Report, report_page
     from submission import atomic_write, read_solutions
 
     answers = chosen_answers(what if what is not None else runs.latest_run())
@@ -56,9 +56,9 @@ def report(
         only_arc(tasks, "--solutions")
         tasks = tasks.with_outputs(read_solutions(solutions))
     predictions, folder = read_results(answers, tasks), answers.parent
-    score: Score | Judged | None
+    score: Score | PuzzleScore | None
     if tasks.is_arc:
-        known = tasks.known_outputs()
+        known = tasks.known_solutions()
         score, published = predictions.score() if known else None, published_beside(known)
     else:
         score, published = judged(predictions), published_for(tasks)
@@ -78,12 +78,12 @@ def report(
 
 
 def _described(
-    answers: Path, predictions: Predictions, data_name: str | None
+    answers: Path, predictions: PredictionSet, data_name: str | None
 ) -> tuple[str, list[str]]:
     """The title of a report and sentences below it; the first says what was answered."""
     from arc_trm import runs
-    from arc_trm.judging import LOOKED_AT
-    from arc_trm.results import about_answers, is_log, named_data, public_name
+    from arc_trm.evaluation.scoring import MAX_TRACES
+    from arc_trm.evaluation.source import about_answers, is_log, named_data, public_name
 
     about, tasks = about_answers(answers), predictions.tasks
     name = answers.parent.resolve().name if runs.is_run(answers.parent) else answers.name
@@ -98,8 +98,8 @@ def _described(
     if not tasks.is_arc:
         of = f"{len(tasks)} puzzles"
     facts = [f"Answers to {answered} of {of}: " + ", ".join(map(public_name, data))]
-    if not tasks.is_arc and len(tasks) > LOOKED_AT:
-        facts.append(f"The first {LOOKED_AT} puzzles are drawn below")
+    if not tasks.is_arc and len(tasks) > MAX_TRACES:
+        facts.append(f"The first {MAX_TRACES} puzzles are drawn below")
     if "began" in about:
         facts.append(f"Predicted since {about['began']}")
     return str(about.get("model") or name), facts

@@ -49,11 +49,11 @@ def score(
       arc-trm score runs/before runs/after
     """
     from arc_trm import runs
-    from arc_trm.cli.choice import chosen_answers, right_outputs
-    from arc_trm.data.references import published_beside, references_table
-    from arc_trm.domains import ARC, DOMAINS
+    from arc_trm.cli.resolve import chosen_answers, right_outputs
     from arc_trm.errors import UserError
-    from arc_trm.results import kind_of, read_ranked
+    from arc_trm.evaluation.leaderboard import published_beside, references_table
+    from arc_trm.evaluation.source import kind_of, read_ranked
+    from arc_trm.puzzles import ARC, DOMAINS
     from submission import counts_of
     from submission.__main__ import scored, told_scores
 
@@ -90,10 +90,10 @@ def _boards(
     """What to print of answers to Sudokus or mazes: as JSON, and as lines for a person."""
     import numpy as np
 
-    from arc_trm.data.references import published_for, references_table
     from arc_trm.errors import UserError
-    from arc_trm.judging import baseline_lines, baselines, compared, judged
-    from arc_trm.results import answered_tasks, read_results
+    from arc_trm.evaluation.leaderboard import published_for, references_table
+    from arc_trm.evaluation.scoring import baseline_lines, baselines, compared, judged
+    from arc_trm.evaluation.source import answered_tasks, read_results
 
     if solutions is not None:
         raise UserError("--solutions is for ARC: name puzzles with their answers with --data")

@@ -10,22 +10,22 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from arc_trm.answers import are_of, read_predictions
-from arc_trm.cli.choice import chosen_answers
-from arc_trm.cli.screen import Block, Screen, below, block_of, chart
+from arc_trm.cli.resolve import chosen_answers
 from arc_trm.config import DataConfig, RunConfig
-from arc_trm.data.selection import predicted_tasks
-from arc_trm.data.sources import load_tasks
-from arc_trm.domains import BOARDS, Board, of_vocabulary
+from arc_trm.data.loader import load_tasks
+from arc_trm.data.splits import predicted_tasks
 from arc_trm.errors import UserError
-from arc_trm.judging import LOOKED_AT, judged
-from arc_trm.pictures.curve import MEASURES, curve_picture, series
-from arc_trm.pictures.scene import check_ending, printable, save
-from arc_trm.pictures.task import steps_picture, task_picture
-from arc_trm.results import answered_tasks, is_log, kind_of, named_data, read_results
+from arc_trm.evaluation.prediction_log import are_of, read_predictions
+from arc_trm.evaluation.scoring import MAX_TRACES, judged
+from arc_trm.evaluation.source import answered_tasks, is_log, kind_of, named_data, read_results
+from arc_trm.evaluation.voting import InputPrediction, PredictionSet
+from arc_trm.puzzles import BOARDS, Board, of_vocab_size
 from arc_trm.runs import PREDICTIONS, latest_run, read_metrics, run_config
 from arc_trm.tasks import TaskSet, same_grid
-from arc_trm.voting import Predictions, TestPrediction
+from arc_trm.viz.curve import MEASURES, curve_picture, series
+from arc_trm.viz.figure import steps_picture, task_picture
+from arc_trm.viz.svg import check_ending, printable, save
+from arc_trm.viz.terminal import Block, Screen, below, block_of, chart
 from submission import SubmissionError
 
 FALLBACKS = ("arc-agi-1", "arc-agi-2")
@@ -113,7 +113,7 @@ def _summary(records: Sequence[dict[str, float]]) -> str:
     return ", ".join(text.format(last[key]) for key, text in said.items() if key in last)
 
 
-def _show_predicted(screen: Screen, tasks: TaskSet, predictions: Predictions) -> None:
+def _show_predicted(screen: Screen, tasks: TaskSet, predictions: PredictionSet) -> None:
     """How many predictions are right, and the first few of them beside one another."""
     verdicts: list[bool] = []
     blocks: list[Block] = []
@@ -137,7 +137,7 @@ def _show_predicted(screen: Screen, tasks: TaskSet, predictions: Predictions) ->
         )
 
 
-def _show_boards(tasks: TaskSet, predictions: Predictions) -> None:
+def _show_boards(tasks: TaskSet, predictions: PredictionSet) -> None:
     """What answers are worth, and the first of them."""
     screen, blocks = Screen(tasks.domain), []
     for prediction in islice(predictions, BOARDS_SHOWN):
@@ -171,7 +171,7 @@ def _show_task(
             "or name its predictions.jsonl with --predictions"
             if only.is_arc
             else f"there are no steps of puzzle {task_id!r} to show: `arc-trm predict` keeps those "
-            f"of the first {LOOKED_AT} of a set"
+            f"of the first {MAX_TRACES} of a set"
         )
     valid = BOARDS[task.domain].valid if task.domain in BOARDS else None
     if out is not None:
@@ -225,7 +225,7 @@ def _latest_predicts_boards() -> bool:
     config = _latest_config()
     if config is None or not config.data.test:
         return False
-    return isinstance(of_vocabulary(config.model.vocabulary), Board)
+    return isinstance(of_vocab_size(config.model.vocab_size), Board)
 
 
 def _source(answers: Path | None) -> Path | None:
@@ -244,7 +244,7 @@ def _find_task(task_id: str, data: str | None, source: Path | None) -> TaskSet:
     known: dict[str, None] = {}
     for name in names:
         try:
-            tasks = load_tasks(name, latest.skip_bad)
+            tasks = load_tasks(name, latest.skip_invalid)
         except (UserError, SubmissionError):
             if name == data:
                 raise
@@ -259,7 +259,7 @@ def _find_task(task_id: str, data: str | None, source: Path | None) -> TaskSet:
 
 def _find_board(
     number: str, data: str | None, source: Path, asked: bool
-) -> tuple[TaskSet, list[TestPrediction]]:
+) -> tuple[TaskSet, list[InputPrediction]]:
     """The one puzzle out of `data`, else of those that the answers are to, and what these say.
 
     Numbers mean other puzzles in other sets, so no other set is looked into; but a text that is
@@ -287,7 +287,7 @@ def _numbered(tasks: TaskSet, number: str) -> TaskSet:
     return tasks.only(number)
 
 
-def _predictions(only: TaskSet, source: Path | None) -> list[TestPrediction]:
+def _predictions(only: TaskSet, source: Path | None) -> list[InputPrediction]:
     """What the answers say of the one task, without guesses where they say nothing."""
     if source is None:
         return []

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.running import finish, resumed_run, run_options
+from arc_trm.cli.options import finish, resumed_run, run_options
 
 
 @click.command()
-@click.option("--skip-bad", is_flag=True, help="Leave out bad rows of CSV files of puzzles.")
+@click.option("--skip-invalid", is_flag=True, help="Leave out bad rows of CSV files of puzzles.")
 @run_options("quickstart")
 def train(
-    skip_bad: bool,
+    skip_invalid: bool,
     preset: str,
     config_file: Path | None,
     overrides: tuple[str, ...],
@@ -39,12 +39,12 @@ def train(
 
     folder = out
     if resume is not None:
-        folder, config = resumed_run(resume, adapts=False, more={"--skip-bad": "skip_bad"})
+        folder, config = resumed_run(resume, adapts=False, more={"--skip-invalid": "skip_invalid"})
     else:
         if seed is not None:
             overrides = (*overrides, f"seed={seed}")
-        if skip_bad:
-            overrides = (*overrides, "data.skip_bad=true")
+        if skip_invalid:
+            overrides = (*overrides, "data.skip_invalid=true")
         config = load_config(preset, config_file, overrides)
         if config.adapt is not None:
             raise UserError(

@@ -12,9 +12,9 @@ from submission.__main__ import validate_command
 
 
 def _validate(file: str, **options: Any) -> None:
-    from arc_trm.domains import ARC, DOMAINS
     from arc_trm.errors import UserError
-    from arc_trm.results import is_log, kind_of
+    from arc_trm.evaluation.source import is_log, kind_of
+    from arc_trm.puzzles import ARC, DOMAINS
 
     path = Path(file)
     log = path / PREDICTIONS if path.is_dir() and not (path / SUBMISSION).is_file() else path

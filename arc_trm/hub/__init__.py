@@ -4,8 +4,17 @@ The client library is imported where it is needed only: local weights do without
 """
 
 from arc_trm.hub.datasets import fetch_dataset
-from arc_trm.hub.pulling import Pulled, pull, resolve
-from arc_trm.hub.pushing import Pushed, push
-from arc_trm.hub.reference import Reference, parse
+from arc_trm.hub.pull import PullResult, pull, resolve
+from arc_trm.hub.push import PushResult, push
+from arc_trm.hub.repo_id import Reference, parse
 
-__all__ = ["Pulled", "Pushed", "Reference", "fetch_dataset", "parse", "pull", "push", "resolve"]
+__all__ = [
+    "PullResult",
+    "PushResult",
+    "Reference",
+    "fetch_dataset",
+    "parse",
+    "pull",
+    "push",
+    "resolve",
+]

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from arc_trm import __version__
 from arc_trm.errors import UserError
-from arc_trm.hub.reference import Reference
+from arc_trm.hub.repo_id import Reference
 
 Note: TypeAlias = Callable[[str], None]
 """Takes a sentence that a person should see."""

@@ -1,16 +1,16 @@
-"""Datasets out of the Hub, into the client's cache, where `arc_trm.data.sources` finds them."""
+"""Datasets out of the Hub, into the client's cache, where `arc_trm.data.loader` finds them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from arc_trm.data.manifests import HubSource, Manifest
+from arc_trm.data.registry import HubSource, Manifest
 from arc_trm.errors import UserError
 from arc_trm.hub.client import Note, Progress, silent
 from arc_trm.hub.download import fetch, remember
-from arc_trm.hub.listing import list_files
-from arc_trm.hub.reference import Reference
+from arc_trm.hub.repo_files import list_files
+from arc_trm.hub.repo_id import Reference
 
 
 def fetch_dataset(

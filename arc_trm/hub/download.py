@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from arc_trm.errors import UserError
 from arc_trm.hub.client import LIBRARY, Note, Progress, told
-from arc_trm.hub.listing import File, Listing, storage
+from arc_trm.hub.repo_files import File, Listing, storage
 
 _TRIES = 3  # that get nothing, beside those of the client itself
 _PAUSE = 1.0  # seconds between them

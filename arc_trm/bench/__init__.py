@@ -1,6 +1,0 @@
-"""How fast training, prediction and data are here, and where the time goes."""
-
-from arc_trm.bench.growth import bench_growth
-from arc_trm.bench.jobs import bench_data, bench_predict, bench_train
-
-__all__ = ["bench_data", "bench_growth", "bench_predict", "bench_train"]

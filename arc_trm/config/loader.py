@@ -1,0 +1,145 @@
+"""Configs out of presets, TOML files and `--set`, and back into plain values."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from arc_trm.config.schema import FREE, LARGEST_INT, ModelConfig, RunConfig, require
+from arc_trm.errors import UserError, suggestion
+
+T = typing.TypeVar("T")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Plain values, tuples as lists, ready for JSON."""
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    return plain
+
+
+def _convert(value: Any, kind: Any, key: str) -> Any:
+    """`value` out of TOML or JSON as the type that a field declares, or a UserError."""
+    if dataclasses.is_dataclass(kind):
+        require(isinstance(value, Mapping), f"config key {key!r} is a table, got {value!r}")
+        return from_dict(typing.cast(type, kind), value, key)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:  # only `X | None` is in use
+        return None if value is None else _convert(value, arguments[0], key)
+    if origin is Literal:
+        hint = suggestion(value, arguments) if isinstance(value, str) else ""
+        choices = ", ".join(arguments)
+        require(value in arguments, f"config key {key!r} is one of {choices}, got {value!r}{hint}")
+        return value
+    if origin is tuple:
+        require(isinstance(value, list | tuple), f"config key {key!r} is a list, got {value!r}")
+        return tuple(_convert(item, arguments[0], key) for item in value)
+    if kind is float and isinstance(value, int) and abs(value) <= LARGEST_INT:
+        value = value if isinstance(value, bool) else float(value)
+    shown = (
+        repr(value) if not isinstance(value, int) or abs(value) <= LARGEST_INT else "a huge number"
+    )
+    require(
+        isinstance(value, kind) and (kind is bool or not isinstance(value, bool)),
+        f"config key {key!r} is of type {kind.__name__}, got {shown}",
+    )
+    if kind is float:
+        require(math.isfinite(value), f"config key {key!r} must be finite, got {shown}")
+    if kind is int:
+        require(
+            abs(value) <= LARGEST_INT, f"config key {key!r} is at most {LARGEST_INT}, got {shown}"
+        )
+    return value
+
+
+def from_dict(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
+    """A checked config out of nested plain values. Raises UserError naming the key."""
+    hints = typing.get_type_hints(cls)
+    arguments = {}
+    for name, value in values.items():
+        key = f"{prefix}.{name}" if prefix else name
+        require(name in hints, f"unknown config key {key!r}{suggestion(name, hints)}")
+        arguments[name] = _convert(value, hints[name], key)
+    return cls(**arguments)
+
+
+def preset_names() -> list[str]:
+    folder = resources.files("arc_trm.config") / "presets"
+    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name[-5:] == ".toml")
+
+
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            merged[key] = _merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _parse_override(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    require(bool(equals and key.strip()), f"--set takes key=value, got {text!r}")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except (ValueError, RecursionError):
+        parsed = value  # a bare word is a string
+    nested: Any = parsed
+    for part in reversed(key.strip().split(".")):
+        nested = {part: nested}
+    return typing.cast(dict[str, Any], nested)
+
+
+def _read_toml(text: str, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{source} is not valid TOML: {error}") from None
+
+
+def load_config(
+    preset: str = "quickstart",
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    pretrained: ModelConfig | None = None,
+) -> RunConfig:
+    """The config of a run: preset, then the TOML `file`, then `a.b=value` overrides.
+
+    With the shape of `pretrained` weights below them, of which depth and canvas alone may be
+    changed; then it must be one that adapts.
+    """
+    if preset not in preset_names():
+        hint = suggestion(preset, preset_names())
+        raise UserError(f"unknown preset {preset!r}{hint}")
+    text = (resources.files("arc_trm.config") / "presets" / f"{preset}.toml").read_text("utf-8")
+    base = {"name": preset} | ({"model": to_dict(pretrained)} if pretrained else {})
+    values = _merge(base, _read_toml(text, f"preset {preset}"))
+    if file is not None:
+        try:
+            text = file.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            raise UserError(f"cannot read config file {file}: {reason}") from None
+        values = _merge(values, _read_toml(text, str(file)))
+    for override in overrides:
+        values = _merge(values, _parse_override(override))
+    config = from_dict(RunConfig, values)
+    require(
+        pretrained is None or config.adapt is not None,
+        f"preset {preset!r} trains from scratch: name one that adapts, with a table [adapt]",
+    )
+    for key, value in to_dict(config.model).items() if pretrained else ():
+        given = getattr(pretrained, key)
+        require(
+            key in FREE or value == given,
+            f"model.{key} is {given} in the weights and cannot become {value}: leave it out",
+        )
+    return config

@@ -1,0 +1,282 @@
+"""The settings of a run: frozen dataclasses that check themselves, one docstring per field."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from arc_trm.errors import UserError
+
+Dtype = Literal["auto", "float32", "bfloat16"]
+Canvas = Literal["full", "bucketed"]
+BackpropThrough = Literal["last_update", "last_cycle", "all_cycles"]
+
+FREE = ("outer_cycles", "inner_cycles", "supervision_steps", "canvas", "backprop_through")
+"""Keys of ModelConfig that no weight depends on: they may differ from those of loaded weights."""
+LARGEST_INT = 2**31 - 1
+"""Upper bound of every integer in a config."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise UserError with `message` unless the condition holds."""
+    if not condition:
+        raise UserError(message)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shape and recursion of a model (docs/model.md; TRM paper, section 4)."""
+
+    architecture: str = "trm"
+    """`trm` (Tiny Recursive Model), `hrm` (Hierarchical Reasoning Model), `transformer` (direct
+    prediction in one pass), or a name registered with `arc_trm.models.register_architecture`."""
+    vocab_size: int = 12
+    """Number of tokens, padding included: 12 for ARC, 11 for Sudoku, 6 for mazes."""
+    seq_len: int = 900
+    """Cells of the full canvas: a square number, 30 × 30 in the published model."""
+    hidden_size: int = 512
+    """Width D of the activations."""
+    num_layers: int = 2
+    """Blocks of a network; in an HRM those of the low-level network (published `L_layers`)."""
+    num_high_level_layers: int | None = None
+    """Blocks of an HRM's high-level network (published `H_layers`); None is `num_layers`."""
+    num_heads: int = 8
+    """Attention heads; `hidden_size` must be a multiple."""
+    expansion: float = 4.0
+    """SwiGLU's hidden width is about 2/3 · `expansion` times its input width."""
+    block: str = "post_norm"
+    """The block that networks are made of: `post_norm` (the published one) or a name registered
+    with `arc_trm.models.register_block`."""
+    mixer: Literal["attention", "mlp"] = "attention"
+    """How `post_norm` blocks mix positions: self-attention, or a SwiGLU over the positions."""
+    pos_encoding: Literal["rope", "learned", "none"] = "rope"
+    """Rotary, learned or no position encoding."""
+    puzzle_emb_len: int = 16
+    """P, the positions in front of the cells that hold the puzzle embedding."""
+    puzzle_emb_dim: int = 512
+    """Numbers in a puzzle embedding; at most `puzzle_emb_len` · `hidden_size`."""
+    outer_cycles: int = 3
+    """T, cycles per supervision step (published `H_cycles`)."""
+    inner_cycles: int = 4
+    """n, updates of z per cycle (published `L_cycles`)."""
+    supervision_steps: int = 16
+    """N_sup, the most supervision steps per example (published `halt_max_steps`)."""
+    canvas: Canvas = "full"
+    """`full` shows every task on all `seq_len` cells; `bucketed` on the smallest square of a few
+    sizes that fits it. Small tasks then cost less."""
+    separate_networks: bool = False
+    """Whether y and z of a TRM are updated by separate networks; the published TRM shares one."""
+    backprop_through: BackpropThrough = "last_cycle"
+    """Which part of a TRM's supervision step carries gradient: the last updates of z and y (HRM's
+    approximation), the last of the T cycles (as published), or all cycles."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "vocab_size",
+            "seq_len",
+            "hidden_size",
+            "num_layers",
+            "num_heads",
+            "puzzle_emb_len",
+            "puzzle_emb_dim",
+            "outer_cycles",
+            "inner_cycles",
+            "supervision_steps",
+        ):
+            require(getattr(self, name) >= 1, f"model.{name} must be at least 1")
+        require(0 < self.expansion <= 64, "model.expansion must be above 0 and at most 64")
+        for name in ("num_layers", "num_high_level_layers"):
+            value = getattr(self, name)
+            require(value is None or 1 <= value <= 1024, f"model.{name} must be 1..1024")
+        if self.mixer == "attention":
+            require(
+                self.hidden_size % self.num_heads == 0,
+                f"model.hidden_size ({self.hidden_size}) must be a multiple of model.num_heads "
+                f"({self.num_heads})",
+            )
+            head_size = self.hidden_size // self.num_heads
+            require(
+                self.pos_encoding != "rope" or head_size % 2 == 0,
+                f"rotary position encoding needs an even head size, got {head_size}: change "
+                "model.num_heads or model.hidden_size",
+            )
+        room = self.puzzle_emb_len * self.hidden_size
+        require(
+            self.puzzle_emb_dim <= room,
+            f"model.puzzle_emb_dim ({self.puzzle_emb_dim}) does not fit model.puzzle_emb_len × "
+            f"model.hidden_size ({room})",
+        )
+        require(
+            self.canvas == "full" or self.mixer == "attention",
+            'model.canvas = "bucketed" needs model.mixer = "attention": the "mlp" mixer has '
+            "weights for every position",
+        )
+
+    @property
+    def length(self) -> int:
+        """L = P + S: the puzzle embedding's positions and the cells of the full canvas."""
+        return self.puzzle_emb_len + self.seq_len
+
+    @property
+    def side(self) -> int:
+        """Side of the full canvas. Raises UserError if `seq_len` is not a square number."""
+        side = math.isqrt(self.seq_len)
+        require(
+            side * side == self.seq_len, f"model.seq_len ({self.seq_len}) is not a square number"
+        )
+        return side
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What a run trains on and what it predicts."""
+
+    train: tuple[str, ...] = ()
+    """Datasets whose pairs with known outputs are trained on. A folder in the published trainer's
+    format must be the only one and is used as it was built."""
+    test: tuple[str, ...] = ()
+    """Datasets to predict; of ARC tasks the demonstrations are trained on, never the outputs."""
+    optional_train: tuple[str, ...] = ()
+    """Datasets used like `train` if their files are found, and left out otherwise."""
+    max_grid_size: int = 30
+    """Tasks with a larger demonstration or test input are left out."""
+    augmentations: int = 1000
+    """Augmentations per task or puzzle besides the original."""
+    random_translation: bool = True
+    """Whether ARC grids are placed at a random offset on the canvas during training."""
+    vote_augmentations: int | None = None
+    """Augmentations that vote at prediction; None is all that were trained."""
+    train_puzzles: int | None = None
+    """Number of puzzles to train on, drawn once and for all; None is all of them."""
+    test_puzzles: int | None = None
+    """Number of puzzles to predict, drawn once and for all; None is all of them."""
+    skip_invalid: bool = False
+    """Whether invalid rows of CSV files are skipped instead of being an error."""
+
+    def __post_init__(self) -> None:
+        require(1 <= self.max_grid_size <= 30, "data.max_grid_size must be 1..30")
+        require(self.augmentations >= 0, "data.augmentations must not be negative")
+        for name in ("train_puzzles", "test_puzzles"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"data.{name} must be at least 1")
+        voting = self.vote_augmentations
+        require(voting is None or voting >= 0, "data.vote_augmentations must not be negative")
+        require(
+            voting is None or voting <= self.augmentations,
+            f"data.vote_augmentations ({voting}) must be at most data.augmentations "
+            f"({self.augmentations}): an augmentation that was not trained cannot vote",
+        )
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Losses, optimisers and schedule (docs/model.md)."""
+
+    global_batch_size: int = 768
+    """Examples in a batch over all processes."""
+    loss: str = "stablemax"
+    """Loss of the answer's tokens: `stablemax`, or a name registered with
+    `arc_trm.training.register_loss`."""
+    optimiser: str = "adam_atan2"
+    """Optimiser of the network's weights: `adam_atan2`, or a name registered with
+    `arc_trm.training.register_optimiser`."""
+    lr: float = 1e-4
+    """Learning rate of the network's weights."""
+    puzzle_emb_lr: float = 1e-2
+    """Learning rate of the puzzle embedding."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """Decay rates of the optimiser's first and second moment."""
+    weight_decay: float = 0.1
+    """Weight decay of the network's weights."""
+    puzzle_emb_weight_decay: float = 0.1
+    """Weight decay of the puzzle embedding."""
+    warmup_steps: int = 2000
+    """Steps over which both learning rates rise linearly."""
+    lr_min_ratio: float = 1.0
+    """Both learning rates fall along a cosine to this fraction of themselves at `total_steps`."""
+    total_steps: int | None = None
+    """Training steps; None is as many as `epochs` says."""
+    embedding_only_fraction: float = 0.0
+    """Fraction of all steps, at the start, in which only the puzzle embedding is trained."""
+    ema_decay: float = 0.999
+    """Decay of the exponential moving average of the weights; 0 is no average."""
+    halt_exploration_prob: float = 0.1
+    """Probability that an example has to take a random minimum of supervision steps."""
+    early_halting: bool = True
+    """Whether an example may halt before its last supervision step."""
+    supervision_steps: int | None = None
+    """Supervision steps per example in training; None is the model's number."""
+    checkpoint_interval_s: float = 300.0
+    """Seconds between checkpoints."""
+
+    def __post_init__(self) -> None:
+        require(self.global_batch_size >= 1, "train.global_batch_size must be at least 1")
+        require(
+            self.total_steps is None or self.total_steps >= 0,
+            "train.total_steps must not be negative",
+        )
+        require(self.warmup_steps >= 0, "train.warmup_steps must not be negative")
+        require(
+            self.supervision_steps is None or self.supervision_steps >= 1,
+            "train.supervision_steps must be at least 1",
+        )
+        for name in ("lr", "puzzle_emb_lr", "weight_decay", "puzzle_emb_weight_decay"):
+            require(getattr(self, name) >= 0, f"train.{name} must not be negative")
+        require(
+            len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
+            "train.betas must be two numbers, 0 or more and below 1",
+        )
+        for name in (
+            "ema_decay",
+            "halt_exploration_prob",
+            "lr_min_ratio",
+            "embedding_only_fraction",
+        ):
+            require(0 <= getattr(self, name) <= 1, f"train.{name} must be 0..1")
+        require(
+            self.checkpoint_interval_s > 0,
+            "train.checkpoint_interval_s (seconds) must be positive",
+        )
+
+
+@dataclass(frozen=True)
+class AdaptConfig:
+    """What makes a run a test-time adaptation: it starts from pretrained weights."""
+
+    weights: str = ""
+    """Folder of the pretrained weights."""
+    time_limit: float | None = None
+    """Seconds that the run may take; the number of steps is planned from it."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.time_limit is None or self.time_limit > 0,
+            "adapt.time_limit (seconds) must be positive",
+        )
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole run; its TOML file has one table per part.
+
+    A run ends after `epochs` or `train.total_steps`, whichever comes first.
+    """
+
+    name: str = "run"
+    """Part of the default run folder's name."""
+    seed: int = 0
+    """Seed of everything random."""
+    epochs: int | None = None
+    """Passes over all tasks; None is as many steps as `train.total_steps` says."""
+    dtype: Dtype = "auto"
+    """Type of the activations; `auto` is bfloat16 where the device computes it fast."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    adapt: AdaptConfig | None = None
+    """None is a run that trains from scratch."""
+
+    def __post_init__(self) -> None:
+        require(self.seed >= 0, "seed must not be negative")
+        require(self.epochs is None or self.epochs >= 1, "epochs must be at least 1")

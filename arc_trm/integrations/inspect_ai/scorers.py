@@ -1,0 +1,126 @@
+"""The scorer of two attempts, and ARC's three denominators as metrics (`submission.scoring`)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from fractions import Fraction
+
+from inspect_ai.scorer import (
+    Metric,
+    SampleScore,
+    Score,
+    Scorer,
+    Target,
+    Value,
+    metric,
+    scorer,
+)
+from inspect_ai.solver import TaskState
+
+from arc_trm.errors import UserError
+from arc_trm.integrations.inspect_ai.errors import told
+from arc_trm.integrations.inspect_ai.solvers import ATTEMPTS_KEY
+from arc_trm.integrations.prompts import attempts_in, last_grid
+from submission import Grid
+
+
+@metric
+def per_output() -> Metric:
+    """Solved test outputs / all test outputs: the ARC Prize competition's."""
+
+    def value(scores: list[SampleScore]) -> Value:
+        return _mean([part for task in _by_task(scores) for part in task])
+
+    return value
+
+
+@metric
+def per_task() -> Metric:
+    """The mean over tasks of the part of their outputs that is solved: as TRM is published."""
+
+    def value(scores: list[SampleScore]) -> Value:
+        return _mean([sum(task, Fraction(0)) / len(task) for task in _by_task(scores)])
+
+    return value
+
+
+@metric
+def strict() -> Metric:
+    """Tasks with all their outputs solved / all tasks.
+
+    Where several epochs make an output half solved, a task of two such outputs counts a quarter:
+    each output of it is answered on its own.
+    """
+
+    def value(scores: list[SampleScore]) -> Value:
+        return _mean([math.prod(task, start=Fraction(1)) for task in _by_task(scores)])
+
+    return value
+
+
+def _by_task(scores: list[SampleScore]) -> list[list[Fraction]]:
+    """The values of each task's outputs, exact, so that their order cannot change the last digit.
+
+    A sample that says nothing of its task is one of its own.
+    """
+    tasks: dict[object, list[Fraction]] = defaultdict(list)
+    for each in scores:
+        task = (each.sample_metadata or {}).get("task", ("sample", each.sample_id))
+        tasks[task].append(Fraction(each.score.as_float()))
+    return list(tasks.values())
+
+
+def _mean(parts: Sequence[Fraction]) -> float:
+    return float(sum(parts)) / len(parts) if parts else math.nan
+
+
+@scorer(metrics={"*": [per_output(), per_task(), strict()]})
+def two_attempts(attempts: int = 2) -> Scorer:
+    """pass@1 and pass@2: whether one of the first K attempts equals the target, a grid in JSON.
+
+    Attempts are what the solver put into the store, else each completion's last grid; a single
+    completion may hold both as JSON with attempt_1 and attempt_2. With `attempts=1` there is
+    pass@1 alone.
+    """
+
+    async def score(state: TaskState, target: Target) -> Score:
+        with told():
+            solution = last_grid(target.text)
+            if solution is None:
+                raise UserError(f"the target of sample {state.sample_id} is not a grid")
+        tried: Sequence[Grid | None] | None = state.store.get(ATTEMPTS_KEY)
+        if tried is None:
+            tried = attempts_in([choice.message.text for choice in state.output.choices])
+        tried = tried[:attempts]
+        hits = [grid == solution for grid in tried]
+        return Score(
+            value={f"pass@{k}": int(any(hits[:k])) for k in range(1, attempts + 1)},
+            answer="; ".join("none" if grid is None else json.dumps(grid) for grid in tried),
+            explanation="; ".join(
+                f"attempt {number} {_compared(grid, solution)}"
+                for number, grid in enumerate(tried, 1)
+            )
+            or "there is no attempt",
+        )
+
+    return score
+
+
+def _compared(grid: Grid | None, solution: Grid) -> str:
+    """What a person wants to know of an attempt, as the end of a sentence."""
+    if grid is None:
+        return "holds no grid"
+    if grid == solution:
+        return "is right"
+    if (len(grid), len(grid[0])) != (len(solution), len(solution[0])):
+        return f"is {_shape(grid)}, but the solution {_shape(solution)}"
+    pairs = [pair for rows in zip(grid, solution, strict=True) for pair in zip(*rows, strict=True)]
+    wrong = sum(one != other for one, other in pairs)
+    return f"differs in {wrong} of {len(pairs)} cells"
+
+
+def _shape(grid: Grid) -> str:
+    return f"{len(grid)}×{len(grid[0])}"

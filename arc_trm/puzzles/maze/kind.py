@@ -1,0 +1,96 @@
+"""Mazes as the model sees them: tokens, symmetries, and the rule that a path is a shortest one.
+
+Tokens: PAD 0, then `#`, space, S, G and o as 1 to 5 (TRM paper, arXiv 2510.04871, section 5), so a
+cell's value is its character's place in `#` space `SGo`. The answer is the question with the free
+cells of a shortest path from S to G as o.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from arc_trm.puzzles.base import Board
+from arc_trm.puzzles.maze.solver import FREE, GOAL, MOVES, PATH, START, WALL, distances
+from arc_trm.puzzles.symmetry import SYMMETRIES, Dihedral
+from arc_trm.tasks import Grid
+
+LARGEST = 30
+
+
+class Maze(Board):
+    """A way from S to G through free cells, up, down, left and right; none is shorter."""
+
+    name: ClassVar[str] = "maze"
+    title: ClassVar[str] = "Maze"
+    vocabulary: ClassVar[int] = 6
+    symbols: ClassVar[str] = "# SGo"
+    most_augmentations: ClassVar[int | None] = SYMMETRIES - 1
+    solved: ClassVar[str] = "a shortest path from S to G, and nothing else is changed"
+
+    def augmentation(self, number: int, side: int, rng: np.random.Generator) -> Dihedral:
+        return Dihedral(number)
+
+    def wrong_size(self, side: int) -> str | None:
+        if 2 <= side <= LARGEST:
+            return None
+        return f"a maze has 2 to {LARGEST} cells a side, not {side}"
+
+    def problems(self, questions: Grid, answers: Grid, known: npt.NDArray[np.bool_]) -> list[str]:
+        texts = [""] * len(questions)
+
+        def note(wrong: npt.NDArray[np.bool_], text: str) -> None:
+            """The first that is noted of a maze is what is said."""
+            for number in np.flatnonzero(wrong).tolist():
+                texts[number] = texts[number] or text
+
+        for value in (START, GOAL):
+            number = (questions == value).sum((1, 2))
+            name = self.symbols[value]
+            note(number == 0, f"the question has no {name}")
+            note(number > 1, f"the question has more than one {name}")
+        note((questions == PATH).any((1, 2)), "the question has a path drawn in it already")
+        needed = steps_to_goal(questions)
+        note(needed < 0, "there is no path from S to G")
+        drawn = answers == PATH
+        kept = np.where(drawn & (questions == FREE), FREE, answers) == questions
+        note(known & ~kept.all((1, 2)), "the answer changes more than free cells into o")
+        walked = steps_to_goal(np.where(drawn | (questions != FREE), questions, WALL))
+        note(known & (walked < 0), "the cells with o in the answer are no path from S to G")
+        longer = (walked > needed) | (drawn.sum((1, 2)) != needed - 1)
+        note(known & longer, "the answer's path is not a shortest one")
+        return texts
+
+    def solutions(self, questions: Grid) -> npt.NDArray[np.int64]:
+        return np.ones(len(questions), np.int64)  # `problems` saw that there is a path
+
+    def guesses(self, questions: Grid, rng: np.random.Generator) -> Grid:
+        """A random walk that enters no cell twice, until it is at G or stuck."""
+        return np.array([self._walk(question, rng) for question in questions])
+
+    def _walk(self, question: Grid, rng: np.random.Generator) -> Grid:
+        answer = question.copy()
+        row, column = np.argwhere(question == START)[0]
+        while True:
+            near = [
+                (row + down, column + right)
+                for down, right in MOVES
+                if 0 <= row + down < len(question) and 0 <= column + right < len(question)
+            ]
+            if any(question[cell] == GOAL for cell in near):
+                break
+            free = [cell for cell in near if answer[cell] == FREE]
+            if not free:
+                break
+            row, column = free[int(rng.integers(len(free)))]
+            answer[row, column] = PATH
+        return answer
+
+
+def steps_to_goal(questions: Grid) -> npt.NDArray[np.int32]:
+    """(N,) steps of a shortest path through cells that are no wall, -1 where there is none."""
+    steps = distances(questions != WALL, questions == START)
+    needed: npt.NDArray[np.int32] = np.where(questions == GOAL, steps, -1).max((1, 2))
+    return needed

@@ -1,0 +1,63 @@
+"""How long a command may take, counted from its start."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+
+from arc_trm.errors import UserError
+
+STARTED = time.monotonic()
+"""When this program began, as nearly as it can know: the command line imports this room first."""
+
+LEAVING = 0.5
+"""Seconds that are kept back of a limit: for the interpreter's start before, and its end."""
+
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+
+
+class TimeLimit:
+    """The time left of `limit` seconds since `started`, a value of `time.monotonic`; None is now.
+
+    Without a limit it never ends.
+    """
+
+    def __init__(self, limit: float | None = None, started: float | None = None) -> None:
+        self.limit = limit
+        self.started = time.monotonic() if started is None else started
+
+    @property
+    def spent(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+    @property
+    def left(self) -> float:
+        """Seconds for work, negative when the limit is over, infinite without one."""
+        return math.inf if self.limit is None else self.limit - self.spent - LEAVING
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `3h`, `90m`, `45s`, `2h30m` or `1.5h`. Raises UserError if it reads otherwise."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", text)
+    units = "".join(unit for _, unit in parts)
+    if "".join(number + unit for number, unit in parts) != text or not re.fullmatch(
+        "h?m?s?", units
+    ):
+        raise UserError(f"a time reads 3h, 90m, 45s or 2h30m, got {text!r}")
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if not 0 < seconds < 1e9:
+        raise UserError(f"a time limit must be above 0 and sensible, got {text!r}")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """`2h05m`, `3m20s`, `4.5 s` or `0.01 s`."""
+    if seconds < 1:
+        return f"{seconds:.1g} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"

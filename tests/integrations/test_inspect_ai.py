@@ -1,0 +1,567 @@
+"""inspect_ai's task, solvers and scorer: the same samples and scores for TRM and for others."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib.metadata
+import json
+import math
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import paths
+import pytest
+import torch
+from click.testing import CliRunner
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from inspect_ai import Epochs
+from inspect_ai import eval as inspect_eval
+from inspect_ai._util.error import PrerequisiteError
+from inspect_ai._util.registry import registry_info
+from inspect_ai.log import EvalLog, EvalSample, read_eval_log
+from inspect_ai.model import ChatMessage, Model, ModelName, ModelOutput, ModelUsage, get_model
+from inspect_ai.scorer import SampleScore, Score, Target
+from inspect_ai.solver import TaskState, generate
+from tiny import run_config, write_challenges
+
+# inspect_ai asks the first `arc_trm` on the path whether it is installed, and an egg-info in the
+# current folder, which `python -m pytest` puts there, says no.
+if "" in sys.path or os.getcwd() in sys.path:
+    sys.path[:] = [place for place in sys.path if place not in ("", os.getcwd())]
+
+import arc_trm.inference
+from arc_trm import load_tasks
+from arc_trm.cli import main
+from arc_trm.integrations import inspect as plugin
+from arc_trm.integrations.inspect_ai.batching import NO_SOURCE, Answers, Given, Question, Turns
+from arc_trm.integrations.inspect_ai.scorers import per_output, per_task, strict, two_attempts
+from arc_trm.integrations.inspect_ai.solvers import ATTEMPTS_KEY
+from arc_trm.integrations.prompts import attempts_in, grid_text, last_grid, prompt
+from arc_trm.tasks import TaskSet
+from arc_trm.training.loop import train
+from submission import score_ranked
+
+pytestmark = [  # of inspect_ai itself, about its retries and streams that it leaves to be collected
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+GOLDEN = paths.GOLDEN / "arc"
+CHALLENGES = GOLDEN / "raw" / "made-up_evaluation_challenges.json"
+SUBMISSION = GOLDEN / "votes" / "submission.json"
+RATES = ("per_output", "per_task", "strict")
+GRIDS = st.tuples(st.integers(1, 6), st.integers(1, 6)).flatmap(
+    lambda size: st.lists(
+        st.lists(st.integers(0, 9), min_size=size[1], max_size=size[1]),
+        min_size=size[0],
+        max_size=size[0],
+    )
+)
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """inspect_ai keeps files in the user's folders, and runs are looked for in the current one."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("INSPECT_EVAL_MODEL", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tidy() -> Iterator[None]:
+    """What inspect_ai leaves behind is collected here, where it may warn."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny run that has predicted its three tasks."""
+    folder = tmp_path_factory.mktemp("tiny")
+    train(run_config(write_challenges(folder)), torch.device("cpu"), folder / "runs" / "run")
+    result = CliRunner().invoke(main, ["predict", str(folder / "runs" / "run")])
+    assert result.exit_code == 0, result.output
+    return folder / "runs" / "run"
+
+
+def evaluate(
+    tmp_path: Path,
+    task: Any = "arc_trm/arc_agi",
+    model: str | Model = "none/none",
+    options: dict[str, Any] | None = None,
+    **task_args: Any,
+) -> EvalLog:
+    (log,) = inspect_eval(
+        task,
+        model=model,
+        task_args={name: str(v) if isinstance(v, Path) else v for name, v in task_args.items()},
+        display="none",
+        log_dir=str(tmp_path / "logs"),
+        ctl_server=False,
+        **(options or {}),
+    )
+    return log
+
+
+def samples_of(log: EvalLog) -> list[EvalSample]:
+    assert log.status == "success", log.error
+    assert log.samples is not None
+    return log.samples
+
+
+def rates(log: EvalLog) -> dict[str, dict[str, float]]:
+    assert log.results is not None
+    return {
+        score.name: {name: score.metrics[f"arc_trm/{name}"].value for name in RATES}
+        for score in log.results.scores
+    }
+
+
+def scored(answers: Path, challenges: Path) -> dict[str, dict[str, float]]:
+    """What `arc-trm score` says of the same."""
+    arguments = ["score", str(answers), "--data", str(challenges), "--json"]
+    told = json.loads(CliRunner().invoke(main, arguments).stdout)
+    return {k: {name: told[k][name]["value"] for name in RATES} for k in ("pass@1", "pass@2")}
+
+
+class Recorder:
+    """Stands in for `predict` and notes what is asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[list[str]] = []
+        self._predict = arc_trm.inference.predict
+        monkeypatch.setattr(arc_trm.inference, "predict", self)
+
+    def __call__(self, weights: Any, tasks: TaskSet, augmentations: int | None) -> Any:
+        self.calls.append([task.id for task in tasks for _ in task.test])
+        return self._predict(weights, tasks, augmentations)
+
+
+def model_that_says(answer: Callable[[str], str]) -> Model:
+    """A language model; without usage inspect_ai fetches a tokenizer to count tokens."""
+
+    def output(messages: list[ChatMessage], *_: Any) -> ModelOutput:
+        said = ModelOutput.from_content("mockllm/model", answer(messages[-1].text))
+        said.usage = ModelUsage(input_tokens=1, output_tokens=1, total_tokens=2)
+        return said
+
+    return get_model("mockllm/model", custom_outputs=output)
+
+
+# The plugin
+
+
+def test_names_in_the_registry() -> None:
+    for name in plugin.__all__:
+        assert registry_info(getattr(plugin, name)).name == f"arc_trm/{name}"
+    (entry,) = importlib.metadata.entry_points(group="inspect_ai", name="arc_trm")
+    assert entry.value == plugin.__name__
+
+
+def test_says_how_to_get_inspect() -> None:
+    lacks = "import sys; sys.modules['inspect_ai'] = None; import arc_trm.integrations"
+    subprocess.run([sys.executable, "-c", lacks], check=True)
+    program = [sys.executable, "-c", f"{lacks}.inspect"]
+    told = subprocess.run(program, capture_output=True, text=True)
+    assert told.returncode == 1
+    assert "install it with `pip install 'arc-trm[inspect]'`" in told.stderr.splitlines()[-1]
+
+
+# TRM's answers
+
+
+def test_answers_in_a_file_score_as_the_command_says(tmp_path: Path) -> None:
+    log = evaluate(tmp_path, predictions=SUBMISSION, data=CHALLENGES)
+    expected = scored(SUBMISSION, CHALLENGES)
+    assert rates(log) == expected
+    assert 0 < expected["pass@1"]["per_output"] < expected["pass@2"]["per_output"] < 1
+    tasks = load_tasks(CHALLENGES)
+    samples = {str(sample.id): sample for sample in samples_of(log)}
+    assert len(samples) == tasks.test_outputs
+    for task in tasks:
+        for test in range(len(task.test)):
+            sample = samples[f"{task.id}/{test + 1}"]
+            assert (sample.metadata["task"], sample.metadata["test"]) == (task.id, test)
+            assert sample.input == prompt(task, test)
+            said = json.loads(SUBMISSION.read_text())[task.id][test]
+            assert sample.store[ATTEMPTS_KEY] == [said["attempt_1"], said["attempt_2"]]
+            assert attempts_in([sample.output.completion])[0] == said["attempt_2"]
+            assert sample.messages[-1].text == sample.output.completion
+    again = read_eval_log(log.location)
+    assert rates(again) == expected
+    assert again.eval.task == "arc_trm/arc_agi"
+    alone = evaluate(tmp_path, predictions=SUBMISSION, data=CHALLENGES, attempts=1)
+    assert rates(alone) == {"pass@1": expected["pass@1"]}
+
+
+def test_weights_answer_as_the_command_does(tmp_path: Path, run: Path) -> None:
+    by_weights = evaluate(tmp_path, weights=run)
+    by_log = evaluate(tmp_path, predictions=run)
+    by_file = evaluate(tmp_path, predictions=run / "submission.json")
+    submission = json.loads((run / "submission.json").read_text())
+    for log in (by_weights, by_log, by_file):  # whose tasks are those of the run
+        assert rates(log) == scored(run, run.parent.parent / "tiny_challenges.json")
+        for sample in samples_of(log):
+            (said,) = submission[sample.metadata["task"]]
+            assert sample.store[ATTEMPTS_KEY] == [said["attempt_1"], said["attempt_2"]]
+    for sample, same in zip(samples_of(by_weights), samples_of(by_log), strict=True):
+        assert sample.metadata["source"] == str(run)
+        assert sample.metadata["votes"] == same.metadata["votes"]
+        assert sum(votes or 0 for votes in sample.metadata["votes"]) <= 3
+        assert [halt is None or 0 < halt < 1 for halt in sample.metadata["halt"]] == [True, True]
+    fewer = evaluate(tmp_path, weights=run, augmentations=0)
+    assert all(sample.metadata["votes"] == [1, None] for sample in samples_of(fewer))
+
+
+def test_only_what_is_asked_is_predicted_and_only_once(
+    tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(monkeypatch)
+    evaluate(tmp_path, weights=run, options={"limit": 2})
+    assert recorder.calls == [["task0", "task1"]]
+    recorder.calls.clear()
+    evaluate(tmp_path, weights=run, options={"sample_id": "task2/1"})
+    assert recorder.calls == [["task2"]]
+    recorder.calls.clear()
+    log = evaluate(tmp_path, weights=run, options={"epochs": Epochs(3, ["mean", "at_least_2"])})
+    assert Counter(task for call in recorder.calls for task in call) == {
+        "task0": 1,
+        "task1": 1,
+        "task2": 1,
+    }
+    assert len(samples_of(log)) == 9
+    assert log.results is not None
+    assert [score.reducer for score in log.results.scores] == 2 * ["mean"] + 2 * ["at_least_2"]
+    recorder.calls.clear()
+    evaluate(tmp_path, weights=run, options={"max_samples": 1})  # cannot wait for each other
+    assert recorder.calls == [["task0"], ["task1"], ["task2"]]
+
+
+def test_the_solver_answers_tasks_of_another_set(tmp_path: Path, run: Path) -> None:
+    challenges = run.parent.parent / "tiny_challenges.json"
+    solver = plugin.trm(weights=str(run))
+    log = evaluate(tmp_path, data=challenges, options={"solver": solver})
+    assert all("remark" not in sample.metadata for sample in samples_of(log))
+    log = evaluate(tmp_path, data=CHALLENGES, weights=run, options={"limit": 1})
+    (sample,) = samples_of(log)
+    assert sample.metadata["remark"] == "a guess: the weights have no row for this task"
+
+
+def test_without_anything_the_latest_run_answers_or_guesses_do(
+    tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = evaluate(tmp_path, options={"limit": 5})
+    assert log.eval.dataset.name == "arc-agi-1/evaluation"
+    for sample in samples_of(log):
+        assert sample.metadata["source"] == NO_SOURCE
+        assert sample.metadata["remark"] == "a guess"
+        first, second = sample.store[ATTEMPTS_KEY]
+        assert first == sample.metadata["test_inputs"][sample.metadata["test"]] != second
+    monkeypatch.chdir(run.parent.parent)
+    outside = plugin.arc_agi(data=str(run.parent.parent / "tiny_challenges.json"))
+    for log in (evaluate(tmp_path), evaluate(tmp_path, outside)):
+        assert {sample.metadata["source"] for sample in samples_of(log)} == {"runs/run"}
+        assert len(samples_of(log)) == 3
+
+
+def test_what_a_file_does_not_answer_is_marked(tmp_path: Path, run: Path) -> None:
+    submission = json.loads(SUBMISSION.read_text())
+    gone = next(iter(submission))
+    del submission[gone]
+    part = tmp_path / "part.json"
+    part.write_text(json.dumps(submission))
+    log = evaluate(tmp_path, predictions=part, data=CHALLENGES)
+    assert rates(log) == scored(part, CHALLENGES)
+    sample = next(each for each in samples_of(log) if each.metadata["task"] == gone)
+    assert sample.metadata["remark"] == "no answer, which counts as unsolved"
+    assert sample.scores is not None
+    assert sample.scores["two_attempts"].explanation == "there is no attempt"
+    # A log that says of two of its three tasks nothing.
+    lines = (run / "predictions.jsonl").read_text().splitlines(keepends=True)
+    cut = tmp_path / "cut.jsonl"
+    cut.write_text("".join(line for line in lines if '"task":' not in line or "task0" in line))
+    log = evaluate(tmp_path, predictions=cut)
+    assert rates(log) == scored(cut, run.parent.parent / "tiny_challenges.json")
+    remarks = {sample.metadata.get("remark") for sample in samples_of(log)}
+    assert remarks == {None, "a guess: nobody answered"}
+
+
+@pytest.mark.parametrize(
+    ("task_args", "sentence"),
+    [
+        ({"data": "nope"}, "'nope' is neither a dataset nor"),
+        ({"weights": "no/such/folder"}, "there is no folder no/such/folder"),
+        ({"weights": "."}, "is not a weight folder"),
+        ({"predictions": "nope.json"}, "nope.json: "),
+        ({"predictions": "empty"}, "has no files, expected one TASK.json per task"),
+        ({"predictions": "bad.jsonl"}, "bad.jsonl, line 1 is not a prediction"),
+        ({"predictions": SUBMISSION}, "submission.json answers none of the 400 tasks of arc-agi-1"),
+        ({"predictions": SUBMISSION, "augmentations": 3}, "augmentations are for weights:"),
+        ({"predictions": "a,b.json"}, "a,b.json: "),
+        ({"predictions": ["a", "b.json"]}, "a,b.json: "),
+        ({"predictions": "a", "weights": "b", "data": CHALLENGES}, "give one of them"),
+        ({"attempts": 3}, "attempts is 3: give 1 or 2"),
+        ({"augmentations": "x"}, "augmentations is x: give a number from 0 up"),
+        ({"data": "unknown.json"}, "no test output of 'unknown.json' is known"),
+        ({"data": "sudoku-6x6/test"}, "the plugin is for ARC, but sudoku-6x6/test holds Sudoku"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(
+    tmp_path: Path, task_args: dict[str, Any], sentence: str
+) -> None:
+    (tmp_path / "bad.jsonl").write_text("{}\n")
+    (tmp_path / "empty").mkdir()
+    tasks = load_tasks(CHALLENGES)
+    (tmp_path / "unknown.json").write_text(json.dumps(tasks.to_json(solutions=False)))
+    with pytest.raises(PrerequisiteError) as caught:
+        evaluate(tmp_path, **task_args)
+    assert sentence in str(caught.value.message)
+    assert caught.value.__suppress_context__
+
+
+def test_samples_that_are_waiting_are_answered_together() -> None:
+    calls = []
+
+    def source(asked: Sequence[Question]) -> Answers:
+        calls.append([each.task for each in asked])
+        if calls[-1][0] == "bad":
+            raise ValueError("bad")
+        return {each.key: Given(remark=each.task) for each in asked[:2]}
+
+    async def ask() -> list[Any]:
+        turns = Turns(source)
+        names = ["a", "b", "a", "bad", "c", "d"]
+        questions = [turns.ask(Question(name, 0, ())) for name in names]
+        return await asyncio.gather(*questions, return_exceptions=True)
+
+    answers = asyncio.run(ask())
+    assert [each.remark if isinstance(each, Given) else repr(each) for each in answers] == [
+        *("a", "b", "a", "ValueError('bad')", "c", "d")
+    ]
+    assert calls[0] == ["a", "b", "bad", "c", "d"]
+    assert calls[1][0] == "bad"
+    assert len(calls) == 3
+
+
+# Language models
+
+
+def test_language_models_answer_the_same_samples(tmp_path: Path) -> None:
+    tasks, number = load_tasks(CHALLENGES), Counter[str]()
+    solutions = {prompt(t, n): o for t in tasks for n, o in enumerate(t.solutions or ())}
+
+    def answer(asked: str) -> str:
+        number[asked] += 1
+        right = grid_text(solutions[asked].tolist())
+        return f"Let me think: 1 2\n```\n{right}\n```\nDone." if number[asked] == 2 else "I pass"
+
+    # The task is made before it is known that there is a model.
+    for task in ("arc_trm/arc_agi", plugin.arc_agi(data=str(CHALLENGES))):
+        number.clear()
+        task_args: dict[str, Any] = {"data": CHALLENGES} if isinstance(task, str) else {}
+        log = evaluate(tmp_path, task, model_that_says(answer), **task_args)
+        assert rates(log) == {"pass@1": dict.fromkeys(RATES, 0), "pass@2": dict.fromkeys(RATES, 1)}
+        assert set(number.values()) == {2}
+        for sample in samples_of(log):
+            assert len(sample.output.choices) == 2
+            assert [message.role for message in sample.messages] == ["user", *["assistant"] * 2]
+            assert sample.scores is not None
+            told = sample.scores["two_attempts"].explanation
+            assert told == "attempt 1 holds no grid; attempt 2 is right"
+
+
+def test_one_completion_may_hold_both_attempts(tmp_path: Path) -> None:
+    solutions = {
+        prompt(t, n): o.tolist()
+        for t in load_tasks(CHALLENGES)
+        for n, o in enumerate(t.solutions or ())
+    }
+    model = model_that_says(
+        lambda asked: json.dumps([{"attempt_1": [[1, 10]], "attempt_2": solutions[asked]}])
+    )
+    log = evaluate(tmp_path, model=model, data=CHALLENGES, options={"solver": generate()})
+    assert rates(log) == {"pass@1": dict.fromkeys(RATES, 0), "pass@2": dict.fromkeys(RATES, 1)}
+    asked_once = evaluate(tmp_path, model=model, data=CHALLENGES, attempts=1)
+    assert rates(asked_once) == {"pass@1": dict.fromkeys(RATES, 0)}
+
+
+# Scores
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from("abcd"),
+        st.lists(
+            st.tuples(GRIDS, st.lists(st.none() | GRIDS | st.just([[0]]), max_size=3)),
+            min_size=1,
+            max_size=3,
+        ),
+        min_size=1,
+    ),
+    st.data(),
+)
+def test_metrics_are_those_of_submission(
+    tasks: dict[str, list[tuple[Any, list[Any]]]], data: st.DataObject
+) -> None:
+    scorer, scores = two_attempts(), []
+    answers: dict[str, list[Any]] = {name: [] for name in tasks}
+    for name, outputs in tasks.items():
+        for test, (solution, tried) in enumerate(outputs):
+            tried = [data.draw(st.sampled_from([each, solution])) for each in tried]
+            answers[name].append([grid or [] for grid in tried])
+            state = TaskState(
+                ModelName("none/none"), f"{name}/{test + 1}", 1, "", [], store={ATTEMPTS_KEY: tried}
+            )
+            score = asyncio.run(scorer(state, Target(json.dumps(solution))))
+            assert isinstance(score, Score)
+            scores.append((name, score))
+    solutions = {name: [solution for solution, _ in outputs] for name, outputs in tasks.items()}
+    expected = score_ranked(answers, solutions)
+    for k in (1, 2):
+        found = metrics([(name, score.as_dict()[f"pass@{k}"]) for name, score in scores])
+        for name, rate in expected.pass_at[k].to_dict().items():
+            assert found[name] == rate["value"]
+
+
+def metrics(values: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """All metrics of one pass@K: (task, value of a sample)."""
+    scores = [
+        SampleScore(score=Score(value=value), sample_metadata={"task": task})
+        for task, value in values
+    ]
+    made = {"per_output": per_output(), "per_task": per_task(), "strict": strict()}
+    return {name: metric(scores) for name, metric in made.items()}  # type: ignore[arg-type]
+
+
+def test_metrics_of_several_epochs_and_of_foreign_samples() -> None:
+    half = metrics([("a", 0.5), ("a", 0.5), ("b", 1.0)])
+    assert half == {"per_output": 2 / 3, "per_task": 0.75, "strict": 0.625}
+    assert all(math.isnan(rate) for rate in metrics([]).values())
+    foreign = [SampleScore(score=Score(value=n), sample_id=n) for n in (0, 1)]
+    assert strict()(foreign) == 0.5  # type: ignore[arg-type]
+
+
+# Grids in text
+
+
+@given(GRIDS, st.sampled_from([" ", ",", ", ", "", "|", " | ", "\t"]), st.booleans(), st.text())
+def test_grids_are_found_however_they_are_written(
+    grid: Any, between: str, fenced: bool, before: str
+) -> None:
+    rows = [between.join(map(str, row)) for row in grid]
+    text = "\n".join(rows)
+    if fenced:
+        text = f"```text\n{text}\n```\n\nSo 3 of 4 cells change."
+    for written in (text, "\n".join(f"| {row} |" for row in rows), "\n".join(map(str, grid))):
+        assert last_grid(f"{before}\nis it\n1 2 3\n\nor:\n{written}") == grid
+    for indent in (None, 1):
+        written = json.dumps(grid, indent=indent)
+        assert last_grid(f"{before}\n5 5\nThe answer: {written}.") == grid
+        both = json.dumps({"attempt_1": grid, "attempt_2": [[1]]}, indent=indent)
+        assert attempts_in([f"Here it is: {both}"]) == [grid, [[1]]]
+    assert attempts_in([grid_text(grid), ""]) == [grid, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "grid"),
+    [
+        ("", None),
+        ("I do not know.", None),
+        ("The grid is 3 by 3.", None),
+        ("1 2\n3 4", [[1, 2], [3, 4]]),
+        ("1 2\r\n3 4\r\n", [[1, 2], [3, 4]]),
+        ("| 1 | 2 |\n|---|:-:|\n| 3 | 4 |", [[1, 2], [3, 4]]),
+        ("7", [[7]]),
+        ("12\n34", [[1, 2], [3, 4]]),
+        ("[1, 2],\n[3, 4],", [[1, 2], [3, 4]]),
+        ("1 2\n\n3 4", [[3, 4]]),
+        ("[[1, 2], [3, 4]] or rather\n5 6", [[5, 6]]),
+        ("5 6\nor rather [[1, 2], [3, 4]]", [[1, 2], [3, 4]]),
+        ("[[[1, 2], [3, 4]]]", [[1, 2], [3, 4]]),
+        ("1 2\n3", None),
+        ("[[1, 2], [3]]", None),
+        ("1 2\n3 10", None),
+        ("-1 2\n3 4", None),
+        ("[[1 2]\n [3 4]\n [5 6]]", [[1, 2], [3, 4], [5, 6]]),  # as NumPy prints it
+        ("1 2;\n3 4;", [[1, 2], [3, 4]]),
+        ("[1 2; 3 4]", [[1, 2], [3, 4]]),
+        ('"1 2"\n"3 4"', [[1, 2], [3, 4]]),
+        ('["12",\n "34"]', [[1, 2], [3, 4]]),
+        ("<think>5 5</think>1 2\n3 4", [[1, 2], [3, 4]]),
+        ("1 1\n\n[[10]]", None),
+        ("[[1.0, 2]]", None),
+        ("[[true]]", None),
+        ("[[]]", None),
+        ("１ ２", None),
+        ("\n".join(["1"] * 30), [[1]] * 30),
+        ("\n".join(["1"] * 31), None),
+        ("1" * 31, None),
+        ("{'attempt_1': [[1]]}", [[1]]),
+    ],
+)
+def test_the_last_grid_counts(text: str, grid: Any) -> None:
+    assert last_grid(text) == grid
+
+
+def test_attempts_in_json_may_be_wrong_or_lacking() -> None:
+    assert attempts_in(['{"attempt_1": "no", "attempt_2": [[1]]}']) == [None, [[1]]]
+    assert attempts_in(['{"attempt_2": [[1, 2], [3]]}']) == [None, None]
+    assert attempts_in(['{"attempt_1": [[1]]}', "2"]) == [[[1]], [[2]]]
+    both = '{"attempt_1": {"answer": [[1]]}, "attempt_2": {"answer": [[2]], "x": [[3]]}}'
+    assert attempts_in([both, "3"]) == [[[1]], [[2]], [[3]]]
+    assert attempts_in([]) == []
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *(
+            "[",
+            "]",
+            "[[",
+            "[[1",
+            "[[1],",
+            "[[1],[",
+            "[ ",
+            "[\n",
+            "[1]\n",
+            "[[1]]",
+            "[[1" + " " * 99,
+        ),
+        *(" ", "\n", "1", "1 ", "1,", "1\n", "|-|\n", "```\n"),
+        *('"attempt_1": [', '"attempt_1" ', '"attempt_1":[[1],'),
+    ],
+)
+def test_hostile_text_takes_linear_time(piece: str) -> None:
+    """With anything tried twice, this would not end."""
+    for text in (piece * 50_000, piece * 50_000 + "x", "[" + piece * 50_000 + "]]"):
+        found = attempts_in([text])
+        assert all(grid is None or len(grid) == 1 for grid in found)
+
+
+@given(st.text('[]01 9,|-\n`{}"attempt_:', max_size=200))
+@example("-0")
+def test_no_text_raises(text: str) -> None:
+    for grid in attempts_in([text]):
+        assert grid is None or last_grid(json.dumps(grid)) == grid
+
+
+def test_the_prompt_holds_everything_but_the_answer() -> None:
+    for task in load_tasks(CHALLENGES):
+        for test, pair in enumerate(task.test):
+            told = prompt(task, test)
+            for grid in (*(grid for pair in task.train for grid in pair.grids), pair.input):
+                assert f":\n{grid_text(grid.tolist())}\n\n" in told
+            assert pair.output is not None
+            if pair.output.tolist() != pair.input.tolist():
+                hidden = f":\n{grid_text(pair.output.tolist())}\n\n"
+                assert hidden not in told.partition("Test input")[2]

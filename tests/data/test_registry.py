@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 import submission
 from arc_trm.cli import main
-from arc_trm.data import manifests as module
+from arc_trm.data import registry as module
 from arc_trm.data.loader import content_digest, find_files, load_tasks, shared_tasks
 from arc_trm.data.registry import (
     FileSource,
@@ -193,7 +193,7 @@ def other_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     """A folder that is taken for the manifests' own, as an installed wheel has it."""
     package = tmp_path / "arc_trm"
     (package / "datasets").mkdir(parents=True)
-    monkeypatch.setattr(module, "__file__", str(package / "data" / "manifests.py"))
+    monkeypatch.setattr(module, "__file__", str(package / "data" / "registry.py"))
     manifests.cache_clear()
     yield package / "datasets"
     manifests.cache_clear()

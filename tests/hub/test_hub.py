@@ -32,7 +32,7 @@ from arc_trm.config import ModelConfig, from_dict
 from arc_trm.data.loader import load_tasks
 from arc_trm.errors import UserError
 from arc_trm.hub import Reference, parse, pull, push, resolve
-from arc_trm.hub import known as known_module
+from arc_trm.hub import known_weights as known_module
 from arc_trm.hub.known_weights import Known, known_weights
 from arc_trm.models import build_model
 from arc_trm.puzzles.generate import Recipe, generated

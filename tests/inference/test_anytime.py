@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from copycat import Copycat, tasks, weights
 from hypothesis import given
 from hypothesis import strategies as st
 from processes import finds_processes, worker
-from test_predictor import Copycat, tasks, weights
 from tiny import log_with, run_config, write_challenges
 
 from arc_trm import load_tasks

@@ -39,7 +39,7 @@ if "" in sys.path or os.getcwd() in sys.path:
 import arc_trm.inference
 from arc_trm import load_tasks
 from arc_trm.cli import main
-from arc_trm.integrations import inspect as plugin
+from arc_trm.integrations.inspect_ai import plugin
 from arc_trm.integrations.inspect_ai.batching import NO_SOURCE, Answers, Given, Question, Turns
 from arc_trm.integrations.inspect_ai.scorers import per_output, per_task, strict, two_attempts
 from arc_trm.integrations.inspect_ai.solvers import ATTEMPTS_KEY

@@ -23,7 +23,7 @@ from paths import GOLDEN
 
 from arc_trm.checkpoint import read_published
 from arc_trm.checkpoint.published import our_name
-from arc_trm.models import RecursiveModel
+from arc_trm.models import PuzzleModel
 from arc_trm.puzzles.arc.kind import decode, encode_pair, parse_puzzle_name
 from arc_trm.tasks import Pair, as_grid
 from arc_trm.training import TrainConfig, Trainer
@@ -33,7 +33,7 @@ PORTABLE = ["trm_attention", "trm_learned_positions", "hrm"]
 """Recordings that any processor meets."""
 
 
-def load(name: str) -> RecursiveModel:
+def load(name: str) -> PuzzleModel:
     shapes = json.loads((GOLDEN / name / "shapes.json").read_text())
     return read_published(GOLDEN / name / "step_0", shapes=shapes)
 
@@ -74,14 +74,14 @@ def check_training(name: str) -> float:
     config = TrainConfig(
         global_batch_size=batch_size,
         lr=recorded["lr"],
-        puzzle_lr=recorded["puzzle_emb_lr"],
+        puzzle_emb_lr=recorded["puzzle_emb_lr"],
         betas=tuple(recorded["betas"]),
         weight_decay=recorded["weight_decay"],
-        puzzle_weight_decay=recorded["puzzle_emb_weight_decay"],
+        puzzle_emb_weight_decay=recorded["puzzle_emb_weight_decay"],
         warmup_steps=recorded["warmup_steps"],
         total_steps=len(recorded["log"]),
         ema_decay=recorded["ema_rate"],
-        exploration=0.0,
+        halt_exploration_prob=0.0,
         supervision_steps=recorded["halt_max_steps"],
     )
     trainer = Trainer(model, config)

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from arc_trm import load_model, runs
 from arc_trm.checkpoint import read_tensors
-from arc_trm.config import Architecture, ModelConfig, from_dict, load_config
+from arc_trm.config import ModelConfig, from_dict, load_config
 from arc_trm.errors import UserError
-from arc_trm.models import PuzzleModel, build_model, recursive
+from arc_trm.models import PuzzleModel, build_model
+from arc_trm.models import base as recursive
 from arc_trm.models.hrm import HRM
 from arc_trm.models.ops import TORCH_OPS
 from arc_trm.models.transformer import Direct
@@ -146,7 +147,7 @@ def test_presets_are_as_large_as_published(preset: str, millions: int) -> None:
     ("architecture", "layers", "cycles"), [("hrm", 4, 2), ("transformer", 8, 1)]
 )
 def test_baselines_differ_from_trm_where_published(
-    benchmark: str, architecture: Architecture, layers: int, cycles: int
+    benchmark: str, architecture: str, layers: int, cycles: int
 ) -> None:
     trm, baseline = load_config(benchmark), load_config(f"{architecture}-{benchmark}")
     shape = {"outer_cycles": cycles, "inner_cycles": cycles, "puzzle_emb_len": 1}

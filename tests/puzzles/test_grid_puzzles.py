@@ -36,7 +36,7 @@ from arc_trm.puzzles import BOARDS
 from arc_trm.puzzles.generate import Made, Progress, Recipe, generated
 from arc_trm.runs import read_metrics, run_config
 from arc_trm.tasks import Boards, Grid, Pair, TaskSet
-from arc_trm.training import job
+from arc_trm.training import loop as job
 from arc_trm.training.budget import total_steps
 
 CPU = torch.device("cpu")

@@ -22,7 +22,7 @@ from arc_trm import load_model, runs
 from arc_trm.checkpoint import load_weights, read_tensors
 from arc_trm.config import RunConfig
 from arc_trm.errors import UserError
-from arc_trm.training import job
+from arc_trm.training import loop as job
 from arc_trm.training.loop import train
 from submission import WriteError
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from arc_trm._version import __version__
+
 if TYPE_CHECKING:
     import os
 
@@ -15,8 +17,7 @@ if TYPE_CHECKING:
     from arc_trm.models import PuzzleModel
     from arc_trm.tasks import TaskSet
 
-__version__ = "0.1.0"
-__all__ = ["load_model", "load_tasks"]
+__all__ = ["__version__", "load_model", "load_tasks"]
 
 
 def load_model(
@@ -44,7 +45,7 @@ def load_model(
 def load_tasks(data: str | os.PathLike[str]) -> TaskSet:
     """The tasks of a dataset name, folder, challenges file or task file (docs/data.md).
 
-    Raises UserError or submission.SubmissionError naming what is wrong and where.
+    Raises UserError naming what is wrong and where.
     """
     from arc_trm.data.loader import load_tasks as load
 

@@ -1,20 +1,17 @@
-"""What users see when something fails, and how close a misspelt name came."""
+"""The error that users see, and suggestions for misspelt names."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
 
+from submission.errors import UserError, counted, shown_name
 
-class UserError(Exception):
-    """A user's mistake, told in one sentence: what is wrong, where, and what to do.
-
-    The command line prints it without a traceback and exits with status 2.
-    """
+__all__ = ["UserError", "counted", "shown_name", "suggestion"]
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` where a known name is close, else the known names."""
+    """Return `; did you mean 'x'?` if a known name is close, otherwise the known names."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if close:

@@ -73,7 +73,7 @@ def latest_run(folder: Path = RUNS) -> Path:
 
 
 def run_config(run: Path) -> RunConfig:
-    """The resolved config of a run. Raises UserError or SubmissionError if it does not read."""
+    """The resolved config of a run. Raises UserError if it does not read."""
     if not is_run(run):
         raise UserError(f"{run} is not a run folder: it has no {CONFIG}")
     content = read_json(run / CONFIG)

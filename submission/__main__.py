@@ -18,7 +18,7 @@ from submission.ensemble import merge_ranked, unlike
 from submission.errors import (
     FormatError,
     Problem,
-    SubmissionError,
+    UserError,
     WriteError,
     counted,
     shown_path,
@@ -44,14 +44,12 @@ class Mistake(click.ClickException):
 
 
 class Group(click.Group):
-    """Commands whose `mistakes` become one sentence each, without a traceback."""
-
-    mistakes: tuple[type[Exception], ...] = (SubmissionError,)
+    """Commands whose user errors become one sentence each, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except self.mistakes as error:
+        except UserError as error:
             raise Mistake(str(error)) from error
 
 

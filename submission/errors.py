@@ -22,7 +22,14 @@ class Problem(NamedTuple):
         return f"{self.place}: {self.message}" if self.place else self.message
 
 
-class SubmissionError(Exception):
+class UserError(Exception):
+    """A user's mistake in one sentence: what is wrong, where, and what to do.
+
+    The command line prints it without a traceback and exits with status 2.
+    """
+
+
+class SubmissionError(UserError):
     """The base of every error that this package raises on purpose; `str()` is one sentence."""
 
 

@@ -31,7 +31,6 @@ from arc_trm.checkpoint.published_ids import (
 )
 from arc_trm.checkpoint.weights_dir import (
     ORIGIN,
-    new_folder,
     read_parts,
     save_config,
     save_weights,
@@ -39,8 +38,8 @@ from arc_trm.checkpoint.weights_dir import (
 from arc_trm.config import ModelConfig, RunConfig
 from arc_trm.data.readers.prebuilt import IDENTIFIERS
 from arc_trm.errors import UserError
+from arc_trm.io import WriteError, atomic_write, new_folder, write_json
 from arc_trm.puzzles.arc.kind import BLANK
-from submission import WriteError, atomic_write, write_json
 
 _CHECKED_AT_ONCE = 2**16  # rows
 

@@ -155,7 +155,7 @@ def _digest(text: str) -> str:
 
 
 def read_published_ids(path: Path) -> PublishedIds:
-    """The names in an identifiers.json. Raises UserError or SubmissionError if it holds none."""
+    """The names in an identifiers.json. Raises UserError if it holds none."""
     names = read_puzzle_ids(path)
     return PublishedIds(names, len(names), str(path))
 

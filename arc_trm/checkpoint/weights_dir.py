@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
-import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,55 +23,15 @@ from arc_trm.checkpoint.safetensors_io import read_tensors, write_tensors
 from arc_trm.config import ModelConfig, from_dict, to_dict
 from arc_trm.data.puzzle_ids import read_puzzle_ids
 from arc_trm.errors import UserError
+from arc_trm.io import read_json, write_json
 from arc_trm.models import PuzzleModel, build_model
 from arc_trm.puzzles.arc.kind import BLANK, SEPARATOR
-from submission import WriteError, read_json, write_json
 
 CONFIG, NETWORK, TABLE, PUZZLES, ORIGIN = (
     *("config.json", "model.safetensors"),
     *("puzzle_embedding.safetensors", "puzzles.json", "origin.json"),
 )
 FORMAT = "arc-trm weights 1"
-
-
-def check_new(path: Path) -> None:
-    """UserError if there is something at `path` that a new folder would replace."""
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise UserError(f"{path} already exists and is not an empty folder: name another one")
-
-
-@contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill that takes the name `path` when the block ends well, or leaves nothing.
-
-    A folder that is there already, and empty, is kept and filled: it may be the current one, a
-    mount point, or have permissions of its own. Raises UserError if there is something else, or it
-    cannot be made there.
-    """
-    check_new(path)
-    target = path.resolve()
-    there = target.is_dir()
-    hidden = f".{target.name}.{secrets.token_hex(4)}.tmp"
-    unfinished = target / hidden if there else target.with_name(hidden)
-    try:
-        unfinished.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder {path}: {error.strerror}") from None
-    try:
-        yield unfinished
-        try:
-            if there:
-                for file in sorted(unfinished.iterdir()):
-                    file.replace(target / file.name)
-            else:
-                unfinished.replace(target)
-        except OSError as error:
-            raise WriteError(path, error.strerror or str(error)) from None
-    except WriteError as error:  # in the user's words, not with the name for the time being
-        place = path if Path(error.path) == path else path / Path(error.path).name
-        raise WriteError(place, error.reason) from None
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def save_config(folder: Path, config: ModelConfig, names: Sequence[str] | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from arc_trm import __version__
+from arc_trm._version import __version__
 from arc_trm.cli.adapt import adapt
 from arc_trm.cli.bench import bench
 from arc_trm.cli.convert import convert
@@ -25,15 +25,11 @@ from arc_trm.cli.score import score
 from arc_trm.cli.show import show
 from arc_trm.cli.train import train
 from arc_trm.cli.validate import validate
-from arc_trm.errors import UserError
-from submission import SubmissionError
 from submission.__main__ import Group, Mistake
 
 
 class _Group(Group):
     """Also turns what the operating system refuses into a sentence; `--debug` lets all through."""
-
-    mistakes = (UserError, SubmissionError)
 
     def invoke(self, ctx: click.Context) -> Any:
         if ctx.params["debug"]:

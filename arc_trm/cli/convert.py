@@ -70,10 +70,11 @@ def convert(
 
     from arc_trm import checkpoint
     from arc_trm.checkpoint.published_ids import published_ids, read_published_ids
+    from arc_trm.io import check_new
 
     if not source.is_file():  # before minutes go into identifiers
         raise UserError(f"{source} is not a file: SOURCE is what the published trainer wrote")
-    checkpoint.check_new(out)
+    check_new(out)
     identifiers = read_published_ids(identifiers_file) if identifiers_file is not None else None
     if set_name is not None:
         with bar(f"naming the rows of {set_name}, tasks") as drawn:

@@ -42,7 +42,8 @@ def report(
       arc-trm report predictions.jsonl --solutions arc-agi_evaluation_solutions.json
       arc-trm report theirs --data arc-agi-2/evaluation --out theirs.html
     """
-    from arc_trm import __version__, runs
+    from arc_trm import runs
+    from arc_trm._version import __version__
     from arc_trm.cli.resolve import chosen_answers
     from arc_trm.evaluation.leaderboard import published_beside, published_for
     from arc_trm.evaluation.scoring import judged

@@ -26,7 +26,6 @@ from arc_trm.viz.curve import MEASURES, curve_picture, series
 from arc_trm.viz.figure import steps_picture, task_picture
 from arc_trm.viz.svg import check_ending, printable, save
 from arc_trm.viz.terminal import Block, Screen, below, block_of, chart
-from submission import SubmissionError
 
 FALLBACKS = ("arc-agi-1", "arc-agi-2")
 TASKS_SHOWN, BOARDS_SHOWN = 6, 3
@@ -217,7 +216,7 @@ def _latest_data() -> DataConfig:
 def _latest_config() -> RunConfig | None:
     try:
         return run_config(latest_run())
-    except (UserError, SubmissionError):
+    except UserError:
         return None
 
 
@@ -245,7 +244,7 @@ def _find_task(task_id: str, data: str | None, source: Path | None) -> TaskSet:
     for name in names:
         try:
             tasks = load_tasks(name, latest.skip_invalid)
-        except (UserError, SubmissionError):
+        except UserError:
             if name == data:
                 raise
             continue  # the latest run's data may be gone, which is no reason to show nothing

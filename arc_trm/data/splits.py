@@ -20,7 +20,6 @@ from arc_trm.data.readers.prebuilt import Built, open_built
 from arc_trm.errors import UserError
 from arc_trm.puzzles import DOMAINS, of_vocab_size
 from arc_trm.tasks import Boards, Task, TaskSet
-from submission import SubmissionError
 
 
 @dataclass(frozen=True)
@@ -110,13 +109,13 @@ def overlap_notes(data: DataConfig, predicted: TaskSet) -> list[str]:
     """Warnings if tasks that a run learnt from with their outputs are now predicted or scored."""
     notes: list[str] = []
     for name in (*data.train, *data.optional_train):
-        with suppress(UserError, SubmissionError):  # the files may be long gone
+        with suppress(UserError):  # the files may be long gone
             if folder := built_folder(name):
                 notes += built_overlaps(open_built(folder), [predicted])
             elif predicted.is_arc:
                 notes += overlap_warnings([find_tasks(name) or name], [predicted])
     if not predicted.is_arc:  # its numbers say nothing, so all that was learnt is looked through
-        with suppress(UserError, SubmissionError):
+        with suppress(UserError):
             sets = learnt_sets(data)[0] if learnt_folder(data) is None else []
             if sets and sets[0].domain == predicted.domain:
                 notes += board_overlap(learnt_boards(data, sets), predicted)

@@ -46,7 +46,7 @@ class TrainingSet:
 def build_training_set(config: RunConfig) -> TrainingSet:
     """What `config.data` says is to be learnt from.
 
-    Raises UserError or submission.SubmissionError if there is nothing, it cannot be read or it
+    Raises UserError if there is nothing, it cannot be read or it
     does not fit `config.model`.
     """
     folder = learnt_folder(config.data)

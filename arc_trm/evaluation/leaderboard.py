@@ -12,7 +12,6 @@ from arc_trm.data.registry import find_manifest, manifests_folder
 from arc_trm.errors import UserError
 from arc_trm.puzzles import ARC
 from arc_trm.tasks import TaskSet
-from submission import SubmissionError
 
 ATTEMPTS = 2
 
@@ -86,7 +85,7 @@ def _tasks(dataset: str) -> TaskSet | None:
     """The tasks of a split; None if they are not here, or not as they should be."""
     try:
         return find_tasks(dataset)
-    except (UserError, SubmissionError):
+    except UserError:
         return None
 
 

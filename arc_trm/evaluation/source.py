@@ -132,7 +132,7 @@ def answered_tasks(answers: Path, data: str | None = None) -> TaskSet:
         }
         try:
             tasks = predicted_tasks(from_dict(DataConfig, {"test": names, **chosen}))
-        except (UserError, SubmissionError) as error:
+        except UserError as error:
             raise UserError(
                 f"{answers} answers tasks that cannot be read ({error}): name them with --data"
             ) from None
@@ -153,7 +153,7 @@ def read_results(answers: Path, tasks: TaskSet) -> PredictionSet:
 
     A predictions.jsonl is read with the attempts of the submission.json beside it, so that both
     score the same: that one may hold older answers where there was no time for new ones, and
-    guesses. Raises UserError or SubmissionError naming what cannot be read or does not fit the
+    guesses. Raises UserError naming what cannot be read or does not fit the
     tasks.
     """
     found = read_some(answers, tasks)
@@ -221,7 +221,7 @@ def read_ranked(answers: Path, counts: Mapping[str, int], data: str | None = Non
     """The attempts, read without the tasks where they are not needed.
 
     Arguments as in `submission.read_answers`; `data` is for a predictions.jsonl that does not say
-    which tasks it answers. Raises UserError or SubmissionError.
+    which tasks it answers. Raises UserError.
     """
     if not is_log(answers):
         return read_answers(answers, counts)

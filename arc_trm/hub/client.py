@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TypeAlias, TypedDict
 from urllib.parse import urlsplit
 
-from arc_trm import __version__
+from arc_trm._version import __version__
 from arc_trm.errors import UserError
 from arc_trm.hub.repo_id import Reference
 

@@ -23,7 +23,7 @@ from arc_trm.evaluation.prediction_log import are_of, read_predictions
 from arc_trm.evaluation.scoring import judged
 from arc_trm.hub.repo_id import is_plain_path, is_repository
 from arc_trm.tasks import TaskSet
-from submission import SubmissionError, read_json, read_submission, score, score_table
+from submission import read_json, read_submission, score, score_table
 
 _TITLES: dict[str, str] = {
     "trm": "Tiny Recursive Model",
@@ -195,7 +195,7 @@ def _scores(folder: Path, data: DataConfig) -> _Scores:
         if not solutions.keys() & submission.keys():
             return _Scores(None, "no answer of its submission is to a task whose output is known")
         table = score_table(score(submission, solutions))
-    except (UserError, SubmissionError):
+    except UserError:
         return _Scores(None, "its submission or its data could not be read when it was uploaded")
     return _Scores(table, warnings=tuple(overlap_warnings(learnt, [predicted])))
 
@@ -210,7 +210,7 @@ def _board_scores(folder: Path, data: DataConfig) -> _Scores:
         if not are_of(log, predicted):
             return _Scores(None, "its answers are to other puzzles")
         lines = judged(read_predictions(log, predicted).completed()).lines()
-    except (UserError, SubmissionError):
+    except UserError:
         return _Scores(None, "its answers or its data could not be read when it was uploaded")
     return _Scores("\n".join(lines))
 
@@ -218,7 +218,7 @@ def _board_scores(folder: Path, data: DataConfig) -> _Scores:
 def _tasks_or_name(name: str) -> TaskSet | str:
     try:
         tasks = find_tasks(name)
-    except (UserError, SubmissionError):
+    except UserError:
         tasks = None  # the files may be long gone
     return TaskSet.of(_shown(name), tasks) if tasks is not None else _shown(name)
 

@@ -13,9 +13,7 @@ from typing import Any
 from arc_trm.checkpoint import (
     CONFIG,
     ORIGIN,
-    check_new,
     convert,
-    new_folder,
     read_model_config,
 )
 from arc_trm.checkpoint.published import SETTINGS
@@ -33,7 +31,8 @@ from arc_trm.hub.download import fetch, remember
 from arc_trm.hub.find_weights import Published, WeightFolder, choose
 from arc_trm.hub.repo_files import Listing, list_files
 from arc_trm.hub.repo_id import Reference, parse
-from submission import SubmissionError, write_json
+from arc_trm.io import check_new, new_folder
+from submission import write_json
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ def _fetch_published(listing: Listing, chosen: Published, note: Note, progress: 
         if target.exists():
             try:
                 read_parts(target)
-            except (UserError, SubmissionError):
+            except UserError:
                 note(f"{target} was damaged and is converted again")
                 shutil.rmtree(target)
         if not target.exists():

@@ -36,7 +36,7 @@ from arc_trm.training.budget import (
 )
 from arc_trm.training.run_dir import RunWriter, seconds_spent
 from arc_trm.training.trainer import Metrics, Trainer
-from submission import SubmissionError, write_json
+from submission import write_json
 
 CHECKPOINT_SHARE = 0.05  # of a time limit, between checkpoints; of the time, for writing them
 DATA_FIELDS = ("train", "test", "optional_train")
@@ -206,7 +206,7 @@ def _learnt(config: RunConfig, resumed: Path | None) -> TrainingSet:
     """What is learnt from; of a run that goes on it was there before."""
     try:
         return build_training_set(config)
-    except (UserError, SubmissionError) as error:
+    except UserError as error:
         if resumed is None:
             raise
         raise UserError(
@@ -216,11 +216,11 @@ def _learnt(config: RunConfig, resumed: Path | None) -> TrainingSet:
 
 def _created(config: RunConfig, folder: Path | None, rank: int) -> Path:
     """The folder of a new run, which rank 0 makes; if it cannot, all leave, none waits for it."""
-    outcome: list[Path | UserError | SubmissionError | None] = [None]
+    outcome: list[Path | UserError | None] = [None]
     if rank == 0:
         try:
             outcome = [runs.create_run(config, folder)]
-        except (UserError, SubmissionError) as error:
+        except UserError as error:
             outcome = [error]
     if dist.is_initialized():
         dist.broadcast_object_list(outcome)

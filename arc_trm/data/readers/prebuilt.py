@@ -37,7 +37,7 @@ from arc_trm.puzzles import Board, of_vocab_size
 from arc_trm.puzzles.arc.kind import SEPARATOR
 from arc_trm.puzzles.base import Tokens
 from arc_trm.tasks import Boards
-from submission import SubmissionError, read_json
+from submission import read_json
 
 IDENTIFIERS, TEST_PUZZLES, DATASET = "identifiers.json", "test_puzzles.json", "dataset.json"
 PARTS = ("train", "test")
@@ -67,7 +67,7 @@ def tasks_file(folder: Path) -> Path | None:
             f"{folder} is in the published trainer's format but has no {TEST_PUZZLES}, so there "
             "are no ARC tasks in it to predict, score or show: copy the whole folder"
         )
-        with suppress(UserError, SubmissionError):  # whatever else is wrong with it
+        with suppress(UserError):  # whatever else is wrong with it
             if _board(folder, "train") is not None:
                 lacking = f"{folder} has no test/{DATASET}, so there is nothing in it to predict"
                 if os.path.isfile(folder / "test" / DATASET):
@@ -257,7 +257,7 @@ class BuiltGroup:
 def open_built(folder: Path) -> Built:
     """Open the training half of a built folder; the examples' tokens are not looked at.
 
-    Takes little more memory than the names. Raises UserError or submission.SubmissionError, each
+    Takes little more memory than the names. Raises UserError, each
     one sentence, if a file is missing, damaged or does not fit the others.
     """
     # The small files first: they say soonest that a folder is not whole.

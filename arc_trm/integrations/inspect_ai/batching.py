@@ -90,7 +90,7 @@ def guesses(asked: Sequence[Question]) -> Answers:
 class FromFile:
     """Out of anything that `arc_trm.evaluation.source` reads.
 
-    Raises UserError or SubmissionError if it does not read; of a predictions.jsonl, which may be
+    Raises UserError if it does not read; of a predictions.jsonl, which may be
     large, only the first line is read before there is a question.
     """
 
@@ -102,7 +102,7 @@ class FromFile:
             read_answers(self.answers)
 
     def __call__(self, asked: Sequence[Question]) -> Answers:
-        """Answers all of them. Raises UserError or SubmissionError if they do not read."""
+        """Answers all of them. Raises UserError if they do not read."""
         found = read_some(self.answers, _whole(asked)).by_test
         given = {each.key: self._given(found.get(each.key)) for each in asked}
         lacking = [each for each in asked if given[each.key].remark]

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from inspect_ai._util.error import PrerequisiteError
 
 from arc_trm.errors import UserError
-from submission import SubmissionError
 
 
 @contextmanager
@@ -17,7 +16,7 @@ def told() -> Iterator[None]:
     """Raises inspect_ai's own kind of mistake for each of ours; it has no public name."""
     try:
         yield
-    except (UserError, SubmissionError) as error:
+    except UserError as error:
         # It is printed as rich markup, which would take `[@revision]` for a style.
         sentence = re.sub(r"\[(?=[a-z#/@])", r"\\[", str(error))
         raise PrerequisiteError(sentence) from None

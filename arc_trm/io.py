@@ -1,0 +1,58 @@
+"""Files and folders that are whole or absent; the one way to write any."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from arc_trm.errors import UserError
+from submission import WriteError, atomic_write, read_json, write_json
+
+__all__ = ["WriteError", "atomic_write", "check_new", "new_folder", "read_json", "write_json"]
+
+
+def check_new(path: Path) -> None:
+    """Raise UserError if `path` is anything but absent or an empty folder."""
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UserError(f"{path} already exists and is not an empty folder: name another one")
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield a folder to fill, which becomes `path` if the block succeeds and vanishes otherwise.
+
+    An empty folder that exists already is kept and filled: it may be the current folder, a mount
+    point, or have permissions of its own.
+
+    Raises:
+        UserError: something else exists at `path`, or no folder can be made there.
+        WriteError: the file system refuses.
+    """
+    check_new(path)
+    target = path.resolve()
+    exists = target.is_dir()
+    hidden = f".{target.name}.{secrets.token_hex(4)}.tmp"
+    temporary = target / hidden if exists else target.with_name(hidden)
+    try:
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {path}: {error.strerror}") from None
+    try:
+        yield temporary
+        try:
+            if exists:
+                for file in sorted(temporary.iterdir()):
+                    file.replace(target / file.name)
+            else:
+                temporary.replace(target)
+        except OSError as error:
+            raise WriteError(path, error.strerror or str(error)) from None
+    except WriteError as error:  # names the final place, not the temporary one
+        written = Path(error.path)
+        place = path if written == path else path / written.name
+        raise WriteError(place, error.reason) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,9 +1,9 @@
 """Training batches made when they are needed, each from (seed, step) alone.
 
-Sampling (SPEC 2 in docs/model.md): an epoch visits every group once in random order; a visit draws
+Sampling (docs/model.md, section 2): an epoch visits every group once in random order. A visit draws
 one of the group's puzzles and takes its pairs in random order, as many as still fit into the batch.
-Epochs follow each other without a gap, so that small sets fill large batches too. A batch is of one
-canvas size: visits wait until those of their size fill one, so that none is lost.
+Epochs follow each other without a gap, so that small datasets fill large batches too. All examples
+of a batch have the same canvas size: visits wait until those of their size fill a batch.
 """
 
 from __future__ import annotations
@@ -17,132 +17,139 @@ import numpy.typing as npt
 from arc_trm.puzzles.base import PAD, Tokens
 from arc_trm.rng import rng_for
 
-IGNORE = -100
-"""Label of cells without a label, as in `arc_trm.training.losses`, which this room does not import."""
+IGNORE_LABEL = -100
+"""Label of cells that are not scored, as in `arc_trm.training.losses`, which is not imported."""
 
 Batch = dict[str, npt.NDArray[np.int32]]
 
 
-class Group(Protocol):
-    """A task with all its augmentations: so many puzzles, each of as many `pairs` to learn from."""
+class PuzzleGroup(Protocol):
+    """A task with all its augmentations: its puzzles, each with the same number of pairs."""
 
     def __len__(self) -> int:
-        """Number of puzzles."""
+        """Return the number of puzzles."""
 
     @property
-    def pairs(self) -> int:
-        """Number of pairs of every puzzle; a group of none is never visited."""
+    def num_pairs(self) -> int:
+        """Pairs of every puzzle; a group without pairs is never visited."""
 
     @property
-    def cells(self) -> int:
-        """S of its canvas."""
+    def seq_len(self) -> int:
+        """S, the cells of the group's canvas."""
 
-    def row(self, puzzle: int) -> int:
-        """The row of a puzzle in the embedding table."""
+    def puzzle_id(self, puzzle: int) -> int:
+        """Return the index of a puzzle in the embedding table."""
 
-    def example(self, puzzle: int, pair: int, place: int | None) -> tuple[Tokens, Tokens]:
-        """Input and label tokens of a puzzle's pair, (S,) uint8 each; labels of PAD do not count.
+    def example(self, puzzle: int, pair: int, offset_seed: int | None) -> tuple[Tokens, Tokens]:
+        """Return input and label tokens of a pair, (S,) uint8 each; PAD labels are not scored.
 
-        `place` seeds the offset on the canvas, None is the corner, where that is not fixed before.
+        `offset_seed` seeds the offset on the canvas where there is one; None is the corner.
         """
 
 
 class BatchSampler:
-    """BatchSampler over the pairs of `groups`.
+    """Batches over the pairs of a dataset.
 
     Args:
-        groups: each on a canvas of its own number of cells.
+        dataset: groups, each with its own canvas size.
         batch_size: examples in a global batch.
-        share: (rank, world): which part of every batch to make.
+        seed: of the order and of the draws.
+        rank: which part of every batch to make, from 0.
+        world_size: number of parts.
 
-    Raises ValueError if there is no pair at all.
+    Raises:
+        ValueError: there is no pair at all.
     """
 
     def __init__(
         self,
-        groups: Sequence[Group],
+        dataset: Sequence[PuzzleGroup],
         batch_size: int,
         seed: int,
-        share: tuple[int, int] = (0, 1),
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
-        self.groups, self.batch_size, self.seed, self.share = groups, batch_size, seed, share
-        self._counts = np.array([group.pairs for group in groups])
-        self._cells = [group.cells for group in groups]
+        self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
+        self.rank, self.world_size = rank, world_size
+        self._counts = np.array([group.num_pairs for group in dataset])
+        self._seq_lens = [group.seq_len for group in dataset]
         if not self._counts.sum():
-            raise ValueError("there is no pair with a known output to learn from")
+            raise ValueError("there is no pair with a known output to train on")
         self._rewind()
 
     def _rewind(self) -> None:
         self._step, self._epoch, self._visit = 0, -1, 0
         self._order = np.empty(0, np.int64)
-        self._waiting: dict[int, tuple[list[int], int]] = {}  # by cells: visits, their pairs
+        self._waiting: dict[int, tuple[list[int], int]] = {}  # by canvas: groups, their pairs
 
     @property
     def mean_pairs(self) -> float:
-        """Mean number of pairs of a visit to a group."""
+        """Mean number of pairs per visit."""
         return float(self._counts.mean())
 
-    def canvases(self) -> dict[int, tuple[float, BatchSampler]]:
-        """By cells of a canvas, largest first, its share of all pairs and batches of it alone."""
+    def by_canvas_size(self) -> dict[int, tuple[float, BatchSampler]]:
+        """Map S, largest first, to its share of all pairs and to a sampler of such groups alone."""
         parts = {}
-        for cells in sorted(set(self._cells), reverse=True):
-            there = [group for group in self.groups if group.cells == cells]
-            pairs = sum(group.pairs for group in there)
+        for seq_len in sorted(set(self._seq_lens), reverse=True):
+            groups = [group for group in self.dataset if group.seq_len == seq_len]
+            pairs = sum(group.num_pairs for group in groups)
             if pairs:
-                alone = BatchSampler(there, self.batch_size, self.seed, self.share)
-                parts[cells] = (pairs / int(self._counts.sum()), alone)
+                sampler = BatchSampler(
+                    groups, self.batch_size, self.seed, self.rank, self.world_size
+                )
+                parts[seq_len] = (pairs / int(self._counts.sum()), sampler)
         return parts
 
     def _next_visits(self) -> list[int]:
-        """The groups of the next batch; the last one's pairs may be more than still fit."""
+        """Return the groups of the next batch; the last one may have more pairs than still fit."""
         while True:
             if self._visit == len(self._order):
                 self._epoch, self._visit = self._epoch + 1, 0
-                self._order = rng_for(self.seed, "epoch", self._epoch).permutation(
-                    np.flatnonzero(self._counts)
-                )
+                rng = rng_for(self.seed, "epoch", self._epoch)
+                self._order = rng.permutation(np.flatnonzero(self._counts))
             group = int(self._order[self._visit])
             self._visit += 1
-            cells = self._cells[group]
-            visits, filled = self._waiting.pop(cells, ([], 0))
+            seq_len = self._seq_lens[group]
+            visits, filled = self._waiting.pop(seq_len, ([], 0))
             visits.append(group)
             filled += int(self._counts[group])
             if filled >= self.batch_size:
                 self._step += 1
                 return visits
-            self._waiting[cells] = visits, filled
+            self._waiting[seq_len] = visits, filled
 
     def __call__(self, step: int) -> Batch:
-        """The batch of training step `step` (0 is the first), this process's share of it.
+        """Return this process's part of the batch of a training step, counted from 0.
 
-        Returns `inputs` and `labels` (B, S) int32, S the same for all processes, `puzzle_ids` (B,)
-        int32. What a group raises for an example that cannot be used passes through.
+        Returns:
+            `inputs` and `labels` (B, S) int32, S the same on all processes, and `puzzle_ids` (B,)
+            int32. Whatever a group raises for an unusable example passes through.
         """
         if step < self._step:
             self._rewind()
-        while self._step < step:  # only the counts of pairs matter here, so this is quick
+        while self._step < step:  # reads only the numbers of pairs, so this is quick
             self._next_visits()
         rng = rng_for(self.seed, "batch", step)
-        rank, world = self.share
-        size = self.batch_size // world
-        mine = range(rank * size, (rank + 1) * size)
+        size = self.batch_size // self.world_size
+        mine = range(self.rank * size, (self.rank + 1) * size)
         examples: list[tuple[Tokens, Tokens]] = []
         puzzle_ids: list[int] = []
-        slot = 0
+        index = 0
         for visited in self._next_visits():
-            group = self.groups[visited]
+            group = self.dataset[visited]
             puzzle = int(rng.integers(len(group)))
-            order = rng.permutation(group.pairs)
-            unmoved = rng.integers(group.pairs)
-            for pair in order[: self.batch_size - slot].tolist():
-                # Drawn whether used or not, so that every rank stays at the same place.
-                place = int(rng.integers(2**63))
-                if slot in mine:
-                    examples.append(group.example(puzzle, pair, None if pair == unmoved else place))
-                    puzzle_ids.append(group.row(puzzle))
-                slot += 1
+            order = rng.permutation(group.num_pairs)
+            unmoved = rng.integers(group.num_pairs)
+            for pair in order[: self.batch_size - index].tolist():
+                # Drawn whether used or not, so that every rank stays in step.
+                offset_seed = int(rng.integers(2**63))
+                if index in mine:
+                    seed = None if pair == unmoved else offset_seed
+                    examples.append(group.example(puzzle, pair, seed))
+                    puzzle_ids.append(group.puzzle_id(puzzle))
+                index += 1
         inputs, labels = (np.stack(part).astype(np.int32) for part in zip(*examples, strict=True))
-        labels[labels == PAD] = IGNORE
+        labels[labels == PAD] = IGNORE_LABEL
         return {
             "inputs": inputs,
             "labels": labels,

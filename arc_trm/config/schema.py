@@ -143,6 +143,9 @@ class DataConfig:
     """Tasks with a larger demonstration or test input are left out."""
     augmentations: int = 1000
     """Augmentations per task or puzzle besides the original."""
+    augmentation: str = "standard"
+    """`standard` (each kind's own augmentations) or a name registered with
+    `arc_trm.puzzles.register_augmenter`."""
     random_translation: bool = True
     """Whether ARC grids are placed at a random offset on the canvas during training."""
     vote_augmentations: int | None = None

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from arc_trm.errors import UserError
 from submission import Solutions
-from submission.errors import counted
+from submission.errors import pluralise
 
 Grid = npt.NDArray[np.uint8]
 """(height, width) uint8, read-only; 1..30 rows and columns of colours 0..9, or of the values of
@@ -95,8 +95,8 @@ class Task:
         if self.domain != "arc":
             return f"<Task {self.id}: {self.domain}>"
         return (
-            f"<Task {self.id}: {counted(len(self.train), 'demonstration')}, "
-            f"{counted(len(self.test), 'test input')}>"
+            f"<Task {self.id}: {pluralise(len(self.train), 'demonstration')}, "
+            f"{pluralise(len(self.test), 'test input')}>"
         )
 
     def _repr_html_(self) -> str:
@@ -277,8 +277,8 @@ class TaskSet:
     def size(self) -> str:
         """How many there are, in words."""
         if self.domain != "arc":
-            return f"{counted(len(self), 'puzzle')} of {self.domain}"
-        return f"{counted(len(self), 'task')}, {counted(self.test_outputs, 'test output')}"
+            return f"{pluralise(len(self), 'puzzle')} of {self.domain}"
+        return f"{pluralise(len(self), 'task')}, {pluralise(self.test_outputs, 'test output')}"
 
     def __repr__(self) -> str:
         return f"<TaskSet {self.name}: {self.size}>"

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import submission
 from arc_trm.config import DataConfig, from_dict
 from arc_trm.data.loader import absolute_data_path, load_tasks
 from arc_trm.data.registry import find_manifest
@@ -27,7 +28,6 @@ from submission import (
     Ranked,
     Submission,
     SubmissionError,
-    read_answers,
     read_submission,
 )
 
@@ -185,7 +185,7 @@ def read_some(answers: Path, tasks: TaskSet) -> PredictionSet:
         submitted = _submission_beside(answers, tasks)
         return found if submitted is None else found.submitted(submitted)
     counts = {task.id: len(task.test) for task in tasks}
-    ranked = read_answers(answers, counts)
+    ranked = submission.read_ranked(answers, counts)
     problems = [
         Problem(f"task {task_id}", f"has {len(outputs)} answers, expected {counts[task_id]}")
         for task_id, outputs in ranked.items()
@@ -220,11 +220,11 @@ def _submission_beside(log: Path, tasks: TaskSet) -> Submission | None:
 def read_ranked(answers: Path, counts: Mapping[str, int], data: str | None = None) -> Ranked:
     """The attempts, read without the tasks where they are not needed.
 
-    Arguments as in `submission.read_answers`; `data` is for a predictions.jsonl that does not say
+    Arguments as in `submission.read_ranked`; `data` is for a predictions.jsonl that does not say
     which tasks it answers. Raises UserError.
     """
     if not is_log(answers):
-        return read_answers(answers, counts)
+        return submission.read_ranked(answers, counts)
     return read_results(answers, answered_tasks(answers, data)).attempts()
 
 
@@ -236,7 +236,7 @@ def read_votes(
     Arguments and errors as in `read_ranked`.
     """
     if not is_log(answers):
-        ranked = read_answers(answers, counts)
+        ranked = submission.read_ranked(answers, counts)
         return ranked, ranked
     found = read_results(answers, answered_tasks(answers, data))
     only_arc(found.tasks, "merging into a submission")

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from arc_trm.tasks import Grid, TaskSet, as_grid, same_grid
-from submission import Score, Submission, ranked_of, score_ranked
-from submission.errors import counted
+from submission import Score, Submission, score_ranked, to_ranked
+from submission.errors import pluralise
 
 ATTEMPTS = 2
 
@@ -84,7 +84,7 @@ class InputPrediction:
         )
         return (
             f"<InputPrediction {self.task}, test {self.test}: attempts {sizes}; "
-            f"{counted(len(self.candidates), 'candidate')}, {counted(self.votes, 'vote')}>"
+            f"{pluralise(len(self.candidates), 'candidate')}, {pluralise(self.votes, 'vote')}>"
         )
 
     @property
@@ -212,7 +212,7 @@ class PredictionSet:
 
     def submitted(self, submission: Submission) -> PredictionSet:
         """With the attempts of a submission that answers all of `tasks`."""
-        ranked = ranked_of(submission)
+        ranked = to_ranked(submission)
         return PredictionSet.of(
             self.tasks,
             (

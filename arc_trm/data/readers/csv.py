@@ -22,7 +22,7 @@ from arc_trm.errors import UserError
 from arc_trm.puzzles import BOARDS, Board
 from arc_trm.tasks import Boards, TaskSet
 from submission import atomic_write
-from submission.errors import counted, shown_name
+from submission.errors import format_name, pluralise
 
 COLUMNS = ("source", "question", "answer", "rating")
 CHUNK = 20_000  # rows that are looked at together
@@ -149,7 +149,7 @@ def _chunks(path: Path, bad: Bad) -> Iterator[dict[int, tuple[str, str]]]:
                 if fields is None:
                     bad.add(row, "it has a quotation mark without its other")
                 elif len(fields) != len(header):
-                    number = counted(len(fields), "column")
+                    number = pluralise(len(fields), "column")
                     bad.add(row, f"it has {number}, expected {len(header)}")
                 else:
                     texts[row] = fields[question], "" if answer is None else fields[answer]
@@ -204,7 +204,7 @@ def recognised(question: str) -> tuple[Board, int] | str:
             f"the characters {''.join(sorted(_characters(each)))!r} of a {each.name}"
             for each in BOARDS.values()
         )
-        return f"the question {shown_name(question[:40])} is not made of {signs}"
+        return f"the question {format_name(question[:40])} is not made of {signs}"
     board, side = boards[0], math.isqrt(len(question))
     if side * side != len(question):
         return f"the question has {len(question)} characters, which is not the number of a square"
@@ -221,7 +221,7 @@ def _values(texts: dict[int, tuple[str, str]], board: Board, side: int, bad: Bad
     for row in list(texts):
         for name, text in zip(("question", "answer"), texts[row], strict=True):
             if len(text) != cells and (text or name == "question"):
-                number = counted(len(text), "character")
+                number = pluralise(len(text), "character")
                 bad.add(row, f"the {name} has {number}, expected {cells}")
                 del texts[row]
                 break
@@ -237,7 +237,7 @@ def _values(texts: dict[int, tuple[str, str]], board: Board, side: int, bad: Bad
             sign = texts[int(rows[place])][0 if name == "question" else 1][cell]
             expected = board.symbols[: board.values(side)]
             why[place] = (
-                f"the {name} has {shown_name(sign)} in row {cell // side + 1}, column "
+                f"the {name} has {format_name(sign)} in row {cell // side + 1}, column "
                 f"{cell % side + 1}, expected one of {expected!r}"
             )
     clean = np.array([not text for text in why], np.bool_)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -132,10 +133,8 @@ def _task_sets(data: str | None, source: PredictionSource | None) -> Iterator[Ta
         return
     settings = _latest_data()
     if source is not None:
-        try:
+        with suppress(UserError):
             yield source.tasks
-        except UserError:
-            pass
     for name in dict.fromkeys([*settings.test, *settings.train, *FALLBACKS]):
         try:
             yield load_tasks(name, settings.skip_invalid)

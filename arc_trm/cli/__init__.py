@@ -25,10 +25,10 @@ from arc_trm.cli.score import score
 from arc_trm.cli.show import show
 from arc_trm.cli.train import train
 from arc_trm.cli.validate import validate
-from submission.__main__ import Group, Mistake
+from submission.cli import CommandError, CommandGroup
 
 
-class _Group(Group):
+class _Group(CommandGroup):
     """Also turns what the operating system refuses into a sentence; `--debug` lets all through."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -45,13 +45,13 @@ class _Group(Group):
             # torch has no class of its own for a processor's memory that has run out
             if not isinstance(error, MemoryError) and "memory" not in str(error):
                 raise
-            raise Mistake(
+            raise CommandError(
                 "there is not enough memory: lower the batch size, or data.augmentations and the "
                 "sizes of the model"
             ) from error
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
-            raise Mistake(f"{place}{error.strerror or error}") from error
+            raise CommandError(f"{place}{error.strerror or error}") from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

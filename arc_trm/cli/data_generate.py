@@ -60,7 +60,7 @@ def generate_command(
     from arc_trm.data.readers.csv import is_table, write_table
     from arc_trm.puzzles import BOARDS
     from arc_trm.puzzles.generate import Recipe, generated
-    from submission.errors import counted
+    from submission.errors import pluralise
 
     if clues is not None and kind != "sudoku":
         raise UserError("--clues is for Sudokus: leave it out")
@@ -96,7 +96,7 @@ def generate_command(
         click.echo(json.dumps(facts))
     else:
         click.echo(
-            f"{out}: {counted(count, f'{BOARDS[kind].title} puzzle')}, {cells}×{cells}, "
+            f"{out}: {pluralise(count, f'{BOARDS[kind].title} puzzle')}, {cells}×{cells}, "
             f"{ratings.min()} to {ratings.max()} {unit}, {ratings.mean():.1f} on the mean"
         )
 

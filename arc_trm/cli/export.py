@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from submission import Origin
+    from submission import Provenance
 
 
 @click.command()
@@ -48,12 +48,12 @@ def export(
     from submission import (
         FormatError,
         Ranked,
-        as_submission,
-        read_answers,
+        read_ranked,
+        to_submission,
         write_arcprize,
         write_json,
     )
-    from submission.errors import counted
+    from submission.errors import pluralise
 
     if model is not None and kind == "submission":
         raise UserError("--model is for the metadata of a folder, which a submission has not")
@@ -64,18 +64,18 @@ def export(
         only_arc(tasks, f"--format {kind}")
         ranked = read_results(answers, tasks).attempts()
     else:
-        ranked = read_answers(answers)
+        ranked = read_ranked(answers)
     try:
         if kind == "arcprize":
-            write_arcprize(out, ranked, _origin(answers, model))
+            write_arcprize(out, ranked, _provenance(answers, model))
         else:
-            write_json(out, as_submission(ranked))
+            write_json(out, to_submission(ranked))
     except FormatError as error:
         raise FormatError(error.problems, answers) from None
-    outputs = counted(sum(map(len, ranked.values())), "test output")
+    outputs = pluralise(sum(map(len, ranked.values())), "test output")
     silent = sum(not any(grids) for task in ranked.values() for grids in task)
     note = f", {silent} of them unanswered" if silent else ""
-    click.echo(f"Wrote {out}: {counted(len(ranked), 'task')} with {outputs}{note}")
+    click.echo(f"Wrote {out}: {pluralise(len(ranked), 'task')} with {outputs}{note}")
     if answers.is_dir() and data_name is None:
         click.echo(
             f"{answers} does not say how many tasks and test outputs there are: --data does",
@@ -83,11 +83,11 @@ def export(
         )
 
 
-def _origin(answers: Path, model: str | None) -> Origin:
+def _provenance(answers: Path, model: str | None) -> Provenance:
     """Whose answers these are; a file that does not say since when is of its last change."""
     from arc_trm import runs
     from arc_trm.evaluation.source import about_answers, is_log, named_data, public_name
-    from submission import Origin
+    from submission import Provenance
 
     about = about_answers(answers)
     ended = datetime.fromtimestamp(answers.stat().st_mtime, UTC)
@@ -99,7 +99,7 @@ def _origin(answers: Path, model: str | None) -> Origin:
     place = answers.resolve()
     name = place.parent.name if of_run else place.name if answers.is_dir() else place.stem
     data = [public_name(each) for each in named_data(answers)]
-    return Origin(
+    return Provenance(
         model or str(about.get("model") or name),
         "arc-trm" if of_run or is_log(answers) else "unknown",
         min(began, ended),

@@ -6,18 +6,27 @@ from pathlib import Path
 
 import click
 
+from submission.cli import number_list
+
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, metavar="FILE", help="The submission to write.")
-@click.option("--weights", metavar="NUMBERS", help="One weight per file, such as 2,1,1.")
+@click.option(
+    "--vote-weights",
+    type=number_list,
+    metavar="NUMBERS",
+    help="One weight per file, such as 2,1,1; default: 1 each.",
+)
 @click.option(
     "--data",
     "data_name",
     metavar="DATA",
     help="The tasks of a predictions.jsonl; default: its own.",
 )
-def merge(files: tuple[Path, ...], out: str, weights: str | None, data_name: str | None) -> None:
+def merge(
+    files: tuple[Path, ...], out: str, vote_weights: list[float] | None, data_name: str | None
+) -> None:
     """Merge answers to the same tasks into one submission by ranked votes.
 
     Each of FILES is a predictions.jsonl, a submission, a run folder, or a folder of ARC Prize's
@@ -30,18 +39,20 @@ def merge(files: tuple[Path, ...], out: str, weights: str | None, data_name: str
     \b
     Examples:
       arc-trm merge runs/a runs/b --out submission.json
-      arc-trm merge a/predictions.jsonl theirs.json --weights 2,1 --out submission.json
+      arc-trm merge a/predictions.jsonl theirs.json --vote-weights 2,1 --out submission.json
     """
     from arc_trm.cli.resolve import chosen_answers
     from arc_trm.evaluation.source import read_votes
-    from submission import Ranked, counts_of
-    from submission.__main__ import merge_into
+    from submission import Ranked, count_outputs, merge_files
 
-    answers: list[Ranked] = []
-    spare: list[Ranked] = []
+    ranked: list[Ranked] = []
+    fallback: list[Ranked] = []
     for file in files:
-        counts = counts_of(answers[0]) if answers else {}
+        counts = count_outputs(ranked[0]) if ranked else {}
         voted, attempts = read_votes(chosen_answers(file), counts, data_name)
-        answers.append(voted)
-        spare.append(attempts)
-    merge_into(out, files, answers, weights, spare)
+        ranked.append(voted)
+        fallback.append(attempts)
+    merged = merge_files(out, files, ranked, vote_weights, fallback)
+    for note in merged.notes:
+        click.echo(note, err=True)
+    click.echo(merged.summary)

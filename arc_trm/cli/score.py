@@ -54,8 +54,7 @@ def score(
     from arc_trm.evaluation.leaderboard import published_beside, references_table
     from arc_trm.evaluation.source import kind_of, read_ranked
     from arc_trm.puzzles import ARC, DOMAINS
-    from submission import counts_of
-    from submission.__main__ import scored, told_scores
+    from submission import count_outputs, describe_scores, score_file
 
     named = [each for each in (what, other) if each is not None] or [runs.latest_run()]
     files = [chosen_answers(each, (runs.SUBMISSION, runs.PREDICTIONS)) for each in named]
@@ -70,9 +69,9 @@ def score(
     known = right_outputs(named, solutions, data_name)
     scores = []
     for file in files:
-        answers = read_ranked(file, counts_of(known), data_name)
-        scores.append(scored(answers, known, file))
-    told, lines = told_scores([str(each) for each in named], scores)
+        answers = read_ranked(file, count_outputs(known), data_name)
+        scores.append(score_file(answers, known, file))
+    told, lines = describe_scores(named, scores)
     if references:
         beside = published_beside(known)
         told["references"] = [each.to_dict() for each in beside]
@@ -92,24 +91,21 @@ def _boards(
 
     from arc_trm.errors import UserError
     from arc_trm.evaluation.leaderboard import published_for, references_table
-    from arc_trm.evaluation.scoring import baseline_lines, baselines, compared, judged
+    from arc_trm.evaluation.scoring import baseline_lines, baselines, judged
     from arc_trm.evaluation.source import answered_tasks, read_results
+    from submission import describe_scores
+    from submission.scoring import nest
 
     if solutions is not None:
         raise UserError("--solutions is for ARC: name puzzles with their answers with --data")
     tasks = answered_tasks(files[0], data_name)
-    found = [read_results(file, tasks) for file in files]
-    if len(found) == 2:
-        told, lines = compared([str(each) for each in named], found, np.random.default_rng(0))
-    else:
-        result = judged(found[0])
-        told, lines = result.to_dict(), result.lines()
+    told, lines = describe_scores(named, [judged(read_results(file, tasks)) for file in files])
     if references:
         beside = baselines(tasks, np.random.default_rng(0))
         published = published_for(tasks)
         told["references"] = [each.to_dict() for each in published]
         told["baselines"] = {
-            what: {name: rate.to_dict() for name, rate in each.rates.items()}
+            what: nest({name: rate.to_dict() for name, rate in each.rates.items()})
             for what, each in beside.items()
         }
         lines += ["", *baseline_lines(beside), *references_table(published)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from arc_trm.display import Displayed
-from arc_trm.errors import counted
+from arc_trm.errors import pluralise
 from arc_trm.puzzles import kind_of
 from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid, same_grid
 from submission import Ranked, Scored, Submission, to_ranked, write_submission
@@ -122,7 +122,7 @@ class InputPrediction(Displayed):
         )
         return (
             f"<InputPrediction {self.task_id}, test {self.test}: attempts {sizes}; "
-            f"{counted(len(self.candidates), 'candidate')}, {counted(self.votes, 'vote')}>"
+            f"{pluralise(len(self.candidates), 'candidate')}, {pluralise(self.votes, 'vote')}>"
         )
 
     def to_dict(self) -> dict[str, Any]:

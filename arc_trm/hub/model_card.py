@@ -23,7 +23,7 @@ from arc_trm.evaluation.prediction_log import are_of, read_predictions
 from arc_trm.evaluation.scoring import judged
 from arc_trm.hub.repo_id import is_plain_path, is_repository
 from arc_trm.tasks import TaskSet
-from submission import read_json, read_submission, score, score_table
+from submission import read_json, read_submission, score
 
 _TITLES: dict[str, str] = {
     "trm": "Tiny Recursive Model",
@@ -194,7 +194,7 @@ def _scores(folder: Path, data: DataConfig) -> _Scores:
         }
         if not solutions.keys() & submission.keys():
             return _Scores(None, "no answer of its submission is to a task whose output is known")
-        table = score_table(score(submission, solutions))
+        table = "\n".join(score(submission, solutions).lines())
     except UserError:
         return _Scores(None, "its submission or its data could not be read when it was uploaded")
     return _Scores(table, warnings=tuple(overlap_warnings(learnt, [predicted])))

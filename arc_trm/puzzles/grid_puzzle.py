@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arc_trm.config import DataConfig, ModelConfig
-from arc_trm.errors import UserError, counted
+from arc_trm.errors import UserError, pluralise
 from arc_trm.puzzles.base import PAD, Augmentation, AugmentationList, PuzzleKind, Tokens
 from arc_trm.rng import rng_for
 from arc_trm.tasks import Grid, Pair, PuzzleArray, Task, TaskSet, as_grid
@@ -85,7 +85,7 @@ class PuzzleScore:
         total = len(self.task_ids)
         if self.answered == total:
             return []
-        sentence = f"{self.answered} of {counted(total, 'puzzle')} have an answer"
+        sentence = f"{self.answered} of {pluralise(total, 'puzzle')} have an answer"
         if not self.answered:
             return [sentence]
         named = ", ".join(

@@ -29,7 +29,7 @@ from arc_trm.viz.svg import (
     text_width,
 )
 from arc_trm.viz.theme import LOOKS, Look
-from submission.errors import counted
+from submission.errors import pluralise
 
 Grid: TypeAlias = npt.NDArray[np.uint8]
 """(height, width) of colours 0..9."""
@@ -98,7 +98,7 @@ def task_picture(task: Task, attempts: Attempts | None = None, valid: Valid | No
         if rows
     ]
     width = max(240, *(section.width for section in sections))
-    counts = f"{counted(len(task.train), 'demonstration')}, {counted(len(task.test), 'test')}"
+    counts = f"{pluralise(len(task.train), 'demonstration')}, {pluralise(len(task.test), 'test')}"
     title = _line(fitted(f"{look.task} {task.id}", 22, width), 22, INK)
     heading = column([title, _line(counts, 13, MUTED)], 6) if task.train else title
     parts = [heading, *sections]

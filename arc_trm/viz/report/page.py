@@ -15,8 +15,8 @@ from arc_trm.evaluation.voting import PredictionSet
 from arc_trm.viz import curve_picture
 from arc_trm.viz.report.gallery import gallery
 from arc_trm.viz.svg import printable
-from submission import LABELS, Rate, Score
-from submission.scoring import fraction, left_out
+from submission import DENOMINATORS, Score
+from submission.scoring import format_rate
 
 
 @dataclass(frozen=True)
@@ -67,39 +67,31 @@ def _scores(score: Score | PuzzleScore | None) -> str:
     if score is None:
         return "<h2>Scores</h2><p>No test output of these tasks is known, so there is no score.</p>"
     if isinstance(score, PuzzleScore):
-        named, sentences = score.rates, score.explained
+        sentences = score.explained
     else:
-        named = {
-            f"pass@{k}, {name}": rate
-            for k, rates in score.pass_at.items()
-            for name, rate in rates.named.items()
-        }
-        used = "; ".join(f"{name}: {label}" for name, label in LABELS.items())
-        sentences = [*left_out(score), f"Denominators: {used}"]
+        used = "; ".join(f"{name}: {label}" for name, label in DENOMINATORS.items())
+        sentences = [*score.notes, f"Denominators: {used}"]
     rows = [
         _row(
-            f"<th scope='row'>{name}</th>",
-            f"<td class='number'>{fraction(rate)}</td>",
+            f"<th scope='row'>{', '.join(name)}</th>",
+            f"<td class='number'>{format_rate(rate)}</td>",
             f"<td class='number'>{100 * rate.value:.1f} %</td>",
             f"<td class='bars'>{_bar(0, rate.value)}</td>",
         )
-        for name, rate in named.items()
+        for name, rate in score.rates.items()
     ]
     notes = "".join(f'<p class="small muted">{_text(each)}.</p>' for each in sentences)
     return f"<h2>Scores</h2>{_table('Scores', ['Score', 'Solved', 'Share', ''], rows)}{notes}"
 
 
 def _references(report: Report) -> str:
-    unknown = isinstance(report.score, PuzzleScore) and "exact" not in report.score.rates
-    if not report.references or report.score is None or unknown:
+    if report.score is None or not report.references:
+        return ""
+    own = report.score.rates.get(report.score.headline)
+    if own is None:  # no answer is known
         return ""
     first = report.references[0]
     boards = isinstance(report.score, PuzzleScore)
-    own: Rate = (
-        report.score.rates["exact"]
-        if isinstance(report.score, PuzzleScore)
-        else report.score.pass_at[ATTEMPTS].per_task
-    )
     denominator = "per puzzle" if boards else "per task"
     rows = [
         _row(

@@ -291,9 +291,7 @@ class Trainer:
             for parameter in self.model.parameters():
                 parameter.requires_grad_()
 
-    def _backward(
-        self, carry: dict[str, Tensor], embedding_only: bool
-    ) -> tuple[Tensor, Tensor]:
+    def _backward(self, carry: dict[str, Tensor], embedding_only: bool) -> tuple[Tensor, Tensor]:
         """Run forward and backward through a carry, one micro-batch after the other.
 
         Returns:

@@ -156,7 +156,7 @@ def fingerprint(weights: Weights, tasks: TaskSet, supervision_steps: int | None)
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().data)
-    digest.update(model.puzzle_table.detach().cpu().contiguous().numpy().data)
+    digest.update(model.puzzle_embedding.detach().cpu().contiguous().numpy().data)
     digest.update(json.dumps([to_dict(model.config), list(weights.rows)]).encode())
     return {
         "weights": digest.hexdigest(),

@@ -189,10 +189,10 @@ def answers(
     ]
     device = model.y_init.device
     inputs = torch.from_numpy(np.stack([tokens for tokens, _ in encoded])).to(device, torch.int32)
-    rows = torch.tensor([q.row for q in batch], device=model.puzzle_table.device)
+    rows = torch.tensor([q.row for q in batch], device=model.puzzle_embedding.device)
     plain = [index for index, question in enumerate(batch) if question.drafts]
     drafts: list[tuple[torch.Tensor, torch.Tensor]] = []
-    for logits, halt in model.solve(inputs, rows, supervision_steps):
+    for logits, halt in model.predict_steps(inputs, rows, supervision_steps):
         if plain:  # seldom of ARC: a task as it is is one question of a thousand
             drafts.append((logits[plain].argmax(-1).to(torch.uint8), halt[plain]))
     steps = _steps(plain, drafts, domain)

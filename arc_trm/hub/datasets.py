@@ -1,4 +1,4 @@
-"""Download datasets from the Hub into the client's cache; `arc_trm.data.loader` finds them there."""
+"""Download datasets from the Hub into the client's cache, where `load_tasks` finds them."""
 
 from __future__ import annotations
 

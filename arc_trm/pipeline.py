@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from arc_trm.callbacks import Callback, CallbackList
 from arc_trm.config import Canvas, RunConfig, load_config
 from arc_trm.data.loader import load_tasks
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, pluralise
 from arc_trm.evaluation.predictions import PredictionSet, build_submission
 from arc_trm.evaluation.source import PredictionSource, data_metadata
 from arc_trm.evaluation.voting import VOTING_RULES, VotingRule
@@ -160,6 +160,7 @@ def predict(
     weights: PathLike | None = None,
     data: PathLike | None = None,
     *,
+    attempts: int | None = None,
     out: PathLike | None = None,
     time_limit: str | float | None = None,
     augmentations: int | None = None,
@@ -181,6 +182,7 @@ def predict(
     Args:
         weights: a run, a weights folder or a Hub repository; None is the latest run.
         data: DATA to predict; None is the run's own.
+        attempts: answers per test input; None is what the kind of puzzle allows.
         out: folder of the files; None is the run's, or the current folder.
         time_limit: `3h`, `90m`, `45s` or seconds.
         augmentations: that vote besides the task itself; None is all that were trained.
@@ -206,6 +208,11 @@ def predict(
                 f"--canvas is for grids of many sizes, but {inputs.tasks.name} holds "
                 f"{inputs.kind.title}: leave it out"
             )
+        if attempts is not None and not 1 <= attempts <= inputs.kind.max_attempts:
+            raise UserError(
+                f"{inputs.tasks.name} holds {inputs.kind.title}, which gets at most "
+                f"{pluralise(inputs.kind.max_attempts, 'attempt')}, not {attempts}"
+            )
         folder = _output_folder(_path(out), inputs)
         previous = _start_submission(folder, inputs.tasks)
 
@@ -224,6 +231,7 @@ def predict(
             batch_size,
             supervision_steps,
             _metadata(inputs),
+            attempts,
             rule,
             progress=callback.progress,
             note=callback.note,
@@ -299,7 +307,7 @@ def _train(
         PROCESS_STARTED,
         compiled,
     )
-    return result.run
+    return Run(result.run.path, result.interrupted, result.step, result.total_steps)
 
 
 def _resumed(resume: PathLike, adapts: bool) -> Run:

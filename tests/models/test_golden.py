@@ -26,7 +26,8 @@ from paths import GOLDEN, ROOT, TESTS
 from arc_trm.checkpoint import read_published
 from arc_trm.checkpoint.published import our_name
 from arc_trm.models import PuzzleModel
-from arc_trm.puzzles.arc.kind import decode, encode_pair, parse_puzzle_name
+from arc_trm.puzzles.arc.augmentation import ArcAugmentation
+from arc_trm.puzzles.arc.tokenizer import decode, encode_pair
 from arc_trm.tasks import Pair, as_grid
 from arc_trm.training import TrainConfig, Trainer
 
@@ -172,7 +173,7 @@ def test_encode(case: dict) -> None:
 
 @pytest.mark.parametrize("case", GRIDS["augment"])
 def test_augment(case: dict) -> None:
-    _, augmentation = parse_puzzle_name(case["name"])
+    augmentation = ArcAugmentation.from_name(case["name"].removeprefix("task|||"))
     assert augmentation.apply(as_grid(case["grid"])).tolist() == case["augmented"]
     assert augmentation.invert(as_grid(case["augmented"])).tolist() == case["grid"]
 

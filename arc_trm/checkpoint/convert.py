@@ -66,9 +66,9 @@ def convert_from_published(
     step_file: Path,
     out: Path,
     *,
-    config: Path | None = None,
+    arch_config: Path | None = None,
     settings: Mapping[str, Any] | None = None,
-    identifiers: PublishedIds | None = None,
+    ids: PublishedIds | None = None,
     origin: Mapping[str, Any] | None = None,
 ) -> ConversionResult:
     """Make a weights folder from a published weight file.
@@ -79,9 +79,9 @@ def convert_from_published(
     Args:
         step_file: what the published trainer wrote.
         out: the folder to make; it must not exist, or be empty.
-        config: the published all_config.yaml; None looks beside the file.
+        arch_config: the published all_config.yaml; None looks beside the file.
         settings: published settings that count where that file is missing or silent.
-        identifiers: names of the puzzle embedding's rows. Rows without a name, which come last,
+        ids: names of the puzzle embedding's rows. Rows without a name, which come last,
             are left out; without any names the whole embedding is, unless its only row is the
             blank one.
         origin: further facts for origin.json.
@@ -89,7 +89,7 @@ def convert_from_published(
     Raises:
         UserError: file, settings and names do not fit each other. Then nothing is left behind.
     """
-    path = config or settings_beside(step_file)
+    path = arch_config or settings_beside(step_file)
     known = {
         **(settings or {}),
         **shapes_beside(step_file),
@@ -97,22 +97,22 @@ def convert_from_published(
     }
     published = open_published(step_file, known, path or "its settings")
     num_puzzles = len(published.embedding)
-    if identifiers is None and num_puzzles == 1:
-        identifiers = PublishedIds([BLANK], 1, "a puzzle embedding with the blank row alone")
+    if ids is None and num_puzzles == 1:
+        ids = PublishedIds([BLANK], 1, "a puzzle embedding with the blank row alone")
     names, embedding = None, None
-    if identifiers is not None:
-        _check_num_puzzles(step_file, num_puzzles, identifiers)
-        names = list(identifiers.names)
+    if ids is not None:
+        _check_num_puzzles(step_file, num_puzzles, ids)
+        names = list(ids.names)
         embedding = published.embedding[: len(names)].float()
         _check_finite(embedding, step_file)
-    notes = _notes(step_file, path, published, identifiers)
+    notes = _notes(step_file, path, published, ids)
     with new_folder(out) as folder:
         save_config(folder, published.config, names)
         save_weights(folder, published.config, published.network, embedding, _step(step_file))
         facts = {
             "file": step_file.name,
             **(origin or {}),
-            "identifiers": identifiers and Path(identifiers.source).name,
+            "identifiers": ids and Path(ids.source).name,
             "notes": notes,
         }
         write_json(folder / ORIGIN_FILE, facts)
@@ -166,9 +166,9 @@ def convert_to_published(
     return out / file.name
 
 
-def _check_num_puzzles(step_file: Path, num_puzzles: int, identifiers: PublishedIds) -> None:
+def _check_num_puzzles(step_file: Path, num_puzzles: int, ids: PublishedIds) -> None:
     """Raise UserError if the names are those of an embedding with another number of rows."""
-    if identifiers.num_puzzles == num_puzzles:
+    if ids.num_puzzles == num_puzzles:
         return
     known = find_sets(num_puzzles)
     advice = (
@@ -178,8 +178,8 @@ def _check_num_puzzles(step_file: Path, num_puzzles: int, identifiers: Published
         "`arc-trm data identifiers` rebuilds from the same tasks"
     )
     raise UserError(
-        f"{step_file} has {num_puzzles:,} puzzle ids, but {identifiers.source} names "
-        f"{identifiers.num_puzzles:,}: {advice}"
+        f"{step_file} has {num_puzzles:,} puzzle ids, but {ids.source} names "
+        f"{ids.num_puzzles:,}: {advice}"
     )
 
 
@@ -197,21 +197,25 @@ def _step(step_file: Path) -> int:
 
 def _notes(
     step_file: Path,
-    config: Path | None,
+    arch_config: Path | None,
     published: PublishedWeights,
-    identifiers: PublishedIds | None,
+    ids: PublishedIds | None,
 ) -> list[str]:
     """Return what the user should know: assumed settings and rows that are left out."""
     notes = []
     if published.assumed:
-        why = f"{config.name} does not say" if config else f"there is no {SETTINGS_FILE} beside it"
+        why = (
+            f"{arch_config.name} does not say"
+            if arch_config
+            else f"there is no {SETTINGS_FILE} beside it"
+        )
         notes.append(
             f"{step_file.name}: assumed the published {', '.join(published.assumed)}, because "
             f"{why}; if the model was trained with other values, its predictions are wrong"
         )
-    if identifiers is not None and identifiers.note is not None:
-        notes.append(identifiers.note)
-    if identifiers is None:
+    if ids is not None and ids.note is not None:
+        notes.append(ids.note)
+    if ids is None:
         num_puzzles = len(published.embedding)
         notes.append(
             f"the network alone was converted, which can predict no task, because nothing says "

@@ -162,7 +162,7 @@ def _draw_augmentations(rng: np.random.RandomState, count: int) -> tuple[Tokens,
     return dihedrals, colours
 
 
-def published_set_ids(name: str, progress: TaskProgress = ignore) -> PublishedIds:
+def published_ids(name: str, progress: TaskProgress = ignore) -> PublishedIds:
     """Rebuild the names of a published set's puzzle ids.
 
     If only the files of the last subset are missing, its puzzles, which come last, have no names.

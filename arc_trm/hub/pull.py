@@ -16,7 +16,7 @@ from arc_trm.checkpoint.published_ids import (
     PublishedIds,
     available_subsets,
     naming_option,
-    published_set_ids,
+    published_ids,
     read_published_ids,
 )
 from arc_trm.errors import UserError
@@ -157,9 +157,9 @@ def _convert(
     converted = convert_from_published(
         step_file,
         target,
-        config=snapshot / found.settings if found.settings is not None else None,
+        arch_config=snapshot / found.settings if found.settings is not None else None,
         settings=settings,
-        identifiers=_identifiers(snapshot, found, note, progress),
+        ids=_published_ids(snapshot, found, note, progress),
         origin=_origin(found.pinned),
     )
     for sentence in converted.notes:
@@ -169,7 +169,7 @@ def _convert(
         note(f"to name them: `arc-trm convert {step_file} OUT {option}`")
 
 
-def _identifiers(
+def _published_ids(
     snapshot: Path, found: PublishedFiles, note: Note, progress: Progress
 ) -> PublishedIds | None:
     """Return the names of the puzzle ids: those in the repository, or of a known set."""
@@ -181,9 +181,9 @@ def _identifiers(
     def advance(done: int, total: int) -> None:
         progress("naming puzzle ids", done, total, in_bytes=False)
 
-    identifiers = published_set_ids(found.known.identifiers, advance)
+    ids = published_ids(found.known.identifiers, advance)
     note(f"the puzzle ids are those of the published set {found.known.identifiers}")
-    return identifiers
+    return ids
 
 
 def _converted_folder(repo: RepoFiles, found: PublishedFiles) -> Path:

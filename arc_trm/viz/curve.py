@@ -110,7 +110,7 @@ def read_series(records: Sequence[Mapping[str, float]], key: str) -> Series:
 
 
 def ticks(low: float, high: float, count: int) -> tuple[float, ...]:
-    """Return about `count` + 1 round numbers, evenly apart, from at most `low` to at least `high`."""
+    """Return about `count` + 1 round numbers, evenly apart, that enclose `low` and `high`."""
     if high - low < 1e-9 * max(1, abs(low)):
         high = low + max(1, abs(low))
     span = high - low

@@ -66,7 +66,8 @@ class GridFigure:
         assert self.grid is not None
         if self.question.shape != self.grid.shape:
             return np.zeros(self.grid.shape, np.bool_)
-        return (self.question == self.grid) & (self.grid != 0)
+        given: npt.NDArray[np.bool_] = (self.question == self.grid) & (self.grid != 0)
+        return given
 
 
 @dataclass(frozen=True, eq=False)

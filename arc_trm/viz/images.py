@@ -229,10 +229,11 @@ def _draw_grid(figure: GridFigure, grid: Grid, style: _Style) -> Drawing:
     for (y, x), value in np.ndenumerate(grid):
         fill = theme.given if theme.given and given[y, x] else theme.colours[value]
         drawn.append(Rectangle(x * cell + 1, y * cell + 1, cell - 1, cell - 1, fill))
-        if theme.symbol(value) != " ":
+        symbol = theme.symbol(int(value))
+        if symbol != " ":
             middle, base = x * cell + 0.5 + cell / 2, y * cell + 0.5 + 0.74 * cell
             size = max(1, round(0.7 * cell))
-            drawn.append(Text(middle, base, theme.symbol(value), size, INK, "middle"))
+            drawn.append(Text(middle, base, symbol, size, INK, "middle"))
     drawn += _box_lines(height, width, style)
     for y, x in figure.wrong_cells:
         drawn += _frame(y, x, cell) if theme.symbols else _cross(y, x, cell)

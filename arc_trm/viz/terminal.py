@@ -127,7 +127,7 @@ class Terminal:
         return self.wrap([question, arrow, *(answers or [block(theme.output, "?")])])
 
     def draw_trace(self, trace: TraceFigures, theme: Theme) -> Block:
-        """Draw the test input and every intermediate prediction that differs from the one before."""
+        """Draw the test input, then every prediction that differs from that of the step before."""
         figures = [self._draw_figure(trace.input, theme, True)]
         for step in trace.steps:
             halt = Text(f"halt {100 * step.halt_probs[-1]:.0f} %", DIM)
@@ -138,7 +138,8 @@ class Terminal:
 
     def _fits_wide(self, grids: Sequence[Grid]) -> bool:
         """Return whether the grids of a row fit the width with cells two columns wide."""
-        return sum(2 * grid.shape[1] + 4 for grid in grids) + 4 <= self.width
+        columns: int = sum(2 * grid.shape[1] + 4 for grid in grids) + 4
+        return columns <= self.width
 
     def _draw_figure(self, figure: GridFigure, theme: Theme, wide: bool) -> Block:
         label = Text(figure.label)
@@ -174,10 +175,8 @@ class Terminal:
 
 def _cell_style(theme: Theme, value: int | None, upper: int | None = None) -> Style:
     """Return the style of a cell, or of two cells in the halves of a character."""
-    if upper is not None:
-        colour = theme.colours[upper]
-    else:
-        colour = INK if theme.symbols else None
+    written = INK if theme.symbols else None
+    colour = written if upper is None else theme.colours[upper]
     return Style(bgcolor=None if value is None else theme.colours[value], color=colour)
 
 

@@ -30,10 +30,19 @@ class Run(Displayed, os.PathLike[str]):
     Args:
         path: of the folder.
         interrupted: whether training was stopped by a signal before its end.
+        step: the last training step; None reads it from the metrics.
+        total_steps: planned steps; None reads them from the config.
     """
 
-    def __init__(self, path: str | os.PathLike[str], interrupted: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        interrupted: bool = False,
+        step: int | None = None,
+        total_steps: int | None = None,
+    ) -> None:
         self.path, self.interrupted = Path(path), interrupted
+        self._step, self._total_steps = step, total_steps
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)
@@ -64,8 +73,15 @@ class Run(Displayed, os.PathLike[str]):
 
     @property
     def step(self) -> int:
-        """The last training step that has a record, 0 if there is none."""
+        """The last training step that is known, 0 if there is none."""
+        if self._step is not None:
+            return self._step
         return int(self.metrics[-1]["step"]) if self.metrics else 0
+
+    @property
+    def total_steps(self) -> int | None:
+        """Planned training steps; None if only the number of epochs is known."""
+        return self.config.train.total_steps if self._total_steps is None else self._total_steps
 
 
 def create_run(config: RunConfig, folder: Path | None = None) -> Path:

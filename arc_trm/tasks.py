@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arc_trm.display import Displayed
-from arc_trm.errors import UserError, counted
+from arc_trm.errors import UserError, pluralise
 from submission import Solutions
 
 Grid = npt.NDArray[np.uint8]
@@ -104,8 +104,8 @@ class Task(Displayed):
         return replace(self, test=tuple(Pair(pair.input, as_grid(grid)) for pair, grid in pairs))
 
     def __repr__(self) -> str:
-        demonstrations = counted(len(self.train), "demonstration")
-        return f"<Task {self.id}: {self.kind}, {demonstrations}, {counted(len(self.test), 'test')}>"
+        demonstrations = pluralise(len(self.train), "demonstration")
+        return f"<Task {self.id}: {self.kind}, {demonstrations}, {pluralise(len(self.test), 'test')}>"
 
 
 class TaskSet(Displayed):
@@ -236,7 +236,7 @@ class TaskSet(Displayed):
     @property
     def summary(self) -> str:
         """How many tasks and test outputs there are, in words."""
-        return f"{counted(len(self), 'task')}, {counted(self.test_outputs, 'test output')}"
+        return f"{pluralise(len(self), 'task')}, {pluralise(self.test_outputs, 'test output')}"
 
     def __repr__(self) -> str:
         return f"<TaskSet {self.name}: {self.summary}>"
@@ -377,7 +377,7 @@ class PuzzleArray(TaskSet):
 
     @property
     def summary(self) -> str:
-        return f"{counted(len(self), 'puzzle')} of kind {self.kind}"
+        return f"{pluralise(len(self), 'puzzle')} of kind {self.kind}"
 
     def __repr__(self) -> str:
         return f"<PuzzleArray {self.name}: {self.summary}>"

@@ -74,7 +74,7 @@ def bench_growth(
         add("cells", side**2, _step(trainer(model, BATCH), _tokens(side**2, BATCH), device))
     inputs, ids = _tokens(full**2, BATCH)["inputs"].to(device), torch.zeros(BATCH, dtype=torch.int)
     for steps in SUPERVISION_STEPS:
-        seconds = timed(lambda n=steps: deque(model.solve(inputs, ids, n), 0), device)  # type: ignore[misc]
+        seconds = timed(lambda n=steps: deque(model.predict_steps(inputs, ids, n), 0), device)  # type: ignore[misc]
         add("supervision_steps", steps, seconds)
     for augmentations in AUGMENTATIONS:
         data = replace(config.data, augmentations=augmentations)

@@ -98,7 +98,9 @@ def convert(
         table = published.table[: len(names)].float()
         for start in range(0, len(table), _CHECKED_AT_ONCE):
             if not table[start : start + _CHECKED_AT_ONCE].isfinite().all():
-                raise UserError(f"{step_file}: the puzzle table holds numbers that are not finite")
+                raise UserError(
+                    f"{step_file}: the puzzle embedding holds numbers that are not finite"
+                )
     notes = _notes(step_file, path, published, identifiers)
     with new_folder(out) as folder:
         save_config(folder, published.config, names)
@@ -181,7 +183,7 @@ def convert_back(folder: Path, out: Path, run: RunConfig | None = None) -> Path:
     published = {
         published_name(name, config.architecture): tensor.clone() for name, tensor in state.items()
     }
-    name = published_name("puzzle_table", config.architecture)
+    name = published_name("puzzle_embedding", config.architecture)
     published[name] = table
     shapes = {
         "seq_len": config.seq_len,
@@ -225,7 +227,7 @@ def _published_settings(config: ModelConfig, run: RunConfig | None) -> dict[str,
         "halt_exploration_prob": run.train.halt_exploration_prob if run else 0.1,
         "H_cycles": config.outer_cycles,
         "L_cycles": config.inner_cycles,
-        "H_layers": config.num_layers if hrm else 0,
+        "H_layers": (config.num_high_level_layers or config.num_layers) if hrm else 0,
         "L_layers": config.num_layers,
         "hidden_size": config.hidden_size,
         "num_heads": config.num_heads,

@@ -31,14 +31,14 @@ PREFIX = "_orig_mod.model.inner."
 _NAMES = (
     ("embed_tokens.embedding_weight", "token_embedding"),
     ("embed_pos.embedding_weight", "position_embedding"),
-    ("puzzle_emb.weights", "puzzle_table"),
+    ("puzzle_emb.weights", "puzzle_embedding"),
     ("lm_head.", "token_head."),
     ("q_head.", "halt_head."),
     ("H_init", "y_init"),
     ("L_init", "z_init"),
-    ("self_attn.qkv_proj.", "mix.qkv."),
-    ("self_attn.o_proj.", "mix.out."),
-    ("mlp_t.", "mix."),
+    ("self_attn.qkv_proj.", "token_mixer.qkv."),
+    ("self_attn.o_proj.", "token_mixer.out."),
+    ("mlp_t.", "token_mixer."),
     ("mlp.", "swiglu."),
     ("gate_up_proj.", "gate_up."),
     ("down_proj.", "down."),
@@ -206,11 +206,6 @@ def _check_settings(
             f"{step_file} does not fit {source}: the weights are of a {architecture.upper()}, the "
             f"settings of a {name.upper()}"
         )
-    if seen.get("H_layers", seen["L_layers"]) != seen["L_layers"]:
-        raise UserError(
-            f"{step_file} has networks of {seen['H_layers']} and {seen['L_layers']} layers, but "
-            "only HRMs whose networks are alike can be read"
-        )
 
 
 def open_published(
@@ -228,14 +223,14 @@ def open_published(
     """
     architecture, state = _renamed(_read_pickled(step_file), step_file)
     first = "blocks.0" if architecture == "trm" else "z_blocks.0"
-    for name in ("token_embedding", "puzzle_table", f"{first}.swiglu.down.weight"):
+    for name in ("token_embedding", "puzzle_embedding", f"{first}.swiglu.down.weight"):
         if name not in state or state[name].dim() != 2 or not state[name].numel():
             known = published_name(name, architecture).removeprefix(PREFIX)
             raise UserError(f"{step_file} holds no TRM or HRM: there is no matrix {known!r}")
-    table = state.pop("puzzle_table")
+    table = state.pop("puzzle_embedding")
     vocabulary, hidden_size = state["token_embedding"].shape
     puzzle_emb_dim = table.shape[1]
-    mixer, learned = f"{first}.mix.down.weight" in state, "position_embedding" in state
+    mixer, learned = f"{first}.token_mixer.down.weight" in state, "position_embedding" in state
     computed = math.ceil(puzzle_emb_dim / hidden_size)
     defaults = {
         **_DEFAULTS,
@@ -253,7 +248,7 @@ def open_published(
             )
         puzzle_emb_len = puzzle_emb_len or computed
     if mixer:
-        cells = state[f"{first}.mix.down.weight"].shape[0] - puzzle_emb_len
+        cells = state[f"{first}.token_mixer.down.weight"].shape[0] - puzzle_emb_len
     elif learned:
         cells = state["position_embedding"].shape[0] - puzzle_emb_len
     else:
@@ -272,6 +267,7 @@ def open_published(
         seen[f"{letter}_layers"] = len(numbers)
     _check_settings(step_file, settings, source, architecture, seen)
     positions = "learned" if learned else "none" if mixer else told("pos_encodings")
+    same_depth = seen.get("H_layers") in (None, seen["L_layers"])
     config = from_dict(
         ModelConfig,
         {
@@ -280,6 +276,7 @@ def open_published(
             "seq_len": cells,
             "hidden_size": hidden_size,
             "num_layers": seen["L_layers"],
+            "num_high_level_layers": None if same_depth else seen["H_layers"],
             "num_heads": told("num_heads") if not mixer else settings.get("num_heads", 8),
             "expansion": told("expansion"),
             "mixer": "mlp" if mixer else "attention",
@@ -294,7 +291,7 @@ def open_published(
     )
     state = {name: tensor.float() for name, tensor in state.items()}
     check_tensors(config, state, step_file)
-    check_table(table, puzzle_emb_dim, f"{step_file}: {published_name('puzzle_table')!r}")
+    check_table(table, puzzle_emb_dim, f"{step_file}: {published_name('puzzle_embedding')!r}")
     return Published(config, state, table, tuple(told.assumed))
 
 
@@ -326,5 +323,5 @@ def read_published(
     settings = {**(read_settings(path) if path else {}), **known}
     found = open_published(step_file, settings, path or "its settings")
     model = build(found.config, found.network)
-    model.puzzle_table = found.table.float()
+    model.puzzle_embedding = found.table.float()
     return model.eval()

@@ -44,7 +44,7 @@ def save_config(folder: Path, config: ModelConfig, names: Sequence[str] | None) 
 def save_weights(
     folder: Path, config: ModelConfig, state: Mapping[str, Tensor], table: Tensor | None, step: int
 ) -> None:
-    """The network's state dict and the puzzle table, if any, after `save_config`.
+    """The network's state dict and the puzzle embedding, if any, after `save_config`.
 
     They are marked as of the same training step, with the digest of the rows' names and with the
     model's shape, most of which tensors do not show: with other names, heads or depth they would
@@ -55,7 +55,7 @@ def save_weights(
     mark = json.dumps({"step": step, "puzzles": puzzles, "model": to_dict(config)})
     write_tensors(folder / NETWORK, state, mark=mark)
     if table is not None:
-        write_tensors(folder / TABLE, {"puzzle_table": table}, mark=mark)
+        write_tensors(folder / TABLE, {"puzzle_embedding": table}, mark=mark)
 
 
 def _digest(path: Path) -> str:
@@ -147,9 +147,9 @@ def _read_network_and_table(
             f"{table_mark.get('step')}; if the run is no longer trained, `arc-trm train --resume "
             f"{folder}` writes them anew"
         )
-    if set(table) != {"puzzle_table"}:
-        raise UserError(f"{folder / TABLE} must hold the one tensor 'puzzle_table'")
-    return network, table["puzzle_table"], mark
+    if set(table) != {"puzzle_embedding"}:
+        raise UserError(f"{folder / TABLE} must hold the one tensor 'puzzle_embedding'")
+    return network, table["puzzle_embedding"], mark
 
 
 def _read_marked(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -214,7 +214,7 @@ def load_weights(
     model.dtype = dtype or torch.float32
     rows = {name: row for row, name in enumerate(names)}
     model = model.to(device).eval()
-    model.puzzle_table = table.float()  # not on the device: a batch needs few of its rows
+    model.puzzle_embedding = table.float()  # not on the device: a batch needs few of its rows
     return Weights(model, rows, parts.table is not None)
 
 

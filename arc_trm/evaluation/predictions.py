@@ -4,16 +4,79 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from arc_trm.display import Displayed
-from arc_trm.errors import counted
+from arc_trm.errors import pluralise
 from arc_trm.puzzles import kind_of
 from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid, same_grid
+from arc_trm.time_limit import format_duration
 from submission import Ranked, Scored, Submission, to_ranked, write_submission
 
 GridKey = tuple[tuple[int, ...], bytes]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A test input without a prediction, and why."""
+
+    task_id: str
+    test: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class PredictionJob:
+    """How a prediction went.
+
+    Attributes:
+        answered: queries that have a prediction by now.
+        total: queries.
+        guesses: test inputs without a candidate.
+        files: that were written, by what they are.
+        time_limit: seconds; None if there was none.
+    """
+
+    answered: int
+    total: int
+    guesses: tuple[Skipped, ...]
+    files: Mapping[str, Path] = field(default_factory=dict)
+    time_limit: float | None = None
+
+    @property
+    def summary(self) -> str:
+        """The files that were written."""
+        return "\n".join(str(path) for path in self.files.values())
+
+    def notes(self, tasks: TaskSet) -> list[str]:
+        """Return sentences on what is missing."""
+        notes = []
+        if self.answered < self.total and self.time_limit is not None:
+            notes.append(
+                f"the time limit of {format_duration(self.time_limit)} ended the prediction after "
+                f"{self.answered} of {self.total} queries; the same command resumes it"
+            )
+        if self.guesses:
+            first = self.guesses[0]
+            noun = kind_of(tasks).noun
+            notes.append(
+                f"{len(self.guesses)} of {tasks.test_outputs} test inputs have no prediction: "
+                f"first {noun} {first.task_id}, test input {first.test + 1}: {first.reason}"
+            )
+        return notes
+
+    def to_dict(self, tasks: TaskSet) -> dict[str, Any]:
+        """Return counts and files as plain JSON."""
+        return {
+            "tasks": len(tasks),
+            "test_inputs": tasks.test_outputs,
+            "answered": self.answered,
+            "total": self.total,
+            "guesses": len(self.guesses),
+            **{name: str(path) for name, path in self.files.items()},
+        }
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -122,7 +185,7 @@ class InputPrediction(Displayed):
         )
         return (
             f"<InputPrediction {self.task_id}, test {self.test}: attempts {sizes}; "
-            f"{counted(len(self.candidates), 'candidate')}, {counted(self.votes, 'vote')}>"
+            f"{pluralise(len(self.candidates), 'candidate')}, {pluralise(self.votes, 'vote')}>"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -146,10 +209,21 @@ class InputPrediction(Displayed):
 
 
 class PredictionSet(Displayed):
-    """Predictions for test inputs of `tasks`, by (task id, test index), in order."""
+    """Predictions for test inputs of `tasks`, by (task id, test index), in order.
 
-    def __init__(self, tasks: TaskSet, predictions: Iterable[InputPrediction]) -> None:
-        self.tasks = tasks
+    Args:
+        tasks: that were predicted.
+        predictions: for their test inputs.
+        job: how the prediction went, if it was just made.
+    """
+
+    def __init__(
+        self,
+        tasks: TaskSet,
+        predictions: Iterable[InputPrediction],
+        job: PredictionJob | None = None,
+    ) -> None:
+        self.tasks, self.job = tasks, job
         self.by_input: Mapping[tuple[str, int], InputPrediction] = {
             (each.task_id, each.test): each for each in predictions
         }
@@ -244,7 +318,11 @@ class PredictionSet(Displayed):
 
 
 def choose_attempts(
-    tasks: TaskSet, test_input: Grid, grids: Sequence[Grid], runner_up: Grid | None = None
+    tasks: TaskSet,
+    test_input: Grid,
+    grids: Sequence[Grid],
+    runner_up: Grid | None = None,
+    attempts: int | None = None,
 ) -> tuple[Grid, ...]:
     """Return the attempts at a test input, all different.
 
@@ -253,23 +331,32 @@ def choose_attempts(
         test_input: of the task.
         grids: candidates, best first.
         runner_up: what to attempt before any guess.
+        attempts: how many; None is what the kind allows.
     """
     kind = kind_of(tasks)
+    number = kind.max_attempts if attempts is None else attempts
     guesses = kind.fallback_guesses(test_input)
-    others = (runner_up,) if runner_up is not None and kind.max_attempts > 1 else ()
+    others = (runner_up,) if runner_up is not None and number > 1 else ()
     chosen: dict[GridKey, Grid] = {}
     for source in (grids, others, guesses):
         for grid in source:
-            if len(chosen) == kind.max_attempts:
+            if len(chosen) == number:
                 break
             chosen.setdefault(grid_key(grid), grid)
     return tuple(chosen.values())
 
 
-def build_submission(predictions: Iterable[InputPrediction], tasks: TaskSet) -> Submission:
+def build_submission(
+    predictions: Iterable[InputPrediction], tasks: TaskSet, attempts: int | None = None
+) -> Submission:
     """Return the official submission: every test input of `tasks`, in order.
 
-    Fallback guesses stand in for missing attempts.
+    Fallback guesses stand in for missing attempts. A single attempt stands in both places.
+
+    Args:
+        predictions: for the tasks, some of them or none.
+        tasks: to submit.
+        attempts: per test input; None is what the kind allows.
 
     Raises:
         UserError: the kind of puzzle has no submissions.
@@ -282,11 +369,12 @@ def build_submission(predictions: Iterable[InputPrediction], tasks: TaskSet) -> 
         outputs = []
         for test, pair in enumerate(task.test):
             prediction = found.get((task.id, test))
-            attempts = (prediction.attempts if prediction else ())[: kind.max_attempts]
-            grids = [grid for grid in attempts if grid is not None]
-            chosen = list(choose_attempts(tasks, pair.input, grids))
-            if grids and attempts[0] is None:
+            given = (prediction.attempts if prediction else ())[: kind.max_attempts]
+            grids = [grid for grid in given if grid is not None]
+            chosen = list(choose_attempts(tasks, pair.input, grids, attempts=attempts))
+            if grids and given[0] is None:
                 chosen.reverse()  # the second attempt stays the second one
+            chosen += chosen[:1] * (kind.max_attempts - len(chosen))
             outputs.append({f"attempt_{n}": grid.tolist() for n, grid in enumerate(chosen, 1)})
         submission[task.id] = outputs
     return submission

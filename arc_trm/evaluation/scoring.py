@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,26 @@ from arc_trm.errors import UserError
 from arc_trm.evaluation.leaderboard import describe_results, published_results
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.puzzles import kind_of
+from arc_trm.runs import PREDICTIONS, SUBMISSION, latest_run
 from arc_trm.tasks import TaskSet
 from submission import Scored
 from submission.scoring import format_rate
+
+
+def open_sources(
+    paths: Sequence[Path | None], data: str | None, solutions: Path | None
+) -> list[PredictionSource]:
+    """Open predictions to score, submissions before logs; without any path those of the latest run.
+
+    Later ones share the tasks of the first where they are for the same.
+    """
+    named = [path for path in paths if path is not None] or [latest_run()]
+    prefer = (SUBMISSION, PREDICTIONS)
+    sources = [PredictionSource.open(named[0], data, solutions, prefer=prefer)]
+    for path in named[1:]:
+        source = PredictionSource.open(path, data, solutions, prefer=prefer)
+        sources.append(source.sharing(sources[0]))
+    return sources
 
 
 def score_sources(sources: Sequence[PredictionSource]) -> list[Scored]:

@@ -50,6 +50,7 @@ class PredictionSource:
         path: of the file or folder that holds the predictions.
         log: the predictions as a log; None if they are in another format.
         run: the run that the predictions are in, if any.
+        label: the path that the user gave.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class PredictionSource:
         self.path, self.log = path, log
         self._data, self._solutions, self._given = data, solutions, tasks
         self.run = find_run(path.parent)
+        self.label = str(path)
         self._ranked: Ranked | None = None
 
     @classmethod
@@ -95,9 +97,24 @@ class PredictionSource:
             )
         chosen = Path(solutions) if solutions is not None else None
         source = cls(*_find_file(folder, prefer), data, chosen, tasks)
+        source.label = str(path)
         if source.log is not None:
             assert source.kind  # the header is valid
         return source
+
+    def sharing(self, first: PredictionSource) -> PredictionSource:
+        """Return these predictions with the tasks of others that they are compared with.
+
+        A log that is for other tasks keeps its own.
+        """
+        if self.kind is not first.kind:
+            return self
+        if self.log is None or self._data is not None:
+            if first.names_tasks:
+                self._given = first.tasks
+        elif first.log is not None and self.log.header.get("tasks") == first.log.header.get("tasks"):
+            self._given = first.tasks
+        return self
 
     # What the predictions say of themselves
 
@@ -131,6 +148,12 @@ class PredictionSource:
         path = self.path.resolve()
         fallback = path.parent.name if self.run else path.name
         return str(self.metadata.get("model") or fallback)
+
+    @property
+    def report_path(self) -> Path:
+        """Where a report goes unless another file is named."""
+        own = self.path.name in (PREDICTIONS, SUBMISSION)
+        return self.path.parent / ("report.html" if own else f"{self.path.resolve().stem}.html")
 
     # Tasks
 
@@ -244,18 +267,31 @@ class PredictionSource:
         submission = self._submission_beside(tasks)
         return found if submission is None else found.with_submission(submission)
 
-    def attempts(self) -> Ranked:
-        """Return the attempts, of formats other than logs without reading any task."""
+    def attempts(self, counts: Mapping[str, int] | None = None) -> Ranked:
+        """Return the attempts, of formats other than logs without reading any task.
+
+        Args:
+            counts: number of test inputs per task; None is what is known of the tasks.
+        """
         if self.log is not None:
             return self.predictions.attempts()
-        known = self._solutions is not None or self.names_tasks
-        return self._read_ranked(count_outputs(self.solutions) if known else {})
+        if counts is None:
+            known = self._solutions is not None or self.names_tasks
+            counts = count_outputs(self.solutions) if known else {}
+        return self._read_ranked(counts)
 
-    def candidates(self) -> Ranked:
+    def candidates(self, counts: Mapping[str, int] | None = None) -> Ranked:
         """Return the candidates that vote in a merger: those of a log, otherwise the attempts."""
         if self.log is None:
-            return self.attempts()
+            return self.attempts(counts)
         return self.predictions.candidates(MAX_MERGED)
+
+    @property
+    def scored_tasks(self) -> TaskSet:
+        """The tasks to score against; those of bare solutions have no inputs."""
+        if self._solutions is not None and not self.names_tasks:
+            return _tasks_of_solutions(self.solutions)
+        return self.tasks
 
     def score(self) -> Scored:
         """Score the attempts.
@@ -263,11 +299,7 @@ class PredictionSource:
         Raises:
             UserError: no output is known, or attempts and tasks do not fit together.
         """
-        if self._solutions is not None and not self.names_tasks:
-            tasks = _tasks_of_solutions(self.solutions)
-        else:
-            tasks = self.tasks
-        attempts = self.attempts()
+        tasks, attempts = self.scored_tasks, self.attempts()
         if not tasks.has_known_outputs and self.kind.writes_submission:
             raise UserError(f"no test output of {tasks.name!r} is known, so nothing can be scored")
         if not any(task_id in tasks for task_id in attempts):

@@ -54,6 +54,7 @@ class VoteCounter:
         tasks: predictions for other tasks are not counted.
         voters: names of the puzzles whose votes count; None is all.
         rule: ranks the predictions of a test input.
+        attempts: per test input; None is what the kind of puzzle allows.
     """
 
     def __init__(
@@ -61,8 +62,9 @@ class VoteCounter:
         tasks: TaskSet,
         voters: Mapping[str, object] | None = None,
         rule: VotingRule = majority_vote,
+        attempts: int | None = None,
     ) -> None:
-        self.tasks, self.voters, self.rule = tasks, voters, rule
+        self.tasks, self.voters, self.rule, self.attempts = tasks, voters, rule, attempts
         self._predicted: dict[tuple[str, int], set[str]] = {}
         self._grids: dict[GridKey, Grid] = {}
         self._votes: dict[tuple[str, int], list[Prediction]] = {}
@@ -125,6 +127,7 @@ class VoteCounter:
                 task.test[test].input,
                 [candidate.grid for candidate in candidates],
                 surest.runner_up if surest else None,
+                self.attempts,
             )
             trace = self._traces.get(key, ())
             self._ranked[key] = InputPrediction(task, test, tuple(candidates), attempts, trace)

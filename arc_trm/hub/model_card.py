@@ -22,19 +22,16 @@ from arc_trm.errors import UserError
 from arc_trm.evaluation.prediction_log import are_of, read_predictions
 from arc_trm.evaluation.scoring import judged
 from arc_trm.hub.repo_id import is_plain_path, is_repository
+from arc_trm.models import ARCHITECTURES
 from arc_trm.tasks import TaskSet
-from submission import read_json, read_submission, score, score_table
+from submission import read_json, read_submission, score
 
-_TITLES: dict[str, str] = {
-    "trm": "Tiny Recursive Model",
-    "hrm": "Hierarchical Reasoning Model",
-    "transformer": "direct-prediction model",
-}
 _TAGS = ["arc-agi", "arc-trm", "abstraction-and-reasoning-corpus"]
 _MODEL_KEYS = (
     *(
         "architecture",
         "num_layers",
+        "num_high_level_layers",
         "hidden_size",
         "num_heads",
         "mixer",
@@ -84,7 +81,7 @@ def model_card(folder: Path, parts: Parts, repository: str, licence: str | None)
 
 def _front_matter(config: ModelConfig, licence: str | None) -> str:
     values: dict[str, Any] = {"license": licence} if licence else {}
-    tag = _TITLES[config.architecture].lower().replace(" ", "-")
+    tag = ARCHITECTURES[config.architecture].title.lower().replace(" ", "-")
     values |= {"library_name": "arc-trm", "tags": [*_TAGS, tag]}
     return f"---\n{yaml.safe_dump(values, sort_keys=False)}---"
 
@@ -95,8 +92,9 @@ def _what(parts: Parts, config: RunConfig | None) -> str:
     trained = f", trained for {parts.step:,} steps" if config or parts.step else ""
     rows = f"{len(parts.names):,} rows of puzzles" if table else "no table of puzzles"
     shape = _table((key, getattr(parts.config, key)) for key in _MODEL_KEYS)
+    title = ARCHITECTURES[parts.config.architecture].title
     return (
-        f"A {_TITLES[parts.config.architecture]} for puzzles on grids{trained}, in the format of "
+        f"A {title} for puzzles on grids{trained}, in the format of "
         f"arc-trm.\n\n{network:,} parameters in the network, {table:,} in the puzzle embedding "
         f"({rows}).\n\n{shape}"
     )
@@ -194,7 +192,7 @@ def _scores(folder: Path, data: DataConfig) -> _Scores:
         }
         if not solutions.keys() & submission.keys():
             return _Scores(None, "no answer of its submission is to a task whose output is known")
-        table = score_table(score(submission, solutions))
+        table = "\n".join(score(submission, solutions).lines())
     except UserError:
         return _Scores(None, "its submission or its data could not be read when it was uploaded")
     return _Scores(table, warnings=tuple(overlap_warnings(learnt, [predicted])))

@@ -6,7 +6,6 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,16 @@ from arc_trm.checkpoint import Weights
 from arc_trm.config import to_dict
 from arc_trm.errors import UserError
 from arc_trm.evaluation.prediction_log import PredictionLog
-from arc_trm.evaluation.predictions import Prediction, PredictionSet, build_submission
+from arc_trm.evaluation.predictions import (
+    Prediction,
+    PredictionJob,
+    PredictionSet,
+    Skipped,
+    build_submission,
+)
 from arc_trm.evaluation.voting import VoteCounter, VotingRule, majority_vote
 from arc_trm.inference.predictor import (
     Query,
-    Skipped,
     build_queries,
     max_batch_size,
     predict_batch,
@@ -40,31 +44,15 @@ FLUSH_INTERVAL_RATIO = 20.0  # pause between writing the files, in times that it
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The result of a prediction job.
-
-    Attributes:
-        answered: queries that have a prediction by now.
-        total: queries.
-        guesses: test inputs without a candidate.
-        predictions: for all test inputs, with guesses where there is no candidate.
-    """
-
-    answered: int
-    total: int
-    guesses: tuple[Skipped, ...]
-    predictions: PredictionSet
-
-
 def predict_tasks(
     weights: Weights,
     tasks: TaskSet,
     augmentations: int | None = None,
     batch_size: int | None = None,
     supervision_steps: int | None = None,
+    attempts: int | None = None,
     rule: VotingRule = majority_vote,
-) -> Outcome:
+) -> PredictionSet:
     """Predict every test input of `tasks` in memory.
 
     Args:
@@ -73,22 +61,18 @@ def predict_tasks(
         augmentations: at most so many besides the task itself; None is all that were trained.
         batch_size: queries that go through the model together; None suits their length.
         supervision_steps: None is the model's number.
+        attempts: per test input; None is what the kind of puzzle allows.
         rule: ranks the predictions of a test input.
 
     Raises:
         UserError: the model is not for this kind of puzzle.
     """
     queries, skipped = build_queries(weights, tasks, augmentations)
-    counter = VoteCounter(tasks, rule=rule)
+    counter = VoteCounter(tasks, None, rule, attempts)
     for batch in _predictions(weights, tasks, queries, batch_size, supervision_steps, TimeLimit()):
         counter.add(batch)
-    return Outcome(
-        len(queries), len(queries), _guesses(queries, counter, skipped), _complete(counter)
-    )
-
-
-def _complete(counter: VoteCounter) -> PredictionSet:
-    return PredictionSet(counter.tasks, counter).fill_missing()
+    job = PredictionJob(len(queries), len(queries), _guesses(queries, counter, skipped))
+    return PredictionSet(tasks, PredictionSet(tasks, counter).fill_missing(), job)
 
 
 def _guesses(
@@ -198,6 +182,7 @@ class PredictionWriter:
         tasks: to predict.
         queries: of the job.
         previous: a valid submission; its attempts stay for test inputs that were not reached.
+        attempts: per test input; None is what the kind of puzzle allows.
         rule: ranks the predictions of a test input.
     """
 
@@ -207,12 +192,14 @@ class PredictionWriter:
         tasks: TaskSet,
         queries: Sequence[Query],
         previous: Submission | None,
+        attempts: int | None,
         rule: VotingRule,
     ) -> None:
         self.folder, self.tasks, self.previous = folder, tasks, previous
+        self.attempts = attempts
         self.log = PredictionLog(folder / PREDICTIONS)
         voters = dict.fromkeys(query.puzzle for query in queries)
-        self.counter = VoteCounter(tasks, voters, rule)
+        self.counter = VoteCounter(tasks, voters, rule, attempts)
         self.submits = kind_of(tasks).writes_submission
         self.challenges = tasks.to_json(solutions=False) if self.submits else {}
         self.queried = dict.fromkeys((query.task_id, query.test) for query in queries)
@@ -229,12 +216,18 @@ class PredictionWriter:
 
     def submission(self) -> Submission:
         """Return the submission of all predictions that were counted so far."""
-        submission = build_submission(self.counter, self.tasks)
+        submission = build_submission(self.counter, self.tasks, self.attempts)
         if self.previous is not None:
             for task_id, test in self.queried:
                 if not self.counter.has(task_id, test):
                     submission[task_id][test] = self.previous[task_id][test]
         return submission
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files by what they are."""
+        files = {"submission": self.folder / SUBMISSION} if self.submits else {}
+        return {**files, "predictions": self.log.path}
 
     @property
     def is_due(self) -> bool:
@@ -283,11 +276,12 @@ def predict_to_folder(
     batch_size: int | None = None,
     supervision_steps: int | None = None,
     metadata: Mapping[str, Any] | None = None,
+    attempts: int | None = None,
     rule: VotingRule = majority_vote,
     grace: float = WORKER_GRACE_S,
     progress: Progress = lambda done, total: None,
     note: Callable[[str], None] = lambda sentence: None,
-) -> Outcome:
+) -> PredictionSet:
     """Predict into a folder: predictions.jsonl and, where the kind has one, submission.json.
 
     Predictions in a log with the same key are continued. Every task itself comes first, then its
@@ -295,7 +289,7 @@ def predict_to_folder(
 
     Args:
         folder: exists.
-        weights, tasks, augmentations, batch_size, supervision_steps, rule: as in `predict_tasks`.
+        weights, tasks, augmentations, batch_size, supervision_steps, attempts, rule: as in `predict_tasks`.
         time_limit: ends the job.
         previous: a valid submission in the folder, whose attempts stay until there are better ones.
         metadata: for readers of predictions.jsonl, as JSON.
@@ -309,7 +303,7 @@ def predict_to_folder(
     workers = Workers()
     is_first = workers.rank == 0
     queries, skipped = build_queries(weights, tasks, augmentations)
-    writer = PredictionWriter(folder, tasks, queries, previous, rule)
+    writer = PredictionWriter(folder, tasks, queries, previous, attempts, rule)
 
     def timed_out() -> bool:
         return time_limit.left < -grace
@@ -354,8 +348,14 @@ def predict_to_folder(
         writer.flush()  # the first process, which writes the files otherwise, may be gone
         raise
     counter = writer.counter
-    answered = sum(counter.has(query.task_id, query.test, query.puzzle) for query in queries)
+    job = PredictionJob(
+        sum(counter.has(query.task_id, query.test, query.puzzle) for query in queries),
+        len(queries),
+        _guesses(queries, counter, skipped),
+        writer.files,
+        time_limit.limit,
+    )
     predictions = PredictionSet(tasks, counter).fill_missing()
     if writer.submits:
         predictions = predictions.with_submission(writer.submission())
-    return Outcome(answered, len(queries), _guesses(queries, counter, skipped), predictions)
+    return PredictionSet(tasks, predictions, job)

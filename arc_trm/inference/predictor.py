@@ -6,19 +6,18 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from arc_trm.checkpoint import Weights, load_weights
+from arc_trm.checkpoint import Weights, WeightsDir
 from arc_trm.config import Canvas
 from arc_trm.data.dataset import parse_augmentation
 from arc_trm.device import DTYPES, compiles, pick_device, pick_dtype
 from arc_trm.errors import UserError
-from arc_trm.evaluation.predictions import Prediction, TraceStep
+from arc_trm.evaluation.predictions import Prediction, Skipped, TraceStep
 from arc_trm.puzzles import SEPARATOR, PuzzleKind, kind_of
 from arc_trm.tasks import Grid, Pair, TaskSet
 
@@ -50,17 +49,8 @@ class Query:
     traced: bool
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """A test input without a prediction, and why."""
-
-    task_id: str
-    test: int
-    reason: str
-
-
 def load_for_inference(
-    folder: Path,
+    folder: WeightsDir,
     tasks: Collection[str],
     device: str = "auto",
     canvas: Canvas | None = None,
@@ -69,7 +59,7 @@ def load_for_inference(
     """Load weights with the puzzle embeddings of some tasks; a whole embedding may be gigabytes.
 
     Args:
-        folder: of the weights.
+        folder: of the weights, opened.
         tasks: ids of the tasks.
         device: auto, cpu, mps, cuda or cuda:NUMBER.
         canvas: on which tasks are shown; None is as in training.
@@ -79,10 +69,10 @@ def load_for_inference(
         UserError: the folder has no weights, or a network without a puzzle embedding.
     """
     target = pick_device(device)
-    weights = load_weights(folder, target, DTYPES[pick_dtype("auto", target)], tasks)
+    weights = folder.load(target, DTYPES[pick_dtype("auto", target)], tasks)
     if not weights.has_puzzle_embedding:
         raise UserError(
-            f"{folder} has a network without a puzzle embedding, which can predict no task: "
+            f"{folder.folder} has a network without a puzzle embedding, which can predict no task: "
             "convert it again with --identifiers or --published-set"
         )
     weights.model.compiled = compiles(target, compiled)

@@ -119,6 +119,8 @@ class PuzzleKind(ABC):
     spellings: ClassVar[Mapping[str, str]] = {}
     """Other characters that files use for some of `symbols`."""
     theme: ClassVar[Theme]
+    quick_preset: ClassVar[str]
+    """Preset of a small model that a CPU trains in minutes."""
 
     # Tokens
 
@@ -193,6 +195,14 @@ class PuzzleKind(ABC):
         Raises:
             UserError: there is nothing to train on.
         """
+
+    @abstractmethod
+    def data_settings(self, data: str) -> list[str]:
+        """Return settings, `KEY=VALUE`, of a run that trains on DATA alone."""
+
+    @abstractmethod
+    def model_settings(self, tasks: TaskSet) -> list[str]:
+        """Return settings, `KEY=VALUE`, that make the model of `quick_preset` suit these tasks."""
 
     @abstractmethod
     def shared_tasks(self, tasks: TaskSet, other: TaskSet) -> dict[str, str]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.errors import UserError
-from arc_trm.puzzles import KINDS, GridPuzzle, grid_kinds
+from arc_trm.errors import UserError, suggestion
+from arc_trm.puzzles import GridPuzzle, grid_kinds
 from arc_trm.rng import rng_for
 from arc_trm.tasks import Grid, PuzzleArray
 
@@ -17,9 +17,17 @@ Progress = Callable[[int, int], None]
 MAX_FRUITLESS = 20  # batches without a new puzzle before generation is given up
 
 
-def generator_kinds() -> dict[str, GridPuzzle]:
-    """Return the kinds of puzzles that can be generated, by name."""
-    return {kind.name: kind for kind in grid_kinds() if kind.rating_unit}
+def generator_kind(name: str) -> GridPuzzle:
+    """Return a kind of puzzle that can be generated. Raises UserError if there is none."""
+    kinds = {kind.name: kind for kind in grid_kinds() if kind.rating_unit}
+    if name not in kinds:
+        raise UserError(f"puzzles of the kind {name!r} cannot be generated{suggestion(name, kinds)}")
+    return kinds[name]
+
+
+def hard_rating(name: str) -> int:
+    """Return the smallest rating of hard puzzles of a kind."""
+    return generator_kind(name).hard_rating
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,8 @@ class GeneratorConfig:
     def __post_init__(self) -> None:
         if fault := self.puzzle_kind.side_error(self.cells_per_side):
             raise UserError(f"{fault}: ask for another side")
+        if self.clues and not self.puzzle_kind.has_clues:
+            raise UserError(f"clues are for Sudokus, not for {self.kind}: leave them out")
         if self.clues > self.cells_per_side**2:
             raise UserError(
                 f"there are {self.cells_per_side**2} cells, fewer than {self.clues} clues: ask for "
@@ -59,10 +69,7 @@ class GeneratorConfig:
     @property
     def puzzle_kind(self) -> GridPuzzle:
         """The kind of puzzle."""
-        kind = KINDS[self.kind]
-        if not isinstance(kind, GridPuzzle):
-            raise UserError(f"puzzles of {kind.title} cannot be generated: name another kind")
-        return kind
+        return generator_kind(self.kind)
 
     @property
     def cells_per_side(self) -> int:

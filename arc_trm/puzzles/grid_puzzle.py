@@ -5,6 +5,7 @@ A new kind subclasses `GridPuzzle` and registers an instance (docs/how-to/add-a-
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arc_trm.config import DataConfig, ModelConfig
-from arc_trm.errors import UserError, counted
+from arc_trm.errors import UserError, pluralise
 from arc_trm.puzzles.base import PAD, Augmentation, AugmentationList, PuzzleKind, Tokens
 from arc_trm.rng import rng_for
 from arc_trm.tasks import Grid, Pair, PuzzleArray, Task, TaskSet, as_grid
@@ -85,7 +86,7 @@ class PuzzleScore:
         total = len(self.task_ids)
         if self.answered == total:
             return []
-        sentence = f"{self.answered} of {counted(total, 'puzzle')} have an answer"
+        sentence = f"{self.answered} of {pluralise(total, 'puzzle')} have an answer"
         if not self.answered:
             return [sentence]
         named = ", ".join(
@@ -146,6 +147,7 @@ class GridPuzzle(PuzzleKind):
 
     first_value_token: ClassVar[int] = 1
     embeds_tasks: ClassVar[bool] = False
+    quick_preset: ClassVar[str] = "sudoku-quick"
     numbered: ClassVar[bool] = True
     max_augmentations: ClassVar[int | None] = None
     """How many there are besides the puzzle itself; None is too many to count."""
@@ -288,6 +290,15 @@ class GridPuzzle(PuzzleKind):
                 f"data.test with {as_puzzle_array(predicted).side}: one model answers one size"
             )
         return subsample(puzzles, data.train_puzzles), list(predicted.notes)
+
+    def data_settings(self, data: str) -> list[str]:
+        """Train on the puzzles of DATA with known answers."""
+        return [f"data.train=[{json.dumps(data)}]", "data.optional_train=[]", "data.test=[]"]
+
+    def model_settings(self, tasks: TaskSet) -> list[str]:
+        """Choose the vocabulary and the size of the puzzles."""
+        side = as_puzzle_array(tasks).side
+        return [f"model.vocab_size={self.vocab_size}", f"model.seq_len={side**2}"]
 
     def shared_tasks(self, tasks: TaskSet, other: TaskSet) -> dict[str, str]:
         """Map puzzles with the same question."""

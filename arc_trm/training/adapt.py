@@ -50,6 +50,6 @@ def load_pretrained(
         raise UserError(f"{folder / TABLE} holds numbers that are not finite: copy it again")
     model = build(config, parts.network)
     model.dtype = dtype
-    model.puzzle_table = mean.repeat(rows, 1)
-    model.puzzle_table[0] = parts.table[0]
+    model.puzzle_embedding = mean.repeat(rows, 1)
+    model.puzzle_embedding[0] = parts.table[0]
     return model

@@ -105,13 +105,13 @@ def estimate_steps(
         micro_batch: see `Trainer`.
         seconds: says the time left for steps, which measuring them takes some of.
     """
-    device, cost = model.puzzle_table.device, 0.0
+    device, cost = model.puzzle_embedding.device, 0.0
     world = dist.get_world_size() if dist.is_initialized() else 1
 
     def prober(**changes: object) -> Trainer:
         # The table may be gigabytes, so there is no second one; at this rate its rows stay.
         fixed = {"total_steps": 2 * PROBE_STEPS, "puzzle_emb_lr": 0.0, **changes}
-        copied = copy.deepcopy(model, {id(model.puzzle_table): model.puzzle_table})
+        copied = copy.deepcopy(model, {id(model.puzzle_embedding): model.puzzle_embedding})
         return Trainer(copied, replace(train, **fixed), micro_batch=micro_batch)  # type: ignore[arg-type]
 
     def timed(trainer: Trainer, batch: Batch) -> float:
@@ -162,7 +162,7 @@ def activation_bytes(model: PuzzleModel) -> int:
     hidden = swiglu_width(config.hidden_size, config.expansion)
     # Numbers kept a position: half as many again as PyTorch's saved-tensor hooks count.
     layer = 14 * config.hidden_size + 6 * hidden
-    return config.length * layer * model.layers_with_gradient * model.dtype.itemsize
+    return config.length * layer * model.blocks_with_gradient * model.dtype.itemsize
 
 
 def micro_batch(model: PuzzleModel, device: torch.device, share: int) -> int:

@@ -69,7 +69,7 @@ class RunWriter:
             file.writelines(json.dumps(record) + "\n" for record in self.records)
         write_tensors(self.folder / runs.CHECKPOINT, state, **self.marks)
         trainer = self.trainer
-        table = trainer.model.puzzle_table
+        table = trainer.model.puzzle_embedding
         config, step = trainer.model.config, trainer.steps_done
         save_weights(self.folder, config, trainer.averaged_state(), table, step)
 

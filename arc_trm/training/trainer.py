@@ -113,7 +113,7 @@ class Trainer:
         self.rows_only_steps = round(config.embedding_only_fraction * (config.total_steps or 0))
         self.values, self.gradients = flatten(model.parameters())
         # Loaded weights keep it off the device, for prediction; here all of it is written to.
-        model.puzzle_table = model.puzzle_table.to(self.values.device)
+        model.puzzle_embedding = model.puzzle_embedding.to(self.values.device)
         self.average = self.values.clone()
         self.optimiser = AdamAtan2(self.values, config.betas, config.weight_decay)
         self.steps_done = 0
@@ -139,7 +139,7 @@ class Trainer:
     def _empty_carry(self, cells: int) -> dict[str, Tensor]:
         model, batch = self.model, self.config.global_batch_size // self.world
         length, device = model.config.puzzle_emb_len + cells, self.values.device
-        model.places(length)  # raises for what is no canvas
+        model.position_ids(length)  # raises for what is no canvas
         y, z = (state.clone() for state in model.initial_state(batch, length))
         return {
             "y": y,
@@ -153,7 +153,7 @@ class Trainer:
 
     def _check(self, batch: Mapping[str, Tensor]) -> None:
         """ValueError for what would otherwise be cut, wrapped around or learnt wrongly."""
-        vocabulary, rows = self.model.config.vocab_size, len(self.model.puzzle_table)
+        vocabulary, rows = self.model.config.vocab_size, len(self.model.puzzle_embedding)
         limits = {
             "inputs": (0, vocabulary),
             "labels": (IGNORE, vocabulary),
@@ -209,7 +209,7 @@ class Trainer:
         """
         model, config = self.model, self.config
         labels, steps = slots["labels"], slots["steps"]
-        rows = model.puzzle_table[slots["puzzle_ids"]].requires_grad_()
+        rows = model.puzzle_embedding[slots["puzzle_ids"]].requires_grad_()
         x = model.embed(slots["inputs"], rows)
         y, z = model.supervision_step(x, slots["y"], slots["z"])
         logits, halt_logits = model.token_logits(y), model.halt_logits(y)
@@ -237,7 +237,7 @@ class Trainer:
         with torch.no_grad():
             halted = last
             if config.early_halting:
-                halted = last | (model.halts(halt_logits) & (steps >= minimum_steps))
+                halted = last | (model.should_halt(halt_logits) & (steps >= minimum_steps))
             slots["y"].copy_(y)
             slots["z"].copy_(z)
             slots["halted"].copy_(halted)
@@ -266,7 +266,7 @@ class Trainer:
             sequences that halted at this step: their `count`, `accuracy` (share of cells),
             `exact_accuracy`, `halt_accuracy` and supervision `steps`.
         """
-        config, table = self.config, self.model.puzzle_table
+        config, table = self.config, self.model.puzzle_embedding
         rows_only = self.steps_done < self.rows_only_steps
         slots = self._refill(batch)
         slots["steps"] += 1
@@ -325,7 +325,7 @@ class Trainer:
             "second_moment": self.optimiser.second,
             "y_init": self.model.y_init,
             "z_init": self.model.z_init,
-            "puzzle_table": self.model.puzzle_table,
+            "puzzle_embedding": self.model.puzzle_embedding,
         }
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -23,13 +23,11 @@ MODEL = {
     "inner_cycles": 1,
     "supervision_steps": 3,
 }
+ONE_PASS = {"outer_cycles": 1, "inner_cycles": 1, "supervision_steps": 1}
 ARCHITECTURES = {
     "trm": MODEL,
     "hrm": {**MODEL, "architecture": "hrm", "num_layers": 1, "inner_cycles": 2},
-    "transformer": {
-        **{**MODEL, "architecture": "transformer"},
-        **{"outer_cycles": 1, "inner_cycles": 1, "supervision_steps": 1},
-    },
+    "transformer": {**MODEL, **ONE_PASS, "architecture": "transformer"},
 }
 TRAIN = {"global_batch_size": 4, "lr": 1e-3, "warmup_steps": 3, "total_steps": 12}
 

@@ -133,7 +133,7 @@ def put_weights(folder: Path) -> None:
     model = build_model(from_dict(ModelConfig, {**MODEL, "seq_len": 25}), 3, generator=generator)
     folder.mkdir(parents=True)
     save_config(folder, model.config, ["<blank>", "a", "b"])
-    save_weights(folder, model.config, model.state_dict(), model.puzzle_table, 0)
+    save_weights(folder, model.config, model.state_dict(), model.puzzle_embedding, 0)
 
 
 def test_the_notebook_is_plain_python_without_outputs() -> None:

@@ -288,9 +288,9 @@ def test_a_saved_run_loads_with_the_averaged_weights(tmp_path: Path, config: Run
     model = load_model(tmp_path / "run")
     average = torch.cat([parameter.flatten() for parameter in model.parameters()])
     assert torch.equal(average, state["average"])
-    assert torch.equal(model.puzzle_table, state["puzzle_table"])
+    assert torch.equal(model.puzzle_embedding, state["puzzle_embedding"])
     names = json.loads((tmp_path / "run" / "puzzles.json").read_text())
-    assert names[0] == "<blank>" and len(names) == len(model.puzzle_table)
+    assert names[0] == "<blank>" and len(names) == len(model.puzzle_embedding)
 
 
 def test_same_seed_same_result_other_seed_other(tmp_path: Path, config: RunConfig) -> None:

@@ -79,7 +79,7 @@ def _read_folder(folder: Path) -> list[Task]:
 
 
 def _read_file(path: Path) -> list[Task]:
-    kind, content = submission.read_any(path)
+    kind, content = submission.read_any(path, ("task", "challenges"))
     if kind == "task":
         return [_task(path.stem, content)]
     return _with_solutions_beside(path, content)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.errors import UserError, counted, shown_name
+from arc_trm.errors import UserError, pluralise, format_name
 from arc_trm.io import atomic_write
 from arc_trm.puzzles import KINDS, GridPuzzle, grid_kinds
 from arc_trm.tasks import PuzzleArray, TaskSet
@@ -165,7 +165,7 @@ def _chunks(path: Path, errors: RowErrors) -> Iterator[dict[int, tuple[str, str]
                 if fields is None:
                     errors.add(row, "it has a quotation mark that is not closed")
                 elif len(fields) != len(header):
-                    number = counted(len(fields), "column")
+                    number = pluralise(len(fields), "column")
                     errors.add(row, f"it has {number}, expected {len(header)}")
                 else:
                     texts[row] = fields[question], "" if answer is None else fields[answer]
@@ -219,7 +219,7 @@ def recognise(question: str) -> tuple[GridPuzzle, int] | str:
             f"the characters {''.join(sorted(_characters(kind)))!r} of a {kind.name}"
             for kind in grid_kinds()
         )
-        return f"the question {shown_name(question[:40])} does not consist of {characters}"
+        return f"the question {format_name(question[:40])} does not consist of {characters}"
     side = math.isqrt(len(question))
     if side * side != len(question):
         return f"the question has {len(question)} characters, which is not a square number"
@@ -241,7 +241,7 @@ def _parse_rows(
     for row in list(texts):
         for name, text in zip(("question", "answer"), texts[row], strict=True):
             if len(text) != cells and (text or name == "question"):
-                number = counted(len(text), "character")
+                number = pluralise(len(text), "character")
                 errors.add(row, f"the {name} has {number}, expected {cells}")
                 del texts[row]
                 break
@@ -257,7 +257,7 @@ def _parse_rows(
             character = texts[int(rows[index])][0 if name == "question" else 1][cell]
             expected = kind.symbols[: kind.num_values(side)]
             faults[index] = (
-                f"the {name} has {shown_name(character)} in row {cell // side + 1}, column "
+                f"the {name} has {format_name(character)} in row {cell // side + 1}, column "
                 f"{cell % side + 1}, expected one of {expected!r}"
             )
     clean = np.array([not text for text in faults], np.bool_)

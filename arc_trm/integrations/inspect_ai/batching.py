@@ -19,7 +19,7 @@ from arc_trm.evaluation.source import about_answers, find_answers, is_log, read_
 from arc_trm.evaluation.voting import ATTEMPTS, InputPrediction, to_submission
 from arc_trm.tasks import Grid, Pair, Task, TaskSet, same_grid
 from submission import Grid as Rows
-from submission import read_answers
+from submission import read_ranked
 
 if TYPE_CHECKING:
     from arc_trm.checkpoint import Weights
@@ -99,7 +99,7 @@ class FromFile:
         if is_log(self.answers):
             about_answers(self.answers)
         else:
-            read_answers(self.answers)
+            read_ranked(self.answers)
 
     def __call__(self, asked: Sequence[Question]) -> Answers:
         """Answers all of them. Raises UserError if they do not read."""

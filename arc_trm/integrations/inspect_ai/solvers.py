@@ -24,7 +24,7 @@ from arc_trm.integrations.inspect_ai.batching import (
 from arc_trm.integrations.inspect_ai.errors import told
 from arc_trm.integrations.prompts import grid_text
 from arc_trm.tasks import as_grid
-from submission.errors import counted
+from submission.errors import pluralise
 
 ATTEMPTS_KEY = "arc_trm:attempts"
 """Where a sample's store holds attempts, as lists of rows; None where one failed."""
@@ -119,7 +119,9 @@ def _shown(given: Given) -> str:
     said = zip(given.attempts, given.votes or unsaid, given.halt or unsaid, strict=True)
     for number, (grid, votes, halt) in enumerate(said, 1):
         sure = (
-            "" if votes is None else f" ({counted(votes, 'vote')}, halting probability {halt:.3f})"
+            ""
+            if votes is None
+            else f" ({pluralise(votes, 'vote')}, halting probability {halt:.3f})"
         )
         text = "none" if grid is None else f"```\n{grid_text(grid)}\n```"
         parts.append(f"Attempt {number}{sure}:\n{text}")

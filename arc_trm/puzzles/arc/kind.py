@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -44,6 +45,7 @@ class Arc(PuzzleKind):
     writes_submission: ClassVar[bool] = True
     max_traces: ClassVar[int | None] = None
     theme: ClassVar[Theme] = Theme(ARC_PALETTE)
+    quick_preset: ClassVar[str] = "quickstart"
 
     def encode(
         self, pair: Pair, side: int, offset: tuple[int, int] = (0, 0)
@@ -124,6 +126,19 @@ class Arc(PuzzleKind):
                 f"they have no pair with a known output that fits the {side}×{side} canvas"
             )
         return TaskSet("training tasks", {task.id: task for task in chosen}), notes
+
+    def data_settings(self, data: str) -> list[str]:
+        """Train on the demonstrations of DATA and predict its test inputs."""
+        return ["data.train=[]", "data.optional_train=[]", f"data.test=[{json.dumps(data)}]"]
+
+    def model_settings(self, tasks: TaskSet) -> list[str]:
+        """Choose the smallest canvas that fits all tasks."""
+        sides = (canvas_side(task.without_solutions(), FULL_SIDE) for task in tasks)
+        return [
+            f"model.seq_len={max(sides, default=FULL_SIDE) ** 2}",
+            'model.canvas="bucketed"',
+            f"data.max_grid_size={FULL_SIDE}",
+        ]
 
     def shared_tasks(self, tasks: TaskSet, other: TaskSet) -> dict[str, str]:
         """Map tasks that have the same id, or the same demonstrations in any order.

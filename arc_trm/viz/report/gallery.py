@@ -115,7 +115,7 @@ def _test(prediction: InputPrediction, pair: PairFigures) -> dict[str, Any]:
 
 
 def _trace(prediction: InputPrediction) -> list[dict[str, Any]]:
-    """Return the halting probability after each step, and the figure of the steps that change it."""
+    """Return the halting probability after each step, and the figure of each that changes it."""
     trace: list[dict[str, Any]] = []
     for step in trace_figures(prediction).steps:
         first, *others = (round(halt_prob, 4) for halt_prob in step.halt_probs)

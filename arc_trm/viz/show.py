@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -132,10 +133,8 @@ def _task_sets(data: str | None, source: PredictionSource | None) -> Iterator[Ta
         return
     settings = _latest_data()
     if source is not None:
-        try:
+        with contextlib.suppress(UserError):
             yield source.tasks
-        except UserError:
-            pass
     for name in dict.fromkeys([*settings.test, *settings.train, *FALLBACKS]):
         try:
             yield load_tasks(name, settings.skip_invalid)

@@ -6,7 +6,7 @@ labels, verdicts and wrong cells.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,9 +16,6 @@ import numpy.typing as npt
 from arc_trm.evaluation.predictions import InputPrediction, changed_steps
 from arc_trm.puzzles import KINDS, Theme
 from arc_trm.tasks import Grid, Pair, Task, same_grid
-
-Attempts = Mapping[int, Sequence[Grid | None]]
-"""Attempts at a task by test index, from 0; None is an attempt that failed."""
 
 
 class Verdict(StrEnum):
@@ -179,9 +176,14 @@ def task_title(task: Task) -> str:
     return f"{theme_of(task).task} {task.id}"
 
 
-def task_figures(task: Task, attempts: Attempts | None = None) -> TaskFigures:
-    """Return the demonstrations of a task, and its tests with the attempts at them."""
-    attempts = attempts or {}
+def task_figures(task: Task, predictions: Iterable[InputPrediction] = ()) -> TaskFigures:
+    """Return the demonstrations of a task, and its tests with the attempts at them.
+
+    Args:
+        task: to show.
+        predictions: for some of its test inputs.
+    """
+    attempts = {each.test: each.attempts for each in predictions}
     tests = (input_figures(task, n, attempts.get(n, ())) for n in range(len(task.test)))
     return TaskFigures(task_title(task), tuple(demonstration_figures(task)), tuple(tests))
 

@@ -14,7 +14,6 @@ from arc_trm.evaluation.predictions import InputPrediction
 from arc_trm.puzzles import Theme
 from arc_trm.tasks import Grid, Task
 from arc_trm.viz.figure import (
-    Attempts,
     GridFigure,
     PairFigures,
     Verdict,
@@ -56,12 +55,16 @@ class _Style:
     theme: Theme
 
 
-def draw_task(task: Task, attempts: Attempts | None = None) -> Drawing:
+def draw_task(task: Task, predictions: Iterable[InputPrediction] = ()) -> Drawing:
     """Draw the demonstrations, then each test input with the attempts at it and its known output.
 
     Sizes are rows x columns. Right attempts carry a tick and the word, wrong ones a cross.
+
+    Args:
+        task: to draw.
+        predictions: for some of its test inputs.
     """
-    figures = task_figures(task, attempts)
+    figures = task_figures(task, predictions)
     style = _Style(_cell_size(figures.grids), theme_of(task))
     tests = _cards([_draw_pair(pair, style) for pair in figures.tests])
     sections = [tests]
@@ -88,14 +91,14 @@ def draw_prediction(prediction: InputPrediction) -> Drawing:
     return framed(column([_draw_text(title, 22, INK), card], 22), 32, PAPER)
 
 
-def draw_trace(*predictions: InputPrediction) -> Drawing:
+def draw_trace(predictions: Sequence[InputPrediction]) -> Drawing:
     """Draw how predictions for one task changed from supervision step to supervision step.
 
     Args:
-        predictions: for different test inputs of the task, with traces.
+        predictions: for different test inputs of the task, at least one of them with a trace.
     """
     task = predictions[0].task
-    traces = [trace_figures(prediction) for prediction in predictions]
+    traces = [trace_figures(prediction) for prediction in predictions if prediction.trace]
     grids = [grid for trace in traces for grid in trace.grids]
     style = _Style(min(_cell_size(grids), 14), theme_of(task))
     title = fit_text(f"{task_title(task)}: the answer step by step", 22, WIDTH)

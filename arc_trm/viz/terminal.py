@@ -301,7 +301,7 @@ def show_task(
             if each.trace:
                 terminal.print(*terminal.draw_trace(trace_figures(each), theme).lines, "")
         return
-    figures = task_figures(task, {each.test: each.attempts for each in predictions})
+    figures = task_figures(task, predictions)
     demonstrations = [terminal.draw_pair(pair, theme) for pair in figures.demonstrations]
     if demonstrations:
         terminal.print(*terminal.wrap(demonstrations, 6).lines, "")

@@ -6,6 +6,7 @@ cells of their grid row by row from 0.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -60,7 +61,8 @@ def _task(task: Task, predictions: PredictionSet, max_attempts: int) -> dict[str
         predictions.by_input.get((task.id, test)) or InputPrediction(task, test)
         for test in range(len(task.test))
     ]
-    figures = task_figures(task, {each.test: each.attempts[:max_attempts] for each in inputs})
+    allowed = [replace(each, attempts=each.attempts[:max_attempts]) for each in inputs]
+    figures = task_figures(task, allowed)
     tests = [_test(each, pair) for each, pair in zip(inputs, figures.tests, strict=True)]
     missed = [
         pair.verdict is Verdict.WRONG and test["rank"] is not None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from arc_trm.checkpoint import save_config, save_weights
 from arc_trm.config import ModelConfig, RunConfig, from_dict
 from arc_trm.evaluation.prediction_log import PredictionLog
 from arc_trm.models import build_model
@@ -45,6 +47,18 @@ def write_challenges(folder: Path, count: int = 3) -> Path:
     (folder / "tiny_challenges.json").write_text(json.dumps(tasks))
     (folder / "tiny_solutions.json").write_text(json.dumps(solutions))
     return folder / "tiny_challenges.json"
+
+
+def write_weights(folder: Path, names: Sequence[str] = "abc", **model: object) -> Path:
+    """A folder of random weights that know puzzles of these names; `model` changes MODEL."""
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = torch.Generator().manual_seed(5)
+    config = from_dict(ModelConfig, {**MODEL, **model})
+    made = build_model(config, 1 + len(names), generator=generator)
+    made.puzzle_embedding[1:].normal_(generator=generator)
+    save_config(folder, config, ["<blank>", *names])
+    save_weights(folder, config, made.state_dict(), made.puzzle_embedding, 7)
+    return folder
 
 
 def log_with(folder: Path, line: str) -> PredictionLog:

@@ -42,7 +42,9 @@ from arc_trm.cli.options import (
     ),
     time_limit_option,
     skip_invalid_option,
-    click.option("--batch-size", type=click.IntRange(1), help="Queries that are computed together."),
+    click.option(
+        "--batch-size", type=click.IntRange(1), help="Queries that are computed together."
+    ),
     click.option(
         "--canvas",
         type=click.Choice(["full", "bucketed"]),
@@ -59,9 +61,9 @@ def predict(
 ) -> None:
     """Predict test inputs with the votes of all augmentations.
 
-    Writes predictions.jsonl, every prediction, and for ARC submission.json, the official file, which
-    is valid within seconds and improves. The same command resumes. WEIGHTS is a run, a weights
-    folder or a repository on the Hugging Face Hub, owner/name[@revision][:subfolder]; default: the
+    Writes predictions.jsonl, every prediction, and for ARC submission.json, the official file,
+    which is valid within seconds and improves. The same command resumes. WEIGHTS is a run, a
+    weights folder or a repository on the Hugging Face Hub, owner/name[@revision][:subfolder]; default: the
     latest run.
 
     \b

@@ -1,7 +1,7 @@
 """Training data as groups of puzzles: tasks with their augmentations.
 
-Examples are augmented and encoded when they are needed. `arc_trm.data.readers.prebuilt` has the same
-for folders whose examples are stored.
+Examples are augmented and encoded when they are needed. `arc_trm.data.readers.prebuilt` has the
+same for folders whose examples are stored.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class TaskDataset(Sequence[TaskGroup]):
         augmenter: str = STANDARD,
     ) -> None:
         self.tasks, self.kind = tasks, kind_of(tasks)
-        self.count, self.seed, self.side = augmentations, seed, side
+        self.num_augmentations, self.seed, self.side = augmentations, seed, side
         self.bucketed, self.translate = bucketed, translate
         self.augmenter = augmenter
         self._ids = tasks.ids
@@ -119,8 +119,8 @@ class TaskDataset(Sequence[TaskGroup]):
         task = self.tasks[self._ids[index]]
         if first_id and (SEPARATOR in task.id or task.id == BLANK):
             raise UserError(
-                f"task {task.id!r} cannot be trained on under this id, because {SEPARATOR} separates "
-                f"a task from its augmentation and {BLANK} is no task: rename it"
+                f"task {task.id!r} cannot be trained on under this id, because {SEPARATOR} "
+                f"separates a task from its augmentation and {BLANK} is no task: rename it"
             )
         side = self.side
         if self.bucketed:
@@ -131,10 +131,10 @@ class TaskDataset(Sequence[TaskGroup]):
 
     def _augmentations(self, task: Task, index: int) -> Sequence[Augmentation]:
         if self.augmenter == STANDARD:
-            return self.kind.augmentations(task, index, self.count, self.seed)
+            return self.kind.augmentations(task, index, self.num_augmentations, self.seed)
         rng = rng_for(self.seed, "augmentations", task.id)
         source: Augmenter = AUGMENTERS[self.augmenter]
-        return source.sample(task.without_solutions(), self.count, rng)
+        return source.sample(task.without_solutions(), self.num_augmentations, rng)
 
     @overload
     def __getitem__(self, index: int) -> TaskGroup: ...

@@ -21,7 +21,9 @@ def generator_kind(name: str) -> GridPuzzle:
     """Return a kind of puzzle that can be generated. Raises UserError if there is none."""
     kinds = {kind.name: kind for kind in grid_kinds() if kind.rating_unit}
     if name not in kinds:
-        raise UserError(f"puzzles of the kind {name!r} cannot be generated{suggestion(name, kinds)}")
+        raise UserError(
+            f"puzzles of the kind {name!r} cannot be generated{suggestion(name, kinds)}"
+        )
     return kinds[name]
 
 
@@ -43,8 +45,8 @@ class GeneratorConfig:
     side: int | None = None
     """Cells per side; None is the kind's usual size."""
     min_rating: int = 0
-    """Smallest difficulty: of a Sudoku the digits that a solver with naked and hidden singles has to
-    guess, of a maze the steps of a shortest path."""
+    """Smallest difficulty: of a Sudoku the digits that a solver with naked and hidden singles
+    has to guess, of a maze the steps of a shortest path."""
     max_rating: int | None = None
     """Largest difficulty; None is any."""
     clues: int = 0

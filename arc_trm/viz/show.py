@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -133,7 +133,7 @@ def _task_sets(data: str | None, source: PredictionSource | None) -> Iterator[Ta
         return
     settings = _latest_data()
     if source is not None:
-        with contextlib.suppress(UserError):
+        with suppress(UserError):
             yield source.tasks
     for name in dict.fromkeys([*settings.test, *settings.train, *FALLBACKS]):
         try:

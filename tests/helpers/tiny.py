@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from arc_trm.config import ModelConfig, RunConfig, from_dict
+from arc_trm.checkpoint import save_config, save_weights
+from arc_trm.config import ModelConfig, RunConfig, TrainConfig, from_dict
 from arc_trm.evaluation.prediction_log import PredictionLog
 from arc_trm.models import build_model
-from arc_trm.training import TrainConfig, Trainer
+from arc_trm.training import Trainer
 
 MODEL = {
     "seq_len": 16,
@@ -47,6 +49,18 @@ def write_challenges(folder: Path, count: int = 3) -> Path:
     return folder / "tiny_challenges.json"
 
 
+def write_weights(folder: Path, names: Sequence[str] = "abc", **model: object) -> Path:
+    """A folder of random weights that know puzzles of these names; `model` changes MODEL."""
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = torch.Generator().manual_seed(5)
+    config = from_dict(ModelConfig, {**MODEL, **model})
+    made = build_model(config, 1 + len(names), generator=generator)
+    made.puzzle_embedding[1:].normal_(generator=generator)
+    save_config(folder, config, ["<blank>", *names])
+    save_weights(folder, config, made.state_dict(), made.puzzle_embedding, 7)
+    return folder
+
+
 def log_with(folder: Path, line: str) -> PredictionLog:
     """A p.jsonl that somebody has written a line into."""
     log = PredictionLog(folder / "p.jsonl")
@@ -68,12 +82,12 @@ def run_config(challenges: Path, **changes: object) -> RunConfig:
 
 
 def make_trainer(
-    seed: int = 0, micro_batch: int | None = None, architecture: str = "trm", **train: object
+    seed: int = 0, micro_batch_size: int | None = None, architecture: str = "trm", **train: object
 ) -> Trainer:
     generator = torch.Generator().manual_seed(seed)
     shape = from_dict(ModelConfig, ARCHITECTURES[architecture])
     model = build_model(shape, 6, generator=generator)
-    return Trainer(model, TrainConfig(**{**TRAIN, **train}), generator, micro_batch=micro_batch)
+    return Trainer(model, TrainConfig(**{**TRAIN, **train}), generator, micro_batch_size)
 
 
 def make_batch(step: int, size: int = 4) -> dict[str, torch.Tensor]:

@@ -109,8 +109,8 @@ def _examples(split: Path, seq_len: int) -> tuple[Tokens, Tokens]:
     for name, tokens in ((INPUTS, inputs), (LABELS, labels)):
         if tokens.shape != (len(inputs), seq_len) or not len(inputs):
             raise UserError(
-                f"{split / name} is of shape {tokens.shape}, expected at least one example, as many "
-                f"as in {INPUTS}, of the {seq_len} tokens that {DATASET} says (seq_len): {REBUILD}"
+                f"{split / name} is of shape {tokens.shape}, expected at least one example, as "
+                f"many as in {INPUTS}, of the {seq_len} tokens that {DATASET} says (seq_len): {REBUILD}"
             )
     return inputs, labels
 
@@ -300,7 +300,9 @@ def open_prebuilt(folder: Path) -> PrebuiltDataset:
     # The small files first: they show soonest that a folder is incomplete.
     dataset_path = _file(folder, f"train/{DATASET}")
     dataset = _read_dataset(dataset_path)
-    paths = {name: _file(folder, f"train/{name}") for name in (PUZZLE_IDS, PUZZLE_STARTS, GROUP_STARTS)}
+    paths = {
+        name: _file(folder, f"train/{name}") for name in (PUZZLE_IDS, PUZZLE_STARTS, GROUP_STARTS)
+    }
     names = read_puzzle_ids(_file(folder, IDENTIFIERS))
     if len(names) != dataset["num_puzzle_identifiers"]:
         raise UserError(
@@ -312,7 +314,8 @@ def open_prebuilt(folder: Path) -> PrebuiltDataset:
     for tokens in (inputs, labels):
         _expect_random_reads(tokens)
     puzzle_ids, puzzle_starts, group_starts = (
-        np.array(_map(paths[name], np.int32, 1)) for name in (PUZZLE_IDS, PUZZLE_STARTS, GROUP_STARTS)
+        np.array(_map(paths[name], np.int32, 1))
+        for name in (PUZZLE_IDS, PUZZLE_STARTS, GROUP_STARTS)
     )
     _check_starts(paths[PUZZLE_STARTS], puzzle_starts, len(inputs), "examples")
     _check_starts(paths[GROUP_STARTS], group_starts, len(puzzle_starts) - 1, "puzzles")
@@ -326,8 +329,9 @@ def open_prebuilt(folder: Path) -> PrebuiltDataset:
     outside = np.flatnonzero((puzzle_ids < 0) | (puzzle_ids >= len(names)))
     if len(outside):
         raise UserError(
-            f"{paths[PUZZLE_IDS]} gives puzzle {outside[0]} (from 0) the id {puzzle_ids[outside[0]]}, "
-            f"expected one of the {len(names)} in {IDENTIFIERS}: {REBUILD}"
+            f"{paths[PUZZLE_IDS]} gives puzzle {outside[0]} (from 0) the id "
+            f"{puzzle_ids[outside[0]]}, expected one of the {len(names)} "
+            f"in {IDENTIFIERS}: {REBUILD}"
         )
     return PrebuiltDataset(
         folder,
@@ -401,6 +405,8 @@ def _check_starts(path: Path, starts: npt.NDArray[np.int32], total: int, what: s
         raise UserError(f"{path} does not start at 0: {REBUILD}")
     if len(falling := np.flatnonzero(starts[1:] < starts[:-1])):
         at = falling[0] + 1
-        raise UserError(f"{path} decreases from {starts[at - 1]} to {starts[at]} at {at}: {REBUILD}")
+        raise UserError(
+            f"{path} decreases from {starts[at - 1]} to {starts[at]} at {at}: {REBUILD}"
+        )
     if starts[-1] != total:
         raise UserError(f"{path} ends at {starts[-1]}, but there are {total} {what}: {REBUILD}")

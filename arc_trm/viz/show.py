@@ -1,9 +1,10 @@
-"""What `arc-trm show` shows: a run, or a task with its predictions, on the terminal or as a picture."""
+"""What `arc-trm show` shows: a run, or a task with its predictions, printed or as a picture."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,7 @@ from arc_trm.evaluation.source import PredictionSource
 from arc_trm.puzzles import kind_of
 from arc_trm.runs import PREDICTIONS, Run, latest_run
 from arc_trm.tasks import Task, TaskSet
-from arc_trm.viz.curve import draw_curve
+from arc_trm.viz.curve import draw_run
 from arc_trm.viz.images import draw_task, draw_trace
 from arc_trm.viz.svg import save
 from arc_trm.viz.terminal import Terminal, show_run, show_task
@@ -50,13 +51,13 @@ def show_run_in(folder: Path | None) -> None:
 
 def save_run(folder: Path | None, out: Path) -> None:
     """Write a picture of a run's training curve; None is the latest run."""
-    run = Run(folder or latest_run())
-    save(draw_curve(run.metrics, f"{run.config.name}, seed {run.config.seed}"), out)
+    save(draw_run(Run(folder or latest_run())), out)
 
 
 def show_task_in(shown: ShownTask, trace: bool) -> None:
     """Print a task with its predictions, or with `trace` how they changed."""
-    show_task(Terminal(), shown.task, shown.predictions, trace)
+    source = shown.tasks.name if kind_of(shown.tasks).numbered else ""
+    show_task(Terminal(), shown.task, shown.predictions, trace, source)
 
 
 def save_task(shown: ShownTask, trace: bool, out: Path) -> None:
@@ -132,10 +133,8 @@ def _task_sets(data: str | None, source: PredictionSource | None) -> Iterator[Ta
         return
     settings = _latest_data()
     if source is not None:
-        try:
+        with suppress(UserError):
             yield source.tasks
-        except UserError:
-            pass
     for name in dict.fromkeys([*settings.test, *settings.train, *FALLBACKS]):
         try:
             yield load_tasks(name, settings.skip_invalid)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from arc_trm.checkpoint.weights_dir import TABLE, build, read_parts
+from arc_trm.checkpoint.weights_dir import EMBEDDING_FILE, WeightsDir, build_from_tensors
 from arc_trm.config import ModelConfig
 from arc_trm.errors import UserError
 from arc_trm.models import PuzzleModel
@@ -41,17 +41,19 @@ def load_pretrained(
     Raises:
         UserError: the weights are invalid or have no puzzle embedding.
     """
-    parts = read_parts(folder)
-    if parts.table is None or len(parts.table) < 2:
+    parts = WeightsDir(folder).parts
+    if parts.embedding is None or len(parts.embedding) < 2:
         raise UserError(
             f"{folder} has no puzzle embedding, whose mean new puzzles start from: convert the "
             "weights again with --identifiers or --published-set"
         )
-    mean = mean_embedding(parts.table)
+    mean = mean_embedding(parts.embedding)
     if not mean.isfinite().all():
-        raise UserError(f"{folder / TABLE} holds numbers that are not finite: copy it again")
-    model = build(config, parts.network)
+        raise UserError(
+            f"{folder / EMBEDDING_FILE} holds numbers that are not finite: copy it again"
+        )
+    model = build_from_tensors(config, parts.network)
     model.dtype = dtype
     model.puzzle_embedding = mean.repeat(num_puzzles, 1)
-    model.puzzle_embedding[0] = parts.table[0]
+    model.puzzle_embedding[0] = parts.embedding[0]
     return model

@@ -90,7 +90,7 @@ class RunWriter:
         # Metrics first: records after the checkpoint's step can be dropped, lost ones not remade.
         with atomic_write(self.folder / runs.METRICS) as file:
             file.writelines(json.dumps(record) + "\n" for record in self.records)
-        write_tensors(self.folder / runs.CHECKPOINT, state, **self.fingerprints)
+        write_tensors(self.folder / runs.CHECKPOINT, state, self.fingerprints)
         trainer, model = self.trainer, self.trainer.model
         network = trainer.averaged_state()
         save_weights(self.folder, model.config, network, model.puzzle_embedding, trainer.steps_done)

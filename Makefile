@@ -1,9 +1,11 @@
-# Both commands need Python 3.11 or newer and nothing else: each makes its own environment.
+# All commands need Python 3.11 or newer and nothing else: they make an environment of their own.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# A process per core, with one thread each; groups (`xdist_group`) stay in one process.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 
-.PHONY: quickstart test api clean
+.PHONY: quickstart test test-fast api clean
 
 # What is meant to be used from Python; `make api` makes build/api/index.html from its docstrings.
 API := arc_trm arc_trm.tasks arc_trm.evaluation.voting arc_trm.evaluation.source arc_trm.viz.report arc_trm.viz \
@@ -19,7 +21,11 @@ test: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --durations=5
+	$(PYTEST) --durations=5
+
+# What takes neither long, nor the network, nor a browser.
+test-fast: $(VENV)/installed-dev
+	$(PYTEST) -m 'not slow and not network and not browser'
 
 api: $(VENV)/installed-dev
 	$(BIN)/pdoc --docformat google --output-directory build/api $(API)

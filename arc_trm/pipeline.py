@@ -274,9 +274,7 @@ def open_predictions(
 
 
 @contextmanager
-def _callback(
-    title: str, callbacks: Sequence[Callback], show_progress: bool
-) -> Iterator[Callback]:
+def _callback(title: str, callbacks: Sequence[Callback], show_progress: bool) -> Iterator[Callback]:
     """Yield one callback for all; with `show_progress` one that prints is the last."""
     if not show_progress:
         yield CallbackList(callbacks)
@@ -338,9 +336,7 @@ def _config_for_data(
     return load_config(preset or kind.quick_preset, config, [*defaults, *overrides])
 
 
-def _limited(
-    config: RunConfig, max_steps: int | None, time_limit: str | float | None
-) -> RunConfig:
+def _limited(config: RunConfig, max_steps: int | None, time_limit: str | float | None) -> RunConfig:
     """Return the config with these limits in place of its own, if any is given."""
     seconds = _seconds(time_limit)
     if max_steps is None and seconds is None:
@@ -403,5 +399,3 @@ def _metadata(inputs: RunInputs) -> Mapping[str, Any]:
 
 def _path(path: PathLike | None) -> Path | None:
     return None if path is None else Path(path)
-
-

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from arc_trm.callbacks import Callback
-from arc_trm.checkpoint import WeightsDir
 from arc_trm.config import DataConfig
 from arc_trm.data.leakage import run_leakage
 from arc_trm.data.loader import load_tasks
@@ -16,6 +16,9 @@ from arc_trm.errors import UserError
 from arc_trm.puzzles import PuzzleKind, kind_of
 from arc_trm.runs import Run, find_run, latest_run
 from arc_trm.tasks import TaskSet
+
+if TYPE_CHECKING:
+    from arc_trm.checkpoint import WeightsDir
 
 PathLike = str | os.PathLike[str]
 
@@ -63,6 +66,8 @@ class RunInputs:
         Raises:
             UserError: weights or tasks cannot be found or read, or do not fit each other.
         """
+        from arc_trm.checkpoint import WeightsDir
+
         callback = callback or Callback()
         folder = resolve_folder(weights, callback)
         run = find_run(folder)
@@ -86,8 +91,8 @@ class RunInputs:
             callback.note(note)
         opened = WeightsDir(folder)
         kind_of(tasks).check_model(opened.config, tasks)
-        is_path = weights is None or Path(weights).exists()
-        name = folder.resolve().name if is_path else os.fspath(weights)
+        from_hub = weights is not None and not Path(weights).exists()
+        name = os.fspath(weights) if weights is not None and from_hub else folder.resolve().name
         return cls(opened, run, tasks, settings, name)
 
 

@@ -105,7 +105,9 @@ class Task(Displayed):
 
     def __repr__(self) -> str:
         demonstrations = pluralise(len(self.train), "demonstration")
-        return f"<Task {self.id}: {self.kind}, {demonstrations}, {pluralise(len(self.test), 'test')}>"
+        return (
+            f"<Task {self.id}: {self.kind}, {demonstrations}, {pluralise(len(self.test), 'test')}>"
+        )
 
 
 class TaskSet(Displayed):

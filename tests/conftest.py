@@ -1,6 +1,65 @@
-"""Lets tests import `tests/helpers`, which importlib mode does not."""
+"""Fixtures that every test may use; the functions behind them lie in tests/helpers."""
 
-import sys
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
-sys.path.insert(0, str(Path(__file__).parent / "helpers"))
+import pytest
+from click.testing import Result
+from commands import run_cli, run_torchrun
+
+# `tiny` imports torch, which takes seconds: fixtures import it when a test asks for them.
+
+
+@pytest.fixture(scope="session")
+def cli() -> Callable[..., Result]:
+    """Runs `arc-trm` in this process: `cli("train", "--out", folder).exit_code`."""
+    return run_cli
+
+
+@pytest.fixture(scope="session")
+def torchrun() -> Callable[..., CompletedProcess[str]]:
+    """Runs a program or a module in two processes: `torchrun("-m", "arc_trm", "train")`."""
+    return run_torchrun
+
+
+@pytest.fixture
+def challenges(tmp_path: Path) -> Path:
+    """A challenges file of three tiny tasks in `tmp_path`; its solutions lie beside it."""
+    from tiny import write_challenges
+
+    return write_challenges(tmp_path)
+
+
+@pytest.fixture
+def weights_dir(tmp_path: Path) -> Path:
+    """A folder of tiny random weights that know the puzzles a, b and c."""
+    from tiny import write_weights
+
+    return write_weights(tmp_path / "weights")
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `tiny_run` copies."""
+    import torch
+    from tiny import run_config, write_challenges
+
+    from arc_trm.training.loop import train
+
+    folder = tmp_path_factory.mktemp("tiny")
+    train(run_config(write_challenges(folder)), torch.device("cpu"), folder / "runs" / "tiny")
+    return folder
+
+
+@pytest.fixture
+def tiny_run(trained_once: Path, tmp_path: Path) -> Path:
+    """A finished run, `runs/tiny` in `tmp_path`, of the challenges file in `tmp_path`."""
+    shutil.copytree(trained_once, tmp_path, dirs_exist_ok=True)
+    run = tmp_path / "runs" / "tiny"
+    config = (run / "run.json").read_text()
+    (run / "run.json").write_text(config.replace(str(trained_once), str(tmp_path)))
+    return run

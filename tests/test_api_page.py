@@ -41,7 +41,7 @@ def test_the_page_is_made(tmp_path: Path) -> None:
     pdoc.render.configure(docformat="google")
     pdoc.pdoc(*NAMES, output_directory=tmp_path)
     assert "arc_trm.evaluation.voting" in (tmp_path / "index.html").read_text("utf-8")
-    page = (tmp_path / "arc_trm" / "voting.html").read_text("utf-8")
+    page = (tmp_path / "arc_trm" / "evaluation" / "voting.html").read_text("utf-8")
     for each in public("arc_trm.evaluation.voting"):
         assert f'id="{each.name}"' in page
     assert (tmp_path / "submission.html").exists()

@@ -76,10 +76,10 @@ def run_benchmark(
         if batch_size is not None:
             raise UserError("`bench scaling` measures several batches: leave out --batch-size")
         check_ending(picture)
-        values, scene = bench_scaling(config, pick_device(device), compiled, callback.progress)
+        values, drawing = bench_scaling(config, pick_device(device), compiled, callback.progress)
         result = BenchmarkResult(values, picture)
         try:
-            save(scene, picture)
+            save(drawing, picture)
         except WriteError:  # minutes of measuring should not be lost with the picture
             callback.note(result.to_json())
             raise

@@ -21,8 +21,9 @@ from arc_trm.puzzles.arc.canvas import CANVAS_SIDES
 from arc_trm.training import Trainer
 from arc_trm.training.budget import pick_micro_batch_size
 from arc_trm.training.trainer import to_tensors
-from arc_trm.viz.curve import Measure, panel, series
-from arc_trm.viz.svg import PAPER, Scene, column, framed
+from arc_trm.viz.curve import Measure, draw_panel, read_series
+from arc_trm.viz.svg import Drawing, column, framed
+from arc_trm.viz.theme import PAPER
 
 BATCH_SIZE = 4
 """Examples in a step unless the batch size itself is varied."""
@@ -46,7 +47,7 @@ def bench_scaling(
     device: torch.device,
     compiled: bool | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[dict[str, Any], Scene]:
+) -> tuple[dict[str, Any], Drawing]:
     """Measure steps while one thing at a time is varied.
 
     Args:
@@ -146,10 +147,10 @@ class _ScalingBenchmark:
             return median_seconds(lambda: trainer.step(prefetcher(trainer.steps_done)), self.device)
 
 
-def _picture(points: Points) -> Scene:
+def _picture(points: Points) -> Drawing:
     panels = []
     for name, (title, x_label) in PANELS.items():
         records = [{"step": x, "seconds": seconds} for x, seconds in points[name]]
-        measure = Measure("seconds", title, COLOUR, over=x_label)
-        panels.append(panel(series(records, "seconds"), measure))
+        measure = Measure("seconds", title, COLOUR, x_label=x_label)
+        panels.append(draw_panel(read_series(records, "seconds"), measure))
     return framed(column(panels, 18), 32, PAPER)

@@ -12,7 +12,9 @@ from arc_trm.cli.options import PATH, add_options, json_option, output
 @click.command("generate")
 @click.argument("kind")
 @add_options(
-    click.option("--count", type=click.IntRange(1), default=1000, show_default=True, help="Puzzles."),
+    click.option(
+        "--count", type=click.IntRange(1), default=1000, show_default=True, help="Puzzles."
+    ),
     click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
     click.option("--side", type=int, help="Cells a side; default: 9, of a maze 30."),
     click.option("--min-rating", type=click.IntRange(0), help="Smallest difficulty; see above."),

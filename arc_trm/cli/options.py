@@ -38,9 +38,7 @@ skip_invalid_option = click.option(
 solutions_option = click.option(
     "--solutions", type=PATH, metavar="FILE", help="Official solutions to score against."
 )
-time_limit_option = click.option(
-    "--time-limit", metavar="TIME", help="3h, 90m, 45s: stop in time."
-)
+time_limit_option = click.option("--time-limit", metavar="TIME", help="3h, 90m, 45s: stop in time.")
 
 
 def data_option(help_text: str) -> Decorator:
@@ -98,9 +96,7 @@ def check_resume(settings: Sequence[str]) -> None:
     """
     context = click.get_current_context()
     names = {each.name: each.opts[-1] for each in context.command.params}
-    given = [
-        "WEIGHTS" if name == "weights" else names[name] for name in settings if is_given(name)
-    ]
+    given = ["WEIGHTS" if name == "weights" else names[name] for name in settings if is_given(name)]
     if given:
         raise UserError(
             f"--resume uses the settings in the run folder: leave out {', '.join(given)}"

@@ -42,7 +42,9 @@ from arc_trm.cli.options import (
     ),
     time_limit_option,
     skip_invalid_option,
-    click.option("--batch-size", type=click.IntRange(1), help="Queries that are computed together."),
+    click.option(
+        "--batch-size", type=click.IntRange(1), help="Queries that are computed together."
+    ),
     click.option(
         "--canvas",
         type=click.Choice(["full", "bucketed"]),

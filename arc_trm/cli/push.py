@@ -17,9 +17,7 @@ from arc_trm.cli.options import PATH, json_option, output
     "--licence", metavar="ID", help="Of the weights, as the Hub spells it: apache-2.0, mit, ..."
 )
 @json_option
-def push(
-    weights: Path, repository: str, private: bool, licence: str | None, as_json: bool
-) -> None:
+def push(weights: Path, repository: str, private: bool, licence: str | None, as_json: bool) -> None:
     """Upload weights, with a model card, to the Hugging Face Hub.
 
     WEIGHTS is a run or weights folder. The card says on what it was trained, how, and what it

@@ -103,7 +103,7 @@ class TaskDataset(Sequence[TaskGroup]):
         augmenter: str = STANDARD,
     ) -> None:
         self.tasks, self.kind = tasks, kind_of(tasks)
-        self.count, self.seed, self.side = augmentations, seed, side
+        self.num_augmentations, self.seed, self.side = augmentations, seed, side
         self.bucketed, self.translate = bucketed, translate
         self.augmenter = augmenter
         self._ids = tasks.ids
@@ -131,10 +131,10 @@ class TaskDataset(Sequence[TaskGroup]):
 
     def _augmentations(self, task: Task, index: int) -> Sequence[Augmentation]:
         if self.augmenter == STANDARD:
-            return self.kind.augmentations(task, index, self.count, self.seed)
+            return self.kind.augmentations(task, index, self.num_augmentations, self.seed)
         rng = rng_for(self.seed, "augmentations", task.id)
         source: Augmenter = AUGMENTERS[self.augmenter]
-        return source.sample(task.without_solutions(), self.count, rng)
+        return source.sample(task.without_solutions(), self.num_augmentations, rng)
 
     @overload
     def __getitem__(self, index: int) -> TaskGroup: ...

@@ -111,9 +111,7 @@ def find_files(manifest: Manifest, split: str) -> FoundFiles | None:
     return None
 
 
-def _places(
-    source: PackageSource | FileSource | HubSource, split: str
-) -> list[tuple[Path, str]]:
+def _places(source: PackageSource | FileSource | HubSource, split: str) -> list[tuple[Path, str]]:
     """Return folders and the file names or patterns to look for in them."""
     match source:
         case PackageSource():

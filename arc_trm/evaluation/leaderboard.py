@@ -76,10 +76,9 @@ def _is_dataset(tasks: TaskSet, dataset: str) -> bool:
 
     Numbered puzzles are known by the name of their dataset, other tasks by their ids.
     """
-    found = find_manifest(dataset)
-    if found is None or found[1] is None:
+    manifest, split = find_manifest(dataset) or (None, None)
+    if manifest is None or split is None:
         return False
-    manifest, split = found
     if manifest.kind != tasks.kind or manifest.splits[split].tasks != len(tasks):
         return False
     if kind_of(tasks).numbered:

@@ -351,6 +351,4 @@ def read_predictions(log: PredictionLog, tasks: TaskSet) -> PredictionSet:
     """
     counter = VoteCounter(tasks)
     counter.add(log.read(tasks))
-    return PredictionSet(
-        tasks, (each for each in counter if counter.has(each.task_id, each.test))
-    )
+    return PredictionSet(tasks, (each for each in counter if counter.has(each.task_id, each.test)))

@@ -50,8 +50,6 @@ def score_sources(sources: Sequence[PredictionSource]) -> list[Scored]:
     return [source.score() for source in sources]
 
 
-
-
 def describe_context(tasks: TaskSet) -> tuple[dict[str, Any], list[str]]:
     """Return baselines and published results for these tasks, as JSON and as lines."""
     baselines = kind_of(tasks).baselines(tasks, np.random.default_rng(0))

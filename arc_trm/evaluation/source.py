@@ -112,7 +112,9 @@ class PredictionSource:
         if self.log is None or self._data is not None:
             if first.names_tasks:
                 self._given = first.tasks
-        elif first.log is not None and self.log.header.get("tasks") == first.log.header.get("tasks"):
+        elif first.log is not None and self.log.header.get("tasks") == first.log.header.get(
+            "tasks"
+        ):
             self._given = first.tasks
         return self
 

@@ -21,7 +21,9 @@ def generator_kind(name: str) -> GridPuzzle:
     """Return a kind of puzzle that can be generated. Raises UserError if there is none."""
     kinds = {kind.name: kind for kind in grid_kinds() if kind.rating_unit}
     if name not in kinds:
-        raise UserError(f"puzzles of the kind {name!r} cannot be generated{suggestion(name, kinds)}")
+        raise UserError(
+            f"puzzles of the kind {name!r} cannot be generated{suggestion(name, kinds)}"
+        )
     return kinds[name]
 
 

@@ -19,7 +19,7 @@ from arc_trm.errors import UserError, pluralise
 from arc_trm.puzzles.base import PAD, Augmentation, AugmentationList, PuzzleKind, Tokens
 from arc_trm.rng import rng_for
 from arc_trm.tasks import Grid, Pair, PuzzleArray, Task, TaskSet, as_grid
-from submission import Ranked, Rate, RateName
+from submission import Ranked, Rate, RateName, Scored
 from submission.scoring import format_rate
 
 EXACT: RateName = ("exact",)
@@ -108,7 +108,10 @@ class PuzzleScore:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the score as plain JSON."""
-        exact = np.where(self.known, self.exact, None).tolist()
+        exact = [
+            correct if known else None
+            for correct, known in zip(self.exact.tolist(), self.known.tolist(), strict=True)
+        ]
         return {
             "kind": self.kind.name,
             "puzzles": len(self.task_ids),
@@ -371,11 +374,9 @@ class GridPuzzle(PuzzleKind):
                 puzzles.questions[some], answers[some], np.ones(len(some), np.bool_)
             )
             valid[some] = [not fault for fault in faults]
-        return PuzzleScore(
-            self, puzzles.ids, puzzles.known, exact, valid, int(answered.sum())
-        )
+        return PuzzleScore(self, puzzles.ids, puzzles.known, exact, valid, int(answered.sum()))
 
-    def baselines(self, tasks: TaskSet, rng: np.random.Generator) -> dict[str, PuzzleScore]:
+    def baselines(self, tasks: TaskSet, rng: np.random.Generator) -> dict[str, Scored]:
         """Return the scores of copying the question and of guessing by the rule."""
         puzzles = as_puzzle_array(tasks)
         answered = np.ones(len(puzzles), np.bool_)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from arc_trm.checkpoint import save_config, save_weights
 from arc_trm.config import ModelConfig, RunConfig, from_dict
 from arc_trm.evaluation.prediction_log import PredictionLog
 from arc_trm.models import build_model
@@ -27,7 +29,17 @@ ONE_PASS = {"outer_cycles": 1, "inner_cycles": 1, "supervision_steps": 1}
 ARCHITECTURES = {
     "trm": MODEL,
     "hrm": {**MODEL, "architecture": "hrm", "num_layers": 1, "inner_cycles": 2},
+<<<<<<< HEAD
     "transformer": {**MODEL, **ONE_PASS, "architecture": "transformer"},
+=======
+    "transformer": {
+        **MODEL,
+        "architecture": "transformer",
+        "outer_cycles": 1,
+        "inner_cycles": 1,
+        "supervision_steps": 1,
+    },
+>>>>>>> tests
 }
 TRAIN = {"global_batch_size": 4, "lr": 1e-3, "warmup_steps": 3, "total_steps": 12}
 
@@ -45,6 +57,18 @@ def write_challenges(folder: Path, count: int = 3) -> Path:
     (folder / "tiny_challenges.json").write_text(json.dumps(tasks))
     (folder / "tiny_solutions.json").write_text(json.dumps(solutions))
     return folder / "tiny_challenges.json"
+
+
+def write_weights(folder: Path, names: Sequence[str] = "abc", **model: object) -> Path:
+    """A folder of random weights that know puzzles of these names; `model` changes MODEL."""
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = torch.Generator().manual_seed(5)
+    config = from_dict(ModelConfig, {**MODEL, **model})
+    made = build_model(config, 1 + len(names), generator=generator)
+    made.puzzle_table[1:].normal_(generator=generator)
+    save_config(folder, config, ["<blank>", *names])
+    save_weights(folder, config, made.state_dict(), made.puzzle_table, 7)
+    return folder
 
 
 def log_with(folder: Path, line: str) -> PredictionLog:

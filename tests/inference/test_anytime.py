@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,10 +13,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
 import torch
+from click.testing import Result
+from commands import ONE_THREAD, torchrun_command
 from copycat import Copycat, tasks, weights
 from hypothesis import given
 from hypothesis import strategies as st
@@ -260,58 +264,84 @@ def test_every_question_is_dealt_once_whatever_the_number_of_workers() -> None:
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def command(tmp_path: Path, *more: str) -> list[str]:
+def command(folder: Path, *more: str) -> list[str]:
     return [
-        *("predict", str(tmp_path / "run"), "--data", str(tmp_path / "tiny_challenges.json")),
-        *("--out", str(tmp_path / "out"), "--device", "cpu", *more),
+        *("predict", str(folder / "run"), "--data", str(folder / "tiny_challenges.json")),
+        *("--out", str(folder / "out"), "--device", "cpu", *more),
     ]
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run of tiny tasks with many augmentations."""
+    folder = tmp_path_factory.mktemp("many")
+    (folder / "out").mkdir()
+    data = {"test": [str(write_challenges(folder))], "augmentations": 40}
+    train(run_config(folder / "tiny_challenges.json", data=data), CPU, folder / "run")
+    return folder
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A run of tiny tasks with many augmentations."""
-    (tmp_path / "out").mkdir()
-    data = {"test": [str(write_challenges(tmp_path))], "augmentations": 40}
-    train(run_config(tmp_path, data=data), CPU, tmp_path / "run")
-    return tmp_path / "run"
+def folder(trained: Path, tmp_path: Path) -> Path:
+    """A copy of `trained`."""
+    return shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
 
 
-def test_torchrun_shares_the_work_and_gives_the_same(tmp_path: Path, run: Path) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    alone = [sys.executable, "-m", "arc_trm", *command(tmp_path)]
-    subprocess.run(alone, env=environment, check=True, capture_output=True)
-    expected = json.loads((tmp_path / "out" / "submission.json").read_text())
-    (tmp_path / "out" / "predictions.jsonl").unlink()
-    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "arc_trm"]
-    result = subprocess.run(
-        [sys.executable, "-m", *launcher, *command(tmp_path)],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+@pytest.mark.slow
+def test_torchrun_shares_the_work_and_gives_the_same(
+    folder: Path, cli: Callable[..., Result], torchrun: Callable[..., CompletedProcess[str]]
+) -> None:
+    assert cli(*command(folder)).exit_code == 0
+    expected = json.loads((folder / "out" / "submission.json").read_text())
+    (folder / "out" / "predictions.jsonl").unlink()
+    result = torchrun("-m", "arc_trm", *command(folder))
     assert result.returncode == 0, result.stderr
-    assert json.loads((tmp_path / "out" / "submission.json").read_text()) == expected
-    log = list(PredictionLog(tmp_path / "out" / "predictions.jsonl").read())
+    assert json.loads((folder / "out" / "submission.json").read_text()) == expected
+    log = list(PredictionLog(folder / "out" / "predictions.jsonl").read())
     assert len(log) == len({(a.task, a.test, a.puzzle) for a in log})
 
 
-class Job:
-    """Two slow processes under torchrun that predict `run`."""
+# `arc-trm` with a time limit that ends when the test says so, however slow the machine is. The
+# first argument is a file that holds the seconds left.
+PROGRAM = """
+import sys
+from pathlib import Path
+from arc_trm.cli import main
+from arc_trm.time_limit import TimeLimit
 
-    def __init__(self, folder: Path, run: Path, *more: str) -> None:
-        launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "arc_trm"]
-        slowly = ("--batch-size", "1", "--supervision-steps", "100")
+left = Path(sys.argv.pop(1))
+TimeLimit.left = property(lambda limit: float(left.read_text()))
+main()
+"""
+
+
+class Job:
+    """Two slow processes under torchrun that predict the run in `folder`."""
+
+    def __init__(self, folder: Path, *more: str, augmentations: int = 40) -> None:
+        self.left = folder / "left"
+        self.set_left(3600)
+        program = folder / "program.py"
+        program.write_text(PROGRAM)
+        more += ("--batch-size", "1", "--supervision-steps", "100")  # slowly
+        more += ("--augmentations", str(augmentations))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", *launcher, *command(folder, *slowly, *more)],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            torchrun_command(program, self.left, *command(folder, *more)),
+            env=ONE_THREAD,
             stderr=subprocess.PIPE,
             text=True,
         )
-        self.said = ""  # on stderr, when it has ended
+        self.stderr = ""  # when it has ended
         self.submission = folder / "out" / "submission.json"
         self.log = folder / "out" / "predictions.jsonl"
         self.tasks = load_tasks(str(folder / "tiny_challenges.json"))
-        self.asked, _ = questions(load_weights(run), self.tasks)
+        self.asked, _ = questions(load_weights(folder / "run"), self.tasks, augmentations)
+
+    def set_left(self, seconds: float) -> None:
+        """Say how much of the time limit is left."""
+        new = self.left.with_suffix(".new")
+        new.write_text(str(seconds))
+        new.replace(self.left)
 
     def wait(self, until: Callable[[], bool]) -> None:
         while not until():
@@ -341,15 +371,16 @@ def hanging(job: Job, process: int | None) -> Iterator[None]:
         yield
     finally:
         os.kill(process, signal.SIGKILL)
-        job.said = job.process.communicate()[1]
+        job.stderr = job.process.communicate()[1]
 
 
+@pytest.mark.slow
 @finds_processes
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_dying_worker_leaves_all_that_was_computed(tmp_path: Path, run: Path, rank: int) -> None:
-    job = Job(tmp_path, run)
+def test_a_dying_worker_leaves_all_that_was_computed(folder: Path) -> None:
+    """Here the one that keeps the file up to date."""
+    job = Job(folder)
     job.wait_for_answers(3)
-    victim = worker(rank, "predict", tmp_path)
+    victim = worker(0, "predict", folder)
     assert victim is not None
     os.kill(victim, signal.SIGKILL)
     job.process.communicate()
@@ -357,68 +388,73 @@ def test_a_dying_worker_leaves_all_that_was_computed(tmp_path: Path, run: Path, 
     assert job.all_is_submitted()
 
 
+@pytest.mark.slow
 @finds_processes
-def test_who_waits_for_a_hanging_worker_keeps_the_file_up_to_date_and_can_be_ended(
-    tmp_path: Path, run: Path
-) -> None:
-    job = Job(tmp_path, run)
+def test_waiting_for_a_hanging_worker_can_be_ended(folder: Path) -> None:
+    """And keeps the file up to date."""
+    job = Job(folder, augmentations=8)
     job.wait_for_answers(3)
-    first, second = (worker(rank, "predict", tmp_path) for rank in (0, 1))
+    first, second = (worker(rank, "predict", folder) for rank in (0, 1))
     assert first is not None
     with hanging(job, second):
         mine = {(q.task, q.test, q.puzzle) for q in dealt(job.asked, 0, 2)}
         job.wait(lambda: mine <= job.answered())
         job.wait(job.all_is_submitted)
         os.kill(first, signal.SIGTERM)
-        job.wait(lambda: worker(0, "predict", tmp_path) is None)
+        job.wait(lambda: worker(0, "predict", folder) is None)
     assert job.all_is_submitted() and len(job.answered()) < len(job.asked)
 
 
+@pytest.mark.slow
 @finds_processes
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_hanging_worker_does_not_keep_the_others_beyond_the_time(
-    tmp_path: Path, run: Path, rank: int
-) -> None:
-    job = Job(tmp_path, run, "--time-limit", "12s")
+def test_a_hanging_worker_does_not_keep_the_others_beyond_the_time(folder: Path) -> None:
+    job = Job(folder, "--time-limit", "1h")
     job.wait_for_answers(3)
-    victim, other = (worker(number, "predict", tmp_path) for number in (rank, 1 - rank))
-    assert other is not None
-    with hanging(job, victim):
-        job.wait(lambda: worker(1 - rank, "predict", tmp_path) is None)
-    assert job.process.returncode and "Error: not all processes ended in time" in job.said
+    with hanging(job, worker(1, "predict", folder)):
+        job.set_left(0)
+        job.wait(job.all_is_submitted)
+        assert worker(0, "predict", folder) is not None  # it waits a little for the other
+        job.set_left(-60)
+        job.wait(lambda: worker(0, "predict", folder) is None)
+    assert job.process.returncode and "Error: not all processes ended in time" in job.stderr
     assert job.all_is_submitted() and len(job.answered()) < len(job.asked)
 
 
+@pytest.mark.slow
 @finds_processes
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_worker_that_hangs_at_its_start_does_not_keep_the_others(
-    tmp_path: Path, run: Path, rank: int
-) -> None:
-    job = Job(tmp_path, run, "--time-limit", "12s")
-    job.wait(lambda: worker(rank, "predict", tmp_path) is not None)
-    with hanging(job, worker(rank, "predict", tmp_path)):
+def test_a_worker_that_hangs_at_its_start_does_not_keep_the_others(folder: Path) -> None:
+    """Here the one that would write the submission."""
+    job = Job(folder, "--time-limit", "1h")
+    job.wait(lambda: worker(0, "predict", folder) is not None)
+    with hanging(job, worker(0, "predict", folder)):
         job.wait_for_answers(1)
-        job.wait(lambda: worker(1 - rank, "predict", tmp_path) is None)
+        job.set_left(-60)
+        job.wait(lambda: worker(1, "predict", folder) is None)
+    assert job.process.returncode and "Error: not all processes ended in time" in job.stderr
     assert job.all_is_submitted() and job.answered()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_process_leaves_a_valid_file(tmp_path: Path, run: Path, number: int) -> None:
-    challenges = json.loads((tmp_path / "tiny_challenges.json").read_text())
-    arguments = [sys.executable, "-m", "arc_trm", *command(tmp_path, "--batch-size", "1")]
-    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
-    log = tmp_path / "out" / "predictions.jsonl"
+def test_a_killed_process_leaves_a_valid_file(
+    folder: Path, cli: Callable[..., Result], number: int
+) -> None:
+    arguments = command(folder, "--batch-size", "1")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "arc_trm", *arguments], stderr=subprocess.PIPE, text=True
+    )
+    log = folder / "out" / "predictions.jsonl"
     while not log.exists() or log.read_bytes().count(b"\n") < 4:
         assert process.poll() is None, process.stderr and process.stderr.read()
         time.sleep(0.01)
     process.send_signal(number)
     process.communicate()
-    read_submission(tmp_path / "out" / "submission.json", challenges)
-    subprocess.run(arguments, check=True, capture_output=True)
-    straight = tmp_path / "straight"
+    challenges = json.loads((folder / "tiny_challenges.json").read_text())
+    read_submission(folder / "out" / "submission.json", challenges)
+    assert cli(*arguments).exit_code == 0
+    straight = folder / "straight"
     straight.mkdir()
-    again = [*arguments[:-2], "--out", str(straight), "--batch-size", "1"]
-    subprocess.run(again, check=True, capture_output=True)
+    assert cli(*arguments, "--out", straight).exit_code == 0
     assert (straight / "submission.json").read_bytes() == (
-        tmp_path / "out" / "submission.json"
+        folder / "out" / "submission.json"
     ).read_bytes()

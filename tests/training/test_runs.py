@@ -13,25 +13,28 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 import torch
+from click.testing import Result
+from commands import TOO_LONG
 from tiny import TRAIN, run_config, write_challenges
 
 from arc_trm import load_model, runs
 from arc_trm.checkpoint import load_weights, read_tensors
 from arc_trm.config import RunConfig
 from arc_trm.errors import UserError
-from arc_trm.training import loop as job
-from arc_trm.training.loop import train
+from arc_trm.training.loop import Progress, Reporter, train
 from submission import WriteError
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> RunConfig:
-    return run_config(write_challenges(tmp_path), checkpoint_interval_s=1e-6)  # after every step
+def config(challenges: Path) -> RunConfig:
+    """Of a run that saves after every step."""
+    return run_config(challenges, train={**TRAIN, "checkpoint_interval_s": 1e-6})
 
 
 def losses(run: Path) -> list[dict[str, float]]:
@@ -41,13 +44,13 @@ def losses(run: Path) -> list[dict[str, float]]:
     return records
 
 
-class StopAfter(job.Reporter):
+class StopAfter(Reporter):
     """Ends the run as a kill would, at the moment the given step is reported."""
 
     def __init__(self, step: int) -> None:
         self.step = step
 
-    def progress(self, progress: job.Progress) -> None:
+    def progress(self, progress: Progress) -> None:
         if progress.step == self.step:
             raise InterruptedError
 
@@ -58,7 +61,7 @@ def test_resuming_continues_to_the_last_bit(
     tmp_path: Path, config: RunConfig, stop: int, total: int
 ) -> None:
     config = replace(config, train=replace(config.train, total_steps=total))
-    end = StopAfter(12) if total > 100 else job.Reporter()
+    end = StopAfter(12) if total > 100 else Reporter()
     with suppress(InterruptedError):
         train(config, CPU, tmp_path / "straight", reporter=end)
     with pytest.raises(InterruptedError):
@@ -73,53 +76,57 @@ def test_resuming_continues_to_the_last_bit(
         assert all(torch.equal(tensor, other[0][name]) for name, tensor in one[0].items())
 
 
-def start(tmp_path: Path, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "arc_trm", "train", "--device", "cpu", *more]
-    return subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+def long_run(challenges: Path) -> list[str]:
+    """Arguments of a run that lasts until it is stopped and writes all the time."""
+    config = challenges.with_name("config.toml")
+    config.write_text(
+        f'dtype = "float32"\n[data]\ntest = ["{challenges}"]\naugmentations = 2\n'
+        "[model]\nseq_len = 16\nhidden_size = 32\nnum_heads = 2\npuzzle_emb_dim = 32\n"
+        "[train]\nglobal_batch_size = 4\ntotal_steps = 100000\ncheckpoint_interval_s = 1e-6\n"
+    )
+    return ["--config", str(config), "--device", "cpu"]
 
 
-def wait_for(run: Path, process: subprocess.Popen[str]) -> None:
-    while not (run / "model.safetensors").exists():
+def start(*more: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "arc_trm", "train", *map(str, more)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(process: subprocess.Popen[str], run: Path, steps: int = 0) -> None:
+    """Wait until the process has saved the run after more than so many steps."""
+    while not (run / "model.safetensors").exists() or saved_steps(run) <= steps:
         assert process.poll() is None, process.stderr and process.stderr.read()
         time.sleep(0.05)
 
 
-def long_run(tmp_path: Path) -> list[str]:
-    """Arguments of a run that lasts until it is stopped and writes all the time."""
-    challenges = write_challenges(tmp_path)
-    config = tmp_path / "config.toml"
-    config.write_text(
-        f'dtype = "float32"\ncheckpoint_every = 1e-6\n[data]\ntest = ["{challenges}"]\n'
-        "augmentations = 2\n[model]\ncells = 16\nhidden_size = 32\nheads = 2\npuzzle_size = 32\n"
-        "[train]\nglobal_batch_size = 4\ntotal_steps = 100000\n"
-    )
-    return ["--config", str(config), "--out", str(tmp_path / "run")]
+def saved_steps(run: Path) -> int:
+    state, _ = read_tensors(run / runs.CHECKPOINT)
+    return int(state["steps_done"])
 
 
-def test_a_killed_process_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_killed_process_leaves_a_whole_checkpoint(tmp_path: Path, challenges: Path) -> None:
     run = tmp_path / "run"
-    process = start(tmp_path, *long_run(tmp_path))
-    wait_for(run, process)
+    process = start(*long_run(challenges), "--out", run)
+    wait_for(process, run)
     for pause in (0.0, 0.3, 0.11):
         time.sleep(pause)
         process.kill()
         process.communicate()
-        state, _ = read_tensors(run / runs.CHECKPOINT)
-        before = int(state["steps_done"])
-        process = start(tmp_path, "--resume", str(run))
-        while int(read_tensors(run / runs.CHECKPOINT)[0]["steps_done"]) <= before:
-            assert process.poll() is None, process.stderr and process.stderr.read()
-            time.sleep(0.05)
+        before = saved_steps(run)
+        process = start("--resume", run, "--device", "cpu")
+        wait_for(process, run, before)
     process.kill()
     process.communicate()
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, challenges: Path) -> None:
     run = tmp_path / "run"
-    process = start(tmp_path, *long_run(tmp_path))
-    wait_for(run, process)
+    process = start(*long_run(challenges), "--out", run)
+    wait_for(process, run)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=TOO_LONG)
     assert process.returncode == 130
     assert f"arc-trm train --resume {run}" in said
     assert "Traceback" not in said
@@ -127,26 +134,25 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert not list(run.glob(".*.tmp"))
 
 
-def test_torchrun_gives_the_losses_of_one_process(tmp_path: Path, config: RunConfig) -> None:
-    arguments = long_run(tmp_path)[:2]
-    alone = tmp_path / "alone"
-    settings = ["--set", "train.total_steps=8", "--set", "checkpoint_interval_s=300"]
-    process = start(tmp_path, *arguments, *settings, "--out", str(alone))
-    _, said = process.communicate()
-    assert process.returncode == 0, said
-    together = tmp_path / "together"
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command = [*launcher, "--nproc-per-node=2", "-m", "arc_trm", "train", "--device", "cpu"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-    def launch(*more: str) -> None:
-        result = subprocess.run([*command, *more], env=environment, capture_output=True, text=True)
-        assert result.returncode == 0, result.stderr
-
-    launch(*arguments, *settings, "--out", str(together))
+@pytest.mark.slow
+def test_torchrun_gives_the_losses_of_one_process(
+    tmp_path: Path,
+    challenges: Path,
+    cli: Callable[..., Result],
+    torchrun: Callable[..., CompletedProcess[str]],
+) -> None:
+    settings = ["--set=train.total_steps=8", "--set=train.checkpoint_interval_s=300"]
+    options = [*long_run(challenges), *settings]
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    result = cli("train", *options, "--out", alone)
+    assert result.exit_code == 0, result.stderr
+    done = torchrun("-m", "arc_trm", "train", *options, "--out", together)
+    assert done.returncode == 0, done.stderr
     for one, other in zip(losses(alone), losses(together), strict=True):
         assert one == pytest.approx(other, rel=1e-5)
-    launch("--resume", str(together))  # already at its end, so nothing changes
+    # The run is at its end, so nothing changes.
+    done = torchrun("-m", "arc_trm", "train", "--resume", together, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
     assert len(losses(together)) == 8
 
 
@@ -183,14 +189,12 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path, config: RunConfi
     ],
 )
 def test_a_changed_config_does_not_resume(
-    tmp_path: Path, config: RunConfig, change: Callable[[RunConfig], RunConfig]
+    tiny_run: Path, change: Callable[[RunConfig], RunConfig]
 ) -> None:
-    run = tmp_path / "run"
-    train(config, CPU, run)
-    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    before = {path.name: path.read_bytes() for path in tiny_run.iterdir()}
     with pytest.raises(UserError, match=r"change it back or start a new run"):
-        train(change(runs.run_config(run)), CPU, run, resume=True)
-    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+        train(change(runs.run_config(tiny_run)), CPU, tiny_run, resume=True)
+    assert {path.name: path.read_bytes() for path in tiny_run.iterdir()} == before
 
 
 def test_no_record_is_lost_when_a_kill_comes_between_two_files(
@@ -235,50 +239,41 @@ def test_a_run_names_its_data_so_that_it_is_found_from_anywhere(
 @pytest.mark.parametrize(
     "line", ["5", '"abc"', '{"loss": 1}', '{"step": "a"}', '{"step": 1, "loss": "x"}', "{"]
 )
-def test_broken_metrics_are_named(tmp_path: Path, config: RunConfig, line: str) -> None:
-    run = tmp_path / "run"
-    train(config, CPU, run)
-    (run / runs.METRICS).write_text(f'{line}\n{{"step": 2}}\n')
+def test_broken_metrics_are_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / runs.METRICS).write_text(f'{line}\n{{"step": 2}}\n')
     with pytest.raises(UserError, match=r"metrics\.jsonl, line 1 is not an object of numbers"):
-        runs.read_metrics(run)
+        runs.read_metrics(tmp_path)
 
 
-def test_changed_data_does_not_resume(tmp_path: Path, config: RunConfig) -> None:
-    run = tmp_path / "run"
-    train(config, CPU, run)
-    before = (run / "puzzles.json").read_bytes()
+def test_changed_data_does_not_resume(tmp_path: Path, tiny_run: Path) -> None:
+    before = (tiny_run / "puzzles.json").read_bytes()
     write_challenges(tmp_path, count=4)
     with pytest.raises(UserError, match="the tasks are not those that the run"):
-        train(runs.run_config(run), CPU, run, resume=True)
-    assert (run / "puzzles.json").read_bytes() == before
+        train(runs.run_config(tiny_run), CPU, tiny_run, resume=True)
+    assert (tiny_run / "puzzles.json").read_bytes() == before
 
 
-def test_what_is_gone_is_told_when_a_run_goes_on(tmp_path: Path, config: RunConfig) -> None:
-    run = tmp_path / "run"
-    train(config, CPU, run)
+def test_what_is_gone_is_told_when_a_run_goes_on(tmp_path: Path, tiny_run: Path) -> None:
     (tmp_path / "tiny_challenges.json").unlink()
     with pytest.raises(UserError, match=r"is not there any more as it was .*: bring it back"):
-        train(runs.run_config(run), CPU, run, resume=True)
-    (run / runs.CONFIG).write_text('{"model": {"seq_len": "x"}}')
+        train(runs.run_config(tiny_run), CPU, tiny_run, resume=True)
+    (tiny_run / runs.CONFIG).write_text('{"model": {"seq_len": "x"}}')
     with pytest.raises(UserError, match=r"run\.json is not as it was written .*: bring it back"):
-        runs.run_config(run)
+        runs.run_config(tiny_run)
 
 
-def test_a_cut_checkpoint_is_named(tmp_path: Path, config: RunConfig) -> None:
-    run = tmp_path / "run"
-    train(config, CPU, run)
-    data = (run / runs.CHECKPOINT).read_bytes()
-    (run / runs.CHECKPOINT).write_bytes(data[:-100])
+def test_a_cut_checkpoint_is_named(tiny_run: Path) -> None:
+    data = (tiny_run / runs.CHECKPOINT).read_bytes()
+    (tiny_run / runs.CHECKPOINT).write_bytes(data[:-100])
     with pytest.raises(
         UserError, match=r"checkpoint\.safetensors is damaged, so the run cannot go on"
     ):
-        train(config, CPU, run, resume=True)
+        train(runs.run_config(tiny_run), CPU, tiny_run, resume=True)
 
 
-def test_a_run_is_never_overwritten(tmp_path: Path, config: RunConfig) -> None:
-    train(config, CPU, tmp_path / "run")
+def test_a_run_is_never_overwritten(tiny_run: Path) -> None:
     with pytest.raises(UserError, match="already holds a run"):
-        train(config, CPU, tmp_path / "run")
+        train(runs.run_config(tiny_run), CPU, tiny_run)
 
 
 def test_a_saved_run_loads_with_the_averaged_weights(tmp_path: Path, config: RunConfig) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.errors import UserError, pluralise, format_name
+from arc_trm.errors import UserError, format_name, pluralise
 from arc_trm.io import atomic_write
 from arc_trm.puzzles import KINDS, GridPuzzle, grid_kinds
 from arc_trm.tasks import PuzzleArray, TaskSet
@@ -271,9 +271,7 @@ def _parse_rows(
         if text:
             errors.add(row, text)
     sound = np.array([not text for text in faults], np.bool_)
-    puzzles = PuzzleArray(
-        str(errors.source), kind.name, questions, answers, known, rows
-    )
+    puzzles = PuzzleArray(str(errors.source), kind.name, questions, answers, known, rows)
     return puzzles.take(sound)
 
 

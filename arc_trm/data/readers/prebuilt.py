@@ -300,7 +300,9 @@ def open_prebuilt(folder: Path) -> PrebuiltDataset:
     # The small files first: they show soonest that a folder is incomplete.
     dataset_path = _file(folder, f"train/{DATASET}")
     dataset = _read_dataset(dataset_path)
-    paths = {name: _file(folder, f"train/{name}") for name in (PUZZLE_IDS, PUZZLE_STARTS, GROUP_STARTS)}
+    paths = {
+        name: _file(folder, f"train/{name}") for name in (PUZZLE_IDS, PUZZLE_STARTS, GROUP_STARTS)
+    }
     names = read_puzzle_ids(_file(folder, IDENTIFIERS))
     if len(names) != dataset["num_puzzle_identifiers"]:
         raise UserError(
@@ -312,7 +314,8 @@ def open_prebuilt(folder: Path) -> PrebuiltDataset:
     for tokens in (inputs, labels):
         _expect_random_reads(tokens)
     puzzle_ids, puzzle_starts, group_starts = (
-        np.array(_map(paths[name], np.int32, 1)) for name in (PUZZLE_IDS, PUZZLE_STARTS, GROUP_STARTS)
+        np.array(_map(paths[name], np.int32, 1))
+        for name in (PUZZLE_IDS, PUZZLE_STARTS, GROUP_STARTS)
     )
     _check_starts(paths[PUZZLE_STARTS], puzzle_starts, len(inputs), "examples")
     _check_starts(paths[GROUP_STARTS], group_starts, len(puzzle_starts) - 1, "puzzles")
@@ -401,6 +404,8 @@ def _check_starts(path: Path, starts: npt.NDArray[np.int32], total: int, what: s
         raise UserError(f"{path} does not start at 0: {REBUILD}")
     if len(falling := np.flatnonzero(starts[1:] < starts[:-1])):
         at = falling[0] + 1
-        raise UserError(f"{path} decreases from {starts[at - 1]} to {starts[at]} at {at}: {REBUILD}")
+        raise UserError(
+            f"{path} decreases from {starts[at - 1]} to {starts[at]} at {at}: {REBUILD}"
+        )
     if starts[-1] != total:
         raise UserError(f"{path} ends at {starts[-1]}, but there are {total} {what}: {REBUILD}")

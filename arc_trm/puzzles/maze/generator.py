@@ -21,7 +21,6 @@ WALL_DENSITY = (0.34, 0.42)
 """Range of the share of walls: fewer walls make paths short, more cut them off."""
 
 
-
 def random_mazes(
     count: int, side: int, min_steps: int, rng: np.random.Generator
 ) -> tuple[Grid, Grid, npt.NDArray[np.int64]]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.tasks import Grid
-
 WALL, FREE, START, GOAL, PATH = range(5)
 """Values of cells; `#`, space, S, G and o in files."""
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))

@@ -29,17 +29,7 @@ ONE_PASS = {"outer_cycles": 1, "inner_cycles": 1, "supervision_steps": 1}
 ARCHITECTURES = {
     "trm": MODEL,
     "hrm": {**MODEL, "architecture": "hrm", "num_layers": 1, "inner_cycles": 2},
-<<<<<<< HEAD
     "transformer": {**MODEL, **ONE_PASS, "architecture": "transformer"},
-=======
-    "transformer": {
-        **MODEL,
-        "architecture": "transformer",
-        "outer_cycles": 1,
-        "inner_cycles": 1,
-        "supervision_steps": 1,
-    },
->>>>>>> tests
 }
 TRAIN = {"global_batch_size": 4, "lr": 1e-3, "warmup_steps": 3, "total_steps": 12}
 
@@ -65,9 +55,9 @@ def write_weights(folder: Path, names: Sequence[str] = "abc", **model: object) -
     generator = torch.Generator().manual_seed(5)
     config = from_dict(ModelConfig, {**MODEL, **model})
     made = build_model(config, 1 + len(names), generator=generator)
-    made.puzzle_table[1:].normal_(generator=generator)
+    made.puzzle_embedding[1:].normal_(generator=generator)
     save_config(folder, config, ["<blank>", *names])
-    save_weights(folder, config, made.state_dict(), made.puzzle_table, 7)
+    save_weights(folder, config, made.state_dict(), made.puzzle_embedding, 7)
     return folder
 
 

@@ -132,15 +132,7 @@ def put_challenges(folder: Path, name: str = "arc-agi_test_challenges.json") -> 
 
 def put_weights(folder: Path) -> None:
     """Of puzzles that are not among the challenges."""
-<<<<<<< HEAD
-    generator = torch.Generator().manual_seed(0)
-    model = build_model(from_dict(ModelConfig, {**MODEL, "seq_len": 25}), 3, generator=generator)
-    folder.mkdir(parents=True)
-    save_config(folder, model.config, ["<blank>", "a", "b"])
-    save_weights(folder, model.config, model.state_dict(), model.puzzle_embedding, 0)
-=======
     write_weights(folder, "ab", seq_len=25)
->>>>>>> tests
 
 
 def test_the_notebook_is_plain_python_without_outputs() -> None:
@@ -214,7 +206,7 @@ def test_inputs_are_found_in_every_layout(
     tree: Tree, name: str, competition: str, weights: str
 ) -> None:
     challenges = put_challenges(tree.input / competition, name)
-    names = ("config.json", "model.safetensors", "puzzle_embedding.safetensors", "puzzles.json")
+    names = ("config.json", "model.safetensors", "puzzle_embedding.safetensors", "puzzle_ids.json")
     (tree.input / weights).mkdir(parents=True)
     for file in names:
         (tree.input / weights / file).touch()

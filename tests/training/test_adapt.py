@@ -29,26 +29,8 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-<<<<<<< HEAD
-def weights(tmp_path: Path) -> Path:
-    """Pretrained weights of puzzles that no test asks for."""
-    folder = tmp_path / "weights"
-    folder.mkdir()
-    generator = torch.Generator().manual_seed(5)
-    model = build_model(from_dict(ModelConfig, MODEL), 4, generator=generator)
-    model.puzzle_embedding[1:].normal_(generator=generator)
-    save_config(folder, model.config, ["<blank>", "a", "b", "c"])
-    save_weights(folder, model.config, model.state_dict(), model.puzzle_embedding, 7)
-    return folder
-
-
-@pytest.fixture
-def config(tmp_path: Path, weights: Path) -> RunConfig:
-    made = run_config(write_challenges(tmp_path), checkpoint_interval_s=1e-6)
-=======
 def config(challenges: Path, weights_dir: Path) -> RunConfig:
     made = run_config(challenges, train={**TRAIN, "checkpoint_interval_s": 1e-6})
->>>>>>> tests
     return replace(
         made,
         train=replace(made.train, embedding_only_fraction=0.25),
@@ -238,7 +220,7 @@ def test_the_time_that_saving_takes_is_kept_back(
 
 def test_a_table_is_needed(tmp_path: Path, config: RunConfig, weights_dir: Path) -> None:
     (weights_dir / "puzzle_embedding.safetensors").unlink()
-    (weights_dir / "puzzles.json").unlink()
+    (weights_dir / "puzzle_ids.json").unlink()
     with pytest.raises(UserError, match="holds a network without puzzle rows"):
         train(config, CPU, tmp_path / "run")
     assert not (tmp_path / "run").exists()

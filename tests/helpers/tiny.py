@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from arc_trm.checkpoint import save_config, save_weights
-from arc_trm.config import ModelConfig, RunConfig, from_dict
+from arc_trm.config import ModelConfig, RunConfig, TrainConfig, from_dict
 from arc_trm.evaluation.prediction_log import PredictionLog
 from arc_trm.models import build_model
-from arc_trm.training import TrainConfig, Trainer
+from arc_trm.training import Trainer
 
 MODEL = {
     "seq_len": 16,
@@ -82,12 +82,12 @@ def run_config(challenges: Path, **changes: object) -> RunConfig:
 
 
 def make_trainer(
-    seed: int = 0, micro_batch: int | None = None, architecture: str = "trm", **train: object
+    seed: int = 0, micro_batch_size: int | None = None, architecture: str = "trm", **train: object
 ) -> Trainer:
     generator = torch.Generator().manual_seed(seed)
     shape = from_dict(ModelConfig, ARCHITECTURES[architecture])
     model = build_model(shape, 6, generator=generator)
-    return Trainer(model, TrainConfig(**{**TRAIN, **train}), generator, micro_batch=micro_batch)
+    return Trainer(model, TrainConfig(**{**TRAIN, **train}), generator, micro_batch_size)
 
 
 def make_batch(step: int, size: int = 4) -> dict[str, torch.Tensor]:

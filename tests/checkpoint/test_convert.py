@@ -24,10 +24,10 @@ from arc_trm.checkpoint import (
     save_weights,
 )
 from arc_trm.checkpoint.published_ids import PublishedIds
-from arc_trm.config import ModelConfig, from_dict
+from arc_trm.config import ModelConfig, TrainConfig, from_dict
 from arc_trm.errors import UserError
 from arc_trm.models import PuzzleModel, build_model
-from arc_trm.training import TrainConfig, Trainer
+from arc_trm.training import Trainer
 
 NAMES = ["trm_attention", "trm_mixer", "trm_learned_positions", "hrm"]
 PREFIX = "_orig_mod.model.inner."

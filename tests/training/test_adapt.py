@@ -239,7 +239,7 @@ def test_presets_carry_the_published_recipes() -> None:
     assert (long.model.outer_cycles, long.model.supervision_steps, long.epochs) == (4, 10, 4000)
     assert (long.data.augmentations, long.train.global_batch_size) == (128, 128)
     assert (long.train.warmup_steps, long.train.lr) == (200, 1e-4)
-    with pytest.raises(UserError, match=r"model\.layers is 2 in the weights and cannot become 3"):
+    with pytest.raises(UserError, match=r"model\.num_layers is 2 in the weights and cannot become 3"):
         load_config("adapt-long", overrides=["model.num_layers=3"], pretrained=shape)
 
 

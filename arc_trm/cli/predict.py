@@ -61,10 +61,10 @@ def predict(
 ) -> None:
     """Predict test inputs with the votes of all augmentations.
 
-    Writes predictions.jsonl, every prediction, and for ARC submission.json, the official file, which
-    is valid within seconds and improves. The same command resumes. WEIGHTS is a run, a weights
-    folder or a repository on the Hugging Face Hub, owner/name[@revision][:subfolder]; default: the
-    latest run.
+    Writes predictions.jsonl, every prediction, and for ARC submission.json, the official file,
+    which is valid within seconds and improves. The same command resumes. WEIGHTS is a run, a
+    weights folder or a repository on the Hugging Face Hub, owner/name[@revision][:subfolder];
+    default: the latest run.
 
     \b
     Examples:

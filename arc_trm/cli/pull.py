@@ -22,9 +22,9 @@ def pull(weights: str, out: Path | None, as_json: bool) -> None:
     """Download weights from the Hugging Face Hub; an interrupted download is resumed.
 
     WEIGHTS is owner/name[@revision][:subfolder]. Weights in the format of the published trainer are
-    converted. Prints the folder, and the name that means this very commit. Everything is kept in the
-    Hub's own cache (HF_HOME), so that `arc-trm predict WEIGHTS` works without network afterwards.
-    HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE are respected.
+    converted. Prints the folder, and the name that means this very commit. Everything is kept in
+    the Hub's own cache (HF_HOME), so that `arc-trm predict WEIGHTS` works without network
+    afterwards. HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE are respected.
 
     \b
     Examples:

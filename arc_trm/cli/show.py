@@ -18,8 +18,8 @@ from arc_trm.errors import UserError
         "--predictions",
         type=PATH,
         metavar="FILE",
-        help="Show the attempts in this predictions.jsonl, submission, run or folder of ARC Prize's "
-        "benchmarking.",
+        help="Show the attempts in this predictions.jsonl, submission, run or folder of "
+        "ARC Prize's benchmarking.",
     ),
     click.option(
         "--trace", is_flag=True, help="Show how the prediction changed from step to step."

@@ -26,7 +26,7 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def _convert(value: Any, kind: Any, key: str) -> Any:
-    """Return a value of TOML or JSON as the type of its field. Raises UserError if it is another."""
+    """Return a value of TOML or JSON as the type of its field; UserError if it is another."""
     if dataclasses.is_dataclass(kind):
         require(isinstance(value, Mapping), f"config key {key!r} is a table, got {value!r}")
         return from_dict(typing.cast(type, kind), value, key)

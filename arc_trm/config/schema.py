@@ -201,7 +201,7 @@ class TrainConfig:
     total_steps: int | None = None
     """Training steps; None is as many as `epochs` says."""
     time_limit: float | None = None
-    """Seconds that the run may take; None is any. The schedule is planned for the steps that fit."""
+    """Seconds that the run may take; None is any. The schedule fits the steps that it allows."""
     embedding_only_fraction: float = 0.0
     """Fraction of all steps, at the start, in which only the puzzle embedding is trained."""
     ema_decay: float = 0.999

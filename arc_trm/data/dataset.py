@@ -1,7 +1,7 @@
 """Training data as groups of puzzles: tasks with their augmentations.
 
-Examples are augmented and encoded when they are needed. `arc_trm.data.readers.prebuilt` has the same
-for folders whose examples are stored.
+Examples are augmented and encoded when they are needed. `arc_trm.data.readers.prebuilt` has the
+same for folders whose examples are stored.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ class TaskDataset(Sequence[TaskGroup]):
         task = self.tasks[self._ids[index]]
         if first_id and (SEPARATOR in task.id or task.id == BLANK):
             raise UserError(
-                f"task {task.id!r} cannot be trained on under this id, because {SEPARATOR} separates "
-                f"a task from its augmentation and {BLANK} is no task: rename it"
+                f"task {task.id!r} cannot be trained on under this id, because {SEPARATOR} "
+                f"separates a task from its augmentation and {BLANK} is no task: rename it"
             )
         side = self.side
         if self.bucketed:

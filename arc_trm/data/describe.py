@@ -76,7 +76,7 @@ def _describe_manifest(manifest: Manifest, only: str | None = None) -> Facts:
 
 
 def _describe_split(manifest: Manifest, split: str) -> Facts:
-    """Return what the manifest says of a split and where its files are, None if they are missing."""
+    """Return what the manifest says of a split and where its files are, None if missing."""
     source, files = None, None
     if found := find_files(manifest, split):
         source, files = found.source.title, str(found.place)

@@ -67,6 +67,6 @@ def _warning(scored: TaskSet, trained: str, shared: Mapping[str, str]) -> list[s
     named = [here if here == there else f"{here} as {there}" for here, there in shared.items()]
     listing = ", ".join(named[:MAX_LISTED]) + (", ..." if named[MAX_LISTED:] else "")
     return [
-        f"{scored.name} shares {len(shared)} of its {len(scored)} {noun}s with {trained}, which was "
-        f"trained on: a score on these is not one on unseen {noun}s ({listing})"
+        f"{scored.name} shares {len(shared)} of its {len(scored)} {noun}s with {trained}, which "
+        f"was trained on: a score on these is not one on unseen {noun}s ({listing})"
     ]

@@ -1,8 +1,8 @@
 """From the name or path of DATA to tasks in memory.
 
 DATA is the name of a dataset (`arc-agi-1`) or of one of its splits (`arc-agi-2/evaluation`), or a
-path that one of the readers takes (`arc_trm.data.readers`): a challenges file, a task file, a folder
-of task files, a folder in the published trainer's format, or a CSV file of puzzles.
+path that one of the readers takes (`arc_trm.data.readers`): a challenges file, a task file, a
+folder of task files, a folder in the published trainer's format, or a CSV file of puzzles.
 
 The name of a dataset always means the dataset, so that a folder with the same name in the current
 folder changes no result; such a folder is written `./arc-agi-1`.

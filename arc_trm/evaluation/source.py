@@ -1,8 +1,8 @@
 """Predictions to read, whoever made them and in whatever file, with the tasks that they are for.
 
 They are a predictions.jsonl, a submission, a folder of ARC Prize's benchmarking, or a folder that
-`arc-trm predict` wrote into, such as a run. Everything is resolved once, by `PredictionSource.open`,
-and every file is read once.
+`arc-trm predict` wrote into, such as a run. `PredictionSource.open` resolves everything once, and
+every file is read once.
 """
 
 from __future__ import annotations
@@ -344,7 +344,7 @@ def count_tests(tasks: TaskSet) -> dict[str, int]:
 
 
 def _find_file(path: Path, prefer: Sequence[str]) -> tuple[Path, PredictionLog | None]:
-    """Return the file or folder with the predictions that a path means, and its log if it is one."""
+    """Return the file or folder with the predictions that a path means, and its log."""
     if not path.is_dir():
         return path, _log(path)
     found = [path / name for name in prefer if (path / name).is_file()]

@@ -289,7 +289,8 @@ def predict_to_folder(
 
     Args:
         folder: exists.
-        weights, tasks, augmentations, batch_size, supervision_steps, attempts, rule: as in `predict_tasks`.
+        weights, tasks, augmentations, batch_size, supervision_steps: as in `predict_tasks`.
+        attempts, rule: likewise.
         time_limit: ends the job.
         previous: a valid submission in the folder, whose attempts stay until there are better ones.
         metadata: for readers of predictions.jsonl, as JSON.

@@ -1,4 +1,4 @@
-"""The processes of a torchrun job: they count themselves at named points and wait for each other."""
+"""The processes of a torchrun job: they count themselves at named points and wait."""
 
 from __future__ import annotations
 

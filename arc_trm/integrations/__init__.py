@@ -1,1 +1,1 @@
-"""Plugins for evaluation harnesses. `prompts` writes grids as text; `inspect_ai` is for inspect_ai."""
+"""Plugins for evaluation harnesses: `inspect_ai`. `prompts` writes grids as text."""

@@ -104,8 +104,8 @@ class PuzzleKind(ABC):
     default_side: ClassVar[int]
     """Side of the canvas in published models."""
     embeds_tasks: ClassVar[bool]
-    """Whether every augmented task has a puzzle embedding of its own, trained on its demonstrations;
-    otherwise all share the blank one."""
+    """Whether every augmented task has a puzzle embedding of its own, trained on its
+    demonstrations; otherwise all share the blank one."""
     numbered: ClassVar[bool] = False
     """Whether ids are numbers within a dataset, which mean other puzzles in other datasets."""
     max_attempts: ClassVar[int] = 1

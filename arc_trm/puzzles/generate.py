@@ -45,8 +45,8 @@ class GeneratorConfig:
     side: int | None = None
     """Cells per side; None is the kind's usual size."""
     min_rating: int = 0
-    """Smallest difficulty: of a Sudoku the digits that a solver with naked and hidden singles has to
-    guess, of a maze the steps of a shortest path."""
+    """Smallest difficulty: of a Sudoku the digits that a solver with naked and hidden singles
+    has to guess, of a maze the steps of a shortest path."""
     max_rating: int | None = None
     """Largest difficulty; None is any."""
     clues: int = 0

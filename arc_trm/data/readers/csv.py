@@ -1,7 +1,7 @@
 """Puzzles in CSV files, as they are published: `source,question,answer,rating`.
 
-A question is the characters of its cells row by row. `answer` may be empty or missing; other columns
-are ignored. A puzzle's id is its row number, which is its line number minus one.
+A question is the characters of its cells row by row. `answer` may be empty or missing; other
+columns are ignored. A puzzle's id is its row number, which is its line number minus one.
 """
 
 from __future__ import annotations

@@ -109,8 +109,9 @@ def _examples(split: Path, seq_len: int) -> tuple[Tokens, Tokens]:
     for name, tokens in ((INPUTS, inputs), (LABELS, labels)):
         if tokens.shape != (len(inputs), seq_len) or not len(inputs):
             raise UserError(
-                f"{split / name} is of shape {tokens.shape}, expected at least one example, as many "
-                f"as in {INPUTS}, of the {seq_len} tokens that {DATASET} says (seq_len): {REBUILD}"
+                f"{split / name} is of shape {tokens.shape}, expected as many "
+                f"examples as {INPUTS}, at least one, of {seq_len} tokens, the seq_len of {DATASET}: "
+                f"{REBUILD}"
             )
     return inputs, labels
 
@@ -329,8 +330,9 @@ def open_prebuilt(folder: Path) -> PrebuiltDataset:
     outside = np.flatnonzero((puzzle_ids < 0) | (puzzle_ids >= len(names)))
     if len(outside):
         raise UserError(
-            f"{paths[PUZZLE_IDS]} gives puzzle {outside[0]} (from 0) the id {puzzle_ids[outside[0]]}, "
-            f"expected one of the {len(names)} in {IDENTIFIERS}: {REBUILD}"
+            f"{paths[PUZZLE_IDS]} gives puzzle {outside[0]} (from 0) the id "
+            f"{puzzle_ids[outside[0]]}, expected one of the {len(names)} "
+            f"in {IDENTIFIERS}: {REBUILD}"
         )
     return PrebuiltDataset(
         folder,

@@ -131,7 +131,7 @@ class Sudoku(GridPuzzle):
         return solve(questions).count
 
     def guess(self, questions: Grid, rng: np.random.Generator) -> Grid:
-        """Fill cell by cell in a digit that its row, column and box lack, any digit if none is left."""
+        """Fill each cell with a digit that its row, column and box lack, else with any digit."""
         number, side = questions.shape[:2]
         layout, cells = units(side), questions.reshape(number, side * side).copy()
         digits = np.arange(1, side + 1)

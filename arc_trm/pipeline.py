@@ -60,7 +60,8 @@ def train(
             trained on; the test inputs are predicted later.
         config: TOML file that changes the preset.
         overrides: single settings, `KEY=VALUE`.
-        max_steps: training steps; None is the preset's number.
+        max_steps: the most training steps; None is the preset's number, or with a time limit as
+            many as it allows.
         time_limit: `3h`, `90m`, `45s` or seconds from now; the schedule is planned to fit.
         seed: of everything random.
         out: folder of the run; None is `runs/DATE-TIME-NAME`.
@@ -343,7 +344,10 @@ def _limited(config: RunConfig, max_steps: int | None, limit: TimeLimit) -> RunC
     """Return the config with these limits in place of its own, if any is given."""
     if max_steps is None and limit.limit is None:
         return config
-    train = replace(config.train, total_steps=max_steps, time_limit=limit.limit)
+    if limit.limit is None:
+        train = replace(config.train, time_limit=None, total_steps=max_steps, max_steps=None)
+    else:
+        train = replace(config.train, time_limit=limit.limit, total_steps=None, max_steps=max_steps)
     return replace(config, epochs=None, train=train)
 
 

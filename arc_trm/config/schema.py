@@ -202,6 +202,8 @@ class TrainConfig:
     """Training steps; None is as many as `epochs` says."""
     time_limit: float | None = None
     """Seconds that the run may take; None is any. The schedule fits the steps that it allows."""
+    max_steps: int | None = None
+    """With a time limit: at most so many steps."""
     embedding_only_fraction: float = 0.0
     """Fraction of all steps, at the start, in which only the puzzle embedding is trained."""
     ema_decay: float = 0.999
@@ -217,9 +219,12 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         require(self.global_batch_size >= 1, "train.global_batch_size must be at least 1")
+        for name in ("total_steps", "max_steps"):
+            steps = getattr(self, name)
+            require(steps is None or steps >= 0, f"train.{name} must not be negative")
         require(
-            self.total_steps is None or self.total_steps >= 0,
-            "train.total_steps must not be negative",
+            self.max_steps is None or self.time_limit is not None,
+            "train.max_steps goes with train.time_limit: without one set train.total_steps",
         )
         require(
             self.time_limit is None or self.time_limit > 0,

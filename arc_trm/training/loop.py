@@ -125,7 +125,8 @@ def _check_length(config: RunConfig, resume: bool) -> None:
     both = config.train.time_limit is not None and config.train.total_steps is not None
     if both and not resume:
         raise UserError(
-            "train.total_steps and train.time_limit both decide how long the run is: set one"
+            "train.total_steps and train.time_limit both decide how long the run is: set one, or "
+            "train.max_steps with train.time_limit"
         )
 
 
@@ -312,6 +313,7 @@ def _plan_schedule(
         steps = estimate_steps(
             trainer.model, train, sampler, trainer.micro_batch_size, seconds_left
         )
+        steps = steps if train.max_steps is None else min(steps, train.max_steps)
     planned = scale_schedule(train, steps)
     changes = [
         f"{name} is {new:.4g} instead of {old:.4g}"
@@ -406,6 +408,8 @@ class _TrainingLoop:
         self.config, self.writer, self.sampler, self.device = config, writer, sampler, device
         self.time_limit, self.callback = time_limit, callback
         self.trainer, self.total_steps = writer.trainer, writer.total_steps
+        limit = config.train.max_steps
+        self.max_steps = math.inf if limit is None else limit
         # A GPU is given its next step before the metrics of the previous one are read.
         self.max_unread = 1 if device.type == "cuda" else 0
         self.unread: deque[tuple[int, Metrics]] = deque()
@@ -427,15 +431,15 @@ class _TrainingLoop:
                 self._step(prefetcher)
             if self.writer.saved_step != self.trainer.steps_done:
                 self._save()
-        if self.time_limit.limit is not None and not interrupted:
-            self.callback.note(self._end_note(self.time_limit.limit))
+        limit = self.time_limit.limit
+        if limit is not None and self.trainer.steps_done < self.max_steps and not interrupted:
+            self.callback.note(self._end_note(limit))
         return interrupted
 
     def _has_steps(self) -> bool:
         """Whether steps remain. With a time limit, faster steps than planned use all of it."""
-        if self.time_limit.limit is not None and self.total_steps > 0:
-            return True
-        return self.trainer.steps_done < self.total_steps
+        timed = self.time_limit.limit is not None and self.total_steps > 0
+        return self.trainer.steps_done < (self.max_steps if timed else self.total_steps)
 
     def _is_over(self) -> bool:
         """Whether the time does not suffice for one more step and a checkpoint."""
@@ -481,7 +485,8 @@ class _TrainingLoop:
         beyond_plan = step >= expected and self.time_limit.limit is not None
         if beyond_plan and self.step_seconds:
             left = max(0.0, self.time_limit.left)
-            expected = step + int(left / max(self.step_seconds.values()))
+            more = int(left / max(self.step_seconds.values()))
+            expected = int(min(step + more, self.max_steps))
         self.callback.progress(step, max(step, expected), record)
 
     def _end_note(self, limit: float) -> str:

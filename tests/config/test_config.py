@@ -52,7 +52,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
     ("override", "message"),
     [
         ("train.lrr=1", "unknown config key 'train.lrr'; did you mean 'lr'?"),
-        ("modle.layers=2", "unknown config key 'modle'; did you mean 'model'?"),
+        ("modle.num_layers=2", "unknown config key 'modle'; did you mean 'model'?"),
         ("train.lr='high'", "'train.lr' is of type float, got 'high'"),
         ("model.num_layers=true", "'model.num_layers' is of type int, got True"),
         ("model.num_layers=1.5", "'model.num_layers' is of type int, got 1.5"),
@@ -68,9 +68,9 @@ def test_later_sources_win(tmp_path: Path) -> None:
         ("epochs=1" + "0" * 40, "'epochs' is at most 2147483647, got a huge number"),
         ("seed=" + "9" * 5000, "'seed' is of type int"),
         ("seed=" + "[" * 5000, "'seed' is of type int"),
-        ("checkpoint_interval_s=inf", "'checkpoint_interval_s' must be finite"),
+        ("train.checkpoint_interval_s=inf", "'train.checkpoint_interval_s' must be finite"),
         ("model.expansion=1e9", "model.expansion must be above 0 and at most 64"),
-        ("model.num_layers=1000000", "model.num_layers must be at most 1024"),
+        ("model.num_layers=1000000", "model.num_layers must be 1..1024"),
         ("train=3", "'train' is a table, got 3"),
         ("train.lr", "--set takes key=value, got 'train.lr'"),
         ("data.train=x", "'data.train' is a list, got 'x'"),
@@ -105,7 +105,7 @@ json_values = st.recursive(
 
 @given(
     st.dictionaries(st.sampled_from(["seed", "train", "model", "data", "dtype", "x"]), json_values),
-    st.sampled_from(["lr", "betas", "layers", "expansion", "train", "max_grid_size"]),
+    st.sampled_from(["lr", "betas", "num_layers", "expansion", "train", "max_grid_size"]),
     json_values,
 )
 def test_any_values_make_a_config_or_a_user_error(values: dict, key: str, value: object) -> None:

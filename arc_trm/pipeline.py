@@ -343,7 +343,10 @@ def _limited(config: RunConfig, max_steps: int | None, limit: TimeLimit) -> RunC
     """Return the config with these limits in place of its own, if any is given."""
     if max_steps is None and limit.limit is None:
         return config
-    train = replace(config.train, total_steps=max_steps, time_limit=limit.limit)
+    if limit.limit is None:
+        train = replace(config.train, total_steps=max_steps, max_steps=None, time_limit=None)
+    else:  # how many steps fit is planned later
+        train = replace(config.train, total_steps=None, max_steps=max_steps, time_limit=limit.limit)
     return replace(config, epochs=None, train=train)
 
 

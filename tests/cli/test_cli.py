@@ -2,47 +2,53 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commands import run_cli
 from paths import ROOT
 from tiny import write_challenges
 
-from arc_trm.cli import main
+from arc_trm import __version__
+from arc_trm.cli import COMMANDS, main
+from arc_trm.config import preset_names, read_preset
 from arc_trm.data.loader import load_tasks
-from arc_trm.evaluation.prediction_log import read_predictions
+from arc_trm.evaluation.prediction_log import PredictionLog, read_predictions
+from arc_trm.runs import Run
 from arc_trm.training import METRICS
 from submission import read_challenges, read_submission
 
-SETTINGS = [
-    *("dtype='float32'", "data.augmentations=3", "model.seq_len=16", "model.hidden_size=32"),
-    *(
-        "model.num_heads=2",
-        "model.puzzle_emb_dim=32",
-        "train.total_steps=6",
-        "train.global_batch_size=4",
-    ),
-]
+SETTINGS = (
+    "dtype='float32'",
+    "data.augmentations=3",
+    "model.seq_len=16",
+    "model.hidden_size=32",
+    "model.num_heads=2",
+    "model.puzzle_emb_dim=32",
+    "train.total_steps=6",
+    "train.global_batch_size=4",
+)
 
 
-def invoke(*arguments: str) -> Result:
-    result = CliRunner().invoke(main, arguments)
-    assert not isinstance(result.exception, Exception), result.exception
-    return result
+def set_options(*settings: str) -> list[str]:
+    """Settings as options: `--set KEY=VALUE` each."""
+    return [part for setting in settings for part in ("--set", setting)]
 
 
 def train(challenges: Path, out: Path) -> Result:
-    settings = [*SETTINGS, f"data.test=['{challenges}']"]
-    options = [part for setting in settings for part in ("--set", setting)]
-    return invoke("train", "--out", str(out), *options)
+    return run_cli("train", "--out", out, *set_options(*SETTINGS, f"data.test=['{challenges}']"))
 
 
 def test_train_predict_score_validate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,32 +59,33 @@ def test_train_predict_score_validate(tmp_path: Path, monkeypatch: pytest.Monkey
     assert result.exit_code == 0, result.output
     assert result.stdout == f"{run}\n"
 
-    assert invoke("predict", "--attempts", "2").exit_code == 0  # the latest run and its tasks
+    assert run_cli("predict", "--attempts", "2").exit_code == 0  # the latest run and its tasks
     submission = read_submission(run / "submission.json", read_challenges(challenges))
     assert all(out["attempt_1"] != out["attempt_2"] for task in submission.values() for out in task)
-    said = read_predictions(run / "predictions.jsonl", load_tasks(challenges))
-    assert [(each.task, each.test) for each in said] == [(f"task{n}", 0) for n in range(3)]
-    for each in said:
+    predictions = read_predictions(PredictionLog(run / "predictions.jsonl"), load_tasks(challenges))
+    found = [(each.task_id, each.test) for each in predictions]
+    assert found == [(f"task{n}", 0) for n in range(3)]
+    for each in predictions:
         voters = [name for c in each.candidates for name in c.puzzles]
         assert len(voters) == len(set(voters)) <= 4
         assert all(len(c.puzzles) == c.votes for c in each.candidates)
-        shown = submission[each.task][0]
-        assert [g.tolist() for g in each.attempts] == [shown["attempt_1"], shown["attempt_2"]]
+        written = submission[each.task_id][0]
+        assert [g.tolist() for g in each.attempts] == [written["attempt_1"], written["attempt_2"]]
 
-    text = invoke("score").stdout
+    text = run_cli("score").stdout
     for label in ("per output", "per task", "strict"):
         assert text.count(label) == 2
     solutions = str(tmp_path / "tiny_solutions.json")
-    scored = invoke("score", str(run / "submission.json"), "--solutions", solutions, "--json")
+    scored = run_cli("score", str(run / "submission.json"), "--solutions", solutions, "--json")
     assert json.loads(scored.stdout)["pass@2"]["per_output"]["total"] == 3
     file = str(run / "submission.json")
-    assert invoke("validate", file, "--challenges", str(challenges)).exit_code == 0
-    assert invoke("train", "--resume").stdout == f"{run.relative_to(tmp_path)}\n"
-    told = json.loads(invoke("train", "--resume", "--json").stdout)
-    assert told == {"run": "runs/first", "step": 6, "total_steps": 6}
-    told = json.loads(invoke("predict", "--json").stdout)
-    assert (told["tasks"], told["test_inputs"]) == (3, 3)
-    assert Path(told["submission"]).is_file() and Path(told["predictions"]).is_file()
+    assert run_cli("validate", file, "--challenges", str(challenges)).exit_code == 0
+    assert run_cli("train", "--resume").stdout == f"{run.relative_to(tmp_path)}\n"
+    record = json.loads(run_cli("train", "--resume", "--json").stdout)
+    assert record == {"run": "runs/first", "step": 6, "total_steps": 6}
+    record = json.loads(run_cli("predict", "--json").stdout)
+    assert (record["tasks"], record["test_inputs"]) == (3, 3)
+    assert Path(record["submission"]).is_file() and Path(record["predictions"]).is_file()
 
 
 def test_predict_on_other_tasks_guesses_and_says_so(tmp_path: Path) -> None:
@@ -89,20 +96,18 @@ def test_predict_on_other_tasks_guesses_and_says_so(tmp_path: Path) -> None:
     other.write_text(json.dumps(tasks))
     out = tmp_path / "out"
     out.mkdir()
-    result = invoke("predict", str(tmp_path / "run"), "--data", str(other), "--out", str(out))
+    result = run_cli("predict", tmp_path / "run", "--data", other, "--out", out)
     assert result.exit_code == 0
-    assert "4 of 4 test inputs are guesses: first task new" in result.stderr
+    assert "4 of 4 test inputs have no prediction: first task new" in result.stderr
     read_submission(out / "submission.json", tasks)
 
 
-def test_scoring_what_was_learnt_warns(tmp_path: Path) -> None:
-    challenges = write_challenges(tmp_path)
-    settings = [*SETTINGS, f"data.train=['{challenges}']", "data.test=[]"]
-    options = [part for setting in settings for part in ("--set", setting)]
-    run = str(tmp_path / "run")
-    assert invoke("train", "--out", run, *options).exit_code == 0
-    predicted = invoke("predict", run, "--data", str(challenges))
-    scored = invoke("score", run, "--data", str(challenges))
+def test_scoring_training_tasks_warns(tmp_path: Path, challenges: Path) -> None:
+    options = set_options(*SETTINGS, f"data.train=['{challenges}']", "data.test=[]")
+    run = tmp_path / "run"
+    assert run_cli("train", "--out", run, *options).exit_code == 0
+    predicted = run_cli("predict", run, "--data", challenges)
+    scored = run_cli("score", run, "--data", challenges)
     for result in (predicted, scored):
         assert result.exit_code == 0
         assert "shares 3 of its 3 tasks" in result.stderr
@@ -112,14 +117,16 @@ def test_predict_leaves_both_files_or_none(tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(write_challenges(tmp_path), run)
     (run / "submission.json").mkdir()
-    result = invoke("predict", str(run))
+    result = run_cli("predict", run)
     assert result.exit_code == 2
     assert "submission.json: cannot be written: it is a folder" in result.stderr
     assert not (run / "predictions.jsonl").exists()
 
 
-def test_ctrl_c_and_full_memory_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    for error, status, told in (
+def test_ctrl_c_and_full_memory_are_reported(
+    weights_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error, status, message in (
         (KeyboardInterrupt(), 130, "stopped"),
         (MemoryError(), 2, "there is not enough memory"),
         (RuntimeError("you tried to allocate 1 TB: can't allocate memory"), 2, "enough memory"),
@@ -128,17 +135,18 @@ def test_ctrl_c_and_full_memory_are_told(monkeypatch: pytest.MonkeyPatch) -> Non
         def fail(*_: object, error: BaseException = error) -> None:
             raise error
 
-        monkeypatch.setattr("arc_trm.cli.resolve.load_tasks", fail)
-        result = invoke("predict", ".", "--data", "x")
-        assert (result.exit_code, told in result.stderr) == (status, True)
+        monkeypatch.setattr("arc_trm.run_inputs.load_tasks", fail)
+        result = run_cli("predict", weights_dir, "--data", "x")
+        assert result.exit_code == status
+        assert message in result.stderr
 
 
-def test_two_sets_that_disagree_about_a_task_are_told(tmp_path: Path) -> None:
+def test_two_sets_that_disagree_about_a_task_are_an_error(tmp_path: Path) -> None:
     for name, cell in (("one", 1), ("two", 2)):
         pair = {"input": [[cell]], "output": [[cell]]}
         (tmp_path / f"{name}.json").write_text(json.dumps({"t": {"train": [pair], "test": [pair]}}))
     files = [str(tmp_path / f"{name}.json") for name in ("one", "two")]
-    result = invoke("train", "--set", f"data.test={files}", "--out", str(tmp_path / "run"))
+    result = run_cli("train", "--set", f"data.test={files}", "--out", tmp_path / "run")
     assert result.exit_code == 2
     assert "hold different tasks under the id 't'" in result.stderr
     assert not (tmp_path / "run").exists()
@@ -146,38 +154,34 @@ def test_two_sets_that_disagree_about_a_task_are_told(tmp_path: Path) -> None:
 
 def test_test_outputs_do_not_change_one_bit(tmp_path: Path) -> None:
     challenges = write_challenges(tmp_path)
+    solutions = tmp_path / "tiny_solutions.json"
     train(challenges, tmp_path / "known")
-    (tmp_path / "tiny_solutions.json").unlink()
+    solutions.unlink()
     train(challenges, tmp_path / "hidden")
     for run in ("known", "hidden"):
-        assert invoke("predict", str(tmp_path / run)).exit_code == 0
+        assert run_cli("predict", tmp_path / run).exit_code == 0
+    small = set_options("data.augmentations=2", "train.global_batch_size=4")
     for name in ("known", "hidden"):
-        arguments = [
-            "--weights",
-            str(tmp_path / "known"),
-            "--data",
-            str(challenges),
-            "--steps",
-            "4",
-        ]
-        small = ["--set", "data.augmentations=2", "--set", "train.global_batch_size=4"]
         if name == "known":
             write_challenges(tmp_path)  # its solutions too
-        result = invoke("adapt", *arguments, *small, "--out", str(tmp_path / f"adapted-{name}"))
+        arguments = [tmp_path / "known", "--data", challenges, "--max-steps", 4]
+        result = run_cli("adapt", *arguments, *small, "--out", tmp_path / f"adapted-{name}")
         assert result.exit_code == 0, result.output
-        (tmp_path / "tiny_solutions.json").unlink(missing_ok=True)
-    files = ["model.safetensors", "puzzle_ids.json", "predictions.jsonl", "submission.json"]
+        solutions.unlink(missing_ok=True)
+
+    def contents(name: str, file: str) -> bytes:
+        content = (tmp_path / name / file).read_bytes()
+        if file == "predictions.jsonl":  # its first line also says of which run, and since when
+            content, count = re.subn(rb', "metadata": {[^}]*}', b"", content)
+            assert count == 1
+        return content
+
     adapted = ["model.safetensors", "puzzle_embedding.safetensors"]
     for file in adapted:
-        known, hidden = (
-            (tmp_path / f"adapted-{n}" / file).read_bytes() for n in ("known", "hidden")
-        )
-        assert known == hidden, file
+        assert contents("adapted-known", file) == contents("adapted-hidden", file), file
+    files = ["model.safetensors", "puzzle_ids.json", "predictions.jsonl", "submission.json"]
     for file in files:
-        known, hidden = ((tmp_path / run / file).read_bytes() for run in ("known", "hidden"))
-        if file == "predictions.jsonl":  # its first line also says of which run, and since when
-            known, hidden = (re.sub(rb', "about": {[^}]*}', b"", each) for each in (known, hidden))
-        assert known == hidden, file
+        assert contents("known", file) == contents("hidden", file), file
 
 
 MISTAKES = [
@@ -211,33 +215,33 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "told"), MISTAKES, ids=lambda value: str(value)[:50])
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=lambda value: str(value)[:50])
 def test_a_mistake_is_one_sentence_and_status_2(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     task = {"train": [{"input": [[1, 2], [3]], "output": [[1]]}], "test": [{"input": [[1]]}]}
     Path("ragged.json").write_text(json.dumps({"bad": task}))
     Path("notjson.json").write_text("{,")
     before = sorted(os.listdir())
-    result = invoke(*arguments)
+    result = run_cli(*arguments)
     assert result.exit_code == 2
     (sentence,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert told in sentence
+    assert message in sentence
     assert sorted(os.listdir()) == before
 
 
-TINY = ["--weights", "run", "--data", "tiny_challenges.json"]
-ADAPTING_MISTAKES = [
-    (["--weights", "run"], "say which tasks to adapt to with --data"),
-    (["--weights", "run", "--data", "none.json"], "'none.json' is neither a dataset nor"),
-    (["--weights", "run", "--data", "empty.json"], "empty.json: has no tasks"),
-    (["--weights", "run", "--data", "bare.json"], "task a, train: is an empty list"),
-    ([*TINY, "--steps", "1", "--time-limit", "1s"], "leave one out"),
+TINY = ["run", "--data", "tiny_challenges.json"]
+ADAPT_MISTAKES = [
+    (["run"], "say which tasks to adapt to with --data"),
+    (["run", "--data", "none.json"], "'none.json' is neither a dataset nor"),
+    (["run", "--data", "empty.json"], "empty.json: has no tasks"),
+    (["run", "--data", "bare.json"], "task a, train: is an empty list"),
+    ([*TINY, "--max-steps", "1", "--time-limit", "1s"], "leave one out"),
     ([*TINY, "--time-limit", "soon"], "a time reads 3h, 90m, 45s or 2h30m, got 'soon'"),
     ([*TINY, "--preset", "quickstart"], "preset 'quickstart' trains from scratch"),
-    ([*TINY, "--weights", "none"], "there is no folder none"),
-    ([*TINY, "--weights", "network"], "network holds a network without puzzle rows"),
+    (["none", *TINY[1:]], "there is no folder none"),
+    (["network", *TINY[1:]], "network holds a network without puzzle rows"),
     (
         [*TINY, "--set", "model.num_layers=3"],
         "model.num_layers is 2 in the weights and cannot become 3",
@@ -250,14 +254,14 @@ ADAPTING_MISTAKES = [
     ),
     ([*TINY, "--out", "run"], "run already holds a run: name another folder"),
     (["--resume", "run"], "run is a run of the other kind: `arc-trm train --resume run`"),
-    ([*TINY, "--resume", "run"], "leave out --weights, --data"),
+    ([*TINY, "--resume", "run"], "leave out WEIGHTS, --data"),
 ]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def adapt_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run, its network alone, and task files."""
-    folder = tmp_path_factory.mktemp("adapting")
+    folder = tmp_path_factory.mktemp("adapt")
     assert train(write_challenges(folder), folder / "run").exit_code == 0
     (folder / "network").mkdir()
     for name in ("config.json", "model.safetensors"):
@@ -269,18 +273,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"), ADAPTING_MISTAKES, ids=lambda value: str(value)[:50]
+    ("arguments", "message"), ADAPT_MISTAKES, ids=lambda value: str(value)[:50]
 )
 def test_a_mistake_in_adapting_is_one_sentence_and_leaves_nothing(
-    place: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: str
+    adapt_folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
-    monkeypatch.chdir(place)
-    before = sorted(place.rglob("*"))
-    result = invoke("adapt", *arguments)
+    monkeypatch.chdir(adapt_folder)
+    before = sorted(adapt_folder.rglob("*"))
+    result = run_cli("adapt", *arguments)
     assert result.exit_code == 2
     (sentence,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert told in sentence
-    assert sorted(place.rglob("*")) == before
+    assert message in sentence
+    assert sorted(adapt_folder.rglob("*")) == before
 
 
 def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
@@ -309,7 +313,7 @@ def test_the_python_of_the_evaluation_page_runs(tmp_path: Path) -> None:
     assert len(names["predictions"]) == 3 and names["guessed"] == []
 
 
-def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = train(write_challenges(tmp_path), tmp_path / "file" / "run")
     assert result.exit_code == 2
@@ -317,7 +321,7 @@ def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
 
 
 def test_debug_shows_the_traceback() -> None:
-    result = CliRunner().invoke(main, ["--debug", "predict", ".", "--data", "arc-agi-1"])
+    result = CliRunner().run_cli(main, ["--debug", "predict", ".", "--data", "arc-agi-1"])
     assert "is not a weight folder" in str(result.exception)
 
 

@@ -30,7 +30,7 @@ def pick_device(name: str = "auto") -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
     kind, _, index = name.partition(":")
     if kind not in {"cpu", "cuda", "mps"} or (index and not index.isdecimal()):
-        raise UserError(f"device {name!r} is none of auto, cpu, mps, cuda and cuda:NUMBER")
+        raise UserError(f"invalid device {name!r}: use auto, cpu, mps, cuda or cuda:NUMBER")
     mine = os.environ.get("LOCAL_RANK", "0") if kind == "cuda" else "0"
     number = int(index or mine)
     count = {

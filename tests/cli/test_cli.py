@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
+import ast
 import json
 import os
 import re
@@ -25,6 +24,8 @@ from arc_trm import __version__
 from arc_trm.cli import COMMANDS, main
 from arc_trm.config import preset_names, read_preset
 from arc_trm.data.loader import load_tasks
+from arc_trm.data.registry import manifests
+from arc_trm.errors import UserError
 from arc_trm.evaluation.prediction_log import PredictionLog, read_predictions
 from arc_trm.runs import Run
 from arc_trm.training import METRICS
@@ -49,6 +50,13 @@ def set_options(*settings: str) -> list[str]:
 
 def train(challenges: Path, out: Path) -> Result:
     return run_cli("train", "--out", out, *set_options(*SETTINGS, f"data.test=['{challenges}']"))
+
+
+def check_mistake(result: Result, message: str) -> None:
+    """Check that a command ended with one sentence and status 2."""
+    assert result.exit_code == 2
+    (sentence,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert message in sentence
 
 
 def test_train_predict_score_validate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +156,7 @@ def test_two_sets_that_disagree_about_a_task_are_an_error(tmp_path: Path) -> Non
     files = [str(tmp_path / f"{name}.json") for name in ("one", "two")]
     result = run_cli("train", "--set", f"data.test={files}", "--out", tmp_path / "run")
     assert result.exit_code == 2
-    assert "hold different tasks under the id 't'" in result.stderr
+    assert "have different tasks under the id 't': name only one of them" in result.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -192,16 +200,16 @@ MISTAKES = [
     (["train", "--set", "data.test=['missing.json']"], "missing.json"),
     (["train", "--set", "data.test=['ragged.json']"], "task bad, train pair 1, input, row 2"),
     (["train", "--set", "data.test=['notjson.json']"], "line 1"),
-    (["train", "--set", "data.test=[]"], "no pair to learn from"),
+    (["train", "--set", "data.test=[]"], "there is no pair to train on: data.train is []"),
     (["train", "--set", "model.seq_len=10"], "is not a square number"),
     (["train", "--device", "cuda:99"], "cannot be used here"),
-    (["train", "--device", "toaster"], "device 'toaster' is none of auto, cpu"),
+    (["train", "--device", "toaster"], "invalid device 'toaster': use auto, cpu"),
     (["train", "--resume"], "there is no run in"),
     (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
     (["train", "--resume", "nowhere", "--seed", "1"], "leave out --seed"),
     (["predict"], "train one with `arc-trm train`"),
-    (["predict", "."], "so say what to predict with --data"),
-    (["predict", ".", "--data", "arc-agi-1"], "is not a weight folder"),
+    (["predict", "."], "so name the tasks to predict with --data"),
+    (["predict", ".", "--data", "arc-agi-1"], "is not a weights folder"),
     (["predict", "nowhere"], "there is no folder nowhere"),
     (["predict", "--attempts", "3"], "--attempts"),
     (["score"], "there is no run in"),
@@ -210,6 +218,29 @@ MISTAKES = [
     (["validate", "notjson.json"], "line 1"),
     (["show", "zzzz"], "zzzz"),
     (["train", "--set", "model.vocab_size=5"], "ARC has 12 tokens"),
+    (
+        ["train", "--set", "model.architecture=tmr"],
+        "model.architecture: unknown architecture 'tmr'; did you mean 'trm'?",
+    ),
+    (
+        ["train", "--set", "model.architecture=resnet"],
+        "model.architecture: unknown architecture 'resnet'; known: hrm, transformer, trm",
+    ),
+    (["train", "--set", "model.block=x"], "model.block: unknown block 'x'; known: post_norm"),
+    (["train", "--set", "train.loss=x"], "train.loss: unknown loss 'x'; known: stablemax"),
+    (
+        ["train", "--set", "train.optimiser=adam"],
+        "train.optimiser: unknown optimiser 'adam'; did you mean 'adam_atan2'?",
+    ),
+    (
+        ["train", "--set", "data.augmentation=x"],
+        "data.augmentation: unknown augmentation 'x'; register it first",
+    ),
+    (
+        ["data", "generate", "kakuro", "--out", "x.csv"],
+        "puzzles of the kind 'kakuro' cannot be generated; known: maze, sudoku",
+    ),
+    (["presets", "quikstart"], "unknown preset 'quikstart'; did you mean 'quickstart'?"),
     (["data", "show", "arc-agi-11"], "did you mean"),
     (["trian"], "trian"),
 ]
@@ -224,36 +255,76 @@ def test_a_mistake_is_one_sentence_and_status_2(
     Path("ragged.json").write_text(json.dumps({"bad": task}))
     Path("notjson.json").write_text("{,")
     before = sorted(os.listdir())
-    result = run_cli(*arguments)
-    assert result.exit_code == 2
-    (sentence,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert message in sentence
+    check_mistake(run_cli(*arguments), message)
     assert sorted(os.listdir()) == before
+
+
+def test_a_kind_that_is_not_registered_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "datasets" / "sudoku-easy"
+    shutil.copytree(ROOT / "datasets" / "sudoku-easy", folder)
+    manifest = folder / "manifest.toml"
+    text = manifest.read_text()
+    assert text.count('kind = "sudoku"') == 1
+    manifest.write_text(text.replace('kind = "sudoku"', 'kind = "sudokku"'))
+    monkeypatch.setattr("arc_trm.data.registry.manifests_folder", lambda: tmp_path / "datasets")
+    manifests.cache_clear()
+    try:
+        result = run_cli("train", "--preset", "sudoku-quick", "--out", tmp_path / "run")
+    finally:
+        manifests.cache_clear()
+    check_mistake(
+        result,
+        "datasets/sudoku-easy/manifest.toml names the kind of puzzle 'sudokku', which is not "
+        "registered; did you mean 'sudoku'?",
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_compile_without_a_compiler_is_an_error(
+    challenges: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    run = tmp_path / "run"
+    result = run_cli("train", "--data", challenges, "--device", "cpu", "--compile", "--out", run)
+    check_mistake(result, "torch.compile needs a C compiler, but ")
+    assert "is not on the PATH: install one, name yours in CXX, or leave out --compile" in (
+        result.stderr
+    )
+    assert not run.exists()
 
 
 TINY = ["run", "--data", "tiny_challenges.json"]
 ADAPT_MISTAKES = [
-    (["run"], "say which tasks to adapt to with --data"),
+    (["run"], "name the tasks to adapt to with --data"),
     (["run", "--data", "none.json"], "'none.json' is neither a dataset nor"),
     (["run", "--data", "empty.json"], "empty.json: has no tasks"),
     (["run", "--data", "bare.json"], "task a, train: is an empty list"),
-    ([*TINY, "--max-steps", "1", "--time-limit", "1s"], "leave one out"),
-    ([*TINY, "--time-limit", "soon"], "a time reads 3h, 90m, 45s or 2h30m, got 'soon'"),
+    ([*TINY, "--set", "train.time_limit=1"], "train.time_limit both decide how long the run is"),
+    ([*TINY, "--time-limit", "soon"], "a time is written 3h, 90m, 45s or 2h30m, got 'soon'"),
     ([*TINY, "--preset", "quickstart"], "preset 'quickstart' trains from scratch"),
     (["none", *TINY[1:]], "there is no folder none"),
-    (["network", *TINY[1:]], "network holds a network without puzzle rows"),
+    (["network", *TINY[1:]], "network has no puzzle embedding, whose mean new puzzles start from"),
     (
         [*TINY, "--set", "model.num_layers=3"],
         "model.num_layers is 2 in the weights and cannot become 3",
     ),
-    ([*TINY, "--set", "adapt.weights=w"], "'weights' in the config would not count: say it with"),
-    ([*TINY, "--set", "data.train=['w']"], "'train' in the config would not count: say it with"),
+    (
+        [*TINY, "--set", "adapt.weights=w"],
+        "adapt.weights in the config would have no effect: use WEIGHTS",
+    ),
+    (
+        [*TINY, "--set", "data.train=['w']"],
+        "data.train in the config would have no effect: use --data",
+    ),
     (
         [*TINY, "--set", "data.vote_augmentations=1001"],
-        "data.vote_augmentations (1001) is at most data.augmentations",
+        "data.vote_augmentations (1001) must be at most data.augmentations (1000)",
     ),
     ([*TINY, "--out", "run"], "run already holds a run: name another folder"),
-    (["--resume", "run"], "run is a run of the other kind: `arc-trm train --resume run`"),
+    (["--resume", "run"], "run was made by `arc-trm train`: use `arc-trm train --resume run`"),
     ([*TINY, "--resume", "run"], "leave out WEIGHTS, --data"),
 ]
 
@@ -280,10 +351,7 @@ def test_a_mistake_in_adapting_is_one_sentence_and_leaves_nothing(
 ) -> None:
     monkeypatch.chdir(adapt_folder)
     before = sorted(adapt_folder.rglob("*"))
-    result = run_cli("adapt", *arguments)
-    assert result.exit_code == 2
-    (sentence,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert message in sentence
+    check_mistake(run_cli("adapt", *arguments), message)
     assert sorted(adapt_folder.rglob("*")) == before
 
 
@@ -310,7 +378,8 @@ def test_the_python_of_the_evaluation_page_runs(tmp_path: Path) -> None:
         block = block.replace(name, tiny)
     names: dict[str, Any] = {}
     exec(block, names)
-    assert len(names["predictions"]) == 3 and names["guessed"] == []
+    assert len(names["predictions"]) == 3
+    assert names["predictions"].job.guesses == ()
 
 
 def test_an_unwritable_folder_is_an_error(tmp_path: Path) -> None:
@@ -321,8 +390,8 @@ def test_an_unwritable_folder_is_an_error(tmp_path: Path) -> None:
 
 
 def test_debug_shows_the_traceback() -> None:
-    result = CliRunner().run_cli(main, ["--debug", "predict", ".", "--data", "arc-agi-1"])
-    assert "is not a weight folder" in str(result.exception)
+    with pytest.raises(UserError, match="is not a weights folder"):
+        run_cli("--debug", "predict", ".", "--data", "arc-agi-1")
 
 
 def test_every_command_has_help_with_an_example() -> None:
@@ -336,3 +405,134 @@ def test_output_without_utf8_does_not_fail(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "arc_trm", "show", "25ff71a9"]
     result = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True)
     assert result.returncode == 0, result.stderr
+
+
+def test_train_on_data_with_both_limits_needs_no_config_key(
+    challenges: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run_cli("train", "--data", challenges, "--max-steps", 3, "--time-limit", "20m")
+    assert result.exit_code == 0, result.output
+    run = Run(result.stdout.strip())
+    assert (run.step, run.total_steps) == (3, 3)
+    assert (run.config.train.max_steps, run.config.train.time_limit) == (3, 1200)
+    assert run.config.data.test == (str(challenges),)
+    assert "time limit" not in result.stderr
+
+
+def test_a_single_attempt_is_written_twice(tiny_run: Path) -> None:
+    assert run_cli("predict", tiny_run, "--attempts", 1).exit_code == 0
+    submission = read_submission(tiny_run / "submission.json")
+    outputs = [output for task in submission.values() for output in task]
+    assert len(outputs) == 3
+    assert all(output["attempt_1"] == output["attempt_2"] for output in outputs)
+
+
+@pytest.mark.parametrize("attempts", [0, 3])
+def test_attempts_are_one_or_two(tiny_run: Path, attempts: int) -> None:
+    check_mistake(run_cli("predict", tiny_run, "--attempts", attempts), "--attempts")
+    assert not (tiny_run / "predictions.jsonl").exists()
+
+
+def leaf_commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Yield every command that is not a group, with its name: `data show`."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from leaf_commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
+LEAF_COMMANDS = dict(leaf_commands(main))
+
+
+def option(command: str, name: str) -> click.Option | None:
+    """The option of a command with this name, None if it has none."""
+    found = [each for each in LEAF_COMMANDS[command].params if name in each.opts]
+    assert len(found) <= 1
+    return found[0] if found and isinstance(found[0], click.Option) else None
+
+
+@pytest.mark.parametrize("name", ["predict", "adapt", "push"])
+def test_weights_are_the_first_argument(name: str) -> None:
+    first, *others = LEAF_COMMANDS[name].params
+    assert isinstance(first, click.Argument) and first.name == "weights"
+    assert not any("--weights" in each.opts for each in others)
+
+
+@pytest.mark.parametrize(
+    ("name", "commands"),
+    [
+        ("--data", "train adapt predict score report show export merge"),
+        ("--solutions", "score report"),
+        ("--device", "train adapt predict bench"),
+        ("--compile", "train adapt predict bench"),
+        ("--seed", "train adapt"),
+        ("--time-limit", "train adapt predict"),
+        ("--max-steps", "train adapt"),
+        ("--config", "train adapt bench"),
+        ("--set", "train adapt bench"),
+        ("--resume", "train adapt"),
+        ("--skip-invalid", "train predict"),
+        ("--json", "train adapt predict score bench presets convert pull push validate"),
+    ],
+)
+def test_an_option_is_the_same_in_every_command(name: str, commands: str) -> None:
+    options = [option(command, name) for command in commands.split()]
+    assert all(options), "a command lacks it"
+    forms = [
+        (each.name, str(each.type), each.metavar, each.default, each.multiple, each.is_flag)
+        for each in options
+        if each is not None
+    ]
+    assert len(set(forms)) == 1
+    if name != "--data":  # what its default is differs
+        assert len({each.help for each in options if each is not None}) == 1
+
+
+def test_out_is_where_a_command_writes() -> None:
+    for name in LEAF_COMMANDS:
+        out = option(name, "--out")
+        if out is not None:
+            assert out.name == "out" and isinstance(out.type, click.Path), name
+            assert out.metavar in ("FILE", "FOLDER", "PATH"), name
+
+
+def test_presets_say_what_they_need_and_give() -> None:
+    lines = run_cli("presets").stdout.splitlines()
+    for name in preset_names():
+        preset = read_preset(name)
+        start = lines.index(f"{name}: {preset.summary}")
+        assert lines[start + 1 : start + 6] == [
+            f"  command:  {preset.command}",
+            f"  hardware: {preset.hardware}",
+            f"  time:     {preset.time}",
+            f"  memory:   {preset.memory}",
+            f"  gives:    {preset.gives}",
+        ]
+        command, *arguments = preset.command.removeprefix("arc-trm ").split()
+        assert option(command, "--preset") is not None
+        assert name in arguments or name in ("quickstart", "adapt-arc-agi-2")  # the defaults
+    record = json.loads(run_cli("presets", "--json").stdout)
+    assert list(record) == preset_names()
+    assert {"hardware", "time", "memory", "gives"} <= record["quickstart"].keys()
+    single = run_cli("presets", "sudoku-quick").stdout
+    assert single.startswith("sudoku-quick: ") and "[model]\nvocab_size = 11" in single
+
+
+def test_the_version_is_printed() -> None:
+    result = run_cli("--version")
+    assert (result.exit_code, result.stdout) == (0, f"arc-trm, version {__version__}\n")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_functions_of_a_command_are_short(name: str) -> None:
+    folder = ROOT / "arc_trm" / "cli"
+    for path in (folder / f"{name}.py", *folder.glob(f"{name}_*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno is not None
+                assert node.end_lineno - node.lineno + 1 < 60, f"{path.name}: {node.name}"

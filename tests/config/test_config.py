@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arc_trm.config import RunConfig, from_dict, load_config, preset_names, to_dict
+from arc_trm.config import (
+    Preset,
+    RunConfig,
+    from_dict,
+    load_config,
+    preset_names,
+    read_preset,
+    to_dict,
+)
 from arc_trm.errors import UserError
 
 
@@ -17,6 +26,14 @@ def test_presets_load_and_survive_json(preset: str) -> None:
     config = load_config(preset)
     assert config.name == preset
     assert from_dict(RunConfig, to_dict(config)) == config
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_presets_are_described(preset: str) -> None:
+    described = read_preset(preset)
+    assert all(getattr(described, field.name) for field in fields(Preset))
+    assert described.text.startswith("# ")
+    assert max(map(len, described.text.splitlines())) <= 110
 
 
 def test_arc_presets_are_the_published_recipe() -> None:
@@ -64,6 +81,8 @@ def test_later_sources_win(tmp_path: Path) -> None:
         ("train.betas=[0.9, 1.0]", "train.betas must be two numbers"),
         ("train.lr=nan", "'train.lr' must be finite, got nan"),
         ("train.lr=-1", "train.lr must not be negative"),
+        ("train.total_steps=-1", "train.total_steps must not be negative"),
+        ("train.max_steps=-1", "train.max_steps must not be negative"),
         ("train.lr=1" + "0" * 400, "'train.lr' is of type float, got a huge number"),
         ("epochs=1" + "0" * 40, "'epochs' is at most 2147483647, got a huge number"),
         ("seed=" + "9" * 5000, "'seed' is of type int"),

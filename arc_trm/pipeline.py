@@ -345,9 +345,9 @@ def _limited(config: RunConfig, max_steps: int | None, limit: TimeLimit) -> RunC
     if max_steps is None and limit.limit is None:
         return config
     if limit.limit is None:
-        train = replace(config.train, time_limit=None, total_steps=max_steps, max_steps=None)
-    else:
-        train = replace(config.train, time_limit=limit.limit, total_steps=None, max_steps=max_steps)
+        train = replace(config.train, total_steps=max_steps, max_steps=None, time_limit=None)
+    else:  # how many steps fit is planned later
+        train = replace(config.train, total_steps=None, max_steps=max_steps, time_limit=limit.limit)
     return replace(config, epochs=None, train=train)
 
 

@@ -200,6 +200,8 @@ class TrainConfig:
     """Both learning rates fall along a cosine to this fraction of themselves at `total_steps`."""
     total_steps: int | None = None
     """Training steps; None is as many as `epochs` says."""
+    max_steps: int | None = None
+    """Training steps at most, however many fit into `time_limit`; None is any number."""
     time_limit: float | None = None
     """Seconds that the run may take; None is any. The schedule fits the steps that it allows."""
     max_steps: int | None = None
@@ -220,12 +222,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         require(self.global_batch_size >= 1, "train.global_batch_size must be at least 1")
         for name in ("total_steps", "max_steps"):
-            steps = getattr(self, name)
-            require(steps is None or steps >= 0, f"train.{name} must not be negative")
-        require(
-            self.max_steps is None or self.time_limit is not None,
-            "train.max_steps goes with train.time_limit: without one set train.total_steps",
-        )
+            value = getattr(self, name)
+            require(value is None or value >= 0, f"train.{name} must not be negative")
         require(
             self.time_limit is None or self.time_limit > 0,
             "train.time_limit (seconds) must be positive",

@@ -125,8 +125,8 @@ def _check_length(config: RunConfig, resume: bool) -> None:
     both = config.train.time_limit is not None and config.train.total_steps is not None
     if both and not resume:
         raise UserError(
-            "train.total_steps and train.time_limit both decide how long the run is: set one, or "
-            "train.max_steps with train.time_limit"
+            "train.total_steps and train.time_limit both decide how long the run is: set one, "
+            "or train.max_steps beside the time limit"
         )
 
 
@@ -431,15 +431,20 @@ class _TrainingLoop:
                 self._step(prefetcher)
             if self.writer.saved_step != self.trainer.steps_done:
                 self._save()
-        limit = self.time_limit.limit
-        if limit is not None and self.trainer.steps_done < self.max_steps and not interrupted:
-            self.callback.note(self._end_note(limit))
+        if self.time_limit.limit is not None and not interrupted and not self._is_complete():
+            self.callback.note(self._end_note(self.time_limit.limit))
         return interrupted
 
     def _has_steps(self) -> bool:
         """Whether steps remain. With a time limit, faster steps than planned use all of it."""
-        timed = self.time_limit.limit is not None and self.total_steps > 0
-        return self.trainer.steps_done < (self.max_steps if timed else self.total_steps)
+        if self.time_limit.limit is not None and self.total_steps > 0:
+            return not self._is_complete()
+        return self.trainer.steps_done < self.total_steps
+
+    def _is_complete(self) -> bool:
+        """Whether `train.max_steps` are done."""
+        most = self.config.train.max_steps
+        return most is not None and self.trainer.steps_done >= most
 
     def _is_over(self) -> bool:
         """Whether the time does not suffice for one more step and a checkpoint."""
@@ -485,8 +490,8 @@ class _TrainingLoop:
         beyond_plan = step >= expected and self.time_limit.limit is not None
         if beyond_plan and self.step_seconds:
             left = max(0.0, self.time_limit.left)
-            more = int(left / max(self.step_seconds.values()))
-            expected = int(min(step + more, self.max_steps))
+            expected = step + int(left / max(self.step_seconds.values()))
+            expected = min(expected, self.config.train.max_steps or expected)
         self.callback.progress(step, max(step, expected), record)
 
     def _end_note(self, limit: float) -> str:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from arc_trm.callbacks import Callback, CallbackList
 from arc_trm.config import Canvas, RunConfig, load_config
@@ -27,9 +27,6 @@ from arc_trm.runs import SUBMISSION, Run, latest_run
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import TimeLimit
 from submission import Scored, Submission, SubmissionError, read_submission, write_submission
-
-if TYPE_CHECKING:
-    from arc_trm.training import TrainResult
 
 ADAPT_PRESET = "adapt-arc-agi-2"
 
@@ -306,7 +303,7 @@ def _train(
     from arc_trm.device import pick_device
     from arc_trm.training import train_run
 
-    result: TrainResult = train_run(
+    return train_run(
         config,
         pick_device(device),
         folder,
@@ -316,7 +313,6 @@ def _train(
         compiled,
         loaded,
     )
-    return Run(result.run.path, result.interrupted, result.step, result.total_steps)
 
 
 def _resumed(resume: PathLike, adapts: bool) -> Run:

@@ -204,8 +204,6 @@ class TrainConfig:
     """Training steps at most, however many fit into `time_limit`; None is any number."""
     time_limit: float | None = None
     """Seconds that the run may take; None is any. The schedule fits the steps that it allows."""
-    max_steps: int | None = None
-    """With a time limit: at most so many steps."""
     embedding_only_fraction: float = 0.0
     """Fraction of all steps, at the start, in which only the puzzle embedding is trained."""
     ema_decay: float = 0.999

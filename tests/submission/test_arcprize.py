@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import write_challenges
 
 import submission as sub
-from arc_trm.cli import main
-from arc_trm.evaluation.prediction_log import Answer, PredictionLog
-from arc_trm.evaluation.voting import Prediction
+from arc_trm.evaluation.prediction_log import PredictionLog
+from arc_trm.evaluation.predictions import Prediction
 from arc_trm.tasks import as_grid
 
 Cli: TypeAlias = Callable[..., Result]
@@ -26,12 +25,6 @@ Cli: TypeAlias = Callable[..., Result]
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 PROVENANCE = sub.Provenance("tiny", "arc-trm", NOW, NOW, {"max_grid_size": 30})
 A, B, C = [[1]], [[2, 2]], [[3], [3]]
-
-
-@pytest.fixture
-def cli() -> Cli:
-    """Runs `arc-trm` in this process."""
-    return lambda *arguments: CliRunner().invoke(main, arguments)
 
 
 def benchmarking_score(folder: Path, solutions: dict[str, Any]) -> tuple[float, int]:
@@ -280,18 +273,18 @@ def test_validate_lists_the_traps(
 
 @pytest.fixture
 def predicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """predictions.jsonl with answers to two of three tasks, that of task0 right in attempt 2."""
+    """A predictions.jsonl for two of three tasks; attempt 2 at task0 is correct."""
     monkeypatch.chdir(tmp_path)
     challenges = write_challenges(tmp_path)
     solutions = {f"task{n}": [[[5 + n]]] for n in range(3)}  # which no guess is
     sub.write_json(tmp_path / "tiny_solutions.json", solutions)
     log = PredictionLog(tmp_path / "predictions.jsonl")
-    about = {"data": [str(challenges)], "max_grid_size": 30, "began": NOW.isoformat()}
-    log.begin({}, {"model": "tiny-model", **about})
+    data = {"data": [str(challenges)], "max_grid_size": 30}
+    log.begin({}, {"model": "tiny-model", "started_at": NOW.isoformat(), **data})
     for task, grids in {"task0": [B, B, solutions["task0"][0]], "task1": [A]}.items():
-        log.add(
-            Answer(task, 0, f"p{n}", Prediction(f"p{n}", as_grid(grid), 0.5, None, n))
-            for n, grid in enumerate(grids)
+        log.append(
+            Prediction(task, 0, f"p{order}", order, as_grid(grid), 0.5)
+            for order, grid in enumerate(grids)
         )
     return log.path
 
@@ -345,7 +338,7 @@ def test_two_runs_are_compared(cli: Cli, predicted: Path) -> None:
 
 
 def test_merging_takes_all_candidates_of_a_log(cli: Cli, predicted: Path) -> None:
-    """Third places count, which a submission cannot have."""
+    """Third candidates count, which a submission cannot have."""
     right = json.loads(Path("tiny_solutions.json").read_text())["task0"][0]
     cli("export", "predictions.jsonl", "--format", "submission", "--out", "a.json")
     theirs = sub.read_submission("a.json")
@@ -363,17 +356,17 @@ def test_merging_takes_all_candidates_of_a_log(cli: Cli, predicted: Path) -> Non
 
 
 def test_guesses_do_not_vote(cli: Cli, predicted: Path) -> None:
-    """Three logs that are each sure of another grid: the input, which no model said, cannot win."""
+    """Three logs have one candidate each; the input, which no model predicted, cannot win."""
     names = []
     for number, grid in enumerate((A, B, C)):
         log = PredictionLog(Path(f"{number}.jsonl"))
         log.begin({}, {"data": ["tiny_challenges.json"], "max_grid_size": 30})
-        log.add([Answer("task0", 0, "task0", Prediction("task0", as_grid(grid), 0.5))])
+        log.append([Prediction("task0", 0, "task0", 0, as_grid(grid), 0.5)])
         names.append(log.path.name)
     assert cli("merge", *names, "--out", "merged.json").exit_code == 0
     merged = sub.read_submission("merged.json")
     assert merged["task0"][0] == {"attempt_1": A, "attempt_2": B}
-    # What nobody answered holds the guesses of the first file, and one vote is followed by them.
+    # A task without predictions gets the guesses of the first file, which also follow one vote.
     cli("export", names[0], "--format", "submission", "--out", "first.json")
     assert merged["task1"] == sub.read_submission("first.json")["task1"]
     cli("merge", names[0], names[0], "--out", "merged.json")
@@ -398,7 +391,7 @@ def test_folders_and_pairs_of_files_name_their_tasks(cli: Cli, predicted: Path) 
     assert cli("score", ".", "--json").stdout == told  # a folder that predict wrote into
     both = json.loads(cli("score", "submission.json", "predictions.jsonl", "--json").stdout)
     assert both["first"]["pass@2"] == json.loads(told)["pass@2"]
-    # A log whose tasks are gone, with what is right in a file: --data says which tasks.
+    # A log whose tasks are gone, with solutions in a file: --data says which tasks.
     Path("tiny_challenges.json").rename("moved.json")
     gone = cli("score", "predictions.jsonl", "--solutions", "tiny_solutions.json")
     assert gone.exit_code == 2 and "name them with --data" in gone.stderr
@@ -408,12 +401,14 @@ def test_folders_and_pairs_of_files_name_their_tasks(cli: Cli, predicted: Path) 
 
 
 @pytest.mark.parametrize(
-    "about", [{"began": "0001-01-01T00:00:00+23:59"}, {"began": [1]}, {"data": 7, "model": {}}]
+    "metadata",
+    [{"started_at": "0001-01-01T00:00:00+23:59"}, {"started_at": [1]}, {"data": 7, "model": {}}],
 )
-def test_invalid_descriptions_in_a_log(cli: Cli, predicted: Path, about: dict[str, Any]) -> None:
+def test_invalid_metadata_in_a_log(cli: Cli, predicted: Path, metadata: dict[str, Any]) -> None:
     header, _, rest = predicted.read_text().partition("\n")
-    told = json.loads(header)
-    predicted.write_text(json.dumps({**told, "about": {**told["about"], **about}}) + "\n" + rest)
+    record = json.loads(header)
+    record["metadata"] |= metadata
+    predicted.write_text(json.dumps(record) + "\n" + rest)
     arguments = ["export", "predictions.jsonl", "--format", "arcprize", "--out", "x"]
     result = cli(*arguments, "--data", "tiny_challenges.json")
     assert result.exit_code == 0, result.output

@@ -387,17 +387,24 @@ def test_merging_folders_that_lack_tasks(cli: Cli, predicted: Path) -> None:
 
 def test_folders_and_pairs_of_files_name_their_tasks(cli: Cli, predicted: Path) -> None:
     cli("export", "predictions.jsonl", "--format", "submission", "--out", "submission.json")
-    told = cli("score", "predictions.jsonl", "--json").stdout
-    assert cli("score", ".", "--json").stdout == told  # a folder that predict wrote into
-    both = json.loads(cli("score", "submission.json", "predictions.jsonl", "--json").stdout)
-    assert both["first"]["pass@2"] == json.loads(told)["pass@2"]
+    score = cli("score", "predictions.jsonl", "--json").stdout
+    assert cli("score", ".", "--json").stdout == score  # a folder that predict wrote into
+    for pair in (
+        ("submission.json", "predictions.jsonl"),
+        ("predictions.jsonl", "submission.json"),
+    ):
+        both = json.loads(cli("score", *pair, "--json").stdout)
+        for which in ("first", "second"):
+            assert both[which]["pass@2"] == json.loads(score)["pass@2"]
+    unnamed = cli("score", "submission.json")
+    assert unnamed.exit_code == 2 and "does not say which tasks it is for" in unnamed.stderr
     # A log whose tasks are gone, with solutions in a file: --data says which tasks.
     Path("tiny_challenges.json").rename("moved.json")
     gone = cli("score", "predictions.jsonl", "--solutions", "tiny_solutions.json")
     assert gone.exit_code == 2 and "name them with --data" in gone.stderr
     options = ("--solutions", "tiny_solutions.json", "--data", "moved.json")
-    assert cli("score", "predictions.jsonl", *options, "--json").stdout == told
-    assert cli("score", "submission.json", *options).exit_code == 2
+    assert cli("score", "predictions.jsonl", *options, "--json").stdout == score
+    assert cli("score", "submission.json", *options, "--json").stdout == score
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ class PredictionSource:
     ) -> None:
         self.path, self.log, self.described_by = path, log, described_by or log
         self._data, self._solutions, self._given = data, solutions, tasks
+        self._shared: PredictionSource | None = None  # whose tasks these predictions are for too
         self.run = find_run(path.parent)
         self.label = str(path)
         self._ranked: Ranked | None = None
@@ -115,11 +116,11 @@ class PredictionSource:
             return self
         if self.log is None or self._data is not None:
             if first.names_tasks:
-                self._given = first.tasks
+                self._shared = first
         elif first.log is not None and self.log.header.get("tasks") == first.log.header.get(
             "tasks"
         ):
-            self._given = first.tasks
+            self._shared = first
         if self._solutions is not None:
             self.solutions = first.solutions
         return self
@@ -194,12 +195,14 @@ class PredictionSource:
     @property
     def names_tasks(self) -> bool:
         """Whether it is known for which tasks the predictions are."""
-        given = self._given is not None or self._data is not None
+        given = any(each is not None for each in (self._given, self._shared, self._data))
         return given or self.run is not None or isinstance(self.metadata.get("data"), list)
 
     def _find_tasks(self) -> TaskSet:
         if self._given is not None:
             return self._given
+        if self._shared is not None:
+            return self._shared.tasks
         if self._data is not None:
             folder = Path(self._data)
             if is_run(folder):

@@ -184,6 +184,7 @@ def test_without_inspect_ai_the_plugin_says_how_to_install_it() -> None:
 # TRM's answers
 
 
+@pytest.mark.slow
 def test_predictions_in_a_file_score_as_by_the_command(tmp_path: Path) -> None:
     log = evaluate(tmp_path, predictions=SUBMISSION, data=CHALLENGES)
     expected = scored(SUBMISSION, CHALLENGES)
@@ -208,6 +209,7 @@ def test_predictions_in_a_file_score_as_by_the_command(tmp_path: Path) -> None:
     assert rates(alone) == {"pass@1": expected["pass@1"]}
 
 
+@pytest.mark.slow
 def test_weights_answer_as_the_command_does(tmp_path: Path, run: Path) -> None:
     by_weights = evaluate(tmp_path, weights=run)
     by_log = evaluate(tmp_path, predictions=run)
@@ -228,6 +230,7 @@ def test_weights_answer_as_the_command_does(tmp_path: Path, run: Path) -> None:
     assert all(sample.metadata["votes"] == [1, None] for sample in samples_of(fewer))
 
 
+@pytest.mark.slow
 def test_only_the_samples_are_predicted_and_only_once(
     tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,6 +266,7 @@ def test_the_solver_answers_tasks_of_another_set(tmp_path: Path, run: Path) -> N
     assert sample.metadata["note"] == note
 
 
+@pytest.mark.slow
 def test_without_anything_the_latest_run_answers_or_guesses_do(
     tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -373,6 +377,7 @@ def test_waiting_samples_are_answered_together() -> None:
 # Language models
 
 
+@pytest.mark.slow
 def test_language_models_answer_the_same_samples(tmp_path: Path) -> None:
     tasks, number = load_tasks(CHALLENGES), Counter[str]()
     solutions = {prompt(t, n): o for t in tasks for n, o in enumerate(t.solutions or ())}

@@ -101,8 +101,8 @@ def test_every_attempt_has_all_metadata(tmp_path: Path) -> None:
         assert datetime.fromisoformat(metadata["end_timestamp"]) == NOW
         assert metadata["kwargs"] == {"max_grid_size": 30}
         (choice,) = metadata["choices"]  # an empty list ends the scorer
-        said = choice["message"]["content"]
-        assert choice["index"] == 0 and (json.loads(said) if said else []) == attempt["answer"]
+        content = choice["message"]["content"]
+        assert choice["index"] == 0 and (json.loads(content) if content else []) == attempt["answer"]
         counts = metadata["usage"]
         assert (
             counts["total_tokens"] == counts["completion_tokens_details"]["reasoning_tokens"] == 0
@@ -264,8 +264,8 @@ def test_validate_lists_the_traps(
         "gone.json: is missing, which the scorer leaves out of its mean",
     ]
     assert result.stderr == "Error: theirs: is not a valid benchmarking folder (12 problems)\n"
-    told = json.loads(cli("validate", "theirs", "--challenges", "c.json", "--json").stdout)
-    assert told["kind"] == "benchmarking" and len(told["problems"]) == 12
+    record = json.loads(cli("validate", "theirs", "--challenges", "c.json", "--json").stdout)
+    assert record["kind"] == "benchmarking" and len(record["problems"]) == 12
 
 
 # Commands
@@ -294,13 +294,13 @@ def test_export_and_back(cli: Cli, predicted: Path) -> None:
     assert result.output == "Wrote theirs: 3 tasks with 3 test outputs\n"
     solutions = json.loads(Path("tiny_solutions.json").read_text())
     score, files = benchmarking_score(Path("theirs"), solutions)
-    told = json.loads(cli("score", "predictions.jsonl", "--json").stdout)
-    assert score == pytest.approx(told["pass@2"]["per_task"]["value"]) == 1 / 3
-    assert files == told["pass@2"]["per_task"]["total"] == 3
+    record = json.loads(cli("score", "predictions.jsonl", "--json").stdout)
+    assert score == pytest.approx(record["pass@2"]["per_task"]["value"]) == 1 / 3
+    assert files == record["pass@2"]["per_task"]["total"] == 3
     metadata = json.loads(Path("theirs/task0.json").read_text())[0]["attempt_1"]["metadata"]
     assert metadata["model"] == "tiny-model" and metadata["start_timestamp"] == NOW.isoformat()
     for options in (["--solutions", "tiny_solutions.json"], ["--data", "tiny_challenges.json"]):
-        assert json.loads(cli("score", "theirs", *options, "--json").stdout) == told
+        assert json.loads(cli("score", "theirs", *options, "--json").stdout) == record
 
     Path("theirs/task2.json").write_text('[{"attempt_1": null, "attempt_2": null}]')
     result = cli("export", "theirs", "--format", "submission", "--out", "submission.json")
@@ -328,8 +328,8 @@ def test_two_runs_are_compared(cli: Cli, predicted: Path) -> None:
     assert rows[4][9] == "+33.3"
     assert "gained 2 tasks by pass@2 per output: task1, task2" in result.stdout
     assert "lost 1 task by pass@2 per output: task0" in result.stdout
-    told = json.loads(cli("score", "before.json", "after.json", *options, "--json").stdout)
-    assert told["difference"]["gained"] == ["task1", "task2"]
+    record = json.loads(cli("score", "before.json", "after.json", *options, "--json").stdout)
+    assert record["difference"]["gained"] == ["task1", "task2"]
     again = cli("score", "before.json", "after.json", *options)
     assert again.stdout == result.stdout
     same = cli("score", "before.json", "before.json", *options).stdout

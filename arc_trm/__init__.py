@@ -1,59 +1,76 @@
-"""arc-trm: Tiny Recursive Models for ARC-AGI.
+"""arc-trm: Tiny Recursive Models for ARC-AGI, Sudoku and mazes.
 
-`load_model` and `load_tasks` are the way in from Python; torch is imported by the first alone.
+    run = arc_trm.train("quickstart", max_steps=500)
+    predictions = arc_trm.predict(run)
+    predictions.score()
+    predictions.write_submission("submission.json")
+
+The functions take the options of the commands with the same names. torch is imported by those that
+compute, not by `import arc_trm`.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
+# First of all, because it notes when the program started.
+from arc_trm.time_limit import PROCESS_STARTED as _PROCESS_STARTED  # isort: skip  # noqa: F401
 from arc_trm._version import __version__
+from arc_trm.callbacks import Callback
+from arc_trm.data.loader import load_tasks
+from arc_trm.display import set_renderer
+from arc_trm.pipeline import adapt, open_predictions, predict, score, train
 
 if TYPE_CHECKING:
-    import os
-
     import torch
 
     from arc_trm.models import PuzzleModel
-    from arc_trm.tasks import TaskSet
 
-__all__ = ["__version__", "load_model", "load_tasks"]
+__all__ = [
+    "Callback",
+    "__version__",
+    "adapt",
+    "load_model",
+    "load_tasks",
+    "open_predictions",
+    "predict",
+    "score",
+    "train",
+]
 
 
 def load_model(
     weights: str | os.PathLike[str], device: str = "cpu", dtype: torch.dtype | None = None
 ) -> PuzzleModel:
-    """The model of a run, a weight folder or a Hugging Face Hub repository, in evaluation mode.
+    """Load the model of a run, a weights folder or a Hugging Face Hub repository for evaluation.
 
     Args:
-        weights: the folder, or `owner/name[@revision][:subfolder]`, fetched if need be.
+        weights: the folder, or `owner/name[@revision][:subfolder]`, which is downloaded.
         device: auto, cpu, mps, cuda or cuda:NUMBER.
         dtype: of the activations; None is float32.
 
-    Raises UserError if the folder is no weight folder, its files do not fit each other, or the Hub
-    does not have the weights.
+    Raises:
+        UserError: there are no such weights, or their files do not fit each other.
     """
-    import os
-
-    from arc_trm.checkpoint import load_weights
+    from arc_trm.checkpoint import WeightsDir
     from arc_trm.device import pick_device
-    from arc_trm.hub import resolve
+    from arc_trm.run_inputs import resolve_folder
 
-    return load_weights(resolve(os.fspath(weights)), pick_device(device), dtype).model
+    return WeightsDir(resolve_folder(weights)).load(pick_device(device), dtype).model
 
 
-def load_tasks(data: str | os.PathLike[str]) -> TaskSet:
-    """The tasks of a dataset name, folder, challenges file or task file (docs/data.md).
+def _render(displayed: object) -> str:
+    from arc_trm.viz.notebook import to_html
 
-    Raises UserError naming what is wrong and where.
-    """
-    from arc_trm.data.loader import load_tasks as load
+    return to_html(displayed)
 
-    return load(data)
+
+set_renderer(_render)
 
 
 def __getattr__(name: str) -> Any:
-    # `arc_trm.checkpoint`, `arc_trm.training` and so on without a second import statement.
+    # `arc_trm.checkpoint` and so on without a second import statement.
     import importlib
 
     try:

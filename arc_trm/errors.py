@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from submission.errors import UserError, counted, shown_name
+from submission.errors import UserError, format_name, pluralise
 
-__all__ = ["UserError", "counted", "shown_name", "suggestion"]
+__all__ = ["UserError", "format_name", "pluralise", "suggestion"]
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

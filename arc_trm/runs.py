@@ -1,45 +1,116 @@
 """Run folders: where they are and what is in them.
 
-A run folder is a weight folder (`arc_trm.checkpoint`) with `run.json` (the resolved config),
-`metrics.jsonl`, `checkpoint.safetensors` (all state), and later `submission.json` and
-`predictions.jsonl`.
+A run folder is a weights folder (`arc_trm.checkpoint`) with `run.json` (the resolved config),
+`metrics.jsonl`, `checkpoint.safetensors` (the whole training state) and, after prediction,
+`submission.json` and `predictions.jsonl`.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import os
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 from arc_trm.config import RunConfig, from_dict, to_dict
+from arc_trm.display import Displayed
 from arc_trm.errors import UserError
-from submission import read_json, write_json
+from arc_trm.io import read_json, write_json
 
 RUNS = Path("runs")
-CONFIG, METRICS, CHECKPOINT = "run.json", "metrics.jsonl", "checkpoint.safetensors"
+RUN_CONFIG, METRICS, CHECKPOINT = "run.json", "metrics.jsonl", "checkpoint.safetensors"
 SUBMISSION, PREDICTIONS = "submission.json", "predictions.jsonl"
 
 
+class Run(Displayed, os.PathLike[str]):
+    """A run folder; each of its files is read once, when it is needed.
+
+    Args:
+        path: of the folder.
+        interrupted: whether training was stopped by a signal before its end.
+        step: the last training step; None reads it from the metrics.
+        total_steps: planned steps; None reads them from the config.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        interrupted: bool = False,
+        step: int | None = None,
+        total_steps: int | None = None,
+    ) -> None:
+        self.path, self.interrupted = Path(path), interrupted
+        self._step, self._total_steps = step, total_steps
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.path}>"
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """The resolved config. Raises UserError if it is missing or damaged."""
+        path = self.path / RUN_CONFIG
+        if not path.is_file():
+            raise UserError(f"{self.path} is not a run folder: it has no {RUN_CONFIG}")
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise UserError(f"{path} does not hold the config of a run")
+        try:
+            return from_dict(RunConfig, content)
+        except UserError as error:
+            raise UserError(
+                f"{path} is not as it was written ({error}): restore the original file"
+            ) from None
+
+    @cached_property
+    def metrics(self) -> list[dict[str, float]]:
+        """The records of metrics.jsonl; a last line that a kill cut off is left out."""
+        return read_metrics(self.path)
+
+    @property
+    def step(self) -> int:
+        """The last training step that is known, 0 if there is none."""
+        if self._step is not None:
+            return self._step
+        return int(self.metrics[-1]["step"]) if self.metrics else 0
+
+    @property
+    def total_steps(self) -> int | None:
+        """Planned training steps; None if only the number of epochs is known."""
+        return self.config.train.total_steps if self._total_steps is None else self._total_steps
+
+
 def create_run(config: RunConfig, folder: Path | None = None) -> Path:
-    """Make the folder of a new run, `runs/DATE-TIME-NAME` if none is given, and its run.json."""
+    """Make the folder of a new run and its run.json.
+
+    Args:
+        config: of the run.
+        folder: to make; None is `runs/DATE-TIME-NAME`.
+
+    Raises:
+        UserError: the folder holds something, or cannot be made.
+    """
     if folder is None:
-        folder = _fresh_folder(f"{datetime.now():%Y%m%d-%H%M%S}-{config.name}")
-    elif (folder / CONFIG).exists():
-        command = "adapt" if run_config(folder).adapt else "train"
+        folder = _unique_folder(f"{datetime.now():%Y%m%d-%H%M%S}-{config.name}")
+    elif is_run(folder):
+        command = "adapt" if Run(folder).config.adapt else "train"
         raise UserError(
-            f"{folder} already holds a run: name another folder, or go on with "
+            f"{folder} already holds a run: name another folder, or resume it with "
             f"`arc-trm {command} --resume {folder}`"
         )
     else:
-        _make(folder, exist_ok=True)
+        _make_folder(folder, exist_ok=True)
         if any(folder.iterdir()):
             raise UserError(f"{folder} is not empty: name another folder for the run")
-    write_json(folder / CONFIG, to_dict(config))
+    write_json(folder / RUN_CONFIG, to_dict(config))
     return folder
 
 
-def _make(folder: Path, exist_ok: bool) -> None:
+def _make_folder(folder: Path, exist_ok: bool) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=exist_ok)
     except OSError as error:
@@ -48,12 +119,12 @@ def _make(folder: Path, exist_ok: bool) -> None:
         raise UserError(f"cannot make the run folder {folder}: {error.strerror}") from None
 
 
-def _fresh_folder(name: str) -> Path:
-    """A folder in `runs` that nobody had: runs may start in the same second."""
+def _unique_folder(name: str) -> Path:
+    """Make a new folder in `runs`; other runs may start in the same second."""
     for number in itertools.count(1):
         folder = RUNS / (name if number == 1 else f"{name}-{number}")
         try:
-            _make(folder, exist_ok=False)
+            _make_folder(folder, exist_ok=False)
         except FileExistsError:
             continue
         return folder
@@ -61,35 +132,26 @@ def _fresh_folder(name: str) -> Path:
 
 
 def is_run(folder: Path) -> bool:
-    return (folder / CONFIG).is_file()
+    """Return whether a folder is that of a run."""
+    return (folder / RUN_CONFIG).is_file()
+
+
+def find_run(folder: Path) -> Run | None:
+    """Return the run in a folder, None if there is none."""
+    return Run(folder) if is_run(folder) else None
 
 
 def latest_run(folder: Path = RUNS) -> Path:
-    """The run that was started last. Raises UserError when there is none."""
-    runs = [path.parent for path in folder.glob(f"*/{CONFIG}")]
+    """Return the run that was started last. Raises UserError if there is none."""
+    runs = [path.parent for path in folder.glob(f"*/{RUN_CONFIG}")]
     if not runs:
         raise UserError(f"there is no run in {folder.resolve()}: train one with `arc-trm train`")
-    return max(runs, key=lambda run: ((run / CONFIG).stat().st_mtime, run.name))
+    return max(runs, key=lambda run: ((run / RUN_CONFIG).stat().st_mtime, run.name))
 
 
-def run_config(run: Path) -> RunConfig:
-    """The resolved config of a run. Raises UserError if it does not read."""
-    if not is_run(run):
-        raise UserError(f"{run} is not a run folder: it has no {CONFIG}")
-    content = read_json(run / CONFIG)
-    if not isinstance(content, dict):
-        raise UserError(f"{run / CONFIG} does not hold a run's config")
-    try:
-        return from_dict(RunConfig, content)
-    except UserError as error:
-        raise UserError(
-            f"{run / CONFIG} is not as it was written ({error}): bring it back"
-        ) from None
-
-
-def read_metrics(run: Path) -> list[dict[str, float]]:
-    """The records of metrics.jsonl; a last line cut short by a kill is left out."""
-    path = run / METRICS
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """Return the records of a run's metrics.jsonl; a last line that a kill cut off is left out."""
+    path = folder / METRICS
     try:
         lines = path.read_text("utf-8").splitlines()
     except FileNotFoundError:

@@ -1,32 +1,38 @@
-"""Grids, pairs, tasks and sets of tasks: what every room above talks about."""
+"""Grids, pairs, tasks and sets of tasks."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.errors import UserError
+from arc_trm.display import Displayed
+from arc_trm.errors import UserError, pluralise
 from submission import Solutions
-from submission.errors import counted
 
 Grid = npt.NDArray[np.uint8]
 """(height, width) uint8, read-only; 1..30 rows and columns of colours 0..9, or of the values of
-another domain, which are fewer."""
+another kind of puzzle."""
+
+DEFAULT_KIND = "arc"
+"""The kind of tasks whose files do not name another."""
 
 
 def as_grid(rows: Sequence[Sequence[int]] | npt.NDArray[np.integer]) -> Grid:
-    """A read-only grid out of nested lists or an array that were checked before."""
+    """Return a read-only grid of nested lists or an array that were checked before."""
     grid = np.array(rows, dtype=np.uint8)
     grid.flags.writeable = False
     return grid
 
 
 def same_grid(grid: Grid | None, other: Grid | None) -> bool:
-    """Whether two grids have the same shape and cells; without a grid, whether both lack it."""
+    """Return whether two grids have equal shapes and cells, or are both None."""
     if grid is None or other is None:
         return grid is other
     return np.array_equal(grid, other)
@@ -41,34 +47,35 @@ class Pair:
 
     @property
     def grids(self) -> tuple[Grid, ...]:
+        """The input, and the output if it is known."""
         return (self.input,) if self.output is None else (self.input, self.output)
 
     def to_json(self) -> dict[str, Any]:
-        """The pair in the official file format."""
+        """Return the pair in the official file format."""
         return dict(zip(("input", "output"), (g.tolist() for g in self.grids), strict=False))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Task:
+class Task(Displayed):
     """Demonstration pairs (`train`) and test pairs, whose outputs may be unknown.
 
-    Of another `domain` than arc there is one test pair and no demonstration.
+    `kind` is the name of its puzzle kind (`arc_trm.puzzles`).
     """
 
     id: str
     train: tuple[Pair, ...]
     test: tuple[Pair, ...]
-    domain: str = "arc"
+    kind: str = DEFAULT_KIND
 
     @property
     def visible_grids(self) -> tuple[Grid, ...]:
-        """Every grid a solver may see: demonstrations and test inputs."""
+        """Every grid that a solver may see: demonstrations and test inputs."""
         shown = tuple(grid for pair in self.train for grid in pair.grids)
         return (*shown, *(pair.input for pair in self.test))
 
     @property
     def max_side(self) -> int:
-        """The longest side of all grids a solver may see."""
+        """The longest side of all visible grids."""
         sides: list[int] = [side for grid in self.visible_grids for side in grid.shape]
         return max(sides)
 
@@ -79,7 +86,7 @@ class Task:
         return outputs if len(outputs) == len(self.test) else None
 
     def to_json(self, solutions: bool = True) -> dict[str, Any]:
-        """The task in the official file format, test outputs only where asked for and known."""
+        """Return the task in the official file format, with known test outputs if asked for."""
         return {
             "train": [pair.to_json() for pair in self.train],
             "test": [
@@ -88,213 +95,291 @@ class Task:
         }
 
     def without_solutions(self) -> Task:
-        """The task as a solver gets it."""
+        """Return the task as a solver gets it."""
         return replace(self, test=tuple(Pair(pair.input) for pair in self.test))
 
+    def with_solutions(self, outputs: Sequence[Sequence[Sequence[int]]]) -> Task:
+        """Return the task with these test outputs, one per test input."""
+        pairs = zip(self.test, outputs, strict=True)
+        return replace(self, test=tuple(Pair(pair.input, as_grid(grid)) for pair, grid in pairs))
+
     def __repr__(self) -> str:
-        if self.domain != "arc":
-            return f"<Task {self.id}: {self.domain}>"
+        demonstrations = pluralise(len(self.train), "demonstration")
         return (
-            f"<Task {self.id}: {counted(len(self.train), 'demonstration')}, "
-            f"{counted(len(self.test), 'test input')}>"
+            f"<Task {self.id}: {self.kind}, {demonstrations}, {pluralise(len(self.test), 'test')}>"
         )
 
-    def _repr_html_(self) -> str:
-        from arc_trm.viz import task_html  # with Pillow, which holding tasks does not need
 
-        return task_html(self)
-
-
-class Boards(Mapping[str, Task]):
-    """Puzzles without demonstrations, as tasks of one test pair each; they stay in arrays.
-
-    A set of millions takes no more memory than its cells. A puzzle's id is its row in the file that
-    it comes from.
+class TaskSet(Displayed):
+    """Tasks of one kind by id, in the order of their source.
 
     Args:
-        domain: the name of their kind (`arc_trm.puzzles`).
-        questions, answers: (N, side, side) uint8 of values.
-        known: (N,) bool, which answers there are; None is all.
-        rows: (N,) int64, ascending; None counts from 1.
+        name: what the user asked for.
+        tasks: by id.
+        notes: sentences on what was left out.
+        kind: the name of their kind; None is that of the first task.
     """
 
     def __init__(
         self,
-        domain: str,
-        questions: npt.NDArray[np.uint8],
-        answers: npt.NDArray[np.uint8],
-        known: npt.NDArray[np.bool_] | None = None,
-        rows: npt.NDArray[np.int64] | None = None,
+        name: str,
+        tasks: Mapping[str, Task],
+        notes: Sequence[str] = (),
+        kind: str | None = None,
     ) -> None:
-        self.domain, self.questions, self.answers = domain, questions, answers
-        self.known = np.ones(len(questions), np.bool_) if known is None else known
-        self.rows = np.arange(1, len(questions) + 1) if rows is None else rows
-        for array in (self.questions, self.answers):
-            array.flags.writeable = False
-
-    @property
-    def side(self) -> int:
-        """Cells a side."""
-        return int(self.questions.shape[1])
+        self.name, self.notes = name, tuple(notes)
+        self._tasks = tasks
+        self.kind = kind or next((task.kind for task in tasks.values()), DEFAULT_KIND)
 
     @classmethod
-    def joined(cls, parts: Sequence[Boards]) -> Boards:
-        """Puzzles of one size in one; where their rows do not ascend, they are counted anew."""
-        if len(parts) == 1:
-            return parts[0]
-        rows = np.concatenate([each.rows for each in parts])
-        return cls(
-            parts[0].domain,
-            np.concatenate([each.questions for each in parts]),
-            np.concatenate([each.answers for each in parts]),
-            np.concatenate([each.known for each in parts]),
-            rows if (np.diff(rows) > 0).all() else None,
-        )
-
-    def pair(self, place: int) -> Pair:
-        """Question and answer of the puzzle at a place, from 0."""
-        answer = self.answers[place] if self.known[place] else None
-        return Pair(self.questions[place], answer)
-
-    def at(self, places: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> Boards:
-        """The puzzles at these places."""
-        return Boards(
-            *(self.domain, self.questions[places], self.answers[places]),
-            *(self.known[places], self.rows[places]),
-        )
-
-    def _place(self, task_id: object) -> int | None:
-        if not isinstance(task_id, str) or not task_id.isdecimal() or len(task_id) > 18:
-            return None
-        row = int(task_id)
-        place = int(np.searchsorted(self.rows, row))
-        there = place < len(self.rows) and self.rows[place] == row and task_id == str(row)
-        return place if there else None
-
-    def __getitem__(self, task_id: str) -> Task:
-        place = self._place(task_id)
-        if place is None:
-            raise KeyError(task_id)
-        return Task(task_id, (), (self.pair(place),), self.domain)
-
-    def __contains__(self, task_id: object) -> bool:
-        return self._place(task_id) is not None
-
-    def __iter__(self) -> Iterator[str]:
-        return map(str, self.rows.tolist())
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class TaskSet:
-    """Tasks by id, in the order of their source. `name` is what the user asked for.
-
-    Those of other kinds than arc are `Boards`. `notes` are sentences on what was left out.
-    """
-
-    name: str
-    tasks: Mapping[str, Task]
-    notes: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, name: str, tasks: Iterable[Task]) -> TaskSet:
-        return cls(name, {task.id: task for task in tasks})
+    def from_tasks(cls, name: str, tasks: Iterable[Task], notes: Sequence[str] = ()) -> TaskSet:
+        """Return the set of these tasks; of several with one id the last stays."""
+        return TaskSet(name, {task.id: task for task in tasks}, notes)
 
     @property
-    def domain(self) -> str:
-        """The name of their kind (`arc_trm.puzzles`)."""
-        return self.tasks.domain if isinstance(self.tasks, Boards) else "arc"
-
-    @property
-    def is_arc(self) -> bool:
-        """Whether they have demonstrations, attempts, votes and submissions."""
-        return not isinstance(self.tasks, Boards)
-
-    @property
-    def boards(self) -> Boards:
-        """The tasks of another kind than arc. Raises TypeError of arc's."""
-        if not isinstance(self.tasks, Boards):
-            raise TypeError(f"{self.name} holds tasks of {self.domain}, which are no boards")
-        return self.tasks
+    def ids(self) -> Sequence[str]:
+        """The ids of all tasks, in order."""
+        return list(self._tasks)
 
     def __iter__(self) -> Iterator[Task]:
-        return iter(self.tasks.values())
+        return iter(self._tasks.values())
 
     def __len__(self) -> int:
-        return len(self.tasks)
+        return len(self._tasks)
 
     def __getitem__(self, task_id: str) -> Task:
-        return self.tasks[task_id]
+        return self._tasks[task_id]
 
     def __contains__(self, task_id: object) -> bool:
-        return task_id in self.tasks
+        return task_id in self._tasks
+
+    def renamed(self, name: str, notes: Sequence[str] | None = None) -> TaskSet:
+        """Return the same tasks under another name, with other notes if given."""
+        return TaskSet(name, self._tasks, self.notes if notes is None else notes, self.kind)
+
+    def select(self, ids: Iterable[str]) -> TaskSet:
+        """Return the tasks with these ids, which must exist."""
+        return TaskSet(self.name, {each: self[each] for each in ids}, self.notes, self.kind)
+
+    def first(self, count: int | None) -> list[Task]:
+        """Return the first tasks; None is all."""
+        return list(islice(self, count))
+
+    def filter_by_size(self, max_side: int) -> TaskSet:
+        """Return the tasks whose demonstrations and test inputs are at most `max_side` a side."""
+        return TaskSet.from_tasks(
+            self.name, (task for task in self if task.max_side <= max_side), self.notes
+        )
 
     @property
     def test_outputs(self) -> int:
         """Number of grids to predict."""
-        if isinstance(self.tasks, Boards):
-            return len(self.tasks)
         return sum(len(task.test) for task in self)
 
     def known_solutions(self) -> Solutions:
-        """The official solutions of the tasks whose test outputs are all known."""
+        """Return the official solutions of the tasks whose test outputs are all known."""
         return {
             task.id: [grid.tolist() for grid in task.solutions]
             for task in self
             if task.solutions is not None
         }
 
-    def with_outputs(self, solutions: Solutions) -> TaskSet:
-        """The same tasks, but the test outputs that are known are those of official solutions.
+    @property
+    def has_known_outputs(self) -> bool:
+        """Whether all test outputs of at least one task are known."""
+        return any(task.solutions is not None for task in self)
 
-        Raises UserError if they are of none of the tasks, or a task has other numbers of them.
+    def with_solutions(self, solutions: Solutions) -> TaskSet:
+        """Return the tasks with the outputs of official solutions as the only known ones.
+
+        Raises:
+            UserError: the solutions have none of the tasks, or another number of outputs.
         """
-        if not self.tasks.keys() & solutions.keys():
+        if not any(task_id in self for task_id in solutions):
             raise UserError(
-                f"the solutions are of none of the {len(self)} tasks of {self.name}: give those of "
-                "the same tasks"
+                f"the solutions have none of the {len(self)} tasks of {self.name}: name the "
+                "solutions of the same tasks"
             )
-        return TaskSet.of(self.name, (self._with(task, solutions.get(task.id)) for task in self))
+        return TaskSet.from_tasks(self.name, (self._solved(task, solutions) for task in self))
 
-    def _with(self, task: Task, outputs: Sequence[Sequence[Sequence[int]]] | None) -> Task:
+    def _solved(self, task: Task, solutions: Solutions) -> Task:
+        outputs = solutions.get(task.id)
         if outputs is None:
             return task.without_solutions()
         if len(outputs) != len(task.test):
             raise UserError(
                 f"task {task.id} of {self.name} has {len(task.test)} test inputs, but the "
-                f"solutions hold {len(outputs)} test outputs: give those of the same tasks"
+                f"solutions have {len(outputs)} test outputs: name the solutions of the same tasks"
             )
-        pairs = zip(task.test, outputs, strict=True)
-        return replace(task, test=tuple(Pair(pair.input, as_grid(grid)) for pair, grid in pairs))
+        return task.with_solutions(outputs)
+
+    def without_solutions(self) -> TaskSet:
+        """Return the tasks as a solver gets them."""
+        return TaskSet.from_tasks(self.name, (task.without_solutions() for task in self))
 
     def to_json(self, solutions: bool = True) -> dict[str, Any]:
-        """The tasks as an official challenges file; test outputs as in `Task.to_json`."""
+        """Return the tasks as an official challenges file, as `Task.to_json` each."""
         return {task.id: task.to_json(solutions) for task in self}
 
+    def fingerprint(self, solutions: bool = True) -> str:
+        """Return a SHA-256 that does not depend on the files or the order of the tasks.
+
+        It is that of `json.dumps(tasks, separators=(",", ":"))` of the official challenges format
+        with ids in ascending order; a test pair whose output is unknown has no "output".
+
+        Args:
+            solutions: whether known test outputs count.
+        """
+        plain = {
+            task.id: task.to_json(solutions) for task in sorted(self, key=lambda task: task.id)
+        }
+        return hashlib.sha256(json.dumps(plain, separators=(",", ":")).encode()).hexdigest()
+
     @property
-    def size(self) -> str:
-        """How many there are, in words."""
-        if self.domain != "arc":
-            return f"{counted(len(self), 'puzzle')} of {self.domain}"
-        return f"{counted(len(self), 'task')}, {counted(self.test_outputs, 'test output')}"
+    def summary(self) -> str:
+        """How many tasks and test outputs there are, in words."""
+        return f"{pluralise(len(self), 'task')}, {pluralise(self.test_outputs, 'test output')}"
 
     def __repr__(self) -> str:
-        return f"<TaskSet {self.name}: {self.size}>"
+        return f"<TaskSet {self.name}: {self.summary}>"
 
-    def _repr_html_(self) -> str:
-        from arc_trm.viz import tasks_html
 
-        return tasks_html(f"{self.name}: {self.size}", self, len(self))
+class PuzzleArray(TaskSet):
+    """Puzzles of one size in arrays, each a task of one test pair and no demonstration.
 
-    def only(self, task_id: str) -> TaskSet:
-        """The set of this one task."""
-        tasks = self.tasks
-        if isinstance(tasks, Boards):
-            return TaskSet(self.name, tasks.at(tasks.rows == int(task_id)))
-        return TaskSet(self.name, {task_id: tasks[task_id]})
+    A task is made when it is looked up, so a set of millions is as large as its cells. A puzzle's
+    id is its row in its file.
 
-    def smallest(self, max_grid_size: int) -> TaskSet:
-        """The tasks whose demonstrations and test inputs are all at most `max_grid_size` a side."""
-        return TaskSet.of(self.name, (task for task in self if task.max_side <= max_grid_size))
+    Args:
+        name: what the user asked for.
+        kind: the name of their kind.
+        questions, answers: (N, side, side) uint8 values of cells.
+        known: (N,) bool, whether an answer is known; None is yes for all.
+        rows: (N,) int64, ascending; None counts from 1.
+        notes: sentences on what was left out.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        questions: npt.NDArray[np.uint8],
+        answers: npt.NDArray[np.uint8],
+        known: npt.NDArray[np.bool_] | None = None,
+        rows: npt.NDArray[np.int64] | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.name, self.kind, self.notes = name, kind, tuple(notes)
+        self.questions, self.answers = questions, answers
+        self.known = np.ones(len(questions), np.bool_) if known is None else known
+        self.rows = np.arange(1, len(questions) + 1) if rows is None else rows
+        for array in (self.questions, self.answers):
+            array.flags.writeable = False
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[PuzzleArray]) -> PuzzleArray:
+        """Return puzzles of one size as one set; rows that do not ascend are counted anew."""
+        if len(parts) == 1:
+            return parts[0]
+        rows = np.concatenate([part.rows for part in parts])
+        return PuzzleArray(
+            ", ".join(dict.fromkeys(part.name for part in parts)),
+            parts[0].kind,
+            np.concatenate([part.questions for part in parts]),
+            np.concatenate([part.answers for part in parts]),
+            np.concatenate([part.known for part in parts]),
+            rows if (np.diff(rows) > 0).all() else None,
+        )
+
+    @property
+    def side(self) -> int:
+        """Cells per side."""
+        return int(self.questions.shape[1])
+
+    def take(self, indices: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> PuzzleArray:
+        """Return the puzzles at these indices, counted from 0, or under this mask."""
+        return PuzzleArray(
+            self.name,
+            self.kind,
+            self.questions[indices],
+            self.answers[indices],
+            self.known[indices],
+            self.rows[indices],
+            self.notes,
+        )
+
+    def pair(self, index: int) -> Pair:
+        """Return question and answer of the puzzle at an index, counted from 0."""
+        return Pair(self.questions[index], self.answers[index] if self.known[index] else None)
+
+    def _index(self, task_id: object) -> int | None:
+        if not isinstance(task_id, str) or not task_id.isdecimal() or len(task_id) > 18:
+            return None
+        row = int(task_id)
+        index = int(np.searchsorted(self.rows, row))
+        found = index < len(self.rows) and self.rows[index] == row and task_id == str(row)
+        return index if found else None
+
+    @property
+    def ids(self) -> Sequence[str]:
+        return [str(row) for row in self.rows.tolist()]
+
+    def __iter__(self) -> Iterator[Task]:
+        for index, row in enumerate(self.rows.tolist()):
+            yield Task(str(row), (), (self.pair(index),), self.kind)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, task_id: str) -> Task:
+        index = self._index(task_id)
+        if index is None:
+            raise KeyError(task_id)
+        return Task(task_id, (), (self.pair(index),), self.kind)
+
+    def __contains__(self, task_id: object) -> bool:
+        return self._index(task_id) is not None
+
+    def renamed(self, name: str, notes: Sequence[str] | None = None) -> PuzzleArray:
+        notes = self.notes if notes is None else notes
+        return PuzzleArray(
+            name, self.kind, self.questions, self.answers, self.known, self.rows, notes
+        )
+
+    def select(self, ids: Iterable[str]) -> PuzzleArray:
+        return self.take(np.isin(self.rows, [int(each) for each in ids]))
+
+    def filter_by_size(self, max_side: int) -> PuzzleArray:
+        return self if self.side <= max_side else self.take(np.zeros(len(self), np.bool_))
+
+    @property
+    def test_outputs(self) -> int:
+        return len(self)
+
+    @property
+    def has_known_outputs(self) -> bool:
+        return bool(self.known.any())
+
+    def without_solutions(self) -> PuzzleArray:
+        unknown = np.zeros(len(self), np.bool_)
+        return PuzzleArray(self.name, self.kind, self.questions, self.answers, unknown, self.rows)
+
+    def fingerprint(self, solutions: bool = True) -> str:
+        """Return a SHA-256 of the puzzles in their order.
+
+        It covers rows, questions and, with `solutions`, the known answers.
+        """
+        digest = hashlib.sha256(f"{self.questions.shape}".encode())
+        digest.update(self.rows.astype("<i8").tobytes())
+        digest.update(self.questions.tobytes())
+        if solutions:
+            digest.update(self.known.tobytes())
+            digest.update(np.where(self.known[:, None, None], self.answers, 0).tobytes())
+        return digest.hexdigest()
+
+    @property
+    def summary(self) -> str:
+        return f"{pluralise(len(self), 'puzzle')} of kind {self.kind}"
+
+    def __repr__(self) -> str:
+        return f"<PuzzleArray {self.name}: {self.summary}>"

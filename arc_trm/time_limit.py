@@ -1,4 +1,4 @@
-"""How long a command may take, counted from its start."""
+"""Time limits, counted from the start of the program."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ import time
 
 from arc_trm.errors import UserError
 
-STARTED = time.monotonic()
-"""When this program began, as nearly as it can know: the command line imports this room first."""
+PROCESS_STARTED = time.monotonic()
+"""When this program started, nearly: the command line imports this module first."""
 
-LEAVING = 0.5
-"""Seconds that are kept back of a limit: for the interpreter's start before, and its end."""
+EXIT_MARGIN_S = 0.5
+"""Seconds of a limit that are reserved for the start and the end of the interpreter."""
 
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
 class TimeLimit:
-    """The time left of `limit` seconds since `started`, a value of `time.monotonic`; None is now.
+    """The time that is left of a limit.
 
-    Without a limit it never ends.
+    Args:
+        limit: seconds; None never ends.
+        started: a value of `time.monotonic`; None is now.
     """
 
     def __init__(self, limit: float | None = None, started: float | None = None) -> None:
@@ -34,18 +36,22 @@ class TimeLimit:
 
     @property
     def left(self) -> float:
-        """Seconds for work, negative when the limit is over, infinite without one."""
-        return math.inf if self.limit is None else self.limit - self.spent - LEAVING
+        """Seconds that are left for work: negative when the limit is over, infinite without one."""
+        return math.inf if self.limit is None else self.limit - self.spent - EXIT_MARGIN_S
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of `3h`, `90m`, `45s`, `2h30m` or `1.5h`. Raises UserError if it reads otherwise."""
+    """Return the seconds of `3h`, `90m`, `45s`, `2h30m` or `1.5h`.
+
+    Raises:
+        UserError: the text has another form.
+    """
     parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", text)
     units = "".join(unit for _, unit in parts)
     if "".join(number + unit for number, unit in parts) != text or not re.fullmatch(
         "h?m?s?", units
     ):
-        raise UserError(f"a time reads 3h, 90m, 45s or 2h30m, got {text!r}")
+        raise UserError(f"a time is written 3h, 90m, 45s or 2h30m, got {text!r}")
     seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     if not 0 < seconds < 1e9:
         raise UserError(f"a time limit must be above 0 and sensible, got {text!r}")
@@ -53,7 +59,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """`2h05m`, `3m20s`, `4.5 s` or `0.01 s`."""
+    """Return `2h05m`, `3m20s`, `4.5 s` or `0.01 s`."""
     if seconds < 1:
         return f"{seconds:.1g} s"
     if seconds < 60:

@@ -1,4 +1,4 @@
-"""The official ARC-AGI file formats, for any solver: read, check, score, merge, write.
+"""The official ARC-AGI file formats, for any solver: read, validate, score, merge, write.
 
     from submission import read_challenges, write_submission
     challenges = read_challenges("arc-agi_evaluation_challenges.json")
@@ -9,16 +9,24 @@
     write_submission("submission.json", submission, challenges)
 
 Data is plain parsed JSON: dicts, lists, ints. Messages count pairs, rows, cells and test outputs
-from 1. Everything raised on purpose is a SubmissionError. The same from a shell:
-`python -m submission --help`.
+from 1. Every error raised on purpose is a SubmissionError. `python -m submission --help` shows the
+same functions as commands.
 """
 
-from submission.arcprize import Origin, arcprize_problems, read_arcprize, write_arcprize
-from submission.comparison import Comparison, Difference, compare, comparison_table
-from submission.ensemble import merge, merge_ranked
+from submission.arcprize import Provenance, arcprize_problems, read_arcprize, write_arcprize
+from submission.comparison import (
+    Comparison,
+    Difference,
+    compare,
+    comparison_table,
+    describe_scores,
+)
+from submission.ensemble import Merged, merge, merge_files, merge_ranked
 from submission.errors import FormatError, Problem, SubmissionError, WriteError
 from submission.files import (
     atomic_write,
+    parse_json,
+    read_any,
     read_challenges,
     read_json,
     read_solutions,
@@ -45,12 +53,23 @@ from submission.formats import (
     task_problems,
 )
 from submission.grids import Grid, grid_problems
-from submission.ranked import as_submission, counts_of, ranked_of, read_answers
-from submission.scoring import LABELS, PassRates, Rate, Score, score, score_ranked, score_table
+from submission.ranked import count_outputs, read_ranked, to_ranked, to_submission
+from submission.scoring import (
+    DENOMINATORS,
+    PassRates,
+    Rate,
+    RateName,
+    Score,
+    Scored,
+    score,
+    score_file,
+    score_ranked,
+)
+from submission.validation import Validation, check_file, check_folder, check_path
 
 __all__ = [
+    "DENOMINATORS",
     "KINDS",
-    "LABELS",
     "Attempts",
     "Challenges",
     "Comparison",
@@ -58,44 +77,55 @@ __all__ = [
     "FormatError",
     "Grid",
     "Kind",
-    "Origin",
+    "Merged",
     "Pair",
     "PassRates",
     "Problem",
+    "Provenance",
     "Ranked",
     "Rate",
+    "RateName",
     "Score",
+    "Scored",
     "Solutions",
     "Submission",
     "SubmissionError",
     "Task",
+    "Validation",
     "WriteError",
     "arcprize_problems",
-    "as_submission",
     "atomic_write",
     "challenges_problems",
+    "check_file",
+    "check_folder",
+    "check_path",
     "compare",
     "comparison_table",
-    "counts_of",
+    "count_outputs",
+    "describe_scores",
     "grid_problems",
     "merge",
+    "merge_files",
     "merge_ranked",
-    "ranked_of",
-    "read_answers",
+    "parse_json",
+    "read_any",
     "read_arcprize",
     "read_challenges",
     "read_json",
+    "read_ranked",
     "read_solutions",
     "read_submission",
     "read_task",
     "recognise",
     "schema",
     "score",
+    "score_file",
     "score_ranked",
-    "score_table",
     "solutions_problems",
     "submission_problems",
     "task_problems",
+    "to_ranked",
+    "to_submission",
     "write_arcprize",
     "write_json",
     "write_submission",

@@ -1,10 +1,15 @@
-"""Folders of ARC Prize's benchmarking: one TASK.json per task with everybody's attempts at it.
+"""ARC Prize benchmarking folders: one TASK.json per task with the attempts at it.
 
-A file is a list with an object per test input; its `attempt_1`, `attempt_2`, ... hold an `answer`
-and the `metadata` of the request that gave it, or are null. Its scorer takes what is in the folder
-for all there is: a task without a file is left out of the mean, a pair that is there twice counts
-twice, and an attempt without `choices` ends it. What is written here has none of these, and what is
-read here is read by what it says, not by where it stands.
+A file is a list with one object per test input. Its keys `attempt_1`, `attempt_2`, ... hold null or
+an object with the `answer` and the `metadata` of the request that returned it.
+
+The benchmarking's scorer takes the folder for everything there is:
+- It leaves a task without a file out of the mean.
+- It counts a pair twice that is there twice.
+- It stops at an attempt whose `choices` are empty.
+
+Folders written here avoid these traps. Files are read by the indices in their metadata, not by the
+order of their items.
 
 Source: https://github.com/arcprize/arc-agi-benchmarking
 """
@@ -16,22 +21,31 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from submission.errors import FormatError, Problem, WriteError, shown, shown_name, shown_path
+from submission.errors import (
+    FormatError,
+    Problem,
+    WriteError,
+    format_name,
+    format_path,
+    format_value,
+)
 from submission.files import StrPath, read_json, write_json
-from submission.formats import ATTEMPTS, Ranked
+from submission.formats import ATTEMPTS, Challenges, Ranked
 from submission.grids import Grid, grid_problems
 
 RESULTS = "results.json"
-"""What the scorer writes into such a folder, and leaves out when it reads one."""
+"""The file that the scorer writes into a folder and ignores when it reads one."""
 
 MAX_INDEX = 100
+"""The bound of a pair's index if the number of test inputs is unknown."""
+
 _ATTEMPT = re.compile(r"attempt_([1-9][0-9]?)")
 _NO_TOKENS = {
     "prompt_tokens": 0,
@@ -50,30 +64,41 @@ _NO_COST = {"prompt_cost": 0.0, "completion_cost": 0.0, "reasoning_cost": 0.0, "
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Who answered, when and how: what the metadata of every attempt says.
+class Provenance:
+    """Who answered, when and how: the metadata of every attempt.
 
-    `settings` are what the answers depend on besides the model, as plain JSON. The times should
-    have a time zone.
+    Attributes:
+        model: the name of the model.
+        provider: who runs the model.
+        started_at: when answering began; it should have a time zone.
+        ended_at: when answering ended; it should have a time zone.
+        settings: what the answers depend on besides the model, as plain JSON.
     """
 
     model: str
     provider: str
-    began: datetime
-    ended: datetime
+    started_at: datetime
+    ended_at: datetime
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_arcprize(folder: StrPath, ranked: Ranked, origin: Origin) -> None:
-    """Write the first two candidates of every output, one TASK.json per task, nothing else.
+def write_arcprize(folder: StrPath, ranked: Ranked, provenance: Provenance) -> None:
+    """Write the first two candidates of every output: one TASK.json per task, nothing else.
 
-    An output with fewer gets attempts with the answer `[]`, so that it counts as tried. The folder
-    is new or empty before, and whole or not there after. Raises FormatError for a task whose id can
-    be no file's name or that has no output, WriteError.
+    A missing candidate becomes an attempt with the answer `[]`, so that the output counts as tried.
+
+    Args:
+        folder: a new or an empty folder; the whole folder is written or nothing.
+        ranked: candidates per task and output.
+        provenance: the metadata of the attempts.
+
+    Raises:
+        FormatError: a task has no output, or an id that cannot be a file name.
+        WriteError: the folder cannot be written.
     """
     problems = [_name_problem(task_id) for task_id in ranked]
     problems += [
-        Problem(f"task {shown_name(task_id)}", "has no test output, expected at least one")
+        Problem(f"task {format_name(task_id)}", "has no test output, expected at least one")
         for task_id, outputs in ranked.items()
         if not outputs
     ]
@@ -83,15 +108,15 @@ def write_arcprize(folder: StrPath, ranked: Ranked, origin: Origin) -> None:
     temporary = target.parent / f".{secrets.token_hex(8)}.tmp"
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise WriteError(folder, "it is there already, expected a new or an empty folder")
+            raise WriteError(folder, "it already exists, expected a new or an empty folder")
         if target.exists() and target.samefile(os.curdir):
-            raise WriteError(folder, "it is the current folder, expected one inside of it")
+            raise WriteError(folder, "it is the current folder, expected a folder inside it")
         temporary.mkdir()
         for task_id, outputs in ranked.items():
             pairs = [
                 {
-                    name: _attempt(candidates[number : number + 1], task_id, index, origin)
-                    for number, name in enumerate(ATTEMPTS)
+                    name: _to_attempt(candidate, task_id, index, provenance)
+                    for name, candidate in zip(ATTEMPTS, [*candidates, [], []], strict=False)
                 }
                 for index, candidates in enumerate(outputs)
             ]
@@ -100,31 +125,36 @@ def write_arcprize(folder: StrPath, ranked: Ranked, origin: Origin) -> None:
             target.rmdir()
         temporary.rename(target)
     except FileNotFoundError:
-        raise WriteError(folder, f"the folder {shown_path(target.parent)} does not exist") from None
+        raise WriteError(
+            folder, f"the folder {format_path(target.parent)} does not exist"
+        ) from None
     except OSError as error:
         raise WriteError(folder, error.strerror or str(error)) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _attempt(answer: Sequence[Grid], task_id: str, index: int, origin: Origin) -> dict[str, Any]:
-    grid = [list(row) for row in answer[0]] if answer else []
-    said = json.dumps(grid) if grid else ""
+def _to_attempt(
+    candidate: Grid, task_id: str, index: int, provenance: Provenance
+) -> dict[str, Any]:
+    """Build the attempt of one candidate; an empty grid is a failed attempt."""
+    grid = [list(row) for row in candidate]
+    content = json.dumps(grid) if grid else ""
     return {
         "answer": grid,
         "metadata": {
-            "model": origin.model,
-            "provider": origin.provider,
-            "start_timestamp": origin.began.isoformat(),
-            "end_timestamp": origin.ended.isoformat(),
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": said}}],
+            "model": provenance.model,
+            "provider": provenance.provider,
+            "start_timestamp": provenance.started_at.isoformat(),
+            "end_timestamp": provenance.ended_at.isoformat(),
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": content}}],
             "reasoning_summary": None,
-            "kwargs": dict(origin.settings),
+            "kwargs": dict(provenance.settings),
             "usage": _NO_TOKENS,
             "cost": _NO_COST,
             "task_id": task_id,
             "pair_index": index,
-            "test_id": origin.model,
+            "test_id": provenance.model,
         },
         "correct": None,
     }
@@ -133,84 +163,112 @@ def _attempt(answer: Sequence[Grid], task_id: str, index: int, origin: Origin) -
 def _name_problem(task_id: str) -> Problem | None:
     odd = not task_id.isprintable() or set(task_id) & set('/\\:*?"<>|') or task_id[:1] in ("", ".")
     if odd or f"{task_id}.json" == RESULTS or len(os.fsencode(task_id)) > 200:
-        return Problem(f"task {shown_name(task_id)}", "has an id that can be no file's name")
+        return Problem(f"task {format_name(task_id)}", "has an id that cannot be a file name")
     return None
 
 
 def read_arcprize(folder: StrPath) -> Ranked:
-    """Everybody's attempts in a folder, in their order, for the outputs that its files speak of.
+    """Read the attempts in a folder, in their order, for every output that its files mention.
 
-    A failed attempt (null, no grid, text that is none) is the empty grid `[]`, which solves nothing
-    but uses up its rank. If a pair is there more than once, the attempts of the later ones follow
-    those of the first. Raises FormatError naming the file and the pair that is not in this format.
+    A failed attempt (null, an invalid grid, text that is not a grid) becomes the empty grid `[]`,
+    which solves nothing but keeps its rank. If a pair occurs again, its attempts follow those of
+    the first occurrence.
+
+    Raises:
+        FormatError: the folder cannot be read or has no files, or a file is in another format.
     """
     files = _files(folder)
     if not files:
         raise FormatError([_NO_FILES], folder)
-    return {each.stem: _read_task(each) for each in files}
+    return {task_id: to_candidates(read_json(path), path) for task_id, path in files.items()}
 
 
-def arcprize_problems(
-    folder: StrPath, challenges: Mapping[str, Any] | None = None
-) -> list[Problem]:
-    """What would end the benchmarking's scorer or make its score another than it seems.
+def read_folder(folder: StrPath) -> dict[str, Any]:
+    """Read the files of a folder without checking them.
 
-    Given valid `challenges`, also tasks and pairs that are missing or not among them. Raises
-    FormatError if the folder cannot be read.
+    Returns:
+        Parsed JSON by task id; a FormatError for a file that cannot be read.
+
+    Raises:
+        FormatError: the folder cannot be read.
     """
-    files = {each.stem: each for each in _files(folder)}
-    found = [] if files else [_NO_FILES]
-    for task_id, path in files.items():
-        count = None if challenges is None else len(challenges.get(task_id, {}).get("test", ()))
-        if count == 0:
-            found.append(Problem(path.name, "is of an unknown task, expected only the challenges"))
-            continue
+    data = {}
+    for task_id, path in _files(folder).items():
         try:
-            data = read_json(path)
+            data[task_id] = read_json(path)
         except FormatError as error:
-            found += [Problem(path.name, str(problem)) for problem in error.problems]
-            continue
-        found += _task_problems(data, path.name, count)
-    lacking = [task_id for task_id in challenges or () if task_id not in files]
+            data[task_id] = error
+    return data
+
+
+def arcprize_problems(folder: StrPath, challenges: Challenges | None = None) -> list[Problem]:
+    """List what would stop the benchmarking's scorer or distort its score.
+
+    Args:
+        folder: the folder.
+        challenges: valid challenges that the folder should answer, if known.
+
+    Raises:
+        FormatError: the folder cannot be read.
+    """
+    return folder_problems(read_folder(folder), challenges)
+
+
+def folder_problems(data: Mapping[str, Any], challenges: Challenges | None) -> list[Problem]:
+    """List the problems of what `read_folder` returns; arguments as in `arcprize_problems`."""
+    found = [] if data else [_NO_FILES]
+    for task_id, content in data.items():
+        name = f"{task_id}.json"
+        if challenges is not None and task_id not in challenges:
+            found.append(Problem(name, "is of an unknown task, expected only the challenges"))
+        elif isinstance(content, FormatError):
+            found += [Problem(name, str(problem)) for problem in content.problems]
+        else:
+            count = None if challenges is None else len(challenges[task_id]["test"])
+            found += _task_problems(content, name, count)
     return found + [
         Problem(f"{task_id}.json", "is missing, which the scorer leaves out of its mean")
-        for task_id in lacking
+        for task_id in challenges or ()
+        if task_id not in data
     ]
 
 
-def _files(folder: StrPath) -> list[Path]:
+def _files(folder: StrPath) -> dict[str, Path]:
+    """Find the file of every task by the task's id."""
     try:
-        return sorted(
-            each
-            for each in Path(folder).iterdir()
-            if each.suffix == ".json"
-            and each.name != RESULTS
-            and not each.name.startswith(".")
-            and each.is_file()
-        )
+        return {
+            path.stem: path
+            for path in sorted(Path(folder).iterdir())
+            if path.suffix == ".json"
+            and path.name != RESULTS
+            and not path.name.startswith(".")
+            and path.is_file()
+        }
     except OSError as error:
         raise FormatError([Problem("", f"cannot be read: {error.strerror}")], folder) from None
 
 
 def _task_problems(data: object, name: str, count: int | None) -> list[Problem]:
-    """What is wrong with a task's file; `count` is its number of test inputs, if known."""
+    """List what is wrong with a task's file; `count` is the number of test inputs, if known."""
     if not isinstance(data, list) or not data:
-        return [Problem(name, f"is {shown(data)}, expected a list with one item per test input")]
+        return [
+            Problem(name, f"is {format_value(data)}, expected a list with one item per test input")
+        ]
     found, seen = [], set()
     for place, pair in enumerate(data):
         where = f"{name}, item {place + 1}"
         attempts = _attempts(pair)
         if not attempts:
-            found.append(_no_attempts(pair, where))
+            found.append(_no_attempts_problem(pair, where))
             continue
         for number, attempt in attempts.items():
             found += _attempt_problems(attempt, f"{where}, attempt_{number}")
         index = _pair_index(attempts.values(), place)
+        has_index = f"has the pair_index {format_value(index)}"
         if index in seen:
-            message = f"has the pair_index {shown(index)} again, which the scorer counts twice"
-            found.append(Problem(where, message))
+            found.append(Problem(where, f"{has_index} again, which the scorer counts twice"))
         elif not 0 <= index < (MAX_INDEX if count is None else count):
-            found.append(Problem(where, f"has the pair_index {shown(index)}, which is no test's"))
+            found.append(Problem(where, f"{has_index}, expected the index of a test input"))
         seen.add(index)
     if count is not None:
         found += [
@@ -222,22 +280,21 @@ def _task_problems(data: object, name: str, count: int | None) -> list[Problem]:
 
 
 def _attempt_problems(attempt: object, where: str) -> list[Problem]:
-    if attempt is None:  # the benchmarking's own way to say that it failed
+    if attempt is None:  # the benchmarking writes null for a failed attempt
         return []
     if not isinstance(attempt, dict) or "answer" not in attempt:
         return [Problem(where, 'has no "answer"')]
     metadata = attempt.get("metadata")
     if not isinstance(metadata, dict):
         return [Problem(where, 'has no "metadata", expected an object')]
-    found = [
-        Problem(f"{where}, metadata", f'has no "{key}"')
-        if key not in metadata
-        else Problem(
-            f"{where}, metadata", f'has "{key}" that is {shown(metadata[key])}, expected {expected}'
-        )
-        for key, (is_right, expected) in _METADATA.items()
-        if not is_right(metadata.get(key))
-    ]
+    found = []
+    place = f"{where}, metadata"
+    for key, (is_valid, expected) in _METADATA.items():
+        if key not in metadata:
+            found.append(Problem(place, f'has no "{key}"'))
+        elif not is_valid(metadata[key]):
+            value = format_value(metadata[key])
+            found.append(Problem(place, f'has "{key}" that is {value}, expected {expected}'))
     if metadata.get("choices") == []:
         found.append(Problem(where, 'has an empty list of "choices", which ends the scorer'))
     return found
@@ -247,16 +304,16 @@ def _is_time(value: object) -> bool:
     try:
         datetime.fromisoformat(str(value))
     except ValueError:
-        return isinstance(value, int | float)  # seconds since 1970 are one, too
+        return isinstance(value, int | float)  # seconds since 1970
     return True
 
 
-def _is(kind: type) -> Callable[[object], bool]:
+def _is_a(kind: type) -> Callable[[object], bool]:
     return lambda value: isinstance(value, kind)
 
 
 def _numbers(*keys: str) -> tuple[Callable[[object], bool], str]:
-    """An object that has these keys with numbers."""
+    """Build the check for an object with numbers at these keys."""
     return (
         lambda value: (
             isinstance(value, dict) and all(isinstance(value.get(key), int | float) for key in keys)
@@ -266,55 +323,58 @@ def _numbers(*keys: str) -> tuple[Callable[[object], bool], str]:
 
 
 _METADATA: dict[str, tuple[Callable[[object], bool], str]] = {
-    "model": (_is(str), "a text"),
-    "provider": (_is(str), "a text"),
+    "model": (_is_a(str), "a text"),
+    "provider": (_is_a(str), "a text"),
     "start_timestamp": (_is_time, "a time"),
     "end_timestamp": (_is_time, "a time"),
-    "choices": (_is(list), "a list"),
-    "kwargs": (_is(dict), "an object"),
+    "choices": (_is_a(list), "a list"),
+    "kwargs": (_is_a(dict), "an object"),
     "usage": _numbers("prompt_tokens", "completion_tokens", "total_tokens"),
     "cost": _numbers("prompt_cost", "completion_cost", "total_cost"),
 }
-"""What the benchmarking requires in every attempt's metadata: a check, and what it wants."""
+"""What the benchmarking requires in every attempt's metadata: key -> (check, what is expected)."""
 
 
-def _read_task(path: Path) -> list[list[Grid]]:
-    data = read_json(path)
+def to_candidates(data: Any, path: StrPath) -> list[list[Grid]]:
+    """Convert the content of a task's file to candidates per output.
+
+    Raises:
+        FormatError: the content is in another format; `path` is for the message.
+    """
     if not isinstance(data, list):
-        message = f"is {shown(data)}, expected a list with the attempts at each test input"
+        message = f"is {format_value(data)}, expected a list with the attempts at each test input"
         raise FormatError([Problem("", message)], path)
     outputs: dict[int, list[Grid]] = {}
     for place, pair in enumerate(data):
         where = f"item {place + 1}"
-        named = _attempts(pair)
-        if not named:
-            raise FormatError([_no_attempts(pair, where)], path)
-        index = _pair_index(named.values(), place)
+        attempts = _attempts(pair)
+        if not attempts:
+            raise FormatError([_no_attempts_problem(pair, where)], path)
+        index = _pair_index(attempts.values(), place)
         if not 0 <= index < MAX_INDEX:
-            raise FormatError([Problem(where, f"has the pair_index {shown(index)}")], path)
-        last = max(named)
-        grids = [_grid(named.get(number)) for number in range(1, last + 1)]
+            raise FormatError([Problem(where, f"has the pair_index {format_value(index)}")], path)
+        grids = [_grid(attempts.get(number)) for number in range(1, max(attempts) + 1)]
         outputs.setdefault(index, []).extend(grids)
     return [outputs.get(index, []) for index in range(max(outputs, default=-1) + 1)]
 
 
 def _attempts(pair: object) -> dict[int, Any]:
-    """The attempts of one test input by their numbers, from 1."""
+    """Return the attempts at one test input by their numbers, from 1."""
     if not isinstance(pair, dict):
         return {}
     numbers = {key: _ATTEMPT.fullmatch(str(key)) for key in pair}
     return {int(match[1]): pair[key] for key, match in numbers.items() if match}
 
 
-def _no_attempts(pair: object, where: str) -> Problem:
-    return Problem(where, f'is {shown(pair)}, expected an object with "attempt_1"')
+def _no_attempts_problem(pair: object, where: str) -> Problem:
+    return Problem(where, f'is {format_value(pair)}, expected an object with "attempt_1"')
 
 
 def _pair_index(attempts: Iterable[Any], place: int) -> int:
-    """What the first attempt's metadata says, as the scorer has it; else its place in the file.
+    """Return the index of a pair's test input: from the metadata, else its place in the file.
 
-    Whole numbers may be written as text or with a point, which the benchmarking reads alike; -1 is
-    what is no number.
+    Like the scorer, take the first attempt that has a pair_index. The benchmarking also reads whole
+    numbers written as text or as floats. Anything else gives the invalid index -1.
     """
     for attempt in attempts:
         match attempt:
@@ -334,7 +394,10 @@ def _pair_index(attempts: Iterable[Any], place: int) -> int:
 
 
 def _grid(attempt: object) -> Grid:
-    """The grid of an attempt, which early files hold without metadata; [] if there is none."""
+    """Return the grid of an attempt, [] if it has no valid grid.
+
+    In early files an attempt is a bare grid without metadata.
+    """
     answer = attempt.get("answer") if isinstance(attempt, dict) else attempt
     if isinstance(answer, str):
         try:

@@ -1,15 +1,15 @@
-"""Two scores on the same tasks: how far apart, how surely, and on which tasks."""
+"""Compare two scores of the same tasks: the difference, its confidence interval, changed tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from math import comb
 from typing import TYPE_CHECKING, Any
 
-from submission.errors import SubmissionError, counted, shown_name
-from submission.scoring import LABELS, Rate, Score, fraction, key
+from submission.errors import SubmissionError, format_names, format_path, pluralise
+from submission.files import StrPath
+from submission.scoring import RateName, Scored, format_rate, nest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,52 +17,63 @@ if TYPE_CHECKING:
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
+MAX_LISTED = 50
+"""Gained or lost tasks that are all named; of more, only the first ones are."""
+
 _CHUNK = 1000  # resamples at once
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Second minus first, as rates 0 to 1, with the ends of its `CONFIDENCE` interval."""
+    """The second rate minus the first, between -1 and 1.
+
+    Attributes:
+        value: the difference.
+        low: the lower end of the `CONFIDENCE` interval.
+        high: the upper end.
+    """
 
     value: float
     low: float
     high: float
 
     def to_dict(self) -> dict[str, float]:
-        """As plain JSON."""
+        """Convert to plain JSON."""
         return {"value": self.value, "low": self.low, "high": self.high}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the second of two scores has that the first has not.
+    """How a second score differs from a first.
 
-    `differences` maps K and the name of a denominator to a difference. `gained` and `lost` are the
-    tasks of which the second solves more, or fewer, outputs at the largest K.
+    Attributes:
+        differences: the difference of every rate.
+        gained: the tasks of which the second score solves more, by the deciding rate.
+        lost: the tasks of which the second score solves less.
     """
 
-    differences: Mapping[int, Mapping[str, Difference]]
+    differences: Mapping[RateName, Difference]
     gained: tuple[str, ...]
     lost: tuple[str, ...]
 
     @property
     def p_value(self) -> float:
-        """How often a fair coin splits as many tasks as unevenly into gained and lost.
+        """The exact two-sided sign test on gained and lost tasks.
 
-        The exact two-sided sign test. It holds for few tasks, too, for which the percentiles of a
-        bootstrap are too narrow.
+        The probability that fair coin tosses split as many tasks at least as unevenly. It also
+        holds for few tasks, for which a bootstrap's percentile interval is too narrow.
         """
-        number, fewer = len(self.gained) + len(self.lost), min(len(self.gained), len(self.lost))
-        ways = sum(comb(number, k) for k in range(fewer + 1))
-        return min(1.0, float(Fraction(2 * ways, 2**number)))
+        changed, fewer = len(self.gained) + len(self.lost), min(len(self.gained), len(self.lost))
+        term = tail = 1.0  # P(k losses) and P(at most k losses), as multiples of P(fewer losses)
+        for k in range(fewer, 0, -1):
+            term *= k / (changed - k + 1)
+            tail += term
+        return min(1.0, 2 * tail * (comb(changed, fewer) / (1 << changed)))
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON, with the keys `pass@1` and so on."""
+        """Convert to plain JSON: the differences nested along the names of their rates."""
         return {
-            **{
-                f"pass@{k}": {key(name): each.to_dict() for name, each in named.items()}
-                for k, named in self.differences.items()
-            },
+            **nest({name: each.to_dict() for name, each in self.differences.items()}),
             "gained": list(self.gained),
             "lost": list(self.lost),
             "p_value": self.p_value,
@@ -70,106 +81,169 @@ class Comparison:
 
 
 def compare(
-    first: Score, second: Score, generator: np.random.Generator, resamples: int = RESAMPLES
+    first: Scored, second: Scored, generator: np.random.Generator, resamples: int = RESAMPLES
 ) -> Comparison:
-    """The differences between two scores against the same solutions, by a paired bootstrap.
+    """Compare two scores by a paired bootstrap over tasks.
 
-    Tasks are drawn with replacement, each with both scores and all its outputs, for the outputs of
-    a task stand or fall together; the interval holds the middle `CONFIDENCE` of the differences
-    seen (Efron 1979, percentiles). Raises SubmissionError if the tasks or Ks differ.
+    Tasks are drawn with replacement, each with both scores and all its outputs, because outputs of
+    one task are not independent. The interval is the middle `CONFIDENCE` of the differences of the
+    resamples (percentile interval, Efron 1979).
+
+    Args:
+        first: a score.
+        second: a score against the same solutions, with the same rates.
+        generator: the source of the resamples.
+        resamples: the number of resamples.
+
+    Raises:
+        SubmissionError: the tasks or the rates differ, or no right answer is known.
     """
     import numpy as np
 
-    outputs = {task_id: len(task) for task_id, task in first.tasks.items()}
-    if outputs != {task_id: len(task) for task_id, task in second.tasks.items()}:
+    places = {task_id: place for place, task_id in enumerate(second.task_ids)}
+    if places.keys() != set(first.task_ids):
         raise SubmissionError("only scores against the same solutions can be compared")
-    ks = list(first.pass_at)
-    if ks != list(second.pass_at):
-        raise SubmissionError(f"only scores for the same K can be compared, not {ks}")
-    total = np.array(list(outputs.values()), dtype=np.float64)  # (tasks,)
-    before, after = (_solved(each, list(outputs)) for each in (first, second))  # (K, tasks)
-    solved_all = (after == total) * 1.0 - (before == total)
-    changes = np.stack([after - before, (after - before) / total, solved_all], 1)
-    weights = np.stack([total, np.ones_like(total), np.ones_like(total)])  # (3, tasks)
-    low, high = _interval(changes, weights, generator, resamples)  # (K, 3)
-    value = changes.sum(-1) / weights.sum(-1)
-    differences = {
-        k: {
-            name: Difference(*map(float, (value[place, n], low[place, n], high[place, n])))
-            for n, name in enumerate(LABELS)
-        }
-        for place, k in enumerate(ks)
-    }
-    change = after[-1] - before[-1]
-    tasks = np.array(list(outputs), dtype=object)
-    return Comparison(differences, tuple(tasks[change > 0]), tuple(tasks[change < 0]))
+    if list(first.rates) != list(second.rates):
+        named = [", ".join(" ".join(name) for name in each.rates) for each in (first, second)]
+        raise SubmissionError(
+            f"only scores with the same rates can be compared, but one has {named[0]}, the other "
+            f"{named[1]}"
+        )
+    if first.deciding not in first.rates:
+        raise SubmissionError(
+            f"the right answer to no {first.noun} is known, so the scores cannot be compared: "
+            "score against known answers"
+        )
+    order = np.array([places[task_id] for task_id in first.task_ids])
+    counts, changes, differences = first.counts(), {}, {}
+    for name, (solved, other_total) in second.counts().items():
+        before, total = counts[name]
+        if not np.array_equal(total, other_total[order]):
+            raise SubmissionError("only scores against the same solutions can be compared")
+        changes[name] = solved[order] - before
+        differences[name] = _difference(changes[name], total, generator, resamples)
+    changed = list(zip(first.task_ids, changes[first.deciding], strict=True))
+    return Comparison(
+        differences,
+        gained=tuple(task_id for task_id, change in changed if change > 0),
+        lost=tuple(task_id for task_id, change in changed if change < 0),
+    )
 
 
 def comparison_table(
-    names: tuple[str, str], scores: Sequence[Score], comparison: Comparison
+    names: tuple[str, str], scores: Sequence[Scored], comparison: Comparison
 ) -> str:
-    """As a person reads it: both scores, the difference and its interval, then the tasks."""
+    """Format a comparison for a person.
+
+    Args:
+        names: what the first and the second score are called.
+        scores: the two scores.
+        comparison: their comparison.
+
+    Returns:
+        Lines with both rates, the difference and its interval, then the changed tasks.
+    """
     first, second = names
-    columns = [["", first, second, "difference", f"{CONFIDENCE:.0%} interval"]]
-    for k, named in comparison.differences.items():
-        for name, difference in named.items():
-            rates = [_rate(each.pass_at[k].named[name]) for each in scores]
-            interval = f"[{_points(difference.low)}, {_points(difference.high)}]"
-            columns.append([f"pass@{k}  {name}", *rates, _points(difference.value), interval])
-    widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0])]
-            + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+    rows = [["", first, second, "difference", f"{CONFIDENCE:.0%} interval"]]
+    for name, difference in comparison.differences.items():
+        rates = [each.rates[name] for each in scores]
+        rows.append(
+            [
+                "  ".join(name),
+                *(f"{format_rate(rate)} {100 * rate.value:.1f} %" for rate in rates),
+                _points(difference.value),
+                f"[{_points(difference.low)}, {_points(difference.high)}]",
+            ]
         )
-        for row in columns
-    ]
-    largest = max(comparison.differences)
-    lines.append(
+    noun, deciding = scores[0].noun, " ".join(scores[0].deciding)
+    lines = [
+        *_aligned(rows),
         f"Differences are points of {second} minus {first}; the intervals are of a paired "
-        f"bootstrap over {counted(len(scores[0].tasks), 'task')}."
-    )
+        f"bootstrap over {pluralise(len(scores[0].task_ids), noun)}.",
+    ]
     for verb, task_ids in (("gained", comparison.gained), ("lost", comparison.lost)):
-        named_tasks = ": " + ", ".join(map(shown_name, task_ids)) if task_ids else ""
-        lines.append(f"{verb} {counted(len(task_ids), 'task')} at pass@{largest}{named_tasks}")
+        line = f"{verb} {pluralise(len(task_ids), noun)} by {deciding}"
+        lines.append(f"{line}: {format_names(task_ids, MAX_LISTED)}" if task_ids else line)
     lines.append(f"sign test on what changed: p = {comparison.p_value:.2g}")
     return "\n".join(lines)
 
 
-def _solved(score: Score, task_ids: Sequence[str]) -> npt.NDArray[np.float64]:
-    """(K, tasks): how many outputs of each task are solved."""
+def describe_scores(
+    names: Sequence[StrPath], scores: Sequence[Scored]
+) -> tuple[dict[str, Any], list[str]]:
+    """Describe one score, or two scores and their comparison.
+
+    Args:
+        names: the file or folder of each score.
+        scores: one or two scores.
+
+    Returns:
+        Plain JSON, and lines for a person.
+    """
+    if len(scores) == 1:
+        return scores[0].to_dict(), scores[0].lines()
     import numpy as np
 
-    return np.array(
-        [
-            [sum(hits[place] for hits in score.tasks[task_id]) for task_id in task_ids]
-            for place in range(len(score.pass_at))
-        ],
-        dtype=np.float64,
-    )
+    first, second = scores
+    before, after = map(format_path, names)
+    comparison = compare(first, second, np.random.default_rng(0))
+    described = {
+        "first": {"file": before, **first.to_dict()},
+        "second": {"file": after, **second.to_dict()},
+        "difference": comparison.to_dict(),
+    }
+    notes = [
+        f"{name}: {note}"
+        for name, each in ((before, first), (after, second))
+        for note in each.notes
+    ]
+    return described, [*notes, comparison_table((before, after), scores, comparison)]
 
 
-def _interval(
-    changes: npt.NDArray[np.float64],
-    weights: npt.NDArray[np.float64],
+def _difference(
+    change: npt.NDArray[np.float64],
+    total: npt.NDArray[np.float64],
     generator: np.random.Generator,
     resamples: int,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The ends for sum(changes) / sum(weights) over tasks: (K, 3, tasks), (3, tasks) -> (K, 3)."""
+) -> Difference:
+    """Bootstrap sum(change) / sum(total) over the tasks that count.
+
+    Tasks with equal change and total are drawn as one group: only the number of draws of each group
+    matters, so hundreds of thousands of puzzles cost no more than a few groups.
+
+    Args:
+        change: (tasks,) how much more of each task the second score solves.
+        total: (tasks,) the weight of each task in the denominator; 0 if it does not count.
+        generator: the source of the resamples.
+        resamples: the number of resamples.
+    """
     import numpy as np
 
-    seen, tasks = [], changes.shape[-1]
+    rows = np.stack([change, total], axis=1)[total > 0]
+    groups, first, sizes = np.unique(rows, axis=0, return_index=True, return_counts=True)
+    # In the order of the tasks, so that swapping the scores mirrors the interval.
+    order = np.argsort(first)
+    groups, sizes = groups[order], sizes[order]
+    sampled = []
     for start in range(0, resamples, _CHUNK):
         size = min(_CHUNK, resamples - start)
-        drawn = generator.multinomial(tasks, np.full(tasks, 1 / tasks), size)  # (size, tasks)
-        seen.append((changes @ drawn.T) / (weights @ drawn.T))  # (K, 3, size)
+        drawn = generator.multinomial(len(rows), sizes / len(rows), size) @ groups  # (size, 2)
+        sampled.append(drawn[:, 0] / drawn[:, 1])
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(np.concatenate(seen, -1), [tail, 1 - tail], axis=-1)
-    return low, high
+    low, high = np.quantile(np.concatenate(sampled), [tail, 1 - tail])
+    return Difference(float(change.sum() / total.sum()), float(low), float(high))
 
 
-def _rate(rate: Rate) -> str:
-    return f"{fraction(rate)} {100 * rate.value:.1f} %"
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Align the columns of a table: the first to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
 
 
 def _points(value: float) -> str:

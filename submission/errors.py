@@ -1,4 +1,4 @@
-"""What a caller sees when something is wrong: one base class, one sentence each."""
+"""Errors with one sentence each, and how messages show numbers, names, paths and values."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
+MAX_NAMED = 5
+
 
 class Problem(NamedTuple):
     """One thing that is wrong with some data.
 
-    `place` says where, as in `task 007bbfb7, train pair 2, input, row 3`; pairs, rows, cells and
-    test outputs are counted from 1, and it is empty where the data as a whole is meant.
+    Attributes:
+        place: where, as in `task 007bbfb7, train pair 2, input, row 3`. Pairs, rows, cells and test
+            outputs are counted from 1. It is empty if the data as a whole is wrong.
+        message: what is wrong and what was expected.
     """
 
     place: str
@@ -25,18 +29,21 @@ class Problem(NamedTuple):
 class UserError(Exception):
     """A user's mistake in one sentence: what is wrong, where, and what to do.
 
-    The command line prints it without a traceback and exits with status 2.
+    The command line prints the sentence without a traceback and exits with status 2.
     """
 
 
 class SubmissionError(UserError):
-    """The base of every error that this package raises on purpose; `str()` is one sentence."""
+    """The base class of every error that this package raises on purpose."""
 
 
 class FormatError(SubmissionError):
-    """Data that is not what it should be: all its `problems`, and its `path` if it is a file's.
+    """Invalid data.
 
-    `command` is what a person can run to see all problems; the sentence tells only the first.
+    Args:
+        problems: everything that is wrong; the sentence tells the first problem only.
+        path: the file or folder that holds the data, if any.
+        command: the shell command that lists all problems, if any.
     """
 
     def __init__(
@@ -45,7 +52,7 @@ class FormatError(SubmissionError):
         path: str | os.PathLike[str] | None = None,
         command: str | None = None,
     ) -> None:
-        super().__init__(problems, path, command)  # so that the error can be pickled
+        super().__init__(problems, path, command)  # pickle needs all arguments
         self.problems = tuple(problems)
         self.path = path
         self.command = command
@@ -53,16 +60,21 @@ class FormatError(SubmissionError):
     def __str__(self) -> str:
         sentence = str(self.problems[0])
         if self.path is not None:
-            sentence = f"{shown_path(self.path)}: {sentence}"
+            sentence = f"{format_path(self.path)}: {sentence}"
         more = len(self.problems) - 1
         if more:
-            listing = f"; `{self.command}` lists them" if self.command else ""
-            sentence += f" (and {counted(more, 'more problem')}{listing})"
+            hint = f"; `{self.command}` lists them" if self.command else ""
+            sentence += f" (and {pluralise(more, 'more problem')}{hint})"
         return sentence
 
 
 class WriteError(SubmissionError):
-    """A file that could not be written; whatever was at `path` before is still there."""
+    """A file that cannot be written. An earlier file at `path` is unchanged.
+
+    Args:
+        path: the file or folder.
+        reason: why it cannot be written.
+    """
 
     def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
         super().__init__(path, reason)
@@ -70,28 +82,35 @@ class WriteError(SubmissionError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{shown_path(self.path)}: cannot be written: {self.reason}"
+        return f"{format_path(self.path)}: cannot be written: {self.reason}"
 
 
-def counted(number: int, thing: str) -> str:
-    """`1 row`, `2 rows`."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+def pluralise(number: int, noun: str) -> str:
+    """Return the number with its noun: `1 row`, `2 rows`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def shown_name(name: object) -> str:
-    """A task id or key for a message: as it is, or quoted and cut if that would break the line."""
+def format_name(name: object) -> str:
+    """Format a task id or a key for a message; quote and shorten it if it would break the line."""
     if isinstance(name, str) and name.isprintable() and 0 < len(name) <= 60:
         return name
-    return shown(name)
+    return format_value(name)
 
 
-def shown_path(path: str | os.PathLike[str]) -> str:
-    """A path for a message; bytes that are no text become replacement characters."""
+def format_names(names: Sequence[str], limit: int = MAX_NAMED) -> str:
+    """Format names for a message; if there are more than `limit`, only the first `MAX_NAMED`."""
+    if len(names) > limit:
+        return ", ".join(map(format_name, names[:MAX_NAMED])) + ", ..."
+    return ", ".join(map(format_name, names))
+
+
+def format_path(path: str | os.PathLike[str]) -> str:
+    """Format a path for a message; bytes that are not text become replacement characters."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def shown(value: object) -> str:
-    """Any value for a message, in JSON's words and short, however large it is."""
+def format_value(value: object) -> str:
+    """Format any value for a message, in JSON's words; a large value is summarised."""
     match value:
         case None | bool() | float():
             return json.dumps(value)
@@ -100,7 +119,7 @@ def shown(value: object) -> str:
         case str():
             return json.dumps(value if len(value) <= 60 else value[:57] + "...")
         case list():
-            return f"a list of {counted(len(value), 'item')}" if value else "an empty list"
+            return f"a list of {pluralise(len(value), 'item')}" if value else "an empty list"
         case dict():
-            return f"an object of {counted(len(value), 'key')}" if value else "an empty object"
+            return f"an object of {pluralise(len(value), 'key')}" if value else "an empty object"
     return f"of the Python type {type(value).__name__}"

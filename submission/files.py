@@ -1,4 +1,4 @@
-"""Files: JSON in, or one sentence that says why not; whole files out, or none at all."""
+"""JSON files: read and validate them; write whole files or none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import secrets
 import shlex
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias, overload
@@ -18,24 +18,26 @@ from submission.errors import (
     FormatError,
     Problem,
     WriteError,
-    shown,
-    shown_name,
-    shown_path,
+    format_name,
+    format_path,
+    format_value,
 )
 from submission.formats import (
     ATTEMPTS,
+    KINDS,
     Challenges,
     Kind,
     Solutions,
     Submission,
     Task,
-    problems,
+    kind_problems,
+    recognise,
     submission_problems,
 )
 
 StrPath: TypeAlias = str | os.PathLike[str]
 
-# What may go wrong with the disk while a file is being written, rather than with its contents.
+# Errors of the disk while a file is written. They do not depend on the file's contents.
 _DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -45,88 +47,100 @@ _DISK_ERRORS = {
 }
 
 
-def parse(path: StrPath) -> tuple[Any, list[Problem]]:
-    """The JSON in a file, and where its objects repeat a key (of which only the last counts).
+def parse_json(content: bytes, path: StrPath) -> Any:
+    """Parse the content of a JSON file.
 
-    Raises FormatError if there is no such file, it cannot be read, or it is not JSON in UTF-8.
+    Args:
+        content: the bytes of the file.
+        path: the file, for the error.
+
+    Raises:
+        FormatError: the content is not JSON in UTF-8, or an object repeats a key.
     """
-    repeated: list[tuple[dict[str, Any], list[str]]] = []
-
-    def build(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        built = dict(items)
-        if len(built) < len(items):
-            counts = Counter(key for key, _ in items)
-            repeated.append((built, [key for key, count in counts.items() if count > 1]))
-        return built
-
-    def constant(name: str) -> None:
-        raise FormatError([Problem("", f"holds {name}, expected only numbers that JSON has")], path)
-
-    try:
-        text = Path(path).read_bytes().decode("utf-8")
-        if text.startswith("\ufeff"):
-            raise FormatError([Problem("", "starts with a byte order mark, expected none")], path)
-        data = json.loads(text, object_pairs_hook=build, parse_constant=constant)
-    except OSError as error:
-        message = _reading_reason(error)
-    except UnicodeDecodeError as error:
-        message = f"is not UTF-8 text (byte {error.start + 1}), expected JSON in UTF-8"
-    except json.JSONDecodeError as error:
-        message = f"is not JSON at line {error.lineno}, column {error.colno}: {error.msg}"
-        if not text.strip():
-            message = "is empty, expected JSON"
-    except RecursionError:
-        message = "is nested too deeply, expected lists and objects a few levels deep"
-    except ValueError as error:  # an integer beyond Python's limit, a path with a null character
-        message = f"cannot be read: {error}"
-    else:
-        return data, _places(data, repeated) if repeated else []
-    raise FormatError([Problem("", message)], path) from None
-
-
-def read_json(path: StrPath) -> Any:
-    """The JSON in a file, whatever it says; FormatError as in `parse` and for repeated keys."""
-    data, repeated = parse(path)
+    data, repeated = _parse(content, path)
     if repeated:
         raise FormatError(repeated, path)
     return data
 
 
+def read_json(path: StrPath) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        FormatError: the file cannot be read, is not JSON in UTF-8, or repeats a key of an object.
+    """
+    return parse_json(_read_bytes(path), path)
+
+
+def read_unchecked(path: StrPath) -> tuple[Any, list[Problem]]:
+    """Read a JSON file whose objects may repeat keys.
+
+    Returns:
+        The data, in which the last of equal keys counts, and one problem per repeated key.
+
+    Raises:
+        FormatError: the file cannot be read or is not JSON in UTF-8.
+    """
+    return _parse(_read_bytes(path), path)
+
+
+def read_any(path: StrPath, kinds: Sequence[Kind] = KINDS) -> tuple[Kind, Any]:
+    """Read a file of any of several kinds.
+
+    Args:
+        path: the file.
+        kinds: the accepted kinds. A file that resembles none of them is checked as challenges.
+
+    Returns:
+        The kind that the file resembles most, and its valid data.
+
+    Raises:
+        FormatError: the file cannot be read, or its data is not valid for that kind.
+    """
+    data, repeated = read_unchecked(path)
+    kind = recognise(data)
+    if kind is None or kind not in kinds:
+        kind = "challenges"
+    return kind, _validated(path, kind, data, repeated)
+
+
 def read_task(path: StrPath) -> Task:
-    """The single task in a file; raises FormatError with all that is wrong."""
+    """Read a single task; raise FormatError if it is invalid."""
     task: Task = _read(path, "task")
     return task
 
 
 def read_challenges(path: StrPath) -> Challenges:
-    """The challenges in a file; raises FormatError with all that is wrong."""
+    """Read challenges; raise FormatError if they are invalid."""
     challenges: Challenges = _read(path, "challenges")
     return challenges
 
 
 def read_solutions(path: StrPath, challenges: Challenges | None = None) -> Solutions:
-    """The solutions in a file, which must fit `challenges` if given; raises FormatError."""
+    """Read solutions; raise FormatError if they are invalid or do not match `challenges`."""
     solutions: Solutions = _read(path, "solutions", challenges)
     return solutions
 
 
 def read_submission(path: StrPath, challenges: Challenges | None = None) -> Submission:
-    """The submission in a file, which must answer `challenges` if given; raises FormatError."""
+    """Read a submission; raise FormatError if it is invalid or does not answer `challenges`."""
     submission: Submission = _read(path, "submission", challenges)
     return submission
 
 
 def write_json(path: StrPath, data: object) -> None:
-    """Write compact JSON, whole or not at all; raises WriteError."""
+    """Write compact JSON, as a whole file or not at all; raise WriteError if that fails."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     with atomic_write(path) as file:
         file.write(text)
 
 
 def write_submission(path: StrPath, submission: Submission, challenges: Challenges) -> None:
-    """Write a submission in the order of `challenges`, whole or not at all.
+    """Write a submission in the order of the challenges, as a whole file or not at all.
 
-    Raises FormatError if it is not valid or not complete, WriteError if the file cannot be written.
+    Raises:
+        FormatError: the submission is invalid or does not answer all challenges.
+        WriteError: the file cannot be written.
     """
     found = submission_problems(submission, challenges)
     if found:
@@ -144,21 +158,30 @@ def atomic_write(path: StrPath, mode: Literal["w"] = "w") -> AbstractContextMana
 def atomic_write(path: StrPath, mode: Literal["wb"]) -> AbstractContextManager[IO[bytes]]: ...
 @contextmanager
 def atomic_write(path: StrPath, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
-    """A file to write (text in UTF-8, or bytes) that appears at `path` only when all is written.
+    """Open a file that replaces `path` once the block ends without an error.
 
-    Until the block ends well, what is written lies in a temporary file in the same folder. If
-    anything goes wrong, KeyboardInterrupt included, that file is removed and `path` is as before.
-    A link is followed, and the permissions are those that `open` would give. Raises WriteError if
-    the file system refuses; other exceptions of the block pass through.
+    Until then the content lies in a temporary file in the same folder. An exception, also
+    KeyboardInterrupt, removes the temporary file and leaves `path` unchanged. A symbolic link is
+    followed. The permissions are those that `open` would give.
+
+    Args:
+        path: the file to write.
+        mode: "w" for text in UTF-8, "wb" for bytes.
+
+    Yields:
+        The open temporary file.
+
+    Raises:
+        WriteError: the file system refuses. Other exceptions of the block pass through.
     """
     target = Path(os.path.realpath(path))
     before = _mode_before(path, target)
     temporary = target.parent / f".{secrets.token_hex(8)}.tmp"
     binary = mode == "wb"
     file = None
-    ours = True  # an OSError is this function's, not the block's
+    ours = True  # whether an OSError comes from this function, not from the block
     try:
-        file = open(  # noqa: SIM115 (closed below: before it takes its name)
+        file = open(  # noqa: SIM115 (closed below, before it is renamed)
             temporary,
             "xb" if binary else "x",
             encoding=None if binary else "utf-8",
@@ -177,7 +200,7 @@ def atomic_write(path: StrPath, mode: Literal["w", "wb"] = "w") -> Iterator[IO[A
     except BaseException as error:
         with suppress(OSError):
             if file is not None:
-                file.close()  # may fail again: it flushes
+                file.close()  # flushes, which may fail again
         with suppress(OSError):
             os.unlink(temporary)
         if isinstance(error, OSError) and (ours or error.errno in _DISK_ERRORS):
@@ -186,14 +209,69 @@ def atomic_write(path: StrPath, mode: Literal["w", "wb"] = "w") -> Iterator[IO[A
 
 
 def _read(path: StrPath, kind: Kind, challenges: Challenges | None = None) -> Any:
-    data, found = parse(path)
-    found += problems(kind, data, challenges)
+    data, repeated = read_unchecked(path)
+    return _validated(path, kind, data, repeated, challenges)
+
+
+def _validated(
+    path: StrPath,
+    kind: Kind,
+    data: Any,
+    repeated: list[Problem],
+    challenges: Challenges | None = None,
+) -> Any:
+    """Return the data of a file; raise FormatError with all problems if it is invalid."""
+    found = repeated + kind_problems(kind, data, challenges)
     if found:
-        also = "" if challenges is None else " --challenges CHALLENGES"
-        file = shlex.quote(shown_path(path))
-        command = f"python -m submission validate --kind {kind}{also} {file}"
+        option = "" if challenges is None else " --challenges CHALLENGES"
+        file = shlex.quote(format_path(path))
+        command = f"python -m submission validate --kind {kind}{option} {file}"
         raise FormatError(found, path, command)
     return data
+
+
+def _read_bytes(path: StrPath) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        message = _reading_reason(error)
+    except ValueError as error:  # the path has a null character
+        message = f"cannot be read: {error}"
+    raise FormatError([Problem("", message)], path)
+
+
+def _parse(content: bytes, path: StrPath) -> tuple[Any, list[Problem]]:
+    """Parse JSON; return the data and one problem per repeated key of an object."""
+    repeated: list[tuple[dict[str, Any], list[str]]] = []
+
+    def build_object(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        built = dict(items)
+        if len(built) < len(items):
+            counts = Counter(key for key, _ in items)
+            repeated.append((built, [key for key, count in counts.items() if count > 1]))
+        return built
+
+    def refuse_constant(name: str) -> None:
+        raise FormatError([Problem("", f"holds {name}, expected only numbers that JSON has")], path)
+
+    try:
+        text = content.decode("utf-8")
+        if text.startswith("\ufeff"):
+            raise FormatError([Problem("", "starts with a byte order mark, expected none")], path)
+        data = json.loads(text, object_pairs_hook=build_object, parse_constant=refuse_constant)
+    except UnicodeDecodeError as error:
+        message = f"is not UTF-8 text (byte {error.start + 1}), expected JSON in UTF-8"
+    except json.JSONDecodeError as error:
+        message = f"is not JSON at line {error.lineno}, column {error.colno}: {error.msg}"
+        if not text.strip():
+            message = "is empty, expected JSON"
+    except RecursionError:
+        message = "is nested too deeply, expected lists and objects a few levels deep"
+    except ValueError as error:  # an integer is longer than Python's limit
+        message = f"cannot be read: {error}"
+    else:
+        return data, _repeated_key_problems(data, repeated) if repeated else []
+    raise FormatError([Problem("", message)], path)
 
 
 def _reading_reason(error: OSError) -> str:
@@ -207,19 +285,26 @@ def _reading_reason(error: OSError) -> str:
     return f"cannot be read: {error.strerror or error}"
 
 
-def _places(data: Any, repeated: list[tuple[dict[str, Any], list[str]]]) -> list[Problem]:
-    """Where the objects with repeated keys are, which the parser cannot know as it builds them."""
-    keys_of = {id(built): keys for built, keys in repeated}  # `repeated` keeps the objects alive
+def _repeated_key_problems(
+    data: Any, repeated: list[tuple[dict[str, Any], list[str]]]
+) -> list[Problem]:
+    """List repeated keys with their places, which the parser does not know.
+
+    Args:
+        data: the parsed JSON.
+        repeated: the objects inside `data` that repeat keys, and these keys.
+    """
+    keys_of = {id(built): keys for built, keys in repeated}  # `repeated` keeps these objects alive
     found = []
     stack: list[tuple[Any, str]] = [(data, "")]
-    while stack:  # not recursive: newer Pythons parse deeper than they recurse
+    while stack:  # no recursion: Python parses deeper than it recurses
         value, place = stack.pop()
         before = f"{place}, " if place else ""
         if isinstance(value, dict):
             for key in keys_of.get(id(value), ()):
-                message = f"has the key {shown(key)} more than once, expected once"
+                message = f"has the key {format_value(key)} more than once, expected once"
                 found.append(Problem(place, message))
-            inside = [(item, f"{before}{shown_name(key)}") for key, item in value.items()]
+            inside = [(item, f"{before}{format_name(key)}") for key, item in value.items()]
         elif isinstance(value, list):
             inside = [(item, f"{before}item {number}") for number, item in enumerate(value, 1)]
         else:
@@ -229,10 +314,10 @@ def _places(data: Any, repeated: list[tuple[dict[str, Any], list[str]]]) -> list
 
 
 def _mode_before(path: StrPath, target: Path) -> int | None:
-    """The permission bits of the file to be replaced, None if there is none yet."""
+    """Return the permission bits of the file to replace, None if there is no file yet."""
     try:
         mode = target.stat().st_mode
-    except OSError:  # if it is more than a missing file, creating the new one fails and tells
+    except OSError:  # any other error than a missing file comes back when the new file is created
         return None
     if not stat.S_ISREG(mode):
         what = "it is a folder" if stat.S_ISDIR(mode) else "it is not an ordinary file"
@@ -243,7 +328,7 @@ def _mode_before(path: StrPath, target: Path) -> int | None:
 
 
 def _writing_reason(error: OSError, target: Path) -> str:
-    folder = shown_path(target.parent)
+    folder = format_path(target.parent)
     match error:
         case FileNotFoundError():
             return f"the folder {folder} does not exist"

@@ -1,4 +1,4 @@
-"""Anybody's answers as ranked candidates, whatever holds them."""
+"""Ranked candidates: the one form of any solver's answers, whichever file holds them."""
 
 from __future__ import annotations
 
@@ -11,55 +11,67 @@ from submission.files import StrPath, read_submission
 from submission.formats import ATTEMPTS, Challenges, Ranked, Submission, submission_problems
 from submission.grids import Grid
 
-NO_GRID: Grid = [[0]]
-"""What a submission, which must hold a grid, says where nobody has answered."""
+PLACEHOLDER_GRID: Grid = [[0]]
+"""The attempt at an unanswered test output: a submission must hold a grid there."""
 
 
-def read_answers(
+def read_ranked(
     path: StrPath, counts: Mapping[str, int] | None = None, challenges: Challenges | None = None
 ) -> Ranked:
-    """The answers in a submission file, or in a folder of ARC Prize's benchmarking.
+    """Read the answers in a submission file or in an ARC Prize benchmarking folder.
 
-    `counts` says how many outputs tasks have: a folder's files may leave out some at the end, which
-    nobody answered then. A submission must answer `challenges` if given. Raises FormatError with
-    all that is wrong.
+    Args:
+        path: the file or folder.
+        counts: the number of outputs per task. A folder may lack the last outputs of a task; these
+            get no candidates.
+        challenges: the tasks that a submission must answer.
+
+    Raises:
+        FormatError: the file or folder cannot be read or is invalid.
     """
     if not os.path.isdir(path):
-        return ranked_of(read_submission(path, challenges))
-    return {
-        task_id: [*outputs, *[()] * ((counts or {}).get(task_id, 0) - len(outputs))]
-        for task_id, outputs in read_arcprize(path).items()
-    }
+        return to_ranked(read_submission(path, challenges))
+    ranked: dict[str, list[Sequence[Grid]]] = {}
+    for task_id, outputs in read_arcprize(path).items():
+        missing = (counts or {}).get(task_id, 0) - len(outputs)
+        ranked[task_id] = [*outputs, *(() for _ in range(missing))]
+    return ranked
 
 
-def ranked_of(submission: Submission) -> Ranked:
-    """The two attempts of a submission as candidates."""
+def to_ranked(submission: Submission) -> Ranked:
+    """Convert a submission: its two attempts become the candidates of an output."""
     return {
         task_id: [[answer[attempt] for attempt in ATTEMPTS] for answer in answers]
         for task_id, answers in submission.items()
     }
 
 
-def counts_of(tasks: Mapping[str, Sequence[object]]) -> dict[str, int]:
-    """How many outputs each task has, of solutions or of answers."""
+def count_outputs(tasks: Mapping[str, Sequence[object]]) -> dict[str, int]:
+    """Count the outputs per task of solutions, a submission or ranked candidates."""
     return {task_id: len(outputs) for task_id, outputs in tasks.items()}
 
 
-def as_submission(ranked: Ranked) -> Submission:
-    """The submission of the first two candidates; one alone is both attempts.
+def to_submission(ranked: Ranked) -> Submission:
+    """Convert the first two candidates of every output to a submission.
 
-    Where an attempt failed or nobody answered there is `NO_GRID`. Raises FormatError if a task has
-    no output, or a candidate is no grid.
+    A single candidate becomes both attempts. A failed attempt and an unanswered output become
+    `PLACEHOLDER_GRID`.
+
+    Raises:
+        FormatError: a task has no output, or a candidate is not a grid.
     """
-    submission = {}
-    for task_id, outputs in ranked.items():
-        answers = []
-        for candidates in outputs:
-            grids = [*candidates[: len(ATTEMPTS)]] or [NO_GRID]
-            first, second = grids[0], grids[-1]
-            pairs = zip(ATTEMPTS, (first or NO_GRID, second or NO_GRID), strict=True)
-            answers.append({name: [list(row) for row in grid] for name, grid in pairs})
-        submission[task_id] = answers
+    submission = {
+        task_id: [_to_attempts(candidates) for candidates in outputs]
+        for task_id, outputs in ranked.items()
+    }
     if found := submission_problems(submission):
         raise FormatError(found)
     return submission
+
+
+def _to_attempts(candidates: Sequence[Grid]) -> dict[str, Grid]:
+    grids = candidates[: len(ATTEMPTS)] or [PLACEHOLDER_GRID]
+    return {
+        attempt: [list(row) for row in grid or PLACEHOLDER_GRID]
+        for attempt, grid in zip(ATTEMPTS, (grids[0], grids[-1]), strict=True)
+    }

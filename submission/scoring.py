@@ -1,4 +1,4 @@
-"""Scores, each with its denominator, because a score without one means nothing.
+"""Scores: how many test outputs are solved, under three denominators.
 
 - per output: solved test outputs / all test outputs. The ARC Prize competition on Kaggle.
 - per task: the mean over tasks of the fraction of a task's test outputs that are solved. The
@@ -13,31 +13,50 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from submission.errors import FormatError, Problem, counted, shown_name
+from submission.errors import FormatError, Problem, format_names, pluralise
+from submission.files import StrPath
 from submission.formats import (
     ATTEMPTS,
+    Ranked,
     Solutions,
     Submission,
     count_problems,
     solutions_problems,
     submission_problems,
 )
-from submission.ranked import counts_of, ranked_of
+from submission.ranked import count_outputs, to_ranked
 
-MAX_NAMED = 5
-LABELS = {
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+DENOMINATORS = {
     "per output": "ARC Prize competition",
     "per task": "pass@K as published for TRM and HRM; ARC Prize's benchmarking",
     "strict": "tasks with all their outputs solved",
 }
-Rows: TypeAlias = Iterable[Iterable[int]]  # a grid, or a NumPy array, or tuples
+"""What each denominator is used for."""
+
+RateName: TypeAlias = tuple[str, ...]
+"""The path to a rate: `("pass@2", "per task")`, `("exact",)`."""
+
+Counts: TypeAlias = "tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]"
+"""Solved and total per task, two arrays of shape (tasks,)."""
+
+Rows: TypeAlias = Iterable[Iterable[int]]
+"""The rows of a grid: lists, tuples or a NumPy array."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """`solved` of `total`; `solved` is a whole number but for the per-task denominator."""
+    """A number of solved items out of a total.
+
+    Attributes:
+        solved: a whole number, except under the denominator "per task".
+        total: at least 1.
+    """
 
     solved: float
     total: int
@@ -48,36 +67,80 @@ class Rate:
         return self.solved / self.total
 
     def to_dict(self) -> dict[str, float]:
-        """As plain JSON."""
+        """Convert to plain JSON."""
         return {"solved": self.solved, "total": self.total, "value": self.value}
+
+
+class Scored(Protocol):
+    """A score of any kind of puzzle, for comparing and showing."""
+
+    @property
+    def rates(self) -> Mapping[RateName, Rate]:
+        """The rates by name; without those whose right answers are unknown."""
+
+    @property
+    def labels(self) -> Mapping[RateName, str]:
+        """What each of the rates counts, as a part of a sentence."""
+
+    @property
+    def deciding(self) -> RateName:
+        """The rate that decides which tasks a comparison calls gained or lost."""
+
+    @property
+    def headline(self) -> RateName:
+        """The rate to set beside published results."""
+
+    @property
+    def task_ids(self) -> Sequence[str]:
+        """The scored tasks."""
+
+    @property
+    def noun(self) -> str:
+        """What one task is called: `task` or `puzzle`."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Sentences without full stop on tasks that are unanswered or not counted."""
+
+    def counts(self) -> Mapping[RateName, Counts]:
+        """Split every rate by task.
+
+        Returns:
+            Solved and total per task, in the order of `task_ids`. `sum(solved) / sum(total)` is the
+            rate's value. The total of a task that does not count is 0.
+        """
+
+    def lines(self) -> list[str]:
+        """Format the score for a person."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to plain JSON."""
 
 
 @dataclass(frozen=True)
 class PassRates:
-    """pass@K under the three denominators (see the module)."""
+    """pass@K for one K under the three denominators (see the module)."""
 
     per_output: Rate
     per_task: Rate
     strict: Rate
 
     @property
-    def named(self) -> dict[str, Rate]:
-        """By the names in `LABELS`."""
-        return dict(zip(LABELS, (self.per_output, self.per_task, self.strict), strict=True))
-
-    def to_dict(self) -> dict[str, dict[str, float]]:
-        """As plain JSON, with the keys `per_output` and so on."""
-        return {key(name): rate.to_dict() for name, rate in self.named.items()}
+    def by_denominator(self) -> dict[str, Rate]:
+        """The rates by the names in `DENOMINATORS`."""
+        return dict(zip(DENOMINATORS, (self.per_output, self.per_task, self.strict), strict=True))
 
 
 @dataclass(frozen=True, repr=False)
 class Score:
-    """What was solved.
+    """The score of answers to ARC tasks; implements `Scored`.
 
-    `pass_at` maps K to its rates. `tasks` maps each task of the solutions to one tuple per test
-    output that says for each K, in the order of `pass_at`, whether it is solved. `missing` are
-    tasks without an answer, counted as unsolved; `unknown` are answers without a solution, not
-    counted.
+    Attributes:
+        pass_at: K -> its rates.
+        tasks: task id -> one tuple per test output, which says for each K, in the order of
+            `pass_at`, whether the output is solved.
+        missing: tasks without an answer, counted as unsolved.
+        unknown: answered tasks without a solution, not counted.
     """
 
     pass_at: Mapping[int, PassRates]
@@ -85,13 +148,89 @@ class Score:
     missing: tuple[str, ...]
     unknown: tuple[str, ...]
 
+    @property
+    def rates(self) -> dict[RateName, Rate]:
+        """The rates by K and denominator."""
+        return {
+            (f"pass@{k}", name): rate
+            for k, rates in self.pass_at.items()
+            for name, rate in rates.by_denominator.items()
+        }
+
+    @property
+    def labels(self) -> dict[RateName, str]:
+        """What each denominator is used for."""
+        return {name: DENOMINATORS[name[-1]] for name in self.rates}
+
+    @property
+    def deciding(self) -> RateName:
+        """pass@K per output, for the largest K."""
+        return f"pass@{max(self.pass_at)}", "per output"
+
+    @property
+    def headline(self) -> RateName:
+        """pass@2 per task, the form of most published results."""
+        return "pass@2", "per task"
+
+    @property
+    def task_ids(self) -> list[str]:
+        """The tasks of the solutions."""
+        return list(self.tasks)
+
+    @property
+    def noun(self) -> str:
+        """`task`."""
+        return "task"
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on tasks that only the answers or only the solutions have."""
+        return [
+            f"{pluralise(len(task_ids), 'task')} {what}: {format_names(task_ids)}"
+            for task_ids, what in (
+                (self.missing, "not in the submission, counted as unsolved"),
+                (self.unknown, "without a solution, not counted"),
+            )
+            if task_ids
+        ]
+
+    def counts(self) -> dict[RateName, Counts]:
+        """Split every rate by task, as `Scored.counts` says."""
+        import numpy as np
+
+        total = np.array([len(task) for task in self.tasks.values()], dtype=np.float64)
+        one = np.ones_like(total)
+        counts: dict[RateName, Counts] = {}
+        for place, k in enumerate(self.pass_at):
+            solved = np.array(
+                [sum(hits[place] for hits in task) for task in self.tasks.values()],
+                dtype=np.float64,
+            )
+            by_denominator = (
+                (solved, total),
+                (solved / total, one),
+                ((solved == total).astype(np.float64), one),
+            )
+            for name, pair in zip(DENOMINATORS, by_denominator, strict=True):
+                counts[f"pass@{k}", name] = pair
+        return counts
+
+    def lines(self) -> list[str]:
+        """Format the score for a person: one line per rate, then the notes."""
+        rates = [
+            f"{k}  {name:<10}  {format_rate(rate):>11}  {100 * rate.value:5.1f} %  "
+            f"({DENOMINATORS[name]})"
+            for (k, name), rate in self.rates.items()
+        ]
+        return [*rates, *self.notes]
+
     def __repr__(self) -> str:
-        return score_table(self)
+        return "\n".join(self.lines())
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON, with the keys `pass@1` and so on."""
+        """Convert to plain JSON, with the keys `pass@1` and so on."""
         return {
-            **{f"pass@{k}": rates.to_dict() for k, rates in self.pass_at.items()},
+            **nest({name: rate.to_dict() for name, rate in self.rates.items()}),
             "tasks": {
                 task_id: [list(hits) for hits in task] for task_id, task in self.tasks.items()
             },
@@ -101,14 +240,20 @@ class Score:
 
 
 def score(submission: Submission, solutions: Solutions, attempts: int = 2) -> Score:
-    """pass@1 and pass@2 of a submission; with `attempts=1`, pass@1 alone.
+    """Score a submission.
 
-    Raises FormatError if either is not valid, or if a task has not as many outputs in both.
+    Args:
+        submission: the answers.
+        solutions: the right outputs.
+        attempts: the largest K of pass@K, 1 or 2.
+
+    Raises:
+        FormatError: either is invalid, or a task has different numbers of outputs in both.
     """
     if not 1 <= attempts <= len(ATTEMPTS):
         raise ValueError(f"attempts is {attempts}, expected 1 to {len(ATTEMPTS)}")
     _raise(submission_problems(submission))
-    return score_ranked(ranked_of(submission), solutions, ks=range(1, attempts + 1))
+    return score_ranked(to_ranked(submission), solutions, ks=range(1, attempts + 1))
 
 
 def score_ranked(
@@ -116,34 +261,37 @@ def score_ranked(
     solutions: Solutions,
     ks: Sequence[int] = (1, 2),
 ) -> Score:
-    """pass@K, for every K in `ks`, of candidates ranked from best to worst.
+    """Score ranked candidates.
 
-    `ranked` holds per task, per test output, a list of candidate grids as long as it may be, or
-    empty: nothing solves that output. Candidates are taken as they come; a repeated one uses up an
-    attempt. Raises FormatError if the solutions are not valid, or if a task has not as many outputs
-    in both.
+    Args:
+        ranked: candidate grids per task and test output, from best to worst, any number of them. A
+            repeated candidate uses up an attempt.
+        solutions: the right outputs.
+        ks: every K of pass@K.
+
+    Raises:
+        FormatError: the solutions are invalid, or a task has different numbers of outputs in both.
     """
     if not ks or min(ks) < 1:
         raise ValueError(f"ks is {list(ks)}, expected at least one integer from 1 up")
     _raise(solutions_problems(solutions))
-    counts = counts_of(solutions)
-    known = {task_id: list(ranked[task_id]) for task_id in solutions if task_id in ranked}
-    shared = {task_id: counts[task_id] for task_id in known}
-    _raise(count_problems(known, shared, "the solutions"))
+    answered = {task_id: list(ranked[task_id]) for task_id in solutions if task_id in ranked}
+    expected = count_outputs({task_id: solutions[task_id] for task_id in answered})
+    _raise(count_problems(answered, expected, "the solutions"))
 
     ranks = {
         task_id: [
             _rank(candidates, solution)
             for candidates, solution in zip(
-                known.get(task_id, [()] * len(outputs)), outputs, strict=True
+                answered.get(task_id, [()] * len(outputs)), outputs, strict=True
             )
         ]
         for task_id, outputs in solutions.items()
     }
     return Score(
-        pass_at={k: _rates(ranks, k) for k in ks},
+        pass_at={k: _pass_rates(ranks, k) for k in ks},
         tasks={
-            task_id: tuple(tuple(_solved(rank, k) for k in ks) for rank in task)
+            task_id: tuple(tuple(_is_solved(rank, k) for k in ks) for rank in task)
             for task_id, task in ranks.items()
         },
         missing=tuple(task_id for task_id in solutions if task_id not in ranked),
@@ -151,48 +299,55 @@ def score_ranked(
     )
 
 
-def score_table(result: Score) -> str:
-    """The score as a person reads it: one line per K and denominator, then what is missing."""
-    lines = [
-        f"pass@{k}  {name:<10}  {fraction(rate):>11}  {100 * rate.value:5.1f} %  ({LABELS[name]})"
-        for k, rates in result.pass_at.items()
-        for name, rate in rates.named.items()
-    ]
-    return "\n".join([*lines, *left_out(result)])
+def score_file(ranked: Ranked, solutions: Solutions, path: StrPath) -> Score:
+    """Score the candidates that were read from a file, which must answer some of the tasks.
+
+    Raises:
+        FormatError: the candidates do not match the solutions; it names the file.
+    """
+    if not ranked.keys() & solutions.keys():
+        number = pluralise(len(solutions), "task")
+        raise FormatError([Problem("", f"answers none of the {number} with solutions")], path)
+    try:
+        return score_ranked(ranked, solutions)
+    except FormatError as error:
+        raise FormatError(error.problems, path) from error
 
 
-def left_out(result: Score) -> list[str]:
-    """One sentence each on tasks that are in one of the submission and the solutions only."""
-    sentences = []
-    for task_ids, what in (
-        (result.missing, "not in the submission, counted as unsolved"),
-        (result.unknown, "without a solution, not counted"),
-    ):
-        if task_ids:
-            named = ", ".join(map(shown_name, task_ids[:MAX_NAMED])) + (
-                ", ..." if task_ids[MAX_NAMED:] else ""
-            )
-            sentences.append(f"{counted(len(task_ids), 'task')} {what}: {named}")
-    return sentences
+def nest(values: Mapping[RateName, Any]) -> dict[str, Any]:
+    """Nest values along the paths of their names, with `_` for the spaces in a name."""
+    nested: dict[str, Any] = {}
+    for path, value in values.items():
+        *parents, last = [name.replace(" ", "_") for name in path]
+        inner = nested
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[last] = value
+    return nested
 
 
-def frozen(grid: Rows) -> tuple[tuple[int, ...], ...]:
-    """A grid as a value to compare and to hash: lists, tuples and arrays alike."""
+def format_rate(rate: Rate) -> str:
+    """Format a rate as a fraction: `12/29`, `5.5/7`."""
+    return f"{round(rate.solved, 2):.12g}/{rate.total}"
+
+
+def to_hashable(grid: Rows) -> tuple[tuple[int, ...], ...]:
+    """Convert a grid to tuples; equal grids in lists, tuples or arrays become equal."""
     return tuple(tuple(row) for row in grid)
 
 
 def _rank(candidates: Iterable[Rows], solution: Rows) -> int | None:
-    """How many candidates it takes to meet the solution; None if all of them miss it."""
-    wanted = frozen(solution)
-    return next((n for n, grid in enumerate(candidates, 1) if frozen(grid) == wanted), None)
+    """Return the rank, from 1, of the first candidate that equals the solution, None if none."""
+    wanted = to_hashable(solution)
+    return next((n for n, grid in enumerate(candidates, 1) if to_hashable(grid) == wanted), None)
 
 
-def _solved(rank: int | None, k: int) -> bool:
+def _is_solved(rank: int | None, k: int) -> bool:
     return rank is not None and rank <= k
 
 
-def _rates(ranks: Mapping[str, Sequence[int | None]], k: int) -> PassRates:
-    solved = [(sum(_solved(rank, k) for rank in task), len(task)) for task in ranks.values()]
+def _pass_rates(ranks: Mapping[str, Sequence[int | None]], k: int) -> PassRates:
+    solved = [(sum(_is_solved(rank, k) for rank in task), len(task)) for task in ranks.values()]
     # Exact fractions, so that the order of the tasks cannot change the last digit.
     fractions = sum((Fraction(part, whole) for part, whole in solved), Fraction(0))
     return PassRates(
@@ -205,13 +360,3 @@ def _rates(ranks: Mapping[str, Sequence[int | None]], k: int) -> PassRates:
 def _raise(problems: Sequence[Problem]) -> None:
     if problems:
         raise FormatError(problems)
-
-
-def key(name: str) -> str:
-    """The key in JSON of a denominator's name."""
-    return name.replace(" ", "_")
-
-
-def fraction(rate: Rate) -> str:
-    """`12/29`; `5.5/7`"""
-    return f"{round(rate.solved, 2):.12g}/{rate.total}"

@@ -53,14 +53,14 @@ def _seconds(
 def _layers(model: PuzzleModel, batch: int, backward: bool) -> Parts:
     """Seconds of the parts of one layer."""
     block = _block(model)
-    mix, fastest = block.mix, model.select_ops(model.dtype)
+    token_mixer, fastest = block.token_mixer, model.select_ops(model.dtype)
 
     def mixed(h: Tensor) -> Tensor:
-        if isinstance(mix, Attention):
-            return mix(h, model.angles, fastest)  # type: ignore[no-any-return]
-        return mix(h.transpose(1, 2), fastest).transpose(1, 2)  # type: ignore[no-any-return]
+        if isinstance(token_mixer, Attention):
+            return token_mixer(h, model.rope_cache, fastest)  # type: ignore[no-any-return]
+        return token_mixer(h.transpose(1, 2), fastest).transpose(1, 2)  # type: ignore[no-any-return]
 
-    name = "attention" if isinstance(mix, Attention) else "mixer"
+    name = "attention" if isinstance(token_mixer, Attention) else "mixer"
     return {
         name: _seconds(mixed, model, batch, backward),
         "swiglu": _seconds(lambda h: block.swiglu(h, fastest), model, batch, backward),
@@ -74,7 +74,7 @@ def parts_of_prediction(model: PuzzleModel, batch: int) -> Parts:
     chunk = min(batch, model.cpu_micro_batch_size(model.config.length) or batch)
     with model.cache_cast_weights():
         layers, heads = _layers(model, chunk, False), _heads(model, chunk, False)
-    parts = {name: steps * model.layers_per_step * each for name, each in layers.items()}
+    parts = {name: steps * model.blocks_per_step * each for name, each in layers.items()}
     return {name: each * batch / chunk for name, each in (parts | {"heads": steps * heads}).items()}
 
 
@@ -92,10 +92,10 @@ def parts_of_training(trainer: Trainer) -> Parts:
     share = len(carry["y"])
     chunk = min(share, trainer.micro_batch)
     chunks = share / chunk
-    with_gradient = model.layers_with_gradient
-    without = model.layers_per_step - with_gradient
+    with_gradient = model.blocks_with_gradient
+    without = model.blocks_per_step - with_gradient
     if model.has_continue_head:
-        without += model.layers_per_step
+        without += model.blocks_per_step
     with model.cache_cast_weights():
         forward, both = (_layers(model, chunk, backward) for backward in (False, True))
     parts = {
@@ -117,7 +117,7 @@ def parts_of_training(trainer: Trainer) -> Parts:
         trainer.gradients.zero_()
         trainer.optimiser.step(trainer.gradients, 0.0)
         trainer.average.lerp_(trainer.values, 1 - config.ema_decay)
-        sign_sgd(model.puzzle_table, carry["puzzle_ids"], rows, 0.0, 0.0)
+        sign_sgd(model.puzzle_embedding, carry["puzzle_ids"], rows, 0.0, 0.0)
 
     parts["optimisers"] = timed(optimisers, device)
     return parts

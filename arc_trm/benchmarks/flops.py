@@ -21,9 +21,9 @@ def supervision_flops(model: PuzzleModel, length: int, training: bool) -> int:
 
     15 · 15.9 and 25 · 15.9 GFLOP for TRM in its published size (docs/performance.md).
     """
-    passes = model.layers_per_step
+    passes = model.blocks_per_step
     if training:
-        passes += 2 * model.layers_with_gradient
+        passes += 2 * model.blocks_with_gradient
         if model.has_continue_head:  # one more supervision step, without gradient
-            passes += model.layers_per_step
+            passes += model.blocks_per_step
     return passes * layer_flops(model.config, length)

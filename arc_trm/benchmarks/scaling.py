@@ -20,8 +20,9 @@ from arc_trm.models import PuzzleModel
 from arc_trm.puzzles.arc.kind import CANVAS_SIDES
 from arc_trm.training import Trainer
 from arc_trm.training.budget import Prefetcher, micro_batch
-from arc_trm.viz.curve import Measure, panel, series
-from arc_trm.viz.svg import PAPER, Scene, column, framed
+from arc_trm.viz.curve import Measure, draw_panel, read_series
+from arc_trm.viz.svg import Drawing, column, framed
+from arc_trm.viz.theme import PAPER
 
 BATCH = 4
 BATCHES, SUPERVISION_STEPS, AUGMENTATIONS = (1, 2, 4, 8, 16), (1, 2, 4, 8, 16), (0, 10, 100, 1000)
@@ -39,7 +40,7 @@ def bench_growth(
     device: torch.device,
     compiled: bool | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[dict[str, Any], Scene]:
+) -> tuple[dict[str, Any], Drawing]:
     """Seconds of a step against batch, canvas, supervision steps and augmentations.
 
     Args:
@@ -73,7 +74,7 @@ def bench_growth(
         add("cells", side**2, _step(trainer(model, BATCH), _tokens(side**2, BATCH), device))
     inputs, ids = _tokens(full**2, BATCH)["inputs"].to(device), torch.zeros(BATCH, dtype=torch.int)
     for steps in SUPERVISION_STEPS:
-        seconds = timed(lambda n=steps: deque(model.solve(inputs, ids, n), 0), device)  # type: ignore[misc]
+        seconds = timed(lambda n=steps: deque(model.predict_steps(inputs, ids, n), 0), device)  # type: ignore[misc]
         add("supervision_steps", steps, seconds)
     for augmentations in AUGMENTATIONS:
         data = replace(config.data, augmentations=augmentations)
@@ -100,10 +101,10 @@ def _step(trainer: Trainer, batch: dict[str, torch.Tensor], device: torch.device
     return timed(lambda: trainer.step(batch), device)
 
 
-def _picture(points: Points) -> Scene:
+def _picture(points: Points) -> Drawing:
     panels = []
-    for name, (title, over) in PANELS.items():
+    for name, (title, x_label) in PANELS.items():
         records = [{"step": at, "seconds": seconds} for at, seconds in points[name]]
-        measure = Measure("seconds", title, "#1F6FB2", over=over)
-        panels.append(panel(series(records, "seconds"), measure))
+        measure = Measure("seconds", title, "#1F6FB2", x_label=x_label)
+        panels.append(draw_panel(read_series(records, "seconds"), measure))
     return framed(column(panels, 18), 32, PAPER)

@@ -151,7 +151,7 @@ def _memory(trainer: Trainer) -> dict[str, int]:
     share = trainer.config.global_batch_size // trainer.world
     slots = [tensor for carry in trainer.carries.values() for tensor in carry.values()]
     needed = {
-        "table": model.puzzle_table.nbytes,
+        "table": model.puzzle_embedding.nbytes,
         "network_and_optimiser": 5 * values.nbytes,  # gradients, two moments, average
         "slots": sum(tensor.nbytes for tensor in slots),
         "activations": min(share, trainer.micro_batch) * activation_bytes(model),
@@ -250,7 +250,7 @@ def bench_predict(
     model, _ = fresh_model(config, len(learnt.names), device, compiled)
     with torch.no_grad():  # so that it draws no grid that reaches the end of a canvas
         model.token_head.weight.zero_()
-    model.puzzle_table = model.puzzle_table.cpu()  # as of loaded weights
+    model.puzzle_embedding = model.puzzle_embedding.cpu()  # as of loaded weights
     weights = Weights(model.eval(), {name: row for row, name in enumerate(learnt.names)})
     asked, _ = questions(weights, tasks)
     if not asked:

@@ -1,33 +1,39 @@
-"""Weights in and out: weight folders, published files, and from one to the other."""
+"""Weights folders, and published weight files to and from them."""
 
-from arc_trm.checkpoint.convert import ConversionResult, convert, convert_back
+from arc_trm.checkpoint.convert import (
+    ConversionResult,
+    convert_from_published,
+    convert_to_published,
+)
 from arc_trm.checkpoint.published import read_published
 from arc_trm.checkpoint.safetensors_io import read_tensors, write_tensors
 from arc_trm.checkpoint.weights_dir import (
-    CONFIG,
-    NETWORK,
-    ORIGIN,
-    PUZZLES,
-    TABLE,
+    CONFIG_FILE,
+    EMBEDDING_FILE,
+    NETWORK_FILE,
+    ORIGIN_FILE,
+    PUZZLE_IDS_FILE,
     Weights,
+    WeightsDir,
+    WeightsParts,
     load_weights,
-    read_model_config,
     save_config,
     save_weights,
 )
 
 __all__ = [
-    "CONFIG",
-    "NETWORK",
-    "ORIGIN",
-    "PUZZLES",
-    "TABLE",
+    "CONFIG_FILE",
+    "EMBEDDING_FILE",
+    "NETWORK_FILE",
+    "ORIGIN_FILE",
+    "PUZZLE_IDS_FILE",
     "ConversionResult",
     "Weights",
-    "convert",
-    "convert_back",
+    "WeightsDir",
+    "WeightsParts",
+    "convert_from_published",
+    "convert_to_published",
     "load_weights",
-    "read_model_config",
     "read_published",
     "read_tensors",
     "save_config",

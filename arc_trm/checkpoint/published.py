@@ -1,7 +1,8 @@
-"""Weight files of the published trainer: their names, their settings, reading (SPEC 8).
+"""Weight files of the published TRM and HRM trainers: names, settings, reading (docs/model.md).
 
-Published names appear here alone. A file holds the averaged weights as `torch.save` wrote them;
-most of the model's shape is seen in its tensors, depth and heads in the settings beside it.
+Published names appear in this module alone. A file holds the averaged weights as `torch.save` wrote
+them. Its tensors show most of the model's config; the settings beside it say the rest, such as the
+number of heads and the depth of the recursion.
 """
 
 from __future__ import annotations
@@ -17,50 +18,85 @@ import torch
 import yaml
 from torch import Tensor
 
-from arc_trm.checkpoint.weights_dir import build, check_table, check_tensors
-from arc_trm.config import ModelConfig, from_dict
+from arc_trm.checkpoint.weights_dir import build_from_tensors, check_embedding, check_tensors
+from arc_trm.config import ModelConfig, RunConfig, from_dict
 from arc_trm.errors import UserError
+from arc_trm.io import read_json
 from arc_trm.models import PuzzleModel
-from submission import read_json
+from arc_trm.puzzles import kinds_with_vocab
+from arc_trm.puzzles.arc.tokenizer import FULL_SIDE
 
-SETTINGS, SHAPES = "all_config.yaml", "shapes.json"
+SETTINGS_FILE, SHAPES_FILE = "all_config.yaml", "shapes.json"
 PREFIX = "_orig_mod.model.inner."
-"""Before every name, as the published trainer compiles its model."""
+"""Before every tensor's name, because the published trainer compiles its model."""
 
-# Published name to ours; in this order each can be replaced by the other.
+# Published name to ours. In this order each can be replaced by the other.
 _NAMES = (
     ("embed_tokens.embedding_weight", "token_embedding"),
     ("embed_pos.embedding_weight", "position_embedding"),
-    ("puzzle_emb.weights", "puzzle_table"),
+    ("puzzle_emb.weights", "puzzle_embedding"),
     ("lm_head.", "token_head."),
     ("q_head.", "halt_head."),
     ("H_init", "y_init"),
     ("L_init", "z_init"),
-    ("self_attn.qkv_proj.", "mix.qkv."),
-    ("self_attn.o_proj.", "mix.out."),
-    ("mlp_t.", "mix."),
+    ("self_attn.qkv_proj.", "token_mixer.qkv."),
+    ("self_attn.o_proj.", "token_mixer.out."),
+    ("mlp_t.", "token_mixer."),
     ("mlp.", "swiglu."),
     ("gate_up_proj.", "gate_up."),
     ("down_proj.", "down."),
 )
-# Of each architecture its networks: their published letter, our name.
+# The networks of each architecture: published letter to our name.
 _NETWORKS: dict[str, dict[str, str]] = {
     "trm": {"L": "blocks."},
     "hrm": {"L": "z_blocks.", "H": "y_blocks."},
 }
-CLASSES = {
+_CLASSES = {
     "trm": "recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1",
     "hrm": "recursive_reasoning.hrm@HierarchicalReasoningModel_ACTV1",
 }
-# By vocabulary: ARC, Sudoku, mazes. No settings file says the number of cells.
-_CELLS = {12: 900, 11: 81, 6: 900}
-# What is taken where neither the weights nor the settings tell.
-_DEPTH = {"trm": {"H_cycles": 3, "L_cycles": 4}, "hrm": {"H_cycles": 2, "L_cycles": 2}}
-_DEFAULTS = {"halt_max_steps": 16, "num_heads": 8, "expansion": 4, "pos_encodings": "rope"}
+# Shapes, which the published code takes from its data: published key to our key in ModelConfig.
+_SHAPE_KEYS = {"seq_len": "seq_len", "vocab_size": "vocab_size"}
+# Settings in the table `arch`, likewise. `name`, `mlp_t` and `H_layers` need more than a new name.
+_ARCH_KEYS = {
+    "hidden_size": "hidden_size",
+    "puzzle_emb_ndim": "puzzle_emb_dim",
+    "puzzle_emb_len": "puzzle_emb_len",
+    "L_layers": "num_layers",
+    "pos_encodings": "pos_encoding",
+    "num_heads": "num_heads",
+    "expansion": "expansion",
+    "H_cycles": "outer_cycles",
+    "L_cycles": "inner_cycles",
+    "halt_max_steps": "supervision_steps",
+}
+# Settings of the training, likewise in TrainConfig.
+_TRAIN_KEYS = {
+    "global_batch_size": "global_batch_size",
+    "lr": "lr",
+    "lr_min_ratio": "lr_min_ratio",
+    "lr_warmup_steps": "warmup_steps",
+    "weight_decay": "weight_decay",
+    "puzzle_emb_lr": "puzzle_emb_lr",
+    "puzzle_emb_weight_decay": "puzzle_emb_weight_decay",
+    "ema_rate": "ema_decay",
+}
+# What is assumed where neither tensors nor settings tell.
+_DEFAULTS = {
+    "puzzle_emb_len": 16,
+    "halt_max_steps": 16,
+    "num_heads": 8,
+    "expansion": 4,
+    "pos_encodings": "rope",
+}
+_DEFAULT_CYCLES = {
+    "trm": {"H_cycles": 3, "L_cycles": 4},
+    "hrm": {"H_cycles": 2, "L_cycles": 2},
+}
 
 
 def our_name(published: str, architecture: str = "trm") -> str:
-    """Our name of a published tensor, with or without its prefixes."""
+    """Return our name of a published tensor, with or without its prefixes."""
     name = published.removeprefix("_orig_mod.").removeprefix("model.").removeprefix("inner.")
     for theirs, ours in _names(architecture):
         name = name.replace(theirs, ours)
@@ -68,7 +104,7 @@ def our_name(published: str, architecture: str = "trm") -> str:
 
 
 def published_name(ours: str, architecture: str = "trm") -> str:
-    """Invert `our_name`, with all prefixes."""
+    """Return the published name of a tensor, with all prefixes: the inverse of `our_name`."""
     for theirs, own in _names(architecture):
         ours = ours.replace(own, theirs)
     return PREFIX + ours
@@ -81,27 +117,177 @@ def _names(architecture: str) -> Iterator[tuple[str, str]]:
 
 
 @dataclass(frozen=True)
-class Published:
-    """What a published file holds under our names, float32; the table stays in the file.
+class PublishedWeights:
+    """The contents of a published weight file.
 
-    `assumed` are the settings that nothing told, as sentences of a name and a value.
+    Attributes:
+        config: of the model.
+        network: float32 tensors by our names.
+        embedding: (num_puzzles, puzzle_emb_dim), as in the file and still in it.
+        assumed: the settings that neither tensors nor settings told, as `name value`.
     """
 
     config: ModelConfig
     network: dict[str, Tensor]
-    table: Tensor
+    embedding: Tensor
     assumed: tuple[str, ...]
 
 
-def _read_pickled(step_file: Path) -> dict[str, Tensor]:
-    """A state dict written by torch.save; code in it is refused, never run."""
+class SettingsReader:
+    """Published settings by their names, with defaults for missing ones.
+
+    Args:
+        settings: that are given.
+        defaults: for every other setting that may be asked for.
+
+    Attributes:
+        assumed: the defaults that were used, as `name value`.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+        self._settings, self._defaults = settings, defaults
+        self.assumed: list[str] = []
+
+    def __getitem__(self, key: str) -> Any:
+        if key in self._settings:
+            return self._settings[key]
+        self.assumed.append(f"{key} {self._defaults[key]}")
+        return self._defaults[key]
+
+
+# Reading
+
+
+def read_published(
+    step_file: Path | str,
+    config: Path | str | None = None,
+    shapes: Mapping[str, int] | Path | str | None = None,
+) -> PuzzleModel:
+    """Read a published weight file as a model in evaluation mode.
+
+    Args:
+        step_file: what the published trainer writes, with or without `_orig_mod.`.
+        config: its all_config.yaml; None looks beside the file. Tensors do not show depth and
+            heads, so that without it the published defaults are assumed.
+        shapes: `seq_len`, `vocab_size` and `num_puzzle_identifiers` where they are known, or the
+            JSON file that holds them; they must agree with the tensors. None looks for a
+            shapes.json beside the file. Only an MLP mixer and learned positions show the number of
+            cells; without shapes it is otherwise that of the puzzles with so many tokens.
+
+    Raises:
+        UserError: the file does not exist, is cut short or has code in it, or the settings do not
+            fit the tensors.
+    """
+    step_file = Path(step_file)
+    path = Path(config) if config is not None else settings_beside(step_file)
+    if shapes is None:
+        known: Mapping[str, Any] = shapes_beside(step_file)
+    else:
+        known = read_shapes(Path(shapes)) if isinstance(shapes, str | Path) else shapes
+    settings = {**(read_settings(path) if path else {}), **known}
+    published = open_published(step_file, settings, path or "its settings")
+    model = build_from_tensors(published.config, published.network)
+    model.puzzle_embedding = published.embedding.float()
+    return model.eval()
+
+
+def open_published(
+    step_file: Path, settings: Mapping[str, Any], source: object = "its settings"
+) -> PublishedWeights:
+    """Read a published weight file and find the config of its model.
+
+    Args:
+        step_file: what the published trainer writes, with or without `_orig_mod.`.
+        settings: by their published names: those of the table `arch` and, where they are known,
+            `seq_len`, `vocab_size` and `num_puzzle_identifiers`.
+        source: of the settings, for messages.
+
+    Raises:
+        UserError: the file does not exist, is cut short or has code in it, or the settings do not
+            fit the tensors.
+    """
+    architecture, network = _rename(_read_state_dict(step_file), step_file)
+    _check_matrices(architecture, network, step_file)
+    embedding = network.pop("puzzle_embedding")
+    vocab_size, hidden_size = network["token_embedding"].shape
+    kinds = kinds_with_vocab(vocab_size)
+    side = kinds[0].default_side if kinds else FULL_SIDE
+    defaults = {**_DEFAULTS, **_DEFAULT_CYCLES[architecture], "seq_len": side**2}
+    reader = SettingsReader(settings, defaults)
+    puzzle_emb_len = math.ceil(embedding.shape[1] / hidden_size)
+    if architecture == "trm":
+        puzzle_emb_len = _read_puzzle_emb_len(reader, source) or puzzle_emb_len
+    shown = _shown_settings(architecture, network, embedding, puzzle_emb_len)
+    _check_settings(step_file, settings, source, architecture, shown)
+    shown["puzzle_emb_len"] = puzzle_emb_len
+    if shown["mlp_t"]:  # neither setting has an effect then
+        shown = {"pos_encodings": "none", "num_heads": settings.get("num_heads", 8), **shown}
+    values = {
+        ours: shown[theirs] if theirs in shown else reader[theirs]
+        for theirs, ours in (_SHAPE_KEYS | _ARCH_KEYS).items()
+    }
+    values["architecture"] = architecture
+    values["mixer"] = "mlp" if shown["mlp_t"] else "attention"
+    if shown.get("H_layers", shown["L_layers"]) != shown["L_layers"]:
+        values["num_high_level_layers"] = shown["H_layers"]
+    config = from_dict(ModelConfig, values, str(source))
+    network = {name: tensor.float() for name, tensor in network.items()}
+    check_tensors(config, network, step_file)
+    name = published_name("puzzle_embedding")
+    check_embedding(embedding, config.puzzle_emb_dim, f"{step_file}: {name!r}")
+    return PublishedWeights(config, network, embedding, tuple(reader.assumed))
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read the table `arch` of a published all_config.yaml. Raises UserError if it has none."""
+    errors = (
+        OSError,
+        UnicodeDecodeError,
+        yaml.YAMLError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RecursionError,
+    )
     try:
-        mapped = zipfile.is_zipfile(step_file)  # what torch wrote before version 1.6 is not
+        settings = yaml.safe_load(path.read_text("utf-8"))
+        arch: dict[str, Any] = settings["arch"]
+        return dict(arch)
+    except errors as error:
+        raise UserError(
+            f"{path} is not the settings file of published weights "
+            f"({type(error).__name__}): it must be YAML with a table 'arch'"
+        ) from None
+
+
+def settings_beside(step_file: Path) -> Path | None:
+    """Return the path of the all_config.yaml beside a weight file, None if there is none."""
+    path = step_file.with_name(SETTINGS_FILE)
+    return path if path.exists() else None
+
+
+def read_shapes(path: Path) -> dict[str, Any]:
+    """Read `seq_len`, `vocab_size` and `num_puzzle_identifiers`, which the settings do not say."""
+    shapes = read_json(path)
+    if not isinstance(shapes, dict):
+        raise UserError(f"{path} does not hold an object of shapes")
+    return shapes
+
+
+def shapes_beside(step_file: Path) -> dict[str, Any]:
+    """Read the shapes.json beside a weight file; empty if there is none."""
+    path = step_file.with_name(SHAPES_FILE)
+    return read_shapes(path) if path.exists() else {}
+
+
+def _read_state_dict(step_file: Path) -> dict[str, Tensor]:
+    """Read a state dict that torch.save wrote. Code in it is refused, never executed."""
+    try:
+        mapped = zipfile.is_zipfile(step_file)  # PyTorch before version 1.6 wrote no zip files
         state = torch.load(step_file, map_location="cpu", weights_only=True, mmap=mapped)
     except FileNotFoundError:
         raise UserError(f"{step_file} does not exist") from None
-    except Exception as error:
-        # torch raises many kinds here, all meaning the same to a user.
+    except Exception as error:  # torch raises many kinds here, all meaning the same to a user
         raise UserError(
             f"{step_file} is not a published weight file: it is cut short, or holds more than "
             f"tensors, which is refused ({type(error).__name__})"
@@ -111,16 +297,17 @@ def _read_pickled(step_file: Path) -> dict[str, Tensor]:
     ):
         raise UserError(f"{step_file} does not hold a state dict of tensors")
     for name, tensor in state.items():
-        # A view can repeat few numbers endlessly, and would be written out in full.
-        whole = tensor.layout == torch.strided and tensor.device.type == "cpu"
-        whole = whole and tensor.is_floating_point()
-        if not whole or tensor.nbytes > tensor.untyped_storage().nbytes():
+        plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+        plain = plain and tensor.is_floating_point()
+        # A view can repeat a few numbers endlessly, and would be written out in full.
+        if not plain or tensor.nbytes > tensor.untyped_storage().nbytes():
             raise UserError(f"{step_file}: tensor {name!r} is not a plain array of numbers")
     return state
 
 
-def _renamed(state: Mapping[str, Tensor], step_file: Path) -> tuple[str, dict[str, Tensor]]:
-    architecture: str = "hrm" if any("H_level." in name for name in state) else "trm"
+def _rename(state: Mapping[str, Tensor], step_file: Path) -> tuple[str, dict[str, Tensor]]:
+    """Return the architecture of published tensors, and the tensors by our names."""
+    architecture = "hrm" if any("H_level." in name for name in state) else "trm"
     renamed: dict[str, Tensor] = {}
     for name, tensor in state.items():
         ours = our_name(name, architecture)
@@ -130,60 +317,54 @@ def _renamed(state: Mapping[str, Tensor], step_file: Path) -> tuple[str, dict[st
     return architecture, renamed
 
 
-def read_settings(path: Path) -> dict[str, Any]:
-    """The table `arch` of a published all_config.yaml. Raises UserError if it has none."""
-    try:
-        settings = yaml.safe_load(path.read_text("utf-8"))
-        arch: dict[str, Any] = settings["arch"]
-        return dict(arch)
-    except (
-        *(OSError, UnicodeDecodeError, yaml.YAMLError),
-        *(KeyError, TypeError, ValueError, RecursionError),
-    ) as error:
+def _first_block(architecture: str) -> str:
+    return f"{_NETWORKS[architecture]['L']}0"
+
+
+def _check_matrices(architecture: str, network: Mapping[str, Tensor], step_file: Path) -> None:
+    """Raise UserError unless the tensors that show the config are matrices."""
+    block = _first_block(architecture)
+    required = ("token_embedding", "puzzle_embedding", f"{block}.swiglu.down.weight")
+    optional = ("position_embedding", f"{block}.token_mixer.down.weight")
+    for name in (*required, *(each for each in optional if each in network)):
+        if name not in network or network[name].dim() != 2 or not network[name].numel():
+            theirs = published_name(name, architecture).removeprefix(PREFIX)
+            raise UserError(f"{step_file} holds no TRM or HRM: there is no matrix {theirs!r}")
+
+
+def _read_puzzle_emb_len(reader: SettingsReader, source: object) -> int:
+    """Return the setting, in which 0 means as few positions as hold a puzzle embedding."""
+    length = reader["puzzle_emb_len"]
+    if not isinstance(length, int):
         raise UserError(
-            f"{path} is not the settings file of published weights "
-            f"({type(error).__name__}): it must be YAML with a table 'arch'"
-        ) from None
+            f"{source}: puzzle_emb_len must be a whole number, got {_format_value(length)}"
+        )
+    return length
 
 
-def read_shapes(path: Path) -> dict[str, Any]:
-    """`seq_len`, `vocab_size`, `num_puzzle_identifiers`, which the settings do not say."""
-    shapes = read_json(path)
-    if not isinstance(shapes, dict):
-        raise UserError(f"{path} does not hold an object of shapes")
-    return shapes
-
-
-def shapes_beside(step_file: Path) -> dict[str, Any]:
-    """What a shapes.json beside a weight file says, if there is one."""
-    beside = step_file.with_name(SHAPES)
-    return read_shapes(beside) if beside.exists() else {}
-
-
-def _short(value: object) -> str:
-    """For a message: YAML can hold a value that is endless when written out."""
-    plain = isinstance(value, str | int | float | None)
-    return repr(value)[:100] if plain else f"a {type(value).__name__}"
-
-
-def settings_beside(step_file: Path) -> Path | None:
-    """The all_config.yaml beside a weight file, if there is one."""
-    beside = step_file.with_name(SETTINGS)
-    return beside if beside.exists() else None
-
-
-class _Told:
-    """Settings as they are told, with published defaults, remembering which were taken."""
-
-    def __init__(self, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-        self.settings, self.defaults = settings, defaults
-        self.assumed: list[str] = []
-
-    def __call__(self, key: str) -> Any:
-        if key in self.settings:
-            return self.settings[key]
-        self.assumed.append(f"{key} {self.defaults[key]}")
-        return self.defaults[key]
+def _shown_settings(
+    architecture: str, network: Mapping[str, Tensor], embedding: Tensor, puzzle_emb_len: int
+) -> dict[str, Any]:
+    """Return the settings that the tensors show, by their published names."""
+    vocab_size, hidden_size = network["token_embedding"].shape
+    mixer = network.get(f"{_first_block(architecture)}.token_mixer.down.weight")
+    learned = network.get("position_embedding")
+    shown: dict[str, Any] = {
+        "vocab_size": vocab_size,
+        "hidden_size": hidden_size,
+        "num_puzzle_identifiers": len(embedding),
+        "puzzle_emb_ndim": embedding.shape[1],
+        "mlp_t": mixer is not None,
+    }
+    positions = learned if mixer is None else mixer
+    if positions is not None:
+        shown["seq_len"] = positions.shape[0] - puzzle_emb_len
+    if learned is not None:
+        shown["pos_encodings"] = "learned"
+    for letter, ours in _NETWORKS[architecture].items():
+        blocks = {name.split(".")[1] for name in network if name.startswith(ours)}
+        shown[f"{letter}_layers"] = len(blocks)
+    return shown
 
 
 def _check_settings(
@@ -191,140 +372,84 @@ def _check_settings(
     settings: Mapping[str, Any],
     source: object,
     architecture: str,
-    seen: Mapping[str, Any],
+    shown: Mapping[str, Any],
 ) -> None:
-    """UserError about the first setting that is not what the weights show, `seen` by its name."""
+    """Raise UserError about the first setting that differs from what the tensors show."""
     for key, value in settings.items():
-        if key in seen and seen[key] != value:
+        if key in shown and shown[key] != value:
             raise UserError(
-                f"{step_file} does not fit {source}: {key} is {seen[key]!r} in the weights, "
-                f"but {_short(value)} in the settings"
+                f"{step_file} does not fit {source}: {key} is {shown[key]!r} in the weights, but "
+                f"{_format_value(value)} in the settings"
             )
-    name = str(settings.get("name", CLASSES[architecture])).partition("@")[0].rpartition(".")[2]
-    if name in CLASSES and name != architecture:
+    name = str(settings.get("name", _CLASSES[architecture])).partition("@")[0].rpartition(".")[2]
+    if name in _CLASSES and name != architecture:
         raise UserError(
-            f"{step_file} does not fit {source}: the weights are of a {architecture.upper()}, the "
-            f"settings of a {name.upper()}"
-        )
-    if seen.get("H_layers", seen["L_layers"]) != seen["L_layers"]:
-        raise UserError(
-            f"{step_file} has networks of {seen['H_layers']} and {seen['L_layers']} layers, but "
-            "only HRMs whose networks are alike can be read"
+            f"{step_file} does not fit {source}: the weights are of the architecture "
+            f"{architecture}, the settings of {name}"
         )
 
 
-def open_published(
-    step_file: Path, settings: Mapping[str, Any], source: object = "its settings"
-) -> Published:
-    """What a published weight file holds, and the config that it and `settings` say.
+def _format_value(value: object) -> str:
+    """Format a setting for a message; YAML can hold values that are endless when written out."""
+    plain = isinstance(value, str | int | float | None)
+    return repr(value)[:100] if plain else f"a {type(value).__name__}"
+
+
+# Writing
+
+
+def unsupported_reason(config: ModelConfig) -> str | None:
+    """Return what the published code has in place of such a model, None if it has the model."""
+    if config.architecture not in _CLASSES:
+        return f"no model of architecture {config.architecture!r}"
+    if config.block != "post_norm":
+        return f"no block {config.block!r}"
+    if config.separate_networks:
+        return "one network for both states of a TRM"
+    if config.architecture == "hrm" and config.mixer == "mlp":
+        return "no HRM with an MLP mixer"
+    smallest = math.ceil(config.puzzle_emb_dim / config.hidden_size)
+    if config.architecture == "hrm" and config.puzzle_emb_len != smallest:
+        return (
+            f"{smallest} positions for the puzzle embedding in an HRM of these sizes, not "
+            f"{config.puzzle_emb_len}"
+        )
+    return None
+
+
+def published_settings(config: ModelConfig, run: RunConfig | None) -> dict[str, Any]:
+    """Return the contents of an all_config.yaml.
 
     Args:
-        step_file: what the published trainer writes, with or without `_orig_mod.`.
-        settings: by their published names, those of `arch` and, where known, `seq_len`,
-            `vocab_size` and `num_puzzle_identifiers`.
-        source: of the settings, for messages.
-
-    Raises UserError: no such file, cut short, code in it, or settings that do not fit the weights.
+        config: of a model that the published code has.
+        run: the config of the run whose training settings are included, if any.
     """
-    architecture, state = _renamed(_read_pickled(step_file), step_file)
-    first = "blocks.0" if architecture == "trm" else "z_blocks.0"
-    for name in ("token_embedding", "puzzle_table", f"{first}.swiglu.down.weight"):
-        if name not in state or state[name].dim() != 2 or not state[name].numel():
-            known = published_name(name, architecture).removeprefix(PREFIX)
-            raise UserError(f"{step_file} holds no TRM or HRM: there is no matrix {known!r}")
-    table = state.pop("puzzle_table")
-    vocabulary, hidden_size = state["token_embedding"].shape
-    puzzle_emb_dim = table.shape[1]
-    mixer, learned = f"{first}.mix.down.weight" in state, "position_embedding" in state
-    computed = math.ceil(puzzle_emb_dim / hidden_size)
-    defaults = {
-        **_DEFAULTS,
-        **_DEPTH[architecture],
-        "puzzle_emb_len": 16,
-        "seq_len": _CELLS.get(vocabulary, 900),
+    arch = {theirs: getattr(config, ours) for theirs, ours in _ARCH_KEYS.items()} | {
+        "name": _CLASSES[config.architecture],
+        "loss": {"name": "losses@ACTLossHead", "loss_type": "stablemax_cross_entropy"},
+        "halt_exploration_prob": run.train.halt_exploration_prob if run else 0.1,
+        "forward_dtype": run.dtype if run and run.dtype != "auto" else "bfloat16",
     }
-    told = _Told(settings, defaults)
-    puzzle_emb_len = computed
-    if architecture == "trm":
-        puzzle_emb_len = told("puzzle_emb_len")
-        if not isinstance(puzzle_emb_len, int):
-            raise UserError(
-                f"{source}: puzzle_emb_len must be a whole number, got {_short(puzzle_emb_len)}"
-            )
-        puzzle_emb_len = puzzle_emb_len or computed
-    if mixer:
-        cells = state[f"{first}.mix.down.weight"].shape[0] - puzzle_emb_len
-    elif learned:
-        cells = state["position_embedding"].shape[0] - puzzle_emb_len
+    if config.architecture == "hrm":
+        del arch["puzzle_emb_len"]
+        arch["H_layers"] = config.num_high_level_layers or config.num_layers
     else:
-        cells = told("seq_len")
-    seen: dict[str, Any] = {
-        "seq_len": cells,
-        "vocab_size": vocabulary,
-        "num_puzzle_identifiers": len(table),
-        "hidden_size": hidden_size,
-        "puzzle_emb_ndim": puzzle_emb_dim,
-        "mlp_t": mixer,
-        **({"pos_encodings": "learned"} if learned else {}),
+        arch |= {"H_layers": 0, "mlp_t": config.mixer == "mlp", "no_ACT_continue": True}
+    if run is None:
+        return {"arch": arch}
+    return {
+        "arch": arch,
+        "data_paths": list(run.data.train),
+        "epochs": run.epochs,
+        "beta1": run.train.betas[0],
+        "beta2": run.train.betas[1],
+        "ema": run.train.ema_decay > 0,
+        "seed": run.seed,
+        **{theirs: getattr(run.train, ours) for theirs, ours in _TRAIN_KEYS.items()},
     }
-    for letter, ours in _NETWORKS[architecture].items():
-        numbers = {name.split(".")[1] for name in state if name.startswith(ours)}
-        seen[f"{letter}_layers"] = len(numbers)
-    _check_settings(step_file, settings, source, architecture, seen)
-    positions = "learned" if learned else "none" if mixer else told("pos_encodings")
-    config = from_dict(
-        ModelConfig,
-        {
-            "architecture": architecture,
-            "vocab_size": vocabulary,
-            "seq_len": cells,
-            "hidden_size": hidden_size,
-            "num_layers": seen["L_layers"],
-            "num_heads": told("num_heads") if not mixer else settings.get("num_heads", 8),
-            "expansion": told("expansion"),
-            "mixer": "mlp" if mixer else "attention",
-            "pos_encoding": positions,
-            "puzzle_emb_len": puzzle_emb_len,
-            "puzzle_emb_dim": puzzle_emb_dim,
-            "outer_cycles": told("H_cycles"),
-            "inner_cycles": told("L_cycles"),
-            "supervision_steps": told("halt_max_steps"),
-        },
-        str(source),
-    )
-    state = {name: tensor.float() for name, tensor in state.items()}
-    check_tensors(config, state, step_file)
-    check_table(table, puzzle_emb_dim, f"{step_file}: {published_name('puzzle_table')!r}")
-    return Published(config, state, table, tuple(told.assumed))
 
 
-def read_published(
-    step_file: Path | str,
-    config: Path | str | None = None,
-    shapes: Mapping[str, int] | Path | str | None = None,
-) -> PuzzleModel:
-    """A model out of a published weight file, in evaluation mode.
-
-    Args:
-        step_file: what the published trainer writes, with or without `_orig_mod.`.
-        config: its `all_config.yaml`; None looks beside the file. Depth and heads cannot be seen
-            in the weights, so without it the published defaults are taken.
-        shapes: `seq_len`, `vocab_size`, `num_puzzle_identifiers` where they are known, or the JSON
-            file that holds them; they must agree with the weights. None looks for a shapes.json
-            beside the file. Where nothing tells, the number of cells is seen only in a mixer's or a
-            position table's weights, else it is that of the puzzles with so many tokens.
-
-    Raises:
-        UserError: no such file, cut short, code in it, or settings that do not fit the weights.
-    """
-    step_file = Path(step_file)
-    path = Path(config) if config is not None else settings_beside(step_file)
-    if shapes is None:
-        known: Mapping[str, Any] = shapes_beside(step_file)
-    else:
-        known = read_shapes(Path(shapes)) if isinstance(shapes, str | Path) else shapes
-    settings = {**(read_settings(path) if path else {}), **known}
-    found = open_published(step_file, settings, path or "its settings")
-    model = build(found.config, found.network)
-    model.puzzle_table = found.table.float()
-    return model.eval()
+def published_shapes(config: ModelConfig, num_puzzles: int) -> dict[str, int]:
+    """Return the contents of a shapes.json."""
+    shapes = {theirs: getattr(config, ours) for theirs, ours in _SHAPE_KEYS.items()}
+    return {**shapes, "num_puzzle_identifiers": num_puzzles}

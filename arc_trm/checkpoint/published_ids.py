@@ -1,7 +1,7 @@
-"""Which row of a published embedding table is which puzzle (SPEC 2 in docs/model.md).
+"""The numbering of published puzzle embeddings: which row is which puzzle (docs/model.md).
 
-Published weights name no puzzles: their rows follow from the tasks, one legacy NumPy generator and
-the rule below, which `rebuild_published_ids` repeats draw by draw.
+Published weights do not name their puzzles. The numbering follows from the tasks and NumPy's legacy
+random generator; `rebuild_published_ids` repeats the published builder's draws in order.
 """
 
 from __future__ import annotations
@@ -20,35 +20,51 @@ from arc_trm.data.loader import find_files, load_tasks, missing_files
 from arc_trm.data.puzzle_ids import read_puzzle_ids
 from arc_trm.data.registry import find_manifest, manifests_folder
 from arc_trm.errors import UserError, suggestion
-from arc_trm.puzzles.arc.kind import BLANK, SEPARATOR, TRIALS, PuzzleHash, augmentation_names
-from arc_trm.puzzles.base import Tokens
+from arc_trm.io import atomic_write
+from arc_trm.puzzles.arc.augmentation import augmentation_names
+from arc_trm.puzzles.arc.deduplication import TRIALS, PuzzleHash
+from arc_trm.puzzles.base import BLANK, SEPARATOR, Tokens
 from arc_trm.tasks import Task
-from submission import atomic_write
 
-Progress = Callable[[int, int], None]
+TaskProgress = Callable[[int, int], None]
+"""Takes the number of tasks that are done, and of all tasks."""
+
+
+def ignore(done: int, total: int) -> None:
+    """A `TaskProgress` that does nothing."""
 
 
 @dataclass(frozen=True)
 class PublishedIds:
-    """The names of an embedding table's rows, `<blank>` first.
+    """The names of the puzzle ids of a published puzzle embedding.
 
-    `rows` is the size of the table; there may be fewer names where the tasks of the last rows are
-    not known here, and `note` is then the sentence that says so. `source` is what to call it in a
-    message.
+    Attributes:
+        names: in order, `<blank>` first. The last ones may be missing.
+        num_puzzles: rows of the embedding.
+        source: what to call the names in a message.
+        note: the sentence that says which names are missing, if any.
     """
 
     names: Sequence[str]
-    rows: int
+    num_puzzles: int
     source: str
     note: str | None = None
 
 
 @dataclass(frozen=True)
 class PublishedSet:
-    """A set that published weights were trained on: its subsets in order, how it was made.
+    """A training set of published weights, as its builder made it.
 
-    `rows` and `sha256` are those of its identifiers.json; `without_last` is the same for the names
-    without the last subset, where that one does not come with a package.
+    Attributes:
+        name: of the set.
+        subsets: datasets, in order.
+        test: the subset whose test pairs are predicted.
+        augmentations: wanted for each task.
+        seed: of the builder.
+        num_puzzles: number of puzzle ids.
+        sha256: digest of the set's identifiers.json.
+        sha256_without_last: the same without the puzzles of the last subset, if no package carries
+            that subset.
     """
 
     name: str
@@ -56,14 +72,14 @@ class PublishedSet:
     test: str
     augmentations: int
     seed: int
-    rows: int
+    num_puzzles: int
     sha256: str
-    without_last: str | None = None
+    sha256_without_last: str | None = None
 
 
 @cache
 def published_sets() -> dict[str, PublishedSet]:
-    """The sets by name, out of `datasets/published-sets.toml`."""
+    """Return the sets in `datasets/published-sets.toml` by name."""
     text = (manifests_folder() / "published-sets.toml").read_text("utf-8")
     return {
         name: PublishedSet(name, tuple(values.pop("subsets")), **values)
@@ -71,62 +87,34 @@ def published_sets() -> dict[str, PublishedSet]:
     }
 
 
-def sets_of(rows: int) -> list[str]:
-    """The names of the published sets with so many rows."""
-    return [each.name for each in published_sets().values() if each.rows == rows]
+def find_sets(num_puzzles: int) -> list[str]:
+    """Return the names of the published sets with so many puzzle ids."""
+    return [each.name for each in published_sets().values() if each.num_puzzles == num_puzzles]
 
 
-def naming_option(rows: int) -> str:
-    """The option of `arc-trm convert` that names so many rows, as far as it can be guessed."""
-    known = sets_of(rows)
-    return f"--set {known[0]}" if known else "--identifiers FILE"
-
-
-def _trials(rng: np.random.RandomState, count: int) -> tuple[Tokens, Tokens]:
-    """`count` augmentations as published: a dihedral id, then the images of colours 1..9."""
-    dihedrals = np.empty(count, np.uint8)
-    colours = np.zeros((count, 10), np.uint8)
-    digits = np.arange(1, 10, dtype=np.uint8)
-    for index in range(count):
-        dihedrals[index] = rng.randint(0, 8)
-        colours[index, 1:] = rng.permutation(digits)
-    return dihedrals, colours
-
-
-def _augmented_names(task: Task, count: int, rng: np.random.RandomState) -> Iterator[str]:
-    puzzle_hash = PuzzleHash(task)
-    seen = set(puzzle_hash.original.tolist())
-    left = TRIALS * count
-    while left and count:
-        # So many are needed at least, and one more would take numbers that belong to the next task.
-        drawn = min(left, count)
-        left -= drawn
-        dihedrals, colours = _trials(rng, drawn)
-        hashes = puzzle_hash(dihedrals, colours).tolist()
-        for name, value in zip(augmentation_names(dihedrals, colours), hashes, strict=True):
-            if value not in seen:
-                seen.add(value)
-                count -= 1
-                yield f"{task.id}{SEPARATOR}{name}"
+def naming_option(num_puzzles: int) -> str:
+    """Return the option of `arc-trm convert` that names so many puzzle ids."""
+    known = find_sets(num_puzzles)
+    return f"--published-set {known[0]}" if known else "--identifiers FILE"
 
 
 def rebuild_published_ids(
     subsets: Sequence[Iterable[Task]],
     augmentations: int,
     seed: int,
-    progress: Progress = lambda done, total: None,
+    progress: TaskProgress = ignore,
 ) -> list[str]:
-    """The names of all rows in the published order, `<blank>` first.
+    """Return the names of all puzzle ids in the published order, `<blank>` first.
 
-    Subset after subset the tasks are shuffled; each is followed by those of up to 5 · A random
-    augmentations that make a puzzle of their own, A at most. Test outputs take part. An id that
-    comes again keeps its first row.
+    The tasks of each subset are shuffled. Each is followed by at most A augmentations: up to 5 · A
+    are drawn, and kept if their puzzle differs from the task's and from those kept before. Known
+    test outputs count as part of the puzzle. A task id that comes again keeps its first number.
 
     Args:
         subsets: tasks in the order of their file.
         augmentations: A, wanted for each task.
         seed: of NumPy's legacy generator.
-        progress: is told the tasks done and their total.
+        progress: called after each task.
     """
     rng = np.random.RandomState(seed)
     shuffled = [list(tasks) for tasks in subsets]
@@ -142,63 +130,108 @@ def rebuild_published_ids(
     return list(names)
 
 
-def write_published_ids(path: Path, names: Sequence[str]) -> str:
-    """Write identifiers.json as published, whole or not at all; returns its SHA-256."""
-    text = json.dumps(names)
-    with atomic_write(path) as file:
-        file.write(text)
-    return _digest(text)
+def _augmented_names(task: Task, count: int, rng: np.random.RandomState) -> Iterator[str]:
+    puzzle_hash = PuzzleHash(task)
+    seen = set(puzzle_hash.original.tolist())
+    trials = TRIALS * count
+    while trials and count:
+        # At least `count` more are drawn. One draw too many would shift those of the next task.
+        drawn = min(trials, count)
+        trials -= drawn
+        dihedrals, colours = _draw_augmentations(rng, drawn)
+        hashes = puzzle_hash(dihedrals, colours).tolist()
+        for name, value in zip(augmentation_names(dihedrals, colours), hashes, strict=True):
+            if value not in seen:
+                seen.add(value)
+                count -= 1
+                yield f"{task.id}{SEPARATOR}{name}"
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+def _draw_augmentations(rng: np.random.RandomState, count: int) -> tuple[Tokens, Tokens]:
+    """Draw as the published builder does: a dihedral id, then the images of the colours 1..9.
+
+    Returns:
+        Dihedral ids (count,) uint8 and images of all colours (count, 10) uint8.
+    """
+    dihedrals = np.empty(count, np.uint8)
+    colours = np.zeros((count, 10), np.uint8)
+    digits = np.arange(1, 10, dtype=np.uint8)
+    for index in range(count):
+        dihedrals[index] = rng.randint(0, 8)
+        colours[index, 1:] = rng.permutation(digits)
+    return dihedrals, colours
 
 
-def read_published_ids(path: Path) -> PublishedIds:
-    """The names in an identifiers.json. Raises UserError if it holds none."""
-    names = read_puzzle_ids(path)
-    return PublishedIds(names, len(names), str(path))
+def published_ids(name: str, progress: TaskProgress = ignore) -> PublishedIds:
+    """Rebuild the names of a published set's puzzle ids.
 
+    If only the files of the last subset are missing, its puzzles, which come last, have no names.
 
-def available_subsets(name: str) -> list[str]:
-    """The subsets of a published set whose files are on this machine."""
-    return [subset for subset in published_sets()[name].subsets if _files_are_here(subset)]
+    Args:
+        name: of the set.
+        progress: called after each task.
 
-
-def _files_are_here(subset: str) -> bool:
-    found = find_manifest(subset)
-    assert found is not None, "published sets are made of known datasets"
-    manifest, only = found
-    return all(find_files(manifest, split) for split in manifest.chosen(only))
-
-
-def published_ids(name: str, progress: Progress = lambda done, total: None) -> PublishedIds:
-    """The identifiers of a published set, rebuilt.
-
-    Where the files of the last subset are not on this machine, its rows, which come last, stay
-    without names. Raises UserError if there is no such set, other files are missing, or the files
-    here are not those that it was made of.
+    Raises:
+        UserError: there is no such set, other files are missing, or the files differ from those
+            that the set was made from.
     """
     if name not in published_sets():
-        raise UserError(f"unknown set {name!r}{suggestion(name, published_sets())}")
-    wanted = published_sets()[name]
-    available = available_subsets(name)
+        raise UserError(f"unknown published set {name!r}{suggestion(name, published_sets())}")
+    wanted, available = published_sets()[name], available_subsets(name)
     missing = [subset for subset in wanted.subsets if subset not in available]
-    last = wanted.without_last and [wanted.subsets[-1]]
-    if missing and missing != last:
+    optional = [wanted.subsets[-1]] if wanted.sha256_without_last else []
+    if missing and missing != optional:
         raise missing_files(missing[0])
-    present = [load_tasks(subset) for subset in available]
-    names = rebuild_published_ids(present, wanted.augmentations, wanted.seed, progress)
-    expected = wanted.without_last if missing else wanted.sha256
-    if _digest(json.dumps(names)) != expected:
+    subsets = [load_tasks(subset) for subset in available]
+    names = rebuild_published_ids(subsets, wanted.augmentations, wanted.seed, progress)
+    if _sha256(json.dumps(names)) != (wanted.sha256_without_last if missing else wanted.sha256):
         raise UserError(
-            f"the files of {', '.join(wanted.subsets)} on this machine are not those that {name} "
-            "was made of, so its rows cannot be named; `arc-trm data show` tells which differ"
+            f"the files of {', '.join(wanted.subsets)} on this machine differ from those that "
+            f"{name} was made from, so its puzzle ids cannot be named: `arc-trm data show` says "
+            "which differ"
         )
     note = None
     if missing:
         note = (
-            f"the last {wanted.rows - len(names):,} of {wanted.rows:,} rows belong to {missing[0]} "
-            "and are left out, as its files are not on this machine; no other row depends on them"
+            f"the last {wanted.num_puzzles - len(names):,} of {wanted.num_puzzles:,} puzzle ids "
+            f"are left out: they belong to {missing[0]}, whose files are not on this machine; no "
+            "other puzzle id depends on them"
         )
-    return PublishedIds(names, wanted.rows, name, note)
+    return PublishedIds(names, wanted.num_puzzles, name, note)
+
+
+def available_subsets(name: str) -> list[str]:
+    """Return the subsets of a published set whose files are on this machine."""
+    return [subset for subset in published_sets()[name].subsets if _has_files(subset)]
+
+
+def _has_files(subset: str) -> bool:
+    found = find_manifest(subset)
+    assert found is not None, "published sets are made from known datasets"
+    manifest, split = found
+    return all(find_files(manifest, each) for each in manifest.chosen(split))
+
+
+def read_published_ids(path: Path) -> PublishedIds:
+    """Read an identifiers.json. Raises UserError if it holds no names of puzzle ids."""
+    names = read_puzzle_ids(path)
+    return PublishedIds(names, len(names), str(path))
+
+
+def write_published_ids(path: Path, names: Sequence[str]) -> str:
+    """Write identifiers.json byte for byte as published, whole or not at all.
+
+    Returns:
+        The file's SHA-256.
+
+    Raises:
+        WriteError: the file system refuses.
+    """
+    text = json.dumps(names)
+    with atomic_write(path) as file:
+        file.write(text)
+    return _sha256(text)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -1,4 +1,4 @@
-"""Safetensors files, whole or not at all."""
+"""Safetensors files, whole or absent."""
 
 from __future__ import annotations
 
@@ -14,30 +14,45 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from arc_trm.errors import UserError
-from submission import atomic_write
+from arc_trm.io import atomic_write
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], **metadata: str) -> None:
-    """A safetensors file, whole or not at all."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a safetensors file, whole or not at all.
+
+    Args:
+        path: the file.
+        tensors: by name, on any device.
+        metadata: texts by name. With several, equal contents do not give equal files.
+
+    Raises:
+        WriteError: the file system refuses.
+    """
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_write(path, "wb") as file:
         try:
-            # By name, for `save` would copy everything in memory. The library puts a file of its
-            # own in this one's place, which then needs the permissions and the way to the disk.
+            # By path: `safetensors.torch.save` would copy everything in memory. The library
+            # replaces the file, whose permissions and durability are restored here.
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            save_file(plain, file.name, metadata)
+            save_file(contiguous, file.name, dict(metadata or {}))
             os.chmod(file.name, mode)
             with open(file.name, "rb") as written:
                 os.fsync(written.fileno())
         except SafetensorError as error:
-            full = "No space left" in str(error)  # it has no error number
+            full = "No space left" in str(error)  # the library gives no error number
             raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from None
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file; the tensors stay in the file until touched.
+    """Read a safetensors file. Tensors stay in the file until they are used.
 
-    Raises UserError if it is none.
+    Returns:
+        Tensors by name, and the metadata.
+
+    Raises:
+        UserError: the file does not exist or is not a whole safetensors file.
     """
     try:
         with safetensors.safe_open(path, "pt") as file:
@@ -47,5 +62,5 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise UserError(f"{path} does not exist") from None
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(
-            f"{path} is not a whole safetensors file ({error}); copy or download it again"
+            f"{path} is not a whole safetensors file ({error}): copy or download it again"
         ) from None

@@ -1,273 +1,377 @@
-"""Weight folders, which explain themselves.
+"""Weights folders, which explain themselves.
 
-A weight folder holds `config.json` (ModelConfig), `model.safetensors` (the network),
-`puzzle_embedding.safetensors` (the table), `puzzles.json` (the name of every row) and, if it is not
-a run's, `origin.json` (where it comes from). A network alone has no table and no names. Nothing
-that is found in a folder is ever run.
+    config.json                    the model's config (ModelConfig)
+    model.safetensors              the network
+    puzzle_embedding.safetensors   the puzzle embedding
+    puzzle_ids.json                the name of every puzzle id, `<blank>` first
+    origin.json                    where the weights come from, if no run here trained them
+
+A network alone has no puzzle embedding and no puzzle ids. Nothing in a folder is ever executed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from arc_trm.checkpoint.safetensors_io import read_tensors, write_tensors
 from arc_trm.config import ModelConfig, from_dict, to_dict
-from arc_trm.data.puzzle_ids import read_puzzle_ids
+from arc_trm.data.puzzle_ids import check_puzzle_ids
 from arc_trm.errors import UserError
 from arc_trm.io import read_json, write_json
 from arc_trm.models import PuzzleModel, build_model
-from arc_trm.puzzles.arc.kind import BLANK, SEPARATOR
+from arc_trm.puzzles.base import BLANK, SEPARATOR
+from submission import parse_json
 
-CONFIG, NETWORK, TABLE, PUZZLES, ORIGIN = (
-    *("config.json", "model.safetensors"),
-    *("puzzle_embedding.safetensors", "puzzles.json", "origin.json"),
-)
+CONFIG_FILE = "config.json"
+NETWORK_FILE = "model.safetensors"
+EMBEDDING_FILE = "puzzle_embedding.safetensors"
+PUZZLE_IDS_FILE = "puzzle_ids.json"
+ORIGIN_FILE = "origin.json"
 FORMAT = "arc-trm weights 1"
-
-
-def save_config(folder: Path, config: ModelConfig, names: Sequence[str] | None) -> None:
-    """The model's shape and the names of the table's rows; None where there is no table."""
-    write_json(folder / CONFIG, {"format": FORMAT, "model": to_dict(config)})
-    if names is not None:
-        write_json(folder / PUZZLES, list(names))
-
-
-def save_weights(
-    folder: Path, config: ModelConfig, state: Mapping[str, Tensor], table: Tensor | None, step: int
-) -> None:
-    """The network's state dict and the puzzle table, if any, after `save_config`.
-
-    They are marked as of the same training step, with the digest of the rows' names and with the
-    model's shape, most of which tensors do not show: with other names, heads or depth they would
-    load and be wrong.
-    """
-    puzzles = None if table is None else _digest(folder / PUZZLES)
-    # One text, for the library shuffles several, and equal weights are to be equal files.
-    mark = json.dumps({"step": step, "puzzles": puzzles, "model": to_dict(config)})
-    write_tensors(folder / NETWORK, state, mark=mark)
-    if table is not None:
-        write_tensors(folder / TABLE, {"puzzle_table": table}, mark=mark)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+EMBEDDING_TENSOR = "puzzle_embedding"
+"""Name of the only tensor in EMBEDDING_FILE."""
+METADATA_KEY = "arc_trm"
+"""Key of our JSON in the metadata of a safetensors file."""
+MAX_STEP = 10**15
+RETRY_SECONDS = (0.1, 0.5, 2.0)
+"""Pauses before network and embedding are read again because they are of different steps."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A model in evaluation mode and the row of every puzzle it knows.
+    """A loaded model and the puzzles that it knows.
 
-    The rows are in the order of the weight folder; the rows of a puzzle are those of this model's
-    table, which may hold a part of the folder's. `knows_puzzles` is whether that has a table.
+    Attributes:
+        model: in evaluation mode.
+        puzzle_ids: maps names of puzzles to their rows in the model's puzzle embedding, which may
+            hold a part of the folder's, in the folder's order.
+        has_puzzle_embedding: whether the folder has one; otherwise the model's is a row of zeros.
     """
 
     model: PuzzleModel
-    rows: dict[str, int]
-    knows_puzzles: bool = True
+    puzzle_ids: dict[str, int]
+    has_puzzle_embedding: bool = True
 
 
-def read_model_config(folder: Path) -> ModelConfig:
-    """The ModelConfig of a weight folder. Raises UserError if it is not one."""
-    path = folder / CONFIG
-    if not path.is_file():
-        raise UserError(f"{folder} is not a weight folder: it has no {CONFIG}")
-    content = read_json(path)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"{path} does not say {FORMAT!r}; is it from another version or project?")
-    shape = content.get("model")
-    if not isinstance(shape, dict):
-        raise UserError(f"{path} has no table 'model' with the shape of the model")
-    return from_dict(ModelConfig, shape, "model")
+class WeightsParts(NamedTuple):
+    """The contents of a weights folder. Tensors stay in their files until they are used.
+
+    Attributes:
+        network: tensors by name.
+        embedding: (num_puzzles, puzzle_emb_dim), None for a network alone.
+        puzzle_names: the name of every puzzle id; `<blank>` alone without an embedding.
+        step: training steps done, 0 if unknown.
+    """
+
+    network: dict[str, Tensor]
+    embedding: Tensor | None
+    puzzle_names: list[str]
+    step: int
 
 
-def build(config: ModelConfig, tensors: Mapping[str, Tensor]) -> PuzzleModel:
-    """A model of float32 with these tensors, which `check_tensors` found to fit, copied."""
-    # A generator of its own, as reading a file is not to move PyTorch's.
+class WeightsDir:
+    """A weights folder. Each of its files is read once, when it is needed.
+
+    Args:
+        folder: the weights folder, which may be that of a run.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        """The model's config. Raises UserError if the folder is not a weights folder."""
+        path = self.folder / CONFIG_FILE
+        if not path.is_file():
+            raise UserError(f"{self.folder} is not a weights folder: it has no {CONFIG_FILE}")
+        content = read_json(path)
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise UserError(
+                f"{path} does not say {FORMAT!r}: it is from another version or project"
+            )
+        model = content.get("model")
+        if not isinstance(model, dict):
+            raise UserError(f"{path} has no table 'model' with the model's config")
+        return from_dict(ModelConfig, model, "model")
+
+    @cached_property
+    def parts(self) -> WeightsParts:
+        """All but the config. Raises UserError if files are missing, damaged or do not match."""
+        config, path = self.config, self.folder / NETWORK_FILE
+        if not path.exists():
+            raise UserError(
+                f"{self.folder} has no {NETWORK_FILE}: if it is a run, it has saved nothing yet; "
+                f"`arc-trm train --resume {self.folder}` resumes it"
+            )
+        network, embedding, metadata = self._read_tensors()
+        if metadata.model is not None:
+            self._check_saved_config(metadata.model)
+        check_tensors(config, network, path)
+        names = [BLANK]
+        if embedding is not None:
+            check_embedding(embedding, config.puzzle_emb_dim, self.folder / EMBEDDING_FILE)
+            names = self._read_puzzle_names(len(embedding), metadata.puzzle_ids_sha256)
+        return WeightsParts(network, embedding, names, metadata.step or 0)
+
+    def load(
+        self,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+        tasks: Collection[str] | None = None,
+    ) -> Weights:
+        """Build the model.
+
+        Args:
+            device: where to compute. The puzzle embedding stays on the CPU: a batch needs few rows.
+            dtype: of the activations; None is float32.
+            tasks: ids of the tasks whose puzzle embeddings are wanted, which takes next to nothing
+                of an embedding of gigabytes; None is all, and the model then shares them with
+                `parts`.
+
+        Raises:
+            UserError: a file is missing, cut short or does not fit the others.
+        """
+        network, embedding, names, _ = self.parts
+        has_puzzle_embedding = embedding is not None
+        if embedding is None:
+            embedding = torch.zeros(1, self.config.puzzle_emb_dim)
+        elif tasks is not None:
+            kept = [
+                puzzle_id
+                for puzzle_id, name in enumerate(names)
+                if puzzle_id == 0 or name.partition(SEPARATOR)[0] in tasks
+            ]
+            embedding, names = embedding[kept], [names[puzzle_id] for puzzle_id in kept]
+            if not embedding.isfinite().all():
+                raise UserError(
+                    f"{self.folder / EMBEDDING_FILE} holds numbers that are not finite: copy or "
+                    "download it again"
+                )
+        model = build_from_tensors(self.config, network)
+        model.dtype = dtype or torch.float32
+        model = model.to(device).eval()
+        model.puzzle_embedding = embedding.float()
+        puzzle_ids = {name: puzzle_id for puzzle_id, name in enumerate(names)}
+        return Weights(model, puzzle_ids, has_puzzle_embedding)
+
+    def _read_tensors(self) -> tuple[dict[str, Tensor], Tensor | None, _Metadata]:
+        """Return network, embedding and metadata of the same training step.
+
+        A training run replaces one file after the other, so a mismatch is read again.
+        """
+        network_path, path = self.folder / NETWORK_FILE, self.folder / EMBEDDING_FILE
+        if not path.exists():
+            if (self.folder / PUZZLE_IDS_FILE).exists():
+                raise UserError(
+                    f"{self.folder} has {PUZZLE_IDS_FILE} but no {EMBEDDING_FILE}: copy the folder "
+                    f"again, or remove {PUZZLE_IDS_FILE} to use the network alone"
+                )
+            network, metadata = _read_with_metadata(network_path)
+            return network, None, metadata
+        for pause in (*RETRY_SECONDS, None):
+            network, metadata = _read_with_metadata(network_path)
+            tensors, embedding_metadata = _read_with_metadata(path)
+            if metadata.step == embedding_metadata.step:
+                break
+            if pause is not None:
+                time.sleep(pause)
+        else:
+            raise UserError(
+                f"{self.folder}: network and puzzle embedding are of different steps, "
+                f"{metadata.step} and {embedding_metadata.step}: if the run is no longer trained, "
+                f"`arc-trm train --resume {self.folder}` writes them again"
+            )
+        if set(tensors) != {EMBEDDING_TENSOR}:
+            raise UserError(f"{path} must hold one tensor, {EMBEDDING_TENSOR!r}")
+        return network, tensors[EMBEDDING_TENSOR], metadata
+
+    def _check_saved_config(self, saved: ModelConfig) -> None:
+        """Raise UserError if config.json is not the one that the network was saved with."""
+        for key, value in asdict(self.config).items():
+            if getattr(saved, key) != value:
+                raise UserError(
+                    f"{self.folder}: {CONFIG_FILE} says model.{key} is {value}, but {NETWORK_FILE} "
+                    f"was saved with {getattr(saved, key)}: copy both from the same place, or "
+                    f"change {CONFIG_FILE} back"
+                )
+
+    def _read_puzzle_names(self, num_puzzles: int, sha256: str | None) -> list[str]:
+        """Return the names of the puzzle ids.
+
+        Args:
+            num_puzzles: rows of the embedding.
+            sha256: of the file that the embedding was saved with; None is unknown.
+
+        Raises:
+            UserError: the file holds something else.
+        """
+        path = self.folder / PUZZLE_IDS_FILE
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be read ({error.strerror}): copy the folder again"
+            ) from None
+        names = check_puzzle_ids(parse_json(content, path), path)
+        if len(names) != num_puzzles:
+            raise UserError(
+                f"{path} holds {len(names)} names, but the puzzle embedding has {num_puzzles} "
+                "rows: copy both from the same place"
+            )
+        if sha256 not in (None, hashlib.sha256(content).hexdigest()):
+            raise UserError(
+                f"{path} does not hold the names that {EMBEDDING_FILE} was saved with: copy both "
+                "from the same place"
+            )
+        return names
+
+
+def load_weights(
+    folder: str | os.PathLike[str],
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    tasks: Collection[str] | None = None,
+) -> Weights:
+    """Load the weights in a folder; see `WeightsDir.load`."""
+    return WeightsDir(folder).load(device, dtype, tasks)
+
+
+def save_config(folder: Path, config: ModelConfig, puzzle_names: Sequence[str] | None) -> None:
+    """Write config.json and puzzle_ids.json.
+
+    Args:
+        folder: the weights folder, which exists.
+        config: of the model.
+        puzzle_names: the name of every puzzle id; None for a network alone.
+
+    Raises:
+        WriteError: the file system refuses.
+    """
+    write_json(folder / CONFIG_FILE, {"format": FORMAT, "model": to_dict(config)})
+    if puzzle_names is not None:
+        write_json(folder / PUZZLE_IDS_FILE, list(puzzle_names))
+
+
+def save_weights(
+    folder: Path,
+    config: ModelConfig,
+    network: Mapping[str, Tensor],
+    embedding: Tensor | None,
+    step: int,
+) -> None:
+    """Write network and puzzle embedding; `save_config` must have been called before.
+
+    Their metadata hold the step, the config and the digest of the puzzle ids. Tensors do not show
+    the number of heads, the depth of the recursion or the puzzle ids, so that with others the
+    weights would load and predict wrongly.
+
+    Args:
+        folder: the weights folder.
+        config: of the model.
+        network: its state dict.
+        embedding: (num_puzzles, puzzle_emb_dim); None for a network alone.
+        step: training steps done.
+
+    Raises:
+        WriteError: the file system refuses.
+    """
+    sha256 = None
+    if embedding is not None:
+        sha256 = hashlib.sha256((folder / PUZZLE_IDS_FILE).read_bytes()).hexdigest()
+    # One text: the library shuffles several keys, but equal weights should be equal files.
+    text = json.dumps({"step": step, "puzzle_ids_sha256": sha256, "model": to_dict(config)})
+    metadata = {METADATA_KEY: text}
+    write_tensors(folder / NETWORK_FILE, network, metadata)
+    if embedding is not None:
+        write_tensors(folder / EMBEDDING_FILE, {EMBEDDING_TENSOR: embedding}, metadata)
+
+
+class _Metadata(NamedTuple):
+    """What `save_weights` writes into a file; None for what another program left out."""
+
+    step: int | None
+    puzzle_ids_sha256: str | None
+    model: ModelConfig | None
+
+
+def _read_with_metadata(path: Path) -> tuple[dict[str, Tensor], _Metadata]:
+    tensors, metadata = read_tensors(path)
+    try:
+        values = json.loads(metadata.get(METADATA_KEY, "{}"))
+        step, model = values.get("step"), values.get("model")
+        config = None if model is None else from_dict(ModelConfig, model, "model")
+    except (UserError, ValueError, AttributeError, RecursionError):
+        raise UserError(
+            f"{path} has metadata {METADATA_KEY!r} that are not as saved: copy or download it again"
+        ) from None
+    valid = isinstance(step, int) and 0 <= step < MAX_STEP
+    return tensors, _Metadata(step if valid else None, values.get("puzzle_ids_sha256"), config)
+
+
+def build_from_tensors(config: ModelConfig, network: Mapping[str, Tensor]) -> PuzzleModel:
+    """Build a float32 model with a puzzle embedding of one row of zeros.
+
+    Args:
+        config: of the model.
+        network: its tensors, which passed `check_tensors`; they are copied.
+    """
+    # A generator of its own: reading a file should not advance PyTorch's.
     model = build_model(config, 1, generator=torch.Generator())
-    model.load_state_dict(tensors)
+    model.load_state_dict(network)
     return model
 
 
-def check_tensors(config: ModelConfig, tensors: Mapping[str, Tensor], source: Path) -> None:
-    """UserError about the first tensor that is not what the config asks for.
+def check_tensors(config: ModelConfig, network: Mapping[str, Tensor], source: Path) -> None:
+    """Raise UserError about the first tensor that the config does not ask for.
 
-    What it asks for is worked out without memory, so that a wrong config takes none.
+    The expected shapes are computed without memory, so that a wrong config takes none.
+
+    Args:
+        config: of the model.
+        network: its tensors.
+        source: the file, for the message.
     """
     with torch.device("meta"):
         expected = build_model(config, 1).state_dict()
-    for name in sorted(expected.keys() | tensors.keys()):
-        if name not in tensors:
+    for name in sorted(expected.keys() | network.keys()):
+        if name not in network:
             raise UserError(f"{source} lacks the tensor {name!r} that its config asks for")
         if name not in expected:
             raise UserError(f"{source} has a tensor {name!r} that its config does not explain")
-        tensor = tensors[name]
+        tensor = network[name]
         if tensor.shape != expected[name].shape:
             raise UserError(
-                f"{source}: tensor {name!r} is of shape {tuple(tensor.shape)}, but the "
-                f"config asks for {tuple(expected[name].shape)}"
+                f"{source}: tensor {name!r} is of shape {tuple(tensor.shape)}, but the config asks "
+                f"for {tuple(expected[name].shape)}"
             )
         if not (tensor.is_floating_point() and tensor.float().isfinite().all()):
             raise UserError(f"{source}: tensor {name!r} holds something else than finite numbers")
 
 
-def _read_network_and_table(
-    folder: Path,
-) -> tuple[dict[str, Tensor], Tensor | None, dict[str, Any]]:
-    """The network's tensors, the table, if any, of the same training step; the network's mark.
-
-    A training run replaces one file after the other, so a mismatch is looked at again.
-    """
-    if not (folder / TABLE).exists():
-        if (folder / PUZZLES).exists():
-            raise UserError(
-                f"{folder} has {PUZZLES} but no {TABLE}, whose rows that names: copy the folder "
-                f"again, or remove {PUZZLES} if the network alone is wanted"
-            )
-        network, mark = _read_marked(folder / NETWORK)
-        return network, None, mark
-    for wait in (0.1, 0.5, 2.0, 0.0):
-        network, mark = _read_marked(folder / NETWORK)
-        table, table_mark = _read_marked(folder / TABLE)
-        if mark.get("step") == table_mark.get("step"):
-            break
-        time.sleep(wait)
-    else:
-        raise UserError(
-            f"{folder}: network and table are of different steps, {mark.get('step')} and "
-            f"{table_mark.get('step')}; if the run is no longer trained, `arc-trm train --resume "
-            f"{folder}` writes them anew"
-        )
-    if set(table) != {"puzzle_table"}:
-        raise UserError(f"{folder / TABLE} must hold the one tensor 'puzzle_table'")
-    return network, table["puzzle_table"], mark
-
-
-def _read_marked(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and what `save_weights` said of them; nothing if another program wrote them."""
-    tensors, metadata = read_tensors(path)
-    try:
-        mark: dict[str, Any] = json.loads(metadata.get("mark", "{}"))
-        config = mark.get("model")
-        mark["model"] = None if config is None else from_dict(ModelConfig, config, "model")
-    except (ValueError, AttributeError, RecursionError):
-        raise UserError(f"{path} has a mark that is no model's config; copy it again") from None
-    return tensors, mark
-
-
-def _check_mark(folder: Path, config: ModelConfig, saved: ModelConfig) -> None:
-    """UserError if config.json is not the one that the network was saved with."""
-    for key, value in asdict(config).items():
-        if getattr(saved, key) != value:
-            raise UserError(
-                f"{folder}: {CONFIG} says model.{key} is {value}, but {NETWORK} was saved with "
-                f"{getattr(saved, key)}: bring both from the same place, or change {CONFIG} back"
-            )
-
-
-def _names(folder: Path, rows: int) -> list[str]:
-    """The names of a table's rows."""
-    names = read_puzzle_ids(folder / PUZZLES)
-    if len(names) != rows:
-        raise UserError(
-            f"{folder / PUZZLES} holds {len(names)} names, but the table has {rows} rows"
-        )
-    return names
-
-
-def load_weights(
-    folder: Path,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype | None = None,
-    tasks: Collection[str] | None = None,
-) -> Weights:
-    """The model of a weight folder in evaluation mode, and its puzzles' rows.
+def check_embedding(embedding: Tensor, puzzle_emb_dim: int, source: object) -> None:
+    """Raise UserError unless `embedding` is (num_puzzles, puzzle_emb_dim) floating-point numbers.
 
     Args:
-        folder: the weight folder.
-        device: where to compute.
-        dtype: of the activations; None is float32.
-        tasks: whose rows are wanted: of a table of gigabytes a few tasks need next to nothing. None
-            is all rows.
-
-    Raises UserError if a file is missing, cut short or does not fit the others.
+        embedding: to check, with at least one row.
+        puzzle_emb_dim: that the config says.
+        source: what to call it in the message.
     """
-    parts = read_parts(folder)
-    table, names = parts.table, parts.names
-    if table is None:
-        table = torch.zeros(1, parts.config.puzzle_emb_dim)
-    elif tasks is not None:
-        kept = [row for row, name in enumerate(names) if row == 0 or _is_of(name, tasks)]
-        table, names = table[kept], [names[row] for row in kept]
-        if not table.isfinite().all():
-            raise UserError(f"{folder / TABLE} holds numbers that are not finite")
-    model = build(parts.config, parts.network)
-    model.dtype = dtype or torch.float32
-    rows = {name: row for row, name in enumerate(names)}
-    model = model.to(device).eval()
-    model.puzzle_table = table.float()  # not on the device: a batch needs few of its rows
-    return Weights(model, rows, parts.table is not None)
-
-
-class Parts(NamedTuple):
-    """What a weight folder holds; tensors stay in their files until touched.
-
-    Without a table `names` has the blank row's alone.
-    """
-
-    config: ModelConfig
-    network: dict[str, Tensor]
-    table: Tensor | None
-    names: list[str]
-    step: int
-
-
-def read_parts(folder: Path) -> Parts:
-    """Open a weight folder. Raises UserError if its files do not fit each other."""
-    config = read_model_config(folder)
-    if not (folder / NETWORK).exists():
+    if embedding.dim() != 2 or embedding.shape[1] != puzzle_emb_dim or not len(embedding):
         raise UserError(
-            f"{folder} has no {NETWORK}: if it is a run, it has saved nothing yet; "
-            f"`arc-trm train --resume {folder}` goes on"
-        )
-    network, table, mark = _read_network_and_table(folder)
-    if mark.get("model") is not None:
-        _check_mark(folder, config, mark["model"])
-    check_tensors(config, network, folder / NETWORK)
-    names = [BLANK]
-    if table is not None:
-        check_table(table, config.puzzle_emb_dim, folder / TABLE)
-        names = _names(folder, len(table))
-        if mark.get("puzzles") not in (None, _digest(folder / PUZZLES)):
-            raise UserError(
-                f"{folder}: {PUZZLES} does not hold the names that {TABLE} was saved with: bring "
-                "both from the same place"
-            )
-    step = mark.get("step")
-    if not isinstance(step, int) or not 0 <= step < 10**15:
-        step = 0
-    return Parts(config, network, table, names, step)
-
-
-def _is_of(name: str, tasks: Collection[str]) -> bool:
-    return name.partition(SEPARATOR)[0] in tasks
-
-
-def check_table(table: Tensor, puzzle_emb_dim: int, source: object) -> None:
-    """UserError if `table` is not (rows, puzzle_emb_dim) floating-point numbers."""
-    if table.dim() != 2 or table.shape[1] != puzzle_emb_dim or not len(table):
-        raise UserError(
-            f"{source} is of shape {tuple(table.shape)}, but the config asks for rows of "
+            f"{source} is of shape {tuple(embedding.shape)}, but the config asks for rows of "
             f"{puzzle_emb_dim}"
         )
-    if not table.is_floating_point():
-        raise UserError(f"{source} holds {table.dtype}, not floating-point numbers")
+    if not embedding.is_floating_point():
+        raise UserError(f"{source} holds {embedding.dtype}, not floating-point numbers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import signal
 import sys
@@ -11,25 +12,40 @@ from typing import Any
 import click
 
 from arc_trm._version import __version__
-from arc_trm.cli.adapt import adapt
-from arc_trm.cli.bench import bench
-from arc_trm.cli.convert import convert
-from arc_trm.cli.data import data
-from arc_trm.cli.export import export
-from arc_trm.cli.merge import merge
-from arc_trm.cli.predict import predict
-from arc_trm.cli.pull import pull
-from arc_trm.cli.push import push
-from arc_trm.cli.report import report
-from arc_trm.cli.score import score
-from arc_trm.cli.show import show
-from arc_trm.cli.train import train
-from arc_trm.cli.validate import validate
-from submission.__main__ import Group, Mistake
+from submission.cli import CommandError, CommandGroup
+
+COMMANDS = (
+    "train",
+    "adapt",
+    "predict",
+    "score",
+    "merge",
+    "validate",
+    "show",
+    "report",
+    "data",
+    "presets",
+    "convert",
+    "export",
+    "pull",
+    "push",
+    "bench",
+)
+"""Commands in the order of the help; each is defined in the module of the same name."""
 
 
-class _Group(Group):
-    """Also turns what the operating system refuses into a sentence; `--debug` lets all through."""
+class _Group(CommandGroup):
+    """Loads a command when it is used, and turns system errors into a sentence."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"arc_trm.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         if ctx.params["debug"]:
@@ -42,16 +58,16 @@ class _Group(Group):
             click.echo("stopped", err=True)
             ctx.exit(130)
         except (MemoryError, RuntimeError) as error:
-            # torch has no class of its own for a processor's memory that has run out
+            # torch has no class of its own for memory that has run out on the CPU.
             if not isinstance(error, MemoryError) and "memory" not in str(error):
                 raise
-            raise Mistake(
-                "there is not enough memory: lower the batch size, or data.augmentations and the "
-                "sizes of the model"
+            raise CommandError(
+                "there is not enough memory: lower the batch size, data.augmentations or the size "
+                "of the model"
             ) from error
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
-            raise Mistake(f"{place}{error.strerror or error}") from error
+            raise CommandError(f"{place}{error.strerror or error}") from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -68,15 +84,8 @@ def main(debug: bool) -> None:
       arc-trm show
     """
     if threading.current_thread() is threading.main_thread():
-        # As an exception, so that what is half done is cleaned up.
+        # As an exception, so that everything unfinished is cleaned up.
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # not every terminal has an arrow or a tick
             stream.reconfigure(errors="replace")
-
-
-for _command in (
-    *(train, adapt, predict, score, merge, validate, show, report, data),
-    *(convert, export, pull, push, bench),
-):
-    main.add_command(_command)

@@ -2,96 +2,89 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from arc_trm.cli.progress import bar
+from arc_trm.cli.options import PATH, add_options, json_option, output
+from arc_trm.errors import UserError
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    help="Settings of the published weights; default: all_config.yaml beside the file.",
+@click.argument("source", type=PATH)
+@click.argument("out", type=PATH)
+@add_options(
+    click.option(
+        "--arch-config",
+        type=PATH,
+        metavar="FILE",
+        help="Settings of the published weights; default: all_config.yaml beside the file.",
+    ),
+    click.option(
+        "--identifiers",
+        type=PATH,
+        metavar="FILE",
+        help="identifiers.json of the dataset that the weights were trained on.",
+    ),
+    click.option(
+        "--published-set",
+        metavar="NAME",
+        help="The published dataset that the weights were trained on; its ids are rebuilt.",
+    ),
+    click.option(
+        "--to-published",
+        is_flag=True,
+        help="The other way: SOURCE is a run or weights folder, for published code to load.",
+    ),
+    json_option,
 )
-@click.option(
-    "--identifiers",
-    "identifiers_file",
-    type=click.Path(path_type=Path),
-    help="identifiers.json of the set that the weights were trained on.",
-)
-@click.option(
-    "--set",
-    "set_name",
-    metavar="NAME",
-    help="The published set that the weights were trained on, whose identifiers are rebuilt.",
-)
-@click.option(
-    "--to-published",
-    is_flag=True,
-    help="The other way: SOURCE is a run or weight folder, for published code to load.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def convert(
     source: Path,
     out: Path,
-    config: Path | None,
-    identifiers_file: Path | None,
-    set_name: str | None,
+    arch_config: Path | None,
+    identifiers: Path | None,
+    published_set: str | None,
     to_published: bool,
     as_json: bool,
 ) -> None:
-    """Make a weight folder out of a published weight file.
+    """Convert a published weight file to a weights folder.
 
-    SOURCE is what the published TRM or HRM trainer wrote (step_518071), OUT the folder to make.
-    The file does not say which puzzle a row of its table is for: name the set it was trained on
-    (arc1concept-aug1000, arc2concept-aug1000, arc1-aug10, ...) or give its identifiers.json.
-    Without either the network alone is converted.
+    SOURCE is what the published TRM or HRM trainer wrote (step_518071), OUT the folder to make. The
+    file does not say which puzzle has which id: name the dataset that it was trained on
+    (arc1concept-aug1000, arc2concept-aug1000, arc1-aug10, ...) or its identifiers.json. Without
+    either the network alone is converted.
 
     \b
     Examples:
-      arc-trm convert step_518071 weights --set arc1concept-aug1000
-      arc-trm convert step_9000 weights --config all_config.yaml --identifiers identifiers.json
+      arc-trm convert step_518071 weights --published-set arc1concept-aug1000
+      arc-trm convert step_9000 weights --arch-config all_config.yaml --identifiers identifiers.json
       arc-trm convert runs/arc2 for-published-code --to-published
     """
-    from arc_trm.errors import UserError
-
-    if to_published:
-        if any(given is not None for given in (config, identifiers_file, set_name)):
-            raise UserError("--to-published takes all from the folder: leave out the other options")
-        _convert_back(source, out, as_json)
-        return
-    if identifiers_file is not None and set_name is not None:
-        raise UserError("--identifiers and --set both name the rows: give one of them")
-
-    from arc_trm import checkpoint
+    from arc_trm.checkpoint import convert_from_published, convert_to_published
     from arc_trm.checkpoint.published_ids import published_ids, read_published_ids
     from arc_trm.io import check_new
+    from arc_trm.runs import find_run
+    from arc_trm.viz.progress import show_progress
 
+    if to_published:
+        if arch_config is not None or identifiers is not None or published_set is not None:
+            raise UserError("--to-published takes all from the folder: leave out the other options")
+        run = find_run(source)
+        file = convert_to_published(source, out, run.config if run else None)
+        output({"file": str(file)}, [str(file)], as_json)
+        return
+    if identifiers is not None and published_set is not None:
+        raise UserError("--identifiers and --published-set exclude each other: leave one out")
     if not source.is_file():  # before minutes go into identifiers
         raise UserError(f"{source} is not a file: SOURCE is what the published trainer wrote")
     check_new(out)
-    identifiers = read_published_ids(identifiers_file) if identifiers_file is not None else None
-    if set_name is not None:
-        with bar(f"naming the rows of {set_name}, tasks") as drawn:
-            identifiers = published_ids(set_name, drawn.update)
-    converted = checkpoint.convert(source, out, config=config, identifiers=identifiers)
-    for note in converted.notes:
+    ids = read_published_ids(identifiers) if identifiers is not None else None
+    if published_set is not None:
+        with show_progress(f"naming the puzzle ids of {published_set}, tasks") as callback:
+            ids = published_ids(published_set, callback.progress)
+    result = convert_from_published(source, out, arch_config=arch_config, ids=ids)
+    for note in result.notes:
         click.echo(note, err=True)
-    if as_json:
-        told = {"folder": str(out), "rows": converted.rows, "named_rows": converted.named}
-        click.echo(json.dumps(told))
-    else:
-        click.echo(f"{out}: {converted.named:,} of {converted.rows:,} puzzle rows")
-
-
-def _convert_back(folder: Path, out: Path, as_json: bool) -> None:
-    from arc_trm import checkpoint, runs
-
-    run = runs.run_config(folder) if runs.is_run(folder) else None
-    file = checkpoint.convert_back(folder, out, run)
-    click.echo(json.dumps({"file": str(file)}) if as_json else str(file))
+    record = {"folder": str(out), "puzzle_ids": result.num_puzzles, "named": result.num_named}
+    line = f"{out}: {result.num_named:,} of {result.num_puzzles:,} puzzle embeddings"
+    output(record, [line], as_json)

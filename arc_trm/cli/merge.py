@@ -6,42 +6,48 @@ from pathlib import Path
 
 import click
 
+from arc_trm.cli.options import PATH, data_option
+from submission.cli import number_list
+
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=PATH)
 @click.option("--out", required=True, metavar="FILE", help="The submission to write.")
-@click.option("--weights", metavar="NUMBERS", help="One weight per file, such as 2,1,1.")
 @click.option(
-    "--data",
-    "data_name",
-    metavar="DATA",
-    help="The tasks of a predictions.jsonl; default: its own.",
+    "--vote-weights",
+    type=number_list,
+    metavar="NUMBERS",
+    help="One weight per file, such as 2,1,1; default: 1 each.",
 )
-def merge(files: tuple[Path, ...], out: str, weights: str | None, data_name: str | None) -> None:
-    """Merge answers to the same tasks into one submission by ranked votes.
+@data_option("The tasks of a predictions.jsonl; default: its own.")
+def merge(
+    files: tuple[Path, ...], out: str, vote_weights: list[float] | None, data: str | None
+) -> None:
+    """Merge predictions for the same tasks into one submission by ranked votes.
 
     Each of FILES is a predictions.jsonl, a submission, a run folder, or a folder of ARC Prize's
-    benchmarking. It gives its weight (1 unless told) to its best candidate, half of it to the
-    second, a third to the third and so on; a predictions.jsonl has those that were voted for, the
-    others their attempts. The two grids with the most votes become the attempts; of equals, the
-    one named first wins, and where there are fewer, attempts of the files stand in. Tasks are those
-    of the first file.
+    benchmarking. A file gives its weight to its best candidate, half of it to the second, a third
+    to the third and so on. A predictions.jsonl has the candidates that were voted for, the others
+    their attempts. The two grids with the most votes become the attempts; of equals the first one named
+    wins. Where there are fewer, attempts of the files are used. Tasks are those of the first file.
 
     \b
     Examples:
       arc-trm merge runs/a runs/b --out submission.json
-      arc-trm merge a/predictions.jsonl theirs.json --weights 2,1 --out submission.json
+      arc-trm merge a/predictions.jsonl theirs.json --vote-weights 2,1 --out submission.json
     """
-    from arc_trm.cli.resolve import chosen_answers
-    from arc_trm.evaluation.source import read_votes
-    from submission import Ranked, counts_of
-    from submission.__main__ import merge_into
+    from arc_trm.pipeline import open_predictions
+    from submission import Ranked, count_outputs, merge_files
 
-    answers: list[Ranked] = []
-    spare: list[Ranked] = []
+    ranked: list[Ranked] = []
+    fallback: list[Ranked] = []
     for file in files:
-        counts = counts_of(answers[0]) if answers else {}
-        voted, attempts = read_votes(chosen_answers(file), counts, data_name)
-        answers.append(voted)
-        spare.append(attempts)
-    merge_into(out, files, answers, weights, spare)
+        source = open_predictions(file, data)
+        source.kind.require_submission("merging", str(file))
+        counts = count_outputs(ranked[0]) if ranked else None
+        ranked.append(source.candidates(counts))
+        fallback.append(source.attempts(counts))
+    merged = merge_files(out, files, ranked, vote_weights, fallback)
+    for note in merged.notes:
+        click.echo(note, err=True)
+    click.echo(merged.summary)

@@ -2,49 +2,45 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from arc_trm.cli.pull import Phases
+from arc_trm.cli.options import PATH, json_option, output
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("weights", type=PATH)
 @click.argument("repository", metavar="OWNER/NAME")
-@click.option(
-    "--private", is_flag=True, help="Make a new repository private, refuse one that is not."
-)
+@click.option("--private", is_flag=True, help="Make a new repository private, refuse a public one.")
 @click.option(
     "--licence", metavar="ID", help="Of the weights, as the Hub spells it: apache-2.0, mit, ..."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def push(run: Path, repository: str, private: bool, licence: str | None, as_json: bool) -> None:
-    """Upload the weights of a run, with a model card, to the Hugging Face Hub.
+@json_option
+def push(weights: Path, repository: str, private: bool, licence: str | None, as_json: bool) -> None:
+    """Upload weights, with a model card, to the Hugging Face Hub.
 
-    RUN is a run or weight folder. The card says what was learnt, how, and what it scores under all
-    three denominators; a README.md in the folder is taken instead. Neither run.json nor any path of
-    this machine is uploaded. Needs the token of an account that may write there, in HF_TOKEN or by
-    `hf auth login`. Prints the page, and the reference that means this very commit.
+    WEIGHTS is a run or weights folder. The card says on what it was trained, how, and what it
+    scores; a README.md in the folder is used instead. Neither run.json nor any path of this machine
+    is uploaded. Needs the token of an account that may write there, in HF_TOKEN or by
+    `hf auth login`. Prints the page, and the name that means this very commit.
 
     \b
     Examples:
       arc-trm push runs/arc2 owner/name --licence apache-2.0
       arc-trm push runs/arc2 owner/name --private
     """
-    from arc_trm.hub import push as push_weights
+    from arc_trm.hub import push_weights
+    from arc_trm.viz.progress import show_progress
 
-    with Phases() as phases:
-        pushed = push_weights(
-            run,
+    with show_progress("uploading") as callback:
+        result = push_weights(
+            weights,
             repository,
             licence=licence,
             private=private,
-            note=phases.note,
-            progress=phases.progress,
+            note=callback.note,
+            progress=callback.stage,
         )
-    if as_json:
-        click.echo(json.dumps({"url": pushed.url, "weights": str(pushed.reference)}))
-    else:
-        click.echo(f"{pushed.url}\n{pushed.reference}")
+    record = {"url": result.url, "weights": str(result.repo_id)}
+    output(record, [result.url, str(result.repo_id)], as_json)

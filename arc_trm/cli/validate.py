@@ -1,32 +1,40 @@
-"""`arc-trm validate`: that of `submission`, with a word on answers that are of no such format."""
+"""`arc-trm validate`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
+from arc_trm.cli.options import json_option, output
 from arc_trm.runs import PREDICTIONS, SUBMISSION
-from submission.__main__ import validate_command
+from submission import KINDS, Kind, check_path, read_challenges
+from submission.cli import CommandError
 
 
-def _validate(file: str, **options: Any) -> None:
-    from arc_trm.errors import UserError
-    from arc_trm.evaluation.source import is_log, kind_of
-    from arc_trm.puzzles import ARC, DOMAINS
+@click.command()
+@click.argument("file")
+@click.option("--kind", type=click.Choice(KINDS), help="The expected kind; default: a guess.")
+@click.option("--challenges", metavar="FILE", help="The tasks that FILE must match.")
+@json_option
+def validate(file: str, kind: Kind | None, challenges: str | None, as_json: bool) -> None:
+    """List everything that is wrong with FILE, one problem a line.
 
+    FILE is a single task, challenges, solutions, a submission, a folder that holds a
+    submission.json, or an ARC Prize benchmarking folder. Pairs, rows, cells and test outputs are
+    counted from 1.
+
+    \b
+    Example:
+      arc-trm validate submission.json --challenges challenges.json
+    """
     path = Path(file)
     log = path / PREDICTIONS if path.is_dir() and not (path / SUBMISSION).is_file() else path
-    if is_log(log) and log.is_file() and (kind := kind_of(log)) != ARC.name:
-        raise UserError(
-            f"validating is for ARC, but {file} answers {DOMAINS[kind].title}: `arc-trm score` "
-            "says how many of these are valid"
-        )
-    assert validate_command.callback is not None
-    validate_command.callback(file, **options)
+    if log.suffix == ".jsonl" and log.is_file():
+        from arc_trm.pipeline import open_predictions
 
-
-validate = click.Command(
-    "validate", callback=_validate, params=validate_command.params, help=validate_command.help
-)
+        open_predictions(log).kind.require_submission("validating", file)
+    result = check_path(file, kind, None if challenges is None else read_challenges(challenges))
+    output(result.to_dict(), result.lines(), as_json)
+    if result.problems:
+        raise CommandError(result.summary)

@@ -1,6 +1,13 @@
 """What a run is made of: checked dataclasses (`schema`), presets and overrides (`loader`)."""
 
-from arc_trm.config.loader import from_dict, load_config, preset_names, to_dict
+from arc_trm.config.loader import (
+    Preset,
+    from_dict,
+    load_config,
+    preset_names,
+    read_preset,
+    to_dict,
+)
 from arc_trm.config.schema import (
     FREE,
     AdaptConfig,
@@ -19,10 +26,12 @@ __all__ = [
     "DataConfig",
     "Dtype",
     "ModelConfig",
+    "Preset",
     "RunConfig",
     "TrainConfig",
     "from_dict",
     "load_config",
     "preset_names",
+    "read_preset",
     "to_dict",
 ]

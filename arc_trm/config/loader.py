@@ -20,13 +20,13 @@ T = typing.TypeVar("T")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """Plain values, tuples as lists, ready for JSON."""
+    """Return a config as plain values, tuples as lists, ready for JSON."""
     plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
     return plain
 
 
 def _convert(value: Any, kind: Any, key: str) -> Any:
-    """`value` out of TOML or JSON as the type that a field declares, or a UserError."""
+    """Return a value of TOML or JSON as the type of its field; UserError if it is another."""
     if dataclasses.is_dataclass(kind):
         require(isinstance(value, Mapping), f"config key {key!r} is a table, got {value!r}")
         return from_dict(typing.cast(type, kind), value, key)
@@ -60,7 +60,7 @@ def _convert(value: Any, kind: Any, key: str) -> Any:
 
 
 def from_dict(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
-    """A checked config out of nested plain values. Raises UserError naming the key."""
+    """Return the config of nested plain values. Raises UserError naming the key that is wrong."""
     hints = typing.get_type_hints(cls)
     arguments = {}
     for name, value in values.items():
@@ -70,9 +70,40 @@ def from_dict(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
     return cls(**arguments)
 
 
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """A named config with a description.
+
+    Attributes:
+        name: of the preset.
+        summary: what it trains, in one sentence.
+        command: that uses it.
+        needs: hardware, time and memory.
+        gives: the result to expect, or that it was not measured.
+        text: the settings as TOML.
+    """
+
+    name: str
+    summary: str
+    command: str
+    needs: str
+    gives: str
+    text: str
+
+
 def preset_names() -> list[str]:
+    """Return the names of all presets."""
     folder = resources.files("arc_trm.config") / "presets"
     return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name[-5:] == ".toml")
+
+
+def read_preset(name: str) -> Preset:
+    """Read a preset. Raises UserError, which suggests the closest name, if there is none."""
+    if name not in preset_names():
+        raise UserError(f"unknown preset {name!r}{suggestion(name, preset_names())}")
+    text = (resources.files("arc_trm.config") / "presets" / f"{name}.toml").read_text("utf-8")
+    about = _read_toml(text, f"preset {name}")["preset"]
+    return Preset(name, text=text, **about)
 
 
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,17 +142,19 @@ def load_config(
     overrides: Sequence[str] = (),
     pretrained: ModelConfig | None = None,
 ) -> RunConfig:
-    """The config of a run: preset, then the TOML `file`, then `a.b=value` overrides.
+    """Load the config of a run.
 
-    With the shape of `pretrained` weights below them, of which depth and canvas alone may be
-    changed; then it must be one that adapts.
+    Args:
+        preset: name of the preset.
+        file: TOML file whose settings replace the preset's.
+        overrides: `a.b=value`, which replace both.
+        pretrained: shape of the weights to adapt, of which only the keys in `FREE` may change.
+
+    Raises:
+        UserError: names the file or key that is wrong.
     """
-    if preset not in preset_names():
-        hint = suggestion(preset, preset_names())
-        raise UserError(f"unknown preset {preset!r}{hint}")
-    text = (resources.files("arc_trm.config") / "presets" / f"{preset}.toml").read_text("utf-8")
     base = {"name": preset} | ({"model": to_dict(pretrained)} if pretrained else {})
-    values = _merge(base, _read_toml(text, f"preset {preset}"))
+    values = _merge(base, _read_toml(read_preset(preset).text, f"preset {preset}"))
     if file is not None:
         try:
             text = file.read_text("utf-8")
@@ -129,12 +162,13 @@ def load_config(
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             raise UserError(f"cannot read config file {file}: {reason}") from None
         values = _merge(values, _read_toml(text, str(file)))
+    values.pop("preset", None)  # the description
     for override in overrides:
         values = _merge(values, _parse_override(override))
     config = from_dict(RunConfig, values)
     require(
         pretrained is None or config.adapt is not None,
-        f"preset {preset!r} trains from scratch: name one that adapts, with a table [adapt]",
+        f"preset {preset!r} trains from scratch: name one with a table [adapt]",
     )
     for key, value in to_dict(config.model).items() if pretrained else ():
         given = getattr(pretrained, key)

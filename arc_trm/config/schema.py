@@ -143,6 +143,9 @@ class DataConfig:
     """Tasks with a larger demonstration or test input are left out."""
     augmentations: int = 1000
     """Augmentations per task or puzzle besides the original."""
+    augmentation: str = "standard"
+    """`standard` (each kind's own augmentations) or a name registered with
+    `arc_trm.puzzles.register_augmenter`."""
     random_translation: bool = True
     """Whether ARC grids are placed at a random offset on the canvas during training."""
     vote_augmentations: int | None = None
@@ -197,6 +200,8 @@ class TrainConfig:
     """Both learning rates fall along a cosine to this fraction of themselves at `total_steps`."""
     total_steps: int | None = None
     """Training steps; None is as many as `epochs` says."""
+    time_limit: float | None = None
+    """Seconds that the run may take; None is any. The schedule fits the steps that it allows."""
     embedding_only_fraction: float = 0.0
     """Fraction of all steps, at the start, in which only the puzzle embedding is trained."""
     ema_decay: float = 0.999
@@ -215,6 +220,10 @@ class TrainConfig:
         require(
             self.total_steps is None or self.total_steps >= 0,
             "train.total_steps must not be negative",
+        )
+        require(
+            self.time_limit is None or self.time_limit > 0,
+            "train.time_limit (seconds) must be positive",
         )
         require(self.warmup_steps >= 0, "train.warmup_steps must not be negative")
         require(
@@ -246,14 +255,6 @@ class AdaptConfig:
 
     weights: str = ""
     """Folder of the pretrained weights."""
-    time_limit: float | None = None
-    """Seconds that the run may take; the number of steps is planned from it."""
-
-    def __post_init__(self) -> None:
-        require(
-            self.time_limit is None or self.time_limit > 0,
-            "adapt.time_limit (seconds) must be positive",
-        )
 
 
 @dataclass(frozen=True)

@@ -1,104 +1,175 @@
-"""Sudokus and mazes as training draws from them: each a group of its own, all on the blank row."""
+"""Training data as groups of puzzles: tasks with their augmentations.
+
+Examples are augmented and encoded when they are needed. `arc_trm.data.readers.prebuilt` has the
+same for folders whose examples are stored.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import overload
 
 import numpy as np
 
-from arc_trm.puzzles import Board
-from arc_trm.puzzles.base import Tokens
+from arc_trm.errors import UserError
+from arc_trm.puzzles import BLANK, IDENTITY, SEPARATOR, Augmentation, PuzzleKind, kind_of
+from arc_trm.puzzles.base import AUGMENTERS, AugmentationList, Augmenter, Tokens
 from arc_trm.rng import rng_for
-from arc_trm.tasks import Boards, Pair
+from arc_trm.tasks import Pair, Task, TaskSet
+
+STANDARD = "standard"
+"""The name of every kind's own augmentations (`data.augmentation`)."""
 
 
-class BoardGroup:
-    """A puzzle with its augmentations, each of which is drawn anew when it is asked for."""
-
-    pairs = 1
-
-    def __init__(self, groups: BoardGroups, place: int) -> None:
-        self._groups, self._place = groups, place
-
-    def __len__(self) -> int:
-        return 1 + self._groups.augmentations
-
-    @property
-    def cells(self) -> int:
-        return self._groups.boards.side**2
-
-    def row(self, puzzle: int) -> int:
-        """The blank row: all puzzles are asked the same."""
-        return 0
-
-    def example(self, puzzle: int, pair: int, place: int | None) -> tuple[Tokens, Tokens]:
-        """As `arc_trm.data.sampler.Group`; a board fills its canvas, so it has no other place."""
-        board, boards = self._groups.board, self._groups.boards
-        plain = boards.pair(self._place)
-        assert plain.output is not None, "only known answers are learnt from"
-        rng = rng_for(self._groups.seed, "augmentation", self._place, puzzle)
-        augmentation = board.augmentation(puzzle, boards.side, rng)
-        changed = Pair(augmentation.apply(plain.input), augmentation.apply(plain.output))
-        return board.encode(changed, boards.side)
-
-
-class BoardGroups(Sequence[BoardGroup]):
-    """The groups of all `boards`, whose answers are known.
+class TaskGroup:
+    """A task with its augmentations; puzzle 0 is the task itself.
 
     Args:
-        board: their kind.
-        boards: of one size.
-        augmentations: of each beside itself.
-        seed: of the augmentations.
+        kind: of the task.
+        task: its pairs with known outputs are trained on.
+        augmentations: of the task, without itself.
+        first_id: puzzle id of the task itself, those of its augmentations follow; 0 means that all
+            have the blank id.
+        side: of the canvas.
+        translate: whether grids are placed at random offsets.
     """
 
-    def __init__(self, board: Board, boards: Boards, augmentations: int, seed: int) -> None:
-        most = board.most_augmentations
-        self.augmentations = augmentations if most is None else min(most, augmentations)
-        self.board, self.boards, self.seed = board, boards, seed
-
-    @overload
-    def __getitem__(self, place: int) -> BoardGroup: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[BoardGroup]: ...
-    def __getitem__(self, place: int | slice) -> BoardGroup | list[BoardGroup]:
-        places = range(len(self))[place]
-        if isinstance(places, int):
-            return BoardGroup(self, places)
-        return [BoardGroup(self, each) for each in places]
+    def __init__(
+        self,
+        kind: PuzzleKind,
+        task: Task,
+        augmentations: Sequence[Augmentation],
+        first_id: int,
+        side: int,
+        translate: bool,
+    ) -> None:
+        self.kind, self.task, self.augmentations = kind, task, augmentations
+        self.first_id, self.side, self.translate = first_id, side, translate
+        self._pairs = [pair for pair in (*task.train, *task.test) if pair.output is not None]
 
     def __len__(self) -> int:
-        return len(self.boards)
+        return 1 + len(self.augmentations)
+
+    @property
+    def num_pairs(self) -> int:
+        return len(self._pairs)
+
+    @property
+    def seq_len(self) -> int:
+        return self.side**2
+
+    def puzzle_id(self, puzzle: int) -> int:
+        return self.first_id + puzzle if self.first_id else 0
+
+    def example(self, puzzle: int, pair: int, offset_seed: int | None) -> tuple[Tokens, Tokens]:
+        augmentation = self.augmentations[puzzle - 1] if puzzle else IDENTITY
+        original = self._pairs[pair]
+        assert original.output is not None, "only pairs with known outputs are trained on"
+        augmented = Pair(augmentation.apply(original.input), augmentation.apply(original.output))
+        offset = (0, 0)
+        if self.translate and offset_seed is not None:
+            rng = np.random.default_rng(offset_seed)
+            offset = self.kind.random_offset(augmented, self.side, rng)
+        return self.kind.encode(augmented, self.side, offset)
 
 
-def drawn(boards: Boards, count: int | None) -> Boards:
-    """So many of the puzzles, in order: the same ones whenever so many of so many are drawn."""
-    if count is None or count >= len(boards):
-        return boards
-    rng = rng_for("drawn puzzles", len(boards))
-    return boards.at(np.sort(rng.permutation(len(boards))[:count]))
+class TaskDataset(Sequence[TaskGroup]):
+    """A group for each task.
+
+    Groups are made when they are looked up if all share the blank puzzle id; otherwise puzzle ids
+    are numbered from 1 in the order of the tasks.
+
+    Args:
+        tasks: of one kind; only pairs that may be trained on have outputs.
+        augmentations: per task, besides itself.
+        seed: of the augmentations.
+        side: of the full canvas.
+        bucketed: whether tasks are on the smallest canvas that fits them.
+        translate: whether grids are placed at random offsets.
+        augmenter: name of the augmentations, `standard` or registered.
+
+    Raises:
+        UserError: an id cannot be part of a puzzle's name.
+    """
+
+    def __init__(
+        self,
+        tasks: TaskSet,
+        augmentations: int,
+        seed: int,
+        side: int,
+        bucketed: bool = False,
+        translate: bool = True,
+        augmenter: str = STANDARD,
+    ) -> None:
+        self.tasks, self.kind = tasks, kind_of(tasks)
+        self.num_augmentations, self.seed, self.side = augmentations, seed, side
+        self.bucketed, self.translate = bucketed, translate
+        self.augmenter = augmenter
+        self._ids = tasks.ids
+        self._groups: list[TaskGroup] | None = None
+        if self.kind.embeds_tasks:
+            self._groups = []
+            first_id = 1
+            for index in range(len(tasks)):
+                self._groups.append(self._make(index, first_id))
+                first_id += len(self._groups[-1])
+
+    def _make(self, index: int, first_id: int) -> TaskGroup:
+        task = self.tasks[self._ids[index]]
+        if first_id and (SEPARATOR in task.id or task.id == BLANK):
+            raise UserError(
+                f"task {task.id!r} cannot be trained on under this id, because {SEPARATOR} "
+                f"separates a task from its augmentation and {BLANK} is no task: rename it"
+            )
+        side = self.side
+        if self.bucketed:
+            side = self.kind.canvas_side(task, side)
+        return TaskGroup(
+            self.kind, task, self._augmentations(task, index), first_id, side, self.translate
+        )
+
+    def _augmentations(self, task: Task, index: int) -> Sequence[Augmentation]:
+        if self.augmenter == STANDARD:
+            return self.kind.augmentations(task, index, self.num_augmentations, self.seed)
+        rng = rng_for(self.seed, "augmentations", task.id)
+        source: Augmenter = AUGMENTERS[self.augmenter]
+        return source.sample(task.without_solutions(), self.num_augmentations, rng)
+
+    @overload
+    def __getitem__(self, index: int) -> TaskGroup: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[TaskGroup]: ...
+    def __getitem__(self, index: int | slice) -> TaskGroup | list[TaskGroup]:
+        if self._groups is not None:
+            return self._groups[index]
+        found = range(len(self))[index]
+        return self._make(found, 0) if isinstance(found, int) else [self[each] for each in found]
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def puzzle_names(self) -> Iterator[str]:
+        """Yield the name of every puzzle id, `<blank>` first."""
+        yield BLANK
+        for group in self._groups or ():
+            yield group.task.id
+            for name in self._names(group.augmentations):
+                yield f"{group.task.id}{SEPARATOR}{name}"
+
+    def _names(self, augmentations: Sequence[Augmentation]) -> list[str]:
+        if isinstance(augmentations, AugmentationList):
+            return augmentations.names()
+        return [f"{self.augmenter}:{augmentation.name}" for augmentation in augmentations]
 
 
-def shared_questions(first: Boards, second: Boards) -> int:
-    """How many questions of `first` are among those of `second`."""
-    if first.side != second.side:
-        return 0
-    # A byte above 0, as NumPy's texts end at the first 0.
-    here, there = (
-        np.ascontiguousarray(each.questions.reshape(len(each), -1) + 1).view(f"S{each.side**2}")
-        for each in (first, second)
-    )
-    return int(np.isin(here, there).sum())
+def parse_augmentation(kind: PuzzleKind, name: str) -> Augmentation:
+    """Return the augmentation in the name of a puzzle id, of a kind's own or a registered source.
 
-
-def digest(boards: Boards, answers: bool = True) -> str:
-    """SHA-256 of puzzles in their order: rows, questions and, where asked for, known answers."""
-    found = hashlib.sha256(f"{boards.questions.shape}".encode())
-    found.update(boards.rows.astype("<i8").tobytes())
-    found.update(boards.questions.tobytes())
-    if answers:
-        found.update(boards.known.tobytes())
-        found.update(np.where(boards.known[:, None, None], boards.answers, 0).tobytes())
-    return found.hexdigest()
+    Raises:
+        ValueError: there is no such augmentation.
+    """
+    source, colon, rest = name.partition(":")
+    if colon and source in AUGMENTERS:
+        return AUGMENTERS[source].parse(rest)
+    return kind.parse_augmentation(name)

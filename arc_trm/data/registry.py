@@ -1,7 +1,8 @@
-"""What is known about the published datasets before a file of theirs is opened.
+"""Datasets by name, from their manifests, before any of their files is opened.
 
-One folder per dataset with a `manifest.toml`; a new dataset in a known format is a new folder and
-no code. A split is written `arc-agi-2/evaluation`; `arc-agi-2` means all its splits in order.
+Each dataset is a folder with a `manifest.toml`; a new dataset in a known format needs no code
+(datasets/README.md). A split is written `arc-agi-2/evaluation`; `arc-agi-2` means all its splits in
+order.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from arc_trm.errors import UserError, suggestion
+from arc_trm.tasks import DEFAULT_KIND
 
 
 @dataclass(frozen=True)
 class Split:
-    """`sha256` is the `arc_trm.data.loader.content_digest` of the tasks, in whatever files.
+    """Size of a split, and the fingerprint of its tasks (`arc_trm.tasks.TaskSet.fingerprint`).
 
-    It is empty where nobody here has seen the files; then the numbers are those that are published.
+    The fingerprint is empty if the files were never seen; the numbers are then the published ones.
     """
 
     tasks: int
@@ -45,10 +47,10 @@ class PackageSource:
 
 @dataclass(frozen=True)
 class FileSource:
-    """Files that a user has: `places` says for every split where they may lie in $ARC_TRM_DATA.
+    """Files of the user's: `places` names, for every split, paths below $ARC_TRM_DATA.
 
-    A place whose file name has a `*` is that of task files, any other that of a challenges file.
-    `sha256` is that of the files, by name, where it is known.
+    A path whose file name has a `*` means task files, any other a challenges file. `sha256` maps
+    file names to their SHA-256 where it is known.
     """
 
     title: str
@@ -61,7 +63,7 @@ class FileSource:
 class HubSource:
     """CSV files in a dataset repository on the Hugging Face Hub, by split.
 
-    They are used from the client's cache, into which `arc-trm data fetch` puts them.
+    `arc-trm data fetch` downloads them into the client's cache, from which they are read.
     """
 
     title: str
@@ -71,24 +73,28 @@ class HubSource:
 
 
 @dataclass(frozen=True)
-class MadeSource:
-    """Puzzles that are made when they are needed: by split the fields of
-    `arc_trm.puzzles.generate.Recipe`, but for its domain."""
+class GeneratedSource:
+    """Puzzles that are generated when they are needed.
+
+    `generators` maps splits to fields of `arc_trm.puzzles.generate.GeneratorConfig`.
+    """
 
     title: str
-    recipes: dict[str, dict[str, int]]
+    generators: dict[str, dict[str, int]]
 
 
-Source = PackageSource | FileSource | HubSource | MadeSource
+Source = PackageSource | FileSource | HubSource | GeneratedSource
 
 
 @dataclass(frozen=True)
 class Overlap:
     """The tasks that two splits, such as `arc-agi-1/training`, share.
 
-    `same_id` are the ids of those that have one id in both, `changed` the ones among them whose
-    demonstrations differ. `other_id` has those with the same demonstrations under another id: the
-    id in `other` by the id in `split`.
+    Attributes:
+        same_id: ids of tasks that have the same id in both.
+        changed: those of `same_id` whose demonstrations differ.
+        other_id: maps the ids in `split` of tasks with the same demonstrations to their ids in
+            `other`.
     """
 
     split: str
@@ -99,18 +105,18 @@ class Overlap:
 
     @property
     def ids(self) -> dict[str, str]:
-        """All shared tasks: the id in `other` by the id in `split`."""
+        """All shared tasks: maps ids in `split` to ids in `other`."""
         return self.other_id | {task_id: task_id for task_id in self.same_id}
 
-    def turned(self) -> Overlap:
-        """The same, seen from `other`."""
+    def reversed(self) -> Overlap:
+        """Return the same overlap, seen from `other`."""
         other_id = {there: here for here, there in self.other_id.items()}
         return replace(self, split=self.other, other=self.split, other_id=other_id)
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A dataset: whose it is, where its files come from, what they hold, what they share."""
+    """A dataset: its licence, the sources of its files, its splits and their overlaps."""
 
     name: str
     title: str
@@ -121,21 +127,21 @@ class Manifest:
     sources: tuple[Source, ...]
     splits: dict[str, Split]
     overlaps: tuple[Overlap, ...]
-    domain: str = "arc"
+    kind: str = DEFAULT_KIND
 
     def chosen(self, split: str | None) -> list[str]:
-        """The splits that a name means: `split` or, for None, all."""
+        """Return the splits that a name means: `split`, or all for None."""
         return [split] if split else list(self.splits)
 
     def split_names(self, split: str | None = None) -> list[str]:
-        """`arc-agi-1/training`, ...: that of `split` or, for None, those of all splits."""
+        """Return `arc-agi-1/training`, ...: that of `split`, or those of all splits for None."""
         return [f"{self.name}/{each}" for each in self.chosen(split)]
 
 
 def manifests_folder() -> Path:
-    """`arc_trm/datasets` in an installed wheel, else the folder beside the package in a clone.
+    """Return `arc_trm/datasets` of an installed wheel, or the folder beside the package in a clone.
 
-    Found without an import: `datasets` is also the name of somebody else's package.
+    It is found without an import, because another package is called `datasets` too.
     """
     package = Path(__file__).parent.parent
     inside = package / "datasets"
@@ -144,13 +150,13 @@ def manifests_folder() -> Path:
 
 @cache
 def manifests() -> dict[str, Manifest]:
-    """All manifests by the name of their dataset, which is that of their folder."""
+    """Return all manifests by the name of their dataset, which is that of their folder."""
     paths = sorted(manifests_folder().glob("*/manifest.toml"))
     return {path.parent.name: _read_manifest(path) for path in paths}
 
 
 def find_manifest(name: str) -> tuple[Manifest, str | None] | None:
-    """The dataset and, if `name` has one, the split that it names; None if it names none."""
+    """Return the dataset and the split, if any, that a name means; None if it names no dataset."""
     dataset, slash, split = name.partition("/")
     manifest = manifests().get(dataset)
     if manifest is None or (slash and split not in manifest.splits):
@@ -159,7 +165,7 @@ def find_manifest(name: str) -> tuple[Manifest, str | None] | None:
 
 
 def unknown_name(name: str) -> UserError:
-    """The error to raise for a name that is neither a dataset's nor a path's."""
+    """Return the error for a name that is neither a dataset nor a path."""
     dataset, slash, split = name.partition("/")
     if slash and (manifest := manifests().get(dataset)):
         return UserError(
@@ -173,23 +179,22 @@ def unknown_name(name: str) -> UserError:
 
 
 def recorded_overlaps(name: str) -> list[Overlap]:
-    """The overlaps of a dataset or split with others and within itself, as `name`'s splits see it.
+    """Return the overlaps of a dataset or split, as seen from its splits; none for other names.
 
-    A manifest records each of them once, on one of the two sides. A name that is no dataset's has
-    none.
+    A manifest records each overlap once, on one of the two sides.
     """
     if (found := find_manifest(name)) is None:
         return []
     mine = found[0].split_names(found[1])
     recorded = [each for manifest in manifests().values() for each in manifest.overlaps]
-    both_ways = [*recorded, *(overlap.turned() for overlap in recorded)]
+    both_ways = [*recorded, *(overlap.reversed() for overlap in recorded)]
     return [overlap for overlap in both_ways if overlap.split in mine]
 
 
 def known_overlap(first: str, second: str) -> dict[str, str]:
-    """The tasks of `first` that `second` has too, from the manifests alone: id there by id here.
+    """Map the ids of tasks of dataset `first` that dataset `second` contains to their ids there.
 
-    Both are names of datasets or splits; what a split shares with itself is not listed.
+    Only manifests are read. Tasks that a split shares with itself are not listed.
     """
     if (found := find_manifest(second)) is None:
         return {}
@@ -209,7 +214,7 @@ def _source(values: dict[str, Any]) -> Source:
     for key, kind in (
         ("package", PackageSource),
         ("repository", HubSource),
-        ("recipes", MadeSource),
+        ("generators", GeneratedSource),
     ):
         if key in values:
             return kind(**values)

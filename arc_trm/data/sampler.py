@@ -71,8 +71,9 @@ class BatchSampler:
     ) -> None:
         self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
         self.rank, self.world_size = rank, world_size
-        self._counts = np.array([group.num_pairs for group in dataset])
-        self._seq_lens = [group.seq_len for group in dataset]
+        sizes = [(group.num_pairs, group.seq_len) for group in dataset]
+        self._counts = np.array([num_pairs for num_pairs, _ in sizes])
+        self._seq_lens = [seq_len for _, seq_len in sizes]
         if not self._counts.sum():
             raise ValueError("there is no pair with a known output to train on")
         self._rewind()

@@ -1,0 +1,1 @@
+"""From predictions to attempts, scores and comparisons."""

@@ -1,27 +1,31 @@
-"""Published results to set a score beside, from one file: datasets/leaderboard.toml."""
+"""Published results to compare a score with, from datasets/leaderboard.toml."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from arc_trm.data.loader import find_tasks
 from arc_trm.data.registry import find_manifest, manifests_folder
 from arc_trm.errors import UserError
-from arc_trm.puzzles import ARC
+from arc_trm.puzzles import KINDS, kind_of
 from arc_trm.tasks import TaskSet
-
-ATTEMPTS = 2
 
 
 @dataclass(frozen=True)
-class Reference:
-    """What a system is published to score on `dataset`, of ARC in two attempts.
+class PublishedResult:
+    """What a system is published to score on a dataset.
 
-    `percent` is one number, or the least and the largest of several entries. `denominator` is what
-    it is a mean over, where that is known, of `tasks` tasks.
+    Attributes:
+        system: its name.
+        dataset: `arc-agi-1/evaluation`, for example.
+        percent: one number, or the smallest and largest of several entries.
+        denominator: what the result is a mean over, where it is known.
+        tasks: number of tasks in the dataset.
+        source: where it is published.
+        note: what else to know.
     """
 
     system: str
@@ -33,81 +37,85 @@ class Reference:
     note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON."""
+        """Return the result as plain JSON."""
         return asdict(self)
 
     @property
-    def shown(self) -> str:
-        """`44.6 %`, `66.7–79.6 %`"""
+    def text(self) -> str:
+        """`44.6 %` or `66.7–79.6 %`."""
         return "–".join(f"{each:.1f}" for each in self.percent) + " %"
 
+    @property
+    def origin(self) -> str:
+        """The source, and the note if there is one."""
+        return f"{self.source}; {self.note}" if self.note else self.source
 
-def published_beside(task_ids: Iterable[str]) -> list[Reference]:
-    """What is published of the ARC set that has exactly these tasks; nothing of any other."""
-    wanted = set(task_ids)
+
+def published_results(tasks: TaskSet) -> list[PublishedResult]:
+    """Return what is published for exactly these tasks, under whatever name; none for others."""
     for dataset in dict.fromkeys(name for each in _results() for name in each["scores"]):
-        of_arc = (found := find_manifest(dataset)) is not None and found[0].domain == ARC.name
-        tasks = _tasks(dataset) if of_arc and len(wanted) == _number(dataset) else None
-        if tasks is not None and wanted == set(tasks.tasks):
-            return _published(dataset, len(tasks))
+        if _is_dataset(tasks, dataset):
+            return [
+                PublishedResult(
+                    each["system"],
+                    dataset,
+                    tuple(each["scores"][dataset]),
+                    each["denominator"],
+                    len(tasks),
+                    each["source"],
+                    each.get("note", ""),
+                )
+                for each in _results()
+                if dataset in each["scores"]
+            ]
     return []
 
 
-def published_for(tasks: TaskSet) -> list[Reference]:
-    """What is published for a whole set of Sudokus or mazes; nothing for a part of it."""
-    whole = len(tasks) == _number(tasks.name)
-    return _published(tasks.name, len(tasks)) if whole else []
+def _is_dataset(tasks: TaskSet, dataset: str) -> bool:
+    """Return whether a set has exactly the tasks of a split.
 
-
-def _published(dataset: str, tasks: int) -> list[Reference]:
-    return [
-        Reference(
-            each["system"],
-            dataset,
-            tuple(each["scores"][dataset]),
-            each["denominator"],
-            tasks,
-            each["source"],
-            each.get("note", ""),
-        )
-        for each in _results()
-        if dataset in each["scores"]
-    ]
-
-
-def _number(dataset: str) -> int | None:
-    """How many tasks a dataset's split has."""
-    found = find_manifest(dataset)
-    return found[0].splits[found[1]].tasks if found and found[1] else None
-
-
-def _tasks(dataset: str) -> TaskSet | None:
-    """The tasks of a split; None if they are not here, or not as they should be."""
+    Numbered puzzles are known by the name of their dataset, other tasks by their ids.
+    """
+    manifest, split = find_manifest(dataset) or (None, None)
+    if manifest is None or split is None:
+        return False
+    if manifest.kind != tasks.kind or manifest.splits[split].tasks != len(tasks):
+        return False
+    if kind_of(tasks).numbered:
+        return tasks.name == dataset
     try:
-        return find_tasks(dataset)
+        published = find_tasks(dataset)
     except UserError:
-        return None
+        return False
+    return published is not None and set(published.ids) == set(tasks.ids)
 
 
-def references_table(references: Sequence[Reference]) -> list[str]:
-    """As a person reads it, one line per result."""
-    if not references:
+def describe_results(results: Sequence[PublishedResult]) -> list[str]:
+    """Return published results as text for a person, one line each."""
+    if not results:
         return ["No results are published for exactly these tasks."]
-    first = references[0]
-    widths = [
-        max(len(text) for text in column)
-        for column in zip(*((each.system, each.shown) for each in references), strict=True)
-    ]
-    of_arc = (found := find_manifest(first.dataset)) and found[0].domain == ARC.name
-    what = f"{first.tasks} tasks) in {ATTEMPTS} attempts" if of_arc else f"{first.tasks} puzzles)"
+    dataset = results[0].dataset
+    systems = max(len(each.system) for each in results)
+    texts = max(len(each.text) for each in results)
     return [
-        f"Published for {first.dataset} ({what}:",
+        f"{results_title(results)}:",
         *(
-            f"{each.system:<{widths[0]}}  {each.shown:>{widths[1]}}  "
-            f"(denominator {each.denominator}; {each.source}{'; ' * bool(each.note)}{each.note})"
-            for each in references
+            f"{each.system:<{systems}}  {each.text:>{texts}}  "
+            f"(denominator {each.denominator}; {each.origin})"
+            for each in results
+            if each.dataset == dataset
         ),
     ]
+
+
+def results_title(results: Sequence[PublishedResult]) -> str:
+    """Return `Published for arc-agi-1/evaluation (400 tasks, 2 attempts each)`."""
+    first = results[0]
+    found = find_manifest(first.dataset)
+    assert found is not None, "results are published for known datasets"
+    kind = KINDS[found[0].kind]
+    attempts = f", {kind.max_attempts} attempts each" if kind.max_attempts > 1 else ""
+    return f"Published for {first.dataset} ({first.tasks} {kind.noun}s{attempts})"
 
 
 def _results() -> list[dict[str, Any]]:

@@ -1,203 +1,390 @@
-"""Answers to read, whoever gave them and in whatever file, with the tasks that they are for.
+"""Predictions to read, whoever made them and in whatever file, with the tasks that they are for.
 
 They are a predictions.jsonl, a submission, a folder of ARC Prize's benchmarking, or a folder that
-`arc-trm predict` wrote into, such as a run.
+`arc-trm predict` wrote into, such as a run. `PredictionSource.open` resolves everything once, and
+every file is read once.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from arc_trm.config import DataConfig, from_dict
-from arc_trm.data.loader import absolute_data_path, load_tasks
-from arc_trm.data.registry import find_manifest
+from arc_trm.data.leakage import run_leakage
+from arc_trm.data.loader import absolute_data_path, load_tasks, public_data_name
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.errors import UserError
-from arc_trm.evaluation.prediction_log import PredictionLog, are_of, read_predictions
-from arc_trm.evaluation.voting import InputPrediction, PredictionSet
-from arc_trm.puzzles import ARC, DOMAINS
-from arc_trm.runs import PREDICTIONS, SUBMISSION, is_run, run_config
-from arc_trm.tasks import TaskSet, as_grid
+from arc_trm.evaluation.prediction_log import PredictionLog, read_predictions
+from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
+from arc_trm.puzzles import KINDS, PuzzleKind, kind_of
+from arc_trm.runs import PREDICTIONS, SUBMISSION, Run, find_run, is_run
+from arc_trm.tasks import DEFAULT_KIND, Pair, Task, TaskSet, as_grid
 from submission import (
     FormatError,
     Problem,
     Ranked,
+    Scored,
+    Solutions,
     Submission,
     SubmissionError,
-    read_answers,
+    count_outputs,
+    read_ranked,
+    read_solutions,
     read_submission,
 )
 
-CANDIDATES = 32
-"""Of a test input that vote in a merger; more would weigh less than a thirtieth of the first."""
+MAX_MERGED = 32
+"""Candidates of a test input that vote in a merger: later ones would weigh little."""
+
+DATA_FIELDS = ("max_grid_size", "test_puzzles", "skip_invalid")
 
 
-def find_answers(path: Path, kinds: Sequence[str] = (PREDICTIONS, SUBMISSION)) -> Path:
-    """The file or folder with the answers that `path` means; of several the first of `kinds`.
+class PredictionSource:
+    """Predictions in a file or folder. `open` makes it.
 
-    Of answers to Sudokus and mazes it is the log, which is all there is. Raises UserError if nobody
-    has predicted there yet.
+    Attributes:
+        path: of the file or folder that holds the predictions.
+        log: the predictions as a log; None if they are in another format.
+        run: the run that the predictions are in, if any.
+        label: the path that the user gave.
     """
-    if not path.is_dir():
-        return path
-    found = [path / name for name in kinds if (path / name).is_file()]
-    for answers in found[1:]:  # a submission that is left over is not the answers to puzzles
-        with suppress(UserError):
-            if is_log(answers) and kind_of(answers) != ARC.name:
-                return answers
-    if found:
-        return found[0]
-    if is_run(path):
-        raise UserError(f"{path} has no answers yet: make them with `arc-trm predict {path}`")
-    return path
+
+    def __init__(
+        self,
+        path: Path,
+        log: PredictionLog | None = None,
+        data: str | None = None,
+        solutions: Path | None = None,
+        tasks: TaskSet | None = None,
+    ) -> None:
+        self.path, self.log = path, log
+        self._data, self._solutions, self._given = data, solutions, tasks
+        self.run = find_run(path.parent)
+        self.label = str(path)
+        self._ranked: Ranked | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        data: str | None = None,
+        solutions: str | os.PathLike[str] | None = None,
+        tasks: TaskSet | None = None,
+        prefer: Sequence[str] = (PREDICTIONS, SUBMISSION),
+    ) -> PredictionSource:
+        """Find predictions.
+
+        Args:
+            path: a predictions.jsonl, a submission, a folder of ARC Prize's benchmarking, or a
+                folder that holds one of the first two, such as a run.
+            data: DATA or a run whose tasks the predictions are for; None is what they say.
+            solutions: official solutions to score against; None is what the tasks know.
+            tasks: that are loaded already, in place of `data`.
+            prefer: which file of a folder to take if there are several.
+
+        Raises:
+            UserError: there are no predictions, or their header is invalid.
+        """
+        folder = Path(path)
+        if not folder.exists():
+            raise UserError(
+                f"{folder} does not exist: name a predictions.jsonl, a submission, a run or a "
+                "folder of ARC Prize's benchmarking"
+            )
+        chosen = Path(solutions) if solutions is not None else None
+        source = cls(*_find_file(folder, prefer), data, chosen, tasks)
+        source.label = str(path)
+        if source.log is not None:
+            assert source.kind  # the header is valid
+        return source
+
+    def sharing(self, first: PredictionSource) -> PredictionSource:
+        """Return these predictions with the tasks of others that they are compared with.
+
+        A log that is for other tasks keeps its own.
+        """
+        if self.kind is not first.kind:
+            return self
+        if self.log is None or self._data is not None:
+            if first.names_tasks:
+                self._given = first.tasks
+        elif first.log is not None and self.log.header.get("tasks") == first.log.header.get(
+            "tasks"
+        ):
+            self._given = first.tasks
+        return self
+
+    # What the predictions say of themselves
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What a log says for readers; nothing for other formats."""
+        return self.log.metadata if self.log is not None else {}
+
+    @property
+    def kind(self) -> PuzzleKind:
+        """The kind of puzzle. Raises UserError if a log names an unknown one."""
+        name = str(self.metadata.get("kind", DEFAULT_KIND))
+        if name not in KINDS:
+            raise UserError(
+                f"{self.path} says that it is for puzzles of the kind {name[:40]!r}, expected one "
+                f"of {', '.join(KINDS)}: remove the file and predict again"
+            )
+        return KINDS[name]
+
+    @property
+    def data_names(self) -> list[str]:
+        """The datasets that the predictions are for, without the folders of their paths."""
+        if self._data is not None:
+            return [public_data_name(self._data)]
+        names = self.metadata.get("data")
+        return [public_data_name(str(name)) for name in names] if isinstance(names, list) else []
+
+    @property
+    def name(self) -> str:
+        """What to call the predictions: their model, or their run, folder or file."""
+        path = self.path.resolve()
+        fallback = path.parent.name if self.run else path.name
+        return str(self.metadata.get("model") or fallback)
+
+    @property
+    def report_path(self) -> Path:
+        """Where a report goes unless another file is named."""
+        own = self.path.name in (PREDICTIONS, SUBMISSION)
+        return self.path.parent / ("report.html" if own else f"{self.path.resolve().stem}.html")
+
+    # Tasks
+
+    @cached_property
+    def tasks(self) -> TaskSet:
+        """The tasks that the predictions are for, with the outputs to score against.
+
+        Raises:
+            UserError: they cannot be told or read, or differ from those that were predicted.
+        """
+        tasks = self._find_tasks()
+        if self._solutions is None:
+            return tasks
+        if not self.kind.writes_submission:
+            raise UserError(
+                f"{self._solutions} cannot be used: official solutions are for ARC, so name "
+                f"{self.kind.title} puzzles with their answers with --data"
+            )
+        return tasks.with_solutions(self.solutions)
+
+    @cached_property
+    def solutions(self) -> Solutions:
+        """The solutions to score against.
+
+        Raises:
+            UserError: the file is invalid, or no output is known.
+        """
+        if self._solutions is not None:
+            return read_solutions(self._solutions)
+        return self.tasks.known_solutions()
+
+    @property
+    def names_tasks(self) -> bool:
+        """Whether it is known for which tasks the predictions are."""
+        given = self._given is not None or self._data is not None
+        return given or self.run is not None or isinstance(self.metadata.get("data"), list)
+
+    def _find_tasks(self) -> TaskSet:
+        if self._given is not None:
+            return self._given
+        if self._data is not None:
+            folder = Path(self._data)
+            if is_run(folder):
+                return predicted_tasks(Run(folder).config.data)
+            return load_tasks(self._data, self.metadata.get("skip_invalid") is True)
+        names = self.metadata.get("data")
+        if isinstance(names, list) and names and "max_grid_size" in self.metadata:
+            tasks = self._named_tasks([str(name) for name in names])
+        elif self.run is not None:
+            tasks = predicted_tasks(self.run.config.data)
+        else:
+            raise UserError(
+                f"{self.path} does not say which tasks it is for: name them with --data"
+            )
+        if self.log is not None and self.log.matches_tasks(tasks) is False:
+            raise UserError(
+                f"the tasks in {tasks.name} differ from those that {self.path} is for: name these "
+                "with --data"
+            )
+        return tasks
+
+    def _named_tasks(self, names: Sequence[str]) -> TaskSet:
+        settings = {key: self.metadata[key] for key in DATA_FIELDS if key in self.metadata}
+        try:
+            return predicted_tasks(from_dict(DataConfig, {"test": list(names), **settings}))
+        except UserError as error:
+            raise UserError(
+                f"{self.path} is for tasks that cannot be read ({error}): name them with --data"
+            ) from None
+
+    def leakage(self) -> list[str]:
+        """Return warnings if the run trained on outputs of the tasks that are scored."""
+        return run_leakage(self.run.config.data, self.tasks) if self.run is not None else []
+
+    # Predictions
+
+    @cached_property
+    def predictions(self) -> PredictionSet:
+        """The predictions for `tasks`, at least one.
+
+        A log is read with the attempts of the submission beside it, so that both score the same:
+        the submission may have older attempts where there was no time for new ones, and guesses.
+
+        Raises:
+            UserError: they cannot be read or do not fit the tasks.
+        """
+        found = self.load(self.tasks)
+        answered = any(each.candidates or self.log is None for each in found)
+        if not answered and not (self.log and self.log.matches_tasks(self.tasks)):
+            raise UserError(
+                f"{self.path} has predictions for none of the {len(self.tasks)} tasks of "
+                f"{self.tasks.name}: name other data"
+            )
+        return found
+
+    def load(self, tasks: TaskSet) -> PredictionSet:
+        """Return the predictions for these tasks, among which there may be none."""
+        if self.kind.name != tasks.kind:
+            raise UserError(
+                f"{self.path} has predictions for {self.kind.title}, but {tasks.name} holds "
+                f"{kind_of(tasks).title}: name the data that was predicted"
+            )
+        if self.log is None:
+            return _from_ranked(self.path, self._read_ranked(count_tests(tasks)), tasks)
+        if self.kind.numbered and self.log.matches_tasks(tasks) is False:
+            raise UserError(
+                f"{self.path} is for other puzzles than those of {tasks.name}, whose numbers mean "
+                "others: name the data that was predicted, or leave it out"
+            )
+        found = read_predictions(self.log, tasks).fill_missing()
+        submission = self._submission_beside(tasks)
+        return found if submission is None else found.with_submission(submission)
+
+    def attempts(self, counts: Mapping[str, int] | None = None) -> Ranked:
+        """Return the attempts, of formats other than logs without reading any task.
+
+        Args:
+            counts: number of test inputs per task; None is what is known of the tasks.
+        """
+        if self.log is not None:
+            return self.predictions.attempts()
+        if counts is None:
+            known = self._solutions is not None or self.names_tasks
+            counts = count_outputs(self.solutions) if known else {}
+        return self._read_ranked(counts)
+
+    def candidates(self, counts: Mapping[str, int] | None = None) -> Ranked:
+        """Return the candidates that vote in a merger: those of a log, otherwise the attempts."""
+        if self.log is None:
+            return self.attempts(counts)
+        return self.predictions.candidates(MAX_MERGED)
+
+    @property
+    def scored_tasks(self) -> TaskSet:
+        """The tasks to score against; those of bare solutions have no inputs."""
+        if self._solutions is not None and not self.names_tasks:
+            return _tasks_of_solutions(self.solutions)
+        return self.tasks
+
+    def score(self) -> Scored:
+        """Score the attempts.
+
+        Raises:
+            UserError: no output is known, or attempts and tasks do not fit together.
+        """
+        tasks, attempts = self.scored_tasks, self.attempts()
+        if not tasks.has_known_outputs and self.kind.writes_submission:
+            raise UserError(f"no test output of {tasks.name!r} is known, so nothing can be scored")
+        if not any(task_id in tasks for task_id in attempts):
+            problem = Problem("", f"has attempts at none of the {len(tasks)} tasks with a solution")
+            raise FormatError([problem], self.path)
+        try:
+            return self.kind.score(tasks, attempts)
+        except FormatError as error:
+            raise FormatError(error.problems, self.path) from error
+
+    def _read_ranked(self, counts: Mapping[str, int]) -> Ranked:
+        if self._ranked is None:
+            self._ranked = read_ranked(self.path, counts)
+        return self._ranked
+
+    def _submission_beside(self, tasks: TaskSet) -> Submission | None:
+        """Return the submission beside a log, if it is for these tasks."""
+        # A log under another name was moved aside, so the submission is not its own.
+        if self.path.name != PREDICTIONS or not self.kind.writes_submission:
+            return None
+        try:
+            found = read_submission(self.path.with_name(SUBMISSION))
+        except SubmissionError:
+            return None
+        fits = all(len(found.get(task.id, ())) == len(task.test) for task in tasks)
+        return found if fits else None
 
 
-def is_log(answers: Path) -> bool:
-    """Whether they are in a predictions.jsonl, with votes and steps."""
-    return answers.suffix == ".jsonl"
-
-
-def about_data(data: DataConfig) -> dict[str, Any]:
-    """What a predictions.jsonl says of its tasks, so that they are found again."""
+def data_metadata(data: DataConfig) -> dict[str, Any]:
+    """Return what the metadata of a log says of its tasks, so that they are found again."""
     return {
         "data": [absolute_data_path(name) for name in data.test],
-        "max_grid_size": data.max_grid_size,
-        "test_puzzles": data.test_puzzles,
-        "skip_invalid": data.skip_invalid,
+        **{field: getattr(data, field) for field in DATA_FIELDS},
     }
 
 
-def about_answers(answers: Path) -> Mapping[str, Any]:
-    """What a predictions.jsonl says of itself; nothing if they are in another kind of file."""
-    about = PredictionLog(answers).header().get("about") if is_log(answers) else None
-    return about if isinstance(about, dict) else {}
+def count_tests(tasks: TaskSet) -> dict[str, int]:
+    """Return the number of test inputs of each task."""
+    return {task.id: len(task.test) for task in tasks}
 
 
-def kind_of(answers: Path) -> str:
-    """The name of the domain of the tasks that are answered; files that do not say are ARC's.
-
-    Raises UserError if there is no such domain.
-    """
-    kind = str(about_answers(answers).get("kind", ARC.name))
-    if kind not in DOMAINS:
-        raise UserError(
-            f"{answers} says that it answers puzzles of the kind {kind[:40]!r}, expected one "
-            f"of {', '.join(DOMAINS)}: remove the file and predict again"
-        )
-    return kind
-
-
-def only_arc(tasks: TaskSet, what: str) -> None:
-    """Raises UserError unless these are tasks that `what`, a part of a sentence, is for."""
-    if not tasks.is_arc:
-        raise UserError(f"{what} is for ARC, but {tasks.name} holds {DOMAINS[tasks.domain].title}")
+def _find_file(path: Path, prefer: Sequence[str]) -> tuple[Path, PredictionLog | None]:
+    """Return the file or folder with the predictions that a path means, and its log."""
+    if not path.is_dir():
+        return path, _log(path)
+    found = [path / name for name in prefer if (path / name).is_file()]
+    for file in found[1:]:
+        # A submission beside a log of another kind of puzzle is left over from earlier.
+        log = _log(file)
+        if log is not None and not _has_submission(file, log):
+            return file, log
+    if found:
+        return found[0], _log(found[0])
+    if is_run(path):
+        raise UserError(f"{path} has no predictions yet: make them with `arc-trm predict {path}`")
+    return path, None
 
 
-def named_data(answers: Path) -> list[str]:
-    """The names of the data that a predictions.jsonl says it answers."""
-    names = about_answers(answers).get("data")
-    return [str(name) for name in names] if isinstance(names, list) else []
+def _log(path: Path) -> PredictionLog | None:
+    return PredictionLog(path) if path.suffix == ".jsonl" else None
 
 
-def public_name(data: str) -> str:
-    """DATA for others to read: where a file lies here is nobody else's business."""
-    return data if find_manifest(data) else Path(data).name
+def _has_submission(path: Path, log: PredictionLog) -> bool:
+    try:
+        return PredictionSource(path, log).kind.writes_submission
+    except UserError:
+        return True
 
 
-def tasks_of(data: str, skip_invalid: bool = False) -> TaskSet:
-    """The tasks of DATA, or those that a run predicts. Raises as `load_tasks`."""
-    if is_run(Path(data)):
-        return predicted_tasks(run_config(Path(data)).data)
-    return load_tasks(data, skip_invalid)
-
-
-def answered_tasks(answers: Path, data: str | None = None) -> TaskSet:
-    """The tasks that answers are for: DATA if given, else what they or the run they are in say.
-
-    DATA may be a run here, whose tasks are meant. Raises UserError if it cannot be told, or if the
-    tasks found are others than were answered.
-    """
-    about = about_answers(answers)
-    if data is not None:
-        return tasks_of(data, about.get("skip_invalid") is True)
-    names = named_data(answers)
-    if names and "max_grid_size" in about:
-        chosen = {
-            key: about[key]
-            for key in ("max_grid_size", "test_puzzles", "skip_invalid")
-            if key in about
-        }
-        try:
-            tasks = predicted_tasks(from_dict(DataConfig, {"test": names, **chosen}))
-        except UserError as error:
-            raise UserError(
-                f"{answers} answers tasks that cannot be read ({error}): name them with --data"
-            ) from None
-    elif is_run(answers.parent):
-        tasks = predicted_tasks(run_config(answers.parent).data)
-    else:
-        raise UserError(f"{answers} does not say which tasks it answers: name them with --data")
-    if is_log(answers) and are_of(answers, tasks) is False:
-        raise UserError(
-            f"the tasks in {tasks.name} are others than those that {answers} answers: name these "
-            "with --data"
-        )
-    return tasks
-
-
-def read_results(answers: Path, tasks: TaskSet) -> PredictionSet:
-    """The answers to test inputs of `tasks`, of which there must be one; others are left out.
-
-    A predictions.jsonl is read with the attempts of the submission.json beside it, so that both
-    score the same: that one may hold older answers where there was no time for new ones, and
-    guesses. Raises UserError naming what cannot be read or does not fit the
-    tasks.
-    """
-    found = read_some(answers, tasks)
-    log = is_log(answers)
-    answered = any(each.candidates or not log for each in found)
-    if not answered and not (log and are_of(answers, tasks)):
-        raise UserError(
-            f"{answers} answers none of the {len(tasks)} tasks of {tasks.name}: name others as data"
-        )
-    return found
-
-
-def read_some(answers: Path, tasks: TaskSet) -> PredictionSet:
-    """`read_results` of tasks among which there may be none that is answered."""
-    kind = kind_of(answers)
-    if kind != tasks.domain:
-        here, there = (DOMAINS[each].title for each in (kind, tasks.domain))
-        raise UserError(
-            f"{answers} answers {here}, but {tasks.name} holds {there}: name the data that it "
-            "answers"
-        )
-    if is_log(answers):
-        if not tasks.is_arc and are_of(answers, tasks) is False:
-            raise UserError(
-                f"{answers} answers other puzzles than those of {tasks.name}, whose numbers mean "
-                "others: name the data that it answers, or leave that out"
-            )
-        found = read_predictions(answers, tasks).completed()
-        submitted = _submission_beside(answers, tasks)
-        return found if submitted is None else found.submitted(submitted)
-    counts = {task.id: len(task.test) for task in tasks}
-    ranked = read_answers(answers, counts)
+def _from_ranked(path: Path, ranked: Ranked, tasks: TaskSet) -> PredictionSet:
+    counts = count_tests(tasks)
     problems = [
         Problem(f"task {task_id}", f"has {len(outputs)} answers, expected {counts[task_id]}")
         for task_id, outputs in ranked.items()
         if task_id in counts and len(outputs) != counts[task_id]
     ]
     if problems:
-        raise FormatError(problems, answers)
-    return PredictionSet.of(
+        raise FormatError(problems, path)
+    return PredictionSet(
         tasks,
         (
             InputPrediction(
-                task.id, test, (), tuple(as_grid(grid) if grid else None for grid in candidates)
+                task, test, (), tuple(as_grid(grid) if grid else None for grid in candidates)
             )
             for task in tasks
             for test, candidates in enumerate(ranked.get(task.id, ()))
@@ -205,39 +392,13 @@ def read_some(answers: Path, tasks: TaskSet) -> PredictionSet:
     )
 
 
-def _submission_beside(log: Path, tasks: TaskSet) -> Submission | None:
-    """The submission that goes with a log, if it is there and answers these tasks."""
-    if log.name != PREDICTIONS:  # a log that was moved aside is of something else
-        return None
-    try:
-        found = read_submission(log.with_name(SUBMISSION))
-    except SubmissionError:
-        return None
-    fits = all(len(found.get(task.id, ())) == len(task.test) for task in tasks)
-    return found if fits else None
-
-
-def read_ranked(answers: Path, counts: Mapping[str, int], data: str | None = None) -> Ranked:
-    """The attempts, read without the tasks where they are not needed.
-
-    Arguments as in `submission.read_answers`; `data` is for a predictions.jsonl that does not say
-    which tasks it answers. Raises UserError.
-    """
-    if not is_log(answers):
-        return read_answers(answers, counts)
-    return read_results(answers, answered_tasks(answers, data)).attempts()
-
-
-def read_votes(
-    answers: Path, counts: Mapping[str, int], data: str | None = None
-) -> tuple[Ranked, Ranked]:
-    """Candidates for a merger, and the attempts, which may be guesses, for where it lacks some.
-
-    Arguments and errors as in `read_ranked`.
-    """
-    if not is_log(answers):
-        ranked = read_answers(answers, counts)
-        return ranked, ranked
-    found = read_results(answers, answered_tasks(answers, data))
-    only_arc(found.tasks, "merging into a submission")
-    return found.candidates(CANDIDATES), found.attempts()
+def _tasks_of_solutions(solutions: Solutions) -> TaskSet:
+    """Return tasks that have the outputs of solutions; a single cell stands for their inputs."""
+    blank = as_grid([[0]])
+    return TaskSet.from_tasks(
+        "the solutions",
+        (
+            Task(task_id, (), tuple(Pair(blank, as_grid(grid)) for grid in outputs))
+            for task_id, outputs in solutions.items()
+        ),
+    )

@@ -1,20 +1,20 @@
-"""Weights from and to the Hugging Face Hub.
+"""Weights and datasets on the Hugging Face Hub.
 
-The client library is imported where it is needed only: local weights do without it.
+The client library is imported only where it is needed: local weights do without it.
 """
 
 from arc_trm.hub.datasets import fetch_dataset
-from arc_trm.hub.pull import PullResult, pull, resolve
-from arc_trm.hub.push import PushResult, push
-from arc_trm.hub.repo_id import Reference, parse
+from arc_trm.hub.pull import PullResult, pull_weights, resolve_weights
+from arc_trm.hub.push import PushResult, push_weights
+from arc_trm.hub.repo_id import RepoId, parse_repo_id
 
 __all__ = [
     "PullResult",
     "PushResult",
-    "Reference",
+    "RepoId",
     "fetch_dataset",
-    "parse",
-    "pull",
-    "push",
-    "resolve",
+    "parse_repo_id",
+    "pull_weights",
+    "push_weights",
+    "resolve_weights",
 ]

@@ -1,4 +1,4 @@
-"""Talking to the Hub: its client's own noise kept down, its errors in our sentences."""
+"""The Hub's client library: quiet, and its errors as one sentence each."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias, TypedDict
+from typing import Protocol, TypeAlias, TypedDict
 from urllib.parse import urlsplit
 
 from arc_trm._version import __version__
 from arc_trm.errors import UserError
-from arc_trm.hub.repo_id import Reference
+from arc_trm.hub.repo_id import RepoId
 
 Note: TypeAlias = Callable[[str], None]
-"""Takes a sentence that a person should see."""
-Progress: TypeAlias = Callable[[str, int, int], None]
-"""Takes what is being done, what is done of it, and the whole; in bytes but for "naming rows"."""
+"""Takes a sentence that the user should see."""
+
+
+class Progress(Protocol):
+    """Takes how far a stage is; see `arc_trm.callbacks.Callback.stage`."""
+
+    def __call__(self, name: str, done: int, total: int, in_bytes: bool = True) -> None: ...
 
 
 class _Library(TypedDict):
@@ -26,50 +30,53 @@ class _Library(TypedDict):
 
 
 LIBRARY: _Library = {"library_name": "arc-trm", "library_version": __version__}
-TIMEOUT = 10.0  # seconds that the Hub has for the answer to a small question
+TIMEOUT = 10.0
+"""Seconds that the Hub has to answer a small request."""
+MAKE_ROOM = "make room, or set HF_HOME to a folder with more of it"
 
 
 class Unavailable(UserError):
-    """The Hub does not know the repository, or cannot be asked."""
+    """The Hub does not know a repository, or cannot be reached."""
 
 
-def silent(*_: object) -> None:
-    """A `Note` or `Progress` that nobody sees."""
+def ignore(*_: object, **__: object) -> None:
+    """A `Note` and a `Progress` that do nothing."""
 
 
 def hub_name() -> str:
-    """The host that is asked, without the user name and password that its URL may hold."""
+    """Return the host of the Hub, without the user name and password that its URL may hold."""
     from huggingface_hub import constants
 
     return urlsplit(constants.ENDPOINT).hostname or "the Hub"
 
 
-def offline() -> bool:
-    """Whether the user wants no network, by HF_HUB_OFFLINE."""
+def is_offline() -> bool:
+    """Return whether HF_HUB_OFFLINE forbids the network."""
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def no_hub() -> UserError:
-    """The error to raise where something else than a Hub answers."""
+def not_a_hub_error() -> UserError:
+    """Return the error for a server that does not answer like a Hub."""
     return UserError(f"{hub_name()} does not answer like a Hugging Face Hub: check HF_ENDPOINT")
 
 
-@contextmanager
-def quiet_client() -> Iterator[None]:
-    """Without the client's log lines, for ours say the same, and theirs hold signed URLs."""
-    logger = logging.getLogger("huggingface_hub")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+def token_error(what: str, status: int) -> UserError:
+    """Return the error for a token that the Hub refuses.
+
+    Args:
+        what: that the token is refused for, the end of a clause, or "".
+        status: of the Hub's answer.
+    """
+    return UserError(
+        f"{hub_name()} does not accept the token{what} (error {status}): set HF_TOKEN to a valid "
+        "one; public repositories can be read without it"
+    )
 
 
-def unreachable(error: BaseException) -> bool:
-    """Whether the Hub cannot be asked now, although the question may be right."""
+def is_unreachable(error: BaseException) -> bool:
+    """Return whether the Hub could not answer, so that the request itself may be right."""
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
 
     if isinstance(error, HfHubHTTPError):
@@ -77,8 +84,8 @@ def unreachable(error: BaseException) -> bool:
     return isinstance(error, HTTPError | OfflineModeIsEnabled)
 
 
-def reason(error: BaseException) -> str:
-    """Why the Hub could not be asked, without an address, which may hold a signature."""
+def failure_reason(error: BaseException) -> str:
+    """Return why the Hub could not answer, without an address, which may hold a signature."""
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     if isinstance(error, OfflineModeIsEnabled):
@@ -92,17 +99,17 @@ def reason(error: BaseException) -> str:
         return f"{hub_name()} cannot be reached"
     if kind == "ProxyError":
         return "the proxy refuses the connection"
-    return f"the connection to {hub_name()} broke off"
+    return f"the connection to {hub_name()} was lost"
 
 
 @contextmanager
-def told(reference: Reference) -> Iterator[None]:
-    """Turns what the client raises into a UserError of one sentence about `reference`."""
+def translate_errors(repo_id: RepoId) -> Iterator[None]:
+    """Turn the client's errors inside the context into a UserError about `repo_id`."""
     from huggingface_hub import errors
 
-    repository = reference.repository
+    repository = repo_id.repository
     try:
-        with quiet_client():
+        with _quiet_client():
             yield
     except errors.GatedRepoError:
         raise UserError(
@@ -111,61 +118,70 @@ def told(reference: Reference) -> Iterator[None]:
         ) from None
     except errors.RepositoryNotFoundError:
         raise Unavailable(
-            f"{hub_name()} has no repository {repository}, or it is private and HF_TOKEN is not "
-            "that of an account which may read it: check the name and the token"
+            f"{hub_name()} has no repository {repository}, or it is private and the account of "
+            "HF_TOKEN may not read it: check the name and the token"
         ) from None
     except errors.RevisionNotFoundError:
         raise UserError(
-            f"{repository} has no revision {reference.revision or 'main'!r}: name a branch, tag or "
-            "commit of it"
+            f"{repository} has no revision {repo_id.revision or 'main'!r}: name one of its "
+            "branches, tags or commits"
         ) from None
     except errors.RemoteEntryNotFoundError:
         raise UserError(
-            f"a file that {reference} lists cannot be found: try again, and if it stays so, tell "
-            "the repository's owner"
+            f"a file that {repo_id} lists cannot be found: try again later, then tell the "
+            "repository's owner"
         ) from None
     except errors.LocalEntryNotFoundError as error:
         cause = error.__cause__
-        why = reason(cause) if cause is not None else "it is not in the cache"
-        raise Unavailable(f"{reference} cannot be fetched: {why}; try again later") from None
+        reason = "it is not in the cache" if cause is None else failure_reason(cause)
+        raise _unavailable(repo_id, reason) from None
     except errors.HfHubHTTPError as error:
-        raise _refused(error, reference) from None
+        raise _status_error(error, error.response.status_code, repo_id) from None
     except (errors.HTTPError, errors.OfflineModeIsEnabled) as error:
-        raise Unavailable(
-            f"{reference} cannot be fetched or sent: {reason(error)}; try again, for what was "
-            "fetched is kept"
-        ) from None
+        raise _unavailable(repo_id, failure_reason(error)) from None
     except UnicodeError:
-        raise UserError("HF_TOKEN holds characters that no token has: set it anew") from None
+        raise UserError("HF_TOKEN holds characters that no token has: set it again") from None
     except ValueError:
-        raise no_hub() from None
+        raise not_a_hub_error() from None
     except OSError as error:
-        raise _disk(error) from None
+        raise _file_error(error) from None
 
 
-def _refused(error: OSError, reference: Reference) -> UserError:
-    status: int = error.response.status_code  # type: ignore[attr-defined]
+@contextmanager
+def _quiet_client() -> Iterator[None]:
+    """Silence the client's log: our errors say the same, and its lines hold signed URLs."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _unavailable(repo_id: RepoId, reason: str) -> Unavailable:
+    return Unavailable(
+        f"{repo_id} cannot be transferred: {reason}; try again later, what was downloaded is kept"
+    )
+
+
+def _status_error(error: BaseException, status: int, repo_id: RepoId) -> UserError:
     if status == 401:
-        return UserError(
-            f"{hub_name()} does not accept the token (error 401): set HF_TOKEN to a valid one, or "
-            "unset it for public repositories"
-        )
+        return token_error("", status)
     if status == 403:
         return UserError(
-            f"the account of HF_TOKEN may not do this with {reference.repository} (error 403): "
-            "use a token with the right to"
+            f"the account of HF_TOKEN may not do this with {repo_id.repository} (error 403): use a "
+            "token with the right to"
         )
     if status == 429:
         return UserError(f"{hub_name()} takes no more requests for now (error 429): wait a while")
     if status >= 500:
-        return Unavailable(f"{reference} is not to be had: {reason(error)}; try again later")
-    return UserError(f"{hub_name()} refuses the request about {reference} (error {status})")
+        return _unavailable(repo_id, failure_reason(error))
+    return UserError(f"{hub_name()} refuses the request for {repo_id} (error {status})")
 
 
-def _disk(error: OSError) -> UserError:
+def _file_error(error: OSError) -> UserError:
     place = f"{os.fspath(error.filename)}: " if error.filename else ""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return UserError(
-            f"{place}the disk is full: make room, or set HF_HOME to a folder with more of it"
-        )
+        return UserError(f"{place}the disk is full: {MAKE_ROOM}")
     return UserError(f"{place}{error.strerror or error}")

@@ -1,4 +1,4 @@
-"""Datasets out of the Hub, into the client's cache, where `arc_trm.data.loader` finds them."""
+"""Download datasets from the Hub into the client's cache, where `load_tasks` finds them."""
 
 from __future__ import annotations
 
@@ -7,31 +7,41 @@ from pathlib import Path
 
 from arc_trm.data.registry import HubSource, Manifest
 from arc_trm.errors import UserError
-from arc_trm.hub.client import Note, Progress, silent
-from arc_trm.hub.download import fetch, remember
+from arc_trm.hub.client import Note, Progress, ignore
+from arc_trm.hub.download import fetch, remember_revision
 from arc_trm.hub.repo_files import list_files
-from arc_trm.hub.repo_id import Reference
+from arc_trm.hub.repo_id import RepoId
 
 
 def fetch_dataset(
-    manifest: Manifest, splits: Sequence[str], note: Note = silent, progress: Progress = silent
+    manifest: Manifest, splits: Sequence[str], note: Note = ignore, progress: Progress = ignore
 ) -> list[Path]:
-    """The files of some splits of a dataset, fetched and checked.
+    """Download and check the files of some splits.
 
-    Raises UserError if the dataset has no source on the Hub or its files cannot be had.
+    Args:
+        manifest: of the dataset.
+        splits: their names.
+        note: takes sentences for the user.
+        progress: takes stages, in bytes.
+
+    Returns:
+        The file of each split.
+
+    Raises:
+        UserError: the dataset is not on the Hub, or its files cannot be downloaded.
     """
     source = next((each for each in manifest.sources if isinstance(each, HubSource)), None)
     if source is None:
         raise UserError(
-            f"{manifest.name} is not fetched from the Hugging Face Hub: `arc-trm data show "
+            f"{manifest.name} is not downloaded from the Hugging Face Hub: `arc-trm data show "
             f"{manifest.name}` says where its files come from"
         )
-    reference = Reference(source.repository, source.revision, kind="dataset")
-    listing = list_files(reference, note)
-    names = [source.files[split] for split in splits]
-    for name in names:
-        if name not in listing.files:
-            raise UserError(f"{reference} has no file {name}: has its owner renamed it?")
-    snapshot = fetch(listing, names, note, progress, thorough=True)
-    remember(listing, source.revision)
-    return [snapshot / name for name in names]
+    repo_id = RepoId(source.repository, source.revision, kind="dataset")
+    repo = list_files(repo_id, note)
+    paths = [source.files[split] for split in splits]
+    for path in paths:
+        if path not in repo.files:
+            raise UserError(f"{repo_id} has no file {path}: its owner may have renamed it")
+    snapshot = fetch(repo, paths, note, progress, thorough=True)
+    remember_revision(repo, source.revision)
+    return [snapshot / path for path in paths]

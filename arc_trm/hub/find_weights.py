@@ -1,123 +1,141 @@
-"""Which files of a repository are weights: a weight folder's, or those of published weights."""
+"""Find the weights in a repository: those of a weights folder, or of the published trainer."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from arc_trm.checkpoint import CONFIG, NETWORK, PUZZLES, TABLE
-from arc_trm.checkpoint.published import SETTINGS
+from arc_trm.checkpoint import CONFIG_FILE, EMBEDDING_FILE, NETWORK_FILE, PUZZLE_IDS_FILE
+from arc_trm.checkpoint.published import SETTINGS_FILE
 from arc_trm.data.readers.prebuilt import IDENTIFIERS
 from arc_trm.errors import UserError
 from arc_trm.hub.client import Note
-from arc_trm.hub.known_weights import Known, find_known
-from arc_trm.hub.repo_files import Listing
-from arc_trm.hub.repo_id import Reference
+from arc_trm.hub.known_weights import KnownWeights, find_known_weights
+from arc_trm.hub.repo_files import RepoFiles
+from arc_trm.hub.repo_id import RepoId
 
-README = "README.md"
-_STEP = re.compile(r"step_(\d{1,15})")
+MODEL_CARD_FILE = "README.md"
+_STEP_FILE = re.compile(r"step_(\d{1,15})")
 _PICKLED = (".pt", ".pth", ".bin", ".ckpt")
-_NAMED = 10
+_MAX_LISTED = 10
+# In the order of their download. The network is the last: without it a folder is not complete.
+_WEIGHTS_FILES = (CONFIG_FILE, PUZZLE_IDS_FILE, MODEL_CARD_FILE, EMBEDDING_FILE, NETWORK_FILE)
 
 
 @dataclass(frozen=True)
-class WeightFolder:
-    """A weight folder of ours; `paths` are its files in the order to fetch them.
+class WeightsFiles:
+    """A weights folder in a repository.
 
-    The network is the last: without it, what is there in part is not taken for a weight folder.
+    Attributes:
+        pinned: the commit and the subfolder.
+        files: paths in the repository by their names, in the order of their download.
     """
 
-    pinned: Reference
-    paths: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Published:
-    """Weights that the published trainer wrote, to be converted; paths in the repository."""
-
-    pinned: Reference
-    step_file: str
-    settings: str | None
-    identifiers: str | None
-    known: Known | None
+    pinned: RepoId
+    files: Mapping[str, str]
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The files in the order to fetch them."""
+        """The paths in the order of their download."""
+        return tuple(self.files.values())
+
+
+@dataclass(frozen=True)
+class PublishedFiles:
+    """Weights that the published trainer wrote, to be converted; paths are in the repository.
+
+    Attributes:
+        pinned: the commit and the subfolder.
+        step_file: the weight file.
+        settings: all_config.yaml, if there is one.
+        identifiers: identifiers.json, if there is one.
+        known: what is known about these weights, if anything.
+    """
+
+    pinned: RepoId
+    step_file: str
+    settings: str | None
+    identifiers: str | None
+    known: KnownWeights | None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths in the order of their download."""
         beside = (self.settings, self.identifiers)
         return (*(path for path in beside if path is not None), self.step_file)
 
 
-def choose(listing: Listing, note: Note) -> WeightFolder | Published:
-    """The weights that a reference means; in no subfolder, those at the top or the only ones.
+def find_weights(repo: RepoFiles, note: Note) -> WeightsFiles | PublishedFiles:
+    """Find the weights in the subfolder; without one, in the top folder or the only other one.
 
-    Raises UserError, with the choices, if there are none, several, or not those.
+    Args:
+        repo: the repository at one commit.
+        note: takes sentences for the user.
+
+    Raises:
+        UserError: there are no weights, or several; it lists the choices.
     """
-    subfolder = listing.pinned.subfolder
-    if _has_weights(listing, subfolder):
-        return _weights_in(listing, subfolder, note)
-    having = [folder for folder in listing.folders() if _has_weights(listing, folder)]
-    choices = _some([str(replace(listing.pinned, subfolder=folder)) for folder in having])
+    subfolder = repo.pinned.subfolder
+    if _has_weights(repo, subfolder):
+        return _weights_in(repo, subfolder, note)
+    folders = [folder for folder in repo.folders() if _has_weights(repo, folder)]
+    choices = _listing([str(replace(repo.pinned, subfolder=folder)) for folder in folders])
+    only = f"only {_listing(sorted(repo.files)) or 'no files'}"
     if subfolder is not None:
-        rest = f"it has them in {choices}" if having else f"nor anywhere else, only {_all(listing)}"
-        raise UserError(f"{listing.pinned} has no weights in {subfolder}: {rest}")
-    if not having:
-        raise UserError(
-            f"{listing.pinned} has no weights that can be read here, only {_all(listing)}"
-        )
-    if len(having) > 1:
-        raise UserError(
-            f"{listing.pinned} has weights in several subfolders, so name one: {choices}"
-        )
-    note(f"the weights of {listing.pinned} are in its subfolder {having[0]}")
-    return _weights_in(listing, having[0], note)
+        rest = f"it has them in {choices}" if folders else f"nor elsewhere, {only}"
+        raise UserError(f"{repo.pinned} has no weights in {subfolder}: {rest}")
+    if not folders:
+        raise UserError(f"{repo.pinned} has no weights that can be read here, {only}")
+    if len(folders) > 1:
+        raise UserError(f"{repo.pinned} has weights in several subfolders, name one: {choices}")
+    note(f"the weights of {repo.pinned} are in its subfolder {folders[0]}")
+    return _weights_in(repo, folders[0], note)
 
 
-def _has_weights(listing: Listing, folder: str | None) -> bool:
-    names = listing.names(folder)
-    return {CONFIG, NETWORK} <= names.keys() or any(
-        _STEP.fullmatch(name) or name.endswith(_PICKLED) for name in names
+def _has_weights(repo: RepoFiles, folder: str | None) -> bool:
+    names = repo.names(folder)
+    return {CONFIG_FILE, NETWORK_FILE} <= names.keys() or any(
+        _STEP_FILE.fullmatch(name) or name.endswith(_PICKLED) for name in names
     )
 
 
-def _weights_in(listing: Listing, folder: str | None, note: Note) -> WeightFolder | Published:
-    names = listing.names(folder)
-    pinned = replace(listing.pinned, subfolder=folder)
-    if {CONFIG, NETWORK} <= names.keys():
-        wanted = (CONFIG, PUZZLES, README, TABLE, NETWORK)
-        return WeightFolder(pinned, tuple(names[name] for name in wanted if name in names))
-    known = find_known(pinned.repository, folder)
-    return Published(
+def _weights_in(repo: RepoFiles, folder: str | None, note: Note) -> WeightsFiles | PublishedFiles:
+    names = repo.names(folder)
+    pinned = replace(repo.pinned, subfolder=folder)
+    if {CONFIG_FILE, NETWORK_FILE} <= names.keys():
+        return WeightsFiles(pinned, {n: names[n] for n in _WEIGHTS_FILES if n in names})
+    known = find_known_weights(pinned.repository, folder)
+    return PublishedFiles(
         pinned,
         names[_step_file(pinned, names, known, note)],
-        names.get(SETTINGS),
+        names.get(SETTINGS_FILE),
         names.get(IDENTIFIERS),
         known,
     )
 
 
-def _step_file(pinned: Reference, names: dict[str, str], known: Known | None, note: Note) -> str:
-    if known is not None and known.file in names:
+def _step_file(
+    pinned: RepoId, names: Mapping[str, str], known: KnownWeights | None, note: Note
+) -> str:
+    """Return the name of the weight file: the known one, that of the last step, or the only one."""
+    if known is not None and known.file is not None and known.file in names:
         return known.file
-    steps = sorted((int(match[1]), name) for name in names if (match := _STEP.fullmatch(name)))
+    steps = sorted((int(match[1]), name) for name in names if (match := _STEP_FILE.fullmatch(name)))
     if steps:
         last = steps[-1][1]
         if len(steps) > 1:
-            note(f"{pinned} has {len(steps)} steps of one training: taking the last, {last}")
+            note(f"{pinned} has {len(steps)} steps of a training run: using the last one, {last}")
         return last
     files = sorted(name for name in names if name.endswith(_PICKLED))
     if len(files) > 1:
         raise UserError(
-            f"{pinned} has several weight files and none is called step_NUMBER ({_some(files)}): "
-            "download the one you mean and convert it with `arc-trm convert FILE OUT`"
+            f"{pinned} has several weight files and none is called step_NUMBER "
+            f"({_listing(files)}): download one and convert it with `arc-trm convert FILE OUT`"
         )
     return files[0]
 
 
-def _all(listing: Listing) -> str:
-    return _some(sorted(listing.files)) or "nothing"
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+def _listing(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return ", ".join(names[:_MAX_LISTED]) + more

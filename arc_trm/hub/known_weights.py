@@ -1,4 +1,4 @@
-"""Published weights that are known by name (known_weights.toml)."""
+"""What is known about published weights that their repositories leave out (known_weights.toml)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,16 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known about published weights without opening them; see known_weights.toml."""
+class KnownWeights:
+    """An entry of known_weights.toml.
+
+    Attributes:
+        repository: `owner/name`.
+        subfolder: None is the top folder.
+        file: name of the weight file, if it is known.
+        identifiers: the published set that the weights were trained on, if any.
+        settings: published settings, used without an all_config.yaml beside the weights.
+    """
 
     repository: str
     subfolder: str | None = None
@@ -22,19 +30,18 @@ class Known:
 
 
 @cache
-def known_weights() -> tuple[Known, ...]:
-    """All entries of known_weights.toml."""
-    values = tomllib.loads(
-        (resources.files("arc_trm.hub") / "known_weights.toml").read_text("utf-8")
-    )
+def known_weights() -> tuple[KnownWeights, ...]:
+    """Return all entries."""
+    path = resources.files("arc_trm.hub") / "known_weights.toml"
+    values = tomllib.loads(path.read_text("utf-8"))
     return tuple(
-        Known(**{**entry, "settings": values["settings"][entry["settings"]]})
+        KnownWeights(**{**entry, "settings": values["settings"][entry["settings"]]})
         for entry in values["weights"]
     )
 
 
-def find_known(repository: str, subfolder: str | None) -> Known | None:
-    """The entry of exactly these weights, None if they are unknown."""
+def find_known_weights(repository: str, subfolder: str | None) -> KnownWeights | None:
+    """Return the entry of exactly these weights, None if there is none."""
     for known in known_weights():
         if (known.repository, known.subfolder) == (repository, subfolder):
             return known

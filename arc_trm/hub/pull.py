@@ -1,4 +1,4 @@
-"""Weights out of the Hub: fetched once, checked, converted if need be."""
+"""Pull weights from the Hub: downloaded once, checked, and converted if they are published ones."""
 
 from __future__ import annotations
 
@@ -10,13 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from arc_trm.checkpoint import (
-    CONFIG,
-    ORIGIN,
-    convert,
-    read_model_config,
-)
-from arc_trm.checkpoint.published import SETTINGS
+from arc_trm.checkpoint import CONFIG_FILE, ORIGIN_FILE, WeightsDir, convert_from_published
+from arc_trm.checkpoint.published import SETTINGS_FILE
 from arc_trm.checkpoint.published_ids import (
     PublishedIds,
     available_subsets,
@@ -24,190 +19,197 @@ from arc_trm.checkpoint.published_ids import (
     published_ids,
     read_published_ids,
 )
-from arc_trm.checkpoint.weights_dir import read_parts
 from arc_trm.errors import UserError
-from arc_trm.hub.client import Note, Progress, Unavailable, silent, told
-from arc_trm.hub.download import fetch, remember
-from arc_trm.hub.find_weights import Published, WeightFolder, choose
-from arc_trm.hub.repo_files import Listing, list_files
-from arc_trm.hub.repo_id import Reference, parse
-from arc_trm.io import check_new, new_folder
-from submission import write_json
+from arc_trm.hub.client import Note, Progress, Unavailable, ignore, translate_errors
+from arc_trm.hub.download import fetch, remember_revision
+from arc_trm.hub.find_weights import PublishedFiles, WeightsFiles, find_weights
+from arc_trm.hub.repo_files import RepoFiles, list_files
+from arc_trm.hub.repo_id import RepoId, parse_repo_id
+from arc_trm.io import check_new, new_folder, write_json
 
 
 @dataclass(frozen=True)
 class PullResult:
-    """A weight folder and the reference that means it for good: its revision is a full commit."""
+    """Pulled weights.
+
+    Attributes:
+        folder: the weights folder.
+        repo_id: names these weights for good: its revision is a commit.
+    """
 
     folder: Path
-    reference: Reference
+    repo_id: RepoId
 
 
-def resolve(weights: str | Path, note: Note = silent, progress: Progress = silent) -> Path:
-    """The local folder of WEIGHTS: an existing one, else that of a Hub reference, pulled.
+def resolve_weights(weights: str | Path, note: Note = ignore, progress: Progress = ignore) -> Path:
+    """Return the local folder of WEIGHTS: an existing folder, or a Hub repository that is pulled.
 
     Args:
         weights: a folder, or `owner/name[@revision][:subfolder]`.
-        note: takes sentences for a person, among them the pinned reference.
-        progress: see `Progress`.
+        note: takes sentences for the user, among them the commit.
+        progress: takes stages.
 
-    Raises UserError if it is neither, or the weights cannot be had.
+    Raises:
+        UserError: there is neither, or the weights cannot be pulled.
     """
     folder = Path(weights)
-    reference = None if folder.exists() else parse(str(weights))
     if folder.exists():
         return folder
-    if reference is None:
+    repo_id = parse_repo_id(str(weights))
+    if repo_id is None:
         raise UserError(
             f"there is no folder {weights}, and it is not the name of a repository on the Hugging "
             "Face Hub either (owner/name[@revision][:subfolder])"
         )
     try:
-        pulled = pull(reference, note=note, progress=progress, thorough=False)
+        pulled = pull_weights(repo_id, note=note, progress=progress, thorough=False)
     except Unavailable as error:
-        if (reference.revision, reference.subfolder) != (None, None):
-            raise  # nobody means a folder by that
+        if (repo_id.revision, repo_id.subfolder) != (None, None):
+            raise  # such a text cannot mean a folder
         raise UserError(f"there is no folder {weights} here, and on the Hub: {error}") from None
-    note(f"weights: {pulled.reference}")
+    note(f"weights: {pulled.repo_id}")
     return pulled.folder
 
 
-def pull(
-    reference: Reference,
+def pull_weights(
+    repo_id: RepoId,
     out: Path | None = None,
-    note: Note = silent,
-    progress: Progress = silent,
+    note: Note = ignore,
+    progress: Progress = ignore,
     thorough: bool = True,
 ) -> PullResult:
-    """Fetch the weights that a reference means now, all from one commit.
+    """Download the weights that `repo_id` means now, all from one commit.
 
-    A weight folder of ours is used where the client's cache has it; published weights are converted
-    into a folder beside that cache, once.
+    Weights folders are used where the client's cache has them. Published weights are converted
+    once, into a folder beside the cache.
 
     Args:
-        reference: what to fetch.
-        out: a new folder to copy the result into, with an origin.json, whole or not at all.
-        note: takes sentences for a person.
-        progress: see `Progress`.
-        thorough: read files that are in the cache already once more, to check them.
+        repo_id: of the weights.
+        out: new folder to copy the result into, with an origin.json, whole or not at all.
+        note: takes sentences for the user.
+        progress: takes stages.
+        thorough: compare the digests of cached files too, not only their sizes.
 
-    Raises UserError if they cannot be had, are not what the repository says, or do not read.
+    Raises:
+        UserError: the weights cannot be downloaded or read, or are not what the repository says.
     """
     if out is not None:
         check_new(out)
-    listing = list_files(reference, note)
-    chosen = choose(listing, note)
-    if isinstance(chosen, WeightFolder):
-        folder = _fetch_folder(listing, chosen, note, progress, thorough)
-        names = [path.rpartition("/")[2] for path in chosen.paths]
+    repo = list_files(repo_id, note)
+    found = find_weights(repo, note)
+    if isinstance(found, WeightsFiles):
+        folder, names = _fetch_folder(repo, found, note, progress, thorough), list(found.files)
     else:
-        folder = _fetch_published(listing, chosen, note, progress)
+        folder = _fetch_published(repo, found, note, progress)
         names = sorted(path.name for path in folder.iterdir())
-    remember(listing, reference.revision)
+    remember_revision(repo, repo_id.revision)
     if out is not None:
-        _copy(folder, names, out, chosen.pinned, progress)
+        _copy(folder, names, out, found.pinned, progress)
         folder = out
-    return PullResult(folder, chosen.pinned)
+    return PullResult(folder, found.pinned)
 
 
 def _fetch_folder(
-    listing: Listing, chosen: WeightFolder, note: Note, progress: Progress, thorough: bool
+    repo: RepoFiles, found: WeightsFiles, note: Note, progress: Progress, thorough: bool
 ) -> Path:
-    def folder_of(snapshot: Path) -> Path:
-        return snapshot / (chosen.pinned.subfolder or "")
-
-    # Its config first and alone: it tells whether the rest is worth fetching.
-    config = next(path for path in chosen.paths if path.rpartition("/")[2] == CONFIG)
-    read_model_config(folder_of(fetch(listing, [config], note, silent, thorough)))
-    folder = folder_of(fetch(listing, chosen.paths, note, progress, thorough))
-    read_parts(folder)  # whether it reads
-    return folder
+    # The config is downloaded first: it tells whether the rest is worth downloading.
+    snapshot = fetch(repo, [found.files[CONFIG_FILE]], note, ignore, thorough)
+    weights = WeightsDir(snapshot / (found.pinned.subfolder or ""))
+    _ = weights.config  # raises if it is invalid
+    fetch(repo, found.paths, note, progress, thorough)
+    _ = weights.parts
+    return weights.folder
 
 
-def _fetch_published(listing: Listing, chosen: Published, note: Note, progress: Progress) -> Path:
+def _fetch_published(
+    repo: RepoFiles, found: PublishedFiles, note: Note, progress: Progress
+) -> Path:
     from huggingface_hub.utils import WeakFileLock
 
-    target = _converted_folder(listing, chosen)
+    target = _converted_folder(repo, found)
     target.parent.mkdir(parents=True, exist_ok=True)
     with WeakFileLock(target.with_name(f"{target.name}.lock")):  # another process may convert it
         if target.exists():
             try:
-                read_parts(target)
+                _ = WeightsDir(target).parts  # raises if files are damaged
             except UserError:
                 note(f"{target} was damaged and is converted again")
                 shutil.rmtree(target)
         if not target.exists():
-            snapshot = fetch(listing, chosen.paths, note, progress, thorough=True)
-            _convert(snapshot, chosen, target, note, progress)
-            read_parts(target)  # whether it reads
+            snapshot = fetch(repo, found.paths, note, progress, thorough=True)
+            _convert(snapshot, found, target, note, progress)
+            _ = WeightsDir(target).parts
     return target
 
 
 def _convert(
-    snapshot: Path, chosen: Published, target: Path, note: Note, progress: Progress
+    snapshot: Path, found: PublishedFiles, target: Path, note: Note, progress: Progress
 ) -> None:
-    settings = chosen.known.settings if chosen.known is not None else None
-    if chosen.settings is not None:
-        note(f"depth and heads are those of {chosen.settings}")
+    settings = found.known.settings if found.known is not None else None
+    if found.settings is not None:
+        note(f"depth and heads are those of {found.settings}")
     elif settings is not None:
         note(
-            f"{chosen.pinned.repository} has no {SETTINGS}: depth and heads are the published "
+            f"{found.pinned.repository} has no {SETTINGS_FILE}: depth and heads are the published "
             f"ones, H_cycles {settings['H_cycles']} and L_cycles {settings['L_cycles']}"
         )
-    step_file = snapshot / chosen.step_file
-    converted = convert(
+    step_file = snapshot / found.step_file
+    converted = convert_from_published(
         step_file,
         target,
-        config=snapshot / chosen.settings if chosen.settings is not None else None,
+        arch_config=snapshot / found.settings if found.settings is not None else None,
         settings=settings,
-        identifiers=_identifiers(snapshot, chosen, note, progress),
-        origin=_origin(chosen.pinned),
+        ids=_published_ids(snapshot, found, note, progress),
+        origin=_origin(found.pinned),
     )
     for sentence in converted.notes:
         note(sentence)
-    if not converted.named:
-        note(f"for that: `arc-trm convert {step_file} OUT {naming_option(converted.rows)}`")
+    if not converted.num_named:
+        option = naming_option(converted.num_puzzles)
+        note(f"to name them: `arc-trm convert {step_file} OUT {option}`")
 
 
-def _identifiers(
-    snapshot: Path, chosen: Published, note: Note, progress: Progress
+def _published_ids(
+    snapshot: Path, found: PublishedFiles, note: Note, progress: Progress
 ) -> PublishedIds | None:
-    if chosen.identifiers is not None:
-        return read_published_ids(snapshot / chosen.identifiers)
-    if chosen.known is None or chosen.known.identifiers is None:
+    """Return the names of the puzzle ids: those in the repository, or of a known set."""
+    if found.identifiers is not None:
+        return read_published_ids(snapshot / found.identifiers)
+    if found.known is None or found.known.identifiers is None:
         return None
-    identifiers = published_ids(
-        chosen.known.identifiers, lambda done, total: progress("naming rows", done, total)
-    )
-    note(f"the rows of its table are those of the published set {chosen.known.identifiers}")
-    return identifiers
+
+    def advance(done: int, total: int) -> None:
+        progress("naming puzzle ids", done, total, in_bytes=False)
+
+    ids = published_ids(found.known.identifiers, advance)
+    note(f"the puzzle ids are those of the published set {found.known.identifiers}")
+    return ids
 
 
-def _converted_folder(listing: Listing, chosen: Published) -> Path:
-    """Where the converted weights lie: one folder for each thing that they may be made of."""
+def _converted_folder(repo: RepoFiles, found: PublishedFiles) -> Path:
+    """Return where converted weights are: a folder for everything that they depend on."""
     from huggingface_hub import cached_assets_path, constants
 
-    made_of = {
-        "subfolder": chosen.pinned.subfolder,
-        "files": {path: listing.files[path].digest for path in chosen.paths},
-        "known": asdict(chosen.known) if chosen.known is not None else None,
-        # With the files of another subset more rows get names.
-        "subsets": available_subsets(chosen.known.identifiers)
-        if chosen.known is not None and chosen.known.identifiers is not None
-        else None,
+    known = found.known
+    depends_on = {
+        "subfolder": found.pinned.subfolder,
+        "files": {path: repo.files[path].digest for path in found.paths},
+        "known": asdict(known) if known is not None else None,
+        # With the files of another subset more puzzle ids have names.
+        "subsets": available_subsets(known.identifiers) if known and known.identifiers else None,
     }
-    key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:12]
-    with told(chosen.pinned):
+    key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:12]
+    with translate_errors(found.pinned):
         parent: Path = cached_assets_path(
             library_name="arc-trm",
-            namespace=chosen.pinned.repository,
-            subfolder=listing.commit,
+            namespace=found.pinned.repository,
+            subfolder=repo.commit,
             assets_dir=constants.HF_ASSETS_CACHE,
         )
     return parent / key
 
 
-def _origin(pinned: Reference) -> dict[str, Any]:
+def _origin(pinned: RepoId) -> dict[str, Any]:
     return {
         "repository": pinned.repository,
         "revision": pinned.revision,
@@ -216,15 +218,15 @@ def _origin(pinned: Reference) -> dict[str, Any]:
 
 
 def _copy(
-    source: Path, names: Sequence[str], out: Path, pinned: Reference, progress: Progress
+    source: Path, names: Sequence[str], out: Path, pinned: RepoId, progress: Progress
 ) -> None:
-    """Whole or not at all; what was converted has an origin.json already."""
+    """Copy files into a new folder, and add an origin.json unless they have one."""
     total = sum((source / name).stat().st_size for name in names)
     done = 0
-    with told(pinned), new_folder(out) as folder:
+    with translate_errors(pinned), new_folder(out) as folder:
         for name in names:
             shutil.copyfile(source / name, folder / name)
             done += (folder / name).stat().st_size
             progress("copying", done, total)
-        if ORIGIN not in names:
-            write_json(folder / ORIGIN, _origin(pinned))
+        if ORIGIN_FILE not in names:
+            write_json(folder / ORIGIN_FILE, _origin(pinned))

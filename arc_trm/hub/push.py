@@ -1,4 +1,4 @@
-"""Weights to the Hub: checked, described, and in one commit."""
+"""Push weights to the Hub: checked, with a model card, in one commit."""
 
 from __future__ import annotations
 
@@ -7,55 +7,76 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from arc_trm.checkpoint import CONFIG, NETWORK, PUZZLES, TABLE
-from arc_trm.checkpoint.weights_dir import Parts, read_parts
+from arc_trm.checkpoint import (
+    CONFIG_FILE,
+    EMBEDDING_FILE,
+    NETWORK_FILE,
+    PUZZLE_IDS_FILE,
+    WeightsDir,
+)
 from arc_trm.errors import UserError
-from arc_trm.hub.client import LIBRARY, Note, Progress, hub_name, silent, told
-from arc_trm.hub.find_weights import README
+from arc_trm.hub.client import (
+    LIBRARY,
+    Note,
+    Progress,
+    hub_name,
+    ignore,
+    token_error,
+    translate_errors,
+)
+from arc_trm.hub.find_weights import MODEL_CARD_FILE
 from arc_trm.hub.model_card import model_card
-from arc_trm.hub.repo_id import Reference, is_repository
+from arc_trm.hub.repo_id import RepoId, is_repository
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]{0,40}")
+_FILES = (CONFIG_FILE, NETWORK_FILE, EMBEDDING_FILE, PUZZLE_IDS_FILE)
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
 class PushResult:
-    """Where weights are now: the repository's page, and the reference that pins this commit."""
+    """Pushed weights.
+
+    Attributes:
+        url: of the repository's page.
+        repo_id: names these weights for good: its revision is the commit.
+    """
 
     url: str
-    reference: Reference
+    repo_id: RepoId
 
 
-def push(
-    run: Path,
+def push_weights(
+    folder: str | os.PathLike[str],
     repository: str,
     *,
     licence: str | None = None,
     private: bool = False,
-    note: Note = silent,
-    progress: Progress = silent,
+    note: Note = ignore,
+    progress: Progress = ignore,
 ) -> PushResult:
-    """Upload a weight folder, with a model card, to a Hub repository in one commit.
+    """Upload a weights folder with a model card in one commit.
 
     Args:
-        run: a run or another weight folder. Its own README.md is the card if it has one.
-        repository: `owner/name`; it is made if there is none.
-        licence: the Hub's identifier of the weights' licence.
-        private: refuse a repository that everybody may read, and make a new one private.
-        note: takes sentences for a person.
-        progress: see `Progress`.
+        folder: a run or another weights folder. Its own README.md is the model card if it has one.
+        repository: `owner/name`; a new repository is made if there is none.
+        licence: the Hub's name of the weights' licence.
+        private: refuse a public repository, and make a new one private.
+        note: takes sentences for the user.
+        progress: takes stages, in bytes.
 
-    Raises UserError if the folder does not read or the Hub does not take it.
+    Raises:
+        UserError: the folder cannot be read, or the Hub refuses it.
     """
     from huggingface_hub import HfApi, get_token
 
@@ -63,55 +84,60 @@ def push(
         raise UserError(f"{repository!r} is not the name of a repository: write owner/name")
     if licence is not None and not _LICENCE.fullmatch(licence):
         raise UserError(
-            f"--licence {licence!r} is no licence of the Hub's list: write apache-2.0, for example"
+            f"{licence!r} is not a licence in the Hub's list: write mit or apache-2.0, for example"
         )
     if get_token() is None:
         raise UserError(
             f"uploading to {hub_name()} needs a token of an account that may write to "
             f"{repository}: set HF_TOKEN, or log in with `hf auth login`"
         )
-    reference = Reference(repository)
+    repo_id = RepoId(repository)
     with ExitStack() as stack:
-        parts, files = _open_whole(run, stack)
-        card = _card(run, parts, repository, licence)
-        with told(reference), _uploading(reference, note):
+        weights, files = _open_files(Path(folder), stack)
+        card = _model_card(weights, repository, licence)
+        with translate_errors(repo_id), _translate_upload_errors(repo_id, note):
             api = HfApi(**LIBRARY)
             _make_repository(api, repository, private)
             commit = _upload(api, files, card, repository, note, progress)
-    return PushResult(f"{_page()}/{repository}", Reference(repository, commit))
+    return PushResult(f"{_hub_url()}/{repository}", RepoId(repository, commit))
 
 
-def _page() -> str:
-    """The Hub's address, without the user name and password that it may hold."""
+def _hub_url() -> str:
+    """Return the Hub's URL without the user name and password that it may hold."""
     from huggingface_hub import constants
 
-    address = urlsplit(constants.ENDPOINT)
-    return f"{address.scheme}://{address.netloc.rpartition('@')[2]}"
+    url = urlsplit(constants.ENDPOINT)
+    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
 
 
-def _open_whole(run: Path, stack: ExitStack) -> tuple[Parts, dict[str, _Metered]]:
-    """What a folder holds, and its open files by name: of one training step, if it is a run.
+def _open_files(folder: Path, stack: ExitStack) -> tuple[WeightsDir, dict[str, _MeteredFile]]:
+    """Read a weights folder and open its files, all of the same training step.
 
-    A run that is being trained replaces its files one after the other; what is open stays.
+    A training run replaces its files one after the other; open files keep their content.
+
+    Returns:
+        The folder, and its open files by name.
     """
-    for _ in range(3):
-        names = [name for name in (CONFIG, NETWORK, TABLE, PUZZLES) if (run / name).is_file()]
-        files = {name: stack.enter_context(_Metered(run / name)) for name in names}
-        parts = read_parts(run)
-        if all(  # not replaced since they were opened, so what is open is what was read
-            os.path.samestat(os.fstat(file.fileno()), (run / name).stat())
+    for _ in range(_ATTEMPTS):
+        names = [name for name in _FILES if (folder / name).is_file()]
+        files = {name: stack.enter_context(_MeteredFile(folder / name)) for name in names}
+        weights = WeightsDir(folder)
+        _ = weights.parts  # raises if files are damaged
+        if all(
+            os.path.samestat(os.fstat(file.fileno()), (folder / name).stat())
             for name, file in files.items()
         ):
-            return parts, files
-    raise UserError(f"{run} is being written: push it when its training has ended, or a copy of it")
+            return weights, files  # no file was replaced between opening and reading it
+    raise UserError(f"{folder} is being trained: push it when its training has ended, or a copy")
 
 
-def _card(run: Path, parts: Parts, repository: str, licence: str | None) -> bytes:
-    own = run / README
+def _model_card(weights: WeightsDir, repository: str, licence: str | None) -> bytes:
+    """Return the folder's own model card, or a new one."""
+    own = weights.folder / MODEL_CARD_FILE
     if not own.exists():
-        return model_card(run, parts, repository, licence).encode()
+        return model_card(weights, repository, licence).encode()
     if licence is not None:
-        raise UserError(f"{own} is the model card and says the licence: leave out --licence")
+        raise UserError(f"{own} is the model card and states the licence: leave out --licence")
     try:
         return own.read_text("utf-8").encode()
     except UnicodeDecodeError:
@@ -124,48 +150,46 @@ def _make_repository(api: HfApi, repository: str, private: bool) -> None:
     try:
         api.create_repo(repository, private=private or None, exist_ok=True)
     except HfHubHTTPError as error:
-        if error.response.status_code not in {401, 404}:
+        status = error.response.status_code
+        if status not in {401, 404}:
             raise
-        raise UserError(
-            f"{hub_name()} does not accept the token for {repository} (error "
-            f"{error.response.status_code}): set HF_TOKEN to one that may write there"
-        ) from None
+        raise token_error(f" for writing to {repository}", status) from None
     if private and not api.model_info(repository).private:
         raise UserError(
-            f"{repository} is there already and everybody may read it: make it private on its "
-            "page, or name another one"
+            f"{repository} exists and is public: make it private on its page, or name another one"
         )
 
 
 def _upload(
     api: HfApi,
-    files: dict[str, _Metered],
+    files: Mapping[str, _MeteredFile],
     card: bytes,
     repository: str,
     note: Note,
     progress: Progress,
 ) -> str:
+    """Upload files and model card; return the commit."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    there = {sibling.rfilename for sibling in api.model_info(repository).siblings or ()}
-    if README in there:
+    existing = {sibling.rfilename for sibling in api.model_info(repository).siblings or ()}
+    if MODEL_CARD_FILE in existing:
         note(f"the model card of {repository} is replaced; its history keeps the former one")
     total = sum(os.fstat(file.fileno()).st_size for file in files.values())
-    meter = _Meter(total, progress)
+    meter = _UploadMeter(total, progress)
     for file in files.values():
         file.meter = meter
-    # Given as open files rather than by path, so that what is sent can be counted.
+    # Open files in place of paths, so that their bytes can be counted.
     added = [CommitOperationAdd(name, file) for name, file in files.items()]
-    meter.begin("sending")
+    meter.start("sending")
     for operation in added:
         api.preupload_lfs_files(repository, [operation], num_threads=1)
+    leftovers = {EMBEDDING_FILE, PUZZLE_IDS_FILE} & existing - set(files)
     commit = api.create_commit(
         repository,
         [
             *added,
-            CommitOperationAdd(README, card),
-            # Of an earlier upload, and not of these weights.
-            *(CommitOperationDelete(n) for n in {TABLE, PUZZLES} & there - set(files)),
+            CommitOperationAdd(MODEL_CARD_FILE, card),
+            *(CommitOperationDelete(name) for name in leftovers),  # of an earlier upload
         ],
         commit_message="Upload weights with arc-trm",
     )
@@ -173,24 +197,34 @@ def _upload(
     return commit.oid
 
 
-class _Meter:
-    """How far the files are read, of all their bytes."""
+class _UploadMeter:
+    """Counts the bytes that are read from several files.
+
+    Args:
+        total: of all files.
+        progress: takes the stages.
+    """
 
     def __init__(self, total: int, progress: Progress) -> None:
         self._total, self._progress = total, progress
-        self.begin("reading")
+        self.start("reading")
 
-    def begin(self, what: str) -> None:
-        self._what = what
-        self._read: dict[str, int] = {}
+    def start(self, stage: str) -> None:
+        """Count from 0 again."""
+        self._stage = stage
+        self._positions: dict[str, int] = {}
 
     def update(self, name: str, position: int) -> None:
-        self._read[name] = position
-        self._progress(self._what, min(self._total, sum(self._read.values())), self._total)
+        """Note how far a file is read."""
+        self._positions[name] = position
+        done = min(self._total, sum(self._positions.values()))
+        self._progress(self._stage, done, self._total)
 
 
-class _Metered(io.BufferedReader):
-    meter: _Meter | None = None
+class _MeteredFile(io.BufferedReader):
+    """A file that reports its position to a meter when it is read."""
+
+    meter: _UploadMeter | None = None
 
     def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(path))
@@ -204,13 +238,13 @@ class _Metered(io.BufferedReader):
 
 
 @contextmanager
-def _uploading(reference: Reference, note: Note) -> Iterator[None]:
-    """What the client wraps into errors and warnings of Python's own."""
+def _translate_upload_errors(repo_id: RepoId, note: Note) -> Iterator[None]:
+    """Turn Python's own errors and warnings, which the client raises, into UserErrors and notes."""
     from huggingface_hub.errors import HTTPError
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)  # of the client about its own doing
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the client about its own code
         try:
             yield
         except RuntimeError as error:
@@ -220,8 +254,8 @@ def _uploading(reference: Reference, note: Note) -> Iterator[None]:
         except ValueError as error:
             if isinstance(error, HTTPError | json.JSONDecodeError | UnicodeError):
                 raise
-            said = " ".join(str(error).split())
-            raise UserError(f"{hub_name()} refuses the files for {reference}: {said}") from None
+            reason = " ".join(str(error).split())
+            raise UserError(f"{hub_name()} refuses the files for {repo_id}: {reason}") from None
     for warning in caught:
         if issubclass(warning.category, UserWarning):
             note(" ".join(str(warning.message).split()))

@@ -1,4 +1,4 @@
-"""What a repository holds at one commit, by the Hub's word or, without it, by the cache's."""
+"""The files of a repository at one commit, from the Hub or, without network, from the cache."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ from arc_trm.hub.client import (
     TIMEOUT,
     Note,
     Unavailable,
-    no_hub,
-    offline,
-    reason,
-    told,
-    unreachable,
+    failure_reason,
+    is_offline,
+    is_unreachable,
+    not_a_hub_error,
+    translate_errors,
 )
-from arc_trm.hub.repo_id import Reference, is_plain_path
+from arc_trm.hub.repo_id import RepoId, is_plain_path
 
 _COMMIT = re.compile("[0-9a-f]{40}")
-_BLOB = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+_DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class File:
+class RepoFile:
     """A file of a repository.
 
-    `digest` is the name of its content: the SHA-256 of a large one (64 digits), git's SHA-1 of any
-    other (40), None for a cached file whose name is not known.
+    Attributes:
+        size: in bytes.
+        digest: SHA-256 of the content of a large file (64 digits), git's SHA-1 of any other (40),
+            None for a cached file whose digest is unknown.
     """
 
     size: int
@@ -37,24 +39,32 @@ class File:
 
 
 @dataclass(frozen=True)
-class Listing:
-    """The files of a repository at one commit, by their paths.
+class RepoFiles:
+    """The files of a repository at one commit. `list_files` makes it.
 
-    `pinned` is the reference with that commit as its revision; a listing that is `cached` was read
-    from the cache, so nothing that it lacks can be fetched.
+    Attributes:
+        pinned: the repository, with the commit as its revision.
+        files: by path.
+        cached: whether they were listed from the cache, so that missing ones cannot be downloaded.
     """
 
-    pinned: Reference
-    files: Mapping[str, File]
+    pinned: RepoId
+    files: Mapping[str, RepoFile]
     cached: bool
 
     @property
     def commit(self) -> str:
-        assert self.pinned.revision is not None  # that is what pinned means
+        """The commit."""
+        assert self.pinned.revision is not None  # which is what pinned means
         return self.pinned.revision
 
+    @property
+    def cache_folder(self) -> Path:
+        """The repository's folder in the client's cache."""
+        return _cache_folder(self.pinned)
+
     def names(self, folder: str | None) -> dict[str, str]:
-        """The files right in `folder`, None the top one: path by name."""
+        """Map the names of the files directly in `folder`, None the top one, to their paths."""
         prefix = f"{folder}/" if folder else ""
         return {
             path[len(prefix) :]: path
@@ -63,73 +73,81 @@ class Listing:
         }
 
     def folders(self) -> list[str | None]:
-        """All folders that have files, the top one first."""
+        """Return all folders with files, the top one, None, first."""
         found = {path.rpartition("/")[0] or None for path in self.files}
         return sorted(found, key=lambda folder: folder or "")
 
 
-def storage(reference: Reference) -> Path:
-    """The repository's folder in the client's cache: `blobs`, `refs` and `snapshots`."""
-    from huggingface_hub import constants
-    from huggingface_hub.file_download import repo_folder_name
+def list_files(repo_id: RepoId, note: Note) -> RepoFiles:
+    """List the files of the commit that `repo_id` means now.
 
-    name: str = repo_folder_name(repo_id=reference.repository, repo_type=reference.kind)
-    return Path(constants.HF_HUB_CACHE).expanduser().absolute() / name
+    If the Hub cannot be reached, it is the commit that `repo_id` meant when it was last downloaded.
 
+    Args:
+        repo_id: of the repository.
+        note: takes the sentence that says so.
 
-def list_files(reference: Reference, note: Note) -> Listing:
-    """The files of the commit that `reference` means now.
-
-    Where the Hub cannot be asked, it is the commit that it meant when it was fetched last, if it
-    was. Raises UserError if there is neither.
+    Raises:
+        UserError: there is no such repository or revision, or it is neither reachable nor cached.
     """
     from huggingface_hub import HfApi
 
-    with told(reference):
+    with translate_errors(repo_id):
         try:
             info = HfApi(**LIBRARY).repo_info(
-                reference.repository,
-                repo_type=reference.kind,
-                revision=reference.revision,
+                repo_id.repository,
+                repo_type=repo_id.kind,
+                revision=repo_id.revision,
                 files_metadata=True,
                 timeout=TIMEOUT,
             )
         except (KeyError, TypeError, AttributeError):
-            raise no_hub() from None
+            raise not_a_hub_error() from None
         except Exception as error:
-            if not unreachable(error):
+            if not is_unreachable(error):
                 raise
-            listing, why = _cached(reference), reason(error)
+            cached, reason = _list_cached(repo_id), failure_reason(error)
         else:
             files = {
-                sibling.rfilename: File(
+                sibling.rfilename: RepoFile(
                     sibling.size or 0, sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
                 )
                 for sibling in getattr(info, "siblings", None) or ()
             }
-            return _checked(reference, info.sha or "", files)
-    if listing is None:
+            return _checked(repo_id, info.sha or "", files)
+    if cached is None:
         raise Unavailable(
-            f"{reference} is not in the cache and cannot be fetched: {why}; fetch it with "
-            f"`{reference.again}` while the Hub can be reached"
+            f"{repo_id} is not in the cache and cannot be downloaded ({reason}): "
+            f"{repo_id.fetch_advice}"
         )
-    if not offline():
-        note(f"{why}: using {listing.pinned} from the cache")
-    return listing
+    if not is_offline():
+        note(f"{reason}: using {cached.pinned} from the cache")
+    return cached
 
 
-def _checked(reference: Reference, commit: str, files: Mapping[str, File]) -> Listing:
-    """What the Hub says, once it is known that its names cannot lead out of the cache."""
-    known = all(file.digest is not None and _BLOB.fullmatch(file.digest) for file in files.values())
-    if not _COMMIT.fullmatch(commit) or not known:
-        raise no_hub()
+def _checked(repo_id: RepoId, commit: str, files: Mapping[str, RepoFile]) -> RepoFiles:
+    """Return the files that the Hub lists, without paths that would leave the cache."""
+    valid = all(
+        file.digest is not None and _DIGEST.fullmatch(file.digest) for file in files.values()
+    )
+    if not _COMMIT.fullmatch(commit) or not valid:
+        raise not_a_hub_error()
     plain = {path: file for path, file in files.items() if is_plain_path(path)}
-    return Listing(replace(reference, revision=commit), plain, cached=False)
+    return RepoFiles(replace(repo_id, revision=commit), plain, cached=False)
 
 
-def _cached(reference: Reference) -> Listing | None:
-    folder = storage(reference)
-    revision = reference.revision or "main"
+def _cache_folder(repo_id: RepoId) -> Path:
+    """Return the repository's folder in the client's cache: `blobs`, `refs` and `snapshots`."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    name: str = repo_folder_name(repo_id=repo_id.repository, repo_type=repo_id.kind)
+    return Path(constants.HF_HUB_CACHE).expanduser().absolute() / name
+
+
+def _list_cached(repo_id: RepoId) -> RepoFiles | None:
+    folder = _cache_folder(repo_id)
+    revision = repo_id.revision or "main"
     if _COMMIT.fullmatch(revision):
         commit = revision
     else:
@@ -141,16 +159,16 @@ def _cached(reference: Reference) -> Listing | None:
     if not _COMMIT.fullmatch(commit) or not snapshot.is_dir():
         return None
     files = {
-        path.relative_to(snapshot).as_posix(): File(path.stat().st_size, _blob_name(path))
+        path.relative_to(snapshot).as_posix(): RepoFile(path.stat().st_size, _cached_digest(path))
         for path in snapshot.rglob("*")
         if path.is_file()
     }
-    return Listing(replace(reference, revision=commit), files, cached=True)
+    return RepoFiles(replace(repo_id, revision=commit), files, cached=True)
 
 
-def _blob_name(path: Path) -> str | None:
-    """The digest by which the cache knows a file; a file system without links has forgotten it."""
+def _cached_digest(path: Path) -> str | None:
+    """Return the digest by which the cache names a file, None on file systems without links."""
     if not path.is_symlink():
         return None
     name = path.readlink().name
-    return name if _BLOB.fullmatch(name) else None
+    return name if _DIGEST.fullmatch(name) else None

@@ -1,4 +1,4 @@
-"""How weights on the Hugging Face Hub are named: `owner/name[@revision][:subfolder]`."""
+"""Names of weights on the Hugging Face Hub: `owner/name[@revision][:subfolder]`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from arc_trm.errors import UserError
 
 _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
 _REPOSITORY = re.compile(f"{_NAME}/{_NAME}")
-_REFERENCE = re.compile(f"({_NAME}/{_NAME})(?:@([^:]*))?(?::(.*))?", re.DOTALL)
-# Fewer than git allows: a colon begins the subfolder, a dot in front may lead out of a folder.
+_REPO_ID = re.compile(f"({_NAME}/{_NAME})(?:@([^:]*))?(?::(.*))?", re.DOTALL)
+# Fewer characters than git allows: a colon starts the subfolder, a leading dot may leave a folder.
 _REVISION_PART = re.compile(r"[\w+%@=,#][\w.+%@=,#-]*")
-_LONGEST = 96  # of a repository's name, by the Hub's own rule
+_MAX_LENGTH = 96
+"""Of a repository's name, by the Hub's own rule."""
 
 
 @dataclass(frozen=True)
-class Reference:
-    """Weights in a Hub repository, or a dataset; `str` gives the text back.
+class RepoId:
+    """Weights or a dataset in a Hub repository. `str` returns the text that was parsed.
 
-    `revision` is a branch, a tag, `refs/pr/1` or a commit, None the main branch; `subfolder` None
-    is the repository's top folder, or the only subfolder that has weights.
+    Attributes:
+        repository: `owner/name`.
+        revision: a branch, a tag, `refs/pr/1` or a commit; None is the main branch.
+        subfolder: None is the repository's top folder, or the only folder that has weights.
+        kind: of the repository.
     """
 
     repository: str
@@ -30,9 +34,14 @@ class Reference:
     kind: Literal["model", "dataset"] = "model"
 
     @property
-    def again(self) -> str:
-        """The command that fetches it."""
+    def fetch_command(self) -> str:
+        """The command that downloads it."""
         return f"arc-trm pull {self}" if self.kind == "model" else "arc-trm data fetch"
+
+    @property
+    def fetch_advice(self) -> str:
+        """What to do if it is not in the cache, as a part of a sentence."""
+        return f"download it with `{self.fetch_command}` while the Hub can be reached"
 
     def __str__(self) -> str:
         revision = f"@{self.revision}" if self.revision is not None else ""
@@ -40,11 +49,34 @@ class Reference:
         return f"{self.repository}{revision}{subfolder}"
 
 
+def parse_repo_id(text: str) -> RepoId | None:
+    """Return the repository that a text names, None if it does not start like one.
+
+    Raises:
+        UserError: it does, but its revision or subfolder is invalid.
+    """
+    match = _REPO_ID.fullmatch(text)
+    if match is None or not is_repository(match[1]):
+        return None
+    repository, revision, subfolder = match.groups()
+    if revision is not None and not _is_revision(revision):
+        raise UserError(
+            f"{text!r} names the revision {revision!r}, which cannot be a branch, tag or commit: "
+            f"write {repository}@main, for example"
+        )
+    if subfolder is not None and not is_plain_path(subfolder):
+        raise UserError(
+            f"{text!r} names the subfolder {subfolder!r}, which is not a path inside a repository: "
+            f"write {repository}:folder, for example"
+        )
+    return RepoId(repository, revision, subfolder)
+
+
 def is_repository(name: str) -> bool:
-    """Whether the Hub would take this as the name of a repository, `owner/name`."""
+    """Return whether the Hub accepts this as the name of a repository, `owner/name`."""
     return (
         _REPOSITORY.fullmatch(name) is not None
-        and len(name) <= _LONGEST
+        and len(name) <= _MAX_LENGTH
         and ".." not in name
         and "--" not in name
         and not name.endswith(".git")
@@ -52,34 +84,12 @@ def is_repository(name: str) -> bool:
 
 
 def is_plain_path(path: str) -> bool:
-    """Whether a path that somebody else chose stays below the folder that it is put into."""
+    """Return whether a path from elsewhere stays below the folder that it is joined to."""
     parts = path.split("/")
     return all(
         part.strip(" .") != "" and part.isprintable() and not set(part) & set('\\:*?"<>|')
         for part in parts
     )
-
-
-def parse(text: str) -> Reference | None:
-    """The reference that a text is, None if it does not begin like one.
-
-    Raises UserError if it does, but its revision or subfolder cannot be one.
-    """
-    match = _REFERENCE.fullmatch(text)
-    if match is None or not is_repository(match[1]):
-        return None
-    repository, revision, subfolder = match.groups()
-    if revision is not None and not _is_revision(revision):
-        raise UserError(
-            f"{text!r} names the revision {revision!r}, which is no branch, tag or commit: write "
-            f"{repository}@main, for example"
-        )
-    if subfolder is not None and not is_plain_path(subfolder):
-        raise UserError(
-            f"{text!r} names the subfolder {subfolder!r}, which is not a path inside of a "
-            f"repository: write {repository}:folder, for example"
-        )
-    return Reference(repository, revision, subfolder)
 
 
 def _is_revision(revision: str) -> bool:

@@ -1,14 +1,12 @@
-"""Prediction: what to ask and asking it (`asking`), and the anytime job around it (`job`)."""
+"""Prediction: queries and batches (`predictor`), the anytime job around them (`anytime`)."""
 
-from arc_trm.inference.anytime import Outcome, predict, predict_into
-from arc_trm.inference.loading import load_for_inference, voters
-from arc_trm.inference.predictor import Skipped
+from arc_trm.inference.anytime import predict_tasks, predict_to_folder
+from arc_trm.inference.predictor import Query, build_queries, load_for_inference
 
 __all__ = [
-    "Outcome",
-    "Skipped",
+    "Query",
+    "build_queries",
     "load_for_inference",
-    "predict",
-    "predict_into",
-    "voters",
+    "predict_tasks",
+    "predict_to_folder",
 ]

@@ -1,4 +1,4 @@
-"""Anytime prediction: files that are whole from the start and only get better, until time is up."""
+"""Anytime prediction: files that are valid from the start and improve until the time is over."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,299 +13,350 @@ from typing import Any
 from arc_trm.checkpoint import Weights
 from arc_trm.config import to_dict
 from arc_trm.errors import UserError
-from arc_trm.evaluation.prediction_log import Answer, PredictionLog, VoteCounter, digest_of
-from arc_trm.evaluation.voting import PredictionSet, to_submission
-from arc_trm.inference.predictor import (
-    Question,
+from arc_trm.evaluation.prediction_log import PredictionLog
+from arc_trm.evaluation.predictions import (
+    Prediction,
+    PredictionJob,
+    PredictionSet,
     Skipped,
-    answers,
-    batch_limit,
-    dealt,
-    questions,
+    build_submission,
+)
+from arc_trm.evaluation.voting import VoteCounter, VotingRule, majority_vote
+from arc_trm.inference.predictor import (
+    Query,
+    build_queries,
+    max_batch_size,
+    predict_batch,
+    shard,
 )
 from arc_trm.inference.workers import Workers
+from arc_trm.puzzles import kind_of
 from arc_trm.runs import PREDICTIONS, SUBMISSION
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import TimeLimit
-from submission import Submission, SubmissionError, read_submission, write_submission
+from submission import Submission, write_submission
 
-FIRST_BATCH = 1  # questions, with a clock: how long they take is not known yet
-BATCH_SHARE = 0.01  # of the time limit, which one batch is to take at most
-OVERTIME = 10.0  # seconds after the end of the time in which other processes may still end
-REST = 20.0  # times as long as writing the files takes, they rest
+FIRST_BATCH = 1  # queries, with a time limit: their duration is not known yet
+MAX_BATCH_SHARE = 0.01  # of the time limit
+WORKER_GRACE_S = 10.0  # after the time limit, in which other processes may still end
+FLUSH_INTERVAL_RATIO = 20.0  # pause between writing the files, in times that it takes
 
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What was asked: answers there are now of all wanted, and the test inputs that are guesses."""
-
-    answered: int
-    wanted: int
-    guessed: tuple[Skipped, ...]
-
-
-def predict(
+def predict_tasks(
     weights: Weights,
     tasks: TaskSet,
     augmentations: int | None = None,
     batch_size: int | None = None,
     supervision_steps: int | None = None,
-) -> tuple[PredictionSet, list[Skipped]]:
-    """Attempts and all candidates for every test input of `tasks`, in order; no files.
-
-    There are two attempts at an ARC task's and one answer to a Sudoku or maze.
+    attempts: int | None = None,
+    rule: VotingRule = majority_vote,
+) -> PredictionSet:
+    """Predict every test input of `tasks` in memory.
 
     Args:
-        weights: model and rows; only tasks with a row can be answered.
-        tasks: their test outputs, where known, are not looked at.
-        augmentations: at most so many beside the task itself; None is all that have a row.
-        batch_size: questions that go through the model at once; None suits their length.
-        supervision_steps: None is the model's own number.
+        weights: only tasks with a puzzle embedding can be predicted.
+        tasks: their test outputs have no influence.
+        augmentations: at most so many besides the task itself; None is all that were trained.
+        batch_size: queries that go through the model together; None suits their length.
+        supervision_steps: None is the model's number.
+        attempts: per test input; None is what the kind of puzzle allows.
+        rule: ranks the predictions of a test input.
 
-    Returns predictions, and the test inputs that had to be guessed. Raises UserError if the
-    weights' names or vocabulary are not those of ARC.
+    Raises:
+        UserError: the model is not for this kind of puzzle.
     """
-    asked, unanswerable = questions(weights, tasks, augmentations)
-    votes = VoteCounter(tasks)
-    for given in _answered(weights, tasks, asked, batch_size, supervision_steps, TimeLimit()):
-        votes.add(given)
-    return PredictionSet.of(tasks, votes), _guessed(asked, votes, unanswerable)
+    queries, skipped = build_queries(weights, tasks, augmentations)
+    counter = VoteCounter(tasks, None, rule, attempts)
+    for batch in _predictions(weights, tasks, queries, batch_size, supervision_steps, TimeLimit()):
+        counter.add(batch)
+    job = PredictionJob(len(queries), len(queries), _guesses(queries, counter, skipped))
+    return PredictionSet(tasks, PredictionSet(tasks, counter).fill_missing(), job)
 
 
-def _guessed(asked: Sequence[Question], votes: VoteCounter, before: list[Skipped]) -> list[Skipped]:
-    """The test inputs without a candidate."""
-    guessed = list(before)
-    for task, test in dict.fromkeys((each.task, each.test) for each in asked):
-        if not votes[task, test].candidates:
-            silent = votes.has(task, test)
-            reason = "the model draws no grid" if silent else "there was no time to ask"
-            if not silent and votes.tasks.is_arc:
-                reason += ", so what was submitted before stays"
-            guessed.append(Skipped(task, test, reason))
-    return guessed
+def _guesses(
+    queries: Sequence[Query], counter: VoteCounter, skipped: Sequence[Skipped]
+) -> tuple[Skipped, ...]:
+    """Return the test inputs without a candidate."""
+    guesses = list(skipped)
+    submits = kind_of(counter.tasks).writes_submission
+    for task_id, test in dict.fromkeys((query.task_id, query.test) for query in queries):
+        if counter[task_id, test].candidates:
+            continue
+        if counter.has(task_id, test):
+            reason = "the model predicts no grid"
+        elif submits:
+            reason = "there was no time for it, so the previous submission's attempts stay"
+        else:
+            reason = "there was no time for it"
+        guesses.append(Skipped(task_id, test, reason))
+    return tuple(guesses)
 
 
-def _answered(
+def _predictions(
     weights: Weights,
     tasks: TaskSet,
-    asked: Sequence[Question],
+    queries: Sequence[Query],
     batch_size: int | None,
     supervision_steps: int | None,
-    clock: TimeLimit,
+    time_limit: TimeLimit,
     reserve: Callable[[], float] = lambda: 0.0,
-) -> Iterator[list[Answer]]:
-    """The answers to `asked`, batch by batch, for as long as there is time.
+) -> Iterator[list[Prediction]]:
+    """Yield the predictions for queries batch by batch until the time is over.
 
-    What has to be asked again on the full canvas follows the batch that it was in.
+    Queries that must be repeated on the full canvas follow the batch that they were in.
     """
 
     def limit(side: int) -> int:
-        return batch_size or batch_limit(weights, side)
+        return batch_size or max_batch_size(weights, side)
 
-    for batch in _batches(asked, limit, clock, reserve):
-        again: list[Question] = []
-        yield list(answers(weights, tasks, batch, supervision_steps, again))
-        for larger in _batches(again, limit, clock, reserve):
-            yield list(answers(weights, tasks, larger, supervision_steps, []))
+    for batch in _batches(queries, limit, time_limit, reserve):
+        retry: list[Query] = []
+        yield list(predict_batch(weights, tasks, batch, supervision_steps, retry))
+        for larger in _batches(retry, limit, time_limit, reserve):
+            yield list(predict_batch(weights, tasks, larger, supervision_steps, []))
 
 
 def _batches(
-    asked: Sequence[Question],
+    queries: Sequence[Query],
     limit: Callable[[int], int],
-    clock: TimeLimit,
+    time_limit: TimeLimit,
     reserve: Callable[[], float],
-) -> Iterator[Sequence[Question]]:
-    """`asked` in batches of at most `limit` for as long as there is time for another.
+) -> Iterator[Sequence[Query]]:
+    """Yield batches of one canvas size and at most `limit` queries while there is time.
 
-    Each is on one canvas. Against a clock they begin small and grow while they take a small share
-    of it.
+    With a time limit batches start small and grow while they take a small share of it.
     """
-    size, each, before = float(FIRST_BATCH), 0.0, 0
-    for side, questions_there in groupby(asked, key=lambda question: question.side):
-        if before:  # the cost grows with the canvas' cells at least, and with their square at most
-            growth = (side / before) ** (4 if side > before else 2)
-            size, each = size / growth, each * growth
-        before, there, begun = side, list(questions_there), 0
-        while begun < len(there):
-            left = clock.left - reserve()
-            if clock.limit is None:
+    size, per_query, previous_side = float(FIRST_BATCH), 0.0, 0
+    for side, group in groupby(queries, key=lambda query: query.side):
+        if previous_side:  # the cost grows at least with the cells, at most with their square
+            growth = (side / previous_side) ** (4 if side > previous_side else 2)
+            size, per_query = size / growth, per_query * growth
+        previous_side, same_size, position = side, list(group), 0
+        while position < len(same_size):
+            left = time_limit.left - reserve()
+            if time_limit.limit is None:
                 size = limit(side)
-            elif left <= each:
+            elif left <= per_query:
                 return
-            elif each:
-                size = min(size, left / each)
+            elif per_query:
+                size = min(size, left / per_query)
             count = max(1, min(int(size), limit(side)))
-            batch = there[begun : begun + count]
-            begun += count
-            began = time.monotonic()
+            batch = same_size[position : position + count]
+            position += count
+            started = time.monotonic()
             yield batch
-            took = time.monotonic() - began
-            if clock.limit is not None:
-                each = max(0.9 * each, took / len(batch))
-                if 2 * took < BATCH_SHARE * clock.limit:
+            took = time.monotonic() - started
+            if time_limit.limit is not None:
+                per_query = max(0.9 * per_query, took / len(batch))
+                if 2 * took < MAX_BATCH_SHARE * time_limit.limit:
                     size = max(size, min(limit(side), 2 * len(batch)))
 
 
-def fingerprint(weights: Weights, tasks: TaskSet, supervision_steps: int | None) -> dict[str, Any]:
-    """What answers depend on: files that say the same may be gone on with."""
+def prediction_key(
+    weights: Weights, tasks: TaskSet, supervision_steps: int | None
+) -> dict[str, Any]:
+    """Return what predictions depend on; a log with an equal key is continued."""
     model, digest = weights.model, hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().data)
-    digest.update(model.puzzle_table.detach().cpu().contiguous().numpy().data)
-    digest.update(json.dumps([to_dict(model.config), list(weights.rows)]).encode())
+    digest.update(model.puzzle_embedding.detach().cpu().contiguous().numpy().data)
+    digest.update(json.dumps([to_dict(model.config), list(weights.puzzle_ids)]).encode())
     return {
         "weights": digest.hexdigest(),
-        "tasks": digest_of(tasks),
+        "tasks": tasks.fingerprint(solutions=False),
         "supervision_steps": supervision_steps or model.config.supervision_steps,
         "dtype": str(model.dtype).removeprefix("torch."),
     }
 
 
-class _Files:
-    """submission.json, of ARC tasks, and predictions.jsonl of a job.
+class PredictionWriter:
+    """Writes submission.json, where the kind has one, and predictions.jsonl of a job.
 
-    The former is made of what the latter holds, so that it has every process's answers. Test inputs
-    of `asked` that nobody has had time to ask keep what a valid submission said before.
+    The submission is made of what the log holds, so it has the predictions of every process.
+
+    Args:
+        folder: of the files.
+        tasks: to predict.
+        queries: of the job.
+        previous: a valid submission; its attempts stay for test inputs that were not reached.
+        attempts: per test input; None is what the kind of puzzle allows.
+        rule: ranks the predictions of a test input.
     """
 
-    def __init__(self, folder: Path, tasks: TaskSet, asked: Sequence[Question]) -> None:
-        self.folder, self.tasks = folder, tasks
+    def __init__(
+        self,
+        folder: Path,
+        tasks: TaskSet,
+        queries: Sequence[Query],
+        previous: Submission | None,
+        attempts: int | None,
+        rule: VotingRule,
+    ) -> None:
+        self.folder, self.tasks, self.previous = folder, tasks, previous
+        self.attempts = attempts
         self.log = PredictionLog(folder / PREDICTIONS)
-        self.votes = VoteCounter(tasks, dict.fromkeys(each.puzzle for each in asked))
-        self.submits = tasks.is_arc
-        self.challenges = (
-            {task.id: task.to_json(solutions=False) for task in tasks} if self.submits else {}
-        )
-        self.asked = dict.fromkeys((each.task, each.test) for each in asked)
-        self.written, self.cost = 0.0, 0.0
-        self.before: Submission | None = None
-        if self.submits:
-            with suppress(SubmissionError):
-                self.before = read_submission(folder / SUBMISSION, self.challenges)
+        voters = dict.fromkeys(query.puzzle for query in queries)
+        self.counter = VoteCounter(tasks, voters, rule, attempts)
+        self.submits = kind_of(tasks).writes_submission
+        self.challenges = tasks.to_json(solutions=False) if self.submits else {}
+        self.queried = dict.fromkeys((query.task_id, query.test) for query in queries)
+        self.flushed_at, self.cost = 0.0, 0.0
 
-    def update(self) -> None:
-        """Bring the submission up to date, whole or not at all."""
+    def flush(self) -> None:
+        """Count what all processes have predicted and write the submission."""
         started = time.monotonic()
-        self.votes.add(self.log.read(self.votes.tasks))
+        self.counter.add(self.log.read(self.tasks))
         if self.submits:
-            self._submit()
-        self.written = time.monotonic()
-        self.cost = max(self.cost, self.written - started)
+            write_submission(self.folder / SUBMISSION, self.submission(), self.challenges)
+        self.flushed_at = time.monotonic()
+        self.cost = max(self.cost, self.flushed_at - started)
 
-    def _submit(self) -> None:
-        made = to_submission(self.votes, self.tasks)
-        if self.before is not None:
-            for task, test in self.asked:
-                if not self.votes.has(task, test):
-                    made[task][test] = self.before[task][test]
-        write_submission(self.folder / SUBMISSION, made, self.challenges)
+    def submission(self) -> Submission:
+        """Return the submission of all predictions that were counted so far."""
+        submission = build_submission(self.counter, self.tasks, self.attempts)
+        if self.previous is not None:
+            for task_id, test in self.queried:
+                if not self.counter.has(task_id, test):
+                    submission[task_id][test] = self.previous[task_id][test]
+        return submission
 
     @property
-    def due(self) -> bool:
-        return time.monotonic() - self.written > REST * self.cost
+    def files(self) -> dict[str, Path]:
+        """The files by what they are."""
+        files = {"submission": self.folder / SUBMISSION} if self.submits else {}
+        return {**files, "predictions": self.log.path}
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to write the files again."""
+        return time.monotonic() - self.flushed_at > FLUSH_INTERVAL_RATIO * self.cost
+
+    def start(
+        self,
+        queries: Sequence[Query],
+        key: Callable[[], dict[str, Any]],
+        metadata: Mapping[str, Any],
+        workers: Workers,
+        timed_out: Callable[[], bool],
+        note: Callable[[str], None],
+    ) -> list[Query]:
+        """Start or continue the log and return the queries without a prediction in it.
+
+        The first process to arrive starts the log, as another might never arrive, and publishes its
+        size through a counter. All processes read up to that size, whatever is appended meanwhile.
+        """
+        if workers.arrive("started") == 1:
+            moved = self.log.begin(key(), metadata)  # only one process hashes the weights
+            if moved:
+                note(
+                    f"{self.log.path} had predictions of other weights, tasks or settings, which "
+                    f"are in {moved} now"
+                )
+            workers.arrive("size", self.log.size)
+        if not workers.wait("size", 1, timed_out):
+            raise UserError(f"{self.log.path} was not started in time by the first process")
+        self.counter.add(self.log.read(self.tasks, workers.arrive("size", 0)))
+        return [
+            query
+            for query in queries
+            if not self.counter.has(query.task_id, query.test, query.puzzle)
+        ]
 
 
-def predict_into(
+def predict_to_folder(
     folder: Path,
     weights: Weights,
     tasks: TaskSet,
-    clock: TimeLimit,
+    time_limit: TimeLimit,
+    previous: Submission | None = None,
     augmentations: int | None = None,
     batch_size: int | None = None,
     supervision_steps: int | None = None,
-    about: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    attempts: int | None = None,
+    rule: VotingRule = majority_vote,
+    grace: float = WORKER_GRACE_S,
     progress: Progress = lambda done, total: None,
     note: Callable[[str], None] = lambda sentence: None,
-) -> Outcome:
-    """Predict into `folder`: submission.json, always whole, and predictions.jsonl, every answer.
+) -> PredictionSet:
+    """Predict into a folder: predictions.jsonl and, where the kind has one, submission.json.
 
-    Of Sudokus and mazes there is no submission.
-
-    Goes on from a predictions.jsonl of the same weights and tasks. Every task as it is comes first,
-    then its augmentations in rounds over all tasks. Under torchrun the questions are dealt one by
-    one to all processes: neighbours cost the same.
+    Predictions in a log with the same key are continued. Every task itself comes first, then its
+    augmentations in rounds over all tasks. Under torchrun every process takes every N-th query.
 
     Args:
         folder: exists.
-        weights, tasks, augmentations, batch_size, supervision_steps: as in `predict`.
-        clock: ends it when its time is over.
-        about: for readers of predictions.jsonl, as JSON.
-        progress: is told rank 0's answers and how many it is to give.
-        note: takes a sentence for a person.
+        weights, tasks, augmentations, batch_size, supervision_steps: as in `predict_tasks`.
+        attempts, rule: likewise.
+        time_limit: ends the job.
+        previous: a valid submission in the folder, whose attempts stay until there are better ones.
+        metadata: for readers of predictions.jsonl, as JSON.
+        grace: seconds after the time limit in which other processes may still end.
+        progress: called with the queries of rank 0 that are done and their total.
+        note: called with sentences for the user.
 
-    Raises UserError as `predict`, submission.WriteError if a file cannot be written.
+    Raises:
+        UserError: as `predict_tasks`; a process did not end; a file cannot be written.
     """
-    peers = Workers()
-    first = peers.rank == 0
-    asked, unanswerable = questions(weights, tasks, augmentations)
-    files = _Files(folder, tasks, asked)
+    workers = Workers()
+    is_first = workers.rank == 0
+    queries, skipped = build_queries(weights, tasks, augmentations)
+    writer = PredictionWriter(folder, tasks, queries, previous, attempts, rule)
 
-    def tired() -> bool:
-        return clock.left < -OVERTIME
+    def timed_out() -> bool:
+        return time_limit.left < -grace
 
-    def keep_up() -> None:
-        if first and files.due:
-            files.update()
+    def flush_if_due() -> None:
+        if is_first and writer.is_due:
+            writer.flush()
 
-    def of() -> dict[str, Any]:
-        return fingerprint(weights, tasks, supervision_steps)
+    def key() -> dict[str, Any]:
+        return prediction_key(weights, tasks, supervision_steps)
 
-    left = _left(asked, files, of, about or {}, peers, tired, note)
-    if first and len(left) < len(asked):
-        note(f"{len(asked) - len(left)} of {len(asked)} answers are there already")
-    mine, done = dealt(left, peers.rank, peers.world), 0
+    remaining = writer.start(queries, key, metadata or {}, workers, timed_out, note)
+    if is_first and len(remaining) < len(queries):
+        note(f"{len(queries) - len(remaining)} of {len(queries)} predictions exist already")
+    mine, done = shard(remaining, workers.rank, workers.world_size), 0
     try:
-        if first:
-            files.update()
+        if is_first:
+            writer.flush()
             progress(done, len(mine))
-        how = (batch_size, supervision_steps, clock, lambda: 2 * files.cost)
-        for given in _answered(weights, tasks, mine, *how):
-            files.log.add(given)
-            keep_up()
-            done += len(given)
-            if first:
+        for batch in _predictions(
+            weights,
+            tasks,
+            mine,
+            batch_size,
+            supervision_steps,
+            time_limit,
+            lambda: 2 * writer.cost,
+        ):
+            writer.log.append(batch)
+            flush_if_due()
+            done += len(batch)
+            if is_first:
                 progress(done, len(mine))
-        peers.come("done")
-        all_done = peers.wait("done", peers.world, tired, keep_up)
-        if first:
-            files.update()
-            peers.come("written")
-        if not all_done or not peers.wait("written", 1, tired):
-            raise UserError("not all processes ended in time; what they answered counts")
+        workers.arrive("done")
+        all_done = workers.wait("done", workers.world_size, timed_out, flush_if_due)
+        if is_first:
+            writer.flush()
+            workers.arrive("written")
+        if not all_done or not workers.wait("written", 1, timed_out):
+            raise UserError("not all processes ended in time; their predictions so far are saved")
     except BaseException:
-        files.update()  # what was computed counts, and who writes it otherwise may be gone
+        writer.flush()  # the first process, which writes the files otherwise, may be gone
         raise
-    answered = sum(files.votes.has(q.task, q.test, q.puzzle) for q in asked)
-    guessed = _guessed(asked, files.votes, unanswerable)
-    return Outcome(answered, len(asked), tuple(guessed))
-
-
-def _left(
-    asked: Sequence[Question],
-    files: _Files,
-    of: Callable[[], dict[str, Any]],
-    about: Mapping[str, Any],
-    peers: Workers,
-    tired: Callable[[], bool],
-    note: Callable[[str], None],
-) -> list[Question]:
-    """What of `asked` is unanswered in predictions.jsonl, the same for all processes.
-
-    Who is there first begins the file, as another might never be, and tells its size by coming to a
-    point as many times. All read up to there, whatever is added meanwhile.
-    """
-    if peers.come("beginning") == 1:
-        moved = files.log.begin(of(), about)  # one hashes the weights, not all
-        if moved:
-            note(
-                f"{files.log.path} held answers of other weights, tasks or settings, which are in "
-                f"{moved} now"
-            )
-        peers.come("size", files.log.size)
-    if not peers.wait("size", 1, tired):
-        raise UserError(f"{files.log.path} was not begun in time by the process that came first")
-    files.votes.add(files.log.read(files.votes.tasks, peers.come("size", 0)))
-    return [each for each in asked if not files.votes.has(each.task, each.test, each.puzzle)]
+    counter = writer.counter
+    job = PredictionJob(
+        sum(counter.has(query.task_id, query.test, query.puzzle) for query in queries),
+        len(queries),
+        _guesses(queries, counter, skipped),
+        writer.files,
+        time_limit.limit,
+    )
+    predictions = PredictionSet(tasks, counter).fill_missing()
+    if writer.submits:
+        predictions = predictions.with_submission(writer.submission())
+    return PredictionSet(tasks, predictions, job)

@@ -1,9 +1,10 @@
-"""What to ask a model of the test inputs of tasks, and asking it."""
+"""Queries for the test inputs of tasks, and the model's predictions for a batch of them."""
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,244 +12,284 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from arc_trm.checkpoint import Weights
-from arc_trm.data.splits import check_model_fits
+from arc_trm.checkpoint import Weights, WeightsDir
+from arc_trm.config import Canvas
+from arc_trm.data.dataset import parse_augmentation
+from arc_trm.device import DTYPES, compiles, pick_device, pick_dtype
 from arc_trm.errors import UserError
-from arc_trm.evaluation.prediction_log import Answer
-from arc_trm.evaluation.scoring import MAX_TRACES
-from arc_trm.evaluation.voting import Prediction, Step
-from arc_trm.puzzles import ARC, DOMAINS, Domain
-from arc_trm.puzzles.arc.kind import (
-    FIRST_COLOUR,
-    IDENTITY,
-    SEPARATOR,
-    Augmentation,
-    canvas_side,
-    parse_puzzle_name,
-)
+from arc_trm.evaluation.predictions import Prediction, Skipped, TraceStep
+from arc_trm.puzzles import SEPARATOR, PuzzleKind, kind_of
 from arc_trm.tasks import Grid, Pair, TaskSet
 
-POSITIONS = 2**17
-"""Positions that go through the model at once, unless a batch size is given."""
+MAX_BATCH = 512
+POSITIONS_PER_BATCH = 2**17
+"""Positions that go through the model together unless a batch size is given."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """One test input as one puzzle of its task sees it, on a canvas of `side` × `side`.
+class Query:
+    """One test input under one augmentation.
 
-    `order` is the puzzle's place in its task. `drafts` is whether those of the answer are kept.
+    Attributes:
+        task_id: of the task.
+        test: index of the test input, from 0.
+        puzzle: name of the augmented task.
+        puzzle_id: its index in the puzzle embedding.
+        order: of the augmented task among those of its task, 0 is the task itself.
+        side: of the canvas.
+        traced: whether intermediate predictions are stored.
     """
 
-    task: str
+    task_id: str
     test: int
     puzzle: str
-    row: int
+    puzzle_id: int
     order: int
     side: int
-    drafts: bool
+    traced: bool
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """A test input that the model cannot be asked about, and why."""
+def load_for_inference(
+    folder: WeightsDir,
+    tasks: Collection[str],
+    device: str = "auto",
+    canvas: Canvas | None = None,
+    compiled: bool | None = None,
+) -> Weights:
+    """Load weights with the puzzle embeddings of some tasks; a whole embedding may be gigabytes.
 
-    task: str
-    test: int
-    reason: str
+    Args:
+        folder: of the weights, opened.
+        tasks: ids of the tasks.
+        device: auto, cpu, mps, cuda or cuda:NUMBER.
+        canvas: on which tasks are shown; None is as in training.
+        compiled: use torch.compile; None is where it pays.
+
+    Raises:
+        UserError: the folder has no weights, or a network without a puzzle embedding.
+    """
+    target = pick_device(device)
+    weights = folder.load(target, DTYPES[pick_dtype("auto", target)], tasks)
+    if not weights.has_puzzle_embedding:
+        raise UserError(
+            f"{folder.folder} has a network without a puzzle embedding, which can predict no task: "
+            "convert it again with --identifiers or --published-set"
+        )
+    weights.model.compiled = compiles(target, compiled)
+    if canvas is not None:
+        weights.model.config = replace(weights.model.config, canvas=canvas)
+    return weights
 
 
-def batch_limit(weights: Weights, side: int) -> int:
-    """Questions on a canvas of `side` × `side` that go through at once unless a number is given."""
+def max_batch_size(weights: Weights, side: int) -> int:
+    """Return the queries on a canvas of this side that go through the model together."""
     length = weights.model.config.puzzle_emb_len + side * side
-    return min(512, max(1, POSITIONS // length))
+    return min(MAX_BATCH, max(1, POSITIONS_PER_BATCH // length))
 
 
-def _puzzles(
+def build_queries(
+    weights: Weights, tasks: TaskSet, augmentations: int | None = None
+) -> tuple[list[Query], list[Skipped]]:
+    """Return all queries, in rounds over all tasks: first every task itself, then augmentations.
+
+    With several canvas sizes, so many rounds are joined that batches of one size fill.
+
+    Args:
+        weights: of the model.
+        tasks: to predict.
+        augmentations: at most so many besides the task itself; None is all that were trained.
+
+    Returns:
+        The queries, and the test inputs that cannot be queried.
+
+    Raises:
+        UserError: the model is not for this kind of puzzle, or a name of a puzzle id is invalid.
+    """
+    config, kind = weights.model.config, kind_of(tasks)
+    kind.check_model(config, tasks)
+    if augmentations and not kind.embeds_tasks:
+        raise UserError(
+            f"{tasks.name} holds {kind.title}, which is predicted once without augmentations: "
+            "leave them out"
+        )
+    known = _known_puzzles(weights, tasks, augmentations) if kind.embeds_tasks else {}
+    bucketed = config.canvas == "bucketed"
+    queries: list[Query] = []
+    skipped: list[Skipped] = []
+    for index, task in enumerate(tasks):
+        puzzles = known.get(task.id, []) if kind.embeds_tasks else [(task.id, 0)]
+        side = config.side
+        if bucketed:
+            side = kind.canvas_side(task.without_solutions(), side)
+        stored = kind.max_traces is None or index < kind.max_traces
+        for test, pair in enumerate(task.test):
+            if reason := _skip_reason(pair, puzzles, config.side):
+                skipped.append(Skipped(task.id, test, reason))
+                continue
+            queries += (
+                Query(task.id, test, name, puzzle_id, order, side, stored and name == task.id)
+                for order, (name, puzzle_id) in enumerate(puzzles)
+            )
+    rounds = _joined_rounds(weights, queries) if bucketed and queries else 1
+
+    def position(query: Query) -> tuple[int, int, int]:
+        block = query.order and 1 + (query.order - 1) // rounds
+        return block, query.side, query.order
+
+    return sorted(queries, key=position), skipped
+
+
+def _known_puzzles(
     weights: Weights, tasks: TaskSet, augmentations: int | None
 ) -> dict[str, list[tuple[str, int]]]:
-    """Per task the names and rows of the puzzles that the weights know; the task itself first.
-
-    At most `augmentations` beside the task itself.
-    """
+    """Map tasks to the names and ids of their puzzles in the weights, the task itself first."""
+    kind = kind_of(tasks)
     known: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for name, row in weights.rows.items():
-        task_id, _, _ = name.partition(SEPARATOR)
+    for name, puzzle_id in weights.puzzle_ids.items():
+        task_id, _, augmentation = name.partition(SEPARATOR)
         if task_id in tasks:
             try:
-                parse_puzzle_name(name)
+                parse_augmentation(kind, augmentation)
             except ValueError as error:
-                raise UserError(f"the weights' row {row} has a wrong name: {error}") from None
-            known[task_id].append((name, row))
+                raise UserError(
+                    f"puzzle id {puzzle_id} of the weights has an invalid name: {error}"
+                ) from None
+            known[task_id].append((name, puzzle_id))
     limit = None if augmentations is None else 1 + augmentations
     return {task_id: puzzles[:limit] for task_id, puzzles in known.items()}
 
 
-def questions(
-    weights: Weights, tasks: TaskSet, augmentations: int | None = None
-) -> tuple[list[Question], list[Skipped]]:
-    """Everything to ask, in rounds over all tasks: first every task as it is, and what cannot be.
+def _skip_reason(pair: Pair, puzzles: Sequence[object], side: int) -> str | None:
+    if not puzzles:
+        return "the weights have no puzzle embedding for this task"
+    height, width = pair.input.shape
+    if max(height, width) > side:
+        return f"its input of {height}×{width} does not fit the {side}×{side} canvas"
+    return None
 
-    With canvases of several sizes so many rounds are taken together that batches of one size fill.
 
-    At most `augmentations` beside the task itself are asked; None is all that have a row. Sudokus
-    and mazes are asked once, as the blank puzzle. Raises UserError if the weights' names or
-    vocabulary are not those of the kind of tasks.
+def _joined_rounds(weights: Weights, queries: Sequence[Query]) -> int:
+    """Return the rounds over all tasks that fill a batch of every canvas size."""
+    sides = {query.side for query in queries}
+    inputs = {(query.task_id, query.test) for query in queries}
+    wanted = len(sides) * max_batch_size(weights, weights.model.config.side)
+    return math.ceil(wanted / len(inputs))
+
+
+def shard(queries: Sequence[Query], rank: int, world_size: int) -> Sequence[Query]:
+    """Return the queries of one process: every `world_size`-th one.
+
+    Neighbours cost the same, and every process goes through the rounds over all tasks.
     """
-    config = weights.model.config
-    check_model_fits(config, tasks)
-    if not DOMAINS[tasks.domain].by_examples:
-        return _boards(tasks, augmentations), []
-    puzzles = _puzzles(weights, tasks, augmentations)
-    side, fit = config.side, config.canvas == "bucketed"
-    asked: list[Question] = []
-    unanswerable = []
-    for task in tasks:
-        canvas = canvas_side(task.without_solutions(), side) if fit else side
-        for test, pair in enumerate(task.test):
-            height, width = pair.input.shape
-            if task.id not in puzzles:
-                reason = "the weights have no row for this task"
-                unanswerable.append(Skipped(task.id, test, reason))
-            elif max(height, width) > side:
-                reason = f"its input of {height}×{width} does not fit the {side}×{side} canvas"
-                unanswerable.append(Skipped(task.id, test, reason))
-            else:
-                asked += (
-                    Question(task.id, test, name, row, order, canvas, name == task.id)
-                    for order, (name, row) in enumerate(puzzles[task.id])
-                )
-    together = 1
-    if fit and asked:
-        enough = len({question.side for question in asked}) * batch_limit(weights, side)
-        together = -(-enough // len({(question.task, question.test) for question in asked}))
-
-    def place(question: Question) -> tuple[int, int, int]:
-        block = question.order and 1 + (question.order - 1) // together
-        return block, question.side, question.order
-
-    return sorted(asked, key=place), unanswerable
+    return queries[rank::world_size]
 
 
-def _boards(tasks: TaskSet, augmentations: int | None) -> list[Question]:
-    """Each puzzle of boards once."""
-    if augmentations:
-        raise UserError(
-            f"{tasks.name} holds {DOMAINS[tasks.domain].title}, which is asked once: votes of "
-            "augmentations are for ARC"
-        )
-    return [
-        Question(name, 0, name, 0, 0, tasks.boards.side, place < MAX_TRACES)
-        for place, name in enumerate(tasks.tasks)
-    ]
-
-
-def dealt(asked: Sequence[Question], rank: int, world: int) -> Sequence[Question]:
-    """The questions that process `rank` of `world` asks.
-
-    They are dealt one by one, as neighbours cost the same and every process is to go through the
-    rounds over all tasks.
-    """
-    return asked[rank::world]
-
-
-def _runner_up(
-    second: npt.NDArray[np.uint8],
-    margin: npt.NDArray[np.float32],
-    grid: Grid,
-) -> Grid:
-    """The decoded `grid` with its least certain cell in its second colour."""
-    side = round(len(second) ** 0.5)
-    height, width = grid.shape
-    margins = margin.reshape(side, side)[:height, :width]
-    row, column = np.unravel_index(int(margins.argmin()), margins.shape)
-    changed = grid.copy()
-    changed[row, column] = second[row * side + column]
-    changed.flags.writeable = False
-    return changed
-
-
-def answers(
+def predict_batch(
     weights: Weights,
     tasks: TaskSet,
-    batch: Sequence[Question],
+    batch: Sequence[Query],
     supervision_steps: int | None,
-    again: list[Question],
-) -> Iterator[Answer]:
-    """What the model says of a batch of questions about `tasks`, augmentations undone.
+    retry: list[Query],
+) -> Iterator[Prediction]:
+    """Yield the predictions for a batch of queries, augmentations undone.
 
-    An answer does not depend on the rest of the batch, beyond rounding. All are on one canvas. A
-    grid that reaches the end of a smaller canvas than the full one may go on beyond it: that
-    question is not answered but put into `again`, to be asked on the full one.
+    A prediction does not depend on the rest of the batch beyond rounding.
+
+    Args:
+        weights: of the model.
+        tasks: that the queries are for.
+        batch: queries on canvases of one size.
+        supervision_steps: None is the model's number.
+        retry: receives queries whose predicted grid reaches the edge of a smaller canvas, and which
+            must be repeated on the full one.
     """
     model, side, full = weights.model, batch[0].side, weights.model.config.side
-    domain = DOMAINS[tasks.domain]
-    augmentations = [_augmentation(question, domain) for question in batch]
+    kind = kind_of(tasks)
+    augmentations = [
+        parse_augmentation(kind, query.puzzle.partition(SEPARATOR)[2]) for query in batch
+    ]
     encoded = [
-        domain.encode(Pair(augmentation.apply(tasks[q.task].test[q.test].input)), side)
-        for q, augmentation in zip(batch, augmentations, strict=True)
+        kind.encode(Pair(augmentation.apply(tasks[query.task_id].test[query.test].input)), side)
+        for query, augmentation in zip(batch, augmentations, strict=True)
     ]
     device = model.y_init.device
     inputs = torch.from_numpy(np.stack([tokens for tokens, _ in encoded])).to(device, torch.int32)
-    rows = torch.tensor([q.row for q in batch], device=model.puzzle_table.device)
-    plain = [index for index, question in enumerate(batch) if question.drafts]
-    drafts: list[tuple[torch.Tensor, torch.Tensor]] = []
-    for logits, halt in model.solve(inputs, rows, supervision_steps):
-        if plain:  # seldom of ARC: a task as it is is one question of a thousand
-            drafts.append((logits[plain].argmax(-1).to(torch.uint8), halt[plain]))
-    steps = _steps(plain, drafts, domain)
+    puzzle_ids = torch.tensor([q.puzzle_id for q in batch], device=model.puzzle_embedding.device)
+    traced = [index for index, query in enumerate(batch) if query.traced]
+    steps: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for logits, halt_logits in model.predict_steps(inputs, puzzle_ids, supervision_steps):
+        if traced:  # of ARC one query of a thousand
+            steps.append((logits[traced].argmax(-1).to(torch.uint8), halt_logits[traced]))
+    traces = _traces(traced, steps, kind)
     tokens = logits.argmax(-1).to(torch.uint8).cpu().numpy()
-    second_best = _second_best(logits) if domain is ARC else None
-    probabilities = _sure(halt)
-    for index, (question, augmentation) in enumerate(zip(batch, augmentations, strict=True)):
-        grid, prediction = domain.decode(tokens[index]), None
-        if grid is not None and side in grid.shape and side < full:
-            again.append(replace(question, side=full))
-            continue
+    second_best = _second_best(logits, kind) if kind.max_attempts > 1 else None
+    halt_probs = _halt_probs(halt_logits)
+    for index, (query, augmentation) in enumerate(zip(batch, augmentations, strict=True)):
+        grid, runner_up = kind.decode(tokens[index]), None
         if grid is not None:
-            undo, runner_up = augmentation.invert, None
+            if side in grid.shape and side < full:
+                retry.append(replace(query, side=full))
+                continue
             if second_best is not None:
-                second, margin = second_best
-                runner_up = undo(_runner_up(second[index], margin[index], grid))
-            prediction = Prediction(
-                *(question.puzzle, undo(grid), probabilities[index], runner_up, question.order)
-            )
-        kept = steps.get(index, ())
-        yield Answer(question.task, question.test, question.puzzle, prediction, kept)
-
-
-def _augmentation(question: Question, domain: Domain) -> Augmentation:
-    return parse_puzzle_name(question.puzzle)[1] if domain.by_examples else IDENTITY
+                values, margins = second_best
+                changed = _with_second_best(values[index], margins[index], grid)
+                runner_up = augmentation.invert(changed)
+            grid = augmentation.invert(grid)
+        yield Prediction(
+            query.task_id,
+            query.test,
+            query.puzzle,
+            query.order,
+            grid,
+            halt_probs[index],
+            runner_up,
+            traces.get(index, ()),
+        )
 
 
 def _second_best(
-    logits: torch.Tensor,
+    logits: torch.Tensor, kind: PuzzleKind
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """Per cell (B, S) the next best colour, and by how much the best one is better."""
-    top, colours = logits[..., FIRST_COLOUR:].topk(2)
-    chosen = logits.argmax(-1, keepdim=True) - FIRST_COLOUR
+    """Return per cell (B, S) the second most likely value, and the margin of the best one."""
+    top, values = logits[..., kind.first_value_token :].topk(2)
+    chosen = logits.argmax(-1, keepdim=True) - kind.first_value_token
     # Of two equal logits `topk` may put the other one first.
-    other = torch.where(colours[..., :1] == chosen, colours[..., 1:], colours[..., :1])
+    other = torch.where(values[..., :1] == chosen, values[..., 1:], values[..., :1])
     second = other.squeeze(-1).to(torch.uint8).cpu().numpy()
     return second, (top[..., 0] - top[..., 1]).cpu().numpy()
 
 
-def _sure(halt_logits: torch.Tensor) -> Any:
-    """Halting scores as nested lists; a model that has diverged is sure of nothing."""
+def _with_second_best(
+    values: npt.NDArray[np.uint8], margins: npt.NDArray[np.float32], grid: Grid
+) -> Grid:
+    """Return the decoded grid with its least certain cell in its second most likely value."""
+    side = round(len(values) ** 0.5)
+    height, width = grid.shape
+    margins = margins.reshape(side, side)[:height, :width]
+    row, column = np.unravel_index(int(margins.argmin()), margins.shape)
+    changed = grid.copy()
+    changed[row, column] = values[row * side + column]
+    changed.flags.writeable = False
+    return changed
+
+
+def _halt_probs(halt_logits: torch.Tensor) -> Any:
+    """Return halting probabilities as nested lists; those of a diverged model are 0."""
     return halt_logits.sigmoid().nan_to_num(0.0).tolist()
 
 
-def _steps(
-    plain: Sequence[int], drafts: Sequence[tuple[torch.Tensor, torch.Tensor]], domain: Domain
-) -> dict[int, tuple[Step, ...]]:
-    """Drafts of the questions at `plain`; of these, tokens (N, S) and halt logits (N,) per step."""
-    if not plain:
+def _traces(
+    traced: Sequence[int], steps: Sequence[tuple[torch.Tensor, torch.Tensor]], kind: PuzzleKind
+) -> dict[int, tuple[TraceStep, ...]]:
+    """Map indices of a batch to traces, out of tokens (N, S) and halting logits (N,) per step."""
+    if not traced:
         return {}
-    tokens = torch.stack([draft for draft, _ in drafts]).cpu().numpy()
-    scores = _sure(torch.stack([halt for _, halt in drafts]))
+    tokens = torch.stack([step for step, _ in steps]).cpu().numpy()
+    probs = _halt_probs(torch.stack([halt_logits for _, halt_logits in steps]))
     return {
         index: tuple(
-            Step(domain.decode(tokens[step, place]), scores[step][place])
-            for step in range(len(drafts))
+            TraceStep(kind.decode(tokens[step, row]), probs[step][row])
+            for step in range(len(steps))
         )
-        for place, index in enumerate(plain)
+        for row, index in enumerate(traced)
     }

@@ -1,4 +1,4 @@
-"""The processes of a job that share files: they deal work among themselves and wait at points."""
+"""The processes of a torchrun job: they count themselves at named points and wait."""
 
 from __future__ import annotations
 
@@ -12,53 +12,68 @@ from torch.distributed import HashStore, PrefixStore  # type: ignore[attr-define
 from arc_trm.device import under_torchrun
 from arc_trm.errors import UserError
 
-POLL = 0.05  # seconds between two looks at whether the others are there
+POLL_INTERVAL_S = 0.05
 
 _jobs = itertools.count()
 
 
 class Workers:
-    """This process and the others that torchrun started with it; alone without torchrun.
+    """This process and those that torchrun started with it; alone without torchrun.
 
-    They exchange no tensors, so there is no process group: a collective operation cannot be left
-    once it has begun, and who waits for a peer that hangs could not even be ended by a signal. All
-    processes must make their `Workers` in the same order.
+    There is no process group, because a collective operation cannot be left once it has begun, and
+    a process that waits in it for another one that hangs could not even be ended by a signal. All
+    processes must create their `Workers` in the same order.
 
     Attributes:
-        rank, world: this process's number and how many there are.
+        rank: number of this process, from 0.
+        world_size: number of processes.
     """
 
     def __init__(self) -> None:
-        store, self.rank, self.world = HashStore(), 0, 1
+        store, self.rank, self.world_size = HashStore(), 0, 1
         if under_torchrun():
-            # The one call that knows whether torchrun keeps the store or the first process has to.
-            store, self.rank, self.world = next(dist.rendezvous("env://"))  # type: ignore
+            # The one call that knows whether torchrun or the first process keeps the store.
+            store, self.rank, self.world_size = next(dist.rendezvous("env://"))  # type: ignore
         self._store = PrefixStore(f"arc-trm {next(_jobs)}", store)
 
-    def come(self, point: str, number: int = 1) -> int:
-        """Say that this process is at a point, or with 0 not; returns how many are there."""
+    def arrive(self, point: str, amount: int = 1) -> int:
+        """Add `amount` to the counter of a point and return its value; 0 reads it.
+
+        Raises:
+            UserError: the process that keeps the store is gone.
+        """
         try:
-            return int(self._store.add(point, number))
+            return int(self._store.add(point, amount))
         except dist.DistError as error:
             raise UserError(
-                "the process that started this one is gone: what was answered counts, and the same "
-                "command goes on from there"
+                "the process that started this one is gone: its predictions are saved, and the "
+                "same command resumes them"
             ) from error
 
     def wait(
         self,
         point: str,
         number: int,
-        tired: Callable[[], bool],
-        meanwhile: Callable[[], None] = lambda: None,
+        timed_out: Callable[[], bool],
+        on_poll: Callable[[], None] = lambda: None,
     ) -> bool:
-        """Wait until `number` processes are at a point or this one is `tired`; whether they are.
+        """Wait until `number` processes have arrived at a point.
 
-        `meanwhile` is called now and then. Raises UserError if the others cannot be asked any more.
+        Args:
+            point: its name.
+            number: of processes.
+            timed_out: ends the wait when it returns True.
+            on_poll: called at every look.
+
+        Returns:
+            Whether they have arrived.
+
+        Raises:
+            UserError: the process that keeps the store is gone.
         """
-        while self.come(point, 0) < number:
-            if tired():
+        while self.arrive(point, 0) < number:
+            if timed_out():
                 return False
-            time.sleep(POLL)
-            meanwhile()
+            time.sleep(POLL_INTERVAL_S)
+            on_poll()
         return True

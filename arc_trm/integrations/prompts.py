@@ -1,4 +1,4 @@
-"""Grids in plain text: what a language model is asked, and the grid in what it says."""
+"""Grids as text: prompts for language models, and the grids in their completions."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _GRID = re.compile(rf"\[\s*+{_ROW}(?:\s*+,\s*+{_ROW})*+\s*+,?+\s*+\]")
 _ATTEMPT = re.compile(r"""["']attempt_([12])["']\s*+:\s*+(?:\{\s*+["']answer["']\s*+:\s*+)?+""")
 _RULE = re.compile(r"[-|+: \t]*+")  # under the head of a table
 _SEPARATORS = str.maketrans("[]|,\"'", "      ")
-_THOUGHT = "</think>"
-"""What some models end their thoughts with, in which there may be grids too."""
+_END_OF_THOUGHT = "</think>"
+"""How some models end their reasoning, in which there may be grids too."""
 
 
 def grid_text(grid: Sequence[Sequence[int]]) -> str:
-    """Rows of digits with spaces between them, one a line."""
+    """Return rows of digits with spaces between them, one a line."""
     return "\n".join(" ".join(map(str, row)) for row in grid)
 
 
 def prompt(task: Task, test: int) -> str:
-    """Everything a language model needs to know to answer test input `test` (from 0)."""
+    """Return a prompt with everything that is needed to answer test input `test`, from 0."""
     grids = []
     for number, pair in enumerate(task.train, 1):
         named = zip(("input", "output"), pair.grids, strict=False)
@@ -54,8 +54,8 @@ You may think aloud before. What is graded is the last grid in your answer alone
 its numbers of rows and columns and all its cells are right."""
 
 
-def attempts_in(completions: Sequence[str]) -> list[Grid | None]:
-    """One attempt out of each completion, None where there is no grid in it.
+def parse_attempts(completions: Sequence[str]) -> list[Grid | None]:
+    """Return one attempt of each completion, None where there is no grid in it.
 
     A completion may hold two as JSON with `attempt_1` and `attempt_2`, bare or with an `answer`.
     """
@@ -63,12 +63,11 @@ def attempts_in(completions: Sequence[str]) -> list[Grid | None]:
 
 
 def last_grid(text: str) -> Grid | None:
-    """The last thing that looks like a grid, None if there is none or it is not a valid one.
+    """Return the last thing that looks like a grid, None if it is invalid or there is none.
 
-    It is JSON, or lines of digits with spaces, commas, bars or nothing between them; whatever is
-    around it does not matter.
+    A grid is JSON, or lines of digits with spaces, commas, bars or nothing between them.
     """
-    text = text.rpartition(_THOUGHT)[2]
+    text = text.rpartition(_END_OF_THOUGHT)[2]
     found = max((*_json_grids(text), *_line_grids(text)), key=lambda each: each[0], default=None)
     return None if found is None else _checked(found[1])
 
@@ -89,7 +88,7 @@ def _checked(rows: list[list[int] | None]) -> Grid | None:
 
 
 def _cells(words: Sequence[str]) -> list[int] | None:
-    """Digits as cells, None if one is no colour; Python would not read a number of any length."""
+    """Return digits as cells, None if one is no colour."""
     colours = all(len(word) == 1 and word in "0123456789" for word in words)
     return [int(word) for word in words] if colours else None
 
@@ -104,7 +103,7 @@ def _json_grids(text: str) -> Iterator[Found]:
 
 
 def _line_grids(text: str) -> Iterator[Found]:
-    """Lines of digits that follow each other, with the rules of a Markdown table between them."""
+    """Yield blocks of lines of digits, which may have the rules of a Markdown table in them."""
     rows: list[list[int] | None] = []
     start = end = 0
     for line in (*text.split("\n"), ""):
@@ -120,7 +119,7 @@ def _line_grids(text: str) -> Iterator[Found]:
 
 
 def _line_row(line: str) -> list[str] | None:
-    """The cells of a line, which may be those of a list in Python, None if it is no row."""
+    """Return the cells of a line, which may be those of a list in Python, None if it is no row."""
     if line.count("[") > 2 or line.count("]") > 2:  # the first and last row of an array have two
         return None
     words = line.translate(_SEPARATORS).split()

@@ -1,32 +1,56 @@
-"""The models: what they share (`recursive`, `layers`), and TRM, HRM and direct prediction."""
+"""The models: `base` is what they share, `trm`, `hrm` and `transformer` are the architectures.
+
+Register your own with `register_architecture` and `register_block`.
+"""
 
 from __future__ import annotations
 
 import torch
 
 from arc_trm.config import ModelConfig
-from arc_trm.models.base import PuzzleModel
-from arc_trm.models.hrm import HRM
-from arc_trm.models.transformer import Transformer
-from arc_trm.models.trm import TRM
 
-__all__ = ["PuzzleModel", "build_model"]
+# The architectures register themselves when they are imported.
+from arc_trm.models import hrm, transformer, trm  # noqa: F401
+from arc_trm.models.base import ARCHITECTURES, PuzzleModel, register_architecture
+from arc_trm.models.layers import BLOCKS, register_block
 
-_MODELS: dict[str, type[PuzzleModel]] = {"trm": TRM, "hrm": HRM, "transformer": Transformer}
+__all__ = [
+    "ARCHITECTURES",
+    "BLOCKS",
+    "PuzzleModel",
+    "build_model",
+    "check_model_config",
+    "register_architecture",
+    "register_block",
+]
+
+
+def check_model_config(config: ModelConfig) -> None:
+    """Check that the architecture and the block exist and that the former can use all settings.
+
+    Raises:
+        UserError: they do not or it cannot.
+    """
+    architecture, _ = ARCHITECTURES[config.architecture], BLOCKS[config.block]
+    architecture.check_config(config)
 
 
 def build_model(
     config: ModelConfig,
-    puzzle_rows: int,
+    num_puzzles: int,
     dtype: torch.dtype = torch.float32,
     generator: torch.Generator | None = None,
 ) -> PuzzleModel:
-    """A fresh model of `config.architecture`.
+    """Build a model of `config.architecture` with random weights and a puzzle embedding of zeros.
 
     Args:
-        config: its shape.
-        puzzle_rows: rows of its puzzle table, the blank one included.
+        config: the model's shape and recursion.
+        num_puzzles: rows of the puzzle embedding; puzzle id 0 is the blank one.
         dtype: of the activations; weights are float32.
-        generator: CPU generator of the first weights; None is PyTorch's own.
+        generator: of the initial weights, on the CPU; None is PyTorch's global generator.
+
+    Raises:
+        UserError: see `check_model_config`.
     """
-    return _MODELS[config.architecture](config, puzzle_rows, dtype, generator)
+    check_model_config(config)
+    return ARCHITECTURES[config.architecture](config, num_puzzles, dtype, generator)

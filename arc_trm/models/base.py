@@ -1,8 +1,8 @@
-"""What all models share: embeddings, puzzle table, heads, first states and how a batch is solved.
+"""What all architectures share: embeddings, puzzle embedding, heads, initial states, prediction.
 
-Shape letters: B batch, S cells of a canvas, P puzzle positions, L = P + S, D hidden size, V
-vocabulary. y is the current answer (published `z_H`), z the latent reasoning (`z_L`); TRM paper,
-figure 3.
+Shape letters: B batch, S cells of a canvas, P positions of the puzzle embedding, L = P + S,
+D hidden size, V vocabulary size. y is the current answer (published `z_H`), z the latent reasoning
+(published `z_L`); TRM paper (arXiv 2510.04871), figure 3.
 """
 
 from __future__ import annotations
@@ -20,103 +20,59 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from arc_trm.config import ModelConfig
-from arc_trm.models.cpu_kernels import operations
-from arc_trm.models.layers import Block, Linear, build_rope_cache, swiglu_width, truncated_normal
+from arc_trm.errors import UserError
+from arc_trm.models.cpu_kernels import fastest_ops
+from arc_trm.models.layers import (
+    Linear,
+    build_block,
+    build_rope_cache,
+    run_blocks,
+    swiglu_width,
+    truncated_normal,
+)
 from arc_trm.models.ops import TORCH_OPS, Ops
+from arc_trm.registry import Registry
 
 HALT_BIAS = -5.0
-CPU_BYTES = 24 * 2**20
-"""Largest intermediate result on a CPU: glibc gives 32 MB and more back to the system at once, so
-that the next one is taken page by page again."""
-
-
-@cache
-def _places(positions: int, side: int, full: int, device: torch.device) -> Tensor:
-    """Positions of a puzzle, then of the cells of a square of `side` in one of `full`."""
-    rows, columns = torch.meshgrid(*[torch.arange(side, device=device)] * 2, indexing="ij")
-    cells = positions + (rows * full + columns).flatten()
-    return torch.cat([torch.arange(positions, device=device), cells])
-
-
-def layers(
-    network: nn.ModuleList,
-    h: Tensor,
-    injection: Tensor | None,
-    angles: Tensor | None,
-    operations: Ops,
-) -> Tensor:
-    """`h` + `injection` (B, L, D) through blocks; `angles` as `Ops.attention` takes them."""
-    if injection is not None:
-        h = h + injection
-    for block in network:
-        h = block(h, angles, operations)
-    return h
-
-
-@cache
-def compiled_layers() -> Callable[..., Tensor]:
-    """`layers` by torch.compile: one for all models, that takes batches of any size in the end.
-
-    It is compiled for the first size, and once more for all when another comes.
-    """
-    import torch._dynamo.config as dynamo
-    import torch._functorch.config as functorch
-
-    if hasattr(dynamo, "recompile_limit"):  # of sizes, networks, with gradient and without
-        dynamo.recompile_limit = max(64, dynamo.recompile_limit)
-    if hasattr(functorch, "force_non_lazy_backward_lowering"):
-        # The way back is compiled with the way there, where a failure can be gone on from.
-        functorch.force_non_lazy_backward_lowering = True
-    return torch.compile(layers)
-
-
-def compile_errors() -> tuple[type[Exception], ...]:
-    """What torch.compile raises where it does not work: no compiler, or a fault of its own."""
-    from torch._dynamo.exc import TorchDynamoException
-
-    return (TorchDynamoException, ImportError)
-
-
-def validate_ids(what: str, ids: Tensor, shape: Sequence[int | None], low: int, high: int) -> None:
-    """ValueError unless `ids` are integers from `low` on, below `high`, of `shape`.
-
-    None in `shape` is any length.
-    """
-    fits = len(shape) == ids.dim() and all(
-        want in (None, got) for want, got in zip(shape, ids.shape, strict=True)
-    )
-    if not fits:
-        wanted = ", ".join("any" if want is None else str(want) for want in shape)
-        raise ValueError(f"{what} must be of shape ({wanted}), got {tuple(ids.shape)}")
-    if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
-        raise ValueError(f"{what} must be of an integer type, got {ids.dtype}")
-    if ids.numel() and not low <= int(ids.min()) <= int(ids.max()) < high:
-        span = f"{int(ids.min())}..{int(ids.max())}"
-        raise ValueError(f"{what} must be {low}..{high - 1}, got {span}")
+"""Initial bias of the halting head: a new model does not halt early."""
+CPU_ACTIVATION_BYTES = 24 * 2**20
+"""Upper bound of the largest activation on a CPU. From 32 MB on, glibc returns freed memory to the
+system at once, so that every new tensor has to be paged in again."""
 
 
 class PuzzleModel(nn.Module, ABC):
-    """A model that improves a carried answer; `dtype` is the type of the activations.
+    """A model that maps a puzzle's input to its output, cell by cell.
 
-    `puzzle_table` (rows, puzzle size) float32 is a plain buffer: its rows are trained by sign
-    descent on the few that a batch touches (`arc_trm.training.optim`), never by autograd on the whole.
+    Its supervision step refines the state (y, z), which prediction and training carry from step to
+    step.
+
+    Args:
+        config: the model's shape and recursion.
+        num_puzzles: rows of the puzzle embedding; puzzle id 0 is the blank one.
+        dtype: of the activations; weights are float32.
+        generator: of the initial weights, on the CPU; None is PyTorch's global generator.
     """
 
-    compiled: bool = False
-    """Whether layers are computed by torch.compile, which fuses what is between matrix products."""
+    title: ClassVar[str] = "puzzle model"
+    """Name of the architecture in a model card."""
 
     has_continue_head: ClassVar[bool] = False
-    """Whether the second halting logit is trained, on what one more supervision step says."""
+    """Whether the second halting logit, the value of another supervision step, is trained."""
 
-    angles: Tensor | None
+    compiled: bool = False
+    """Whether blocks run through torch.compile, which fuses what lies between matrix products."""
+
+    rope_cache: Tensor | None
     y_init: Tensor
     z_init: Tensor
-    puzzle_table: Tensor
+    puzzle_embedding: Tensor
+    """(num_puzzles, puzzle_emb_dim) float32. A buffer, not a parameter: SignSGD trains only
+    the rows of a batch (`arc_trm.training.optim`), so autograd never sees all of it."""
 
     def __init__(
         self,
         config: ModelConfig,
-        puzzle_rows: int,
+        num_puzzles: int,
         dtype: torch.dtype = torch.float32,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -132,179 +88,292 @@ class PuzzleModel(nn.Module, ABC):
             else None
         )
         rotary = config.pos_encoding == "rope" and config.mixer == "attention"
-        angles = build_rope_cache(config.length, width // config.num_heads) if rotary else None
-        self.register_buffer("angles", angles, persistent=False)
-        self._add_networks(generator)
+        rope_cache = build_rope_cache(config.length, width // config.num_heads) if rotary else None
+        self.register_buffer("rope_cache", rope_cache, persistent=False)
+        self._build_networks(generator)
         self.token_head = Linear(width, config.vocab_size, generator)
-        # Without first weights of PyTorch's own choice, which would take its numbers for nothing.
+        # skip_init: PyTorch's own initialisation would draw random numbers that nothing uses.
         self.halt_head = nn.utils.skip_init(nn.Linear, width, 2)  # type: ignore[no-untyped-call]
         nn.init.zeros_(self.halt_head.weight)
         nn.init.constant_(self.halt_head.bias, HALT_BIAS)
         self.register_buffer("y_init", truncated_normal((width,), 1.0, generator))
         self.register_buffer("z_init", truncated_normal((width,), 1.0, generator))
-        table = torch.zeros(puzzle_rows, config.puzzle_emb_dim)
-        self.register_buffer("puzzle_table", table, persistent=False)
+        puzzle_embedding = torch.zeros(num_puzzles, config.puzzle_emb_dim)
+        self.register_buffer("puzzle_embedding", puzzle_embedding, persistent=False)
+
+    # What an architecture defines.
+
+    @classmethod
+    def check_config(cls, config: ModelConfig) -> None:
+        """Raise UserError if the architecture cannot use a setting; by default it uses all."""
 
     @abstractmethod
-    def _add_networks(self, generator: torch.Generator | None) -> None:
-        """Sets the networks as attributes; called between the embeddings and the heads, so that a
-        seed means the same weights in every version."""
+    def _build_networks(self, generator: torch.Generator | None) -> None:
+        """Build the networks with `_build_blocks` and set them as attributes.
+
+        The constructor calls it between the embeddings and the heads, so that a seed always means
+        the same initial weights.
+        """
 
     @abstractmethod
     def supervision_step(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """The next y and z of x, y and z, all (B, L, D)."""
+        """Return the next y and z from x, y and z; all are (B, L, D)."""
 
     @property
     @abstractmethod
-    def layers_per_step(self) -> int:
-        """How many layers a supervision step goes through, repeats counted."""
+    def blocks_per_step(self) -> int:
+        """How often a supervision step runs a block."""
 
     @property
     @abstractmethod
-    def layers_with_gradient(self) -> int:
-        """How many of `layers_per_step` carry gradient in training."""
+    def blocks_with_gradient(self) -> int:
+        """How many of `blocks_per_step` carry gradient in training."""
 
-    def halts(self, halt_logits: Tensor) -> Tensor:
-        """(B,) bool: whether a sequence may stop early in training, of `halt_logits` (B, 2)."""
+    def should_halt(self, halt_logits: Tensor) -> Tensor:
+        """Return (B,) bool: whether an example may halt early in training.
+
+        Args:
+            halt_logits: (B, 2) halt and continue.
+        """
         return halt_logits[:, 0] > 0
 
-    def _network(self, generator: torch.Generator | None) -> nn.ModuleList:
-        config = self.config
-        shape = (config.length, config.hidden_size, config.num_heads, config.expansion)
-        return nn.ModuleList(
-            Block(config.mixer, *shape, generator) for _ in range(config.num_layers)
-        )
+    # What an architecture is built from.
 
-    def places(self, length: int) -> Tensor | None:
-        """(length,) int64: the full canvas' positions of a smaller square one; None of the full.
+    def _build_blocks(self, num_layers: int, generator: torch.Generator | None) -> nn.ModuleList:
+        """Build a network of `num_layers` blocks."""
+        return nn.ModuleList(build_block(self.config, generator) for _ in range(num_layers))
 
-        Raises ValueError if the rest after the puzzle's positions is no such square.
-        """
-        config = self.config
-        if length == config.length:
-            return None
-        side, full = math.isqrt(max(0, length - config.puzzle_emb_len)), math.isqrt(config.seq_len)
-        square = config.puzzle_emb_len + side * side == length and full * full == config.seq_len
-        if not square or not 0 < side < full or config.mixer != "attention":
-            raise ValueError(
-                f"{length - config.puzzle_emb_len} cells are neither the canvas of "
-                f"{config.seq_len} nor a smaller square of it that a model with attention can take"
-            )
-        return _places(config.puzzle_emb_len, side, full, self.y_init.device)
-
-    def select_ops(self, dtype: torch.dtype) -> Ops:
-        """What computes layers of such activations where torch.compile does not."""
-        head_size, rotary = (
-            self.config.hidden_size // self.config.num_heads,
-            self.angles is not None,
-        )
-        return operations(self.y_init.device, dtype, head_size, rotary)
-
-    def _through(
-        self, network: nn.ModuleList, h: Tensor, injection: Tensor | None = None
+    def _run_blocks(
+        self, blocks: nn.ModuleList, h: Tensor, injection: Tensor | None = None
     ) -> Tensor:
-        """`h` + `injection` (B, L, D) through the blocks of a network."""
-        angles = self.angles
-        if angles is not None and (places := self.places(h.shape[1])) is not None:
-            angles = angles[:, places]
+        """Run `h` + `injection`, both (B, L, D), through a network."""
+        rope_cache = self.rope_cache
+        if rope_cache is not None:
+            position_ids = self.position_ids(h.shape[1])
+            if position_ids is not None:
+                rope_cache = rope_cache[:, position_ids]
         if self.compiled:
             try:
-                return compiled_layers()(network, h, injection, angles, TORCH_OPS)
+                return compiled_run_blocks()(blocks, h, injection, rope_cache, TORCH_OPS)
             except compile_errors() as error:
                 cause = getattr(error, "inner_exception", error)
                 reason = next(iter(str(cause).splitlines()), type(cause).__name__)
                 warnings.warn(f"torch.compile does not work here ({reason})", stacklevel=2)
                 self.compiled = False
-        return layers(network, h, injection, angles, self.select_ops(h.dtype))
+        return run_blocks(blocks, h, injection, rope_cache, self.select_ops(h.dtype))
+
+    def select_ops(self, dtype: torch.dtype) -> Ops:
+        """Return the operations that compute activations of `dtype` without torch.compile."""
+        head_size = self.config.hidden_size // self.config.num_heads
+        return fastest_ops(self.y_init.device, dtype, head_size, self.rope_cache is not None)
+
+    # What training and prediction call.
+
+    def position_ids(self, length: int) -> Tensor | None:
+        """Return the positions on the full canvas of a smaller square canvas.
+
+        Args:
+            length: P + S of the smaller canvas.
+
+        Returns:
+            (length,) int64, or None if `length` is that of the full canvas.
+
+        Raises:
+            ValueError: there is no such canvas, or the mixer takes the full canvas only.
+        """
+        config = self.config
+        if length == config.length:
+            return None
+        cells = length - config.puzzle_emb_len
+        side, full_side = math.isqrt(max(0, cells)), math.isqrt(config.seq_len)
+        square = side * side == cells and full_side * full_side == config.seq_len
+        if not square or not 0 < side < full_side or config.mixer != "attention":
+            raise ValueError(
+                f"{cells} cells are neither the canvas of {config.seq_len} nor a smaller square of "
+                "it that a model with attention can take"
+            )
+        return _canvas_position_ids(config.puzzle_emb_len, side, full_side, self.y_init.device)
+
+    def initial_state(self, batch: int, length: int | None = None) -> tuple[Tensor, Tensor]:
+        """Return the initial y and z, (B, L, D) views; L is that of the full canvas by default."""
+        shape = (batch, length or self.config.length, self.config.hidden_size)
+        return self.y_init.to(self.dtype).expand(shape), self.z_init.to(self.dtype).expand(shape)
+
+    def embed(self, inputs: Tensor, puzzle_embeddings: Tensor) -> Tensor:
+        """Embed puzzles and tokens, add learned positions if there are any, and scale by sqrt(D).
+
+        Args:
+            inputs: (B, S) int tokens.
+            puzzle_embeddings: (B, puzzle_emb_dim) float32, padded with zeros to P positions.
+
+        Returns:
+            x (B, L, D), puzzle positions first.
+        """
+        config = self.config
+        padding = config.puzzle_emb_len * config.hidden_size - config.puzzle_emb_dim
+        puzzle = F.pad(puzzle_embeddings.to(self.dtype), (0, padding))
+        puzzle = puzzle.view(-1, config.puzzle_emb_len, config.hidden_size)
+        tokens = F.embedding(inputs.int(), self.token_embedding.to(self.dtype))
+        x = torch.cat([puzzle, tokens], dim=1)
+        if self.position_embedding is not None:
+            positions = self.position_embedding.to(self.dtype)
+            position_ids = self.position_ids(x.shape[1])
+            x = math.sqrt(0.5) * (
+                x + (positions if position_ids is None else positions[position_ids])
+            )
+        return math.sqrt(config.hidden_size) * x
+
+    def token_logits(self, y: Tensor) -> Tensor:
+        """Return logits (B, S, V) of the answer y (B, L, D), in the dtype of the activations."""
+        logits: Tensor = self.token_head(y)[:, self.config.puzzle_emb_len :]
+        return logits
+
+    def halt_logits(self, y: Tensor) -> Tensor:
+        """Return (B, 2) float32, halt and continue, from the first position of y (B, L, D)."""
+        logits: Tensor = self.halt_head(y[:, 0].float())
+        return logits
 
     @contextmanager
     def cache_cast_weights(self) -> Iterator[None]:
-        """Within, the weights of linear layers are cast once instead of at every use.
+        """Cast the weights of linear layers once inside the context, not at every use.
 
-        They must not change meanwhile.
+        The weights must not change inside.
         """
-        linear = [module for module in self.modules() if isinstance(module, Linear)]
-        for layer in linear:
-            if self.dtype != layer.weight.dtype:
-                layer.cast = layer.weight.detach().to(self.dtype)
+        linears = [module for module in self.modules() if isinstance(module, Linear)]
+        for linear in linears:
+            if self.dtype != linear.weight.dtype:
+                linear.cached_weight = linear.weight.detach().to(self.dtype)
         try:
             yield
         finally:
-            for layer in linear:
-                layer.cast = None
+            for linear in linears:
+                linear.cached_weight = None
 
     def cpu_micro_batch_size(self, length: int) -> int | None:
-        """How many sequences of `length` positions go through fastest together; None is all.
+        """Return how many sequences of `length` positions a CPU computes fastest at once.
 
-        Sequences do not depend on each other; splitting a batch changes rounding only.
+        None is all of them, on other devices. Sequences do not depend on each other, so splitting a
+        batch only changes rounding.
         """
         if self.y_init.device.type != "cpu":
             return None
         config = self.config
         hidden = 2 * swiglu_width(config.hidden_size, config.expansion)
-        return max(1, CPU_BYTES // (length * hidden * self.dtype.itemsize))
-
-    def initial_state(self, batch: int, length: int | None = None) -> tuple[Tensor, Tensor]:
-        """y0 and z0, (B, L, D) views; L is the full canvas' unless a `length` is given."""
-        shape = (batch, length or self.config.length, self.config.hidden_size)
-        return self.y_init.to(self.dtype).expand(shape), self.z_init.to(self.dtype).expand(shape)
-
-    def embed(self, inputs: Tensor, puzzle_rows: Tensor) -> Tensor:
-        """x (B, L, D): tokens (B, S) int behind the puzzle's row (B, puzzle size) as P positions,
-        plus learned positions where there are any, times sqrt(D)."""
-        config = self.config
-        padding = config.puzzle_emb_len * config.hidden_size - config.puzzle_emb_dim
-        puzzle = F.pad(puzzle_rows.to(self.dtype), (0, padding))
-        puzzle = puzzle.view(-1, config.puzzle_emb_len, config.hidden_size)
-        tokens = F.embedding(inputs.int(), self.token_embedding.to(self.dtype))
-        x = torch.cat([puzzle, tokens], dim=1)
-        if self.position_embedding is not None:
-            positions, places = self.position_embedding.to(self.dtype), self.places(x.shape[1])
-            x = math.sqrt(0.5) * (x + (positions if places is None else positions[places]))
-        return math.sqrt(config.hidden_size) * x
-
-    def token_logits(self, y: Tensor) -> Tensor:
-        """(B, S, V) logits of the answer, in the type of the activations."""
-        logits: Tensor = self.token_head(y)[:, self.config.puzzle_emb_len :]
-        return logits
-
-    def halt_logits(self, y: Tensor) -> Tensor:
-        """(B, 2) float32: halt and continue, read at the first position."""
-        logits: Tensor = self.halt_head(y[:, 0].float())
-        return logits
+        return max(1, CPU_ACTIVATION_BYTES // (length * hidden * self.dtype.itemsize))
 
     @torch.no_grad()
-    def solve(
+    def predict_steps(
         self, inputs: Tensor, puzzle_ids: Tensor, supervision_steps: int | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Answer a batch, one refinement after the other.
+        """Predict a batch and yield the answer after every supervision step.
 
         Args:
-            inputs: (B, S) int tokens, of the full canvas or a smaller square one.
-            puzzle_ids: (B,) int rows of the puzzle table; 0 is the blank one.
-            supervision_steps: how many; None is the model's own number.
+            inputs: (B, S) int tokens on the full canvas or a smaller square one.
+            puzzle_ids: (B,) int rows of the puzzle embedding; 0 is the blank puzzle.
+            supervision_steps: number of steps; None is `config.supervision_steps`.
 
         Yields:
-            After every supervision step logits (B, S, V) float32 and halt logits (B,) float32.
+            Logits (B, S, V) float32 and halt logits (B,) float32.
 
         Raises:
-            ValueError: tokens or rows of another shape or type, or out of range.
+            ValueError: tokens or puzzle ids are out of range, or of another shape or type.
         """
         config = self.config
         steps = config.supervision_steps if supervision_steps is None else supervision_steps
         if steps < 1:
             raise ValueError(f"supervision_steps must be at least 1, got {steps}")
         validate_ids("inputs", inputs, (None, None), 0, config.vocab_size)
-        self.places(config.puzzle_emb_len + inputs.shape[1])  # raises for other numbers of cells
-        validate_ids("puzzle_ids", puzzle_ids, inputs.shape[:1], 0, len(self.puzzle_table))
-        rows = self.puzzle_table[puzzle_ids.to(self.puzzle_table.device)]
-        x = self.embed(inputs, rows.to(self.y_init.device))
-        chunks = -(-len(x) // (self.cpu_micro_batch_size(x.shape[1]) or max(1, len(x)))) or 1
-        parts = [(part, *self.initial_state(*part.shape[:2])) for part in x.chunk(chunks)]
+        self.position_ids(config.puzzle_emb_len + inputs.shape[1])  # raises if there is no canvas
+        validate_ids("puzzle_ids", puzzle_ids, inputs.shape[:1], 0, len(self.puzzle_embedding))
+        embeddings = self.puzzle_embedding[puzzle_ids.to(self.puzzle_embedding.device)]
+        x = self.embed(inputs, embeddings.to(self.y_init.device))
+        micro_batch_size = self.cpu_micro_batch_size(x.shape[1]) or max(1, len(x))
+        chunks = x.chunk(max(1, math.ceil(len(x) / micro_batch_size)))
+        states = [(chunk, *self.initial_state(*chunk.shape[:2])) for chunk in chunks]
         for _ in range(steps):
-            # A generator's frame outlives both between its steps, so they are set again inside.
+            # Set again in every step: a generator's caller runs between its steps.
             with torch.no_grad(), self.cache_cast_weights():
-                parts = [(x, *self.supervision_step(x, y, z)) for x, y, z in parts]
-                logits = torch.cat([self.token_logits(y).float() for _, y, _ in parts])
-                halt = torch.cat([self.halt_logits(y)[:, 0] for _, y, _ in parts])
+                states = [(x, *self.supervision_step(x, y, z)) for x, y, z in states]
+                logits = torch.cat([self.token_logits(y).float() for _, y, _ in states])
+                halt = torch.cat([self.halt_logits(y)[:, 0] for _, y, _ in states])
             yield logits, halt
+
+
+ARCHITECTURES: Registry[type[PuzzleModel]] = Registry("architecture")
+
+
+def register_architecture(name: str) -> Callable[[type[PuzzleModel]], type[PuzzleModel]]:
+    """Return a decorator that registers a `PuzzleModel` as `name`, the value of
+    `model.architecture`."""
+    return ARCHITECTURES.register(name)
+
+
+def require_defaults(config: ModelConfig, architecture: str, *settings: str) -> None:
+    """Raise UserError unless `settings`, which only `architecture` uses, have their defaults."""
+    if any(getattr(config, name) != getattr(ModelConfig, name) for name in settings):
+        names = " and ".join(f"model.{name}" for name in settings)
+        verb, pronoun = ("applies", "it") if len(settings) == 1 else ("apply", "them")
+        raise UserError(
+            f"{names} {verb} to the architecture {architecture} only: leave {pronoun} out"
+        )
+
+
+@cache
+def compiled_run_blocks() -> Callable[..., Tensor]:
+    """Return `run_blocks` compiled by torch.compile, shared by all models.
+
+    The first batch size compiles it for that size; the second compiles it for every size.
+    """
+    import torch._dynamo.config as dynamo
+    import torch._functorch.config as functorch
+
+    if hasattr(dynamo, "recompile_limit"):  # over sizes, networks, with and without gradient
+        dynamo.recompile_limit = max(64, dynamo.recompile_limit)
+    if hasattr(functorch, "force_non_lazy_backward_lowering"):
+        # Compile backward together with forward, where `_run_blocks` can catch a failure.
+        functorch.force_non_lazy_backward_lowering = True
+    return torch.compile(run_blocks)
+
+
+def compile_errors() -> tuple[type[Exception], ...]:
+    """Return the exceptions that mean that torch.compile does not work on this machine."""
+    from torch._dynamo.exc import TorchDynamoException
+
+    return (TorchDynamoException, ImportError)
+
+
+@cache
+def _canvas_position_ids(
+    puzzle_emb_len: int, side: int, full_side: int, device: torch.device
+) -> Tensor:
+    """Return the puzzle positions, then those of the cells of a square in the full canvas."""
+    rows, columns = torch.meshgrid(*[torch.arange(side, device=device)] * 2, indexing="ij")
+    cells = puzzle_emb_len + (rows * full_side + columns).flatten()
+    return torch.cat([torch.arange(puzzle_emb_len, device=device), cells])
+
+
+def validate_ids(name: str, ids: Tensor, shape: Sequence[int | None], low: int, high: int) -> None:
+    """Check a tensor of ids before it is used as an index.
+
+    Args:
+        name: of the tensor, for messages.
+        ids: the tensor.
+        shape: the expected shape; None is any length.
+        low: the smallest valid id.
+        high: one more than the largest valid id.
+
+    Raises:
+        ValueError: the shape differs, the ids are not integers, or one is out of range.
+    """
+    fits = len(shape) == ids.dim() and all(
+        expected in (None, got) for expected, got in zip(shape, ids.shape, strict=True)
+    )
+    if not fits:
+        expected_shape = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name} must be of shape ({expected_shape}), got {tuple(ids.shape)}")
+    if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+        raise ValueError(f"{name} must be of an integer type, got {ids.dtype}")
+    if ids.numel() and not low <= int(ids.min()) <= int(ids.max()) < high:
+        raise ValueError(
+            f"{name} must be {low}..{high - 1}, got {int(ids.min())}..{int(ids.max())}"
+        )

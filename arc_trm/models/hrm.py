@@ -1,59 +1,75 @@
-"""The Hierarchical Reasoning Model: a fast network reasons, a slow one drafts the answer.
+"""The Hierarchical Reasoning Model: a fast network reasons, a slow network drafts the answer.
 
-Shape letters: B batch, L positions, D hidden size. HRM paper (arXiv 2506.21734), section 2; its
-z_H is y here and its z_L is z.
+Shape letters: B batch, L positions, D hidden size. Source: HRM paper (arXiv 2506.21734), section 2;
+its z_H is y here, its z_L is z.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 
-from arc_trm.models.base import PuzzleModel
+from arc_trm.config import ModelConfig
+from arc_trm.models.base import PuzzleModel, register_architecture, require_defaults
 
 
+@register_architecture("hrm")
 class HRM(PuzzleModel):
-    """f_L updates z from x and y, T·n times in a step; f_H updates y from z after every n."""
+    """In a step, f_L updates z from x, y and z T·n times; f_H updates y from y and z after every n.
 
-    has_continue_head: ClassVar[bool] = True
+    The networks may differ in depth: `config.num_layers` is that of f_L,
+    `config.num_high_level_layers` that of f_H.
+    """
+
+    title = "Hierarchical Reasoning Model"
+    has_continue_head = True
 
     z_blocks: nn.ModuleList
     y_blocks: nn.ModuleList
 
-    def _add_networks(self, generator: torch.Generator | None) -> None:
-        self.z_blocks = self._network(generator)
-        self.y_blocks = self._network(generator)
+    @classmethod
+    def check_config(cls, config: ModelConfig) -> None:
+        require_defaults(config, "trm", "separate_networks", "backprop_through")
+
+    def _build_networks(self, generator: torch.Generator | None) -> None:
+        self.z_blocks = self._build_blocks(self.config.num_layers, generator)
+        high_level_layers = self.config.num_high_level_layers or self.config.num_layers
+        self.y_blocks = self._build_blocks(high_level_layers, generator)
 
     @property
-    def layers_per_step(self) -> int:
-        return (self.config.inner_cycles + 1) * self.config.outer_cycles * self.config.num_layers
+    def blocks_per_step(self) -> int:
+        blocks_per_cycle = self.config.inner_cycles * len(self.z_blocks) + len(self.y_blocks)
+        return self.config.outer_cycles * blocks_per_cycle
 
     @property
-    def layers_with_gradient(self) -> int:
-        return 2 * self.config.num_layers
+    def blocks_with_gradient(self) -> int:
+        return len(self.z_blocks) + len(self.y_blocks)
 
-    def halts(self, halt_logits: Tensor) -> Tensor:
-        """(B,) bool: whether halting promises more than going on, of `halt_logits` (B, 2)."""
+    def should_halt(self, halt_logits: Tensor) -> Tensor:
+        """Return (B,) bool: whether halting has a larger value than continuing.
+
+        Args:
+            halt_logits: (B, 2) halt and continue.
+        """
         return halt_logits[:, 0] > halt_logits[:, 1]
 
-    def _f_low(self, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-        return self._through(self.z_blocks, z, y + x)
+    def _update_z(self, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+        return self._run_blocks(self.z_blocks, z, y + x)
 
-    def _f_high(self, y: Tensor, z: Tensor) -> Tensor:
-        return self._through(self.y_blocks, y, z)
+    def _update_y(self, y: Tensor, z: Tensor) -> Tensor:
+        return self._run_blocks(self.y_blocks, y, z)
 
     def supervision_step(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """y and z (B, L, D) after T·n updates of z and T of y, the last of each with gradient.
+        """Return y and z after T·n updates of z and T updates of y; all tensors are (B, L, D).
 
-        The one-step gradient of the HRM paper, section 2, "Approximate gradient".
+        The last update of each carries gradient: the one-step gradient of the HRM paper, section 2,
+        "Approximate gradient".
         """
-        cycles, inner = self.config.outer_cycles, self.config.inner_cycles
+        outer_cycles, inner_cycles = self.config.outer_cycles, self.config.inner_cycles
         with torch.no_grad():
-            for step in range(1, cycles * inner):
-                z = self._f_low(x, y, z)
-                if step % inner == 0:
-                    y = self._f_high(y, z)
-        z = self._f_low(x, y, z)
-        return self._f_high(y, z), z
+            for step in range(1, outer_cycles * inner_cycles):
+                z = self._update_z(x, y, z)
+                if step % inner_cycles == 0:
+                    y = self._update_y(y, z)
+        z = self._update_z(x, y, z)
+        return self._update_y(y, z), z

@@ -1,4 +1,4 @@
-"""What a block does besides its linear layers, in PyTorch's own operations.
+"""The operations of a block besides its linear layers, in PyTorch.
 
 Shape letters: B batch, L positions, D hidden size, H heads.
 """
@@ -15,28 +15,35 @@ RMS_EPSILON = 1e-5
 
 
 class Ops(Protocol):
-    """Three formulas, which `PyTorch` and `arc_trm.models.cpu_kernels.Kernels` compute."""
+    """Three operations that have several implementations.
 
-    def attention(self, qkv: Tensor, angles: Tensor | None) -> Tensor:
-        """Attention of all positions to all, no mask (SPEC 3 in docs/model.md).
+    `TorchOps` runs on every device; `arc_trm.models.cpu_kernels.KernelOps` is faster on some CPUs.
+    """
+
+    def attention(self, qkv: Tensor, rope_cache: Tensor | None) -> Tensor:
+        """Compute softmax attention without a mask: every position attends to all positions.
 
         Args:
             qkv: (B, L, 3 H, head size) queries, keys and values.
-            angles: (2, L, head size / 2) float32 cosines and sines by which queries and keys are
-                rotated; None is not at all.
+            rope_cache: (2, L, head size / 2) float32 cosines and sines that rotate queries and
+                keys; None does not rotate them.
 
-        Returns (B, L, H, head size).
+        Returns:
+            (B, L, H, head size) in the dtype of `qkv`.
         """
 
     def residual_norm(self, h: Tensor, update: Tensor) -> Tensor:
-        """`rms_norm` of h + update, (..., width) both."""
+        """Compute `rms_norm(h + update)`; all tensors are of the same shape (..., width)."""
 
     def silu_mul(self, gate_up: Tensor) -> Tensor:
-        """SiLU(gate) · up (..., width) of (..., 2 width), gates first."""
+        """Compute SiLU(gate) · up, (..., width); `gate_up` (..., 2 width) holds the gates first."""
 
 
 class _RMSNorm(torch.autograd.Function):
-    """By hand, because autograd would walk the tensor twice as often; the same bits in float32."""
+    """RMSNorm with a manual backward pass.
+
+    Autograd would read and write the tensor twice as often. Results are equal in float32.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -46,26 +53,26 @@ class _RMSNorm(torch.autograd.Function):
         return (wide * scale).to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         x, scale = ctx.saved_tensors
-        wide, gradient = x.float(), gradient.float()
-        to_scale = (gradient * wide).sum(-1, keepdim=True)
-        to_square = -0.5 * to_scale * scale.pow(3) / x.shape[-1]
-        out: Tensor = (gradient * scale).add_(wide * (2 * to_square)).to(x.dtype)
+        wide, grad = x.float(), grad.float()
+        grad_scale = (grad * wide).sum(-1, keepdim=True)
+        grad_square = -0.5 * grad_scale * scale.pow(3) / x.shape[-1]
+        out: Tensor = (grad * scale).add_(wide * (2 * grad_square)).to(x.dtype)
         return out
 
 
 def rms_norm(x: Tensor) -> Tensor:
-    """x / sqrt(mean(x²) + ε) over the last axis, computed in float32, no weight."""
-    if torch.compiler.is_compiling():  # which fuses all of it, the way back too
+    """Compute x / sqrt(mean(x²) + ε) over the last axis, in float32 and without a weight."""
+    if torch.compiler.is_compiling():  # the compiler fuses plain operations, backward too
         wide = x.float()
         return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + RMS_EPSILON)).to(x.dtype)
     out: Tensor = _RMSNorm.apply(x)  # type: ignore[no-untyped-call]
     return out
 
 
-class _GatedSiLU(torch.autograd.Function):
-    """SiLU(gate) · up; both gradients go straight into one tensor, which autograd would copy."""
+class _SiluMul(torch.autograd.Function):
+    """SiLU(gate) · up; backward writes both gradients into one tensor, which saves a copy."""
 
     @staticmethod
     def forward(ctx: Any, gate_up: Tensor) -> Tensor:
@@ -74,42 +81,47 @@ class _GatedSiLU(torch.autograd.Function):
         return F.silu(gate).mul_(up)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         (gate_up,) = ctx.saved_tensors
         gate, up = gate_up.chunk(2, dim=-1)
         out = torch.empty_like(gate_up)
-        to_gate, to_up = out.chunk(2, dim=-1)
-        torch.mul(gradient, F.silu(gate), out=to_up)
-        torch.ops.aten.silu_backward.grad_input(gradient * up, gate, grad_input=to_gate)
+        grad_gate, grad_up = out.chunk(2, dim=-1)
+        torch.mul(grad, F.silu(gate), out=grad_up)
+        torch.ops.aten.silu_backward.grad_input(grad * up, gate, grad_input=grad_gate)
         return out
 
 
-def rotated(x: Tensor, angles: Tensor) -> Tensor:
-    """Rotary positions, halves rotated (RoFormer, arXiv 2104.09864), computed in float32.
+def apply_rotary(x: Tensor, rope_cache: Tensor) -> Tensor:
+    """Apply rotary position embedding to the two halves of each head, computed in float32.
+
+    Source: RoFormer (arXiv 2104.09864), section 3.2.2.
 
     Args:
-        x: (B, L, any heads, head size).
-        angles: (2, L, head size / 2) float32 cosines and sines.
+        x: (B, L, any number of heads, head size).
+        rope_cache: (2, L, head size / 2) float32 cosines and sines.
+
+    Returns:
+        A tensor of the shape and dtype of `x`.
     """
-    cos, sin = angles.unsqueeze(2)
+    cos, sin = rope_cache.unsqueeze(2)
     first, second = x.float().chunk(2, dim=-1)
-    turned = torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
-    return turned.to(x.dtype)
+    rotated = torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+    return rotated.to(x.dtype)
 
 
-class PyTorch:
-    """`Ops` on any device and type."""
+class TorchOps:
+    """`Ops` in PyTorch, for every device and dtype."""
 
-    def attention(self, qkv: Tensor, angles: Tensor | None) -> Tensor:
+    def attention(self, qkv: Tensor, rope_cache: Tensor | None) -> Tensor:
         heads = qkv.shape[2] // 3
         qk, value = qkv[:, :, : 2 * heads], qkv[:, :, 2 * heads :].transpose(1, 2)
-        if angles is not None:
-            qk = rotated(qk, angles)
+        if rope_cache is not None:
+            qk = apply_rotary(qk, rope_cache)
         query, key = qk.transpose(1, 2).chunk(2, dim=1)  # (B, H, L, head size) each
-        if qkv.device.type == "cpu":  # its bfloat16 kernel is several times slower backwards
+        if qkv.device.type == "cpu":  # PyTorch's bfloat16 backward is several times slower there
             query, key, value = query.float(), key.float(), value.float()
-        mixed = F.scaled_dot_product_attention(query, key, value).to(qkv.dtype)
-        return mixed.transpose(1, 2)
+        attended = F.scaled_dot_product_attention(query, key, value).to(qkv.dtype)
+        return attended.transpose(1, 2)
 
     def residual_norm(self, h: Tensor, update: Tensor) -> Tensor:
         return rms_norm(h + update)
@@ -118,8 +130,8 @@ class PyTorch:
         if torch.compiler.is_compiling():
             gate, up = gate_up.chunk(2, dim=-1)
             return F.silu(gate) * up
-        out: Tensor = _GatedSiLU.apply(gate_up)  # type: ignore[no-untyped-call]
+        out: Tensor = _SiluMul.apply(gate_up)  # type: ignore[no-untyped-call]
         return out
 
 
-TORCH_OPS = PyTorch()
+TORCH_OPS = TorchOps()

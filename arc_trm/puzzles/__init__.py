@@ -1,20 +1,65 @@
-"""The kinds of puzzles: tokens, augmentation, decoding and, where there is one, the rule."""
+"""The kinds of puzzles. A new kind is a folder and a registration."""
 
 from __future__ import annotations
 
 from arc_trm.puzzles.arc.kind import Arc
-from arc_trm.puzzles.base import Board, Domain
+from arc_trm.puzzles.base import (
+    BLANK,
+    IDENTITY,
+    PAD,
+    SEPARATOR,
+    Augmentation,
+    PuzzleKind,
+    register_augmenter,
+)
+from arc_trm.puzzles.grid_puzzle import GridPuzzle, PuzzleScore
 from arc_trm.puzzles.maze.kind import Maze
 from arc_trm.puzzles.sudoku.kind import Sudoku
+from arc_trm.puzzles.theme import Theme
+from arc_trm.registry import Registry
+from arc_trm.tasks import TaskSet
 
-ARC = Arc()
-BOARDS: dict[str, Board] = {board.name: board for board in (Sudoku(), Maze())}
-DOMAINS: dict[str, Domain] = {ARC.name: ARC, **BOARDS}
-
-
-def of_vocab_size(size: int) -> Domain | None:
-    """The kind of puzzle that has so many tokens, by which weights and built data tell theirs."""
-    return next((domain for domain in DOMAINS.values() if domain.vocabulary == size), None)
+KINDS: Registry[PuzzleKind] = Registry("kind of puzzle")
 
 
-__all__ = ["ARC", "BOARDS", "DOMAINS", "Board", "Domain", "of_vocab_size"]
+def register_kind(kind: PuzzleKind) -> PuzzleKind:
+    """Register a kind of puzzle under its name."""
+    return KINDS.register(kind.name)(kind)
+
+
+for _kind in (Arc(), Sudoku(), Maze()):
+    register_kind(_kind)
+
+
+def kind_of(tasks: TaskSet) -> PuzzleKind:
+    """Return the kind of a set's tasks."""
+    return KINDS[tasks.kind]
+
+
+def grid_kinds() -> list[GridPuzzle]:
+    """Return the kinds of puzzles on square grids with a rule."""
+    return [kind for kind in KINDS.values() if isinstance(kind, GridPuzzle)]
+
+
+def kinds_with_vocab(vocab_size: int) -> list[PuzzleKind]:
+    """Return the kinds that have so many tokens."""
+    return [kind for kind in KINDS.values() if kind.vocab_size == vocab_size]
+
+
+__all__ = [
+    "BLANK",
+    "IDENTITY",
+    "KINDS",
+    "PAD",
+    "SEPARATOR",
+    "Augmentation",
+    "GridPuzzle",
+    "PuzzleKind",
+    "PuzzleScore",
+    "Theme",
+    "grid_kinds",
+    "kind_of",
+    "kinds_with_vocab",
+    "register_augmenter",
+    "register_kind",
+]

@@ -1,116 +1,251 @@
-"""What a kind of puzzle must say of itself to be learnt, predicted, judged and shown."""
+"""The interface of a kind of puzzle: everything that differs between kinds is here."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.tasks import Grid, Pair, as_grid
+from arc_trm.config import DataConfig, ModelConfig
+from arc_trm.errors import UserError
+from arc_trm.puzzles.theme import Theme
+from arc_trm.registry import Registry
+from arc_trm.tasks import Grid, Pair, Task, TaskSet
+from submission import Ranked, Scored
 
 PAD = 0
-"""The token of nothing, in every domain; as a label it is not asked for."""
+"""The token of padding, in every kind; as a label it is not scored."""
+BLANK = "<blank>"
+"""Name of puzzle id 0, which belongs to no task."""
+SEPARATOR = "|||"
+"""Stands between a task's id and its augmentation in the name of a puzzle id."""
 
 Tokens = npt.NDArray[np.uint8]
 
 
-class Reversible(Protocol):
-    """A change of a grid that leaves a puzzle the same puzzle, and its way back."""
+class Augmentation(Protocol):
+    """An invertible change of a grid that leaves a puzzle the same puzzle."""
 
-    def apply(self, grid: Grid) -> Grid: ...
-    def invert(self, grid: Grid) -> Grid: ...
+    @property
+    def name(self) -> str:
+        """How the augmentation is written in the name of a puzzle id; "" is the identity's."""
+
+    def apply(self, grid: Grid) -> Grid:
+        """Return the changed grid."""
+
+    def invert(self, grid: Grid) -> Grid:
+        """Undo `apply`."""
 
 
-class Domain(ABC):
-    """One kind of puzzle. Stateless; the instances are in `arc_trm.puzzles.DOMAINS`."""
+class Identity:
+    """The augmentation that changes nothing."""
+
+    name = ""
+
+    def apply(self, grid: Grid) -> Grid:
+        return grid
+
+    def invert(self, grid: Grid) -> Grid:
+        return grid
+
+
+IDENTITY = Identity()
+
+
+class AugmentationList(ABC, Sequence[Augmentation]):
+    """The augmentations of one task, made when they are looked up."""
+
+    @abstractmethod
+    def at(self, index: int) -> Augmentation:
+        """Return the augmentation at an index, which exists."""
+
+    @overload
+    def __getitem__(self, index: int) -> Augmentation: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Augmentation]: ...
+    def __getitem__(self, index: int | slice) -> Augmentation | list[Augmentation]:
+        found = range(len(self))[index]
+        return self.at(found) if isinstance(found, int) else [self.at(each) for each in found]
+
+    def names(self) -> list[str]:
+        """Return the names of all."""
+        return [augmentation.name for augmentation in self]
+
+
+class Augmenter(Protocol):
+    """A source of augmentations that replaces a kind's own (`data.augmentation`)."""
+
+    def sample(self, task: Task, count: int, rng: np.random.Generator) -> Sequence[Augmentation]:
+        """Return at most `count` augmentations of a task without its test outputs."""
+
+    def parse(self, name: str) -> Augmentation:
+        """Return the augmentation with this name. Raises ValueError if there is none."""
+
+
+AUGMENTERS: Registry[Augmenter] = Registry("augmentation")
+register_augmenter = AUGMENTERS.register
+
+
+class PuzzleKind(ABC):
+    """One kind of puzzle. Stateless; `arc_trm.puzzles.KINDS` holds the registered instances."""
 
     name: ClassVar[str]
     title: ClassVar[str]
     """The name as it is written in sentences."""
-    vocabulary: ClassVar[int]
+    noun: ClassVar[str] = "puzzle"
+    """What one of them is called in sentences."""
+    vocab_size: ClassVar[int]
     """Number of tokens, PAD included."""
-    by_examples: ClassVar[bool]
-    """Whether a task shows by demonstrations what is asked, and has rows of its own; else all share
-    the blank row and the test pair is all there is."""
+    first_value_token: ClassVar[int]
+    """The token of value 0; those of the other values follow."""
+    default_side: ClassVar[int]
+    """Side of the canvas in published models."""
+    embeds_tasks: ClassVar[bool]
+    """Whether every augmented task has a puzzle embedding of its own, trained on its
+    demonstrations; otherwise all share the blank one."""
+    numbered: ClassVar[bool] = False
+    """Whether ids are numbers within a dataset, which mean other puzzles in other datasets."""
+    max_attempts: ClassVar[int] = 1
+    """Answers per test input."""
+    writes_submission: ClassVar[bool] = False
+    """Whether predictions are also written as an official submission."""
+    max_traces: ClassVar[int | None] = 1000
+    """Test inputs of a set whose intermediate predictions are stored and drawn; None is all."""
+    symbols: ClassVar[str] = ""
+    """The characters of the values in CSV files; "" if there are no such files."""
+    spellings: ClassVar[Mapping[str, str]] = {}
+    """Other characters that files use for some of `symbols`."""
+    theme: ClassVar[Theme]
+    quick_preset: ClassVar[str]
+    """Preset of a small model that a CPU trains in minutes."""
+
+    # Tokens
 
     @abstractmethod
-    def encode(self, pair: Pair, side: int) -> tuple[Tokens, Tokens]:
-        """Input and label tokens, (side²,) uint8 each; labels of an unknown output are all PAD.
-
-        Raises ValueError if a grid does not fit a canvas of `side` × `side`.
-        """
-
-    @abstractmethod
-    def decode(self, tokens: Tokens) -> Grid | None:
-        """The grid in (side²,) predicted tokens, or None if there is none."""
-
-
-class Board(Domain):
-    """Puzzles that fill their canvas cell by cell and have a rule by which answers are right.
-
-    A cell's token is its value + 1. `symbols` are the characters of the values, in files and on
-    screens.
-    """
-
-    by_examples: ClassVar[bool] = False
-    symbols: ClassVar[str]
-    spellings: ClassVar[dict[str, str]] = {}
-    """Characters that files have for one of `symbols`."""
-    most_augmentations: ClassVar[int | None] = None
-    """How many there are beside the puzzle itself; None is too many to count."""
-    solved: ClassVar[str]
-    """What a valid answer is, as a part of a sentence."""
-
-    def encode(self, pair: Pair, side: int) -> tuple[Tokens, Tokens]:
-        if any(grid.shape != (side, side) for grid in pair.grids):
-            raise ValueError(f"grids of {pair.input.shape} do not fill a canvas of side {side}")
-        question = pair.input.reshape(-1) + 1
-        return question, np.zeros_like(question) if pair.output is None else (
-            pair.output.reshape(-1) + 1
-        )
-
-    def decode(self, tokens: Tokens) -> Grid | None:
-        """None if a cell is PAD, which is no value."""
-        side = round(len(tokens) ** 0.5)
-        return None if (tokens == PAD).any() else as_grid(tokens.reshape(side, side) - 1)
-
-    @abstractmethod
-    def augmentation(self, number: int, side: int, rng: np.random.Generator) -> Reversible:
-        """The augmentation `number` of a puzzle of that side, from 1 on; 0 is the puzzle itself."""
-
-    @abstractmethod
-    def wrong_size(self, side: int) -> str | None:
-        """What is wrong with puzzles of that side, if they cannot be."""
-
-    def values(self, side: int) -> int:
-        """How many values a cell of a puzzle of that side can have."""
-        return len(self.symbols)
-
-    @abstractmethod
-    def problems(self, questions: Grid, answers: Grid, known: npt.NDArray[np.bool_]) -> list[str]:
-        """Of each puzzle the first thing that is wrong with it, "" for nothing.
-
-        Sudokus are not solved for that.
+    def encode(
+        self, pair: Pair, side: int, offset: tuple[int, int] = (0, 0)
+    ) -> tuple[Tokens, Tokens]:
+        """Return input and label tokens, (side²,) uint8 each.
 
         Args:
-            questions, answers: (N, side, side) uint8 of values.
-            known: (N,), which answers there are.
+            pair: its unknown output has PAD labels only.
+            side: of the canvas.
+            offset: row and column of the grids' first cell.
+
+        Raises:
+            ValueError: a grid does not fit the canvas.
         """
 
     @abstractmethod
-    def solutions(self, questions: Grid) -> npt.NDArray[np.int64]:
-        """(N,) how many solutions questions without problems have: 0, 1, 2 or more, -1 if that
-        takes too long to find out; 1 where any solution is as good as another."""
+    def decode(self, tokens: Tokens) -> Grid | None:
+        """Return the grid in (side²,) predicted tokens, or None if there is none."""
+
+    def random_offset(self, pair: Pair, side: int, rng: np.random.Generator) -> tuple[int, int]:
+        """Return a random offset at which both grids of a pair fit the canvas."""
+        return 0, 0
+
+    def canvas_side(self, task: Task, full: int) -> int:
+        """Return the side of the smallest canvas for a task without its test outputs."""
+        return full
+
+    # Augmentation
 
     @abstractmethod
-    def guesses(self, questions: Grid, rng: np.random.Generator) -> Grid:
-        """What somebody would answer who knows the rule and does not think: (N, side, side) uint8
-        values to the same."""
+    def augmentations(self, task: Task, index: int, count: int, seed: int) -> AugmentationList:
+        """Return at most `count` augmentations of a task besides itself, the same for equal seeds.
 
-    def valid(self, question: Grid, answer: Grid) -> bool:
-        """Whether an answer (side, side) keeps the question and the rule, the known one or not."""
-        if answer.shape != question.shape:
-            return False
-        return not any(self.problems(question[None], answer[None], np.ones(1, np.bool_)))
+        Args:
+            task: its test outputs must not matter.
+            index: of the task in its training set.
+            count: how many are wanted.
+            seed: of the run.
+        """
+
+    def parse_augmentation(self, name: str) -> Augmentation:
+        """Return the augmentation with this name. Raises ValueError if there is none."""
+        if name:
+            raise ValueError(f"puzzles of {self.title} have no named augmentation, got {name!r}")
+        return IDENTITY
+
+    # Data
+
+    @abstractmethod
+    def check_model(self, model: ModelConfig, tasks: TaskSet) -> None:
+        """Raise UserError if a model of this shape cannot predict `tasks`."""
+
+    @abstractmethod
+    def predicted_tasks(self, sets: Sequence[TaskSet], data: DataConfig) -> TaskSet:
+        """Return the tasks of the `data.test` sets that a run predicts."""
+
+    @abstractmethod
+    def training_tasks(
+        self, sets: Sequence[TaskSet], predicted: TaskSet, data: DataConfig, side: int
+    ) -> tuple[TaskSet, list[str]]:
+        """Return tasks whose pairs with known outputs are trained on, and notes for the user.
+
+        Args:
+            sets: those of `data.train` and `data.optional_train`.
+            predicted: what the run predicts; none of its test outputs may be returned.
+            data: the run's data settings.
+            side: of the full canvas.
+
+        Raises:
+            UserError: there is nothing to train on.
+        """
+
+    @abstractmethod
+    def data_settings(self, data: str) -> list[str]:
+        """Return settings, `KEY=VALUE`, of a run that trains on DATA alone."""
+
+    @abstractmethod
+    def model_settings(self, tasks: TaskSet) -> list[str]:
+        """Return settings, `KEY=VALUE`, that make the model of `quick_preset` suit these tasks."""
+
+    @abstractmethod
+    def shared_tasks(self, tasks: TaskSet, other: TaskSet) -> dict[str, str]:
+        """Map the ids of `tasks` that `other` contains too to their ids there."""
+
+    @abstractmethod
+    def training_summary(self, groups: int, puzzles: int) -> str:
+        """Say how much is trained on, for example `25 tasks, 125 puzzles`."""
+
+    def describe(self, tasks: TaskSet) -> dict[str, Any]:
+        """Return facts about a set for `arc-trm data show`, as plain JSON."""
+        return {}
+
+    # Predictions
+
+    def fallback_guesses(self, test_input: Grid) -> Iterator[Grid]:
+        """Yield grids that may be right where the model has no candidate, likeliest first."""
+        yield from ()
+
+    def prediction_error(self, grid: Grid, task: Task) -> str | None:
+        """Return what makes a grid impossible as a prediction for a task, None if nothing does."""
+        return None
+
+    def is_valid(self, question: Grid, answer: Grid) -> bool | None:
+        """Return whether an answer keeps the rule of the puzzle; None if there is no such rule."""
+        return None
+
+    @abstractmethod
+    def score(self, tasks: TaskSet, attempts: Ranked) -> Scored:
+        """Score attempts at test inputs of `tasks`. Raises UserError if no output is known."""
+
+    def baselines(self, tasks: TaskSet, rng: np.random.Generator) -> dict[str, Scored]:
+        """Return the scores of trivial answers by their description."""
+        return {}
+
+    def require_submission(self, what: str, source: str) -> None:
+        """Raise UserError unless predictions of this kind are written as submissions.
+
+        Args:
+            what: what the user wanted, the start of a sentence.
+            source: where the puzzles come from.
+        """
+        if not self.writes_submission:
+            raise UserError(
+                f"{what} needs an ARC submission, but {source} holds {self.title}, which has none"
+            )

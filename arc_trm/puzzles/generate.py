@@ -1,112 +1,135 @@
-"""Puzzles made from a seed: as hard as is asked for, all different."""
+"""Generate puzzles from a seed: of a wanted difficulty, all different."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.errors import UserError
-from arc_trm.puzzles import BOARDS
-from arc_trm.puzzles.maze.solver import random_mazes
-from arc_trm.puzzles.sudoku.solver import full_grids, solve, thinned
+from arc_trm.errors import UserError, suggestion
+from arc_trm.puzzles import GridPuzzle, grid_kinds
 from arc_trm.rng import rng_for
-from arc_trm.tasks import Boards, Grid
+from arc_trm.tasks import Grid, PuzzleArray
 
 Progress = Callable[[int, int], None]
-SIDES = {"sudoku": 9, "maze": 30}
-AT_ONCE = {"sudoku": 1000, "maze": 2000}
-HOPELESS = 20  # times as many that are made without one that is kept
+MAX_FRUITLESS = 20  # batches without a new puzzle before generation is given up
+
+
+def generator_kind(name: str) -> GridPuzzle:
+    """Return a kind of puzzle that can be generated. Raises UserError if there is none."""
+    kinds = {kind.name: kind for kind in grid_kinds() if kind.rating_unit}
+    if name not in kinds:
+        raise UserError(
+            f"puzzles of the kind {name!r} cannot be generated{suggestion(name, kinds)}"
+        )
+    return kinds[name]
+
+
+def hard_rating(name: str) -> int:
+    """Return the smallest rating of hard puzzles of a kind."""
+    return generator_kind(name).hard_rating
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What puzzles are made: `count`, from `seed`, of `side` cells a side or of the usual size.
+class GeneratorConfig:
+    """Which puzzles to generate. Raises UserError for impossible sizes, ratings and clues."""
 
-    `hardest` and `easiest` bound their rating: of a Sudoku the digits that a backtracking solver
-    with naked and hidden singles has to guess until it knows all solutions, of a maze the steps of
-    a shortest path. Of a Sudoku digits are taken away as long as one solution is left, or until
-    `clues` remain. Raises UserError for a size that no such puzzle has and bounds that exclude all.
-    """
-
-    domain: str
+    kind: str
+    """Name of the kind of puzzle."""
     count: int
+    """Number of puzzles."""
     seed: int = 0
+    """Seed of all draws."""
     side: int | None = None
-    easiest: int = 0
-    hardest: int | None = None
+    """Cells per side; None is the kind's usual size."""
+    min_rating: int = 0
+    """Smallest difficulty: of a Sudoku the digits that a solver with naked and hidden singles
+    has to guess, of a maze the steps of a shortest path."""
+    max_rating: int | None = None
+    """Largest difficulty; None is any."""
     clues: int = 0
+    """Given cells to leave; 0 is as few as possible."""
 
     def __post_init__(self) -> None:
-        if wrong := BOARDS[self.domain].wrong_size(self.cells_a_side):
-            raise UserError(f"{wrong}: ask for another side")
-        if self.clues > self.cells_a_side**2:
+        if fault := self.puzzle_kind.side_error(self.cells_per_side):
+            raise UserError(f"{fault}: ask for another side")
+        if self.clues and not self.puzzle_kind.has_clues:
+            raise UserError(f"clues are for Sudokus, not for {self.kind}: leave them out")
+        if self.clues > self.cells_per_side**2:
             raise UserError(
-                f"there are {self.cells_a_side**2} cells, fewer than {self.clues} clues: ask for "
+                f"there are {self.cells_per_side**2} cells, fewer than {self.clues} clues: ask for "
                 "fewer"
             )
-        if self.hardest is not None and self.hardest < self.easiest:
+        if self.max_rating is not None and self.max_rating < self.min_rating:
             raise UserError(
-                f"the hardest rating ({self.hardest}) is below the easiest ({self.easiest})"
+                f"the largest rating ({self.max_rating}) is below the smallest "
+                f"({self.min_rating}): raise it"
             )
 
     @property
-    def cells_a_side(self) -> int:
+    def puzzle_kind(self) -> GridPuzzle:
+        """The kind of puzzle."""
+        return generator_kind(self.kind)
+
+    @property
+    def cells_per_side(self) -> int:
         """`side`, or the usual one."""
-        return SIDES[self.domain] if self.side is None else self.side
+        return self.puzzle_kind.default_side if self.side is None else self.side
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
-    """Puzzles with answers and `ratings` (N,) int64."""
+class GeneratedSet:
+    """Puzzles with answers, and their `ratings` (N,) int64."""
 
-    boards: Boards
+    puzzles: PuzzleArray
     ratings: npt.NDArray[np.int64]
 
 
-def generated(recipe: Recipe, progress: Progress = lambda done, total: None) -> Made:
-    """The puzzles of a recipe, the same for the same recipe.
+def generate_puzzles(
+    config: GeneratorConfig,
+    name: str = "generated",
+    progress: Progress = lambda done, total: None,
+) -> GeneratedSet:
+    """Generate puzzles, the same for equal configs.
 
-    Raises UserError if such puzzles are too rare to be found.
+    Args:
+        config: which puzzles.
+        name: of the set.
+        progress: called with the puzzles found and wanted.
+
+    Raises:
+        UserError: such puzzles are too rare to be found.
     """
-    kept: dict[bytes, tuple[Grid, Grid, int]] = {}
-    vain = 0
-    progress(0, recipe.count)
-    for questions, answers, ratings in _batches(recipe):
-        before = len(kept)
-        for question, answer, rating in zip(questions, answers, ratings.tolist(), strict=True):
-            kept.setdefault(question.tobytes(), (question, answer, rating))
-            if len(kept) == recipe.count:
+    kind, side = config.puzzle_kind, config.cells_per_side
+    rng = rng_for(config.seed, "generate", config.kind)
+    found: dict[bytes, tuple[Grid, Grid, int]] = {}
+    fruitless = 0
+    progress(0, config.count)
+    while len(found) < config.count:
+        questions, answers, ratings = kind.generate(
+            kind.batch_size, side, config.min_rating, config.clues, rng
+        )
+        wanted = ratings >= config.min_rating
+        if config.max_rating is not None:
+            wanted &= ratings <= config.max_rating
+        before = len(found)
+        for index in np.flatnonzero(wanted).tolist():
+            puzzle = questions[index], answers[index], int(ratings[index])
+            found.setdefault(questions[index].tobytes(), puzzle)
+            if len(found) == config.count:
                 break
-        progress(len(kept), recipe.count)
-        if len(kept) == recipe.count:
-            break
-        vain = 0 if len(kept) > before else vain + 1
-        if vain == HOPELESS:
+        progress(len(found), config.count)
+        fruitless = 0 if len(found) > before else fruitless + 1
+        if fruitless == MAX_FRUITLESS:
             raise UserError(
-                f"of the last {vain * AT_ONCE[recipe.domain]} puzzles none was new and of the "
-                f"difficulty that is wanted; {len(kept)} were found: ask for fewer, for other "
-                "ratings or for another seed"
+                f"of the last {fruitless * kind.batch_size} puzzles none was new and of the wanted "
+                f"difficulty; {len(found)} were found: ask for fewer, for other ratings or for "
+                "another seed"
             )
-    columns = zip(*kept.values(), strict=True)
-    questions, answers, found = (np.array(column) for column in columns)
-    return Made(Boards(recipe.domain, questions, answers), found.astype(np.int64))
-
-
-def _batches(recipe: Recipe) -> Iterator[tuple[Grid, Grid, npt.NDArray[np.int64]]]:
-    """Puzzles of the wanted rating, without end: questions, answers and ratings."""
-    rng, size = rng_for(recipe.seed, "generate", recipe.domain), AT_ONCE[recipe.domain]
-    while True:
-        if recipe.domain == "sudoku":
-            answers = full_grids(recipe.cells_a_side, size, rng)
-            questions = thinned(answers, recipe.clues, rng)
-            ratings = solve(questions).guesses
-        else:
-            chosen = size, recipe.cells_a_side, recipe.easiest
-            questions, answers, ratings = random_mazes(*chosen, rng)
-        wanted = ratings >= recipe.easiest
-        if recipe.hardest is not None:
-            wanted &= ratings <= recipe.hardest
-        yield questions[wanted], answers[wanted], ratings[wanted]
+    columns = zip(*found.values(), strict=True)
+    questions, answers, ratings = (np.array(column) for column in columns)
+    return GeneratedSet(
+        PuzzleArray(name, config.kind, questions, answers), ratings.astype(np.int64)
+    )

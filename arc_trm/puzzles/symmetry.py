@@ -38,6 +38,10 @@ class Dihedral:
 
     number: int
 
+    @property
+    def name(self) -> str:
+        return f"t{self.number}"
+
     def apply(self, grid: Grid) -> Grid:
         """(h, w) uint8 to (h, w) or (w, h) uint8."""
         return transform(grid, self.number)

@@ -1,6 +1,21 @@
-"""Training: one step (`trainer`), a whole run with its folder (`job`)."""
+"""Training: one step (`Trainer`) and a whole run with its folder (`train_run`).
 
-from arc_trm.config import TrainConfig
+Register your own with `register_loss` and `register_optimiser`; watch a run with a `Callback`.
+"""
+
+from arc_trm.callbacks import Callback
+from arc_trm.training.loop import TrainResult, train_run
+from arc_trm.training.losses import register_loss
+from arc_trm.training.optim import Optimiser, register_optimiser
 from arc_trm.training.trainer import METRICS, Trainer
 
-__all__ = ["METRICS", "TrainConfig", "Trainer"]
+__all__ = [
+    "METRICS",
+    "Callback",
+    "Optimiser",
+    "TrainResult",
+    "Trainer",
+    "register_loss",
+    "register_optimiser",
+    "train_run",
+]

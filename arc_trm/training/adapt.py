@@ -1,4 +1,4 @@
-"""What a run begins with that adapts pretrained weights to new tasks."""
+"""Adaptation: the model that a run on new tasks starts from, out of pretrained weights."""
 
 from __future__ import annotations
 
@@ -7,49 +7,53 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from arc_trm.checkpoint.weights_dir import TABLE, build, read_parts
+from arc_trm.checkpoint.weights_dir import EMBEDDING_FILE, WeightsDir, build_from_tensors
 from arc_trm.config import ModelConfig
 from arc_trm.errors import UserError
 from arc_trm.models import PuzzleModel
 
-CHUNK = 2**15  # rows that are widened to float64 at once: of a table of gigabytes not all
+CHUNK = 2**15
+"""Embeddings that are converted to float64 at once: all of them may be gigabytes."""
 
 
-def mean_row(table: Tensor) -> Tensor:
-    """The mean (size,) float32 of a table's rows (rows, size), but for the blank row 0."""
-    total = torch.zeros(table.shape[1], dtype=torch.float64)
-    for start in range(1, len(table), CHUNK):
-        total += table[start : start + CHUNK].double().sum(0)
-    return (total / (len(table) - 1)).float()
+def mean_embedding(embedding: Tensor) -> Tensor:
+    """Return the mean (size,) float32 of a puzzle embedding (puzzles, size) without the blank."""
+    total = torch.zeros(embedding.shape[1], dtype=torch.float64)
+    for start in range(1, len(embedding), CHUNK):
+        total += embedding[start : start + CHUNK].double().sum(0)
+    return (total / (len(embedding) - 1)).float()
 
 
 def load_pretrained(
-    folder: Path, config: ModelConfig, rows: int, dtype: torch.dtype
+    folder: Path, config: ModelConfig, num_puzzles: int, dtype: torch.dtype
 ) -> PuzzleModel:
-    """The network of a weight folder with a new table, each row the mean of the pretrained ones.
+    """Load pretrained weights with a new puzzle embedding: the mean of the pretrained ones.
 
-    A new puzzle is thus one that the network has no opinion of, and not the blank one, which it
-    has never seen.
+    The mean says nothing about a puzzle. The blank puzzle would not do, because it was never
+    trained.
 
     Args:
-        folder: the weight folder; its puzzles are forgotten.
-        config: its shape, of another depth perhaps.
-        rows: of the new table, the blank one included.
+        folder: of the pretrained weights; their puzzles are forgotten.
+        config: shape of the weights; its recursion may be another.
+        num_puzzles: of the new embedding, the blank one included.
         dtype: of the activations.
 
-    Raises UserError if it does not read or has no table.
+    Raises:
+        UserError: the weights are invalid or have no puzzle embedding.
     """
-    parts = read_parts(folder)
-    if parts.table is None or len(parts.table) < 2:
+    parts = WeightsDir(folder).parts
+    if parts.embedding is None or len(parts.embedding) < 2:
         raise UserError(
-            f"{folder} holds a network without puzzle rows, of which new rows would be the mean: "
-            "convert it again with --identifiers or --set"
+            f"{folder} has no puzzle embedding, whose mean new puzzles start from: convert the "
+            "weights again with --identifiers or --published-set"
         )
-    mean = mean_row(parts.table)
+    mean = mean_embedding(parts.embedding)
     if not mean.isfinite().all():
-        raise UserError(f"{folder / TABLE} holds numbers that are not finite: copy it again")
-    model = build(config, parts.network)
+        raise UserError(
+            f"{folder / EMBEDDING_FILE} holds numbers that are not finite: copy it again"
+        )
+    model = build_from_tensors(config, parts.network)
     model.dtype = dtype
-    model.puzzle_table = mean.repeat(rows, 1)
-    model.puzzle_table[0] = parts.table[0]
+    model.puzzle_embedding = mean.repeat(num_puzzles, 1)
+    model.puzzle_embedding[0] = parts.embedding[0]
     return model

@@ -1,12 +1,11 @@
-"""How many steps a run takes, and how much of a batch goes through the network at once."""
+"""Budgets: how many steps a run takes, and how much of a batch the memory holds at once."""
 
 from __future__ import annotations
 
 import copy
 import math
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import torch
@@ -18,57 +17,40 @@ from arc_trm.device import memory_bytes
 from arc_trm.errors import UserError
 from arc_trm.models import PuzzleModel
 from arc_trm.models.layers import swiglu_width
-from arc_trm.training.trainer import Trainer
+from arc_trm.training.trainer import Trainer, to_tensors
 
-# The published schedule for adapting is 2000 of 12 500 steps of warm-up and an average over the
-# last 1000. A run that is shorter keeps these proportions.
-WARMUP_SHARE, AVERAGE_SHARE = 0.16, 0.08
-PROBE_SHARE, PROBE_STEPS = 0.01, 20  # of a time limit, for measuring; steps of each kind, at most
-
-
-def tensors(batch: Batch, device: torch.device) -> dict[str, torch.Tensor]:
-    """A batch as `Trainer.step` takes it, in memory that `device` reads by itself."""
-    made = {name: torch.from_numpy(array) for name, array in batch.items()}
-    return {n: t.pin_memory() for n, t in made.items()} if device.type == "cuda" else made
+# The published schedule for adaptation has 12 500 steps, a warm-up of 2000 and an average over
+# the last 1000. A shorter run keeps these proportions.
+WARMUP_SHARE, EMA_SHARE = 0.16, 0.08
+PROBE_SHARE = 0.01
+"""Part of a time limit in which steps are measured."""
+MAX_PROBE_STEPS = 20
+"""Steps of each kind that are measured, at most."""
 
 
-class Prefetcher:
-    """BatchSampler made one ahead in a thread, while the step before is computed."""
+def total_steps(config: RunConfig, sampler: BatchSampler) -> int:
+    """Return the number of steps: `train.total_steps` or those of `epochs`, the smaller.
 
-    def __init__(self, batches: BatchSampler, device: torch.device) -> None:
-        self._batches, self._device = batches, device
-        self._pool = ThreadPoolExecutor(1, "batches")
-        self._next: tuple[int, Future[dict[str, torch.Tensor]]] | None = None
+    An epoch visits every group once; a visit takes `mean_pairs` examples.
 
-    def __call__(self, step: int) -> dict[str, torch.Tensor]:
-        """The batch of a step; what making it raises is raised here."""
-        if self._next is None or self._next[0] != step:
-            self._next = step, self._pool.submit(self._make, step)
-        made = self._next[1].result()
-        self._next = step + 1, self._pool.submit(self._make, step + 1)
-        return made
-
-    def _make(self, step: int) -> dict[str, torch.Tensor]:
-        return tensors(self._batches(step), self._device)
-
-    def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-
-def total_steps(config: RunConfig, batches: BatchSampler) -> int:
-    """train.total_steps or epochs · groups · mean pairs of one / global batch, the smaller."""
+    Raises:
+        UserError: neither is set.
+    """
     limits = [] if config.train.total_steps is None else [config.train.total_steps]
     if config.epochs is not None:
-        pairs = config.epochs * len(batches.groups) * batches.mean_pairs
+        pairs = config.epochs * len(sampler.dataset) * sampler.mean_pairs
         limits.append(max(1, int(pairs / config.train.global_batch_size)))
     if not limits:
-        raise UserError("how long to train is not said: set epochs or train.total_steps")
+        raise UserError(
+            "the run has no end: set epochs, train.total_steps (--max-steps) or train.time_limit "
+            "(--time-limit)"
+        )
     return min(limits)
 
 
 def scale_schedule(train: TrainConfig, steps: int) -> TrainConfig:
-    """`train` for so many steps, with warm-up and weight average no longer than their share."""
-    horizon = max(1.0, AVERAGE_SHARE * steps)
+    """Return the settings for a run of `steps`, with a shorter warm-up and average if need be."""
+    horizon = max(1.0, EMA_SHARE * steps)
     return replace(
         train,
         total_steps=steps,
@@ -78,7 +60,7 @@ def scale_schedule(train: TrainConfig, steps: int) -> TrainConfig:
 
 
 def broadcast_scalar(value: float, device: torch.device) -> float:
-    """Rank 0's value, on all ranks."""
+    """Return rank 0's value on all ranks."""
     if not dist.is_initialized():
         return value
     shared = torch.tensor(value, device=device)
@@ -89,90 +71,127 @@ def broadcast_scalar(value: float, device: torch.device) -> float:
 def estimate_steps(
     model: PuzzleModel,
     train: TrainConfig,
-    batches: BatchSampler,
-    micro_batch: int,
-    seconds: Callable[[], float],
+    sampler: BatchSampler,
+    micro_batch_size: int,
+    seconds_left: Callable[[], float],
 ) -> int:
-    """How many steps fit into the time left, by the measured rate of both kinds of step.
+    """Return how many steps fit into the time left, by the measured rates of both kinds of step.
 
-    They are measured on a copy of the model, so that nothing is learnt. All ranks must call it
-    together; rank 0's clock decides.
+    Steps are measured on a copy of the model, so that nothing is trained. All ranks must call it
+    together; the clock of rank 0 decides.
 
     Args:
-        model: as the run begins.
-        train: its `embedding_only_fraction` of the steps will train the puzzle rows alone.
-        batches: of the run.
-        micro_batch: see `Trainer`.
-        seconds: says the time left for steps, which measuring them takes some of.
+        model: at the start of the run.
+        train: its `embedding_only_fraction` of the steps will train the puzzle embedding alone.
+        sampler: of the run.
+        micro_batch_size: see `Trainer`.
+        seconds_left: returns the time left for steps; measuring takes some of it.
     """
-    device, cost = model.puzzle_table.device, 0.0
-    world = dist.get_world_size() if dist.is_initialized() else 1
-
-    def prober(**changes: object) -> Trainer:
-        # The table may be gigabytes, so there is no second one; at this rate its rows stay.
-        fixed = {"total_steps": 2 * PROBE_STEPS, "puzzle_emb_lr": 0.0, **changes}
-        copied = copy.deepcopy(model, {id(model.puzzle_table): model.puzzle_table})
-        return Trainer(copied, replace(train, **fixed), micro_batch=micro_batch)  # type: ignore[arg-type]
-
-    def timed(trainer: Trainer, batch: Batch) -> float:
-        started = time.monotonic()
-        metrics = trainer.step(tensors(batch, device))
-        assert metrics["loss"] is not None  # reading it waits for the step
-        return time.monotonic() - started
-
-    canvases = batches.canvases().values()
-    if device.type == "cpu":  # where a step costs as much as its sequences do one by one
-        one, cost_of_one, size = (
-            prober(embedding_only_fraction=0.0, global_batch_size=world),
-            0.0,
-            0,
-        )
-        for part, there in canvases:
-            batch = there(0)
-            size = len(batch["inputs"])
-            example = {name: array[:1] for name, array in batch.items()}
-            timed(one, example)
-            cost_of_one += part * timed(one, example)
-        if broadcast_scalar(seconds() - size * cost_of_one, device) < 0:
-            return 0
-    budget = PROBE_SHARE * seconds() / len(canvases)
-    for share, embedding_only_fraction in (
+    device, samplers = model.puzzle_embedding.device, sampler.by_canvas_size().values()
+    # On a CPU a step may take minutes; elsewhere measuring one does no harm.
+    if device.type == "cpu" and not _step_fits(
+        model, train, samplers, micro_batch_size, seconds_left
+    ):
+        return 0
+    budget = PROBE_SHARE * seconds_left() / len(samplers)
+    seconds_per_step = 0.0
+    for step_share, embedding_only_fraction in (
         (train.embedding_only_fraction, 1.0),
         (1 - train.embedding_only_fraction, 0.0),
     ):
-        if not share:
+        if not step_share:
             continue
-        trainer = prober(embedding_only_fraction=embedding_only_fraction)
-        for part, there in canvases:
-            if broadcast_scalar(seconds(), device) <= 0:
+        trainer = probe_trainer(
+            model, train, micro_batch_size, embedding_only_fraction=embedding_only_fraction
+        )
+        for canvas_share, canvas_sampler in samplers:
+            if broadcast_scalar(seconds_left(), device) <= 0:
                 return 0
-            if model.compiled:
-                timed(trainer, there(0))
-            each = timed(trainer, there(0))  # the first is slow, so it counts only if it is alone
-            repeats = math.floor(broadcast_scalar(min(PROBE_STEPS, budget / each), device))
-            if repeats:
-                each = sum(timed(trainer, there(1 + n)) for n in range(repeats)) / repeats
-            cost += share * part * each
-    return max(0, math.floor(broadcast_scalar(seconds() / cost, device)))
+            seconds = _mean_step_seconds(trainer, canvas_sampler, budget)
+            seconds_per_step += step_share * canvas_share * seconds
+    return max(0, math.floor(broadcast_scalar(seconds_left() / seconds_per_step, device)))
+
+
+def probe_trainer(
+    model: PuzzleModel, train: TrainConfig, micro_batch_size: int, **changes: float
+) -> Trainer:
+    """Return a trainer of a copy of the model, to measure steps with changed settings."""
+    # The puzzle embedding may be gigabytes, so the copy shares it; a rate of 0 leaves it as it is.
+    fixed = {"total_steps": 2 * MAX_PROBE_STEPS, "puzzle_emb_lr": 0.0, **changes}
+    shared = {id(model.puzzle_embedding): model.puzzle_embedding}
+    config = replace(train, **fixed)  # type: ignore[arg-type]
+    return Trainer(copy.deepcopy(model, shared), config, micro_batch_size=micro_batch_size)
+
+
+def _step_seconds(trainer: Trainer, batch: Batch) -> float:
+    started = time.monotonic()
+    metrics = trainer.step(to_tensors(batch, trainer.flat_params.device))
+    assert metrics["loss"] is not None  # reading it waits for the step
+    return time.monotonic() - started
+
+
+def _step_fits(
+    model: PuzzleModel,
+    train: TrainConfig,
+    samplers: Collection[tuple[float, BatchSampler]],
+    micro_batch_size: int,
+    seconds_left: Callable[[], float],
+) -> bool:
+    """Return whether one step fits into the time left, by the time that one example takes.
+
+    On a CPU a step takes as long as its examples one by one.
+    """
+    world_size = dist.get_world_size() if dist.is_initialized() else 1
+    trainer = probe_trainer(
+        model,
+        train,
+        micro_batch_size,
+        embedding_only_fraction=0.0,
+        global_batch_size=world_size,
+    )
+    batch_size, example_seconds = 0, 0.0
+    for canvas_share, sampler in samplers:
+        batch = sampler(0)
+        batch_size = len(batch["inputs"])
+        example = {name: array[:1] for name, array in batch.items()}
+        _step_seconds(trainer, example)  # the first step is slow
+        example_seconds += canvas_share * _step_seconds(trainer, example)
+    left = seconds_left() - batch_size * example_seconds
+    return broadcast_scalar(left, model.puzzle_embedding.device) >= 0
+
+
+def _mean_step_seconds(trainer: Trainer, sampler: BatchSampler, budget: float) -> float:
+    """Measure steps on one canvas for about `budget` seconds."""
+    if trainer.model.compiled:
+        _step_seconds(trainer, sampler(0))
+    seconds = _step_seconds(trainer, sampler(0))  # slow, so it only counts if it is the only one
+    device = trainer.flat_params.device
+    repeats = math.floor(broadcast_scalar(min(MAX_PROBE_STEPS, budget / seconds), device))
+    if not repeats:
+        return seconds
+    return sum(_step_seconds(trainer, sampler(1 + index)) for index in range(repeats)) / repeats
 
 
 def activation_bytes(model: PuzzleModel) -> int:
-    """What a step keeps of a sequence for the backward pass, estimated from the model's shape."""
+    """Estimate the bytes that a step keeps of an example on the full canvas for backward."""
     config = model.config
     hidden = swiglu_width(config.hidden_size, config.expansion)
-    # Numbers kept a position: half as many again as PyTorch's saved-tensor hooks count.
-    layer = 14 * config.hidden_size + 6 * hidden
-    return config.length * layer * model.layers_with_gradient * model.dtype.itemsize
+    # Numbers per position and block: half as many again as PyTorch's saved-tensor hooks count.
+    block = 14 * config.hidden_size + 6 * hidden
+    return config.length * block * model.blocks_with_gradient * model.dtype.itemsize
 
 
-def micro_batch(model: PuzzleModel, device: torch.device, share: int) -> int:
-    """How many sequences of `share` go through the network at once, all but the last parts equal.
+def pick_micro_batch_size(model: PuzzleModel, device: torch.device, batch_size: int) -> int:
+    """Return how many examples go through the network together.
 
-    As many as are fastest, and half the device's memory may be taken by what is kept for the
-    backward pass.
+    As many as are fastest, unless their activations would take more than half of the memory. The
+    parts of a batch are equal but for the last one.
+
+    Args:
+        model: to be trained.
+        device: where it is.
+        batch_size: examples of this process.
     """
     fitting = memory_bytes(device) / 2 / activation_bytes(model)
-    chunks = math.ceil(
-        share / min(fitting, model.cpu_micro_batch_size(model.config.length) or share)
-    )
-    return math.ceil(share / chunks)
+    fastest = model.cpu_micro_batch_size(model.config.length) or batch_size
+    return math.ceil(batch_size / math.ceil(batch_size / min(fitting, fastest)))

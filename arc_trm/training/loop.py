@@ -1,4 +1,4 @@
-"""A training run from its first step to its last, through kills and restarts."""
+"""Runs: training from the first step to the last, through kills and restarts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import signal
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,248 +15,295 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from arc_trm import runs
+from arc_trm.callbacks import Callback, CallbackList
 from arc_trm.checkpoint import save_config
 from arc_trm.config import DataConfig, RunConfig, to_dict
 from arc_trm.data.loader import absolute_data_path
+from arc_trm.data.prefetch import Prefetcher
 from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.training_set import TrainingSet, build_training_set
 from arc_trm.device import DTYPES, compiles, pick_dtype, process_group
 from arc_trm.errors import UserError
-from arc_trm.models import PuzzleModel, build_model
-from arc_trm.puzzles import Board, of_vocab_size
+from arc_trm.io import write_json
+from arc_trm.models import PuzzleModel, build_model, check_model_config
+from arc_trm.runs import CHECKPOINT, RUN_CONFIG, Run, create_run
 from arc_trm.time_limit import TimeLimit, format_duration
 from arc_trm.training.adapt import load_pretrained
 from arc_trm.training.budget import (
-    Prefetcher,
     estimate_steps,
-    micro_batch,
+    pick_micro_batch_size,
     scale_schedule,
     total_steps,
 )
 from arc_trm.training.run_dir import RunWriter, seconds_spent
-from arc_trm.training.trainer import Metrics, Trainer
-from submission import write_json
+from arc_trm.training.trainer import Metrics, Trainer, check_train_config, to_tensors
 
-CHECKPOINT_SHARE = 0.05  # of a time limit, between checkpoints; of the time, for writing them
+CHECKPOINT_INTERVAL_SHARE = 0.05
+"""Part of a time limit that a kill may cost."""
+MAX_SAVE_SHARE = 0.05
+"""Part of the time that a run with a time limit spends on checkpoints, at most."""
 DATA_FIELDS = ("train", "test", "optional_train")
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a run is: steps done of all, the latest record of metrics.jsonl."""
+class TrainResult:
+    """How a run ended.
 
-    step: int
-    total: int
-    record: dict[str, float] | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The run's folder, its last step, and whether it was stopped by a signal before the end.
-
-    A time limit that is over is an end too.
+    Attributes:
+        run: its folder, and whether a signal ended it; the end of a time limit is not a signal.
+        step: the last step.
+        total_steps: planned steps.
     """
 
-    run: Path
+    run: Run
     step: int
-    total: int
-    interrupted: bool
+    total_steps: int
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal ended the run."""
+        return self.run.interrupted
 
 
-class Reporter:
-    """Told what happens; the command line draws it, the default keeps silent."""
-
-    def note(self, sentence: str) -> None: ...
-
-    def progress(self, progress: Progress) -> None: ...
-
-
-@contextmanager
-def _agreement() -> Iterator[Callable[[bool, bool], tuple[bool, bool, bool]]]:
-    """Asks (asked to stop, time is over, a checkpoint is due) of the latter two on this rank.
-
-    What is true on one rank is true on all. Asked means by Ctrl-C or SIGTERM; a second Ctrl-C stops
-    at once.
-    """
-    asked = False
-
-    def ask(number: int, frame: object) -> None:
-        nonlocal asked
-        if asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked = True
-
-    group = None
-    if dist.is_initialized() and dist.get_backend() != "gloo":
-        group = dist.new_group(backend="gloo")  # from processor to processor: no GPU is waited for
-
-    def agree(over: bool, due: bool) -> tuple[bool, bool, bool]:
-        if not dist.is_initialized():
-            return asked, over, due
-        flags = torch.tensor([asked, over, due], dtype=torch.int32)
-        dist.all_reduce(flags, group=group)  # all ranks must stop and save at the same step
-        asked_anywhere, over_anywhere, due_anywhere = flags.bool().tolist()
-        return asked_anywhere, over_anywhere, due_anywhere
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield agree
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def train(
+def train_run(
     config: RunConfig,
     device: torch.device,
     folder: Path | None = None,
     resume: bool = False,
-    reporter: Reporter | None = None,
+    callbacks: Sequence[Callback] = (),
     started: float | None = None,
     compiled: bool | None = None,
-) -> Outcome:
-    """Train a run to its end, or until a signal asks to stop or its time limit is over.
+) -> TrainResult:
+    """Train a run to its end, or until a signal or its time limit ends it.
 
     Args:
         config: of a new run, or of the run in `folder` that is resumed.
         device: where to compute.
         folder: of the run; None makes `runs/DATE-TIME-NAME`.
-        resume: go on with the run in `folder`.
-        reporter: is told notes and progress, on rank 0 alone.
-        started: when the time of a run with a limit began (`time.monotonic`); None is now.
+        resume: resume the run in `folder`.
+        callbacks: receive notes and progress, on rank 0 only.
+        started: when the time limit started, a value of `time.monotonic`; None is now.
         compiled: use torch.compile; None is where it pays.
 
     Raises:
-        UserError: config, data or checkpoint do not work; the loss is no longer a number.
-        submission.WriteError: the disk is full or the folder cannot be written; earlier files stay.
+        UserError: config, data or checkpoint are invalid, or the loss is no longer finite.
+        WriteError: the disk is full or the folder cannot be written; earlier files stay.
     """
-    reporter = reporter or Reporter()
-    with process_group(device) as (rank, world):
-        if rank:
-            reporter = Reporter()
-        if config.train.global_batch_size % world:
-            raise UserError(
-                f"train.global_batch_size ({config.train.global_batch_size}) must be a multiple "
-                f"of the number of processes ({world})"
-            )
-        config = replace(config, dtype=pick_dtype(config.dtype, device))
-        if not resume:
-            config = replace(config, data=_lasting(config.data))
-        learnt = _learnt(config, folder if resume else None)
-        for note in learnt.notes:
-            reporter.note(note)
-        batches = BatchSampler(
-            learnt.groups, config.train.global_batch_size, config.seed, (rank, world)
-        )
-        begun = resume and folder is not None and (folder / runs.CHECKPOINT).exists()
-        model, generator = _model(config, device, len(learnt.names), begun)
-        model.compiled = compiles(device, compiled)
-        share = config.train.global_batch_size // world
-        chunk = micro_batch(model, device, share)
-        if chunk < min(share, model.cpu_micro_batch_size(config.model.length) or share):
-            reporter.note(f"batches of {share} go through the network in parts of {chunk}")
-        folder = folder if resume and folder else _created(config, folder, rank)
-        clock = TimeLimit(config.adapt.time_limit if config.adapt else None, started)
-        if begun:
-            clock.started -= seconds_spent(folder)
-
-        def opened(config: RunConfig, total: int) -> RunWriter:
-            trainer = Trainer(model, config.train, generator, chunk)
-            trainer.reserve(batches.canvases())
-            marks = {"data": learnt.mark, "config": _unchangeable(config)}
-            return RunWriter(folder, trainer, total, marks)
-
-        save_seconds = 0.0
-        if config.adapt:
-            first = opened(replace(config, train=replace(config.train, total_steps=0)), 0)
-            if not begun:
-                if rank == 0:
-                    save_config(folder, config.model, learnt.names)
-                first.save(clock.spent)  # so that there are weights whatever comes
-                save_seconds = first.save_seconds
-            config = _planned(config, first, batches, clock, reporter)
-            if rank == 0:
-                write_json(folder / runs.CONFIG, to_dict(config))
-        total = total_steps(config, batches)
-        config = replace(config, train=replace(config.train, total_steps=total))
-        run = opened(config, total)
-        run.save_seconds = save_seconds
+    check_model_config(config.model)
+    check_train_config(config.train)
+    _check_length(config, resume)
+    with process_group(device) as (rank, world_size):
+        callback = CallbackList(callbacks if rank == 0 else ())
+        setup = _set_up(config, device, folder, resume, callback, compiled, (rank, world_size))
+        time_limit = TimeLimit(config.train.time_limit, started)
+        if setup.has_checkpoint:
+            time_limit.started -= seconds_spent(setup.folder)
+        config, save_seconds = setup.config, 0.0
+        if config.adapt is not None or config.train.time_limit is not None:
+            config, save_seconds = _plan_run(setup, time_limit, callback)
+        steps = total_steps(config, setup.sampler)
+        config = replace(config, train=replace(config.train, total_steps=steps))
+        writer = setup.open_writer(config, steps)
+        writer.save_seconds = save_seconds
         if resume:
-            run.load()
-        if rank == 0:
-            save_config(folder, config.model, learnt.names)
-        domain = of_vocab_size(config.model.vocab_size)
-        groups, puzzles = len(learnt.groups), sum(map(len, learnt.groups))
-        what = (
-            f"{groups} {domain.title} puzzles, {puzzles} with augmentations"
-            if isinstance(domain, Board)
-            else f"{groups} tasks, {puzzles} puzzles"
-        )
-        reporter.note(
-            f"{what}, {total} steps of {config.train.global_batch_size}, "
-            f"{run.trainer.values.numel():,} weights, {device.type} {config.dtype}"
-            f"{f' × {world}' if world > 1 else ''}, in {folder}"
-            f"{f', from step {run.trainer.steps_done} on' if resume else ''}"
-        )
-        return _loop(config, run, batches, device, clock, reporter)
+            writer.load()
+        if writer.is_writer:
+            save_config(setup.folder, config.model, setup.training_set.puzzle_names)
+        callback.note(_start_note(config, setup, writer, device, resume))
+        loop = _TrainingLoop(config, writer, setup.sampler, device, time_limit, callback)
+        interrupted = loop.run()
+        return TrainResult(Run(setup.folder, interrupted), writer.trainer.steps_done, steps)
 
 
-def _learnt(config: RunConfig, resumed: Path | None) -> TrainingSet:
-    """What is learnt from; of a run that goes on it was there before."""
+def _check_length(config: RunConfig, resume: bool) -> None:
+    # A resumed run has both: the number of steps was planned from the time limit.
+    both = config.train.time_limit is not None and config.train.total_steps is not None
+    if both and not resume:
+        raise UserError(
+            "train.total_steps and train.time_limit both decide how long the run is: set one"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Setup:
+    """A run before its number of steps is known.
+
+    Attributes:
+        config: data paths absolute, dtype resolved.
+        generator: of the exploration draws.
+        has_checkpoint: whether the weights come from a checkpoint, which is loaded later.
+    """
+
+    config: RunConfig
+    folder: Path
+    training_set: TrainingSet
+    sampler: BatchSampler
+    model: PuzzleModel
+    generator: torch.Generator
+    micro_batch_size: int
+    has_checkpoint: bool
+
+    def open_writer(self, config: RunConfig, steps: int) -> RunWriter:
+        """Return a writer with a new trainer of the model."""
+        trainer = Trainer(self.model, config.train, self.generator, self.micro_batch_size)
+        trainer.allocate_carry(self.sampler.by_canvas_size())
+        fingerprints = {"data": self.training_set.fingerprint, "config": frozen_settings(config)}
+        return RunWriter(self.folder, trainer, steps, fingerprints)
+
+
+def _set_up(
+    config: RunConfig,
+    device: torch.device,
+    folder: Path | None,
+    resume: bool,
+    callback: Callback,
+    compiled: bool | None,
+    process: tuple[int, int],
+) -> _Setup:
+    """Load the data, build or load the model and make the folder of a new run."""
+    rank, world_size = process
+    global_batch_size = config.train.global_batch_size
+    if global_batch_size % world_size:
+        raise UserError(
+            f"train.global_batch_size ({global_batch_size}) must be a multiple of the number of "
+            f"processes ({world_size})"
+        )
+    config = replace(config, dtype=pick_dtype(config.dtype, device))
+    if not resume:
+        config = replace(config, data=_with_absolute_paths(config.data))
+    training_set = _load_training_set(config, folder if resume else None)
+    for note in training_set.notes:
+        callback.note(note)
+    sampler = BatchSampler(training_set.dataset, global_batch_size, config.seed, rank, world_size)
+    has_checkpoint = resume and folder is not None and (folder / CHECKPOINT).exists()
+    num_puzzles = len(training_set.puzzle_names)
+    model, generator = _initial_model(config, device, num_puzzles, has_checkpoint)
+    model.compiled = compiles(device, compiled)
+    batch_size = global_batch_size // world_size
+    micro_batch_size = pick_micro_batch_size(model, device, batch_size)
+    fastest = model.cpu_micro_batch_size(config.model.length) or batch_size
+    if micro_batch_size < min(batch_size, fastest):
+        callback.note(
+            f"batches of {batch_size} go through the network in parts of {micro_batch_size}, "
+            "because the memory holds no more"
+        )
+    if not resume or folder is None:
+        folder = _create_folder(config, folder, rank)
+    return _Setup(
+        config,
+        folder,
+        training_set,
+        sampler,
+        model,
+        generator,
+        micro_batch_size,
+        has_checkpoint,
+    )
+
+
+def _with_absolute_paths(data: DataConfig) -> DataConfig:
+    """Return the settings with paths that mean the same wherever the run is resumed."""
+    names = {field: tuple(map(absolute_data_path, getattr(data, field))) for field in DATA_FIELDS}
+    return replace(data, **names)  # type: ignore[arg-type]
+
+
+def _load_training_set(config: RunConfig, resumed: Path | None) -> TrainingSet:
+    """Load the training data, which a resumed run must still find."""
     try:
         return build_training_set(config)
     except UserError as error:
         if resumed is None:
             raise
         raise UserError(
-            f"what {resumed} learns from is not there any more as it was ({error}): bring it back"
+            f"the training data of {resumed} cannot be loaded as before ({error}): bring it back"
         ) from None
 
 
-def _created(config: RunConfig, folder: Path | None, rank: int) -> Path:
-    """The folder of a new run, which rank 0 makes; if it cannot, all leave, none waits for it."""
+def _initial_model(
+    config: RunConfig, device: torch.device, num_puzzles: int, has_checkpoint: bool
+) -> tuple[PuzzleModel, torch.Generator]:
+    """Build the model of a run and the generator of its exploration draws.
+
+    A resumed run loads its weights from its checkpoint, so the pretrained ones may be gone.
+    """
+    generator = torch.Generator().manual_seed(config.seed)
+    dtype = DTYPES[config.dtype]
+    if config.adapt is None or has_checkpoint:
+        model = build_model(config.model, num_puzzles, dtype, generator)
+    else:
+        model = load_pretrained(Path(config.adapt.weights), config.model, num_puzzles, dtype)
+    return model.to(device), generator
+
+
+def _create_folder(config: RunConfig, folder: Path | None, rank: int) -> Path:
+    """Make the folder of a new run on rank 0; if that fails, all ranks raise the error."""
     outcome: list[Path | UserError | None] = [None]
     if rank == 0:
         try:
-            outcome = [runs.create_run(config, folder)]
+            outcome = [create_run(config, folder)]
         except UserError as error:
             outcome = [error]
     if dist.is_initialized():
         dist.broadcast_object_list(outcome)
-    (made,) = outcome
-    if not isinstance(made, Path):
-        assert made is not None
-        raise made
-    return made
+    (created,) = outcome
+    if not isinstance(created, Path):
+        assert created is not None
+        raise created
+    return created
 
 
-def interval(config: RunConfig, clock: TimeLimit, saving: float) -> float:
-    """Seconds between checkpoints, so that a kill does not cost much of a short time limit either.
+def frozen_settings(config: RunConfig) -> str:
+    """Return the settings that must not change when a run is resumed, as JSON."""
+    settings = {
+        "model": to_dict(config.model),
+        "dtype": config.dtype,
+        "global_batch_size": config.train.global_batch_size,
+        "optimiser": config.train.optimiser,
+    }
+    return json.dumps(settings)
 
-    `saving` is how many one takes.
+
+def _plan_run(setup: _Setup, time_limit: TimeLimit, callback: Callback) -> tuple[RunConfig, float]:
+    """Save the initial weights of a new run, so that there are some whatever happens; plan it.
+
+    Returns:
+        The config with the planned schedule, which is also written, and the seconds that a
+        checkpoint takes.
     """
-    if clock.limit is None:
-        return config.train.checkpoint_interval_s
-    share = max(CHECKPOINT_SHARE * clock.limit, saving / CHECKPOINT_SHARE)
-    return min(config.train.checkpoint_interval_s, share)
+    config = setup.config
+    writer = setup.open_writer(replace(config, train=replace(config.train, total_steps=0)), 0)
+    if not setup.has_checkpoint:
+        if writer.is_writer:
+            save_config(setup.folder, config.model, setup.training_set.puzzle_names)
+        writer.save(time_limit.spent)
+    config = _plan_schedule(config, writer, setup.sampler, time_limit, callback)
+    if writer.is_writer:
+        write_json(setup.folder / RUN_CONFIG, to_dict(config))
+    return config, writer.save_seconds
 
 
-def _planned(
-    config: RunConfig, first: RunWriter, batches: BatchSampler, clock: TimeLimit, reporter: Reporter
+def _plan_schedule(
+    config: RunConfig,
+    writer: RunWriter,
+    sampler: BatchSampler,
+    time_limit: TimeLimit,
+    callback: Callback,
 ) -> RunConfig:
-    """The config with the number of steps of an adaptation and a schedule in proportion to it."""
+    """Return the config with its number of steps and a schedule in proportion to it."""
     train = config.train
-    if clock.limit is None or train.total_steps is not None:  # or planned before a kill
-        steps = total_steps(config, batches)
+    if time_limit.limit is None or train.total_steps is not None:  # or planned before a kill
+        steps = total_steps(config, sampler)
     else:
-        saving = first.save_seconds
+        saving = writer.save_seconds
+        slowdown = 1 + saving / checkpoint_interval(config, time_limit, saving)
 
-        def seconds() -> float:  # the last checkpoint and those on the way take their time too
-            return (clock.left - 2 * saving) / (1 + saving / interval(config, clock, saving))
+        def seconds_left() -> float:
+            return (time_limit.left - 2 * saving) / slowdown
 
-        model, chunk = first.trainer.model, first.trainer.micro_batch
-        steps = estimate_steps(model, train, batches, chunk, seconds)
+        trainer = writer.trainer
+        steps = estimate_steps(
+            trainer.model, train, sampler, trainer.micro_batch_size, seconds_left
+        )
     planned = scale_schedule(train, steps)
     changes = [
         f"{name} is {new:.4g} instead of {old:.4g}"
@@ -267,112 +314,176 @@ def _planned(
         if new != old
     ]
     if steps and changes:
-        reporter.note(f"in {steps} steps {' and '.join(changes)}")
+        callback.note(f"in {steps} steps {' and '.join(changes)}")
     return replace(config, epochs=None, train=planned)
 
 
-def _lasting(data: DataConfig) -> DataConfig:
-    names = {field: tuple(map(absolute_data_path, getattr(data, field))) for field in DATA_FIELDS}
-    return replace(data, **names)  # type: ignore[arg-type]
+def checkpoint_interval(config: RunConfig, time_limit: TimeLimit, save_seconds: float) -> float:
+    """Return the seconds between checkpoints; a kill costs little of a short time limit, too.
 
-
-def _unchangeable(config: RunConfig) -> str:
-    """The settings that a run keeps from its first step to its last, as JSON."""
-    kept = {
-        "model": to_dict(config.model),
-        "dtype": config.dtype,
-        "global_batch_size": config.train.global_batch_size,
-    }
-    return json.dumps(kept)
-
-
-def _model(
-    config: RunConfig, device: torch.device, rows: int, begun: bool
-) -> tuple[PuzzleModel, torch.Generator]:
-    """What a run begins with, and the generator of its further draws.
-
-    A run that has `begun` finds its weights in its checkpoint, not where they came from.
+    Args:
+        config: of the run.
+        time_limit: of the run.
+        save_seconds: how long a checkpoint takes.
     """
-    generator = torch.Generator().manual_seed(config.seed)
-    dtype = DTYPES[config.dtype]
-    if config.adapt is None or begun:
-        model = build_model(config.model, rows, dtype, generator)
-    else:
-        model = load_pretrained(Path(config.adapt.weights), config.model, rows, dtype)
-    return model.to(device), generator
+    interval = config.train.checkpoint_interval_s
+    if time_limit.limit is None:
+        return interval
+    share = max(CHECKPOINT_INTERVAL_SHARE * time_limit.limit, save_seconds / MAX_SAVE_SHARE)
+    return min(interval, share)
 
 
-def _loop(
-    config: RunConfig,
-    run: RunWriter,
-    batches: BatchSampler,
-    device: torch.device,
-    clock: TimeLimit,
-    reporter: Reporter,
-) -> Outcome:
-    trainer, total = run.trainer, run.total
-    now = saved = recorded = time.monotonic()
-    longest: defaultdict[int, float] = defaultdict(float)  # seconds of a step, by its canvas
-    # A GPU has the next step to do before the metrics of the last one are read.
-    lag = 1 if device.type == "cuda" else 0
-    unread: deque[tuple[int, Metrics]] = deque()
+def _start_note(
+    config: RunConfig, setup: _Setup, writer: RunWriter, device: torch.device, resume: bool
+) -> str:
+    trainer = writer.trainer
+    processes = f" × {trainer.world_size}" if trainer.world_size > 1 else ""
+    resumed = f", from step {trainer.steps_done} on" if resume else ""
+    return (
+        f"{setup.training_set.summary}, {writer.total_steps} steps of "
+        f"{config.train.global_batch_size}, {trainer.flat_params.numel():,} weights, "
+        f"{device.type} {config.dtype}{processes}, in {setup.folder}{resumed}"
+    )
 
-    def read(left: int = 0) -> None:
-        """Count what steps have said, all but the last `left`."""
-        nonlocal recorded
-        while len(unread) > left:
-            step, metrics = unread.popleft()
+
+@contextmanager
+def sync_stop_flags() -> Iterator[Callable[[bool, bool], tuple[bool, bool, bool]]]:
+    """Yield a function that makes all ranks stop and save at the same step.
+
+    The function takes whether the time is over and whether a checkpoint is due, on this rank, and
+    returns (interrupted, over, due); what is true on one rank is true on all. Ctrl-C and SIGTERM
+    interrupt; a second Ctrl-C raises KeyboardInterrupt at once.
+    """
+    interrupted = False
+
+    def handle_signal(number: int, frame: object) -> None:
+        nonlocal interrupted
+        if interrupted and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        interrupted = True
+
+    group = None
+    if dist.is_initialized() and dist.get_backend() != "gloo":
+        group = dist.new_group(backend="gloo")  # between CPUs: no GPU has to be waited for
+
+    def sync(over: bool, due: bool) -> tuple[bool, bool, bool]:
+        if not dist.is_initialized():
+            return interrupted, over, due
+        flags = torch.tensor([interrupted, over, due], dtype=torch.int32)
+        dist.all_reduce(flags, group=group)
+        any_interrupted, any_over, any_due = flags.bool().tolist()
+        return any_interrupted, any_over, any_due
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: signal.signal(number, handle_signal) for number in signals}
+    try:
+        yield sync
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+class _TrainingLoop:
+    """Takes the steps of a run, logs them and saves checkpoints."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        writer: RunWriter,
+        sampler: BatchSampler,
+        device: torch.device,
+        time_limit: TimeLimit,
+        callback: Callback,
+    ) -> None:
+        self.config, self.writer, self.sampler, self.device = config, writer, sampler, device
+        self.time_limit, self.callback = time_limit, callback
+        self.trainer, self.total_steps = writer.trainer, writer.total_steps
+        # A GPU is given its next step before the metrics of the previous one are read.
+        self.max_unread = 1 if device.type == "cuda" else 0
+        self.unread: deque[tuple[int, Metrics]] = deque()
+        self.step_seconds: defaultdict[int, float] = defaultdict(float)  # long steps, by S
+        self.step_ended_at = self.saved_at = self.recorded_at = time.monotonic()
+
+    def run(self) -> bool:
+        """Train to the end and return whether a signal ended the run before."""
+        self._report_progress(self.trainer.steps_done)
+        prefetcher = Prefetcher(lambda step: to_tensors(self.sampler(step), self.device))
+        with sync_stop_flags() as sync, closing(prefetcher):
+            while True:
+                interrupted, over, due = sync(self._is_over(), self._is_checkpoint_due())
+                if interrupted or over or not self._has_steps():
+                    break
+                if due:
+                    self._save()
+                    self.saved_at = time.monotonic()
+                self._step(prefetcher)
+            if self.writer.saved_step != self.trainer.steps_done:
+                self._save()
+        if self.time_limit.limit is not None and not interrupted:
+            self.callback.note(self._end_note(self.time_limit.limit))
+        return interrupted
+
+    def _has_steps(self) -> bool:
+        """Whether steps remain. With a time limit, faster steps than planned use all of it."""
+        if self.time_limit.limit is not None and self.total_steps > 0:
+            return True
+        return self.trainer.steps_done < self.total_steps
+
+    def _is_over(self) -> bool:
+        """Whether the time does not suffice for one more step and a checkpoint."""
+        longest_step = max(self.step_seconds.values(), default=0.0)
+        return self.time_limit.left < longest_step + 1.5 * self.writer.save_seconds
+
+    def _is_checkpoint_due(self) -> bool:
+        interval = checkpoint_interval(self.config, self.time_limit, self.writer.save_seconds)
+        return self.step_ended_at - self.saved_at >= interval
+
+    def _step(self, prefetcher: Prefetcher[dict[str, torch.Tensor]]) -> None:
+        started = time.monotonic()
+        batch = prefetcher(self.trainer.steps_done)
+        metrics = self.trainer.step(batch)
+        self.unread.append((self.trainer.steps_done, metrics))
+        self._log_steps(self.max_unread)
+        self.step_ended_at = time.monotonic()
+        seq_len = batch["inputs"].shape[1]
+        seconds = self.step_ended_at - started
+        self.step_seconds[seq_len] = max(0.9 * self.step_seconds[seq_len], seconds)
+
+    def _log_steps(self, max_unread: int = 0) -> None:
+        """Read and log the metrics of all but the last `max_unread` steps."""
+        while len(self.unread) > max_unread:
+            step, metrics = self.unread.popleft()
             if not math.isfinite(metrics["loss"]):
                 raise UserError(
                     f"the loss is {metrics['loss']} at step {step}: start a new run with a lower "
-                    f"train.lr; what {run.folder} holds is of an earlier step"
+                    f"train.lr; the weights in {self.writer.folder} are of an earlier step"
                 )
             now = time.monotonic()
-            record = run.count(step, metrics, now - recorded)
+            record = self.writer.log_step(step, metrics, now - self.recorded_at)
             if record is not None:
-                recorded = now
-            tell(step, record)
+                self.recorded_at = now
+            self._report_progress(step, record)
 
-    def save() -> None:
-        read()
-        run.save(None if clock.limit is None else clock.spent)
+    def _save(self) -> None:
+        self._log_steps()
+        self.writer.save(None if self.time_limit.limit is None else self.time_limit.spent)
 
-    def tell(done: int, record: dict[str, float] | None = None) -> None:
-        expected = total
-        if done >= total and clock.limit is not None and longest:  # beyond the plan
-            expected = done + int(max(0.0, clock.left) / max(longest.values()))
-        reporter.progress(Progress(done, max(done, expected), record))
+    def _report_progress(self, step: int, record: dict[str, float] | None = None) -> None:
+        expected = self.total_steps
+        beyond_plan = step >= expected and self.time_limit.limit is not None
+        if beyond_plan and self.step_seconds:
+            left = max(0.0, self.time_limit.left)
+            expected = step + int(left / max(self.step_seconds.values()))
+        self.callback.progress(step, max(step, expected), record)
 
-    tell(trainer.steps_done)
-    ahead = Prefetcher(batches, device)
-    with _agreement() as agree, closing(ahead):
-        while True:
-            over = clock.left < max(longest.values(), default=0.0) + 1.5 * run.save_seconds
-            due = now - saved >= interval(config, clock, run.save_seconds)
-            interrupted, over, due = agree(over, due)
-            # The plan shapes the schedule; where steps are faster, all of the time is used.
-            planned = trainer.steps_done < total or (total > 0 and clock.limit is not None)
-            if interrupted or over or not planned:
-                break
-            if due:
-                save()
-                saved = time.monotonic()
-            started = time.monotonic()
-            batch = ahead(trainer.steps_done)
-            metrics = trainer.step(batch)
-            unread.append((trainer.steps_done, metrics))
-            read(lag)
-            now = time.monotonic()
-            cells = batch["inputs"].shape[1]
-            longest[cells] = max(0.9 * longest[cells], now - started)
-        if run.saved_step != trainer.steps_done:
-            save()
-    if clock.limit is not None and not interrupted:
-        limit = f"the time limit of {format_duration(clock.limit)}"
-        reporter.note(
-            f"{limit} ended the run after {trainer.steps_done} steps; {total} were planned"
-            if trainer.steps_done
-            else f"{limit} leaves no time for a step after the start-up: nothing was learnt, and "
-            f"{run.folder} holds the weights with new rows alone"
+    def _end_note(self, limit: float) -> str:
+        name = f"the time limit of {format_duration(limit)}"
+        if self.trainer.steps_done:
+            return (
+                f"{name} ended the run after {self.trainer.steps_done} steps; {self.total_steps} "
+                "were planned"
+            )
+        return (
+            f"{name} leaves no time for a step after the start-up: nothing was trained, and "
+            f"{self.writer.folder} holds the initial weights"
         )
-    return Outcome(run.folder, trainer.steps_done, total, interrupted)

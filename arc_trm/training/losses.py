@@ -1,66 +1,108 @@
-"""What training minimises: stablemax cross-entropy and the halting losses (SPEC 5).
+"""Losses: a registry of those of the answer's tokens, and the losses of the halting head.
 
-stablemax: "Grokking at the Edge of Numerical Stability", arXiv 2501.04697, section 4.
+docs/model.md, section 5. Shape letters: B batch, S cells of a canvas, V vocabulary size.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-IGNORE = -100
-"""Label of cells that are not scored."""
+from arc_trm.data.sampler import IGNORE_LABEL
+from arc_trm.registry import Registry
+
 HALT_WEIGHT = 0.5
+"""Weight of the halting losses; that of the tokens has weight 1."""
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+LOSSES: Registry[Loss] = Registry("loss")
+
+
+def register_loss(name: str) -> Callable[[Loss], Loss]:
+    """Return a decorator that registers a loss of tokens under `name`, the value of `train.loss`.
+
+    A loss maps logits (B, S, V), in the dtype of the activations, and labels (B, S) int, which are
+    `IGNORE_LABEL` where a cell is not scored, to one number per example, (B,).
+    """
+    return LOSSES.register(name)
 
 
 def accum_dtype(device: torch.device) -> torch.dtype:
-    """float64, or float32 on Apple's GPUs, which have no wider type."""
+    """Return float64, or float32 on Apple's GPUs, which have no wider type."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
 def log_stablemax(logits: Tensor) -> Tensor:
-    """log(s / sum s) in float64 over the last axis; s(v) = v + 1 for v >= 0, else 1 / (1 - v)."""
+    """Compute log(s / sum s) over the last axis; s(v) = v + 1 for v >= 0, else 1 / (1 - v).
+
+    Source: "Grokking at the Edge of Numerical Stability" (arXiv 2501.04697), section 4.
+
+    Args:
+        logits: (..., V).
+
+    Returns:
+        (..., V) in `accum_dtype`.
+    """
     wide = logits.to(accum_dtype(logits.device))
     # log s(v) = sign(v) · log(1 + |v|), one branch for both halves.
     log_s = torch.log1p(wide.abs()).copysign(wide)
-    # Clamped, for at v = 1 the half that is not taken would be infinite and its gradient NaN.
+    # Clamped: at v = 1 the half that is not taken would be infinite and its gradient NaN.
     s = torch.where(wide >= 0, wide + 1, 1 / (1 - wide.clamp(max=0)))
     return log_s - s.sum(-1, keepdim=True).log()
 
 
+@register_loss("stablemax")
 def token_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """(B,) float64: mean of -log p over each sequence's labelled cells; 0 where it has none.
+    """Compute the mean of -log p, p by stablemax, over each example's labelled cells.
 
     Args:
         logits: (B, S, V).
-        labels: (B, S) int tokens, `IGNORE` where not scored.
+        labels: (B, S) int tokens, `IGNORE_LABEL` where a cell is not scored.
+
+    Returns:
+        (B,) in `accum_dtype`; 0 where no cell is labelled.
     """
-    labelled = labels != IGNORE
+    labelled = labels != IGNORE_LABEL
     log_p = log_stablemax(logits).gather(-1, labels.clamp(min=0).long().unsqueeze(-1)).squeeze(-1)
     total = torch.where(labelled, -log_p, 0.0).sum(-1)
     return total / labelled.sum(-1).clamp(min=1)
 
 
 def halt_loss(halt_logits: Tensor, correct: Tensor) -> Tensor:
-    """(B,) float32: cross-entropy of the halt logit (B,) against "every labelled cell is right"."""
+    """Compute the binary cross-entropy of halting, whose target is a correct answer.
+
+    Args:
+        halt_logits: (B,) float32.
+        correct: (B,) bool, whether every labelled cell is correct.
+
+    Returns:
+        (B,) float32.
+    """
     return F.binary_cross_entropy_with_logits(
         halt_logits, correct.to(halt_logits.dtype), reduction="none"
     )
 
 
 def continue_loss(continue_logits: Tensor, next_halt_logits: Tensor, last: Tensor) -> Tensor:
-    """(B,) float32: cross-entropy of the continue logit against what one more step promises.
+    """Compute the binary cross-entropy of continuing, whose target is the value of one more step.
 
-    HRM paper (arXiv 2506.21734), section 2, "Adaptive computational time": the target is the
-    probability of halting then where this step was the last, else of the better choice then.
+    After the last step the target is the probability of halting at the next one, before it the
+    larger of the two probabilities.
+
+    Source: HRM paper (arXiv 2506.21734), section 2, "Adaptive computational time".
 
     Args:
-        continue_logits: (B,).
-        next_halt_logits: (B, 2), halt and continue after one more supervision step; a target, so
-            no gradient goes through it.
+        continue_logits: (B,) float32.
+        next_halt_logits: (B, 2) halt and continue after one more supervision step; no gradient
+            flows through them.
         last: (B,) bool, whether this step was the last that is allowed.
+
+    Returns:
+        (B,) float32.
     """
-    halt, go_on = next_halt_logits.detach().unbind(-1)
-    target = torch.where(last, halt, torch.maximum(halt, go_on)).sigmoid()
+    next_halt, next_continue = next_halt_logits.detach().unbind(-1)
+    target = torch.where(last, next_halt, torch.maximum(next_halt, next_continue)).sigmoid()
     return F.binary_cross_entropy_with_logits(continue_logits, target, reduction="none")

@@ -1,38 +1,53 @@
-"""Both optimisers and the learning rate schedule (SPEC 6)."""
+"""Optimisers, the moving average of the weights and the learning rate schedule.
+
+docs/model.md, section 6. All weights of a network lie in one flat buffer (N,).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
+from arc_trm.config import TrainConfig
+from arc_trm.registry import Registry
+
 
 def flatten(parameters: Iterable[nn.Parameter]) -> tuple[Tensor, Tensor]:
-    """Lay parameters and their gradients into one flat buffer each, and make them views of it.
+    """Move parameters and their gradients into one flat buffer each, of which they become views.
 
-    Optimiser, weight average and gradient exchange are then a few operations on one tensor.
+    The optimiser, the weight average and the gradient exchange are then a few operations on one
+    tensor.
+
+    Returns:
+        The weights and the gradients, (N,) each.
     """
     parameters = list(parameters)
-    values = torch.cat([p.detach().reshape(-1) for p in parameters])
-    gradients = torch.zeros_like(values)
+    flat_params = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
+    gradients = torch.zeros_like(flat_params)
     start = 0
     for parameter in parameters:
         stop = start + parameter.numel()
         shape = parameter.shape
-        parameter.data = values[start:stop].view(shape)
+        parameter.data = flat_params[start:stop].view(shape)
         parameter.grad = gradients[start:stop].view(shape)
         start = stop
-    return values, gradients
+    return flat_params, gradients
 
 
 def learning_rate_factor(
     step: int, total_steps: int | None, warmup_steps: int, min_ratio: float
 ) -> float:
-    """Factor of step `step` (the first is 1): linear warm-up, then cosine down to `min_ratio`.
+    """Return the factor of both learning rates: linear warm-up, then a cosine to `min_ratio`.
 
-    Without `total_steps` it stays at 1.
+    Args:
+        step: the first one is 1.
+        total_steps: the length of the schedule; None keeps the factor at 1 after the warm-up.
+        warmup_steps: of the linear part.
+        min_ratio: factor at `total_steps`.
     """
     if step < warmup_steps:
         return step / warmup_steps
@@ -43,41 +58,99 @@ def learning_rate_factor(
     return min_ratio + (1 - min_ratio) * cosine
 
 
-class AdamAtan2:
-    """Adam without an epsilon: the update is an arc tangent (arXiv 2407.05872, section 4.3).
+class Optimiser(ABC):
+    """Updates the weights of a network; make your own and register it.
 
-    p ← p·(1 − lr·wd) − lr/(1−β1^t) · atan2(m, sqrt(v)/sqrt(1−β2^t))
+    Args:
+        flat_params: the weights (N,) float32, which steps update in place.
+        config: the settings of the run, such as `betas` and `weight_decay`.
     """
 
-    def __init__(self, values: Tensor, betas: tuple[float, float], weight_decay: float) -> None:
-        self.values, self.betas, self.weight_decay = values, betas, weight_decay
-        self.first, self.second = torch.zeros_like(values), torch.zeros_like(values)
-        self.steps = 0
+    def __init__(self, flat_params: Tensor, config: TrainConfig) -> None:
+        self.flat_params, self.config = flat_params, config
+
+    @abstractmethod
+    def step(self, gradients: Tensor, lr: float) -> None:
+        """Update the weights.
+
+        Args:
+            gradients: (N,) float32.
+            lr: learning rate of this step, the schedule included.
+        """
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the tensors that later steps depend on, by name.
+
+        They are the tensors themselves, not copies, of the same shapes from the start: checkpoints
+        store them, and resuming a run writes into them. Keep a number in a tensor of shape ().
+        """
+        return {}
+
+
+OPTIMISERS: Registry[type[Optimiser]] = Registry("optimiser")
+
+
+def register_optimiser(name: str) -> Callable[[type[Optimiser]], type[Optimiser]]:
+    """Return a decorator that registers an `Optimiser` as `name`, the value of
+    `train.optimiser`."""
+    return OPTIMISERS.register(name)
+
+
+@register_optimiser("adam_atan2")
+class AdamAtan2(Optimiser):
+    """Adam without an epsilon: the update is an arc tangent.
+
+    p ← p·(1 − lr·wd) − lr/(1−β1^t) · atan2(m, sqrt(v)/sqrt(1−β2^t))
+
+    Source: arXiv 2407.05872, section 4.3.
+    """
+
+    def __init__(self, flat_params: Tensor, config: TrainConfig) -> None:
+        super().__init__(flat_params, config)
+        self.first_moment = torch.zeros_like(flat_params)
+        self.second_moment = torch.zeros_like(flat_params)
+        self.steps = torch.tensor(0)
 
     @torch.no_grad()
     def step(self, gradients: Tensor, lr: float) -> None:
-        """Update the flat values (N,) in place by gradients (N,)."""
         self.steps += 1
-        beta1, beta2 = self.betas
-        self.first.lerp_(gradients, 1 - beta1)
-        self.second.lerp_(gradients.square(), 1 - beta2)
-        scale = self.second.sqrt().div_(math.sqrt(1 - beta2**self.steps))
-        update = torch.atan2(self.first, scale, out=scale)
-        self.values.mul_(1 - lr * self.weight_decay)
-        self.values.add_(update, alpha=-lr / (1 - beta1**self.steps))
+        steps, (beta1, beta2) = int(self.steps), self.config.betas
+        self.first_moment.lerp_(gradients, 1 - beta1)
+        self.second_moment.lerp_(gradients.square(), 1 - beta2)
+        scale = self.second_moment.sqrt().div_(math.sqrt(1 - beta2**steps))
+        update = torch.atan2(self.first_moment, scale, out=scale)
+        self.flat_params.mul_(1 - lr * self.config.weight_decay)
+        self.flat_params.add_(update, alpha=-lr / (1 - beta1**steps))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {
+            "first_moment": self.first_moment,
+            "second_moment": self.second_moment,
+            "steps": self.steps,
+        }
 
 
 @torch.no_grad()
-def sign_sgd(table: Tensor, ids: Tensor, gradients: Tensor, lr: float, weight_decay: float) -> None:
-    """w ← w·(1 − lr·wd) − lr·sign(g) on the table's rows `ids`, in place.
+def sign_sgd(
+    embedding: Tensor, puzzle_ids: Tensor, gradients: Tensor, lr: float, weight_decay: float
+) -> None:
+    """Update the puzzle embedding at some puzzle ids, in place: w ← w·(1 − lr·wd) − lr·sign(g).
 
     Args:
-        table: (rows, size) float32.
-        ids: (B,) int, repeats allowed: their gradients are summed.
+        embedding: (puzzles, size) float32.
+        puzzle_ids: (B,) int; gradients of equal ids are summed.
         gradients: (B, size) float32.
+        lr: learning rate.
+        weight_decay: of the embeddings that are updated.
     """
-    # Every place sums the gradients of its id, and equal ones write the same; asking for the
-    # distinct ids instead would have to wait for the device.
-    same = (ids[:, None] == ids[None, :]).to(table.dtype)
-    summed = same @ gradients.to(table.dtype)
-    table[ids] = table[ids] * (1 - lr * weight_decay) - lr * summed.sign()
+    # Every entry sums the gradients of its id, and entries of equal ids write the same values.
+    # `unique` instead would have to wait for the device.
+    same = (puzzle_ids[:, None] == puzzle_ids[None, :]).to(embedding.dtype)
+    summed = same @ gradients.to(embedding.dtype)
+    embedding[puzzle_ids] = embedding[puzzle_ids] * (1 - lr * weight_decay) - lr * summed.sign()
+
+
+@torch.no_grad()
+def update_ema(ema: Tensor, flat_params: Tensor, decay: float) -> None:
+    """Update the exponential moving average of the weights, (N,) both, in place."""
+    ema.lerp_(flat_params, 1 - decay)

@@ -1,7 +1,10 @@
-"""One training step after the other: carried state, halting, loss, both optimisers, average.
+"""Training steps: carried state, halting, losses, both optimisers and the weight average.
 
-SPEC 4 to 6 in docs/model.md; TRM paper, figure 3. Under torch.distributed every rank steps on its
-share of the global batch and all keep the same weights.
+docs/model.md, sections 4 to 6; TRM paper (arXiv 2510.04871), figure 3. Under torch.distributed
+every rank takes its part of the global batch, and all ranks keep the same weights.
+
+Shape letters: B batch of this rank, S cells of a canvas, P positions of the puzzle embedding,
+L = P + S, D hidden size, N weights.
 """
 
 from __future__ import annotations
@@ -16,24 +19,48 @@ import torch.distributed as dist
 from torch import Tensor
 
 from arc_trm.config import TrainConfig
+from arc_trm.data.sampler import IGNORE_LABEL, Batch
 from arc_trm.device import on_device
 from arc_trm.models.base import PuzzleModel, validate_ids
-from arc_trm.training.losses import (
-    HALT_WEIGHT,
-    IGNORE,
-    accum_dtype,
-    continue_loss,
-    halt_loss,
-    token_cross_entropy,
+from arc_trm.training import losses
+from arc_trm.training.losses import HALT_WEIGHT, LOSSES, accum_dtype
+from arc_trm.training.optim import (
+    OPTIMISERS,
+    flatten,
+    learning_rate_factor,
+    sign_sgd,
+    update_ema,
 )
-from arc_trm.training.optim import AdamAtan2, flatten, learning_rate_factor, sign_sgd
-
-__all__ = ["METRICS", "TrainConfig", "Trainer"]
 
 METRICS = (
-    *("loss", "lm_loss", "halt_loss", "continue_loss"),
-    *("count", "accuracy", "exact_accuracy", "halt_accuracy", "steps"),
+    "loss",
+    "lm_loss",
+    "halt_loss",
+    "continue_loss",
+    "count",
+    "accuracy",
+    "exact_accuracy",
+    "halt_accuracy",
+    "steps",
 )
+"""Names of what `Trainer.step` returns, in the order of the sums of a step."""
+
+
+def check_train_config(config: TrainConfig) -> None:
+    """Check that the loss and the optimiser exist.
+
+    Raises:
+        UserError: one does not.
+    """
+    _ = LOSSES[config.loss], OPTIMISERS[config.optimiser]
+
+
+def to_tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
+    """Convert a batch to CPU tensors for `Trainer.step`, in pinned memory if `device` is a GPU."""
+    tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
+    if device.type == "cuda":
+        return {name: tensor.pin_memory() for name, tensor in tensors.items()}
+    return tensors
 
 
 def _all_gather(tensor: Tensor) -> Tensor:
@@ -43,13 +70,15 @@ def _all_gather(tensor: Tensor) -> Tensor:
 
 
 class Metrics(Mapping[str, float]):
-    """`METRICS` by their names, fetched from the device when the first is read.
+    """`METRICS` by name, fetched from the device when the first one is read.
 
-    Until then nobody waits for the device, which can begin the next step meanwhile.
+    Until then nothing waits for the device, which can compute the next step meanwhile.
+
+    Args:
+        sums: (len(METRICS),); the device may still be computing them.
     """
 
     def __init__(self, sums: Tensor) -> None:
-        """`sums` (len(METRICS),) may still be in the making."""
         self._sums, self._ready = sums, None
         if sums.device.type == "cuda":
             self._sums = torch.empty_like(sums, device="cpu", pin_memory=True)
@@ -59,7 +88,7 @@ class Metrics(Mapping[str, float]):
     @cached_property
     def _values(self) -> dict[str, float]:
         if self._ready is not None:
-            self._ready.synchronize()  # with this step, not with one that was begun since
+            self._ready.synchronize()  # waits for this step, not for later ones
         return dict(zip(METRICS, self._sums.tolist(), strict=True))
 
     def __getitem__(self, name: str) -> float:
@@ -77,10 +106,23 @@ class Trainer:
 
     Args:
         model: its parameters become views of one flat buffer.
-        config: batch, rates, schedule.
-        generator: CPU generator of the exploration draws, the same on all ranks.
-        micro_batch: sequences of the full canvas that go through the network at once, of a smaller
-            one more; None is all. Splitting saves memory and changes results by rounding only.
+        config: batch size, loss, optimiser, learning rates and schedule.
+        generator: CPU generator of the exploration draws, in the same state on all ranks.
+        micro_batch_size: examples on the full canvas that go through the network together, more
+            on a smaller canvas; None is all. Splitting a batch saves memory and changes results by
+            rounding only.
+
+    Attributes:
+        flat_params: all weights, (N,).
+        gradients: of the last step that trained the weights, (N,).
+        ema: exponential moving average of the weights, (N,).
+        steps_done: number of steps.
+        carries: carry of this rank by S. A carry holds the state of every example of the batch
+            between steps; an example stays in it until it halts.
+
+    Raises:
+        UserError: the loss or the optimiser does not exist.
+        ValueError: settings contradict each other.
     """
 
     def __init__(
@@ -88,86 +130,104 @@ class Trainer:
         model: PuzzleModel,
         config: TrainConfig,
         generator: torch.Generator | None = None,
-        micro_batch: int | None = None,
+        micro_batch_size: int | None = None,
     ) -> None:
         self.model, self.config = model, config
         self.generator = generator or torch.Generator().manual_seed(0)
-        self.world = dist.get_world_size() if dist.is_initialized() else 1
+        self.world_size = dist.get_world_size() if dist.is_initialized() else 1
         self.rank = dist.get_rank() if dist.is_initialized() else 0
-        if config.global_batch_size % self.world:
+        if config.global_batch_size % self.world_size:
             raise ValueError(
                 f"train.global_batch_size ({config.global_batch_size}) must be a multiple of the "
-                f"number of processes ({self.world})"
+                f"number of processes ({self.world_size})"
             )
-        if micro_batch is not None and micro_batch < 1:
-            raise ValueError(f"micro_batch must be at least 1, got {micro_batch}")
-        self.micro_batch = micro_batch or config.global_batch_size
+        if micro_batch_size is not None and micro_batch_size < 1:
+            raise ValueError(f"micro_batch_size must be at least 1, got {micro_batch_size}")
+        self.micro_batch_size = micro_batch_size or config.global_batch_size
         self.supervision_steps = config.supervision_steps or model.config.supervision_steps
         if config.total_steps is None and (
             config.embedding_only_fraction or config.lr_min_ratio != 1
         ):
             raise ValueError(
-                "train.embedding_only_fraction above 0 and train.lr_min_ratio below 1 need train.total_steps, "
-                "the length of the schedule"
+                "train.embedding_only_fraction above 0 and train.lr_min_ratio below 1 need "
+                "train.total_steps, the length of the schedule"
             )
-        self.rows_only_steps = round(config.embedding_only_fraction * (config.total_steps or 0))
-        self.values, self.gradients = flatten(model.parameters())
-        # Loaded weights keep it off the device, for prediction; here all of it is written to.
-        model.puzzle_table = model.puzzle_table.to(self.values.device)
-        self.average = self.values.clone()
-        self.optimiser = AdamAtan2(self.values, config.betas, config.weight_decay)
+        self.embedding_only_steps = round(
+            config.embedding_only_fraction * (config.total_steps or 0)
+        )
+        self.token_loss = LOSSES[config.loss]
+        self.flat_params, self.gradients = flatten(model.parameters())
+        # Loading keeps the embedding off the device, which suits prediction; training updates it.
+        model.puzzle_embedding = model.puzzle_embedding.to(self.flat_params.device)
+        self.ema = self.flat_params.clone()
+        self.optimiser = OPTIMISERS[config.optimiser](self.flat_params, config)
         self.steps_done = 0
         self.carries: dict[int, dict[str, Tensor]] = {}
-        """By the number of cells of their canvas, the slots of this rank."""
 
-    def reserve(self, cells: Iterable[int]) -> None:
-        """Make the slots of canvases before their first batch: checkpoints have their size then."""
-        for each in cells:
-            self._carry(each)
+    @property
+    def batch_size(self) -> int:
+        """B, the examples of this rank."""
+        return self.config.global_batch_size // self.world_size
+
+    @property
+    def _slice(self) -> slice:
+        """This rank's part of a global batch."""
+        return slice(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
+
+    # Carried state
+
+    def allocate_carry(self, seq_lens: Iterable[int]) -> None:
+        """Allocate the carries of canvases in advance, so that checkpoints have their final size.
+
+        Args:
+            seq_lens: S of every canvas.
+        """
+        for seq_len in seq_lens:
+            self._carry(seq_len)
 
     @property
     def carry(self) -> dict[str, Tensor]:
-        """Slots on the full canvas."""
+        """The carry of the full canvas."""
         return self._carry(self.model.config.seq_len)
 
-    def _carry(self, cells: int) -> dict[str, Tensor]:
-        """Slots on a canvas; at first all halted, so that a batch fills them."""
-        if cells not in self.carries:
-            self.carries[cells] = self._empty_carry(cells)
-        return self.carries[cells]
+    def _carry(self, seq_len: int) -> dict[str, Tensor]:
+        if seq_len not in self.carries:
+            self.carries[seq_len] = self._new_carry(seq_len)
+        return self.carries[seq_len]
 
-    def _empty_carry(self, cells: int) -> dict[str, Tensor]:
-        model, batch = self.model, self.config.global_batch_size // self.world
-        length, device = model.config.puzzle_emb_len + cells, self.values.device
-        model.places(length)  # raises for what is no canvas
+    def _new_carry(self, seq_len: int) -> dict[str, Tensor]:
+        """Make a carry in which all examples have halted, so that the next batch fills it."""
+        model, batch = self.model, self.batch_size
+        length, device = model.config.puzzle_emb_len + seq_len, self.flat_params.device
+        model.position_ids(length)  # raises if there is no such canvas
         y, z = (state.clone() for state in model.initial_state(batch, length))
         return {
             "y": y,
             "z": z,
             "steps": torch.zeros(batch, dtype=torch.int32, device=device),
             "halted": torch.ones(batch, dtype=torch.bool, device=device),
-            "inputs": torch.zeros(batch, cells, dtype=torch.int32, device=device),
-            "labels": torch.zeros(batch, cells, dtype=torch.int32, device=device),
+            "inputs": torch.zeros(batch, seq_len, dtype=torch.int32, device=device),
+            "labels": torch.zeros(batch, seq_len, dtype=torch.int32, device=device),
             "puzzle_ids": torch.zeros(batch, dtype=torch.int64, device=device),
         }
 
-    def _check(self, batch: Mapping[str, Tensor]) -> None:
-        """ValueError for what would otherwise be cut, wrapped around or learnt wrongly."""
-        vocabulary, rows = self.model.config.vocab_size, len(self.model.puzzle_table)
+    def _check_batch(self, batch: Mapping[str, Tensor]) -> None:
+        """Raise ValueError if a batch would be cut, wrapped around or trained on wrongly."""
+        vocab_size, num_puzzles = self.model.config.vocab_size, len(self.model.puzzle_embedding)
         limits = {
-            "inputs": (0, vocabulary),
-            "labels": (IGNORE, vocabulary),
-            "puzzle_ids": (0, rows),
+            "inputs": (0, vocab_size),
+            "labels": (IGNORE_LABEL, vocab_size),
+            "puzzle_ids": (0, num_puzzles),
         }
         if set(batch) != set(limits):
             raise ValueError(f"a batch holds {', '.join(limits)}, got {', '.join(batch)}")
-        cells = batch["inputs"].shape[-1]
+        carry = self._carry(batch["inputs"].shape[-1])
         for key, (low, high) in limits.items():
-            validate_ids(f"batch[{key!r}]", batch[key], self._carry(cells)[key].shape, low, high)
+            validate_ids(f"batch[{key!r}]", batch[key], carry[key].shape, low, high)
 
-    def _refill(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The canvas' slots: those whose sequence halted take the batch's example, in place."""
-        self._check(batch)  # before it is on the device, which would have to be waited for
+    def _refill_carry(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Replace the examples of a carry that have halted by those of a batch, in place."""
+        self._check_batch(batch)  # on the CPU: a check on the device would have to wait for it
         carry = self._carry(batch["inputs"].shape[-1])
         halted = carry["halted"]
         y0, z0 = self.model.initial_state(*carry["y"].shape[:2])
@@ -178,189 +238,215 @@ class Trainer:
             torch.where(halted.view(-1, *[1] * (old.dim() - 1)), new, old, out=old)
         return carry
 
-    def _minimum_steps(self) -> Tensor:
-        """(B,) int32: steps before which a sequence may not halt early, 0 for most."""
-        slots = self.config.global_batch_size
-        explored = torch.rand(slots, generator=self.generator) < self.config.halt_exploration_prob
-        limit = max(3, self.supervision_steps + 1)
-        steps = torch.randint(2, limit, (slots,), generator=self.generator, dtype=torch.int32)
-        share = slots // self.world
-        mine = slice(self.rank * share, (self.rank + 1) * share)
-        return on_device((explored * steps)[mine], self.values.device)
+    def _draw_minimum_steps(self) -> Tensor:
+        """Draw the steps before which examples may not halt early, 0 for most; (B,) int32."""
+        size = self.config.global_batch_size
+        explored = torch.rand(size, generator=self.generator) < self.config.halt_exploration_prob
+        high = max(3, self.supervision_steps + 1)
+        steps = torch.randint(2, high, (size,), generator=self.generator, dtype=torch.int32)
+        return on_device((explored * steps)[self._slice], self.flat_params.device)
 
-    @contextmanager
-    def _learning(self, weights: bool) -> Iterator[None]:
-        """Whether the weights learn within, or nothing is computed for them."""
-        for parameter in self.model.parameters():
-            parameter.requires_grad_(weights)
-        try:
-            yield
-        finally:
-            for parameter in self.model.parameters():
-                parameter.requires_grad_()
-
-    def _micro_step(
-        self, slots: dict[str, Tensor], minimum_steps: Tensor, rows_only: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Forward and backward of some slots, whose y, z and halted are replaced in place.
-
-        Returns the gradients of their puzzle rows and the sums of `METRICS`; the weights' gradients
-        are added up unless `rows_only`.
-        """
-        model, config = self.model, self.config
-        labels, steps = slots["labels"], slots["steps"]
-        rows = model.puzzle_table[slots["puzzle_ids"]].requires_grad_()
-        x = model.embed(slots["inputs"], rows)
-        y, z = model.supervision_step(x, slots["y"], slots["z"])
-        logits, halt_logits = model.token_logits(y), model.halt_logits(y)
-        halt, last = halt_logits[:, 0], steps >= self.supervision_steps
-        with torch.no_grad():
-            labelled = labels != IGNORE
-            right = ((logits.argmax(-1) == labels) & labelled).sum(-1)
-            cells = labelled.sum(-1)
-            exact = right == cells
-        lm_loss = token_cross_entropy(logits, labels).sum()
-        halting = halt_loss(halt, exact).sum()
-        going_on = torch.zeros_like(halting)
-        if model.has_continue_head:
-            with torch.no_grad():
-                next_y, _ = model.supervision_step(x, y, z)
-                next_halt_logits = model.halt_logits(next_y)
-            going_on = continue_loss(halt_logits[:, 1], next_halt_logits, last).sum()
-        loss = (lm_loss + HALT_WEIGHT * (halting + going_on)) / config.global_batch_size
-        if rows_only:
-            (row_gradients,) = torch.autograd.grad(loss, rows)
-        else:
-            loss.backward()  # type: ignore[no-untyped-call]
-            assert rows.grad is not None
-            row_gradients = rows.grad
-        with torch.no_grad():
-            halted = last
-            if config.early_halting:
-                halted = last | (model.halts(halt_logits) & (steps >= minimum_steps))
-            slots["y"].copy_(y)
-            slots["z"].copy_(z)
-            slots["halted"].copy_(halted)
-            counted = halted & (cells > 0)
-            metrics = [
-                *(loss, lm_loss, halting, going_on, counted.sum()),
-                torch.where(counted, right / cells.clamp(min=1), 0.0).sum(),
-                (counted & exact).sum(),
-                (counted & ((halt >= 0) == exact)).sum(),
-                torch.where(counted, steps, 0).sum(),
-            ]
-            sums = torch.stack([metric.to(accum_dtype(halt.device)) for metric in metrics])
-        return row_gradients, sums
+    # Steps
 
     def step(self, batch: Mapping[str, Tensor]) -> Metrics:
-        """One supervision step on this rank's share of a global batch.
+        """Take one supervision step on this rank's part of a global batch.
 
         Args:
             batch: `inputs` and `labels` (B, S) int tokens, all on one canvas, the full one or a
                 smaller square; `puzzle_ids` (B,) int.
 
         Returns:
-            What can be read when it is needed: `loss`, which is differentiated: the sum over the
-            batch divided by the global batch size; `lm_loss`, `halt_loss` and `continue_loss` (0
-            unless the model learns to continue), sums over the global batch; and sums over the
-            sequences that halted at this step: their `count`, `accuracy` (share of cells),
-            `exact_accuracy`, `halt_accuracy` and supervision `steps`.
+            `loss`, which is differentiated: the sum over the batch divided by the global batch
+            size. `lm_loss`, `halt_loss` and `continue_loss` (0 unless the model has a continue
+            head): sums over the global batch. Sums over the examples that halted at this step:
+            their `count`, `accuracy` (fraction of correct cells), `exact_accuracy`,
+            `halt_accuracy` and supervision `steps`.
+
+        Raises:
+            ValueError: the batch is invalid.
         """
-        config, table = self.config, self.model.puzzle_table
-        rows_only = self.steps_done < self.rows_only_steps
-        slots = self._refill(batch)
-        slots["steps"] += 1
-        minimum_steps = self._minimum_steps()
-        puzzle_ids = slots["puzzle_ids"]
-        row_gradients = torch.empty(len(puzzle_ids), table.shape[1], device=table.device)
-        wide = accum_dtype(table.device)
-        sums = torch.zeros(len(METRICS), dtype=wide, device=table.device)
-        self.gradients.zero_()
-        with self.model.cache_cast_weights(), self._learning(not rows_only):
-            length = slots["y"].shape[1]
-            most = max(1, self.micro_batch * self.model.config.length // length)
-            size = math.ceil(len(puzzle_ids) / math.ceil(len(puzzle_ids) / most))  # equal parts
-            for start in range(0, len(puzzle_ids), size):
-                chunk = slice(start, start + size)
-                part = {name: tensor[chunk] for name, tensor in slots.items()}
-                row_gradients[chunk], part_sums = self._micro_step(
-                    part, minimum_steps[chunk], rows_only
-                )
-                sums += part_sums
-        if self.world > 1:
-            if not rows_only:
+        embedding_only = self.steps_done < self.embedding_only_steps
+        carry = self._refill_carry(batch)
+        carry["steps"] += 1
+        embedding_gradients, sums = self._backward(carry, embedding_only)
+        puzzle_ids = carry["puzzle_ids"]
+        if self.world_size > 1:
+            if not embedding_only:
                 dist.all_reduce(self.gradients)
             dist.all_reduce(sums)
-            puzzle_ids, row_gradients = _all_gather(puzzle_ids), _all_gather(row_gradients)
-
+            puzzle_ids = _all_gather(puzzle_ids)
+            embedding_gradients = _all_gather(embedding_gradients)
         self.steps_done += 1
+        self._update(puzzle_ids, embedding_gradients, embedding_only)
+        return Metrics(sums)
+
+    @contextmanager
+    def _requires_grad(self, required: bool) -> Iterator[None]:
+        """Compute gradients of the weights inside the context, or none."""
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(required)
+        try:
+            yield
+        finally:
+            for parameter in self.model.parameters():
+                parameter.requires_grad_()
+
+    def _backward(self, carry: dict[str, Tensor], embedding_only: bool) -> tuple[Tensor, Tensor]:
+        """Run forward and backward through a carry, one micro-batch after the other.
+
+        Returns:
+            The gradients of the puzzle embeddings (B, size), and the sums of `METRICS`.
+        """
+        model, puzzle_embedding = self.model, self.model.puzzle_embedding
+        device, batch = puzzle_embedding.device, self.batch_size
+        minimum_steps = self._draw_minimum_steps()
+        embedding_gradients = torch.empty(batch, puzzle_embedding.shape[1], device=device)
+        sums = torch.zeros(len(METRICS), dtype=accum_dtype(device), device=device)
+        self.gradients.zero_()
+        length = carry["y"].shape[1]
+        limit = max(1, self.micro_batch_size * model.config.length // length)
+        size = math.ceil(batch / math.ceil(batch / limit))  # equal parts
+        with model.cache_cast_weights(), self._requires_grad(not embedding_only):
+            for start in range(0, batch, size):
+                part = slice(start, start + size)
+                micro_batch = {name: tensor[part] for name, tensor in carry.items()}
+                embedding_gradients[part], part_sums = self._micro_step(
+                    micro_batch, minimum_steps[part], embedding_only
+                )
+                sums += part_sums
+        return embedding_gradients, sums
+
+    def _micro_step(
+        self, carry: dict[str, Tensor], minimum_steps: Tensor, embedding_only: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Run forward and backward through a part of a carry, whose state is updated in place.
+
+        The gradients of the weights are accumulated unless `embedding_only`.
+
+        Returns:
+            The gradients of the part's puzzle embeddings, and its sums of `METRICS`.
+        """
+        model, config, labels = self.model, self.config, carry["labels"]
+        embeddings = model.puzzle_embedding[carry["puzzle_ids"]].requires_grad_()
+        x = model.embed(carry["inputs"], embeddings)
+        y, z = model.supervision_step(x, carry["y"], carry["z"])
+        logits, halt_logits = model.token_logits(y), model.halt_logits(y)
+        last = carry["steps"] >= self.supervision_steps
+        with torch.no_grad():
+            labelled = labels != IGNORE_LABEL
+            correct = ((logits.argmax(-1) == labels) & labelled).sum(-1)
+            cells = labelled.sum(-1)
+        lm_loss = self.token_loss(logits, labels).sum()
+        halt_loss = losses.halt_loss(halt_logits[:, 0], correct == cells).sum()
+        continue_loss = torch.zeros_like(halt_loss)
+        if model.has_continue_head:
+            with torch.no_grad():
+                next_y, _ = model.supervision_step(x, y, z)
+                next_halt_logits = model.halt_logits(next_y)
+            continue_loss = losses.continue_loss(halt_logits[:, 1], next_halt_logits, last).sum()
+        loss = (lm_loss + HALT_WEIGHT * (halt_loss + continue_loss)) / config.global_batch_size
+        if embedding_only:
+            (embedding_gradients,) = torch.autograd.grad(loss, embeddings)
+        else:
+            loss.backward()  # type: ignore[no-untyped-call]
+            assert embeddings.grad is not None
+            embedding_gradients = embeddings.grad
+        with torch.no_grad():
+            halted = last
+            if config.early_halting:
+                may_halt = carry["steps"] >= minimum_steps
+                halted = last | (model.should_halt(halt_logits) & may_halt)
+            carry["y"].copy_(y)
+            carry["z"].copy_(z)
+            carry["halted"].copy_(halted)
+            sums = (
+                loss,
+                lm_loss,
+                halt_loss,
+                continue_loss,
+                *_halted_sums(halted, carry["steps"], correct, cells, halt_logits[:, 0]),
+            )
+            dtype = accum_dtype(loss.device)
+            return embedding_gradients, torch.stack([value.to(dtype) for value in sums])
+
+    def _update(
+        self, puzzle_ids: Tensor, embedding_gradients: Tensor, embedding_only: bool
+    ) -> None:
+        """Update the puzzle embedding and, unless `embedding_only`, the weights."""
+        config = self.config
         factor = learning_rate_factor(
             self.steps_done, config.total_steps, config.warmup_steps, config.lr_min_ratio
         )
-        if not rows_only:
+        if not embedding_only:
             self.optimiser.step(self.gradients, config.lr * factor)
-            self.average.lerp_(self.values, 1 - config.ema_decay)
+            update_ema(self.ema, self.flat_params, config.ema_decay)
         sign_sgd(
-            *(table, puzzle_ids, row_gradients),
-            *(config.puzzle_emb_lr * factor, config.puzzle_emb_weight_decay),
+            self.model.puzzle_embedding,
+            puzzle_ids,
+            embedding_gradients,
+            config.puzzle_emb_lr * factor,
+            config.puzzle_emb_weight_decay,
         )
-        return Metrics(sums)
+
+    # State
 
     def averaged_state(self) -> dict[str, Tensor]:
-        """The model's state dict with the moving average in place of the trained weights."""
+        """Return the model's state dict with the moving average in place of the weights."""
         state = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         start = 0
         for name, parameter in self.model.named_parameters():
             stop = start + parameter.numel()
-            state[name] = self.average[start:stop].view(parameter.shape).clone()
+            state[name] = self.ema[start:stop].view(parameter.shape).clone()
             start = stop
         return state
 
-    def _learnt(self) -> dict[str, Tensor]:
-        """What all ranks have alike, by its name in a checkpoint."""
+    def _shared_state(self) -> dict[str, Tensor]:
+        """Return the tensors that are the same on all ranks, by their name in a checkpoint."""
+        optimiser = self.optimiser.state_dict()
         return {
-            "values": self.values,
-            "average": self.average,
-            "first_moment": self.optimiser.first,
-            "second_moment": self.optimiser.second,
+            "flat_params": self.flat_params,
+            "ema": self.ema,
             "y_init": self.model.y_init,
             "z_init": self.model.z_init,
-            "puzzle_table": self.model.puzzle_table,
+            "puzzle_embedding": self.model.puzzle_embedding,
+            **{f"optimiser.{name}": tensor for name, tensor in optimiser.items()},
         }
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Everything that the next step depends on but the batch, the slots of all ranks.
+        """Return everything that the next step depends on but its batch, carries of all ranks.
 
         Under torch.distributed all ranks must call it together.
         """
         carries = {
-            f"carry.{cells}.{name}": _all_gather(tensor) if self.world > 1 else tensor
-            for cells, carry in sorted(self.carries.items())
+            f"carry.{seq_len}.{name}": _all_gather(tensor) if self.world_size > 1 else tensor
+            for seq_len, carry in sorted(self.carries.items())
             for name, tensor in carry.items()
         }
         return {
-            **self._learnt(),
+            **self._shared_state(),
             "generator": self.generator.get_state(),
             "steps_done": torch.tensor(self.steps_done),
-            "updates": torch.tensor(self.optimiser.steps),
             **carries,
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Continue where `state_dict` was taken, to the last bit; each rank takes its slots.
+        """Restore the state, to the last bit; each rank takes its part of the carries.
 
-        Raises KeyError or ValueError, and changes nothing, if it is of another model or batch.
+        Args:
+            state: what `state_dict` returned.
+
+        Raises:
+            KeyError: it lacks a tensor. Nothing is changed.
+            ValueError: a tensor is of another model or batch size. Nothing is changed.
         """
-        share = self.config.global_batch_size // self.world
-        mine = slice(self.rank * share, (self.rank + 1) * share)
-        targets = self._learnt()
+        targets = self._shared_state()
         sources = {name: state[name] for name in targets}
-        saved = {int(name.split(".")[1]) for name in state if name.startswith("carry.")}
-        carries = {cells: self._empty_carry(cells) for cells in saved}
-        for cells, carry in carries.items():
+        seq_lens = {int(name.split(".")[1]) for name in state if name.startswith("carry.")}
+        carries = {seq_len: self._new_carry(seq_len) for seq_len in seq_lens}
+        for seq_len, carry in carries.items():
             for name, tensor in carry.items():
-                targets[f"carry.{cells}.{name}"] = tensor
-                sources[f"carry.{cells}.{name}"] = state[f"carry.{cells}.{name}"][mine]
+                key = f"carry.{seq_len}.{name}"
+                targets[key], sources[key] = tensor, state[key][self._slice]
         for name, tensor in targets.items():
             if sources[name].shape != tensor.shape:
                 shapes = f"{tuple(sources[name].shape)}, not {tuple(tensor.shape)}"
@@ -369,4 +455,27 @@ class Trainer:
             tensor.copy_(sources[name])
         self.carries = carries
         self.generator.set_state(state["generator"])
-        self.steps_done, self.optimiser.steps = int(state["steps_done"]), int(state["updates"])
+        self.steps_done = int(state["steps_done"])
+
+
+def _halted_sums(
+    halted: Tensor, steps: Tensor, correct: Tensor, cells: Tensor, halt_logits: Tensor
+) -> tuple[Tensor, ...]:
+    """Sum the metrics of halted examples, `count` to `steps` of `METRICS`.
+
+    Args:
+        halted: (B,) bool.
+        steps: (B,) int, supervision steps taken.
+        correct: (B,) int, number of correct labelled cells.
+        cells: (B,) int, number of labelled cells; examples without any are left out.
+        halt_logits: (B,).
+    """
+    counted = halted & (cells > 0)
+    exact = correct == cells
+    return (
+        counted.sum(),
+        torch.where(counted, correct / cells.clamp(min=1), 0.0).sum(),
+        (counted & exact).sum(),
+        (counted & ((halt_logits >= 0) == exact)).sum(),
+        torch.where(counted, steps, 0).sum(),
+    )

@@ -1,19 +1,18 @@
-"""Pictures of tasks, predictions and training, as SVG, PNG or HTML, without torch."""
+"""Tasks, predictions and runs as SVG, PNG, HTML and text in the terminal, without torch."""
 
-from arc_trm.viz.curve import curve_picture
-from arc_trm.viz.figure import steps_picture, task_picture, tasks_picture
-from arc_trm.viz.notebook import predictions_html, task_html, tasks_html
-from arc_trm.viz.svg import PALETTE, Scene, save
+from arc_trm.viz.curve import draw_curve, draw_run
+from arc_trm.viz.images import draw_prediction, draw_task, draw_tasks, draw_trace
+from arc_trm.viz.notebook import to_html
+from arc_trm.viz.svg import Drawing, save
 
 __all__ = [
-    "PALETTE",
-    "Scene",
-    "curve_picture",
-    "predictions_html",
+    "Drawing",
+    "draw_curve",
+    "draw_prediction",
+    "draw_run",
+    "draw_task",
+    "draw_tasks",
+    "draw_trace",
     "save",
-    "steps_picture",
-    "task_html",
-    "task_picture",
-    "tasks_html",
-    "tasks_picture",
+    "to_html",
 ]

@@ -6,37 +6,43 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from arc_trm.runs import Run
 from arc_trm.viz.svg import (
-    CARD,
-    EDGE,
-    INK,
-    MUTED,
-    PAPER,
+    Drawing,
     Element,
     Line,
     Rectangle,
-    Scene,
     Text,
     column,
-    fitted,
+    fit_text,
     framed,
 )
+from arc_trm.viz.theme import CARD, EDGE, INK, MUTED, PAPER
 
 PLOT_WIDTH, PLOT_HEIGHT = 760, 220
-LEFT, RIGHT, TOP, BOTTOM = 72, 24, 34, 44  # around the plot: labels, and room for the last tick
+LEFT, RIGHT, TOP, BOTTOM = 72, 24, 34, 44  # margins of the plot, which hold labels
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One thing that is measured: its key in the records, and how to say it and what it is over."""
+    """One thing that is measured.
+
+    Attributes:
+        key: of its values in the records.
+        title: of its panel.
+        colour: of its curve.
+        percent: whether values are shown as percentages.
+        x_label: of the x axis.
+    """
 
     key: str
     title: str
     colour: str
     percent: bool = False
-    over: str = "Step"
+    x_label: str = "Step"
 
     def label(self, value: float) -> str:
+        """Return a value as text."""
         return f"{100 * value:g} %" if self.percent else f"{value:g}"
 
 
@@ -50,44 +56,51 @@ MEASURES = (
 class Series:
     """One measure over the steps, cut where a value cannot be drawn.
 
-    `pieces` hold (step, value); `left_out` counts the values that are missing or not finite.
+    Attributes:
+        segments: (step, value) of the points between two cuts.
+        left_out: number of values that are missing or not finite.
+        x: first and last step.
+        y: ticks of the y axis.
     """
 
-    pieces: tuple[tuple[tuple[float, float], ...], ...]
+    segments: tuple[tuple[tuple[float, float], ...], ...]
     left_out: int
     x: tuple[float, float]
     y: tuple[float, ...]
 
-    def share(self, tick: float) -> float:
-        """How far up the axis a tick of y lies: 0 at the bottom, 1 at the top."""
-        return (tick - self.y[0]) / (self.y[-1] - self.y[0])
+    def relative_height(self, value: float) -> float:
+        """Return how far up the y axis a value is: 0 at the bottom, 1 at the top."""
+        return (value - self.y[0]) / (self.y[-1] - self.y[0])
 
     def points(self, width: float, height: float) -> Iterator[list[tuple[float, float]]]:
-        """Each piece as points (x to the right, y upward) within `width` and `height`.
+        """Yield each segment as points (x to the right, y upward) within `width` and `height`.
 
-        Of every unit of x only the first, lowest, highest and last point are kept: drawn with a
-        pen of about that width, that looks like all of them.
+        Of every unit of x only the first, lowest, highest and last point are kept, which look like
+        all of them in a line of about that width.
         """
         first, last = self.x
-        for piece in self.pieces:
+        for segment in self.segments:
             units: dict[int, list[tuple[float, float]]] = {}
-            for step, value in piece:
-                point = width * (step - first) / (last - first), height * self.share(value)
+            for step, value in segment:
+                point = (
+                    width * (step - first) / (last - first),
+                    height * self.relative_height(value),
+                )
                 units.setdefault(math.floor(point[0]), []).append(point)
             yield [point for unit in units.values() for point in _outline(unit)]
 
 
-def series(records: Sequence[Mapping[str, float]], key: str) -> Series:
-    """The values of `key` in the order of their steps, with the range of x and the ticks of y."""
+def read_series(records: Sequence[Mapping[str, float]], key: str) -> Series:
+    """Return the values under a key in the order of their steps."""
     known = sorted((r for r in records if _drawable(r.get("step"))), key=lambda r: r["step"])
-    pieces: list[list[tuple[float, float]]] = [[]]
+    segments: list[list[tuple[float, float]]] = [[]]
     for record in known:
         if _drawable(record.get(key)):
-            pieces[-1].append((record["step"], record[key]))
-        elif pieces[-1]:
-            pieces.append([])
-    kept = tuple(tuple(piece) for piece in pieces if piece)
-    values = [value for piece in kept for _, value in piece]
+            segments[-1].append((record["step"], record[key]))
+        elif segments[-1]:
+            segments.append([])
+    kept = tuple(tuple(segment) for segment in segments if segment)
+    values = [value for segment in kept for _, value in segment]
     x = (known[0]["step"], known[-1]["step"]) if known else (0.0, 1.0)
     room = max(1, 1e-6 * abs(x[0]))
     if x[1] - x[0] < room:
@@ -97,7 +110,7 @@ def series(records: Sequence[Mapping[str, float]], key: str) -> Series:
 
 
 def ticks(low: float, high: float, count: int) -> tuple[float, ...]:
-    """About `count` + 1 round numbers, evenly apart, from at most `low` to at least `high`."""
+    """Return about `count` + 1 round numbers, evenly apart, that enclose `low` and `high`."""
     if high - low < 1e-9 * max(1, abs(low)):
         high = low + max(1, abs(low))
     span = high - low
@@ -108,28 +121,38 @@ def ticks(low: float, high: float, count: int) -> tuple[float, ...]:
     return tuple(step * number for number in range(first, last + 1))
 
 
-def curve_picture(records: Sequence[Mapping[str, float]], title: str = "Training") -> Scene:
-    """Loss and exact accuracy over the steps, one panel each; nothing is smoothed.
+def run_title(run: Run) -> str:
+    """Return the name and the seed of a run."""
+    return f"{run.config.name}, seed {run.config.seed}"
 
-    Without a title it is the panels alone, to be put into a page.
 
-    A record is one line of a run's metrics, with at least the keys `step`, `lm_loss` and
-    `exact_accuracy`. Values that are not finite interrupt the line and are counted in the panel.
+def draw_run(run: Run) -> Drawing:
+    """Draw the training curve of a run."""
+    return draw_curve(run.metrics, run_title(run))
+
+
+def draw_curve(records: Sequence[Mapping[str, float]], title: str = "Training") -> Drawing:
+    """Draw loss and exact accuracy over the steps, one panel each; nothing is smoothed.
+
+    Args:
+        records: lines of a run's metrics, with at least the keys `step`, `lm_loss` and
+            `exact_accuracy`. Values that are not finite interrupt the line and are counted.
+        title: "" draws the panels alone, as a part of a page.
     """
-    panels = [panel(series(records, measure.key), measure) for measure in MEASURES]
+    panels = [draw_panel(read_series(records, measure.key), measure) for measure in MEASURES]
     if not title:
         return column(panels, 18)
-    heading = Text(0, 22, fitted(title, 22, panels[0].width), 22, INK)
-    return framed(column([Scene(panels[0].width, 28, (heading,)), *panels], 18), 32, PAPER)
+    heading = Text(0, 22, fit_text(title, 22, panels[0].width), 22, INK)
+    return framed(column([Drawing(panels[0].width, 28, (heading,)), *panels], 18), 32, PAPER)
 
 
-def panel(drawn: Series, measure: Measure) -> Scene:
-    """One measure over the steps, with axes."""
-    first, last = drawn.x
+def draw_panel(series: Series, measure: Measure) -> Drawing:
+    """Draw one measure over the steps, with axes."""
+    first, last = series.x
     floor, right = TOP + PLOT_HEIGHT, LEFT + PLOT_WIDTH
     elements: list[Element] = [Text(0, 14, measure.title, 15, INK)]
-    for tick in drawn.y:
-        y = floor - PLOT_HEIGHT * drawn.share(tick)
+    for tick in series.y:
+        y = floor - PLOT_HEIGHT * series.relative_height(tick)
         elements.append(Line(((LEFT, y), (right, y)), EDGE))
         elements.append(Text(LEFT - 8, y + 4, measure.label(tick), 12, MUTED, "end"))
     for tick in ticks(first, last, 6):
@@ -138,26 +161,26 @@ def panel(drawn: Series, measure: Measure) -> Scene:
             elements.append(Line(((x, floor), (x, floor + 5)), MUTED))
             elements.append(Text(x, floor + 19, f"{tick:,.0f}", 12, MUTED, "middle"))
     elements.append(Line(((LEFT, floor), (right, floor)), MUTED))
-    elements.append(Text(LEFT + PLOT_WIDTH / 2, floor + 37, measure.over, 12, MUTED, "middle"))
-    for piece in drawn.points(PLOT_WIDTH, PLOT_HEIGHT):
-        points = tuple((round(LEFT + x, 2), round(floor - y, 2)) for x, y in piece)
-        if len(points) == 1:  # a line needs two
-            ((x, y),) = points
+    elements.append(Text(LEFT + PLOT_WIDTH / 2, floor + 37, measure.x_label, 12, MUTED, "middle"))
+    for segment in series.points(PLOT_WIDTH, PLOT_HEIGHT):
+        points = tuple((round(LEFT + x, 2), round(floor - y, 2)) for x, y in segment)
+        if len(points) == 1:
+            x, y = points[0]
             elements.append(Rectangle(x - 2, y - 2, 4, 4, measure.colour))
         else:
             elements.append(Line(points, measure.colour, 1.5))
-    if not drawn.pieces:
+    if not series.segments:
         middle = LEFT + PLOT_WIDTH / 2, TOP + PLOT_HEIGHT / 2
         elements.append(Text(*middle, "Nothing to draw yet", 13, MUTED, "middle"))
-    if drawn.left_out:
-        note = f"{drawn.left_out:,} not finite, left out"
+    if series.left_out:
+        note = f"{series.left_out:,} not finite, left out"
         elements.append(Text(right, 14, note, 12, MUTED, "end"))
     size = right + RIGHT, floor + BOTTOM
-    return framed(Scene(*size, tuple(elements)), 16, CARD, EDGE)
+    return framed(Drawing(*size, tuple(elements)), 16, CARD, EDGE)
 
 
 def _outline(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The first, lowest, highest and last point, in their order and each once."""
+    """Return the first, lowest, highest and last point, in their order and each once."""
     numbers = range(len(points))
     lowest = min(numbers, key=lambda number: points[number][1])
     highest = max(numbers, key=lambda number: points[number][1])
@@ -165,5 +188,5 @@ def _outline(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _drawable(value: float | None) -> bool:
-    """Finite, and not so large that differences overflow (float32 ends at 3e38)."""
+    """Return whether a value is finite, and so small that differences do not overflow."""
     return value is not None and math.isfinite(value) and abs(value) < 1e100

@@ -1,71 +1,69 @@
-"""What notebooks show of tasks and predictions: a picture and its description, without scripts."""
+"""What notebooks show of objects: a picture and its description as HTML, without scripts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from functools import singledispatch
 from html import escape
-from typing import Protocol
 
-from arc_trm.viz.figure import (
-    MOST_TASKS,
-    Attempts,
-    Grid,
-    Task,
-    task_picture,
-    tasks_picture,
-)
-from arc_trm.viz.svg import Scene, printable
-from arc_trm.viz.theme import LOOKS
+from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
+from arc_trm.puzzles import kind_of
+from arc_trm.runs import Run
+from arc_trm.tasks import Task, TaskSet
+from arc_trm.viz.curve import draw_run, run_title
+from arc_trm.viz.figure import predicted_inputs, task_title, theme_of
+from arc_trm.viz.images import MAX_TASKS, draw_prediction, draw_task, draw_tasks
+from arc_trm.viz.svg import Drawing, printable
 
 
-class Answered(Protocol):
-    """What is shown of an `arc_trm.evaluation.voting.InputPrediction`."""
+@singledispatch
+def to_html(shown: object) -> str:
+    """Return the HTML that a notebook shows of an object.
 
-    @property
-    def task(self) -> str: ...
-    @property
-    def test(self) -> int: ...
-    @property
-    def attempts(self) -> Sequence[Grid | None]: ...
-    @property
-    def candidates(self) -> Sequence[object]: ...
+    Args:
+        shown: a Task, a TaskSet, an InputPrediction, a PredictionSet or a Run; of other objects it
+            is their text.
+    """
+    return f"<pre>{escape(repr(shown))}</pre>"
 
 
-class Tasks(Sized, Protocol):
-    """What is shown of an `arc_trm.tasks.TaskSet`."""
-
-    @property
-    def name(self) -> str: ...
-    def __getitem__(self, task_id: str, /) -> Task: ...
+@to_html.register
+def _task_html(task: Task) -> str:
+    return _picture(draw_task(task), task_title(task))
 
 
-def task_html(task: Task) -> str:
-    """A task with its demonstrations and tests."""
-    return _html(task_picture(task), f"{LOOKS[task.domain].task} {task.id}")
+@to_html.register
+def _tasks_html(tasks: TaskSet) -> str:
+    title = f"{tasks.name}: {tasks.summary}"
+    return _picture(draw_tasks(title, tasks), title) + _limit_note(len(tasks))
 
 
-def tasks_html(title: str, tasks: Iterable[Task], number: int) -> str:
-    """The first of so many tasks under a title, which says what they are."""
-    return _html(tasks_picture(title, tasks), title) + _more(number)
+@to_html.register
+def _prediction_html(prediction: InputPrediction) -> str:
+    task = prediction.task
+    name = theme_of(task).input_name(prediction.test + 1).lower()
+    return _picture(draw_prediction(prediction), f"{task_title(task)}, {name}")
 
 
-def predictions_html(tasks: Tasks, predictions: Iterable[Answered]) -> str:
-    """The attempts at the first tasks that were answered; where there are votes, no guesses."""
-    answered = list(predictions)
-    attempts: dict[str, dict[int, Sequence[Grid | None]]] = {}
-    for each in [each for each in answered if each.candidates] or answered:
-        attempts.setdefault(each.task, {})[each.test] = each.attempts
-    title = f"{tasks.name}: attempts at {len(attempts)} of {len(tasks)} tasks"
-    shown: Mapping[str, Attempts] = attempts
-    picture = tasks_picture(title, (tasks[task_id] for task_id in attempts), shown)
-    return _html(picture, title) + _more(len(attempts))
+@to_html.register
+def _predictions_html(predictions: PredictionSet) -> str:
+    """Show the attempts at the first tasks that were predicted; no guesses if there are votes."""
+    tasks, predicted = predictions.tasks, predicted_inputs(predictions)
+    shown = {each.task_id: each.task for each in predicted}
+    noun = kind_of(tasks).noun
+    title = f"{tasks.name}: attempts at {len(shown)} of {len(tasks)} {noun}s"
+    return _picture(draw_tasks(title, shown.values(), predicted), title) + _limit_note(len(shown))
 
 
-def _html(picture: Scene, description: str) -> str:
+@to_html.register
+def _run_html(run: Run) -> str:
+    return _picture(draw_run(run), f"Training curve of {run_title(run)}")
+
+
+def _picture(drawing: Drawing, description: str) -> str:
     label = escape(printable(description), quote=True)
     style = "max-width: 100%; overflow: auto"
-    return f'<div role="img" aria-label="{label}" style="{style}">{picture.svg()}</div>'
+    return f'<div role="img" aria-label="{label}" style="{style}">{drawing.svg()}</div>'
 
 
-def _more(number: int) -> str:
-    return f"<p>The first {MOST_TASKS} of {number}.</p>" if number > MOST_TASKS else ""
+def _limit_note(count: int) -> str:
+    return f"<p>The first {MAX_TASKS} of {count}.</p>" if count > MAX_TASKS else ""

@@ -1,4 +1,4 @@
-"""A scene of rectangles, lines and text: composed once, written as SVG or as PNG.
+"""Drawings of rectangles, lines and text, composed once and written as SVG or PNG.
 
 Coordinates are pixels of the SVG, x to the right and y downward; a PNG has `SCALE` times as many.
 """
@@ -17,19 +17,8 @@ from typing import Literal, TypeAlias
 from PIL import Image, ImageDraw, ImageFont
 
 from arc_trm.errors import UserError, suggestion
-from submission import atomic_write
-
-PALETTE = (
-    *("#000000", "#0074D9", "#FF4136", "#2ECC40", "#FFDC00"),
-    *("#AAAAAA", "#F012BE", "#FF851B", "#7FDBFF", "#870C25"),
-)
-"""ARC's usual colours: what 0..9 look like."""
-
-INK = "#33312E"
-MUTED = "#77736C"
-PAPER = "#F3F1EC"
-CARD = "#FFFFFF"
-EDGE = "#DCD8D0"
+from arc_trm.io import atomic_write
+from arc_trm.viz.theme import CARD, INK
 
 SCALE = 2
 OVERSAMPLING = 2  # Pillow draws lines without antialiasing: draw larger, then average
@@ -40,6 +29,8 @@ Box: TypeAlias = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Rectangle:
+    """A filled rectangle; x and y are its left and top."""
+
     x: float
     y: float
     width: float
@@ -48,9 +39,11 @@ class Rectangle:
 
     @property
     def box(self) -> Box:
+        """Where the rectangle is."""
         return self.x, self.y, self.x + self.width, self.y + self.height
 
     def moved(self, dx: float, dy: float) -> Rectangle:
+        """Return the rectangle at another place."""
         return Rectangle(self.x + dx, self.y + dy, self.width, self.height, self.fill)
 
 
@@ -64,10 +57,12 @@ class Line:
 
     @property
     def box(self) -> Box:
+        """Where the points are."""
         xs, ys = zip(*self.points, strict=True)
         return min(xs), min(ys), max(xs), max(ys)
 
     def moved(self, dx: float, dy: float) -> Line:
+        """Return the line at another place."""
         return replace(self, points=tuple((x + dx, y + dy) for x, y in self.points))
 
 
@@ -84,11 +79,13 @@ class Text:
 
     @property
     def box(self) -> Box:
+        """Where the text is."""
         width = text_width(self.text, self.size)
         left = self.x - width * {"start": 0, "middle": 0.5, "end": 1}[self.anchor]
         return left, self.y - 0.8 * self.size, left + width, self.y + 0.25 * self.size
 
     def moved(self, dx: float, dy: float) -> Text:
+        """Return the text at another place."""
         return replace(self, x=self.x + dx, y=self.y + dy)
 
 
@@ -96,7 +93,7 @@ Element: TypeAlias = Rectangle | Line | Text
 
 
 @dataclass(frozen=True)
-class Scene:
+class Drawing:
     """Elements within a width and a height, the later ones on top."""
 
     width: float
@@ -104,7 +101,7 @@ class Scene:
     elements: tuple[Element, ...] = ()
 
     def svg(self) -> str:
-        """The scene as an SVG document. Text is escaped and made as wide as in the PNG."""
+        """Return an SVG document. Text is escaped and made as wide as in the PNG."""
         size = f'width="{self.width:g}" height="{self.height:g}"'
         view = f'viewBox="0 0 {self.width:g} {self.height:g}"'
         font = 'font-family="Aileron, Helvetica, Arial, sans-serif"'
@@ -113,7 +110,7 @@ class Scene:
         return "\n".join([*lines, "</svg>", ""])
 
     def png(self) -> bytes:
-        """The scene as a PNG file of `SCALE` times its width and height."""
+        """Return a PNG file of `SCALE` times the width and height."""
         zoom = SCALE * OVERSAMPLING
         image = Image.new("RGB", (round(self.width * zoom), round(self.height * zoom)), CARD)
         draw = ImageDraw.Draw(image)
@@ -124,26 +121,28 @@ class Scene:
         return file.getvalue()
 
 
-def save(scene: Scene, path: Path) -> None:
-    """Write a picture, whole or not at all, in the format that the name ends with.
+def save(drawing: Drawing, path: Path) -> None:
+    """Write a drawing, whole or not at all, in the format that the path's ending says.
 
-    Raises UserError for an ending other than .svg or .png, WriteError if it cannot be written.
+    Raises:
+        UserError: the ending is neither .svg nor .png.
+        WriteError: the file cannot be written.
     """
     check_ending(path)
-    data = scene.png() if path.suffix.lower() == ".png" else scene.svg().encode()
+    data = drawing.png() if path.suffix.lower() == ".png" else drawing.svg().encode()
     with atomic_write(path, "wb") as file:
         file.write(data)
 
 
 def check_ending(path: Path) -> None:
-    """Raises UserError unless `save` can write such a file."""
+    """Raise UserError unless `save` can write a file with this ending."""
     if path.suffix.lower() not in (".svg", ".png"):
         hint = suggestion(path.suffix, (".svg", ".png")) if path.suffix else ""
-        raise UserError(f"{path}: a picture's name ends in .svg or .png{hint}")
+        raise UserError(f"{path}: the name of a picture ends in .svg or .png{hint}")
 
 
 def printable(text: str) -> str:
-    """`text` in one line, without what XML forbids or a terminal would obey."""
+    """Return text in one line, without what XML forbids or a terminal would obey."""
     return "".join("\ufffd" if unicodedata.category(c)[0] in "CZ" and c != " " else c for c in text)
 
 
@@ -156,11 +155,12 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 @cache
 def text_width(text: str, size: int) -> float:
+    """Return the width of one line of text in pixels."""
     return _font(10 * size).getlength(text) / 10
 
 
-def fitted(text: str, size: int, width: float) -> str:
-    """`text` as far as it fits, with an ellipsis where it was cut."""
+def fit_text(text: str, size: int, width: float) -> str:
+    """Return as much of a text as fits a width, with an ellipsis if it was cut."""
     text = printable(text[:300])  # no picture is wider, and measuring takes time
     if text_width(text, size) <= width:
         return text
@@ -169,44 +169,44 @@ def fitted(text: str, size: int, width: float) -> str:
     return text + "…"
 
 
-def row(scenes: Sequence[Scene], gap: float) -> Scene:
-    """Scenes side by side, their middles on one level."""
-    height = max(scene.height for scene in scenes)
+def row(drawings: Sequence[Drawing], gap: float) -> Drawing:
+    """Place drawings side by side, their middles at one height."""
+    height = max(drawing.height for drawing in drawings)
     placed: list[Element] = []
     x = 0.0
-    for scene in scenes:
-        placed += _moved(scene, x, (height - scene.height) // 2)
-        x += scene.width + gap
-    return Scene(x - gap, height, tuple(placed))
+    for drawing in drawings:
+        placed += _moved(drawing, x, (height - drawing.height) // 2)
+        x += drawing.width + gap
+    return Drawing(x - gap, height, tuple(placed))
 
 
-def column(scenes: Sequence[Scene], gap: float) -> Scene:
-    """Scenes below one another, flush left."""
+def column(drawings: Sequence[Drawing], gap: float) -> Drawing:
+    """Place drawings below one another, flush left."""
     placed: list[Element] = []
     y = 0.0
-    for scene in scenes:
-        placed += _moved(scene, 0, y)
-        y += scene.height + gap
-    return Scene(max(scene.width for scene in scenes), y - gap, tuple(placed))
+    for drawing in drawings:
+        placed += _moved(drawing, 0, y)
+        y += drawing.height + gap
+    return Drawing(max(drawing.width for drawing in drawings), y - gap, tuple(placed))
 
 
-def centred(scene: Scene, width: float, height: float) -> Scene:
-    """The scene in the middle of a larger one."""
-    placed = _moved(scene, (width - scene.width) // 2, (height - scene.height) // 2)
-    return Scene(width, height, tuple(placed))
+def centred(drawing: Drawing, width: float, height: float) -> Drawing:
+    """Place a drawing in the middle of a larger one."""
+    placed = _moved(drawing, (width - drawing.width) // 2, (height - drawing.height) // 2)
+    return Drawing(width, height, tuple(placed))
 
 
-def framed(scene: Scene, padding: float, fill: str, edge: str | None = None) -> Scene:
-    """The scene on a ground of one colour, with an edge of one pixel if given."""
-    width, height = scene.width + 2 * padding, scene.height + 2 * padding
+def framed(drawing: Drawing, padding: float, fill: str, edge: str | None = None) -> Drawing:
+    """Place a drawing on a background of one colour, with an edge of one pixel if given."""
+    width, height = drawing.width + 2 * padding, drawing.height + 2 * padding
     ground = [Rectangle(0, 0, width, height, edge or fill)]
     if edge:
         ground.append(Rectangle(1, 1, width - 2, height - 2, fill))
-    return Scene(width, height, (*ground, *_moved(scene, padding, padding)))
+    return Drawing(width, height, (*ground, *_moved(drawing, padding, padding)))
 
 
-def _moved(scene: Scene, dx: float, dy: float) -> Iterable[Element]:
-    return (element.moved(dx, dy) for element in scene.elements)
+def _moved(drawing: Drawing, dx: float, dy: float) -> Iterable[Element]:
+    return (element.moved(dx, dy) for element in drawing.elements)
 
 
 def _svg_element(element: Element) -> str:

@@ -1,224 +1,309 @@
-"""Tasks, answers and curves in the terminal: coloured cells where it can, digits elsewhere."""
+"""Tasks, predictions and runs in the terminal: coloured cells if it has colours, digits if not."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from arc_trm.evaluation.voting import InputPrediction, changed_steps
-from arc_trm.puzzles import BOARDS
-from arc_trm.tasks import Grid, Pair, Task
-from arc_trm.viz.curve import Measure, Series
-from arc_trm.viz.svg import INK
-from arc_trm.viz.theme import LOOKS, Look
+from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
+from arc_trm.puzzles import Theme, kind_of
+from arc_trm.runs import Run
+from arc_trm.tasks import Grid, Task
+from arc_trm.viz.curve import MEASURES, Measure, Series, read_series, run_title
+from arc_trm.viz.figure import (
+    GridFigure,
+    PairFigures,
+    TraceFigures,
+    Verdict,
+    input_figures,
+    predicted_inputs,
+    task_figures,
+    task_title,
+    theme_of,
+    trace_figures,
+)
+from arc_trm.viz.svg import printable
+from arc_trm.viz.theme import INK
+from submission import Scored
 
+MAX_INPUTS = 6
+"""Test inputs of a run's predictions that are shown."""
 CHART_ROWS = 9  # about so many: the labels are evenly apart
 CHART_WIDTH = 100
 RIGHT, WRONG, DIM = Style(color="green"), Style(color="red"), Style(dim=True)
 BOLD = Style(bold=True)
 BRAILLE = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each of a character's 4 x 2 dots."""
+LAST_METRICS = {
+    "step": "Step {:,.0f}",
+    "lm_loss": "loss {:.4g}",
+    "exact_accuracy": "exact accuracy {:.1%}",
+    "examples_per_second": "{:,.3g} examples a second",
+}
 
 
 @dataclass(frozen=True)
 class Block:
-    """Lines to be placed beside others, and the columns they take."""
+    """Lines to be placed beside others, and the columns that they take."""
 
     lines: tuple[Text, ...]
     width: int
 
 
-def block_of(*lines: str | Text) -> Block:
-    texts = tuple(Text(line) if isinstance(line, str) else line for line in lines)
+def block(*lines: str | Text) -> Block:
+    """Return a block of these lines."""
+    texts = tuple(_as_text(line) for line in lines)
     return Block(texts, max(text.cell_len for text in texts))
 
 
 def below(*blocks: Block) -> Block:
-    lines = tuple(line for block in blocks for line in block.lines)
-    return Block(lines, max(block.width for block in blocks))
+    """Place blocks below one another."""
+    lines = tuple(line for each in blocks for line in each.lines)
+    return Block(lines, max(each.width for each in blocks))
 
 
-def _beside(blocks: Sequence[Block], gap: int) -> Block:
+def beside(blocks: Sequence[Block], gap: int) -> Block:
+    """Place blocks side by side."""
     lines = []
-    for number in range(max(len(block.lines) for block in blocks)):
+    for number in range(max(len(each.lines) for each in blocks)):
         line, start = Text(), 0
-        for block in blocks:
-            if number < len(block.lines) and block.lines[number].cell_len:
+        for each in blocks:
+            if number < len(each.lines) and each.lines[number].cell_len:
                 line.append(" " * (start - line.cell_len))
-                line.append_text(block.lines[number])
-            start += block.width + gap
+                line.append_text(each.lines[number])
+            start += each.width + gap
         lines.append(line)
     return Block(tuple(lines), start - gap)
 
 
-class Screen:
-    """Where it is printed, what it can show, and how cells of a kind of puzzle look."""
+def _as_text(line: str | Text) -> Text:
+    return Text(printable(line)) if isinstance(line, str) else line
 
-    def __init__(self, domain: str = "arc") -> None:
-        self.look, self.board = LOOKS[domain], BOARDS.get(domain)
+
+class Terminal:
+    """Prints to the standard output, as wide as it is and in its colours."""
+
+    def __init__(self) -> None:
         self.console = Console(highlight=False)
-        self.coloured = (
+        self.has_colours = (
             self.console.color_system in ("256", "truecolor") and not self.console.no_color
         )
 
-    def say(self, *lines: Text) -> None:
-        for line in lines:
-            self.console.print(line, no_wrap=True, overflow="ignore", crop=False)
+    @property
+    def width(self) -> int:
+        """Columns of a line."""
+        return self.console.width
 
-    def flow(self, blocks: Iterable[Block], gap: int = 3) -> Block:
-        """Blocks side by side, as many a line as the width allows, a line left free between."""
+    def print(self, *lines: str | Text) -> None:
+        """Print lines, which are not wrapped; control characters in a str are replaced."""
+        for line in lines:
+            self.console.print(_as_text(line), no_wrap=True, overflow="ignore", crop=False)
+
+    def wrap(self, blocks: Iterable[Block], gap: int = 3) -> Block:
+        """Place blocks side by side, as many a line as the width allows, a free line between."""
         lines: list[list[Block]] = []
         room = 0
-        for block in blocks:
-            if not lines or block.width > room:
+        for each in blocks:
+            if not lines or each.width > room:
                 lines.append([])
-                room = self.console.width
-            lines[-1].append(block)
-            room -= block.width + gap
-        placed = [_beside(line, gap) for line in lines]
-        return below(placed[0], *(below(block_of(""), line) for line in placed[1:]))
+                room = self.width
+            lines[-1].append(each)
+            room -= each.width + gap
+        first, *others = (beside(line, gap) for line in lines)
+        return below(first, *(below(block(""), line) for line in others))
 
-    def figures(self, label: str, pair: Pair, attempts: Sequence[Grid | None] = ()) -> list[Block]:
-        """The input, an arrow, the attempts, the output; a question mark for lack of both."""
-        wide, look = self._wide([*pair.grids, *attempts]), self.look
-        figures = [self._figure(Text(label), pair.input, wide), self._arrow(pair.input, wide)]
-        for number, grid in enumerate(attempts, 1):
-            figures.append(self._judged(look.answer_name(number), grid, pair, wide))
-        if pair.output is not None:
-            called = Text(look.right if attempts else look.output)
-            figures.append(self._figure(called, pair.output, wide, pair.input))
-        elif not attempts:
-            figures.append(block_of(look.output, "?"))
-        return figures
+    def draw_pair(self, pair: PairFigures, theme: Theme) -> Block:
+        """Draw the input, an arrow, and the answers or a question mark."""
+        wide = self._fits_wide(pair.grids)
+        question = self._draw_figure(pair.input, theme, wide)
+        rows = len(question.lines) - 2  # without label and size
+        arrow = block(*[""] * ((rows + 1) // 2), "→")
+        answers = [self._draw_figure(figure, theme, wide) for figure in pair.answers]
+        return self.wrap([question, arrow, *(answers or [block(theme.output, "?")])])
 
-    def steps(self, task: Task, prediction: InputPrediction) -> list[Block]:
-        """The test input and every draft that differs from the one before, with its steps."""
-        pair = task.test[prediction.test]
-        figures = [self._figure(Text(self.look.input_name(prediction.test + 1)), pair.input, True)]
-        runs = np.cumsum(
-            changed_steps(prediction.steps)
-        ).tolist()  # the number of each step's draft
-        for _, same in groupby(enumerate(prediction.steps, 1), lambda each: runs[each[0] - 1]):
-            numbered = list(same)
-            first, (last, step) = numbered[0][0], numbered[-1]
-            name = f"Step {first}" if first == last else f"Steps {first}–{last}"
-            figure = self._judged(name, step.grid, pair, True)
-            figures.append(below(figure, block_of(Text(f"halt {100 * step.halt:.0f} %", DIM))))
-        if pair.output is not None:
-            figures.append(self._figure(Text(self.look.right), pair.output, True, pair.input))
-        return figures
+    def draw_trace(self, trace: TraceFigures, theme: Theme) -> Block:
+        """Draw the test input, then every prediction that differs from that of the step before."""
+        figures = [self._draw_figure(trace.input, theme, True)]
+        for step in trace.steps:
+            halt = Text(f"halt {100 * step.halt_probs[-1]:.0f} %", DIM)
+            figures.append(below(self._draw_figure(step.figure, theme, True), block(halt)))
+        if trace.output is not None:
+            figures.append(self._draw_figure(trace.output, theme, True))
+        return self.wrap(figures)
 
-    def _judged(self, label: str, grid: Grid | None, pair: Pair, wide: bool) -> Block:
-        """An answer to a pair, right or wrong where its output is known."""
-        name = Text(label)
-        if grid is None:
-            return block_of(name, "no grid")
-        if pair.output is not None and np.array_equal(grid, pair.output):
-            name.append(" ✓ right", RIGHT)
-        elif self.board is not None and self.board.valid(pair.input, grid):
-            name.append(" ✓ valid", RIGHT)
-        elif pair.output is not None or self.board is not None:
-            name.append(" ✗ wrong", WRONG)
-        return self._figure(name, grid, wide, pair.input)
+    def _fits_wide(self, grids: Sequence[Grid]) -> bool:
+        """Return whether the grids of a row fit the width with cells two columns wide."""
+        columns: int = sum(2 * grid.shape[1] + 4 for grid in grids) + 4
+        return columns <= self.width
 
-    def _wide(self, grids: Sequence[Grid | None]) -> bool:
-        """Whether cells may be two columns wide: all grids of a row fit the width that way."""
-        columns: int = sum(2 * grid.shape[1] + 4 for grid in grids if grid is not None) + 4
-        return columns <= self.console.width
+    def _draw_figure(self, figure: GridFigure, theme: Theme, wide: bool) -> Block:
+        label = Text(figure.label)
+        if figure.grid is None:
+            return block(label, "no grid")
+        if figure.verdict is not None:
+            wrong = figure.verdict is Verdict.WRONG
+            label.append(f" {'✗' if wrong else '✓'} {figure.verdict}", WRONG if wrong else RIGHT)
+        height, width = figure.grid.shape
+        rows = self._draw_grid(figure, figure.grid, theme, wide)
+        return block(label, *rows, Text(f"{height} × {width}", DIM))
 
-    def _figure(self, label: Text, grid: Grid, wide: bool, question: Grid | None = None) -> Block:
-        height, width = grid.shape
-        size = Text(f"{height} × {width}", DIM)
-        return block_of(label, *self._rows(grid, wide, question), size)
-
-    def _rows(self, grid: Grid, wide: bool, question: Grid | None = None) -> list[Text]:
-        look = self.look
-        if look.boxes:
-            return _boxed(grid, look, grid if question is None else question)
-        if not self.coloured:
-            signs = look.plain
-            return [
-                Text((" " if wide else "").join(signs[c] for c in row)) for row in grid.tolist()
-            ]
+    def _draw_grid(self, figure: GridFigure, grid: Grid, theme: Theme, wide: bool) -> list[Text]:
+        rows = grid.tolist()
+        if theme.boxes:
+            return _draw_boxes(figure, grid, theme)
+        if not self.has_colours:
+            separator = " " if wide else ""
+            return [Text(separator.join(theme.characters[v] for v in row)) for row in rows]
         if wide:
             return [
-                Text.assemble(*((f"{look.sign(c)} ", _cell(look, c)) for c in row))
-                for row in grid.tolist()
+                Text.assemble(*((f"{theme.symbol(v)} ", _cell_style(theme, v)) for v in row))
+                for row in rows
             ]
-        rows = grid.tolist()
         pairs = zip(rows[::2], [*rows[1::2], [None] * len(rows[0])], strict=False)
         return [
-            Text.assemble(*(("▀", _cell(look, low, high)) for high, low in zip(*pair, strict=True)))
+            Text.assemble(
+                *(("▀", _cell_style(theme, low, high)) for high, low in zip(*pair, strict=True))
+            )
             for pair in pairs
         ]
 
-    def _arrow(self, grid: Grid, wide: bool) -> Block:
-        """An arrow at the middle of the grid to its left."""
-        rows = len(self._rows(grid, wide))
-        return block_of(*[""] * ((rows + 1) // 2), "→")
+
+def _cell_style(theme: Theme, value: int | None, upper: int | None = None) -> Style:
+    """Return the style of a cell, or of two cells in the halves of a character."""
+    written = INK if theme.symbols else None
+    colour = written if upper is None else theme.colours[upper]
+    return Style(bgcolor=None if value is None else theme.colours[value], color=colour)
 
 
-def _cell(look: Look, ground: int | None, half: int | None = None) -> Style:
-    return Style(
-        bgcolor=None if ground is None else look.colours[ground],
-        color=look.colours[half] if half is not None else INK if look.signs else None,
-    )
-
-
-def _boxed(grid: Grid, look: Look, question: Grid) -> list[Text]:
-    """Digits between the lines of the boxes; those of the question are bold."""
-    side = len(grid)
-    box = look.box(side)
-    assert box is not None, "a Sudoku of that side has boxes"
-    height, width = box
+def _draw_boxes(figure: GridFigure, grid: Grid, theme: Theme) -> list[Text]:
+    """Draw characters between the lines of the boxes; given ones are bold."""
+    side, given = len(grid), figure.given
+    height, width = theme.boxes[side]
     rule = "┼".join(["─" * (2 * width + 1)] * (side // width))
     lines = []
-    for number, row in enumerate(grid.tolist()):
-        if number and number % height == 0:
+    for y, row in enumerate(grid.tolist()):
+        if y and y % height == 0:
             lines.append(Text(rule, DIM))
         line = Text()
-        for place, value in enumerate(row):
-            if place and place % width == 0:
+        for x, value in enumerate(row):
+            if x and x % width == 0:
                 line.append(" │", DIM)
-            asked = question.shape == grid.shape and question[number, place]
-            line.append(f" {look.plain[value]}", BOLD if asked else Style())
+            line.append(f" {theme.characters[value]}", BOLD if given[y, x] else Style())
         line.append(" ")
         lines.append(line)
     return lines
 
 
-def chart(drawn: Series, measure: Measure, width: int) -> list[Text]:
-    """A panel of dots, two columns and four rows of them a character, with labelled axes."""
-    spacing = max(1, round(CHART_ROWS / (len(drawn.y) - 1)))
-    labels = {spacing * row: measure.label(tick) for row, tick in enumerate(reversed(drawn.y))}
+def draw_chart(series: Series, measure: Measure, width: int) -> list[Text]:
+    """Draw one measure in dots, two columns and four rows of them a character, with axes."""
+    spacing = max(1, round(CHART_ROWS / (len(series.y) - 1)))
+    labels = {spacing * row: measure.label(tick) for row, tick in enumerate(reversed(series.y))}
     rows = max(labels) + 1
     margin = max(map(len, labels.values()))
     columns = max(min(width, CHART_WIDTH) - margin - 3, 20)
     dots = np.zeros((4 * rows, 2 * columns), dtype=bool)
-    for piece in drawn.points(dots.shape[1] - 1, dots.shape[0] - 1):
-        for start, end in zip(piece, piece[1:] or piece, strict=False):
+    for segment in series.points(dots.shape[1] - 1, dots.shape[0] - 1):
+        for start, end in zip(segment, segment[1:] or segment, strict=False):
             count = 2 + int(max(abs(start[0] - end[0]), abs(start[1] - end[1])))
             across, up = np.linspace(start, end, count).round().astype(int).T
             dots[-1 - up, across] = True
     cells = dots.reshape(rows, 4, columns, 2)
     codes = 0x2800 + (cells * BRAILLE[:, None, :]).sum(axis=(1, 3))
     title = Text(measure.title)
-    if drawn.left_out:
-        title.append(f" ({drawn.left_out:,} not finite, left out)", DIM)
+    if series.left_out:
+        title.append(f" ({series.left_out:,} not finite, left out)", DIM)
     lines = [title]
     for number, row in enumerate(codes.tolist()):
         axis = f"{labels.get(number, ''):>{margin}} {'┤' if number in labels else '│'}"
         lines.append(Text.assemble((axis, DIM), ("".join(map(chr, row)), measure.colour)))
-    first, last = (f"{step:,.0f}" for step in drawn.x)
+    first, last = (f"{step:,.0f}" for step in series.x)
     ends = f"{first}{f'step {last}':>{columns - len(first)}}"
     return [
         *lines,
         Text(f"{'':{margin}} └{'─' * columns}", DIM),
         Text(f"{'':{margin}}  {ends}", DIM),
     ]
+
+
+def show_run(
+    terminal: Terminal,
+    run: Run,
+    predictions: PredictionSet | None = None,
+    score: Scored | None = None,
+) -> None:
+    """Print the training curves of a run, its score and the first of its predictions.
+
+    Args:
+        terminal: where to print.
+        run: whose metrics are shown.
+        predictions: of the run, if there are any.
+        score: of the predictions, if it is known.
+    """
+    terminal.print(f"{run.path}: {run_title(run)}", "")
+    for measure in MEASURES:
+        series = read_series(run.metrics, measure.key)
+        terminal.print(*draw_chart(series, measure, terminal.width), "")
+    terminal.print(_last_metrics(run))
+    if score is not None:
+        terminal.print("", *score.lines())
+    if predictions is not None:
+        _show_predictions(terminal, predictions)
+
+
+def _last_metrics(run: Run) -> str:
+    if not run.metrics:
+        return "No metrics yet."
+    last = run.metrics[-1]
+    return ", ".join(text.format(last[key]) for key, text in LAST_METRICS.items() if key in last)
+
+
+def _show_predictions(terminal: Terminal, predictions: PredictionSet) -> None:
+    """Print the first predictions beside one another."""
+    predicted, kind = predicted_inputs(predictions), kind_of(predictions.tasks)
+    shown = predicted[:MAX_INPUTS]
+    if not shown:
+        return
+    blocks = []
+    for each in shown:
+        pair = input_figures(each.task, each.test, each.attempts)
+        blocks.append(below(block(task_title(each.task)), terminal.draw_pair(pair, kind.theme)))
+    terminal.print("", *terminal.wrap(blocks, 6).lines, "")
+    if len(shown) < len(predicted):
+        command = f"`arc-trm show {kind.noun.upper()}`"
+        terminal.print(f"{len(shown)} of {len(predicted)} shown; {command} shows any.")
+
+
+def show_task(
+    terminal: Terminal,
+    task: Task,
+    predictions: Sequence[InputPrediction] = (),
+    trace: bool = False,
+    source: str = "",
+) -> None:
+    """Print a task with its predictions.
+
+    Args:
+        terminal: where to print.
+        task: to show.
+        predictions: for test inputs of the task.
+        trace: print how the predictions changed over the supervision steps instead.
+        source: name of the set that the task is from, for tasks whose ids are numbers.
+    """
+    theme, title = theme_of(task), task_title(task)
+    terminal.print(f"{title} of {source}" if source else title, "")
+    if trace:
+        for each in predictions:
+            if each.trace:
+                terminal.print(*terminal.draw_trace(trace_figures(each), theme).lines, "")
+        return
+    figures = task_figures(task, predictions)
+    demonstrations = [terminal.draw_pair(pair, theme) for pair in figures.demonstrations]
+    if demonstrations:
+        terminal.print(*terminal.wrap(demonstrations, 6).lines, "")
+    for pair in figures.tests:
+        terminal.print(*terminal.draw_pair(pair, theme).lines, "")

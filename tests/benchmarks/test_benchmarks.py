@@ -44,7 +44,7 @@ def test_operations_are_those_that_pytorch_counts(architecture: str) -> None:
     assert counter.get_total_flops() == batch * supervision_flops(model, length, training=False)
     with FlopCounterMode(display=False) as counter:
         y.sum().backward()
-    passes = model.layers_with_gradient * layer_flops(model.config, length)
+    passes = model.blocks_with_gradient * layer_flops(model.config, length)
     assert counter.get_total_flops() == batch * 2 * passes
 
 

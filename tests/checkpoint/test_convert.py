@@ -13,14 +13,22 @@ import torch
 import yaml
 from click.testing import CliRunner
 from paths import GOLDEN
-from tiny import MODEL
+from tiny import ARCHITECTURES, MODEL, TRAIN, make_batch
 
-from arc_trm.checkpoint import convert, load_weights, read_published, save_config, save_weights
+from arc_trm.checkpoint import (
+    convert,
+    convert_back,
+    load_weights,
+    read_published,
+    save_config,
+    save_weights,
+)
 from arc_trm.checkpoint.published_ids import PublishedIds
 from arc_trm.cli import main
 from arc_trm.config import ModelConfig, from_dict
 from arc_trm.errors import UserError
 from arc_trm.models import PuzzleModel, build_model
+from arc_trm.training import TrainConfig, Trainer
 
 NAMES = ["trm_attention", "trm_mixer", "trm_learned_positions", "hrm"]
 PREFIX = "_orig_mod.model.inner."
@@ -53,7 +61,9 @@ def answers(model: PuzzleModel) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     shape = (2, config.seq_len)
     inputs = torch.randint(0, config.vocab_size, shape, generator=generator, dtype=torch.int32)
-    steps = model.solve(inputs, torch.tensor([0, len(model.puzzle_table) - 1]), supervision_steps=2)
+    steps = model.predict_steps(
+        inputs, torch.tensor([0, len(model.puzzle_embedding) - 1]), supervision_steps=2
+    )
     return [tensor for step in steps for tensor in step]
 
 
@@ -119,7 +129,7 @@ def test_fewer_names_leave_the_last_rows_out(tmp_path: Path) -> None:
     assert (converted.rows, converted.named) == (40, 3)
     assert "37 rows are left out" in converted.notes
     weights = load_weights(tmp_path / "w")
-    assert torch.equal(weights.model.puzzle_table, state_of("trm_attention")[TABLE][:3])
+    assert torch.equal(weights.model.puzzle_embedding, state_of("trm_attention")[TABLE][:3])
 
 
 def test_a_table_with_the_blank_row_alone_needs_no_identifiers(tmp_path: Path) -> None:
@@ -160,7 +170,7 @@ BAD_TENSORS = {
     "names 40: give the identifiers.json of the set": {"puzzle_emb.weights": torch.zeros(41, 64)},
     "try --set arc1-aug10, which has so many rows": {"puzzle_emb.weights": torch.zeros(8799, 64)},
     "holds something else than finite numbers": {"H_init": torch.full((64,), torch.nan)},
-    "puzzle table holds numbers that are not finite": {
+    "puzzle embedding holds numbers that are not finite": {
         "puzzle_emb.weights": torch.full((40, 64), torch.inf)
     },
     "is not a plain array of numbers": {"H_init": torch.zeros(64, dtype=torch.int32)},
@@ -168,7 +178,9 @@ BAD_TENSORS = {
         "puzzle_emb.weights": torch.zeros(1).expand(2**20, 64)
     },
     "is not a plain array of numbers ": {"H_init": torch.zeros(64).to_sparse()},
-    "has networks of 1 and 2 layers": {"H_level.layers.0.mlp.down_proj.weight": torch.zeros(1)},
+    "lacks the tensor 'y_blocks.0.swiglu.gate_up.weight'": {
+        "H_level.layers.0.mlp.down_proj.weight": torch.zeros(64, 256)
+    },
     "it is cut short, or holds more than tensors": {"H_init": slice(3)},
 }
 
@@ -279,9 +291,9 @@ def test_direct_prediction_has_no_published_form(tmp_path: Path) -> None:
     (tmp_path / "w").mkdir()
     save_config(tmp_path / "w", config, ["<blank>"])
     model = build_model(config, 1)
-    save_weights(tmp_path / "w", config, model.state_dict(), model.puzzle_table, 1)
+    save_weights(tmp_path / "w", config, model.state_dict(), model.puzzle_embedding, 1)
     code, _, errors = invoke("convert", tmp_path / "w", tmp_path / "out", "--to-published")
-    assert code == 2 and "no model of architecture 'direct'" in errors
+    assert code == 2 and "no model of architecture 'transformer'" in errors
     assert not (tmp_path / "out").exists()
 
 
@@ -299,15 +311,15 @@ def test_rows_of_some_tasks_answer_as_in_the_whole_table(tmp_path: Path) -> None
     expected = ["<blank>", "task5", "task5|||t1|||0123456789", "task5|||t4|||0213456789"]
     assert list(some.rows) == expected
     for name, row in some.rows.items():
-        table, there = whole.model.puzzle_table, whole.rows[name]
-        assert torch.equal(some.model.puzzle_table[row], table[there])
+        table, there = whole.model.puzzle_embedding, whole.rows[name]
+        assert torch.equal(some.model.puzzle_embedding[row], table[there])
 
 
 def test_a_loaded_table_can_be_changed_and_the_file_stays(tmp_path: Path) -> None:
     identifiers = PublishedIds(names_for("trm_attention"), 40, "made-up")
     convert(GOLDEN / "trm_attention" / "step_0", tmp_path / "w", identifiers=identifiers)
     before = (tmp_path / "w" / "puzzle_embedding.safetensors").read_bytes()
-    load_weights(tmp_path / "w").model.puzzle_table.fill_(7)
+    load_weights(tmp_path / "w").model.puzzle_embedding.fill_(7)
     assert (tmp_path / "w" / "puzzle_embedding.safetensors").read_bytes() == before
 
 
@@ -323,7 +335,7 @@ def saved(folder: Path, **shape: object) -> Path:
     model = build_model(config, 6, generator=torch.Generator().manual_seed(0))
     folder.mkdir()
     save_config(folder, config, ["<blank>", *"abcde"])
-    save_weights(folder, config, model.state_dict(), model.puzzle_table, 3)
+    save_weights(folder, config, model.state_dict(), model.puzzle_embedding, 3)
     return folder
 
 
@@ -333,6 +345,7 @@ def saved(folder: Path, **shape: object) -> Path:
         {},
         {"seq_len": 25, "num_heads": 4, "inner_cycles": 3},
         {"architecture": "hrm", "num_layers": 1},
+        {"architecture": "hrm", "num_layers": 1, "num_high_level_layers": 3},
         {"pos_encoding": "learned"},
         {"pos_encoding": "none"},
         {"mixer": "mlp", "pos_encoding": "none", "puzzle_emb_len": 2},
@@ -350,6 +363,25 @@ def test_what_is_written_for_published_code_comes_back(shape: dict, tmp_path: Pa
     assert before.model.config == after.model.config and before.rows == after.rows
     for one, other in zip(answers(before.model), answers(after.model), strict=True):
         assert torch.equal(one, other)
+
+
+def test_an_hrm_with_networks_of_different_depths_keeps_both(tmp_path: Path) -> None:
+    config = from_dict(ModelConfig, {**ARCHITECTURES["hrm"], "num_high_level_layers": 2})
+    model = build_model(config, 6, generator=torch.Generator().manual_seed(0))
+    Trainer(model, TrainConfig(**TRAIN)).step(make_batch(0))
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    save_config(folder, model.config, ["<blank>", *"abcde"])
+    save_weights(folder, model.config, model.state_dict(), model.puzzle_embedding, 1)
+    file = convert_back(folder, tmp_path / "published")
+    arch = yaml.safe_load((tmp_path / "published" / "all_config.yaml").read_text())["arch"]
+    assert (arch["H_layers"], arch["L_layers"]) == (2, 1)
+    identifiers = PublishedIds(["<blank>", *"abcde"], 6, "made-up")
+    convert(file, tmp_path / "back", identifiers=identifiers)
+    back = load_weights(tmp_path / "back").model
+    assert back.config == model.config
+    for expected, got in zip(answers(model), answers(back), strict=True):
+        assert torch.equal(got, expected)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,9 @@ def test_a_weight_folder_is_read_as_written(folder: Path) -> None:
     weights = load_weights(folder)
     assert weights.rows == {"<blank>": 0, "a": 1, "b": 2}
     inputs = torch.zeros(2, 16, dtype=torch.int32)
-    answers = [list(load_weights(folder).model.solve(inputs, torch.tensor([1, 2]))) for _ in "ab"]
+    answers = [
+        list(load_weights(folder).model.predict_steps(inputs, torch.tensor([1, 2]))) for _ in "ab"
+    ]
     assert len(answers[0]) == 3
     for (logits, halt), (again, _) in zip(*answers, strict=True):
         assert logits.shape == (2, 16, 12) and halt.shape == (2,)
@@ -102,7 +104,7 @@ def spoil(folder: Path, how: str) -> str:
             edit(folder, puzzle_emb_len=16)
             return "says model.puzzle_emb_len is 16, but model.safetensors was saved with 1"
         case "other vocabulary":
-            edit(folder, vocabulary=11)
+            edit(folder, vocab_size=11)
             write_unmarked(folder)
             return "is of shape (12, 32), but the config asks for (11, 32)"
         case "names of another build":
@@ -113,11 +115,11 @@ def spoil(folder: Path, how: str) -> str:
             write_tensors(folder / "model.safetensors", network, mark='{"model": [1]}')
             return "has a mark that is no model's config"
         case "more layers":
-            edit(folder, layers=3)
+            edit(folder, num_layers=3)
             write_unmarked(folder)
             return "lacks the tensor 'blocks.2."
         case "fewer layers":
-            edit(folder, layers=1)
+            edit(folder, num_layers=1)
             write_unmarked(folder)
             return "has a tensor 'blocks.1."
         case "names of another set":
@@ -137,8 +139,8 @@ def spoil(folder: Path, how: str) -> str:
             return "has no table 'model'"
         case "a model beyond all memory":
             write_unmarked(folder)
-            edit(folder, hidden_size=2**20, layers=1000)
-            return "but the config asks for (1048576, 1048576)"
+            edit(folder, hidden_size=2**20, num_layers=1000)
+            return "but the config asks for (1048576, 2796288)"
         case "infinite":
             text = json.dumps(config).replace('"expansion": 4.0', '"expansion": 1e400')
             (folder / "config.json").write_text(text)
@@ -294,14 +296,18 @@ def test_a_saved_model_answers_as_before_to_the_last_bit(architecture: str, tmp_
         trainer.step(make_batch(step))
     model, state = trainer.model, trainer.averaged_state()
     save_config(tmp_path, model.config, ["<blank>", *"abcde"])
-    save_weights(tmp_path, model.config, state, model.puzzle_table, step=3)
+    save_weights(tmp_path, model.config, state, model.puzzle_embedding, step=3)
     model.load_state_dict(state)
     loaded = load_weights(tmp_path)
     batch = make_batch(0)
     for each in (model, loaded.model):
         each.eval()
     before, after = (
-        [tensor for step in each.solve(batch["inputs"], batch["puzzle_ids"]) for tensor in step]
+        [
+            tensor
+            for step in each.predict_steps(batch["inputs"], batch["puzzle_ids"])
+            for tensor in step
+        ]
         for each in (model, loaded.model)
     )
     assert before
@@ -314,7 +320,7 @@ def test_equal_weights_are_equal_files(folder: Path, tmp_path: Path) -> None:
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
         save_config(tmp_path / name, model.config, list(weights.rows))
-        save_weights(tmp_path / name, model.config, model.state_dict(), model.puzzle_table, 5)
+        save_weights(tmp_path / name, model.config, model.state_dict(), model.puzzle_embedding, 5)
     for file in ("model.safetensors", "puzzle_embedding.safetensors"):
         one, other = ((tmp_path / name / file).read_bytes() for name in ("one", "other"))
         assert one == other
@@ -324,5 +330,5 @@ def test_the_table_stays_in_memory_when_the_model_goes_to_a_device(folder: Path)
     """Of a million rows a batch needs few; PyTorch's `meta` device stands for any other."""
     weights = load_weights(folder, "meta")
     assert weights.model.y_init.device.type == "meta"
-    assert weights.model.puzzle_table.device.type == "cpu"
-    assert torch.equal(weights.model.puzzle_table, load_weights(folder).model.puzzle_table)
+    assert weights.model.puzzle_embedding.device.type == "cpu"
+    assert torch.equal(weights.model.puzzle_embedding, load_weights(folder).model.puzzle_embedding)

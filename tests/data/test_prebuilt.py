@@ -287,7 +287,7 @@ def test_training_and_resuming(tmp_path: Path, tasks: list[Task]) -> None:
         assert all(torch.equal(tensor, other[0][name]) for name, tensor in one[0].items())
     names = json.loads((tmp_path / "built" / "identifiers.json").read_text())
     assert json.loads((straight / "puzzles.json").read_text()) == names
-    assert read_tensors(straight / "puzzle_embedding.safetensors")[0]["puzzle_table"].shape == (
+    assert read_tensors(straight / "puzzle_embedding.safetensors")[0]["puzzle_embedding"].shape == (
         *(len(names), config.model.puzzle_emb_dim),
     )
     first, last = notes.notes[0], notes.notes[-1]

@@ -151,7 +151,7 @@ def test_every_kind_gives_the_same_score(tmp_path: Path) -> None:
     sub.write_json(tmp_path / "submission.json", found.submission())
     now = datetime(2026, 1, 1)
     whole = found.completed().attempts()
-    sub.write_arcprize(tmp_path / "theirs", whole, sub.Origin("x", "y", now, now))
+    sub.write_arcprize(tmp_path / "theirs", whole, sub.Provenance("x", "y", now, now))
     # The tasks mirror their input, which is what a solver without an idea says in attempt 2.
     expected = found.completed().score().pass_at
     assert expected[2].per_task == sub.Rate(3, 3) and expected[1].per_task == sub.Rate(0, 3)
@@ -159,7 +159,7 @@ def test_every_kind_gives_the_same_score(tmp_path: Path) -> None:
     for name in ("predictions.jsonl", "submission.json", "theirs"):
         answers = tmp_path / name
         assert read_results(answers, tasks).score().pass_at == expected
-        ranked = read_ranked(answers, sub.counts_of(right))
+        ranked = read_ranked(answers, sub.count_outputs(right))
         assert sub.score_ranked(ranked, right).pass_at == expected
 
 

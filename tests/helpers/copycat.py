@@ -21,7 +21,7 @@ SIDE = 4
 class Copycat(TRM):
     """Answers with its own input, surer of some rows than of others."""
 
-    def solve(
+    def predict_steps(
         self, inputs: torch.Tensor, puzzle_ids: torch.Tensor, supervision_steps: int | None = None
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         logits = torch.nn.functional.one_hot(inputs.long(), 12).float()
@@ -41,5 +41,5 @@ def weights(kind: type[TRM], known: TaskSet) -> Weights:
     model = kind(
         from_dict(ModelConfig, MODEL), len(names), generator=torch.Generator().manual_seed(0)
     )
-    model.puzzle_table.normal_(generator=torch.Generator().manual_seed(1))
+    model.puzzle_embedding.normal_(generator=torch.Generator().manual_seed(1))
     return Weights(model.eval(), {name: row for row, name in enumerate(names)})

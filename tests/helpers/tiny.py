@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from arc_trm.checkpoint import save_config, save_weights
-from arc_trm.config import ModelConfig, RunConfig, from_dict
+from arc_trm.config import ModelConfig, RunConfig, TrainConfig, from_dict
 from arc_trm.evaluation.prediction_log import PredictionLog
 from arc_trm.models import build_model
-from arc_trm.training import TrainConfig, Trainer
+from arc_trm.training import Trainer
 
 MODEL = {
     "seq_len": 16,
@@ -25,16 +25,11 @@ MODEL = {
     "inner_cycles": 1,
     "supervision_steps": 3,
 }
+ONE_PASS = {"outer_cycles": 1, "inner_cycles": 1, "supervision_steps": 1}
 ARCHITECTURES = {
     "trm": MODEL,
     "hrm": {**MODEL, "architecture": "hrm", "num_layers": 1, "inner_cycles": 2},
-    "transformer": {
-        **MODEL,
-        "architecture": "transformer",
-        "outer_cycles": 1,
-        "inner_cycles": 1,
-        "supervision_steps": 1,
-    },
+    "transformer": {**MODEL, **ONE_PASS, "architecture": "transformer"},
 }
 TRAIN = {"global_batch_size": 4, "lr": 1e-3, "warmup_steps": 3, "total_steps": 12}
 
@@ -60,9 +55,9 @@ def write_weights(folder: Path, names: Sequence[str] = "abc", **model: object) -
     generator = torch.Generator().manual_seed(5)
     config = from_dict(ModelConfig, {**MODEL, **model})
     made = build_model(config, 1 + len(names), generator=generator)
-    made.puzzle_table[1:].normal_(generator=generator)
+    made.puzzle_embedding[1:].normal_(generator=generator)
     save_config(folder, config, ["<blank>", *names])
-    save_weights(folder, config, made.state_dict(), made.puzzle_table, 7)
+    save_weights(folder, config, made.state_dict(), made.puzzle_embedding, 7)
     return folder
 
 
@@ -87,12 +82,12 @@ def run_config(challenges: Path, **changes: object) -> RunConfig:
 
 
 def make_trainer(
-    seed: int = 0, micro_batch: int | None = None, architecture: str = "trm", **train: object
+    seed: int = 0, micro_batch_size: int | None = None, architecture: str = "trm", **train: object
 ) -> Trainer:
     generator = torch.Generator().manual_seed(seed)
     shape = from_dict(ModelConfig, ARCHITECTURES[architecture])
     model = build_model(shape, 6, generator=generator)
-    return Trainer(model, TrainConfig(**{**TRAIN, **train}), generator, micro_batch=micro_batch)
+    return Trainer(model, TrainConfig(**{**TRAIN, **train}), generator, micro_batch_size)
 
 
 def make_batch(step: int, size: int = 4) -> dict[str, torch.Tensor]:

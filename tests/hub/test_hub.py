@@ -92,9 +92,9 @@ def weight_folder(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     config = from_dict(ModelConfig, MODEL)
     model = build_model(config, 6, generator=torch.Generator().manual_seed(0))
-    state = {n: t for n, t in model.state_dict().items() if n != "puzzle_table"}
+    state = {n: t for n, t in model.state_dict().items() if n != "puzzle_embedding"}
     save_config(folder, config, ["<blank>", *"abcde"])
-    save_weights(folder, config, state, model.puzzle_table, 12)
+    save_weights(folder, config, state, model.puzzle_embedding, 12)
     return folder
 
 
@@ -190,7 +190,7 @@ def test_pull_pins_one_commit_and_needs_nothing_twice(hub: Hub, weights: Path) -
     repository.refs["refs/pr/1"] = commit
     assert pull(reference("o/n@refs/pr/1")).folder == pulled.folder
     model = load_model("o/n")
-    assert model.puzzle_table.shape == (6, 32)
+    assert model.puzzle_embedding.shape == (6, 32)
 
 
 def test_a_commit_is_not_mixed_with_one_made_meanwhile(hub: Hub, weights: Path) -> None:
@@ -444,7 +444,7 @@ def test_a_published_set_names_the_rows(hub: Hub, monkeypatch: pytest.MonkeyPatc
     assert len(weights.rows) == 1 + 11
     listed = published_ids("arc1-aug10").names
     for name, row in weights.rows.items():
-        assert weights.model.puzzle_table[row, 0] == listed.index(name)
+        assert weights.model.puzzle_embedding[row, 0] == listed.index(name)
 
 
 def test_the_known_table_reads() -> None:

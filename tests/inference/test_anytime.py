@@ -246,9 +246,11 @@ def test_logits_do_not_depend_on_the_rest_of_the_batch() -> None:
     generator = torch.Generator().manual_seed(3)
     inputs = torch.randint(0, 12, (7, 16), generator=generator, dtype=torch.int32)
     rows = torch.randint(0, 15, (7,), generator=generator)
-    *_, (together, together_halt) = model.solve(inputs, rows)
+    *_, (together, together_halt) = model.predict_steps(inputs, rows)
     for index in range(7):
-        *_, (alone, alone_halt) = model.solve(inputs[index : index + 1], rows[index : index + 1])
+        *_, (alone, alone_halt) = model.predict_steps(
+            inputs[index : index + 1], rows[index : index + 1]
+        )
         torch.testing.assert_close(alone[0], together[index], rtol=0, atol=1e-5)
         torch.testing.assert_close(alone_halt[0], together_halt[index], rtol=0, atol=1e-5)
 

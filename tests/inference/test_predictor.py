@@ -90,7 +90,7 @@ def test_the_answer_is_that_of_the_last_supervision_step() -> None:
     loaded = weights(TRM, known)
     (pair,) = known["b"].test
     tokens = torch.from_numpy(encode_pair(pair, SIDE)[0]).int()[None]
-    *_, (logits, _) = loaded.model.solve(tokens, torch.tensor([loaded.rows["b"]]))
+    *_, (logits, _) = loaded.model.predict_steps(tokens, torch.tensor([loaded.rows["b"]]))
     expected = decode(logits.argmax(-1)[0].to(torch.uint8).numpy())
     (prediction,), _ = predict(loaded, TaskSet.of("b", [known["b"]]), augmentations=0)
     if expected is None:
@@ -108,7 +108,7 @@ def test_drafts_of_the_task_itself_are_kept() -> None:
         pair = known[prediction.task].test[prediction.test]
         tokens = torch.from_numpy(encode_pair(pair, SIDE)[0]).int()[None]
         row = torch.tensor([loaded.rows[prediction.task]])
-        solved = loaded.model.solve(tokens, row, 3)
+        solved = loaded.model.predict_steps(tokens, row, 3)
         for step, (logits, halt) in zip(prediction.steps, solved, strict=True):
             expected = decode(logits.argmax(-1)[0].to(torch.uint8).numpy())
             assert (step.grid is None) == (expected is None)

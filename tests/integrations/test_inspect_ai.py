@@ -428,7 +428,7 @@ def test_metrics_are_those_of_submission(
     expected = score_ranked(answers, solutions)
     for k in (1, 2):
         found = metrics([(name, score.as_dict()[f"pass@{k}"]) for name, score in scores])
-        for name, rate in expected.pass_at[k].to_dict().items():
+        for name, rate in expected.to_dict()[f"pass@{k}"].items():
             assert found[name] == rate["value"]
 
 

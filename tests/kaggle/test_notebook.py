@@ -206,7 +206,7 @@ def test_inputs_are_found_in_every_layout(
     tree: Tree, name: str, competition: str, weights: str
 ) -> None:
     challenges = put_challenges(tree.input / competition, name)
-    names = ("config.json", "model.safetensors", "puzzle_embedding.safetensors", "puzzles.json")
+    names = ("config.json", "model.safetensors", "puzzle_embedding.safetensors", "puzzle_ids.json")
     (tree.input / weights).mkdir(parents=True)
     for file in names:
         (tree.input / weights / file).touch()

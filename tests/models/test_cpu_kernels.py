@@ -1,8 +1,9 @@
-"""The kernels in C compute what PyTorch's operations compute; where there are none, those do."""
+"""The C kernels compute what PyTorch computes; machines that cannot run them use PyTorch."""
 
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,52 +14,61 @@ from torch import Tensor
 
 from arc_trm.config import ModelConfig, from_dict
 from arc_trm.models import build_model, cpu_kernels
-from arc_trm.models.cpu_kernels import kernels, operations
+from arc_trm.models.cpu_kernels import KernelOps, fastest_ops, load_kernels
 from arc_trm.models.layers import build_rope_cache
 from arc_trm.models.ops import TORCH_OPS, Ops
 
 needs_kernels = pytest.mark.skipif(
-    kernels(32, True) is None, reason="needs Linux, a processor with bfloat16 and a C compiler"
+    load_kernels(32, True) is None, reason="needs Linux, a CPU with AVX-512 BF16 and a C compiler"
 )
-CLOSE = 0.03
-"""Relative distance; bfloat16 alone rounds by 0.004, and slopes of few scores are differences."""
+TOLERANCE = 0.03
+"""Relative distance. bfloat16 alone rounds by 0.004; gradients of few scores are differences."""
 
 
-def distance(got: Tensor, expected: Tensor) -> float:
-    return float((got.float() - expected.float()).norm() / expected.float().norm())
+@pytest.fixture
+def fresh_kernels() -> Iterator[None]:
+    """Compile and load kernels again in this test, and again after it."""
+    load_kernels.cache_clear()
+    yield
+    load_kernels.cache_clear()
 
 
-def both_ways(action, *inputs: Tensor) -> list[Tensor]:
-    """The result, and the gradients by the inputs of a random direction of it."""
-    inputs = tuple(each.clone().requires_grad_() for each in inputs)
-    result = action(*inputs)
-    direction = torch.randn(result.shape, generator=torch.Generator().manual_seed(1))
-    result.backward(direction.to(result.dtype))
-    return [result.detach(), *(each.grad for each in inputs)]
+def kernel_ops(head_size: int = 32, rotary: bool = True) -> KernelOps:
+    kernels = load_kernels(head_size, rotary)
+    assert kernels is not None
+    return kernels
 
 
 def random(*shape: int, scale: float = 1.0, seed: int = 0) -> Tensor:
     return scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def compare(action, *inputs: Tensor) -> None:
-    """`action(operations, *inputs)` in bfloat16 by the kernels is as near float32 as PyTorch's."""
+def distance(got: Tensor, expected: Tensor) -> float:
+    """Relative distance of two tensors."""
+    return float((got.float() - expected.float()).norm() / expected.float().norm())
 
-    def by(operations: Ops):
-        return lambda *given: action(operations, *given)
 
+def forward_backward(function: Callable[..., Tensor], *inputs: Tensor) -> list[Tensor]:
+    """Return the result, and the inputs' gradients for a random gradient of the result."""
+    inputs = tuple(each.clone().requires_grad_() for each in inputs)
+    result = function(*inputs)
+    result.backward(random(*result.shape, seed=1).to(result.dtype))
+    return [result.detach(), *(each.grad for each in inputs)]
+
+
+def assert_as_exact_as_torch(
+    kernels: Ops, function: Callable[..., Tensor], *inputs: Tensor
+) -> None:
+    """Check that `function(ops, *inputs)` by the kernels is as near to float32 as by PyTorch."""
     narrow = [each.bfloat16() for each in inputs]
-    exact = both_ways(by(TORCH_OPS), *(each.float() for each in narrow))
-    plain = both_ways(by(TORCH_OPS), *narrow)
-    for got, theirs, expected in zip(both_ways(by(fast()), *narrow), plain, exact, strict=True):
+    exact = forward_backward(
+        lambda *given: function(TORCH_OPS, *given), *(each.float() for each in narrow)
+    )
+    by_torch = forward_backward(lambda *given: function(TORCH_OPS, *given), *narrow)
+    by_kernels = forward_backward(lambda *given: function(kernels, *given), *narrow)
+    for got, torchs, expected in zip(by_kernels, by_torch, exact, strict=True):
         assert got.dtype == torch.bfloat16
-        assert distance(got, expected) < max(CLOSE, 1.2 * distance(theirs, expected))
-
-
-def fast(head_size: int = 32, rotary: bool = True) -> Ops:
-    found = kernels(head_size, rotary)
-    assert found is not None
-    return found
+        assert distance(got, expected) < max(TOLERANCE, 1.2 * distance(torchs, expected))
 
 
 @needs_kernels
@@ -73,55 +83,58 @@ def fast(head_size: int = 32, rotary: bool = True) -> Ops:
 )
 def test_attention(head_size, rotary, length, heads, batch, scale) -> None:
     qkv = random(batch, length, 3 * heads, head_size, scale=scale)
-    angles = build_rope_cache(length, head_size) if rotary else None
-
-    def action(which: Ops, x: Tensor) -> Tensor:
-        if which is not TORCH_OPS:
-            which = fast(head_size, rotary)
-        return which.attention(x, angles)
-
-    if length == 1:  # a weight of 1, whatever the scores: only values have a gradient
+    rope_cache = build_rope_cache(length, head_size) if rotary else None
+    kernels = kernel_ops(head_size, rotary)
+    if length == 1:  # the weight is 1 whatever the score, so only the value has a gradient
         narrow = qkv.bfloat16()
-        got, slope = both_ways(lambda x: action(fast(), x), narrow)
+        got, gradient = forward_backward(lambda x: kernels.attention(x, rope_cache), narrow)
         assert torch.equal(got, narrow[:, :, 2 * heads :])
-        assert slope[:, :, : 2 * heads].abs().max() < CLOSE
+        assert gradient[:, :, : 2 * heads].abs().max() < TOLERANCE
     else:
-        compare(action, qkv)
+        assert_as_exact_as_torch(kernels, lambda ops, x: ops.attention(x, rope_cache), qkv)
+
+
+def check_attention(kernels: KernelOps) -> None:
+    rope_cache = build_rope_cache(70, 32)
+    qkv = random(2, 70, 6, 32)
+    assert_as_exact_as_torch(kernels, lambda ops, x: ops.attention(x, rope_cache), qkv)
 
 
 @needs_kernels
-@pytest.mark.parametrize("matrices", [False, True])
-def test_with_matrix_units_where_the_system_grants_them_and_without(matrices, monkeypatch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: matrices)
-    kernels.cache_clear()
-    try:
-        angles = build_rope_cache(70, 32)
-        compare(lambda which, x: which.attention(x, angles), random(2, 70, 6, 32))
-    finally:
-        kernels.cache_clear()
+def test_attention_with_amx() -> None:
+    kernels = kernel_ops()
+    if not kernels.uses_amx:
+        pytest.skip("needs a CPU with AMX and a system that grants it")
+    check_attention(kernels)
+
+
+@needs_kernels
+def test_attention_without_amx(fresh_kernels, monkeypatch) -> None:
+    monkeypatch.setattr(cpu_kernels, "has_amx", lambda: False)
+    kernels = kernel_ops()
+    assert not kernels.uses_amx
+    check_attention(kernels)
 
 
 @needs_kernels
 @pytest.mark.parametrize("shift", [-400.0, 400.0])
-def test_scores_far_from_zero_are_no_trouble(shift: float) -> None:
-    """Up to 2260 of them; what fills the last tile has a score of 0 and must not count."""
+def test_attention_with_large_scores(shift: float) -> None:
+    """Scores are up to 2260. The padding of the last tile has a score of 0 and must not count."""
     qkv = random(1, 40, 6, 32)
     qkv[:, :, :2, 0], qkv[:, :, 2:4, 0] = 32.0, shift
     narrow = qkv.bfloat16()
-    (got, *slopes), (expected, *_) = (
-        both_ways(lambda x, which=which: which.attention(x, None), narrow)
-        for which in (fast(32, False), TORCH_OPS)
-    )
-    assert distance(got, expected) < CLOSE
-    assert all(slope.isfinite().all() for slope in slopes)
+    kernels = kernel_ops(32, rotary=False)
+    got, gradient = forward_backward(lambda x: kernels.attention(x, None), narrow)
+    assert distance(got, TORCH_OPS.attention(narrow, None)) < TOLERANCE
+    assert gradient.isfinite().all()
 
 
 @needs_kernels
-def test_attention_reads_tensors_that_are_not_contiguous() -> None:
+def test_attention_takes_tensors_that_are_not_contiguous() -> None:
     qkv = random(2, 9, 32, 6).bfloat16().transpose(2, 3)
-    angles = build_rope_cache(9, 32)
-    got = fast().attention(qkv, angles)
-    assert torch.equal(got, fast().attention(qkv.contiguous(), angles))
+    rope_cache = build_rope_cache(9, 32)
+    got = kernel_ops().attention(qkv, rope_cache)
+    assert torch.equal(got, kernel_ops().attention(qkv.contiguous(), rope_cache))
 
 
 @needs_kernels
@@ -131,94 +144,86 @@ def test_attention_reads_tensors_that_are_not_contiguous() -> None:
     width=st.sampled_from([16, 48, 97, 128, 512]),
     scale=st.sampled_from([1e-3, 1.0, 100.0]),
 )
-def test_residual_norm_and_gated_silu(rows: int, width: int, scale: float) -> None:
+def test_residual_norm_and_silu_mul(rows: int, width: int, scale: float) -> None:
     h, update = random(rows, width, scale=scale), random(rows, width, scale=scale, seed=2)
-    compare(lambda which, a, b: which.residual_norm(a, b), h, update)
-    compare(lambda which, x: which.silu_mul(x), torch.cat([h, update], -1))
+    kernels = kernel_ops()
+    assert_as_exact_as_torch(kernels, lambda ops, a, b: ops.residual_norm(a, b), h, update)
+    gate_up = torch.cat([h, update], -1)
+    assert_as_exact_as_torch(kernels, lambda ops, x: ops.silu_mul(x), gate_up)
 
 
 @needs_kernels
-def test_a_model_agrees_with_itself_without_kernels(monkeypatch) -> None:
+def test_model_predicts_alike_with_and_without_kernels(monkeypatch) -> None:
     shape = {
         "seq_len": 36,
         "hidden_size": 64,
         "num_heads": 2,
         "puzzle_emb_len": 1,
         "puzzle_emb_dim": 64,
+        "supervision_steps": 1,
     }
-    config = from_dict(ModelConfig, {**shape, "supervision_steps": 2})
+    config = from_dict(ModelConfig, shape)
     model = build_model(config, 3, torch.bfloat16, torch.Generator().manual_seed(0))
     inputs = torch.randint(0, 12, (5, 36), generator=torch.Generator().manual_seed(0))
-    ids = torch.tensor([0, 1, 2, 1, 0])
-    fast = [logits for logits, _ in model.solve(inputs, ids)]
-    monkeypatch.setattr(cpu_kernels, "kernels", lambda *shape: None)
-    plain = [logits for logits, _ in model.solve(inputs, ids)]
+    puzzle_ids = torch.tensor([0, 1, 2, 1, 0])
+    by_kernels, _ = next(model.predict_steps(inputs, puzzle_ids))
+    monkeypatch.setattr(cpu_kernels, "load_kernels", lambda head_size, rotary: None)
+    by_torch, _ = next(model.predict_steps(inputs, puzzle_ids))
     model.dtype = torch.float32
-    exact = [logits for logits, _ in model.solve(inputs, ids)]
-    assert distance(fast[0], exact[0]) < max(0.02, 1.5 * distance(plain[0], exact[0]))
+    exact, _ = next(model.predict_steps(inputs, puzzle_ids))
+    assert not torch.equal(by_kernels, by_torch)
+    assert distance(by_kernels, exact) < max(0.02, 1.5 * distance(by_torch, exact))
 
 
-def test_other_tensors_go_to_pytorch() -> None:
+def test_other_activations_go_to_torch() -> None:
     cpu = torch.device("cpu")
-    assert operations(cpu, torch.float32, 32, True) is TORCH_OPS
-    assert operations(cpu, torch.bfloat16, 20, True) is TORCH_OPS
-    assert operations(torch.device("cuda"), torch.bfloat16, 32, True) is TORCH_OPS
+    assert fastest_ops(cpu, torch.float32, 32, True) is TORCH_OPS
+    assert fastest_ops(cpu, torch.bfloat16, 20, True) is TORCH_OPS
+    assert fastest_ops(torch.device("cuda"), torch.bfloat16, 32, True) is TORCH_OPS
 
 
 @pytest.mark.parametrize("compiler", ["does-not-exist", "false", "'open"])
-def test_without_a_working_compiler_there_are_none(compiler, tmp_path, monkeypatch) -> None:
+def test_no_kernels_without_a_working_compiler(
+    compiler, fresh_kernels, tmp_path, monkeypatch
+) -> None:
     monkeypatch.setenv("CC", compiler)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    kernels.cache_clear()
-    try:
-        assert kernels(32, True) is None
-    finally:
-        kernels.cache_clear()
+    assert load_kernels(32, True) is None
     assert not [*tmp_path.rglob("*.so")]
 
 
 @needs_kernels
-def test_they_are_compiled_once(tmp_path, monkeypatch) -> None:
+def test_kernels_are_compiled_once(fresh_kernels, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    kernels.cache_clear()
-    try:
-        assert kernels(32, True) is not None
-        (library,) = tmp_path.glob("arc-trm/*.so")
-        made = library.stat().st_mtime_ns
-        kernels.cache_clear()
-        monkeypatch.setattr(subprocess, "run", None)
-        assert kernels(32, True) is not None
-        assert library.stat().st_mtime_ns == made
-    finally:
-        kernels.cache_clear()
+    kernel_ops()
+    (library,) = tmp_path.glob("arc-trm/*.so")
+    compiled_at = library.stat().st_mtime_ns
+    load_kernels.cache_clear()
+    monkeypatch.setattr(subprocess, "run", None)
+    kernel_ops()
+    assert library.stat().st_mtime_ns == compiled_at
 
 
 @needs_kernels
-def test_a_spoilt_library_is_made_again(tmp_path, monkeypatch) -> None:
+def test_damaged_library_is_compiled_again(fresh_kernels, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a"))
-    kernels.cache_clear()
-    try:
-        assert kernels(32, True) is not None
-        (whole,) = tmp_path.glob("a/arc-trm/*.so")
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
-        spoilt = tmp_path / "b" / "arc-trm" / whole.name
-        spoilt.parent.mkdir(mode=0o700, parents=True)
-        spoilt.write_text("spoilt")
-        kernels.cache_clear()
-        assert kernels(32, True) is not None
-        assert spoilt.stat().st_size == whole.stat().st_size
-    finally:
-        kernels.cache_clear()
+    kernel_ops()
+    (library,) = tmp_path.glob("a/arc-trm/*.so")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
+    damaged = tmp_path / "b" / "arc-trm" / library.name
+    damaged.parent.mkdir(mode=0o700, parents=True)
+    damaged.write_text("damaged")
+    load_kernels.cache_clear()
+    kernel_ops()
+    assert damaged.stat().st_size == library.stat().st_size
 
 
 @needs_kernels
-def test_a_folder_that_others_may_write_into_is_not_trusted(tmp_path: Path, monkeypatch) -> None:
+def test_cache_folder_that_others_can_write_to_is_not_used(
+    fresh_kernels, tmp_path: Path, monkeypatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "arc-trm").mkdir()
     (tmp_path / "arc-trm").chmod(0o777)
-    kernels.cache_clear()
-    try:
-        assert kernels(32, True) is not None
-    finally:
-        kernels.cache_clear()
+    kernel_ops()
     assert not [*(tmp_path / "arc-trm").iterdir()]

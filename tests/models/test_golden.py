@@ -1,10 +1,12 @@
-"""The published models, number by number: forward, training, tokens.
+"""Forward pass, training and tokens agree with recordings of the published code.
 
-The recordings were made with the AVX-512 kernels of Intel's MKL. The mixer's random weights amplify
-the last bit of a float many times in every supervision step, so its numbers can be met only
-with the same order of summation. So the mixer runs in a process of its own: on two threads, for
-one alone sums in another order, and asking for the recorded kernels, for MKL gives AMD processors
-other ones. All other processors skip it.
+The recordings were made with the AVX-512 kernels of Intel's MKL. The random weights of the MLP
+mixer amplify rounding errors in every supervision step, so its numbers need the same order of
+summation. The mixer therefore runs in a process of its own, with two threads (one thread sums in
+another order) and with MKL's kernels for Intel CPUs (MKL chooses others on AMD CPUs). Other CPUs
+skip it.
+
+As a script, `test_golden.py check_forward NAME` prints the largest deviation.
 """
 
 from __future__ import annotations
@@ -19,18 +21,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from paths import GOLDEN
+from paths import GOLDEN, ROOT, TESTS
 
 from arc_trm.checkpoint import read_published
 from arc_trm.checkpoint.published import our_name
 from arc_trm.models import PuzzleModel
-from arc_trm.puzzles.arc.kind import decode, encode_pair, parse_puzzle_name
+from arc_trm.puzzles.arc.augmentation import ArcAugmentation
+from arc_trm.puzzles.arc.tokenizer import decode, encode_pair
 from arc_trm.tasks import Pair, as_grid
 from arc_trm.training import TrainConfig, Trainer
 
 LOGITS, LOSS = 1e-4, 1e-5
 PORTABLE = ["trm_attention", "trm_learned_positions", "hrm"]
-"""Recordings that any processor meets."""
+"""Recordings that every CPU reproduces."""
 
 
 def load(name: str) -> PuzzleModel:
@@ -39,13 +42,13 @@ def load(name: str) -> PuzzleModel:
 
 
 def check_forward(name: str) -> float:
-    """Largest deviation of any logit, at supervision steps 1, 2 and 16; predictions at all."""
+    """Check all predictions and return the largest deviation of a recorded logit."""
     model, golden = load(name), np.load(GOLDEN / name / "forward.npz")
     inputs = torch.from_numpy(golden["batch_inputs"])
     puzzle_ids = torch.from_numpy(golden["batch_puzzle_identifiers"])
     deviation = 0.0
     steps = 0
-    for steps, (logits, halt) in enumerate(model.solve(inputs, puzzle_ids), 1):
+    for steps, (logits, halt) in enumerate(model.predict_steps(inputs, puzzle_ids), 1):
         assert np.array_equal(logits.argmax(-1).numpy(), golden[f"preds_{steps}"]), steps
         np.testing.assert_allclose(halt.numpy(), golden[f"q_halt_{steps}"], rtol=0, atol=LOGITS)
         if f"logits_{steps}" in golden:
@@ -56,6 +59,7 @@ def check_forward(name: str) -> float:
 
 
 def digest(tensor: torch.Tensor) -> np.ndarray:
+    """Size, sums and some entries of a tensor, as they were recorded."""
     flat = tensor.detach().double().flatten()
     sums = [len(flat), flat.sum(), flat.abs().sum(), flat.norm()]
     return np.array([*map(float, sums), *flat[:: max(1, len(flat) // 32)][:32].tolist()])
@@ -67,7 +71,7 @@ def our_names(golden: np.lib.npyio.NpzFile, part: str, architecture: str) -> dic
 
 
 def check_training(name: str) -> float:
-    """Largest relative deviation of the loss in 12 steps; who halted, final weights, averages."""
+    """Check 12 training steps and the final weights; return the largest deviation of the loss."""
     model, golden = load(name), np.load(GOLDEN / name / "train.npz")
     recorded = json.loads((GOLDEN / name / "train.json").read_text())
     batch_size = recorded["batch_size"]
@@ -87,16 +91,16 @@ def check_training(name: str) -> float:
     trainer = Trainer(model, config)
     deviation = 0.0
     for index, expected in enumerate(recorded["log"]):
-        which = f"batch{index % recorded['batches_cycled']}"
+        prefix = f"batch{index % recorded['batches_cycled']}"
         names = {"inputs": "inputs", "labels": "labels", "puzzle_ids": "puzzle_identifiers"}
         batch = {
-            ours: torch.from_numpy(golden[f"{which}/{theirs}"]) for ours, theirs in names.items()
+            ours: torch.from_numpy(golden[f"{prefix}/{theirs}"]) for ours, theirs in names.items()
         }
         metrics = trainer.step(batch)
         assert metrics["lm_loss"] == pytest.approx(expected["lm_loss"], rel=LOSS)
         assert metrics["halt_loss"] == pytest.approx(expected["q_halt_loss"], rel=LOSS)
-        going_on = expected.get("q_continue_loss", 0.0)  # of HRM alone
-        assert metrics["continue_loss"] == pytest.approx(going_on, rel=LOSS)
+        continue_loss = expected.get("q_continue_loss", 0.0)  # only HRM has one
+        assert metrics["continue_loss"] == pytest.approx(continue_loss, rel=LOSS)
         for ours in ("count", "exact_accuracy", "steps"):
             assert metrics[ours] == expected[ours]
         assert metrics["halt_accuracy"] == expected["q_halt_accuracy"]
@@ -107,10 +111,10 @@ def check_training(name: str) -> float:
         assert norm == pytest.approx(expected["grad_norm"], rel=1e-4)
         deviation = max(deviation, abs(metrics["loss"] * batch_size / expected["loss"] - 1))
     assert deviation < LOSS
-    final = {**model.state_dict(), "puzzle_table": model.puzzle_table}
+    final = {**model.state_dict(), "puzzle_embedding": model.puzzle_embedding}
     averaged = trainer.averaged_state()
-    learnt = {name: averaged[name] for name, _ in model.named_parameters()}
-    for part, ours in (("final/", final), ("ema/", learnt)):
+    ema = {name: averaged[name] for name, _ in model.named_parameters()}
+    for part, ours in (("final/", final), ("ema/", ema)):
         names = our_names(golden, part, model.config.architecture)
         assert names.keys() == ours.keys()
         for key, expected in names.items():
@@ -128,15 +132,15 @@ def test_training(name: str) -> None:
     check_training(name)
 
 
-def recorded_kernels(folder: Path) -> dict[str, str]:
-    """The environment of a process whose MKL takes the kernels of the recording, or a skip."""
+def intel_kernels(folder: Path) -> dict[str, str]:
+    """Return environment variables that make MKL use its kernels for Intel, or skip the test."""
     if not (torch.backends.mkl.is_available() and torch.cpu._is_avx512_supported()):
-        pytest.skip("needs MKL and a processor with AVX-512")
+        pytest.skip("needs MKL and a CPU with AVX-512")
     if "GenuineIntel" in Path("/proc/cpuinfo").read_text():
         return {}
     compiler = shutil.which("cc")
     if compiler is None:
-        pytest.skip("needs a C compiler to have MKL choose its kernels on this processor")
+        pytest.skip("needs a C compiler to make MKL choose its Intel kernels on this CPU")
     source, library = folder / "kernels.c", folder / "kernels.so"
     source.write_text("int mkl_serv_intel_cpu_true(void) { return 1; }\n")
     subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
@@ -147,7 +151,12 @@ def recorded_kernels(folder: Path) -> dict[str, str]:
 def test_mixer(check: str, tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, __file__, check, "trm_mixer"],
-        env={**os.environ, "OMP_NUM_THREADS": "2", **recorded_kernels(tmp_path)},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(TESTS / "helpers")]),
+            "OMP_NUM_THREADS": "2",
+            **intel_kernels(tmp_path),
+        },
         check=True,
     )
 
@@ -164,7 +173,7 @@ def test_encode(case: dict) -> None:
 
 @pytest.mark.parametrize("case", GRIDS["augment"])
 def test_augment(case: dict) -> None:
-    _, augmentation = parse_puzzle_name(case["name"])
+    augmentation = ArcAugmentation.from_name(case["name"].removeprefix("task|||"))
     assert augmentation.apply(as_grid(case["grid"])).tolist() == case["augmented"]
     assert augmentation.invert(as_grid(case["augmented"])).tolist() == case["grid"]
 

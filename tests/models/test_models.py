@@ -1,4 +1,4 @@
-"""Each model as its paper describes it: where gradient flows, when it halts, how large it is."""
+"""The architectures follow their papers: gradient, halting, size, settings."""
 
 from __future__ import annotations
 
@@ -16,99 +16,104 @@ from arc_trm import load_model, runs
 from arc_trm.checkpoint import read_tensors
 from arc_trm.config import ModelConfig, from_dict, load_config
 from arc_trm.errors import UserError
-from arc_trm.models import PuzzleModel, build_model
-from arc_trm.models import base as recursive
+from arc_trm.models import PuzzleModel, base, build_model, check_model_config
 from arc_trm.models.hrm import HRM
+from arc_trm.models.layers import run_blocks, swiglu_width
 from arc_trm.models.ops import TORCH_OPS
-from arc_trm.models.transformer import Direct
+from arc_trm.models.transformer import Transformer
 from arc_trm.models.trm import TRM
 from arc_trm.training.budget import activation_bytes
 from arc_trm.training.loop import train
 from arc_trm.training.losses import HALT_WEIGHT, continue_loss
 
 
+def model_config(architecture: str, **changes: object) -> ModelConfig:
+    return from_dict(ModelConfig, {**ARCHITECTURES[architecture], **changes})
+
+
 def build(architecture: str, **changes: object) -> PuzzleModel:
-    config = from_dict(ModelConfig, {**ARCHITECTURES[architecture], **changes})
-    return build_model(config, 6, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    return build_model(model_config(architecture, **changes), 6, generator=generator)
 
 
-def embedded(model: PuzzleModel) -> tuple[Tensor, Tensor, Tensor]:
-    """x, y and z before a first supervision step."""
+def first_state(model: PuzzleModel) -> tuple[Tensor, Tensor, Tensor]:
+    """x, y and z before the first supervision step of a batch."""
     batch = make_batch(0)
-    x = model.embed(batch["inputs"], model.puzzle_table[batch["puzzle_ids"]])
+    x = model.embed(batch["inputs"], model.puzzle_embedding[batch["puzzle_ids"]])
     return x, *model.initial_state(len(x))
 
 
 def gradients(model: PuzzleModel, y: Tensor, z: Tensor) -> dict[str, Tensor]:
-    """Of a number that depends on every entry of y and z."""
+    """Gradients of a number that depends on every entry of y and z."""
     model.zero_grad()
     weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
     ((y + 0.5 * z) * weights).sum().backward()
     return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
 
 
-def test_an_architecture_is_its_class() -> None:
+def test_architecture_names_its_class() -> None:
     classes = {name: type(build(name)) for name in ARCHITECTURES}
-    assert classes == {"trm": TRM, "hrm": HRM, "transformer": Direct}
+    assert classes == {"trm": TRM, "hrm": HRM, "transformer": Transformer}
 
 
+@pytest.mark.parametrize("high_level_layers", [None, 2])
 @pytest.mark.parametrize(("cycles", "inner"), [(1, 1), (1, 3), (2, 2), (3, 2)])
-def test_hrm_learns_from_its_last_two_updates_only(cycles: int, inner: int) -> None:
-    model = build("hrm", outer_cycles=cycles, inner_cycles=inner)
+def test_hrm_backpropagates_through_its_last_two_updates(
+    cycles: int, inner: int, high_level_layers: int | None
+) -> None:
+    changes = {"outer_cycles": cycles, "inner_cycles": inner}
+    model = build("hrm", num_high_level_layers=high_level_layers, **changes)
     assert isinstance(model, HRM)
+    depths = (len(model.z_blocks), len(model.y_blocks))
+    assert depths == (1, high_level_layers or 1)
+    assert model.blocks_with_gradient == sum(depths)
+    assert model.blocks_per_step == cycles * (inner * depths[0] + depths[1])
 
-    def network(blocks: torch.nn.ModuleList, h: Tensor) -> Tensor:
-        for block in blocks:
-            h = block(h, model.angles, TORCH_OPS)
-        return h
-
-    x, y, z = embedded(model)
+    x, y, z = first_state(model)
     for cycle in range(cycles):
         for step in range(inner):
             last = (cycle, step) == (cycles - 1, inner - 1)
-            z = network(model.z_blocks, z.detach() + (y.detach() + x))
+            injection = y.detach() + x
+            z = run_blocks(model.z_blocks, z.detach(), injection, model.rope_cache, TORCH_OPS)
             z = z if last else z.detach()
-        y = network(model.y_blocks, y.detach() + z)
+        y = run_blocks(model.y_blocks, y.detach(), z, model.rope_cache, TORCH_OPS)
     expected = gradients(model, y, z)
-    x, *state = embedded(model)
-    got_y, got_z = model.supervision_step(x, *state)
+    got_y, got_z = model.supervision_step(*first_state(model))
     assert torch.equal(got_y, y) and torch.equal(got_z, z)
     got = gradients(model, got_y, got_z)
     assert got.keys() == expected.keys()
     assert all(torch.equal(got[name], expected[name]) for name in got)
 
 
-def test_direct_prediction_reads_the_input_alone() -> None:
+def test_transformer_reads_only_the_input() -> None:
     model = build("transformer")
-    x, y, z = embedded(model)
-    once, _ = model.supervision_step(x, y, z)
-    again, kept = model.supervision_step(x, once, z)
-    assert torch.equal(once, again) and kept is z
+    x, y, z = first_state(model)
+    first, _ = model.supervision_step(x, y, z)
+    second, same_z = model.supervision_step(x, first, z)
+    assert torch.equal(first, second) and same_z is z
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_model_solves_in_its_supervision_steps(architecture: str) -> None:
+def test_prediction_yields_every_supervision_step(architecture: str) -> None:
     model = build(architecture)
     batch = make_batch(0)
-    steps = list(model.solve(batch["inputs"], batch["puzzle_ids"]))
+    steps = list(model.predict_steps(batch["inputs"], batch["puzzle_ids"]))
     assert len(steps) == model.config.supervision_steps
-    for logits, halt in steps:
-        assert (logits.shape, halt.shape) == ((4, 16, 12), (4,))
+    x, y, z = first_state(model)
+    for logits, halt_logits in steps:
+        assert (logits.shape, halt_logits.shape) == ((4, 16, 12), (4,))
         assert not logits.requires_grad
-    x, y, z = embedded(model)
-    for logits, _ in steps:
         y, z = model.supervision_step(x, y, z)
         assert torch.equal(logits, model.token_logits(y))
-    assert type(model).solve is PuzzleModel.solve
 
 
-def test_trm_halts_when_sure_and_hrm_when_halting_promises_more() -> None:
+def test_trm_halts_above_zero_and_hrm_above_the_continue_logit() -> None:
     halt_logits = torch.tensor([[1.0, 2.0], [-2.0, -3.0], [1.0, 0.5], [0.0, 0.0]])
-    assert build("trm").halts(halt_logits).tolist() == [True, False, True, False]
-    assert build("hrm").halts(halt_logits).tolist() == [False, True, True, False]
+    assert build("trm").should_halt(halt_logits).tolist() == [True, False, True, False]
+    assert build("hrm").should_halt(halt_logits).tolist() == [False, True, True, False]
 
 
-def test_continuing_is_worth_what_the_next_step_promises() -> None:
+def test_continue_loss_targets_the_value_of_the_next_step() -> None:
     following = torch.tensor([[1.0, 2.0], [1.0, 2.0], [3.0, -1.0]], requires_grad=True)
     logits = torch.tensor([0.3, -0.7, 0.1], requires_grad=True)
     last = torch.tensor([True, False, False])
@@ -122,43 +127,55 @@ def test_continuing_is_worth_what_the_next_step_promises() -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_loss_is_made_of_its_parts(architecture: str) -> None:
+def test_loss_is_the_sum_of_its_parts(architecture: str) -> None:
     metrics = make_trainer(architecture=architecture).step(make_batch(0))
     halting = metrics["halt_loss"] + metrics["continue_loss"]
     assert metrics["loss"] * 4 == pytest.approx(metrics["lm_loss"] + HALT_WEIGHT * halting)
     assert (metrics["continue_loss"] > 0) == (architecture == "hrm")
 
 
-@pytest.mark.parametrize(
-    ("preset", "millions"),
-    [
-        *(("arc-agi-1", 7), ("arc-agi-2", 7), ("hrm-arc-agi-1", 27), ("hrm-arc-agi-2", 27)),
-        *(("direct-arc-agi-1", 27), ("direct-arc-agi-2", 27)),
-    ],
-)
-def test_presets_are_as_large_as_published(preset: str, millions: int) -> None:
+@pytest.mark.parametrize("benchmark", ["arc-agi-1", "arc-agi-2"])
+@pytest.mark.parametrize(("prefix", "millions"), [("", 7), ("hrm-", 27), ("transformer-", 27)])
+def test_presets_have_the_published_number_of_weights(
+    prefix: str, millions: int, benchmark: str
+) -> None:
     with torch.device("meta"):
-        model = build_model(load_config(preset).model, 1)
+        model = build_model(load_config(prefix + benchmark).model, 1)
     assert round(sum(p.numel() for p in model.parameters()) / 1e6) == millions
 
 
 @pytest.mark.parametrize("benchmark", ["arc-agi-1", "arc-agi-2"])
 @pytest.mark.parametrize(
-    ("architecture", "layers", "cycles"), [("hrm", 4, 2), ("transformer", 8, 1)]
+    ("architecture", "layers", "cycles", "supervision_steps"),
+    [("hrm", 4, 2, 16), ("transformer", 8, 1, 1)],
 )
-def test_baselines_differ_from_trm_where_published(
-    benchmark: str, architecture: str, layers: int, cycles: int
+def test_baseline_presets_differ_from_trm_only_where_published(
+    benchmark: str, architecture: str, layers: int, cycles: int, supervision_steps: int
 ) -> None:
     trm, baseline = load_config(benchmark), load_config(f"{architecture}-{benchmark}")
-    shape = {"outer_cycles": cycles, "inner_cycles": cycles, "puzzle_emb_len": 1}
-    shape["supervision_steps"] = 16 if architecture == "hrm" else 1
-    model = replace(trm.model, architecture=architecture, layers=layers, **shape)
+    model = replace(
+        trm.model,
+        architecture=architecture,
+        num_layers=layers,
+        outer_cycles=cycles,
+        inner_cycles=cycles,
+        supervision_steps=supervision_steps,
+        puzzle_emb_len=1,
+    )
     train = replace(trm.train, ema_decay=0.0)
     assert baseline == replace(trm, name=baseline.name, model=model, train=train)
 
 
+@pytest.mark.parametrize(
+    ("width", "expansion", "hidden"),
+    [(512, 4, 1536), (96, 4, 256), (97, 4, 512), (32, 4, 256)],
+)
+def test_swiglu_width_is_a_multiple_of_256(width: int, expansion: float, hidden: int) -> None:
+    assert swiglu_width(width, expansion) == hidden
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_memory_is_estimated_from_what_a_step_keeps(architecture: str) -> None:
+def test_activation_memory_is_estimated_from_what_a_step_keeps(architecture: str) -> None:
     model = build(architecture, hidden_size=64, puzzle_emb_dim=64)
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, Tensor] = {}
@@ -168,7 +185,7 @@ def test_memory_is_estimated_from_what_a_step_keeps(architecture: str) -> None:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        x, y, z = embedded(model)
+        x, y, z = first_state(model)
         state = model.supervision_step(x, y, z)
     storages = [tensor.untyped_storage() for at, tensor in kept.items() if at not in weights]
     assert state[0].requires_grad
@@ -176,12 +193,13 @@ def test_memory_is_estimated_from_what_a_step_keeps(architecture: str) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["hrm", "transformer"])
-def test_a_run_of_every_architecture(tmp_path: Path, architecture: str) -> None:
+def test_run_of_every_architecture(tmp_path: Path, architecture: str) -> None:
     config = run_config(write_challenges(tmp_path), model=ARCHITECTURES[architecture])
     run = tmp_path / "run"
     train(config, torch.device("cpu"), run)
-    learns = architecture == "hrm"
-    assert all(("continue_loss" in record) == learns for record in runs.read_metrics(run))
+    has_continue_loss = architecture == "hrm"
+    metrics = runs.read_metrics(run)
+    assert all(("continue_loss" in record) == has_continue_loss for record in metrics)
     model = load_model(run)
     assert model.config == config.model
     state, _ = read_tensors(run / runs.CHECKPOINT)
@@ -189,17 +207,51 @@ def test_a_run_of_every_architecture(tmp_path: Path, architecture: str) -> None:
     assert torch.equal(average, state["average"])
 
 
-@pytest.mark.parametrize("key", ["outer_cycles", "inner_cycles", "supervision_steps"])
-def test_direct_prediction_has_no_cycles(key: str) -> None:
-    with pytest.raises(UserError, match="direct prediction is a single pass"):
-        load_config("direct-arc-agi-1", overrides=[f"model.{key}=2"])
-    with pytest.raises(UserError, match=r"train\.supervision_steps"):
-        load_config("direct-arc-agi-1", overrides=["train.supervision_steps=2"])
+FOR_TRM = (
+    "model.separate_networks and model.backprop_through apply to the architecture trm only: "
+    "leave them out"
+)
+FOR_HRM = "model.num_high_level_layers applies to the architecture hrm only: leave it out"
+SINGLE_PASS = (
+    "the architecture transformer predicts in a single pass: set model.outer_cycles, "
+    "model.inner_cycles and model.supervision_steps to 1"
+)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "setting", "value", "message"),
+    [
+        ("hrm", "separate_networks", True, FOR_TRM),
+        ("hrm", "backprop_through", "last_update", FOR_TRM),
+        ("transformer", "separate_networks", True, FOR_TRM),
+        ("transformer", "backprop_through", "all_cycles", FOR_TRM),
+        ("trm", "num_high_level_layers", 3, FOR_HRM),
+        ("transformer", "num_high_level_layers", 3, FOR_HRM),
+        ("transformer", "outer_cycles", 2, SINGLE_PASS),
+        ("transformer", "inner_cycles", 2, SINGLE_PASS),
+        ("transformer", "supervision_steps", 2, SINGLE_PASS),
+        ("trm", "block", "postnorm", "unknown block 'postnorm'; did you mean 'post_norm'?"),
+    ],
+)
+def test_settings_that_an_architecture_cannot_use_are_refused(
+    architecture: str, setting: str, value: object, message: str
+) -> None:
+    config = model_config(architecture, **{setting: value})
+    for check in (check_model_config, partial(build_model, num_puzzles=6)):
+        with pytest.raises(UserError) as error:
+            check(config)
+        assert str(error.value) == message
+
+
+def test_unknown_architecture_suggests_a_known_one() -> None:
+    config = ModelConfig(architecture="transfomer")
+    with pytest.raises(UserError, match="unknown architecture 'transfomer'; did you mean 'trans"):
+        build_model(config, 6)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler")
 @pytest.mark.filterwarnings("default")  # of libraries that only torch.compile loads
-def test_compiled_layers_compute_the_same() -> None:
+def test_compiled_blocks_compute_the_same() -> None:
     plain, compiled = (make_trainer(architecture="trm") for _ in range(2))
     compiled.model.compiled = True
     for step in range(4):
@@ -209,11 +261,11 @@ def test_compiled_layers_compute_the_same() -> None:
     assert torch.allclose(plain.values, compiled.values, atol=1e-4)
 
 
-def test_where_nothing_can_be_compiled_it_goes_on_without(monkeypatch) -> None:
-    def fails(*arguments: object) -> torch.Tensor:
+def test_failing_forward_compilation_falls_back(monkeypatch) -> None:
+    def fail(*arguments: object) -> torch.Tensor:
         raise ImportError("no triton\nand more")
 
-    monkeypatch.setattr(recursive, "compiled_layers", lambda: fails)
+    monkeypatch.setattr(base, "compiled_run_blocks", lambda: fail)
     plain, compiled = (make_trainer(architecture="trm") for _ in range(2))
     compiled.model.compiled = True
     with pytest.warns(UserWarning, match=r"torch.compile does not work here \(no triton\)"):
@@ -223,21 +275,21 @@ def test_where_nothing_can_be_compiled_it_goes_on_without(monkeypatch) -> None:
 
 
 @pytest.mark.filterwarnings("default")  # of libraries that only torch.compile loads
-def test_where_the_way_back_cannot_be_compiled_it_goes_on_without(monkeypatch) -> None:
+def test_failing_backward_compilation_falls_back(monkeypatch) -> None:
     from torch._dynamo.backends.common import aot_autograd
 
-    def fails(*arguments: object) -> None:
-        raise RuntimeError("no way back")
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("no backward")
 
-    backend = aot_autograd(fw_compiler=lambda graph, inputs: graph.forward, bw_compiler=fails)
+    backend = aot_autograd(fw_compiler=lambda graph, inputs: graph.forward, bw_compiler=fail)
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
-    recursive.compiled_layers.cache_clear()
+    base.compiled_run_blocks.cache_clear()
     plain, compiled = (make_trainer(architecture="trm") for _ in range(2))
     compiled.model.compiled = True
     try:
-        with pytest.warns(UserWarning, match=r"torch.compile does not work here \(no way back\)"):
+        with pytest.warns(UserWarning, match=r"torch.compile does not work here \(no backward\)"):
             got = compiled.step(make_batch(0))
     finally:
-        recursive.compiled_layers.cache_clear()
+        base.compiled_run_blocks.cache_clear()
     assert dict(got) == dict(plain.step(make_batch(0)))
     assert not compiled.model.compiled

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from arc_trm.inference.loading import load_for_inference
 from click.testing import CliRunner, Result
 from paths import GOLDEN
 from tiny import MODEL, TRAIN, write_challenges
@@ -31,7 +32,6 @@ from arc_trm.evaluation.source import read_results
 from arc_trm.evaluation.voting import Prediction
 from arc_trm.hub.model_card import model_card
 from arc_trm.inference import predict
-from arc_trm.inference.loading import load_for_inference
 from arc_trm.puzzles import BOARDS
 from arc_trm.puzzles.generate import Made, Progress, Recipe, generated
 from arc_trm.runs import read_metrics, run_config
@@ -266,7 +266,7 @@ def test_train_predict_score_show_report(
     page = (run / "report.html").read_text()
     assert "<th scope='row'>valid</th>" in page and f'"{BOARDS[kind].title}"' in page
     both = invoke("score", "runs/first", "runs/first")
-    assert "exact, second minus first: +0.0 points" in both.stdout, both.stderr
+    assert "gained 0 puzzles by exact" in both.stdout, both.stderr
     assert invoke("train", "--resume").exit_code == 0
 
 
@@ -352,20 +352,20 @@ def test_two_sets_of_answers_are_compared(tmp_path: Path) -> None:
     assert told["difference"]["gained"] == ["1"] and len(told["difference"]["lost"]) == 11
     assert told["difference"]["exact"]["value"] == pytest.approx(-10 / 12)
     lines = invoke("score", first, second).stdout.splitlines()
-    assert any(line.startswith("gained 1 puzzle: 1") for line in lines)
+    assert any(line.startswith("gained 1 puzzle by exact: 1") for line in lines)
 
 
 @pytest.mark.parametrize("kind", BOARDS)
 def test_baselines_know_no_answer(tmp_path: Path, kind: str) -> None:
     tasks = load_tasks(str(table(tmp_path, kind)))
     found = baselines(tasks, np.random.default_rng(0))
-    assert found["copying the question"].rates["exact"].solved == 0
+    assert found["copying the question"].rates["exact",].solved == 0
     hidden = Boards(
         kind, tasks.boards.questions, tasks.boards.questions, np.zeros(len(tasks), np.bool_)
     )
     blind = baselines(TaskSet("hidden", hidden), np.random.default_rng(0))
     assert blind["guessing by the rule"].valid == found["guessing by the rule"].valid
-    assert list(blind["guessing by the rule"].rates) == ["valid"]
+    assert list(blind["guessing by the rule"].rates) == [("valid",)]
 
 
 def test_published_results_are_those_of_the_whole_set() -> None:

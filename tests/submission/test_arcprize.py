@@ -1,12 +1,13 @@
-"""ARC Prize's benchmarking folders, out and in, and the traps of its scorer."""
+"""ARC Prize benchmarking folders: written, read, validated, and the traps of the scorer."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from click.testing import CliRunner, Result
@@ -20,17 +21,25 @@ from arc_trm.evaluation.prediction_log import Answer, PredictionLog
 from arc_trm.evaluation.voting import Prediction
 from arc_trm.tasks import as_grid
 
+Cli: TypeAlias = Callable[..., Result]
+
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
-ORIGIN = sub.Origin("tiny", "arc-trm", NOW, NOW, {"max_grid_size": 30})
+PROVENANCE = sub.Provenance("tiny", "arc-trm", NOW, NOW, {"max_grid_size": 30})
 A, B, C = [[1]], [[2, 2]], [[3], [3]]
 
 
-def benchmarking_score(folder: Path, solutions: dict[str, Any]) -> tuple[float, int]:
-    """What ARC Prize's scorer makes of a folder, by its rules, traps included.
+@pytest.fixture
+def cli() -> Cli:
+    """Runs `arc-trm` in this process."""
+    return lambda *arguments: CliRunner().invoke(main, arguments)
 
-    Every file is a task, whatever tasks there should be. Every item of its list is tried against
-    the output that the attempts' pair_index names, and counts if one of two attempts equals it;
-    metadata is read of every attempt. The score is the mean over files of right items per output.
+
+def benchmarking_score(folder: Path, solutions: dict[str, Any]) -> tuple[float, int]:
+    """Score a folder by the rules of ARC Prize's scorer, traps included.
+
+    Every file is a task. Every item of its list is compared with the output at the attempts'
+    pair_index, and counts if one of two attempts equals it. The metadata of every attempt is read.
+    The score is the mean over files of right items per output.
     """
     shares = []
     for file in sorted(folder.iterdir()):
@@ -71,7 +80,7 @@ def test_the_scorer_gives_our_score_per_task(
     solutions = {name: [truth for truth, _ in task] for name, task in tasks.items()}
     ranked = {name: [candidates for _, candidates in task] for name, task in tasks.items()}
     folder = tmp_path_factory.mktemp("out") / "answers"
-    sub.write_arcprize(folder, ranked, ORIGIN)
+    sub.write_arcprize(folder, ranked, PROVENANCE)
     challenges = {name: {"test": truths} for name, truths in solutions.items()}
     assert sub.arcprize_problems(folder, challenges) == []
     score, files = benchmarking_score(folder, solutions)
@@ -86,7 +95,7 @@ def test_the_scorer_gives_our_score_per_task(
 
 
 def test_every_attempt_has_all_metadata(tmp_path: Path) -> None:
-    sub.write_arcprize(tmp_path / "out", {"t": [[A, B], []]}, ORIGIN)
+    sub.write_arcprize(tmp_path / "out", {"t": [[A, B], []]}, PROVENANCE)
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["t.json"]
     pairs = json.loads((tmp_path / "out" / "t.json").read_text())
     attempts = [(n, pair[name]) for n, pair in enumerate(pairs) for name in sorted(pair)]
@@ -111,35 +120,35 @@ def test_every_attempt_has_all_metadata(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "task_id", ["a/b", "..", ".hidden", "results", "a\nb", "nul\0", "", "x" * 201, "C:\\x"]
 )
-def test_ids_that_are_no_file_names_write_nothing(tmp_path: Path, task_id: str) -> None:
-    with pytest.raises(sub.FormatError, match="can be no file's name"):
-        sub.write_arcprize(tmp_path / "out", {"good": [[A]], task_id: [[A]]}, ORIGIN)
+def test_ids_that_cannot_be_file_names_write_nothing(tmp_path: Path, task_id: str) -> None:
+    with pytest.raises(sub.FormatError, match="cannot be a file name"):
+        sub.write_arcprize(tmp_path / "out", {"good": [[A]], task_id: [[A]]}, PROVENANCE)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_only_a_new_or_an_empty_folder_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Files of an earlier export would be scored along."""
+    """The benchmarking would also score the files of an earlier export."""
     (tmp_path / "empty").mkdir()
-    sub.write_arcprize(tmp_path / "empty", {"t": [[A]]}, ORIGIN)
+    sub.write_arcprize(tmp_path / "empty", {"t": [[A]]}, PROVENANCE)
     (tmp_path / "file").write_text("")
     with pytest.raises(sub.WriteError, match=r"the folder .*none does not exist"):
-        sub.write_arcprize(tmp_path / "none" / "out", {"u": [[A]]}, ORIGIN)
+        sub.write_arcprize(tmp_path / "none" / "out", {"u": [[A]]}, PROVENANCE)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(sub.WriteError, match=r"^\.: cannot be written: it is the current folder"):
-        sub.write_arcprize(".", {"u": [[A]]}, ORIGIN)
+        sub.write_arcprize(".", {"u": [[A]]}, PROVENANCE)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here").rmdir()
     for name in ("empty", "file"):
         with pytest.raises(sub.WriteError, match="expected a new or an empty folder"):
-            sub.write_arcprize(tmp_path / name, {"u": [[A]]}, ORIGIN)
+            sub.write_arcprize(tmp_path / name, {"u": [[A]]}, PROVENANCE)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file"]
     assert [path.name for path in (tmp_path / "empty").iterdir()] == ["t.json"]
 
 
-def folder_of(path: Path, **files: Any) -> Path:
+def make_folder(path: Path, **files: Any) -> Path:
     path.mkdir()
     for name, data in files.items():
         (path / f"{name}.json").write_text(json.dumps(data))
@@ -150,8 +159,8 @@ def attempt(answer: Any, **metadata: Any) -> dict[str, Any]:
     return {"answer": answer, "metadata": metadata}
 
 
-def test_reading_takes_what_is_said(tmp_path: Path) -> None:
-    folder = folder_of(
+def test_files_are_read_by_the_indices_in_their_metadata(tmp_path: Path) -> None:
+    folder = make_folder(
         tmp_path / "theirs",
         plain=[{"attempt_1": attempt(A), "attempt_2": attempt(B, pair_index=0)}],
         turned=[
@@ -183,18 +192,18 @@ def test_reading_takes_what_is_said(tmp_path: Path) -> None:
     }
 
 
-def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
-    folder = folder_of(tmp_path / "theirs", t=[{"attempt_1": attempt(A)}])
-    os.mkfifo(folder / "pipe.json")  # which would be waited for
+def test_only_ordinary_files_are_read(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "theirs", t=[{"attempt_1": attempt(A)}])
+    os.mkfifo(folder / "pipe.json")  # reading it would wait forever
     (folder / "folder.json").mkdir()
     assert sub.read_arcprize(folder) == {"t": [[A]]}
 
 
-def test_a_pair_that_is_there_twice_counts_once(tmp_path: Path) -> None:
+def test_a_repeated_pair_counts_once(tmp_path: Path) -> None:
     pair = {"attempt_1": attempt(A, pair_index=0, choices=[]), "attempt_2": None}
-    folder = folder_of(tmp_path / "twice", t=[pair, pair])
+    folder = make_folder(tmp_path / "twice", t=[pair, pair])
     solutions: sub.Solutions = {"t": [A, B], "gone": [C]}
-    answers = sub.read_answers(folder, sub.counts_of(solutions))
+    answers = sub.read_ranked(folder, sub.count_outputs(solutions))
     assert answers == {"t": [[A, [], A, []], ()]}
     ours = sub.score_ranked(answers, solutions)
     assert ours.pass_at[2].per_task == sub.Rate(0.5, 2)
@@ -214,19 +223,22 @@ def test_a_pair_that_is_there_twice_counts_once(tmp_path: Path) -> None:
         ({"t": [{"attempt_1": attempt(A, pair_index="x")}]}, "item 1: has the pair_index -1"),
     ],
 )
-def test_what_is_no_such_folder(tmp_path: Path, files: Any, sentence: str) -> None:
-    folder = folder_of(tmp_path / "theirs", **files)
+def test_folders_in_another_format(tmp_path: Path, files: Any, sentence: str) -> None:
+    folder = make_folder(tmp_path / "theirs", **files)
     with pytest.raises(sub.FormatError) as caught:
         sub.read_arcprize(folder)
     assert sentence in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_validate_lists_the_traps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_validate_lists_the_traps(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     task = {"train": [{"input": A, "output": A}], "test": [{"input": A}, {"input": A}]}
     sub.write_json("c.json", {"good": task, "twice": task, "bad": task, "gone": task})
-    sub.write_arcprize("theirs", {name: [[A, B], [C]] for name in ("good", "twice", "bad")}, ORIGIN)
-    result = run("validate", "theirs")
+    ranked = {name: [[A, B], [C]] for name in ("good", "twice", "bad")}
+    sub.write_arcprize("theirs", ranked, PROVENANCE)
+    result = cli("validate", "theirs")
     assert result.output == ("theirs: a valid benchmarking folder of 3 tasks with 6 test outputs\n")
 
     twice = json.loads(Path("theirs/twice.json").read_text())
@@ -240,7 +252,7 @@ def test_validate_lists_the_traps(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     Path("theirs/bad.json").write_text(json.dumps([first, second, {}]))
     Path("theirs/other.json").write_text("[]")
     Path("theirs/results.json").write_text("{}")  # the scorer's own
-    result = run("validate", "theirs", "--challenges", "c.json")
+    result = cli("validate", "theirs", "--challenges", "c.json")
     assert result.exit_code == 2
     assert result.stdout.splitlines() == [
         'bad.json, item 1, attempt_1: has an empty list of "choices", which ends the scorer',
@@ -250,7 +262,7 @@ def test_validate_lists_the_traps(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         'bad.json, item 1, attempt_2, metadata: has "cost" that is an object of 1 key, '
         "expected an object with numbers as prompt_cost, completion_cost, total_cost",
         'bad.json, item 2, attempt_1: has no "metadata", expected an object',
-        "bad.json, item 2: has the pair_index 7, which is no test's",
+        "bad.json, item 2: has the pair_index 7, expected the index of a test input",
         'bad.json, item 3: is an empty object, expected an object with "attempt_1"',
         "bad.json: has no item for test input 2",
         "other.json: is of an unknown task, expected only the challenges",
@@ -259,15 +271,11 @@ def test_validate_lists_the_traps(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "gone.json: is missing, which the scorer leaves out of its mean",
     ]
     assert result.stderr == "Error: theirs: is not a valid benchmarking folder (12 problems)\n"
-    told = json.loads(run("validate", "theirs", "--challenges", "c.json", "--json").stdout)
+    told = json.loads(cli("validate", "theirs", "--challenges", "c.json", "--json").stdout)
     assert told["kind"] == "benchmarking" and len(told["problems"]) == 12
 
 
 # Commands
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments)
 
 
 @pytest.fixture
@@ -288,21 +296,21 @@ def predicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return log.path
 
 
-def test_export_and_back(predicted: Path) -> None:
-    result = run("export", "predictions.jsonl", "--format", "arcprize", "--out", "theirs")
+def test_export_and_back(cli: Cli, predicted: Path) -> None:
+    result = cli("export", "predictions.jsonl", "--format", "arcprize", "--out", "theirs")
     assert result.output == "Wrote theirs: 3 tasks with 3 test outputs\n"
     solutions = json.loads(Path("tiny_solutions.json").read_text())
     score, files = benchmarking_score(Path("theirs"), solutions)
-    told = json.loads(run("score", "predictions.jsonl", "--json").stdout)
+    told = json.loads(cli("score", "predictions.jsonl", "--json").stdout)
     assert score == pytest.approx(told["pass@2"]["per_task"]["value"]) == 1 / 3
     assert files == told["pass@2"]["per_task"]["total"] == 3
     metadata = json.loads(Path("theirs/task0.json").read_text())[0]["attempt_1"]["metadata"]
     assert metadata["model"] == "tiny-model" and metadata["start_timestamp"] == NOW.isoformat()
     for options in (["--solutions", "tiny_solutions.json"], ["--data", "tiny_challenges.json"]):
-        assert json.loads(run("score", "theirs", *options, "--json").stdout) == told
+        assert json.loads(cli("score", "theirs", *options, "--json").stdout) == told
 
     Path("theirs/task2.json").write_text('[{"attempt_1": null, "attempt_2": null}]')
-    result = run("export", "theirs", "--format", "submission", "--out", "submission.json")
+    result = cli("export", "theirs", "--format", "submission", "--out", "submission.json")
     assert result.stdout.endswith("3 tasks with 3 test outputs, 1 of them unanswered\n")
     assert "does not say how many tasks and test outputs there are: --data does" in result.stderr
     challenges = sub.read_challenges("tiny_challenges.json")
@@ -311,8 +319,8 @@ def test_export_and_back(predicted: Path) -> None:
     assert written["task2"][0] == {"attempt_1": [[0]], "attempt_2": [[0]]}
 
 
-def test_two_runs_are_compared(predicted: Path) -> None:
-    run("export", "predictions.jsonl", "--format", "submission", "--out", "before.json")
+def test_two_runs_are_compared(cli: Cli, predicted: Path) -> None:
+    cli("export", "predictions.jsonl", "--format", "submission", "--out", "before.json")
     right = json.loads(Path("tiny_solutions.json").read_text())
     after = sub.read_submission("before.json")
     after["task0"][0] = {"attempt_1": A, "attempt_2": A}
@@ -320,40 +328,41 @@ def test_two_runs_are_compared(predicted: Path) -> None:
         after[task][0]["attempt_2"] = right[task][0]
     sub.write_json("after.json", after)
     options = ("--solutions", "tiny_solutions.json")
-    result = run("score", "before.json", "after.json", *options)
+    result = cli("score", "before.json", "after.json", *options)
     assert result.exit_code == 0, result.output
     rows = [line.split() for line in result.stdout.splitlines()]
     assert rows[4][:7] == ["pass@2", "per", "output", "1/3", "33.3", "%", "2/3"]
     assert rows[4][9] == "+33.3"
-    assert "gained 2 tasks at pass@2: task1, task2" in result.stdout
-    assert "lost 1 task at pass@2: task0" in result.stdout
-    told = json.loads(run("score", "before.json", "after.json", *options, "--json").stdout)
+    assert "gained 2 tasks by pass@2 per output: task1, task2" in result.stdout
+    assert "lost 1 task by pass@2 per output: task0" in result.stdout
+    told = json.loads(cli("score", "before.json", "after.json", *options, "--json").stdout)
     assert told["difference"]["gained"] == ["task1", "task2"]
-    again = run("score", "before.json", "after.json", *options)
+    again = cli("score", "before.json", "after.json", *options)
     assert again.stdout == result.stdout
-    same = run("score", "before.json", "before.json", *options).stdout
-    assert "gained 0 tasks at pass@2\nlost 0 tasks at pass@2\n" in same
+    same = cli("score", "before.json", "before.json", *options).stdout
+    assert "gained 0 tasks by pass@2 per output\nlost 0 tasks by pass@2 per output\n" in same
     assert "sign test on what changed: p = 1\n" in same
 
 
-def test_merging_takes_all_candidates_of_a_log(predicted: Path) -> None:
+def test_merging_takes_all_candidates_of_a_log(cli: Cli, predicted: Path) -> None:
     """Third places count, which a submission cannot have."""
     right = json.loads(Path("tiny_solutions.json").read_text())["task0"][0]
-    run("export", "predictions.jsonl", "--format", "submission", "--out", "a.json")
+    cli("export", "predictions.jsonl", "--format", "submission", "--out", "a.json")
     theirs = sub.read_submission("a.json")
     theirs["task0"][0] = {"attempt_1": right, "attempt_2": C}
     sub.write_json("b.json", theirs)
-    result = run("merge", "predictions.jsonl", "b.json", "--out", "merged.json")
+    result = cli("merge", "predictions.jsonl", "b.json", "--out", "merged.json")
     assert result.output == "merged.json: a valid submission file of 3 tasks with 3 test outputs\n"
     merged = sub.read_submission("merged.json", sub.read_challenges("tiny_challenges.json"))
     # right: 1/2 of the log and 1 of b.json; [[2, 2]]: 1 of the log.
     assert merged["task0"][0] == {"attempt_1": right, "attempt_2": B}
     for weights, first in (("1,1", right), ("3,1", B)):
-        run("merge", "predictions.jsonl", "b.json", "--weights", weights, "--out", "merged.json")
+        options = ("--vote-weights", weights, "--out", "merged.json")
+        cli("merge", "predictions.jsonl", "b.json", *options)
         assert sub.read_submission("merged.json")["task0"][0]["attempt_1"] == first
 
 
-def test_guesses_do_not_vote(predicted: Path) -> None:
+def test_guesses_do_not_vote(cli: Cli, predicted: Path) -> None:
     """Three logs that are each sure of another grid: the input, which no model said, cannot win."""
     names = []
     for number, grid in enumerate((A, B, C)):
@@ -361,58 +370,58 @@ def test_guesses_do_not_vote(predicted: Path) -> None:
         log.begin({}, {"data": ["tiny_challenges.json"], "max_grid_size": 30})
         log.add([Answer("task0", 0, "task0", Prediction("task0", as_grid(grid), 0.5))])
         names.append(log.path.name)
-    assert run("merge", *names, "--out", "merged.json").exit_code == 0
+    assert cli("merge", *names, "--out", "merged.json").exit_code == 0
     merged = sub.read_submission("merged.json")
     assert merged["task0"][0] == {"attempt_1": A, "attempt_2": B}
     # What nobody answered holds the guesses of the first file, and one vote is followed by them.
-    run("export", names[0], "--format", "submission", "--out", "first.json")
+    cli("export", names[0], "--format", "submission", "--out", "first.json")
     assert merged["task1"] == sub.read_submission("first.json")["task1"]
-    run("merge", names[0], names[0], "--out", "merged.json")
+    cli("merge", names[0], names[0], "--out", "merged.json")
     assert sub.read_submission("merged.json") == sub.read_submission("first.json")
 
 
-def test_merging_folders_that_lack_tasks(predicted: Path) -> None:
-    run("export", "predictions.jsonl", "--format", "arcprize", "--out", "theirs")
+def test_merging_folders_that_lack_tasks(cli: Cli, predicted: Path) -> None:
+    cli("export", "predictions.jsonl", "--format", "arcprize", "--out", "theirs")
     Path("theirs/task1.json").unlink()
-    result = run("merge", "predictions.jsonl", "theirs", "--out", "merged.json")
+    result = cli("merge", "predictions.jsonl", "theirs", "--out", "merged.json")
     assert result.stderr == "theirs: lacks 1 task of the first\n"
     merged = sub.read_submission("merged.json", sub.read_challenges("tiny_challenges.json"))
     assert merged["task1"][0]["attempt_1"] == A
-    result = run("merge", "theirs", "predictions.jsonl", "--out", "other.json")
+    result = cli("merge", "theirs", "predictions.jsonl", "--out", "other.json")
     assert result.exit_code == 2 and "task task1: is unknown, expected only" in result.output
     assert not Path("other.json").exists()
 
 
-def test_folders_and_pairs_of_files_name_their_tasks(predicted: Path) -> None:
-    run("export", "predictions.jsonl", "--format", "submission", "--out", "submission.json")
-    told = run("score", "predictions.jsonl", "--json").stdout
-    assert run("score", ".", "--json").stdout == told  # a folder that predict wrote into
-    both = json.loads(run("score", "submission.json", "predictions.jsonl", "--json").stdout)
+def test_folders_and_pairs_of_files_name_their_tasks(cli: Cli, predicted: Path) -> None:
+    cli("export", "predictions.jsonl", "--format", "submission", "--out", "submission.json")
+    told = cli("score", "predictions.jsonl", "--json").stdout
+    assert cli("score", ".", "--json").stdout == told  # a folder that predict wrote into
+    both = json.loads(cli("score", "submission.json", "predictions.jsonl", "--json").stdout)
     assert both["first"]["pass@2"] == json.loads(told)["pass@2"]
     # A log whose tasks are gone, with what is right in a file: --data says which tasks.
     Path("tiny_challenges.json").rename("moved.json")
-    gone = run("score", "predictions.jsonl", "--solutions", "tiny_solutions.json")
+    gone = cli("score", "predictions.jsonl", "--solutions", "tiny_solutions.json")
     assert gone.exit_code == 2 and "name them with --data" in gone.stderr
     options = ("--solutions", "tiny_solutions.json", "--data", "moved.json")
-    assert run("score", "predictions.jsonl", *options, "--json").stdout == told
-    assert run("score", "submission.json", *options).exit_code == 2
+    assert cli("score", "predictions.jsonl", *options, "--json").stdout == told
+    assert cli("score", "submission.json", *options).exit_code == 2
 
 
 @pytest.mark.parametrize(
     "about", [{"began": "0001-01-01T00:00:00+23:59"}, {"began": [1]}, {"data": 7, "model": {}}]
 )
-def test_hostile_words_about_answers(predicted: Path, about: dict[str, Any]) -> None:
+def test_invalid_descriptions_in_a_log(cli: Cli, predicted: Path, about: dict[str, Any]) -> None:
     header, _, rest = predicted.read_text().partition("\n")
     told = json.loads(header)
     predicted.write_text(json.dumps({**told, "about": {**told["about"], **about}}) + "\n" + rest)
     arguments = ["export", "predictions.jsonl", "--format", "arcprize", "--out", "x"]
-    result = run(*arguments, "--data", "tiny_challenges.json")
+    result = cli(*arguments, "--data", "tiny_challenges.json")
     assert result.exit_code == 0, result.output
-    assert run("validate", "x").exit_code == 0
+    assert cli("validate", "x").exit_code == 0
     predicted.write_text(
         header.replace('"max_grid_size": 30', '"max_grid_size": NaN') + "\n" + rest
     )
-    assert "line 1 is not a prediction" in run(*arguments[:-1], "y").stderr
+    assert "line 1 is not a prediction" in cli(*arguments[:-1], "y").stderr
 
 
 @pytest.mark.parametrize(
@@ -433,16 +442,21 @@ def test_hostile_words_about_answers(predicted: Path, about: dict[str, Any]) -> 
         ),
         (["export", "gone", "--format", "arcprize", "--out", "x"], "gone does not exist"),
         (["export", "predictions.jsonl", "--format", "pdf", "--out", "x"], "'pdf' is not one of"),
-        (["export", "predictions.jsonl", "--format", "arcprize", "--out", "."], "it is there"),
+        (
+            ["export", "predictions.jsonl", "--format", "arcprize", "--out", "."],
+            "already exists",
+        ),
         (["merge", "predictions.jsonl", "gone.json", "--out", "x"], "gone.json does not exist"),
         (["score", "predictions.jsonl", "gone.json"], "gone.json does not exist"),
         (["score", "empty", "--data", "tiny_challenges.json"], "empty: has no files, expected one"),
     ],
 )
-def test_mistakes_get_one_sentence(predicted: Path, arguments: list[str], sentence: str) -> None:
+def test_mistakes_get_one_sentence(
+    cli: Cli, predicted: Path, arguments: list[str], sentence: str
+) -> None:
     Path("empty").mkdir()
-    folder_of(Path("short"), t=[])
-    result = run(*arguments)
+    make_folder(Path("short"), t=[])
+    result = cli(*arguments)
     assert result.exit_code == 2, result.output
     assert sentence in result.output and "Traceback" not in result.stderr
     assert not Path("x").exists()

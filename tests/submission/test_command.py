@@ -94,10 +94,10 @@ def test_validate_stops_listing_somewhere(files: Path) -> None:
     ("command", "sentence"),
     [
         ("validate none.json", "none.json: does not exist, expected a JSON file"),
-        ("validate .. --kind task", "--kind is for files, but .. is a folder"),
+        ("validate .. --kind task", "..: is a folder, expected a task file"),
         ("score submission.json --solutions .", ".: is a folder, expected a JSON file"),
         ("validate nothing.json", "nothing.json: looks like none of task, challenges, solutions,"),
-        ("validate task.json --challenges challenges.json", "--challenges is for solutions and"),
+        ("validate task.json --challenges challenges.json", "task.json: is a task file, but only"),
         ("validate submission.json --challenges task.json", "task.json: looks like a task file"),
         ("score broken.json --solutions solutions.json", "(and 1 more problem; `python -m"),
         ("score short.json --solutions solutions.json", "short.json: task a: has 1 test output,"),
@@ -110,12 +110,15 @@ def test_validate_stops_listing_somewhere(files: Path) -> None:
         ("merge submission.json broken.json --out out.json", "broken.json: task a, test output 1"),
         ("merge submission.json partial.json --out out.json", "partial.json: task new: is unknown"),
         ("merge submission.json --out none/out.json", "the folder"),
-        ("merge submission.json --out out.json --weights 1,2", "the number of weights is 2,"),
-        ("merge submission.json --out out.json --weights 0", "a weight is 0.0, expected a"),
-        ("merge submission.json --out out.json --weights a", "--weights is 'a', expected numbers"),
+        (
+            "merge submission.json --out out.json --vote-weights 1,2",
+            "the number of vote weights is 2,",
+        ),
+        ("merge submission.json --out out.json --vote-weights 0", "a vote weight is 0.0, expected"),
+        ("merge submission.json --out out.json --vote-weights a", "'a' is not a list of numbers"),
         ("merge --out out.json", "Missing argument"),
         ("merge other.json short.json --out short.json", "it is one of the files to merge"),
-        ("score new.json --solutions solutions.json", "new.json: answers none of the 2 tasks that"),
+        ("score new.json --solutions solutions.json", "new.json: answers none of the 2 tasks with"),
         ("score submission.json", "Missing option"),
     ],
 )
@@ -161,7 +164,7 @@ def test_score_json(files: Path) -> None:
 
 
 def test_merge(files: Path) -> None:
-    result = run("merge submission.json other.json --out out.json --weights 1,3")
+    result = run("merge submission.json other.json --out out.json --vote-weights 1,3")
     assert result.exit_code == 0
     assert result.stdout == "out.json: a valid submission file of 2 tasks with 3 test outputs\n"
     merged = sub.read_submission("out.json", FILES["challenges"])
@@ -186,7 +189,7 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:
     )
 
 
-def test_a_closed_pipe_is_no_traceback(files: Path) -> None:
+def test_a_closed_pipe_gives_no_traceback(files: Path) -> None:
     process = start("validate", "ragged.json")
     assert process.stdout and process.stderr
     process.stdout.close()
@@ -196,7 +199,7 @@ def test_a_closed_pipe_is_no_traceback(files: Path) -> None:
     assert b"Traceback" not in errors and b"BrokenPipe" not in errors
 
 
-def test_an_output_that_lacks_the_letters(files: Path) -> None:
+def test_an_encoding_that_lacks_letters_of_a_task_id(files: Path) -> None:
     sub.write_json("greek.json", {"\N{GREEK SMALL LETTER ALPHA}": [[[10]]]})
     output, errors = start("validate", "greek.json", PYTHONIOENCODING="latin-1").communicate()
     assert output.startswith(b"task \\u03b1, test output 1, row 1: ")

@@ -1,7 +1,8 @@
-"""Two scores on the same tasks: the difference, its interval, gains and losses."""
+"""Two scores of the same tasks: the difference, its interval, gained and lost tasks."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,16 +34,14 @@ def test_differences_are_those_of_the_rates(tasks: Any) -> None:
     first, second = score_of(before), score_of(after)
     found = sub.compare(first, second, generator(), resamples=200)
     turned = sub.compare(second, first, generator(), resamples=200)
-    for k, named in found.differences.items():
-        for name, difference in named.items():
-            rates = [each.pass_at[k].named[name].value for each in (first, second)]
-            assert difference.value == pytest.approx(rates[1] - rates[0])
-            assert -1 <= difference.low <= difference.high <= 1
-            mirrored = turned.differences[k][name]
-            assert mirrored.value == pytest.approx(-difference.value)
-            assert (mirrored.low, mirrored.high) == pytest.approx(
-                (-difference.high, -difference.low)
-            )
+    assert list(found.differences) == list(first.rates)
+    for name, difference in found.differences.items():
+        change = second.rates[name].value - first.rates[name].value
+        assert difference.value == pytest.approx(change)
+        assert -1 <= difference.low <= difference.high <= 1
+        mirrored = turned.differences[name]
+        assert mirrored.value == pytest.approx(-difference.value)
+        assert (mirrored.low, mirrored.high) == pytest.approx((-difference.high, -difference.low))
     assert (found.gained, found.lost) == (turned.lost, turned.gained)
     solved = {name: (sum(before[name]), sum(after[name])) for name in before}
     assert set(found.gained) == {name for name, (a, b) in solved.items() if b > a}
@@ -51,8 +50,9 @@ def test_differences_are_those_of_the_rates(tasks: Any) -> None:
 
 def test_equal_scores_have_no_interval() -> None:
     score = score_of({"a": [True], "b": [False, True]})
-    for named in sub.compare(score, score, generator()).differences.values():
-        assert {(d.value, d.low, d.high) for d in named.values()} == {(0, 0, 0)}
+    found = sub.compare(score, score, generator())
+    assert {(d.value, d.low, d.high) for d in found.differences.values()} == {(0, 0, 0)}
+    assert (found.gained, found.lost, found.p_value) == ((), (), 1)
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
@@ -64,8 +64,9 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
         first, second = (
             score_of({str(n): [hit] for n, hit in enumerate(hits)}) for hits in (before, after)
         )
-        found = sub.compare(first, second, rng, resamples=500).differences[1]["per task"]
-        held += found.low <= 0.2 <= found.high
+        found = sub.compare(first, second, rng, resamples=500)
+        difference = found.differences["pass@1", "per task"]
+        held += difference.low <= 0.2 <= difference.high
     # A binomial of 200 and 0.95 is below 178 less than once in a thousand times; percentiles are
     # known to be a little narrow.
     assert held >= 178
@@ -78,18 +79,121 @@ def test_outputs_of_a_task_are_drawn_together() -> None:
     intervals = []
     for tasks in (few, many):
         after = {**tasks, "a": [True] * len(tasks["a"])}
-        found = sub.compare(score_of(tasks), score_of(after), generator()).differences[1]
-        intervals.append((found["per output"].low, found["per output"].high))
+        found = sub.compare(score_of(tasks), score_of(after), generator())
+        difference = found.differences["pass@1", "per output"]
+        intervals.append((difference.low, difference.high))
     assert intervals[0] == intervals[1]
 
 
 def test_only_the_same_solutions_compare() -> None:
-    one, other = score_of({"a": [True]}), score_of({"a": [True, True]})
-    with pytest.raises(sub.SubmissionError, match="the same solutions"):
-        sub.compare(one, other, generator())
+    one = score_of({"a": [True]})
+    for other in ({"a": [True, True]}, {"b": [True]}, {"a": [True], "b": [True]}):
+        with pytest.raises(sub.SubmissionError, match="the same solutions"):
+            sub.compare(one, score_of(other), generator())
     first = sub.score_ranked({}, {"a": [RIGHT]}, ks=[1])
-    with pytest.raises(sub.SubmissionError, match="the same K"):
+    with pytest.raises(sub.SubmissionError, match="the same rates"):
         sub.compare(first, one, generator())
+
+
+def test_the_order_of_the_tasks_does_not_matter() -> None:
+    before, after = {"a": [True], "b": [False], "c": [False]}, {"c": [False], "b": [True]}
+    first, second = score_of(before), score_of({**after, "a": [True]})
+    assert sub.compare(first, second, generator()).gained == ("b",)
+
+
+def test_the_dictionary_of_a_comparison_is_nested() -> None:
+    first, second = score_of({"a": [False]}), score_of({"a": [True]})
+    found = sub.compare(first, second, generator()).to_dict()
+    assert list(found) == ["pass@1", "pass@2", "gained", "lost", "p_value"]
+    assert found["pass@2"]["per_output"] == {"value": 1, "low": 1, "high": 1}
+    assert found["gained"] == ["a"] and found["lost"] == []
+
+
+@dataclass(frozen=True)
+class PuzzleScore:
+    """A score of puzzles, some without a known answer (None), as other packages define one."""
+
+    exact: dict[str, bool | None]
+
+    deciding = headline = ("exact",)
+    noun = "puzzle"
+    notes = ()
+
+    @property
+    def task_ids(self) -> list[str]:
+        return list(self.exact)
+
+    @property
+    def rates(self) -> dict[sub.RateName, sub.Rate]:
+        known = [right for right in self.exact.values() if right is not None]
+        return {("exact",): sub.Rate(sum(known), len(known))} if known else {}
+
+    @property
+    def labels(self) -> dict[sub.RateName, str]:
+        return {name: "every cell is right" for name in self.rates}
+
+    def counts(self) -> dict[sub.RateName, Any]:
+        solved = np.array([bool(right) for right in self.exact.values()], np.float64)
+        total = np.array([right is not None for right in self.exact.values()], np.float64)
+        return {name: (solved, total) for name in self.rates}
+
+    def lines(self) -> list[str]:
+        return [f"exact {rate.solved}" for rate in self.rates.values()]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"exact": self.exact}
+
+
+def test_puzzles_compare_by_the_same_function() -> None:
+    first = PuzzleScore({"1": True, "2": False, "3": None, "4": False})
+    second = PuzzleScore({"1": False, "2": True, "3": None, "4": True})
+    described, lines = sub.describe_scores(["one", "two"], [first, second])
+    assert described["first"] == {"file": "one", "exact": first.exact}
+    difference = described["difference"]
+    assert list(difference) == ["exact", "gained", "lost", "p_value"]
+    assert difference["exact"]["value"] == pytest.approx(1 / 3)
+    assert -1 <= difference["exact"]["low"] <= difference["exact"]["high"] <= 1
+    assert (difference["gained"], difference["lost"]) == (["2", "4"], ["1"])
+    assert "gained 2 puzzles by exact: 2, 4" in lines[-1]
+    assert sub.describe_scores(["one"], [first]) == (first.to_dict(), ["exact 1"])
+
+
+def test_puzzles_without_known_answers_do_not_compare() -> None:
+    score = PuzzleScore({"1": None})
+    with pytest.raises(sub.SubmissionError, match="no puzzle is known, so the scores cannot be"):
+        sub.compare(score, score, generator())
+
+
+def test_puzzles_without_a_known_answer_leave_the_interval_alone() -> None:
+    known = {"1": True, "2": False, "3": False}
+    after = {**known, "2": True}
+    unknown = {f"x{n}": None for n in range(100)}
+    few = sub.compare(PuzzleScore({**known}), PuzzleScore({**after}), generator())
+    many = sub.compare(
+        PuzzleScore({**unknown, **known}), PuzzleScore({**unknown, **after}), generator()
+    )
+    assert few == many
+
+
+def test_hundreds_of_thousands_of_puzzles_are_a_handful_of_groups() -> None:
+    drawn: list[int] = []
+
+    class Recorder:
+        """A generator that records how many groups it draws from."""
+
+        def multinomial(self, number: int, shares: Any, size: int) -> Any:
+            drawn.append(len(shares))
+            return generator().multinomial(number, shares, size)
+
+    hits = np.random.default_rng(1).random((2, 200_000)) < 0.5
+    first, second = (
+        PuzzleScore({str(n): hit for n, hit in enumerate(each)}) for each in hits.tolist()
+    )
+    found = sub.compare(first, second, Recorder(), resamples=100)  # type: ignore[arg-type]
+    assert set(drawn) == {3}  # gained, lost, equal
+    assert 0 < found.p_value <= 1
+    table = sub.comparison_table(("one", "two"), (first, second), found).splitlines()
+    assert table[-2].endswith(", ...") and table[-2].count(",") == sub.errors.MAX_NAMED
 
 
 def test_the_table_names_everything() -> None:
@@ -103,7 +207,8 @@ def test_the_table_names_everything() -> None:
     assert rows[1].split()[:7] == ["pass@1", "per", "output", "1/2", "50.0", "%", "2/2"]
     assert "+50.0  [+0.0, +100.0]" in rows[1]
     assert rows[-4].startswith("Differences are points of two minus one;")
-    assert rows[-3:-1] == ["gained 1 task at pass@2: a", "lost 0 tasks at pass@2"]
+    assert rows[-3] == "gained 1 task by pass@2 per output: a"
+    assert rows[-2] == "lost 0 tasks by pass@2 per output"
     assert rows[-1] == "sign test on what changed: p = 1"
 
 

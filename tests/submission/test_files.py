@@ -1,4 +1,4 @@
-"""Reading what others wrote, whatever it is; writing whole files or none."""
+"""Reading any file, valid or not; writing whole files or none."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import pickle
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,13 @@ from hypothesis import strategies as st
 
 import submission as sub
 
-READERS = [sub.read_task, sub.read_challenges, sub.read_solutions, sub.read_submission]
+READERS: list[Callable[[Path], Any]] = [
+    sub.read_task,
+    sub.read_challenges,
+    sub.read_solutions,
+    sub.read_submission,
+    sub.read_any,
+]
 
 CHALLENGES: Any = {
     "b": {"train": [{"input": [[1]], "output": [[2]]}], "test": [{"input": [[3]]}] * 2},
@@ -67,12 +74,15 @@ def leftovers(folder: Path) -> list[str]:
         ),
     ],
 )
-def test_files_that_are_no_json(tmp_path: Path, content: bytes, problem: str) -> None:
+def test_files_that_are_not_json(tmp_path: Path, content: bytes, problem: str) -> None:
     path = tmp_path / "file.json"
     path.write_bytes(content)
     with pytest.raises(sub.FormatError) as caught:
         sub.read_json(path)
     assert str(caught.value) == f"{path}: {problem}"
+    with pytest.raises(sub.FormatError) as parsed:
+        sub.parse_json(content, path)
+    assert str(parsed.value) == str(caught.value)
     for read in READERS:
         with pytest.raises(sub.FormatError):
             read(path)
@@ -131,6 +141,38 @@ def test_reading_another_kind_of_file(tmp_path: Path) -> None:
     assert sub.read_json(path) == CHALLENGES
     with pytest.raises(sub.FormatError, match="looks like a challenges file, expected a task file"):
         sub.read_task(path)
+
+
+def test_reading_any_kind_parses_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file.json"
+    files: dict[sub.Kind, Any] = {
+        "task": CHALLENGES["a"],
+        "challenges": CHALLENGES,
+        "solutions": {"a": [[[1]]]},
+        "submission": SUBMISSION,
+    }
+    opened: list[Path] = []
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda self: opened.append(self) or read_bytes(self))
+    for kind, data in files.items():
+        sub.write_json(path, data)
+        assert sub.read_any(path) == (kind, data)
+    assert opened == [path] * 4
+
+
+def test_reading_any_kind_says_what_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    sub.write_json(path, {"a": {"train": []}})
+    with pytest.raises(sub.FormatError, match="task a, train: is an empty list") as caught:
+        sub.read_any(path)
+    assert caught.value.command is not None and "--kind challenges" in caught.value.command
+    for data, problem in (([], "is an empty list, expected an object with"), ({}, "has no tasks")):
+        sub.write_json(path, data)
+        with pytest.raises(sub.FormatError, match=problem):
+            sub.read_any(path)
+    sub.write_json(path, SUBMISSION)
+    with pytest.raises(sub.FormatError, match="looks like a submission file, expected a challeng"):
+        sub.read_any(path, ("task", "challenges"))
 
 
 def test_reading_against_challenges(tmp_path: Path) -> None:
@@ -247,7 +289,7 @@ def test_the_block_keeps_its_own_os_errors(tmp_path: Path) -> None:
     assert leftovers(tmp_path) == []
 
 
-def test_data_that_is_no_json_writes_nothing(tmp_path: Path) -> None:
+def test_data_that_json_cannot_hold_writes_nothing(tmp_path: Path) -> None:
     for data, error in ((object(), TypeError), (float("nan"), ValueError)):
         with pytest.raises(error):
             sub.write_json(tmp_path / "file", data)

@@ -76,6 +76,45 @@ def test_the_dictionary_of_a_score_is_json() -> None:
     assert result["missing"] == ["gone"] and result["unknown"] == ["other"]
 
 
+def test_every_rate_is_split_by_task() -> None:
+    result = sub.score_ranked(sub.to_ranked(ANSWERED), SOLUTIONS, ks=(1, 2, 3))
+    assert result.deciding == ("pass@3", "per output")
+    assert result.headline == ("pass@2", "per task")
+    assert result.task_ids == list(SOLUTIONS)
+    counts = result.counts()
+    assert list(counts) == list(result.rates) == list(result.labels)
+    for name, (solved, total) in counts.items():
+        rate = result.rates[name]
+        assert len(solved) == len(total) == len(SOLUTIONS)
+        assert (solved.sum(), total.sum()) == (rate.solved, rate.total)
+    assert counts["pass@2", "per task"][0].tolist() == [0.5, 1, 1, 0]
+
+
+def test_a_score_reads_as_its_lines() -> None:
+    result = sub.score(ANSWERED, SOLUTIONS)
+    lines = result.lines()
+    assert repr(result).splitlines() == lines
+    assert lines[4] == (
+        "pass@2  per task          2.5/4   62.5 %  "
+        "(pass@K as published for TRM and HRM; ARC Prize's benchmarking)"
+    )
+    assert (
+        lines[6:]
+        == result.notes
+        == [
+            "1 task not in the submission, counted as unsolved: gone",
+            "1 task without a solution, not counted: other",
+        ]
+    )
+
+
+def test_notes_name_a_few_tasks() -> None:
+    result = sub.score_ranked({}, {f"t{n}": [A] for n in range(6)})
+    assert result.notes == [
+        "6 tasks not in the submission, counted as unsolved: t0, t1, t2, t3, t4, ..."
+    ]
+
+
 def test_the_first_attempt_alone() -> None:
     result = sub.score(ANSWERED, SOLUTIONS, attempts=1)
     assert list(result.pass_at) == [1]
@@ -93,7 +132,7 @@ def test_ranked_candidates() -> None:
         sub.score_ranked(ranked, SOLUTIONS, ks=(0, 1))
 
 
-def test_scoring_refuses_what_does_not_fit() -> None:
+def test_answers_must_match_the_solutions() -> None:
     short: Any = {"x": [attempts(A, B)]}
     with pytest.raises(sub.FormatError, match="task x: has 1 test output, expected 2 as in the"):
         sub.score(short, SOLUTIONS)
@@ -116,8 +155,8 @@ def test_score_bounds(submission: Any, data: st.DataObject) -> None:
     solutions["more"] = [A]
     result = sub.score(submission, solutions)
     one, two = result.pass_at[1], result.pass_at[2]
-    for name in ("per_output", "per_task", "strict"):
-        assert 0 <= getattr(one, name).value <= getattr(two, name).value < 1  # "more" is missing
+    for name, rate in one.by_denominator.items():
+        assert 0 <= rate.value <= two.by_denominator[name].value < 1  # "more" is missing
     for rates in (one, two):
         assert rates.strict.value <= rates.per_task.value
         assert rates.per_output.total == sum(map(len, solutions.values()))
@@ -163,7 +202,7 @@ def test_a_single_candidate_is_both_attempts_and_shares_nothing() -> None:
     assert merged["t"][0]["attempt_2"] == A == [[1]]
 
 
-def test_merging_refuses_what_does_not_fit() -> None:
+def test_merged_files_must_match_the_first() -> None:
     one: Any = {"t": [attempts(A, B)]}
     two: Any = {"t": [attempts(A, B), attempts(A, B)]}
     cases: list[tuple[Any, str]] = [
@@ -190,7 +229,7 @@ def test_merging_a_file_with_itself(submission: Any, copies: int) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.data(), st.integers(1, 2), st.integers(1, 4))
-def test_what_is_merged_is_valid_and_was_named(
+def test_a_merged_submission_is_valid_and_holds_only_grids_of_its_files(
     data: st.DataObject, outputs: int, files: int
 ) -> None:
     answers = st.lists(st.builds(attempts, GRIDS, GRIDS), min_size=outputs, max_size=outputs)

@@ -46,10 +46,10 @@ def test_every_new_puzzle_begins_at_the_mean_of_the_pretrained_rows(
     assert {name.partition("|||")[0] for name in list(after.rows)[1:]} == {
         *("task0", "task1", "task2")
     }
-    mean = before.model.puzzle_table[1:].double().mean(0).float()
-    table = after.model.puzzle_table
+    mean = before.model.puzzle_embedding[1:].double().mean(0).float()
+    table = after.model.puzzle_embedding
     torch.testing.assert_close(table[1:], mean.expand(len(table) - 1, -1))
-    assert torch.equal(table[0], before.model.puzzle_table[0])
+    assert torch.equal(table[0], before.model.puzzle_embedding[0])
     for name, tensor in before.model.state_dict().items():
         assert torch.equal(tensor, after.model.state_dict()[name])
 
@@ -58,9 +58,9 @@ def test_rows_alone_learn_for_their_share_of_the_steps() -> None:
     trainer = make_trainer(embedding_only_fraction=0.25, total_steps=8, warmup_steps=0)
     values = trainer.values.clone()
     for step in range(8):
-        table = trainer.model.puzzle_table.clone()
+        table = trainer.model.puzzle_embedding.clone()
         trainer.step(make_batch(step))
-        assert not torch.equal(trainer.model.puzzle_table, table)
+        assert not torch.equal(trainer.model.puzzle_embedding, table)
         assert torch.equal(trainer.values, values) == (step < 2)
         assert torch.equal(trainer.average, values) == (step < 2)
     assert trainer.optimiser.steps == 6
@@ -70,7 +70,7 @@ def test_rows_learn_the_same_whether_weights_do_or_not() -> None:
     alone, both = (make_trainer(embedding_only_fraction=s, total_steps=9) for s in (1.0, 0.0))
     for trainer in (alone, both):
         trainer.step(make_batch(0))
-    assert torch.equal(alone.model.puzzle_table, both.model.puzzle_table)
+    assert torch.equal(alone.model.puzzle_embedding, both.model.puzzle_embedding)
 
 
 class StopAfter(Reporter):
@@ -220,7 +220,7 @@ def test_the_time_that_saving_takes_is_kept_back(
 
 def test_a_table_is_needed(tmp_path: Path, config: RunConfig, weights_dir: Path) -> None:
     (weights_dir / "puzzle_embedding.safetensors").unlink()
-    (weights_dir / "puzzles.json").unlink()
+    (weights_dir / "puzzle_ids.json").unlink()
     with pytest.raises(UserError, match="holds a network without puzzle rows"):
         train(config, CPU, tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -302,7 +302,7 @@ def test_torchrun_adapts_as_one_process_does_by_steps_and_by_the_clock(
         assert done.stdout == f"{tmp_path / name}\n"
     alone, together = (load_weights(tmp_path / name) for name in ("alone", "together"))
     torch.testing.assert_close(
-        together.model.puzzle_table, alone.model.puzzle_table, rtol=1e-3, atol=1e-5
+        together.model.puzzle_embedding, alone.model.puzzle_embedding, rtol=1e-3, atol=1e-5
     )
     assert load_weights(tmp_path / "timed").rows == alone.rows  # which ended together
 

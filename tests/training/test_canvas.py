@@ -125,24 +125,24 @@ def model_of(**changes: object) -> PuzzleModel:
 def test_cells_keep_the_positions_of_the_full_canvas(positions: str) -> None:
     model = model_of(pos_encoding=positions)
     side, full = 6, 15
-    places = model.places(1 + side * side)
-    assert places is not None and places[0] == 0
+    position_ids = model.position_ids(1 + side * side)
+    assert position_ids is not None and position_ids[0] == 0
     expected = [1 + row * full + column for row in range(side) for column in range(side)]
-    assert places[1:].tolist() == expected
+    assert position_ids[1:].tolist() == expected
     if positions == "learned":
         tokens = torch.arange(36)[None] % 12
         small = model.embed(tokens, torch.zeros(1, 32))
         canvas = torch.zeros(1, full, full, dtype=torch.long)
         canvas[:, :side, :side] = tokens.view(1, side, side)
         whole = model.embed(canvas.view(1, -1), torch.zeros(1, 32))
-        assert torch.equal(small, whole[:, places])
-    assert model.places(1 + full * full) is None
+        assert torch.equal(small, whole[:, position_ids])
+    assert model.position_ids(1 + full * full) is None
 
 
 @pytest.mark.parametrize("cells", [0, 7, 256])
 def test_other_numbers_of_cells_are_no_canvas(cells: int) -> None:
     with pytest.raises(ValueError, match=f"{cells} cells are neither the canvas of 225 nor"):
-        next(model_of().solve(torch.zeros(1, cells).int(), torch.tensor([0])))
+        next(model_of().predict_steps(torch.zeros(1, cells).int(), torch.tensor([0])))
 
 
 def test_a_mixer_has_one_canvas() -> None:
@@ -229,14 +229,14 @@ def test_a_grid_that_reaches_the_end_of_its_canvas_is_asked_again_on_the_full_on
     weights, tasks = load_weights(run), load_tasks(str(challenges))
     seen: list[int] = []
 
-    def solve(inputs, puzzle_ids, supervision_steps=None):
+    def predict_steps(inputs, puzzle_ids, supervision_steps=None):
         seen.append(inputs.shape[1])
         side = round(inputs.shape[1] ** 0.5)
         logits = torch.zeros(len(inputs), side, side, 12)
         logits[:, :12, :13, 5] = 1.0  # 12×13 of colour 3 where there is room
         yield logits.flatten(1, 2), torch.zeros(len(inputs))
 
-    monkeypatch.setattr(weights.model, "solve", solve)
+    monkeypatch.setattr(weights.model, "predict_steps", predict_steps)
     asked, _ = questions(weights, tasks)
     small = [question for question in asked if question.side == 8]
     again: list[Question] = []

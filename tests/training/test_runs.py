@@ -246,11 +246,11 @@ def test_broken_metrics_are_named(tmp_path: Path, line: str) -> None:
 
 
 def test_changed_data_does_not_resume(tmp_path: Path, tiny_run: Path) -> None:
-    before = (tiny_run / "puzzles.json").read_bytes()
+    before = (tiny_run / "puzzle_ids.json").read_bytes()
     write_challenges(tmp_path, count=4)
     with pytest.raises(UserError, match="the tasks are not those that the run"):
         train(runs.run_config(tiny_run), CPU, tiny_run, resume=True)
-    assert (tiny_run / "puzzles.json").read_bytes() == before
+    assert (tiny_run / "puzzle_ids.json").read_bytes() == before
 
 
 def test_what_is_gone_is_told_when_a_run_goes_on(tmp_path: Path, tiny_run: Path) -> None:
@@ -283,9 +283,9 @@ def test_a_saved_run_loads_with_the_averaged_weights(tmp_path: Path, config: Run
     model = load_model(tmp_path / "run")
     average = torch.cat([parameter.flatten() for parameter in model.parameters()])
     assert torch.equal(average, state["average"])
-    assert torch.equal(model.puzzle_table, state["puzzle_table"])
-    names = json.loads((tmp_path / "run" / "puzzles.json").read_text())
-    assert names[0] == "<blank>" and len(names) == len(model.puzzle_table)
+    assert torch.equal(model.puzzle_embedding, state["puzzle_embedding"])
+    names = json.loads((tmp_path / "run" / "puzzle_ids.json").read_text())
+    assert names[0] == "<blank>" and len(names) == len(model.puzzle_embedding)
 
 
 def test_same_seed_same_result_other_seed_other(tmp_path: Path, config: RunConfig) -> None:

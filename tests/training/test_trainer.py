@@ -124,7 +124,7 @@ def test_rows_that_are_not_in_the_carry_stay() -> None:
     trainer = make_trainer()
     batch = {**make_batch(0), "puzzle_ids": torch.tensor([1, 1, 3, 3])}
     trainer.step(batch)
-    moved = trainer.model.puzzle_table.abs().sum(1) > 0
+    moved = trainer.model.puzzle_embedding.abs().sum(1) > 0
     assert moved.tolist() == [False, True, False, True, False, False]
 
 
@@ -170,7 +170,7 @@ def test_wrong_questions_are_errors(
     inputs: torch.Tensor, puzzle_ids: torch.Tensor, steps: int | None, told: str
 ) -> None:
     with pytest.raises(ValueError, match=told):
-        next(make_trainer().model.solve(inputs, puzzle_ids, steps))
+        next(make_trainer().model.predict_steps(inputs, puzzle_ids, steps))
 
 
 def test_sign_descent_sums_gradients_of_equal_rows() -> None:
@@ -279,14 +279,14 @@ class BuiltFromNothing:
 
 def test_planning_learns_nothing_and_makes_no_second_table() -> None:
     trainer = make_trainer()
-    model, table = trainer.model, trainer.model.puzzle_table
+    model, table = trainer.model, trainer.model.puzzle_embedding
     table.normal_(generator=torch.Generator().manual_seed(3))
     before = {name: tensor.clone() for name, tensor in trainer.state_dict().items()}
     copied: list[torch.Tensor] = []
     original = Trainer.step
 
     def step(self: Trainer, batch: dict[str, torch.Tensor]) -> object:
-        copied.append(self.model.puzzle_table)
+        copied.append(self.model.puzzle_embedding)
         return original(self, batch)
 
     with pytest.MonkeyPatch.context() as patched:

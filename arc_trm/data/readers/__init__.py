@@ -1,0 +1,51 @@
+"""Readers of files and folders with tasks.
+
+A reader says whether a path is for it and reads it. The reader that was registered last is asked
+first; `arc_json`, which takes any path that exists, is asked last.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from arc_trm.data.readers import arc_json, csv, prebuilt
+from arc_trm.registry import Registry
+from arc_trm.tasks import TaskSet
+
+
+class Reader(Protocol):
+    """Reads one format."""
+
+    def matches(self, path: Path) -> bool:
+        """Return whether a path, which may not exist, is in this format."""
+
+    def read(self, path: Path, skip_invalid: bool) -> TaskSet:
+        """Return the tasks at a path.
+
+        Args:
+            path: of a file or folder.
+            skip_invalid: skip invalid rows, where there are any, and say so in the notes.
+
+        Raises:
+            UserError: one sentence that names what is wrong and where.
+        """
+
+
+READERS: Registry[Reader] = Registry("reader")
+register_reader = READERS.register
+
+register_reader("arc_json")(arc_json.ArcJsonReader())
+register_reader("csv")(csv.CsvReader())
+register_reader("prebuilt")(prebuilt.PrebuiltReader())
+
+
+def find_reader(path: Path) -> Reader | None:
+    """Return the reader of a path, or None if there is nothing at it."""
+    for reader in reversed(READERS.values()):
+        if reader.matches(path):
+            return reader
+    return None
+
+
+__all__ = ["READERS", "Reader", "find_reader", "register_reader"]

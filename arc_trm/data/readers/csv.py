@@ -1,8 +1,7 @@
 """Puzzles in CSV files, as they are published: `source,question,answer,rating`.
 
-A question is its cells' characters row by row; `answer` may be empty or left out, what is in other
-columns does not matter here. A puzzle's id is its row, counted from 1 without the header, which is
-its line in the file less one.
+A question is the characters of its cells row by row. `answer` may be empty or missing; other
+columns are ignored. A puzzle's id is its row number, which is its line number minus one.
 """
 
 from __future__ import annotations
@@ -18,115 +17,132 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.errors import UserError
-from arc_trm.puzzles import BOARDS, Board
-from arc_trm.tasks import Boards, TaskSet
-from submission import atomic_write
-from submission.errors import counted, shown_name
+from arc_trm.errors import UserError, format_name, pluralise
+from arc_trm.io import atomic_write
+from arc_trm.puzzles import KINDS, GridPuzzle, grid_kinds
+from arc_trm.tasks import PuzzleArray, TaskSet
 
 COLUMNS = ("source", "question", "answer", "rating")
-CHUNK = 20_000  # rows that are looked at together
-SOLVED = 10_000
-"""Puzzles of a file that are solved when it is read, to see that each has one solution. More would
-take too long: `arc-trm data show` solves all."""
-MOST_NAMED = 20
-NO_VALUE = 255  # of a character that a puzzle of its size has not
-GIVEN_UP = "how many solutions it has was not found out in a reasonable time"
+CHUNK = 20_000  # rows that are checked together
+MAX_SOLVED = 10_000
+"""The puzzles of larger files are not solved when they are read, because that takes too long;
+`arc-trm data show` solves all."""
+MAX_LISTED = 20
+NO_VALUE = 255  # stands for a character that no cell of such a puzzle has
+GIVEN_UP = "counting its solutions takes too long"
 
 Progress = Callable[[int, int], None]
 
 
-@dataclass
-class Bad:
-    """Rows that cannot be used, and why, of `rows` that were read.
+class CsvReader:
+    """Reads CSV files of puzzles."""
 
-    With `skip` they are left out, else the first is an error.
+    def matches(self, path: Path) -> bool:
+        return is_csv(path)
+
+    def read(self, path: Path, skip_invalid: bool) -> TaskSet:
+        return read_csv(path, skip_invalid)
+
+
+@dataclass
+class RowErrors:
+    """Invalid rows of a file.
+
+    Attributes:
+        source: the file.
+        skip: whether invalid rows are skipped; otherwise the first is an error.
+        rows: number of rows that were read.
+        reasons: what is wrong, by row number.
     """
 
     source: Path
     skip: bool
     rows: int = 0
-    why: dict[int, str] = field(default_factory=dict)
+    reasons: dict[int, str] = field(default_factory=dict)
 
     def add(self, row: int, reason: str) -> None:
-        self.why[row] = reason
+        self.reasons[row] = reason
 
     def check(self) -> None:
-        """Raises UserError about the first row, unless they are left out."""
-        if self.why and not self.skip:
-            row = min(self.why)
+        """Raise UserError about the first invalid row, unless such rows are skipped."""
+        if self.reasons and not self.skip:
+            row = min(self.reasons)
             raise UserError(
-                f"{self.source}, row {row} (line {row + 1}): {self.why[row]}; mend it, or leave "
-                "bad rows out with --skip-invalid where data is shown, learnt from or predicted"
+                f"{self.source}, row {row} (line {row + 1}): {self.reasons[row]}; correct it, or "
+                "skip invalid rows with --skip-invalid"
             )
 
     def notes(self) -> tuple[str, ...]:
-        """What was left out, for a person."""
-        if not self.why:
+        """Return a sentence on the rows that were skipped, if any."""
+        if not self.reasons:
             return ()
-        named = sorted(self.why.items())[:MOST_NAMED]
-        more = len(self.why) - len(named)
+        named = sorted(self.reasons.items())[:MAX_LISTED]
+        more = len(self.reasons) - len(named)
         return (
-            f"{len(self.why)} of {self.rows} rows of {self.source} are left out: "
+            f"{len(self.reasons)} of {self.rows} rows of {self.source} are skipped: "
             + "; ".join(f"row {row}: {reason}" for row, reason in named)
             + (f"; and {more} more" if more else ""),
         )
 
 
-def is_table(path: Path) -> bool:
-    """Whether a path is meant to be a file of puzzles, there or not."""
+def is_csv(path: Path) -> bool:
+    """Return whether a path names a CSV file, existing or not."""
     return path.suffix.lower() == ".csv" and not path.is_dir()
 
 
-def read_table(
+def read_csv(
     path: Path,
     skip_invalid: bool = False,
     thorough: bool = False,
     progress: Progress = lambda done, total: None,
-) -> TaskSet:
-    """The puzzles of a CSV file, of one kind and size, each checked by the rule of its kind.
+) -> PuzzleArray:
+    """Read the puzzles of a CSV file, of one kind and size, and check them by their rule.
 
     Args:
-        skip_invalid: leave out bad rows, and say so in the notes.
-        thorough: solve all puzzles to see that they have one solution, not only of a small file.
-        progress: of solving.
+        path: of the file.
+        skip_invalid: skip invalid rows, and say so in the notes.
+        thorough: solve all puzzles to see that they have one solution, also those of large files.
+        progress: called with the puzzles solved and their total.
 
-    Raises UserError naming the row and what is wrong with it.
+    Raises:
+        UserError: names the row and what is wrong with it.
     """
-    bad = Bad(path, skip_invalid)
-    kind: tuple[Board, int] | None = None
-    parts: list[Boards] = []
-    for texts in _chunks(path, bad):
-        kind = kind or _kind(texts, bad)
+    errors = RowErrors(path, skip_invalid)
+    kind: tuple[GridPuzzle, int] | None = None
+    parts: list[PuzzleArray] = []
+    for texts in _chunks(path, errors):
+        kind = kind or _kind(texts, errors)
         if kind is not None:
-            parts.append(_values(texts, *kind, bad))
-        bad.check()
-    boards = Boards.joined(parts) if parts else None
-    if boards and kind and (thorough or len(boards) <= SOLVED):
-        boards = solved_once(kind[0], boards, bad, progress)
-        bad.check()
-    if not boards:
-        besides = f", for {'; '.join(bad.notes())}" if bad.why else ""
-        raise UserError(f"{path} holds no puzzle to use{besides}: name another file")
-    return TaskSet(str(path), boards, bad.notes())
+            parts.append(_parse_rows(texts, *kind, errors))
+        errors.check()
+    puzzles = PuzzleArray.concatenate(parts) if parts else None
+    if puzzles and kind and (thorough or len(puzzles) <= MAX_SOLVED):
+        puzzles = _with_one_solution(kind[0], puzzles, errors, progress)
+        errors.check()
+    if not puzzles:
+        reason = f", because {'; '.join(errors.notes())}" if errors.reasons else ""
+        raise UserError(f"{path} has no valid puzzle{reason}: name another file")
+    return puzzles.renamed(str(path), errors.notes())
 
 
-def solved_once(board: Board, boards: Boards, bad: Bad, progress: Progress) -> Boards:
-    """Those with one solution, or of mazes any; the others are added to `bad`."""
-    said = {0: "it has no solution", 2: "it has more than one solution", -1: GIVEN_UP}
+def _with_one_solution(
+    kind: GridPuzzle, puzzles: PuzzleArray, errors: RowErrors, progress: Progress
+) -> PuzzleArray:
+    """Return the puzzles that do not lack a solution or have several, which become errors."""
+    reasons = {0: "it has no solution", 2: "it has more than one solution", -1: GIVEN_UP}
     counts = []
-    for start in range(0, len(boards), CHUNK):
-        progress(start, len(boards))
-        counts.append(board.solutions(boards.questions[start : start + CHUNK]).clip(max=2))
-    progress(len(boards), len(boards))
-    every = np.concatenate(counts)
-    for place in np.flatnonzero(every != 1).tolist():
-        bad.add(int(boards.rows[place]), said[int(every[place])])
-    return boards if (every == 1).all() else boards.at(every == 1)
+    for start in range(0, len(puzzles), CHUNK):
+        progress(start, len(puzzles))
+        counts.append(kind.count_solutions(puzzles.questions[start : start + CHUNK]).clip(max=2))
+    progress(len(puzzles), len(puzzles))
+    count = np.concatenate(counts)
+    for index in np.flatnonzero(count != 1).tolist():
+        errors.add(int(puzzles.rows[index]), reasons[int(count[index])])
+    return puzzles if (count == 1).all() else puzzles.take(count == 1)
 
 
-def _chunks(path: Path, bad: Bad) -> Iterator[dict[int, tuple[str, str]]]:
-    """Questions and answers by row, some thousand at a time; incomplete rows are bad."""
+def _chunks(path: Path, errors: RowErrors) -> Iterator[dict[int, tuple[str, str]]]:
+    """Questions and answers by row, some thousand at a time; incomplete rows are errors."""
     texts: dict[int, tuple[str, str]] = {}
     if not path.is_file():
         what = "is not a file" if os.path.lexists(path) else "does not exist"
@@ -144,13 +160,13 @@ def _chunks(path: Path, bad: Bad) -> Iterator[dict[int, tuple[str, str]]]:
             for row, line in enumerate(file, 1):
                 if not line.strip("\n"):
                     continue
-                bad.rows += 1
+                errors.rows += 1
                 fields = _fields(line)
                 if fields is None:
-                    bad.add(row, "it has a quotation mark without its other")
+                    errors.add(row, "it has a quotation mark that is not closed")
                 elif len(fields) != len(header):
-                    number = counted(len(fields), "column")
-                    bad.add(row, f"it has {number}, expected {len(header)}")
+                    number = pluralise(len(fields), "column")
+                    errors.add(row, f"it has {number}, expected {len(header)}")
                 else:
                     texts[row] = fields[question], "" if answer is None else fields[answer]
                 if len(texts) == CHUNK:
@@ -158,15 +174,14 @@ def _chunks(path: Path, bad: Bad) -> Iterator[dict[int, tuple[str, str]]]:
                     texts = {}
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    if texts or bad.why:
+    if texts or errors.reasons:
         yield texts
 
 
 def _fields(line: str) -> list[str] | None:
-    """The fields of one line, None if its quotes do not end in it.
+    """Return the fields of one line, None if a quotation mark is not closed in it.
 
-    No cell of a puzzle is a line break, so a row never takes several lines, and a stray quote
-    costs one row only.
+    No cell of a puzzle is a line break, so a row never spans several lines.
     """
     plain = line.rstrip("\n")
     if '"' not in plain:
@@ -178,12 +193,12 @@ def _fields(line: str) -> list[str] | None:
     return fields
 
 
-def _kind(texts: dict[int, tuple[str, str]], bad: Bad) -> tuple[Board, int] | None:
-    """The kind and side of most of the puzzles; without any that can be one all are bad."""
-    kinds: Counter[tuple[Board, int]] = Counter()
+def _kind(texts: dict[int, tuple[str, str]], errors: RowErrors) -> tuple[GridPuzzle, int] | None:
+    """The kind and side of most of the puzzles; without any that can be one all are errors."""
+    kinds: Counter[tuple[GridPuzzle, int]] = Counter()
     wrong = {}
     for row, (question, _) in texts.items():
-        found = recognised(question)
+        found = recognise(question)
         if isinstance(found, str):
             wrong[row] = found
         else:
@@ -191,93 +206,99 @@ def _kind(texts: dict[int, tuple[str, str]], bad: Bad) -> tuple[Board, int] | No
     if kinds:
         return kinds.most_common(1)[0][0]
     for row, reason in wrong.items():
-        bad.add(row, reason)
+        errors.add(row, reason)
     texts.clear()
     return None
 
 
-def recognised(question: str) -> tuple[Board, int] | str:
-    """The kind and side of a puzzle by its characters and their number; else what is wrong."""
-    boards = [each for each in BOARDS.values() if set(question) <= _characters(each)]
-    if not boards or not question:
-        signs = " or ".join(
-            f"the characters {''.join(sorted(_characters(each)))!r} of a {each.name}"
-            for each in BOARDS.values()
+def recognise(question: str) -> tuple[GridPuzzle, int] | str:
+    """Return a puzzle's kind and side by its characters and their number, or what is wrong."""
+    kinds = [kind for kind in grid_kinds() if set(question) <= _characters(kind)]
+    if not kinds or not question:
+        characters = " or ".join(
+            f"the characters {''.join(sorted(_characters(kind)))!r} of a {kind.name}"
+            for kind in grid_kinds()
         )
-        return f"the question {shown_name(question[:40])} is not made of {signs}"
-    board, side = boards[0], math.isqrt(len(question))
+        return f"the question {format_name(question[:40])} does not consist of {characters}"
+    side = math.isqrt(len(question))
     if side * side != len(question):
-        return f"the question has {len(question)} characters, which is not the number of a square"
-    return board.wrong_size(side) or (board, side)
+        return f"the question has {len(question)} characters, which is not a square number"
+    for kind in kinds:
+        if not kind.side_error(side):
+            return kind, side
+    return kinds[0].side_error(side) or ""
 
 
-def _characters(board: Board) -> set[str]:
-    return set(board.symbols) | set(board.spellings)
+def _characters(kind: GridPuzzle) -> set[str]:
+    return set(kind.symbols) | set(kind.spellings)
 
 
-def _values(texts: dict[int, tuple[str, str]], board: Board, side: int, bad: Bad) -> Boards:
-    """The sound ones of some rows."""
+def _parse_rows(
+    texts: dict[int, tuple[str, str]], kind: GridPuzzle, side: int, errors: RowErrors
+) -> PuzzleArray:
+    """Return the puzzles of the valid rows."""
     cells = side * side
     for row in list(texts):
         for name, text in zip(("question", "answer"), texts[row], strict=True):
             if len(text) != cells and (text or name == "question"):
-                number = counted(len(text), "character")
-                bad.add(row, f"the {name} has {number}, expected {cells}")
+                number = pluralise(len(text), "character")
+                errors.add(row, f"the {name} has {number}, expected {cells}")
                 del texts[row]
                 break
     rows = np.fromiter(texts, np.int64, len(texts))
     known = np.array([bool(answer) for _, answer in texts.values()], np.bool_)
-    blank = board.symbols[0] * cells
-    questions = _cells((question for question, _ in texts.values()), board, side)
-    answers = _cells((answer or blank for _, answer in texts.values()), board, side)
-    why = [""] * len(texts)
+    blank = kind.symbols[0] * cells
+    questions = _cells((question for question, _ in texts.values()), kind, side)
+    answers = _cells((answer or blank for _, answer in texts.values()), kind, side)
+    faults = [""] * len(texts)
     for name, values in (("answer", answers), ("question", questions)):
-        for place in np.flatnonzero((values == NO_VALUE).any((1, 2))).tolist():
-            cell = int((values[place] == NO_VALUE).reshape(-1).argmax())
-            sign = texts[int(rows[place])][0 if name == "question" else 1][cell]
-            expected = board.symbols[: board.values(side)]
-            why[place] = (
-                f"the {name} has {shown_name(sign)} in row {cell // side + 1}, column "
+        for index in np.flatnonzero((values == NO_VALUE).any((1, 2))).tolist():
+            cell = int((values[index] == NO_VALUE).reshape(-1).argmax())
+            character = texts[int(rows[index])][0 if name == "question" else 1][cell]
+            expected = kind.symbols[: kind.num_values(side)]
+            faults[index] = (
+                f"the {name} has {format_name(character)} in row {cell // side + 1}, column "
                 f"{cell % side + 1}, expected one of {expected!r}"
             )
-    clean = np.array([not text for text in why], np.bool_)
-    for place, text in zip(
+    clean = np.array([not text for text in faults], np.bool_)
+    for index, text in zip(
         np.flatnonzero(clean).tolist(),
-        board.problems(questions[clean], answers[clean], known[clean]),
+        kind.validate(questions[clean], answers[clean], known[clean]),
         strict=True,
     ):
-        why[place] = text
-    for row, text in zip(rows.tolist(), why, strict=True):
+        faults[index] = text
+    for row, text in zip(rows.tolist(), faults, strict=True):
         if text:
-            bad.add(row, text)
-    sound = np.array([not text for text in why], np.bool_)
-    return Boards(board.name, questions, answers, known, rows).at(sound)
+            errors.add(row, text)
+    sound = np.array([not text for text in faults], np.bool_)
+    puzzles = PuzzleArray(str(errors.source), kind.name, questions, answers, known, rows)
+    return puzzles.take(sound)
 
 
-def _cells(texts: Iterator[str], board: Board, side: int) -> npt.NDArray[np.uint8]:
-    """(N, side, side) values of texts of as many characters, `NO_VALUE` for what is none."""
+def _cells(texts: Iterator[str], kind: GridPuzzle, side: int) -> npt.NDArray[np.uint8]:
+    """Return values (N, side, side) of texts, `NO_VALUE` for unknown characters."""
     values = np.full(128, NO_VALUE, np.uint8)
-    for value, symbol in enumerate(board.symbols[: board.values(side)]):
+    for value, symbol in enumerate(kind.symbols[: kind.num_values(side)]):
         values[ord(symbol)] = value
-    for spelling, symbol in board.spellings.items():
-        values[ord(spelling)] = board.symbols.index(symbol)
-    signs = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
-    return values[np.minimum(signs, 127)].reshape(-1, side, side)
+    for spelling, symbol in kind.spellings.items():
+        values[ord(spelling)] = kind.symbols.index(symbol)
+    codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
+    return values[np.minimum(codes, 127)].reshape(-1, side, side)
 
 
-def write_table(path: Path, boards: Boards, source: str, ratings: list[int]) -> None:
-    """A CSV file of N puzzles with their answers and N ratings, whole or not at all.
+def write_csv(path: Path, puzzles: PuzzleArray, source: str, ratings: list[int]) -> None:
+    """Write puzzles with their answers and ratings to a CSV file, whole or not at all.
 
-    Raises submission.WriteError if it cannot be written.
+    Raises:
+        WriteError: the file cannot be written.
     """
-    board = BOARDS[boards.domain]
-    signs = np.array(list(board.symbols))
+    characters = np.array(list(KINDS[puzzles.kind].symbols))
     with atomic_write(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for place, rating in enumerate(ratings):
+        for index, rating in enumerate(ratings):
             texts = (
-                "".join(signs[grid.reshape(-1)].tolist())
-                for grid in (boards.questions[place], boards.answers[place])
+                "".join(characters[grid.reshape(-1)].tolist())
+                for grid in (puzzles.questions[index], puzzles.answers[index])
             )
             writer.writerow((source, *texts, rating))

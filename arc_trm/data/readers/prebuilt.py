@@ -1,18 +1,19 @@
 """The published trainer's folder format: examples that are augmented and encoded already.
 
-    identifiers.json                  the names of all rows, `<blank>` first
+    identifiers.json                  the names of all puzzle ids, `<blank>` first
     test_puzzles.json                 the tasks to predict, with their outputs (ARC only)
     train/, test/
-        dataset.json                  cells, vocabulary, number of names
+        dataset.json                  seq_len, vocab_size, number of names
         all__inputs.npy               (examples, S) uint8 tokens
-        all__labels.npy               (examples, S) uint8 tokens, 0 where nothing is asked
-        all__puzzle_identifiers.npy   (puzzles,) int32, the row of each puzzle
-        all__puzzle_indices.npy       (puzzles + 1,) int32, where each puzzle's examples begin
-        all__group_indices.npy        (groups + 1,) int32, where each group's puzzles begin
+        all__labels.npy               (examples, S) uint8 tokens, 0 where nothing is scored
+        all__puzzle_identifiers.npy   (puzzles,) int32, the id of each puzzle
+        all__puzzle_indices.npy       (puzzles + 1,) int32, where the examples of each puzzle begin
+        all__group_indices.npy        (groups + 1,) int32, where the puzzles of each group begin
 
 A group is a task with all its augmentations. The tokens of a real folder take several GB: they are
-memory-mapped, read example by example and checked then. The indices are read and checked whole, and
-of Sudokus and mazes all tokens and the rule of the first example of each group.
+memory-mapped, and each example is read and checked when it is needed. The indices are read and
+checked as a whole; of puzzles on a grid also all tokens, and the rule for the first example of each
+group.
 """
 
 from __future__ import annotations
@@ -21,149 +22,169 @@ import hashlib
 import math
 import mmap
 import os
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from arc_trm.data.puzzle_ids import read_puzzle_ids
+from arc_trm.data.readers.arc_json import read_challenges, unique_tasks
 from arc_trm.errors import UserError
-from arc_trm.puzzles import Board, of_vocab_size
-from arc_trm.puzzles.arc.kind import SEPARATOR
+from arc_trm.io import read_json
+from arc_trm.puzzles import SEPARATOR, GridPuzzle, grid_kinds
 from arc_trm.puzzles.base import Tokens
-from arc_trm.tasks import Boards
-from submission import read_json
+from arc_trm.tasks import PuzzleArray, TaskSet
 
 IDENTIFIERS, TEST_PUZZLES, DATASET = "identifiers.json", "test_puzzles.json", "dataset.json"
-PARTS = ("train", "test")
+SPLITS = ("train", "test")
 INPUTS, LABELS = "all__inputs.npy", "all__labels.npy"
-ROWS, PUZZLE_STARTS, GROUP_STARTS = (
-    *("all__puzzle_identifiers.npy", "all__puzzle_indices.npy"),
-    "all__group_indices.npy",
-)
-MARKED_EXAMPLES = 1000
-AGAIN = "copy, download or build the folder again"
+PUZZLE_IDS = "all__puzzle_identifiers.npy"
+PUZZLE_STARTS = "all__puzzle_indices.npy"
+GROUP_STARTS = "all__group_indices.npy"
+FINGERPRINT_EXAMPLES = 1000
+REBUILD = "copy, download or build the folder again"
 
 
-def is_built(folder: Path) -> bool:
-    """Whether a folder is meant to be one of the published trainer, whole or not."""
-    if any(os.path.isfile(folder / part / DATASET) for part in PARTS):
+class PrebuiltReader:
+    """Reads the tasks to predict: test_puzzles.json, or the test examples of grid puzzles."""
+
+    def matches(self, path: Path) -> bool:
+        return is_prebuilt(path)
+
+    def read(self, path: Path, skip_invalid: bool) -> TaskSet:
+        challenges = path / TEST_PUZZLES
+        if os.path.isfile(challenges):
+            return unique_tasks(str(path), read_challenges(challenges))
+        kinds = _grid_kinds(path, "test")
+        if not kinds:
+            raise UserError(_missing_tasks(path))
+        seq_len = _read_dataset(path / "test" / DATASET)["seq_len"]
+        inputs, labels = _examples(path / "test", seq_len)
+        return _puzzles(path / "test", kinds, inputs, labels, np.arange(len(inputs)))
+
+
+def is_prebuilt(folder: Path) -> bool:
+    """Return whether a folder is meant to be in the published trainer's format, whole or not."""
+    if any(os.path.isfile(folder / split / DATASET) for split in SPLITS):
         return True
     named = os.path.isfile(folder / IDENTIFIERS)
-    return named and any(os.path.isdir(folder / part) for part in PARTS)
+    return named and any(os.path.isdir(folder / split) for split in SPLITS)
 
 
-def tasks_file(folder: Path) -> Path | None:
-    """The file with the tasks of a built folder; None if it is of Sudokus or mazes."""
-    if os.path.isfile(folder / TEST_PUZZLES):
-        return folder / TEST_PUZZLES
-    if _board(folder, "test") is None:
-        lacking = (
+def _missing_tasks(folder: Path) -> str:
+    """Return what to say of a folder in which there is nothing to predict."""
+    try:
+        trains_grid = bool(_grid_kinds(folder, "train"))
+    except UserError:  # whatever else is wrong with it
+        trains_grid = False
+    if not trains_grid:
+        return (
             f"{folder} is in the published trainer's format but has no {TEST_PUZZLES}, so there "
             "are no ARC tasks in it to predict, score or show: copy the whole folder"
         )
-        with suppress(UserError):  # whatever else is wrong with it
-            if _board(folder, "train") is not None:
-                lacking = f"{folder} has no test/{DATASET}, so there is nothing in it to predict"
-                if os.path.isfile(folder / "test" / DATASET):
-                    lacking = f"{folder} has halves of different vocab_size: {AGAIN}"
-        raise UserError(lacking)
-    return None
+    if os.path.isfile(folder / "test" / DATASET):
+        return f"{folder} has train and test data of different vocab_size: {REBUILD}"
+    return f"{folder} has no test/{DATASET}, so there is nothing in it to predict"
 
 
-def _board(folder: Path, part: str) -> Board | None:
-    """Of which kind other than ARC the puzzles of a built folder are, by their vocabulary."""
-    path = folder / part / DATASET
+def _grid_kinds(folder: Path, split: str) -> list[GridPuzzle]:
+    """Return the kinds of grid puzzles that have the vocabulary of a split."""
+    path = folder / split / DATASET
     if not os.path.isfile(path):
-        return None
-    domain = of_vocab_size(_read_dataset(path)["vocab_size"])
-    return domain if isinstance(domain, Board) else None
+        return []
+    vocab_size = _read_dataset(path)["vocab_size"]
+    return [kind for kind in grid_kinds() if kind.vocab_size == vocab_size]
 
 
-def read_built_boards(folder: Path) -> Boards:
-    """The puzzles of the test half of a built folder of Sudokus or mazes.
-
-    A puzzle's row is the place of its example, counted from 1. Raises UserError if they do not
-    read or there are none.
-    """
-    board = _board(folder, "test")
-    assert board is not None, "`tasks_file` has looked"
-    cells = _read_dataset(folder / "test" / DATASET)["seq_len"]
-    inputs, labels = _examples(folder / "test", cells)
-    return _boards(folder / "test", board, inputs, labels, np.arange(len(inputs)))
-
-
-def _examples(half: Path, cells: int) -> tuple[Tokens, Tokens]:
-    """Input and label tokens of a half of a built folder, (N, cells) each, mapped into memory."""
+def _examples(split: Path, seq_len: int) -> tuple[Tokens, Tokens]:
+    """Return input and label tokens of a split, (N, seq_len) each, memory-mapped."""
     inputs, labels = (
-        _map(_file(half.parent, f"{half.name}/{name}"), np.uint8, 2) for name in (INPUTS, LABELS)
+        _map(_file(split.parent, f"{split.name}/{name}"), np.uint8, 2) for name in (INPUTS, LABELS)
     )
     for name, tokens in ((INPUTS, inputs), (LABELS, labels)):
-        if tokens.shape != (len(inputs), cells) or not len(inputs):
+        if tokens.shape != (len(inputs), seq_len) or not len(inputs):
             raise UserError(
-                f"{half / name} is of shape {tokens.shape}, expected at least one example, as many "
-                f"as in {INPUTS}, of the {cells} tokens that {DATASET} says (seq_len): {AGAIN}"
+                f"{split / name} is of shape {tokens.shape}, expected at least one example, as "
+                f"many as in {INPUTS}, of the {seq_len} tokens that {DATASET} says (seq_len): {REBUILD}"
             )
     return inputs, labels
 
 
-def _boards(
-    half: Path, board: Board, inputs: Tokens, labels: Tokens, places: npt.NDArray[np.integer[Any]]
-) -> Boards:
-    """The examples at some places of a half of a built folder, checked by the rule.
+def _puzzles(
+    split: Path,
+    kinds: Sequence[GridPuzzle],
+    inputs: Tokens,
+    labels: Tokens,
+    indices: npt.NDArray[np.integer[Any]],
+) -> PuzzleArray:
+    """Return some examples of a split as puzzles, validated by their rule.
 
-    No token of any example may be that of no value. Raises UserError naming what is wrong.
+    Args:
+        split: folder of the split.
+        kinds: that have its vocabulary; the first with this size of puzzle is taken.
+        inputs, labels: (N, S) tokens, all of which must be those of a value.
+        indices: of the examples; a puzzle's id is its position among them, from 1.
     """
     side = math.isqrt(inputs.shape[1])
-    if side * side != inputs.shape[1] or board.wrong_size(side):
+    fitting = [kind for kind in kinds if not kind.side_error(side)]
+    if side * side != inputs.shape[1] or not fitting:
         raise UserError(
-            f"{half / DATASET} says {inputs.shape[1]} tokens (seq_len), which no {board.name} has: "
-            f"{AGAIN}"
+            f"{split / DATASET} says {inputs.shape[1]} tokens (seq_len), which no {kinds[0].name} "
+            f"has: {REBUILD}"
         )
+    kind = fitting[0]
     for name, tokens in ((INPUTS, inputs), (LABELS, labels)):
-        if tokens.min() < 1 or tokens.max() > board.values(side):
+        if tokens.min() < 1 or tokens.max() > kind.num_values(side):
             raise UserError(
-                f"{half / name} holds tokens from {tokens.min()} to {tokens.max()}, expected 1 to "
-                f"{board.values(side)} as of a {board.name}: {AGAIN}"
+                f"{split / name} has tokens from {tokens.min()} to {tokens.max()}, expected 1 to "
+                f"{kind.num_values(side)} as of a {kind.name}: {REBUILD}"
             )
-    questions, answers = ((each[places] - 1).reshape(-1, side, side) for each in (inputs, labels))
-    boards = Boards(board.name, questions, answers)
-    for place, text in zip(
-        places.tolist(),
-        board.problems(boards.questions, boards.answers, boards.known),
-        strict=True,
-    ):
-        if text:
-            raise UserError(f"{half}, example {place} (from 0): {text}; {AGAIN}")
-    return boards
+    questions, answers = (
+        (tokens[indices] - 1).reshape(-1, side, side) for tokens in (inputs, labels)
+    )
+    puzzles = PuzzleArray(str(split), kind.name, questions, answers)
+    faults = kind.validate(puzzles.questions, puzzles.answers, puzzles.known)
+    for index, fault in zip(indices.tolist(), faults, strict=True):
+        if fault:
+            raise UserError(f"{split}, example {index} (from 0): {fault}; {REBUILD}")
+    return puzzles
 
 
 @dataclass(frozen=True, eq=False)
-class Built:
-    """The training half of a built folder. `open_built` makes and checks it.
+class PrebuiltDataset(Sequence["PrebuiltGroup"]):
+    """The training examples of a folder, as groups. `open_prebuilt` makes and checks it.
 
-    `names` has the name of every row. `inputs` and `labels` are memory maps (N, `cells`) uint8.
-    `rows` (P,) int32 is the row of each puzzle; its examples are `puzzle_starts[p]` up to
-    `puzzle_starts[p + 1]`, the puzzles of group g `group_starts[g]` up to `group_starts[g + 1]`.
+    Attributes:
+        folder: in the published trainer's format.
+        names: the name of every puzzle id.
+        seq_len: tokens of an example.
+        vocab_size: number of tokens.
+        inputs, labels: memory maps (N, S) uint8.
+        puzzle_ids: (P,) int32; the examples of puzzle p are `puzzle_starts[p]` up to
+            `puzzle_starts[p + 1]`.
+        puzzle_starts: (P + 1,) int32.
+        group_starts: (G + 1,) int32; the puzzles of group g are `group_starts[g]` up to
+            `group_starts[g + 1]`.
     """
 
     folder: Path
     names: list[str]
-    cells: int
-    vocabulary: int
+    seq_len: int
+    vocab_size: int
     inputs: Tokens
     labels: Tokens
-    rows: npt.NDArray[np.int32]
+    puzzle_ids: npt.NDArray[np.int32]
     puzzle_starts: npt.NDArray[np.int32]
     group_starts: npt.NDArray[np.int32]
 
-    def groups(self) -> list[BuiltGroup]:
-        """All groups in the order of the file, as `arc_trm.data.sampler` draws from them.
+    @cached_property
+    def _groups(self) -> list[PrebuiltGroup]:
+        """All groups in the order of the file.
 
         Raises UserError if puzzles of one group differ in their number of examples.
         """
@@ -172,180 +193,204 @@ class Built:
         if len(different := np.flatnonzero(counts != expected)):
             puzzle = int(different[0])
             group = int(np.searchsorted(self.group_starts, puzzle, side="right")) - 1
-            first = self.names[self.rows[self.group_starts[group]]]
+            first = self.names[self.puzzle_ids[self.group_starts[group]]]
             raise UserError(
                 f"{self.folder / 'train' / PUZZLE_STARTS}: in the group of {first!r} (number "
                 f"{group} from 0) that puzzle has {expected[puzzle]} examples, but "
-                f"{self.names[self.rows[puzzle]]!r} has {counts[puzzle]}: only groups whose "
+                f"{self.names[self.puzzle_ids[puzzle]]!r} has {counts[puzzle]}: only groups whose "
                 "puzzles have equally many can be sampled; build the folder again"
             )
-        return [BuiltGroup(self, start, stop) for start, stop in pairwise(self.group_starts)]
+        return [PrebuiltGroup(self, start, stop) for start, stop in pairwise(self.group_starts)]
+
+    @overload
+    def __getitem__(self, index: int) -> PrebuiltGroup: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[PrebuiltGroup]: ...
+    def __getitem__(self, index: int | slice) -> PrebuiltGroup | list[PrebuiltGroup]:
+        return self._groups[index]
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def __iter__(self) -> Iterator[PrebuiltGroup]:
+        return iter(self._groups)
 
     @cached_property
-    def first_boards(self) -> Boards | None:
-        """Of every group the first example, which is the puzzle itself; None if they are of ARC.
+    def grid_puzzles(self) -> PuzzleArray | None:
+        """The first example of every group, which is the puzzle itself; None of ARC tasks.
 
-        Raises UserError if one breaks the rule, or any example holds a token of no value.
+        Raises UserError if one breaks the rule, or any example has a token of no value.
         """
-        board = of_vocab_size(self.vocabulary)
-        if not isinstance(board, Board):
+        kinds = [kind for kind in grid_kinds() if kind.vocab_size == self.vocab_size]
+        if not kinds:
             return None
         starts = self.puzzle_starts[self.group_starts[:-1]]
-        places = starts[starts < self.puzzle_starts[self.group_starts[:-1] + 1]]  # some have none
-        return _boards(self.folder / "train", board, self.inputs, self.labels, places)
+        # Some puzzles have no example.
+        indices = starts[starts < self.puzzle_starts[self.group_starts[:-1] + 1]]
+        return _puzzles(self.folder / "train", kinds, self.inputs, self.labels, indices)
 
-    def pairs_of_tasks(self) -> dict[str, int]:
-        """How many pairs of each task are learnt from, by the id of the task."""
+    def pairs_per_task(self) -> dict[str, int]:
+        """Return the number of training pairs of each task, by the id of the task."""
         pairs: dict[str, int] = {}
-        for group in self.groups():
-            task_id = self.names[group.row(0)].partition(SEPARATOR)[0]
-            pairs[task_id] = max(group.pairs, pairs.get(task_id, 0))
+        for group in self:
+            task_id = self.names[group.puzzle_id(0)].partition(SEPARATOR)[0]
+            pairs[task_id] = max(group.num_pairs, pairs.get(task_id, 0))
         return pairs
 
-    def example(self, number: int) -> tuple[Tokens, Tokens]:
-        """Tokens of an input and its labels, (S,) uint8 each.
+    def example(self, index: int) -> tuple[Tokens, Tokens]:
+        """Return the tokens of an input and its labels, (S,) uint8 each.
 
         Raises UserError if one is outside the vocabulary.
         """
         for name, array in ((INPUTS, self.inputs), (LABELS, self.labels)):
-            largest = array[number].max()
-            if largest >= self.vocabulary:
+            largest = array[index].max()
+            if largest >= self.vocab_size:
                 raise UserError(
-                    f"{self.folder / 'train' / name}, row {number} (from 0) holds the token "
-                    f"{largest}, expected less than the vocab_size of {self.vocabulary}: {AGAIN}"
+                    f"{self.folder / 'train' / name}, row {index} (from 0) holds the token "
+                    f"{largest}, expected less than the vocab_size of {self.vocab_size}: {REBUILD}"
                 )
-        return self.inputs[number], self.labels[number]
+        return self.inputs[index], self.labels[index]
 
-    def mark(self) -> str:
-        """SHA-256 by which the data is known again: names, indices and a sample of the tokens."""
+    def fingerprint(self) -> str:
+        """Return a SHA-256 of names, indices and a sample of the tokens."""
         digest = hashlib.sha256()
         for path in (self.folder / IDENTIFIERS, self.folder / "train" / DATASET):
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
-        for indices in (self.rows, self.puzzle_starts, self.group_starts):
+        for indices in (self.puzzle_ids, self.puzzle_starts, self.group_starts):
             digest.update(hashlib.sha256(indices.tobytes()).digest())
-        stride = -(-len(self.inputs) // MARKED_EXAMPLES)
+        stride = math.ceil(len(self.inputs) / FINGERPRINT_EXAMPLES)
         for tokens in (self.inputs, self.labels):
             digest.update(repr(tokens.shape).encode())
             digest.update(tokens[::stride].tobytes())
         return digest.hexdigest()
 
 
-class BuiltGroup:
-    """The puzzles `start` up to `stop` of a built folder: one task with all its augmentations."""
+class PrebuiltGroup:
+    """The puzzles `start` up to `stop` of a folder: one task with all its augmentations."""
 
-    def __init__(self, built: Built, start: int, stop: int) -> None:
-        self.built, self.start, self.stop = built, int(start), int(stop)
-        first, end = built.puzzle_starts[self.start : self.start + 2]
-        self.pairs = int(end - first)
+    def __init__(self, dataset: PrebuiltDataset, start: int, stop: int) -> None:
+        self.dataset, self.start, self.stop = dataset, int(start), int(stop)
+        first, end = dataset.puzzle_starts[self.start : self.start + 2]
+        self.num_pairs = int(end - first)
 
     def __len__(self) -> int:
         return self.stop - self.start
 
     @property
-    def cells(self) -> int:
-        return self.built.cells
+    def seq_len(self) -> int:
+        return self.dataset.seq_len
 
-    def row(self, puzzle: int) -> int:
-        return int(self.built.rows[self.start + puzzle])
+    def puzzle_id(self, puzzle: int) -> int:
+        return int(self.dataset.puzzle_ids[self.start + puzzle])
 
-    def example(self, puzzle: int, pair: int, place: int | None) -> tuple[Tokens, Tokens]:
-        """As `Built.example`; `place` does not matter, for the offsets are in the arrays."""
-        return self.built.example(int(self.built.puzzle_starts[self.start + puzzle]) + pair)
+    def example(self, puzzle: int, pair: int, offset_seed: int | None) -> tuple[Tokens, Tokens]:
+        """Return an example; offsets are fixed in the arrays, so `offset_seed` has no effect."""
+        return self.dataset.example(int(self.dataset.puzzle_starts[self.start + puzzle]) + pair)
 
 
-def open_built(folder: Path) -> Built:
-    """Open the training half of a built folder; the examples' tokens are not looked at.
+def open_prebuilt(folder: Path) -> PrebuiltDataset:
+    """Open the training examples of a folder without reading their tokens.
 
-    Takes little more memory than the names. Raises UserError, each
-    one sentence, if a file is missing, damaged or does not fit the others.
+    It takes little more memory than the names.
+
+    Raises:
+        UserError: a file is missing, damaged or does not fit the others.
     """
-    # The small files first: they say soonest that a folder is not whole.
+    # The small files first: they show soonest that a folder is incomplete.
     dataset_path = _file(folder, f"train/{DATASET}")
     dataset = _read_dataset(dataset_path)
-    paths = {name: _file(folder, f"train/{name}") for name in (ROWS, PUZZLE_STARTS, GROUP_STARTS)}
+    paths = {
+        name: _file(folder, f"train/{name}") for name in (PUZZLE_IDS, PUZZLE_STARTS, GROUP_STARTS)
+    }
     names = read_puzzle_ids(_file(folder, IDENTIFIERS))
     if len(names) != dataset["num_puzzle_identifiers"]:
         raise UserError(
             f"{folder / IDENTIFIERS} has {len(names)} names, but {dataset_path} says "
             f"num_puzzle_identifiers {dataset['num_puzzle_identifiers']}: the two must come from "
-            f"one build; {AGAIN}"
+            f"one build; {REBUILD}"
         )
-    cells = dataset["seq_len"]
-    inputs, labels = _examples(folder / "train", cells)
+    inputs, labels = _examples(folder / "train", dataset["seq_len"])
     for tokens in (inputs, labels):
         _expect_random_reads(tokens)
-    rows, puzzle_starts, group_starts = (
-        np.array(_map(paths[name], np.int32, 1)) for name in (ROWS, PUZZLE_STARTS, GROUP_STARTS)
+    puzzle_ids, puzzle_starts, group_starts = (
+        np.array(_map(paths[name], np.int32, 1))
+        for name in (PUZZLE_IDS, PUZZLE_STARTS, GROUP_STARTS)
     )
     _check_starts(paths[PUZZLE_STARTS], puzzle_starts, len(inputs), "examples")
     _check_starts(paths[GROUP_STARTS], group_starts, len(puzzle_starts) - 1, "puzzles")
     if not (np.diff(group_starts) > 0).all():
-        raise UserError(f"{paths[GROUP_STARTS]} has a group without a puzzle: {AGAIN}")
-    if len(rows) != len(puzzle_starts) - 1:
+        raise UserError(f"{paths[GROUP_STARTS]} has a group without a puzzle: {REBUILD}")
+    if len(puzzle_ids) != len(puzzle_starts) - 1:
         raise UserError(
-            f"{paths[ROWS]} has {len(rows)} puzzles, but {PUZZLE_STARTS} has "
-            f"{len(puzzle_starts) - 1}: {AGAIN}"
+            f"{paths[PUZZLE_IDS]} has {len(puzzle_ids)} puzzles, but {PUZZLE_STARTS} has "
+            f"{len(puzzle_starts) - 1}: {REBUILD}"
         )
-    outside = np.flatnonzero((rows < 0) | (rows >= len(names)))
+    outside = np.flatnonzero((puzzle_ids < 0) | (puzzle_ids >= len(names)))
     if len(outside):
         raise UserError(
-            f"{paths[ROWS]} gives puzzle {outside[0]} (from 0) the row {rows[outside[0]]}, "
-            f"expected one of the {len(names)} in {IDENTIFIERS}: {AGAIN}"
+            f"{paths[PUZZLE_IDS]} gives puzzle {outside[0]} (from 0) the id "
+            f"{puzzle_ids[outside[0]]}, expected one of the {len(names)} "
+            f"in {IDENTIFIERS}: {REBUILD}"
         )
-    return Built(
-        *(folder, names, cells, dataset["vocab_size"]),
+    return PrebuiltDataset(
+        folder,
+        names,
+        dataset["seq_len"],
+        dataset["vocab_size"],
         inputs,
         labels,
-        *(rows, puzzle_starts, group_starts),
+        puzzle_ids,
+        puzzle_starts,
+        group_starts,
     )
 
 
 def _file(folder: Path, name: str) -> Path:
     if not os.path.isfile(folder / name):
         raise UserError(
-            f"{folder} has no {name}, which belongs to the published trainer's format: {AGAIN}"
+            f"{folder} has no {name}, which belongs to the published trainer's format: {REBUILD}"
         )
     return folder / name
 
 
 def _read_dataset(path: Path) -> dict[str, Any]:
-    """The numbers of a dataset.json that matter here."""
+    """Return the content of a dataset.json, whose numbers are checked."""
     content = read_json(path)
     if not isinstance(content, dict):
-        raise UserError(f"{path} is not a JSON object with the dataset's numbers: {AGAIN}")
+        raise UserError(f"{path} is not a JSON object with the dataset's numbers: {REBUILD}")
     for key in ("seq_len", "vocab_size", "num_puzzle_identifiers"):
         number = content.get(key)
         if type(number) is not int or number < 1:
-            raise UserError(f"{path} needs a whole number above 0 under {key!r}: {AGAIN}")
+            raise UserError(f"{path} needs a whole number above 0 under {key!r}: {REBUILD}")
     for key, expected in (("ignore_label_id", 0), ("sets", ["all"])):
         if content.get(key) != expected:
             raise UserError(
-                f"{path} needs {expected!r} under {key!r}, as the published builders write it: "
-                "data built otherwise cannot be read"
+                f"{path} needs {expected!r} under {key!r}, as the published builder writes it: "
+                "build the data with that builder"
             )
     return content
 
 
 def _map(path: Path, kind: type[np.generic], dimensions: int) -> Any:
-    """A .npy file mapped into memory, read-only; whatever it says, nothing in it is run."""
+    """Map a .npy file into memory, read-only. No code in it is run."""
     try:
         # What np.load does for mmap_mode, but for .npy files alone: no archives, no pickles.
         array = np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # NumPy raises many kinds here, all meaning the same to a user
         raise UserError(
-            f"{path} is not a whole .npy file of plain numbers ({_one_line(error)}): {AGAIN}"
+            f"{path} is not a whole .npy file of plain numbers ({_one_line(error)}): {REBUILD}"
         ) from None
     if array.dtype != kind or array.ndim != dimensions:
         raise UserError(
             f"{path} holds {array.dtype} of {array.ndim} dimensions, expected "
-            f"{np.dtype(kind)} of {dimensions}: {AGAIN}"
+            f"{np.dtype(kind)} of {dimensions}: {REBUILD}"
         )
     return array
 
 
 def _expect_random_reads(mapped: npt.NDArray[Any]) -> None:
-    """Keep the system from reading megabytes around every example, in the end the whole file."""
+    """Tell the system not to read megabytes around every example."""
     if isinstance(mapped.base, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
         mapped.base.madvise(mmap.MADV_RANDOM)
 
@@ -357,9 +402,11 @@ def _one_line(error: Exception) -> str:
 
 def _check_starts(path: Path, starts: npt.NDArray[np.int32], total: int, what: str) -> None:
     if not len(starts) or starts[0] != 0:
-        raise UserError(f"{path} does not start at 0: {AGAIN}")
+        raise UserError(f"{path} does not start at 0: {REBUILD}")
     if len(falling := np.flatnonzero(starts[1:] < starts[:-1])):
         at = falling[0] + 1
-        raise UserError(f"{path} decreases from {starts[at - 1]} to {starts[at]} at {at}: {AGAIN}")
+        raise UserError(
+            f"{path} decreases from {starts[at - 1]} to {starts[at]} at {at}: {REBUILD}"
+        )
     if starts[-1] != total:
-        raise UserError(f"{path} ends at {starts[-1]}, but there are {total} {what}: {AGAIN}")
+        raise UserError(f"{path} ends at {starts[-1]}, but there are {total} {what}: {REBUILD}")

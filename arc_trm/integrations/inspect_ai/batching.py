@@ -1,6 +1,7 @@
-"""Where the answers of this package come from: weights, a file of answers, or guesses.
+"""Answers for many samples at once: from weights, from stored predictions, or guesses.
 
-A source answers questions, and `Turns` gathers those of many samples for it.
+inspect_ai runs samples one by one, but a model predicts in batches. `RequestBatcher` gathers the
+requests of many samples for a source.
 """
 
 from __future__ import annotations
@@ -9,58 +10,70 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from logging import getLogger
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 import anyio.to_thread
 
-from arc_trm.evaluation.source import about_answers, find_answers, is_log, read_some
-from arc_trm.evaluation.voting import ATTEMPTS, InputPrediction, to_submission
-from arc_trm.tasks import Grid, Pair, Task, TaskSet, same_grid
+from arc_trm.callbacks import Callback
+from arc_trm.evaluation.predictions import InputPrediction, build_submission
+from arc_trm.evaluation.source import PredictionSource
+from arc_trm.puzzles import KINDS
+from arc_trm.tasks import DEFAULT_KIND, Grid, Pair, Task, TaskSet, same_grid
 from submission import Grid as Rows
-from submission import read_answers
 
 if TYPE_CHECKING:
-    from arc_trm.checkpoint import Weights
+    from arc_trm.checkpoint import Weights, WeightsDir
 
 logger = getLogger(__name__)
 
-QUIET = 0.1  # seconds without a new question, after which all are there
+QUIET_S = 0.1  # without a new request, after which all are there
 NO_SOURCE = "guesses (no weights, predictions or run given)"
 
 Key: TypeAlias = tuple[str, int]
 
 
-@dataclass(frozen=True, eq=False)
-class Question:
-    """Test input `test` (from 0) of a task, which has these `inputs`."""
+class LoggingCallback(Callback):
+    """Logs notes."""
 
-    task: str
+    def note(self, sentence: str) -> None:
+        logger.info(sentence)
+
+
+@dataclass(frozen=True, eq=False)
+class SampleQuery:
+    """Test input `test` (from 0) of a task with these test inputs."""
+
+    task_id: str
     test: int
     inputs: tuple[Grid, ...]
 
     @property
     def key(self) -> Key:
-        return self.task, self.test
+        """Task id and test index."""
+        return self.task_id, self.test
 
 
 @dataclass(frozen=True)
-class Given:
-    """An answer: at most two attempts, None where one failed.
+class SampleAnswer:
+    """The answer to a sample.
 
-    `votes` and `halt`, the mean halting probability, are those of each attempt, None for attempts
-    that nobody voted for. `remark` says what is wrong with the answer, if anything.
+    Attributes:
+        attempts: at most two grids, None where one failed.
+        votes: of each attempt; None for attempts that were not voted for.
+        halt_probs: mean halting probability of each attempt, None likewise.
+        note: what is wrong with the answer, if anything.
     """
 
     attempts: tuple[Rows | None, ...] = ()
     votes: tuple[int | None, ...] = ()
-    halt: tuple[float | None, ...] = ()
-    remark: str = ""
+    halt_probs: tuple[float | None, ...] = ()
+    note: str = ""
 
     @classmethod
-    def of(cls, prediction: InputPrediction, remark: str = "") -> Given:
-        attempts = prediction.attempts[:ATTEMPTS]
+    def from_prediction(cls, prediction: InputPrediction, note: str = "") -> SampleAnswer:
+        """Return the first attempts of a prediction."""
+        attempts = prediction.attempts[: KINDS[DEFAULT_KIND].max_attempts]
         found = [
             next((each for each in prediction.candidates if same_grid(each.grid, attempt)), None)
             for attempt in attempts
@@ -68,172 +81,195 @@ class Given:
         return cls(
             tuple(None if grid is None else grid.tolist() for grid in attempts),
             tuple(None if each is None else each.votes for each in found),
-            tuple(None if each is None else each.halt for each in found),
-            remark,
+            tuple(None if each is None else each.halt_prob for each in found),
+            note,
         )
 
 
-Answers: TypeAlias = Mapping[Key, Given]
-Source: TypeAlias = Callable[[Sequence[Question]], Answers]
-"""Answers the first of the questions, and of those after it as many as go well together."""
+Answers: TypeAlias = Mapping[Key, SampleAnswer]
+Source: TypeAlias = Callable[[Sequence[SampleQuery]], Answers]
+"""Answers the first of the queries, and as many of the others as go well together."""
 
 
-def guesses(asked: Sequence[Question]) -> Answers:
-    """What may be right without knowing anything: `voting.to_submission` of nothing."""
-    submission = to_submission((), _whole(asked))
+def guess(queries: Sequence[SampleQuery]) -> Answers:
+    """Answer with the fallback guesses of a submission without predictions."""
+    submission = build_submission((), _whole_tasks(queries))
     return {
-        each.key: Given(tuple(submission[each.task][each.test].values()), remark="a guess")
-        for each in asked
+        query.key: SampleAnswer(
+            tuple(submission[query.task_id][query.test].values()), note="a guess"
+        )
+        for query in queries
     }
 
 
-class FromFile:
-    """Out of anything that `arc_trm.evaluation.source` reads.
+class FileSource:
+    """Answers from stored predictions in any format.
 
-    Raises UserError if it does not read; of a predictions.jsonl, which may be
-    large, only the first line is read before there is a question.
+    Of a predictions.jsonl, which may be large, only the header is read before the first query.
+
+    Args:
+        source: of the predictions.
+
+    Raises:
+        UserError: they cannot be read.
     """
 
-    def __init__(self, predictions: str) -> None:
-        self.answers = find_answers(Path(predictions))
-        if is_log(self.answers):
-            about_answers(self.answers)
-        else:
-            read_answers(self.answers)
+    def __init__(self, source: PredictionSource) -> None:
+        self.source = source
+        if source.log is None:
+            source.attempts({})
 
-    def __call__(self, asked: Sequence[Question]) -> Answers:
-        """Answers all of them. Raises UserError if they do not read."""
-        found = read_some(self.answers, _whole(asked)).by_test
-        given = {each.key: self._given(found.get(each.key)) for each in asked}
-        lacking = [each for each in asked if given[each.key].remark]
-        if lacking:
+    def __call__(self, queries: Sequence[SampleQuery]) -> Answers:
+        """Answer all queries."""
+        found = self.source.load(_whole_tasks(queries)).by_input
+        answers = {query.key: self._answer(found.get(query.key)) for query in queries}
+        missing = [query for query in queries if answers[query.key].note]
+        if missing:
+            first = missing[0]
             logger.warning(
-                f"for {len(lacking)} of {len(asked)} test inputs there is no grid in "
-                f"{self.answers}; first task {lacking[0].task}, test input {lacking[0].test + 1}: "
-                f"{given[lacking[0].key].remark}"
+                f"for {len(missing)} of {len(queries)} test inputs there is no grid in "
+                f"{self.source.path}; first task {first.task_id}, test input {first.test + 1}: "
+                f"{answers[first.key].note}"
             )
-        return given
+        return answers
 
-    def _given(self, found: InputPrediction | None) -> Given:
+    def _answer(self, found: InputPrediction | None) -> SampleAnswer:
         if found is None:
-            return Given(remark="no answer, which counts as unsolved")
-        guessed = is_log(self.answers) and not found.candidates
-        return Given.of(found, "a guess: nobody answered" if guessed else "")
+            return SampleAnswer(note="no answer, which counts as unsolved")
+        guessed = self.source.log is not None and not found.candidates
+        return SampleAnswer.from_prediction(found, "a guess: no prediction" if guessed else "")
 
 
-class FromWeights:
-    """Out of a run, a weight folder or a Hub repository, which is fetched at once.
+class WeightsSource:
+    """Answers with a model.
 
-    Raises UserError if it is none, or holds no weights.
+    Args:
+        weights: a run, a weights folder or a Hub repository, which is downloaded.
+        augmentations: that vote besides the task itself; None is all that were trained.
+
+    Raises:
+        UserError: there are no such weights.
     """
 
     def __init__(self, weights: str, augmentations: int | None) -> None:
-        from arc_trm.checkpoint import read_model_config
-        from arc_trm.inference import voters
+        from arc_trm.checkpoint import WeightsDir
+        from arc_trm.run_inputs import resolve_folder
+        from arc_trm.runs import find_run
 
-        self.folder = Path(weights)
-        if not self.folder.exists():
-            from arc_trm.hub import resolve
-
-            self.folder = resolve(weights, note=logger.info)
-        read_model_config(self.folder)
-        self.augmentations = voters(self.folder, augmentations)
+        folder = resolve_folder(weights, LoggingCallback())
+        self.folder: WeightsDir = WeightsDir(folder)
+        assert self.folder.config  # the folder is one of weights
+        run = find_run(folder)
+        if augmentations is None and run is not None:
+            augmentations = run.config.data.vote_augmentations
+        self.augmentations = augmentations
         self._weights: Weights | None = None
-        self._tasks: frozenset[str] = frozenset()  # whose rows are in them
-        self._together = 1  # questions, each with its augmentations, that make a batch
+        self._tasks: frozenset[str] = frozenset()  # whose puzzle embeddings are loaded
+        self._per_batch = 1  # queries that fill a batch with their augmentations
         self._warned = False
 
-    def __call__(self, asked: Sequence[Question]) -> Answers:
-        """Answers as many as go through the model at once. Raises UserError about the weights."""
-        from arc_trm.inference import predict
+    def __call__(self, queries: Sequence[SampleQuery]) -> Answers:
+        """Answer as many queries as fill a batch."""
+        from arc_trm.inference import predict_tasks
 
-        weights = self._load(asked)
-        tests = defaultdict(list)
-        for each in asked[: self._together]:
-            tests[each.task].append(each)
-        tasks = TaskSet.of("asked", (_task(each) for each in tests.values()))
-        predictions, guessed = predict(weights, tasks, self.augmentations)
-        reasons = {(each.task, each.test): f"a guess: {each.reason}" for each in guessed}
-        self._warn(reasons, tests)
+        weights = self._load(queries)
+        by_task: dict[str, list[SampleQuery]] = defaultdict(list)
+        for query in queries[: self._per_batch]:
+            by_task[query.task_id].append(query)
+        tasks = TaskSet.from_tasks("queries", map(_queried_task, by_task.values()))
+        predictions = predict_tasks(weights, tasks, self.augmentations)
+        assert predictions.job is not None
+        reasons = {
+            (each.task_id, each.test): f"a guess: {each.reason}" for each in predictions.job.guesses
+        }
+        self._warn(reasons, by_task)
         return {
-            each.key: Given.of(predictions[task, place], reasons.get((task, place), ""))
-            for task, questions in tests.items()
-            for place, each in enumerate(questions)
+            query.key: SampleAnswer.from_prediction(
+                predictions[task_id, position], reasons.get((task_id, position), "")
+            )
+            for task_id, group in by_task.items()
+            for position, query in enumerate(group)
         }
 
-    def _load(self, asked: Sequence[Question]) -> Weights:
-        """The weights with the rows of the tasks asked about."""
-        from arc_trm.inference import load_for_inference
-        from arc_trm.inference.predictor import batch_limit, questions
+    def _load(self, queries: Sequence[SampleQuery]) -> Weights:
+        """Return the weights with the puzzle embeddings of the queried tasks."""
+        from arc_trm.inference import build_queries, load_for_inference
+        from arc_trm.inference.predictor import max_batch_size
 
-        wanted = frozenset(each.task for each in asked)
+        wanted = frozenset(query.task_id for query in queries)
         if self._weights is None or not wanted <= self._tasks:
             self._weights, self._tasks = load_for_inference(self.folder, wanted), wanted
-            tasks = _whole(asked)
-            voters, _ = questions(self._weights, tasks, self.augmentations)
-            limit = batch_limit(self._weights, self._weights.model.config.side)
-            self._together = max(1, limit * tasks.test_outputs // max(1, len(voters)))
+            tasks = _whole_tasks(queries)
+            voters, _ = build_queries(self._weights, tasks, self.augmentations)
+            limit = max_batch_size(self._weights, self._weights.model.config.side)
+            self._per_batch = max(1, limit * tasks.test_outputs // max(1, len(voters)))
         return self._weights
 
-    def _warn(self, reasons: Mapping[Key, str], tests: Mapping[str, Sequence[Question]]) -> None:
+    def _warn(
+        self, reasons: Mapping[Key, str], by_task: Mapping[str, Sequence[SampleQuery]]
+    ) -> None:
         if reasons and not self._warned:
-            (task, place), reason = next(iter(reasons.items()))
+            (task_id, position), reason = next(iter(reasons.items()))
             logger.warning(
-                f"task {task}, test input {tests[task][place].test + 1}, is {reason} (metadata "
-                "says so of every other)"
+                f"task {task_id}, test input {by_task[task_id][position].test + 1}, is {reason} "
+                "(the metadata of each sample says so)"
             )
             self._warned = True
 
 
-def _task(questions: Sequence[Question]) -> Task:
-    """A task with the test inputs that are asked about only."""
-    inputs = (each.inputs[each.test] for each in questions)
-    return Task(questions[0].task, (), tuple(Pair(grid) for grid in inputs))
+def _queried_task(queries: Sequence[SampleQuery]) -> Task:
+    """Return a task with the queried test inputs only."""
+    inputs = (query.inputs[query.test] for query in queries)
+    return Task(queries[0].task_id, (), tuple(Pair(grid) for grid in inputs))
 
 
-def _whole(asked: Sequence[Question]) -> TaskSet:
-    """The tasks with all their test inputs, without demonstrations."""
-    tasks = {each.task: Task(each.task, (), tuple(map(Pair, each.inputs))) for each in asked}
-    return TaskSet("asked", tasks)
+def _whole_tasks(queries: Sequence[SampleQuery]) -> TaskSet:
+    """Return the tasks with all their test inputs, without demonstrations."""
+    return TaskSet.from_tasks(
+        "queries", (Task(query.task_id, (), tuple(map(Pair, query.inputs))) for query in queries)
+    )
 
 
-class Turns:
-    """Answers the questions of many samples, each at most once, however often it is asked.
+class RequestBatcher:
+    """Answers the queries of many samples, each at most once.
 
-    All that wait are put to the source together, in a thread, so that others go on; it answers as
-    many as it likes, and the next turn begins with those that are left.
+    All waiting queries are given to the source together, in a thread, so that other samples run on.
+    The source answers as many as it likes; the others are given to it again.
+
+    Args:
+        source: answers queries.
     """
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._asked: dict[Key, Question] = {}
-        self._given: dict[Key, Given] = {}
+        self._queries: dict[Key, SampleQuery] = {}
+        self._answers: dict[Key, SampleAnswer] = {}
         self._lock = anyio.Lock()
 
-    async def ask(self, question: Question) -> Given:
-        """The answer to a question. Raises what the source does."""
-        key = question.key
-        if key in self._given:
-            return self._given[key]
-        self._asked[key] = question
-        first = not self._lock.locked()
+    async def answer(self, query: SampleQuery) -> SampleAnswer:
+        """Return the answer to a query. Raises what the source raises."""
+        key = query.key
+        if key in self._answers:
+            return self._answers[key]
+        self._queries[key] = query
+        is_first = not self._lock.locked()
         try:
             async with self._lock:
-                if first:  # those who have waited for the lock need not wait again
-                    await self._all_there()
-                while key not in self._given:
-                    asked = {key: question, **self._asked}  # this one is answered in any case
-                    given = await anyio.to_thread.run_sync(self._source, list(asked.values()))
-                    self._given |= given
-                    for each in given:
-                        self._asked.pop(each, None)
+                if is_first:  # those who waited for the lock need not wait again
+                    await self._wait_for_all()
+                while key not in self._answers:
+                    queries = {key: query, **self._queries}  # this one is answered in any case
+                    found = await anyio.to_thread.run_sync(self._source, list(queries.values()))
+                    self._answers |= found
+                    for each in found:
+                        self._queries.pop(each, None)
         finally:
-            self._asked.pop(key, None)  # also if nobody waits any more
-        return self._given[key]
+            self._queries.pop(key, None)  # also if the sample is cancelled
+        return self._answers[key]
 
-    async def _all_there(self) -> None:
-        """Samples begin one after the other, but do so faster than any answer comes."""
+    async def _wait_for_all(self) -> None:
+        """Wait while queries arrive: samples start one by one, but faster than any answer comes."""
         before = -1
-        while before != len(self._asked):
-            before = len(self._asked)
-            await anyio.sleep(QUIET)
+        while before != len(self._queries):
+            before = len(self._queries)
+            await anyio.sleep(QUIET_S)

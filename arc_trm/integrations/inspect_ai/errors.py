@@ -1,4 +1,4 @@
-"""A user's mistakes as inspect_ai shows them: a sentence without a traceback."""
+"""User errors as inspect_ai prints them: one sentence without a traceback."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from inspect_ai._util.error import PrerequisiteError
+from inspect_ai._util.error import PrerequisiteError  # it has no public name
 
 from arc_trm.errors import UserError
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Raises inspect_ai's own kind of mistake for each of ours; it has no public name."""
+def translate_errors() -> Iterator[None]:
+    """Raise inspect_ai's own kind of error for a UserError."""
     try:
         yield
     except UserError as error:
-        # It is printed as rich markup, which would take `[@revision]` for a style.
+        # It is printed as rich markup, in which `[@revision]` would be a style.
         sentence = re.sub(r"\[(?=[a-z#/@])", r"\\[", str(error))
         raise PrerequisiteError(sentence) from None

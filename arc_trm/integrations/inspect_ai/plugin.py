@@ -1,7 +1,6 @@
-"""The plugin of inspect_ai: `inspect eval arc_trm/arc_agi`.
+"""The entry point of the plugin: `inspect eval arc_trm/arc_agi`.
 
-Its entry point loads this module, which registers the task, the solvers, the scorer and its
-metrics under the prefix `arc_trm/`.
+inspect_ai loads this module, which registers the task, the solvers, the scorer and its metrics.
 """
 
 try:

@@ -1,4 +1,4 @@
-"""The scorer of two attempts, and ARC's three denominators as metrics (`submission.scoring`)."""
+"""The scorer of two attempts, and the three denominators as metrics (`submission.scoring`)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from inspect_ai.scorer import (
 from inspect_ai.solver import TaskState
 
 from arc_trm.errors import UserError
-from arc_trm.integrations.inspect_ai.errors import told
+from arc_trm.integrations.inspect_ai.errors import translate_errors
 from arc_trm.integrations.inspect_ai.solvers import ATTEMPTS_KEY
-from arc_trm.integrations.prompts import attempts_in, last_grid
+from arc_trm.integrations.prompts import last_grid, parse_attempts
 from submission import Grid
 
 
 @metric
 def per_output() -> Metric:
-    """Solved test outputs / all test outputs: the ARC Prize competition's."""
+    """Solved test outputs / all test outputs, as in the ARC Prize competition."""
 
     def value(scores: list[SampleScore]) -> Value:
         return _mean([part for task in _by_task(scores) for part in task])
@@ -39,7 +39,7 @@ def per_output() -> Metric:
 
 @metric
 def per_task() -> Metric:
-    """The mean over tasks of the part of their outputs that is solved: as TRM is published."""
+    """Mean over tasks of the fraction of their outputs that is solved, as published for TRM."""
 
     def value(scores: list[SampleScore]) -> Value:
         return _mean([sum(task, Fraction(0)) / len(task) for task in _by_task(scores)])
@@ -51,8 +51,8 @@ def per_task() -> Metric:
 def strict() -> Metric:
     """Tasks with all their outputs solved / all tasks.
 
-    Where several epochs make an output half solved, a task of two such outputs counts a quarter:
-    each output of it is answered on its own.
+    If several epochs make an output half solved, a task of two such outputs counts a quarter,
+    because each output is answered on its own.
     """
 
     def value(scores: list[SampleScore]) -> Value:
@@ -62,9 +62,9 @@ def strict() -> Metric:
 
 
 def _by_task(scores: list[SampleScore]) -> list[list[Fraction]]:
-    """The values of each task's outputs, exact, so that their order cannot change the last digit.
+    """Return the values of each task's outputs, exact, so that their order has no influence.
 
-    A sample that says nothing of its task is one of its own.
+    A sample that does not name its task is a task of its own.
     """
     tasks: dict[object, list[Fraction]] = defaultdict(list)
     for each in scores:
@@ -79,29 +79,31 @@ def _mean(parts: Sequence[Fraction]) -> float:
 
 @scorer(metrics={"*": [per_output(), per_task(), strict()]})
 def two_attempts(attempts: int = 2) -> Scorer:
-    """pass@1 and pass@2: whether one of the first K attempts equals the target, a grid in JSON.
+    """Score pass@1 and pass@2: whether one of the first K attempts equals the target.
 
-    Attempts are what the solver put into the store, else each completion's last grid; a single
-    completion may hold both as JSON with attempt_1 and attempt_2. With `attempts=1` there is
-    pass@1 alone.
+    Attempts are those in the sample's store, otherwise the last grid of each completion. A single
+    completion may hold both as JSON with attempt_1 and attempt_2.
+
+    Args:
+        attempts: 1 scores pass@1 only.
     """
 
     async def score(state: TaskState, target: Target) -> Score:
-        with told():
+        with translate_errors():
             solution = last_grid(target.text)
             if solution is None:
                 raise UserError(f"the target of sample {state.sample_id} is not a grid")
-        tried: Sequence[Grid | None] | None = state.store.get(ATTEMPTS_KEY)
-        if tried is None:
-            tried = attempts_in([choice.message.text for choice in state.output.choices])
-        tried = tried[:attempts]
-        hits = [grid == solution for grid in tried]
+        made: Sequence[Grid | None] | None = state.store.get(ATTEMPTS_KEY)
+        if made is None:
+            made = parse_attempts([choice.message.text for choice in state.output.choices])
+        made = made[:attempts]
+        hits = [grid == solution for grid in made]
         return Score(
             value={f"pass@{k}": int(any(hits[:k])) for k in range(1, attempts + 1)},
-            answer="; ".join("none" if grid is None else json.dumps(grid) for grid in tried),
+            answer="; ".join("none" if grid is None else json.dumps(grid) for grid in made),
             explanation="; ".join(
-                f"attempt {number} {_compared(grid, solution)}"
-                for number, grid in enumerate(tried, 1)
+                f"attempt {number} {_compare(grid, solution)}"
+                for number, grid in enumerate(made, 1)
             )
             or "there is no attempt",
         )
@@ -109,12 +111,12 @@ def two_attempts(attempts: int = 2) -> Scorer:
     return score
 
 
-def _compared(grid: Grid | None, solution: Grid) -> str:
-    """What a person wants to know of an attempt, as the end of a sentence."""
+def _compare(grid: Grid | None, solution: Grid) -> str:
+    """Return how an attempt differs from the solution, as the end of a sentence."""
     if grid is None:
         return "holds no grid"
     if grid == solution:
-        return "is right"
+        return "is correct"
     if (len(grid), len(grid[0])) != (len(solution), len(solution[0])):
         return f"is {_shape(grid)}, but the solution {_shape(solution)}"
     pairs = [pair for rows in zip(grid, solution, strict=True) for pair in zip(*rows, strict=True)]

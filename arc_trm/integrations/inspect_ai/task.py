@@ -9,27 +9,26 @@ from inspect_ai import Task, task
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import GenerateConfig, ModelName, get_model
 
-from arc_trm import runs
-from arc_trm.data.splits import overlap_notes, predicted_tasks
+from arc_trm.data.leakage import run_leakage
+from arc_trm.data.loader import load_tasks
+from arc_trm.data.splits import predicted_tasks
 from arc_trm.errors import UserError
-from arc_trm.evaluation.prediction_log import are_of
-from arc_trm.evaluation.source import (
-    about_answers,
-    answered_tasks,
-    find_answers,
-    is_log,
-    only_arc,
-    read_results,
-    tasks_of,
-)
+from arc_trm.evaluation.source import PredictionSource
 from arc_trm.integrations.inspect_ai.batching import logger
-from arc_trm.integrations.inspect_ai.errors import told
+from arc_trm.integrations.inspect_ai.errors import translate_errors
 from arc_trm.integrations.inspect_ai.scorers import two_attempts
-from arc_trm.integrations.inspect_ai.solvers import as_name, latest_run, model_or_run, trm
+from arc_trm.integrations.inspect_ai.solvers import (
+    as_name,
+    latest_run_name,
+    model_or_run,
+    trm,
+)
 from arc_trm.integrations.prompts import prompt
+from arc_trm.puzzles import kind_of
+from arc_trm.runs import Run, find_run, is_run
 from arc_trm.tasks import TaskSet
 
-DATA = "arc-agi-1/evaluation"
+DEFAULT_DATA = "arc-agi-1/evaluation"
 
 
 @task
@@ -42,69 +41,70 @@ def arc_agi(
 ) -> Task:
     """ARC-AGI: the output grid of every test input, in one or two attempts.
 
+    With neither weights nor predictions the model answers; if that is none/none, the latest run.
+
     Args:
         data: dataset name, folder, challenges file or task file; None is what `weights` or
             `predictions` say they are for, else arc-agi-1/evaluation.
-        weights: TRM answers out of this run, weight folder or Hub repository.
-        predictions: the answers are in this file or folder.
+        weights: a run, weights folder or Hub repository with which TRM answers.
+        predictions: a file or folder with stored predictions.
         attempts: 1 or 2.
-        augmentations: TRM's voters beside the task itself; None is all that were trained.
-
-    With neither weights nor predictions the model answers; if that is none/none, the latest run.
+        augmentations: of TRM that vote besides the task itself; None is all that were trained.
     """
-    with told():
+    with translate_errors():
         if attempts not in (1, 2):
-            raise UserError(f"attempts is {attempts}: give 1 or 2")
+            raise UserError(f"attempts is {attempts}: use 1 or 2")
         data, weights, predictions = map(as_name, (data, weights, predictions))
-        said = weights is not None or predictions is not None
-        ours = said or _model_api() == "none"
-        if ours and not said:
-            weights = latest_run()
+        named = weights is not None or predictions is not None
+        is_trm = named or _model_api() == "none"
+        if is_trm and not named:
+            weights = latest_run_name()
         solver = (
             trm(weights, predictions, augmentations)
-            if ours
+            if is_trm
             else model_or_run(attempts, augmentations)
         )
-        tasks = _tasks(data, weights, predictions)
+        tasks = _find_tasks(data, weights, predictions)
         samples = _samples(tasks)
     return Task(
         dataset=MemoryDataset(samples, name=tasks.name),
         solver=solver,
         scorer=two_attempts(attempts),
-        # For TRM all samples wait at once, so that they are answered in few batches.
-        config=GenerateConfig(max_connections=len(samples)) if ours else GenerateConfig(),
+        # For TRM all samples wait at once, so that they are answered in a few batches.
+        config=GenerateConfig(max_connections=len(samples)) if is_trm else GenerateConfig(),
     )
 
 
 def _model_api() -> str | None:
-    """`none` if there is no model, None if it is not known yet which there is."""
+    """Return `none` if there is no model, None if it is not known yet."""
     try:
         return ModelName(get_model()).api
     except ValueError:
         return None
 
 
-def _tasks(data: str | None, weights: str | None, predictions: str | None) -> TaskSet:
-    """The tasks of DATA, else those that the answers or the run are for, else DATA's default."""
-    run = Path(weights) if weights is not None and runs.is_run(Path(weights)) else None
-    answers = None if predictions is None else find_answers(Path(predictions))
-    if data is None:
-        if run is not None:
-            return predicted_tasks(runs.run_config(run).data)
-        if answers and ("data" in about_answers(answers) or runs.is_run(answers.parent)):
-            return answered_tasks(answers)
-    tasks = tasks_of(data if data is not None else DATA)
-    if run is not None:
-        for note in overlap_notes(runs.run_config(run).data, tasks):
-            logger.warning(note)
-    if answers and not (is_log(answers) and are_of(answers, tasks)):
-        read_results(answers, tasks)  # refuses answers to other tasks
+def _find_tasks(data: str | None, weights: str | None, predictions: str | None) -> TaskSet:
+    """Return the tasks of DATA, or those of the predictions or the run, or the default ones."""
+    if predictions is not None:
+        source = PredictionSource.open(predictions, data)
+        if data is None and not source.names_tasks:
+            source = PredictionSource.open(predictions, DEFAULT_DATA)
+        if not (source.log is not None and source.log.matches_tasks(source.tasks)):
+            assert source.predictions  # raises for predictions of other tasks
+        return source.tasks
+    run = find_run(Path(weights)) if weights is not None else None
+    if data is None and run is not None:
+        return predicted_tasks(run.config.data)
+    name = data if data is not None else DEFAULT_DATA
+    tasks = predicted_tasks(Run(name).config.data) if is_run(Path(name)) else load_tasks(name)
+    for warning in run_leakage(run.config.data, tasks) if run is not None else ():
+        logger.warning(warning)
     return tasks
 
 
 def _samples(tasks: TaskSet) -> list[Sample]:
-    """Those of the ARC tasks whose outputs are all known. Raises UserError if there are none."""
-    only_arc(tasks, "the plugin")
+    """Return a sample for each test input of the tasks whose outputs are all known."""
+    kind_of(tasks).require_submission("the plugin", tasks.name)
     samples = [
         Sample(
             id=f"{each.id}/{test + 1}",

@@ -1,4 +1,4 @@
-"""Mazes as the model sees them: tokens, symmetries, and the rule that a path is a shortest one.
+"""Mazes: tokens, symmetries, and the rule that the path is a shortest one.
 
 Tokens: PAD 0, then `#`, space, S, G and o as 1 to 5 (TRM paper, arXiv 2510.04871, section 5), so a
 cell's value is its character's place in `#` space `SGo`. The answer is the question with the free
@@ -12,39 +12,56 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.puzzles.base import Board
+from arc_trm.puzzles.grid_puzzle import GridPuzzle
+from arc_trm.puzzles.maze.generator import random_mazes
 from arc_trm.puzzles.maze.solver import FREE, GOAL, MOVES, PATH, START, WALL, distances
 from arc_trm.puzzles.symmetry import SYMMETRIES, Dihedral
+from arc_trm.puzzles.theme import Theme
 from arc_trm.tasks import Grid
 
-LARGEST = 30
+MAX_SIDE = 30
 
 
-class Maze(Board):
+class Maze(GridPuzzle):
     """A way from S to G through free cells, up, down, left and right; none is shorter."""
 
     name: ClassVar[str] = "maze"
     title: ClassVar[str] = "Maze"
-    vocabulary: ClassVar[int] = 6
+    vocab_size: ClassVar[int] = 6
+    default_side: ClassVar[int] = MAX_SIDE
     symbols: ClassVar[str] = "# SGo"
-    most_augmentations: ClassVar[int | None] = SYMMETRIES - 1
-    solved: ClassVar[str] = "a shortest path from S to G, and nothing else is changed"
+    max_augmentations: ClassVar[int | None] = SYMMETRIES - 1
+    rule: ClassVar[str] = "a shortest path from S to G, and nothing else is changed"
+    theme: ClassVar[Theme] = Theme(
+        colours=("#4A4845", "#FFFFFF", "#7FDBFF", "#7FDBFF", "#FFDC00"),
+        symbols="  SG ",
+        text_symbols="# SGo",
+        task="Maze",
+        input="Question",
+        answer="Answer",
+        output="Known answer",
+        solution="Known answer",
+        numbered=False,
+    )
+    rating_unit: ClassVar[str] = "steps"
+    hard_rating: ClassVar[int] = 111
+    batch_size: ClassVar[int] = 2000
 
     def augmentation(self, number: int, side: int, rng: np.random.Generator) -> Dihedral:
         return Dihedral(number)
 
-    def wrong_size(self, side: int) -> str | None:
-        if 2 <= side <= LARGEST:
+    def side_error(self, side: int) -> str | None:
+        if 2 <= side <= MAX_SIDE:
             return None
-        return f"a maze has 2 to {LARGEST} cells a side, not {side}"
+        return f"a maze has 2 to {MAX_SIDE} cells a side, not {side}"
 
-    def problems(self, questions: Grid, answers: Grid, known: npt.NDArray[np.bool_]) -> list[str]:
-        texts = [""] * len(questions)
+    def validate(self, questions: Grid, answers: Grid, known: npt.NDArray[np.bool_]) -> list[str]:
+        faults = [""] * len(questions)
 
-        def note(wrong: npt.NDArray[np.bool_], text: str) -> None:
-            """The first that is noted of a maze is what is said."""
-            for number in np.flatnonzero(wrong).tolist():
-                texts[number] = texts[number] or text
+        def note(wrong: npt.NDArray[np.bool_], fault: str) -> None:
+            """Record a fault of the mazes that have none yet."""
+            for index in np.flatnonzero(wrong).tolist():
+                faults[index] = faults[index] or fault
 
         for value in (START, GOAL):
             number = (questions == value).sum((1, 2))
@@ -61,13 +78,10 @@ class Maze(Board):
         note(known & (walked < 0), "the cells with o in the answer are no path from S to G")
         longer = (walked > needed) | (drawn.sum((1, 2)) != needed - 1)
         note(known & longer, "the answer's path is not a shortest one")
-        return texts
+        return faults
 
-    def solutions(self, questions: Grid) -> npt.NDArray[np.int64]:
-        return np.ones(len(questions), np.int64)  # `problems` saw that there is a path
-
-    def guesses(self, questions: Grid, rng: np.random.Generator) -> Grid:
-        """A random walk that enters no cell twice, until it is at G or stuck."""
+    def guess(self, questions: Grid, rng: np.random.Generator) -> Grid:
+        """Walk at random without entering a cell twice, until the walk is at G or stuck."""
         return np.array([self._walk(question, rng) for question in questions])
 
     def _walk(self, question: Grid, rng: np.random.Generator) -> Grid:
@@ -88,9 +102,15 @@ class Maze(Board):
             answer[row, column] = PATH
         return answer
 
+    def generate(
+        self, count: int, side: int, min_rating: int, clues: int, rng: np.random.Generator
+    ) -> tuple[Grid, Grid, npt.NDArray[np.int64]]:
+        """Return mazes with one shortest path, rated by its steps."""
+        return random_mazes(count, side, min_rating, rng)
+
 
 def steps_to_goal(questions: Grid) -> npt.NDArray[np.int32]:
-    """(N,) steps of a shortest path through cells that are no wall, -1 where there is none."""
+    """Return the length (N,) of a shortest path that avoids walls, -1 where there is none."""
     steps = distances(questions != WALL, questions == START)
     needed: npt.NDArray[np.int32] = np.where(questions == GOAL, steps, -1).max((1, 2))
     return needed

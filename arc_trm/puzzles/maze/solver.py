@@ -1,18 +1,13 @@
-"""Shortest paths in mazes, and mazes with long ones, many at once."""
+"""Find shortest paths in many mazes at once."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.tasks import Grid
-
 WALL, FREE, START, GOAL, PATH = range(5)
 """Values of cells; `#`, space, S, G and o in files."""
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
-WALLS = (0.34, 0.42)
-"""Between which shares of walls mazes are drawn: fewer make paths short, more cut them off."""
-
 Flags = npt.NDArray[np.bool_]
 Steps = npt.NDArray[np.int32]
 
@@ -64,40 +59,3 @@ def shortest_paths(steps: Steps, goals: npt.NDArray[np.int64]) -> Flags:
         found[each, rows[each], columns[each]] = True
         left[each] -= 1
     return found
-
-
-def random_mazes(
-    count: int, side: int, least: int, rng: np.random.Generator
-) -> tuple[Grid, Grid, npt.NDArray[np.int64]]:
-    """Of `count` random mazes those with a way of at least `least` steps: question, answer, steps.
-
-    Walls are independent of each other, as in the mazes of Lehnert et al. (arXiv 2402.14083), which
-    the HRM paper (arXiv 2506.21734) makes its own like. The start is a cell farthest from a random
-    one, the goal any that is far enough from it. Then free cells of other shortest paths become
-    walls, so that there is one answer, which follows from the question. (K, side, side) uint8, the
-    same, and (K,), K ≤ `count`.
-    """
-    shape = (count, side, side)
-    passable = rng.random(shape) >= rng.uniform(*WALLS, (count, 1, 1))
-    steps = distances(passable, _one_of(passable, rng))
-    start = _one_of((steps == steps.max((1, 2), keepdims=True)) & passable, rng)
-    steps = distances(passable, start)
-    far = _one_of(steps >= max(1, least), rng)
-    kept = far.any((1, 2))
-    questions = np.where(passable, FREE, WALL).astype(np.uint8)
-    questions[start], questions[far] = START, GOAL
-    questions, steps = questions[kept], steps[kept]
-    goal, needed = far[kept], steps[far[kept]]
-    path = shortest_paths(steps, goal.reshape(-1, side * side).argmax(1))
-    back = distances(questions != WALL, goal)
-    on_any = (steps >= 0) & (steps + back == needed[:, None, None])
-    questions[on_any & (questions == FREE) & ~path] = WALL
-    return questions, np.where(path, PATH, questions), needed.astype(np.int64)
-
-
-def _one_of(cells: Flags, rng: np.random.Generator) -> Flags:
-    """(N, h, w): one random cell of each maze's, none where there is none."""
-    draws = np.where(cells, rng.random(cells.shape), -1.0).reshape(len(cells), -1)
-    chosen = np.zeros_like(cells).reshape(len(cells), -1)
-    chosen[np.arange(len(cells)), draws.argmax(1)] = True
-    return chosen.reshape(cells.shape) & cells

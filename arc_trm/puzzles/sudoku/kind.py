@@ -1,4 +1,4 @@
-"""Sudoku as the model sees it: tokens, the symmetries of the puzzle, and its rule.
+"""Sudoku: tokens, symmetries and the rule.
 
 Tokens: PAD 0, blank 1, digit d is d + 1 (TRM paper, arXiv 2510.04871, section 5). Values are 0 for
 a blank cell and 1..side for digits. Beside 9×9 there are the small sizes 4×4 and 6×6.
@@ -12,13 +12,15 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.puzzles.base import Board
+from arc_trm.puzzles.grid_puzzle import GridPuzzle
+from arc_trm.puzzles.sudoku.generator import full_grids, remove_digits
 from arc_trm.puzzles.sudoku.solver import BOXES, solve, units
+from arc_trm.puzzles.theme import Theme
 from arc_trm.tasks import Grid
 
 
 def unit_name(number: int, side: int) -> str:
-    """`row 3`, counted from 1."""
+    """Return `row 3`, counted from 1."""
     return f"{('row', 'column', 'box')[number // side]} {number % side + 1}"
 
 
@@ -26,14 +28,18 @@ def unit_name(number: int, side: int) -> str:
 class SudokuAugmentation:
     """Digits permuted, then rows and columns permuted within what boxes allow, then transposed.
 
-    `digits` (side + 1,) has the image of each value, 0 stays. Row r of the result is `rows[r]` of
-    the original, likewise `columns`.
+    Attributes:
+        digits: (side + 1,) the image of each value; 0 stays.
+        rows, columns: row r of the result is row `rows[r]` of the original, likewise columns.
+        transposed: whether the result is transposed last.
     """
 
     digits: npt.NDArray[np.uint8]
     rows: npt.NDArray[np.int64]
     columns: npt.NDArray[np.int64]
     transposed: bool
+
+    name = ""
 
     def apply(self, grid: Grid) -> Grid:
         """(side, side) uint8 to the same."""
@@ -56,66 +62,76 @@ def _shuffled_lines(side: int, group: int, rng: np.random.Generator) -> npt.NDAr
     return order
 
 
-class Sudoku(Board):
+class Sudoku(GridPuzzle):
     """Every row, column and box holds every digit once."""
 
     name: ClassVar[str] = "sudoku"
     title: ClassVar[str] = "Sudoku"
-    vocabulary: ClassVar[int] = 11
+    vocab_size: ClassVar[int] = 11
+    default_side: ClassVar[int] = 9
     symbols: ClassVar[str] = ".123456789"
     spellings: ClassVar[dict[str, str]] = {"0": "."}
-    solved: ClassVar[str] = "every row, column and box holds every digit, and the given cells stay"
+    rule: ClassVar[str] = "every row, column and box holds every digit, and the given cells stay"
+    theme: ClassVar[Theme] = Theme(
+        colours=("#FFFFFF",) * 10,
+        symbols=" 123456789",
+        text_symbols=".123456789",
+        given="#E4E0D6",
+        boxes=BOXES,
+        task="Sudoku",
+        input="Question",
+        answer="Answer",
+        output="Known answer",
+        solution="Known answer",
+        numbered=False,
+    )
+    rating_unit: ClassVar[str] = "guesses"
+    hard_rating: ClassVar[int] = 10
+    has_clues: ClassVar[bool] = True
 
     def augmentation(self, number: int, side: int, rng: np.random.Generator) -> SudokuAugmentation:
         height, width = BOXES[side]
-        if number == 0:
-            lines = np.arange(side)
-            return SudokuAugmentation(np.arange(side + 1, dtype=np.uint8), lines, lines, False)
         digits = np.concatenate([[0], 1 + rng.permutation(side)]).astype(np.uint8)
         rows, columns = (_shuffled_lines(side, group, rng) for group in (height, width))
-        transposed = bool(rng.integers(2)) and height == width  # else boxes would lie on their side
+        # Boxes that are not square would lie on their side.
+        transposed = bool(rng.integers(2)) and height == width
         return SudokuAugmentation(digits, rows, columns, transposed)
 
-    def wrong_size(self, side: int) -> str | None:
+    def side_error(self, side: int) -> str | None:
         if side in BOXES:
             return None
         *few, most = map(str, BOXES)
         return f"a Sudoku has {', '.join(few)} or {most} cells a side, not {side}"
 
-    def values(self, side: int) -> int:
+    def num_values(self, side: int) -> int:
         return side + 1
 
-    def problems(self, questions: Grid, answers: Grid, known: npt.NDArray[np.bool_]) -> list[str]:
-        texts = [""] * len(questions)
-        for grids, of in (
-            (questions, "question"),
-            (
-                np.where(known[:, None, None] & (answers <= questions.shape[1]), answers, 0),
-                "answer",
-            ),
-        ):
+    def validate(self, questions: Grid, answers: Grid, known: npt.NDArray[np.bool_]) -> list[str]:
+        faults = [""] * len(questions)
+        possible = known[:, None, None] & (answers <= questions.shape[1])
+        for grids, part in ((questions, "question"), (np.where(possible, answers, 0), "answer")):
             for number, (unit, digit) in repeated_digits(grids).items():
                 where = unit_name(unit, grids.shape[1])
-                said = f"the {of} has the digit {digit} more than once in {where}"
-                texts[number] = texts[number] or said
+                fault = f"the {part} has the digit {digit} more than once in {where}"
+                faults[number] = faults[number] or fault
         missing = known[:, None, None] & (answers == 0)
         strange = known[:, None, None] & (answers > questions.shape[1])
         changed = known[:, None, None] & (questions != 0) & (answers != questions)
-        for cells, text in (
+        for cells, fault in (
             (strange, "the answer has no digit of the puzzle in row {}, column {}"),
             (missing, "the answer leaves row {}, column {} blank"),
             (changed, "the answer changes the given digit in row {}, column {}"),
         ):
             for number in np.flatnonzero(cells.any((1, 2))).tolist():
                 row, column = np.argwhere(cells[number])[0] + 1
-                texts[number] = texts[number] or text.format(row, column)
-        return texts
+                faults[number] = faults[number] or fault.format(row, column)
+        return faults
 
-    def solutions(self, questions: Grid) -> npt.NDArray[np.int64]:
+    def count_solutions(self, questions: Grid) -> npt.NDArray[np.int64]:
         return solve(questions).count
 
-    def guesses(self, questions: Grid, rng: np.random.Generator) -> Grid:
-        """Row by row a digit that is not in its row, column or box yet, any where there is none."""
+    def guess(self, questions: Grid, rng: np.random.Generator) -> Grid:
+        """Fill each cell with a digit that its row, column and box lack, else with any digit."""
         number, side = questions.shape[:2]
         layout, cells = units(side), questions.reshape(number, side * side).copy()
         digits = np.arange(1, side + 1)
@@ -127,11 +143,20 @@ class Sudoku(Board):
             cells[:, cell] = np.where(cells[:, cell] == 0, drawn, cells[:, cell])
         return cells.reshape(questions.shape)
 
+    def generate(
+        self, count: int, side: int, min_rating: int, clues: int, rng: np.random.Generator
+    ) -> tuple[Grid, Grid, npt.NDArray[np.int64]]:
+        """Return Sudokus with one solution, rated by the digits that a solver has to guess."""
+        answers = full_grids(side, count, rng)
+        questions = remove_digits(answers, clues, rng)
+        return questions, answers, solve(questions).guesses
+
 
 def repeated_digits(grids: Grid) -> dict[int, tuple[int, int]]:
-    """The puzzles of (N, side, side) with a digit twice in a unit: the first unit, and the digit.
+    """Map the index of each puzzle with a repeated digit to its first such unit and the digit.
 
-    By the puzzle's number; blanks may repeat.
+    Args:
+        grids: (N, side, side) uint8 values; blanks may repeat.
     """
     side = grids.shape[1]
     bits = (1 << grids.reshape(len(grids), side * side).astype(np.uint16)) & ~np.uint16(1)

@@ -1,4 +1,4 @@
-"""Solving, rating and making Sudokus, many at once.
+"""Solve and rate many Sudokus at once.
 
 A state is a bit mask of candidates for every cell, bit d - 1 for digit d, laid out (cells, states)
 so that every operation runs along contiguous memory over all states.
@@ -189,33 +189,3 @@ def _guessed(
 def solve(questions: Grid, most: int = 2) -> Solved:
     """Solutions of (N, side, side) questions, at most so many of each; see `search`."""
     return search(masks(questions), questions.shape[1], most)
-
-
-def full_grids(side: int, count: int, rng: np.random.Generator) -> Grid:
-    """(count, side, side) uint8 random solved Sudokus."""
-    empty = np.full((side * side, count), 2**side - 1, np.uint16)
-    return search(empty, side, 1, rng).solution
-
-
-def thinned(solutions: Grid, clues: int, rng: np.random.Generator) -> Grid:
-    """Questions (N, side, side) uint8 with the given solutions and no other.
-
-    Digits are taken away in random order, each where the rest still has one solution, until no more
-    can go or `clues` are left.
-    """
-    number, side = len(solutions), solutions.shape[1]
-    every = np.uint16(2**side - 1)
-    given = masks(solutions)
-    states = given.copy()
-    order = rng.permuted(np.tile(np.arange(side * side), (number, 1)), axis=1)
-    left = np.full(number, side * side)
-    for cells in order.T:
-        trying = np.flatnonzero(left > clues)
-        cell = cells[trying]
-        changed = states[:, trying]
-        # Another solution would have another digit here, for the rest had one solution before.
-        changed[cell, np.arange(len(trying))] = every ^ given[cell, trying]
-        free = search(changed, side, 1).count == 0
-        states[cell[free], trying[free]] = every
-        left[trying[free]] -= 1
-    return np.where((states == given).T.reshape(solutions.shape), solutions, 0).astype(np.uint8)

@@ -1,5 +1,6 @@
-"""One page of HTML with everything about a set of answers: scores, grids, votes, steps, curves."""
+"""A page of HTML with everything about a set of predictions: scores, grids, votes and traces."""
 
+from arc_trm.viz.report.build import build_report
 from arc_trm.viz.report.page import Report, report_page
 
-__all__ = ["Report", "report_page"]
+__all__ = ["Report", "build_report", "report_page"]

@@ -1,123 +1,150 @@
-"""What the page's script draws, as plain JSON: grids are texts such as `012/345`, a row each."""
+"""What the page's script draws, as plain JSON.
+
+Grids are texts such as `012/345`, one row after another; wrong cells are numbers that count the
+cells of their grid row by row from 0.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from arc_trm.evaluation.scoring import MAX_TRACES, PuzzleScore
-from arc_trm.evaluation.voting import InputPrediction, PredictionSet, changed_steps
-from arc_trm.tasks import Grid, Pair, Task, same_grid
+from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
+from arc_trm.puzzles import Theme, kind_of
+from arc_trm.tasks import Task
+from arc_trm.viz.figure import (
+    GridFigure,
+    PairFigures,
+    Verdict,
+    candidate_figures,
+    correct_rank,
+    task_figures,
+    theme_of,
+    trace_figures,
+)
 from arc_trm.viz.svg import printable
-from arc_trm.viz.theme import LOOKS
 
-CANDIDATES = 5
-"""Of a test input that are drawn; of the others it is said how many there are."""
+MAX_CANDIDATES = 5
+"""Candidates of a test input that are drawn; the page says how many others there are."""
 
 
-def gallery(predictions: PredictionSet, score: object = None) -> dict[str, Any]:
-    """Every task with its demonstrations, tests, attempts, candidates, drafts and outcome.
+def gallery(predictions: PredictionSet) -> dict[str, Any]:
+    """Return every task with its demonstrations, tests, candidates, traces and outcome.
 
-    `voted` says whether attempts come from votes, so that those without any are guesses. `look`
-    says how cells look and what things are called. Of Sudokus and mazes the first `MAX_TRACES`
-    are drawn, and `valid` says of each whether its answer keeps the rule, as their `score` knows.
+    Of kinds with sets of millions of puzzles, the first `max_traces` are returned.
     """
-    by_test, tasks = predictions.by_test, predictions.tasks
-    look = LOOKS[tasks.domain]
-    shown = [
-        _task(task, [by_test.get((task.id, test)) for test in range(len(task.test))])
-        for task in islice(tasks, None if tasks.is_arc else MAX_TRACES)
-    ]
-    if isinstance(score, PuzzleScore):
-        for task in shown:
-            _judge_board(task, score.valid[task["id"]])
+    tasks = predictions.tasks
+    kind = kind_of(tasks)
+    drawn = islice(tasks, kind.max_traces)
     return {
-        "palette": list(look.colours),
-        "voted": tasks.is_arc and any(each.candidates for each in predictions),
-        "look": {
-            "signs": look.signs,
-            "plain": look.plain,
-            "given": look.given,
-            "boxes": {side: box for side, box in look.boxes},
-            "words": [look.task, look.input, look.answer, look.output, look.right],
-            "numbered": look.numbered,
-        },
-        "tasks": shown,
+        "theme": _theme(kind.theme),
+        "noun": kind.noun,
+        "has_votes": any(each.candidates for each in predictions),
+        "tasks": [_task(task, predictions, kind.max_attempts) for task in drawn],
     }
 
 
-def _judge_board(task: dict[str, Any], valid: bool) -> None:
-    """Add to a puzzle whether its answer is valid; how sure the model is comes from no votes."""
-    (test,) = task["tests"]
-    task["valid"] = valid
-    task["confidence"] = test["candidates"][0]["halt"] if test["candidates"] else None
-    if valid and task["outcome"] in ("unsolved", "unknown"):
-        task["outcome"] = "valid"
+def _theme(theme: Theme) -> dict[str, Any]:
+    return {
+        "colours": list(theme.colours),
+        "symbols": theme.symbols,
+        "characters": theme.characters,
+        "given": theme.given,
+        "boxes": dict(theme.boxes),
+        "numbered": theme.numbered,
+    }
 
 
-def _task(task: Task, answers: list[InputPrediction | None]) -> dict[str, Any]:
-    hits = [_hits(pair, answer) for pair, answer in zip(task.test, answers, strict=True)]
-    tests = [_test(pair, answer) for pair, answer in zip(task.test, answers, strict=True)]
-    shares = [test["candidates"][0]["votes"] / test["votes"] for test in tests if test["votes"]]
-    known = [each for each in hits if each is not None]
-    unsolved = [test for test, hit in zip(tests, hits, strict=True) if hit is not None and not hit]
+def _task(task: Task, predictions: PredictionSet, max_attempts: int) -> dict[str, Any]:
+    inputs = [
+        predictions.by_input.get((task.id, test)) or InputPrediction(task, test)
+        for test in range(len(task.test))
+    ]
+    allowed = [replace(each, attempts=each.attempts[:max_attempts]) for each in inputs]
+    figures = task_figures(task, allowed)
+    tests = [_test(each, pair) for each, pair in zip(inputs, figures.tests, strict=True)]
+    missed = [
+        pair.verdict is Verdict.WRONG and test["rank"] is not None
+        for pair, test in zip(figures.tests, tests, strict=True)
+    ]
     return {
         "id": printable(task.id),
-        "train": [[_text(grid) for grid in pair.grids] for pair in task.train],
+        "title": printable(figures.title),
+        "outcome": figures.outcome,
+        "needs_several_attempts": figures.needs_several_attempts,
+        "correct_got_votes": any(missed),
+        "confidence": _confidence(task, inputs),
+        "demonstrations": [_pair(pair) for pair in figures.demonstrations],
         "tests": tests,
-        "outcome": _outcome(hits),
-        "second": bool(known) and all(known) and max(known) > 1,
-        "voted": any(test["rank"] is not None for test in unsolved),
-        "confidence": sum(shares) / len(shares) if shares else None,
     }
 
 
-def _outcome(hits: list[int | None]) -> str:
-    """What became of a task, by what `_hits` says of its tests."""
-    if all(hits):
-        return "solved"
-    if any(hits):
-        return "partly"
-    return "unknown" if all(each is None for each in hits) else "unsolved"
+def _confidence(task: Task, inputs: list[InputPrediction]) -> float | None:
+    """Return how sure the model is of its best candidates, None if there are none.
 
-
-def _hits(pair: Pair, answer: InputPrediction | None) -> int | None:
-    """The attempt of the first two that is right, 0 if none is; None if that is not known."""
-    if pair.output is None:
+    It is their mean share of the votes, or the halting probability if a single answer has no rival.
+    """
+    first = [(each.candidates[0], each.votes) for each in inputs if each.candidates]
+    if not first:
         return None
-    attempts = answer.attempts[:2] if answer else ()
-    return next((n for n, grid in enumerate(attempts, 1) if same_grid(grid, pair.output)), 0)
+    if not theme_of(task).numbered:
+        return first[0][0].halt_prob
+    return sum(candidate.votes / votes for candidate, votes in first) / len(first)
 
 
-def _test(pair: Pair, answer: InputPrediction | None) -> dict[str, Any]:
-    candidates = answer.candidates if answer else ()
-    rank = None
-    if pair.output is not None:
-        right = (n for n, each in enumerate(candidates, 1) if same_grid(each.grid, pair.output))
-        rank = next(right, None)
+def _test(prediction: InputPrediction, pair: PairFigures) -> dict[str, Any]:
+    candidates, rank = prediction.candidates, correct_rank(prediction)
+    figures = candidate_figures(prediction, MAX_CANDIDATES)
+    attempted = {_text(figure) for figure in pair.attempts}
     return {
-        "input": _text(pair.input),
-        "truth": _text(pair.output),
-        "attempts": [_text(grid) for grid in answer.attempts[:2]] if answer else [],
+        **_pair(pair),
         "candidates": [
-            {"grid": _text(each.grid), "votes": each.votes, "halt": round(each.halt, 4)}
-            for each in candidates[:CANDIDATES]
+            {
+                "figure": _figure(figure),
+                "is_attempt": _text(figure) in attempted,
+                "votes": candidate.votes,
+                "halt_prob": round(candidate.halt_prob, 4),
+            }
+            for figure, candidate in zip(figures, candidates, strict=False)
         ],
-        "votes": answer.votes if answer else 0,
+        "votes": prediction.votes,
         "distinct": len(candidates),
         "rank": rank,
         "rank_votes": None if rank is None else candidates[rank - 1].votes,
-        "steps": _steps(answer) if answer else [],
+        "trace": _trace(prediction),
     }
 
 
-def _steps(answer: InputPrediction) -> list[list[Any]]:
-    """Per step its halting score, and its draft where that is another than the step's before."""
-    return [
-        [round(step.halt, 4), *([_text(step.grid)] * new)]
-        for step, new in zip(answer.steps, changed_steps(answer.steps), strict=True)
-    ]
+def _trace(prediction: InputPrediction) -> list[dict[str, Any]]:
+    """Return the halting probability after each step, and the figure of each that changes it."""
+    trace: list[dict[str, Any]] = []
+    for step in trace_figures(prediction).steps:
+        first, *others = (round(halt_prob, 4) for halt_prob in step.halt_probs)
+        trace.append({"halt_prob": first, "figure": _figure(step.figure)})
+        trace += [{"halt_prob": halt_prob} for halt_prob in others]
+    return trace
 
 
-def _text(grid: Grid | None) -> str | None:
-    return None if grid is None else "/".join("".join(map(str, row)) for row in grid.tolist())
+def _pair(pair: PairFigures) -> dict[str, Any]:
+    return {
+        "input": _figure(pair.input),
+        "attempts": [_figure(figure) for figure in pair.attempts],
+        "output": None if pair.output is None else _figure(pair.output),
+    }
+
+
+def _figure(figure: GridFigure) -> dict[str, Any]:
+    record: dict[str, Any] = {"label": figure.label, "grid": _text(figure)}
+    if figure.verdict is not None:
+        record["verdict"] = figure.verdict
+    if figure.grid is not None and figure.wrong_cells:
+        width = figure.grid.shape[1]
+        record["wrong_cells"] = [row * width + column for row, column in figure.wrong_cells]
+    return record
+
+
+def _text(figure: GridFigure) -> str | None:
+    if figure.grid is None:
+        return None
+    return "/".join("".join(map(str, row)) for row in figure.grid.tolist())

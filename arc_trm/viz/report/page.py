@@ -9,155 +9,179 @@ from html import escape
 from importlib import resources
 from string import Template
 
-from arc_trm.evaluation.leaderboard import ATTEMPTS, Reference
-from arc_trm.evaluation.scoring import PuzzleScore
-from arc_trm.evaluation.voting import PredictionSet
-from arc_trm.viz import curve_picture
+from arc_trm.evaluation.leaderboard import PublishedResult, results_title
+from arc_trm.evaluation.predictions import PredictionSet
+from arc_trm.puzzles import PuzzleKind, kind_of
+from arc_trm.viz.curve import draw_curve
 from arc_trm.viz.report.gallery import gallery
 from arc_trm.viz.svg import printable
-from submission import LABELS, Rate, Score
-from submission.scoring import fraction, left_out
+from submission import Rate, Scored
+from submission.scoring import format_rate
+
+FILTERS = {
+    "all": "all",
+    "solved": "solved",
+    "several": "solved, but not in one attempt",
+    "unsolved": "not or partly solved",
+    "partly": "partly solved",
+    "valid": "valid, but not as the known answer",
+    "candidate": "not solved, but the correct answer got votes",
+    "unknown": "correct output not known",
+}
+"""What the page can be filtered by."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a page is about.
+    """What a page shows.
 
-    `title` names the answers; `facts` are sentences about them. `score` is None where no test
-    output is known. `records` are those of a run's metrics.jsonl. `references` are results
-    published for the same tasks.
+    Attributes:
+        title: names the predictions.
+        facts: sentences on the predictions, the first on how many there are.
+        predictions: to draw.
+        score: of the predictions; None if no test output is known.
+        records: of a run's metrics.jsonl.
+        results: published for the same tasks.
     """
 
     title: str
     facts: Sequence[str]
     predictions: PredictionSet
-    score: Score | PuzzleScore | None
+    score: Scored | None
     records: Sequence[Mapping[str, float]] = ()
-    references: Sequence[Reference] = ()
+    results: Sequence[PublishedResult] = ()
 
 
 def report_page(report: Report, version: str) -> str:
-    """The page as one HTML document that loads nothing: style, script and data are inside."""
+    """Return one HTML document that loads nothing: style, script and data are inside.
+
+    Args:
+        report: what to show.
+        version: of arc-trm.
+    """
+    kind = kind_of(report.predictions.tasks)
     values = {
-        "title": _text(report.title),
-        "facts": "".join(f'<p class="muted">{_text(fact)}</p>' for fact in report.facts),
+        "title": _escape(report.title),
+        "facts": "".join(f'<p class="muted">{_escape(fact)}</p>' for fact in report.facts),
         "scores": _scores(report.score),
-        "references": _references(report),
-        "curve": _curve(report),
-        "version": _text(version),
-        # A text in it must not end the element that holds it.
+        "published": _published(report),
+        "curve": _curve(report.records),
+        "noun": kind.noun,
+        "heading": f"{kind.noun}s".capitalize(),
+        "id_label": "Number" if kind.numbered else f"{kind.noun.capitalize()} id",
+        "outcomes": _outcome_options(kind),
+        "digits_hidden": " hidden" if kind.theme.symbols else "",
+        "version": _escape(version),
+        # "<" could end the element that holds the data.
         "data": json.dumps(
-            gallery(report.predictions, report.score), separators=(",", ":"), allow_nan=False
+            gallery(report.predictions), separators=(",", ":"), allow_nan=False
         ).replace("<", "\\u003c"),
-        "css": _part("page.css"),
-        "js": _part("page.js"),
+        "css": _read_part("page.css"),
+        "js": _read_part("page.js"),
     }
-    return Template(_part("page.html")).substitute(values)
+    return Template(_read_part("page.html")).substitute(values)
 
 
-def _part(name: str) -> str:
+def _read_part(name: str) -> str:
     return resources.files("arc_trm.viz.report").joinpath(name).read_text("utf-8")
 
 
-def _text(text: str) -> str:
+def _escape(text: str) -> str:
     return escape(printable(text))
 
 
-def _scores(score: Score | PuzzleScore | None) -> str:
+def _outcome_options(kind: PuzzleKind) -> str:
+    """Return the options of the filter, without outcomes that the kind of puzzle cannot have."""
+    impossible = ("valid",) if kind.theme.numbered else ("several", "partly", "candidate")
+    return "\n".join(
+        f'<option value="{value}">{text}</option>'
+        for value, text in FILTERS.items()
+        if value not in impossible
+    )
+
+
+def _scores(score: Scored | None) -> str:
     if score is None:
         return "<h2>Scores</h2><p>No test output of these tasks is known, so there is no score.</p>"
-    if isinstance(score, PuzzleScore):
-        named, sentences = score.rates, score.explained
-    else:
-        named = {
-            f"pass@{k}, {name}": rate
-            for k, rates in score.pass_at.items()
-            for name, rate in rates.named.items()
-        }
-        used = "; ".join(f"{name}: {label}" for name, label in LABELS.items())
-        sentences = [*left_out(score), f"Denominators: {used}"]
     rows = [
         _row(
-            f"<th scope='row'>{name}</th>",
-            f"<td class='number'>{fraction(rate)}</td>",
-            f"<td class='number'>{100 * rate.value:.1f} %</td>",
+            f"<th scope='row'>{', '.join(name)}</th>",
+            f"<td class='number'>{format_rate(rate)}</td>",
+            f"<td class='number'>{_percent(rate)}</td>",
             f"<td class='bars'>{_bar(0, rate.value)}</td>",
         )
-        for name, rate in named.items()
+        for name, rate in score.rates.items()
     ]
-    notes = "".join(f'<p class="small muted">{_text(each)}.</p>' for each in sentences)
+    labels = {name[-1]: label for name, label in score.labels.items() if name in score.rates}
+    sentences = [*score.notes, "; ".join(f"{name}: {label}" for name, label in labels.items())]
+    notes = "".join(f'<p class="small muted">{_escape(each)}.</p>' for each in sentences)
     return f"<h2>Scores</h2>{_table('Scores', ['Score', 'Solved', 'Share', ''], rows)}{notes}"
 
 
-def _references(report: Report) -> str:
-    unknown = isinstance(report.score, PuzzleScore) and "exact" not in report.score.rates
-    if not report.references or report.score is None or unknown:
+def _published(report: Report) -> str:
+    """Return the published results and the report's score for the same tasks."""
+    score, results = report.score, report.results
+    if not results or score is None or score.headline not in score.rates:
         return ""
-    first = report.references[0]
-    boards = isinstance(report.score, PuzzleScore)
-    own: Rate = (
-        report.score.rates["exact"]
-        if isinstance(report.score, PuzzleScore)
-        else report.score.pass_at[ATTEMPTS].per_task
-    )
-    denominator = "per puzzle" if boards else "per task"
+    own = score.rates[score.headline]
     rows = [
         _row(
             "<th scope='row'>these answers</th>",
-            f"<td class='number'>{100 * own.value:.1f} %</td>",
-            f"<td class='bars'>{_bar(0, own.value)}</td><td>{denominator}</td><td></td>",
-            kind="own",
+            f"<td class='number'>{_percent(own)}</td>",
+            f"<td class='bars'>{_bar(0, own.value)}</td><td>per {score.noun}</td><td></td>",
+            style="own",
         )
     ]
-    for each in report.references:
+    for each in results:
         low, high = each.percent[0] / 100, each.percent[-1] / 100
-        source = each.source + (f"; {each.note}" if each.note else "")
         rows.append(
             _row(
-                f"<th scope='row'>{_text(each.system)}</th>",
-                f"<td class='number'>{_text(each.shown)}</td>",
+                f"<th scope='row'>{_escape(each.system)}</th>",
+                f"<td class='number'>{_escape(each.text)}</td>",
                 f"<td class='bars'>{_bar(0 if low == high else low, high)}</td>",
-                f"<td>{_text(each.denominator)}</td><td>{_text(source)}</td>",
+                f"<td>{_escape(each.denominator)}</td><td>{_escape(each.origin)}</td>",
             )
         )
-    title = f"Published for {first.dataset}, {first.tasks} " + (
-        "puzzles, exact" if boards else f"tasks, in {ATTEMPTS} attempts"
-    )
+    title = results_title(results)
     headings = ["System", "Score", "", "Denominator", "Source"]
-    return f"<h2>{_text(title)}</h2>{_table(title, headings, rows)}"
+    return f"<h2>{_escape(title)}</h2>{_table(title, headings, rows)}"
 
 
 def _table(name: str, headings: Iterable[str], rows: Iterable[str]) -> str:
     head = "".join(
-        f"<th scope='col'>{_text(text)}</th>" if text else "<td class='bars'></td>"
+        f"<th scope='col'>{_escape(text)}</th>" if text else "<td class='bars'></td>"
         for text in headings
     )
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{_text(name)}"><table>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{_escape(name)}"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
-def _row(*cells: str, kind: str = "") -> str:
-    return f"<tr class='{kind}'>{''.join(cells)}</tr>"
+def _row(*cells: str, style: str = "") -> str:
+    return f"<tr class='{style}'>{''.join(cells)}</tr>"
+
+
+def _percent(rate: Rate) -> str:
+    return f"{100 * rate.value:.1f} %"
 
 
 def _bar(start: float, end: float) -> str:
-    """A bar from start to end of 0 to 1; its numbers are beside it."""
+    """Return a bar from start to end of 0 to 1; its numbers are beside it."""
     style = f"left:{100 * start:.2f}%;width:{100 * (end - start):.2f}%"
     return f"<span class='bar' aria-hidden='true'><i style='{style}'></i></span>"
 
 
-def _curve(report: Report) -> str:
-    if not report.records:
+def _curve(records: Sequence[Mapping[str, float]]) -> str:
+    if not records:
         return ""
-    last = report.records[-1]
-    said = f"Loss and exact accuracy over {last['step']:,.0f} steps"
+    last = records[-1]
+    description = f"Loss and exact accuracy over {last['step']:,.0f} steps"
     if "lm_loss" in last and "exact_accuracy" in last:
-        said += f"; at the end {last['lm_loss']:.4g} and {100 * last['exact_accuracy']:.1f} %"
-    picture = curve_picture(report.records, "").svg()
+        accuracy = f"{100 * last['exact_accuracy']:.1f} %"
+        description += f"; at the end {last['lm_loss']:.4g} and {accuracy}"
     return (
         f'<h2>Training</h2><div class="curve" tabindex="0" role="group" aria-label="Training">'
-        f'<div role="img" aria-label="{_text(said)}">{picture}</div></div>'
-        f"<p>{_text(said)}.</p>"
+        f'<div role="img" aria-label="{_escape(description)}">{draw_curve(records, "").svg()}</div>'
+        f"</div><p>{_escape(description)}.</p>"
     )

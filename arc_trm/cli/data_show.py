@@ -1,0 +1,159 @@
+"""`arc-trm data list` and `arc-trm data show`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.console import Console, JustifyMethod
+from rich.table import Table
+from rich.text import Text
+
+from arc_trm.cli.options import json_option, skip_invalid_option
+
+SIDES_SHOWN = (5, 10, 15, 20, 25, 30)
+
+
+@click.command("list")
+@json_option
+def list_datasets(as_json: bool) -> None:
+    """List the known datasets: their splits and where the files are.
+
+    Files that no package carries are looked for in the folder that the environment variable
+    ARC_TRM_DATA names.
+
+    \b
+    Examples:
+      arc-trm data list
+      ARC_TRM_DATA=~/arc arc-trm data list
+    """
+    from arc_trm.data.describe import describe_datasets
+
+    datasets = describe_datasets()
+    if as_json:
+        click.echo(json.dumps(datasets))
+        return
+    rows = [
+        (split["name"], split["tasks"], split["test_outputs"], dataset["licence"], _place(split))
+        for dataset in datasets
+        for split in dataset["splits"]
+    ]
+    _print(_table(("data", "tasks", "test outputs", "licence", "files"), rows))
+
+
+@click.command("show")
+@click.argument("what", metavar="DATA")
+@skip_invalid_option
+@json_option
+def show_dataset(what: str, skip_invalid: bool, as_json: bool) -> None:
+    """Show how much DATA holds and, of a dataset, its card.
+
+    The card has the licence, the sources and the tasks shared with other datasets. A task fits a
+    canvas if its demonstrations and test inputs do. All puzzles of a CSV file are solved, to see
+    that they have one solution.
+
+    \b
+    Examples:
+      arc-trm data show arc-agi-2
+      arc-trm data show arc-agi-1/evaluation --json
+      arc-trm data show my-tasks/
+    """
+    from arc_trm.data.describe import describe_data, describe_overlap
+    from arc_trm.data.registry import recorded_overlaps
+    from arc_trm.viz.progress import show_progress
+
+    with show_progress("solving puzzles") as callback:
+        facts = describe_data(what, skip_invalid, callback.progress)
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    if "sources" in facts:
+        _print(*_card_lines(facts), "")
+    _print(*facts["notes"], *_tables(facts["splits"]))
+    if "sources" in facts:
+        _print("", *map(describe_overlap, recorded_overlaps(what)))
+
+
+def _place(split: dict[str, Any]) -> str:
+    if split["files"] is None:
+        return f"missing; `arc-trm data show {split['name']}` says how to get them"
+    return str(split["files"])
+
+
+def _tables(splits: Sequence[dict[str, Any]]) -> list[str | Table]:
+    rows = [(split["name"], split["tasks"], split["test_outputs"]) for split in splits]
+    tables: list[str | Table] = [_table(("data", "tasks", "test outputs"), rows)]
+    fitting = [
+        (split["name"], *(split["fits"][side - 1] for side in SIDES_SHOWN))
+        for split in splits
+        if "fits" in split
+    ]
+    if fitting:
+        headings = ("tasks that fit", *(f"{side} × {side}" for side in SIDES_SHOWN))
+        tables += ["", _table(headings, fitting)]
+    puzzles = [
+        (
+            split["name"],
+            split["kind"],
+            f"{split['side']} × {split['side']}",
+            split["here"],
+            split["known"],
+        )
+        for split in splits
+        if "kind" in split
+    ]
+    if puzzles:
+        headings = ("puzzles", "kind", "size", "here", "known answers")
+        tables += ["", _table(headings, puzzles)]
+    return tables
+
+
+def _card_lines(facts: dict[str, Any]) -> list[str]:
+    from arc_trm.data.loader import DATA_FOLDER, missing_files
+
+    lines = [f"{facts['title']} ({facts['name']})", ""]
+    lines += [f"{what.capitalize()}: {facts[what]}" for what in ("licence", "homepage", "citation")]
+    for number, source in enumerate(facts["sources"], 1):
+        revision = f", revision {source['revision']}" if source.get("revision") else ""
+        lines.append(f"Source {number}: {source['title']}{revision}")
+        lines += [
+            f"  {split}: {DATA_FOLDER}/{place}"
+            for split, places in source.get("places", {}).items()
+            for place in places
+        ]
+        lines += [
+            f"  {split}: {source['repository']}/{file}"
+            for split, file in source.get("files", {}).items()
+        ]
+    states = {True: ", as published", False: ", NOT as published", None: ""}
+    for split in facts["splits"]:
+        if split["files"] is None:
+            lines.append(f"Missing: {missing_files(split['name'])}")
+        else:
+            state = states[split["as_published"]]
+            lines.append(f"Files of {split['name']}{state}: {split['files']}")
+    return lines
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    from arc_trm.viz.svg import printable
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading, value in zip(headings, rows[0], strict=True):
+        justify: JustifyMethod = "right" if isinstance(value, int) else "left"
+        table.add_column(heading, justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(str(value))) for value in row))
+    return table
+
+
+def _print(*parts: str | Table) -> None:
+    from arc_trm.viz.svg import printable
+
+    # Output to a file is not folded to the width of a screen.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
+    for part in parts:
+        console.print(Text(printable(part)) if isinstance(part, str) else part)

@@ -1,0 +1,114 @@
+"""Facts about datasets and files for `arc-trm data list` and `show`, as plain JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from arc_trm.data.loader import find_files, find_tasks, load_tasks
+from arc_trm.data.readers.csv import is_csv, read_csv
+from arc_trm.data.registry import (
+    GeneratedSource,
+    Manifest,
+    Overlap,
+    find_manifest,
+    manifests,
+    recorded_overlaps,
+)
+from arc_trm.errors import UserError, pluralise
+from arc_trm.puzzles import KINDS, kind_of
+from arc_trm.puzzles.generate import Progress
+from arc_trm.tasks import TaskSet
+
+Facts = dict[str, Any]
+
+
+def describe_datasets() -> list[Facts]:
+    """Return what the manifests say of all datasets, and where their files are."""
+    return [_describe_manifest(manifest) for manifest in manifests().values()]
+
+
+def describe_data(data: str, skip_invalid: bool, progress: Progress) -> Facts:
+    """Return what DATA holds and, of a dataset, its card.
+
+    Args:
+        data: name of a dataset or split, or a path.
+        skip_invalid: skip invalid rows of CSV files.
+        progress: called with the puzzles of a CSV file that are solved and their total.
+
+    Raises:
+        UserError: there is no such data, or it is invalid.
+    """
+    found = find_manifest(data)
+    is_puzzle_file = found is None and is_csv(Path(data))
+    if skip_invalid and not is_puzzle_file and not (found and KINDS[found[0].kind].numbered):
+        raise UserError(f"--skip-invalid is for CSV files of puzzles, which {data} is not")
+    if found is not None:
+        return _card(*found, skip_invalid)
+    tasks: TaskSet
+    if is_puzzle_file:
+        tasks = read_csv(Path(data), skip_invalid, True, progress).renamed(data)
+    else:
+        tasks = load_tasks(data)
+    counts = {"tasks": len(tasks), "test_outputs": tasks.test_outputs}
+    split = {"name": data, **counts, **_contents(tasks)}
+    return {"name": data, "splits": [split], "notes": list(tasks.notes)}
+
+
+def describe_overlap(overlap: Overlap) -> str:
+    """Return an overlap as a sentence."""
+    details = [f"{here} is {there} there" for here, there in overlap.other_id.items()]
+    details += [f"{task_id} has other demonstrations" for task_id in overlap.changed]
+    listing = f" ({', '.join(details)})" if details else ""
+    number = pluralise(len(overlap.ids), "task")
+    return f"{overlap.split} shares {number} with {overlap.other}{listing}."
+
+
+def _describe_manifest(manifest: Manifest, only: str | None = None) -> Facts:
+    return {
+        "name": f"{manifest.name}/{only}" if only else manifest.name,
+        "title": manifest.title,
+        "licence": manifest.licence,
+        "homepage": manifest.homepage,
+        "splits": [_describe_split(manifest, split) for split in manifest.chosen(only)],
+    }
+
+
+def _describe_split(manifest: Manifest, split: str) -> Facts:
+    """Return what the manifest says of a split and where its files are, None if missing."""
+    source, files = None, None
+    if found := find_files(manifest, split):
+        source, files = found.source.title, str(found.place)
+    elif generated := [each for each in manifest.sources if isinstance(each, GeneratedSource)]:
+        source, files = generated[0].title, "generated when needed"
+    return {
+        "name": f"{manifest.name}/{split}",
+        **asdict(manifest.splits[split]),
+        "source": source,
+        "files": files,
+    }
+
+
+def _card(manifest: Manifest, only: str | None, skip_invalid: bool) -> Facts:
+    facts = _describe_manifest(manifest, only)
+    notes: list[str] = []
+    for split in facts["splits"]:
+        tasks = find_tasks(split["name"], skip_invalid)
+        if tasks is not None:
+            published = split["sha256"]
+            split |= _contents(tasks)
+            split["as_published"] = split["sha256"] == published if published else None
+            notes += tasks.notes
+    overlaps = recorded_overlaps(facts["name"])
+    return facts | {
+        "notes": notes,
+        "citation": manifest.citation,
+        "format": manifest.format,
+        "sources": [asdict(source) for source in manifest.sources],
+        "overlaps": [asdict(overlap) | {"tasks": len(overlap.ids)} for overlap in overlaps],
+    }
+
+
+def _contents(tasks: TaskSet) -> Facts:
+    return {"sha256": tasks.fingerprint(), **kind_of(tasks).describe(tasks)}

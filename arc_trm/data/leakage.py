@@ -1,0 +1,72 @@
+"""Leaks between datasets: tasks that are scored after their test outputs were trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from arc_trm.config import DataConfig
+from arc_trm.data.loader import find_tasks, prebuilt_folder
+from arc_trm.data.readers.prebuilt import PrebuiltDataset, open_prebuilt
+from arc_trm.data.registry import find_manifest, known_overlap
+from arc_trm.errors import UserError
+from arc_trm.puzzles import kind_of
+from arc_trm.tasks import TaskSet
+
+MAX_LISTED = 5
+
+
+def leakage_warnings(trained: Sequence[TaskSet], scored: TaskSet) -> list[str]:
+    """Return a sentence for each training set that shares tasks with a set to be scored."""
+    warnings = []
+    for tasks in trained:
+        if tasks.kind == scored.kind:
+            shared = kind_of(scored).shared_tasks(scored, tasks)
+            warnings += _warning(scored, tasks.name, shared)
+    return warnings
+
+
+def prebuilt_leakage(dataset: PrebuiltDataset, scored: TaskSet) -> list[str]:
+    """Return a sentence if a prebuilt folder contains the test outputs of tasks to be scored.
+
+    The outputs of ARC tasks show in the number of pairs: a task to predict has its demonstrations
+    only.
+    """
+    if dataset.grid_puzzles is not None:
+        return leakage_warnings([dataset.grid_puzzles.renamed(str(dataset.folder))], scored)
+    trained = dataset.pairs_per_task()
+    # Tasks without demonstrations are of another kind.
+    shared = [task.id for task in scored if trained.get(task.id, 0) > len(task.train) > 0]
+    return _warning(scored, str(dataset.folder), dict(zip(shared, shared, strict=True)))
+
+
+def run_leakage(data: DataConfig, scored: TaskSet) -> list[str]:
+    """Return a sentence for each dataset of a run that shares tasks with a set to be scored.
+
+    Datasets whose files are gone are known from the manifests, or skipped.
+    """
+    warnings: list[str] = []
+    for name in (*data.train, *data.optional_train):
+        with suppress(UserError):
+            if folder := prebuilt_folder(name):
+                warnings += prebuilt_leakage(open_prebuilt(folder), scored)
+            elif tasks := find_tasks(name, data.skip_invalid):
+                warnings += leakage_warnings([tasks], scored)
+            elif find_manifest(name):
+                known = known_overlap(scored.name, name)
+                shared = {here: there for here, there in known.items() if here in scored}
+                warnings += _warning(scored, name, shared)
+    return warnings
+
+
+def _warning(scored: TaskSet, trained: str, shared: Mapping[str, str]) -> list[str]:
+    """Return a sentence on shared tasks, whose ids in the training set are by those in `scored`."""
+    if not shared:
+        return []
+    noun = kind_of(scored).noun
+    named = [here if here == there else f"{here} as {there}" for here, there in shared.items()]
+    listing = ", ".join(named[:MAX_LISTED]) + (", ..." if named[MAX_LISTED:] else "")
+    return [
+        f"{scored.name} shares {len(shared)} of its {len(scored)} {noun}s with {trained}, which "
+        f"was trained on: a score on these is not one on unseen {noun}s ({listing})"
+    ]

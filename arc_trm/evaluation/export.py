@@ -1,0 +1,56 @@
+"""Predictions in the formats of other tools."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from arc_trm.evaluation.source import PredictionSource
+from arc_trm.io import write_json
+from submission import FormatError, Provenance, Ranked, to_submission, write_arcprize
+
+
+def export_predictions(
+    source: PredictionSource, file_format: str, out: Path, model: str | None = None
+) -> Ranked:
+    """Write predictions as a folder of ARC Prize\'s benchmarking or as a submission.
+
+    Args:
+        source: of the predictions.
+        file_format: `arcprize` or `submission`.
+        out: the folder or file to write.
+        model: its name in the metadata of a folder; None is what the predictions say.
+
+    Returns:
+        The attempts that were written.
+
+    Raises:
+        UserError: the kind of puzzle has no submissions, or the attempts cannot be written.
+    """
+    source.kind.require_submission(f"--format {file_format}", str(source.path))
+    ranked = source.attempts()
+    try:
+        if file_format == "arcprize":
+            write_arcprize(out, ranked, _provenance(source, model))
+        else:
+            write_json(out, to_submission(ranked))
+    except FormatError as error:
+        raise FormatError(error.problems, source.path) from None
+    return ranked
+
+
+def _provenance(source: PredictionSource, model: str | None) -> Provenance:
+    """Return who predicted; a file that does not say since when starts with its last change."""
+    ended_at = datetime.fromtimestamp(source.path.stat().st_mtime, UTC)
+    try:
+        started_at = datetime.fromisoformat(str(source.metadata.get("started_at"))).astimezone(UTC)
+    except (ValueError, OverflowError):
+        started_at = ended_at
+    ours = source.run is not None or source.log is not None
+    return Provenance(
+        model or source.name,
+        "arc-trm" if ours else "unknown",
+        min(started_at, ended_at),
+        ended_at,
+        {"data": source.data_names} if source.data_names else {},
+    )

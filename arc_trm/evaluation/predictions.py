@@ -1,0 +1,380 @@
+"""The types of predictions: one query's, one test input's, and those of a whole set of tasks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from arc_trm.display import Displayed
+from arc_trm.errors import pluralise
+from arc_trm.puzzles import kind_of
+from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid, same_grid
+from arc_trm.time_limit import format_duration
+from submission import Ranked, Scored, Submission, to_ranked, write_submission
+
+GridKey = tuple[tuple[int, ...], bytes]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A test input without a prediction, and why."""
+
+    task_id: str
+    test: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class PredictionJob:
+    """How a prediction went.
+
+    Attributes:
+        answered: queries that have a prediction by now.
+        total: queries.
+        guesses: test inputs without a candidate.
+        files: that were written, by what they are.
+        time_limit: seconds; None if there was none.
+    """
+
+    answered: int
+    total: int
+    guesses: tuple[Skipped, ...]
+    files: Mapping[str, Path] = field(default_factory=dict)
+    time_limit: float | None = None
+
+    @property
+    def summary(self) -> str:
+        """The files that were written."""
+        return "\n".join(str(path) for path in self.files.values())
+
+    def notes(self, tasks: TaskSet) -> list[str]:
+        """Return sentences on what is missing."""
+        notes = []
+        if self.answered < self.total and self.time_limit is not None:
+            notes.append(
+                f"the time limit of {format_duration(self.time_limit)} ended the prediction after "
+                f"{self.answered} of {self.total} queries; the same command resumes it"
+            )
+        if self.guesses:
+            first = self.guesses[0]
+            noun = kind_of(tasks).noun
+            notes.append(
+                f"{len(self.guesses)} of {tasks.test_outputs} test inputs have no prediction: "
+                f"first {noun} {first.task_id}, test input {first.test + 1}: {first.reason}"
+            )
+        return notes
+
+    def to_dict(self, tasks: TaskSet) -> dict[str, Any]:
+        """Return counts and files as plain JSON."""
+        return {
+            "tasks": len(tasks),
+            "test_inputs": tasks.test_outputs,
+            "answered": self.answered,
+            "total": self.total,
+            "guesses": len(self.guesses),
+            **{name: str(path) for name, path in self.files.items()},
+        }
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TraceStep:
+    """The intermediate prediction after one supervision step.
+
+    Attributes:
+        grid: None if it is no grid.
+        halt_prob: the sigmoid of the halting logit.
+    """
+
+    grid: Grid | None
+    halt_prob: float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Prediction:
+    """What the model predicts for one test input of one augmented task, augmentation undone.
+
+    Attributes:
+        task_id: of the task.
+        test: index of the test input, from 0.
+        puzzle: name of the puzzle id that was queried.
+        order: of the puzzle among those of its task.
+        grid: None if the model predicts no grid.
+        halt_prob: the sigmoid of the halting logit, an estimate that `grid` is correct.
+        runner_up: `grid` with its least certain cell in its second most likely value.
+        trace: intermediate predictions, stored for some queries only.
+    """
+
+    task_id: str
+    test: int
+    puzzle: str
+    order: int = 0
+    grid: Grid | None = None
+    halt_prob: float = 0.0
+    runner_up: Grid | None = None
+    trace: tuple[TraceStep, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Candidate:
+    """A grid with the puzzles that voted for it and their mean halting probability."""
+
+    grid: Grid
+    votes: int
+    halt_prob: float
+    puzzles: tuple[str, ...]
+
+
+def changed_steps(trace: Sequence[TraceStep]) -> list[bool]:
+    """Return for each step whether its grid differs from that of the step before."""
+    return [
+        index == 0 or not same_grid(step.grid, trace[index - 1].grid)
+        for index, step in enumerate(trace)
+    ]
+
+
+def grid_key(grid: Grid) -> GridKey:
+    """Return a hashable key that equal grids share."""
+    return grid.shape, grid.tobytes()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class InputPrediction(Displayed):
+    """Everything predicted for one test input.
+
+    Attributes:
+        task: of the test input.
+        test: its index, from 0.
+        candidates: grids that were voted for, best first.
+        attempts: the grids to submit; other solvers may give more or fewer than the kind of puzzle
+            allows, and None where an attempt failed.
+        trace: intermediate predictions for the task without augmentation, if stored.
+    """
+
+    task: Task
+    test: int
+    candidates: tuple[Candidate, ...] = ()
+    attempts: tuple[Grid | None, ...] = ()
+    trace: tuple[TraceStep, ...] = ()
+
+    @property
+    def task_id(self) -> str:
+        """Id of the task."""
+        return self.task.id
+
+    @property
+    def pair(self) -> Pair:
+        """The test input, and its output if it is known."""
+        return self.task.test[self.test]
+
+    @property
+    def votes(self) -> int:
+        """Number of puzzles that voted."""
+        return sum(candidate.votes for candidate in self.candidates)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether there is an attempt that is not None."""
+        return any(grid is not None for grid in self.attempts)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(
+            "none" if grid is None else "{}×{}".format(*grid.shape) for grid in self.attempts
+        )
+        return (
+            f"<InputPrediction {self.task_id}, test {self.test}: attempts {sizes}; "
+            f"{pluralise(len(self.candidates), 'candidate')}, {pluralise(self.votes, 'vote')}>"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the prediction as plain JSON; grids are lists of rows."""
+        return {
+            "task": self.task_id,
+            "test": self.test,
+            "attempts": [None if grid is None else grid.tolist() for grid in self.attempts],
+            "candidates": [
+                {"grid": each.grid.tolist(), "votes": each.votes, "halt_prob": each.halt_prob}
+                for each in self.candidates
+            ],
+            "trace": [
+                {
+                    "grid": None if step.grid is None else step.grid.tolist(),
+                    "halt_prob": step.halt_prob,
+                }
+                for step in self.trace
+            ],
+        }
+
+
+class PredictionSet(Displayed):
+    """Predictions for test inputs of `tasks`, by (task id, test index), in order.
+
+    Args:
+        tasks: that were predicted.
+        predictions: for their test inputs.
+        job: how the prediction went, if it was just made.
+    """
+
+    def __init__(
+        self,
+        tasks: TaskSet,
+        predictions: Iterable[InputPrediction],
+        job: PredictionJob | None = None,
+    ) -> None:
+        self.tasks, self.job = tasks, job
+        self.by_input: Mapping[tuple[str, int], InputPrediction] = {
+            (each.task_id, each.test): each for each in predictions
+        }
+
+    def __repr__(self) -> str:
+        total = self.tasks.test_outputs
+        return f"<PredictionSet for {len(self)} of {total} test inputs of {self.tasks.name}>"
+
+    def __iter__(self) -> Iterator[InputPrediction]:
+        return iter(self.by_input.values())
+
+    def __len__(self) -> int:
+        return len(self.by_input)
+
+    def __getitem__(self, key: int | tuple[str, int]) -> InputPrediction:
+        """Return a prediction by its position or by (task id, test index from 0)."""
+        if isinstance(key, int):
+            return list(self.by_input.values())[key]
+        return self.by_input[key]
+
+    def fill_missing(self) -> PredictionSet:
+        """Return predictions for all test inputs, with fallback guesses where there are none."""
+        return PredictionSet(
+            self.tasks,
+            (
+                self.by_input.get((task.id, test))
+                or InputPrediction(task, test, (), choose_attempts(self.tasks, pair.input, ()))
+                for task in self.tasks
+                for test, pair in enumerate(task.test)
+            ),
+        )
+
+    def with_submission(self, submission: Submission) -> PredictionSet:
+        """Return the predictions with the attempts of a submission for all of `tasks`."""
+        ranked = to_ranked(submission)
+        return PredictionSet(
+            self.tasks,
+            (
+                replace(each, attempts=tuple(map(as_grid, ranked[each.task_id][each.test])))
+                for each in self
+            ),
+        )
+
+    def submission(self) -> Submission:
+        """Return the official submission: every test input of `tasks`, in order.
+
+        Fallback guesses stand in for missing attempts.
+
+        Raises:
+            UserError: the kind of puzzle has no submissions.
+        """
+        return build_submission(self, self.tasks)
+
+    def write_submission(self, path: str | os.PathLike[str]) -> None:
+        """Write the official submission, whole or not at all.
+
+        Raises:
+            UserError: the kind of puzzle has no submissions, or the file cannot be written.
+        """
+        write_submission(path, self.submission(), self.tasks.to_json(solutions=False))
+
+    def attempts(self) -> Ranked:
+        """Return the attempts per task and test input, best first; () for none."""
+        return self._ranked(lambda found: found.attempts)
+
+    def candidates(self, most: int) -> Ranked:
+        """Return the first `most` candidates per task and test input, best first."""
+        return self._ranked(lambda found: [each.grid for each in found.candidates[:most]])
+
+    def _ranked(self, grids: Callable[[InputPrediction], Sequence[Grid | None]]) -> Ranked:
+        return {
+            task.id: [
+                [[] if grid is None else grid.tolist() for grid in grids(found)]
+                if (found := self.by_input.get((task.id, test)))
+                else []
+                for test in range(len(task.test))
+            ]
+            for task in self.tasks
+        }
+
+    def score(self) -> Scored:
+        """Score the attempts against the known test outputs of `tasks`.
+
+        Raises:
+            UserError: no test output is known.
+        """
+        return kind_of(self.tasks).score(self.tasks, self.attempts())
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return plain JSON, one object per test input: `InputPrediction.to_dict`."""
+        return [each.to_dict() for each in self]
+
+
+def choose_attempts(
+    tasks: TaskSet,
+    test_input: Grid,
+    grids: Sequence[Grid],
+    runner_up: Grid | None = None,
+    attempts: int | None = None,
+) -> tuple[Grid, ...]:
+    """Return the attempts at a test input, all different.
+
+    Args:
+        tasks: their kind says how many attempts there are and what to guess.
+        test_input: of the task.
+        grids: candidates, best first.
+        runner_up: what to attempt before any guess.
+        attempts: how many; None is what the kind allows.
+    """
+    kind = kind_of(tasks)
+    number = kind.max_attempts if attempts is None else attempts
+    guesses = kind.fallback_guesses(test_input)
+    others = (runner_up,) if runner_up is not None and number > 1 else ()
+    chosen: dict[GridKey, Grid] = {}
+    for source in (grids, others, guesses):
+        for grid in source:
+            if len(chosen) == number:
+                break
+            chosen.setdefault(grid_key(grid), grid)
+    return tuple(chosen.values())
+
+
+def build_submission(
+    predictions: Iterable[InputPrediction], tasks: TaskSet, attempts: int | None = None
+) -> Submission:
+    """Return the official submission: every test input of `tasks`, in order.
+
+    Fallback guesses stand in for missing attempts. A single attempt stands in both places.
+
+    Args:
+        predictions: for the tasks, some of them or none.
+        tasks: to submit.
+        attempts: per test input; None is what the kind allows.
+
+    Raises:
+        UserError: the kind of puzzle has no submissions.
+    """
+    kind = kind_of(tasks)
+    kind.require_submission("submitting", tasks.name)
+    found = {(each.task_id, each.test): each for each in predictions}
+    submission: Submission = {}
+    for task in tasks:
+        outputs = []
+        for test, pair in enumerate(task.test):
+            prediction = found.get((task.id, test))
+            given = (prediction.attempts if prediction else ())[: kind.max_attempts]
+            grids = [grid for grid in given if grid is not None]
+            chosen = list(choose_attempts(tasks, pair.input, grids, attempts=attempts))
+            if grids and given[0] is None:
+                chosen.reverse()  # the second attempt stays the second one
+            chosen += chosen[:1] * (kind.max_attempts - len(chosen))
+            outputs.append({f"attempt_{n}": grid.tolist() for n, grid in enumerate(chosen, 1)})
+        submission[task.id] = outputs
+    return submission

@@ -1,0 +1,401 @@
+"""The pipeline as functions: train, adapt, predict, score. The command line calls these.
+
+All arguments but the first are the options of the command with the same name, with the same
+defaults, and the same files are written.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from arc_trm.callbacks import Callback, CallbackList
+from arc_trm.config import Canvas, RunConfig, load_config
+from arc_trm.data.loader import load_tasks
+from arc_trm.errors import UserError, pluralise
+from arc_trm.evaluation.predictions import PredictionSet, build_submission
+from arc_trm.evaluation.source import PredictionSource, data_metadata
+from arc_trm.evaluation.voting import VOTING_RULES, VotingRule
+from arc_trm.puzzles import kind_of
+from arc_trm.run_inputs import PathLike, RunInputs
+from arc_trm.runs import SUBMISSION, Run, latest_run
+from arc_trm.tasks import TaskSet
+from arc_trm.time_limit import PROCESS_STARTED, TimeLimit, parse_duration
+from submission import Scored, Submission, SubmissionError, read_submission, write_submission
+
+if TYPE_CHECKING:
+    from arc_trm.training import TrainResult
+
+ADAPT_PRESET = "adapt-arc-agi-2"
+
+
+def train(
+    preset: str | None = None,
+    *,
+    data: PathLike | None = None,
+    config: PathLike | None = None,
+    overrides: Sequence[str] = (),
+    max_steps: int | None = None,
+    time_limit: str | float | None = None,
+    seed: int | None = None,
+    out: PathLike | None = None,
+    resume: PathLike | None = None,
+    skip_invalid: bool = False,
+    device: str = "auto",
+    compiled: bool | None = None,
+    callbacks: Sequence[Callback] = (),
+    show_progress: bool = False,
+) -> Run:
+    """Train a model from scratch, until its last step, a time limit or a signal.
+
+    Args:
+        preset: named config to start from; None is `quickstart`, or with `data` a small model that
+            suits the data.
+        data: DATA to train on in place of the preset's. Of ARC tasks only demonstrations are
+            trained on; the test inputs are predicted later.
+        config: TOML file that changes the preset.
+        overrides: single settings, `KEY=VALUE`.
+        max_steps: training steps; None is the preset's number.
+        time_limit: `3h`, `90m`, `45s` or seconds; the schedule is planned to fit.
+        seed: of everything random.
+        out: folder of the run; None is `runs/DATE-TIME-NAME`.
+        resume: a run to resume; all settings are those of the run.
+        skip_invalid: skip invalid rows of CSV files.
+        device: auto, cpu, mps, cuda or cuda:NUMBER.
+        compiled: use torch.compile; None is where it pays.
+        callbacks: hear notes and progress.
+        show_progress: print notes and show a bar.
+
+    Raises:
+        UserError: settings, data or the checkpoint do not work, or the loss is no longer finite.
+    """
+    with _callback("training", callbacks, show_progress) as callback:
+        if resume is not None:
+            run = _resumed(resume, adapts=False)
+            return _train(run.config, run.path, True, device, compiled, callback)
+        settings = list(overrides)
+        if seed is not None:
+            settings.append(f"seed={seed}")
+        if skip_invalid:
+            settings.append("data.skip_invalid=true")
+        resolved = (
+            load_config(preset or "quickstart", _path(config), settings)
+            if data is None
+            else _config_for_data(preset, data, _path(config), settings, skip_invalid)
+        )
+        if resolved.adapt is not None:
+            raise UserError(
+                f"preset {preset!r} adapts pretrained weights: use `arc-trm adapt WEIGHTS --data "
+                f"DATA --preset {preset}`"
+            )
+        resolved = _limited(resolved, max_steps, time_limit)
+        return _train(resolved, _path(out), False, device, compiled, callback)
+
+
+def adapt(
+    weights: PathLike | None = None,
+    data: PathLike | None = None,
+    *,
+    preset: str = ADAPT_PRESET,
+    config: PathLike | None = None,
+    overrides: Sequence[str] = (),
+    max_steps: int | None = None,
+    time_limit: str | float | None = None,
+    seed: int | None = None,
+    out: PathLike | None = None,
+    resume: PathLike | None = None,
+    device: str = "auto",
+    compiled: bool | None = None,
+    callbacks: Sequence[Callback] = (),
+    show_progress: bool = False,
+) -> Run:
+    """Adapt pretrained weights to new tasks by their demonstrations.
+
+    Every augmented task gets a new puzzle embedding, the mean of the pretrained ones. The embedding
+    is trained first, then all weights. Test outputs are never used.
+
+    Args:
+        weights: pretrained weights; None is the latest run.
+        data: DATA, the new tasks.
+        preset, config, overrides, max_steps, time_limit, seed, out, resume, device, compiled,
+            callbacks, show_progress: as in `train`.
+
+    Raises:
+        UserError: weights, settings or data do not work.
+    """
+    with _callback("adapting", callbacks, show_progress) as callback:
+        if resume is not None:
+            run = _resumed(resume, adapts=True)
+            return _train(run.config, run.path, True, device, compiled, callback)
+        if data is None:
+            raise UserError("name the tasks to adapt to with --data")
+        if weights is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            # One of several processes might find the run that another has just made.
+            raise UserError("name the WEIGHTS to adapt when several processes run")
+        inputs = RunInputs.resolve(weights, data, callback=callback)
+        if not inputs.kind.embeds_tasks:
+            raise UserError(
+                f"adapting needs demonstrations, but {inputs.tasks.name} holds "
+                f"{inputs.kind.title}: train on it instead"
+            )
+        settings = list(overrides) if seed is None else [*overrides, f"seed={seed}"]
+        resolved = load_config(preset, _path(config), settings, inputs.weights.config)
+        _refuse_data_settings(resolved)
+        assert resolved.adapt is not None
+        resolved = replace(
+            resolved,
+            data=replace(resolved.data, test=(os.fspath(data),)),
+            adapt=replace(resolved.adapt, weights=str(inputs.weights.folder.resolve())),
+        )
+        resolved = _limited(resolved, max_steps, time_limit)
+        return _train(resolved, _path(out), False, device, compiled, callback)
+
+
+def predict(
+    weights: PathLike | None = None,
+    data: PathLike | None = None,
+    *,
+    attempts: int | None = None,
+    out: PathLike | None = None,
+    time_limit: str | float | None = None,
+    augmentations: int | None = None,
+    supervision_steps: int | None = None,
+    batch_size: int | None = None,
+    canvas: Canvas | None = None,
+    skip_invalid: bool = False,
+    voting_rule: str | VotingRule = "majority",
+    device: str = "auto",
+    compiled: bool | None = None,
+    callbacks: Sequence[Callback] = (),
+    show_progress: bool = False,
+) -> PredictionSet:
+    """Predict test inputs with the votes of all augmentations.
+
+    Writes predictions.jsonl, every prediction, and for ARC submission.json, which is valid within
+    seconds and improves. The same call resumes an interrupted prediction.
+
+    Args:
+        weights: a run, a weights folder or a Hub repository; None is the latest run.
+        data: DATA to predict; None is the run's own.
+        attempts: answers per test input; None is what the kind of puzzle allows.
+        out: folder of the files; None is the run's, or the current folder.
+        time_limit: `3h`, `90m`, `45s` or seconds.
+        augmentations: that vote besides the task itself; None is all that were trained.
+        supervision_steps: None is the model's number.
+        batch_size: queries that go through the model together; None suits their length.
+        canvas: on which tasks are shown; None is as in training.
+        skip_invalid: skip invalid rows of CSV files.
+        voting_rule: name of a registered rule, or the rule itself.
+        device, compiled, callbacks, show_progress: as in `train`.
+
+    Returns:
+        Predictions for all test inputs; `job` says how many are guesses.
+
+    Raises:
+        UserError: weights, data or files do not work.
+    """
+    with _callback("predicting", callbacks, show_progress) as callback:
+        limit = TimeLimit(_seconds(time_limit), _started(show_progress))
+        rule = VOTING_RULES[voting_rule] if isinstance(voting_rule, str) else voting_rule
+        inputs = RunInputs.resolve(weights, data, skip_invalid, callback)
+        if canvas == "bucketed" and not inputs.kind.embeds_tasks:
+            raise UserError(
+                f"--canvas is for grids of many sizes, but {inputs.tasks.name} holds "
+                f"{inputs.kind.title}: leave it out"
+            )
+        if attempts is not None and not 1 <= attempts <= inputs.kind.max_attempts:
+            raise UserError(
+                f"{inputs.tasks.name} holds {inputs.kind.title}, which gets at most "
+                f"{pluralise(inputs.kind.max_attempts, 'attempt')}, not {attempts}"
+            )
+        folder = _output_folder(_path(out), inputs)
+        previous = _start_submission(folder, inputs.tasks)
+
+        from arc_trm.inference import load_for_inference, predict_to_folder
+
+        loaded = load_for_inference(inputs.weights, inputs.tasks.ids, device, canvas, compiled)
+        if augmentations is None and inputs.run is not None:
+            augmentations = inputs.run.config.data.vote_augmentations
+        return predict_to_folder(
+            folder,
+            loaded,
+            inputs.tasks,
+            limit,
+            previous,
+            augmentations,
+            batch_size,
+            supervision_steps,
+            _metadata(inputs),
+            attempts,
+            rule,
+            progress=callback.progress,
+            note=callback.note,
+        )
+
+
+def score(
+    predictions: PredictionSet | PredictionSource | PathLike | None = None,
+    *,
+    data: str | None = None,
+    solutions: PathLike | None = None,
+) -> Scored:
+    """Score predictions: pass@1 and pass@2 for ARC, exact and valid answers for other puzzles.
+
+    Args:
+        predictions: in memory, or a path as in `PredictionSource.open`; None is the latest run.
+        data: DATA with the outputs to score against; None is what the predictions say.
+        solutions: official solutions to score against.
+
+    Raises:
+        UserError: there are no predictions, or nothing to score them against.
+    """
+    if isinstance(predictions, PredictionSet):
+        return predictions.score()
+    if isinstance(predictions, PredictionSource):
+        return predictions.score()
+    return open_predictions(predictions, data, solutions).score()
+
+
+def open_predictions(
+    predictions: PathLike | None = None,
+    data: str | None = None,
+    solutions: PathLike | None = None,
+    tasks: TaskSet | None = None,
+    **options: Any,
+) -> PredictionSource:
+    """Open predictions as `PredictionSource.open` does; None is the latest run."""
+    path = latest_run() if predictions is None else predictions
+    return PredictionSource.open(path, data, solutions, tasks, **options)
+
+
+@contextmanager
+def _callback(title: str, callbacks: Sequence[Callback], show_progress: bool) -> Iterator[Callback]:
+    """Yield one callback for all; with `show_progress` one that prints is the last."""
+    if not show_progress:
+        yield CallbackList(callbacks)
+        return
+    from arc_trm.viz.progress import show_progress as show
+
+    with show(title) as console:
+        yield CallbackList([*callbacks, console])
+
+
+def _train(
+    config: RunConfig,
+    folder: Path | None,
+    resume: bool,
+    device: str,
+    compiled: bool | None,
+    callback: Callback,
+) -> Run:
+    from arc_trm.device import pick_device
+    from arc_trm.training import train_run
+
+    result: TrainResult = train_run(
+        config,
+        pick_device(device),
+        folder,
+        resume,
+        [callback],
+        PROCESS_STARTED,
+        compiled,
+    )
+    return Run(result.run.path, result.interrupted, result.step, result.total_steps)
+
+
+def _resumed(resume: PathLike, adapts: bool) -> Run:
+    """Return the run to resume. Raises UserError if another command made it."""
+    run = Run(resume)
+    if (run.config.adapt is not None) != adapts:
+        command = "train" if adapts else "adapt"
+        raise UserError(
+            f"{run.path} was made by `arc-trm {command}`: use `arc-trm {command} --resume "
+            f"{run.path}`"
+        )
+    return run
+
+
+def _config_for_data(
+    preset: str | None,
+    data: PathLike,
+    config: Path | None,
+    overrides: Sequence[str],
+    skip_invalid: bool,
+) -> RunConfig:
+    """Return the config of a run on DATA; without a preset its model suits the tasks."""
+    tasks = load_tasks(data, skip_invalid)
+    kind = kind_of(tasks)
+    defaults = kind.data_settings(os.fspath(data))
+    if preset is None:
+        defaults = [*kind.model_settings(tasks), *defaults]
+    return load_config(preset or kind.quick_preset, config, [*defaults, *overrides])
+
+
+def _limited(config: RunConfig, max_steps: int | None, time_limit: str | float | None) -> RunConfig:
+    """Return the config with these limits in place of its own, if any is given."""
+    seconds = _seconds(time_limit)
+    if max_steps is None and seconds is None:
+        return config
+    train = replace(config.train, total_steps=max_steps, time_limit=seconds)
+    return replace(config, epochs=None, train=train)
+
+
+def _seconds(time_limit: str | float | None) -> float | None:
+    return parse_duration(time_limit) if isinstance(time_limit, str) else time_limit
+
+
+def _started(from_process_start: bool) -> float | None:
+    """Return when the time limit of a command started; a call in a session starts it now."""
+    return PROCESS_STARTED if from_process_start else None
+
+
+def _refuse_data_settings(config: RunConfig) -> None:
+    """Raise UserError for settings that the arguments of `adapt` decide."""
+    assert config.adapt is not None
+    for key, value, instead in (
+        ("adapt.weights", config.adapt.weights, "WEIGHTS"),
+        ("data.train", config.data.train, "--data"),
+        ("data.test", config.data.test, "--data"),
+        ("data.optional_train", config.data.optional_train, "--data"),
+    ):
+        if value:
+            raise UserError(f"{key} in the config would have no effect: use {instead}")
+
+
+def _output_folder(out: Path | None, inputs: RunInputs) -> Path:
+    folder = out or (inputs.weights.folder if inputs.run is not None else Path())
+    if not folder.is_dir():
+        raise UserError(f"the folder {folder} for the predictions does not exist: make it first")
+    return folder
+
+
+def _start_submission(folder: Path, tasks: TaskSet) -> Submission | None:
+    """Return the valid submission in a folder; without one, write guesses and return None."""
+    if not kind_of(tasks).writes_submission:
+        return None
+    challenges = tasks.to_json(solutions=False)
+    try:
+        return read_submission(folder / SUBMISSION, challenges)
+    except SubmissionError:
+        if os.environ.get("RANK", "0") == "0":
+            write_submission(folder / SUBMISSION, build_submission((), tasks), challenges)
+        return None
+
+
+def _metadata(inputs: RunInputs) -> Mapping[str, Any]:
+    """Return what readers of the predictions want to know: of which model, tasks and time."""
+    return {
+        "model": inputs.model_name,
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        **data_metadata(inputs.data),
+        "kind": inputs.kind.name,
+    }
+
+
+def _path(path: PathLike | None) -> Path | None:
+    return None if path is None else Path(path)

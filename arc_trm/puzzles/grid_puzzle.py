@@ -1,0 +1,409 @@
+"""Puzzles on a square grid whose rule decides which answers are valid: Sudokus, mazes and the like.
+
+A new kind subclasses `GridPuzzle` and registers an instance (docs/how-to/add-a-puzzle-kind.md).
+"""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from arc_trm.config import DataConfig, ModelConfig
+from arc_trm.errors import UserError, pluralise
+from arc_trm.puzzles.base import PAD, Augmentation, AugmentationList, PuzzleKind, Tokens
+from arc_trm.rng import rng_for
+from arc_trm.tasks import Grid, Pair, PuzzleArray, Task, TaskSet, as_grid
+from submission import Ranked, Rate, RateName, Scored
+from submission.scoring import format_rate
+
+EXACT: RateName = ("exact",)
+VALID: RateName = ("valid",)
+CHUNK = 10_000  # answers that are validated together
+
+
+@dataclass(frozen=True)
+class PuzzleScore:
+    """How many puzzles of a set were answered exactly and validly.
+
+    A puzzle without an answer is neither.
+
+    Attributes:
+        kind: of the puzzles.
+        task_ids: all puzzles.
+        known: (N,) bool, whether the answer of each puzzle is known.
+        exact: (N,) bool, whether every cell is as in the known answer.
+        valid: (N,) bool, whether the answer keeps the rule.
+        answered: number of puzzles with an answer.
+    """
+
+    kind: GridPuzzle
+    task_ids: Sequence[str]
+    known: npt.NDArray[np.bool_]
+    exact: npt.NDArray[np.bool_]
+    valid: npt.NDArray[np.bool_]
+    answered: int
+
+    noun: ClassVar[str] = "puzzle"
+    deciding: ClassVar[RateName] = EXACT
+    headline: ClassVar[RateName] = EXACT
+
+    @property
+    def rates(self) -> dict[RateName, Rate]:
+        """Rates by name; "exact" only where answers are known."""
+        return {
+            name: Rate(int(solved.sum()), int(total.sum()))
+            for name, (solved, total) in self.counts().items()
+        }
+
+    @property
+    def labels(self) -> dict[RateName, str]:
+        """What each rate counts."""
+        return {
+            EXACT: "every cell as in the known answer, as published",
+            VALID: self.kind.rule,
+        }
+
+    def counts(
+        self,
+    ) -> dict[RateName, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+        """Return solved and total (N,) per puzzle for each rate."""
+        ones = np.ones(len(self.task_ids))
+        counts = {VALID: (self.valid.astype(np.float64), ones)}
+        if self.known.any():
+            exact = (self.exact & self.known).astype(np.float64), self.known.astype(np.float64)
+            counts = {EXACT: exact, **counts}
+        return counts
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence if some puzzles have no answer."""
+        total = len(self.task_ids)
+        if self.answered == total:
+            return []
+        sentence = f"{self.answered} of {pluralise(total, 'puzzle')} have an answer"
+        if not self.answered:
+            return [sentence]
+        named = ", ".join(
+            f"{name[0]} {100 * rate.solved / self.answered:.1f} %"
+            for name, rate in self.rates.items()
+        )
+        return [f"{sentence}, the others count as wrong; of the answered ones {named}"]
+
+    def lines(self) -> list[str]:
+        """Return the score as text for a person."""
+        rates = [
+            f"{name[0]}  {format_rate(rate):>13}  {100 * rate.value:5.1f} %  ({self.labels[name]})"
+            for name, rate in self.rates.items()
+        ]
+        return [*rates, *self.notes]
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the score as plain JSON."""
+        exact = [
+            correct if known else None
+            for correct, known in zip(self.exact.tolist(), self.known.tolist(), strict=True)
+        ]
+        return {
+            "kind": self.kind.name,
+            "puzzles": len(self.task_ids),
+            "answered": self.answered,
+            **{name[0]: rate.to_dict() for name, rate in self.rates.items()},
+            "tasks": {
+                task_id: {"exact": one, "valid": other}
+                for task_id, one, other in zip(
+                    self.task_ids, exact, self.valid.tolist(), strict=True
+                )
+            },
+        }
+
+
+class _Augmentations(AugmentationList):
+    """Augmentations 1, 2, ... of a puzzle, each drawn from the seed when it is looked up."""
+
+    def __init__(self, kind: GridPuzzle, side: int, key: tuple[int, int], count: int) -> None:
+        self._kind, self._side, self._key, self._count = kind, side, key, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def at(self, index: int) -> Augmentation:
+        seed, puzzle = self._key
+        number = index + 1
+        rng = rng_for(seed, "augmentation", puzzle, number)
+        return self._kind.augmentation(number, self._side, rng)
+
+
+class GridPuzzle(PuzzleKind):
+    """Puzzles that fill their canvas cell by cell and have a rule.
+
+    A cell's token is its value + 1. Questions and answers are (N, side, side) uint8 values.
+    """
+
+    first_value_token: ClassVar[int] = 1
+    embeds_tasks: ClassVar[bool] = False
+    quick_preset: ClassVar[str] = "sudoku-quick"
+    numbered: ClassVar[bool] = True
+    max_augmentations: ClassVar[int | None] = None
+    """How many there are besides the puzzle itself; None is too many to count."""
+    rule: ClassVar[str]
+    """What a valid answer is, as a part of a sentence."""
+
+    # What a kind defines
+
+    @abstractmethod
+    def augmentation(self, number: int, side: int, rng: np.random.Generator) -> Augmentation:
+        """Return augmentation `number`, from 1, of a puzzle with that side."""
+
+    @abstractmethod
+    def side_error(self, side: int) -> str | None:
+        """Return what is wrong with puzzles of that side, None if they exist."""
+
+    @abstractmethod
+    def validate(self, questions: Grid, answers: Grid, known: npt.NDArray[np.bool_]) -> list[str]:
+        """Return the first fault of each puzzle, "" for none. Questions are not solved.
+
+        Args:
+            questions, answers: (N, side, side) uint8 values.
+            known: (N,) bool, whether the answers exist.
+        """
+
+    @abstractmethod
+    def guess(self, questions: Grid, rng: np.random.Generator) -> Grid:
+        """Return answers that follow the rule step by step without thinking ahead."""
+
+    def num_values(self, side: int) -> int:
+        """Return how many values the cells of puzzles with that side have."""
+        return len(self.symbols)
+
+    def count_solutions(self, questions: Grid) -> npt.NDArray[np.int64]:
+        """Return the number of solutions (N,) of valid questions.
+
+        0, 1, 2 for two or more, -1 where counting takes too long; 1 where any valid answer is as
+        good as another.
+        """
+        return np.ones(len(questions), np.int64)
+
+    # What generation needs; kinds without a generator leave it as it is
+
+    rating_unit: ClassVar[str] = ""
+    """What the rating of a generated puzzle counts; "" if there is no generator."""
+    hard_rating: ClassVar[int] = 0
+    """The smallest rating of hard puzzles."""
+    has_clues: ClassVar[bool] = False
+    """Whether the number of given cells can be asked for."""
+    batch_size: ClassVar[int] = 1000
+    """Puzzles that are generated together."""
+
+    def generate(
+        self, count: int, side: int, min_rating: int, clues: int, rng: np.random.Generator
+    ) -> tuple[Grid, Grid, npt.NDArray[np.int64]]:
+        """Return at most `count` random questions, answers and ratings (K,).
+
+        Args:
+            count: puzzles to try.
+            side: of the puzzles.
+            min_rating: puzzles with a smaller rating are not wanted.
+            clues: cells to leave given, 0 is as few as possible.
+            rng: of the draws.
+        """
+        raise UserError(f"puzzles of {self.title} cannot be generated: name one of another kind")
+
+    # What all of these kinds share
+
+    def encode(
+        self, pair: Pair, side: int, offset: tuple[int, int] = (0, 0)
+    ) -> tuple[Tokens, Tokens]:
+        if any(grid.shape != (side, side) for grid in pair.grids):
+            raise ValueError(f"grids of {pair.input.shape} do not fill a canvas of side {side}")
+        question = pair.input.reshape(-1) + 1
+        if pair.output is None:
+            return question, np.zeros_like(question)
+        return question, pair.output.reshape(-1) + 1
+
+    def decode(self, tokens: Tokens) -> Grid | None:
+        """Return the grid in predicted tokens, or None if a cell is PAD."""
+        side = round(len(tokens) ** 0.5)
+        return None if (tokens == PAD).any() else as_grid(tokens.reshape(side, side) - 1)
+
+    def augmentations(self, task: Task, index: int, count: int, seed: int) -> AugmentationList:
+        if self.max_augmentations is not None:
+            count = min(count, self.max_augmentations)
+        return _Augmentations(self, len(task.test[0].input), (seed, index), count)
+
+    def check_model(self, model: ModelConfig, tasks: TaskSet) -> None:
+        puzzles = as_puzzle_array(tasks)
+        if model.vocab_size != self.vocab_size:
+            raise UserError(
+                f"the weights have a vocabulary of {model.vocab_size} tokens, but {self.title} "
+                f"needs {self.vocab_size}: name other weights, or other data than {tasks.name}"
+            )
+        if model.canvas != "full":
+            raise UserError(
+                f'model.canvas = "{model.canvas}" is for kinds whose grids have many sizes, but '
+                f"{self.title} fills the full canvas: leave it out"
+            )
+        if puzzles.side != model.side:
+            raise UserError(
+                f"{tasks.name} has puzzles with {puzzles.side} cells a side, but the model is for "
+                f"{model.side}: name other weights or data"
+            )
+
+    def predicted_tasks(self, sets: Sequence[TaskSet], data: DataConfig) -> TaskSet:
+        if len(sets) > 1:
+            raise UserError(
+                f"data.test is {list(data.test)}, but puzzles of {self.title} are numbered in each "
+                "dataset, so only one of them can be predicted at once: name one"
+            )
+        return subsample(as_puzzle_array(sets[0]), data.test_puzzles)
+
+    def training_tasks(
+        self, sets: Sequence[TaskSet], predicted: TaskSet, data: DataConfig, side: int
+    ) -> tuple[TaskSet, list[str]]:
+        arrays = [as_puzzle_array(tasks) for tasks in sets]
+        if not arrays:
+            raise UserError(f"data.train names no {self.title} to train on: name a dataset")
+        for array in arrays:
+            if array.side != arrays[0].side:
+                raise UserError(
+                    f"{arrays[0].name} has puzzles with {arrays[0].side} cells a side, but "
+                    f"{array.name} with {array.side}: train on one size"
+                )
+        puzzles = PuzzleArray.concatenate(arrays)
+        if not puzzles.known.any():
+            raise UserError(f"no answer in data.train {list(data.train)} is known: name others")
+        if not puzzles.known.all():
+            puzzles = puzzles.take(puzzles.known)
+        if puzzles.side != side:
+            raise UserError(
+                f"{arrays[0].name} has puzzles with {puzzles.side} cells a side, but model.seq_len "
+                f"is {side**2}: add `--set model.seq_len={puzzles.side**2}`"
+            )
+        if len(predicted) and as_puzzle_array(predicted).side != side:
+            raise UserError(
+                f"data.train has puzzles with {side} cells a side, but {predicted.name} in "
+                f"data.test with {as_puzzle_array(predicted).side}: one model answers one size"
+            )
+        return subsample(puzzles, data.train_puzzles), list(predicted.notes)
+
+    def data_settings(self, data: str) -> list[str]:
+        """Train on the puzzles of DATA with known answers."""
+        return [f"data.train=[{json.dumps(data)}]", "data.optional_train=[]", "data.test=[]"]
+
+    def model_settings(self, tasks: TaskSet) -> list[str]:
+        """Choose the vocabulary and the size of the puzzles."""
+        side = as_puzzle_array(tasks).side
+        return [f"model.vocab_size={self.vocab_size}", f"model.seq_len={side**2}"]
+
+    def shared_tasks(self, tasks: TaskSet, other: TaskSet) -> dict[str, str]:
+        """Map puzzles with the same question."""
+        first, second = as_puzzle_array(tasks), as_puzzle_array(other)
+        if first.side != second.side:
+            return {}
+        here, there = (
+            # A byte above 0, because NumPy's byte strings end at the first 0.
+            np.ascontiguousarray(each.questions.reshape(len(each), -1) + 1).view(
+                f"S{each.side**2}"
+            )[:, 0]
+            for each in (first, second)
+        )
+        order = np.argsort(there, kind="stable")
+        shared = np.flatnonzero(np.isin(here, there))
+        found = order[np.searchsorted(there[order], here[shared])]
+        return {
+            str(row): str(other_row)
+            for row, other_row in zip(
+                first.rows[shared].tolist(), second.rows[found].tolist(), strict=True
+            )
+        }
+
+    def training_summary(self, groups: int, puzzles: int) -> str:
+        return f"{groups} {self.title} puzzles, {puzzles} with augmentations"
+
+    def describe(self, tasks: TaskSet) -> dict[str, Any]:
+        """Return kind, side, the number of puzzles in the files and of known answers."""
+        puzzles = as_puzzle_array(tasks)
+        return {
+            "kind": self.name,
+            "side": puzzles.side,
+            "here": len(puzzles),
+            "known": int(puzzles.known.sum()),
+        }
+
+    def prediction_error(self, grid: Grid, task: Task) -> str | None:
+        height, width = grid.shape
+        side = len(task.test[0].input)
+        if (height, width) != (side, side):
+            return f"a grid is {height}×{width}, the puzzle {side}×{side}"
+        if grid.max() >= len(self.symbols):
+            last = len(self.symbols) - 1
+            return f"a grid has the value {grid.max()}, puzzles of {self.title} have 0 to {last}"
+        return None
+
+    def is_valid(self, question: Grid, answer: Grid) -> bool:
+        if answer.shape != question.shape:
+            return False
+        return not any(self.validate(question[None], answer[None], np.ones(1, np.bool_)))
+
+    def score(self, tasks: TaskSet, attempts: Ranked) -> PuzzleScore:
+        puzzles = as_puzzle_array(tasks)
+        answers, answered = np.zeros_like(puzzles.questions), np.zeros(len(puzzles), np.bool_)
+        for index, task_id in enumerate(puzzles.ids):
+            candidates = attempts.get(task_id, ((),))[0]
+            if len(candidates) and len(candidates[0]):
+                answers[index], answered[index] = candidates[0], True
+        return self._score(puzzles, answers, answered)
+
+    def _score(
+        self, puzzles: PuzzleArray, answers: Grid, answered: npt.NDArray[np.bool_]
+    ) -> PuzzleScore:
+        exact = answered & (answers == puzzles.answers).all((1, 2))
+        valid = np.zeros(len(puzzles), np.bool_)
+        indices = np.flatnonzero(answered)
+        for start in range(0, len(indices), CHUNK):
+            some = indices[start : start + CHUNK]
+            faults = self.validate(
+                puzzles.questions[some], answers[some], np.ones(len(some), np.bool_)
+            )
+            valid[some] = [not fault for fault in faults]
+        return PuzzleScore(self, puzzles.ids, puzzles.known, exact, valid, int(answered.sum()))
+
+    def baselines(self, tasks: TaskSet, rng: np.random.Generator) -> dict[str, Scored]:
+        """Return the scores of copying the question and of guessing by the rule."""
+        puzzles = as_puzzle_array(tasks)
+        answered = np.ones(len(puzzles), np.bool_)
+        guesses = self.guess(puzzles.questions, rng)
+        return {
+            "copying the question": self._score(puzzles, puzzles.questions, answered),
+            "guessing by the rule": self._score(puzzles, guesses, answered),
+        }
+
+
+def as_puzzle_array(tasks: TaskSet) -> PuzzleArray:
+    """Return tasks of one test pair each as arrays; sets of single tasks are stacked."""
+    if isinstance(tasks, PuzzleArray):
+        return tasks
+    pairs = [task.test[0] for task in tasks]
+    questions = np.array([pair.input for pair in pairs], np.uint8)
+    unknown = [pair.input if pair.output is None else pair.output for pair in pairs]
+    known = np.array([pair.output is not None for pair in pairs], np.bool_)
+    rows = np.array([int(task.id) for task in tasks], np.int64)
+    return PuzzleArray(
+        tasks.name, tasks.kind, questions, np.array(unknown, np.uint8), known, rows, tasks.notes
+    )
+
+
+def subsample(puzzles: PuzzleArray, count: int | None) -> PuzzleArray:
+    """Return `count` random puzzles in order, always the same ones of as many; None is all."""
+    if count is None or count >= len(puzzles):
+        return puzzles
+    rng = rng_for("drawn puzzles", len(puzzles))
+    return puzzles.take(np.sort(rng.permutation(len(puzzles))[:count]))

@@ -1,0 +1,117 @@
+"""Resolve WEIGHTS and DATA to things, once and at one place."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from arc_trm.callbacks import Callback
+from arc_trm.config import DataConfig
+from arc_trm.data.leakage import run_leakage
+from arc_trm.data.loader import load_tasks
+from arc_trm.data.splits import predicted_tasks
+from arc_trm.errors import UserError
+from arc_trm.puzzles import PuzzleKind, kind_of
+from arc_trm.runs import Run, find_run, latest_run
+from arc_trm.tasks import TaskSet
+
+if TYPE_CHECKING:
+    from arc_trm.checkpoint import WeightsDir
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, eq=False)
+class RunInputs:
+    """What a job needs to know of its weights and tasks. `resolve` makes it.
+
+    Attributes:
+        weights: the folder of the weights, opened.
+        run: the run in that folder, if it is one.
+        tasks: what DATA means, or what the run predicts.
+        data: the data settings that `tasks` come from.
+        model_name: of the weights, for readers of the predictions.
+    """
+
+    weights: WeightsDir
+    run: Run | None
+    tasks: TaskSet
+    data: DataConfig
+    model_name: str
+
+    @property
+    def kind(self) -> PuzzleKind:
+        """The kind of the tasks."""
+        return kind_of(self.tasks)
+
+    @classmethod
+    def resolve(
+        cls,
+        weights: PathLike | None = None,
+        data: PathLike | None = None,
+        skip_invalid: bool = False,
+        callback: Callback | None = None,
+    ) -> RunInputs:
+        """Find weights and load tasks, and check that they fit each other.
+
+        Args:
+            weights: a run, a weights folder, or `owner/name[@revision][:subfolder]` on the Hugging
+                Face Hub; None is the latest run.
+            data: DATA; None is what the run predicts.
+            skip_invalid: skip invalid rows of CSV files.
+            callback: hears notes, for example that tasks were trained on.
+
+        Raises:
+            UserError: weights or tasks cannot be found or read, or do not fit each other.
+        """
+        from arc_trm.checkpoint import WeightsDir
+
+        callback = callback or Callback()
+        folder = resolve_folder(weights, callback)
+        run = find_run(folder)
+        if data is not None:
+            tasks = load_tasks(data, skip_invalid)
+            settings = DataConfig(test=(os.fspath(data),), skip_invalid=skip_invalid)
+            for warning in run_leakage(run.config.data, tasks) if run else ():
+                callback.note(warning)
+        elif run is None:
+            raise UserError(f"{folder} is not a run, so name the tasks to predict with --data")
+        elif skip_invalid:
+            raise UserError(
+                "--skip-invalid goes with --data; the data of a run has data.skip_invalid"
+            )
+        else:
+            settings = run.config.data
+            tasks = predicted_tasks(settings)
+        if not len(tasks):
+            raise UserError(f"there is no task in {tasks.name!r}: name some with --data")
+        for note in tasks.notes:
+            callback.note(note)
+        opened = WeightsDir(folder)
+        kind_of(tasks).check_model(opened.config, tasks)
+        from_hub = weights is not None and not Path(weights).exists()
+        name = os.fspath(weights) if weights is not None and from_hub else folder.resolve().name
+        return cls(opened, run, tasks, settings, name)
+
+
+def resolve_folder(weights: PathLike | None, callback: Callback | None = None) -> Path:
+    """Return the local folder of WEIGHTS, downloaded if need be.
+
+    Args:
+        weights: a folder or a Hub repository; None is the latest run.
+        callback: hears which commit is used; downloads show a bar where it is one of the command
+            line\'s.
+
+    Raises:
+        UserError: there are no such weights.
+    """
+    if weights is None:
+        return latest_run()
+    if Path(weights).exists():
+        return Path(weights)
+    from arc_trm.hub import resolve_weights
+
+    callback = callback or Callback()
+    return resolve_weights(os.fspath(weights), callback.note, callback.stage)

@@ -1,0 +1,302 @@
+"""Tasks and predictions as drawings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+
+from arc_trm.errors import pluralise
+from arc_trm.evaluation.predictions import InputPrediction
+from arc_trm.puzzles import Theme
+from arc_trm.tasks import Grid, Task
+from arc_trm.viz.figure import (
+    GridFigure,
+    PairFigures,
+    Verdict,
+    demonstration_figures,
+    input_figures,
+    task_figures,
+    task_title,
+    theme_of,
+    trace_figures,
+)
+from arc_trm.viz.svg import (
+    Drawing,
+    Element,
+    Line,
+    Rectangle,
+    Text,
+    centred,
+    column,
+    fit_text,
+    framed,
+    row,
+    text_width,
+)
+from arc_trm.viz.theme import CARD, EDGE, GRID_LINE, INK, MUTED, PAPER, RIGHT, WRONG
+
+MAX_TASKS = 12
+"""Tasks of a set that are drawn."""
+WIDTH = 1180  # of the cards in a line, as far as they can be wrapped
+MAX_CELL = 26
+GRID_SIDE, THUMBNAIL_SIDE = 250, 110
+MIN_CELL = {GRID_SIDE: 8, THUMBNAIL_SIDE: 4}
+
+
+@dataclass(frozen=True)
+class _Style:
+    """Pixels from cell to cell, and how cells look."""
+
+    cell: int
+    theme: Theme
+
+
+def draw_task(task: Task, predictions: Iterable[InputPrediction] = ()) -> Drawing:
+    """Draw the demonstrations, then each test input with the attempts at it and its known output.
+
+    Sizes are rows x columns. Right attempts carry a tick and the word, wrong ones a cross.
+
+    Args:
+        task: to draw.
+        predictions: for some of its test inputs.
+    """
+    figures = task_figures(task, predictions)
+    style = _Style(_cell_size(figures.grids), theme_of(task))
+    tests = _cards([_draw_pair(pair, style) for pair in figures.tests])
+    sections = [tests]
+    if figures.demonstrations:
+        rows = [_draw_pair(pair, style) for pair in figures.demonstrations]
+        sections = [_section("Demonstrations", _cards(rows)), _section("Test", tests)]
+    width = max(240, *(section.width for section in sections))
+    heading = _draw_text(fit_text(figures.title, 22, width), 22, INK)
+    if figures.demonstrations:
+        counts = ", ".join(
+            pluralise(len(pairs), noun)
+            for pairs, noun in ((task.train, "demonstration"), (task.test, "test"))
+        )
+        heading = column([heading, _draw_text(counts, 13, MUTED)], 6)
+    return framed(column([heading, *sections], 26), 32, PAPER)
+
+
+def draw_prediction(prediction: InputPrediction) -> Drawing:
+    """Draw a test input with the attempts at it and its known output."""
+    figures = input_figures(prediction.task, prediction.test, prediction.attempts)
+    style = _Style(_cell_size(figures.grids), theme_of(prediction.task))
+    card = _cards([_draw_pair(figures, style)])
+    title = fit_text(task_title(prediction.task), 22, max(240, card.width))
+    return framed(column([_draw_text(title, 22, INK), card], 22), 32, PAPER)
+
+
+def draw_trace(predictions: Sequence[InputPrediction]) -> Drawing:
+    """Draw how predictions for one task changed from supervision step to supervision step.
+
+    Args:
+        predictions: for different test inputs of the task, at least one of them with a trace.
+    """
+    task = predictions[0].task
+    traces = [trace_figures(prediction) for prediction in predictions if prediction.trace]
+    grids = [grid for trace in traces for grid in trace.grids]
+    style = _Style(min(_cell_size(grids), 14), theme_of(task))
+    title = fit_text(f"{task_title(task)}: the answer step by step", 22, WIDTH)
+    parts = [_draw_text(title, 22, INK)]
+    for trace in traces:
+        figures = [trace.input]
+        for step in trace.steps:
+            for number, halt_prob in enumerate(step.halt_probs, step.first):
+                label = f"Step {number}, halt {100 * halt_prob:.0f} %"
+                figures.append(replace(step.figure, label=label))
+        if trace.output is not None:
+            figures.append(trace.output)
+        parts.append(_cards([[_draw_figure(figure, style)] for figure in figures]))
+    return framed(column(parts, 22), 32, PAPER)
+
+
+def draw_tasks(
+    title: str, tasks: Iterable[Task], predictions: Iterable[InputPrediction] = ()
+) -> Drawing:
+    """Draw a card for each of the first tasks: its first demonstration, or what was predicted.
+
+    Args:
+        title: says what the tasks are.
+        tasks: to draw.
+        predictions: for some of the tasks.
+    """
+    by_task: dict[str, list[InputPrediction]] = {}
+    for prediction in predictions:
+        by_task.setdefault(prediction.task_id, []).append(prediction)
+    rows = []
+    for task in islice(tasks, MAX_TASKS):
+        pairs = _thumbnails(task, by_task.get(task.id, ()))
+        grids = [grid for pair in pairs for grid in pair.grids]
+        style = _Style(_cell_size(grids, THUMBNAIL_SIDE), theme_of(task))
+        rows += [_draw_pair(pair, style) for pair in pairs]
+    parts = [_draw_text(fit_text(title, 18, WIDTH), 18, INK)]
+    if rows:
+        parts.append(_cards(rows))
+    return framed(column(parts, 16), 24, PAPER)
+
+
+def _thumbnails(task: Task, predictions: Sequence[InputPrediction]) -> list[PairFigures]:
+    """Return what is drawn of a task among others, with its id in place of the input's label."""
+    name = fit_text(task.id, 13, 300)
+    if not predictions:
+        first = demonstration_figures(task)[:1] or [input_figures(task, 0)]
+        return [_relabel(pair, name) for pair in first]
+    pairs = []
+    for prediction in sorted(predictions, key=lambda each: each.test):
+        label = f"{name}, test {prediction.test + 1}" if task.train else name
+        pairs.append(_relabel(input_figures(task, prediction.test, prediction.attempts), label))
+    return pairs
+
+
+def _relabel(pair: PairFigures, label: str) -> PairFigures:
+    return replace(pair, input=replace(pair.input, label=label))
+
+
+def _section(name: str, cards: Drawing) -> Drawing:
+    return column([_draw_text(name, 15, INK), cards], 10)
+
+
+def _cell_size(grids: Iterable[Grid], side: int = GRID_SIDE) -> int:
+    """Return pixels from cell to cell, so that small tasks are readable and large ones fit."""
+    longest: int = max(max(grid.shape) for grid in grids)
+    return min(max(side // longest, MIN_CELL[side]), MAX_CELL)
+
+
+def _draw_pair(pair: PairFigures, style: _Style) -> list[Drawing]:
+    """Draw the input, an arrow, and the answers or a question mark."""
+    answers = [_draw_figure(figure, style) for figure in pair.answers]
+    return [_draw_figure(pair.input, style), _draw_arrow(), *(answers or [_draw_unknown()])]
+
+
+def _cards(rows: Sequence[Sequence[Drawing]]) -> Drawing:
+    """Draw one card per row of figures, figures in aligned slots, as many cards a line as fit."""
+    slots = [0.0] * max(len(figures) for figures in rows)
+    for figures in rows:
+        for index, figure in enumerate(figures):
+            slots[index] = max(slots[index], figure.width)
+    cards = []
+    for figures in rows:
+        spaced = [
+            centred(figure, width, figure.height)
+            for figure, width in zip(figures, slots, strict=False)
+        ]
+        cards.append(row(spaced, 16))
+    width = max(card.width for card in cards)
+    gap, padding = 16, 18
+    fitting = max(1, int((WIDTH + gap) // (width + 2 * padding + gap)))
+    lines = math.ceil(len(cards) / fitting)
+    per_line = math.ceil(len(cards) / lines)
+    drawn = []
+    for start in range(0, len(cards), per_line):
+        line = cards[start : start + per_line]
+        height = max(card.height for card in line)
+        even = [framed(centred(card, width, height), padding, CARD, EDGE) for card in line]
+        drawn.append(row(even, gap))
+    return column(drawn, gap)
+
+
+def _draw_figure(figure: GridFigure, style: _Style) -> Drawing:
+    """Draw a grid with its label and verdict above and its size below."""
+    label = _draw_text(figure.label, 13, INK)
+    if figure.grid is None:
+        return _stack([label, _draw_unknown(), _draw_text("no grid", 11, MUTED)])
+    if figure.verdict is not None:
+        wrong = figure.verdict is Verdict.WRONG
+        word = _draw_text(figure.verdict, 13, WRONG if wrong else RIGHT)
+        label = row([label, row([_draw_cross() if wrong else _draw_tick(), word], 4)], 8)
+    height, width = figure.grid.shape
+    size = _draw_text(f"{height} x {width}", 11, MUTED)
+    return _stack([label, _draw_grid(figure, figure.grid, style), size])
+
+
+def _stack(parts: Sequence[Drawing]) -> Drawing:
+    """Place drawings below one another, centred."""
+    width = max(part.width for part in parts)
+    return column([centred(part, width, part.height) for part in parts], 6)
+
+
+def _draw_grid(figure: GridFigure, grid: Grid, style: _Style) -> Drawing:
+    """Draw the cells, one pixel apart and framed by one, on the colour of the lines between them.
+
+    Wrong cells carry a cross, or a frame if a cross would hide what is written there.
+    """
+    height, width = grid.shape
+    cell, theme, given = style.cell, style.theme, figure.given
+    ground = Rectangle(0, 0, width * cell + 1, height * cell + 1, GRID_LINE)
+    drawn: list[Element] = [ground]
+    for (y, x), value in np.ndenumerate(grid):
+        fill = theme.given if theme.given and given[y, x] else theme.colours[value]
+        drawn.append(Rectangle(x * cell + 1, y * cell + 1, cell - 1, cell - 1, fill))
+        symbol = theme.symbol(int(value))
+        if symbol != " ":
+            middle, base = x * cell + 0.5 + cell / 2, y * cell + 0.5 + 0.74 * cell
+            size = max(1, round(0.7 * cell))
+            drawn.append(Text(middle, base, symbol, size, INK, "middle"))
+    drawn += _box_lines(height, width, style)
+    for y, x in figure.wrong_cells:
+        drawn += _frame(y, x, cell) if theme.symbols else _cross(y, x, cell)
+    return Drawing(ground.width, ground.height, tuple(drawn))
+
+
+def _box_lines(height: int, width: int, style: _Style) -> list[Line]:
+    """Return the thick lines between boxes."""
+    if height not in style.theme.boxes:
+        return []
+    rows, columns = style.theme.boxes[height]
+    right, bottom = width * style.cell + 1, height * style.cell + 1
+    ys = [y * style.cell + 0.5 for y in range(rows, height, rows)]
+    xs = [x * style.cell + 0.5 for x in range(columns, width, columns)]
+    horizontal = [Line(((0, y), (right, y)), GRID_LINE, 3) for y in ys]
+    return [*horizontal, *(Line(((x, 0), (x, bottom)), GRID_LINE, 3) for x in xs)]
+
+
+def _frame(row: int, column: int, cell: int) -> list[Line]:
+    """Return a frame within a cell."""
+    near, far = 0.14 * cell, 0.86 * cell
+    corners = ((near, near), (far, near), (far, far), (near, far), (near, near), (far, near))
+    points = tuple((column * cell + 0.5 + x, row * cell + 0.5 + y) for x, y in corners)
+    return [Line(points, WRONG, max(1, cell / 12))]
+
+
+def _cross(row: int, column: int, cell: int) -> list[Line]:
+    """Return a cross over a cell, black in white, which is visible on every colour."""
+    left, top, arm = column * cell + 0.25 * cell, row * cell + 0.25 * cell, 0.5 * cell
+    strokes = (
+        ((left, top), (left + arm, top + arm)),
+        ((left, top + arm), (left + arm, top)),
+    )
+    return [
+        Line(points, colour, width * cell / 26)
+        for colour, width in (("#FFFFFF", 5.0), ("#000000", 2.5))
+        for points in strokes
+    ]
+
+
+def _draw_unknown() -> Drawing:
+    return framed(centred(_draw_text("?", 22, MUTED), 44, 44), 0, PAPER)
+
+
+def _draw_text(text: str, size: int, colour: str) -> Drawing:
+    """Draw one line of text."""
+    width = math.ceil(text_width(text, size))
+    return Drawing(width, round(1.2 * size), (Text(0, size, text, size, colour),))
+
+
+def _draw_arrow() -> Drawing:
+    shaft = Line(((1, 7), (22, 7)), MUTED, 2)
+    head = Line(((16, 1), (22, 7), (16, 13)), MUTED, 2)
+    return Drawing(24, 14, (shaft, head))
+
+
+def _draw_tick() -> Drawing:
+    return Drawing(13, 12, (Line(((1, 6.5), (4.5, 10), (12, 1.5)), RIGHT, 2.5),))
+
+
+def _draw_cross() -> Drawing:
+    strokes = ((1.5, 1.5), (10.5, 10.5)), ((1.5, 10.5), (10.5, 1.5))
+    return Drawing(12, 12, tuple(Line(points, WRONG, 2.5) for points in strokes))

@@ -1,0 +1,168 @@
+"""Progress bars on the standard error stream; plain lines now and then where it is no terminal."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.text import Text
+
+from arc_trm.callbacks import Callback
+
+PLAIN_INTERVAL_S = 20.0
+
+
+def is_main_process() -> bool:
+    """Return whether this is the process of a torchrun job that prints."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _format_rate(per_second: float) -> str:
+    """Return a rate as text; steps take milliseconds or minutes."""
+    if per_second <= 0:
+        return "no rate yet"
+    return f"{per_second:.1f}/s" if per_second >= 1 else f"{1 / per_second:.1f} s each"
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(_format_rate(task.finished_speed or task.speed or 0.0))
+
+
+class _Bar:
+    """Shows how far one stage of a job is."""
+
+    def __init__(
+        self, title: str, console: Console, bar: Progress | None, in_bytes: bool = False
+    ) -> None:
+        self._title, self._console, self._bar, self._in_bytes = title, console, bar, in_bytes
+        self._task = bar.add_task(title, total=None, status="") if bar else None
+        self._started = self._printed = time.monotonic()
+        self._first: int | None = None
+        self._status = ""
+
+    def update(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
+        if record is not None:
+            self._status = _describe(record)
+        if self._bar is not None and self._task is not None:
+            if self._first is None:
+                self._bar.reset(self._task, total=total, completed=done)
+            self._first = done if self._first is None else self._first
+            self._bar.update(self._task, completed=done, total=total, status=self._status)
+            return
+        self._first = done if self._first is None else self._first
+        now = time.monotonic()
+        if now - self._printed >= PLAIN_INTERVAL_S or done >= total:
+            self._printed = now
+            self._print_line(done, total, (done - self._first) / max(1e-9, now - self._started))
+
+    def _print_line(self, done: int, total: int, rate: float) -> None:
+        remaining = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
+        status = f", {self._status}" if self._status else ""
+        count = f"{done / 1e6:.1f}/{total / 1e6:.1f} MB" if self._in_bytes else f"{done}/{total}"
+        speed = f"{rate / 1e6:.1f} MB/s" if self._in_bytes else _format_rate(rate)
+        _print(self._console, f"{self._title} {count}, {speed}{remaining}{status}")
+
+
+def _print(console: Console, sentence: str) -> None:
+    console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+
+def _describe(record: Mapping[str, float]) -> str:
+    text = f"loss {record['lm_loss']:.3f}"
+    if "exact_accuracy" in record:
+        text += f", exact {record['exact_accuracy']:.1%}"
+    return text
+
+
+def _columns(in_bytes: bool) -> tuple[ProgressColumn, ...]:
+    counts: tuple[ProgressColumn, ...] = (MofNCompleteColumn(), _Rate())
+    if in_bytes:
+        counts = (DownloadColumn(), TransferSpeedColumn())
+    return (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        *counts,
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[status]}"),
+    )
+
+
+class ConsoleCallback(Callback):
+    """Prints notes and shows a bar for each stage of a job, one after the other.
+
+    `show_progress` makes it and closes the last bar.
+    """
+
+    def __init__(self, title: str) -> None:
+        self._title, self._console = title, Console(stderr=True)
+        self._stage, self._done = "", 0
+        self._bar: _Bar | None = None
+        self._rich: Progress | None = None
+
+    def note(self, sentence: str) -> None:
+        if is_main_process():
+            _print(self._console if self._rich is None else self._rich.console, sentence)
+
+    def progress(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
+        self._show(self._title, done, total, record, False)
+
+    def stage(self, name: str, done: int, total: int, in_bytes: bool = True) -> None:
+        if name == self._stage and done == self._done:
+            return  # so that a plain line that says the whole is done is printed once
+        self._show(name, done, total, None, in_bytes)
+
+    def _show(
+        self,
+        stage: str,
+        done: int,
+        total: int,
+        record: Mapping[str, float] | None,
+        in_bytes: bool,
+    ) -> None:
+        if self._bar is None or stage != self._stage:
+            self.close()
+            self._stage = stage
+            if self._console.is_terminal and is_main_process():
+                self._rich = Progress(*_columns(in_bytes), console=self._console)
+                self._rich.start()
+            self._bar = _Bar(stage, self._console, self._rich, in_bytes)
+        self._done = done
+        self._bar.update(done, total, record)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._rich is not None:
+            self._rich.stop()
+        self._bar = self._rich = None
+
+
+@contextmanager
+def show_progress(title: str) -> Iterator[ConsoleCallback]:
+    """Yield a callback that prints notes and shows bars while the block runs.
+
+    Args:
+        title: of the bar for steps and queries.
+    """
+    callback = ConsoleCallback(title)
+    try:
+        yield callback
+    finally:
+        callback.close()

@@ -1,0 +1,170 @@
+"""What `arc-trm show` shows: a run, or a task with its predictions, printed or as a picture."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from arc_trm.config import DataConfig
+from arc_trm.data.loader import load_tasks
+from arc_trm.errors import UserError
+from arc_trm.evaluation.prediction_log import read_predictions
+from arc_trm.evaluation.predictions import InputPrediction
+from arc_trm.evaluation.source import PredictionSource
+from arc_trm.puzzles import kind_of
+from arc_trm.runs import PREDICTIONS, Run, latest_run
+from arc_trm.tasks import Task, TaskSet
+from arc_trm.viz.curve import draw_run
+from arc_trm.viz.images import draw_task, draw_trace
+from arc_trm.viz.svg import save
+from arc_trm.viz.terminal import Terminal, show_run, show_task
+
+FALLBACKS = ("arc-agi-1", "arc-agi-2")
+MAX_COMPARED = 5000  # ids of a dataset that a misspelt one is compared with
+
+
+@dataclass(frozen=True)
+class ShownTask:
+    """A task, the dataset that it is from, and its predictions."""
+
+    task: Task
+    tasks: TaskSet
+    predictions: Sequence[InputPrediction]
+
+
+def show_run_in(folder: Path | None) -> None:
+    """Print a run's training curve and some of its predictions; None is the latest run."""
+    run = Run(folder or latest_run())
+    predictions, score = None, None
+    if (run.path / PREDICTIONS).is_file():
+        source = PredictionSource.open(run.path / PREDICTIONS)
+        assert source.log is not None
+        predictions = read_predictions(source.log, source.tasks)
+        if source.tasks.has_known_outputs or not source.kind.writes_submission:
+            score = predictions.fill_missing().score()
+    show_run(Terminal(), run, predictions, score)
+
+
+def save_run(folder: Path | None, out: Path) -> None:
+    """Write a picture of a run's training curve; None is the latest run."""
+    save(draw_run(Run(folder or latest_run())), out)
+
+
+def show_task_in(shown: ShownTask, trace: bool) -> None:
+    """Print a task with its predictions, or with `trace` how they changed."""
+    source = shown.tasks.name if kind_of(shown.tasks).numbered else ""
+    show_task(Terminal(), shown.task, shown.predictions, trace, source)
+
+
+def save_task(shown: ShownTask, trace: bool, out: Path) -> None:
+    """Write a picture of a task with its predictions, or with `trace` of how they changed."""
+    save(draw_trace(shown.predictions) if trace else draw_task(shown.task, shown.predictions), out)
+
+
+def find_shown_task(
+    task_id: str, data: str | None, predictions: Path | None, trace: bool
+) -> ShownTask:
+    """Find a task and its predictions.
+
+    Args:
+        task_id: id of the task, or number of the puzzle.
+        data: where to look; None is the predictions' data, the latest run's and ARC-AGI.
+        predictions: where to read them; None is the latest run.
+        trace: whether intermediate predictions are needed.
+
+    Raises:
+        UserError: there is no such task, or no such predictions.
+    """
+    source = _open_source(predictions)
+    tasks = _find_task_set(task_id, data, source)
+    found = _find_predictions(task_id, tasks, source, predictions is not None)
+    kind, task = kind_of(tasks), tasks[task_id]
+    if predictions is not None and not found:
+        raise UserError(f"{predictions} has no prediction for {kind.noun} {task_id!r}")
+    if trace and not any(each.trace for each in found):
+        stored = "the unaugmented task"
+        if kind.max_traces is not None:
+            stored = f"the first {kind.max_traces} {kind.noun}s"
+        raise UserError(
+            f"there is no trace of {kind.noun} {task_id!r} to show: `arc-trm predict` stores that "
+            f"of {stored}; predict it, or name its predictions.jsonl with --predictions"
+        )
+    return ShownTask(task, tasks, found)
+
+
+def _open_source(predictions: Path | None) -> PredictionSource | None:
+    if predictions is not None:
+        return PredictionSource.open(predictions)
+    try:
+        log = latest_run() / PREDICTIONS
+        return PredictionSource.open(log) if log.is_file() else None
+    except UserError:
+        return None
+
+
+def _find_task_set(task_id: str, data: str | None, source: PredictionSource | None) -> TaskSet:
+    """Return the first task set that has the task. Raises UserError with close ids otherwise."""
+    known: dict[str, None] = {}
+    names = []
+    for position, tasks in enumerate(_task_sets(data, source)):
+        numbered = kind_of(tasks).numbered
+        # Numbers mean other puzzles in other sets, so only the first set is looked into.
+        if task_id in tasks and (position == 0 or not numbered):
+            return tasks
+        if position == 0 and numbered and task_id.isdecimal():
+            raise UserError(
+                f"there is no puzzle {task_id!r} in {tasks.name}: name other data with --data"
+            )
+        names.append(tasks.name)
+        known |= dict.fromkeys(islice(tasks.ids, MAX_COMPARED))
+    close = difflib.get_close_matches(task_id, known, n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    raise UserError(f"no run folder and no task {task_id!r} in {', '.join(names)}{hint}")
+
+
+def _task_sets(data: str | None, source: PredictionSource | None) -> Iterator[TaskSet]:
+    """Yield where a task is looked for; data of the latest run may be gone, which is skipped."""
+    if data is not None:
+        yield load_tasks(data)
+        return
+    settings = _latest_data()
+    if source is not None:
+        with suppress(UserError):
+            yield source.tasks
+    for name in dict.fromkeys([*settings.test, *settings.train, *FALLBACKS]):
+        try:
+            yield load_tasks(name, settings.skip_invalid)
+        except UserError:
+            continue
+
+
+def _latest_data() -> DataConfig:
+    try:
+        return Run(latest_run()).config.data
+    except UserError:
+        return DataConfig()
+
+
+def _find_predictions(
+    task_id: str, tasks: TaskSet, source: PredictionSource | None, required: bool
+) -> list[InputPrediction]:
+    """Return the predictions for a task, without guesses where there are none."""
+    if source is None:
+        return []
+    only = tasks.select([task_id])
+    if source.log is None:
+        found = source.load(only)
+    else:
+        other = source.kind.name != tasks.kind
+        if not other and source.kind.numbered:
+            other = source.log.matches_tasks(tasks) is False
+        if other:
+            if required:
+                source.load(tasks)  # raises an error that says what does not fit
+            return []
+        found = read_predictions(source.log, only)
+    return [each for each in found if each.attempts or each.trace]

@@ -1,0 +1,107 @@
+"""Validate a file or a folder: everything that is wrong with it, or what it holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from submission.arcprize import folder_problems, read_folder, to_candidates
+from submission.errors import FormatError, Problem, SubmissionError, format_path, pluralise
+from submission.files import StrPath, read_unchecked
+from submission.formats import KINDS, Challenges, Kind, kind_problems, recognise, summarise
+
+MAX_LISTED = 1000
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The result of validating a file or a folder.
+
+    Attributes:
+        path: the file or folder.
+        kind: one of `KINDS`, or "benchmarking" for an ARC Prize benchmarking folder.
+        problems: everything that is wrong.
+        summary: one sentence without full stop: what the file holds, or that it is invalid.
+    """
+
+    path: StrPath
+    kind: str
+    problems: Sequence[Problem]
+    summary: str
+
+    def lines(self) -> list[str]:
+        """Format the problems for a person, at most `MAX_LISTED`; the summary if there are none."""
+        if not self.problems:
+            return [self.summary]
+        lines = [str(problem) for problem in self.problems[:MAX_LISTED]]
+        more = len(self.problems) - len(lines)
+        return [*lines, f"... and {more} more"] if more else lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to plain JSON, with all problems."""
+        problems = [problem._asdict() for problem in self.problems]
+        return {"file": format_path(self.path), "kind": self.kind, "problems": problems}
+
+
+def check_path(
+    path: StrPath, kind: Kind | None = None, challenges: Challenges | None = None
+) -> Validation:
+    """Validate a file or a folder.
+
+    Args:
+        path: a file of any kind, a folder that holds a submission.json, or an ARC Prize
+            benchmarking folder.
+        kind: the expected kind of file; default: the kind that the file resembles most.
+        challenges: the tasks that solutions or answers must match.
+
+    Raises:
+        FormatError: the file or folder cannot be read, or resembles no kind.
+        SubmissionError: `kind` or `challenges` cannot apply.
+    """
+    submission = Path(path, "submission.json")
+    if submission.is_file():
+        return check_file(submission, kind, challenges)
+    if not os.path.isdir(path):
+        return check_file(path, kind, challenges)
+    if kind is not None:
+        raise SubmissionError(f"{format_path(path)}: is a folder, expected a {kind} file")
+    return check_folder(path, challenges)
+
+
+def check_file(
+    path: StrPath, kind: Kind | None = None, challenges: Challenges | None = None
+) -> Validation:
+    """Validate a file; arguments and errors as in `check_path`."""
+    data, repeated = read_unchecked(path)
+    found_kind = kind or recognise(data)
+    if found_kind is None:
+        message = f"looks like none of {', '.join(KINDS)}; say with --kind which it should be"
+        raise FormatError([Problem("", message)], path)
+    if challenges is not None and found_kind in ("task", "challenges"):
+        raise SubmissionError(
+            f"{format_path(path)}: is a {found_kind} file, but only solutions and submissions can "
+            "be checked against challenges"
+        )
+    found = repeated + kind_problems(found_kind, data, challenges)
+    if found:
+        return _invalid(path, found_kind, found, "file")
+    return Validation(path, found_kind, (), f"{format_path(path)}: {summarise(found_kind, data)}")
+
+
+def check_folder(path: StrPath, challenges: Challenges | None = None) -> Validation:
+    """Validate an ARC Prize benchmarking folder; arguments and errors as in `check_path`."""
+    kind, data = "benchmarking", read_folder(path)
+    found = folder_problems(data, challenges)
+    if found:
+        return _invalid(path, kind, found, "folder")
+    ranked = {task_id: to_candidates(content, path) for task_id, content in data.items()}
+    return Validation(path, kind, (), f"{format_path(path)}: {summarise(kind, ranked)}")
+
+
+def _invalid(path: StrPath, kind: str, problems: Sequence[Problem], noun: str) -> Validation:
+    number = pluralise(len(problems), "problem")
+    summary = f"{format_path(path)}: is not a valid {kind} {noun} ({number})"
+    return Validation(path, kind, problems, summary)

@@ -26,9 +26,10 @@ def merge(
     """Merge predictions for the same tasks into one submission by ranked votes.
 
     Each of FILES is a predictions.jsonl, a submission, a run folder, or a folder of ARC Prize's
-    benchmarking. A file gives its weight to its best candidate, half of it to the second, a third
-    to the third and so on. A predictions.jsonl has the candidates that were voted for, the others
-    their attempts. The two grids with the most votes become the attempts; of equals the first one named
+    benchmarking. A file gives its weight to its best candidate, half of it to the second, a
+    third to the third and so on. A predictions.jsonl has the candidates that were voted for,
+    the others their attempts. The two grids with the most votes become the attempts; of equals
+    the first one named
     wins. Where there are fewer, attempts of the files are used. Tasks are those of the first file.
 
     \b

@@ -63,8 +63,8 @@ def predict(
 
     Writes predictions.jsonl, every prediction, and for ARC submission.json, the official file,
     which is valid within seconds and improves. The same command resumes. WEIGHTS is a run, a
-    weights folder or a repository on the Hugging Face Hub, owner/name[@revision][:subfolder]; default: the
-    latest run.
+    weights folder or a repository on the Hugging Face Hub, owner/name[@revision][:subfolder];
+    default: the latest run.
 
     \b
     Examples:

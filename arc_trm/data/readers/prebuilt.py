@@ -109,8 +109,9 @@ def _examples(split: Path, seq_len: int) -> tuple[Tokens, Tokens]:
     for name, tokens in ((INPUTS, inputs), (LABELS, labels)):
         if tokens.shape != (len(inputs), seq_len) or not len(inputs):
             raise UserError(
-                f"{split / name} is of shape {tokens.shape}, expected at least one example, as "
-                f"many as in {INPUTS}, of the {seq_len} tokens that {DATASET} says (seq_len): {REBUILD}"
+                f"{split / name} is of shape {tokens.shape}, expected as many "
+                f"examples as {INPUTS}, at least one, of {seq_len} tokens, the seq_len of {DATASET}: "
+                f"{REBUILD}"
             )
     return inputs, labels
 

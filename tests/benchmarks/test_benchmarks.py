@@ -153,6 +153,7 @@ def test_mistakes_are_one_sentence(arguments, words: str) -> None:
     assert "Traceback" not in result.output
 
 
+@pytest.mark.slow
 def test_processes_measure_together(quick, tmp_path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
     command += ["--master-port=0", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0"]

@@ -94,6 +94,7 @@ def test_recorded_hashes(name: str) -> None:
     assert len(published_ids(name).names) == published_sets()[name].rows
 
 
+@pytest.mark.slow
 def test_without_conceptarc_its_rows_stay_without_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(DATA_FOLDER, raising=False)
     found = published_ids("arc1concept-aug1000")

@@ -238,6 +238,7 @@ def test_references_are_for_exactly_the_public_set(dataset: str, trm: str, grok:
     assert published_beside([*tasks.tasks, "another"]) == []
 
 
+@pytest.mark.slow
 def test_score_shows_references(tmp_path: Path) -> None:
     tasks = load_tasks("arc-agi-2/evaluation")
     submission = PredictionSet.of(tasks, ()).submission()

@@ -44,6 +44,7 @@ dist.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["trm", "hrm"])
 def test_two_processes_give_the_losses_of_one(tmp_path, architecture: str) -> None:
     alone = make_trainer(architecture=architecture)

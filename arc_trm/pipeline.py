@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from arc_trm.callbacks import Callback, CallbackList
 from arc_trm.config import Canvas, RunConfig, load_config
-from arc_trm.data.loader import load_tasks
+from arc_trm.data.loader import absolute_data_path, load_tasks
 from arc_trm.errors import UserError, pluralise
 from arc_trm.evaluation.predictions import PredictionSet, build_submission
 from arc_trm.evaluation.source import PredictionSource, data_metadata
@@ -25,7 +25,7 @@ from arc_trm.puzzles import kind_of
 from arc_trm.run_inputs import PathLike, RunInputs
 from arc_trm.runs import SUBMISSION, Run, latest_run
 from arc_trm.tasks import TaskSet
-from arc_trm.time_limit import PROCESS_STARTED, TimeLimit, parse_duration
+from arc_trm.time_limit import TimeLimit
 from submission import Scored, Submission, SubmissionError, read_submission, write_submission
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def train(
     config: PathLike | None = None,
     overrides: Sequence[str] = (),
     max_steps: int | None = None,
-    time_limit: str | float | None = None,
+    time_limit: str | float | TimeLimit | None = None,
     seed: int | None = None,
     out: PathLike | None = None,
     resume: PathLike | None = None,
@@ -61,7 +61,7 @@ def train(
         config: TOML file that changes the preset.
         overrides: single settings, `KEY=VALUE`.
         max_steps: training steps; None is the preset's number.
-        time_limit: `3h`, `90m`, `45s` or seconds; the schedule is planned to fit.
+        time_limit: `3h`, `90m`, `45s` or seconds from now; the schedule is planned to fit.
         seed: of everything random.
         out: folder of the run; None is `runs/DATE-TIME-NAME`.
         resume: a run to resume; all settings are those of the run.
@@ -74,27 +74,32 @@ def train(
     Raises:
         UserError: settings, data or the checkpoint do not work, or the loss is no longer finite.
     """
+    limit = TimeLimit.parse(time_limit)
     with _callback("training", callbacks, show_progress) as callback:
         if resume is not None:
             run = _resumed(resume, adapts=False)
-            return _train(run.config, run.path, True, device, compiled, callback)
+            return _train(run.config, run.path, True, device, compiled, callback, limit)
         settings = list(overrides)
         if seed is not None:
             settings.append(f"seed={seed}")
         if skip_invalid:
             settings.append("data.skip_invalid=true")
-        resolved = (
-            load_config(preset or "quickstart", _path(config), settings)
-            if data is None
-            else _config_for_data(preset, data, _path(config), settings, skip_invalid)
-        )
+        loaded: dict[str, TaskSet] = {}
+        if data is None:
+            resolved = load_config(preset or "quickstart", _path(config), settings)
+        else:
+            tasks = load_tasks(data, skip_invalid)
+            loaded[absolute_data_path(data)] = tasks
+            settings = _settings_for_tasks(preset, tasks, absolute_data_path(data), settings)
+            start = preset or kind_of(tasks).quick_preset
+            resolved = load_config(start, _path(config), settings)
         if resolved.adapt is not None:
             raise UserError(
                 f"preset {preset!r} adapts pretrained weights: use `arc-trm adapt WEIGHTS --data "
                 f"DATA --preset {preset}`"
             )
-        resolved = _limited(resolved, max_steps, time_limit)
-        return _train(resolved, _path(out), False, device, compiled, callback)
+        resolved = _limited(resolved, max_steps, limit)
+        return _train(resolved, _path(out), False, device, compiled, callback, limit, loaded)
 
 
 def adapt(
@@ -105,7 +110,7 @@ def adapt(
     config: PathLike | None = None,
     overrides: Sequence[str] = (),
     max_steps: int | None = None,
-    time_limit: str | float | None = None,
+    time_limit: str | float | TimeLimit | None = None,
     seed: int | None = None,
     out: PathLike | None = None,
     resume: PathLike | None = None,
@@ -128,10 +133,11 @@ def adapt(
     Raises:
         UserError: weights, settings or data do not work.
     """
+    limit = TimeLimit.parse(time_limit)
     with _callback("adapting", callbacks, show_progress) as callback:
         if resume is not None:
             run = _resumed(resume, adapts=True)
-            return _train(run.config, run.path, True, device, compiled, callback)
+            return _train(run.config, run.path, True, device, compiled, callback, limit)
         if data is None:
             raise UserError("name the tasks to adapt to with --data")
         if weights is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -149,11 +155,12 @@ def adapt(
         assert resolved.adapt is not None
         resolved = replace(
             resolved,
-            data=replace(resolved.data, test=(os.fspath(data),)),
+            data=replace(resolved.data, test=(absolute_data_path(data),)),
             adapt=replace(resolved.adapt, weights=str(inputs.weights.folder.resolve())),
         )
-        resolved = _limited(resolved, max_steps, time_limit)
-        return _train(resolved, _path(out), False, device, compiled, callback)
+        resolved = _limited(resolved, max_steps, limit)
+        loaded = {absolute_data_path(data): inputs.tasks}
+        return _train(resolved, _path(out), False, device, compiled, callback, limit, loaded)
 
 
 def predict(
@@ -162,7 +169,7 @@ def predict(
     *,
     attempts: int | None = None,
     out: PathLike | None = None,
-    time_limit: str | float | None = None,
+    time_limit: str | float | TimeLimit | None = None,
     augmentations: int | None = None,
     supervision_steps: int | None = None,
     batch_size: int | None = None,
@@ -184,7 +191,7 @@ def predict(
         data: DATA to predict; None is the run's own.
         attempts: answers per test input; None is what the kind of puzzle allows.
         out: folder of the files; None is the run's, or the current folder.
-        time_limit: `3h`, `90m`, `45s` or seconds.
+        time_limit: `3h`, `90m`, `45s` or seconds from now.
         augmentations: that vote besides the task itself; None is all that were trained.
         supervision_steps: None is the model's number.
         batch_size: queries that go through the model together; None suits their length.
@@ -200,7 +207,7 @@ def predict(
         UserError: weights, data or files do not work.
     """
     with _callback("predicting", callbacks, show_progress) as callback:
-        limit = TimeLimit(_seconds(time_limit), _started(show_progress))
+        limit = TimeLimit.parse(time_limit)
         rule = VOTING_RULES[voting_rule] if isinstance(voting_rule, str) else voting_rule
         inputs = RunInputs.resolve(weights, data, skip_invalid, callback)
         if canvas == "bucketed" and not inputs.kind.embeds_tasks:
@@ -292,6 +299,8 @@ def _train(
     device: str,
     compiled: bool | None,
     callback: Callback,
+    limit: TimeLimit,
+    loaded: Mapping[str, TaskSet] | None = None,
 ) -> Run:
     from arc_trm.device import pick_device
     from arc_trm.training import train_run
@@ -302,8 +311,9 @@ def _train(
         folder,
         resume,
         [callback],
-        PROCESS_STARTED,
+        limit.started,
         compiled,
+        loaded,
     )
     return Run(result.run.path, result.interrupted, result.step, result.total_steps)
 
@@ -320,38 +330,21 @@ def _resumed(resume: PathLike, adapts: bool) -> Run:
     return run
 
 
-def _config_for_data(
-    preset: str | None,
-    data: PathLike,
-    config: Path | None,
-    overrides: Sequence[str],
-    skip_invalid: bool,
-) -> RunConfig:
-    """Return the config of a run on DATA; without a preset its model suits the tasks."""
-    tasks = load_tasks(data, skip_invalid)
+def _settings_for_tasks(
+    preset: str | None, tasks: TaskSet, data: str, overrides: Sequence[str]
+) -> list[str]:
+    """Return the settings of a run on tasks; without a preset its model suits them."""
     kind = kind_of(tasks)
-    defaults = kind.data_settings(os.fspath(data))
-    if preset is None:
-        defaults = [*kind.model_settings(tasks), *defaults]
-    return load_config(preset or kind.quick_preset, config, [*defaults, *overrides])
+    model_settings = kind.model_settings(tasks) if preset is None else []
+    return [*model_settings, *kind.data_settings(data), *overrides]
 
 
-def _limited(config: RunConfig, max_steps: int | None, time_limit: str | float | None) -> RunConfig:
+def _limited(config: RunConfig, max_steps: int | None, limit: TimeLimit) -> RunConfig:
     """Return the config with these limits in place of its own, if any is given."""
-    seconds = _seconds(time_limit)
-    if max_steps is None and seconds is None:
+    if max_steps is None and limit.limit is None:
         return config
-    train = replace(config.train, total_steps=max_steps, time_limit=seconds)
+    train = replace(config.train, total_steps=max_steps, time_limit=limit.limit)
     return replace(config, epochs=None, train=train)
-
-
-def _seconds(time_limit: str | float | None) -> float | None:
-    return parse_duration(time_limit) if isinstance(time_limit, str) else time_limit
-
-
-def _started(from_process_start: bool) -> float | None:
-    """Return when the time limit of a command started; a call in a session starts it now."""
-    return PROCESS_STARTED if from_process_start else None
 
 
 def _refuse_data_settings(config: RunConfig) -> None:

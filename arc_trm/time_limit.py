@@ -1,4 +1,4 @@
-"""Time limits, counted from the start of the program."""
+"""Time limits: of a job in this process, or of the whole program."""
 
 from __future__ import annotations
 
@@ -28,6 +28,19 @@ class TimeLimit:
     def __init__(self, limit: float | None = None, started: float | None = None) -> None:
         self.limit = limit
         self.started = time.monotonic() if started is None else started
+
+    @classmethod
+    def parse(cls, limit: str | float | TimeLimit | None) -> TimeLimit:
+        """Return a limit that starts now: of `3h`, of seconds, or without an end.
+
+        A `TimeLimit` that has started already is returned as it is.
+
+        Raises:
+            UserError: the text is no duration.
+        """
+        if isinstance(limit, TimeLimit):
+            return limit
+        return cls(parse_duration(limit) if isinstance(limit, str) else limit)
 
     @property
     def spent(self) -> float:

@@ -62,10 +62,11 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from tiny import run_config, write_challenges
 
-    from arc_trm.training.loop import train
+    from arc_trm.training import train_run
 
     folder = tmp_path_factory.mktemp("tiny")
-    train(run_config(write_challenges(folder)), torch.device("cpu"), folder / "runs" / "tiny")
+    config = run_config(write_challenges(folder))
+    train_run(config, torch.device("cpu"), folder / "runs" / "tiny")
     return folder
 
 

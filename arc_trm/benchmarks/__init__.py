@@ -1,6 +1,8 @@
-"""How fast training, prediction and data are here, and where the time goes."""
+"""Benchmarks: how fast training, prediction and data are on this machine, and what takes the time.
 
-from arc_trm.benchmarks.scaling import bench_growth
-from arc_trm.benchmarks.throughput import bench_data, bench_predict, bench_train
+`run_benchmark` runs one of them.
+"""
 
-__all__ = ["bench_data", "bench_growth", "bench_predict", "bench_train"]
+from arc_trm.benchmarks.benchmark import BenchmarkResult, run_benchmark
+
+__all__ = ["BenchmarkResult", "run_benchmark"]

@@ -1,7 +1,7 @@
-"""What each part of a step costs, measured alone on tensors of the step's shapes.
+"""The cost of each part of a step, measured alone on tensors of the step's shapes.
 
-Parts are measured one by one, without `torch.compile`, so their sum is near the whole only where
-nothing is fused or overlaps.
+Parts are measured one by one without torch.compile, so their sum is close to the whole step only
+where nothing is fused or overlaps.
 """
 
 from __future__ import annotations
@@ -11,113 +11,131 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from arc_trm.benchmarks.timing import timed
+from arc_trm.benchmarks.timing import median_seconds
 from arc_trm.models import PuzzleModel
 from arc_trm.models.layers import Attention, Block
 from arc_trm.training import Trainer
-from arc_trm.training.losses import halt_loss, token_cross_entropy
-from arc_trm.training.optim import sign_sgd
+from arc_trm.training.losses import halt_loss
+from arc_trm.training.optim import sign_sgd, update_ema
 
-Parts = dict[str, float]
+PartSeconds = dict[str, float]
 
 
-def _random(model: PuzzleModel, batch: int, requires_grad: bool) -> Tensor:
-    shape = (batch, model.config.length, model.config.hidden_size)
+def prediction_parts(model: PuzzleModel, batch_size: int) -> PartSeconds:
+    """Return the seconds of the parts of predicting a batch on the full canvas."""
+    steps = model.config.supervision_steps
+    size = min(batch_size, model.cpu_micro_batch_size(model.config.length) or batch_size)
+    with model.cache_cast_weights():
+        block = _block_parts(model, size, backward=False)
+        heads = _head_seconds(model, size, backward=False)
+    blocks = steps * model.blocks_per_step
+    parts = {name: blocks * seconds for name, seconds in block.items()}
+    parts["heads"] = steps * heads
+    return {name: seconds * batch_size / size for name, seconds in parts.items()}
+
+
+def training_parts(trainer: Trainer) -> PartSeconds:
+    """Return the seconds of the parts of a training step on the full canvas."""
+    model, batch_size = trainer.model, trainer.batch_size
+    size = min(batch_size, trainer.micro_batch_size)
+    with_gradient = model.blocks_with_gradient
+    without_gradient = model.blocks_per_step - with_gradient
+    if model.has_continue_head:
+        without_gradient += model.blocks_per_step
+    with model.cache_cast_weights():
+        forward = _block_parts(model, size, backward=False)
+        both = _block_parts(model, size, backward=True)
+    parts = {
+        name: without_gradient * forward[name] + with_gradient * both[name] for name in forward
+    }
+    parts["heads"] = _head_seconds(model, size, backward=True)
+    parts["loss"] = _loss_seconds(trainer, size)
+    parts = {name: seconds * batch_size / size for name, seconds in parts.items()}
+    parts["optimisers"] = _optimiser_seconds(trainer)
+    return parts
+
+
+def _random_state(model: PuzzleModel, batch_size: int, requires_grad: bool) -> Tensor:
+    """Return random numbers (B, L, D) in the dtype of the activations."""
+    shape = (batch_size, model.config.length, model.config.hidden_size)
     generator = torch.Generator().manual_seed(0)
-    values = torch.randn(shape, generator=generator).to(model.y_init.device, model.dtype)
-    return values.requires_grad_(requires_grad)
+    state = torch.randn(shape, generator=generator).to(model.y_init.device, model.dtype)
+    return state.requires_grad_(requires_grad)
 
 
-def _block(model: PuzzleModel) -> Block:
+def _first_block(model: PuzzleModel) -> Block:
     return next(module for module in model.modules() if isinstance(module, Block))
 
 
-def _seconds(
-    action: Callable[[Tensor], Tensor], model: PuzzleModel, batch: int, backward: bool
+def _module_seconds(
+    action: Callable[[Tensor], Tensor], model: PuzzleModel, batch_size: int, backward: bool
 ) -> float:
-    """Of `action` on a state of so many sequences; with the way back too, if asked."""
-    state = _random(model, batch, backward)
-    device = state.device
+    """Return the seconds of `action` on a state, with backward if asked."""
+    state = _random_state(model, batch_size, backward)
     if not backward:
         with torch.no_grad():
-            return timed(lambda: action(state), device)
-    slope = torch.ones_like(action(state))
-    weights = [state, *_block(model).parameters()]
+            return median_seconds(lambda: action(state), state.device)
+    gradient = torch.ones_like(action(state))
+    inputs = [state, *_first_block(model).parameters()]
+    return median_seconds(
+        lambda: torch.autograd.grad(action(state), inputs, gradient, allow_unused=True),
+        state.device,
+    )
 
-    def both() -> None:
-        torch.autograd.grad(action(state), weights, slope, allow_unused=True)
 
-    return timed(both, device)
+def _block_parts(model: PuzzleModel, batch_size: int, backward: bool) -> PartSeconds:
+    """Return the seconds of the parts of one block."""
+    block, ops = _first_block(model), model.select_ops(model.dtype)
+    token_mixer = block.token_mixer
 
-
-def _layers(model: PuzzleModel, batch: int, backward: bool) -> Parts:
-    """Seconds of the parts of one layer."""
-    block = _block(model)
-    token_mixer, fastest = block.token_mixer, model.select_ops(model.dtype)
-
-    def mixed(h: Tensor) -> Tensor:
+    def mix(h: Tensor) -> Tensor:
         if isinstance(token_mixer, Attention):
-            return token_mixer(h, model.rope_cache, fastest)  # type: ignore[no-any-return]
-        return token_mixer(h.transpose(1, 2), fastest).transpose(1, 2)  # type: ignore[no-any-return]
+            return token_mixer.forward(h, model.rope_cache, ops)
+        return token_mixer.forward(h.transpose(1, 2), ops).transpose(1, 2)
 
-    name = "attention" if isinstance(token_mixer, Attention) else "mixer"
-    return {
-        name: _seconds(mixed, model, batch, backward),
-        "swiglu": _seconds(lambda h: block.swiglu(h, fastest), model, batch, backward),
-        "norms": 2 * _seconds(lambda h: fastest.residual_norm(h, h), model, batch, backward),
+    actions: dict[str, Callable[[Tensor], Tensor]] = {
+        "attention" if isinstance(token_mixer, Attention) else "mixer": mix,
+        "swiglu": lambda h: block.swiglu.forward(h, ops),
+        "norms": lambda h: ops.residual_norm(h, h),
     }
+    parts = {
+        name: _module_seconds(action, model, batch_size, backward)
+        for name, action in actions.items()
+    }
+    parts["norms"] *= 2  # a block has two
+    return parts
 
 
-def parts_of_prediction(model: PuzzleModel, batch: int) -> Parts:
-    """Seconds of the parts of answering a batch on the full canvas."""
-    steps = model.config.supervision_steps
-    chunk = min(batch, model.cpu_micro_batch_size(model.config.length) or batch)
-    with model.cache_cast_weights():
-        layers, heads = _layers(model, chunk, False), _heads(model, chunk, False)
-    parts = {name: steps * model.blocks_per_step * each for name, each in layers.items()}
-    return {name: each * batch / chunk for name, each in (parts | {"heads": steps * heads}).items()}
-
-
-def _heads(model: PuzzleModel, batch: int, backward: bool) -> float:
+def _head_seconds(model: PuzzleModel, batch_size: int, backward: bool) -> float:
     def heads(y: Tensor) -> Tensor:
         return model.token_logits(y).float().sum() + model.halt_logits(y).sum()
 
-    return _seconds(heads, model, batch, backward)
+    return _module_seconds(heads, model, batch_size, backward)
 
 
-def parts_of_training(trainer: Trainer) -> Parts:
-    """Seconds of the parts of a step on the full canvas."""
-    model, carry, config = trainer.model, trainer.carry, trainer.config
-    device = carry["y"].device
-    share = len(carry["y"])
-    chunk = min(share, trainer.micro_batch)
-    chunks = share / chunk
-    with_gradient = model.blocks_with_gradient
-    without = model.blocks_per_step - with_gradient
-    if model.has_continue_head:
-        without += model.blocks_per_step
-    with model.cache_cast_weights():
-        forward, both = (_layers(model, chunk, backward) for backward in (False, True))
-    parts = {
-        name: chunks * (without * forward[name] + with_gradient * both[name]) for name in forward
-    }
-    parts["heads"] = chunks * _heads(model, chunk, True)
-    logits = model.token_logits(_random(model, chunk, False)).detach().requires_grad_()
-    labels = carry["labels"][:chunk]
+def _loss_seconds(trainer: Trainer, batch_size: int) -> float:
+    model = trainer.model
+    state = _random_state(model, batch_size, requires_grad=False)
+    logits = model.token_logits(state).detach().requires_grad_()
+    labels = trainer.carry["labels"][:batch_size]
 
-    def loss() -> None:
-        right = (logits.argmax(-1) == labels).all(-1)
-        total = token_cross_entropy(logits, labels).sum() + halt_loss(logits[:, 0, 0], right).sum()
-        torch.autograd.grad(total, logits)
+    def losses() -> None:
+        correct = (logits.argmax(-1) == labels).all(-1)
+        token_loss = trainer.token_loss(logits, labels).sum()
+        torch.autograd.grad(token_loss + halt_loss(logits[:, 0, 0], correct).sum(), logits)
 
-    parts["loss"] = chunks * timed(loss, device)
-    rows = torch.zeros(share, model.config.puzzle_emb_dim, device=device)
+    return median_seconds(losses, logits.device)
 
-    def optimisers() -> None:
+
+def _optimiser_seconds(trainer: Trainer) -> float:
+    """Return the seconds of both optimisers and the weight average; the weights stay."""
+    embedding, carry = trainer.model.puzzle_embedding, trainer.carry
+    gradients = torch.zeros(trainer.batch_size, embedding.shape[1], device=embedding.device)
+
+    def update() -> None:
         trainer.gradients.zero_()
         trainer.optimiser.step(trainer.gradients, 0.0)
-        trainer.average.lerp_(trainer.values, 1 - config.ema_decay)
-        sign_sgd(model.puzzle_embedding, carry["puzzle_ids"], rows, 0.0, 0.0)
+        update_ema(trainer.ema, trainer.flat_params, trainer.config.ema_decay)
+        sign_sgd(embedding, carry["puzzle_ids"], gradients, 0.0, 0.0)
 
-    parts["optimisers"] = timed(optimisers, device)
-    return parts
+    return median_seconds(update, embedding.device)

@@ -1,14 +1,28 @@
-"""How many floating-point operations a model takes: matrix products only, 2 for each product."""
+"""Floating-point operations of a model: matrix products only, 2 for each multiplication."""
 
 from __future__ import annotations
 
 from arc_trm.config import ModelConfig
+from arc_trm.errors import UserError
 from arc_trm.models import PuzzleModel
 from arc_trm.models.layers import swiglu_width
 
 
-def layer_flops(config: ModelConfig, length: int) -> int:
-    """One block on one sequence of `length` positions, forward."""
+def block_flops(config: ModelConfig, length: int) -> int:
+    """Return the FLOP of one block on one sequence, forward.
+
+    Args:
+        config: of the model.
+        length: L, positions of the sequence.
+
+    Raises:
+        UserError: the operations of the block are not known.
+    """
+    if config.block != "post_norm":
+        raise UserError(
+            f"the operations of the block {config.block!r} are not known, so its utilisation "
+            "cannot be measured: `arc-trm bench scaling` measures its seconds"
+        )
     width = config.hidden_size
     swiglu = 6 * length * width * swiglu_width(width, config.expansion)
     if config.mixer == "mlp":
@@ -17,13 +31,20 @@ def layer_flops(config: ModelConfig, length: int) -> int:
 
 
 def supervision_flops(model: PuzzleModel, length: int, training: bool) -> int:
-    """One supervision step on one sequence: all passes forward, those with gradient thrice.
+    """Return the FLOP of one supervision step on one sequence.
 
-    15 · 15.9 and 25 · 15.9 GFLOP for TRM in its published size (docs/performance.md).
+    Blocks with gradient count three times in training, forward and twice as much backward. For TRM
+    in its published size a step takes 15 · 15.9 GFLOP in prediction and 25 · 15.9 in training
+    (docs/performance.md).
+
+    Args:
+        model: of any architecture.
+        length: L, positions of the sequence.
+        training: whether backward and the loss of the continue head are included.
     """
-    passes = model.blocks_per_step
+    blocks = model.blocks_per_step
     if training:
-        passes += 2 * model.blocks_with_gradient
+        blocks += 2 * model.blocks_with_gradient
         if model.has_continue_head:  # one more supervision step, without gradient
-            passes += model.blocks_per_step
-    return passes * layer_flops(model.config, length)
+            blocks += model.blocks_per_step
+    return blocks * block_flops(model.config, length)

@@ -1,8 +1,7 @@
-"""How the time of a step grows with what it is made of, one thing changed at a time."""
+"""Scaling: the seconds of a step against batch, canvas, supervision steps and augmentations."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -10,101 +9,148 @@ from typing import Any
 
 import torch
 
-from arc_trm.benchmarks.throughput import fresh_model
-from arc_trm.benchmarks.timing import timed
+from arc_trm.benchmarks.throughput import build_fresh_model
+from arc_trm.benchmarks.timing import median_seconds
 from arc_trm.config import RunConfig
+from arc_trm.data.prefetch import Prefetcher
 from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.training_set import build_training_set
 from arc_trm.device import pick_dtype
 from arc_trm.models import PuzzleModel
-from arc_trm.puzzles.arc.kind import CANVAS_SIDES
+from arc_trm.puzzles.arc.canvas import CANVAS_SIDES
 from arc_trm.training import Trainer
-from arc_trm.training.budget import Prefetcher, micro_batch
+from arc_trm.training.budget import pick_micro_batch_size
+from arc_trm.training.trainer import to_tensors
 from arc_trm.viz.curve import Measure, draw_panel, read_series
 from arc_trm.viz.svg import Drawing, column, framed
 from arc_trm.viz.theme import PAPER
 
-BATCH = 4
-BATCHES, SUPERVISION_STEPS, AUGMENTATIONS = (1, 2, 4, 8, 16), (1, 2, 4, 8, 16), (0, 10, 100, 1000)
+BATCH_SIZE = 4
+"""Examples in a step unless the batch size itself is varied."""
+BATCH_SIZES = (1, 2, 4, 8, 16)
+SUPERVISION_STEPS = (1, 2, 4, 8, 16)
+AUGMENTATIONS = (0, 10, 100, 1000)
 PANELS = {
-    "batch": ("Seconds of a training step", "Sequences in a batch"),
-    "cells": (f"Seconds of a training step of {BATCH}", "Cells of the canvas"),
-    "supervision_steps": (f"Seconds of {BATCH} answers", "Supervision steps"),
-    "augmentations": (f"Seconds of a training step of {BATCH}", "Augmentations of a task"),
+    "batch": ("Seconds of a training step", "Examples in a batch"),
+    "cells": (f"Seconds of a training step of {BATCH_SIZE}", "Cells of the canvas"),
+    "supervision_steps": (f"Seconds of {BATCH_SIZE} predictions", "Supervision steps"),
+    "augmentations": (f"Seconds of a training step of {BATCH_SIZE}", "Augmentations of a task"),
 }
+"""Title and label of the x axis for each thing that is varied."""
+COLOUR = "#1F6FB2"
+
 Points = dict[str, list[tuple[int, float]]]
 
 
-def bench_growth(
+def bench_scaling(
     config: RunConfig,
     device: torch.device,
     compiled: bool | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[dict[str, Any], Drawing]:
-    """Seconds of a step against batch, canvas, supervision steps and augmentations.
+    """Measure steps while one thing at a time is varied.
 
     Args:
-        config: of the run whose steps are measured; all else is as it says.
+        config: of the run whose steps are measured; everything else stays as it says.
         device: where to compute.
         compiled: use torch.compile; None is where it pays.
-        progress: is told how many points of all are measured.
+        progress: called with the number of points that are measured, and of all points.
 
-    Returns the points, and a picture of them.
+    Returns:
+        The points (x, seconds) by name, and a picture of them.
     """
-    config = replace(config, dtype=pick_dtype(config.dtype, device))
-    full = config.model.side
-    smaller = [side for side in CANVAS_SIDES if side < full and config.model.mixer == "attention"]
-    sides = [*smaller, full]
-    points: Points = {name: [] for name in PANELS}
-    wanted = len(BATCHES) + len(sides) + len(SUPERVISION_STEPS) + len(AUGMENTATIONS)
-
-    def add(name: str, at: int, seconds: float) -> None:
-        points[name].append((at, seconds))
-        progress(sum(map(len, points.values())), wanted)
-
-    def trainer(model: PuzzleModel, size: int) -> Trainer:
-        train = replace(config.train, global_batch_size=size, total_steps=10**6)
-        return Trainer(model, train, None, micro_batch(model, device, size))
-
-    progress(0, wanted)
-    model, _ = fresh_model(config, 1, device, compiled)
-    for size in BATCHES:
-        add("batch", size, _step(trainer(model, size), _tokens(full**2, size), device))
-    for side in sides:
-        add("cells", side**2, _step(trainer(model, BATCH), _tokens(side**2, BATCH), device))
-    inputs, ids = _tokens(full**2, BATCH)["inputs"].to(device), torch.zeros(BATCH, dtype=torch.int)
-    for steps in SUPERVISION_STEPS:
-        seconds = timed(lambda n=steps: deque(model.predict_steps(inputs, ids, n), 0), device)  # type: ignore[misc]
-        add("supervision_steps", steps, seconds)
-    for augmentations in AUGMENTATIONS:
-        data = replace(config.data, augmentations=augmentations)
-        learnt = build_training_set(replace(config, data=data))
-        stepper = trainer(fresh_model(config, len(learnt.names), device, compiled)[0], BATCH)
-        with closing(Prefetcher(BatchSampler(learnt.groups, BATCH, config.seed), device)) as ahead:
-
-            def step(stepper: Trainer = stepper, ahead: Prefetcher = ahead) -> None:
-                stepper.step(ahead(stepper.steps_done))
-
-            add("augmentations", augmentations, timed(step, device))
-    result = {"what": "growth", "preset": config.name, "dtype": config.dtype, **points}
-    return result, _picture(points)
+    benchmark = _ScalingBenchmark(config, device, compiled, progress)
+    benchmark.vary_batch_size()
+    benchmark.vary_canvas()
+    benchmark.vary_supervision_steps()
+    benchmark.vary_augmentations()
+    result = {"what": "scaling", "preset": config.name, "dtype": benchmark.config.dtype}
+    return {**result, **benchmark.points}, _picture(benchmark.points)
 
 
-def _tokens(cells: int, size: int) -> dict[str, torch.Tensor]:
-    """A batch of random tokens, all for the blank row."""
-    generator = torch.Generator().manual_seed(0)
-    inputs, labels = torch.randint(0, 12, (2, size, cells), generator=generator)
-    return {"inputs": inputs, "labels": labels, "puzzle_ids": torch.zeros(size, dtype=torch.int)}
+class _ScalingBenchmark:
+    def __init__(
+        self,
+        config: RunConfig,
+        device: torch.device,
+        compiled: bool | None,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        self.config = replace(config, dtype=pick_dtype(config.dtype, device))
+        self.device, self.compiled, self.progress = device, compiled, progress
+        self.points: Points = {name: [] for name in PANELS}
+        side = config.model.side
+        smaller = [each for each in CANVAS_SIDES if each < side]
+        self.sides = [*smaller, side] if config.model.mixer == "attention" else [side]
+        lists = (BATCH_SIZES, self.sides, SUPERVISION_STEPS, AUGMENTATIONS)
+        self.total = sum(map(len, lists))
+        self.progress(0, self.total)
+        self.model, _ = build_fresh_model(self.config, 1, device, compiled)
 
+    def vary_batch_size(self) -> None:
+        for size in BATCH_SIZES:
+            self._add("batch", size, self._step_seconds(self.config.model.seq_len, size))
 
-def _step(trainer: Trainer, batch: dict[str, torch.Tensor], device: torch.device) -> float:
-    return timed(lambda: trainer.step(batch), device)
+    def vary_canvas(self) -> None:
+        for side in self.sides:
+            self._add("cells", side**2, self._step_seconds(side**2, BATCH_SIZE))
+
+    def vary_supervision_steps(self) -> None:
+        batch = self._random_batch(self.config.model.seq_len, BATCH_SIZE)
+        inputs, puzzle_ids = batch["inputs"].to(self.device), batch["puzzle_ids"]
+        for steps in SUPERVISION_STEPS:
+
+            def predict(steps: int = steps) -> None:
+                for _ in self.model.predict_steps(inputs, puzzle_ids, steps):
+                    pass
+
+            self._add("supervision_steps", steps, median_seconds(predict, self.device))
+
+    def vary_augmentations(self) -> None:
+        for augmentations in AUGMENTATIONS:
+            data = replace(self.config.data, augmentations=augmentations, vote_augmentations=None)
+            seconds = self._run_step_seconds(replace(self.config, data=data))
+            self._add("augmentations", augmentations, seconds)
+
+    def _add(self, name: str, x: int, seconds: float) -> None:
+        self.points[name].append((x, seconds))
+        self.progress(sum(map(len, self.points.values())), self.total)
+
+    def _trainer(self, model: PuzzleModel, batch_size: int) -> Trainer:
+        train = replace(self.config.train, global_batch_size=batch_size, total_steps=10**6)
+        micro_batch_size = pick_micro_batch_size(model, self.device, batch_size)
+        return Trainer(model, train, micro_batch_size=micro_batch_size)
+
+    def _random_batch(self, seq_len: int, batch_size: int) -> dict[str, torch.Tensor]:
+        """Return random tokens, all for the blank puzzle."""
+        generator = torch.Generator().manual_seed(0)
+        shape, high = (2, batch_size, seq_len), self.config.model.vocab_size
+        inputs, labels = torch.randint(0, high, shape, generator=generator)
+        puzzle_ids = torch.zeros(batch_size, dtype=torch.int)
+        return {"inputs": inputs, "labels": labels, "puzzle_ids": puzzle_ids}
+
+    def _step_seconds(self, seq_len: int, batch_size: int) -> float:
+        """Measure training steps on random tokens."""
+        trainer = self._trainer(self.model, batch_size)
+        batch = self._random_batch(seq_len, batch_size)
+        return median_seconds(lambda: trainer.step(batch), self.device)
+
+    def _run_step_seconds(self, config: RunConfig) -> float:
+        """Measure training steps on the run's own data."""
+        training_set = build_training_set(config)
+        num_puzzles = len(training_set.puzzle_names)
+        model, _ = build_fresh_model(config, num_puzzles, self.device, self.compiled)
+        trainer = self._trainer(model, BATCH_SIZE)
+        sampler = BatchSampler(training_set.dataset, BATCH_SIZE, config.seed)
+        prefetcher = Prefetcher(lambda step: to_tensors(sampler(step), self.device))
+        with closing(prefetcher):
+            return median_seconds(lambda: trainer.step(prefetcher(trainer.steps_done)), self.device)
 
 
 def _picture(points: Points) -> Drawing:
     panels = []
     for name, (title, x_label) in PANELS.items():
-        records = [{"step": at, "seconds": seconds} for at, seconds in points[name]]
-        measure = Measure("seconds", title, "#1F6FB2", x_label=x_label)
+        records = [{"step": x, "seconds": seconds} for x, seconds in points[name]]
+        measure = Measure("seconds", title, COLOUR, x_label=x_label)
         panels.append(draw_panel(read_series(records, "seconds"), measure))
     return framed(column(panels, 18), 32, PAPER)

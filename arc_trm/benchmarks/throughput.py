@@ -1,4 +1,4 @@
-"""The three things that are measured, each as a real run does it: training, prediction, data."""
+"""Throughput of training, prediction and data, each measured as a real run does its steps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 import platform
 import statistics
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -15,52 +14,321 @@ from typing import Any
 
 import torch
 
-from arc_trm.benchmarks.breakdown import parts_of_prediction, parts_of_training
-from arc_trm.benchmarks.flops import layer_flops, supervision_flops
-from arc_trm.benchmarks.timing import peak_memory, product_rate, synchronise, timed
+from arc_trm.benchmarks.breakdown import prediction_parts, training_parts
+from arc_trm.benchmarks.flops import block_flops, supervision_flops
+from arc_trm.benchmarks.timing import median_seconds, peak_memory, product_rate, synchronise
 from arc_trm.checkpoint import Weights
 from arc_trm.config import ModelConfig, RunConfig
+from arc_trm.data.prefetch import Prefetcher
 from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.data.training_set import build_training_set
 from arc_trm.device import DTYPES, compiles, pick_dtype, process_group
 from arc_trm.errors import UserError
-from arc_trm.inference.predictor import answers, batch_limit, questions
+from arc_trm.inference.predictor import Query, build_queries, max_batch_size, predict_batch
 from arc_trm.models import PuzzleModel, build_model
 from arc_trm.models.ops import TORCH_OPS
-from arc_trm.time_limit import STARTED
+from arc_trm.tasks import TaskSet
+from arc_trm.time_limit import PROCESS_STARTED
 from arc_trm.training import Trainer
 from arc_trm.training.budget import (
-    Prefetcher,
     activation_bytes,
     broadcast_scalar,
-    micro_batch,
+    pick_micro_batch_size,
     total_steps,
 )
+from arc_trm.training.trainer import to_tensors
 
-SECONDS = 10.0  # of repeated steps, after one to warm up and one to see how long they take
-LARGEST_ON_A_CPU = 64e9  # operations of a layer: 8 sequences of the published size
+STEP_SECONDS = 10.0
+"""How long steps are repeated, after one to warm up and one to see how long they take."""
+MAX_CPU_BLOCK_FLOPS = 64e9
+"""FLOP of a block in a step on a CPU, unless a batch size is given: 8 examples of the published
+size."""
 Result = dict[str, Any]
 
 
-class _Clock:
-    """Seconds since the program began, without those spent on measuring the product's rate."""
+class _Stopwatch:
+    """Measures when the first step was done and the rate of a matrix product.
+
+    Attributes:
+        first_step: seconds from the start of the program, without those for the matrix product.
+        rate: FLOP per second of the matrix product, the best of all measurements.
+    """
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
-        self.device, self.dtype, self.paused, self.rate = device, dtype, 0.0, 0.0
-        self.first_step = 0.0
+        self.device, self.dtype = device, dtype
+        self.first_step, self.rate = 0.0, 0.0
+        self._paused = 0.0
 
     def measure_product(self) -> None:
-        began = time.monotonic()
+        started = time.monotonic()
         self.rate = max(self.rate, product_rate(self.device, self.dtype))
-        self.paused += time.monotonic() - began
+        self._paused += time.monotonic() - started
 
-    def step_done(self) -> None:
+    def stop_first_step(self) -> None:
         synchronise(self.device)
-        self.first_step = time.monotonic() - STARTED - self.paused
+        self.first_step = time.monotonic() - PROCESS_STARTED - self._paused
 
 
-def _about(config: RunConfig, device: torch.device, batch_size: int) -> Result:
+@dataclass(frozen=True)
+class _CanvasBenchmark:
+    """Steps on one canvas.
+
+    Attributes:
+        side: of the canvas.
+        share: part of all examples that are on this canvas.
+        flops: of an example.
+        step: takes one step.
+    """
+
+    side: int
+    share: float
+    flops: float
+    step: Callable[[], object]
+
+
+def bench_train(
+    config: RunConfig,
+    device: torch.device,
+    batch_size: int | None = None,
+    compiled: bool | None = None,
+) -> Result:
+    """Measure the first steps of a run, in every process of a torchrun job.
+
+    Args:
+        config: of the run.
+        device: where to compute.
+        batch_size: over all processes; None is the config's, on a CPU at most what takes as long as
+            8 examples of the published size in each process.
+        compiled: use torch.compile; None is where it pays.
+
+    Raises:
+        UserError: the run could not start.
+    """
+    with process_group(device) as (rank, world_size), ExitStack() as stack:
+        config = replace(config, dtype=pick_dtype(config.dtype, device))
+        stopwatch = _Stopwatch(device, DTYPES[config.dtype])
+        training_set = build_training_set(config)
+        if batch_size and batch_size % world_size:
+            raise UserError(
+                f"--batch-size ({batch_size}) must be a multiple of the number of processes "
+                f"({world_size})"
+            )
+        wanted = math.ceil(config.train.global_batch_size / world_size)
+        size = (
+            batch_size // world_size
+            if batch_size
+            else _default_batch_size(wanted, config.model, device)
+        )
+        sampler = BatchSampler(
+            training_set.dataset, size * world_size, config.seed, rank, world_size
+        )
+        model, generator = build_fresh_model(
+            config, len(training_set.puzzle_names), device, compiled
+        )
+        steps = total_steps(config, sampler)
+        train = replace(config.train, global_batch_size=size * world_size, total_steps=steps)
+        micro_batch_size = pick_micro_batch_size(model, device, size)
+        trainer = Trainer(model, train, generator, micro_batch_size)
+        canvases = _training_canvases(trainer, sampler, stack)
+        measured = _measure(canvases, device, stopwatch, size)
+        measured["examples_per_second"] *= world_size
+        data = median_seconds(lambda: sampler(trainer.steps_done), torch.device("cpu"))
+        return {
+            "what": "train",
+            **_describe(config, device, size * world_size),
+            **measured,
+            **_implementation(model),
+            "processes": world_size,
+            "micro_batch": micro_batch_size,
+            "needed_memory_mb": _needed_memory(trainer),
+            "parts": {"data": data, **training_parts(trainer)},
+            "whole_run": _whole_run(steps * config.train.global_batch_size, measured),
+        }
+
+
+def bench_predict(
+    config: RunConfig,
+    device: torch.device,
+    batch_size: int | None = None,
+    compiled: bool | None = None,
+) -> Result:
+    """Measure predictions of the test inputs of a run, by a model with fresh weights.
+
+    Args:
+        config: of the run.
+        device: where to compute.
+        batch_size: queries in a batch; None suits the device.
+        compiled: use torch.compile; None is where it pays.
+
+    Raises:
+        UserError: there is nothing to predict.
+    """
+    config = replace(config, dtype=pick_dtype(config.dtype, device))
+    stopwatch = _Stopwatch(device, DTYPES[config.dtype])
+    training_set = build_training_set(config)
+    tasks = predicted_tasks(config.data)
+    names = training_set.puzzle_names
+    model, _ = build_fresh_model(config, len(names), device, compiled)
+    with torch.no_grad():  # so that no predicted grid reaches the edge of a smaller canvas
+        model.token_head.weight.zero_()
+    model.puzzle_embedding = model.puzzle_embedding.cpu()  # as of loaded weights
+    weights = Weights(model.eval(), {name: index for index, name in enumerate(names)})
+    queries, _ = build_queries(weights, tasks)
+    if not queries:
+        raise UserError(f"there is nothing to predict in {tasks.name!r}")
+    wanted = min(len(queries), max_batch_size(weights, config.model.side))
+    size = batch_size or _default_batch_size(wanted, config.model, device)
+    canvases = _prediction_canvases(weights, tasks, queries, size)
+    measured = _measure(canvases, device, stopwatch, size)
+    return {
+        "what": "predict",
+        **_describe(config, device, size),
+        **measured,
+        **_implementation(model),
+        "supervision_steps": config.model.supervision_steps,
+        "parts": prediction_parts(model, size),
+        "whole_run": _whole_run(len(queries), measured),
+    }
+
+
+def bench_data(config: RunConfig, batch_size: int | None = None) -> Result:
+    """Measure how batches are made, and everything that comes before the first one.
+
+    Args:
+        config: of the run.
+        batch_size: None is the config's.
+    """
+    size = batch_size or config.train.global_batch_size
+    training_set = build_training_set(config)
+    sampler = BatchSampler(training_set.dataset, size, config.seed)
+    sampler(0)
+    first_step = time.monotonic() - PROCESS_STARTED
+    steps = count(1)
+    seconds = _median_step_seconds(lambda: sampler(next(steps)), torch.device("cpu"), STEP_SECONDS)
+    return {
+        "what": "data",
+        **_describe(config, torch.device("cpu"), size),
+        "examples_per_second": size / seconds,
+        "seconds_per_step": seconds,
+        "first_step_seconds": first_step,
+        "puzzles": sum(map(len, training_set.dataset)),
+        "peak_memory_mb": peak_memory(torch.device("cpu")) // 2**20,
+    }
+
+
+def build_fresh_model(
+    config: RunConfig, num_puzzles: int, device: torch.device, compiled: bool | None
+) -> tuple[PuzzleModel, torch.Generator]:
+    """Build the model that a run starts from, and the generator of its exploration draws."""
+    generator = torch.Generator().manual_seed(config.seed)
+    dtype = DTYPES[config.dtype]
+    model = build_model(config.model, num_puzzles, dtype, generator).to(device)
+    model.compiled = compiles(device, compiled)
+    return model, generator
+
+
+def _training_canvases(
+    trainer: Trainer, sampler: BatchSampler, stack: ExitStack
+) -> list[_CanvasBenchmark]:
+    """Return the training steps of every canvas; `stack` closes what they open."""
+    model, device = trainer.model, trainer.flat_params.device
+
+    def make_canvas(seq_len: int, share: float, canvas_sampler: BatchSampler) -> _CanvasBenchmark:
+        prefetcher = Prefetcher(lambda step: to_tensors(canvas_sampler(step), device))
+        stack.enter_context(closing(prefetcher))
+        steps = count()
+        flops = supervision_flops(model, model.config.puzzle_emb_len + seq_len, training=True)
+        return _CanvasBenchmark(
+            math.isqrt(seq_len), share, flops, lambda: trainer.step(prefetcher(next(steps)))
+        )
+
+    return [
+        make_canvas(seq_len, share, canvas_sampler)
+        for seq_len, (share, canvas_sampler) in sampler.by_canvas_size().items()
+    ]
+
+
+def _prediction_canvases(
+    weights: Weights, tasks: TaskSet, queries: Sequence[Query], batch_size: int
+) -> list[_CanvasBenchmark]:
+    """Return the batches of queries of every canvas, the largest first."""
+    config = weights.model.config
+
+    def make_canvas(side: int) -> _CanvasBenchmark:
+        same_side = [query for query in queries if query.side == side]
+        starts = count(step=batch_size)
+
+        def step() -> None:
+            start = next(starts)
+            batch = [same_side[(start + index) % len(same_side)] for index in range(batch_size)]
+            list(predict_batch(weights, tasks, batch, None, []))
+
+        length = config.puzzle_emb_len + side * side
+        flops = supervision_flops(weights.model, length, training=False)
+        share = len(same_side) / len(queries)
+        return _CanvasBenchmark(side, share, config.supervision_steps * flops, step)
+
+    sides = sorted({query.side for query in queries}, reverse=True)
+    return [make_canvas(side) for side in sides]
+
+
+def _measure(
+    canvases: Sequence[_CanvasBenchmark],
+    device: torch.device,
+    stopwatch: _Stopwatch,
+    batch_size: int,
+) -> Result:
+    """Measure steps on every canvas, and compute their mean over all examples."""
+    canvases[0].step()
+    stopwatch.stop_first_step()
+    stopwatch.measure_product()
+    by_side = {}
+    for index, canvas in enumerate(canvases):
+        if index:  # the first canvas is warm
+            canvas.step()
+        by_side[str(canvas.side)] = _median_step_seconds(
+            canvas.step, device, STEP_SECONDS / len(canvases)
+        )
+    memory = peak_memory(device)
+    stopwatch.measure_product()
+    seconds = sum(canvas.share * by_side[str(canvas.side)] for canvas in canvases)
+    flops = sum(canvas.share * canvas.flops for canvas in canvases)
+    return {
+        "examples_per_second": batch_size / seconds,
+        "seconds_per_step": seconds,
+        "seconds_per_step_by_side": by_side,
+        "share_by_side": {str(canvas.side): canvas.share for canvas in canvases},
+        "gflop_per_example": flops / 1e9,
+        "product_tflops": stopwatch.rate / 1e12,
+        "utilisation": flops * batch_size / seconds / stopwatch.rate,
+        "first_step_seconds": stopwatch.first_step,
+        "peak_memory_mb": memory // 2**20,
+    }
+
+
+def _median_step_seconds(step: Callable[[], object], device: torch.device, seconds: float) -> float:
+    """Return the median seconds of the steps of some seconds; all ranks take equally many."""
+
+    def elapsed() -> float:
+        started = time.perf_counter()
+        step()
+        synchronise(device)
+        return time.perf_counter() - started
+
+    first = elapsed()
+    repeats = int(broadcast_scalar(seconds / first, device))
+    return statistics.median([first, *(elapsed() for _ in range(repeats))])
+
+
+def _default_batch_size(wanted: int, model: ModelConfig, device: torch.device) -> int:
+    """Return the batch size of a run, or a smaller one where a CPU would work too long for it."""
+    if device.type == "cuda":
+        return wanted
+    return min(wanted, max(1, int(MAX_CPU_BLOCK_FLOPS / block_flops(model, model.length))))
+
+
+def _describe(config: RunConfig, device: torch.device, batch_size: int) -> Result:
     cuda = device.type == "cuda"
     return {
         "preset": config.name,
@@ -73,249 +341,26 @@ def _about(config: RunConfig, device: torch.device, batch_size: int) -> Result:
     }
 
 
-def _steps(step: Callable[[], object], device: torch.device, seconds: float) -> float:
-    """Median seconds of a step over some seconds, in as many steps on all ranks."""
-
-    def once() -> float:
-        start = time.perf_counter()
-        step()
-        synchronise(device)
-        return time.perf_counter() - start
-
-    first = once()
-    return statistics.median(
-        [first, *(once() for _ in range(int(broadcast_scalar(seconds / first, device))))]
-    )
-
-
-@dataclass(frozen=True)
-class _Canvas:
-    """Steps on one canvas: their share of all examples, the operations of an example, one step."""
-
-    side: int
-    share: float
-    flops: float
-    step: Callable[[], object]
-
-
-def _measured(
-    canvases: Sequence[_Canvas], device: torch.device, clock: _Clock, size: int
-) -> Result:
-    """Steps of `size` examples on every canvas, and their mean over all examples."""
-    canvases[0].step()
-    clock.step_done()
-    clock.measure_product()
-    each = {}
-    for number, canvas in enumerate(canvases):
-        if number:  # of the first one has been done
-            canvas.step()
-        each[str(canvas.side)] = _steps(canvas.step, device, SECONDS / len(canvases))
-    memory = peak_memory(device)
-    clock.measure_product()
-    seconds = sum(canvas.share * each[str(canvas.side)] for canvas in canvases)
-    flops = sum(canvas.share * canvas.flops for canvas in canvases)
+def _implementation(model: PuzzleModel) -> Result:
     return {
-        "examples_per_second": size / seconds,
-        "seconds_per_step": seconds,
-        "seconds_per_step_by_side": each,
-        "share_by_side": {str(canvas.side): canvas.share for canvas in canvases},
-        "gflop_per_example": flops / 1e9,
-        "product_tflops": clock.rate / 1e12,
-        "utilisation": flops * size / seconds / clock.rate,
-        "first_step_seconds": clock.first_step,
-        "peak_memory_mb": memory // 2**20,
-    }
-
-
-def _default_batch(wanted: int, model: ModelConfig, device: torch.device) -> int:
-    """What a run would have at once; less if a CPU had to work too long for it."""
-    if device.type == "cuda":
-        return wanted
-    return min(wanted, max(1, int(LARGEST_ON_A_CPU / layer_flops(model, model.length))))
-
-
-def fresh_model(
-    config: RunConfig, rows: int, device: torch.device, compiled: bool | None
-) -> tuple[PuzzleModel, torch.Generator]:
-    """The model that a run begins with, its table of so many rows, and the run's generator."""
-    generator = torch.Generator().manual_seed(config.seed)
-    dtype = DTYPES[config.dtype]
-    model = build_model(config.model, rows, dtype, generator).to(device)
-    model.compiled = compiles(device, compiled)
-    return model, generator
-
-
-def _memory(trainer: Trainer) -> dict[str, int]:
-    """MB that a step cannot do without, by what they are for."""
-    model, values = trainer.model, trainer.values
-    share = trainer.config.global_batch_size // trainer.world
-    slots = [tensor for carry in trainer.carries.values() for tensor in carry.values()]
-    needed = {
-        "table": model.puzzle_embedding.nbytes,
-        "network_and_optimiser": 5 * values.nbytes,  # gradients, two moments, average
-        "slots": sum(tensor.nbytes for tensor in slots),
-        "activations": min(share, trainer.micro_batch) * activation_bytes(model),
-    }
-    return {name: size // 2**20 for name, size in needed.items()}
-
-
-def bench_train(
-    config: RunConfig,
-    device: torch.device,
-    batch_size: int | None = None,
-    compiled: bool | None = None,
-) -> Result:
-    """Steps of a run with `config` from its beginning, in every process of a torchrun job.
-
-    Args:
-        config: of the run.
-        device: where to compute.
-        batch_size: of the whole job; None is the config's, on a CPU at most what a process of the
-            published size has with 8.
-        compiled: use torch.compile; None is where it pays.
-
-    Raises UserError if the run could not begin either.
-    """
-    with process_group(device) as (rank, world), ExitStack() as open_until_the_end:
-        config = replace(config, dtype=pick_dtype(config.dtype, device))
-        clock = _Clock(device, DTYPES[config.dtype])
-        learnt = build_training_set(config)
-        if batch_size and batch_size % world:
-            raise UserError(
-                f"--batch-size ({batch_size}) must be a multiple of the number of processes "
-                f"({world})"
-            )
-        wanted = math.ceil(config.train.global_batch_size / world)
-        share = batch_size // world if batch_size else _default_batch(wanted, config.model, device)
-        batches = BatchSampler(learnt.groups, share * world, config.seed, (rank, world))
-        model, generator = fresh_model(config, len(learnt.names), device, compiled)
-        steps = total_steps(config, batches)
-        train = replace(config.train, global_batch_size=share * world, total_steps=steps)
-        trainer = Trainer(model, train, generator, micro_batch(model, device, share))
-
-        def canvas(cells: int, part: float, there: BatchSampler) -> _Canvas:
-            ahead, numbers = (
-                open_until_the_end.enter_context(closing(Prefetcher(there, device))),
-                count(),
-            )
-            length = config.model.puzzle_emb_len + cells
-            return _Canvas(
-                *(math.isqrt(cells), part),
-                supervision_flops(model, length, training=True),
-                lambda: trainer.step(ahead(next(numbers))),
-            )
-
-        canvases = [canvas(cells, *part) for cells, part in batches.canvases().items()]
-        measured = _measured(canvases, device, clock, share)
-        measured["examples_per_second"] *= world
-        examples = steps * config.train.global_batch_size
-        data = timed(lambda: batches(trainer.steps_done), torch.device("cpu"))
-        return {
-            "what": "train",
-            **_about(config, device, share * world),
-            **measured,
-            "compiled": model.compiled,
-            "kernels": model.select_ops(model.dtype) is not TORCH_OPS,
-            "processes": world,
-            "micro_batch": trainer.micro_batch,
-            "needed_memory_mb": _memory(trainer),
-            "parts": {"data": data} | parts_of_training(trainer),
-            "whole_run": {
-                "examples": examples,
-                "seconds": examples / measured["examples_per_second"],
-            },
-        }
-
-
-def bench_predict(
-    config: RunConfig,
-    device: torch.device,
-    batch_size: int | None = None,
-    compiled: bool | None = None,
-) -> Result:
-    """BatchSampler of questions about the test inputs of `config`, to a model with fresh weights.
-
-    Args:
-        config: of the run whose test inputs are answered.
-        device: where to compute.
-        batch_size: questions at once; None suits the device.
-        compiled: use torch.compile; None is where it pays.
-
-    Raises UserError if there is nothing to predict.
-    """
-    config = replace(config, dtype=pick_dtype(config.dtype, device))
-    clock = _Clock(device, DTYPES[config.dtype])
-    learnt = build_training_set(config)
-    tasks = predicted_tasks(config.data)
-    model, _ = fresh_model(config, len(learnt.names), device, compiled)
-    with torch.no_grad():  # so that it draws no grid that reaches the end of a canvas
-        model.token_head.weight.zero_()
-    model.puzzle_embedding = model.puzzle_embedding.cpu()  # as of loaded weights
-    weights = Weights(model.eval(), {name: row for row, name in enumerate(learnt.names)})
-    asked, _ = questions(weights, tasks)
-    if not asked:
-        raise UserError(f"there is nothing to predict in {tasks.name!r}")
-    size = batch_size or _default_batch(
-        min(len(asked), batch_limit(weights, config.model.side)), config.model, device
-    )
-
-    def canvas(side: int) -> _Canvas:
-        there = [question for question in asked if question.side == side]
-        places = count(step=size)
-
-        def step() -> None:
-            first = next(places)
-            chosen = [there[(first + index) % len(there)] for index in range(size)]
-            deque(answers(weights, tasks, chosen, None, []), maxlen=0)
-
-        length = config.model.puzzle_emb_len + side * side
-        flops = supervision_flops(model, length, training=False)
-        rounds = config.model.supervision_steps
-        return _Canvas(side, len(there) / len(asked), rounds * flops, step)
-
-    sides = sorted({question.side for question in asked}, reverse=True)
-    measured = _measured([canvas(side) for side in sides], device, clock, size)
-    return {
-        "what": "predict",
-        **_about(config, device, size),
-        **measured,
         "compiled": model.compiled,
         "kernels": model.select_ops(model.dtype) is not TORCH_OPS,
-        "supervision_steps": config.model.supervision_steps,
-        "parts": parts_of_prediction(model, size),
-        "whole_run": {
-            "examples": len(asked),
-            "seconds": len(asked) / measured["examples_per_second"],
-        },
     }
 
 
-def bench_data(config: RunConfig, batch_size: int | None = None) -> Result:
-    """Making batches alone, and all that comes before the first.
+def _whole_run(examples: int, measured: Result) -> Result:
+    return {"examples": examples, "seconds": examples / measured["examples_per_second"]}
 
-    Args:
-        config: of the run.
-        batch_size: None is the config's.
-    """
-    size = batch_size or config.train.global_batch_size
-    learnt = build_training_set(config)
-    batches = BatchSampler(learnt.groups, size, config.seed)
-    batches(0)
-    first = time.monotonic() - STARTED
-    begun = 0
 
-    def step() -> None:
-        nonlocal begun
-        begun += 1
-        batches(begun)
-
-    seconds = _steps(step, torch.device("cpu"), SECONDS)
-    return {
-        "what": "data",
-        **_about(config, torch.device("cpu"), size),
-        "examples_per_second": size / seconds,
-        "seconds_per_step": seconds,
-        "first_step_seconds": first,
-        "puzzles": sum(map(len, learnt.groups)),
-        "peak_memory_mb": peak_memory(torch.device("cpu")) // 2**20,
+def _needed_memory(trainer: Trainer) -> dict[str, int]:
+    """Return the MB that a training step cannot do without, by purpose."""
+    model = trainer.model
+    carry = [tensor for carry in trainer.carries.values() for tensor in carry.values()]
+    micro_batch_size = min(trainer.batch_size, trainer.micro_batch_size)
+    needed = {
+        "table": model.puzzle_embedding.nbytes,
+        "network_and_optimiser": 5 * trainer.flat_params.nbytes,  # gradients, two moments, EMA
+        "slots": sum(tensor.nbytes for tensor in carry),
+        "activations": micro_batch_size * activation_bytes(model),
     }
+    return {name: size // 2**20 for name, size in needed.items()}

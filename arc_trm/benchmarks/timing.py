@@ -1,4 +1,4 @@
-"""Clocks, the rate of a large matrix product, and peak memory."""
+"""Measurements of seconds, of the rate of a large matrix product, and of peak memory."""
 
 from __future__ import annotations
 
@@ -10,53 +10,71 @@ from collections.abc import Callable
 
 import torch
 
-PRODUCT_SIDE = {"cpu": 4096, "mps": 4096, "cuda": 8192}
+ACTION_SECONDS = 0.5
+"""How long an action is repeated."""
 PRODUCT_SECONDS = 1.0
+"""How long the matrix product is repeated."""
+PRODUCT_SIDE = {"cpu": 4096, "mps": 4096, "cuda": 8192}
+MIN_SAMPLES = 3
+MIN_SAMPLE_SECONDS = 0.02
+"""Length of a sample on a GPU, at least; shorter actions are timed together."""
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device has done its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
 
 
-def timed(action: Callable[[], object], device: torch.device, seconds: float = 0.5) -> float:
-    """Median seconds of `action` after one call to warm up, for about `seconds`, thrice at least.
+def median_seconds(
+    action: Callable[[], object], device: torch.device, seconds: float | None = None
+) -> float:
+    """Return the median seconds of an action, after one call to warm up.
 
-    On a GPU several calls are timed together where one is short, for launches overlap with work.
+    On a GPU several short calls are timed together, because their launches overlap with the work.
+
+    Args:
+        action: to measure.
+        device: on which it works.
+        seconds: how long it is repeated, at least `MIN_SAMPLES` times; None is `ACTION_SECONDS`.
     """
+    seconds = ACTION_SECONDS if seconds is None else seconds
     action()
-    synchronise(device)
-    began = time.perf_counter()
-    action()
-    synchronise(device)
-    once = time.perf_counter() - began
-    together = 1 if device.type == "cpu" else max(1, int(0.02 / max(once, 1e-6)))
+    once = _elapsed(action, device, 1)
+    repeats = 1
+    if device.type != "cpu":
+        repeats = max(1, int(MIN_SAMPLE_SECONDS / max(once, 1e-6)))
     samples: list[float] = []
-    began = time.perf_counter()
-    while len(samples) < 3 or time.perf_counter() - began < seconds:
-        start = time.perf_counter()
-        for _ in range(together):
-            action()
-        synchronise(device)
-        samples.append((time.perf_counter() - start) / together)
+    started = time.perf_counter()
+    while len(samples) < MIN_SAMPLES or time.perf_counter() - started < seconds:
+        samples.append(_elapsed(action, device, repeats) / repeats)
     return statistics.median(samples)
 
 
+def _elapsed(action: Callable[[], object], device: torch.device, repeats: int) -> float:
+    synchronise(device)
+    started = time.perf_counter()
+    for _ in range(repeats):
+        action()
+    synchronise(device)
+    return time.perf_counter() - started
+
+
 def product_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """FLOP a second of the product of two large square matrices of random numbers."""
+    """Return the FLOP per second of the product of two large square matrices."""
     side = PRODUCT_SIDE[device.type]
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(side, side, generator=generator).to(device, dtype) for _ in range(2))
     out = torch.empty_like(a)
-    return 2 * side**3 / timed(lambda: torch.mm(a, b, out=out), device, PRODUCT_SECONDS)
+    seconds = median_seconds(lambda: torch.mm(a, b, out=out), device, PRODUCT_SECONDS)
+    return 2 * side**3 / seconds
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes that this process has held at most so far, on a GPU those of its tensors there."""
+    """Return the most bytes that this process has held; on a GPU those of its tensors there."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    kilo = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilo
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -81,9 +81,8 @@ def convert_from_published(
         out: the folder to make; it must not exist, or be empty.
         arch_config: the published all_config.yaml; None looks beside the file.
         settings: published settings that count where that file is missing or silent.
-        ids: names of the puzzle embedding's rows. Rows without a name, which come last,
-            are left out; without any names the whole embedding is, unless its only row is the
-            blank one.
+        ids: names of the puzzle ids. Puzzle ids without a name, which come last, are left out;
+            without any names the puzzle embedding is, unless its only row is the blank one.
         origin: further facts for origin.json.
 
     Raises:

@@ -24,7 +24,6 @@ from arc_trm.errors import UserError
 from arc_trm.io import read_json
 from arc_trm.models import PuzzleModel
 from arc_trm.puzzles import kinds_with_vocab
-from arc_trm.puzzles.arc.tokenizer import FULL_SIDE
 
 SETTINGS_FILE, SHAPES_FILE = "all_config.yaml", "shapes.json"
 PREFIX = "_orig_mod.model.inner."
@@ -124,7 +123,7 @@ class PublishedWeights:
         config: of the model.
         network: float32 tensors by our names.
         embedding: (num_puzzles, puzzle_emb_dim), as in the file and still in it.
-        assumed: the settings that neither tensors nor settings told, as `name value`.
+        assumed: published defaults of what neither tensors nor settings say, as `name value`.
     """
 
     config: ModelConfig
@@ -211,8 +210,8 @@ def open_published(
     embedding = network.pop("puzzle_embedding")
     vocab_size, hidden_size = network["token_embedding"].shape
     kinds = kinds_with_vocab(vocab_size)
-    side = kinds[0].default_side if kinds else FULL_SIDE
-    defaults = {**_DEFAULTS, **_DEFAULT_CYCLES[architecture], "seq_len": side**2}
+    seq_len = kinds[0].default_side ** 2 if kinds else ModelConfig.seq_len
+    defaults = {**_DEFAULTS, **_DEFAULT_CYCLES[architecture], "seq_len": seq_len}
     reader = SettingsReader(settings, defaults)
     puzzle_emb_len = math.ceil(embedding.shape[1] / hidden_size)
     if architecture == "trm":

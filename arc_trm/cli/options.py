@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from arc_trm.errors import UserError
+from arc_trm.time_limit import PROCESS_STARTED, TimeLimit
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 PATH = click.Path(path_type=Path)
@@ -38,7 +39,14 @@ skip_invalid_option = click.option(
 solutions_option = click.option(
     "--solutions", type=PATH, metavar="FILE", help="Official solutions to score against."
 )
-time_limit_option = click.option("--time-limit", metavar="TIME", help="3h, 90m, 45s: stop in time.")
+time_limit_option = click.option(
+    "--time-limit",
+    metavar="TIME",
+    callback=lambda context, parameter, text: TimeLimit(
+        TimeLimit.parse(text).limit, PROCESS_STARTED
+    ),
+    help="3h, 90m, 45s: stop in time.",
+)
 
 
 def data_option(help_text: str) -> Decorator:

@@ -85,9 +85,11 @@ def find_tasks(data: str | os.PathLike[str], skip_invalid: bool = False) -> Task
     raise UserError(f"{name} does not exist, expected a folder or a file")
 
 
-def absolute_data_path(data: str) -> str:
+def absolute_data_path(data: str | os.PathLike[str]) -> str:
     """Return DATA so that it means the same elsewhere: a path becomes absolute."""
-    return data if find_manifest(data) else os.path.abspath(data)
+    if isinstance(data, str) and find_manifest(data):
+        return data
+    return os.path.abspath(data)
 
 
 def public_data_name(data: str) -> str:

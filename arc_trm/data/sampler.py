@@ -18,7 +18,7 @@ from arc_trm.puzzles.base import PAD, Tokens
 from arc_trm.rng import rng_for
 
 IGNORE_LABEL = -100
-"""Label of cells that are not scored, as in `arc_trm.training.losses`, which is not imported."""
+"""Label of cells that are not scored."""
 
 Batch = dict[str, npt.NDArray[np.int32]]
 

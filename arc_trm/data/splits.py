@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from arc_trm.config import DataConfig
-from arc_trm.data.loader import find_tasks, load_tasks, prebuilt_folder
+from arc_trm.data.loader import absolute_data_path, find_tasks, load_tasks, prebuilt_folder
 from arc_trm.errors import UserError
 from arc_trm.puzzles import KINDS, kind_of
 from arc_trm.tasks import TaskSet
 
+Loaded = Mapping[str, TaskSet]
+"""Datasets that are in memory already, by their absolute path or name."""
 
-def load_test_sets(data: DataConfig) -> list[TaskSet]:
+
+def load_test_sets(data: DataConfig, loaded: Loaded | None = None) -> list[TaskSet]:
     """Load the datasets of `data.test`. Raises UserError if they are of different kinds."""
-    sets = [load_tasks(name, data.skip_invalid) for name in data.test]
+    sets = [_load(name, data, loaded) for name in data.test]
     _check_one_kind(sets)
     return sets
 
@@ -35,7 +38,9 @@ def select_predicted(sets: Sequence[TaskSet], data: DataConfig) -> TaskSet:
     return kind_of(sets[0]).predicted_tasks(sets, data)
 
 
-def load_training_sets(data: DataConfig) -> tuple[list[TaskSet], list[str]]:
+def load_training_sets(
+    data: DataConfig, loaded: Loaded | None = None
+) -> tuple[list[TaskSet], list[str]]:
     """Load the datasets of `data.train` and those of `data.optional_train` that exist.
 
     Returns:
@@ -44,7 +49,7 @@ def load_training_sets(data: DataConfig) -> tuple[list[TaskSet], list[str]]:
     Raises:
         UserError: they are of different kinds.
     """
-    sets, notes = [load_tasks(name, data.skip_invalid) for name in data.train], []
+    sets, notes = [_load(name, data, loaded) for name in data.train], []
     for name in data.optional_train:
         found = find_tasks(name, data.skip_invalid)
         if found is None:
@@ -73,6 +78,11 @@ def training_folder(data: DataConfig) -> Path | None:
             '"data.optional_train=[]"`'
         )
     return prebuilt_folder(folders[0])
+
+
+def _load(name: str, data: DataConfig, loaded: Loaded | None) -> TaskSet:
+    found = (loaded or {}).get(absolute_data_path(name))
+    return load_tasks(name, data.skip_invalid) if found is None else found
 
 
 def _check_one_kind(sets: Sequence[TaskSet]) -> None:

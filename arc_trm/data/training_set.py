@@ -13,6 +13,7 @@ from arc_trm.data.leakage import leakage_warnings, prebuilt_leakage
 from arc_trm.data.readers.prebuilt import open_prebuilt
 from arc_trm.data.sampler import PuzzleGroup
 from arc_trm.data.splits import (
+    Loaded,
     load_test_sets,
     load_training_sets,
     select_predicted,
@@ -42,23 +43,27 @@ class TrainingSet:
     notes: tuple[str, ...]
 
 
-def build_training_set(config: RunConfig) -> TrainingSet:
+def build_training_set(config: RunConfig, loaded: Loaded | None = None) -> TrainingSet:
     """Load and check what `config.data` names.
+
+    Args:
+        config: of the run.
+        loaded: datasets that are in memory already.
 
     Raises:
         UserError: data is missing or invalid, or does not fit `config.model`.
     """
     folder = training_folder(config.data)
     if folder is not None:
-        return _from_folder(config, folder)
-    return _from_tasks(config)
+        return _from_folder(config, folder, loaded)
+    return _from_tasks(config, loaded)
 
 
-def _from_tasks(config: RunConfig) -> TrainingSet:
+def _from_tasks(config: RunConfig, loaded: Loaded | None) -> TrainingSet:
     data, model = config.data, config.model
-    sets, notes = load_training_sets(data)
+    sets, notes = load_training_sets(data, loaded)
     notes += [note for tasks in sets for note in tasks.notes]
-    test_sets = load_test_sets(data)
+    test_sets = load_test_sets(data, loaded)
     predicted = select_predicted(test_sets, data)
     kind = KINDS[sets[0].kind if sets else test_sets[0].kind if test_sets else DEFAULT_KIND]
     if test_sets and predicted.kind != kind.name:
@@ -103,7 +108,7 @@ def _fingerprint(tasks: TaskSet, config: RunConfig, names: Sequence[str]) -> str
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _from_folder(config: RunConfig, folder: Path) -> TrainingSet:
+def _from_folder(config: RunConfig, folder: Path, loaded: Loaded | None) -> TrainingSet:
     dataset, data, model = open_prebuilt(folder), config.data, config.model
     for key, value, chosen in (
         ("seq_len", dataset.seq_len, model.seq_len),
@@ -121,7 +126,7 @@ def _from_folder(config: RunConfig, folder: Path) -> TrainingSet:
     if model.canvas == "bucketed":
         notes.append(f"the examples of {folder} are on the full canvas whatever model.canvas says")
     puzzles = dataset.grid_puzzles  # validated here, as the rows of other files are
-    predicted = select_predicted(load_test_sets(data), data)
+    predicted = select_predicted(load_test_sets(data, loaded), data)
     if data.test:
         kind_of(predicted).check_model(model, predicted)
         notes += prebuilt_leakage(dataset, predicted)

@@ -58,11 +58,12 @@ def model_card(weights: WeightsDir, repository: str, licence: str | None) -> str
     """
     run = find_run(weights.folder)
     config = run.config if run is not None else None
+    history = _run_sections(run, weights.parts.step) if run else [_origin(weights.folder)]
     sections = [
         _front_matter(weights.config, licence),
         f"# {repository.partition('/')[2]}",
         _description(weights, config),
-        *(_run_sections(run, weights.parts.step) if run else [_origin(weights.folder)]),
+        *history,
         _usage(repository, config),
         f"## Licence\n\n{licence or 'None is stated.'}",
     ]

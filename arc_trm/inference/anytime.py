@@ -67,6 +67,7 @@ def predict_tasks(
     Raises:
         UserError: the model is not for this kind of puzzle.
     """
+    kind_of(tasks).check_model(weights.model.config, tasks)
     queries, skipped = build_queries(weights, tasks, augmentations)
     counter = VoteCounter(tasks, None, rule, attempts)
     for batch in _predictions(weights, tasks, queries, batch_size, supervision_steps, TimeLimit()):
@@ -289,7 +290,8 @@ def predict_to_folder(
 
     Args:
         folder: exists.
-        weights, tasks, augmentations, batch_size, supervision_steps: as in `predict_tasks`.
+        weights, augmentations, batch_size, supervision_steps: as in `predict_tasks`.
+        tasks: that fit the model (`RunInputs.resolve` checks it).
         attempts, rule: likewise.
         time_limit: ends the job.
         previous: a valid submission in the folder, whose attempts stay until there are better ones.
@@ -299,7 +301,7 @@ def predict_to_folder(
         note: called with sentences for the user.
 
     Raises:
-        UserError: as `predict_tasks`; a process did not end; a file cannot be written.
+        UserError: a process did not end; a file cannot be written.
     """
     workers = Workers()
     is_first = workers.rank == 0

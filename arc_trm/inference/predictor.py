@@ -96,17 +96,16 @@ def build_queries(
 
     Args:
         weights: of the model.
-        tasks: to predict.
+        tasks: to predict; the model is for their kind and size.
         augmentations: at most so many besides the task itself; None is all that were trained.
 
     Returns:
         The queries, and the test inputs that cannot be queried.
 
     Raises:
-        UserError: the model is not for this kind of puzzle, or a name of a puzzle id is invalid.
+        UserError: a name of a puzzle id is invalid.
     """
     config, kind = weights.model.config, kind_of(tasks)
-    kind.check_model(config, tasks)
     if augmentations and not kind.embeds_tasks:
         raise UserError(
             f"{tasks.name} holds {kind.title}, which is predicted once without augmentations: "

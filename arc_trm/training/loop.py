@@ -21,6 +21,7 @@ from arc_trm.config import DataConfig, RunConfig, to_dict
 from arc_trm.data.loader import absolute_data_path
 from arc_trm.data.prefetch import Prefetcher
 from arc_trm.data.sampler import BatchSampler
+from arc_trm.data.splits import Loaded
 from arc_trm.data.training_set import TrainingSet, build_training_set
 from arc_trm.device import DTYPES, compiles, pick_dtype, process_group
 from arc_trm.errors import UserError
@@ -73,6 +74,7 @@ def train_run(
     callbacks: Sequence[Callback] = (),
     started: float | None = None,
     compiled: bool | None = None,
+    loaded: Loaded | None = None,
 ) -> TrainResult:
     """Train a run to its end, or until a signal or its time limit ends it.
 
@@ -84,6 +86,7 @@ def train_run(
         callbacks: receive notes and progress, on rank 0 only.
         started: when the time limit started, a value of `time.monotonic`; None is now.
         compiled: use torch.compile; None is where it pays.
+        loaded: datasets that are in memory already.
 
     Raises:
         UserError: config, data or checkpoint are invalid, or the loss is no longer finite.
@@ -94,7 +97,9 @@ def train_run(
     _check_length(config, resume)
     with process_group(device) as (rank, world_size):
         callback = CallbackList(callbacks if rank == 0 else ())
-        setup = _set_up(config, device, folder, resume, callback, compiled, (rank, world_size))
+        setup = _set_up(
+            config, device, folder, resume, callback, compiled, (rank, world_size), loaded
+        )
         time_limit = TimeLimit(config.train.time_limit, started)
         if setup.has_checkpoint:
             time_limit.started -= seconds_spent(setup.folder)
@@ -159,6 +164,7 @@ def _set_up(
     callback: Callback,
     compiled: bool | None,
     process: tuple[int, int],
+    loaded: Loaded | None,
 ) -> _Setup:
     """Load the data, build or load the model and make the folder of a new run."""
     rank, world_size = process
@@ -171,7 +177,7 @@ def _set_up(
     config = replace(config, dtype=pick_dtype(config.dtype, device))
     if not resume:
         config = replace(config, data=_with_absolute_paths(config.data))
-    training_set = _load_training_set(config, folder if resume else None)
+    training_set = _load_training_set(config, folder if resume else None, loaded)
     for note in training_set.notes:
         callback.note(note)
     sampler = BatchSampler(training_set.dataset, global_batch_size, config.seed, rank, world_size)
@@ -207,10 +213,12 @@ def _with_absolute_paths(data: DataConfig) -> DataConfig:
     return replace(data, **names)  # type: ignore[arg-type]
 
 
-def _load_training_set(config: RunConfig, resumed: Path | None) -> TrainingSet:
+def _load_training_set(
+    config: RunConfig, resumed: Path | None, loaded: Loaded | None
+) -> TrainingSet:
     """Load the training data, which a resumed run must still find."""
     try:
-        return build_training_set(config)
+        return build_training_set(config, loaded)
     except UserError as error:
         if resumed is None:
             raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -255,7 +256,7 @@ def trace_figures(prediction: InputPrediction) -> TraceFigures:
     task, test, trace = prediction.task, prediction.test, prediction.trace
     starts = [index for index, changed in enumerate(changed_steps(trace)) if changed]
     steps = []
-    for start, end in zip(starts, [*starts[1:], len(trace)], strict=True):
+    for start, end in pairwise([*starts, len(trace)]):
         label = f"Step {end}" if end == start + 1 else f"Steps {start + 1}–{end}"
         figure = attempt_figure(task, test, label, trace[start].grid)
         halt_probs = tuple(step.halt_prob for step in trace[start:end])

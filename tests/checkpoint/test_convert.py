@@ -1,4 +1,4 @@
-"""Published weight files to weight folders and back: nothing changes, nothing half-made is left."""
+"""Published weight files to weights folders and back, without changes or half-made folders."""
 
 from __future__ import annotations
 
@@ -11,28 +11,27 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from click.testing import CliRunner
+from commands import run_cli
 from paths import GOLDEN
 from tiny import ARCHITECTURES, MODEL, TRAIN, make_batch
 
 from arc_trm.checkpoint import (
-    convert,
-    convert_back,
+    convert_from_published,
+    convert_to_published,
     load_weights,
     read_published,
     save_config,
     save_weights,
 )
 from arc_trm.checkpoint.published_ids import PublishedIds
-from arc_trm.cli import main
-from arc_trm.config import ModelConfig, from_dict
+from arc_trm.config import ModelConfig, TrainConfig, from_dict
 from arc_trm.errors import UserError
 from arc_trm.models import PuzzleModel, build_model
-from arc_trm.training import TrainConfig, Trainer
+from arc_trm.training import Trainer
 
 NAMES = ["trm_attention", "trm_mixer", "trm_learned_positions", "hrm"]
 PREFIX = "_orig_mod.model.inner."
-TABLE = PREFIX + "puzzle_emb.weights"
+EMBEDDING = PREFIX + "puzzle_emb.weights"
 
 
 def state_of(name: str) -> dict[str, torch.Tensor]:
@@ -41,7 +40,7 @@ def state_of(name: str) -> dict[str, torch.Tensor]:
 
 
 def names_for(name: str) -> list[str]:
-    return ["<blank>", *(f"task{n}" for n in range(1, len(state_of(name)[TABLE])))]
+    return ["<blank>", *(f"task{n}" for n in range(1, len(state_of(name)[EMBEDDING])))]
 
 
 def write_published_ids(folder: Path, name: str) -> Path:
@@ -51,11 +50,11 @@ def write_published_ids(folder: Path, name: str) -> Path:
 
 
 def invoke(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    result = run_cli(*arguments)
     return result.exit_code, result.stdout, result.stderr
 
 
-def answers(model: PuzzleModel) -> list[torch.Tensor]:
+def predictions(model: PuzzleModel) -> list[torch.Tensor]:
     """All logits and halting logits of two supervision steps."""
     config = model.config
     generator = torch.Generator().manual_seed(0)
@@ -68,16 +67,16 @@ def answers(model: PuzzleModel) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_converted_file_answers_as_before_to_the_last_bit(name: str, tmp_path: Path) -> None:
+def test_a_converted_file_predicts_the_same_bits(name: str, tmp_path: Path) -> None:
     cells = json.loads((GOLDEN / name / "shapes.json").read_text())["seq_len"]
-    identifiers = PublishedIds(names_for(name), len(names_for(name)), "made-up")
+    ids = PublishedIds(names_for(name), len(names_for(name)), "made-up")
     out = tmp_path / "weights"
-    convert(GOLDEN / name / "step_0", out, settings={"seq_len": cells}, identifiers=identifiers)
+    convert_from_published(GOLDEN / name / "step_0", out, settings={"seq_len": cells}, ids=ids)
     before = read_published(GOLDEN / name / "step_0", shapes=GOLDEN / name / "shapes.json")
     after = load_weights(out)
     assert after.model.config == before.config
-    assert list(after.rows) == names_for(name)
-    for one, other in zip(answers(before), answers(after.model), strict=True):
+    assert list(after.puzzle_ids) == names_for(name)
+    for one, other in zip(predictions(before), predictions(after.model), strict=True):
         assert torch.equal(one, other)
 
 
@@ -89,7 +88,7 @@ def test_there_and_back_is_the_same_file(name: str, tmp_path: Path) -> None:
     code, out, errors = invoke("convert", source / "step_0", there, "--identifiers", identifiers)
     assert code == 0, errors
     rows = len(names_for(name))
-    assert f"{rows} of {rows} puzzle rows" in out
+    assert f"{rows} of {rows} puzzle embeddings" in out
     code, out, errors = invoke("convert", there, back, "--to-published")
     assert (code, out.strip()) == (0, str(back / "step_0")), errors
     expected = state_of(name)
@@ -109,47 +108,47 @@ def test_without_identifiers_the_network_alone_is_converted(tmp_path: Path) -> N
     out = tmp_path / "weights"
     code, printed, errors = invoke("convert", GOLDEN / "trm_attention" / "step_0", out, "--json")
     assert code == 0
-    assert json.loads(printed) == {"folder": str(out), "rows": 40, "named_rows": 0}
+    assert json.loads(printed) == {"folder": str(out), "puzzle_ids": 40, "named": 0}
     assert "the network alone was converted" in errors
     assert {path.name for path in out.iterdir()} == {
-        *("config.json", "model.safetensors", "origin.json")
+        "config.json",
+        "model.safetensors",
+        "origin.json",
     }
     assert "the network alone was converted" in (out / "origin.json").read_text()
     code, _, errors = invoke("predict", out, "--data", "arc-agi-1", "--out", tmp_path)
-    assert code == 2 and "a network without puzzle rows, which can answer no task" in errors
+    assert code == 2 and "a network without a puzzle embedding, which can predict no task" in errors
     code, _, errors = invoke("convert", out, tmp_path / "back", "--to-published")
     assert code == 2 and "holds a network alone, but the published code loads none" in errors
 
 
-def test_fewer_names_leave_the_last_rows_out(tmp_path: Path) -> None:
-    identifiers = PublishedIds(["<blank>", "a", "b"], 40, "made-up", note="37 rows are left out")
-    converted = convert(
-        GOLDEN / "trm_attention" / "step_0", tmp_path / "w", identifiers=identifiers
-    )
-    assert (converted.rows, converted.named) == (40, 3)
+def test_with_fewer_names_the_last_rows_are_left_out(tmp_path: Path) -> None:
+    ids = PublishedIds(["<blank>", "a", "b"], 40, "made-up", note="37 rows are left out")
+    converted = convert_from_published(GOLDEN / "trm_attention" / "step_0", tmp_path / "w", ids=ids)
+    assert (converted.num_puzzles, converted.num_named) == (40, 3)
     assert "37 rows are left out" in converted.notes
     weights = load_weights(tmp_path / "w")
-    assert torch.equal(weights.model.puzzle_embedding, state_of("trm_attention")[TABLE][:3])
+    assert torch.equal(weights.model.puzzle_embedding, state_of("trm_attention")[EMBEDDING][:3])
 
 
-def test_a_table_with_the_blank_row_alone_needs_no_identifiers(tmp_path: Path) -> None:
+def test_an_embedding_with_the_blank_row_alone_needs_no_identifiers(tmp_path: Path) -> None:
     state = state_of("trm_attention")
-    torch.save({**state, TABLE: state[TABLE][:1].clone()}, tmp_path / "step_5")
-    converted = convert(tmp_path / "step_5", tmp_path / "w")
-    assert (converted.rows, converted.named) == (1, 1)
-    assert list(load_weights(tmp_path / "w").rows) == ["<blank>"]
+    torch.save({**state, EMBEDDING: state[EMBEDDING][:1].clone()}, tmp_path / "step_5")
+    converted = convert_from_published(tmp_path / "step_5", tmp_path / "w")
+    assert (converted.num_puzzles, converted.num_named) == (1, 1)
+    assert list(load_weights(tmp_path / "w").puzzle_ids) == ["<blank>"]
 
 
-def test_what_was_assumed_is_told(tmp_path: Path) -> None:
+def test_assumed_settings_are_reported(tmp_path: Path) -> None:
     shutil.copy(GOLDEN / "trm_mixer" / "step_0", tmp_path / "step_77")
-    converted = convert(tmp_path / "step_77", tmp_path / "w")
+    converted = convert_from_published(tmp_path / "step_77", tmp_path / "w")
     assert (
-        "step_77: puzzle_emb_len 16, expansion 4, H_cycles 3, L_cycles 4, halt_max_steps 16 taken "
-        "as published, for there is no all_config.yaml beside it" in converted.notes[0]
+        "step_77: assumed the published puzzle_emb_len 16, expansion 4, H_cycles 3, L_cycles 4, "
+        "halt_max_steps 16, because there is no all_config.yaml beside it" in converted.notes[0]
     )
     assert converted.notes[0] in json.loads((tmp_path / "w" / "origin.json").read_text())["notes"]
     shutil.copy(GOLDEN / "trm_mixer" / "all_config.yaml", tmp_path)
-    assert not convert(tmp_path / "step_77", tmp_path / "w2").notes
+    assert not convert_from_published(tmp_path / "step_77", tmp_path / "w2").notes
 
 
 def write(path: Path, **changes: Any) -> Path:
@@ -168,7 +167,9 @@ BAD_TENSORS = {
         "puzzle_emb.weights": torch.zeros(40, 32)
     },
     "names 40: give the identifiers.json of the set": {"puzzle_emb.weights": torch.zeros(41, 64)},
-    "try --set arc1-aug10, which has so many rows": {"puzzle_emb.weights": torch.zeros(8799, 64)},
+    "try --published-set arc1-aug10, which has so many": {
+        "puzzle_emb.weights": torch.zeros(8799, 64)
+    },
     "holds something else than finite numbers": {"H_init": torch.full((64,), torch.nan)},
     "puzzle embedding holds numbers that are not finite": {
         "puzzle_emb.weights": torch.full((40, 64), torch.inf)
@@ -185,24 +186,24 @@ BAD_TENSORS = {
 }
 
 
-@pytest.mark.parametrize("told", BAD_TENSORS)
-def test_files_that_do_not_fit_are_told_and_leave_nothing(told: str, tmp_path: Path) -> None:
-    step = write(tmp_path / "step_1", **BAD_TENSORS[told])
-    if "H_level" in str(BAD_TENSORS[told]):
+@pytest.mark.parametrize("message", BAD_TENSORS)
+def test_files_that_do_not_fit_are_reported_and_leave_nothing(message: str, tmp_path: Path) -> None:
+    step = write(tmp_path / "step_1", **BAD_TENSORS[message])
+    if "H_level" in str(BAD_TENSORS[message]):
         (tmp_path / "all_config.yaml").unlink()
     identifiers = write_published_ids(tmp_path, "trm_attention")
     before = sorted(tmp_path.iterdir())
     code, _, errors = invoke("convert", step, tmp_path / "out", "--identifiers", identifiers)
     assert (code, errors.count("\n")) == (2, 1), errors
-    assert told.strip() in errors and "step_1" in errors
+    assert message.strip() in errors and "step_1" in errors
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_the_same_tensor_under_two_spellings_is_told(tmp_path: Path) -> None:
+def test_a_tensor_under_two_names_is_reported(tmp_path: Path) -> None:
     state = state_of("trm_attention")
     torch.save({**state, "model.inner.H_init": state[PREFIX + "H_init"]}, tmp_path / "step_1")
     with pytest.raises(UserError, match=r"holds the tensor '_orig_mod.model.inner.H_init' twice"):
-        convert(tmp_path / "step_1", tmp_path / "out")
+        convert_from_published(tmp_path / "step_1", tmp_path / "out")
 
 
 class Bomb:
@@ -236,26 +237,30 @@ def test_foreign_files_are_refused_and_not_run(kind: str, tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["step_1"]
 
 
-def test_an_hrm_with_the_settings_of_a_trm_is_told(tmp_path: Path) -> None:
+def test_an_hrm_with_the_settings_of_a_trm_is_reported(tmp_path: Path) -> None:
     settings = GOLDEN / "trm_attention" / "all_config.yaml"
     text = settings.read_text().replace("64", "32")
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(UserError, match="H_layers is 2 in the weights, but 0 in the settings"):
-        convert(GOLDEN / "hrm" / "step_0", tmp_path / "out", config=tmp_path / "c.yaml")
+        convert_from_published(
+            GOLDEN / "hrm" / "step_0", tmp_path / "out", arch_config=tmp_path / "c.yaml"
+        )
     (tmp_path / "c.yaml").write_text(text.replace("H_layers: 0", "H_layers: 2"))
-    with pytest.raises(UserError, match="weights are of a HRM, the settings of a TRM"):
-        convert(GOLDEN / "hrm" / "step_0", tmp_path / "out", config=tmp_path / "c.yaml")
+    with pytest.raises(UserError, match="weights are of the architecture hrm, the settings of trm"):
+        convert_from_published(
+            GOLDEN / "hrm" / "step_0", tmp_path / "out", arch_config=tmp_path / "c.yaml"
+        )
 
 
 def test_an_old_pickle_without_a_zip_is_read(tmp_path: Path) -> None:
     torch.save(state_of("trm_attention"), tmp_path / "step_3", _use_new_zipfile_serialization=False)
     shutil.copy(GOLDEN / "trm_attention" / "all_config.yaml", tmp_path)
-    identifiers = PublishedIds(names_for("trm_attention"), 40, "made-up")
-    convert(tmp_path / "step_3", tmp_path / "out", identifiers=identifiers)
-    assert len(load_weights(tmp_path / "out").rows) == 40
+    ids = PublishedIds(names_for("trm_attention"), 40, "made-up")
+    convert_from_published(tmp_path / "step_3", tmp_path / "out", ids=ids)
+    assert len(load_weights(tmp_path / "out").puzzle_ids) == 40
 
 
-def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
+def test_existing_files_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "work").write_text("of years")
     step = GOLDEN / "trm_attention" / "step_0"
@@ -268,20 +273,20 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
-        (["--identifiers", "a", "--set", "b"], "give one of them"),
-        (["--to-published", "--set", "b"], "leave out the other options"),
-        (["--set", "arc3"], "unknown set 'arc3'"),
-        (["--config", "nowhere.yaml"], "nowhere.yaml is not the settings file"),
+        (["--identifiers", "a", "--published-set", "b"], "exclude each other"),
+        (["--to-published", "--published-set", "b"], "leave out the other options"),
+        (["--published-set", "arc3"], "unknown published set 'arc3'"),
+        (["--arch-config", "nowhere.yaml"], "nowhere.yaml is not the settings file"),
         (["--identifiers", "nowhere.json"], "nowhere.json: does not exist"),
     ],
 )
-def test_mistakes_are_told(options: list[str], told: str, tmp_path: Path) -> None:
+def test_mistakes_are_reported(options: list[str], message: str, tmp_path: Path) -> None:
     step = GOLDEN / "trm_attention" / "step_0"
     code, _, errors = invoke("convert", step, tmp_path / "out", *options)
     assert (code, errors.count("\n")) == (2, 1)
-    assert told in errors
+    assert message in errors
     assert not list(tmp_path.iterdir())
 
 
@@ -297,7 +302,7 @@ def test_direct_prediction_has_no_published_form(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_rows_of_some_tasks_answer_as_in_the_whole_table(tmp_path: Path) -> None:
+def test_the_embeddings_of_some_tasks_are_those_of_the_whole(tmp_path: Path) -> None:
     names = [
         "<blank>",
         *(
@@ -305,19 +310,19 @@ def test_rows_of_some_tasks_answer_as_in_the_whole_table(tmp_path: Path) -> None
             for n in range(39)
         ),
     ]
-    identifiers = PublishedIds(names, 40, "made-up")
-    convert(GOLDEN / "trm_attention" / "step_0", tmp_path / "w", identifiers=identifiers)
+    ids = PublishedIds(names, 40, "made-up")
+    convert_from_published(GOLDEN / "trm_attention" / "step_0", tmp_path / "w", ids=ids)
     whole, some = load_weights(tmp_path / "w"), load_weights(tmp_path / "w", tasks={"task5", "x"})
     expected = ["<blank>", "task5", "task5|||t1|||0123456789", "task5|||t4|||0213456789"]
-    assert list(some.rows) == expected
-    for name, row in some.rows.items():
-        table, there = whole.model.puzzle_embedding, whole.rows[name]
+    assert list(some.puzzle_ids) == expected
+    for name, row in some.puzzle_ids.items():
+        table, there = whole.model.puzzle_embedding, whole.puzzle_ids[name]
         assert torch.equal(some.model.puzzle_embedding[row], table[there])
 
 
-def test_a_loaded_table_can_be_changed_and_the_file_stays(tmp_path: Path) -> None:
-    identifiers = PublishedIds(names_for("trm_attention"), 40, "made-up")
-    convert(GOLDEN / "trm_attention" / "step_0", tmp_path / "w", identifiers=identifiers)
+def test_changing_a_loaded_embedding_leaves_the_file(tmp_path: Path) -> None:
+    ids = PublishedIds(names_for("trm_attention"), 40, "made-up")
+    convert_from_published(GOLDEN / "trm_attention" / "step_0", tmp_path / "w", ids=ids)
     before = (tmp_path / "w" / "puzzle_embedding.safetensors").read_bytes()
     load_weights(tmp_path / "w").model.puzzle_embedding.fill_(7)
     assert (tmp_path / "w" / "puzzle_embedding.safetensors").read_bytes() == before
@@ -352,7 +357,7 @@ def saved(folder: Path, **shape: object) -> Path:
         {"mixer": "mlp", "pos_encoding": "learned"},
     ],
 )
-def test_what_is_written_for_published_code_comes_back(shape: dict, tmp_path: Path) -> None:
+def test_weights_written_for_published_code_come_back(shape: dict, tmp_path: Path) -> None:
     folder = saved(tmp_path / "w", **shape)
     code, out, errors = invoke("convert", folder, tmp_path / "p", "--to-published")
     assert code == 0, errors
@@ -360,8 +365,8 @@ def test_what_is_written_for_published_code_comes_back(shape: dict, tmp_path: Pa
     code, _, errors = invoke("convert", out.strip(), tmp_path / "b", "--identifiers", identifiers)
     assert (code, errors) == (0, "")
     before, after = load_weights(folder), load_weights(tmp_path / "b")
-    assert before.model.config == after.model.config and before.rows == after.rows
-    for one, other in zip(answers(before.model), answers(after.model), strict=True):
+    assert before.model.config == after.model.config and before.puzzle_ids == after.puzzle_ids
+    for one, other in zip(predictions(before.model), predictions(after.model), strict=True):
         assert torch.equal(one, other)
 
 
@@ -373,43 +378,48 @@ def test_an_hrm_with_networks_of_different_depths_keeps_both(tmp_path: Path) -> 
     folder.mkdir()
     save_config(folder, model.config, ["<blank>", *"abcde"])
     save_weights(folder, model.config, model.state_dict(), model.puzzle_embedding, 1)
-    file = convert_back(folder, tmp_path / "published")
+    file = convert_to_published(folder, tmp_path / "published")
     arch = yaml.safe_load((tmp_path / "published" / "all_config.yaml").read_text())["arch"]
     assert (arch["H_layers"], arch["L_layers"]) == (2, 1)
-    identifiers = PublishedIds(["<blank>", *"abcde"], 6, "made-up")
-    convert(file, tmp_path / "back", identifiers=identifiers)
+    ids = PublishedIds(["<blank>", *"abcde"], 6, "made-up")
+    convert_from_published(file, tmp_path / "back", ids=ids)
     back = load_weights(tmp_path / "back").model
     assert back.config == model.config
-    for expected, got in zip(answers(model), answers(back), strict=True):
+    for expected, got in zip(predictions(model), predictions(back), strict=True):
         assert torch.equal(got, expected)
 
 
 @pytest.mark.parametrize(
-    ("shape", "told"),
+    ("shape", "message"),
     [
-        ({"architecture": "hrm", "puzzle_emb_len": 3}, "1 puzzle positions in an HRM"),
-        ({"architecture": "hrm", "mixer": "mlp"}, "no HRM with a mixer"),
+        (
+            {"architecture": "hrm", "puzzle_emb_len": 3},
+            "1 positions for the puzzle embedding in an HRM",
+        ),
+        ({"architecture": "hrm", "mixer": "mlp"}, "no HRM with an MLP mixer"),
     ],
 )
-def test_what_published_code_has_not_is_told(shape: dict, told: str, tmp_path: Path) -> None:
+def test_models_that_published_code_lacks_are_reported(
+    shape: dict, message: str, tmp_path: Path
+) -> None:
     code, _, errors = invoke(
         "convert", saved(tmp_path / "w", **shape), tmp_path / "p", "--to-published"
     )
-    assert (code, errors.count("\n")) == (2, 1) and told in errors
+    assert (code, errors.count("\n")) == (2, 1) and message in errors
     assert not (tmp_path / "p").exists()
 
 
-def test_an_empty_folder_is_filled_and_stays_the_same(tmp_path: Path) -> None:
+def test_an_empty_folder_is_filled_in_place(tmp_path: Path) -> None:
     out = tmp_path / "mine"
     out.mkdir(mode=0o700)
     before = out.stat()
-    convert(GOLDEN / "trm_attention" / "step_0", out)
+    convert_from_published(GOLDEN / "trm_attention" / "step_0", out)
     assert (out.stat().st_ino, out.stat().st_mode) == (before.st_ino, before.st_mode)
     names = {"config.json", "model.safetensors", "origin.json"}
     assert {path.name for path in out.iterdir()} == names
 
 
-def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = saved(tmp_path / "w")
 
     def fail(*_: object) -> None:
@@ -422,29 +432,31 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert [path.name for path in tmp_path.iterdir()] == ["w"]
 
 
-def test_too_large_for_float32_is_told(tmp_path: Path) -> None:
+def test_numbers_too_large_for_float32_are_reported(tmp_path: Path) -> None:
     big = torch.full((12, 64), 1e300, dtype=torch.float64)
     write(tmp_path / "step_1", **{"embed_tokens.embedding_weight": big})
     with pytest.raises(UserError, match="holds something else than finite numbers"):
-        convert(tmp_path / "step_1", tmp_path / "out")
+        convert_from_published(tmp_path / "step_1", tmp_path / "out")
 
 
-def test_a_matrix_of_nothing_and_endless_settings_are_told(tmp_path: Path) -> None:
+def test_empty_matrices_and_endless_settings_are_reported(tmp_path: Path) -> None:
     nothing = {"embed_tokens.embedding_weight": torch.zeros(12, 0)}
     with pytest.raises(UserError, match=r"no matrix 'embed_tokens.embedding_weight'"):
-        convert(write(tmp_path / "step_1", **nothing), tmp_path / "out")
+        convert_from_published(write(tmp_path / "step_1", **nothing), tmp_path / "out")
     (tmp_path / "c.yaml").write_text(
         "a: &a [1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a]\narch: {hidden_size: [*b,*b,*b,*b]}"
     )
     with pytest.raises(UserError) as error:
-        convert(GOLDEN / "trm_attention" / "step_0", tmp_path / "o", config=tmp_path / "c.yaml")
+        convert_from_published(
+            GOLDEN / "trm_attention" / "step_0", tmp_path / "o", arch_config=tmp_path / "c.yaml"
+        )
     assert len(str(error.value)) < 500
 
 
-def test_other_names_beside_a_converted_table_are_told(tmp_path: Path) -> None:
-    identifiers = PublishedIds(names_for("trm_attention"), 40, "made-up")
-    convert(GOLDEN / "trm_attention" / "step_0", tmp_path / "w", identifiers=identifiers)
+def test_other_names_beside_a_converted_embedding_are_reported(tmp_path: Path) -> None:
+    ids = PublishedIds(names_for("trm_attention"), 40, "made-up")
+    convert_from_published(GOLDEN / "trm_attention" / "step_0", tmp_path / "w", ids=ids)
     others = ["<blank>", *reversed(names_for("trm_attention")[1:])]
-    (tmp_path / "w" / "puzzles.json").write_text(json.dumps(others))
-    with pytest.raises(UserError, match=r"puzzles\.json does not hold the names that"):
+    (tmp_path / "w" / "puzzle_ids.json").write_text(json.dumps(others))
+    with pytest.raises(UserError, match=r"puzzle_ids\.json does not hold the names that"):
         load_weights(tmp_path / "w")

@@ -1,4 +1,4 @@
-"""The published numbering, byte for byte: recorded hashes, recorded folders, and the plain rule."""
+"""The published numbering, byte for byte: recorded hashes, a recorded folder, the plain rule."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import paths
 import pytest
-from click.testing import CliRunner
+from commands import run_cli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,23 +18,24 @@ from arc_trm.checkpoint.published_ids import (
     read_published_ids,
     rebuild_published_ids,
 )
-from arc_trm.cli import main
 from arc_trm.data.loader import DATA_FOLDER, find_tasks, load_tasks
 from arc_trm.data.registry import find_manifest
 from arc_trm.errors import UserError
-from arc_trm.puzzles.arc.kind import TRIALS, Augmentation, puzzle_name
+from arc_trm.puzzles.arc.augmentation import ArcAugmentation
+from arc_trm.puzzles.arc.deduplication import TRIALS
+from arc_trm.puzzles.base import SEPARATOR
 from arc_trm.tasks import Pair, Task, as_grid
 
 GOLDEN = paths.GOLDEN / "arc"
 
 
 def invoke(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    result = run_cli(*arguments)
     return result.exit_code, result.stdout, result.stderr
 
 
 def plain_numbering(subsets: list[list[Task]], augmentations: int, seed: int) -> list[str]:
-    """The rule of SPEC 2 in the order of its words, slowly."""
+    """The rule of docs/model.md, written plainly and slow."""
     rng = np.random.RandomState(seed)
     names = ["<blank>"]
     for subset in subsets:
@@ -42,23 +43,26 @@ def plain_numbering(subsets: list[list[Task]], augmentations: int, seed: int) ->
         rng.shuffle(tasks)
         for task in tasks:
             names.append(task.id)
-            seen = {look(task, Augmentation())}
+            seen = {content(task, ArcAugmentation())}
             for _ in range(TRIALS * augmentations):
                 if len(seen) > augmentations:
                     break
                 dihedral = rng.randint(0, 8)
                 image = bytes([0, *rng.permutation(np.arange(1, 10)).tolist()])
-                augmentation = Augmentation(dihedral, image)
-                if look(task, augmentation) not in seen:
-                    seen.add(look(task, augmentation))
+                augmentation = ArcAugmentation(dihedral, image)
+                if content(task, augmentation) not in seen:
+                    seen.add(content(task, augmentation))
                     # The identity comes as an augmentation only if it looks new, which it never is.
-                    names.append(puzzle_name(task.id, augmentation))
+                    names.append(f"{task.id}{SEPARATOR}{augmentation.name}")
     return names
 
 
-def look(task: Task, augmentation: Augmentation) -> str:
-    pairs = [augmentation.apply_pair(pair).to_json() for pair in (*task.train, *task.test)]
-    return json.dumps(sorted(json.dumps(pair) for pair in pairs))
+def content(task: Task, augmentation: ArcAugmentation) -> str:
+    pairs = [
+        [augmentation.apply(grid).tolist() for grid in pair.grids]
+        for pair in (*task.train, *task.test)
+    ]
+    return json.dumps(sorted(map(json.dumps, pairs)))
 
 
 grids = st.integers(1, 3).flatmap(
@@ -80,7 +84,7 @@ tasks = st.builds(
     st.integers(0, 12),
     st.integers(0, 2**32 - 1),
 )
-def test_the_numbering_is_the_rule(contents: list, augmentations: int, seed: int) -> None:
+def test_the_numbering_follows_the_rule(contents: list, augmentations: int, seed: int) -> None:
     subsets = [
         [Task(f"{s}-{t}", *pairs) for t, pairs in enumerate(subset)]
         for s, subset in enumerate(contents)
@@ -91,24 +95,24 @@ def test_the_numbering_is_the_rule(contents: list, augmentations: int, seed: int
 
 @pytest.mark.parametrize("name", ["arc1-aug10", "arc2-aug10"])
 def test_recorded_hashes(name: str) -> None:
-    assert len(published_ids(name).names) == published_sets()[name].rows
+    assert len(published_ids(name).names) == published_sets()[name].num_puzzles
 
 
 @pytest.mark.slow
-def test_without_conceptarc_its_rows_stay_without_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_conceptarc_its_puzzle_ids_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(DATA_FOLDER, raising=False)
     found = published_ids("arc1concept-aug1000")
-    assert found.rows == 876_406 and len(found.names) == 730_515
-    assert found.note is not None and "the last 145,891 of 876,406 rows" in found.note
+    assert found.num_puzzles == 876_406 and len(found.names) == 730_515
+    assert found.note is not None and "the last 145,891 of 876,406 puzzle ids" in found.note
 
 
 @pytest.mark.skipif(find_tasks("concept-arc") is None, reason="needs ConceptARC in ARC_TRM_DATA")
 def test_recorded_hash_with_conceptarc() -> None:
     found = published_ids("arc1concept-aug10")
-    assert len(found.names) == found.rows and found.note is None
+    assert len(found.names) == found.num_puzzles and found.note is None
 
 
-def test_every_set_is_of_known_subsets() -> None:
+def test_published_sets_are_made_from_known_datasets() -> None:
     for each in published_sets().values():
         assert each.test in each.subsets
         assert all(find_manifest(subset) for subset in each.subsets)
@@ -118,23 +122,29 @@ def test_a_recorded_folder(tmp_path: Path) -> None:
     challenges = GOLDEN / "raw" / "made-up_evaluation_challenges.json"
     out = tmp_path / "identifiers.json"
     code, _, errors = invoke(
-        *("data", "identifiers", "--subset", f"evaluation={challenges}", "--test", "evaluation"),
-        *("--augmentations", 4, "--seed", 42, "--out", out),
+        "data",
+        "identifiers",
+        "--subset",
+        f"evaluation={challenges}",
+        "--augmentations",
+        4,
+        "--out",
+        out,
     )
     assert code == 0, errors
     assert out.read_bytes() == (GOLDEN / "built" / "identifiers.json").read_bytes()
     assert len(read_published_ids(out).names) == 36
 
 
-def test_files_of_another_version_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_another_version_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     fewer = list(load_tasks("arc-agi-1/evaluation"))[1:]
     monkeypatch.setattr("arc_trm.checkpoint.published_ids.load_tasks", lambda name: fewer)
-    with pytest.raises(UserError, match="are not those that arc1-aug10 was made of"):
+    with pytest.raises(UserError, match="differ from those that arc1-aug10 was made from"):
         published_ids("arc1-aug10")
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ('["<blank>", "a", "b", "a"]', "names the puzzle 'a' more than once"),
         ('["a", "b"]', "must begin with '<blank>'"),
@@ -144,28 +154,27 @@ def test_files_of_another_version_are_told(monkeypatch: pytest.MonkeyPatch) -> N
         ('["<blank>"', "is not JSON"),
     ],
 )
-def test_bad_identifiers_are_told(tmp_path: Path, text: str, told: str) -> None:
+def test_invalid_identifiers_are_reported(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "identifiers.json").write_text(text)
     step, out = GOLDEN.parent / "trm_attention" / "step_0", tmp_path / "out"
     code, _, errors = invoke("convert", step, out, "--identifiers", tmp_path / "identifiers.json")
     assert (code, errors.count("\n")) == (2, 1)
-    assert told in errors and "identifiers.json" in errors
+    assert message in errors and "identifiers.json" in errors
     assert not out.exists()
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--subset", "x"], "--subset takes NAME=DATA, got 'x'"),
         (["--subset", "a=arc-agi-1", "--subset", "a=arc-agi-2"], "--subset names 'a' twice"),
-        (["--subset", "a=arc-agi-1", "--test", "b"], "--test 'b' is no --subset; known: a"),
         (["--subset", "a=nowhere"], "neither a dataset nor an existing folder"),
     ],
 )
-def test_mistakes_are_told(tmp_path: Path, options: list[str], told: str) -> None:
+def test_mistakes_are_reported(tmp_path: Path, options: list[str], message: str) -> None:
     code, _, errors = invoke("data", "identifiers", *options, "--out", tmp_path / "i.json")
     assert (code, errors.count("\n")) == (2, 1)
-    assert told in errors
+    assert message in errors
     assert not list(tmp_path.iterdir())
 
 

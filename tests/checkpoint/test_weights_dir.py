@@ -1,12 +1,15 @@
-"""Weight files from outside are hostile or broken until they have been read."""
+"""Weights folders and published files: read as written, and broken or hostile ones refused."""
 
 from __future__ import annotations
 
 import json
 import pickle
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import paths
 import pytest
@@ -17,6 +20,11 @@ from hypothesis import strategies as st
 from tiny import ARCHITECTURES, MODEL, make_batch, make_trainer
 
 from arc_trm.checkpoint import (
+    CONFIG_FILE,
+    EMBEDDING_FILE,
+    NETWORK_FILE,
+    PUZZLE_IDS_FILE,
+    WeightsDir,
     load_weights,
     read_published,
     read_tensors,
@@ -26,23 +34,28 @@ from arc_trm.checkpoint import (
 )
 from arc_trm.config import ModelConfig, from_dict
 from arc_trm.errors import UserError
+from arc_trm.models import build_model
 from arc_trm.models.trm import TRM
 
 GOLDEN = paths.GOLDEN / "trm_learned_positions"
+Mutation = Callable[[Path], object]
+"""Breaks a weights folder."""
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    config = from_dict(ModelConfig, MODEL)
-    model = TRM(config, 3, generator=torch.Generator().manual_seed(0))
-    save_config(tmp_path, config, ["<blank>", "a", "b"])
-    save_weights(tmp_path, config, model.state_dict(), torch.randn(3, 32), step=5)
+    """A weights folder of step 5 that knows the puzzles a and b."""
+    model = build_model(
+        from_dict(ModelConfig, MODEL), 3, generator=torch.Generator().manual_seed(0)
+    )
+    save_config(tmp_path, model.config, ["<blank>", "a", "b"])
+    save_weights(tmp_path, model.config, model.state_dict(), torch.randn(3, 32), step=5)
     return tmp_path
 
 
-def test_a_weight_folder_is_read_as_written(folder: Path) -> None:
+def test_a_weights_folder_is_read_as_written(folder: Path) -> None:
     weights = load_weights(folder)
-    assert weights.rows == {"<blank>": 0, "a": 1, "b": 2}
+    assert weights.puzzle_ids == {"<blank>": 0, "a": 1, "b": 2}
     inputs = torch.zeros(2, 16, dtype=torch.int32)
     answers = [
         list(load_weights(folder).model.predict_steps(inputs, torch.tensor([1, 2]))) for _ in "ab"
@@ -54,142 +67,169 @@ def test_a_weight_folder_is_read_as_written(folder: Path) -> None:
         assert torch.equal(logits, again)
 
 
-def test_without_a_table_the_blank_row_is_there(folder: Path) -> None:
-    (folder / "puzzle_embedding.safetensors").unlink()
-    with pytest.raises(UserError, match=r"has puzzles.json but no puzzle_embedding.safetensors"):
-        load_weights(folder)
-    (folder / "puzzles.json").unlink()
-    assert load_weights(folder).rows == {"<blank>": 0}
+def test_a_network_alone_has_the_blank_puzzle(folder: Path) -> None:
+    remove(EMBEDDING_FILE, PUZZLE_IDS_FILE)(folder)
+    weights = load_weights(folder)
+    assert weights.puzzle_ids == {"<blank>": 0} and not weights.has_puzzle_embedding
 
 
-def write_unmarked(folder: Path) -> None:
-    """Write the network again without the config that it was saved with, as other programs do."""
-    network, _ = read_tensors(folder / "model.safetensors")
-    copied = {name: tensor.clone() for name, tensor in network.items()}
-    (folder / "puzzle_embedding.safetensors").unlink()
-    (folder / "puzzles.json").unlink()
-    write_tensors(folder / "model.safetensors", copied)
+def read_config(folder: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text())
+    return config
 
 
-def edit(folder: Path, **shape: int) -> None:
-    """Change the model's shape in config.json."""
-    config = json.loads((folder / "config.json").read_text())
-    config["model"] |= shape
-    (folder / "config.json").write_text(json.dumps(config))
+def edit_config(**model: object) -> Mutation:
+    """Change the model in config.json."""
+
+    def mutate(folder: Path) -> None:
+        config = read_config(folder)
+        config["model"] |= model
+        (folder / CONFIG_FILE).write_text(json.dumps(config))
+
+    return mutate
 
 
-def spoil(folder: Path, how: str) -> str:
-    """Break a weight folder; returns what must be told."""
-    config = json.loads((folder / "config.json").read_text())
-    match how:
-        case "no config":
-            (folder / "config.json").unlink()
-            return "is not a weight folder: it has no config.json"
-        case "foreign config":
-            (folder / "config.json").write_text('{"model_type": "bert"}')
-            return "does not say 'arc-trm weights 1'"
-        case "no network":
-            (folder / "model.safetensors").unlink()
-            return "has no model.safetensors: if it is a run, it has saved nothing yet"
-        case "other width":
-            edit(folder, hidden_size=64)
-            return "says model.hidden_size is 64, but model.safetensors was saved with 32"
-        case "other heads":
-            edit(folder, num_heads=4)
-            return "says model.num_heads is 4, but model.safetensors was saved with 2"
-        case "other depth":
-            edit(folder, inner_cycles=6)
-            return "says model.inner_cycles is 6, but model.safetensors was saved with 1"
-        case "other puzzle positions":
-            edit(folder, puzzle_emb_len=16)
-            return "says model.puzzle_emb_len is 16, but model.safetensors was saved with 1"
-        case "other vocabulary":
-            edit(folder, vocab_size=11)
-            write_unmarked(folder)
-            return "is of shape (12, 32), but the config asks for (11, 32)"
-        case "names of another build":
-            (folder / "puzzles.json").write_text('["<blank>", "b", "a"]')
-            return "puzzles.json does not hold the names that puzzle_embedding.safetensors was"
-        case "a mark that is none":
-            network, _ = read_tensors(folder / "model.safetensors")
-            write_tensors(folder / "model.safetensors", network, mark='{"model": [1]}')
-            return "has a mark that is no model's config"
-        case "more layers":
-            edit(folder, num_layers=3)
-            write_unmarked(folder)
-            return "lacks the tensor 'blocks.2."
-        case "fewer layers":
-            edit(folder, num_layers=1)
-            write_unmarked(folder)
-            return "has a tensor 'blocks.1."
-        case "names of another set":
-            (folder / "puzzles.json").write_text('["<blank>", "a"]')
-            return "holds 2 names, but the table has 3 rows"
-        case "a name twice":
-            (folder / "puzzles.json").write_text('["<blank>", "a", "a"]')
-            return "more than once"
-        case "files of two steps":
-            old = TRM(from_dict(ModelConfig, MODEL), 1).state_dict()
-            kept = (folder / "puzzle_embedding.safetensors").read_bytes()
-            save_weights(folder, from_dict(ModelConfig, MODEL), old, torch.zeros(3, 32), step=6)
-            (folder / "puzzle_embedding.safetensors").write_bytes(kept)
-            return "network and table are of different steps, 6 and 5"
-        case "no model in config":
-            (folder / "config.json").write_text('{"format": "arc-trm weights 1", "model": [1]}')
-            return "has no table 'model'"
-        case "a model beyond all memory":
-            write_unmarked(folder)
-            edit(folder, hidden_size=2**20, num_layers=1000)
-            return "but the config asks for (1048576, 2796288)"
-        case "infinite":
-            text = json.dumps(config).replace('"expansion": 4.0', '"expansion": 1e400')
-            (folder / "config.json").write_text(text)
-            return "'model.expansion' must be finite"
-        case "names that are none":
-            (folder / "puzzles.json").write_text('["<blank>", ["a"], 3]')
-            return "is not a list of names"
-        case "not finite":
-            model = TRM(from_dict(ModelConfig, MODEL), 1)
-            model.token_embedding.data[0, 0] = torch.nan
-            save_weights(folder, model.config, model.state_dict(), torch.zeros(3, 32), step=5)
-            return "'token_embedding' holds something else than finite numbers"
-        case "a table of integers":
-            state = TRM(from_dict(ModelConfig, MODEL), 1).state_dict()
-            save_weights(
-                folder,
-                from_dict(ModelConfig, MODEL),
-                state,
-                torch.zeros(3, 32, dtype=torch.int32),
-                step=5,
-            )
-            return "holds torch.int32, not floating-point numbers"
-        case "a table without rows":
-            state = TRM(from_dict(ModelConfig, MODEL), 1).state_dict()
-            save_weights(folder, from_dict(ModelConfig, MODEL), state, torch.tensor(1.0), step=5)
-            return "is of shape ()"
-        case "cut":
-            data = (folder / "model.safetensors").read_bytes()
-            (folder / "model.safetensors").write_bytes(data[:-1])
-            return "is not a whole safetensors file"
-    raise AssertionError(how)
+def edit_config_of_foreign_network(**model: object) -> Mutation:
+    """Change config.json beside a network that another program saved, without metadata."""
+
+    def mutate(folder: Path) -> None:
+        network, _ = read_tensors(folder / NETWORK_FILE)
+        copied = {name: tensor.clone() for name, tensor in network.items()}
+        remove(EMBEDDING_FILE, PUZZLE_IDS_FILE)(folder)
+        write_tensors(folder / NETWORK_FILE, copied)
+        edit_config(**model)(folder)
+
+    return mutate
+
+
+def remove(*names: str) -> Mutation:
+    def mutate(folder: Path) -> None:
+        for name in names:
+            (folder / name).unlink()
+
+    return mutate
+
+
+def write(name: str, text: str) -> Mutation:
+    return lambda folder: (folder / name).write_text(text)
+
+
+def write_infinite_expansion(folder: Path) -> None:
+    text = json.dumps(read_config(folder))
+    (folder / CONFIG_FILE).write_text(text.replace('"expansion": 4.0', '"expansion": 1e400'))
+
+
+def write_metadata(text: str) -> Mutation:
+    """Write the network again with other metadata."""
+
+    def mutate(folder: Path) -> None:
+        network, _ = read_tensors(folder / NETWORK_FILE)
+        write_tensors(folder / NETWORK_FILE, network, {"arc_trm": text})
+
+    return mutate
+
+
+def save_again(folder: Path, embedding: torch.Tensor, first: float = 0.0, step: int = 5) -> None:
+    """Save another network and embedding; `first` is a number of the network."""
+    model = build_model(from_dict(ModelConfig, MODEL), 1)
+    model.token_embedding.data[0, 0] = first
+    save_weights(folder, model.config, model.state_dict(), embedding, step)
+
+
+def mix_steps(folder: Path) -> None:
+    embedding = (folder / EMBEDDING_FILE).read_bytes()
+    save_again(folder, torch.zeros(3, 32), step=6)
+    (folder / EMBEDDING_FILE).write_bytes(embedding)
+
+
+def cut_network(folder: Path) -> None:
+    data = (folder / NETWORK_FILE).read_bytes()
+    (folder / NETWORK_FILE).write_bytes(data[:-1])
 
 
 @pytest.mark.parametrize(
-    "how",
+    ("mutate", "message"),
     [
-        *("no config", "foreign config", "no network", "other width", "more layers"),
-        *("other heads", "other depth", "other puzzle positions", "other vocabulary"),
-        *("a mark that is none", "names of another build"),
-        *("no model in config", "a model beyond all memory", "infinite", "names that are none"),
-        *("not finite", "a table of integers", "a table without rows"),
-        *("fewer layers", "names of another set", "a name twice", "files of two steps", "cut"),
+        (remove(CONFIG_FILE), "is not a weights folder: it has no config.json"),
+        (write(CONFIG_FILE, '{"model_type": "bert"}'), "does not say 'arc-trm weights 1'"),
+        (
+            write(CONFIG_FILE, '{"format": "arc-trm weights 1", "model": [1]}'),
+            "has no table 'model'",
+        ),
+        (write_infinite_expansion, "'model.expansion' must be finite"),
+        (remove(NETWORK_FILE), "has no model.safetensors: if it is a run, it has saved nothing"),
+        (cut_network, "is not a whole safetensors file"),
+        (
+            edit_config(hidden_size=64),
+            "says model.hidden_size is 64, but model.safetensors was saved with 32",
+        ),
+        (
+            edit_config(num_heads=4),
+            "says model.num_heads is 4, but model.safetensors was saved with 2",
+        ),
+        (
+            edit_config(inner_cycles=6),
+            "says model.inner_cycles is 6, but model.safetensors was saved with 1",
+        ),
+        (
+            edit_config(puzzle_emb_len=16),
+            "says model.puzzle_emb_len is 16, but model.safetensors was saved with 1",
+        ),
+        (
+            edit_config_of_foreign_network(vocab_size=11),
+            "is of shape (12, 32), but the config asks for (11, 32)",
+        ),
+        (edit_config_of_foreign_network(num_layers=3), "lacks the tensor 'blocks.2."),
+        (edit_config_of_foreign_network(num_layers=1), "has a tensor 'blocks.1."),
+        (
+            edit_config_of_foreign_network(hidden_size=2**20, num_layers=1000),
+            "but the config asks for (1048576, 2796288)",
+        ),
+        (write_metadata('{"model": [1]}'), "has metadata 'arc_trm' that are not as saved"),
+        (write_metadata('{"model": {"depth": 1}}'), "has metadata 'arc_trm' that are not as saved"),
+        (write_metadata("[]"), "has metadata 'arc_trm' that are not as saved"),
+        (write_metadata('{"step": -1}'), "are of different steps, None and 5"),
+        (remove(EMBEDDING_FILE), "has puzzle_ids.json but no puzzle_embedding.safetensors"),
+        (remove(PUZZLE_IDS_FILE), "puzzle_ids.json cannot be read (No such file or directory)"),
+        (write(PUZZLE_IDS_FILE, '["<blank>", "a"]'), "holds 2 names, but the puzzle embedding has"),
+        (write(PUZZLE_IDS_FILE, '["<blank>", "a", "a"]'), "more than once"),
+        (write(PUZZLE_IDS_FILE, '["<blank>", ["a"], 3]'), "is not a list of names"),
+        (write(PUZZLE_IDS_FILE, '["<blank>", '), "is not JSON"),
+        (
+            write(PUZZLE_IDS_FILE, '["<blank>", "b", "a"]'),
+            "puzzle_ids.json does not hold the names that puzzle_embedding.safetensors was saved",
+        ),
+        (mix_steps, "network and puzzle embedding are of different steps, 6 and 5"),
+        (
+            partial(save_again, embedding=torch.zeros(3, 32), first=torch.nan),
+            "'token_embedding' holds something else than finite numbers",
+        ),
+        (
+            partial(save_again, embedding=torch.zeros(3, 32, dtype=torch.int32)),
+            "holds torch.int32, not floating-point numbers",
+        ),
+        (partial(save_again, embedding=torch.tensor(1.0)), "is of shape ()"),
     ],
 )
-def test_a_spoilt_folder_is_told(folder: Path, how: str) -> None:
-    expected = spoil(folder, how)
+def test_a_broken_folder_is_reported(
+    folder: Path, mutate: Mutation, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("arc_trm.checkpoint.weights_dir.RETRY_SECONDS", (0.0,))
+    mutate(folder)
     with pytest.raises(UserError) as error:
         load_weights(folder)
-    assert expected in str(error.value)
+    assert message in str(error.value)
+
+
+def test_each_file_is_read_once(folder: Path) -> None:
+    weights = WeightsDir(folder)
+    assert weights.config.hidden_size == 32
+    (folder / CONFIG_FILE).unlink()
+    assert weights.parts.step == 5 and weights.parts.puzzle_names == ["<blank>", "a", "b"]
+    for name in (NETWORK_FILE, EMBEDDING_FILE, PUZZLE_IDS_FILE):
+        (folder / name).unlink()
+    assert weights.load(tasks={"b"}).puzzle_ids == {"<blank>": 0, "b": 1}
+    assert weights.load().puzzle_ids == {"<blank>": 0, "a": 1, "b": 2}
 
 
 class Bomb:
@@ -220,7 +260,7 @@ def test_a_cut_file_is_refused(tmp_path: Path, length: int) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["_orig_mod.model.inner.", "model.inner.", "inner.", ""])
-def test_published_files_of_every_spelling(tmp_path: Path, prefix: str) -> None:
+def test_published_files_with_and_without_prefixes(tmp_path: Path, prefix: str) -> None:
     state = torch.load(GOLDEN / "step_0", weights_only=True)
     renamed = {prefix + name.removeprefix("_orig_mod.model.inner."): t for name, t in state.items()}
     torch.save(renamed, tmp_path / "step_9")
@@ -231,7 +271,7 @@ def test_published_files_of_every_spelling(tmp_path: Path, prefix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "told"),
+    ("setting", "value", "message"),
     [
         ("L_layers", 4, "L_layers is 1 in the weights, but 4 in the settings"),
         ("hidden_size", 64, "hidden_size is 32 in the weights, but 64"),
@@ -244,13 +284,15 @@ def test_published_files_of_every_spelling(tmp_path: Path, prefix: str) -> None:
         ("expansion", float("inf"), "must be finite"),
     ],
 )
-def test_settings_that_do_not_fit(tmp_path: Path, setting: str, value: object, told: str) -> None:
+def test_settings_that_differ_from_the_tensors_are_reported(
+    tmp_path: Path, setting: str, value: object, message: str
+) -> None:
     settings_ = yaml.safe_load((GOLDEN / "all_config.yaml").read_text())
     settings_["arch"][setting] = value
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings_))
     with pytest.raises(UserError) as error:
         read_published(GOLDEN / "step_0", tmp_path / "config.yaml")
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def test_shapes_may_be_a_file(tmp_path: Path) -> None:
@@ -261,7 +303,7 @@ def test_shapes_may_be_a_file(tmp_path: Path) -> None:
         read_published(GOLDEN / "step_0", shapes=tmp_path / "shapes.json")
 
 
-def test_shapes_that_do_not_fit() -> None:
+def test_shapes_that_differ_from_the_tensors_are_reported() -> None:
     with pytest.raises(UserError, match="num_puzzle_identifiers is 10 in the weights, but 11"):
         read_published(GOLDEN / "step_0", shapes={"num_puzzle_identifiers": 11})
 
@@ -269,13 +311,13 @@ def test_shapes_that_do_not_fit() -> None:
 @pytest.mark.parametrize(
     "text", ["[", "a: 1", "- 1", "arch: 3", "!!python/object/apply:os.getcwd []"]
 )
-def test_a_bad_settings_file_is_told(tmp_path: Path, text: str) -> None:
+def test_an_invalid_settings_file_is_reported(tmp_path: Path, text: str) -> None:
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(UserError, match=r"c\.yaml is not the settings file"):
         read_published(GOLDEN / "step_0", tmp_path / "c.yaml")
 
 
-def test_layers_of_strange_numbers_are_told(tmp_path: Path) -> None:
+def test_invalid_layer_numbers_are_reported(tmp_path: Path) -> None:
     state = torch.load(GOLDEN / "step_0", weights_only=True)
     for number in ("x", "99999999999"):
         more = {f"_orig_mod.model.inner.L_level.layers.{number}.a": torch.zeros(1)}
@@ -290,7 +332,7 @@ def test_learned_positions_need_their_length() -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_saved_model_answers_as_before_to_the_last_bit(architecture: str, tmp_path: Path) -> None:
+def test_a_saved_model_predicts_the_same_bits(architecture: str, tmp_path: Path) -> None:
     trainer = make_trainer(architecture=architecture)
     for step in range(3):
         trainer.step(make_batch(step))
@@ -319,15 +361,15 @@ def test_equal_weights_are_equal_files(folder: Path, tmp_path: Path) -> None:
     model = weights.model
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
-        save_config(tmp_path / name, model.config, list(weights.rows))
+        save_config(tmp_path / name, model.config, list(weights.puzzle_ids))
         save_weights(tmp_path / name, model.config, model.state_dict(), model.puzzle_embedding, 5)
     for file in ("model.safetensors", "puzzle_embedding.safetensors"):
         one, other = ((tmp_path / name / file).read_bytes() for name in ("one", "other"))
         assert one == other
 
 
-def test_the_table_stays_in_memory_when_the_model_goes_to_a_device(folder: Path) -> None:
-    """Of a million rows a batch needs few; PyTorch's `meta` device stands for any other."""
+def test_the_puzzle_embedding_stays_on_the_cpu(folder: Path) -> None:
+    """PyTorch's device `meta` stands for any other device."""
     weights = load_weights(folder, "meta")
     assert weights.model.y_init.device.type == "meta"
     assert weights.model.puzzle_embedding.device.type == "cpu"

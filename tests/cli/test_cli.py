@@ -166,7 +166,7 @@ def test_test_outputs_do_not_change_one_bit(tmp_path: Path) -> None:
         result = invoke("adapt", *arguments, *small, "--out", str(tmp_path / f"adapted-{name}"))
         assert result.exit_code == 0, result.output
         (tmp_path / "tiny_solutions.json").unlink(missing_ok=True)
-    files = ["model.safetensors", "puzzles.json", "predictions.jsonl", "submission.json"]
+    files = ["model.safetensors", "puzzle_ids.json", "predictions.jsonl", "submission.json"]
     adapted = ["model.safetensors", "puzzle_embedding.safetensors"]
     for file in adapted:
         known, hidden = (

@@ -286,7 +286,7 @@ def test_training_and_resuming(tmp_path: Path, tasks: list[Task]) -> None:
         assert one[1] == other[1]
         assert all(torch.equal(tensor, other[0][name]) for name, tensor in one[0].items())
     names = json.loads((tmp_path / "built" / "identifiers.json").read_text())
-    assert json.loads((straight / "puzzles.json").read_text()) == names
+    assert json.loads((straight / "puzzle_ids.json").read_text()) == names
     assert read_tensors(straight / "puzzle_embedding.safetensors")[0]["puzzle_embedding"].shape == (
         *(len(names), config.model.puzzle_emb_dim),
     )
@@ -376,7 +376,7 @@ def test_other_data_may_be_predicted_and_is_not_learnt(tmp_path: Path, tasks: li
         "test": [str(tmp_path / "tiny_challenges.json")],
     }
     job.train(run_config(tmp_path, data=data), CPU, tmp_path / "run")
-    names = json.loads((tmp_path / "run" / "puzzles.json").read_text())
+    names = json.loads((tmp_path / "run" / "puzzle_ids.json").read_text())
     assert names == json.loads((tmp_path / "built" / "identifiers.json").read_text())
     predicted = predicted_tasks(runs.run_config(tmp_path / "run").data)
     assert list(predicted.tasks) == [task.id for task in tasks]
@@ -407,7 +407,7 @@ def test_it_can_be_the_tasks_of_a_run_that_learns_from_others(
     build(tmp_path / "built", tasks)
     data = {"test": [str(tmp_path / "built")], "augmentations": 2}
     job.train(run_config(tmp_path, data=data), CPU, tmp_path / "run")
-    assert len(json.loads((tmp_path / "run" / "puzzles.json").read_text())) == 1 + 3 * 3
+    assert len(json.loads((tmp_path / "run" / "puzzle_ids.json").read_text())) == 1 + 3 * 3
 
 
 def test_another_kind_of_puzzle_can_be_learnt_but_not_predicted(

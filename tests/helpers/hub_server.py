@@ -1,4 +1,4 @@
-"""As much of the Hugging Face Hub's protocol, on the loopback address, as its client speaks."""
+"""A server on the loopback address with as much of the Hub's protocol as the tests need."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,11 +19,12 @@ LARGE = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".csv")
 
 
 def is_large(path: str) -> bool:
-    """Whether the Hub keeps a file by its SHA-256."""
+    """Return whether the Hub names a file by its SHA-256."""
     return path.endswith(LARGE) or "step_" in path
 
 
 def digest(path: str, content: bytes) -> str:
+    """Return the digest by which the Hub names a file's content."""
     if is_large(path):
         return hashlib.sha256(content).hexdigest()
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
@@ -30,15 +32,22 @@ def digest(path: str, content: bytes) -> str:
 
 @dataclass
 class Repository:
-    """Commits, each a full set of files; `refs` say which commit a branch or tag is."""
+    """A repository.
+
+    Attributes:
+        commits: all files of each commit.
+        refs: the commit of each branch and tag.
+        token: that may read it; None is everybody.
+        gated: whether access has to be asked for.
+    """
 
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
-    token: str | None = None  # that may read it; None is everybody
+    token: str | None = None
     gated: bool = False
 
     def commit(self, files: Mapping[str, bytes], ref: str = "main") -> str:
-        """Replace all files; returns the commit."""
+        """Replace all files; return the commit."""
         content = "".join(f"{path}{digest(path, data)}" for path, data in sorted(files.items()))
         name = hashlib.sha1(f"{len(self.commits)}{content}".encode()).hexdigest()
         self.commits[name] = dict(files)
@@ -48,25 +57,44 @@ class Repository:
 
 @dataclass
 class Faults:
-    """What goes wrong: `drop` closes the connection after so many bytes of a file's content."""
+    """What goes wrong.
+
+    Attributes:
+        drop: bytes of a file after which the connection is closed; None is never.
+        drops: how many times.
+        content: wrong contents by path.
+        missing: paths that are listed but not served.
+        status: of every answer; None is the right one.
+        seconds: before every answer.
+    """
 
     drop: int | None = None
-    drops: int = 0  # how many times
-    content: dict[str, bytes] = field(default_factory=dict)  # served instead, by path
+    drops: int = 0
+    content: dict[str, bytes] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
-    status: int | None = None  # of every answer
-    seconds: float = 0.0  # before every answer
+    status: int | None = None
+    seconds: float = 0.0
 
 
 @dataclass
 class Hub:
+    """The state of a server.
+
+    Attributes:
+        url: of the server.
+        repositories: by name.
+        writers: tokens that may make repositories and commit.
+        faults: what goes wrong.
+        requests: method, path and range of every request.
+        uploaded: large files by their digests.
+        lock: of everything above.
+    """
+
     url: str = ""
     repositories: dict[str, Repository] = field(default_factory=dict)
     writers: set[str] = field(default_factory=set)
-    """Tokens that may make repositories and commit."""
     faults: Faults = field(default_factory=Faults)
     requests: list[tuple[str, str, str]] = field(default_factory=list)
-    """Method, path and Range of every request."""
     uploaded: dict[str, bytes] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -76,7 +104,7 @@ class Hub:
         return made
 
     def fetched(self, name: str = "") -> list[str]:
-        """The paths of GET requests for contents that end in `name`."""
+        """Return the paths of GET requests for files whose path contains `name`."""
         return [p for m, p, _ in self.requests if m == "GET" and "/resolve/" in p and name in p]
 
 
@@ -103,7 +131,7 @@ class Handler(BaseHTTPRequestHandler):
         self.body = self._read_body()
         with self.hub.lock:
             self.hub.requests.append((self.command, path, self.headers.get("Range", "")))
-        threading.Event().wait(self.hub.faults.seconds)  # tests take the sleep out of time.sleep
+        time.sleep(self.hub.faults.seconds)
         if self.hub.faults.status is not None:
             self._error(self.hub.faults.status)
             return
@@ -144,7 +172,7 @@ class Handler(BaseHTTPRequestHandler):
         self._send(status, b"", X_Error_Code=code, X_Error_Message=message)
 
     def _readable(self, name: str) -> Repository | None:
-        """The repository, or None after an answer that it cannot be read."""
+        """Return the repository, or None after answering that it cannot be read."""
         found = self.hub.repositories.get(name)
         if found is None or (found.token and found.token != self._token()):
             known = self._token() in self.hub.writers
@@ -327,8 +355,8 @@ ROUTES = [
 
 
 @contextmanager
-def serving() -> Iterator[Hub]:
-    """A Hub of its own for as long as the block runs."""
+def serve() -> Iterator[Hub]:
+    """Run a Hub inside the context."""
     hub = Hub()
     handler = type("BoundHandler", (Handler,), {"hub": hub})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)

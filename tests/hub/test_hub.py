@@ -20,22 +20,22 @@ import paths
 import pytest
 import torch
 from click.testing import CliRunner
-from hub_server import Hub, serving
+from hub_server import Hub, serve
 from huggingface_hub import constants
-from tiny import MODEL, run_config, write_challenges
+from tiny import run_config, write_challenges, write_weights
 
 from arc_trm import load_model, runs
-from arc_trm.checkpoint import load_weights, save_config, save_weights
+from arc_trm.checkpoint import WeightsDir, load_weights
 from arc_trm.checkpoint.published_ids import published_ids
 from arc_trm.cli import main
-from arc_trm.config import ModelConfig, from_dict
+from arc_trm.config import to_dict
 from arc_trm.data.loader import load_tasks
 from arc_trm.errors import UserError
-from arc_trm.hub import Reference, parse, pull, push, resolve
-from arc_trm.hub import known_weights as known_module
-from arc_trm.hub.known_weights import Known, known_weights
-from arc_trm.models import build_model
-from arc_trm.puzzles.generate import Recipe, generated
+from arc_trm.hub import RepoId, parse_repo_id, pull_weights, push_weights, resolve_weights
+from arc_trm.hub.client import ignore
+from arc_trm.hub.known_weights import KnownWeights, known_weights
+from arc_trm.hub.model_card import model_card
+from arc_trm.puzzles.generate import GeneratorConfig, generate_puzzles
 from submission import write_json
 
 GOLDEN = paths.GOLDEN / "trm_attention"
@@ -45,14 +45,14 @@ VERIFICATION = "arcprize/trm_arc_prize_verification"
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A server, and a client that knows no other, no token and no cache of this machine's user."""
+    """A server, and a client that knows no other server, no token and no cache of the user."""
     for name in list(os.environ):
         if name.startswith(("HF_", "HUGGING", "TRANSFORMERS_")):
             monkeypatch.delenv(name)
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "127.0.0.1")
     home = tmp_path / "hf"
-    with serving() as served:
+    with serve() as served:
         path = "/{repo_id}/resolve/{revision}/{filename}"
         for constant, value in {
             "ENDPOINT": served.url,
@@ -65,7 +65,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
             "DOWNLOAD_CHUNK_SIZE": 500,  # what is less than a chunk is lost when it breaks off
         }.items():
             monkeypatch.setattr(constants, constant, value)
-        monkeypatch.setattr("time.sleep", lambda seconds: None)
+        monkeypatch.setattr("arc_trm.hub.download.PAUSE", 0.0)
+        for module in ("file_download", "utils._http"):  # the client's own pauses
+            monkeypatch.setattr(f"huggingface_hub.{module}.time", SimpleNamespace(sleep=ignore))
         try:
             yield served
         finally:
@@ -74,9 +76,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 def csv_of(count: int, seed: int = 0) -> bytes:
     """A file of Sudokus, as published."""
-    boards = generated(Recipe("sudoku", count, seed, 4)).boards
+    puzzles = generate_puzzles(GeneratorConfig("sudoku", count, seed, 4), "sudoku").puzzles
     lines = ["source,question,answer,rating"]
-    for question, answer in zip(boards.questions, boards.answers, strict=True):
+    for question, answer in zip(puzzles.questions, puzzles.answers, strict=True):
         texts = ("".join(map(str, grid.reshape(-1).tolist())) for grid in (question, answer))
         lines.append(",".join(["made", *texts, "0"]))
     return ("\n".join(lines) + "\n").encode()
@@ -84,18 +86,7 @@ def csv_of(count: int, seed: int = 0) -> bytes:
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    """A tiny weight folder."""
-    return weight_folder(tmp_path / "weights")
-
-
-def weight_folder(folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    config = from_dict(ModelConfig, MODEL)
-    model = build_model(config, 6, generator=torch.Generator().manual_seed(0))
-    state = {n: t for n, t in model.state_dict().items() if n != "puzzle_embedding"}
-    save_config(folder, config, ["<blank>", *"abcde"])
-    save_weights(folder, config, state, model.puzzle_embedding, 12)
-    return folder
+    return write_weights(tmp_path / "weights", "abcde")
 
 
 def files_of(folder: Path, under: str = "") -> dict[str, bytes]:
@@ -111,8 +102,8 @@ def published(under: str = "", step: str = "step_0") -> dict[str, bytes]:
     }
 
 
-def reference(text: str) -> Reference:
-    parsed = parse(text)
+def repo(text: str) -> RepoId:
+    parsed = parse_repo_id(text)
     assert parsed is not None
     return parsed
 
@@ -120,7 +111,7 @@ def reference(text: str) -> Reference:
 def fails(text: str, out: Path | None = None) -> str:
     """The sentence with which a pull fails."""
     with pytest.raises(UserError) as caught:
-        pull(reference(text), out)
+        pull_weights(repo(text), out)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -141,54 +132,72 @@ def leftovers(home: Path) -> list[Path]:
         "a/b@" + "0" * 40,
     ],
 )
-def test_references_give_their_text_back(text: str) -> None:
-    assert str(reference(text)) == text
+def test_repo_ids_return_their_text(text: str) -> None:
+    assert str(repo(text)) == text
 
 
 @pytest.mark.parametrize(
     "text", ["a", "a/b/c", "./a/b", "/a/b", "a/", "a/..", "../b", "a/b--c", ""]
 )
-def test_paths_are_no_references(text: str) -> None:
-    assert parse(text) is None
+def test_paths_are_no_repo_ids(text: str) -> None:
+    assert parse_repo_id(text) is None
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        *("a/b:..", "a/b:/x", "a/b:x//y", "a/b:x/../y", "a/b:", "a/b:x\\y", "a/b:x/", "a/b:C:x"),
-        *("a/b@", "a/b@..", "a/b@/x", "a/b@x/../../y", "a/b@-x", "a/b@x y", "a/b@x\n", "a/b@.x"),
+        "a/b:..",
+        "a/b:/x",
+        "a/b:x//y",
+        "a/b:x/../y",
+        "a/b:",
+        "a/b:x\\y",
+        "a/b:x/",
+        "a/b:C:x",
+        "a/b@",
+        "a/b@..",
+        "a/b@/x",
+        "a/b@x/../../y",
+        "a/b@-x",
+        "a/b@x y",
+        "a/b@x\n",
+        "a/b@.x",
     ],
 )
-def test_hostile_references_are_refused(text: str) -> None:
+def test_hostile_repo_ids_are_refused(text: str) -> None:
     with pytest.raises(UserError) as caught:
-        parse(text)
+        parse_repo_id(text)
     assert "\n" not in str(caught.value)
 
 
-def test_pull_pins_one_commit_and_needs_nothing_twice(hub: Hub, weights: Path) -> None:
+def test_pull_pins_one_commit_and_downloads_nothing_twice(hub: Hub, weights: Path) -> None:
     extra = {"README.md": b"hello", "evil.py": b"1/0", "optimizer.bin": b"x", "../up": b"x"}
     repository = hub.repository("o/n", {**files_of(weights), **extra})
     commit = repository.refs["main"]
-    told: list[tuple[str, int, int]] = []
-    pulled = pull(reference("o/n"), progress=lambda *step: told.append(step))
-    assert str(pulled.reference) == f"o/n@{commit}"
+    stages: list[tuple[str, int, int]] = []
+    pulled = pull_weights(repo("o/n"), progress=lambda *step: stages.append(step))
+    assert str(pulled.repo_id) == f"o/n@{commit}"
     assert files_of(pulled.folder) == {**files_of(weights), "README.md": b"hello"}
     size = sum(map(len, files_of(pulled.folder).values()))
-    assert told[-1] == ("downloading", size - (weights / "config.json").stat().st_size, told[-1][2])
+    assert stages[-1] == (
+        "downloading",
+        size - (weights / "config.json").stat().st_size,
+        stages[-1][2],
+    )
     fetched = len(hub.fetched())
     assert fetched == 5
-    assert pull(reference("o/n")).folder == pulled.folder
+    assert pull_weights(repo("o/n")).folder == pulled.folder
     assert len(hub.fetched()) == fetched
 
     (weights / "config.json").write_text((weights / "config.json").read_text() + " ")
     later = repository.commit(files_of(weights))
-    newer = pull(reference("o/n"))
-    assert newer.reference.revision == later
+    newer = pull_weights(repo("o/n"))
+    assert newer.repo_id.revision == later
     assert len(hub.fetched()) == fetched + 1  # what is the same is not fetched again
-    old = pull(reference(f"o/n@{commit}"))
+    old = pull_weights(repo(f"o/n@{commit}"))
     assert old.folder == pulled.folder
     repository.refs["refs/pr/1"] = commit
-    assert pull(reference("o/n@refs/pr/1")).folder == pulled.folder
+    assert pull_weights(repo("o/n@refs/pr/1")).folder == pulled.folder
     model = load_model("o/n")
     assert model.puzzle_embedding.shape == (6, 32)
 
@@ -201,20 +210,20 @@ def test_a_commit_is_not_mixed_with_one_made_meanwhile(hub: Hub, weights: Path) 
         if len(repository.commits) == 1:
             repository.commit({name: b"other" for name in files_of(weights)})
 
-    pulled = pull(reference("o/n"), progress=meanwhile)
+    pulled = pull_weights(repo("o/n"), progress=meanwhile)
     assert len(repository.commits) == 2
-    assert pulled.reference.revision == first
+    assert pulled.repo_id.revision == first
     assert files_of(pulled.folder) == files_of(weights)
 
 
 def test_a_dropped_connection_is_resumed(hub: Hub, weights: Path) -> None:
     hub.repository("o/n", files_of(weights))
     hub.faults.drop, hub.faults.drops = 1000, 2
-    assert files_of(pull(reference("o/n")).folder) == files_of(weights)
+    assert files_of(pull_weights(repo("o/n")).folder) == files_of(weights)
     assert any(asked == "bytes=1000-" for _, _, asked in hub.requests)
 
 
-def test_what_was_fetched_before_it_broke_off_for_good_is_kept(
+def test_downloaded_bytes_are_kept_when_the_connection_is_lost_for_good(
     hub: Hub, weights: Path, tmp_path: Path
 ) -> None:
     hub.repository("o/n", files_of(weights))
@@ -225,42 +234,42 @@ def test_what_was_fetched_before_it_broke_off_for_good_is_kept(
         if done > 3000:
             drops.drop = 0  # nothing more arrives
 
-    with pytest.raises(UserError, match=r"the connection to 127\.0\.0\.1 broke off; try again"):
-        pull(reference("o/n"), tmp_path / "out", progress=stop)
+    with pytest.raises(UserError, match=r"the connection to 127\.0\.0\.1 was lost; try again"):
+        pull_weights(repo("o/n"), tmp_path / "out", progress=stop)
     assert not (tmp_path / "out").exists()
     assert leftovers(tmp_path / "hf")
     drops.drop = None
     before = len(hub.requests)
-    pull(reference("o/n"))
+    pull_weights(repo("o/n"))
     assert any(asked.startswith("bytes=") for _, _, asked in hub.requests[before:])
     assert not leftovers(tmp_path / "hf")
 
 
-def test_wrong_content_is_told_and_removed(hub: Hub, weights: Path, tmp_path: Path) -> None:
+def test_wrong_content_is_reported_and_removed(hub: Hub, weights: Path, tmp_path: Path) -> None:
     files = files_of(weights)
-    for name in ("model.safetensors", "puzzles.json"):
+    for name in ("model.safetensors", "puzzle_ids.json"):
         hub.repositories.clear()
         hub.repository("o/n", files)
         right = files[name]
         for wrong in (bytes(len(right)), right[:-1], right + b"x"):
             hub.faults.content = {name: wrong}
-            said = fails("o/n", tmp_path / "out")
-            assert f"{name} of o/n@" in said and "removed" in said
+            message = fails("o/n", tmp_path / "out")
+            assert f"{name} of o/n@" in message and "removed" in message
             assert not (tmp_path / "out").exists() and not leftovers(tmp_path / "hf")
         hub.faults.content = {}
         shutil.rmtree(tmp_path / "hf")
-    assert files_of(pull(reference("o/n")).folder) == files
+    assert files_of(pull_weights(repo("o/n")).folder) == files
 
 
-def test_a_damaged_cache_is_mended(
+def test_a_damaged_cache_is_repaired(
     hub: Hub, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.repository("o/n", files_of(weights))
-    folder = pull(reference("o/n")).folder
+    folder = pull_weights(repo("o/n")).folder
     network = (folder / "model.safetensors").resolve()
     network.write_bytes(bytes(network.stat().st_size))
     notes: list[str] = []
-    pull(reference("o/n"), note=notes.append)
+    pull_weights(repo("o/n"), note=notes.append)
     assert any("damaged" in note for note in notes)
     assert files_of(folder) == files_of(weights)
     network.write_bytes(bytes(network.stat().st_size))
@@ -273,23 +282,23 @@ def test_offline_and_unreachable(
 ) -> None:
     hub.repository("o/n", files_of(weights))
     hub.repository("p/n", published())
-    folders = [pull(reference(name)).folder for name in ("o/n", "p/n")]
+    folders = [pull_weights(repo(name)).folder for name in ("o/n", "p/n")]
     hub.faults.status = 503
     notes: list[str] = []
-    assert pull(reference("o/n"), note=notes.append).folder == folders[0]
+    assert pull_weights(repo("o/n"), note=notes.append).folder == folders[0]
     assert "error 503" in notes[0] and "from the cache" in notes[0]
     assert "error 503" in fails("o/other")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     huggingface_hub.close_session()
     before = len(hub.requests)
-    assert [pull(reference(name)).folder for name in ("o/n", "p/n")] == folders
+    assert [pull_weights(repo(name)).folder for name in ("o/n", "p/n")] == folders
     assert "HF_HUB_OFFLINE" in fails("o/other")
     assert "HF_HUB_OFFLINE" in fails("o/n@v1")
     assert len(hub.requests) == before
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     huggingface_hub.close_session()
-    assert pull(reference("o/n")).folder == folders[0]
+    assert pull_weights(repo("o/n")).folder == folders[0]
     assert "cannot be reached" in fails("o/other")
 
 
@@ -320,19 +329,19 @@ def test_a_slow_or_failing_hub_and_a_full_disk(
     def break_down(what: str, done: int, total: int) -> None:
         hub.faults.status = 500
 
-    hub.repository("o/new", {**files_of(weights), "puzzles.json": b"[]"})
+    hub.repository("o/new", {**files_of(weights), "puzzle_ids.json": b"[]"})
     with pytest.raises(UserError, match="error 500; try again later"):
-        pull(reference("o/new"), progress=break_down)
+        pull_weights(repo("o/new"), progress=break_down)
 
 
-def test_who_may_not(hub: Hub, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_access(hub: Hub, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.repository("o/n", files_of(weights), token="hf_reader")
     assert "HF_TOKEN" in fails("o/n") and "no repository o/none" in fails("o/none")
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
-    said = fails("o/n")
-    assert "private" in said and "hf_wrong" not in said
+    message = fails("o/n")
+    assert "private" in message and "hf_wrong" not in message
     monkeypatch.setenv("HF_TOKEN", "hf_reader")
-    assert pull(reference("o/n")).folder.is_dir()
+    assert pull_weights(repo("o/n")).folder.is_dir()
     hub.repository("o/gated", files_of(weights), gated=True)
     assert "gated" in fails("o/gated")
     assert "no revision 'v2'" in fails("o/n@v2")
@@ -341,7 +350,7 @@ def test_who_may_not(hub: Hub, weights: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "cannot be found" in fails("o/lacking")
 
 
-def test_what_is_no_hub_or_no_weights(hub: Hub, weights: Path, tmp_path: Path) -> None:
+def test_repositories_and_folders_without_weights(hub: Hub, weights: Path, tmp_path: Path) -> None:
     hub.repository("o/empty", {"notes.txt": b"x"})
     assert "only notes.txt" in fails("o/empty")
     hub.repository("o/foreign", {"config.json": b'{"a": 1}', "model.safetensors": b"x"})
@@ -356,29 +365,29 @@ def test_what_is_no_hub_or_no_weights(hub: Hub, weights: Path, tmp_path: Path) -
     (tmp_path / "full" / "file").touch()
     assert "already exists" in fails("o/empty", tmp_path / "full")
     with pytest.raises(UserError, match=r"no folder runs/typo here, and on the Hub: .* no repo"):
-        resolve("runs/typo")
+        resolve_weights("runs/typo")
     with pytest.raises(UserError, match="no folder some/where/else, and it is not"):
-        resolve("some/where/else")
-    assert resolve(tmp_path) == tmp_path
+        resolve_weights("some/where/else")
+    assert resolve_weights(tmp_path) == tmp_path
 
 
 def test_published_weights_are_converted_once(hub: Hub, tmp_path: Path) -> None:
     hub.repository("p/n", {**published(), "step_00": b"old", "code.py": b"1/0"})
     hub.repositories["p/n"].commit({**published(), **published(step="step_10"), "step_9": b"x"})
     notes: list[str] = []
-    pulled = pull(reference("p/n"), tmp_path / "out", note=notes.append)
+    pulled = pull_weights(repo("p/n"), tmp_path / "out", note=notes.append)
     assert any("3 steps" in note and "step_10" in note for note in notes)
     assert not hub.fetched("step_9") and not hub.fetched("code.py")
     loaded = load_weights(pulled.folder)
-    assert list(loaded.rows) == NAMES
+    assert list(loaded.puzzle_ids) == NAMES
     assert (loaded.model.config.num_heads, loaded.model.config.inner_cycles) == (4, 4)
     origin = json.loads((tmp_path / "out" / "origin.json").read_text())
     commit = hub.repositories["p/n"].refs["main"]
     assert (origin["repository"], origin["revision"], origin["subfolder"]) == ("p/n", commit, None)
     fetched = len(hub.fetched())
-    folder = pull(reference("p/n")).folder
+    folder = pull_weights(repo("p/n")).folder
     before = (folder / "model.safetensors").stat().st_mtime_ns
-    assert pull(reference("p/n")).folder == folder
+    assert pull_weights(repo("p/n")).folder == folder
     assert (folder / "model.safetensors").stat().st_mtime_ns == before
     assert len(hub.fetched()) == fetched
     assert not leftovers(tmp_path / "hf")
@@ -386,18 +395,18 @@ def test_published_weights_are_converted_once(hub: Hub, tmp_path: Path) -> None:
 
 def test_subfolders_are_chosen(hub: Hub, weights: Path) -> None:
     hub.repository("p/n", {**published("one/"), **files_of(weights, "two/deep/"), "README.md": b""})
-    said = fails("p/n")
+    message = fails("p/n")
     commit = hub.repositories["p/n"].refs["main"]
-    assert f"p/n@{commit}:one, p/n@{commit}:two/deep" in said
+    assert f"p/n@{commit}:one, p/n@{commit}:two/deep" in message
     assert "two/deep" in fails("p/n:three")
-    pulled = pull(reference("p/n:two/deep"))
+    pulled = pull_weights(repo("p/n:two/deep"))
     assert files_of(pulled.folder) == files_of(weights)
-    assert str(pulled.reference) == f"p/n@{commit}:two/deep"
+    assert str(pulled.repo_id) == f"p/n@{commit}:two/deep"
     hub.repository("p/single", published("only/"))
-    assert pull(reference("p/single")).reference.subfolder == "only"
+    assert pull_weights(repo("p/single")).repo_id.subfolder == "only"
 
 
-def test_known_weights_get_their_depth_and_names(
+def test_known_weights_get_their_settings_and_names(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     under = "arc_v1_public/"
@@ -405,31 +414,31 @@ def test_known_weights_get_their_depth_and_names(
     bare = {f"{under}step_518071": files[f"{under}step_518071"]}
     hub.repository(VERIFICATION, {**bare, "arc_v2_public/step_723914": b"x"})
     text = f"{VERIFICATION}:arc_v1_public"
-    known = Known(
+    known = KnownWeights(
         VERIFICATION,
         "arc_v1_public",
         "step_518071",
         None,
         {"num_heads": 2, "L_cycles": 3, "H_cycles": 3},
     )
-    monkeypatch.setattr(known_module, "known_weights", lambda: (known,))
+    monkeypatch.setattr("arc_trm.hub.known_weights.known_weights", lambda: (known,))
     notes: list[str] = []
-    folder = pull(reference(text), note=notes.append).folder
+    folder = pull_weights(repo(text), note=notes.append).folder
     config = load_weights(folder).model.config
     assert (config.num_heads, config.inner_cycles) == (2, 3)
     assert any("H_cycles 3 and L_cycles 3" in note for note in notes)
     assert any("arc-trm convert" in note for note in notes)
-    assert list(load_weights(folder).rows) == ["<blank>"]
+    assert list(load_weights(folder).puzzle_ids) == ["<blank>"]
     hub.repositories[VERIFICATION].commit(files)
-    folder = pull(reference(text)).folder  # what lies in the repository beats what is known
+    folder = pull_weights(repo(text)).folder  # what lies in the repository beats what is known
     loaded = load_weights(folder)
-    assert loaded.model.config.num_heads == 4 and list(loaded.rows) == NAMES
+    assert loaded.model.config.num_heads == 4 and list(loaded.puzzle_ids) == NAMES
 
 
 @pytest.mark.slow
-def test_a_published_set_names_the_rows(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = Known("p/n", None, None, "arc1-aug10", known_weights()[0].settings)
-    monkeypatch.setattr(known_module, "known_weights", lambda: (known,))
+def test_a_published_set_names_the_puzzle_ids(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = KnownWeights("p/n", None, None, "arc1-aug10", known_weights()[0].settings)
+    monkeypatch.setattr("arc_trm.hub.known_weights.known_weights", lambda: (known,))
     files = published()
     del files["identifiers.json"]
     state = torch.load(io.BytesIO(files["step_0"]), weights_only=True)
@@ -440,27 +449,27 @@ def test_a_published_set_names_the_rows(hub: Hub, monkeypatch: pytest.MonkeyPatc
         files["step_0"] = step.getvalue()
     hub.repository("p/n", files)
     notes: list[str] = []
-    weights = load_weights(pull(reference("p/n"), note=notes.append).folder, tasks={"00576224"})
+    weights = load_weights(pull_weights(repo("p/n"), note=notes.append).folder, tasks={"00576224"})
     assert any("the published set arc1-aug10" in note for note in notes)
-    assert len(weights.rows) == 1 + 11
+    assert len(weights.puzzle_ids) == 1 + 11
     listed = published_ids("arc1-aug10").names
-    for name, row in weights.rows.items():
+    for name, row in weights.puzzle_ids.items():
         assert weights.model.puzzle_embedding[row, 0] == listed.index(name)
 
 
-def test_the_known_table_reads() -> None:
+def test_the_known_weights_are_valid() -> None:
     from arc_trm.checkpoint.published_ids import published_sets
 
     assert len({(k.repository, k.subfolder) for k in known_weights()}) == len(known_weights()) == 11
     for known in known_weights():
-        assert parse(str(Reference(known.repository, None, known.subfolder))) is not None
+        assert parse_repo_id(str(RepoId(known.repository, None, known.subfolder))) is not None
         assert known.identifiers is None or known.identifiers in published_sets()
 
 
 def make_run(tmp_path: Path) -> Path:
     config = run_config(write_challenges(tmp_path))
     run = runs.create_run(config, tmp_path / "secret-place" / "run")
-    weight_folder(run)
+    write_weights(run, "abcde")
     solutions = json.loads((tmp_path / "tiny_solutions.json").read_text())
     submission = {
         task: [
@@ -472,29 +481,29 @@ def make_run(tmp_path: Path) -> Path:
     return run
 
 
-def test_push_then_pull_gives_the_same(
+def test_pushed_weights_are_pulled_unchanged(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(tmp_path)
     with pytest.raises(UserError, match="needs a token"):
-        push(run, "o/n")
+        push_weights(run, "o/n")
     monkeypatch.setenv("HF_TOKEN", "hf_reader")
     with pytest.raises(UserError, match="does not accept the token") as caught:
-        push(run, "o/n")
+        push_weights(run, "o/n")
     assert "hf_reader" not in str(caught.value)
     monkeypatch.setenv("HF_TOKEN", "hf_writer")
     hub.writers.add("hf_writer")
-    told: list[tuple[str, int, int]] = []
-    pushed = push(run, "o/n", licence="mit", progress=lambda *step: told.append(step))
+    stages: list[tuple[str, int, int]] = []
+    pushed = push_weights(run, "o/n", licence="mit", progress=lambda *step: stages.append(step))
     assert pushed.url == f"{hub.url}/o/n"
     size = sum((run / n).stat().st_size for n in WEIGHTS)
-    assert told[-1] == ("sending", size, size)
-    pulled = pull(reference("o/n"))
-    assert pulled.reference == pushed.reference
+    assert stages[-1] == ("sending", size, size)
+    pulled = pull_weights(repo("o/n"))
+    assert pulled.repo_id == pushed.repo_id
     assert {n: d for n, d in files_of(pulled.folder).items() if n != "README.md"} == {
         n: d for n, d in files_of(run).items() if n in WEIGHTS
     }
-    everything = hub.repositories["o/n"].commits[pushed.reference.revision or ""]
+    everything = hub.repositories["o/n"].commits[pushed.repo_id.revision or ""]
     assert set(everything) == {*WEIGHTS, "README.md", ".gitattributes"}
     assert not any(str(tmp_path).encode() in content for content in everything.values())
 
@@ -504,7 +513,7 @@ def test_push_then_pull_gives_the_same(
         "pass@2  per output          1/3   33.3 %",
         "pass@2  per task            1/3   33.3 %",
         "pass@2  strict              1/3   33.3 %",
-        "| steps done | 12 |",
+        "| steps done | 7 |",
         "tiny_challenges.json",
         "arc-trm predict o/n --data DATA",
     ):
@@ -512,73 +521,80 @@ def test_push_then_pull_gives_the_same(
     assert "secret-place" not in card
 
     (run / "puzzle_embedding.safetensors").unlink()
-    (run / "puzzles.json").unlink()
+    (run / "puzzle_ids.json").unlink()
     (run / "README.md").write_text("---\nlibrary_name: arc-trm\n---\nMy own words.")
-    pushed = push(run, "o/n")  # no table of before is left beside another network
-    everything = hub.repositories["o/n"].commits[pushed.reference.revision or ""]
+    pushed = push_weights(run, "o/n")  # the former embedding is removed
+    everything = hub.repositories["o/n"].commits[pushed.repo_id.revision or ""]
     assert set(everything) == {"config.json", "model.safetensors", "README.md", ".gitattributes"}
     assert b"My own words." in everything["README.md"]
     with pytest.raises(UserError, match="leave out --licence"):
-        push(run, "o/n", licence="mit")
+        push_weights(run, "o/n", licence="mit")
 
 
-WEIGHTS = {"config.json", "model.safetensors", "puzzle_embedding.safetensors", "puzzles.json"}
+WEIGHTS = {"config.json", "model.safetensors", "puzzle_embedding.safetensors", "puzzle_ids.json"}
 
 
-def test_what_is_not_pushed(
+def test_invalid_pushes_are_refused(
     hub: Hub, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_writer")
     hub.writers.add("hf_writer")
     with pytest.raises(UserError, match="must be one of the known"):
-        push(weights, "o/n", licence="nonsense")
-    with pytest.raises(UserError, match="everybody may read it"):
-        push(weights, "o/n", private=True)
-    assert push(weights, "o/private", private=True).reference.repository == "o/private"
+        push_weights(weights, "o/n", licence="nonsense")
+    with pytest.raises(UserError, match="is public"):
+        push_weights(weights, "o/n", private=True)
+    assert push_weights(weights, "o/private", private=True).repo_id.repository == "o/private"
     assert hub.repositories["o/private"].token == "hf_writer"
     with pytest.raises(UserError, match="write owner/name"):
-        push(weights, "o/n@main")
+        push_weights(weights, "o/n@main")
     before = len(hub.requests)
     network = (weights / "model.safetensors").read_bytes()
     (weights / "model.safetensors").write_bytes(network[:-10])
     with pytest.raises(UserError, match="not a whole safetensors file"):
-        push(weights, "o/n")
+        push_weights(weights, "o/n")
     assert len(hub.requests) == before
 
 
-def test_the_card_of_what_is_no_run_or_not_scored(
+def test_the_card_without_a_run_or_without_a_score(
     hub: Hub, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_writer")
     hub.writers.add("hf_writer")
     origin = {"repository": "p/n", "revision": "0" * 40, "file": "/home/me/step_1", "x": "/home/me"}
     write_json(weights / "origin.json", origin)
-    push(weights, "o/n")
+    push_weights(weights, "o/n")
     card = hub.repositories["o/n"].commits[hub.repositories["o/n"].refs["main"]]["README.md"]
     assert b"- repository: p/n" in card and b"- file: step_1" in card and b"/home" not in card
     run = make_run(tmp_path)
     (tmp_path / "tiny_challenges.json").unlink()
-    push(run, "o/m")
+    push_weights(run, "o/m")
     card = hub.repositories["o/m"].commits[hub.repositories["o/m"].refs["main"]]["README.md"]
-    assert b"Not scored: its submission or its data could not be read" in card
+    assert b"Not scored: when the weights were uploaded" in card
 
 
 def test_the_card_of_a_named_dataset(tmp_path: Path) -> None:
-    from arc_trm.checkpoint.weights_dir import read_parts
-    from arc_trm.hub.model_card import model_card
-
     run = make_run(tmp_path)
-    config = runs.run_config(run)
+    config = runs.Run(run).config
     data = replace(config.data, test=("arc-agi-1/evaluation",), train=("arc-agi-2/training",))
-    write_json(run / "run.json", runs.to_dict(replace(config, data=data)))
+    write_json(run / "run.json", to_dict(replace(config, data=data)))
     pair = {"attempt_1": [[0]], "attempt_2": [[1]]}
     write_json(run / runs.SUBMISSION, {"00576224": [pair]})
-    card = model_card(run, read_parts(run), "o/n", None)
+    card = model_card(WeightsDir(run), "o/n", None)
     assert "arc-agi-1/evaluation, ARC-AGI-1 (Apache-2.0" in card
     assert "400 tasks, 419 test outputs" in card
     assert "0/419" in card and "not in the submission" in card
     assert "shares" in card  # the training set of ARC-AGI-2 holds most of these tasks
     assert "--data arc-agi-1/evaluation" in card
+
+
+def test_warnings_in_the_card_name_no_folder(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    config = runs.Run(run).config
+    data = replace(config.data, train=config.data.test)
+    write_json(run / "run.json", to_dict(replace(config, data=data)))
+    card = model_card(WeightsDir(run), "o/n", None)
+    assert "**tiny_challenges.json shares 3 of its 3 tasks with tiny_challenges.json" in card
+    assert str(tmp_path) not in card
 
 
 def run_command(hub: Hub, home: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
@@ -606,8 +622,8 @@ def test_the_commands(hub: Hub, weights: Path, tmp_path: Path) -> None:
     assert files_of(home / "copy").keys() == {*WEIGHTS, "origin.json"}
     challenges = str(write_challenges(tmp_path))
     arguments = ("predict", "o/n", "--data", challenges, "--device", "cpu")
-    status, printed, said = run_command(hub, home, *arguments, HF_HUB_OFFLINE="1")
-    assert status == 0 and f"weights: o/n@{commit}" in said
+    status, printed, message = run_command(hub, home, *arguments, HF_HUB_OFFLINE="1")
+    assert status == 0 and f"weights: o/n@{commit}" in message
     assert (home / "submission.json").is_file()
 
 
@@ -626,28 +642,28 @@ def test_a_mistake_is_one_line(hub: Hub, tmp_path: Path, monkeypatch: pytest.Mon
     assert not (tmp_path / "none").exists()
 
 
-def test_damaged_converted_weights_are_made_again(hub: Hub) -> None:
+def test_damaged_converted_weights_are_converted_again(hub: Hub) -> None:
     hub.repository("p/n", published())
-    folder = pull(reference("p/n")).folder
+    folder = pull_weights(repo("p/n")).folder
     expected = files_of(folder)
     for name in ("model.safetensors", "config.json"):
         (folder / name).write_bytes(expected[name][:-9])
         notes: list[str] = []
-        assert files_of(pull(reference("p/n"), note=notes.append).folder) == expected
+        assert files_of(pull_weights(repo("p/n"), note=notes.append).folder) == expected
         assert any("was damaged and is converted again" in note for note in notes)
         (folder / name).unlink()
-        assert files_of(resolve("p/n")) == expected
+        assert files_of(resolve_weights("p/n")) == expected
 
 
-def test_two_pulls_at_once_both_end_well(hub: Hub) -> None:
+def test_pulls_at_the_same_time_succeed(hub: Hub) -> None:
     hub.repository("p/n", published())
     hub.faults.seconds = 0.05
     with ThreadPoolExecutor(3) as pool:
-        pulled = list(pool.map(lambda _: pull(reference("p/n")), range(3)))
+        pulled = list(pool.map(lambda _: pull_weights(repo("p/n")), range(3)))
     assert len({each.folder for each in pulled}) == 1
 
 
-def test_a_run_is_pushed_as_of_one_step(
+def test_a_run_is_pushed_at_one_step(
     hub: Hub, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_writer")
@@ -658,22 +674,22 @@ def test_a_run_is_pushed_as_of_one_step(
         (weights / "new").write_bytes(before["model.safetensors"][:-4] + b"over")
         (weights / "new").replace(weights / "model.safetensors")
 
-    push(weights, "o/race", progress=trained_on)
+    push_weights(weights, "o/race", progress=trained_on)
     (commit,) = hub.repositories["o/race"].refs.values()
     sent = hub.repositories["o/race"].commits[commit]
     assert sent["model.safetensors"] == before["model.safetensors"]
 
 
-def test_what_cannot_be_a_card_makes_no_repository(
+def test_an_invalid_card_makes_no_repository(
     hub: Hub, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_writer")
     hub.writers.add("hf_writer")
-    with pytest.raises(UserError, match="no licence of the Hub's list"):
-        push(weights, "o/new", licence="mit\nx: y")
+    with pytest.raises(UserError, match="not a licence in the Hub's list"):
+        push_weights(weights, "o/new", licence="mit\nx: y")
     (weights / "README.md").write_bytes(b"\xff")
     with pytest.raises(UserError, match="is not UTF-8 text"):
-        push(weights, "o/new")
+        push_weights(weights, "o/new")
     assert "o/new" not in hub.repositories
 
 
@@ -682,7 +698,7 @@ def test_what_cannot_be_a_card_makes_no_repository(
 SUDOKU = "sapientinc/sudoku-extreme"
 
 
-def test_a_dataset_is_fetched_and_then_found_by_its_name(hub: Hub) -> None:
+def test_a_dataset_is_downloaded_and_found_by_its_name(hub: Hub) -> None:
     hub.repository(SUDOKU, {"train.csv": csv_of(9), "test.csv": csv_of(5, 1), "other": b""})
     missing = CliRunner().invoke(main, ["data", "show", "sudoku-extreme/train"])
     assert "run `arc-trm data fetch sudoku-extreme/train`" in missing.output
@@ -697,12 +713,12 @@ def test_a_dataset_is_fetched_and_then_found_by_its_name(hub: Hub) -> None:
     assert len(result.stdout.splitlines()) == 2 and len(hub.fetched("test.csv")) == 1
     hub.faults.status = 503  # found without a network
     tasks = load_tasks("sudoku-extreme/train")
-    assert (tasks.name, tasks.domain, len(tasks)) == ("sudoku-extreme/train", "sudoku", 9)
+    assert (tasks.name, tasks.kind, len(tasks)) == ("sudoku-extreme/train", "sudoku", 9)
     shown = CliRunner().invoke(main, ["data", "show", "sudoku-extreme"])
     assert "Files of sudoku-extreme/train: " in shown.stdout
 
 
-def test_a_dataset_that_broke_off_goes_on_where_it_was(hub: Hub) -> None:
+def test_an_interrupted_dataset_is_resumed(hub: Hub) -> None:
     content = csv_of(100)
     hub.repository(SUDOKU, {"train.csv": content, "test.csv": content})
     hub.faults.drop, hub.faults.drops = 1200, 2
@@ -712,7 +728,7 @@ def test_a_dataset_that_broke_off_goes_on_where_it_was(hub: Hub) -> None:
     assert len(load_tasks("sudoku-extreme/train")) == 100
 
 
-def test_a_dataset_that_is_damaged_or_not_there(hub: Hub) -> None:
+def test_damaged_and_missing_datasets_are_reported(hub: Hub) -> None:
     def refused(name: str) -> str:
         result = CliRunner().invoke(main, ["data", "fetch", name])
         assert result.exit_code == 2
@@ -723,7 +739,7 @@ def test_a_dataset_that_is_damaged_or_not_there(hub: Hub) -> None:
     assert "has no file test.csv" in refused("sudoku-extreme/test")
     hub.faults.content["train.csv"] = csv_of(3)[:-1] + b"x"
     assert "is not what the repository says" in refused("sudoku-extreme/train")
-    assert "is not fetched from the Hugging Face Hub" in refused("arc-agi-1")
+    assert "is not downloaded from the Hugging Face Hub" in refused("arc-agi-1")
     assert "did you mean 'maze-hard'" in refused("maze-hrad")
     hub.faults.content.clear()
     hub.faults.status = 503

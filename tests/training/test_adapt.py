@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -17,12 +17,13 @@ from tiny import TRAIN, make_batch, make_trainer, run_config
 
 from arc_trm import runs
 from arc_trm.checkpoint import load_weights, read_tensors
-from arc_trm.config import AdaptConfig, ModelConfig, RunConfig, load_config
+from arc_trm.config import AdaptConfig, ModelConfig, RunConfig, TrainConfig, load_config
 from arc_trm.errors import UserError
+from arc_trm.runs import Run
 from arc_trm.time_limit import TimeLimit, parse_duration
-from arc_trm.training import TrainConfig, Trainer
+from arc_trm.training import Callback, Trainer, train_run
 from arc_trm.training.budget import scale_schedule
-from arc_trm.training.loop import Progress, Reporter, interval, train
+from arc_trm.training.loop import checkpoint_interval
 from arc_trm.training.run_dir import RunWriter
 
 CPU = torch.device("cpu")
@@ -41,9 +42,9 @@ def config(challenges: Path, weights_dir: Path) -> RunConfig:
 def test_every_new_puzzle_begins_at_the_mean_of_the_pretrained_rows(
     tmp_path: Path, config: RunConfig, weights_dir: Path
 ) -> None:
-    train(replace(config, train=replace(config.train, total_steps=0)), CPU, tmp_path / "run")
+    train_run(replace(config, train=replace(config.train, total_steps=0)), CPU, tmp_path / "run")
     before, after = load_weights(weights_dir), load_weights(tmp_path / "run")
-    assert {name.partition("|||")[0] for name in list(after.rows)[1:]} == {
+    assert {name.partition("|||")[0] for name in list(after.puzzle_ids)[1:]} == {
         *("task0", "task1", "task2")
     }
     mean = before.model.puzzle_embedding[1:].double().mean(0).float()
@@ -56,13 +57,13 @@ def test_every_new_puzzle_begins_at_the_mean_of_the_pretrained_rows(
 
 def test_rows_alone_learn_for_their_share_of_the_steps() -> None:
     trainer = make_trainer(embedding_only_fraction=0.25, total_steps=8, warmup_steps=0)
-    values = trainer.values.clone()
+    values = trainer.flat_params.clone()
     for step in range(8):
         table = trainer.model.puzzle_embedding.clone()
         trainer.step(make_batch(step))
         assert not torch.equal(trainer.model.puzzle_embedding, table)
-        assert torch.equal(trainer.values, values) == (step < 2)
-        assert torch.equal(trainer.average, values) == (step < 2)
+        assert torch.equal(trainer.flat_params, values) == (step < 2)
+        assert torch.equal(trainer.ema, values) == (step < 2)
     assert trainer.optimiser.steps == 6
 
 
@@ -73,12 +74,12 @@ def test_rows_learn_the_same_whether_weights_do_or_not() -> None:
     assert torch.equal(alone.model.puzzle_embedding, both.model.puzzle_embedding)
 
 
-class StopAfter(Reporter):
+class StopAfter(Callback):
     def __init__(self, step: int) -> None:
         self.step = step
 
-    def progress(self, progress: Progress) -> None:
-        if progress.step == self.step:
+    def progress(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
+        if done == self.step:
             raise InterruptedError
 
 
@@ -86,19 +87,19 @@ class StopAfter(Reporter):
 def test_resuming_continues_to_the_last_bit_without_the_first_weights(
     tmp_path: Path, config: RunConfig, weights_dir: Path, stop: int
 ) -> None:
-    train(config, CPU, tmp_path / "straight")
+    train_run(config, CPU, tmp_path / "straight")
     with pytest.raises(InterruptedError):
-        train(config, CPU, tmp_path / "killed", reporter=StopAfter(stop))
+        train_run(config, CPU, tmp_path / "killed", callbacks=[StopAfter(stop)])
     load_weights(tmp_path / "killed")  # weights from the start on
     weights_dir.rename(tmp_path / "gone")
-    train(runs.run_config(tmp_path / "killed"), CPU, tmp_path / "killed", resume=True)
+    train_run(Run(tmp_path / "killed").config, CPU, tmp_path / "killed", resume=True)
     for file in (runs.CHECKPOINT, "model.safetensors", "puzzle_embedding.safetensors"):
         one, other = (read_tensors(tmp_path / r / file) for r in ("killed", "straight"))
         assert one[1] == other[1]
         assert all(torch.equal(tensor, other[0][name]) for name, tensor in one[0].items())
 
 
-class Notes(Reporter):
+class Notes(Callback):
     def __init__(self) -> None:
         self.notes: list[str] = []
 
@@ -109,15 +110,16 @@ class Notes(Reporter):
 def limited(config: RunConfig, seconds: float) -> RunConfig:
     return replace(
         config,
-        train=replace(config.train, total_steps=None, checkpoint_interval_s=300.0),
-        adapt=replace(config.adapt, time_limit=seconds),
+        train=replace(
+            config.train, total_steps=None, time_limit=seconds, checkpoint_interval_s=300.0
+        ),
     )
 
 
 def test_a_time_limit_plans_the_steps_and_is_remembered(tmp_path: Path, config: RunConfig) -> None:
-    outcome = train(limited(config, 3.0), CPU, tmp_path / "run")
-    planned = runs.run_config(tmp_path / "run").train
-    assert planned.total_steps == outcome.total > 0
+    outcome = train_run(limited(config, 3.0), CPU, tmp_path / "run")
+    planned = Run(tmp_path / "run").config.train
+    assert planned.total_steps == outcome.total_steps > 0
     assert outcome.step > 0 and not outcome.interrupted
     state, _ = read_tensors(tmp_path / "run" / runs.CHECKPOINT)
     assert float(state["spent"]) > 0
@@ -128,11 +130,11 @@ def test_the_clock_ends_a_run_whatever_was_planned(
     tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch, planned: int
 ) -> None:
     monkeypatch.setattr("arc_trm.training.loop.estimate_steps", lambda *_: planned)
-    reporter = Notes()
-    outcome = train(limited(config, 2.0), CPU, tmp_path / "run", reporter=reporter)
-    assert outcome.total == planned and not outcome.interrupted
+    callback = Notes()
+    outcome = train_run(limited(config, 2.0), CPU, tmp_path / "run", callbacks=[callback])
+    assert outcome.total_steps == planned and not outcome.interrupted
     assert outcome.step > 1 and outcome.step != planned
-    assert reporter.notes[-1] == (
+    assert callback.notes[-1] == (
         f"the time limit of 2.0 s ended the run after {outcome.step} steps; {planned} were planned"
     )
     load_weights(tmp_path / "run")
@@ -141,11 +143,11 @@ def test_the_clock_ends_a_run_whatever_was_planned(
 def test_a_time_limit_that_is_over_leaves_weights_and_says_so(
     tmp_path: Path, config: RunConfig
 ) -> None:
-    reporter = Notes()
-    outcome = train(limited(config, 1e-6), CPU, tmp_path / "run", reporter=reporter)
+    callback = Notes()
+    outcome = train_run(limited(config, 1e-6), CPU, tmp_path / "run", callbacks=[callback])
     assert (outcome.step, outcome.interrupted) == (0, False)
     load_weights(tmp_path / "run")
-    assert "leaves no time for a step after the start-up: nothing was learnt" in reporter.notes[-1]
+    assert "leaves no time for a step after the start-up: nothing was trained" in callback.notes[-1]
 
 
 @pytest.mark.parametrize("checkpoint", [True, False])
@@ -158,7 +160,7 @@ def test_a_run_killed_before_its_plan_was_made_plans_for_the_time_left(
     run = tmp_path / "run"
     with monkeypatch.context() as patched, pytest.raises(InterruptedError):
         patched.setattr("arc_trm.training.loop.estimate_steps", killed)
-        train(limited(config, 3600.0), CPU, run, started=time.monotonic() - 3000)
+        train_run(limited(config, 3600.0), CPU, run, started=time.monotonic() - 3000)
     if not checkpoint:
         (run / runs.CHECKPOINT).unlink()
     left: list[float] = []
@@ -168,13 +170,13 @@ def test_a_run_killed_before_its_plan_was_made_plans_for_the_time_left(
         return 0
 
     monkeypatch.setattr("arc_trm.training.loop.estimate_steps", planned)
-    resumed = runs.run_config(run)
-    train(resumed, CPU, run, resume=True)
+    resumed = Run(run).config
+    train_run(resumed, CPU, run, resume=True)
     assert (500 < left[0] < 600) if checkpoint else (3500 < left[0] < 3600)
     monkeypatch.undo()
-    short = replace(resumed, adapt=replace(resumed.adapt, time_limit=3005.0))
+    short = replace(resumed, train=replace(resumed.train, time_limit=3005.0))
     if checkpoint:
-        assert train(short, CPU, run, resume=True).step > 0
+        assert train_run(short, CPU, run, resume=True).step > 0
 
 
 @pytest.mark.parametrize(
@@ -186,7 +188,7 @@ def test_a_kill_does_not_cost_much_of_a_short_time_limit(
 ) -> None:
     """Nor does saving: five hundredths of the time at most."""
     every = run_config(challenges)  # 300 s
-    assert interval(every, TimeLimit(limit), saving) == pytest.approx(seconds)
+    assert checkpoint_interval(every, TimeLimit(limit), saving) == pytest.approx(seconds)
 
 
 def test_no_step_is_begun_that_could_not_end_in_time(
@@ -202,7 +204,7 @@ def test_no_step_is_begun_that_could_not_end_in_time(
         return step(self, batch)
 
     monkeypatch.setattr(Trainer, "step", slow)
-    outcome = train(limited(config, 2.5), CPU, tmp_path / "run")  # of batches of 4
+    outcome = train_run(limited(config, 2.5), CPU, tmp_path / "run")  # of batches of 4
     assert outcome.step == 0 and sizes == [1, 1]
 
 
@@ -214,15 +216,15 @@ def test_the_time_that_saving_takes_is_kept_back(
 
     monkeypatch.setattr(RunWriter, "save", slow_save)
     monkeypatch.setattr("arc_trm.training.loop.estimate_steps", lambda *_: 10**6)
-    assert train(limited(config, 1500.0), CPU, tmp_path / "run").step == 0
-    assert train(limited(config, 1503.0), CPU, tmp_path / "other").step > 0
+    assert train_run(limited(config, 1500.0), CPU, tmp_path / "run").step == 0
+    assert train_run(limited(config, 1503.0), CPU, tmp_path / "other").step > 0
 
 
 def test_a_table_is_needed(tmp_path: Path, config: RunConfig, weights_dir: Path) -> None:
     (weights_dir / "puzzle_embedding.safetensors").unlink()
     (weights_dir / "puzzle_ids.json").unlink()
-    with pytest.raises(UserError, match="holds a network without puzzle rows"):
-        train(config, CPU, tmp_path / "run")
+    with pytest.raises(UserError, match="has no puzzle embedding"):
+        train_run(config, CPU, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -273,14 +275,14 @@ def test_tasks_without_a_fitting_demonstration_are_told(tmp_path: Path, config: 
     tasks = json.loads(path.read_text())
     tasks["task1"]["train"] = [{"input": [[1] * 9], "output": [[2]]}]  # on a canvas of 4×4
     path.write_text(json.dumps(tasks))
-    reporter = Notes()
-    train(config, CPU, tmp_path / "run", reporter=reporter)
-    assert any("1 of 3 tasks (first task1) have no pair to learn from" in n for n in reporter.notes)
+    callback = Notes()
+    train_run(config, CPU, tmp_path / "run", callbacks=[callback])
+    assert any("1 of 3 tasks (first task1) have no pair to learn from" in n for n in callback.notes)
 
 
 def arguments(weights: Path, challenges: Path) -> list[str]:
     settings = ("data.augmentations=2", "train.global_batch_size=4", "dtype=float32")
-    own = ["--weights", str(weights), "--data", str(challenges), "--device", "cpu"]
+    own = [str(weights), "--data", str(challenges), "--device", "cpu"]
     return own + [f"--set={setting}" for setting in settings]
 
 
@@ -293,10 +295,10 @@ def test_torchrun_adapts_as_one_process_does_by_steps_and_by_the_clock(
     torchrun: Callable[..., CompletedProcess[str]],
 ) -> None:
     options = arguments(weights_dir, challenges)
-    result = cli("adapt", *options, "--steps", 8, "--out", tmp_path / "alone")
+    result = cli("adapt", *options, "--max-steps", 8, "--out", tmp_path / "alone")
     assert result.exit_code == 0, result.stderr
     assert result.stdout == f"{tmp_path / 'alone'}\n"
-    for name, *length in (("together", "--steps", 8), ("timed", "--time-limit", "8s")):
+    for name, *length in (("together", "--max-steps", 8), ("timed", "--time-limit", "8s")):
         done = torchrun("-m", "arc_trm", "adapt", *options, *length, "--out", tmp_path / name)
         assert done.returncode == 0, done.stderr
         assert done.stdout == f"{tmp_path / name}\n"
@@ -304,7 +306,7 @@ def test_torchrun_adapts_as_one_process_does_by_steps_and_by_the_clock(
     torch.testing.assert_close(
         together.model.puzzle_embedding, alone.model.puzzle_embedding, rtol=1e-3, atol=1e-5
     )
-    assert load_weights(tmp_path / "timed").rows == alone.rows  # which ended together
+    assert load_weights(tmp_path / "timed").puzzle_ids == alone.puzzle_ids  # which ended together
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,8 @@ from arc_trm import load_model, runs
 from arc_trm.checkpoint import load_weights, read_tensors
 from arc_trm.config import RunConfig
 from arc_trm.errors import UserError
-from arc_trm.training.loop import Progress, Reporter, train
+from arc_trm.runs import Run
+from arc_trm.training import Callback, train_run
 from submission import WriteError
 
 CPU = torch.device("cpu")
@@ -44,14 +45,14 @@ def losses(run: Path) -> list[dict[str, float]]:
     return records
 
 
-class StopAfter(Reporter):
+class StopAfter(Callback):
     """Ends the run as a kill would, at the moment the given step is reported."""
 
     def __init__(self, step: int) -> None:
         self.step = step
 
-    def progress(self, progress: Progress) -> None:
-        if progress.step == self.step:
+    def progress(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
+        if done == self.step:
             raise InterruptedError
 
 
@@ -61,14 +62,14 @@ def test_resuming_continues_to_the_last_bit(
     tmp_path: Path, config: RunConfig, stop: int, total: int
 ) -> None:
     config = replace(config, train=replace(config.train, total_steps=total))
-    end = StopAfter(12) if total > 100 else Reporter()
+    end = StopAfter(12) if total > 100 else Callback()
     with suppress(InterruptedError):
-        train(config, CPU, tmp_path / "straight", reporter=end)
+        train_run(config, CPU, tmp_path / "straight", callbacks=[end])
     with pytest.raises(InterruptedError):
-        train(config, CPU, tmp_path / "killed", reporter=StopAfter(stop))
-    resumed = runs.run_config(tmp_path / "killed")
+        train_run(config, CPU, tmp_path / "killed", callbacks=[StopAfter(stop)])
+    resumed = Run(tmp_path / "killed").config
     with suppress(InterruptedError):
-        train(resumed, CPU, tmp_path / "killed", resume=True, reporter=end)
+        train_run(resumed, CPU, tmp_path / "killed", resume=True, callbacks=[end])
     assert losses(tmp_path / "killed") == losses(tmp_path / "straight")
     for file in (runs.CHECKPOINT, "model.safetensors", "puzzle_embedding.safetensors"):
         one, other = (read_tensors(tmp_path / r / file) for r in ("killed", "straight"))
@@ -161,7 +162,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(
 ) -> None:
     run = tmp_path / "run"
     with pytest.raises(InterruptedError):
-        train(config, CPU, run, reporter=StopAfter(4))
+        train_run(config, CPU, run, callbacks=[StopAfter(4)])
     before = {path.name: path.read_bytes() for path in run.iterdir()}
 
     def full(*_: object) -> None:
@@ -169,14 +170,14 @@ def test_a_full_disk_leaves_the_last_checkpoint(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(WriteError, match="the disk is full"):
-        train(runs.run_config(run), CPU, run, resume=True)
+        train_run(Run(run).config, CPU, run, resume=True)
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path, config: RunConfig) -> None:
     config = replace(config, train=replace(config.train, lr=1e30, warmup_steps=0))
     with pytest.raises(UserError, match=r"the loss is nan at step \d+.*lower train.lr"):
-        train(config, CPU, tmp_path / "run")
+        train_run(config, CPU, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -193,7 +194,7 @@ def test_a_changed_config_does_not_resume(
 ) -> None:
     before = {path.name: path.read_bytes() for path in tiny_run.iterdir()}
     with pytest.raises(UserError, match=r"change it back or start a new run"):
-        train(change(runs.run_config(tiny_run)), CPU, tiny_run, resume=True)
+        train_run(change(Run(tiny_run).config), CPU, tiny_run, resume=True)
     assert {path.name: path.read_bytes() for path in tiny_run.iterdir()} == before
 
 
@@ -201,15 +202,15 @@ def test_no_record_is_lost_when_a_kill_comes_between_two_files(
     tmp_path: Path, config: RunConfig
 ) -> None:
     run = tmp_path / "run"
-    train(config, CPU, tmp_path / "straight")
+    train_run(config, CPU, tmp_path / "straight")
     with pytest.raises(InterruptedError):
-        train(config, CPU, run, reporter=StopAfter(4))
+        train_run(config, CPU, run, callbacks=[StopAfter(4)])
     checkpoint = (run / runs.CHECKPOINT).read_bytes()
     with pytest.raises(InterruptedError):
-        train(runs.run_config(run), CPU, run, resume=True, reporter=StopAfter(7))
+        train_run(Run(run).config, CPU, run, resume=True, callbacks=[StopAfter(7)])
     (run / runs.CHECKPOINT).write_bytes(checkpoint)  # metrics.jsonl is already ahead of it
     (run / ".0123456789abcdef.tmp").write_text("half a file")
-    train(runs.run_config(run), CPU, run, resume=True)
+    train_run(Run(run).config, CPU, run, resume=True)
     assert losses(run) == losses(tmp_path / "straight")
     assert not list(run.glob(".*"))
 
@@ -223,7 +224,7 @@ def test_runs_of_one_second_get_folders_of_their_own(
 
 def test_a_folder_with_files_is_no_place_for_a_run(tmp_path: Path, config: RunConfig) -> None:
     with pytest.raises(UserError, match="is not empty"):
-        train(config, CPU, tmp_path)
+        train_run(config, CPU, tmp_path)
 
 
 def test_a_run_names_its_data_so_that_it_is_found_from_anywhere(
@@ -231,9 +232,9 @@ def test_a_run_names_its_data_so_that_it_is_found_from_anywhere(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     data = replace(config.data, test=("tiny_challenges.json",), train=("arc-agi-1/training",))
-    train(replace(config, data=replace(data, max_grid_size=3)), CPU, tmp_path / "run")
-    assert runs.run_config(tmp_path / "run").data.test == (str(tmp_path / "tiny_challenges.json"),)
-    assert runs.run_config(tmp_path / "run").data.train == ("arc-agi-1/training",)
+    train_run(replace(config, data=replace(data, max_grid_size=3)), CPU, tmp_path / "run")
+    assert Run(tmp_path / "run").config.data.test == (str(tmp_path / "tiny_challenges.json"),)
+    assert Run(tmp_path / "run").config.data.train == ("arc-agi-1/training",)
 
 
 @pytest.mark.parametrize(
@@ -249,40 +250,42 @@ def test_changed_data_does_not_resume(tmp_path: Path, tiny_run: Path) -> None:
     before = (tiny_run / "puzzle_ids.json").read_bytes()
     write_challenges(tmp_path, count=4)
     with pytest.raises(UserError, match="the tasks are not those that the run"):
-        train(runs.run_config(tiny_run), CPU, tiny_run, resume=True)
+        train_run(Run(tiny_run).config, CPU, tiny_run, resume=True)
     assert (tiny_run / "puzzle_ids.json").read_bytes() == before
 
 
 def test_what_is_gone_is_told_when_a_run_goes_on(tmp_path: Path, tiny_run: Path) -> None:
     (tmp_path / "tiny_challenges.json").unlink()
-    with pytest.raises(UserError, match=r"is not there any more as it was .*: bring it back"):
-        train(runs.run_config(tiny_run), CPU, tiny_run, resume=True)
-    (tiny_run / runs.CONFIG).write_text('{"model": {"seq_len": "x"}}')
-    with pytest.raises(UserError, match=r"run\.json is not as it was written .*: bring it back"):
-        runs.run_config(tiny_run)
+    with pytest.raises(UserError, match=r"cannot be loaded as before .*: bring it back"):
+        train_run(Run(tiny_run).config, CPU, tiny_run, resume=True)
+    (tiny_run / runs.RUN_CONFIG).write_text('{"model": {"seq_len": "x"}}')
+    with pytest.raises(
+        UserError, match=r"run\.json is not as it was written .*: restore the original file"
+    ):
+        _ = Run(tiny_run).config
 
 
 def test_a_cut_checkpoint_is_named(tiny_run: Path) -> None:
     data = (tiny_run / runs.CHECKPOINT).read_bytes()
     (tiny_run / runs.CHECKPOINT).write_bytes(data[:-100])
     with pytest.raises(
-        UserError, match=r"checkpoint\.safetensors is damaged, so the run cannot go on"
+        UserError, match=r"checkpoint\.safetensors is damaged, so the run cannot be resumed"
     ):
-        train(runs.run_config(tiny_run), CPU, tiny_run, resume=True)
+        train_run(Run(tiny_run).config, CPU, tiny_run, resume=True)
 
 
 def test_a_run_is_never_overwritten(tiny_run: Path) -> None:
     with pytest.raises(UserError, match="already holds a run"):
-        train(runs.run_config(tiny_run), CPU, tiny_run)
+        train_run(Run(tiny_run).config, CPU, tiny_run)
 
 
 def test_a_saved_run_loads_with_the_averaged_weights(tmp_path: Path, config: RunConfig) -> None:
-    outcome = train(config, CPU, tmp_path / "run")
+    outcome = train_run(config, CPU, tmp_path / "run")
     assert (outcome.step, outcome.interrupted) == (TRAIN["total_steps"], False)
     state, _ = read_tensors(tmp_path / "run" / runs.CHECKPOINT)
     model = load_model(tmp_path / "run")
     average = torch.cat([parameter.flatten() for parameter in model.parameters()])
-    assert torch.equal(average, state["average"])
+    assert torch.equal(average, state["ema"])
     assert torch.equal(model.puzzle_embedding, state["puzzle_embedding"])
     names = json.loads((tmp_path / "run" / "puzzle_ids.json").read_text())
     assert names[0] == "<blank>" and len(names) == len(model.puzzle_embedding)
@@ -290,5 +293,5 @@ def test_a_saved_run_loads_with_the_averaged_weights(tmp_path: Path, config: Run
 
 def test_same_seed_same_result_other_seed_other(tmp_path: Path, config: RunConfig) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        train(replace(config, seed=seed), CPU, tmp_path / name)
+        train_run(replace(config, seed=seed), CPU, tmp_path / name)
     assert losses(tmp_path / "a") == losses(tmp_path / "b") != losses(tmp_path / "c")

@@ -1,4 +1,4 @@
-"""`arc-trm report`: what the page says, and what it does in a browser."""
+"""The report: what the page says, and what it does in a browser."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from tiny import run_config
 
-from arc_trm.cli import main
+from arc_trm.config import DataConfig, RunConfig
 from arc_trm.data.loader import load_tasks
-from arc_trm.evaluation.prediction_log import Answer, PredictionLog, VoteCounter
-from arc_trm.evaluation.source import read_results
-from arc_trm.evaluation.voting import Prediction, PredictionSet, Step
-from arc_trm.runs import create_run
+from arc_trm.evaluation.prediction_log import PredictionLog
+from arc_trm.evaluation.predictions import Prediction, PredictionSet, TraceStep
+from arc_trm.evaluation.source import PredictionSource
+from arc_trm.evaluation.voting import VoteCounter
+from arc_trm.io import write_json
+from arc_trm.runs import METRICS, PREDICTIONS, create_run
 from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid
+from arc_trm.viz.report import build_report, report_page
 from arc_trm.viz.report.gallery import gallery
-from submission import write_json
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -36,12 +36,12 @@ HOSTILE = "</script><script>document.title='owned'</script><b>&x"
 RIGHT, OTHER, THIRD = as_grid([[1, 2], [3, 4]]), as_grid([[1, 2], [3, 5]]), as_grid([[7]])
 
 
-def a_task(name: str, outputs: int = 1) -> Task:
+def make_task(name: str, outputs: int = 1) -> Task:
     shown = Pair(as_grid([[1, 2, 3]]), as_grid([[3], [2]]))
     return Task(name, (shown, shown), tuple(Pair(as_grid([[9, 0]]), RIGHT) for _ in range(outputs)))
 
 
-TASKS = [a_task("first001"), a_task("second02"), a_task("twofold3", 2), a_task(HOSTILE)]
+TASKS = [make_task("first001"), make_task("second02"), make_task("twofold3", 2), make_task(HOSTILE)]
 # Per task and test the grids that were voted for, each by one puzzle.
 VOTES: dict[tuple[str, int], list[Grid]] = {
     ("first001", 0): [RIGHT, RIGHT, RIGHT, OTHER],
@@ -49,45 +49,47 @@ VOTES: dict[tuple[str, int], list[Grid]] = {
     ("twofold3", 0): [RIGHT],
     ("twofold3", 1): [THIRD, THIRD, OTHER, OTHER, RIGHT],
 }
-STEPS = (Step(None, 0.1), Step(OTHER, 0.25), Step(OTHER, 0.5), Step(RIGHT, 0.75))
+TRACE = (
+    TraceStep(None, 0.1),
+    TraceStep(OTHER, 0.25),
+    TraceStep(OTHER, 0.5),
+    TraceStep(RIGHT, 0.75),
+)
 
 
-def write_answers(folder: Path) -> Path:
-    """challenges.json, its solutions beside it, and a predictions.jsonl that names them."""
-    tasks = TaskSet.of("made-up", TASKS)
-    write_json(folder / "some_challenges.json", tasks.to_json(solutions=False))
+def write_predictions(folder: Path) -> Path:
+    """Write challenges, their solutions beside them, and a predictions.jsonl that names them."""
+    tasks = TaskSet.from_tasks("made-up", TASKS)
+    challenges = folder / "some_challenges.json"
+    write_json(challenges, tasks.to_json(solutions=False))
     write_json(folder / "some_solutions.json", tasks.known_solutions())
-    log = PredictionLog(folder / "predictions.jsonl")
-    about = {"data": [str(folder / "some_challenges.json")], "max_grid_size": 30}
-    log.begin({}, {"model": "tiny <i>model</i>", **about})
-    for (task, test), grids in VOTES.items():
-        log.add(
-            Answer(
-                *(task, test, f"p{order}"),
-                Prediction(f"p{order}", grid, 0.5, None, order),
-                STEPS if task == "first001" and order == 0 else (),
+    log = PredictionLog(folder / PREDICTIONS)
+    metadata = {"model": "tiny <i>model</i>", "data": [str(challenges)], "max_grid_size": 30}
+    log.begin({}, metadata)
+    for (task_id, test), grids in VOTES.items():
+        log.append(
+            Prediction(
+                task_id,
+                test,
+                f"p{order}",
+                order,
+                grid,
+                0.5,
+                trace=TRACE if task_id == "first001" and order == 0 else (),
             )
             for order, grid in enumerate(grids)
         )
-    return folder / "predictions.jsonl"
+    return log.path
 
 
 @pytest.fixture
-def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    return write_answers(tmp_path)
+    return write_predictions(tmp_path)
 
 
-def invoke(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["report", *arguments])
-
-
-def make_page(answers: Path, *arguments: str) -> str:
-    own = [] if answers.suffix == ".jsonl" else ["--data", "some_challenges.json"]
-    result = invoke(str(answers), *own, *arguments)
-    assert result.exit_code == 0, result.output
-    name = "report.html" if answers.name == "predictions.jsonl" else f"{answers.stem}.html"
-    return Path(name).read_text("utf-8")
+def make_page(path: Path, data: str | None = None, solutions: str | None = None) -> str:
+    return report_page(build_report(PredictionSource.open(path, data, solutions)), "1.2.3")
 
 
 def data_of(page: str) -> dict[str, Any]:
@@ -96,9 +98,12 @@ def data_of(page: str) -> dict[str, Any]:
     return parsed
 
 
-def test_the_data_of_the_page(answers: Path) -> None:
-    tasks = data_of(make_page(answers))["tasks"]
-    outcomes = {task["id"]: (task["outcome"], task["second"], task["voted"]) for task in tasks}
+def test_the_data_of_the_page(predictions: Path) -> None:
+    tasks = data_of(make_page(predictions))["tasks"]
+    outcomes = {
+        task["id"]: (task["outcome"], task["needs_several_attempts"], task["correct_got_votes"])
+        for task in tasks
+    }
     assert outcomes == {
         "first001": ("solved", False, False),
         "second02": ("solved", True, False),
@@ -106,130 +111,126 @@ def test_the_data_of_the_page(answers: Path) -> None:
         HOSTILE: ("unsolved", False, False),
     }
     first, _, twofold, hostile = tasks
-    assert first["train"] == [["123", "3/2"]] * 2
+    assert first["title"] == "Task first001"
+    pair = {
+        "input": {"label": "Input 1", "grid": "123"},
+        "attempts": [],
+        "output": {"label": "Output", "grid": "3/2"},
+    }
+    assert first["demonstrations"][0] == pair and len(first["demonstrations"]) == 2
     (test,) = first["tests"]
-    assert (test["input"], test["truth"], test["attempts"]) == ("90", "12/34", ["12/34", "12/35"])
-    assert test["steps"] == [[0.1, None], [0.25, "12/35"], [0.5], [0.75, "12/34"]]
+    wrong = {"grid": "12/35", "verdict": "wrong", "wrong_cells": [3]}
+    right = {"grid": "12/34", "verdict": "right"}
+    assert test["input"] == {"label": "Test input 1", "grid": "90"}
+    assert test["output"] == {"label": "Correct output", "grid": "12/34"}
+    assert test["attempts"] == [{"label": "Attempt 1", **right}, {"label": "Attempt 2", **wrong}]
+    assert test["trace"] == [
+        {"halt_prob": 0.1, "figure": {"label": "Step 1", "grid": None}},
+        {"halt_prob": 0.25, "figure": {"label": "Steps 2–3", **wrong}},
+        {"halt_prob": 0.5},
+        {"halt_prob": 0.75, "figure": {"label": "Step 4", **right}},
+    ]
     assert [each["votes"] for each in test["candidates"]] == [3, 1]
+    assert [each["is_attempt"] for each in test["candidates"]] == [True, True]
     assert (test["votes"], first["confidence"]) == (4, 0.75)
     late = twofold["tests"][1]
     assert (late["rank"], late["rank_votes"], late["distinct"]) == (3, 1, 3)
+    assert late["candidates"][2]["figure"] == {"label": "Candidate 3", **right}
+    assert not late["candidates"][2]["is_attempt"]
     assert len(hostile["tests"][0]["attempts"]) == 2 and hostile["confidence"] is None
 
 
-def test_the_scores_on_the_page_are_those_of_score(answers: Path) -> None:
-    page = make_page(answers)
-    scored = CliRunner().invoke(main, ["score", str(answers), "--solutions", "some_solutions.json"])
-    assert scored.exit_code == 0, scored.output
-    lines = re.findall(r"(pass@\d)  (per output|per task|strict) +(\S+) +(\S+) %", scored.output)
-    assert len(lines) == 6
-    for k, name, solved, percent in lines:
-        assert re.search(
-            rf"{k}, {name}</th><td class='number'>{solved}</td><td class='number'>{percent} %", page
+def test_what_is_said_about_the_predictions(predictions: Path) -> None:
+    report = build_report(PredictionSource.open(predictions))
+    assert report.title == "tiny <i>model</i>"
+    assert report.facts == ["Answers to 4 of 5 test inputs of 4 tasks: some_challenges.json"]
+    assert "Made by arc-trm 1.2.3." in make_page(predictions)
+
+
+def test_the_scores_on_the_page_are_those_of_the_predictions(predictions: Path) -> None:
+    page = make_page(predictions)
+    score = PredictionSource.open(predictions).score()
+    assert len(score.rates) == 6
+    for (k, name), rate in score.rates.items():
+        solved, percent = f"{round(rate.solved, 2):g}/{rate.total}", f"{100 * rate.value:.1f}"
+        assert (
+            f"{k}, {name}</th><td class='number'>{solved}</td><td class='number'>{percent} %"
+            in page
         )
+    assert "per output: ARC Prize competition; per task: " in page
 
 
-def test_nothing_hostile_becomes_markup(answers: Path) -> None:
-    page = make_page(answers)
+def test_published_results_are_beside_the_score_of_their_tasks(tmp_path: Path) -> None:
+    tasks = load_tasks("arc-agi-1/evaluation")
+    write_json(tmp_path / "s.json", PredictionSet(tasks, ()).submission())
+    page = make_page(tmp_path / "s.json", data="arc-agi-1/evaluation")
+    assert "Published for arc-agi-1/evaluation (400 tasks, 2 attempts each)" in page
+    own, published = re.findall(
+        r"<th scope='row'>([^<]+)</th>", page[page.index("Published for") :]
+    )[:2]
+    assert own == "these answers" and published != own
+    assert "<td>per task</td>" in page
+
+
+def test_nothing_hostile_becomes_markup(predictions: Path) -> None:
+    page = make_page(predictions)
     assert "document.title='owned'</script>" not in page
     assert "<i>model</i>" not in page and "tiny &lt;i&gt;model" in page
     assert page.count("<script") == page.count("</script>") == 2
 
 
-def test_nothing_is_loaded_from_elsewhere(answers: Path) -> None:
-    page = make_page(answers)
+def test_nothing_is_loaded_from_elsewhere(predictions: Path) -> None:
+    page = make_page(predictions)
     assert "default-src 'none'" in page
     assert not re.search(r"""(src|href)=["'](?!#)""", page)
     links = set(re.findall(r"https?://[^\s\"'<]+", page))
     assert links <= {"http://www.w3.org/2000/svg"}
 
 
-def test_without_known_outputs_there_is_no_score(answers: Path) -> None:
+def test_without_known_outputs_there_is_no_score(predictions: Path) -> None:
     Path("some_solutions.json").unlink()
-    page = make_page(answers)
+    page = make_page(predictions)
     assert "there is no score" in page and "pass@" not in page.split("<script")[0]
     assert {task["outcome"] for task in data_of(page)["tasks"]} == {"unknown"}
 
 
-def test_solutions_say_what_is_right(answers: Path) -> None:
+def test_solutions_say_what_is_right(predictions: Path) -> None:
     Path("some_solutions.json").rename("elsewhere.json")
-    page = make_page(answers, "--solutions", "elsewhere.json")
+    page = make_page(predictions, solutions="elsewhere.json")
     assert data_of(page)["tasks"][0]["outcome"] == "solved"
     write_json("few.json", {"first001": [THIRD.tolist()]})
-    tasks = data_of(make_page(answers, "--solutions", "few.json"))["tasks"]
+    tasks = data_of(make_page(predictions, solutions="few.json"))["tasks"]
     assert [task["outcome"] for task in tasks] == ["unsolved", *["unknown"] * 3]
 
 
-def test_a_run_has_its_curve_and_says_its_tasks(answers: Path) -> None:
-    run = create_run(run_config(Path("some_challenges.json").absolute()), Path("run"))
+def test_a_run_has_its_curve_and_says_its_tasks(predictions: Path) -> None:
+    data = DataConfig(test=(str(Path("some_challenges.json").absolute()),))
+    run = create_run(RunConfig("tiny", 0, data=data), Path("run"))
     records = [{"step": n, "lm_loss": 1 / n, "exact_accuracy": 0.5} for n in range(1, 9)]
-    (run / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    shutil.copy(answers, run)
-    result = invoke("run")
-    assert result.exit_code == 0, result.output
-    page = (run / "report.html").read_text("utf-8")
+    (run / METRICS).write_text("".join(json.dumps(record) + "\n" for record in records))
+    shutil.copy(predictions, run)
+    page = make_page(run)
     assert "<polyline" in page and "over 8 steps; at the end 0.125 and 50.0 %" in page
     assert data_of(page)["tasks"][0]["outcome"] == "solved"
 
 
-def test_answers_of_others(answers: Path) -> None:
+def test_predictions_of_other_solvers(predictions: Path) -> None:
     """A submission and a benchmarking folder have attempts, and no votes."""
-    tasks = TaskSet.of("made-up", TASKS)
-    submission = read_results(answers, tasks).submission()
+    submission = PredictionSource.open(predictions).predictions.submission()
     del submission["first001"]
     write_json("theirs.json", submission)
-    found = data_of(make_page(Path("theirs.json")))["tasks"]
+    found = data_of(make_page(Path("theirs.json"), "some_challenges.json"))["tasks"]
     assert found.pop(0)["tests"][0]["attempts"] == []
     assert [task["outcome"] for task in found] == ["solved", "partly", "unsolved"]
     assert all(test["candidates"] == [] for task in found for test in task["tests"])
     assert found[0]["confidence"] is None
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (
-            ["gone.jsonl"],
-            "gone.jsonl does not exist: name a predictions.jsonl, a submission, a",
-        ),
-        (["gone.json", "--data", "some_challenges.json"], "gone.json does not exist"),
-        (
-            ["theirs.json", "--data", "arc-agi-1/training"],
-            "answers none of the 400 tasks of arc",
-        ),
-        (["predictions.jsonl", "--data", "arc-agi-1/training"], "answers none of the 400 tasks of"),
-        (["predictions.jsonl", "--solutions", "other.json"], "are of none of the 4 tasks of"),
-        (["predictions.jsonl", "--data", "nowhere"], "'nowhere' is neither a dataset nor"),
-        (["theirs.json"], "theirs.json does not say which tasks it answers: name them with --data"),
-        (["predictions.jsonl", "--out", "no/report.html"], "the folder"),
-        (["predictions.jsonl", "--solutions", "wrong.json"], "hold 2 test outputs: give those of"),
-        (["."], "the tasks in"),
-        (["empty"], "empty does not say which tasks it answers"),
-    ],
-)
-def test_mistakes_get_one_sentence(answers: Path, arguments: list[str], sentence: str) -> None:
-    write_json("theirs.json", {"first001": [{"attempt_1": [[1]], "attempt_2": [[1]]}]})
-    write_json("wrong.json", {"first001": [[[1]], [[1]]]})
-    write_json("other.json", {"other": [[[1]]]})
-    Path("empty").mkdir()
-    if arguments == ["."]:  # other tasks than were answered
-        header, _, rest = answers.read_text().partition("\n")
-        answers.write_text(json.dumps({**json.loads(header), "tasks": "0" * 64}) + "\n" + rest)
-    result = invoke(*arguments)
-    assert result.exit_code == 2, result.output
-    assert result.output.count("\n") == 1 and sentence in result.output
-    assert not list(Path().rglob("*.html"))
-
-
-def test_the_gallery_shows_no_more_than_a_few_candidates() -> None:
-    tasks = TaskSet.of("x", [a_task("many")])
-    answers = [
-        Answer("many", 0, f"p{n}", Prediction(f"p{n}", as_grid([[n]]), 0.5, None, n))
-        for n in range(9)
-    ]
-    votes = VoteCounter(tasks)
-    votes.add(answers)
-    (task,) = gallery(PredictionSet.of(tasks, votes))["tasks"]
+def test_the_gallery_has_no_more_than_a_few_candidates() -> None:
+    tasks = TaskSet.from_tasks("x", [make_task("many")])
+    counter = VoteCounter(tasks)
+    counter.add(Prediction("many", 0, f"p{n}", n, as_grid([[n]]), 0.5) for n in range(9))
+    (task,) = gallery(PredictionSet(tasks, counter))["tasks"]
     (test,) = task["tests"]
     assert len(test["candidates"]) == 5 and test["distinct"] == test["votes"] == 9
     assert test["rank"] is None
@@ -260,28 +261,28 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def report_in(browser: Browser, answers: Path) -> Iterator[Page]:
-    """The report on these answers, opened from the disk."""
-    result = invoke(str(answers))
-    assert result.exit_code == 0, result.output
+def open_report(browser: Browser, predictions: Path) -> Iterator[Page]:
+    """Open the report on these predictions from the disk."""
+    path = predictions.with_name("report.html")
+    path.write_text(make_page(predictions), "utf-8")
     opened = browser.new_page(viewport={"width": 1200, "height": 900})
-    troubles: list[str] = []
-    opened.on("pageerror", lambda error: troubles.append(str(error)))
-    opened.on("console", lambda message: troubles.append(message.text))
+    problems: list[str] = []
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.on("console", lambda message: problems.append(message.text))
     opened.on(
         "request",
-        lambda asked: None if asked.url.startswith("file:") else troubles.append(asked.url),
+        lambda request: None if request.url.startswith("file:") else problems.append(request.url),
     )
-    opened.goto(answers.with_name("report.html").as_uri())
+    opened.goto(path.as_uri())
     opened.wait_for_selector("body[data-complete]")
     yield opened
-    assert troubles == []
+    assert problems == []
     opened.close()
 
 
 @pytest.fixture(scope="module")
 def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with report_in(browser, write_answers(tmp_path_factory.mktemp("report"))) as opened:
+    with open_report(browser, write_predictions(tmp_path_factory.mktemp("report"))) as opened:
         yield opened
 
 
@@ -299,6 +300,7 @@ def shown_tasks(page: Page) -> list[str]:
     return [name.removeprefix("Task ") for name in names]
 
 
+@pytest.mark.browser
 def test_browser_shows_every_task_and_says_its_outcome(page: Page) -> None:
     assert page.title() == "tiny <i>model</i>"
     assert shown_tasks(page) == [task.id for task in TASKS]
@@ -324,19 +326,21 @@ def test_browser_shows_every_task_and_says_its_outcome(page: Page) -> None:
     [
         ("all", ["first001", "second02", "twofold3", HOSTILE]),
         ("solved", ["first001", "second02"]),
-        ("second", ["second02"]),
+        ("several", ["second02"]),
         ("unsolved", ["twofold3", HOSTILE]),
         ("partly", ["twofold3"]),
-        ("voted", ["twofold3"]),
+        ("candidate", ["twofold3"]),
         ("unknown", []),
     ],
 )
+@pytest.mark.browser
 def test_browser_filters_by_outcome(page: Page, outcome: str, expected: list[str]) -> None:
     page.select_option("#outcome", outcome)
     assert shown_tasks(page) == expected
     assert page.inner_text("#count") == f"{len(expected)} of 4 tasks"
 
 
+@pytest.mark.browser
 def test_browser_filters_by_id_and_sorts(page: Page) -> None:
     page.fill("#search", "FIRST")
     assert shown_tasks(page) == ["first001"]
@@ -347,24 +351,29 @@ def test_browser_filters_by_id_and_sorts(page: Page) -> None:
     assert shown_tasks(page) == ["first001", "twofold3", "second02", HOSTILE]
 
 
+@pytest.mark.browser
 def test_browser_slides_through_the_steps_by_keyboard(page: Page) -> None:
     slider = page.get_by_label("How the answer to test input 1 changed").first
-    told, draft = page.locator("#task-first001 output"), page.locator("#task-first001 .steps + div")
-    assert told.text_content() == "step 4 of 4, halting score 75 %, right"
+    status, slot = (
+        page.locator("#task-first001 output"),
+        page.locator("#task-first001 .steps + div"),
+    )
+    assert status.text_content() == "step 4 of 4, halting probability 75 %, right"
     slider.focus()
     seen = []
     for _ in range(3):
         page.keyboard.press("ArrowLeft")
-        assert slider.get_attribute("aria-valuetext") == told.inner_text()
-        seen.append((told.inner_text(), draft.locator("svg").count()))
+        assert slider.get_attribute("aria-valuetext") == status.inner_text()
+        seen.append((status.inner_text(), slot.locator("svg").count()))
     assert seen == [
-        ("step 3 of 4, halting score 50 %, wrong", 1),
-        ("step 2 of 4, halting score 25 %, wrong", 1),
-        ("step 1 of 4, halting score 10 %, wrong", 0),
+        ("step 3 of 4, halting probability 50 %, wrong", 1),
+        ("step 2 of 4, halting probability 25 %, wrong", 1),
+        ("step 1 of 4, halting probability 10 %, no grid", 0),
     ]
-    assert "no grid" in draft.inner_text()
+    assert "no grid" in slot.inner_text()
 
 
+@pytest.mark.browser
 def test_browser_goes_to_the_task_of_a_link(page: Page) -> None:
     """Although the tasks above it grow while they are filled."""
     assert page.context.browser
@@ -376,6 +385,7 @@ def test_browser_goes_to_the_task_of_a_link(page: Page) -> None:
     other.close()
 
 
+@pytest.mark.browser
 def test_browser_says_when_nothing_is_left(page: Page) -> None:
     page.fill("#search", "zzz")
     assert page.locator("#nothing").is_visible()
@@ -383,6 +393,7 @@ def test_browser_says_when_nothing_is_left(page: Page) -> None:
     assert not page.locator("#nothing").is_visible()
 
 
+@pytest.mark.browser
 def test_browser_shows_votes(page: Page) -> None:
     text = page.locator("#task-twofold3").inner_text()
     assert "3 different answers" in text
@@ -393,6 +404,7 @@ def test_browser_shows_votes(page: Page) -> None:
     assert width and whole and abs(width["width"] / whole["width"] - 0.75) < 0.02
 
 
+@pytest.mark.browser
 def test_browser_spells_digits_on_demand(page: Page) -> None:
     answer = page.locator("#task-first001 .row svg").nth(5)
     assert answer.locator("text").count() == 0
@@ -403,16 +415,18 @@ def test_browser_spells_digits_on_demand(page: Page) -> None:
     assert answer.get_attribute("aria-label") == "Attempt 1, 2 rows of 2, right: 1 2; 3 4"
 
 
+@pytest.mark.browser
 def test_browser_keeps_digits_for_what_is_drawn_later(page: Page) -> None:
     page.check("#digits")
     page.wait_for_selector("body[data-complete]")
     slider = page.locator("#step-0-0")
     slider.fill("2")
     label = page.locator("#task-first001 .steps + div svg").get_attribute("aria-label")
-    assert label == "Draft after step 2, 2 rows of 2, wrong: 1 2; 3 5"
+    assert label == "Steps 2–3, 2 rows of 2, wrong: 1 2; 3 5"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.browser
 def test_browser_finds_no_barrier(page: Page, scheme: Any) -> None:
     """The rules of axe-core, which include contrast, names and landmarks."""
     from axe_playwright_python.sync_playwright import Axe
@@ -426,6 +440,7 @@ def test_browser_finds_no_barrier(page: Page, scheme: Any) -> None:
     page.emulate_media(color_scheme="light")
 
 
+@pytest.mark.browser
 def test_browser_fits_a_phone(page: Page) -> None:
     page.set_viewport_size({"width": 320, "height": 640})
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
@@ -440,23 +455,41 @@ PUZZLES = {
 }
 
 
-def write_board_answers(folder: Path, kind: str) -> Path:
-    """Answers to three puzzles: right, wrong and, of a maze, another shortest path."""
+def write_puzzle_predictions(folder: Path, kind: str) -> Path:
+    """Write answers to three puzzles: right, wrong and, of a maze, another shortest path."""
     path = folder / "puzzles.csv"
     path.write_text("\n".join(["question,answer", *PUZZLES[kind]]) + "\n")
     tasks = load_tasks(str(path))
-    output = tasks["1"].test[0].output
-    assert output is not None
-    wrong = tasks["1"].test[0].input  # unanswered
-    given = {"1": output, "2": wrong}
+    question, output = tasks["1"].test[0].grids
+    answers = {"1": output, "2": question}
     if kind == "Maze":
-        given["3"] = as_grid([[2, 1], [4, 3]])
-    log = PredictionLog(folder / "predictions.jsonl")
-    log.begin({}, {"kind": tasks.domain, "data": [str(path)], "max_grid_size": 30})
-    for name, grid in given.items():
-        drafts = (Step(wrong, 0.25), Step(grid, 0.75))
-        log.add([Answer(name, 0, name, Prediction(name, grid, 0.75), drafts)])
+        answers["3"] = as_grid([[2, 1], [4, 3]])
+    log = PredictionLog(folder / PREDICTIONS)
+    log.begin({}, {"kind": tasks.kind, "data": [str(path)], "max_grid_size": 30})
+    for task_id, grid in answers.items():
+        trace = (TraceStep(question, 0.25), TraceStep(grid, 0.75))
+        log.append([Prediction(task_id, 0, task_id, 0, grid, 0.75, trace=trace)])
     return log.path
+
+
+@pytest.mark.parametrize("kind", ["Sudoku", "Maze"])
+def test_a_report_on_puzzles(tmp_path: Path, kind: str) -> None:
+    page = make_page(write_puzzle_predictions(tmp_path, kind))
+    count = len(PUZZLES[kind])
+    assert f"Answers to {count} of {count} puzzles: puzzles.csv" in page
+    assert f"exact</th><td class='number'>1/{count}</td>" in page
+    assert f"valid</th><td class='number'>{count - 1}/{count}</td>" in page
+    assert "exact: every cell as in the known answer" in page
+    assert ">Puzzles</h2>" in page and "<label hidden>" in page and "<label>Number " in page
+    data = data_of(page)
+    assert data["noun"] == "puzzle" and data["theme"]["symbols"]
+    assert [task["title"] for task in data["tasks"]] == [f"{kind} {n + 1}" for n in range(count)]
+    outcomes = ["solved", "unsolved", "valid"][:count]
+    assert [task["outcome"] for task in data["tasks"]] == outcomes
+    assert data["tasks"][0]["confidence"] == 0.75
+    if kind == "Maze":
+        (test,) = data["tasks"][2]["tests"]
+        assert test["attempts"] == [{"label": "Answer", "grid": "21/43", "verdict": "valid"}]
 
 
 @pytest.mark.parametrize(
@@ -466,10 +499,11 @@ def write_board_answers(folder: Path, kind: str) -> Path:
         ("Maze", ["✓ solved", "✗ not solved", "✓ valid"]),
     ],
 )
+@pytest.mark.browser
 def test_browser_shows_puzzles(
     browser: Browser, tmp_path: Path, kind: str, verdicts: list[str]
 ) -> None:
-    with report_in(browser, write_board_answers(tmp_path, kind)) as page:
+    with open_report(browser, write_puzzle_predictions(tmp_path, kind)) as page:
         assert page.locator("article > header .verdict").all_text_contents() == verdicts
         names = page.locator("article h3").all_text_contents()
         assert names == [f"{kind} {number + 1}" for number in range(len(verdicts))]
@@ -489,7 +523,7 @@ def test_browser_shows_puzzles(
         ]
         written = first.locator(".row svg").first.locator("text").all_text_contents()
         assert "".join(written) == ("13412331" if kind == "Sudoku" else "SG")
-        assert "halting score 75 %" in str(first.locator("header").text_content())
+        assert "halting probability 75 %" in str(first.locator("header").text_content())
         assert page.locator("#task-2 .wrong-cells").count() > 0
         assert page.locator("#task-1 .row .wrong-cells").count() == 0
         if kind == "Maze":
@@ -502,44 +536,48 @@ def test_browser_shows_puzzles(
 
 
 def measure(dataset: str) -> None:
-    """Print how long a report on made-up answers to a whole dataset takes to make and to open.
+    """Print how long the report on random predictions for a dataset takes to make and to open.
 
-    30 puzzles vote, and every test input has 16 drafts, each another one.
+    30 puzzles vote, and every test input has a trace of 16 different predictions.
     """
     from playwright.sync_api import sync_playwright
 
     rng = np.random.default_rng(0)
 
-    def spoilt(grid: Grid, share: float) -> Grid:
-        changed = rng.random(grid.shape) < share
+    def noisy(grid: Grid, noise: float) -> Grid:
+        changed = rng.random(grid.shape) < noise
         return as_grid(np.where(changed, rng.integers(0, 10, grid.shape), grid))
 
     tasks = load_tasks(dataset)
     with tempfile.TemporaryDirectory() as name:
-        log = PredictionLog(Path(name) / "predictions.jsonl")
+        log = PredictionLog(Path(name) / PREDICTIONS)
         log.begin({}, {"data": [dataset], "max_grid_size": 30})
         for task in tasks:
             for test, pair in enumerate(task.test):
                 assert pair.output is not None
-                pool = [pair.output, *(spoilt(pair.output, 0.1) for _ in range(6))]
-                drafts = tuple(Step(spoilt(pair.output, 1 - n / 15), n / 15) for n in range(16))
-                log.add(
-                    Answer(
-                        *(task.id, test, f"p{n}"),
-                        Prediction(f"p{n}", pool[rng.integers(7)], 0.5, None, n),
-                        drafts if n == 0 else (),
+                pool = [pair.output, *(noisy(pair.output, 0.1) for _ in range(6))]
+                trace = tuple(TraceStep(noisy(pair.output, 1 - n / 15), n / 15) for n in range(16))
+                log.append(
+                    Prediction(
+                        task.id,
+                        test,
+                        f"p{n}",
+                        n,
+                        pool[rng.integers(7)],
+                        0.5,
+                        trace=trace if n == 0 else (),
                     )
                     for n in range(30)
                 )
-        began = time.monotonic()
-        assert invoke(str(log.path)).exit_code == 0
+        started = time.monotonic()
         page = log.path.with_name("report.html")
+        page.write_text(make_page(log.path), "utf-8")
         size = page.stat().st_size / 1e6
-        print(f"{len(tasks)} tasks: made in {time.monotonic() - began:.2f} s, {size:.1f} MB")
+        print(f"{len(tasks)} tasks: made in {time.monotonic() - started:.2f} s, {size:.1f} MB")
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
             opened = browser.new_page()
-            began = time.monotonic()
+            started = time.monotonic()
             opened.goto(page.as_uri())
             for what, selector in {
                 "ready to use": "body[data-ready]",
@@ -547,7 +585,7 @@ def measure(dataset: str) -> None:
                 "all grids drawn": "body[data-complete]",
             }.items():
                 opened.wait_for_selector(selector)
-                print(f"{what} after {time.monotonic() - began:.2f} s")
+                print(f"{what} after {time.monotonic() - started:.2f} s")
             browser.close()
 
 

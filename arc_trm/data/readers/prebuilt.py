@@ -109,8 +109,8 @@ def _examples(split: Path, seq_len: int) -> tuple[Tokens, Tokens]:
     for name, tokens in ((INPUTS, inputs), (LABELS, labels)):
         if tokens.shape != (len(inputs), seq_len) or not len(inputs):
             raise UserError(
-                f"{split / name} is of shape {tokens.shape}, expected as many "
-                f"examples as {INPUTS}, at least one, of {seq_len} tokens, the seq_len of {DATASET}: "
+                f"{split / name} is of shape {tokens.shape}, expected as many examples as "
+                f"{INPUTS}, at least one, each of the {seq_len} tokens that {DATASET} says (seq_len): "
                 f"{REBUILD}"
             )
     return inputs, labels

@@ -1,0 +1,135 @@
+"""Run a benchmark by name, and say its result in words or as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from arc_trm.benchmarks.scaling import bench_scaling
+from arc_trm.benchmarks.throughput import bench_data, bench_predict, bench_train
+from arc_trm.callbacks import Callback
+from arc_trm.config import RunConfig
+from arc_trm.device import pick_device
+from arc_trm.errors import UserError
+from arc_trm.io import WriteError
+from arc_trm.time_limit import format_duration
+from arc_trm.viz.svg import check_ending, save
+
+SIGNIFICANT_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """What a benchmark measured.
+
+    Attributes:
+        values: as JSON, seconds unless a key says otherwise.
+        picture: the file that shows them, None if there is none.
+    """
+
+    values: dict[str, Any]
+    picture: Path | None = None
+
+    def to_json(self) -> str:
+        """Return one line of JSON, numbers rounded."""
+        return json.dumps(_round(self.values))
+
+    def lines(self) -> list[str]:
+        """Return what a person wants to know."""
+        if self.picture is not None:
+            return [str(self.picture)]
+        return [*_rate_lines(self.values), *_part_lines(self.values), *_run_lines(self.values)]
+
+
+def run_benchmark(
+    what: str,
+    config: RunConfig,
+    device: str = "auto",
+    batch_size: int | None = None,
+    compiled: bool | None = None,
+    picture: Path = Path("scaling.svg"),
+    callback: Callback | None = None,
+) -> BenchmarkResult:
+    """Measure steps as a real run does them.
+
+    Args:
+        what: `train`, `predict`, `data` or `scaling`.
+        config: of the run.
+        device: auto, cpu, mps, cuda or cuda:NUMBER.
+        batch_size: examples in a step; None suits the run and the device.
+        compiled: use torch.compile; None is where it pays.
+        picture: file for the picture of `scaling`.
+        callback: receives the progress of `scaling`.
+
+    Raises:
+        UserError: the run could not start, or an argument is for another benchmark.
+        WriteError: the picture cannot be written.
+    """
+    callback = callback or Callback()
+    if what == "data":
+        if device != "auto" or compiled is not None:
+            raise UserError("`bench data` computes nothing: leave out --device and --compile")
+        return BenchmarkResult(bench_data(config, batch_size))
+    if what == "scaling":
+        if batch_size is not None:
+            raise UserError("`bench scaling` measures several batches: leave out --batch-size")
+        check_ending(picture)
+        values, drawing = bench_scaling(config, pick_device(device), compiled, callback.progress)
+        result = BenchmarkResult(values, picture)
+        try:
+            save(drawing, picture)
+        except WriteError:  # minutes of measuring should not be lost with the picture
+            callback.note(result.to_json())
+            raise
+        return result
+    measure = {"train": bench_train, "predict": bench_predict}[what]
+    return BenchmarkResult(measure(config, pick_device(device), batch_size, compiled))
+
+
+def _round(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _round(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_round(each) for each in value]
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value
+
+
+def _rate_lines(values: dict[str, Any]) -> list[str]:
+    lines = [
+        f"{values['what']}, preset {values['preset']}, {values['device']}, {values['dtype']}",
+        f"{values['examples_per_second']:.4g} examples a second, "
+        f"{values['seconds_per_step']:.4g} s for a step of {values['batch_size']}",
+    ]
+    if "utilisation" in values:
+        lines.append(
+            f"{values['gflop_per_example']:.4g} GFLOP an example: {values['utilisation']:.1%} of "
+            f"the {values['product_tflops']:.4g} TFLOP a second of a large matrix product"
+        )
+    lines.append(
+        f"first step after {format_duration(values['first_step_seconds'])}, at most "
+        f"{values['peak_memory_mb']} MB"
+    )
+    return lines
+
+
+def _part_lines(values: dict[str, Any]) -> list[str]:
+    parts, sides = values.get("parts", {}), values.get("seconds_per_step_by_side", {})
+    lines, seconds = [], values["seconds_per_step"]
+    if len(sides) > 1:  # parts are measured on the full canvas only
+        side = max(sides, key=int)
+        seconds = sides[side]
+        lines.append(f"a step on the canvas of side {side}: {seconds:.4g} s")
+    if parts:
+        parts = {**parts, "the rest": seconds - sum(parts.values())}
+    for name, cost in parts.items():
+        lines.append(f"  {name:<12}{cost:10.4f} s {cost / seconds:6.1%}")
+    return lines
+
+
+def _run_lines(values: dict[str, Any]) -> list[str]:
+    run = values.get("whole_run")
+    if run is None:
+        return []
+    return [f"the whole run, {run['examples']:,} examples: {format_duration(run['seconds'])}"]

@@ -1,0 +1,73 @@
+"""The number of steps of a run, and the size of a micro-batch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from groups import fake_groups
+from tiny import make_trainer
+
+from arc_trm.config import RunConfig, TrainConfig
+from arc_trm.data.sampler import BatchSampler
+from arc_trm.errors import UserError
+from arc_trm.training import Trainer
+from arc_trm.training.budget import (
+    activation_bytes,
+    estimate_steps,
+    pick_micro_batch_size,
+    total_steps,
+)
+
+
+def test_planning_trains_nothing_and_copies_no_puzzle_embedding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trainer = make_trainer()
+    model, embedding = trainer.model, trainer.model.puzzle_embedding
+    embedding.normal_(generator=torch.Generator().manual_seed(3))
+    before = {name: tensor.clone() for name, tensor in trainer.state_dict().items()}
+    embeddings: list[torch.Tensor] = []
+    original = Trainer.step
+
+    def step(self: Trainer, batch: dict[str, torch.Tensor]) -> object:
+        embeddings.append(self.model.puzzle_embedding)
+        return original(self, batch)
+
+    monkeypatch.setattr(Trainer, "step", step)
+    config = replace(trainer.config, embedding_only_fraction=0.5)
+    sampler = BatchSampler(fake_groups(), 4, seed=0)
+    assert estimate_steps(model, config, sampler, 4, lambda: 2.0) > 0
+    assert embeddings and all(each is embedding for each in embeddings)
+    after = trainer.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+
+
+def test_no_time_is_no_steps() -> None:
+    trainer, sampler = make_trainer(), BatchSampler(fake_groups(), 4, seed=0)
+    assert estimate_steps(trainer.model, trainer.config, sampler, 4, lambda: -1.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("epochs", "limit", "steps"), [(2, None, 3), (2, 100, 3), (2, 1, 1), (None, 5, 5)]
+)
+def test_a_run_ends_after_its_epochs_or_steps(
+    epochs: int | None, limit: int | None, steps: int
+) -> None:
+    sampler = BatchSampler(fake_groups(), 4, seed=0)  # an epoch has 6 pairs
+    train = TrainConfig(global_batch_size=4, total_steps=limit)
+    assert total_steps(RunConfig(epochs=epochs, train=train), sampler) == steps
+
+
+def test_a_run_without_an_end_is_an_error() -> None:
+    with pytest.raises(UserError, match="the run has no end: set epochs"):
+        total_steps(RunConfig(), BatchSampler(fake_groups(), 4, seed=0))
+
+
+def test_a_micro_batch_fits_into_half_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_trainer().model
+    memory = 2 * 3 * activation_bytes(model)
+    monkeypatch.setattr("arc_trm.training.budget.memory_bytes", lambda device: memory)
+    assert pick_micro_batch_size(model, torch.device("cpu"), 8) == 3  # 3, 3 and 2
+    assert pick_micro_batch_size(model, torch.device("cpu"), 4) == 2

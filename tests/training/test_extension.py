@@ -1,0 +1,138 @@
+"""Losses, optimisers and callbacks from outside the package plug in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny import TRAIN, make_batch, make_trainer, run_config
+from torch import Tensor
+
+from arc_trm.checkpoint import read_tensors
+from arc_trm.config import RunConfig, TrainConfig
+from arc_trm.errors import UserError
+from arc_trm.runs import CHECKPOINT, Run
+from arc_trm.training import (
+    Callback,
+    Optimiser,
+    register_loss,
+    register_optimiser,
+    train_run,
+)
+from arc_trm.training.losses import LOSSES
+from arc_trm.training.optim import OPTIMISERS
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def softmax_loss() -> Iterator[None]:
+    """A registered loss: the usual cross-entropy."""
+
+    @register_loss("softmax")
+    def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+        losses = F.cross_entropy(logits.transpose(1, 2).float(), labels.long(), reduction="none")
+        return losses.mean(1)
+
+    yield
+    LOSSES.unregister("softmax")
+
+
+@pytest.fixture
+def momentum() -> Iterator[None]:
+    """A registered optimiser: gradient descent with momentum, which has a state."""
+
+    @register_optimiser("momentum")
+    class Momentum(Optimiser):
+        def __init__(self, flat_params: Tensor, config: TrainConfig) -> None:
+            super().__init__(flat_params, config)
+            self.velocity = torch.zeros_like(flat_params)
+
+        def step(self, gradients: Tensor, lr: float) -> None:
+            self.velocity.mul_(self.config.betas[0]).add_(gradients)
+            self.flat_params.sub_(lr * self.velocity)
+
+        def state_dict(self) -> dict[str, Tensor]:
+            return {"velocity": self.velocity}
+
+    yield
+    OPTIMISERS.unregister("momentum")
+
+
+class Recorder(Callback):
+    """A callback that keeps what it hears, and ends the run at a step as a kill would."""
+
+    def __init__(self, stop: int | None = None) -> None:
+        self.stop = stop
+        self.notes: list[str] = []
+        self.steps: list[int] = []
+        self.records: list[Mapping[str, float]] = []
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+    def progress(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
+        assert total == TRAIN["total_steps"]
+        self.steps.append(done)
+        if record is not None:
+            self.records.append(record)
+        if done == self.stop:
+            raise InterruptedError
+
+
+def test_loss_from_outside_is_minimised(softmax_loss: None) -> None:
+    trainer = make_trainer(loss="softmax")
+    other = make_trainer()
+    assert trainer.step(make_batch(0))["lm_loss"] != other.step(make_batch(0))["lm_loss"]
+    assert trainer.gradients.abs().sum() > 0
+
+
+def test_optimiser_from_outside_trains_and_resumes_exactly(
+    momentum: None, tmp_path: Path, challenges: Path
+) -> None:
+    train = {**TRAIN, "optimiser": "momentum", "checkpoint_interval_s": 1e-6}
+    config = run_config(challenges, train=train)
+    train_run(config, CPU, tmp_path / "straight")
+    with suppress(InterruptedError):
+        train_run(config, CPU, tmp_path / "killed", callbacks=[Recorder(stop=5)])
+    train_run(Run(tmp_path / "killed").config, CPU, tmp_path / "killed", resume=True)
+    expected, _ = read_tensors(tmp_path / "straight" / CHECKPOINT)
+    found, _ = read_tensors(tmp_path / "killed" / CHECKPOINT)
+    assert expected["optimiser.velocity"].abs().sum() > 0
+    assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
+
+
+def test_callbacks_from_outside_are_called_in_order(tmp_path: Path, challenges: Path) -> None:
+    first, second = Recorder(), Recorder()
+    result = train_run(run_config(challenges), CPU, tmp_path / "run", callbacks=[first, second])
+    assert first.steps == second.steps == [*range(TRAIN["total_steps"] + 1)]
+    assert [record["step"] for record in first.records] == first.steps[1:]
+    assert result.run.metrics == first.records
+    assert first.notes[-1].startswith("3 tasks, 9 puzzles, 12 steps of 4, ")
+    assert first.notes == second.notes
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda c: replace(c, train=replace(c.train, loss="stablemix")),
+            "did you mean 'stablemax'",
+        ),
+        (
+            lambda c: replace(c, train=replace(c.train, optimiser="adam")),
+            "unknown optimiser 'adam'",
+        ),
+        (lambda c: replace(c, model=replace(c.model, block="x")), "unknown block 'x'"),
+        (lambda c: replace(c, model=replace(c.model, architecture="trn")), "did you mean 'trm'"),
+    ],
+)
+def test_an_unknown_name_is_an_error_before_data_is_loaded(change, message: str) -> None:
+    config = RunConfig(data=replace(RunConfig().data, train=("/nowhere",)))
+    with pytest.raises(UserError, match=message):
+        train_run(change(config), CPU)

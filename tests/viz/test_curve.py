@@ -1,0 +1,116 @@
+"""The training curve: its points, axes, and values that cannot be drawn."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawings import assert_inside, overlap, texts_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arc_trm.config import RunConfig
+from arc_trm.io import write_json
+from arc_trm.runs import METRICS, Run, create_run
+from arc_trm.viz import Drawing, draw_curve, draw_run
+from arc_trm.viz.curve import Measure, draw_panel, read_series, ticks
+from arc_trm.viz.svg import Line, Rectangle, Text
+
+
+def record(step: float, loss: float, accuracy: float) -> dict[str, float]:
+    return {"step": step, "lm_loss": loss, "exact_accuracy": accuracy}
+
+
+def curves(drawing: Drawing) -> list[Line]:
+    return [e for e in drawing.elements if isinstance(e, Line) and e.width == 1.5]
+
+
+def test_a_curve_goes_through_its_points() -> None:
+    drawing = draw_curve([record(0, 4, 0), record(50, 1, 0.25), record(100, 2, 1)], "a run")
+    loss, accuracy = curves(drawing)
+    for line, heights in ((loss, [1, 0.25, 0.5]), (accuracy, [0, 0.25, 1])):
+        xs, ys = zip(*line.points, strict=True)
+        assert xs == pytest.approx([xs[0], xs[0] + 380, xs[0] + 760])
+        zero = ys[0] + 220 * heights[0]
+        assert ys == pytest.approx([zero - 220 * height for height in heights])
+    texts = texts_of(drawing.svg())
+    assert "a run" in texts and texts.count("Step") == 2
+    assert {"0", "4", "100 %", "20", "80"} <= set(texts)
+
+
+def test_steps_are_put_in_order() -> None:
+    assert read_series([record(2, 5, 0), record(1, 7, 0)], "lm_loss").segments == (
+        ((1, 7), (2, 5)),
+    )
+
+
+def test_no_records_and_one() -> None:
+    assert texts_of(draw_curve([]).svg()).count("Nothing to draw yet") == 2
+    drawing = draw_curve([record(7, 1.5, 0.5)])
+    assert curves(drawing) == []
+    assert sum(isinstance(e, Rectangle) and e.width == e.height == 4 for e in drawing.elements) == 2
+    assert "7" in texts_of(drawing.svg())
+
+
+def test_values_that_are_not_finite_cut_the_line_and_are_counted() -> None:
+    losses = [5, 4, math.nan, 3, 2, -math.inf, math.inf, 1]
+    records = [record(step, loss, 0.5) for step, loss in enumerate(losses)]
+    del records[7]["exact_accuracy"]
+    drawing = draw_curve(records)
+    lengths = sorted(len(line.points) for line in curves(drawing))
+    assert lengths == [2, 2, 7]  # the last loss is a dot
+    texts = texts_of(drawing.svg())
+    assert "3 not finite, left out" in texts and "1 not finite, left out" in texts
+    assert_inside(drawing)
+
+
+def test_many_points_keep_their_extremes_and_few_pixels() -> None:
+    values = np.random.default_rng(0).uniform(0.2, 0.4, 20_000)
+    values[[1234, 17_000]] = 1.0, 0.0
+    records = [record(step, value, value) for step, value in enumerate(values.tolist())]
+    for line in curves(draw_curve(records)):
+        assert len(line.points) <= 4 * 761
+        ys = [y for _, y in line.points]
+        assert max(ys) - min(ys) == pytest.approx(220)
+        assert len({math.floor(x) for x, _ in line.points}) == 761
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.builds(record, st.integers(0, 10**9), st.floats(), st.floats(0, 1) | st.just(math.nan)),
+        max_size=20,
+    )
+)
+def test_a_curve_never_leaves_its_picture(records: list[dict[str, float]]) -> None:
+    drawing = draw_curve(records)
+    assert_inside(drawing)
+    texts = [e for e in drawing.elements if isinstance(e, Text)]
+    for one, other in itertools.combinations(texts, 2):
+        assert not overlap(one.box, other.box), (one, other)
+    ElementTree.fromstring(drawing.svg())
+
+
+@given(st.floats(-1e99, 1e99), st.floats(0, 1e99), st.integers(1, 8))
+def test_ticks_enclose_what_is_drawn(low: float, span: float, count: int) -> None:
+    found = ticks(low, low + span, count)
+    slack = 1e-6 * (found[-1] - found[0])
+    assert found[0] <= low + slack and found[-1] >= low + span - slack
+    assert 2 <= len(found) <= count + 2
+
+
+def test_the_x_axis_says_what_it_measures() -> None:
+    series = read_series([{"step": 1, "seconds": 2}, {"step": 2, "seconds": 3}], "seconds")
+    panel = draw_panel(series, Measure("seconds", "Seconds of a step", "#000000", x_label="Size"))
+    assert {"Seconds of a step", "Size"} <= set(texts_of(panel.svg()))
+
+
+def test_the_curve_of_a_run_is_named_after_it(tmp_path: Path) -> None:
+    run = Run(create_run(RunConfig("a-run", 3), tmp_path / "run"))
+    write_json(run.path / METRICS, record(1, 4, 0.5))
+    texts = texts_of(draw_run(run).svg())
+    assert "a-run, seed 3" in texts and "Nothing to draw yet" not in texts

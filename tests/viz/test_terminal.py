@@ -1,0 +1,242 @@
+"""What is printed of tasks and runs: digits in pipes, colours on terminals."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from arc_trm.config import RunConfig
+from arc_trm.evaluation.predictions import Candidate, InputPrediction, PredictionSet, TraceStep
+from arc_trm.puzzles.theme import ARC_PALETTE
+from arc_trm.runs import METRICS, Run, create_run
+from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid
+from arc_trm.viz.terminal import Terminal, show_run, show_task
+
+COLOURS = {"FORCE_COLOR": "1", "COLORTERM": "truecolor", "TERM": "xterm-256color"}
+DOTS = range(0x2801, 0x2900)
+Shown = Callable[..., list[str]]
+
+
+@pytest.fixture(autouse=True)
+def pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe 80 columns wide."""
+    for name in (*COLOURS, "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture
+def shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shown:
+    """Call a function with a terminal and return the lines that it prints, without right ends."""
+
+    def show(function: Callable[..., None], *arguments: object, **environment: str) -> list[str]:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        function(Terminal(), *arguments)
+        return [line.rstrip() for line in capsys.readouterr().out.split("\n")[:-1]]
+
+    return show
+
+
+def make_task(output: Grid | None = None, task_id: str = "aaaa1111") -> Task:
+    demonstration = Pair(as_grid([[1, 2], [3, 4]]), as_grid([[5]]))
+    return Task(task_id, (demonstration,), (Pair(as_grid([[6, 7, 8]]), output),))
+
+
+def predicted(task: Task, *attempts: Grid | None) -> InputPrediction:
+    candidates = tuple(Candidate(grid, 1, 0.5, ("p",)) for grid in attempts if grid is not None)
+    return InputPrediction(task, 0, candidates, attempts)
+
+
+TASK = make_task(as_grid([[9, 0]]))
+
+
+def test_a_task_in_a_pipe_is_digits(shown: Shown) -> None:
+    assert shown(show_task, TASK) == [
+        "Task aaaa1111",
+        "",
+        "Input 1       Output",
+        "1 2       →   5",
+        "3 4           1 × 1",
+        "2 × 2",
+        "",
+        "Test input 1       Output",
+        "6 7 8          →   9 0",
+        "1 × 3              1 × 2",
+        "",
+    ]
+
+
+def test_an_unknown_output_is_a_question_mark(shown: Shown) -> None:
+    assert re.search(r"6 7 8 +→ +\?\n", "\n".join(shown(show_task, make_task())))
+
+
+def test_a_task_on_a_terminal_is_coloured_cells(shown: Shown) -> None:
+    output = "\n".join(shown(show_task, TASK, **COLOURS))
+    for value in (1, 2, 5, 9, 0):
+        red, green, blue = bytes.fromhex(ARC_PALETTE[value][1:])
+        assert output.count(f"\x1b[48;2;{red};{green};{blue}m  \x1b[0m") == 1
+    assert not re.search(r"\b6 7 8\b", output)
+
+
+@pytest.mark.parametrize(
+    "environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {"COLORTERM": "", "TERM": "x"}]
+)
+def test_digits_if_colours_are_not_wanted_or_too_few(
+    shown: Shown, environment: dict[str, str]
+) -> None:
+    output = "\n".join(shown(show_task, TASK, **{**COLOURS, **environment}))
+    assert "6 7 8" in output and "48;" not in output
+
+
+def test_wide_grids_get_half_blocks(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = as_grid(np.arange(3 * 30).reshape(3, 30) % 10)
+    task = Task("wide", (Pair(grid, grid),), (Pair(grid, grid),))
+    assert "0123456789" * 3 in "\n".join(shown(show_task, task))
+    assert "0 1 2 3 4 5 6 7 8 9" in "\n".join(shown(show_task, task, COLUMNS="200"))
+    lines = shown(show_task, task, **COLOURS, COLUMNS="80")
+    assert "".join(lines).count("▀") == 4 * 2 * 30
+    assert max(len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in lines) <= 80
+
+
+def test_figures_that_do_not_fit_beside_others_go_below(shown: Shown) -> None:
+    pairs = tuple(Pair(as_grid([[n] * 10]), as_grid([[n] * 10])) for n in range(6))
+    task = Task("many", pairs, pairs[:1])
+    for columns, expected in ((60, 6), (100, 3), (400, 1)):
+        lines = shown(show_task, task, COLUMNS=str(columns))
+        assert max(map(len, lines)) <= columns
+        assert sum(line.startswith("Input") for line in lines) == expected
+
+
+def test_attempts_have_verdicts(shown: Shown) -> None:
+    lines = shown(show_task, TASK, [predicted(TASK, as_grid([[1]]), as_grid([[9, 0]]), None)])
+    assert "   ".join(["Attempt 1 ✗ wrong", "Attempt 2 ✓ right", "Attempt 3"]) in "\n".join(lines)
+    assert "no grid" in "\n".join(lines)
+    unknown = make_task()
+    output = "\n".join(shown(show_task, unknown, [predicted(unknown, as_grid([[1]]))]))
+    assert "Attempt 1" in output and "✓" not in output and "✗" not in output
+
+
+def test_a_trace(shown: Shown) -> None:
+    grids = [None, as_grid([[9, 1]]), as_grid([[9, 1]]), as_grid([[9, 0]])]
+    probs = (0.1, 0.2, 0.4, 0.8)
+    trace = tuple(map(TraceStep, grids, probs))
+    found = [InputPrediction(TASK, 0, (), (), trace)]
+    lines = shown(show_task, TASK, found, True, COLUMNS="120")
+    names = ["Test input 1", "Step 1", "Steps 2–3 ✗ wrong", "Step 4 ✓ right", "Correct output"]
+    assert re.split(r"\s{3,}", lines[2]) == names
+    assert re.split(r"\s{3,}", lines[3]) == ["6 7 8", "no grid", "9 1", "9 0", "9 0"]
+    for percent in (10, 40, 80):
+        assert f"halt {percent} %" in "\n".join(lines)
+
+
+def test_a_sudoku_has_boxes_and_names_its_set(shown: Shown) -> None:
+    question = as_grid([[1, 0, 3, 0], [0, 4, 1, 0], [2, 0, 0, 3], [0, 3, 0, 1]])
+    answer = as_grid([[1, 2, 3, 4], [3, 4, 1, 2], [2, 1, 4, 3], [4, 3, 2, 1]])
+    task = Task("3", (), (Pair(question),), "sudoku")
+    lines = shown(show_task, task, [predicted(task, answer)], False, "a-set")
+    assert lines == [
+        "Sudoku 3 of a-set",
+        "",
+        "Question          Answer ✓ valid",
+        " 1 . │ 3 .         1 2 │ 3 4",
+        " . 4 │ 1 .         3 4 │ 1 2",
+        "─────┼─────   →   ─────┼─────",
+        " 2 . │ . 3         2 1 │ 4 3",
+        " . 3 │ . 1         4 3 │ 2 1",
+        "4 × 4             4 × 4",
+        "",
+    ]
+
+
+def test_control_characters_do_not_reach_the_terminal(shown: Shown) -> None:
+    task = make_task(as_grid([[1]]), "\x1b]0;owned\x07[red]x\nTask y")
+    found = PredictionSet(TaskSet.from_tasks("x", [task]), [predicted(task, as_grid([[1]]))])
+    run = Run(create_run(RunConfig("\x1b[31m", 3), Path("run")))
+    for lines in (shown(show_task, task), shown(show_run, run, found)):
+        output = "\n".join(lines)
+        assert "\x1b" not in output and "\x07" not in output
+        assert "]0;owned" in output and "[red]x" in output
+        assert not re.search(r"^Task y", output, re.MULTILINE)
+
+
+# Runs
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def make_run(steps: int = 20) -> Run:
+    run = create_run(RunConfig("a-run", 3), Path("run"))
+    records = [
+        {"step": n, "lm_loss": 4 / n, "exact_accuracy": n / 40, "examples_per_second": 12.0}
+        for n in range(1, steps + 1)
+    ]
+    (run / METRICS).write_text("".join(json.dumps(record) + "\n" for record in records))
+    return Run(run)
+
+
+def test_a_run_shows_its_curves_score_and_predictions(shown: Shown) -> None:
+    tasks = [make_task(as_grid([[9, n]]), f"task{n}") for n in range(9)]
+    right = [predicted(task, as_grid([[9, 0]])) for task in tasks[:8]]
+    guess = InputPrediction(tasks[8], 0, (), (as_grid([[1]]),))
+    found = PredictionSet(TaskSet.from_tasks("made up", tasks), [*right, guess])
+    score = found.score()
+    run = make_run()
+    lines = shown(show_run, run, found, score)
+    output = "\n".join(lines)
+    assert lines[0] == "run: a-run, seed 3"
+    assert "Step 20, loss 0.2, exact accuracy 50.0%, 12 examples a second" in lines
+    assert all(line in lines for line in score.lines())
+    assert "Task task0" in output and "Task task5" in output and "task6" not in output
+    assert output.count("✓ right") == 1
+    assert lines[-1] == "6 of 8 shown; `arc-trm show TASK` shows any."  # the guess is not counted
+    wide = shown(show_run, run, found, COLUMNS="300")
+    assert max(wide, key=len).count("Test input 1") >= 3
+
+
+def test_a_run_without_metrics_or_predictions(shown: Shown) -> None:
+    output = "\n".join(shown(show_run, make_run(steps=0)))
+    assert output.endswith("No metrics yet.")
+    assert not any(ord(c) in DOTS for c in output)
+
+
+def test_the_charts_fall_and_rise_with_the_metrics(shown: Shown) -> None:
+    lines = shown(show_run, make_run())
+    charts: list[list[str]] = [[]]
+    for line in lines:
+        if "┤" in line or "│" in line:
+            charts[-1].append(line)
+        elif charts[-1]:
+            charts.append([])
+    loss, accuracy, _ = charts
+    assert [line.split()[0] for line in loss if "┤" in line] == ["4", "3", "2", "1", "0"]
+    assert accuracy[0].startswith("60 % ┤") and accuracy[-1].startswith(" 0 % ┤")
+
+    def middle(row: str) -> float:
+        """Return the mean column of the dots in a row, -1 if there are none."""
+        columns = [n for n, c in enumerate(row) if ord(c) in DOTS]
+        return sum(columns) / len(columns) if columns else -1
+
+    falling = [middle(row) for row in loss if middle(row) >= 0]
+    rising = [middle(row) for row in accuracy if middle(row) >= 0]
+    assert len(falling) >= 5 and falling == sorted(falling)
+    assert len(rising) >= 5 and rising == sorted(rising, reverse=True)
+    assert len([line for line in lines if re.fullmatch(r" +1 +step 20", line)]) == 2
+    assert max(map(len, lines)) <= 80
+
+
+def test_values_that_are_not_finite_are_counted(shown: Shown) -> None:
+    run = make_run()
+    with (run.path / METRICS).open("a") as file:
+        file.write('{"step": 21, "lm_loss": NaN, "exact_accuracy": 0.5}\n')
+    output = "\n".join(shown(show_run, run))
+    assert "Loss per sequence (1 not finite, left out)" in output
+    assert "Step 21, loss nan" in output

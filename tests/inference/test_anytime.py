@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -29,27 +29,37 @@ from tiny import log_with, run_config, write_challenges
 from arc_trm import load_tasks
 from arc_trm.checkpoint import load_weights
 from arc_trm.errors import UserError
-from arc_trm.evaluation.prediction_log import Answer, PredictionLog, VoteCounter, read_predictions
-from arc_trm.evaluation.voting import Prediction, to_submission
-from arc_trm.inference import Outcome, predict, predict_into
-from arc_trm.inference.predictor import dealt, questions
+from arc_trm.evaluation.prediction_log import PredictionLog, read_predictions
+from arc_trm.evaluation.predictions import Prediction, PredictionJob
+from arc_trm.evaluation.voting import VoteCounter
+from arc_trm.inference import build_queries, predict_tasks, predict_to_folder
+from arc_trm.inference.predictor import shard
 from arc_trm.models.trm import TRM
 from arc_trm.tasks import as_grid
 from arc_trm.time_limit import TimeLimit
-from arc_trm.training.loop import train
-from submission import WriteError, read_submission
+from arc_trm.training.loop import train_run
+from submission import Submission, WriteError, read_submission
 
 CPU = torch.device("cpu")
-CHALLENGES = {task.id: task.to_json(solutions=False) for task in tasks()}
+CHALLENGES = tasks().to_json(solutions=False)
+KEY = ("task_id", "test", "puzzle")
 
 
-def into(folder: Path, **options: object) -> Outcome:
+def predict_into(folder: Path, kind: type[TRM] = TRM, **options: object) -> PredictionJob:
     known = tasks()
-    return predict_into(folder, weights(TRM, known), known, TimeLimit(), **options)
+    options = {"time_limit": TimeLimit(), **options}
+    job = predict_to_folder(folder, weights(kind, known), known, **options).job
+    assert job is not None
+    return job
 
 
-def submitted(folder: Path) -> object:
+def submitted(folder: Path) -> Submission:
     return read_submission(folder / "submission.json", CHALLENGES)
+
+
+def keys(items: Iterable[object]) -> list[tuple[object, ...]]:
+    """Which puzzle of which test input each query or prediction is of."""
+    return [tuple(getattr(item, name) for name in KEY) for item in items]
 
 
 class Killed(Exception):
@@ -66,109 +76,108 @@ def kill_after(count: int):
 
 def test_rounds_go_over_all_tasks_and_begin_with_the_tasks_themselves() -> None:
     known = tasks()
-    asked, _ = questions(weights(TRM, known), known)
-    assert [(q.task, q.test) for q in asked[:3]] == [("a", 0), ("a", 1), ("b", 0)]
-    assert [q.puzzle for q in asked[:3]] == ["a", "a", "b"]
-    assert [q.order for q in asked] == sorted(q.order for q in asked)
-    assert len({(q.task, q.test, q.puzzle) for q in asked}) == len(asked) == 21
+    queries, _ = build_queries(weights(TRM, known), known)
+    assert keys(queries[:3]) == [("a", 0, "a"), ("a", 1, "a"), ("b", 0, "b")]
+    assert [query.order for query in queries] == sorted(query.order for query in queries)
+    assert len(set(keys(queries))) == len(queries) == 21
 
 
 @pytest.mark.parametrize("count", [0, 1, 6, 20])
-def test_a_kill_loses_nothing_and_the_same_comes_out(tmp_path: Path, count: int) -> None:
+def test_a_killed_job_resumes_to_the_same_files(tmp_path: Path, count: int) -> None:
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     straight.mkdir()
     killed.mkdir()
-    assert into(straight, batch_size=1) == Outcome(21, 21, into(straight).guessed)
+    job = predict_into(straight, batch_size=1)
+    assert (job.answered, job.total) == (21, 21)
+    assert job.guesses == predict_into(straight).guesses
     with pytest.raises(Killed):
-        into(killed, batch_size=1, progress=kill_after(count))
+        predict_into(killed, batch_size=1, progress=kill_after(count))
     submitted(killed)
     assert len(list(PredictionLog(killed / "predictions.jsonl").read())) == count
-    told: list[str] = []
-    assert into(killed, batch_size=1, note=told.append).answered == 21
-    assert told == ([f"{count} of 21 answers are there already"] if count else [])
+    notes: list[str] = []
+    assert predict_into(killed, batch_size=1, note=notes.append).answered == 21
+    assert notes == ([f"{count} of 21 predictions exist already"] if count else [])
     for file in ("submission.json", "predictions.jsonl"):
         one, other = ((each / file).read_text().split() for each in (straight, killed))
         assert one == other
 
 
-def test_the_files_say_what_the_votes_in_memory_say(tmp_path: Path) -> None:
+def test_files_hold_what_is_predicted_in_memory(tmp_path: Path) -> None:
     known = tasks()
-    into(tmp_path)
-    expected, _ = predict(weights(TRM, known), known)
-    for one, other in zip(
-        expected, read_predictions(tmp_path / "predictions.jsonl", known), strict=True
-    ):
+    predict_into(tmp_path)
+    expected = predict_tasks(weights(TRM, known), known)
+    log = PredictionLog(tmp_path / "predictions.jsonl")
+    for one, other in zip(expected, read_predictions(log, known), strict=True):
         assert [c.puzzles for c in one.candidates] == [c.puzzles for c in other.candidates]
         assert all(map(np.array_equal, one.attempts, other.attempts))
 
 
-def test_fewer_voters_count_only_theirs(tmp_path: Path) -> None:
-    into(tmp_path)
-    whole = (tmp_path / "predictions.jsonl").read_bytes()
-    assert into(tmp_path, augmentations=2) == Outcome(9, 9, ())
-    assert (tmp_path / "predictions.jsonl").read_bytes() == whole
+def test_fewer_augmentations_count_their_votes_only(tmp_path: Path) -> None:
+    predict_into(tmp_path)
+    log = (tmp_path / "predictions.jsonl").read_bytes()
+    job = predict_into(tmp_path, augmentations=2)
+    assert (job.answered, job.total, job.guesses) == (9, 9, ())
+    assert (tmp_path / "predictions.jsonl").read_bytes() == log
 
 
-def test_other_weights_begin_anew_and_lose_nothing(tmp_path: Path) -> None:
-    into(tmp_path)
+def test_other_weights_start_anew_and_lose_nothing(tmp_path: Path) -> None:
+    predict_into(tmp_path)
     before, log = submitted(tmp_path), (tmp_path / "predictions.jsonl").read_bytes()
-    known, told = tasks(), list[str]()
+    known, notes = tasks(), list[str]()
     other = weights(Copycat, known)
     with torch.no_grad():
         other.model.token_head.weight.add_(1)
 
-    def go_on(**options: object) -> Outcome:
-        return predict_into(tmp_path, other, known, note=told.append, batch_size=1, **options)
+    def resume(time_limit: TimeLimit, **options: object) -> PredictionJob | None:
+        options |= {"previous": submitted(tmp_path), "note": notes.append, "batch_size": 1}
+        return predict_to_folder(tmp_path, other, known, time_limit, **options).job
 
-    assert go_on(clock=TimeLimit(1e-9)).answered == 0
-    assert "held answers of other weights, tasks or settings, which are in" in told[0]
+    job = resume(TimeLimit(1e-9))
+    assert job is not None and job.answered == 0
+    assert "had predictions of other weights, tasks or settings, which are in" in notes[0]
     (moved,) = tmp_path.glob("predictions.*.jsonl")
-    assert moved.read_bytes() == log and str(moved) in told[0]
+    assert moved.read_bytes() == log and str(moved) in notes[0]
     assert submitted(tmp_path) == before
     with pytest.raises(Killed):
-        go_on(clock=TimeLimit(), progress=kill_after(2))
+        resume(TimeLimit(), progress=kill_after(2))
     now = submitted(tmp_path)
-    assert now["b"] == before["b"]  # which nobody has asked yet
+    assert now["b"] == before["b"]  # which was not queried yet
     assert [output["attempt_1"] for output in now["a"]] == [
         pair.input.tolist() for pair in known["a"].test
     ]
-    go_on(clock=TimeLimit())
+    resume(TimeLimit())
     assert submitted(tmp_path)["b"][0]["attempt_1"] == known["b"].test[0].input.tolist()
-    into(tmp_path)  # the first weights again, whose answers come back
+    predict_into(tmp_path)  # the first weights again, whose predictions come back
     assert (tmp_path / "predictions.jsonl").read_bytes() == log
     assert submitted(tmp_path) == before
 
 
-def test_two_jobs_in_one_folder_do_not_mix_their_answers(tmp_path: Path) -> None:
-    known = tasks()
-
-    def begin_another(done: int, total: int) -> None:
+def test_two_jobs_in_one_folder_do_not_mix_their_predictions(tmp_path: Path) -> None:
+    def start_another(done: int, total: int) -> None:
         if done == 2:
-            predict_into(tmp_path, weights(Copycat, known), known, TimeLimit())
+            predict_into(tmp_path, Copycat)
 
-    with pytest.raises(UserError, match=r"another job has begun .*predictions\.jsonl anew"):
-        into(tmp_path, batch_size=1, progress=begin_another, supervision_steps=1)
+    with pytest.raises(UserError, match=r"another job has started .*predictions\.jsonl anew"):
+        predict_into(tmp_path, batch_size=1, progress=start_another, supervision_steps=1)
     (aside,) = tmp_path.glob("predictions.*.jsonl")
     assert len(list(PredictionLog(aside).read())) == 2
     assert len(list(PredictionLog(tmp_path / "predictions.jsonl").read())) == 21
 
 
 def test_no_time_at_all_still_leaves_a_valid_submission(tmp_path: Path) -> None:
-    known = tasks()
-    clock = TimeLimit(1e-9)
-    outcome = predict_into(tmp_path, weights(TRM, known), known, clock)
-    assert (outcome.answered, outcome.wanted) == (0, 21)
-    assert {each.reason for each in outcome.guessed} == {
-        "there was no time to ask, so what was submitted before stays"
+    job = predict_into(tmp_path, time_limit=TimeLimit(1e-9))
+    assert (job.answered, job.total) == (0, 21)
+    assert {each.reason for each in job.guesses} == {
+        "there was no time for it, so the previous submission's attempts stay"
     }
     submitted(tmp_path)
 
 
-def test_a_full_disk_is_told_and_the_submission_stays(
+def test_a_full_disk_is_an_error_and_the_submission_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Killed):
-        into(tmp_path, batch_size=1, progress=kill_after(3))
+        predict_into(tmp_path, batch_size=1, progress=kill_after(3))
     before = submitted(tmp_path)
 
     def full(*_: object) -> int:
@@ -177,16 +186,16 @@ def test_a_full_disk_is_told_and_the_submission_stays(
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", full)
         with pytest.raises(WriteError, match=r"predictions\.jsonl.*No space left"):
-            into(tmp_path)
+            predict_into(tmp_path)
     assert submitted(tmp_path) == before
 
 
-def test_half_a_line_is_asked_again(tmp_path: Path) -> None:
-    into(tmp_path)
+def test_half_a_line_is_predicted_again(tmp_path: Path) -> None:
+    predict_into(tmp_path)
     path = tmp_path / "predictions.jsonl"
     expected = submitted(tmp_path)
     path.write_bytes(path.read_bytes()[:-30])
-    assert into(tmp_path).answered == 21
+    assert predict_into(tmp_path).answered == 21
     assert submitted(tmp_path) == expected
 
 
@@ -196,13 +205,15 @@ def test_half_a_line_is_asked_again(tmp_path: Path) -> None:
         "[]",
         "{}",
         '{"task":"a","test":0,"puzzle":"a","grid":[[1]]}',
-        '{"task":"a","test":0,"puzzle":"a","grid":[[10]],"halt":1,"order":0}',
-        '{"task":"a","test":0,"puzzle":"a","grid":[[1]],"halt":"x","order":0}',
-        '{"task":"a","test":0,"puzzle":"a","grid":[[1]],"halt":1,"order":0,"second":[0,4,1]}',
-        '{"task":"a","test":0,"puzzle":"a","grid":[[1]],"halt":1,"order":0,"second":[0,0,300]}',
+        '{"task":"a","test":0,"puzzle":"a","grid":[[10]],"halt_prob":1,"order":0}',
+        '{"task":"a","test":0,"puzzle":"a","grid":[[1]],"halt_prob":"x","order":0}',
+        '{"task":"a","test":0,"puzzle":"a","grid":[[1]],"halt_prob":1,"order":0,'
+        '"runner_up":[0,4,1]}',
+        '{"task":"a","test":0,"puzzle":"a","grid":[[1]],"halt_prob":1,"order":0,'
+        '"runner_up":[0,0,300]}',
     ],
 )
-def test_a_wrong_line_is_named(tmp_path: Path, line: str) -> None:
+def test_an_invalid_line_is_named(tmp_path: Path, line: str) -> None:
     log = log_with(tmp_path, line)
     with pytest.raises(UserError, match=r"p\.jsonl, line 2 is not a prediction"):
         list(log.read())
@@ -212,30 +223,30 @@ def test_another_kind_of_file_is_named(tmp_path: Path) -> None:
     for text in ("{}\n", "{\n", "[1]\n", "\xff\n"):
         (tmp_path / "p.jsonl").write_text(text)
         with pytest.raises(UserError, match=r"p\.jsonl, line 1 is not a prediction"):
-            read_predictions(tmp_path / "p.jsonl", tasks())
+            read_predictions(PredictionLog(tmp_path / "p.jsonl"), tasks())
 
 
 grid_lists = st.lists(st.tuples(st.integers(0, 2), st.floats(0, 1)), min_size=1, max_size=8)
 
 
 @given(grid_lists, st.randoms())
-def test_votes_do_not_depend_on_the_order_of_the_answers(
-    said: list[tuple[int, float]], random: object
+def test_votes_do_not_depend_on_the_order_of_predictions(
+    cells: list[tuple[int, float]], random: object
 ) -> None:
     made = [
-        Answer("b", 0, str(n), Prediction(str(n), as_grid([[c]]), h, as_grid([[9 - c]]), n))
-        for n, (c, h) in enumerate(said)
+        Prediction("b", 0, str(n), n, as_grid([[cell]]), halt_prob, as_grid([[9 - cell]]))
+        for n, (cell, halt_prob) in enumerate(cells)
     ]
     mixed = made + made[:2]  # some twice, as after a kill
     random.shuffle(mixed)  # type: ignore[attr-defined]
     results = []
     for each in (made, mixed):
-        votes = VoteCounter(tasks())
-        votes.add(each)
-        results.append(votes["b", 0])
+        counter = VoteCounter(tasks())
+        counter.add(each)
+        results.append(counter["b", 0])
     one, other = results
-    assert [(c.puzzles, c.halt) for c in one.candidates] == [
-        (c.puzzles, c.halt) for c in other.candidates
+    assert [(c.puzzles, c.halt_prob) for c in one.candidates] == [
+        (c.puzzles, c.halt_prob) for c in other.candidates
     ]
     assert all(map(np.array_equal, one.attempts, other.attempts))
 
@@ -245,23 +256,21 @@ def test_logits_do_not_depend_on_the_rest_of_the_batch() -> None:
     model = weights(TRM, tasks()).model
     generator = torch.Generator().manual_seed(3)
     inputs = torch.randint(0, 12, (7, 16), generator=generator, dtype=torch.int32)
-    rows = torch.randint(0, 15, (7,), generator=generator)
-    *_, (together, together_halt) = model.predict_steps(inputs, rows)
-    for index in range(7):
-        *_, (alone, alone_halt) = model.predict_steps(
-            inputs[index : index + 1], rows[index : index + 1]
-        )
-        torch.testing.assert_close(alone[0], together[index], rtol=0, atol=1e-5)
-        torch.testing.assert_close(alone_halt[0], together_halt[index], rtol=0, atol=1e-5)
+    ids = torch.randint(0, 15, (7,), generator=generator)
+    *_, (together, together_halt) = model.predict_steps(inputs, ids)
+    for n in range(7):
+        *_, (alone, alone_halt) = model.predict_steps(inputs[n : n + 1], ids[n : n + 1])
+        torch.testing.assert_close(alone[0], together[n], rtol=0, atol=1e-5)
+        torch.testing.assert_close(alone_halt[0], together_halt[n], rtol=0, atol=1e-5)
 
 
-def test_every_question_is_dealt_once_whatever_the_number_of_workers() -> None:
+@pytest.mark.parametrize("world_size", [1, 2, 4, 5])
+def test_every_query_is_in_one_shard_whatever_the_number_of_workers(world_size: int) -> None:
     known = tasks()
-    asked, _ = questions(weights(TRM, known), known)
-    for world in (1, 2, 4, 5):
-        shares = [dealt(asked, rank, world) for rank in range(world)]
-        assert sorted(id(q) for share in shares for q in share) == sorted(map(id, asked))
-        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    queries, _ = build_queries(weights(TRM, known), known)
+    shards = [shard(queries, rank, world_size) for rank in range(world_size)]
+    assert sorted(keys(q for each in shards for q in each)) == sorted(keys(queries))
+    assert max(map(len, shards)) - min(map(len, shards)) <= 1
 
 
 def command(folder: Path, *more: str) -> list[str]:
@@ -277,7 +286,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("many")
     (folder / "out").mkdir()
     data = {"test": [str(write_challenges(folder))], "augmentations": 40}
-    train(run_config(folder / "tiny_challenges.json", data=data), CPU, folder / "run")
+    train_run(run_config(folder / "tiny_challenges.json", data=data), CPU, folder / "run")
     return folder
 
 
@@ -298,7 +307,7 @@ def test_torchrun_shares_the_work_and_gives_the_same(
     assert result.returncode == 0, result.stderr
     assert json.loads((folder / "out" / "submission.json").read_text()) == expected
     log = list(PredictionLog(folder / "out" / "predictions.jsonl").read())
-    assert len(log) == len({(a.task, a.test, a.puzzle) for a in log})
+    assert len(log) == len(set(keys(log)))
 
 
 # `arc-trm` with a time limit that ends when the test says so, however slow the machine is. The
@@ -335,7 +344,7 @@ class Job:
         self.submission = folder / "out" / "submission.json"
         self.log = folder / "out" / "predictions.jsonl"
         self.tasks = load_tasks(str(folder / "tiny_challenges.json"))
-        self.asked, _ = questions(load_weights(folder / "run"), self.tasks, augmentations)
+        self.queries, _ = build_queries(load_weights(folder / "run"), self.tasks, augmentations)
 
     def set_left(self, seconds: float) -> None:
         """Say how much of the time limit is left."""
@@ -348,17 +357,15 @@ class Job:
             assert self.process.poll() is None, self.process.stderr and self.process.stderr.read()
             time.sleep(0.02)
 
-    def wait_for_answers(self, count: int) -> None:
-        self.wait(lambda: self.log.exists() and len(self.answered()) >= count)
+    def wait_for_predictions(self, count: int) -> None:
+        self.wait(lambda: self.log.exists() and len(self.predicted()) >= count)
 
-    def answered(self) -> set[tuple[str, int, str]]:
-        return {(a.task, a.test, a.puzzle) for a in PredictionLog(self.log).read()}
+    def predicted(self) -> set[tuple[object, ...]]:
+        return set(keys(PredictionLog(self.log).read()))
 
     def all_is_submitted(self) -> bool:
-        made = read_submission(
-            self.submission, {task.id: task.to_json(solutions=False) for task in self.tasks}
-        )
-        return made == to_submission(read_predictions(self.log, self.tasks), self.tasks)
+        made = read_submission(self.submission, self.tasks.to_json(solutions=False))
+        return made == read_predictions(PredictionLog(self.log), self.tasks).submission()
 
 
 @contextmanager
@@ -379,7 +386,7 @@ def hanging(job: Job, process: int | None) -> Iterator[None]:
 def test_a_dying_worker_leaves_all_that_was_computed(folder: Path) -> None:
     """Here the one that keeps the file up to date."""
     job = Job(folder)
-    job.wait_for_answers(3)
+    job.wait_for_predictions(3)
     victim = worker(0, "predict", folder)
     assert victim is not None
     os.kill(victim, signal.SIGKILL)
@@ -393,23 +400,23 @@ def test_a_dying_worker_leaves_all_that_was_computed(folder: Path) -> None:
 def test_waiting_for_a_hanging_worker_can_be_ended(folder: Path) -> None:
     """And keeps the file up to date."""
     job = Job(folder, augmentations=8)
-    job.wait_for_answers(3)
+    job.wait_for_predictions(3)
     first, second = (worker(rank, "predict", folder) for rank in (0, 1))
     assert first is not None
     with hanging(job, second):
-        mine = {(q.task, q.test, q.puzzle) for q in dealt(job.asked, 0, 2)}
-        job.wait(lambda: mine <= job.answered())
+        mine = set(keys(shard(job.queries, 0, 2)))
+        job.wait(lambda: mine <= job.predicted())
         job.wait(job.all_is_submitted)
         os.kill(first, signal.SIGTERM)
         job.wait(lambda: worker(0, "predict", folder) is None)
-    assert job.all_is_submitted() and len(job.answered()) < len(job.asked)
+    assert job.all_is_submitted() and len(job.predicted()) < len(job.queries)
 
 
 @pytest.mark.slow
 @finds_processes
 def test_a_hanging_worker_does_not_keep_the_others_beyond_the_time(folder: Path) -> None:
     job = Job(folder, "--time-limit", "1h")
-    job.wait_for_answers(3)
+    job.wait_for_predictions(3)
     with hanging(job, worker(1, "predict", folder)):
         job.set_left(0)
         job.wait(job.all_is_submitted)
@@ -417,7 +424,7 @@ def test_a_hanging_worker_does_not_keep_the_others_beyond_the_time(folder: Path)
         job.set_left(-60)
         job.wait(lambda: worker(0, "predict", folder) is None)
     assert job.process.returncode and "Error: not all processes ended in time" in job.stderr
-    assert job.all_is_submitted() and len(job.answered()) < len(job.asked)
+    assert job.all_is_submitted() and len(job.predicted()) < len(job.queries)
 
 
 @pytest.mark.slow
@@ -427,11 +434,11 @@ def test_a_worker_that_hangs_at_its_start_does_not_keep_the_others(folder: Path)
     job = Job(folder, "--time-limit", "1h")
     job.wait(lambda: worker(0, "predict", folder) is not None)
     with hanging(job, worker(0, "predict", folder)):
-        job.wait_for_answers(1)
+        job.wait_for_predictions(1)
         job.set_left(-60)
         job.wait(lambda: worker(1, "predict", folder) is None)
     assert job.process.returncode and "Error: not all processes ended in time" in job.stderr
-    assert job.all_is_submitted() and job.answered()
+    assert job.all_is_submitted() and job.predicted()
 
 
 @pytest.mark.slow

@@ -33,7 +33,9 @@ def tasks() -> TaskSet:
     rng = np.random.default_rng(0)
     grids = [as_grid(1 + rng.integers(9, size=(2, 3))) for _ in range(6)]
     first = Task("a", (Pair(grids[0], grids[1]),), (Pair(grids[2]), Pair(grids[3])))
-    return TaskSet.from_tasks("x", [first, Task("b", (Pair(grids[4], grids[4]),), (Pair(grids[5]),))])
+    return TaskSet.from_tasks(
+        "x", [first, Task("b", (Pair(grids[4], grids[4]),), (Pair(grids[5]),))]
+    )
 
 
 def weights(kind: type[TRM], known: TaskSet) -> Weights:

@@ -188,7 +188,7 @@ def test_a_command_is_tried_again_and_not_waited_for_beyond_its_end(tmp_path: Pa
         os.kill(process, signal.SIGKILL)  # which is still there
     tries = [line for line in said.getvalue().splitlines() if line.startswith("tried")]
     assert ["nproc-per-node=4" in each for each in tries] == [True, True, False]
-    assert all("adapt --weights w --data c --preset p" in each for each in tries)
+    assert all("adapt w --data c --preset p" in each for each in tries)
     assert namespace["failed"] == ["adapt"] * 3
 
 
@@ -440,7 +440,7 @@ def test_what_fails_early_is_gone_on_with(filled: Tree, installed: Path) -> None
         said = process.communicate()[0]
     assert process.returncode == 0, said
     assert said.count("arc-trm adapt FAILED") == said.count("arc-trm predict FAILED") == 1
-    assert "answers are there already" in said and said.count("\ndrawn (") == 3
+    assert "predictions exist already" in said and said.count("\ndrawn (") == 3
     check(filled, {"submission.json", "predictions.jsonl"}, killed=True)
 
 

@@ -239,7 +239,9 @@ def test_presets_carry_the_published_recipes() -> None:
     assert (long.model.outer_cycles, long.model.supervision_steps, long.epochs) == (4, 10, 4000)
     assert (long.data.augmentations, long.train.global_batch_size) == (128, 128)
     assert (long.train.warmup_steps, long.train.lr) == (200, 1e-4)
-    with pytest.raises(UserError, match=r"model\.layers is 2 in the weights and cannot become 3"):
+    with pytest.raises(
+        UserError, match=r"model\.num_layers is 2 in the weights and cannot become 3"
+    ):
         load_config("adapt-long", overrides=["model.num_layers=3"], pretrained=shape)
 
 
@@ -277,7 +279,7 @@ def test_tasks_without_a_fitting_demonstration_are_told(tmp_path: Path, config: 
     path.write_text(json.dumps(tasks))
     callback = Notes()
     train_run(config, CPU, tmp_path / "run", callbacks=[callback])
-    assert any("1 of 3 tasks (first task1) have no pair to learn from" in n for n in callback.notes)
+    assert any("1 of 3 tasks (first task1) are not trained on" in n for n in callback.notes)
 
 
 def arguments(weights: Path, challenges: Path) -> list[str]:

@@ -332,7 +332,7 @@ class Job:
         self.set_left(3600)
         program = folder / "program.py"
         program.write_text(PROGRAM)
-        more += ("--batch-size", "1", "--supervision-steps", "100")  # slowly
+        more += ("--batch-size", "1", "--supervision-steps", "30")  # slowly
         more += ("--augmentations", str(augmentations))
         self.process = subprocess.Popen(
             torchrun_command(program, self.left, *command(folder, *more)),

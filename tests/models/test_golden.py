@@ -25,11 +25,12 @@ from paths import GOLDEN, ROOT, TESTS
 
 from arc_trm.checkpoint import read_published
 from arc_trm.checkpoint.published import our_name
+from arc_trm.config import TrainConfig
 from arc_trm.models import PuzzleModel
 from arc_trm.puzzles.arc.augmentation import ArcAugmentation
 from arc_trm.puzzles.arc.tokenizer import decode, encode_pair
 from arc_trm.tasks import Pair, as_grid
-from arc_trm.training import TrainConfig, Trainer
+from arc_trm.training import Trainer
 
 LOGITS, LOSS = 1e-4, 1e-5
 PORTABLE = ["trm_attention", "trm_learned_positions", "hrm"]

@@ -104,7 +104,7 @@ class PredictionSource:
         source = cls(file, log, data, chosen, tasks, described_by)
         source.label = str(path)
         if source.log is not None:
-            assert source.kind  # the header is valid
+            _ = source.kind  # an invalid header is an error here
         return source
 
     def sharing(self, first: PredictionSource) -> PredictionSource:

@@ -1,81 +1,82 @@
-"""arc-trm bench: what it counts is right, what it says is there, what cannot be is one sentence."""
+"""arc-trm bench: it counts correctly, says what it measured, and refuses what it cannot do."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
-from tiny import ARCHITECTURES, write_challenges
+from click.testing import Result
+from tiny import ARCHITECTURES
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from arc_trm.benchmarks import scaling as growth
-from arc_trm.benchmarks import throughput as jobs
-from arc_trm.benchmarks import timing
-from arc_trm.benchmarks.flops import layer_flops, supervision_flops
-from arc_trm.cli import main
+from arc_trm.benchmarks import scaling, throughput, timing
+from arc_trm.benchmarks.flops import block_flops, supervision_flops
 from arc_trm.config import ModelConfig, from_dict
+from arc_trm.errors import UserError
 from arc_trm.models import build_model
 
 PUBLISHED = ModelConfig()
+Cli = Callable[..., Result]
 
 
-def test_the_published_size_takes_what_is_said_of_it() -> None:
+def test_published_size_takes_the_documented_flops() -> None:
     model = build_model(PUBLISHED, 1)
-    application = 2 * layer_flops(PUBLISHED, PUBLISHED.length)
-    assert application == pytest.approx(15.9e9, rel=0.01)
-    assert supervision_flops(model, 916, training=False) == 15 * application
-    assert supervision_flops(model, 916, training=True) == 25 * application
+    network = 2 * block_flops(PUBLISHED, PUBLISHED.length)
+    assert network == pytest.approx(15.9e9, rel=0.01)
+    assert supervision_flops(model, 916, training=False) == 15 * network
+    assert supervision_flops(model, 916, training=True) == 25 * network
 
 
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, "mixer"])
-def test_operations_are_those_that_pytorch_counts(architecture: str) -> None:
+def test_flops_are_those_that_pytorch_counts(architecture: str) -> None:
     shape = ARCHITECTURES.get(architecture, {**ARCHITECTURES["trm"], "mixer": "mlp"})
     model = build_model(from_dict(ModelConfig, shape), 1)
     batch, length = 3, model.config.length
     x = model.embed(torch.zeros(batch, length - 1).int(), torch.zeros(batch, 32))
-    # Attention in plain products, for the counter does not know the processor's own kernel.
+    # Attention as plain products: the counter does not know the fused kernel of the CPU.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         y, _ = model.supervision_step(x.requires_grad_(), *model.initial_state(batch))
     assert counter.get_total_flops() == batch * supervision_flops(model, length, training=False)
     with FlopCounterMode(display=False) as counter:
         y.sum().backward()
-    passes = model.blocks_with_gradient * layer_flops(model.config, length)
-    assert counter.get_total_flops() == batch * 2 * passes
+    forward = model.blocks_with_gradient * block_flops(model.config, length)
+    assert counter.get_total_flops() == batch * 2 * forward
+
+
+def test_flops_of_other_blocks_are_unknown() -> None:
+    with pytest.raises(UserError, match="operations of the block 'conv' are not known"):
+        block_flops(ModelConfig(block="conv"), 916)
 
 
 @pytest.fixture
-def quick(monkeypatch, tmp_path) -> list[str]:
-    """Options of a tiny model on tiny tasks, in a hurry."""
-    monkeypatch.setattr(jobs, "SECONDS", 0.01)
+def tiny(monkeypatch: pytest.MonkeyPatch, challenges: Path) -> list[str]:
+    """Options of a tiny model on tiny tasks, measured for a moment."""
+    monkeypatch.setattr(throughput, "STEP_SECONDS", 0.01)
+    monkeypatch.setattr(timing, "ACTION_SECONDS", 0.01)
     monkeypatch.setattr(timing, "PRODUCT_SECONDS", 0.01)
     monkeypatch.setattr(timing, "PRODUCT_SIDE", {"cpu": 64})
-    monkeypatch.setattr(timing.timed, "__defaults__", (0.01,))
-    challenges = write_challenges(tmp_path)
     settings = [f"model.{key}={value}" for key, value in ARCHITECTURES["trm"].items()]
     settings += [f'data.test=["{challenges}"]', "data.augmentations=3"]
-    return ["--preset", "quickstart", *(f"--set={each}" for each in settings)]
+    return ["--preset", "quickstart", "--device", "cpu", *(f"--set={each}" for each in settings)]
 
 
-def invoke(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["bench", *arguments])
-
-
-def told(*arguments: str) -> dict:
-    result = invoke(*arguments)
+def run_bench(cli: Cli, *arguments: object) -> dict:
+    """Run `arc-trm bench` and return its JSON object."""
+    result = cli("bench", *arguments)
     assert result.exit_code == 0, result.output
-    last = json.loads(result.stdout.splitlines()[-1])
-    assert isinstance(last, dict)
-    return last
+    values = json.loads(result.stdout.splitlines()[-1])
+    assert isinstance(values, dict)
+    return values
 
 
-@pytest.mark.parametrize("what", ["train", "predict"])
-def test_train_and_predict(quick, what: str) -> None:
-    result = told(what, *quick, "--set=dtype=float32")
+@pytest.mark.parametrize(("what", "examples"), [("train", 144000), ("predict", 12)])
+def test_train_and_predict(cli: Cli, tiny: list[str], what: str, examples: int) -> None:
+    result = run_bench(cli, what, *tiny, "--set=dtype=float32")
     assert result["what"] == what
     expected = result["gflop_per_example"] * result["batch_size"] / result["seconds_per_step"] / 1e3
     assert result["utilisation"] == pytest.approx(expected / result["product_tflops"], rel=0.01)
@@ -84,80 +85,87 @@ def test_train_and_predict(quick, what: str) -> None:
     assert {"attention", "swiglu", "norms", "heads"} <= result["parts"].keys()
     assert all(seconds > 0 for seconds in result["parts"].values())
     assert result["first_step_seconds"] > 0 and result["peak_memory_mb"] > 0
-    assert result["whole_run"]["examples"] == {"train": 144000, "predict": 12}[what]
+    assert result["whole_run"]["examples"] == examples
     assert result["kernels"] is False
     if what == "train":
         assert {"data", "loss", "optimisers"} <= result["parts"].keys()
         assert set(result["needed_memory_mb"]) >= {"table", "activations"}
 
 
-def test_a_run_on_fitting_canvases_is_the_mean_of_all(quick, tmp_path) -> None:
+def test_bucketed_canvases_are_measured_one_by_one(
+    cli: Cli, tiny: list[str], challenges: Path
+) -> None:
     large = {"train": [{"input": [[1] * 12] * 12, "output": [[2]]}], "test": [{"input": [[1]]}]}
-    path = tmp_path / "tiny_challenges.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "large": large}))
-    (tmp_path / "tiny_solutions.json").unlink()
-    fit = ["--set=model.canvas=bucketed", "--set=model.seq_len=225", "--set=data.max_grid_size=30"]
+    tasks = {**json.loads(challenges.read_text()), "large": large}
+    challenges.write_text(json.dumps(tasks))
+    challenges.with_name("tiny_solutions.json").unlink()
+    settings = ("model.canvas=bucketed", "model.seq_len=225", "data.max_grid_size=30")
+    options = [*tiny, *(f"--set={setting}" for setting in settings)]
     for what in ("train", "predict"):
-        result = told(what, *quick, *fit, "--batch-size", "2")
+        result = run_bench(cli, what, *options, "--batch-size", 2)
         shares, seconds = result["share_by_side"], result["seconds_per_step_by_side"]
         assert set(shares) == set(seconds) == {"8", "13"}
         assert sum(shares.values()) == pytest.approx(1, rel=1e-3)
         mean = sum(shares[side] * seconds[side] for side in shares)
         assert result["seconds_per_step"] == pytest.approx(mean, rel=0.01)
-        assert "a step on the canvas of side 13: " in invoke(what, *quick, *fit).output
-    assert shares["13"] == pytest.approx(1 / 4, rel=1e-3)  # a task of four
+        assert "a step on the canvas of side 13: " in cli("bench", what, *options).output
+    assert shares["13"] == pytest.approx(1 / 4, rel=1e-3)  # one task of four
 
 
-def test_data(quick) -> None:
-    result = told("data", *quick, "--json")
+def test_data(cli: Cli, tiny: list[str]) -> None:
+    options = [option for option in tiny if option not in ("--device", "cpu")]
+    result = run_bench(cli, "data", *options, "--json")
     assert result["examples_per_second"] > 0
     assert result["puzzles"] == 12
 
 
-def test_people_are_told_how_long_the_whole_takes(quick) -> None:
-    output = invoke("train", *quick).output
+def test_people_read_how_long_the_whole_run_takes(cli: Cli, tiny: list[str]) -> None:
+    output = cli("bench", "train", *tiny).output
     assert "examples a second" in output
-    assert "the whole, 144,000 examples: " in output
+    assert "the whole run, 144,000 examples: " in output
 
 
-def test_growth_is_drawn(quick, monkeypatch, tmp_path) -> None:
-    for name in ("BATCHES", "SUPERVISION_STEPS", "AUGMENTATIONS"):
-        monkeypatch.setattr(growth, name, (1, 2))
-    picture = tmp_path / "g.svg"
-    result = told("growth", *quick, "--out", str(picture))
-    assert [at for at, _ in result["cells"]] == [16]
-    assert [at for at, _ in result["augmentations"]] == [1, 2]
-    drawn = picture.read_text()
-    assert "Cells of the canvas" in drawn and drawn.count("<polyline") > 8
-    lost = invoke("growth", *quick, "--out", str(picture / "g.svg"))  # in a file, not a folder
-    assert lost.exit_code == 2 and "Traceback" not in lost.output
-    assert json.loads(lost.stdout)["what"] == "growth"
+def test_scaling_is_drawn(
+    cli: Cli, tiny: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("BATCH_SIZES", "SUPERVISION_STEPS", "AUGMENTATIONS"):
+        monkeypatch.setattr(scaling, name, (1, 2))
+    picture = tmp_path / "scaling.svg"
+    result = run_bench(cli, "scaling", *tiny, "--out", picture)
+    assert [x for x, _ in result["cells"]] == [16]
+    assert [x for x, _ in result["augmentations"]] == [1, 2]
+    drawing = picture.read_text()
+    assert "Cells of the canvas" in drawing and drawing.count("<polyline") > 8
+    # The picture cannot be written into a file; what was measured is not lost.
+    failed = cli("bench", "scaling", *tiny, "--out", picture / "scaling.svg")
+    assert failed.exit_code and "Traceback" not in failed.output
+    assert '"what": "scaling"' in failed.stderr
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["train", "--out", "x.svg"], "writes no picture"),
         (["data", "--device", "cpu"], "leave out --device"),
-        (["growth", "--batch-size", "4"], "leave out --batch-size"),
-        (["growth", "--out", "x.gif"], "ends in .svg or .png"),
+        (["scaling", "--batch-size", "4"], "leave out --batch-size"),
+        (["scaling", "--out", "x.gif"], "ends in .svg or .png"),
         (["train", "--preset", "nothing"], "unknown preset"),
         (["train", "--device", "cuda:99"], "cannot be used here"),
         (["nonsense"], "is not one of"),
     ],
 )
-def test_mistakes_are_one_sentence(arguments, words: str) -> None:
-    result = invoke(*arguments)
+def test_mistakes_are_one_sentence(cli: Cli, arguments: list[str], message: str) -> None:
+    result = cli("bench", *arguments)
     assert result.exit_code == 2
-    assert words in result.output
+    assert message in result.output
     assert "Traceback" not in result.output
 
 
-def test_processes_measure_together(quick, tmp_path) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
-    command += ["--master-port=0", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0"]
-    command += ["-m", "arc_trm", "bench", "train", *quick, "--batch-size", "4", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+@pytest.mark.slow
+def test_processes_measure_together(
+    tiny: list[str], torchrun: Callable[..., CompletedProcess[str]]
+) -> None:
+    done = torchrun("-m", "arc_trm", "bench", "train", *tiny, "--batch-size", 4, "--json")
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     result = json.loads(line)

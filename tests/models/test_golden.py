@@ -25,11 +25,12 @@ from paths import GOLDEN, ROOT, TESTS
 
 from arc_trm.checkpoint import read_published
 from arc_trm.checkpoint.published import our_name
+from arc_trm.config import TrainConfig
 from arc_trm.models import PuzzleModel
 from arc_trm.puzzles.arc.augmentation import ArcAugmentation
 from arc_trm.puzzles.arc.tokenizer import decode, encode_pair
 from arc_trm.tasks import Pair, as_grid
-from arc_trm.training import TrainConfig, Trainer
+from arc_trm.training import Trainer
 
 LOGITS, LOSS = 1e-4, 1e-5
 PORTABLE = ["trm_attention", "trm_learned_positions", "hrm"]
@@ -122,11 +123,13 @@ def check_training(name: str) -> float:
     return deviation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PORTABLE)
 def test_forward(name: str) -> None:
     check_forward(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PORTABLE)
 def test_training(name: str) -> None:
     check_training(name)
@@ -147,6 +150,7 @@ def intel_kernels(folder: Path) -> dict[str, str]:
     return {"LD_PRELOAD": str(library)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", ["check_forward", "check_training"])
 def test_mixer(check: str, tmp_path: Path) -> None:
     subprocess.run(

@@ -9,7 +9,7 @@ import torch
 from tiny import MODEL, make_batch, make_trainer
 from torch import Tensor
 
-from arc_trm.checkpoint import convert_back, load_weights, save_config, save_weights
+from arc_trm.checkpoint import convert_to_published, load_weights, save_config, save_weights
 from arc_trm.config import ModelConfig, RunConfig, from_dict, load_config
 from arc_trm.errors import UserError
 from arc_trm.models import build_model
@@ -100,7 +100,7 @@ def test_separate_networks_are_saved_and_loaded_but_not_published(tmp_path: Path
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name]), name
     with pytest.raises(UserError, match="one network for both"):
-        convert_back(tmp_path, tmp_path / "out")
+        convert_to_published(tmp_path, tmp_path / "out")
 
 
 @pytest.mark.parametrize(("early_halting", "halted"), [(True, 4), (False, 0)])

@@ -140,6 +140,20 @@ def test_the_clock_ends_a_run_whatever_was_planned(
     load_weights(tmp_path / "run")
 
 
+@pytest.mark.parametrize("planned", [1, 10**6])
+def test_max_steps_end_a_run_before_its_time_limit(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch, planned: int
+) -> None:
+    monkeypatch.setattr("arc_trm.training.loop.estimate_steps", lambda *_: planned)
+    config = limited(config, 3600.0)
+    config = replace(config, train=replace(config.train, max_steps=5))
+    callback = Notes()
+    outcome = train_run(config, CPU, tmp_path / "run", callbacks=[callback])
+    assert outcome.total_steps == min(planned, 5)
+    assert (outcome.step, outcome.interrupted) == (5, False)
+    assert not any("time limit" in note for note in callback.notes)
+
+
 def test_a_time_limit_that_is_over_leaves_weights_and_says_so(
     tmp_path: Path, config: RunConfig
 ) -> None:
@@ -239,7 +253,9 @@ def test_presets_carry_the_published_recipes() -> None:
     assert (long.model.outer_cycles, long.model.supervision_steps, long.epochs) == (4, 10, 4000)
     assert (long.data.augmentations, long.train.global_batch_size) == (128, 128)
     assert (long.train.warmup_steps, long.train.lr) == (200, 1e-4)
-    with pytest.raises(UserError, match=r"model\.layers is 2 in the weights and cannot become 3"):
+    with pytest.raises(
+        UserError, match=r"model\.num_layers is 2 in the weights and cannot become 3"
+    ):
         load_config("adapt-long", overrides=["model.num_layers=3"], pretrained=shape)
 
 
@@ -277,7 +293,7 @@ def test_tasks_without_a_fitting_demonstration_are_told(tmp_path: Path, config: 
     path.write_text(json.dumps(tasks))
     callback = Notes()
     train_run(config, CPU, tmp_path / "run", callbacks=[callback])
-    assert any("1 of 3 tasks (first task1) have no pair to learn from" in n for n in callback.notes)
+    assert any("1 of 3 tasks (first task1) are not trained on" in n for n in callback.notes)
 
 
 def arguments(weights: Path, challenges: Path) -> list[str]:

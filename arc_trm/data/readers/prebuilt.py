@@ -110,8 +110,7 @@ def _examples(split: Path, seq_len: int) -> tuple[Tokens, Tokens]:
         if tokens.shape != (len(inputs), seq_len) or not len(inputs):
             raise UserError(
                 f"{split / name} is of shape {tokens.shape}, expected as many examples as "
-                f"{INPUTS}, at least one, each of the {seq_len} tokens that {DATASET} says (seq_len): "
-                f"{REBUILD}"
+                f"{INPUTS}, at least one, of {seq_len} tokens (seq_len of {DATASET}): {REBUILD}"
             )
     return inputs, labels
 

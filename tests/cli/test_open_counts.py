@@ -127,6 +127,19 @@ def test_score(count_opens: Count, predicted: Path) -> None:
 
 
 @pytest.mark.slow
+def test_data_that_was_trained_on(count_opens: Count, predicted: Path) -> None:
+    """The warning about them needs no second look into the file."""
+    run_file = predicted / "run" / "run.json"
+    config = json.loads(run_file.read_text())
+    config["data"]["train"] = [str(predicted / DATA[0])]
+    run_file.write_text(json.dumps(config))
+    scored = count_opens("score", "run", "--data", DATA[0])
+    assert scored == once(*DATA, run=[*PREDICTIONS, "run.json"])
+    repeated = count_opens("predict", "run", "--data", DATA[0], "--out", "out")
+    assert repeated == once(*DATA, run=[*WEIGHTS, "run.json"], out=PREDICTIONS)
+
+
+@pytest.mark.slow
 def test_report(count_opens: Count, predicted: Path) -> None:
     assert count_opens("report", "run") == once(*DATA, run=[*PREDICTIONS, "metrics.jsonl"])
     assert count_opens("report", "out") == once(*DATA, out=PREDICTIONS)

@@ -150,6 +150,20 @@ def test_which_file_of_a_folder_is_opened(tmp_path: Path) -> None:
         PredictionSource.open(tmp_path / "gone")
 
 
+def test_a_submission_is_for_the_tasks_of_the_log_beside_it(
+    cli: Callable[..., Result], tiny_run: Path, tmp_path: Path
+) -> None:
+    """Also in a run, which may have predicted other tasks than its own."""
+    (tmp_path / "other").mkdir()
+    challenges = write_challenges(tmp_path / "other", 2)
+    assert cli("predict", tiny_run, "--data", challenges).exit_code == 0
+    source = PredictionSource.open(tiny_run, prefer=("submission.json", "predictions.jsonl"))
+    assert source.path.name == "submission.json"
+    assert source.tasks.ids == ["task0", "task1"]
+    score = json.loads(cli("score", tiny_run, "--json").stdout)
+    assert score["pass@2"]["per_task"]["total"] == 2
+
+
 def test_predictions_that_do_not_fit_the_tasks(tmp_path: Path) -> None:
     tasks = load_tasks(write_challenges(tmp_path))
     two = [{"attempt_1": [[1]], "attempt_2": [[1]]}] * 2

@@ -102,7 +102,8 @@ def test_every_attempt_has_all_metadata(tmp_path: Path) -> None:
         assert metadata["kwargs"] == {"max_grid_size": 30}
         (choice,) = metadata["choices"]  # an empty list ends the scorer
         content = choice["message"]["content"]
-        assert choice["index"] == 0 and (json.loads(content) if content else []) == attempt["answer"]
+        assert choice["index"] == 0
+        assert (json.loads(content) if content else []) == attempt["answer"]
         counts = metadata["usage"]
         assert (
             counts["total_tokens"] == counts["completion_tokens_details"]["reasoning_tokens"] == 0

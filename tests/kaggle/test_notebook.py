@@ -177,7 +177,7 @@ def test_a_command_is_tried_again_and_not_waited_for_beyond_its_end(tmp_path: Pa
     )
     stub.chmod(0o755)
     (adapt,) = ("".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["id"] == "adapt")
-    values = {"DEADLINE": time.monotonic() + 9999, "ADAPTING": 0.5, "SPARE": 10, "GPUS": 4}
+    values = {"DEADLINE": time.monotonic() + 9999, "ADAPT_SHARE": 0.5, "SPARE_SECONDS": 10, "GPUS": 4}
     values |= {"PRESET": "p", "weights": "w", "challenges": "c", "SCRATCH": tmp_path}
     modules = {"os": os, "subprocess": subprocess, "time": time}
     namespace: dict[str, Any] = {**values, **modules, "sys": SimpleNamespace(executable=stub)}
@@ -188,7 +188,7 @@ def test_a_command_is_tried_again_and_not_waited_for_beyond_its_end(tmp_path: Pa
         os.kill(process, signal.SIGKILL)  # which is still there
     tries = [line for line in said.getvalue().splitlines() if line.startswith("tried")]
     assert ["nproc-per-node=4" in each for each in tries] == [True, True, False]
-    assert all("adapt --weights w --data c --preset p" in each for each in tries)
+    assert all("adapt w --data c --preset p" in each for each in tries)
     assert namespace["failed"] == ["adapt"] * 3
 
 
@@ -408,7 +408,7 @@ def test_the_notebook_runs_offline(filled: Tree, installed: Path) -> None:
     # Two processes, as with two GPUs.
     filled.write_script(
         *(CODE, LOOPBACK if offline else ""),
-        **{"MINUTES": "1", "ADAPTING": "0.3", "SPARE": "15", "GPUS": "2"},
+        **{"MINUTES": "1", "ADAPT_SHARE": "0.3", "SPARE_SECONDS": "15", "GPUS": "2"},
     )
     filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
     done = filled.run(installed, offline)
@@ -425,7 +425,7 @@ def test_the_notebook_runs_offline(filled: Tree, installed: Path) -> None:
 @finds_processes
 def test_what_fails_early_is_gone_on_with(filled: Tree, installed: Path) -> None:
     # Time enough for predicting to be killed and to end, however slow the machine makes adapting.
-    filled.write_script(CODE, MINUTES="1.5", ADAPTING="0.25", SPARE="10", GPUS="2")
+    filled.write_script(CODE, MINUTES="1.5", ADAPT_SHARE="0.25", SPARE_SECONDS="10", GPUS="2")
     filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
     root = filled.working.parent
     with filled.start(installed) as process:
@@ -448,7 +448,7 @@ def test_what_fails_early_is_gone_on_with(filled: Tree, installed: Path) -> None
 def test_a_kill_leaves_a_valid_submission_of_what_was_predicted(
     filled: Tree, installed: Path
 ) -> None:
-    filled.write_script(CODE, MINUTES="2", ADAPTING="0.05", SPARE="20")
+    filled.write_script(CODE, MINUTES="2", ADAPT_SHARE="0.05", SPARE_SECONDS="20")
     with filled.start(installed) as process:
         while process.poll() is None and not filled.has_predicted():
             time.sleep(0.02)
@@ -473,6 +473,6 @@ def test_a_failure_ends_a_commit_and_not_the_rerun(
     assert "does not say 'arc-trm weights 1'" in done.stdout
     assert done.stdout.count("arc-trm adapt FAILED\n") == 3
     assert done.returncode == (0 if rerun else 1)
-    said = "failed: arc-trm adapt, predict; each says above why\n"
+    said = "failed: arc-trm adapt, predict; the reasons are above\n"
     assert done.stderr == ("" if rerun else said)
     check(filled, {"submission.json"})

@@ -327,13 +327,15 @@ def test_only_wheels_that_the_image_lacks_are_gathered(wheels: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("options", "line", "message"),
     [
-        (["--python", "three"], "", "a Python version reads 3.11, got 'three'"),
+        (["--python", "three"], "", "a Python version is written 3.11, got 'three'"),
         (["--python", "3.999"], "", "there is no python3.999 here"),
         (["--image", "nowhere.txt"], "", "cannot read the image's list nowhere.txt"),
         (["--constraints", "nowhere.txt"], "", "there is no file nowhere.txt"),
         ([], "torch @ file:///torch.whl", "image.txt, line 1 is not NAME==VERSION"),
         pytest.param(
-            *(["--glibc", "0"], "", "pip finds no wheels for this Python and glibc 2.0"),
+            ["--glibc", "0"],
+            "",
+            "pip finds no compatible wheels for this Python and glibc 2.0",
             marks=(pytest.mark.slow, pytest.mark.network),
         ),
     ],
@@ -353,7 +355,7 @@ def test_wheels_that_are_there_are_not_mixed_with_others(wheels: Path, tmp_path:
     (tmp_path / "image.txt").touch()
     before = sorted(wheels.iterdir())
     done = gather(tmp_path / "image.txt", wheels)
-    assert done.returncode == 2 and "holds wheels already" in done.stderr
+    assert done.returncode == 2 and "already holds wheels" in done.stderr
     assert sorted(wheels.iterdir()) == before
 
 
@@ -412,8 +414,12 @@ def test_the_notebook_runs_offline(filled: Tree, installed: Path) -> None:
     offline = can_go_offline()
     # Two processes, as with two GPUs.
     filled.write_script(
-        *(CODE, LOOPBACK if offline else ""),
-        **{"MINUTES": "1", "ADAPT_SHARE": "0.3", "SPARE_SECONDS": "15", "GPUS": "2"},
+        CODE,
+        LOOPBACK if offline else "",
+        MINUTES="1",
+        ADAPT_SHARE="0.3",
+        SPARE_SECONDS="15",
+        GPUS="2",
     )
     filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
     done = filled.run(installed, offline)

@@ -37,14 +37,18 @@ def merge(
       arc-trm merge runs/a runs/b --out submission.json
       arc-trm merge a/predictions.jsonl theirs.json --vote-weights 2,1 --out submission.json
     """
+    from arc_trm.evaluation.source import PredictionSource
     from arc_trm.pipeline import open_predictions
     from submission import Ranked, count_outputs, merge_files
 
+    logs: list[PredictionSource] = []
     ranked: list[Ranked] = []
     fallback: list[Ranked] = []
     for file in files:
         source = open_predictions(file, data)
         source.kind.require_submission("merging", str(file))
+        if source.log is not None:
+            logs.append(source.sharing(logs[0]) if logs else source)
         counts = count_outputs(ranked[0]) if ranked else None
         ranked.append(source.candidates(counts))
         fallback.append(source.attempts(counts))

@@ -46,26 +46,6 @@ MAX_SAVE_SHARE = 0.05
 DATA_FIELDS = ("train", "test", "optional_train")
 
 
-@dataclass(frozen=True)
-class TrainResult:
-    """How a run ended.
-
-    Attributes:
-        run: its folder, and whether a signal ended it; the end of a time limit is not a signal.
-        step: the last step.
-        total_steps: planned steps.
-    """
-
-    run: Run
-    step: int
-    total_steps: int
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether a signal ended the run."""
-        return self.run.interrupted
-
-
 def train_run(
     config: RunConfig,
     device: torch.device,
@@ -75,7 +55,7 @@ def train_run(
     started: float | None = None,
     compiled: bool | None = None,
     loaded: Loaded | None = None,
-) -> TrainResult:
+) -> Run:
     """Train a run to its end, or until a signal or its time limit ends it.
 
     Args:
@@ -87,6 +67,9 @@ def train_run(
         started: when the time limit started, a value of `time.monotonic`; None is now.
         compiled: use torch.compile; None is where it pays.
         loaded: datasets that are in memory already.
+
+    Returns:
+        The run, with its last step, its planned steps, and whether a signal ended it.
 
     Raises:
         UserError: config, data or checkpoint are invalid, or the loss is no longer finite.
@@ -117,7 +100,7 @@ def train_run(
         callback.note(_start_note(config, setup, writer, device, resume))
         loop = _TrainingLoop(config, writer, setup.sampler, device, time_limit, callback)
         interrupted = loop.run()
-        return TrainResult(Run(setup.folder, interrupted), writer.trainer.steps_done, steps)
+        return Run(setup.folder, interrupted, writer.trainer.steps_done, steps)
 
 
 def _check_length(config: RunConfig, resume: bool) -> None:
@@ -408,6 +391,8 @@ class _TrainingLoop:
         self.config, self.writer, self.sampler, self.device = config, writer, sampler, device
         self.time_limit, self.callback = time_limit, callback
         self.trainer, self.total_steps = writer.trainer, writer.total_steps
+        limit = config.train.max_steps
+        self.max_steps = math.inf if limit is None else limit
         # A GPU is given its next step before the metrics of the previous one are read.
         self.max_unread = 1 if device.type == "cuda" else 0
         self.unread: deque[tuple[int, Metrics]] = deque()
@@ -441,8 +426,7 @@ class _TrainingLoop:
 
     def _is_complete(self) -> bool:
         """Whether `train.max_steps` are done."""
-        most = self.config.train.max_steps
-        return most is not None and self.trainer.steps_done >= most
+        return self.trainer.steps_done >= self.max_steps
 
     def _is_over(self) -> bool:
         """Whether the time does not suffice for one more step and a checkpoint."""
@@ -488,8 +472,8 @@ class _TrainingLoop:
         beyond_plan = step >= expected and self.time_limit.limit is not None
         if beyond_plan and self.step_seconds:
             left = max(0.0, self.time_limit.left)
-            expected = step + int(left / max(self.step_seconds.values()))
-            expected = min(expected, self.config.train.max_steps or expected)
+            more = int(left / max(self.step_seconds.values()))
+            expected = int(min(step + more, self.max_steps))
         self.callback.progress(step, max(step, expected), record)
 
     def _end_note(self, limit: float) -> str:

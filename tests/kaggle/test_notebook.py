@@ -118,13 +118,13 @@ def tree(tmp_path: Path) -> Tree:
 
 
 def put_challenges(folder: Path, name: str = "arc-agi_test_challenges.json") -> Path:
-    """12 tasks that fit tiny weights."""
+    """4 tasks that fit tiny weights."""
     tasks = [
         task
         for task in load_tasks("arc-agi-1/training")
         if max(max(grid.shape) for pair in (*task.train, *task.test) for grid in pair.grids) <= 5
-    ][:12]
-    assert len(tasks) == 12
+    ][:4]
+    assert len(tasks) == 4
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / name, {task.id: task.to_json(solutions=False) for task in tasks})
     return folder / name
@@ -383,6 +383,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Path:
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     tree = fill(Tree(folder), wheels)
     tree.write_script(CODE[:3])
+    tree.environment["PIP_NO_COMPILE"] = "1"  # all of torch, which takes a while
     python = folder / "venv" / "bin" / "python"
     done = tree.run(python, offline=can_go_offline())
     assert done.returncode == 0, done.stdout + done.stderr
@@ -392,7 +393,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Path:
 def check(tree: Tree, files: set[str], killed: bool = False) -> None:
     """Check the output folder; a kill may leave the temporary file of an unfinished write."""
     challenges = read_challenges(next(tree.input.rglob("*challenges.json")))
-    assert len(challenges) == 12
+    assert len(challenges) == 4
     read_submission(tree.submission, challenges)
     left = {path.name for path in tree.working.iterdir()}
     assert {name for name in left if not (killed and name.endswith(".tmp"))} == files
@@ -400,10 +401,9 @@ def check(tree: Tree, files: set[str], killed: bool = False) -> None:
 
 @needs_wheels
 def test_the_notebook_installs_offline_from_the_wheelhouse_alone(installed: Path) -> None:
-    program = (
-        "import arc_trm, numpy, torch; print(arc_trm.__file__, numpy.__file__, torch.__file__)"
-    )
-    done = subprocess.run([installed, "-c", program], env=ALONE, capture_output=True, text=True)
+    program = "import arc_trm, torch; print(arc_trm.__file__, torch.__file__)"
+    command = [installed, "-I", "-c", program]
+    done = subprocess.run(command, env=ALONE, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     environment = installed.parent.parent
     assert all(Path(path).is_relative_to(environment) for path in done.stdout.split())
@@ -412,7 +412,7 @@ def test_the_notebook_installs_offline_from_the_wheelhouse_alone(installed: Path
 @needs_wheels
 def test_the_notebook_runs_offline(filled: Tree, installed: Path) -> None:
     offline = can_go_offline()
-    # Two processes, as with two GPUs.
+    # Two processes, as with two GPUs. All is predicted well before the end of the time.
     filled.write_script(
         CODE,
         LOOPBACK if offline else "",
@@ -471,15 +471,12 @@ def test_a_kill_leaves_a_valid_submission_with_the_predictions_so_far(
 
 
 @needs_wheels
-@pytest.mark.parametrize("rerun", [False, True])
-def test_a_failure_ends_a_commit_and_not_the_rerun(
-    filled: Tree, installed: Path, rerun: bool
-) -> None:
+def test_a_failure_ends_a_commit_and_not_the_rerun(filled: Tree, installed: Path) -> None:
     (broken,) = filled.input.rglob("config.json")
     broken.write_text("{}")
-    filled.write_script(CODE)
-    if rerun:
-        filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
+    (check_cell,) = ("".join(c["source"]) for c in NOTEBOOK["cells"] if c["id"] == "check")
+    filled.write_script([*CODE, "print('not ended')\nRERUN = False", check_cell])
+    filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
     done = filled.run(installed)
     assert "does not say 'arc-trm weights 1'" in done.stdout
     assert done.stdout.count("arc-trm adapt FAILED\n") == 3

@@ -101,6 +101,7 @@ def test_one_wrong_maze_among_others_is_the_one_that_is_told() -> None:
     assert [place for place, text in enumerate(texts) if text] == [7, 9]
 
 
+@pytest.mark.slow
 def test_a_recipe_makes_long_ways_on_the_published_size() -> None:
     made = generated(Recipe("maze", 5, seed=2, easiest=111))
     assert made.boards.questions.shape == (5, 30, 30)

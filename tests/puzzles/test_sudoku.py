@@ -225,6 +225,7 @@ def test_a_guess_keeps_the_question_and_is_seldom_right() -> None:
     assert not any(map(SUDOKU.valid, some(9)[0], guesses))
 
 
+@pytest.mark.slow
 def test_a_recipe_makes_what_it_says() -> None:
     made = generated(Recipe("sudoku", 30, seed=3, easiest=10, hardest=40))
     questions = made.boards.questions

@@ -6,7 +6,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-
 from puzzles import augment_pair, parse_puzzle_name
 
 from arc_trm.data.dataset import TaskDataset

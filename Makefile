@@ -8,8 +8,9 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 .PHONY: quickstart test test-fast api clean
 
 # What is meant to be used from Python; `make api` makes build/api/index.html from its docstrings.
-API := arc_trm arc_trm.tasks arc_trm.evaluation.voting arc_trm.evaluation.source arc_trm.viz.report arc_trm.viz \
-	arc_trm.models arc_trm.checkpoint arc_trm.training arc_trm.inference submission
+API := arc_trm arc_trm.tasks arc_trm.config arc_trm.puzzles arc_trm.data.readers arc_trm.models arc_trm.checkpoint \
+	arc_trm.training arc_trm.inference arc_trm.evaluation.predictions arc_trm.evaluation.voting \
+	arc_trm.evaluation.source arc_trm.viz arc_trm.viz.report submission
 
 quickstart: $(VENV)/installed
 	$(BIN)/arc-trm train
@@ -23,7 +24,7 @@ test: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(PYTEST) --durations=5
 
-# What takes neither long, nor the network, nor a browser.
+# Tests that need neither much time, nor the network, nor a browser.
 test-fast: $(VENV)/installed-dev
 	$(PYTEST) -m 'not slow and not network and not browser'
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -28,7 +30,7 @@ def pick_device(name: str = "auto") -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
     kind, _, index = name.partition(":")
     if kind not in {"cpu", "cuda", "mps"} or (index and not index.isdecimal()):
-        raise UserError(f"device {name!r} is none of auto, cpu, mps, cuda and cuda:NUMBER")
+        raise UserError(f"invalid device {name!r}: use auto, cpu, mps, cuda or cuda:NUMBER")
     mine = os.environ.get("LOCAL_RANK", "0") if kind == "cuda" else "0"
     number = int(index or mine)
     count = {
@@ -71,13 +73,34 @@ def pick_dtype(name: Dtype, device: torch.device) -> Dtype:
 
 
 def compiles(device: torch.device, wanted: bool | None = None) -> bool:
-    """Whether to use torch.compile: as `wanted`, else on GPUs that it was made for, Ampere and on.
+    """Return whether to use torch.compile; it takes its time before the first steps.
 
-    It takes its time before the first steps.
+    Args:
+        device: to compile for.
+        wanted: None is yes on GPUs that torch.compile was made for, from Ampere on.
+
+    Raises:
+        UserError: it is wanted and has no compiler.
     """
+    if wanted:
+        _require_compiler(device)
     if wanted is not None or device.type != "cuda":
         return bool(wanted)
     return torch.cuda.get_device_capability(device) >= (8, 0) and bool(find_spec("triton"))
+
+
+def _require_compiler(device: torch.device) -> None:
+    """Raise UserError unless there is the compiler that torch.compile calls, on a GPU Triton."""
+    if device.type == "cuda":
+        variable, names = "CC", ["gcc", "clang"]
+    else:
+        variable, names = "CXX", ["clang++" if sys.platform == "darwin" else "g++"]
+    names = [os.environ[variable]] if os.environ.get(variable) else names
+    if not any(map(shutil.which, names)):
+        raise UserError(
+            f"torch.compile needs a C compiler, but {' or '.join(names)} is not on the PATH: "
+            f"install one, name yours in {variable}, or leave out --compile"
+        )
 
 
 def on_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:

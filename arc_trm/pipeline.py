@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from arc_trm.callbacks import Callback, CallbackList
 from arc_trm.config import Canvas, RunConfig, load_config
@@ -27,9 +27,6 @@ from arc_trm.runs import SUBMISSION, Run, latest_run
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import TimeLimit
 from submission import Scored, Submission, SubmissionError, read_submission, write_submission
-
-if TYPE_CHECKING:
-    from arc_trm.training import TrainResult
 
 ADAPT_PRESET = "adapt-arc-agi-2"
 
@@ -60,7 +57,8 @@ def train(
             trained on; the test inputs are predicted later.
         config: TOML file that changes the preset.
         overrides: single settings, `KEY=VALUE`.
-        max_steps: training steps; None is the preset's number.
+        max_steps: the most training steps; None is the preset's number, or with a time limit as
+            many as it allows.
         time_limit: `3h`, `90m`, `45s` or seconds from now; the schedule is planned to fit.
         seed: of everything random.
         out: folder of the run; None is `runs/DATE-TIME-NAME`.
@@ -305,7 +303,7 @@ def _train(
     from arc_trm.device import pick_device
     from arc_trm.training import train_run
 
-    result: TrainResult = train_run(
+    return train_run(
         config,
         pick_device(device),
         folder,
@@ -315,7 +313,6 @@ def _train(
         compiled,
         loaded,
     )
-    return Run(result.run.path, result.interrupted, result.step, result.total_steps)
 
 
 def _resumed(resume: PathLike, adapts: bool) -> Run:
@@ -343,7 +340,10 @@ def _limited(config: RunConfig, max_steps: int | None, limit: TimeLimit) -> RunC
     """Return the config with these limits in place of its own, if any is given."""
     if max_steps is None and limit.limit is None:
         return config
-    train = replace(config.train, total_steps=max_steps, time_limit=limit.limit)
+    if limit.limit is None:
+        train = replace(config.train, total_steps=max_steps, max_steps=None, time_limit=None)
+    else:  # how many steps fit is planned later
+        train = replace(config.train, total_steps=None, max_steps=max_steps, time_limit=limit.limit)
     return replace(config, epochs=None, train=train)
 
 

@@ -15,10 +15,11 @@ class Registry(Generic[T]):
 
     Args:
         noun: what an entry is called in messages, "architecture" for example.
+        setting: the config key that names an entry, if there is one.
     """
 
-    def __init__(self, noun: str) -> None:
-        self.noun = noun
+    def __init__(self, noun: str, setting: str | None = None) -> None:
+        self.noun, self.setting = noun, setting
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -43,7 +44,9 @@ class Registry(Generic[T]):
     def __getitem__(self, name: str) -> T:
         """Return an entry. Raises UserError, which suggests the closest name, if there is none."""
         if name not in self._entries:
-            raise UserError(f"unknown {self.noun} {name!r}{suggestion(name, self._entries)}")
+            where = f"{self.setting}: " if self.setting else ""
+            advice = suggestion(name, self._entries) or "; register it first"
+            raise UserError(f"{where}unknown {self.noun} {name!r}{advice}")
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:

@@ -7,9 +7,23 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import hypothesis
 import pytest
 from click.testing import Result
 from commands import run_cli, run_torchrun
+
+# A busy machine is no reason to fail an example that takes longer than usual.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Mark the tests that open a browser."""
+    for item in items:
+        if "browser" in item.fixturenames:
+            item.add_marker(pytest.mark.browser)
+
 
 # `tiny` imports torch, which takes seconds: fixtures import it when a test asks for them.
 

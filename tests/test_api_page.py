@@ -1,4 +1,4 @@
-"""`make api`: what is meant to be used from Python has a page, made from docstrings."""
+"""`make api`: every module that is meant to be used from Python has a page made of docstrings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMES = MODULES[1].replace("\\\n", " ").split()
 
 
 def public(name: str) -> list[pdoc.doc.Doc[object]]:
-    """Classes and functions that a module offers: those in its `__all__`, else its own."""
+    """Return the classes and functions that a module offers: those in `__all__`, else its own."""
     module = pdoc.doc.Module.from_name(name)
     return [
         member
@@ -33,8 +33,7 @@ def test_everything_public_has_a_docstring(name: str) -> None:
     assert pdoc.doc.Module.from_name(name).docstring
     found = public(name)
     assert found
-    lacking = [each.fullname for each in found if not each.docstring]
-    assert lacking == []
+    assert [each.fullname for each in found if not each.docstring] == []
 
 
 def test_the_page_is_made(tmp_path: Path) -> None:

@@ -74,8 +74,8 @@ class WeightsParts(NamedTuple):
         step: training steps done, 0 if unknown.
     """
 
-    network: dict[str, Tensor]
-    embedding: Tensor | None
+    network: dict[str, torch.Tensor]
+    embedding: torch.Tensor | None
     puzzle_names: list[str]
     step: int
 

@@ -19,7 +19,9 @@ from arc_trm.cli.options import PATH, add_options, data_option, predictions_argu
         type=click.Choice(["arcprize", "submission"]),
         help="arcprize: a folder for ARC Prize's benchmarking; submission: the official file.",
     ),
-    click.option("--out", required=True, type=PATH, help="The folder or file to write."),
+    click.option(
+        "--out", required=True, type=PATH, metavar="PATH", help="The folder or file to write."
+    ),
     data_option("The tasks; default: what the predictions say."),
     click.option("--model", help="Name of the model in the metadata; default: of the weights."),
 )

@@ -12,7 +12,7 @@ from submission.cli import number_list
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=PATH)
-@click.option("--out", required=True, metavar="FILE", help="The submission to write.")
+@click.option("--out", required=True, type=PATH, metavar="FILE", help="The submission to write.")
 @click.option(
     "--vote-weights",
     type=number_list,
@@ -21,30 +21,34 @@ from submission.cli import number_list
 )
 @data_option("The tasks of a predictions.jsonl; default: its own.")
 def merge(
-    files: tuple[Path, ...], out: str, vote_weights: list[float] | None, data: str | None
+    files: tuple[Path, ...], out: Path, vote_weights: list[float] | None, data: str | None
 ) -> None:
     """Merge predictions for the same tasks into one submission by ranked votes.
 
     Each of FILES is a predictions.jsonl, a submission, a run folder, or a folder of ARC Prize's
-    benchmarking. A file gives its weight to its best candidate, half of it to the second, a
-    third to the third and so on. A predictions.jsonl has the candidates that were voted for,
-    the others their attempts. The two grids with the most votes become the attempts; of equals
-    the first one named
-    wins. Where there are fewer, attempts of the files are used. Tasks are those of the first file.
+    benchmarking. A file gives its weight to its best candidate, half of it to the second, a third
+    to the third and so on. The candidates of a predictions.jsonl are the grids that were voted for,
+    those of other files their attempts. The two grids with the most votes become the attempts; of
+    equals the first one named wins. If there are fewer, attempts of the files are used. The tasks
+    are those of the first file.
 
     \b
     Examples:
       arc-trm merge runs/a runs/b --out submission.json
       arc-trm merge a/predictions.jsonl theirs.json --vote-weights 2,1 --out submission.json
     """
+    from arc_trm.evaluation.source import PredictionSource
     from arc_trm.pipeline import open_predictions
     from submission import Ranked, count_outputs, merge_files
 
+    logs: list[PredictionSource] = []
     ranked: list[Ranked] = []
     fallback: list[Ranked] = []
     for file in files:
         source = open_predictions(file, data)
         source.kind.require_submission("merging", str(file))
+        if source.log is not None:
+            logs.append(source.sharing(logs[0]) if logs else source)
         counts = count_outputs(ranked[0]) if ranked else None
         ranked.append(source.candidates(counts))
         fallback.append(source.attempts(counts))

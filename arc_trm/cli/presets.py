@@ -15,6 +15,8 @@ from arc_trm.cli.options import json_option, output
 def presets(name: str | None, as_json: bool) -> None:
     """List the presets: what each needs, and what it gives. With NAME, also its settings.
 
+    What a paper says is marked `published`; this project has not measured it.
+
     \b
     Examples:
       arc-trm presets
@@ -27,9 +29,11 @@ def presets(name: str | None, as_json: bool) -> None:
     for preset in found:
         lines += [
             f"{preset.name}: {preset.summary}",
-            f"  command: {preset.command}",
-            f"  needs:   {preset.needs}",
-            f"  gives:   {preset.gives}",
+            f"  command:  {preset.command}",
+            f"  hardware: {preset.hardware}",
+            f"  time:     {preset.time}",
+            f"  memory:   {preset.memory}",
+            f"  gives:    {preset.gives}",
         ]
     if name:
         lines += ["", found[0].text.strip()]

@@ -78,7 +78,7 @@ class Preset:
         name: of the preset.
         summary: what it trains, in one sentence.
         command: that uses it.
-        needs: hardware, time and memory.
+        hardware, time, memory: that it needs; a paper's are marked `published`.
         gives: the result to expect, or that it was not measured.
         text: the settings as TOML.
     """
@@ -86,7 +86,9 @@ class Preset:
     name: str
     summary: str
     command: str
-    needs: str
+    hardware: str
+    time: str
+    memory: str
     gives: str
     text: str
 

@@ -200,6 +200,8 @@ class TrainConfig:
     """Both learning rates fall along a cosine to this fraction of themselves at `total_steps`."""
     total_steps: int | None = None
     """Training steps; None is as many as `epochs` says."""
+    max_steps: int | None = None
+    """Training steps at most, however many fit into `time_limit`; None is any number."""
     time_limit: float | None = None
     """Seconds that the run may take; None is any. The schedule fits the steps that it allows."""
     embedding_only_fraction: float = 0.0
@@ -217,10 +219,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         require(self.global_batch_size >= 1, "train.global_batch_size must be at least 1")
-        require(
-            self.total_steps is None or self.total_steps >= 0,
-            "train.total_steps must not be negative",
-        )
+        for name in ("total_steps", "max_steps"):
+            value = getattr(self, name)
+            require(value is None or value >= 0, f"train.{name} must not be negative")
         require(
             self.time_limit is None or self.time_limit > 0,
             "train.time_limit (seconds) must be positive",

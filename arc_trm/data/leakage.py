@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from arc_trm.config import DataConfig
-from arc_trm.data.loader import find_tasks, prebuilt_folder
+from arc_trm.data.loader import absolute_data_path, find_tasks, prebuilt_folder
 from arc_trm.data.readers.prebuilt import PrebuiltDataset, open_prebuilt
 from arc_trm.data.registry import find_manifest, known_overlap
 from arc_trm.errors import UserError
@@ -50,6 +50,8 @@ def run_leakage(data: DataConfig, scored: TaskSet) -> list[str]:
         with suppress(UserError):
             if folder := prebuilt_folder(name):
                 warnings += prebuilt_leakage(open_prebuilt(folder), scored)
+            elif absolute_data_path(name) == absolute_data_path(scored.name):
+                warnings += leakage_warnings([scored.renamed(name)], scored)  # loaded already
             elif tasks := find_tasks(name, data.skip_invalid):
                 warnings += leakage_warnings([tasks], scored)
             elif find_manifest(name):

@@ -32,7 +32,7 @@ from arc_trm.data.registry import (
     find_manifest,
     unknown_name,
 )
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, suggestion
 from arc_trm.puzzles import KINDS
 from arc_trm.puzzles.generate import GeneratorConfig, generate_puzzles
 from arc_trm.tasks import Task, TaskSet
@@ -159,6 +159,11 @@ def missing_files(name: str) -> UserError:
 
 
 def _read_dataset(manifest: Manifest, split: str | None, skip_invalid: bool) -> TaskSet | None:
+    if manifest.kind not in KINDS:
+        raise UserError(
+            f"datasets/{manifest.name}/manifest.toml names the kind of puzzle {manifest.kind!r}, "
+            f"which is not registered{suggestion(manifest.kind, KINDS)}"
+        )
     if split is not None:
         return _read_split(manifest, split, skip_invalid)
     if KINDS[manifest.kind].numbered:

@@ -23,15 +23,13 @@ def open_sources(
 ) -> list[PredictionSource]:
     """Open predictions to score, submissions before logs; without any path those of the latest run.
 
-    Later ones share the tasks of the first where they are for the same.
+    The others share the tasks of the first that names any, where they are for the same.
     """
     named = [path for path in paths if path is not None] or [latest_run()]
     prefer = (SUBMISSION, PREDICTIONS)
-    sources = [PredictionSource.open(named[0], data, solutions, prefer=prefer)]
-    for path in named[1:]:
-        source = PredictionSource.open(path, data, solutions, prefer=prefer)
-        sources.append(source.sharing(sources[0]))
-    return sources
+    sources = [PredictionSource.open(path, data, solutions, prefer=prefer) for path in named]
+    first = next((each for each in sources if each.names_tasks), sources[0])
+    return [each if each is first else each.sharing(first) for each in sources]
 
 
 def score_sources(sources: Sequence[PredictionSource]) -> list[Scored]:

@@ -49,6 +49,8 @@ class PredictionSource:
     Attributes:
         path: of the file or folder that holds the predictions.
         log: the predictions as a log; None if they are in another format.
+        described_by: the log whose header says what the predictions are for; that of a submission
+            lies beside it.
         run: the run that the predictions are in, if any.
         label: the path that the user gave.
     """
@@ -60,9 +62,11 @@ class PredictionSource:
         data: str | None = None,
         solutions: Path | None = None,
         tasks: TaskSet | None = None,
+        described_by: PredictionLog | None = None,
     ) -> None:
-        self.path, self.log = path, log
+        self.path, self.log, self.described_by = path, log, described_by or log
         self._data, self._solutions, self._given = data, solutions, tasks
+        self._shared: PredictionSource | None = None  # whose tasks these predictions are for too
         self.run = find_run(path.parent)
         self.label = str(path)
         self._ranked: Ranked | None = None
@@ -96,14 +100,15 @@ class PredictionSource:
                 "folder of ARC Prize's benchmarking"
             )
         chosen = Path(solutions) if solutions is not None else None
-        source = cls(*_find_file(folder, prefer), data, chosen, tasks)
+        file, log, described_by = _find_file(folder, prefer)
+        source = cls(file, log, data, chosen, tasks, described_by)
         source.label = str(path)
         if source.log is not None:
-            assert source.kind  # the header is valid
+            _ = source.kind  # an invalid header is an error here
         return source
 
     def sharing(self, first: PredictionSource) -> PredictionSource:
-        """Return these predictions with the tasks of others that they are compared with.
+        """Return these predictions with tasks and solutions of others that they are compared with.
 
         A log that is for other tasks keeps its own.
         """
@@ -111,19 +116,21 @@ class PredictionSource:
             return self
         if self.log is None or self._data is not None:
             if first.names_tasks:
-                self._given = first.tasks
+                self._shared = first
         elif first.log is not None and self.log.header.get("tasks") == first.log.header.get(
             "tasks"
         ):
-            self._given = first.tasks
+            self._shared = first
+        if self._solutions is not None:
+            self.solutions = first.solutions
         return self
 
     # What the predictions say of themselves
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What a log says for readers; nothing for other formats."""
-        return self.log.metadata if self.log is not None else {}
+        """What a log says for readers, also of a submission beside it; otherwise nothing."""
+        return self.described_by.metadata if self.described_by is not None else {}
 
     @property
     def kind(self) -> PuzzleKind:
@@ -167,35 +174,35 @@ class PredictionSource:
             UserError: they cannot be told or read, or differ from those that were predicted.
         """
         tasks = self._find_tasks()
-        if self._solutions is None:
-            return tasks
-        if not self.kind.writes_submission:
-            raise UserError(
-                f"{self._solutions} cannot be used: official solutions are for ARC, so name "
-                f"{self.kind.title} puzzles with their answers with --data"
-            )
-        return tasks.with_solutions(self.solutions)
+        return tasks if self._solutions is None else tasks.with_solutions(self.solutions)
 
     @cached_property
     def solutions(self) -> Solutions:
         """The solutions to score against.
 
         Raises:
-            UserError: the file is invalid, or no output is known.
+            UserError: the file is invalid, or the kind of puzzle has no such files.
         """
-        if self._solutions is not None:
-            return read_solutions(self._solutions)
-        return self.tasks.known_solutions()
+        if self._solutions is None:
+            return self.tasks.known_solutions()
+        if not self.kind.writes_submission:
+            raise UserError(
+                f"{self._solutions} cannot be used: official solutions are for ARC, so name "
+                f"{self.kind.title} puzzles with their answers with --data"
+            )
+        return read_solutions(self._solutions)
 
     @property
     def names_tasks(self) -> bool:
         """Whether it is known for which tasks the predictions are."""
-        given = self._given is not None or self._data is not None
+        given = any(each is not None for each in (self._given, self._shared, self._data))
         return given or self.run is not None or isinstance(self.metadata.get("data"), list)
 
     def _find_tasks(self) -> TaskSet:
         if self._given is not None:
             return self._given
+        if self._shared is not None:
+            return self._shared.tasks
         if self._data is not None:
             folder = Path(self._data)
             if is_run(folder):
@@ -210,7 +217,7 @@ class PredictionSource:
             raise UserError(
                 f"{self.path} does not say which tasks it is for: name them with --data"
             )
-        if self.log is not None and self.log.matches_tasks(tasks) is False:
+        if self.described_by is not None and self.described_by.matches_tasks(tasks) is False:
             raise UserError(
                 f"the tasks in {tasks.name} differ from those that {self.path} is for: name these "
                 "with --data"
@@ -343,32 +350,39 @@ def count_tests(tasks: TaskSet) -> dict[str, int]:
     return {task.id: len(task.test) for task in tasks}
 
 
-def _find_file(path: Path, prefer: Sequence[str]) -> tuple[Path, PredictionLog | None]:
-    """Return the file or folder with the predictions that a path means, and its log."""
+def _find_file(
+    path: Path, prefer: Sequence[str]
+) -> tuple[Path, PredictionLog | None, PredictionLog | None]:
+    """Return the file or folder with the predictions that a path means.
+
+    Returns:
+        The path, its log if it is one, and the log that describes it.
+    """
     if not path.is_dir():
-        return path, _log(path)
+        return path, _log(path), None
     found = [path / name for name in prefer if (path / name).is_file()]
     for file in found[1:]:
-        # A submission beside a log of another kind of puzzle is left over from earlier.
-        log = _log(file)
-        if log is not None and not _has_submission(file, log):
-            return file, log
+        if (log := _log(file)) is not None and (kind := _kind_or_none(file, log)) is not None:
+            if kind.writes_submission:
+                return found[0], _log(found[0]), log
+            return file, log, None  # a submission beside it is left over from earlier
     if found:
-        return found[0], _log(found[0])
+        return found[0], _log(found[0]), None
     if is_run(path):
         raise UserError(f"{path} has no predictions yet: make them with `arc-trm predict {path}`")
-    return path, None
+    return path, None, None
 
 
 def _log(path: Path) -> PredictionLog | None:
     return PredictionLog(path) if path.suffix == ".jsonl" else None
 
 
-def _has_submission(path: Path, log: PredictionLog) -> bool:
+def _kind_or_none(path: Path, log: PredictionLog) -> PuzzleKind | None:
+    """Return the kind of puzzle that a log is for, None if its header is invalid."""
     try:
-        return PredictionSource(path, log).kind.writes_submission
+        return PredictionSource(path, log).kind
     except UserError:
-        return True
+        return None
 
 
 def _from_ranked(path: Path, ranked: Ranked, tasks: TaskSet) -> PredictionSet:

@@ -299,7 +299,7 @@ class PuzzleModel(nn.Module, ABC):
             yield logits, halt
 
 
-ARCHITECTURES: Registry[type[PuzzleModel]] = Registry("architecture")
+ARCHITECTURES: Registry[type[PuzzleModel]] = Registry("architecture", "model.architecture")
 
 
 def register_architecture(name: str) -> Callable[[type[PuzzleModel]], type[PuzzleModel]]:

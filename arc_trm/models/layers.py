@@ -138,7 +138,7 @@ class Attention(nn.Module):
 
 
 BlockFactory = Callable[[ModelConfig, torch.Generator | None], nn.Module]
-BLOCKS: Registry[BlockFactory] = Registry("block")
+BLOCKS: Registry[BlockFactory] = Registry("block", "model.block")
 
 
 def register_block(name: str) -> Callable[[BlockFactory], BlockFactory]:

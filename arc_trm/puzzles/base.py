@@ -85,7 +85,7 @@ class Augmenter(Protocol):
         """Return the augmentation with this name. Raises ValueError if there is none."""
 
 
-AUGMENTERS: Registry[Augmenter] = Registry("augmentation")
+AUGMENTERS: Registry[Augmenter] = Registry("augmentation", "data.augmentation")
 register_augmenter = AUGMENTERS.register
 
 

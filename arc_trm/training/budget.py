@@ -29,14 +29,14 @@ MAX_PROBE_STEPS = 20
 
 
 def total_steps(config: RunConfig, sampler: BatchSampler) -> int:
-    """Return the number of steps: `train.total_steps` or those of `epochs`, the smaller.
+    """Return the number of steps: `total_steps`, `max_steps` or those of `epochs`, the smallest.
 
     An epoch visits every group once; a visit takes `mean_pairs` examples.
 
     Raises:
-        UserError: neither is set.
+        UserError: none of them is set.
     """
-    limits = [] if config.train.total_steps is None else [config.train.total_steps]
+    limits = [n for n in (config.train.total_steps, config.train.max_steps) if n is not None]
     if config.epochs is not None:
         pairs = config.epochs * len(sampler.dataset) * sampler.mean_pairs
         limits.append(max(1, int(pairs / config.train.global_batch_size)))

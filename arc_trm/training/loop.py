@@ -46,26 +46,6 @@ MAX_SAVE_SHARE = 0.05
 DATA_FIELDS = ("train", "test", "optional_train")
 
 
-@dataclass(frozen=True)
-class TrainResult:
-    """How a run ended.
-
-    Attributes:
-        run: its folder, and whether a signal ended it; the end of a time limit is not a signal.
-        step: the last step.
-        total_steps: planned steps.
-    """
-
-    run: Run
-    step: int
-    total_steps: int
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether a signal ended the run."""
-        return self.run.interrupted
-
-
 def train_run(
     config: RunConfig,
     device: torch.device,
@@ -75,7 +55,7 @@ def train_run(
     started: float | None = None,
     compiled: bool | None = None,
     loaded: Loaded | None = None,
-) -> TrainResult:
+) -> Run:
     """Train a run to its end, or until a signal or its time limit ends it.
 
     Args:
@@ -87,6 +67,9 @@ def train_run(
         started: when the time limit started, a value of `time.monotonic`; None is now.
         compiled: use torch.compile; None is where it pays.
         loaded: datasets that are in memory already.
+
+    Returns:
+        The run, with its last step, its planned steps, and whether a signal ended it.
 
     Raises:
         UserError: config, data or checkpoint are invalid, or the loss is no longer finite.
@@ -117,7 +100,7 @@ def train_run(
         callback.note(_start_note(config, setup, writer, device, resume))
         loop = _TrainingLoop(config, writer, setup.sampler, device, time_limit, callback)
         interrupted = loop.run()
-        return TrainResult(Run(setup.folder, interrupted), writer.trainer.steps_done, steps)
+        return Run(setup.folder, interrupted, writer.trainer.steps_done, steps)
 
 
 def _check_length(config: RunConfig, resume: bool) -> None:
@@ -125,7 +108,8 @@ def _check_length(config: RunConfig, resume: bool) -> None:
     both = config.train.time_limit is not None and config.train.total_steps is not None
     if both and not resume:
         raise UserError(
-            "train.total_steps and train.time_limit both decide how long the run is: set one"
+            "train.total_steps and train.time_limit both decide how long the run is: set one, "
+            "or train.max_steps beside the time limit"
         )
 
 
@@ -312,6 +296,7 @@ def _plan_schedule(
         steps = estimate_steps(
             trainer.model, train, sampler, trainer.micro_batch_size, seconds_left
         )
+        steps = steps if train.max_steps is None else min(steps, train.max_steps)
     planned = scale_schedule(train, steps)
     changes = [
         f"{name} is {new:.4g} instead of {old:.4g}"
@@ -406,6 +391,8 @@ class _TrainingLoop:
         self.config, self.writer, self.sampler, self.device = config, writer, sampler, device
         self.time_limit, self.callback = time_limit, callback
         self.trainer, self.total_steps = writer.trainer, writer.total_steps
+        limit = config.train.max_steps
+        self.max_steps = math.inf if limit is None else limit
         # A GPU is given its next step before the metrics of the previous one are read.
         self.max_unread = 1 if device.type == "cuda" else 0
         self.unread: deque[tuple[int, Metrics]] = deque()
@@ -427,15 +414,19 @@ class _TrainingLoop:
                 self._step(prefetcher)
             if self.writer.saved_step != self.trainer.steps_done:
                 self._save()
-        if self.time_limit.limit is not None and not interrupted:
+        if self.time_limit.limit is not None and not interrupted and not self._is_complete():
             self.callback.note(self._end_note(self.time_limit.limit))
         return interrupted
 
     def _has_steps(self) -> bool:
         """Whether steps remain. With a time limit, faster steps than planned use all of it."""
         if self.time_limit.limit is not None and self.total_steps > 0:
-            return True
+            return not self._is_complete()
         return self.trainer.steps_done < self.total_steps
+
+    def _is_complete(self) -> bool:
+        """Whether `train.max_steps` are done."""
+        return self.trainer.steps_done >= self.max_steps
 
     def _is_over(self) -> bool:
         """Whether the time does not suffice for one more step and a checkpoint."""
@@ -481,7 +472,8 @@ class _TrainingLoop:
         beyond_plan = step >= expected and self.time_limit.limit is not None
         if beyond_plan and self.step_seconds:
             left = max(0.0, self.time_limit.left)
-            expected = step + int(left / max(self.step_seconds.values()))
+            more = int(left / max(self.step_seconds.values()))
+            expected = int(min(step + more, self.max_steps))
         self.callback.progress(step, max(step, expected), record)
 
     def _end_note(self, limit: float) -> str:

@@ -18,7 +18,7 @@ HALT_WEIGHT = 0.5
 """Weight of the halting losses; that of the tokens has weight 1."""
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-LOSSES: Registry[Loss] = Registry("loss")
+LOSSES: Registry[Loss] = Registry("loss", "train.loss")
 
 
 def register_loss(name: str) -> Callable[[Loss], Loss]:

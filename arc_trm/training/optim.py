@@ -87,7 +87,7 @@ class Optimiser(ABC):
         return {}
 
 
-OPTIMISERS: Registry[type[Optimiser]] = Registry("optimiser")
+OPTIMISERS: Registry[type[Optimiser]] = Registry("optimiser", "train.optimiser")
 
 
 def register_optimiser(name: str) -> Callable[[type[Optimiser]], type[Optimiser]]:

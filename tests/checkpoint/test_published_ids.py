@@ -98,6 +98,7 @@ def test_recorded_hashes(name: str) -> None:
     assert len(published_ids(name).names) == published_sets()[name].num_puzzles
 
 
+@pytest.mark.slow
 def test_without_conceptarc_its_puzzle_ids_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(DATA_FOLDER, raising=False)
     found = published_ids("arc1concept-aug1000")

@@ -2,47 +2,61 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commands import run_cli
 from paths import ROOT
 from tiny import write_challenges
 
-from arc_trm.cli import main
+from arc_trm import __version__
+from arc_trm.cli import COMMANDS, main
+from arc_trm.config import preset_names, read_preset
 from arc_trm.data.loader import load_tasks
-from arc_trm.evaluation.prediction_log import read_predictions
+from arc_trm.data.registry import manifests
+from arc_trm.errors import UserError
+from arc_trm.evaluation.prediction_log import PredictionLog, read_predictions
+from arc_trm.runs import Run
 from arc_trm.training import METRICS
 from submission import read_challenges, read_submission
 
-SETTINGS = [
-    *("dtype='float32'", "data.augmentations=3", "model.seq_len=16", "model.hidden_size=32"),
-    *(
-        "model.num_heads=2",
-        "model.puzzle_emb_dim=32",
-        "train.total_steps=6",
-        "train.global_batch_size=4",
-    ),
-]
+SETTINGS = (
+    "dtype='float32'",
+    "data.augmentations=3",
+    "model.seq_len=16",
+    "model.hidden_size=32",
+    "model.num_heads=2",
+    "model.puzzle_emb_dim=32",
+    "train.total_steps=6",
+    "train.global_batch_size=4",
+)
 
 
-def invoke(*arguments: str) -> Result:
-    result = CliRunner().invoke(main, arguments)
-    assert not isinstance(result.exception, Exception), result.exception
-    return result
+def set_options(*settings: str) -> list[str]:
+    """Settings as options: `--set KEY=VALUE` each."""
+    return [part for setting in settings for part in ("--set", setting)]
 
 
 def train(challenges: Path, out: Path) -> Result:
-    settings = [*SETTINGS, f"data.test=['{challenges}']"]
-    options = [part for setting in settings for part in ("--set", setting)]
-    return invoke("train", "--out", str(out), *options)
+    return run_cli("train", "--out", out, *set_options(*SETTINGS, f"data.test=['{challenges}']"))
+
+
+def check_mistake(result: Result, message: str) -> None:
+    """Check that a command ended with one sentence and status 2."""
+    assert result.exit_code == 2
+    (sentence,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert message in sentence
 
 
 def test_train_predict_score_validate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,32 +67,33 @@ def test_train_predict_score_validate(tmp_path: Path, monkeypatch: pytest.Monkey
     assert result.exit_code == 0, result.output
     assert result.stdout == f"{run}\n"
 
-    assert invoke("predict", "--attempts", "2").exit_code == 0  # the latest run and its tasks
+    assert run_cli("predict", "--attempts", "2").exit_code == 0  # the latest run and its tasks
     submission = read_submission(run / "submission.json", read_challenges(challenges))
     assert all(out["attempt_1"] != out["attempt_2"] for task in submission.values() for out in task)
-    said = read_predictions(run / "predictions.jsonl", load_tasks(challenges))
-    assert [(each.task, each.test) for each in said] == [(f"task{n}", 0) for n in range(3)]
-    for each in said:
+    predictions = read_predictions(PredictionLog(run / "predictions.jsonl"), load_tasks(challenges))
+    found = [(each.task_id, each.test) for each in predictions]
+    assert found == [(f"task{n}", 0) for n in range(3)]
+    for each in predictions:
         voters = [name for c in each.candidates for name in c.puzzles]
         assert len(voters) == len(set(voters)) <= 4
         assert all(len(c.puzzles) == c.votes for c in each.candidates)
-        shown = submission[each.task][0]
-        assert [g.tolist() for g in each.attempts] == [shown["attempt_1"], shown["attempt_2"]]
+        written = submission[each.task_id][0]
+        assert [g.tolist() for g in each.attempts] == [written["attempt_1"], written["attempt_2"]]
 
-    text = invoke("score").stdout
+    text = run_cli("score").stdout
     for label in ("per output", "per task", "strict"):
         assert text.count(label) == 2
     solutions = str(tmp_path / "tiny_solutions.json")
-    scored = invoke("score", str(run / "submission.json"), "--solutions", solutions, "--json")
+    scored = run_cli("score", str(run / "submission.json"), "--solutions", solutions, "--json")
     assert json.loads(scored.stdout)["pass@2"]["per_output"]["total"] == 3
     file = str(run / "submission.json")
-    assert invoke("validate", file, "--challenges", str(challenges)).exit_code == 0
-    assert invoke("train", "--resume").stdout == f"{run.relative_to(tmp_path)}\n"
-    told = json.loads(invoke("train", "--resume", "--json").stdout)
-    assert told == {"run": "runs/first", "step": 6, "total_steps": 6}
-    told = json.loads(invoke("predict", "--json").stdout)
-    assert (told["tasks"], told["test_inputs"]) == (3, 3)
-    assert Path(told["submission"]).is_file() and Path(told["predictions"]).is_file()
+    assert run_cli("validate", file, "--challenges", str(challenges)).exit_code == 0
+    assert run_cli("train", "--resume").stdout == f"{run.relative_to(tmp_path)}\n"
+    record = json.loads(run_cli("train", "--resume", "--json").stdout)
+    assert record == {"run": "runs/first", "step": 6, "total_steps": 6}
+    record = json.loads(run_cli("predict", "--json").stdout)
+    assert (record["tasks"], record["test_inputs"]) == (3, 3)
+    assert Path(record["submission"]).is_file() and Path(record["predictions"]).is_file()
 
 
 def test_predict_on_other_tasks_guesses_and_says_so(tmp_path: Path) -> None:
@@ -89,20 +104,18 @@ def test_predict_on_other_tasks_guesses_and_says_so(tmp_path: Path) -> None:
     other.write_text(json.dumps(tasks))
     out = tmp_path / "out"
     out.mkdir()
-    result = invoke("predict", str(tmp_path / "run"), "--data", str(other), "--out", str(out))
+    result = run_cli("predict", tmp_path / "run", "--data", other, "--out", out)
     assert result.exit_code == 0
-    assert "4 of 4 test inputs are guesses: first task new" in result.stderr
+    assert "4 of 4 test inputs have no prediction: first task new" in result.stderr
     read_submission(out / "submission.json", tasks)
 
 
-def test_scoring_what_was_learnt_warns(tmp_path: Path) -> None:
-    challenges = write_challenges(tmp_path)
-    settings = [*SETTINGS, f"data.train=['{challenges}']", "data.test=[]"]
-    options = [part for setting in settings for part in ("--set", setting)]
-    run = str(tmp_path / "run")
-    assert invoke("train", "--out", run, *options).exit_code == 0
-    predicted = invoke("predict", run, "--data", str(challenges))
-    scored = invoke("score", run, "--data", str(challenges))
+def test_scoring_training_tasks_warns(tmp_path: Path, challenges: Path) -> None:
+    options = set_options(*SETTINGS, f"data.train=['{challenges}']", "data.test=[]")
+    run = tmp_path / "run"
+    assert run_cli("train", "--out", run, *options).exit_code == 0
+    predicted = run_cli("predict", run, "--data", challenges)
+    scored = run_cli("score", run, "--data", challenges)
     for result in (predicted, scored):
         assert result.exit_code == 0
         assert "shares 3 of its 3 tasks" in result.stderr
@@ -112,14 +125,16 @@ def test_predict_leaves_both_files_or_none(tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(write_challenges(tmp_path), run)
     (run / "submission.json").mkdir()
-    result = invoke("predict", str(run))
+    result = run_cli("predict", run)
     assert result.exit_code == 2
     assert "submission.json: cannot be written: it is a folder" in result.stderr
     assert not (run / "predictions.jsonl").exists()
 
 
-def test_ctrl_c_and_full_memory_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    for error, status, told in (
+def test_ctrl_c_and_full_memory_are_reported(
+    weights_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error, status, message in (
         (KeyboardInterrupt(), 130, "stopped"),
         (MemoryError(), 2, "there is not enough memory"),
         (RuntimeError("you tried to allocate 1 TB: can't allocate memory"), 2, "enough memory"),
@@ -128,56 +143,53 @@ def test_ctrl_c_and_full_memory_are_told(monkeypatch: pytest.MonkeyPatch) -> Non
         def fail(*_: object, error: BaseException = error) -> None:
             raise error
 
-        monkeypatch.setattr("arc_trm.cli.resolve.load_tasks", fail)
-        result = invoke("predict", ".", "--data", "x")
-        assert (result.exit_code, told in result.stderr) == (status, True)
+        monkeypatch.setattr("arc_trm.run_inputs.load_tasks", fail)
+        result = run_cli("predict", weights_dir, "--data", "x")
+        assert result.exit_code == status
+        assert message in result.stderr
 
 
-def test_two_sets_that_disagree_about_a_task_are_told(tmp_path: Path) -> None:
+def test_two_sets_that_disagree_about_a_task_are_an_error(tmp_path: Path) -> None:
     for name, cell in (("one", 1), ("two", 2)):
         pair = {"input": [[cell]], "output": [[cell]]}
         (tmp_path / f"{name}.json").write_text(json.dumps({"t": {"train": [pair], "test": [pair]}}))
     files = [str(tmp_path / f"{name}.json") for name in ("one", "two")]
-    result = invoke("train", "--set", f"data.test={files}", "--out", str(tmp_path / "run"))
+    result = run_cli("train", "--set", f"data.test={files}", "--out", tmp_path / "run")
     assert result.exit_code == 2
-    assert "hold different tasks under the id 't'" in result.stderr
+    assert "have different tasks under the id 't': name only one of them" in result.stderr
     assert not (tmp_path / "run").exists()
 
 
 def test_test_outputs_do_not_change_one_bit(tmp_path: Path) -> None:
     challenges = write_challenges(tmp_path)
+    solutions = tmp_path / "tiny_solutions.json"
     train(challenges, tmp_path / "known")
-    (tmp_path / "tiny_solutions.json").unlink()
+    solutions.unlink()
     train(challenges, tmp_path / "hidden")
     for run in ("known", "hidden"):
-        assert invoke("predict", str(tmp_path / run)).exit_code == 0
+        assert run_cli("predict", tmp_path / run).exit_code == 0
+    small = set_options("data.augmentations=2", "train.global_batch_size=4")
     for name in ("known", "hidden"):
-        arguments = [
-            "--weights",
-            str(tmp_path / "known"),
-            "--data",
-            str(challenges),
-            "--steps",
-            "4",
-        ]
-        small = ["--set", "data.augmentations=2", "--set", "train.global_batch_size=4"]
         if name == "known":
             write_challenges(tmp_path)  # its solutions too
-        result = invoke("adapt", *arguments, *small, "--out", str(tmp_path / f"adapted-{name}"))
+        arguments = [tmp_path / "known", "--data", challenges, "--max-steps", 4]
+        result = run_cli("adapt", *arguments, *small, "--out", tmp_path / f"adapted-{name}")
         assert result.exit_code == 0, result.output
-        (tmp_path / "tiny_solutions.json").unlink(missing_ok=True)
-    files = ["model.safetensors", "puzzle_ids.json", "predictions.jsonl", "submission.json"]
+        solutions.unlink(missing_ok=True)
+
+    def contents(name: str, file: str) -> bytes:
+        content = (tmp_path / name / file).read_bytes()
+        if file == "predictions.jsonl":  # its first line also says of which run, and since when
+            content, count = re.subn(rb', "metadata": {[^}]*}', b"", content)
+            assert count == 1
+        return content
+
     adapted = ["model.safetensors", "puzzle_embedding.safetensors"]
     for file in adapted:
-        known, hidden = (
-            (tmp_path / f"adapted-{n}" / file).read_bytes() for n in ("known", "hidden")
-        )
-        assert known == hidden, file
+        assert contents("adapted-known", file) == contents("adapted-hidden", file), file
+    files = ["model.safetensors", "puzzle_ids.json", "predictions.jsonl", "submission.json"]
     for file in files:
-        known, hidden = ((tmp_path / run / file).read_bytes() for run in ("known", "hidden"))
-        if file == "predictions.jsonl":  # its first line also says of which run, and since when
-            known, hidden = (re.sub(rb', "about": {[^}]*}', b"", each) for each in (known, hidden))
-        assert known == hidden, file
+        assert contents("known", file) == contents("hidden", file), file
 
 
 MISTAKES = [
@@ -188,16 +200,16 @@ MISTAKES = [
     (["train", "--set", "data.test=['missing.json']"], "missing.json"),
     (["train", "--set", "data.test=['ragged.json']"], "task bad, train pair 1, input, row 2"),
     (["train", "--set", "data.test=['notjson.json']"], "line 1"),
-    (["train", "--set", "data.test=[]"], "no pair to learn from"),
+    (["train", "--set", "data.test=[]"], "there is no pair to train on: data.train is []"),
     (["train", "--set", "model.seq_len=10"], "is not a square number"),
     (["train", "--device", "cuda:99"], "cannot be used here"),
-    (["train", "--device", "toaster"], "device 'toaster' is none of auto, cpu"),
+    (["train", "--device", "toaster"], "invalid device 'toaster': use auto, cpu"),
     (["train", "--resume"], "there is no run in"),
     (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
     (["train", "--resume", "nowhere", "--seed", "1"], "leave out --seed"),
     (["predict"], "train one with `arc-trm train`"),
-    (["predict", "."], "so say what to predict with --data"),
-    (["predict", ".", "--data", "arc-agi-1"], "is not a weight folder"),
+    (["predict", "."], "so name the tasks to predict with --data"),
+    (["predict", ".", "--data", "arc-agi-1"], "is not a weights folder"),
     (["predict", "nowhere"], "there is no folder nowhere"),
     (["predict", "--attempts", "3"], "--attempts"),
     (["score"], "there is no run in"),
@@ -206,58 +218,121 @@ MISTAKES = [
     (["validate", "notjson.json"], "line 1"),
     (["show", "zzzz"], "zzzz"),
     (["train", "--set", "model.vocab_size=5"], "ARC has 12 tokens"),
+    (
+        ["train", "--set", "model.architecture=tmr"],
+        "model.architecture: unknown architecture 'tmr'; did you mean 'trm'?",
+    ),
+    (
+        ["train", "--set", "model.architecture=resnet"],
+        "model.architecture: unknown architecture 'resnet'; known: hrm, transformer, trm",
+    ),
+    (["train", "--set", "model.block=x"], "model.block: unknown block 'x'; known: post_norm"),
+    (["train", "--set", "train.loss=x"], "train.loss: unknown loss 'x'; known: stablemax"),
+    (
+        ["train", "--set", "train.optimiser=adam"],
+        "train.optimiser: unknown optimiser 'adam'; did you mean 'adam_atan2'?",
+    ),
+    (
+        ["train", "--set", "data.augmentation=x"],
+        "data.augmentation: unknown augmentation 'x'; register it first",
+    ),
+    (
+        ["data", "generate", "kakuro", "--out", "x.csv"],
+        "puzzles of the kind 'kakuro' cannot be generated; known: maze, sudoku",
+    ),
+    (["presets", "quikstart"], "unknown preset 'quikstart'; did you mean 'quickstart'?"),
     (["data", "show", "arc-agi-11"], "did you mean"),
     (["trian"], "trian"),
 ]
 
 
-@pytest.mark.parametrize(("arguments", "told"), MISTAKES, ids=lambda value: str(value)[:50])
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=lambda value: str(value)[:50])
 def test_a_mistake_is_one_sentence_and_status_2(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     task = {"train": [{"input": [[1, 2], [3]], "output": [[1]]}], "test": [{"input": [[1]]}]}
     Path("ragged.json").write_text(json.dumps({"bad": task}))
     Path("notjson.json").write_text("{,")
     before = sorted(os.listdir())
-    result = invoke(*arguments)
-    assert result.exit_code == 2
-    (sentence,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert told in sentence
+    check_mistake(run_cli(*arguments), message)
     assert sorted(os.listdir()) == before
 
 
-TINY = ["--weights", "run", "--data", "tiny_challenges.json"]
-ADAPTING_MISTAKES = [
-    (["--weights", "run"], "say which tasks to adapt to with --data"),
-    (["--weights", "run", "--data", "none.json"], "'none.json' is neither a dataset nor"),
-    (["--weights", "run", "--data", "empty.json"], "empty.json: has no tasks"),
-    (["--weights", "run", "--data", "bare.json"], "task a, train: is an empty list"),
-    ([*TINY, "--steps", "1", "--time-limit", "1s"], "leave one out"),
-    ([*TINY, "--time-limit", "soon"], "a time reads 3h, 90m, 45s or 2h30m, got 'soon'"),
+def test_a_kind_that_is_not_registered_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "datasets" / "sudoku-easy"
+    shutil.copytree(ROOT / "datasets" / "sudoku-easy", folder)
+    manifest = folder / "manifest.toml"
+    text = manifest.read_text()
+    assert text.count('kind = "sudoku"') == 1
+    manifest.write_text(text.replace('kind = "sudoku"', 'kind = "sudokku"'))
+    monkeypatch.setattr("arc_trm.data.registry.manifests_folder", lambda: tmp_path / "datasets")
+    manifests.cache_clear()
+    try:
+        result = run_cli("train", "--preset", "sudoku-quick", "--out", tmp_path / "run")
+    finally:
+        manifests.cache_clear()
+    check_mistake(
+        result,
+        "datasets/sudoku-easy/manifest.toml names the kind of puzzle 'sudokku', which is not "
+        "registered; did you mean 'sudoku'?",
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_compile_without_a_compiler_is_an_error(
+    challenges: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    run = tmp_path / "run"
+    result = run_cli("train", "--data", challenges, "--device", "cpu", "--compile", "--out", run)
+    check_mistake(result, "torch.compile needs a C compiler, but ")
+    assert "is not on the PATH: install one, name yours in CXX, or leave out --compile" in (
+        result.stderr
+    )
+    assert not run.exists()
+
+
+TINY = ["run", "--data", "tiny_challenges.json"]
+ADAPT_MISTAKES = [
+    (["run"], "name the tasks to adapt to with --data"),
+    (["run", "--data", "none.json"], "'none.json' is neither a dataset nor"),
+    (["run", "--data", "empty.json"], "empty.json: has no tasks"),
+    (["run", "--data", "bare.json"], "task a, train: is an empty list"),
+    ([*TINY, "--set", "train.time_limit=1"], "train.time_limit both decide how long the run is"),
+    ([*TINY, "--time-limit", "soon"], "a time is written 3h, 90m, 45s or 2h30m, got 'soon'"),
     ([*TINY, "--preset", "quickstart"], "preset 'quickstart' trains from scratch"),
-    ([*TINY, "--weights", "none"], "there is no folder none"),
-    ([*TINY, "--weights", "network"], "network holds a network without puzzle rows"),
+    (["none", *TINY[1:]], "there is no folder none"),
+    (["network", *TINY[1:]], "network has no puzzle embedding, whose mean new puzzles start from"),
     (
         [*TINY, "--set", "model.num_layers=3"],
         "model.num_layers is 2 in the weights and cannot become 3",
     ),
-    ([*TINY, "--set", "adapt.weights=w"], "'weights' in the config would not count: say it with"),
-    ([*TINY, "--set", "data.train=['w']"], "'train' in the config would not count: say it with"),
+    (
+        [*TINY, "--set", "adapt.weights=w"],
+        "adapt.weights in the config would have no effect: use WEIGHTS",
+    ),
+    (
+        [*TINY, "--set", "data.train=['w']"],
+        "data.train in the config would have no effect: use --data",
+    ),
     (
         [*TINY, "--set", "data.vote_augmentations=1001"],
-        "data.vote_augmentations (1001) is at most data.augmentations",
+        "data.vote_augmentations (1001) must be at most data.augmentations (1000)",
     ),
     ([*TINY, "--out", "run"], "run already holds a run: name another folder"),
-    (["--resume", "run"], "run is a run of the other kind: `arc-trm train --resume run`"),
-    ([*TINY, "--resume", "run"], "leave out --weights, --data"),
+    (["--resume", "run"], "run was made by `arc-trm train`: use `arc-trm train --resume run`"),
+    ([*TINY, "--resume", "run"], "leave out WEIGHTS, --data"),
 ]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def adapt_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run, its network alone, and task files."""
-    folder = tmp_path_factory.mktemp("adapting")
+    folder = tmp_path_factory.mktemp("adapt")
     assert train(write_challenges(folder), folder / "run").exit_code == 0
     (folder / "network").mkdir()
     for name in ("config.json", "model.safetensors"):
@@ -269,18 +344,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"), ADAPTING_MISTAKES, ids=lambda value: str(value)[:50]
+    ("arguments", "message"), ADAPT_MISTAKES, ids=lambda value: str(value)[:50]
 )
 def test_a_mistake_in_adapting_is_one_sentence_and_leaves_nothing(
-    place: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: str
+    adapt_folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
-    monkeypatch.chdir(place)
-    before = sorted(place.rglob("*"))
-    result = invoke("adapt", *arguments)
-    assert result.exit_code == 2
-    (sentence,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert told in sentence
-    assert sorted(place.rglob("*")) == before
+    monkeypatch.chdir(adapt_folder)
+    before = sorted(adapt_folder.rglob("*"))
+    check_mistake(run_cli("adapt", *arguments), message)
+    assert sorted(adapt_folder.rglob("*")) == before
 
 
 def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
@@ -306,10 +378,11 @@ def test_the_python_of_the_evaluation_page_runs(tmp_path: Path) -> None:
         block = block.replace(name, tiny)
     names: dict[str, Any] = {}
     exec(block, names)
-    assert len(names["predictions"]) == 3 and names["guessed"] == []
+    assert len(names["predictions"]) == 3
+    assert names["predictions"].job.guesses == ()
 
 
-def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = train(write_challenges(tmp_path), tmp_path / "file" / "run")
     assert result.exit_code == 2
@@ -317,8 +390,8 @@ def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
 
 
 def test_debug_shows_the_traceback() -> None:
-    result = CliRunner().invoke(main, ["--debug", "predict", ".", "--data", "arc-agi-1"])
-    assert "is not a weight folder" in str(result.exception)
+    with pytest.raises(UserError, match="is not a weights folder"):
+        run_cli("--debug", "predict", ".", "--data", "arc-agi-1")
 
 
 def test_every_command_has_help_with_an_example() -> None:
@@ -332,3 +405,134 @@ def test_output_without_utf8_does_not_fail(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "arc_trm", "show", "25ff71a9"]
     result = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True)
     assert result.returncode == 0, result.stderr
+
+
+def test_train_on_data_with_both_limits_needs_no_config_key(
+    challenges: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run_cli("train", "--data", challenges, "--max-steps", 3, "--time-limit", "20m")
+    assert result.exit_code == 0, result.output
+    run = Run(result.stdout.strip())
+    assert (run.step, run.total_steps) == (3, 3)
+    assert (run.config.train.max_steps, run.config.train.time_limit) == (3, 1200)
+    assert run.config.data.test == (str(challenges),)
+    assert "time limit" not in result.stderr
+
+
+def test_a_single_attempt_is_written_twice(tiny_run: Path) -> None:
+    assert run_cli("predict", tiny_run, "--attempts", 1).exit_code == 0
+    submission = read_submission(tiny_run / "submission.json")
+    outputs = [output for task in submission.values() for output in task]
+    assert len(outputs) == 3
+    assert all(output["attempt_1"] == output["attempt_2"] for output in outputs)
+
+
+@pytest.mark.parametrize("attempts", [0, 3])
+def test_attempts_are_one_or_two(tiny_run: Path, attempts: int) -> None:
+    check_mistake(run_cli("predict", tiny_run, "--attempts", attempts), "--attempts")
+    assert not (tiny_run / "predictions.jsonl").exists()
+
+
+def leaf_commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Yield every command that is not a group, with its name: `data show`."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from leaf_commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
+LEAF_COMMANDS = dict(leaf_commands(main))
+
+
+def option(command: str, name: str) -> click.Option | None:
+    """The option of a command with this name, None if it has none."""
+    found = [each for each in LEAF_COMMANDS[command].params if name in each.opts]
+    assert len(found) <= 1
+    return found[0] if found and isinstance(found[0], click.Option) else None
+
+
+@pytest.mark.parametrize("name", ["predict", "adapt", "push"])
+def test_weights_are_the_first_argument(name: str) -> None:
+    first, *others = LEAF_COMMANDS[name].params
+    assert isinstance(first, click.Argument) and first.name == "weights"
+    assert not any("--weights" in each.opts for each in others)
+
+
+@pytest.mark.parametrize(
+    ("name", "commands"),
+    [
+        ("--data", "train adapt predict score report show export merge"),
+        ("--solutions", "score report"),
+        ("--device", "train adapt predict bench"),
+        ("--compile", "train adapt predict bench"),
+        ("--seed", "train adapt"),
+        ("--time-limit", "train adapt predict"),
+        ("--max-steps", "train adapt"),
+        ("--config", "train adapt bench"),
+        ("--set", "train adapt bench"),
+        ("--resume", "train adapt"),
+        ("--skip-invalid", "train predict"),
+        ("--json", "train adapt predict score bench presets convert pull push validate"),
+    ],
+)
+def test_an_option_is_the_same_in_every_command(name: str, commands: str) -> None:
+    options = [option(command, name) for command in commands.split()]
+    assert all(options), "a command lacks it"
+    forms = [
+        (each.name, str(each.type), each.metavar, each.default, each.multiple, each.is_flag)
+        for each in options
+        if each is not None
+    ]
+    assert len(set(forms)) == 1
+    if name != "--data":  # what its default is differs
+        assert len({each.help for each in options if each is not None}) == 1
+
+
+def test_out_is_where_a_command_writes() -> None:
+    for name in LEAF_COMMANDS:
+        out = option(name, "--out")
+        if out is not None:
+            assert out.name == "out" and isinstance(out.type, click.Path), name
+            assert out.metavar in ("FILE", "FOLDER", "PATH"), name
+
+
+def test_presets_say_what_they_need_and_give() -> None:
+    lines = run_cli("presets").stdout.splitlines()
+    for name in preset_names():
+        preset = read_preset(name)
+        start = lines.index(f"{name}: {preset.summary}")
+        assert lines[start + 1 : start + 6] == [
+            f"  command:  {preset.command}",
+            f"  hardware: {preset.hardware}",
+            f"  time:     {preset.time}",
+            f"  memory:   {preset.memory}",
+            f"  gives:    {preset.gives}",
+        ]
+        command, *arguments = preset.command.removeprefix("arc-trm ").split()
+        assert option(command, "--preset") is not None
+        assert name in arguments or name in ("quickstart", "adapt-arc-agi-2")  # the defaults
+    record = json.loads(run_cli("presets", "--json").stdout)
+    assert list(record) == preset_names()
+    assert {"hardware", "time", "memory", "gives"} <= record["quickstart"].keys()
+    single = run_cli("presets", "sudoku-quick").stdout
+    assert single.startswith("sudoku-quick: ") and "[model]\nvocab_size = 11" in single
+
+
+def test_the_version_is_printed() -> None:
+    result = run_cli("--version")
+    assert (result.exit_code, result.stdout) == (0, f"arc-trm, version {__version__}\n")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_functions_of_a_command_are_short(name: str) -> None:
+    folder = ROOT / "arc_trm" / "cli"
+    for path in (folder / f"{name}.py", *folder.glob(f"{name}_*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno is not None
+                assert node.end_lineno - node.lineno + 1 < 60, f"{path.name}: {node.name}"

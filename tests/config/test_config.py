@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arc_trm.config import RunConfig, from_dict, load_config, preset_names, to_dict
+from arc_trm.config import (
+    Preset,
+    RunConfig,
+    from_dict,
+    load_config,
+    preset_names,
+    read_preset,
+    to_dict,
+)
 from arc_trm.errors import UserError
 
 
@@ -17,6 +26,14 @@ def test_presets_load_and_survive_json(preset: str) -> None:
     config = load_config(preset)
     assert config.name == preset
     assert from_dict(RunConfig, to_dict(config)) == config
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_presets_are_described(preset: str) -> None:
+    described = read_preset(preset)
+    assert all(getattr(described, field.name) for field in fields(Preset))
+    assert described.text.startswith("# ")
+    assert max(map(len, described.text.splitlines())) <= 110
 
 
 def test_arc_presets_are_the_published_recipe() -> None:
@@ -52,7 +69,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
     ("override", "message"),
     [
         ("train.lrr=1", "unknown config key 'train.lrr'; did you mean 'lr'?"),
-        ("modle.layers=2", "unknown config key 'modle'; did you mean 'model'?"),
+        ("modle.num_layers=2", "unknown config key 'modle'; did you mean 'model'?"),
         ("train.lr='high'", "'train.lr' is of type float, got 'high'"),
         ("model.num_layers=true", "'model.num_layers' is of type int, got True"),
         ("model.num_layers=1.5", "'model.num_layers' is of type int, got 1.5"),
@@ -64,13 +81,15 @@ def test_later_sources_win(tmp_path: Path) -> None:
         ("train.betas=[0.9, 1.0]", "train.betas must be two numbers"),
         ("train.lr=nan", "'train.lr' must be finite, got nan"),
         ("train.lr=-1", "train.lr must not be negative"),
+        ("train.total_steps=-1", "train.total_steps must not be negative"),
+        ("train.max_steps=-1", "train.max_steps must not be negative"),
         ("train.lr=1" + "0" * 400, "'train.lr' is of type float, got a huge number"),
         ("epochs=1" + "0" * 40, "'epochs' is at most 2147483647, got a huge number"),
         ("seed=" + "9" * 5000, "'seed' is of type int"),
         ("seed=" + "[" * 5000, "'seed' is of type int"),
-        ("checkpoint_interval_s=inf", "'checkpoint_interval_s' must be finite"),
+        ("train.checkpoint_interval_s=inf", "'train.checkpoint_interval_s' must be finite"),
         ("model.expansion=1e9", "model.expansion must be above 0 and at most 64"),
-        ("model.num_layers=1000000", "model.num_layers must be at most 1024"),
+        ("model.num_layers=1000000", "model.num_layers must be 1..1024"),
         ("train=3", "'train' is a table, got 3"),
         ("train.lr", "--set takes key=value, got 'train.lr'"),
         ("data.train=x", "'data.train' is a list, got 'x'"),
@@ -105,7 +124,7 @@ json_values = st.recursive(
 
 @given(
     st.dictionaries(st.sampled_from(["seed", "train", "model", "data", "dtype", "x"]), json_values),
-    st.sampled_from(["lr", "betas", "layers", "expansion", "train", "max_grid_size"]),
+    st.sampled_from(["lr", "betas", "num_layers", "expansion", "train", "max_grid_size"]),
     json_values,
 )
 def test_any_values_make_a_config_or_a_user_error(values: dict, key: str, value: object) -> None:

@@ -250,6 +250,7 @@ def test_list() -> None:
     assert listed[2]["splits"][0]["files"] is None
 
 
+@pytest.mark.slow
 def test_show_a_dataset() -> None:
     text = run("show", "arc-agi-2/evaluation")
     for part in (

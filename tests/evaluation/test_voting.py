@@ -1,4 +1,4 @@
-"""VoteCounter: the golden submission, ranks, and a second attempt that is never a copy."""
+"""Voting: the recorded submission, ranks, and a second attempt that is never a copy."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arc_trm.evaluation.voting import (
+from arc_trm.evaluation.predictions import (
     InputPrediction,
     Prediction,
-    rank,
-    to_submission,
-    two_attempts,
+    build_submission,
+    choose_attempts,
 )
-from arc_trm.puzzles.arc.kind import decode, parse_puzzle_name
+from arc_trm.evaluation.voting import VoteCounter, majority_vote
+from arc_trm.puzzles import SEPARATOR
+from arc_trm.puzzles.arc.augmentation import ArcAugmentation
+from arc_trm.puzzles.arc.tokenizer import decode
 from arc_trm.tasks import Pair, Task, TaskSet, as_grid
 from submission import read_challenges, read_solutions, score_ranked, submission_problems
 
@@ -33,9 +35,9 @@ grids = st.tuples(st.integers(1, 4), st.integers(1, 4)).flatmap(
 
 
 def golden_votes() -> tuple[TaskSet, dict[tuple[str, int], list[Prediction]]]:
-    """The recorded predictions by task and test input; which input it was tells the tokens."""
+    """Return the recorded predictions by task id and test index, which follows from the tokens."""
     challenges = read_challenges(GOLDEN / "raw" / "made-up_evaluation_challenges.json")
-    tasks = TaskSet.of(
+    tasks = TaskSet.from_tasks(
         "golden",
         (
             Task(
@@ -51,16 +53,18 @@ def golden_votes() -> tuple[TaskSet, dict[tuple[str, int], list[Prediction]]]:
     for name, inputs, tokens, logit in zip(
         *(recorded[key] for key in ("names", "inputs", "preds", "q_halt_logits")), strict=True
     ):
-        task_id, augmentation = parse_puzzle_name(str(name))
+        task_id, _, augmentation_name = str(name).partition(SEPARATOR)
+        augmentation = ArcAugmentation.from_name(augmentation_name)
         test_input = augmentation.invert(decode(inputs))
         (index,) = (
             index
             for index, pair in enumerate(tasks[task_id].test)
             if np.array_equal(pair.input, test_input)
         )
-        halt = float(1 / (1 + np.exp(-np.float64(logit))))
-        prediction = Prediction(str(name), augmentation.invert(decode(tokens)), halt)
-        predictions.setdefault((task_id, index), []).append(prediction)
+        halt_prob = float(1 / (1 + np.exp(-np.float64(logit))))
+        grid = augmentation.invert(decode(tokens))
+        earlier = predictions.setdefault((task_id, index), [])
+        earlier.append(Prediction(task_id, index, str(name), len(earlier), grid, halt_prob))
     return tasks, predictions
 
 
@@ -68,7 +72,7 @@ def test_golden_submission_and_pass_at_k() -> None:
     tasks, predictions = golden_votes()
     ranked = {
         task.id: [
-            [c.grid.tolist() for c in rank(predictions.get((task.id, index), []))]
+            [c.grid.tolist() for c in majority_vote(predictions.get((task.id, index), []))]
             for index in range(len(task.test))
         ]
         for task in tasks
@@ -87,42 +91,64 @@ def test_golden_submission_and_pass_at_k() -> None:
         assert scored.pass_at[k].per_task.value == pytest.approx(metrics[f"ARC/pass@{k}"], abs=0)
 
 
+def make_prediction(
+    order: int, grid: np.ndarray, halt_prob: float, runner_up: np.ndarray | None = None
+) -> Prediction:
+    """Return the prediction for the only test input of task t under one augmentation."""
+    return Prediction("t", 0, str(order), order, grid, halt_prob, runner_up)
+
+
 @given(grids, st.lists(st.tuples(grids, st.floats(0, 1), st.none() | grids), max_size=6))
 def test_attempts_are_two_different_valid_grids(
-    test_input: np.ndarray, said: list[tuple[np.ndarray, float, np.ndarray | None]]
+    test_input: np.ndarray, predicted: list[tuple[np.ndarray, float, np.ndarray | None]]
 ) -> None:
-    predictions = [Prediction(str(n), *answer) for n, answer in enumerate(said)]
-    candidates = rank(predictions)
-    first, second = two_attempts(candidates, test_input, predictions)
-    assert not np.array_equal(first, second)
-    for expected, got in zip(candidates, (first, second), strict=False):
-        assert np.array_equal(expected.grid, got)
     task = Task("t", (Pair(test_input, test_input),), (Pair(test_input),))
-    tasks = TaskSet.of("x", [task])
-    made = to_submission([InputPrediction("t", 0, tuple(candidates), (first, second))], tasks)
-    assert not submission_problems(made, {"t": task.to_json(solutions=False)})
+    tasks = TaskSet.from_tasks("x", [task])
+    counter = VoteCounter(tasks)
+    counter.add(make_prediction(order, *values) for order, values in enumerate(predicted))
+    found = counter["t", 0]
+    first, second = found.attempts
+    assert first is not None and second is not None
+    assert not np.array_equal(first, second)
+    for expected, got in zip(found.candidates, (first, second), strict=False):
+        assert np.array_equal(expected.grid, got)
+    submission = build_submission([found], tasks)
+    assert not submission_problems(submission, tasks.to_json(solutions=False))
 
 
 @given(st.lists(st.tuples(grids, st.floats(0, 1)), max_size=12))
-def test_rank_counts_every_vote_once(said: list[tuple[np.ndarray, float]]) -> None:
-    candidates = rank(Prediction(str(n), *answer) for n, answer in enumerate(said))
+def test_majority_vote_counts_every_vote_once(predicted: list[tuple[np.ndarray, float]]) -> None:
+    candidates = majority_vote([make_prediction(n, *values) for n, values in enumerate(predicted)])
     assert sorted(name for c in candidates for name in c.puzzles) == sorted(
-        map(str, range(len(said)))
+        map(str, range(len(predicted)))
     )
     assert all(c.votes == len(c.puzzles) for c in candidates)
-    order = [(c.votes, c.halt) for c in candidates]
+    order = [(c.votes, c.halt_prob) for c in candidates]
     assert order == sorted(order, reverse=True)
 
 
-def test_one_candidate_is_followed_by_the_surest_runner_up() -> None:
+def test_one_candidate_is_followed_by_the_runner_up_of_the_surest_prediction() -> None:
     right, near, far = as_grid([[1, 2]]), as_grid([[1, 3]]), as_grid([[4, 2]])
-    predictions = [Prediction("a", right, 0.2, far), Prediction("b", right, 0.9, near)]
-    _, second = two_attempts(rank(predictions), as_grid([[5]]), predictions)
-    assert np.array_equal(second, near)
+    counter = VoteCounter(TaskSet.from_tasks("x", [Task("t", (), (Pair(as_grid([[5]])),))]))
+    counter.add([make_prediction(0, right, 0.2, far), make_prediction(1, right, 0.9, near)])
+    first, second = counter["t", 0].attempts
+    assert first is not None and second is not None
+    assert np.array_equal(first, right) and np.array_equal(second, near)
 
 
-def test_no_prediction_still_gives_a_whole_submission() -> None:
+def test_a_single_attempt_is_no_guess() -> None:
+    task = Task("t", (), (Pair(as_grid([[5]])),))
+    tasks = TaskSet.from_tasks("x", [task])
+    best, runner_up = as_grid([[1, 2]]), as_grid([[1, 3]])
+    (attempt,) = choose_attempts(tasks, task.test[0].input, [best], runner_up, attempts=1)
+    assert np.array_equal(attempt, best)
+    found = InputPrediction(task, 0, (), (attempt,))
+    (output,) = build_submission([found], tasks, attempts=1)["t"]
+    assert output == {"attempt_1": [[1, 2]], "attempt_2": [[1, 2]]}
+
+
+def test_without_predictions_the_submission_is_complete() -> None:
     task = Task("t", (), (Pair(as_grid([[0, 0]])), Pair(as_grid([[1], [2]]))))
-    made = to_submission([], TaskSet.of("x", [task]))
-    assert len(made["t"]) == 2
-    assert all(output["attempt_1"] != output["attempt_2"] for output in made["t"])
+    submission = build_submission([], TaskSet.from_tasks("x", [task]))
+    assert len(submission["t"]) == 2
+    assert all(output["attempt_1"] != output["attempt_2"] for output in submission["t"])

@@ -1,4 +1,4 @@
-"""A model that answers with its own input, and tasks for it."""
+"""A model that predicts its own input, and tasks for it."""
 
 from __future__ import annotations
 
@@ -10,36 +10,39 @@ from tiny import MODEL
 
 from arc_trm.checkpoint import Weights
 from arc_trm.config import ModelConfig, from_dict
-from arc_trm.data.puzzle_ids import assign_puzzle_ids, row_names
+from arc_trm.data.dataset import TaskDataset
 from arc_trm.models.trm import TRM
-from arc_trm.puzzles.arc.kind import FIRST_COLOUR
+from arc_trm.puzzles.arc.tokenizer import FIRST_COLOUR
 from arc_trm.tasks import Pair, Task, TaskSet, as_grid
 
 SIDE = 4
 
 
 class Copycat(TRM):
-    """Answers with its own input, surer of some rows than of others."""
+    """Predicts its own input, with a halting probability that rises with the puzzle id."""
 
     def predict_steps(
         self, inputs: torch.Tensor, puzzle_ids: torch.Tensor, supervision_steps: int | None = None
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         logits = torch.nn.functional.one_hot(inputs.long(), 12).float()
-        logits[:, 0, FIRST_COLOUR] += 0.5  # so colour 0 is the second thought of the first cell
+        logits[:, 0, FIRST_COLOUR] += 0.5  # so colour 0 is second in the first cell
         yield logits, puzzle_ids.float() / 10
 
 
 def tasks() -> TaskSet:
+    """Return the tasks a, with two test inputs, and b."""
     rng = np.random.default_rng(0)
     grids = [as_grid(1 + rng.integers(9, size=(2, 3))) for _ in range(6)]
     first = Task("a", (Pair(grids[0], grids[1]),), (Pair(grids[2]), Pair(grids[3])))
-    return TaskSet.of("x", [first, Task("b", (Pair(grids[4], grids[4]),), (Pair(grids[5]),))])
+    second = Task("b", (Pair(grids[4], grids[4]),), (Pair(grids[5]),))
+    return TaskSet.from_tasks("x", [first, second])
 
 
-def weights(kind: type[TRM], known: TaskSet) -> Weights:
-    names = list(row_names(assign_puzzle_ids(list(known), 6, 0)))
-    model = kind(
+def weights(architecture: type[TRM], known: TaskSet) -> Weights:
+    """Return random weights that know these tasks and at most six augmentations of each."""
+    names = list(TaskDataset(known, 6, 0, SIDE).puzzle_names())
+    model = architecture(
         from_dict(ModelConfig, MODEL), len(names), generator=torch.Generator().manual_seed(0)
     )
     model.puzzle_embedding.normal_(generator=torch.Generator().manual_seed(1))
-    return Weights(model.eval(), {name: row for row, name in enumerate(names)})
+    return Weights(model.eval(), {name: puzzle_id for puzzle_id, name in enumerate(names)})

@@ -435,6 +435,7 @@ def test_known_weights_get_their_settings_and_names(
     assert loaded.model.config.num_heads == 4 and list(loaded.puzzle_ids) == NAMES
 
 
+@pytest.mark.slow
 def test_a_published_set_names_the_puzzle_ids(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     known = KnownWeights("p/n", None, None, "arc1-aug10", known_weights()[0].settings)
     monkeypatch.setattr("arc_trm.hub.known_weights.known_weights", lambda: (known,))
@@ -610,6 +611,7 @@ def run_command(hub: Hub, home: Path, *arguments: str, **environment: str) -> tu
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_the_commands(hub: Hub, weights: Path, tmp_path: Path) -> None:
     hub.repository("o/n", files_of(weights))
     home = tmp_path / "home"

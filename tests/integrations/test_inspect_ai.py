@@ -18,7 +18,7 @@ from typing import Any
 import paths
 import pytest
 import torch
-from click.testing import CliRunner
+from commands import run_cli
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from inspect_ai import Epochs
@@ -31,24 +31,30 @@ from inspect_ai.scorer import SampleScore, Score, Target
 from inspect_ai.solver import TaskState, generate
 from tiny import run_config, write_challenges
 
-# inspect_ai asks the first `arc_trm` on the path whether it is installed, and an egg-info in the
-# current folder, which `python -m pytest` puts there, says no.
+# inspect_ai looks up the first `arc_trm` on the path, and an egg-info in the current folder, which
+# `python -m pytest` puts there, does not name the plugin.
 if "" in sys.path or os.getcwd() in sys.path:
     sys.path[:] = [place for place in sys.path if place not in ("", os.getcwd())]
 
 import arc_trm.inference
 from arc_trm import load_tasks
-from arc_trm.cli import main
+from arc_trm.evaluation.predictions import PredictionSet
 from arc_trm.integrations.inspect_ai import plugin
-from arc_trm.integrations.inspect_ai.batching import NO_SOURCE, Answers, Given, Question, Turns
+from arc_trm.integrations.inspect_ai.batching import (
+    NO_SOURCE,
+    Answers,
+    RequestBatcher,
+    SampleAnswer,
+    SampleQuery,
+)
 from arc_trm.integrations.inspect_ai.scorers import per_output, per_task, strict, two_attempts
 from arc_trm.integrations.inspect_ai.solvers import ATTEMPTS_KEY
-from arc_trm.integrations.prompts import attempts_in, grid_text, last_grid, prompt
+from arc_trm.integrations.prompts import grid_text, last_grid, parse_attempts, prompt
 from arc_trm.tasks import TaskSet
-from arc_trm.training.loop import train
+from arc_trm.training import train_run
 from submission import score_ranked
 
-pytestmark = [  # of inspect_ai itself, about its retries and streams that it leaves to be collected
+pytestmark = [  # warnings of inspect_ai itself, about its retries and streams
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
@@ -68,7 +74,7 @@ GRIDS = st.tuples(st.integers(1, 6), st.integers(1, 6)).flatmap(
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """inspect_ai keeps files in the user's folders, and runs are looked for in the current one."""
+    """Keep inspect_ai's files, and the folder in which runs are found, below `tmp_path`."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("INSPECT_EVAL_MODEL", raising=False)
@@ -77,7 +83,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def tidy() -> Iterator[None]:
-    """What inspect_ai leaves behind is collected here, where it may warn."""
+    """Collect what inspect_ai leaves behind here, where it may warn."""
     yield
     gc.collect()
 
@@ -86,8 +92,9 @@ def tidy() -> Iterator[None]:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny run that has predicted its three tasks."""
     folder = tmp_path_factory.mktemp("tiny")
-    train(run_config(write_challenges(folder)), torch.device("cpu"), folder / "runs" / "run")
-    result = CliRunner().invoke(main, ["predict", str(folder / "runs" / "run")])
+    config = run_config(write_challenges(folder))
+    train_run(config, torch.device("cpu"), folder / "runs" / "run")
+    result = run_cli("predict", folder / "runs" / "run")
     assert result.exit_code == 0, result.output
     return folder / "runs" / "run"
 
@@ -125,33 +132,32 @@ def rates(log: EvalLog) -> dict[str, dict[str, float]]:
     }
 
 
-def scored(answers: Path, challenges: Path) -> dict[str, dict[str, float]]:
-    """What `arc-trm score` says of the same."""
-    arguments = ["score", str(answers), "--data", str(challenges), "--json"]
-    told = json.loads(CliRunner().invoke(main, arguments).stdout)
-    return {k: {name: told[k][name]["value"] for name in RATES} for k in ("pass@1", "pass@2")}
+def scored(predictions: Path, challenges: Path) -> dict[str, dict[str, float]]:
+    """Return the rates that `arc-trm score` gives."""
+    record = json.loads(run_cli("score", predictions, "--data", challenges, "--json").stdout)
+    return {k: {name: record[k][name]["value"] for name in RATES} for k in ("pass@1", "pass@2")}
 
 
 class Recorder:
-    """Stands in for `predict` and notes what is asked."""
+    """Stands in for `predict_tasks` and records the ids of the tasks."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[list[str]] = []
-        self._predict = arc_trm.inference.predict
-        monkeypatch.setattr(arc_trm.inference, "predict", self)
+        self._predict = arc_trm.inference.predict_tasks
+        monkeypatch.setattr(arc_trm.inference, "predict_tasks", self)
 
-    def __call__(self, weights: Any, tasks: TaskSet, augmentations: int | None) -> Any:
+    def __call__(self, weights: Any, tasks: TaskSet, augmentations: int | None) -> PredictionSet:
         self.calls.append([task.id for task in tasks for _ in task.test])
         return self._predict(weights, tasks, augmentations)
 
 
-def model_that_says(answer: Callable[[str], str]) -> Model:
-    """A language model; without usage inspect_ai fetches a tokenizer to count tokens."""
+def make_model(answer: Callable[[str], str]) -> Model:
+    """Return a language model; without usage inspect_ai fetches a tokenizer to count tokens."""
 
     def output(messages: list[ChatMessage], *_: Any) -> ModelOutput:
-        said = ModelOutput.from_content("mockllm/model", answer(messages[-1].text))
-        said.usage = ModelUsage(input_tokens=1, output_tokens=1, total_tokens=2)
-        return said
+        completion = ModelOutput.from_content("mockllm/model", answer(messages[-1].text))
+        completion.usage = ModelUsage(input_tokens=1, output_tokens=1, total_tokens=2)
+        return completion
 
     return get_model("mockllm/model", custom_outputs=output)
 
@@ -166,19 +172,20 @@ def test_names_in_the_registry() -> None:
     assert entry.value == plugin.__name__
 
 
-def test_says_how_to_get_inspect() -> None:
-    lacks = "import sys; sys.modules['inspect_ai'] = None; import arc_trm.integrations"
+def test_without_inspect_ai_the_plugin_says_how_to_install_it() -> None:
+    lacks = "import sys; sys.modules['inspect_ai'] = None; import arc_trm.integrations.inspect_ai"
     subprocess.run([sys.executable, "-c", lacks], check=True)
-    program = [sys.executable, "-c", f"{lacks}.inspect"]
-    told = subprocess.run(program, capture_output=True, text=True)
-    assert told.returncode == 1
-    assert "install it with `pip install 'arc-trm[inspect]'`" in told.stderr.splitlines()[-1]
+    program = [sys.executable, "-c", f"{lacks}.plugin"]
+    result = subprocess.run(program, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "install it with `pip install 'arc-trm[inspect]'`" in result.stderr.splitlines()[-1]
 
 
 # TRM's answers
 
 
-def test_answers_in_a_file_score_as_the_command_says(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_predictions_in_a_file_score_as_by_the_command(tmp_path: Path) -> None:
     log = evaluate(tmp_path, predictions=SUBMISSION, data=CHALLENGES)
     expected = scored(SUBMISSION, CHALLENGES)
     assert rates(log) == expected
@@ -191,9 +198,9 @@ def test_answers_in_a_file_score_as_the_command_says(tmp_path: Path) -> None:
             sample = samples[f"{task.id}/{test + 1}"]
             assert (sample.metadata["task"], sample.metadata["test"]) == (task.id, test)
             assert sample.input == prompt(task, test)
-            said = json.loads(SUBMISSION.read_text())[task.id][test]
-            assert sample.store[ATTEMPTS_KEY] == [said["attempt_1"], said["attempt_2"]]
-            assert attempts_in([sample.output.completion])[0] == said["attempt_2"]
+            output = json.loads(SUBMISSION.read_text())[task.id][test]
+            assert sample.store[ATTEMPTS_KEY] == [output["attempt_1"], output["attempt_2"]]
+            assert parse_attempts([sample.output.completion])[0] == output["attempt_2"]
             assert sample.messages[-1].text == sample.output.completion
     again = read_eval_log(log.location)
     assert rates(again) == expected
@@ -202,6 +209,7 @@ def test_answers_in_a_file_score_as_the_command_says(tmp_path: Path) -> None:
     assert rates(alone) == {"pass@1": expected["pass@1"]}
 
 
+@pytest.mark.slow
 def test_weights_answer_as_the_command_does(tmp_path: Path, run: Path) -> None:
     by_weights = evaluate(tmp_path, weights=run)
     by_log = evaluate(tmp_path, predictions=run)
@@ -210,18 +218,20 @@ def test_weights_answer_as_the_command_does(tmp_path: Path, run: Path) -> None:
     for log in (by_weights, by_log, by_file):  # whose tasks are those of the run
         assert rates(log) == scored(run, run.parent.parent / "tiny_challenges.json")
         for sample in samples_of(log):
-            (said,) = submission[sample.metadata["task"]]
-            assert sample.store[ATTEMPTS_KEY] == [said["attempt_1"], said["attempt_2"]]
+            (output,) = submission[sample.metadata["task"]]
+            assert sample.store[ATTEMPTS_KEY] == [output["attempt_1"], output["attempt_2"]]
     for sample, same in zip(samples_of(by_weights), samples_of(by_log), strict=True):
         assert sample.metadata["source"] == str(run)
         assert sample.metadata["votes"] == same.metadata["votes"]
         assert sum(votes or 0 for votes in sample.metadata["votes"]) <= 3
-        assert [halt is None or 0 < halt < 1 for halt in sample.metadata["halt"]] == [True, True]
+        first, second = sample.metadata["halt_prob"]
+        assert 0 < first < 1 and (second is None or 0 < second < 1)
     fewer = evaluate(tmp_path, weights=run, augmentations=0)
     assert all(sample.metadata["votes"] == [1, None] for sample in samples_of(fewer))
 
 
-def test_only_what_is_asked_is_predicted_and_only_once(
+@pytest.mark.slow
+def test_only_the_samples_are_predicted_and_only_once(
     tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder(monkeypatch)
@@ -249,12 +259,14 @@ def test_the_solver_answers_tasks_of_another_set(tmp_path: Path, run: Path) -> N
     challenges = run.parent.parent / "tiny_challenges.json"
     solver = plugin.trm(weights=str(run))
     log = evaluate(tmp_path, data=challenges, options={"solver": solver})
-    assert all("remark" not in sample.metadata for sample in samples_of(log))
+    assert all("note" not in sample.metadata for sample in samples_of(log))
     log = evaluate(tmp_path, data=CHALLENGES, weights=run, options={"limit": 1})
     (sample,) = samples_of(log)
-    assert sample.metadata["remark"] == "a guess: the weights have no row for this task"
+    note = "a guess: the weights have no puzzle embedding for this task"
+    assert sample.metadata["note"] == note
 
 
+@pytest.mark.slow
 def test_without_anything_the_latest_run_answers_or_guesses_do(
     tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,7 +274,7 @@ def test_without_anything_the_latest_run_answers_or_guesses_do(
     assert log.eval.dataset.name == "arc-agi-1/evaluation"
     for sample in samples_of(log):
         assert sample.metadata["source"] == NO_SOURCE
-        assert sample.metadata["remark"] == "a guess"
+        assert sample.metadata["note"] == "a guess"
         first, second = sample.store[ATTEMPTS_KEY]
         assert first == sample.metadata["test_inputs"][sample.metadata["test"]] != second
     monkeypatch.chdir(run.parent.parent)
@@ -272,7 +284,7 @@ def test_without_anything_the_latest_run_answers_or_guesses_do(
         assert len(samples_of(log)) == 3
 
 
-def test_what_a_file_does_not_answer_is_marked(tmp_path: Path, run: Path) -> None:
+def test_missing_predictions_of_a_file_are_noted(tmp_path: Path, run: Path) -> None:
     submission = json.loads(SUBMISSION.read_text())
     gone = next(iter(submission))
     del submission[gone]
@@ -281,17 +293,17 @@ def test_what_a_file_does_not_answer_is_marked(tmp_path: Path, run: Path) -> Non
     log = evaluate(tmp_path, predictions=part, data=CHALLENGES)
     assert rates(log) == scored(part, CHALLENGES)
     sample = next(each for each in samples_of(log) if each.metadata["task"] == gone)
-    assert sample.metadata["remark"] == "no answer, which counts as unsolved"
+    assert sample.metadata["note"] == "no answer, which counts as unsolved"
     assert sample.scores is not None
     assert sample.scores["two_attempts"].explanation == "there is no attempt"
-    # A log that says of two of its three tasks nothing.
+    # A log without predictions for two of its three tasks.
     lines = (run / "predictions.jsonl").read_text().splitlines(keepends=True)
     cut = tmp_path / "cut.jsonl"
     cut.write_text("".join(line for line in lines if '"task":' not in line or "task0" in line))
     log = evaluate(tmp_path, predictions=cut)
     assert rates(log) == scored(cut, run.parent.parent / "tiny_challenges.json")
-    remarks = {sample.metadata.get("remark") for sample in samples_of(log)}
-    assert remarks == {None, "a guess: nobody answered"}
+    notes = {sample.metadata.get("note") for sample in samples_of(log)}
+    assert notes == {None, "a guess: no prediction"}
 
 
 @pytest.mark.parametrize(
@@ -299,22 +311,28 @@ def test_what_a_file_does_not_answer_is_marked(tmp_path: Path, run: Path) -> Non
     [
         ({"data": "nope"}, "'nope' is neither a dataset nor"),
         ({"weights": "no/such/folder"}, "there is no folder no/such/folder"),
-        ({"weights": "."}, "is not a weight folder"),
-        ({"predictions": "nope.json"}, "nope.json: "),
+        ({"weights": "."}, "is not a weights folder: it has no config.json"),
+        ({"predictions": "nope.json"}, "nope.json does not exist: name a predictions.jsonl"),
         ({"predictions": "empty"}, "has no files, expected one TASK.json per task"),
         ({"predictions": "bad.jsonl"}, "bad.jsonl, line 1 is not a prediction"),
-        ({"predictions": SUBMISSION}, "submission.json answers none of the 400 tasks of arc-agi-1"),
+        ({"predictions": SUBMISSION}, "submission.json has predictions for none of the 400 tasks"),
         ({"predictions": SUBMISSION, "augmentations": 3}, "augmentations are for weights:"),
-        ({"predictions": "a,b.json"}, "a,b.json: "),
-        ({"predictions": ["a", "b.json"]}, "a,b.json: "),
-        ({"predictions": "a", "weights": "b", "data": CHALLENGES}, "give one of them"),
-        ({"attempts": 3}, "attempts is 3: give 1 or 2"),
+        ({"predictions": "a,b.json"}, "a,b.json does not exist"),
+        ({"predictions": ["a", "b.json"]}, "a,b.json does not exist"),
+        (
+            {"predictions": "a", "weights": "b", "data": CHALLENGES},
+            "weights and predictions exclude each other: name one",
+        ),
+        ({"attempts": 3}, "attempts is 3: use 1 or 2"),
         ({"augmentations": "x"}, "augmentations is x: give a number from 0 up"),
         ({"data": "unknown.json"}, "no test output of 'unknown.json' is known"),
-        ({"data": "sudoku-6x6/test"}, "the plugin is for ARC, but sudoku-6x6/test holds Sudoku"),
+        (
+            {"data": "sudoku-6x6/test"},
+            "the plugin needs an ARC submission, but sudoku-6x6/test holds",
+        ),
     ],
 )
-def test_mistakes_are_told_in_a_sentence(
+def test_mistakes_are_reported_in_one_sentence(
     tmp_path: Path, task_args: dict[str, Any], sentence: str
 ) -> None:
     (tmp_path / "bad.jsonl").write_text("{}\n")
@@ -327,24 +345,29 @@ def test_mistakes_are_told_in_a_sentence(
     assert caught.value.__suppress_context__
 
 
-def test_samples_that_are_waiting_are_answered_together() -> None:
+def test_waiting_samples_are_answered_together() -> None:
     calls = []
 
-    def source(asked: Sequence[Question]) -> Answers:
-        calls.append([each.task for each in asked])
+    def source(queries: Sequence[SampleQuery]) -> Answers:
+        calls.append([query.task_id for query in queries])
         if calls[-1][0] == "bad":
             raise ValueError("bad")
-        return {each.key: Given(remark=each.task) for each in asked[:2]}
+        return {query.key: SampleAnswer(note=query.task_id) for query in queries[:2]}
 
-    async def ask() -> list[Any]:
-        turns = Turns(source)
+    async def answer_all() -> list[Any]:
+        batcher = RequestBatcher(source)
         names = ["a", "b", "a", "bad", "c", "d"]
-        questions = [turns.ask(Question(name, 0, ())) for name in names]
-        return await asyncio.gather(*questions, return_exceptions=True)
+        answers = [batcher.answer(SampleQuery(name, 0, ())) for name in names]
+        return await asyncio.gather(*answers, return_exceptions=True)
 
-    answers = asyncio.run(ask())
-    assert [each.remark if isinstance(each, Given) else repr(each) for each in answers] == [
-        *("a", "b", "a", "ValueError('bad')", "c", "d")
+    answers = asyncio.run(answer_all())
+    assert [each.note if isinstance(each, SampleAnswer) else repr(each) for each in answers] == [
+        "a",
+        "b",
+        "a",
+        "ValueError('bad')",
+        "c",
+        "d",
     ]
     assert calls[0] == ["a", "b", "bad", "c", "d"]
     assert calls[1][0] == "bad"
@@ -354,28 +377,30 @@ def test_samples_that_are_waiting_are_answered_together() -> None:
 # Language models
 
 
+@pytest.mark.slow
 def test_language_models_answer_the_same_samples(tmp_path: Path) -> None:
     tasks, number = load_tasks(CHALLENGES), Counter[str]()
     solutions = {prompt(t, n): o for t in tasks for n, o in enumerate(t.solutions or ())}
 
-    def answer(asked: str) -> str:
-        number[asked] += 1
-        right = grid_text(solutions[asked].tolist())
-        return f"Let me think: 1 2\n```\n{right}\n```\nDone." if number[asked] == 2 else "I pass"
+    def answer(text: str) -> str:
+        number[text] += 1
+        solution = grid_text(solutions[text].tolist())
+        thought = f"Let me think: 1 2\n```\n{solution}\n```\nDone."
+        return thought if number[text] == 2 else "I pass"
 
     # The task is made before it is known that there is a model.
     for task in ("arc_trm/arc_agi", plugin.arc_agi(data=str(CHALLENGES))):
         number.clear()
         task_args: dict[str, Any] = {"data": CHALLENGES} if isinstance(task, str) else {}
-        log = evaluate(tmp_path, task, model_that_says(answer), **task_args)
+        log = evaluate(tmp_path, task, make_model(answer), **task_args)
         assert rates(log) == {"pass@1": dict.fromkeys(RATES, 0), "pass@2": dict.fromkeys(RATES, 1)}
         assert set(number.values()) == {2}
         for sample in samples_of(log):
             assert len(sample.output.choices) == 2
             assert [message.role for message in sample.messages] == ["user", *["assistant"] * 2]
             assert sample.scores is not None
-            told = sample.scores["two_attempts"].explanation
-            assert told == "attempt 1 holds no grid; attempt 2 is right"
+            explanation = sample.scores["two_attempts"].explanation
+            assert explanation == "attempt 1 holds no grid; attempt 2 is correct"
 
 
 def test_one_completion_may_hold_both_attempts(tmp_path: Path) -> None:
@@ -384,13 +409,13 @@ def test_one_completion_may_hold_both_attempts(tmp_path: Path) -> None:
         for t in load_tasks(CHALLENGES)
         for n, o in enumerate(t.solutions or ())
     }
-    model = model_that_says(
-        lambda asked: json.dumps([{"attempt_1": [[1, 10]], "attempt_2": solutions[asked]}])
+    model = make_model(
+        lambda text: json.dumps([{"attempt_1": [[1, 10]], "attempt_2": solutions[text]}])
     )
     log = evaluate(tmp_path, model=model, data=CHALLENGES, options={"solver": generate()})
     assert rates(log) == {"pass@1": dict.fromkeys(RATES, 0), "pass@2": dict.fromkeys(RATES, 1)}
-    asked_once = evaluate(tmp_path, model=model, data=CHALLENGES, attempts=1)
-    assert rates(asked_once) == {"pass@1": dict.fromkeys(RATES, 0)}
+    single = evaluate(tmp_path, model=model, data=CHALLENGES, attempts=1)
+    assert rates(single) == {"pass@1": dict.fromkeys(RATES, 0)}
 
 
 # Scores
@@ -433,7 +458,7 @@ def test_metrics_are_those_of_submission(
 
 
 def metrics(values: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """All metrics of one pass@K: (task, value of a sample)."""
+    """Return all metrics of one pass@K, for (task id, value of a sample) each."""
     scores = [
         SampleScore(score=Score(value=value), sample_metadata={"task": task})
         for task, value in values
@@ -454,7 +479,7 @@ def test_metrics_of_several_epochs_and_of_foreign_samples() -> None:
 
 
 @given(GRIDS, st.sampled_from([" ", ",", ", ", "", "|", " | ", "\t"]), st.booleans(), st.text())
-def test_grids_are_found_however_they_are_written(
+def test_grids_in_any_notation_are_found(
     grid: Any, between: str, fenced: bool, before: str
 ) -> None:
     rows = [between.join(map(str, row)) for row in grid]
@@ -467,8 +492,8 @@ def test_grids_are_found_however_they_are_written(
         written = json.dumps(grid, indent=indent)
         assert last_grid(f"{before}\n5 5\nThe answer: {written}.") == grid
         both = json.dumps({"attempt_1": grid, "attempt_2": [[1]]}, indent=indent)
-        assert attempts_in([f"Here it is: {both}"]) == [grid, [[1]]]
-    assert attempts_in([grid_text(grid), ""]) == [grid, None]
+        assert parse_attempts([f"Here it is: {both}"]) == [grid, [[1]]]
+    assert parse_attempts([grid_text(grid), ""]) == [grid, None]
 
 
 @pytest.mark.parametrize(
@@ -512,56 +537,63 @@ def test_the_last_grid_counts(text: str, grid: Any) -> None:
     assert last_grid(text) == grid
 
 
-def test_attempts_in_json_may_be_wrong_or_lacking() -> None:
-    assert attempts_in(['{"attempt_1": "no", "attempt_2": [[1]]}']) == [None, [[1]]]
-    assert attempts_in(['{"attempt_2": [[1, 2], [3]]}']) == [None, None]
-    assert attempts_in(['{"attempt_1": [[1]]}', "2"]) == [[[1]], [[2]]]
+def test_attempts_in_json_may_be_invalid_or_missing() -> None:
+    assert parse_attempts(['{"attempt_1": "no", "attempt_2": [[1]]}']) == [None, [[1]]]
+    assert parse_attempts(['{"attempt_2": [[1, 2], [3]]}']) == [None, None]
+    assert parse_attempts(['{"attempt_1": [[1]]}', "2"]) == [[[1]], [[2]]]
     both = '{"attempt_1": {"answer": [[1]]}, "attempt_2": {"answer": [[2]], "x": [[3]]}}'
-    assert attempts_in([both, "3"]) == [[[1]], [[2]], [[3]]]
-    assert attempts_in([]) == []
+    assert parse_attempts([both, "3"]) == [[[1]], [[2]], [[3]]]
+    assert parse_attempts([]) == []
 
 
 @pytest.mark.parametrize(
     "piece",
     [
-        *(
-            "[",
-            "]",
-            "[[",
-            "[[1",
-            "[[1],",
-            "[[1],[",
-            "[ ",
-            "[\n",
-            "[1]\n",
-            "[[1]]",
-            "[[1" + " " * 99,
-        ),
-        *(" ", "\n", "1", "1 ", "1,", "1\n", "|-|\n", "```\n"),
-        *('"attempt_1": [', '"attempt_1" ', '"attempt_1":[[1],'),
+        "[",
+        "]",
+        "[[",
+        "[[1",
+        "[[1],",
+        "[[1],[",
+        "[ ",
+        "[\n",
+        "[1]\n",
+        "[[1]]",
+        "[[1" + " " * 99,
+        " ",
+        "\n",
+        "1",
+        "1 ",
+        "1,",
+        "1\n",
+        "|-|\n",
+        "```\n",
+        '"attempt_1": [',
+        '"attempt_1" ',
+        '"attempt_1":[[1],',
     ],
 )
 def test_hostile_text_takes_linear_time(piece: str) -> None:
-    """With anything tried twice, this would not end."""
+    """Text that any pattern tries twice would take quadratic time: this would not end."""
     for text in (piece * 50_000, piece * 50_000 + "x", "[" + piece * 50_000 + "]]"):
-        found = attempts_in([text])
+        found = parse_attempts([text])
         assert all(grid is None or len(grid) == 1 for grid in found)
 
 
 @given(st.text('[]01 9,|-\n`{}"attempt_:', max_size=200))
 @example("-0")
 def test_no_text_raises(text: str) -> None:
-    for grid in attempts_in([text]):
+    for grid in parse_attempts([text]):
         assert grid is None or last_grid(json.dumps(grid)) == grid
 
 
 def test_the_prompt_holds_everything_but_the_answer() -> None:
     for task in load_tasks(CHALLENGES):
         for test, pair in enumerate(task.test):
-            told = prompt(task, test)
+            text = prompt(task, test)
             for grid in (*(grid for pair in task.train for grid in pair.grids), pair.input):
-                assert f":\n{grid_text(grid.tolist())}\n\n" in told
+                assert f":\n{grid_text(grid.tolist())}\n\n" in text
             assert pair.output is not None
             if pair.output.tolist() != pair.input.tolist():
                 hidden = f":\n{grid_text(pair.output.tolist())}\n\n"
-                assert hidden not in told.partition("Test input")[2]
+                assert hidden not in text.partition("Test input")[2]

@@ -118,13 +118,13 @@ def tree(tmp_path: Path) -> Tree:
 
 
 def put_challenges(folder: Path, name: str = "arc-agi_test_challenges.json") -> Path:
-    """12 tasks that fit tiny weights."""
+    """4 tasks that fit tiny weights."""
     tasks = [
         task
         for task in load_tasks("arc-agi-1/training")
         if max(max(grid.shape) for pair in (*task.train, *task.test) for grid in pair.grids) <= 5
-    ][:12]
-    assert len(tasks) == 12
+    ][:4]
+    assert len(tasks) == 4
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / name, {task.id: task.to_json(solutions=False) for task in tasks})
     return folder / name
@@ -188,7 +188,7 @@ def test_a_command_is_tried_again_and_not_waited_for_beyond_its_end(tmp_path: Pa
         os.kill(process, signal.SIGKILL)  # which is still there
     tries = [line for line in said.getvalue().splitlines() if line.startswith("tried")]
     assert ["nproc-per-node=4" in each for each in tries] == [True, True, False]
-    assert all("adapt --weights w --data c --preset p" in each for each in tries)
+    assert all("adapt w --data c --preset p" in each for each in tries)
     assert namespace["failed"] == ["adapt"] * 3
 
 
@@ -376,6 +376,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Path:
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     tree = fill(Tree(folder), wheels)
     tree.write_script(CODE[:3])
+    tree.environment["PIP_NO_COMPILE"] = "1"  # all of torch, which takes a while
     python = folder / "venv" / "bin" / "python"
     done = tree.run(python, offline=can_go_offline())
     assert done.returncode == 0, done.stdout + done.stderr
@@ -385,7 +386,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Path:
 def check(tree: Tree, files: set[str], killed: bool = False) -> None:
     """A kill may leave what a write that it cut short had in hand."""
     challenges = read_challenges(next(tree.input.rglob("*challenges.json")))
-    assert len(challenges) == 12
+    assert len(challenges) == 4
     read_submission(tree.submission, challenges)
     left = {path.name for path in tree.working.iterdir()}
     assert {name for name in left if not (killed and name.endswith(".tmp"))} == files
@@ -393,10 +394,9 @@ def check(tree: Tree, files: set[str], killed: bool = False) -> None:
 
 @needs_wheels
 def test_the_notebook_installs_offline_from_the_wheelhouse_alone(installed: Path) -> None:
-    program = (
-        "import arc_trm, numpy, torch; print(arc_trm.__file__, numpy.__file__, torch.__file__)"
-    )
-    done = subprocess.run([installed, "-c", program], env=ALONE, capture_output=True, text=True)
+    program = "import arc_trm, torch; print(arc_trm.__file__, torch.__file__)"
+    command = [installed, "-I", "-c", program]
+    done = subprocess.run(command, env=ALONE, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     environment = installed.parent.parent
     assert all(Path(place).is_relative_to(environment) for place in done.stdout.split())
@@ -405,10 +405,10 @@ def test_the_notebook_installs_offline_from_the_wheelhouse_alone(installed: Path
 @needs_wheels
 def test_the_notebook_runs_offline(filled: Tree, installed: Path) -> None:
     offline = can_go_offline()
-    # Two processes, as with two GPUs.
+    # Two processes, as with two GPUs. All is predicted well before the end of the time.
     filled.write_script(
         *(CODE, LOOPBACK if offline else ""),
-        **{"MINUTES": "1", "ADAPTING": "0.3", "SPARE": "15", "GPUS": "2"},
+        **{"MINUTES": "2", "ADAPTING": "0.15", "SPARE": "20", "GPUS": "2"},
     )
     filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
     done = filled.run(installed, offline)
@@ -425,7 +425,7 @@ def test_the_notebook_runs_offline(filled: Tree, installed: Path) -> None:
 @finds_processes
 def test_what_fails_early_is_gone_on_with(filled: Tree, installed: Path) -> None:
     # Time enough for predicting to be killed and to end, however slow the machine makes adapting.
-    filled.write_script(CODE, MINUTES="1.5", ADAPTING="0.25", SPARE="10", GPUS="2")
+    filled.write_script(CODE, MINUTES="3", ADAPTING="0.13", SPARE="10", GPUS="2")
     filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
     root = filled.working.parent
     with filled.start(installed) as process:
@@ -440,7 +440,7 @@ def test_what_fails_early_is_gone_on_with(filled: Tree, installed: Path) -> None
         said = process.communicate()[0]
     assert process.returncode == 0, said
     assert said.count("arc-trm adapt FAILED") == said.count("arc-trm predict FAILED") == 1
-    assert "answers are there already" in said and said.count("\ndrawn (") == 3
+    assert "predictions exist already" in said and said.count("\ndrawn (") == 3
     check(filled, {"submission.json", "predictions.jsonl"}, killed=True)
 
 
@@ -460,19 +460,16 @@ def test_a_kill_leaves_a_valid_submission_of_what_was_predicted(
 
 
 @needs_wheels
-@pytest.mark.parametrize("rerun", [False, True])
-def test_a_failure_ends_a_commit_and_not_the_rerun(
-    filled: Tree, installed: Path, rerun: bool
-) -> None:
+def test_a_failure_ends_a_commit_and_not_the_rerun(filled: Tree, installed: Path) -> None:
     (broken,) = filled.input.rglob("config.json")
     broken.write_text("{}")
-    filled.write_script(CODE)
-    if rerun:
-        filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
+    (check_cell,) = ("".join(c["source"]) for c in NOTEBOOK["cells"] if c["id"] == "check")
+    filled.write_script([*CODE, "print('not ended')\nRERUN = False", check_cell])
+    filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
     done = filled.run(installed)
     assert "does not say 'arc-trm weights 1'" in done.stdout
     assert done.stdout.count("arc-trm adapt FAILED\n") == 3
-    assert done.returncode == (0 if rerun else 1)
-    said = "failed: arc-trm adapt, predict; each says above why\n"
-    assert done.stderr == ("" if rerun else said)
+    assert done.stdout.count("\nnot ended\n") == 1  # but then, as a commit
+    assert done.returncode == 1
+    assert done.stderr == "failed: arc-trm adapt, predict, show; each says above why\n"
     check(filled, {"submission.json"})

@@ -71,6 +71,7 @@ def assert_as_exact_as_torch(
         assert distance(got, expected) < max(TOLERANCE, 1.2 * distance(torchs, expected))
 
 
+@pytest.mark.slow
 @needs_kernels
 @settings(max_examples=25, deadline=None)
 @given(
@@ -108,6 +109,7 @@ def test_attention_with_amx() -> None:
     check_attention(kernels)
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_attention_without_amx(fresh_kernels, monkeypatch) -> None:
     monkeypatch.setattr(cpu_kernels, "has_amx", lambda: False)
@@ -192,6 +194,7 @@ def test_no_kernels_without_a_working_compiler(
     assert not [*tmp_path.rglob("*.so")]
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_kernels_are_compiled_once(fresh_kernels, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -204,6 +207,7 @@ def test_kernels_are_compiled_once(fresh_kernels, tmp_path, monkeypatch) -> None
     assert library.stat().st_mtime_ns == compiled_at
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_damaged_library_is_compiled_again(fresh_kernels, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a"))

@@ -123,11 +123,13 @@ def check_training(name: str) -> float:
     return deviation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PORTABLE)
 def test_forward(name: str) -> None:
     check_forward(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PORTABLE)
 def test_training(name: str) -> None:
     check_training(name)
@@ -148,6 +150,7 @@ def intel_kernels(folder: Path) -> dict[str, str]:
     return {"LD_PRELOAD": str(library)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", ["check_forward", "check_training"])
 def test_mixer(check: str, tmp_path: Path) -> None:
     subprocess.run(

@@ -249,6 +249,7 @@ def test_unknown_architecture_suggests_a_known_one() -> None:
         build_model(config, 6)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler")
 @pytest.mark.filterwarnings("default")  # of libraries that only torch.compile loads
 def test_compiled_blocks_compute_the_same() -> None:

@@ -184,6 +184,7 @@ def test_what_cannot_be_learnt_is_told(
     assert told in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sudoku-quick", "sudoku-gpu"])
 def test_presets_that_need_no_file(name: str) -> None:
     config = load_config(name)
@@ -378,6 +379,7 @@ def test_published_results_are_those_of_the_whole_set() -> None:
     assert published_for(TaskSet("mine.csv", part)) == []
 
 
+@pytest.mark.slow
 def test_answers_to_other_puzzles_are_not_taken_for_these(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -497,6 +499,7 @@ def test_without_known_answers_there_is_no_comparison(tmp_path: Path) -> None:
 # What is for ARC only
 
 
+@pytest.mark.slow
 def test_what_is_for_arc_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run = tmp_path / "runs" / "first"
@@ -558,6 +561,7 @@ def test_answers_in_a_submission_are_of_arc(tmp_path: Path) -> None:
     assert result.exit_code == 2 and "is for ARC" in result.stderr
 
 
+@pytest.mark.slow
 def test_published_weights_answer_a_file(tmp_path: Path) -> None:
     published = GOLDEN / "trm_mixer" / "step_0"
     weights, out = tmp_path / "weights", tmp_path / "out"
@@ -595,6 +599,7 @@ def built(folder: Path, kind: str = "sudoku") -> Path:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BOARDS)
 def test_a_built_folder_is_learnt_from_and_predicted(tmp_path: Path, kind: str) -> None:
     folder = built(tmp_path, kind)
@@ -702,6 +707,7 @@ def test_generate_writes_what_it_says(tmp_path: Path) -> None:
     assert sorted(each.name for each in tmp_path.iterdir()) == ["again.csv", "s.csv"]
 
 
+@pytest.mark.slow
 def test_hard_is_meant_unless_something_else_is_said(tmp_path: Path) -> None:
     def ratings(*options: object) -> dict[str, float]:
         out = tmp_path / "p.csv"
@@ -717,6 +723,7 @@ def test_hard_is_meant_unless_something_else_is_said(tmp_path: Path) -> None:
     assert ratings("maze", "--side", 10)["largest"] < 111
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["sudoku-6x6/train", "sudoku-6x6/test", "sudoku-easy/test", "sudoku-minimal/test"]
 )
@@ -726,6 +733,7 @@ def test_made_sets_are_the_same_everywhere(name: str) -> None:
     assert split["as_published"] and split["files"] == "made when needed"
 
 
+@pytest.mark.slow
 def test_data_lists_sets_that_are_made() -> None:
     assert "made when needed" in invoke("data", "list").stdout
     assert "Sudoku 6×6" in invoke("data", "show", "sudoku-6x6").stdout

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import write_challenges
 
 import submission as sub
-from arc_trm.cli import main
-from arc_trm.evaluation.prediction_log import Answer, PredictionLog
-from arc_trm.evaluation.voting import Prediction
+from arc_trm.evaluation.prediction_log import PredictionLog
+from arc_trm.evaluation.predictions import Prediction
 from arc_trm.tasks import as_grid
 
 Cli: TypeAlias = Callable[..., Result]
@@ -26,12 +25,6 @@ Cli: TypeAlias = Callable[..., Result]
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 PROVENANCE = sub.Provenance("tiny", "arc-trm", NOW, NOW, {"max_grid_size": 30})
 A, B, C = [[1]], [[2, 2]], [[3], [3]]
-
-
-@pytest.fixture
-def cli() -> Cli:
-    """Runs `arc-trm` in this process."""
-    return lambda *arguments: CliRunner().invoke(main, arguments)
 
 
 def benchmarking_score(folder: Path, solutions: dict[str, Any]) -> tuple[float, int]:
@@ -108,8 +101,9 @@ def test_every_attempt_has_all_metadata(tmp_path: Path) -> None:
         assert datetime.fromisoformat(metadata["end_timestamp"]) == NOW
         assert metadata["kwargs"] == {"max_grid_size": 30}
         (choice,) = metadata["choices"]  # an empty list ends the scorer
-        said = choice["message"]["content"]
-        assert choice["index"] == 0 and (json.loads(said) if said else []) == attempt["answer"]
+        content = choice["message"]["content"]
+        assert choice["index"] == 0
+        assert (json.loads(content) if content else []) == attempt["answer"]
         counts = metadata["usage"]
         assert (
             counts["total_tokens"] == counts["completion_tokens_details"]["reasoning_tokens"] == 0
@@ -271,8 +265,8 @@ def test_validate_lists_the_traps(
         "gone.json: is missing, which the scorer leaves out of its mean",
     ]
     assert result.stderr == "Error: theirs: is not a valid benchmarking folder (12 problems)\n"
-    told = json.loads(cli("validate", "theirs", "--challenges", "c.json", "--json").stdout)
-    assert told["kind"] == "benchmarking" and len(told["problems"]) == 12
+    record = json.loads(cli("validate", "theirs", "--challenges", "c.json", "--json").stdout)
+    assert record["kind"] == "benchmarking" and len(record["problems"]) == 12
 
 
 # Commands
@@ -280,18 +274,18 @@ def test_validate_lists_the_traps(
 
 @pytest.fixture
 def predicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """predictions.jsonl with answers to two of three tasks, that of task0 right in attempt 2."""
+    """A predictions.jsonl for two of three tasks; attempt 2 at task0 is correct."""
     monkeypatch.chdir(tmp_path)
     challenges = write_challenges(tmp_path)
     solutions = {f"task{n}": [[[5 + n]]] for n in range(3)}  # which no guess is
     sub.write_json(tmp_path / "tiny_solutions.json", solutions)
     log = PredictionLog(tmp_path / "predictions.jsonl")
-    about = {"data": [str(challenges)], "max_grid_size": 30, "began": NOW.isoformat()}
-    log.begin({}, {"model": "tiny-model", **about})
+    data = {"data": [str(challenges)], "max_grid_size": 30}
+    log.begin({}, {"model": "tiny-model", "started_at": NOW.isoformat(), **data})
     for task, grids in {"task0": [B, B, solutions["task0"][0]], "task1": [A]}.items():
-        log.add(
-            Answer(task, 0, f"p{n}", Prediction(f"p{n}", as_grid(grid), 0.5, None, n))
-            for n, grid in enumerate(grids)
+        log.append(
+            Prediction(task, 0, f"p{order}", order, as_grid(grid), 0.5)
+            for order, grid in enumerate(grids)
         )
     return log.path
 
@@ -301,13 +295,13 @@ def test_export_and_back(cli: Cli, predicted: Path) -> None:
     assert result.output == "Wrote theirs: 3 tasks with 3 test outputs\n"
     solutions = json.loads(Path("tiny_solutions.json").read_text())
     score, files = benchmarking_score(Path("theirs"), solutions)
-    told = json.loads(cli("score", "predictions.jsonl", "--json").stdout)
-    assert score == pytest.approx(told["pass@2"]["per_task"]["value"]) == 1 / 3
-    assert files == told["pass@2"]["per_task"]["total"] == 3
+    record = json.loads(cli("score", "predictions.jsonl", "--json").stdout)
+    assert score == pytest.approx(record["pass@2"]["per_task"]["value"]) == 1 / 3
+    assert files == record["pass@2"]["per_task"]["total"] == 3
     metadata = json.loads(Path("theirs/task0.json").read_text())[0]["attempt_1"]["metadata"]
     assert metadata["model"] == "tiny-model" and metadata["start_timestamp"] == NOW.isoformat()
     for options in (["--solutions", "tiny_solutions.json"], ["--data", "tiny_challenges.json"]):
-        assert json.loads(cli("score", "theirs", *options, "--json").stdout) == told
+        assert json.loads(cli("score", "theirs", *options, "--json").stdout) == record
 
     Path("theirs/task2.json").write_text('[{"attempt_1": null, "attempt_2": null}]')
     result = cli("export", "theirs", "--format", "submission", "--out", "submission.json")
@@ -335,8 +329,8 @@ def test_two_runs_are_compared(cli: Cli, predicted: Path) -> None:
     assert rows[4][9] == "+33.3"
     assert "gained 2 tasks by pass@2 per output: task1, task2" in result.stdout
     assert "lost 1 task by pass@2 per output: task0" in result.stdout
-    told = json.loads(cli("score", "before.json", "after.json", *options, "--json").stdout)
-    assert told["difference"]["gained"] == ["task1", "task2"]
+    record = json.loads(cli("score", "before.json", "after.json", *options, "--json").stdout)
+    assert record["difference"]["gained"] == ["task1", "task2"]
     again = cli("score", "before.json", "after.json", *options)
     assert again.stdout == result.stdout
     same = cli("score", "before.json", "before.json", *options).stdout
@@ -345,7 +339,7 @@ def test_two_runs_are_compared(cli: Cli, predicted: Path) -> None:
 
 
 def test_merging_takes_all_candidates_of_a_log(cli: Cli, predicted: Path) -> None:
-    """Third places count, which a submission cannot have."""
+    """Third candidates count, which a submission cannot have."""
     right = json.loads(Path("tiny_solutions.json").read_text())["task0"][0]
     cli("export", "predictions.jsonl", "--format", "submission", "--out", "a.json")
     theirs = sub.read_submission("a.json")
@@ -363,17 +357,17 @@ def test_merging_takes_all_candidates_of_a_log(cli: Cli, predicted: Path) -> Non
 
 
 def test_guesses_do_not_vote(cli: Cli, predicted: Path) -> None:
-    """Three logs that are each sure of another grid: the input, which no model said, cannot win."""
+    """Three logs have one candidate each; the input, which no model predicted, cannot win."""
     names = []
     for number, grid in enumerate((A, B, C)):
         log = PredictionLog(Path(f"{number}.jsonl"))
         log.begin({}, {"data": ["tiny_challenges.json"], "max_grid_size": 30})
-        log.add([Answer("task0", 0, "task0", Prediction("task0", as_grid(grid), 0.5))])
+        log.append([Prediction("task0", 0, "task0", 0, as_grid(grid), 0.5)])
         names.append(log.path.name)
     assert cli("merge", *names, "--out", "merged.json").exit_code == 0
     merged = sub.read_submission("merged.json")
     assert merged["task0"][0] == {"attempt_1": A, "attempt_2": B}
-    # What nobody answered holds the guesses of the first file, and one vote is followed by them.
+    # A task without predictions gets the guesses of the first file, which also follow one vote.
     cli("export", names[0], "--format", "submission", "--out", "first.json")
     assert merged["task1"] == sub.read_submission("first.json")["task1"]
     cli("merge", names[0], names[0], "--out", "merged.json")
@@ -394,26 +388,35 @@ def test_merging_folders_that_lack_tasks(cli: Cli, predicted: Path) -> None:
 
 def test_folders_and_pairs_of_files_name_their_tasks(cli: Cli, predicted: Path) -> None:
     cli("export", "predictions.jsonl", "--format", "submission", "--out", "submission.json")
-    told = cli("score", "predictions.jsonl", "--json").stdout
-    assert cli("score", ".", "--json").stdout == told  # a folder that predict wrote into
-    both = json.loads(cli("score", "submission.json", "predictions.jsonl", "--json").stdout)
-    assert both["first"]["pass@2"] == json.loads(told)["pass@2"]
-    # A log whose tasks are gone, with what is right in a file: --data says which tasks.
+    score = cli("score", "predictions.jsonl", "--json").stdout
+    assert cli("score", ".", "--json").stdout == score  # a folder that predict wrote into
+    for pair in (
+        ("submission.json", "predictions.jsonl"),
+        ("predictions.jsonl", "submission.json"),
+    ):
+        both = json.loads(cli("score", *pair, "--json").stdout)
+        for which in ("first", "second"):
+            assert both[which]["pass@2"] == json.loads(score)["pass@2"]
+    unnamed = cli("score", "submission.json")
+    assert unnamed.exit_code == 2 and "does not say which tasks it is for" in unnamed.stderr
+    # A log whose tasks are gone, with solutions in a file: --data says which tasks.
     Path("tiny_challenges.json").rename("moved.json")
     gone = cli("score", "predictions.jsonl", "--solutions", "tiny_solutions.json")
     assert gone.exit_code == 2 and "name them with --data" in gone.stderr
     options = ("--solutions", "tiny_solutions.json", "--data", "moved.json")
-    assert cli("score", "predictions.jsonl", *options, "--json").stdout == told
-    assert cli("score", "submission.json", *options).exit_code == 2
+    assert cli("score", "predictions.jsonl", *options, "--json").stdout == score
+    assert cli("score", "submission.json", *options, "--json").stdout == score
 
 
 @pytest.mark.parametrize(
-    "about", [{"began": "0001-01-01T00:00:00+23:59"}, {"began": [1]}, {"data": 7, "model": {}}]
+    "metadata",
+    [{"started_at": "0001-01-01T00:00:00+23:59"}, {"started_at": [1]}, {"data": 7, "model": {}}],
 )
-def test_invalid_descriptions_in_a_log(cli: Cli, predicted: Path, about: dict[str, Any]) -> None:
+def test_invalid_metadata_in_a_log(cli: Cli, predicted: Path, metadata: dict[str, Any]) -> None:
     header, _, rest = predicted.read_text().partition("\n")
-    told = json.loads(header)
-    predicted.write_text(json.dumps({**told, "about": {**told["about"], **about}}) + "\n" + rest)
+    record = json.loads(header)
+    record["metadata"] |= metadata
+    predicted.write_text(json.dumps(record) + "\n" + rest)
     arguments = ["export", "predictions.jsonl", "--format", "arcprize", "--out", "x"]
     result = cli(*arguments, "--data", "tiny_challenges.json")
     assert result.exit_code == 0, result.output

@@ -110,6 +110,7 @@ def strict(kind: str, data: Any) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sub.KINDS)
 def test_the_checks_agree_with_the_schemas(kind: Any) -> None:
     @settings(max_examples=150, deadline=None)

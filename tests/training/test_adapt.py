@@ -140,6 +140,20 @@ def test_the_clock_ends_a_run_whatever_was_planned(
     load_weights(tmp_path / "run")
 
 
+@pytest.mark.parametrize("planned", [1, 10**6])
+def test_max_steps_end_a_run_before_its_time_limit(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch, planned: int
+) -> None:
+    monkeypatch.setattr("arc_trm.training.loop.estimate_steps", lambda *_: planned)
+    config = limited(config, 3600.0)
+    config = replace(config, train=replace(config.train, max_steps=5))
+    callback = Notes()
+    outcome = train_run(config, CPU, tmp_path / "run", callbacks=[callback])
+    assert outcome.total_steps == min(planned, 5)
+    assert (outcome.step, outcome.interrupted) == (5, False)
+    assert not any("time limit" in note for note in callback.notes)
+
+
 def test_a_time_limit_that_is_over_leaves_weights_and_says_so(
     tmp_path: Path, config: RunConfig
 ) -> None:

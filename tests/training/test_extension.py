@@ -112,7 +112,7 @@ def test_callbacks_from_outside_are_called_in_order(tmp_path: Path, challenges: 
     result = train_run(run_config(challenges), CPU, tmp_path / "run", callbacks=[first, second])
     assert first.steps == second.steps == [*range(TRAIN["total_steps"] + 1)]
     assert [record["step"] for record in first.records] == first.steps[1:]
-    assert result.run.metrics == first.records
+    assert result.metrics == first.records
     assert first.notes[-1].startswith("3 tasks, 9 puzzles, 12 steps of 4, ")
     assert first.notes == second.notes
 

@@ -132,6 +132,7 @@ def test_png_has_text_where_the_drawing_has_it() -> None:
         assert darkest < 160 and brightest > 230, text
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_nothing_overlaps_or_leaves_the_picture(data: st.DataObject) -> None:

@@ -158,7 +158,7 @@ class WeightsSource:
 
         folder = resolve_folder(weights, LoggingCallback())
         self.folder: WeightsDir = WeightsDir(folder)
-        assert self.folder.config  # the folder is one of weights
+        _ = self.folder.config  # another folder than one of weights is an error here
         run = find_run(folder)
         if augmentations is None and run is not None:
             augmentations = run.config.data.vote_augmentations

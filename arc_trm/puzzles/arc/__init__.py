@@ -1,0 +1,1 @@
+"""Grids of ARC: tokens, augmentations, canvas sizes, duplicates."""

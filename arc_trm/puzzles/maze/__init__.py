@@ -1,0 +1,1 @@
+"""Mazes: solver and generator."""

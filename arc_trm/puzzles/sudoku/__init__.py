@@ -1,0 +1,1 @@
+"""Sudokus: solver and generator."""

@@ -1,0 +1,157 @@
+"""A command opens each of its input files once: whatever it needs of a file, it reads together."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import paths
+import pytest
+from click.testing import Result
+from commands import ONE_THREAD
+
+# `arc-trm` that counts how often files are opened for reading. Python reports its own opens to the
+# hook. safetensors opens files in native code, so calls of its reader are counted in their place.
+PROGRAM = """
+import atexit, collections, json, os, sys
+from pathlib import Path
+
+import safetensors
+
+counts_file, folder, *sys.argv[1:] = sys.argv[1:]
+counts = collections.Counter()
+
+
+def count(path):
+    if isinstance(path, (str, bytes, os.PathLike)):
+        path = Path(os.fsdecode(path)).resolve()
+        if path.is_relative_to(folder) and path.exists():
+            counts[str(path.relative_to(folder))] += 1
+
+
+def hook(event, arguments):
+    if event == "open" and arguments[2] & os.O_ACCMODE != os.O_WRONLY:
+        count(arguments[0])
+
+
+def safe_open(path, *arguments, **options):
+    count(path)
+    return original(path, *arguments, **options)
+
+
+original, safetensors.safe_open = safetensors.safe_open, safe_open
+atexit.register(lambda: Path(counts_file).write_text(json.dumps(counts)))
+sys.addaudithook(hook)
+
+from arc_trm.cli import main
+
+main()
+"""
+
+Count = Callable[..., dict[str, int]]
+
+DATA = ["tiny_challenges.json", "tiny_solutions.json"]
+WEIGHTS = ["config.json", "puzzle_ids.json", "model.safetensors", "puzzle_embedding.safetensors"]
+PREDICTIONS = ["predictions.jsonl", "submission.json"]
+
+
+@pytest.fixture
+def count_opens(tmp_path: Path) -> Count:
+    """Runs `arc-trm` and returns how often it opened each file of `tmp_path` for reading.
+
+    Files that it wrote under a temporary name are left out.
+    """
+    counts_file = tmp_path.parent / f"{tmp_path.name}-counts.json"
+
+    def run(*arguments: object) -> dict[str, int]:
+        command = [sys.executable, "-c", PROGRAM, counts_file, tmp_path, *arguments]
+        result = subprocess.run(
+            list(map(str, command)),
+            cwd=tmp_path,
+            env={**ONE_THREAD, "PYTHONPATH": str(paths.ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, result.stderr
+        counts = json.loads(counts_file.read_text())
+        return {name: count for name, count in counts.items() if (tmp_path / name).exists()}
+
+    return run
+
+
+def once(*names: str, **folders: list[str]) -> dict[str, int]:
+    """Return one open of each file of `names`, and of the files in each of `folders`."""
+    inside = [f"{folder}/{name}" for folder, files in folders.items() for name in files]
+    return dict.fromkeys([*names, *inside], 1)
+
+
+@pytest.fixture
+def predicted(tiny_run: Path, tmp_path: Path, cli: Callable[..., Result]) -> Path:
+    """The folder of a run `run` that has predicted, also into the folder `out`."""
+    tiny_run.rename(tmp_path / "run")
+    (tmp_path / "out").mkdir()
+    for options in ([], ["--data", tmp_path / DATA[0], "--out", tmp_path / "out"]):
+        result = cli("predict", tmp_path / "run", *options)
+        assert result.exit_code == 0, result.output
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_predict(count_opens: Count, tiny_run: Path, tmp_path: Path) -> None:
+    tiny_run.rename(tmp_path / "run")
+    run = [*WEIGHTS, "run.json"]
+    first = count_opens("predict", "run")
+    assert first == once(*DATA, run=[*run, "predictions.jsonl"])
+    resumed = count_opens("predict", "run")
+    assert resumed == once(*DATA, run=[*run, *PREDICTIONS])
+    (tmp_path / "out").mkdir()
+    elsewhere = count_opens("predict", "run", "--data", DATA[0], "--out", "out")
+    assert elsewhere == once(*DATA, run=run, out=["predictions.jsonl"])
+
+
+@pytest.mark.slow
+def test_score(count_opens: Count, predicted: Path) -> None:
+    (predicted / "other.json").write_text((predicted / DATA[1]).read_text())
+    scored = once(*DATA, run=PREDICTIONS)
+    assert count_opens("score", "run") == scored
+    assert count_opens("score", "run", "--with-published") == scored
+    with_data = count_opens("score", "run", "--data", DATA[0])
+    assert with_data == scored | once(run=["run.json"])  # which may have trained on them
+    two = once(*DATA, "other.json", run=PREDICTIONS, out=PREDICTIONS)
+    assert count_opens("score", "run", "out", "--solutions", "other.json") == two
+    bare = ("out/submission.json", "--solutions", "other.json")
+    assert count_opens("score", *bare) == once("other.json", out=["submission.json"])
+
+
+@pytest.mark.slow
+def test_data_that_was_trained_on(count_opens: Count, predicted: Path) -> None:
+    """The warning about them needs no second look into the file."""
+    run_file = predicted / "run" / "run.json"
+    config = json.loads(run_file.read_text())
+    config["data"]["train"] = [str(predicted / DATA[0])]
+    run_file.write_text(json.dumps(config))
+    scored = count_opens("score", "run", "--data", DATA[0])
+    assert scored == once(*DATA, run=[*PREDICTIONS, "run.json"])
+    repeated = count_opens("predict", "run", "--data", DATA[0], "--out", "out")
+    assert repeated == once(*DATA, run=[*WEIGHTS, "run.json"], out=PREDICTIONS)
+
+
+@pytest.mark.slow
+def test_report(count_opens: Count, predicted: Path) -> None:
+    assert count_opens("report", "run") == once(*DATA, run=[*PREDICTIONS, "metrics.jsonl"])
+    assert count_opens("report", "out") == once(*DATA, out=PREDICTIONS)
+    submission = count_opens("report", "out/submission.json", "--data", DATA[0])
+    assert submission == once(*DATA, out=["submission.json"])
+
+
+@pytest.mark.slow
+def test_merge(count_opens: Count, predicted: Path) -> None:
+    merge = ("merge", "run", "out", "--out", "merged.json")
+    both = once(*DATA, run=PREDICTIONS, out=PREDICTIONS)
+    assert count_opens(*merge) == both
+    assert count_opens(*merge, "--data", DATA[0]) == both
+    with_submission = count_opens("merge", "run", "out/submission.json", "--out", "merged.json")
+    assert with_submission == once(*DATA, run=PREDICTIONS, out=["submission.json"])

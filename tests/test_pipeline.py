@@ -1,0 +1,138 @@
+"""The pipeline in Python: ten lines of a notebook, without a path, do what the commands do."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+import arc_trm
+from arc_trm.errors import UserError
+from submission import read_submission, submission_problems
+
+TINY = ["model.hidden_size=32", "model.num_heads=2", "model.puzzle_emb_dim=32"]
+TINY += ["data.max_grid_size=3", "data.augmentations=1", "train.warmup_steps=2"]
+OVERRIDES = [argument for setting in TINY for argument in ("--set", setting)]
+
+
+class Recorder(arc_trm.Callback):
+    """Records what a job reports."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.steps: list[tuple[int, int]] = []
+        self.records: list[Mapping[str, float]] = []
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+    def progress(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
+        self.steps.append((done, total))
+        if record is not None:
+            self.records.append(record)
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in a folder without earlier runs."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.slow
+def test_ten_lines_without_a_path(capsys: pytest.CaptureFixture[str]) -> None:
+    run = arc_trm.train("quickstart", max_steps=4, overrides=TINY)
+    predictions = arc_trm.predict(run)
+    scored = predictions.score()
+    page = predictions[0]._repr_html_()
+    predictions.write_submission("mine.json")
+
+    (folder,) = Path("runs").iterdir()
+    assert run.path == folder and (run.step, run.total_steps) == (4, 4)
+    assert not run.interrupted and [record["step"] for record in run.metrics][-1] == 4
+    assert predictions.job is not None and not predictions.job.guesses
+    assert len(predictions) == predictions.tasks.test_outputs > 1
+    assert predictions.tasks.ids == [each.id for each in predictions.tasks]
+    assert scored == arc_trm.score() == arc_trm.score(run) == arc_trm.score(predictions)
+    assert scored == arc_trm.open_predictions().score()
+    for shown in (page, predictions._repr_html_(), run._repr_html_()):
+        assert shown is not None and shown.startswith('<div role="img"')
+        ElementTree.fromstring(shown.partition("</div>")[0] + "</div>")
+    assert page is not None and predictions[0].task_id in page
+    mine, written = read_submission("mine.json"), read_submission(folder / "submission.json")
+    assert mine == written
+    assert submission_problems(mine, predictions.tasks.to_json(solutions=False)) == []
+    output = capsys.readouterr()
+    assert output.out == output.err == ""  # a notebook is told nothing that it did not ask for
+
+
+@pytest.mark.slow
+def test_the_functions_write_what_the_commands_write(cli: Callable[..., Result]) -> None:
+    arc_trm.predict(arc_trm.train("quickstart", max_steps=3, overrides=TINY, out="python"))
+    result = cli("train", "--preset", "quickstart", "--max-steps", 3, *OVERRIDES, "--out", "shell")
+    assert result.exit_code == 0, result.output
+    assert cli("predict", "shell").exit_code == 0
+    names = sorted(path.name for path in Path("python").iterdir())
+    assert names == sorted(path.name for path in Path("shell").iterdir())
+    assert {"run.json", "metrics.jsonl", "submission.json", "predictions.jsonl"} < set(names)
+    for name in ("run.json", "submission.json", "puzzle_ids.json", "model.safetensors"):
+        assert Path("python", name).read_bytes() == Path("shell", name).read_bytes()
+    # The metadata in the first line say when and by which model.
+    logs = [Path(folder, "predictions.jsonl").read_text() for folder in ("python", "shell")]
+    assert logs[0].partition("\n")[2] == logs[1].partition("\n")[2]
+    record = json.loads(cli("score", "shell", "--json").output)
+    assert record == json.loads(json.dumps(arc_trm.score("python").to_dict()))
+
+
+@pytest.mark.slow
+def test_a_callback_hears_notes_and_progress(tiny_run: Path) -> None:
+    training, predicting, resuming = Recorder(), Recorder(), Recorder()
+    run = arc_trm.train("quickstart", max_steps=4, overrides=TINY, callbacks=[training])
+    assert training.steps[-1] == (4, 4)
+    assert [done for done, _ in training.steps] == sorted(done for done, _ in training.steps)
+    assert len(training.records) > 0 and all("lm_loss" in each for each in training.records)
+    assert any(str(run.path) in note for note in training.notes)
+    predictions = arc_trm.predict(tiny_run, callbacks=[predicting])
+    assert predictions.job is not None
+    total = predictions.job.total
+    assert predicting.steps[0] == (0, total) and predicting.steps[-1] == (total, total)
+    assert predicting.notes == []
+    arc_trm.predict(tiny_run, callbacks=[resuming])
+    assert resuming.notes == [f"{total} of {total} predictions exist already"]
+    assert resuming.steps == [(0, 0)]
+
+
+def test_show_progress_prints_and_callbacks_still_hear(
+    tiny_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorder = Recorder()
+    arc_trm.predict(tiny_run, callbacks=[recorder], show_progress=True)
+    output = capsys.readouterr()
+    done, total = recorder.steps[-1]
+    assert f"predicting {done}/{total}" in output.err and output.out == ""
+    arc_trm.predict(tiny_run, callbacks=[recorder], show_progress=True)
+    (note,) = recorder.notes
+    assert note in capsys.readouterr().err
+    arc_trm.predict(tiny_run)
+    output = capsys.readouterr()
+    assert output.out == output.err == ""
+
+
+def test_mistakes_raise_one_sentence(tiny_run: Path) -> None:
+    for call, sentence in (
+        (lambda: arc_trm.predict("gone"), "gone"),
+        (lambda: arc_trm.predict(tiny_run, attempts=3), "at most 2 attempts, not 3"),
+        (
+            lambda: arc_trm.predict(tiny_run, out="nowhere"),
+            "the folder nowhere for",
+        ),
+        (lambda: arc_trm.score("gone.json"), "gone.json does not exist"),
+        (lambda: arc_trm.train("quickstrat"), "quickstart"),
+        (lambda: arc_trm.adapt(tiny_run), "name the tasks to adapt to with --data"),
+    ):
+        with pytest.raises(UserError) as caught:
+            call()
+        assert sentence in str(caught.value) and "\n" not in str(caught.value)

@@ -77,7 +77,7 @@ def find_tasks(data: str | os.PathLike[str], skip_invalid: bool = False) -> Task
     name = os.fspath(data)
     if isinstance(data, str) and (found := find_manifest(data)):
         return _read_dataset(*found, skip_invalid)
-    reader = find_reader(Path(name))
+    reader = find_reader(Path(name)) if name else None  # Path("") is the current folder
     if reader is not None:
         return reader.read(Path(name), skip_invalid).renamed(name)
     if isinstance(data, str):

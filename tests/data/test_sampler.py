@@ -1,4 +1,4 @@
-"""BatchSampler are a function of (seed, step), and sample as the published trainer does."""
+"""Batches are a function of (seed, step), sampled as the published trainer samples."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from puzzles import augment_pair, parse_puzzle_name
 
-from arc_trm.data.puzzle_ids import TaskGroup, TaskPuzzles, assign_puzzle_ids, row_names
-from arc_trm.data.sampler import IGNORE, BatchSampler
+from arc_trm.data.dataset import TaskDataset
+from arc_trm.data.sampler import IGNORE_LABEL, BatchSampler
 from arc_trm.errors import UserError
-from arc_trm.puzzles.arc.kind import FIRST_COLOUR, decode, parse_puzzle_name
-from arc_trm.puzzles.base import PAD
-from arc_trm.tasks import Pair, Task, as_grid
+from arc_trm.puzzles import PAD
+from arc_trm.puzzles.arc.tokenizer import FIRST_COLOUR, decode
+from arc_trm.tasks import Pair, Task, TaskSet, as_grid
 
 SIDE = 6
 
 
-def made_tasks(count: int = 7) -> list[Task]:
+def sample_tasks(count: int = 7) -> list[Task]:
     rng = np.random.default_rng(0)
 
     def pair() -> Pair:
@@ -30,118 +31,120 @@ def made_tasks(count: int = 7) -> list[Task]:
     ]
 
 
-def made(augmentations: int = 5) -> list[TaskPuzzles]:
-    return assign_puzzle_ids(made_tasks(), augmentations, seed=0)
-
-
-def groups(puzzles: list[TaskPuzzles], shift: bool = True) -> list[TaskGroup]:
-    return [TaskGroup(each, SIDE, shift) for each in puzzles]
+def make_dataset(
+    tasks: list[Task] | None = None, augmentations: int = 5, translate: bool = True
+) -> TaskDataset:
+    task_set = TaskSet.from_tasks("made", sample_tasks() if tasks is None else tasks)
+    return TaskDataset(task_set, augmentations, seed=0, side=SIDE, translate=translate)
 
 
 def test_a_batch_depends_on_seed_and_step_alone() -> None:
-    one, other = BatchSampler(groups(made()), 8, seed=3), BatchSampler(groups(made()), 8, seed=3)
+    one, other = BatchSampler(make_dataset(), 8, seed=3), BatchSampler(make_dataset(), 8, seed=3)
     ahead = other(20)
     in_order = [one(step) for step in range(21)]
     assert all(np.array_equal(ahead[key], in_order[20][key]) for key in ahead)
     back = other(4)
     assert all(np.array_equal(back[key], in_order[4][key]) for key in back)
-    assert not np.array_equal(BatchSampler(groups(made()), 8, seed=4)(4)["inputs"], back["inputs"])
+    assert not np.array_equal(BatchSampler(make_dataset(), 8, seed=4)(4)["inputs"], back["inputs"])
 
 
 @pytest.mark.parametrize("world", [2, 4])
-def test_shares_make_up_the_batch(world: int) -> None:
-    whole = BatchSampler(groups(made()), 8, seed=0)
-    shares = [BatchSampler(groups(made()), 8, seed=0, share=(rank, world)) for rank in range(world)]
+def test_the_parts_of_all_processes_make_up_the_batch(world: int) -> None:
+    whole = BatchSampler(make_dataset(), 8, seed=0)
+    samplers = [BatchSampler(make_dataset(), 8, 0, rank, world) for rank in range(world)]
     for step in range(5):
-        parts = [share(step) for share in shares]
+        parts = [sampler(step) for sampler in samplers]
         for key, expected in whole(step).items():
             assert np.array_equal(np.concatenate([part[key] for part in parts]), expected)
 
 
 def test_every_example_is_a_known_pair_of_its_puzzle() -> None:
-    puzzles = made()
-    names = list(row_names(puzzles))
-    tasks = {p.task.id: p.task for p in puzzles}
-    batches = BatchSampler(groups(puzzles), 16, seed=1)
-    rows = set()
+    dataset = make_dataset()
+    names = list(dataset.puzzle_names())
+    sampler = BatchSampler(dataset, 16, seed=1)
+    puzzle_ids = set()
     for step in range(30):
-        batch = batches(step)
-        for inputs, labels, row in zip(*batch.values(), strict=True):
-            task_id, augmentation = parse_puzzle_name(names[row])
-            pairs = [augmentation.apply_pair(pair) for pair in tasks[task_id].train]
-            cells = [np.where(t < FIRST_COLOUR, PAD, t) for t in (inputs, np.maximum(labels, 0))]
+        for inputs, labels, puzzle_id in zip(*sampler(step).values(), strict=True):
+            task_id, augmentation = parse_puzzle_name(names[puzzle_id])
+            pairs = [augment_pair(augmentation, pair) for pair in dataset.tasks[task_id].train]
             shown = [
-                canvas.reshape(SIDE, SIDE)[np.ix_(*map(np.unique, np.nonzero(box)))]
-                for canvas in cells
-                for box in [canvas.reshape(SIDE, SIDE)]
+                colours_on_canvas(inputs),
+                colours_on_canvas(np.where(labels == IGNORE_LABEL, PAD, labels)),
             ]
-            assert any(
-                all(
-                    np.array_equal(s - FIRST_COLOUR, g) for s, g in zip(shown, p.grids, strict=True)
-                )
-                for p in pairs
-            )
-            assert not (labels == PAD).any() and (labels == IGNORE).any()
-            rows.add(int(row))
-    assert rows == set(range(1, len(names)))
+            assert any(all(map(np.array_equal, shown, pair.grids)) for pair in pairs)
+            assert not (labels == PAD).any() and (labels == IGNORE_LABEL).any()
+            puzzle_ids.add(int(puzzle_id))
+    assert puzzle_ids == set(range(1, len(names)))
+
+
+def colours_on_canvas(tokens: np.ndarray) -> np.ndarray:
+    """Return the grid on a canvas, wherever it is."""
+    canvas = tokens.reshape(SIDE, SIDE)
+    rows, columns = np.nonzero(canvas >= FIRST_COLOUR)
+    return canvas[np.ix_(np.unique(rows), np.unique(columns))] - FIRST_COLOUR
+
+
+def num_training_pairs(dataset: TaskDataset) -> dict[int, int]:
+    """Map the puzzle id of every task to the number of its demonstrations."""
+    return {group.puzzle_id(0): len(group.task.train) for group in dataset}
 
 
 def test_an_epoch_visits_every_task_once_and_takes_pairs_without_replacement() -> None:
-    puzzles = made(0)
-    pairs = sum(len(p.task.train) for p in puzzles)
-    batches = BatchSampler(groups(puzzles, shift=False), pairs, seed=0)
+    dataset = make_dataset(augmentations=0, translate=False)
+    pairs = num_training_pairs(dataset)
+    sampler = BatchSampler(dataset, sum(pairs.values()), seed=0)
     for step in range(3):
-        rows = Counter(batches(step)["puzzle_ids"].tolist())
-        assert rows == {p.first_row: len(p.task.train) for p in puzzles}
+        assert Counter(sampler(step)["puzzle_ids"].tolist()) == pairs
 
 
-def test_without_shift_every_grid_is_at_the_corner_and_with_it_one_a_visit() -> None:
-    puzzles = made(0)
-    pairs = sum(len(p.task.train) for p in puzzles)
-    plain = BatchSampler(groups(puzzles, shift=False), pairs, seed=0)(0)
+def test_all_grids_are_at_the_corner_without_translation_and_one_a_visit_with_it() -> None:
+    pairs = num_training_pairs(make_dataset(augmentations=0))
+    total = sum(pairs.values())
+    plain = BatchSampler(make_dataset(augmentations=0, translate=False), total, seed=0)(0)
     assert all(decode(tokens) is not None for tokens in plain["inputs"])
-    shifted = BatchSampler(groups(puzzles), pairs, seed=0)(0)
+    translated = BatchSampler(make_dataset(augmentations=0), total, seed=0)(0)
     at_corner = Counter(
-        int(row)
-        for tokens, row in zip(shifted["inputs"], shifted["puzzle_ids"], strict=True)
+        int(puzzle_id)
+        for tokens, puzzle_id in zip(translated["inputs"], translated["puzzle_ids"], strict=True)
         if decode(tokens) is not None
     )
-    assert all(at_corner[p.first_row] >= 1 for p in puzzles)
-    assert sum(at_corner.values()) < pairs
+    assert all(at_corner[puzzle_id] >= 1 for puzzle_id in pairs)
+    assert sum(at_corner.values()) < total
 
 
-def test_test_outputs_are_not_learnt_unless_known() -> None:
-    hidden = assign_puzzle_ids([t.without_solutions() for t in made_tasks()], 3, 0)
-    (test,) = made_tasks(1)[0].test
-    known = Task("t0", made_tasks(1)[0].train, (Pair(test.input, test.input),))
-    assert BatchSampler(groups(hidden), 4, 0).mean_pairs == np.mean([1, 2, 3, 4, 1, 2, 3])
-    assert BatchSampler(groups(assign_puzzle_ids([known], 3, 0)), 4, 0).mean_pairs == 2
+def test_only_known_test_outputs_are_trained_on() -> None:
+    hidden = make_dataset([task.without_solutions() for task in sample_tasks()], 3)
+    (test,) = sample_tasks(1)[0].test
+    known = Task("t0", sample_tasks(1)[0].train, (Pair(test.input, test.input),))
+    assert BatchSampler(hidden, 4, 0).mean_pairs == np.mean([1, 2, 3, 4, 1, 2, 3])
+    assert BatchSampler(make_dataset([known], 3), 4, 0).mean_pairs == 2
 
 
 def test_the_numbering_does_not_depend_on_test_outputs() -> None:
-    task = made_tasks(1)[0]
+    task = sample_tasks(1)[0]
     (test,) = task.test
     known = Task(task.id, task.train, (Pair(test.input, as_grid([[1, 2, 3]])),))
-    assert [*row_names(assign_puzzle_ids([known], 6, 0))] == [
-        *row_names(assign_puzzle_ids([task], 6, 0))
-    ]
+    names, others = (list(make_dataset([each], 6).puzzle_names()) for each in (known, task))
+    assert names == others
 
 
 @pytest.mark.parametrize("task_id", ["a|||b", "a|||t1|||0123456789", "<blank>"])
-def test_an_id_that_reads_as_another_name_is_refused(task_id: str) -> None:
-    task = Task(task_id, made_tasks(1)[0].train, ())
-    with pytest.raises(UserError, match="cannot be learnt under this id"):
-        assign_puzzle_ids([task], 1, 0)
+def test_an_id_that_reads_as_another_name_is_an_error(task_id: str) -> None:
+    task = Task(task_id, sample_tasks(1)[0].train, ())
+    with pytest.raises(UserError, match="cannot be trained on under this id"):
+        make_dataset([task], 1)
 
 
 def test_an_id_may_be_any_other_text() -> None:
     names = []
     for task_id in ("\ud800", "\n", "../x", "🙂", " "):
-        names += row_names(assign_puzzle_ids([Task(task_id, made_tasks(1)[0].train, ())], 1, 0))
+        task = Task(task_id, sample_tasks(1)[0].train, ())
+        names += make_dataset([task], 1).puzzle_names()
+        assert task_id in names
     assert len(names) == 15
 
 
-def test_nothing_to_learn_from_is_an_error() -> None:
+def test_nothing_to_train_on_is_an_error() -> None:
     task = Task("t", (), (Pair(as_grid([[1]])),))
     with pytest.raises(ValueError, match="no pair"):
-        BatchSampler(groups(assign_puzzle_ids([task], 2, 0)), 4, 0)
+        BatchSampler(make_dataset([task], 2), 4, 0)

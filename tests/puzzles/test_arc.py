@@ -7,20 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
+from puzzles import augment_pair, parse_puzzle_name
 
-from arc_trm.puzzles.arc.kind import (
-    EOS,
-    FIRST_COLOUR,
-    IDENTITY,
-    Augmentation,
-    decode,
-    distinct_augmentations,
-    encode_pair,
-    parse_puzzle_name,
-    puzzle_name,
-    random_offset,
-)
-from arc_trm.puzzles.base import PAD
+from arc_trm.puzzles import PAD, SEPARATOR
+from arc_trm.puzzles.arc.augmentation import IDENTITY, ArcAugmentation
+from arc_trm.puzzles.arc.deduplication import distinct_augmentations
+from arc_trm.puzzles.arc.tokenizer import EOS, FIRST_COLOUR, decode, encode_pair, random_offset
 from arc_trm.puzzles.symmetry import transform
 from arc_trm.tasks import Pair, Task, as_grid
 
@@ -30,23 +22,24 @@ small_grids = st_numpy.arrays(
     np.uint8, st.tuples(st.integers(1, 3), st.integers(1, 3)), elements=st.integers(0, 2)
 )
 augmentations = st.builds(
-    lambda dihedral, colours: Augmentation(dihedral, bytes([0, *colours])),
+    lambda dihedral, colours: ArcAugmentation(dihedral, bytes([0, *colours])),
     st.integers(0, 7),
     st.permutations(range(1, 10)),
 )
 
 
 @given(augmentations, grids)
-def test_every_augmentation_inverts(augmentation: Augmentation, grid: np.ndarray) -> None:
+def test_every_augmentation_inverts(augmentation: ArcAugmentation, grid: np.ndarray) -> None:
     assert np.array_equal(augmentation.invert(augmentation.apply(grid)), grid)
     assert np.array_equal(augmentation.apply(augmentation.invert(grid)), grid)
 
 
 @given(augmentations)
-def test_names_are_read_back(augmentation: Augmentation) -> None:
-    assert Augmentation.from_name(augmentation.name) == augmentation
-    name = puzzle_name("007bbfb7", augmentation)
+def test_names_are_read_back(augmentation: ArcAugmentation) -> None:
+    assert ArcAugmentation.from_name(augmentation.name) == augmentation
+    name = f"007bbfb7{SEPARATOR}{augmentation.name}"
     assert parse_puzzle_name(name) == ("007bbfb7", augmentation)
+    assert parse_puzzle_name("007bbfb7") == ("007bbfb7", IDENTITY)
 
 
 @pytest.mark.parametrize(
@@ -61,9 +54,9 @@ def test_names_are_read_back(augmentation: Augmentation) -> None:
         "x",
     ],
 )
-def test_wrong_names_are_refused(name: str) -> None:
+def test_invalid_names_are_errors(name: str) -> None:
     with pytest.raises(ValueError, match=r"\S"):
-        Augmentation.from_name(name)
+        ArcAugmentation.from_name(name)
 
 
 def test_transforms_are_those_of_numpy() -> None:
@@ -113,31 +106,32 @@ def test_decode_is_the_largest_rectangle(tokens: np.ndarray) -> None:
         assert np.array_equal(canvas[:height, :width], grid + FIRST_COLOUR)
 
 
-def contents(task: Task, augmentation: Augmentation) -> str:
-    pairs = map(augmentation.apply_pair, (*task.train, *task.test))
+def contents(task: Task, augmentation: ArcAugmentation) -> str:
+    pairs = [augment_pair(augmentation, pair) for pair in (*task.train, *task.test)]
     return str(sorted([grid.tolist() for grid in pair.grids] for pair in pairs))
 
 
 @given(st.lists(st.tuples(small_grids, small_grids), min_size=1, max_size=3), st.integers(0, 99))
-def test_drawn_augmentations_are_all_that_differ(
+def test_sampled_augmentations_are_all_that_differ(
     pairs: list[tuple[np.ndarray, np.ndarray]], seed: int
 ) -> None:
     task = Task("t", tuple(Pair(*map(as_grid, pair)) for pair in pairs[1:]), (Pair(*pairs[0]),))
     count = 12
     dihedrals, colours = distinct_augmentations(task, count, np.random.default_rng(seed))
-    drawn = [
-        Augmentation(int(d), bytes(c.tolist())) for d, c in zip(dihedrals, colours, strict=True)
+    sampled = [
+        ArcAugmentation(int(dihedral), bytes(permutation.tolist()))
+        for dihedral, permutation in zip(dihedrals, colours, strict=True)
     ]
-    seen = {contents(task, a) for a in (IDENTITY, *drawn)}
-    assert len(seen) == 1 + len(drawn)  # all look different
-    if len(drawn) < count:  # then trials ran out; a replay must not find one that was overlooked
+    seen = {contents(task, a) for a in (IDENTITY, *sampled)}
+    assert len(seen) == 1 + len(sampled)  # all puzzles differ
+    if len(sampled) < count:  # then trials ran out; a replay must find no other
         rng = np.random.default_rng(seed)
         for _ in range(5):
             tried = rng.integers(8, size=count, dtype=np.uint8)
             digits = np.tile(np.arange(10, dtype=np.uint8), (count, 1))
             rng.permuted(digits[:, 1:], axis=1, out=digits[:, 1:])
             for dihedral, permutation in zip(tried, digits, strict=True):
-                again = Augmentation(int(dihedral), bytes(permutation.tolist()))
+                again = ArcAugmentation(int(dihedral), bytes(permutation.tolist()))
                 assert contents(task, again) in seen
 
 

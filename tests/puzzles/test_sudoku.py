@@ -1,8 +1,9 @@
-"""Sudoku: symmetries, tokens, the rule, and puzzles checked by a solver of somebody else's."""
+"""Sudoku: symmetries, tokens, the rule, and puzzles checked by a SAT solver."""
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -11,19 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pysat.solvers import Cadical153
 
-from arc_trm.puzzles import BOARDS, DOMAINS
-from arc_trm.puzzles.generate import Recipe, generated
-from arc_trm.puzzles.sudoku.kind import BOXES
-from arc_trm.puzzles.sudoku.solver import full_grids, solve, thinned
+from arc_trm.puzzles import KINDS, grid_kinds
+from arc_trm.puzzles.generate import GeneratorConfig, generate_puzzles
+from arc_trm.puzzles.sudoku.generator import full_grids, remove_digits
+from arc_trm.puzzles.sudoku.kind import Sudoku
+from arc_trm.puzzles.sudoku.solver import BOXES, solve
 from arc_trm.tasks import Grid, Pair
-from arc_trm.viz.theme import LOOKS
 
-SUDOKU = BOARDS["sudoku"]
+SUDOKU = Sudoku()
 HARD = (
     "4.....8.5.3..........7......2.....6.....8.4......1.......6.3.7.5..2.....1.4......",
     "8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4..",
 )
-# Without a solution, which takes a solver of this kind minutes to see (P. Norvig's example).
+# Without a solution, which takes a backtracking solver minutes to prove (P. Norvig's example).
 IMPOSSIBLE = ".....5.8....6.1.43..........1.5........1.6...3.......553.....61........4........."
 sides = st.sampled_from(list(BOXES))
 seeds = st.integers(0, 2**32)
@@ -31,21 +32,20 @@ seeds = st.integers(0, 2**32)
 
 def grid_of(text: str) -> Grid:
     side = round(len(text) ** 0.5)
-    return np.array([0 if sign == "." else int(sign) for sign in text], np.uint8).reshape(
-        side, side
-    )
+    values = [0 if character == "." else int(character) for character in text]
+    return np.array(values, np.uint8).reshape(side, side)
 
 
 @cache
-def some(side: int, clues: int = 0) -> tuple[Grid, Grid]:
-    """Questions and answers of a size."""
+def sample_sudokus(side: int, clues: int = 0) -> tuple[Grid, Grid]:
+    """Questions and answers of one size."""
     rng = np.random.default_rng(side)
     answers = full_grids(side, 40, rng)
-    return thinned(answers, clues, rng), answers
+    return remove_digits(answers, clues, rng), answers
 
 
-def by_sat(question: Grid, most: int = 2) -> list[Grid]:
-    """Up to so many solutions, by a SAT solver that knows the rule alone."""
+def solve_by_sat(question: Grid, most: int = 2) -> list[Grid]:
+    """Return at most so many solutions, found by a SAT solver from the rule alone."""
     side = len(question)
     height, width = BOXES[side]
     numbers = range(side)
@@ -84,45 +84,42 @@ def by_sat(question: Grid, most: int = 2) -> list[Grid]:
     return found
 
 
-@settings(deadline=None)  # the first example makes the puzzles
+@settings(deadline=None)  # the first example generates the puzzles
 @given(sides, seeds)
 def test_every_augmentation_inverts_and_keeps_the_rule(side: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     augmentation = SUDOKU.augmentation(1, side, rng)
-    for question, answer in zip(*some(side), strict=True):
+    for question, answer in zip(*sample_sudokus(side), strict=True):
         changed = augmentation.apply(question), augmentation.apply(answer)
-        assert SUDOKU.valid(*changed)
+        assert SUDOKU.is_valid(*changed)
         assert np.array_equal(augmentation.invert(changed[0]), question)
         assert np.array_equal(augmentation.invert(changed[1]), answer)
         assert changed[0].dtype == np.uint8
 
 
-def test_augmentation_0_is_the_puzzle_and_others_reach_every_symmetry() -> None:
-    answer = some(9)[1][0]
+def test_augmentations_move_a_cell_to_every_other() -> None:
     rng = np.random.default_rng(0)
-    assert np.array_equal(SUDOKU.augmentation(0, 9, rng).apply(answer), answer)
-    where: set[tuple[int, int]] = set()
-    marked = np.zeros((9, 9), np.uint8)
-    marked[0, 1] = 1
+    single = np.zeros((9, 9), np.uint8)
+    single[0, 1] = 1
+    found: set[tuple[int, int]] = set()
     for number in range(1, 2000):
-        moved = SUDOKU.augmentation(number, 9, rng).apply(marked)
-        (place,) = np.argwhere(moved)
-        where.add((int(place[0]), int(place[1])))
-    assert len(where) == 81
+        ((row, column),) = np.argwhere(SUDOKU.augmentation(number, 9, rng).apply(single)).tolist()
+        found.add((row, column))
+    assert len(found) == 81
 
 
-def test_small_boxes_are_not_laid_on_their_side() -> None:
+def test_only_puzzles_with_square_boxes_are_transposed() -> None:
     rng = np.random.default_rng(0)
     assert not any(SUDOKU.augmentation(1, 6, rng).transposed for _ in range(50))
     assert len({SUDOKU.augmentation(1, 4, rng).transposed for _ in range(50)}) == 2
 
 
 def test_tokens_are_the_published_ones() -> None:
-    question, answer = (grids[0] for grids in some(9))
+    question, answer = (grids[0] for grids in sample_sudokus(9))
     inputs, labels = SUDOKU.encode(Pair(question, answer), 9)
-    assert SUDOKU.vocabulary == 11
+    assert SUDOKU.vocab_size == 11
     assert inputs.tolist() == [1 if cell == 0 else cell + 1 for cell in question.reshape(-1)]
-    assert labels.tolist() == [cell + 1 for cell in answer.reshape(-1)]  # every cell is labelled
+    assert labels.tolist() == [cell + 1 for cell in answer.reshape(-1)]  # every cell has a label
     assert np.array_equal(SUDOKU.decode(labels), answer)
     assert not SUDOKU.encode(Pair(question), 9)[1].any()
     labels[3] = 0
@@ -132,35 +129,37 @@ def test_tokens_are_the_published_ones() -> None:
 
 
 @pytest.mark.parametrize("side", BOXES)
-def test_an_independent_solver_finds_the_same_and_nothing_else(side: int) -> None:
-    for question, answer in zip(*some(side), strict=True):
-        (only,) = by_sat(question)
+def test_a_sat_solver_finds_the_same_only_solution(side: int) -> None:
+    for question, answer in zip(*sample_sudokus(side), strict=True):
+        (only,) = solve_by_sat(question)
         assert np.array_equal(only, answer)
-    found = solve(some(side)[0])
-    assert found.count.tolist() == [1] * 40 and np.array_equal(found.solution, some(side)[1])
+    found = solve(sample_sudokus(side)[0])
+    assert found.count.tolist() == [1] * 40 and np.array_equal(
+        found.solution, sample_sudokus(side)[1]
+    )
 
 
 @pytest.mark.parametrize("side", BOXES)
 def test_without_one_of_its_digits_a_minimal_puzzle_has_more_solutions(side: int) -> None:
-    question = some(side)[0][0]
+    question = sample_sudokus(side)[0][0]
     for row, column in np.argwhere(question):
         less = question.copy()
         less[row, column] = 0
-        assert len(by_sat(less)) == 2
+        assert len(solve_by_sat(less)) == 2
         assert solve(less[None]).count[0] >= 2
 
 
 @settings(max_examples=25, deadline=None)
 @given(sides, seeds, st.integers(0, 30))
-def test_solutions_are_counted_as_an_independent_solver_counts(
-    side: int, seed: int, clues: int
-) -> None:
+def test_solutions_are_counted_as_a_sat_solver_counts(side: int, seed: int, clues: int) -> None:
     rng = np.random.default_rng(seed)
-    question = np.where(rng.random((side, side)) < clues / 81, some(side)[1][seed % 40], 0)
+    question = np.where(
+        rng.random((side, side)) < clues / 81, sample_sudokus(side)[1][seed % 40], 0
+    )
     wrong = rng.integers(side, size=2)
     question[tuple(wrong)] = rng.integers(1, side + 1)  # there may be no solution at all
     question = question.astype(np.uint8)
-    assert min(2, solve(question[None]).count[0]) == len(by_sat(question))
+    assert min(2, solve(question[None]).count[0]) == len(solve_by_sat(question))
 
 
 def test_guesses_are_the_same_however_many_are_solved_together() -> None:
@@ -169,94 +168,96 @@ def test_guesses_are_the_same_however_many_are_solved_together() -> None:
     assert together.count.tolist() == [1, 1]
     assert together.guesses.tolist() == [int(each.guesses[0]) for each in alone]
     assert min(together.guesses) > 50
-    easy = some(9, 45)[0]
+    easy = sample_sudokus(9, 45)[0]
     assert solve(easy).guesses.max() <= 4
 
 
-def test_a_search_without_end_is_given_up() -> None:
+def test_a_search_that_takes_too_long_is_given_up() -> None:
     assert solve(grid_of(IMPOSSIBLE)[None]).count.tolist() == [-1]
 
 
-def problem(question: Grid, answer: Grid | None = None) -> str:
+def fault_of(question: Grid, answer: Grid | None = None) -> str:
+    """The fault of one puzzle, "" if it has none."""
     known = np.array([answer is not None])
-    given = question if answer is None else answer
-    (text,) = SUDOKU.problems(question[None], given[None], known)
-    return text
+    answers = question if answer is None else answer
+    (fault,) = SUDOKU.validate(question[None], answers[None], known)
+    return fault
 
 
-def test_what_is_wrong_is_said() -> None:
-    question, answer = (grids[0].copy() for grids in some(9))
-    assert problem(question, answer) == problem(question) == ""
+def test_a_fault_is_named() -> None:
+    question, answer = (grids[0].copy() for grids in sample_sudokus(9))
+    assert fault_of(question, answer) == fault_of(question) == ""
     row, column = np.argwhere(question == 0)[0]
     changed = answer.copy()
     changed[row, column] = 0
-    assert (
-        problem(question, changed) == f"the answer leaves row {row + 1}, column {column + 1} blank"
-    )
+    expected = f"the answer leaves row {row + 1}, column {column + 1} blank"
+    assert fault_of(question, changed) == expected
     changed[row, column] = answer[row, (column + 1) % 9]
-    assert "the answer has the digit" in problem(question, changed)
-    assert f"more than once in row {row + 1}" in problem(question, changed)
+    assert "the answer has the digit" in fault_of(question, changed)
+    assert f"more than once in row {row + 1}" in fault_of(question, changed)
     full = question.copy()
     full[row, column] = answer[row, (column + 1) % 9]
-    assert problem(full, answer).startswith(("the answer changes the given", "the question has"))
+    assert fault_of(full, answer).startswith(("the answer changes the given", "the question has"))
     given = np.argwhere(question)[0]
     swapped = answer.copy()  # a valid grid, but of another puzzle
     first, second = answer[tuple(given)], answer[tuple(given)] % 9 + 1
     swapped[answer == first], swapped[answer == second] = second, first
-    assert "the answer changes the given digit" in problem(question, swapped)
-    assert not SUDOKU.valid(question, swapped)
+    assert "the answer changes the given digit" in fault_of(question, swapped)
+    assert not SUDOKU.is_valid(question, swapped)
 
 
-def test_valid_knows_digits_that_a_small_puzzle_has_not() -> None:
-    question, answer = (grids[0].copy() for grids in some(4))
+def test_digits_above_the_side_of_a_small_puzzle_are_invalid() -> None:
+    question, answer = (grids[0].copy() for grids in sample_sudokus(4))
     strange = np.where((answer == 4) & (question == 0), 9, answer).astype(np.uint8)
     question[question == 4] = 0
-    assert "no digit of the puzzle" in problem(question, strange)
-    assert not SUDOKU.valid(question, strange)
-    assert not SUDOKU.valid(question, some(6)[1][0])
+    assert "no digit of the puzzle" in fault_of(question, strange)
+    assert not SUDOKU.is_valid(question, strange)
+    assert not SUDOKU.is_valid(question, sample_sudokus(6)[1][0])
 
 
-def test_a_guess_keeps_the_question_and_is_seldom_right() -> None:
+def test_a_guess_keeps_the_given_cells_and_is_rarely_right() -> None:
     rng = np.random.default_rng(0)
-    guesses = SUDOKU.guesses(some(9)[0], rng)
-    for question, guess in zip(some(9)[0], guesses, strict=True):
+    guesses = SUDOKU.guess(sample_sudokus(9)[0], rng)
+    for question, guess in zip(sample_sudokus(9)[0], guesses, strict=True):
         assert (guess[question > 0] == question[question > 0]).all()
         assert guess.min() >= 1
-    assert not any(map(SUDOKU.valid, some(9)[0], guesses))
+    assert not any(map(SUDOKU.is_valid, sample_sudokus(9)[0], guesses))
 
 
 @pytest.mark.slow
-def test_a_recipe_makes_what_it_says() -> None:
-    made = generated(Recipe("sudoku", 30, seed=3, easiest=10, hardest=40))
-    questions = made.boards.questions
-    assert len({question.tobytes() for question in questions}) == len(made.boards) == 30
-    assert made.ratings.tolist() == solve(questions).guesses.tolist()
-    assert set(made.ratings.tolist()) <= set(range(10, 41))
-    for question, answer in zip(questions, made.boards.answers, strict=True):
-        (only,) = by_sat(question)
+def test_generated_sudokus_are_as_configured() -> None:
+    config = GeneratorConfig("sudoku", 30, seed=3, min_rating=10, max_rating=40)
+    generated = generate_puzzles(config)
+    questions = generated.puzzles.questions
+    assert len({question.tobytes() for question in questions}) == len(generated.puzzles) == 30
+    assert generated.ratings.tolist() == solve(questions).guesses.tolist()
+    assert set(generated.ratings.tolist()) <= set(range(10, 41))
+    for question, answer in zip(questions, generated.puzzles.answers, strict=True):
+        (only,) = solve_by_sat(question)
         assert np.array_equal(only, answer)
-    again = generated(Recipe("sudoku", 30, seed=3, easiest=10, hardest=40))
-    assert np.array_equal(again.boards.questions, questions)
-    other = generated(Recipe("sudoku", 30, seed=4, easiest=10, hardest=40))
-    assert not np.array_equal(other.boards.questions, questions)
+    again = generate_puzzles(config)
+    assert np.array_equal(again.puzzles.questions, questions)
+    other = generate_puzzles(replace(config, seed=4))
+    assert not np.array_equal(other.puzzles.questions, questions)
 
 
-def test_clues_are_left_where_they_are_wanted() -> None:
-    made = generated(Recipe("sudoku", 20, seed=1, hardest=0, clues=36))
-    assert ((made.boards.questions > 0).sum((1, 2)) == 36).all()
-    assert made.ratings.max() == 0
+@pytest.mark.slow
+def test_the_wanted_clues_are_left() -> None:
+    generated = generate_puzzles(GeneratorConfig("sudoku", 20, seed=1, max_rating=0, clues=36))
+    assert ((generated.puzzles.questions > 0).sum((1, 2)) == 36).all()
+    assert generated.ratings.max() == 0
 
 
-def test_puzzles_look_as_their_rules_say() -> None:
-    assert dict(LOOKS["sudoku"].boxes) == BOXES
-    for name, board in BOARDS.items():
-        assert LOOKS[name].plain == board.symbols
-        assert len(LOOKS[name].colours) == len(LOOKS[name].signs) == len(board.symbols)
-    assert LOOKS.keys() == DOMAINS.keys()
+def test_themes_fit_the_rules() -> None:
+    assert dict(SUDOKU.theme.boxes) == BOXES
+    for kind in grid_kinds():
+        assert kind.theme.text_symbols == kind.symbols
+        assert len(kind.theme.colours) == len(kind.theme.symbols) == len(kind.symbols)
+    assert all(kind.theme.colours for kind in KINDS.values())
 
 
-def test_every_domain_says_what_it_is() -> None:
-    assert [(name, domain.vocabulary) for name, domain in DOMAINS.items()] == [
+def test_the_registered_kinds() -> None:
+    assert [(name, KINDS[name].vocab_size) for name in KINDS] == [
         ("arc", 12),
         ("sudoku", 11),
         ("maze", 6),

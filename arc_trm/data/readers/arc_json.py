@@ -22,7 +22,7 @@ class ArcJsonReader:
     """Reads a task file, a challenges file or a folder of task files."""
 
     def matches(self, path: Path) -> bool:
-        return path.exists()
+        return os.path.exists(path)  # Path.exists raises for names that are too long
 
     def read(self, path: Path, skip_invalid: bool) -> TaskSet:
         tasks = _read_folder(path) if path.is_dir() else _read_file(path)

@@ -87,7 +87,7 @@ class RowErrors:
 
 def is_csv(path: Path) -> bool:
     """Return whether a path names a CSV file, existing or not."""
-    return path.suffix.lower() == ".csv" and not path.is_dir()
+    return path.suffix.lower() == ".csv" and not os.path.isdir(path)
 
 
 def read_csv(
@@ -144,7 +144,7 @@ def _with_one_solution(
 def _chunks(path: Path, errors: RowErrors) -> Iterator[dict[int, tuple[str, str]]]:
     """Questions and answers by row, some thousand at a time; incomplete rows are errors."""
     texts: dict[int, tuple[str, str]] = {}
-    if not path.is_file():
+    if not os.path.isfile(path):
         what = "is not a file" if os.path.lexists(path) else "does not exist"
         raise UserError(f"{path} {what}: name a CSV file of puzzles")
     try:

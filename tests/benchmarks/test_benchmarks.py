@@ -89,7 +89,7 @@ def test_train_and_predict(cli: Cli, tiny: list[str], what: str, examples: int) 
     assert result["kernels"] is False
     if what == "train":
         assert {"data", "loss", "optimisers"} <= result["parts"].keys()
-        assert set(result["needed_memory_mb"]) >= {"table", "activations"}
+        assert set(result["needed_memory_mb"]) >= {"puzzle_embedding", "activations"}
 
 
 def test_bucketed_canvases_are_measured_one_by_one(

@@ -263,7 +263,7 @@ def test_train_predict_score_show_report(
     assert "Step" in invoke("show", "3", "--steps").stdout
     assert invoke("show", "3", "--out", "three.svg").exit_code == 0
     assert "Known answer" in (tmp_path / "three.svg").read_text()
-    assert invoke("report").stdout.startswith("Wrote runs/first/report.html: Answers to ")
+    assert invoke("report").stdout.startswith("Wrote runs/first/report.html: Predictions for ")
     page = (run / "report.html").read_text()
     assert "<th scope='row'>valid</th>" in page and f'"{BOARDS[kind].title}"' in page
     both = invoke("score", "runs/first", "runs/first")

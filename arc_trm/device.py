@@ -1,4 +1,4 @@
-"""Which device, which type of numbers, how many processes."""
+"""Choose the device and the dtype, and set up the processes of torchrun."""
 
 from __future__ import annotations
 
@@ -21,18 +21,24 @@ DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bf
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """`auto` is cuda, then mps, then cpu; under torchrun each process gets its own GPU.
+    """Return a device; for the CPU, also set up the memory allocator of this process.
 
-    Readies the process for it.
+    Under torchrun each process gets its own GPU.
+
+    Args:
+        name: cpu, mps, cuda or cuda:NUMBER; auto is the first of cuda, mps and cpu that exists.
+
+    Raises:
+        UserError: the name is invalid, or there is no such device.
     """
     if name == "auto":
-        mps = torch.backends.mps.is_available()
-        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+        has_mps = torch.backends.mps.is_available()
+        name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
     kind, _, index = name.partition(":")
     if kind not in {"cpu", "cuda", "mps"} or (index and not index.isdecimal()):
         raise UserError(f"invalid device {name!r}: use auto, cpu, mps, cuda or cuda:NUMBER")
-    mine = os.environ.get("LOCAL_RANK", "0") if kind == "cuda" else "0"
-    number = int(index or mine)
+    local_rank = os.environ.get("LOCAL_RANK", "0") if kind == "cuda" else "0"
+    number = int(index or local_rank)
     count = {
         "cpu": 1,
         "cuda": torch.cuda.device_count(),
@@ -44,53 +50,56 @@ def pick_device(name: str = "auto") -> torch.device:
             "`--device cpu` always works"
         )
     if kind == "cpu":
-        _keep_memory()
+        _keep_freed_memory()
     return torch.device(kind, number) if kind == "cuda" else torch.device(kind)
 
 
-def _keep_memory() -> None:
-    """Have glibc keep what is freed: taking it again page by page costs a tenth of the time."""
+def _keep_freed_memory() -> None:
+    """Make glibc keep freed memory, because getting it back page by page costs 10 % of the time."""
     if platform.libc_ver()[0] == "glibc":
-        trim_threshold, mmap_threshold = -1, -3  # malloc.h; the latter is at most 32 MiB
+        trim_threshold, mmap_threshold = (
+            -1,
+            -3,
+        )  # as in malloc.h; 32 MiB is the largest mmap threshold
         libc = ctypes.CDLL(None)
         libc.mallopt(trim_threshold, 2**31 - 1)
         libc.mallopt(mmap_threshold, 32 * 2**20)
 
 
 def pick_dtype(name: Dtype, device: torch.device) -> Dtype:
-    """`auto` is bfloat16 where the device multiplies it faster than float32, else float32."""
+    """Return a dtype; `auto` is bfloat16 if the device multiplies it faster than float32."""
     if name != "auto":
         return name
     if device.type == "cuda":
         fast = torch.cuda.get_device_capability(device) >= (8, 0)
     elif device.type == "cpu":
-        # These questions have no public spelling; an older torch without them gets float32.
-        asks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        fast = any(getattr(torch.cpu, ask, lambda: False)() for ask in asks)
+        # PyTorch has no public functions for these; without the private ones it is float32.
+        functions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        fast = any(getattr(torch.cpu, name, lambda: False)() for name in functions)
     else:
         fast = False
     return "bfloat16" if fast else "float32"
 
 
-def compiles(device: torch.device, wanted: bool | None = None) -> bool:
-    """Return whether to use torch.compile; it takes its time before the first steps.
+def compiles(device: torch.device, requested: bool | None = None) -> bool:
+    """Return whether to use torch.compile, which delays the first steps.
 
     Args:
         device: to compile for.
-        wanted: None is yes on GPUs that torch.compile was made for, from Ampere on.
+        requested: the user's choice; None is yes on the GPUs that Triton supports, from Ampere on.
 
     Raises:
-        UserError: it is wanted and has no compiler.
+        UserError: it is requested, but there is no compiler.
     """
-    if wanted:
+    if requested:
         _require_compiler(device)
-    if wanted is not None or device.type != "cuda":
-        return bool(wanted)
+    if requested is not None or device.type != "cuda":
+        return bool(requested)
     return torch.cuda.get_device_capability(device) >= (8, 0) and bool(find_spec("triton"))
 
 
 def _require_compiler(device: torch.device) -> None:
-    """Raise UserError unless there is the compiler that torch.compile calls, on a GPU Triton."""
+    """Raise UserError unless there is the C compiler that torch.compile or Triton calls."""
     if device.type == "cuda":
         variable, names = "CC", ["gcc", "clang"]
     else:
@@ -104,32 +113,32 @@ def _require_compiler(device: torch.device) -> None:
 
 
 def on_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """A CPU tensor on the device, without waiting for what that is doing."""
+    """Copy a CPU tensor to the device without waiting for the device."""
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 
 
 def memory_bytes(device: torch.device) -> int:
-    """All memory of the device; the same on every start, unlike what is free."""
+    """Return the total memory of the device, which unlike the free memory is always the same."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def under_torchrun() -> bool:
-    """Whether torchrun, or who does as it does, has started this process and perhaps others."""
+    """Return whether torchrun, or a launcher like it, has started this process."""
     return {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
 
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[tuple[int, int]]:
-    """(rank, world) under torchrun, with its process group for as long as the block runs."""
+    """Yield (rank, world size); under torchrun there is a process group while the block runs."""
     if not under_torchrun():
         yield 0, 1
         return
-    # Whoever imports this while there is a group keeps that for good, as its functions take it as a
-    # default; then threads of gloo outlive Python and abort a process that has done its work.
+    # Import this before the group exists. Its functions have the group as a default argument, so a
+    # later import would keep it alive, and threads of gloo would abort the process at its end.
     import torch.distributed.nn.functional
 
     nccl = device.type == "cuda"
@@ -139,7 +148,7 @@ def process_group(device: torch.device) -> Iterator[tuple[int, int]]:
     try:
         yield dist.get_rank(), dist.get_world_size()
     except BaseException:
-        if not nccl:  # which ends by a joint act, for which the others may never come
+        if not nccl:  # nccl waits for all processes, of which some may be gone
             dist.destroy_process_group()
         raise
     dist.destroy_process_group()

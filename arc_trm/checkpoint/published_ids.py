@@ -31,7 +31,7 @@ TaskProgress = Callable[[int, int], None]
 
 
 def ignore(done: int, total: int) -> None:
-    """A `TaskProgress` that does nothing."""
+    """Do nothing, as a `TaskProgress`."""
 
 
 @dataclass(frozen=True)

@@ -97,15 +97,13 @@ def describe_results(results: Sequence[PublishedResult]) -> list[str]:
     dataset = results[0].dataset
     system_width = max(len(each.system) for each in results)
     text_width = max(len(each.text) for each in results)
-    return [
-        f"{results_title(results)}:",
-        *(
-            f"{each.system:<{system_width}}  {each.text:>{text_width}}  "
-            f"(denominator {each.denominator}; {each.origin})"
-            for each in results
-            if each.dataset == dataset
-        ),
+    lines = [
+        f"{each.system:<{system_width}}  {each.text:>{text_width}}  "
+        f"(denominator {each.denominator}; {each.origin})"
+        for each in results
+        if each.dataset == dataset
     ]
+    return [f"{results_title(results)}:", *lines]
 
 
 def results_title(results: Sequence[PublishedResult]) -> str:

@@ -40,7 +40,7 @@ class Unavailable(UserError):
 
 
 def ignore(*_: object, **__: object) -> None:
-    """A `Note` and a `Progress` that do nothing."""
+    """Do nothing, as a `Note` or a `Progress`."""
 
 
 def hub_name() -> str:

@@ -419,17 +419,17 @@ class _TrainingLoop:
         return interrupted
 
     def _has_steps(self) -> bool:
-        """Whether steps remain. With a time limit, faster steps than planned use all of it."""
+        """Return whether steps remain. A run with a time limit continues until the limit."""
         if self.time_limit.limit is not None and self.total_steps > 0:
             return not self._is_complete()
         return self.trainer.steps_done < self.total_steps
 
     def _is_complete(self) -> bool:
-        """Whether `train.max_steps` are done."""
+        """Return whether `train.max_steps` are done."""
         return self.trainer.steps_done >= self.max_steps
 
     def _is_over(self) -> bool:
-        """Whether the time does not suffice for one more step and a checkpoint."""
+        """Return whether no time is left for one more step and a checkpoint."""
         longest_step = max(self.step_seconds.values(), default=0.0)
         return self.time_limit.left < longest_step + 1.5 * self.writer.save_seconds
 

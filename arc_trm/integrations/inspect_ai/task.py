@@ -39,7 +39,7 @@ def arc_agi(
     attempts: int = 2,
     augmentations: int | None = None,
 ) -> Task:
-    """ARC-AGI: the output grid of every test input, in one or two attempts.
+    """Build the task of ARC-AGI: predict the output of every test input in one or two attempts.
 
     With neither weights nor predictions the model answers; if that is none/none, the latest run.
 

@@ -25,6 +25,10 @@ def parse_puzzle_name(name: str) -> tuple[str, Augmentation]:
     return task_id, parse_augmentation(KINDS["arc"], augmentation)
 
 
+GRID_TRAIN = {**TRAIN, "lr": 1e-2, "ema_decay": 0.9, "total_steps": 30}
+"""Training after which the model predicts no padding, so that every puzzle has an answer."""
+
+
 def write_puzzles(folder: Path, kind: str = "sudoku", count: int = 12, seed: int = 0) -> Path:
     """Write a CSV file of generated puzzles with 4×4 cells, unless it exists."""
     path = folder / f"{kind}-{seed}.csv"
@@ -43,6 +47,6 @@ def grid_config(folder: Path, kind: str = "sudoku", **data: object) -> RunConfig
         "dtype": "float32",
         "model": {**MODEL, "vocab_size": KINDS[kind].vocab_size, "mixer": "mlp"},
         "data": {"train": [str(train)], "test": [str(test)], "augmentations": 5, **data},
-        "train": TRAIN,
+        "train": GRID_TRAIN,
     }
     return from_dict(RunConfig, values)

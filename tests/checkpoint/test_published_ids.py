@@ -94,6 +94,7 @@ def test_the_numbering_follows_the_rule(contents: list, augmentations: int, seed
 
 
 @pytest.mark.parametrize("name", ["arc1-aug10", "arc2-aug10"])
+@pytest.mark.slow
 def test_recorded_hashes(name: str) -> None:
     assert len(published_ids(name).names) == published_sets()[name].num_puzzles
 

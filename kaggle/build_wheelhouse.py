@@ -3,9 +3,9 @@
     pip list --format=freeze > image.txt   # on Kaggle, in a notebook with the competition's image
     python kaggle/build_wheelhouse.py --python 3.11 --image image.txt
 
-pip itself says what is lacking: it resolves in an environment that has, of every package in
-image.txt, the name and the version and nothing else. It judges by the Python it runs under, so that
-must be the image's version. Needs pip and the internet; OUT gets all wheels or none.
+pip finds what is missing: it resolves the dependencies in an environment that has only the name and
+version of every package in image.txt. The Python that runs pip must have the image's version. Needs
+pip and the internet. OUT receives all wheels or none.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ SOURCES = ("pyproject.toml", "README.md", "LICENSE", "arc_trm", "datasets", "sub
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
 
 
-class Mistake(Exception):
-    """One sentence for the user."""
+class UserError(Exception):
+    """A mistake of the user, in one sentence."""
 
 
 def run(failure: str, *command: str | Path, env: dict[str, str] | None = None) -> None:
-    """Run a command, which says itself what went wrong; then Mistake with what it means."""
+    """Run a command. Raises UserError with `failure` if it fails; its own message is above."""
     if subprocess.run(command, env=env).returncode:
-        raise Mistake(failure)
+        raise UserError(failure)
 
 
-def normal(name: str) -> str:
-    """A package's name as all spellings of it compare."""
+def normalise(name: str) -> str:
+    """Return a package's name in the form that is equal for all spellings."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def read_image(path: Path) -> dict[str, str]:
-    """Version by name of the packages in an image's list."""
+    """Return the versions of an image's packages by name."""
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise Mistake(
+        raise UserError(
             f"cannot read the image's list {path} ({getattr(error, 'strerror', 'not text')}): make "
             "it on Kaggle with `pip list --format=freeze`, or name an empty file for a bare Python"
         ) from None
@@ -55,37 +55,40 @@ def read_image(path: Path) -> dict[str, str]:
         if not line.strip() or line.startswith("#"):
             continue
         match = re.fullmatch(r"([A-Za-z0-9][\w.-]*)==([\w.+!-]+)", line.strip())
-        if match is None:  # `pip freeze` says where some come from in place of the version
-            raise Mistake(
+        if match is None:  # `pip freeze` writes the origin of some packages, not their version
+            raise UserError(
                 f"{path}, line {number} is not NAME==VERSION but {line.strip()!r}: make the list "
                 "with `pip list --format=freeze`"
             )
-        packages[normal(match[1])] = match[2]
+        packages[normalise(match[1])] = match[2]
     return packages
 
 
 def find_python(version: str) -> str:
-    """The interpreter of that version."""
+    """Return the interpreter of this version."""
     if not re.fullmatch(r"3\.\d+", version):
-        raise Mistake(f"a Python version reads 3.11, got {version!r}: see `python --version` there")
+        raise UserError(
+            f"a Python version is written 3.11, got {version!r}: see `python --version` on Kaggle"
+        )
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
-        raise Mistake(
-            "Kaggle runs Linux on x86_64 and pip asks for wheels of its own kind: run this there"
+        raise UserError(
+            "Kaggle runs Linux on x86_64, and pip selects wheels for its own machine: run this on "
+            "Linux on x86_64"
         )
     if version == "{}.{}".format(*sys.version_info):
         return sys.executable
     python = shutil.which(f"python{version}")
     if python is None:
-        raise Mistake(
-            f"there is no python{version} here, under which pip would see what the image lacks: "
-            "install it, or run this on Kaggle itself"
+        raise UserError(
+            f"there is no python{version} here, with which pip would resolve as on the image: "
+            "install it, or run this on Kaggle"
         )
     return python
 
 
 def imitate(python: str, packages: dict[str, str], glibc: int, folder: Path) -> Path:
-    """The interpreter of an environment that seems to have `packages` and a C library so old."""
-    failure = f"{python} makes no environment (see above): install a Python with the module venv"
+    """Make an environment that seems to have `packages` and glibc 2.`glibc`; return its Python."""
+    failure = f"{python} cannot make an environment (see above): install a Python with venv"
     run(failure, python, "-m", "venv", "--without-pip", folder)
     (site,) = folder.glob("lib/python*/site-packages")
     for name, version in packages.items():
@@ -94,18 +97,18 @@ def imitate(python: str, packages: dict[str, str], glibc: int, folder: Path) -> 
         (info / "METADATA").write_text(
             f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", "utf-8"
         )
-    asked = "def manylinux_compatible(major, minor, machine):"  # by pip: PEP 600
-    (site / "_manylinux.py").write_text(f"{asked} return (major, minor) <= (2, {glibc})\n")
+    function = "def manylinux_compatible(major, minor, machine):"  # pip calls it (PEP 600)
+    (site / "_manylinux.py").write_text(f"{function} return (major, minor) <= (2, {glibc})\n")
     return folder / "bin" / "python"
 
 
 def build(folder: Path) -> Path:
-    """arc-trm's own wheel; from a copy, for building leaves files behind."""
+    """Build the wheel of arc-trm in `folder`, from a copy, because building leaves files behind."""
     with tempfile.TemporaryDirectory() as copy:
         for name in SOURCES:
-            whole = (ROOT / name).is_dir()
-            (shutil.copytree if whole else shutil.copy)(ROOT / name, Path(copy) / name)
-        failure = "pip builds no wheel of arc-trm (see above): is it there, and the internet?"
+            copy_source = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy_source(ROOT / name, Path(copy) / name)
+        failure = "pip cannot build a wheel of arc-trm (see above): check the internet connection"
         run(failure, *PIP, "wheel", "--no-deps", "-w", folder, copy)
     (wheel,) = folder.glob("arc_trm-*.whl")
     return wheel
@@ -114,37 +117,45 @@ def build(folder: Path) -> Path:
 def gather(
     python: str, packages: dict[str, str], constraints: Path, glibc: int, folder: Path
 ) -> None:
-    """Fill `folder` with arc-trm's wheel and the wheels that it needs beside `packages`."""
+    """Fill `folder` with the wheel of arc-trm and those that it needs besides `packages`."""
     wheel = build(folder)
-    with tempfile.TemporaryDirectory() as place:
-        scratch = Path(place)
+    with tempfile.TemporaryDirectory() as temporary:
+        scratch = Path(temporary)
         pip = [*PIP, "--python", imitate(python, packages, glibc, scratch / "image")]
-        # What the image has keeps its version, whatever other versions are known to work.
+        # Packages of the image keep their version; constraints apply to the others only.
         pins = [
             line
             for line in constraints.read_text("utf-8").splitlines()
-            if normal(re.split(r"[\s=<>!~;#\[]", line, maxsplit=1)[0]) not in packages
+            if normalise(re.split(r"[\s=<>!~;#\[]", line, maxsplit=1)[0]) not in packages
         ]
         (scratch / "constraints.txt").write_text("\n".join(pins), "utf-8")
         resolve = [*pip, "install", "--dry-run", "--only-binary=:all:", wheel]
         run(
-            f"pip finds no wheels for this Python and glibc 2.{glibc} that go together (see above)"
-            ": loosen --constraints, or raise --glibc to the image's",
-            *(*resolve, "-c", scratch / "constraints.txt", "--report", scratch / "report.json"),
+            f"pip finds no compatible wheels for this Python and glibc 2.{glibc} (see above): "
+            "loosen --constraints, or raise --glibc to the image's",
+            *resolve,
+            "-c",
+            scratch / "constraints.txt",
+            "--report",
+            scratch / "report.json",
         )
-        found = json.loads((scratch / "report.json").read_text("utf-8"))["install"]
-        chosen = {normal(each["metadata"]["name"]): each["metadata"]["version"] for each in found}
-        chosen.pop("arc-trm", None)
-        lacking = [f"{name}=={version}" for name, version in chosen.items()]
-        if lacking:
+        report = json.loads((scratch / "report.json").read_text("utf-8"))
+        found = [each["metadata"] for each in report["install"]]
+        versions = {normalise(each["name"]): each["version"] for each in found}
+        versions.pop("arc-trm", None)
+        missing = [f"{name}=={version}" for name, version in versions.items()]
+        if missing:
             download = [*pip, "download", "--no-deps", "--only-binary=:all:", "-d", folder]
-            run("pip downloads not all wheels (see above): try again", *download, *lacking)
-        # Of pip's own settings none, which may name further places where wheels are found.
-        alone = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+            run("pip cannot download all wheels (see above): try again", *download, *missing)
+        # Without pip's own settings, which may name other sources of wheels.
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PIP_")}
         run(
             "the downloaded wheels alone do not install (see above): try again",
-            *(*resolve, "--no-index", "--find-links", folder),
-            env={**alone, "PIP_CONFIG_FILE": os.devnull},
+            *resolve,
+            "--no-index",
+            "--find-links",
+            folder,
+            env={**environment, "PIP_CONFIG_FILE": os.devnull},
         )
 
 
@@ -172,25 +183,25 @@ def main() -> None:
     out: Path = options.out
     python, packages = find_python(options.python), read_image(options.image)
     if not options.constraints.is_file():
-        raise Mistake(f"there is no file {options.constraints}: name one with --constraints")
+        raise UserError(f"there is no file {options.constraints}: name one with --constraints")
     if any(out.glob("*.whl")):
-        raise Mistake(f"{out} holds wheels already: remove them, or name another folder with --out")
+        raise UserError(f"{out} already holds wheels: remove them or name another --out")
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".building-") as place:
-        gather(python, packages, options.constraints, options.glibc, Path(place))
-        # The notebook looks for arc-trm's, so without it the others are no wheelhouse.
-        wheels = sorted(Path(place).iterdir(), key=lambda wheel: wheel.name.startswith("arc_trm-"))
+    with tempfile.TemporaryDirectory(dir=out, prefix=".building-") as temporary:
+        gather(python, packages, options.constraints, options.glibc, Path(temporary))
+        # The notebook looks for the wheel of arc-trm, so it is moved last.
+        wheels = sorted(Path(temporary).iterdir(), key=lambda wheel: "arc_trm-" in wheel.name)
         for wheel in wheels:
             print(f"{wheel.stat().st_size / 1e6:8.1f} MB  {wheel.name}")
             wheel.replace(out / wheel.name)
-    print(f"{out}: {len(wheels)} wheels, which install without an index")
+    print(f"{out}: {len(wheels)} wheels, which install offline")
 
 
 if __name__ == "__main__":
     try:
         main()
-    except Mistake as mistake:
-        print(f"Error: {mistake}", file=sys.stderr)
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         print(f"Error: {error.filename}: {error.strerror}", file=sys.stderr)

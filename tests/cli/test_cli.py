@@ -355,12 +355,18 @@ def test_a_mistake_in_adapting_is_one_sentence_and_leaves_nothing(
     assert sorted(adapt_folder.rglob("*")) == before
 
 
-def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     assert train(write_challenges(tmp_path), tmp_path / "run").exit_code == 0
     readme = (ROOT / "README.md").read_text()
-    (block,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    names: dict[str, object] = {}
-    exec(block.replace("runs/arc2", str(tmp_path / "run")), names)
+    pipeline, trainer = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    names: dict[str, Any] = {}
+    assert "max_steps=500" in pipeline
+    exec(pipeline.replace("max_steps=500", "max_steps=2"), names)
+    assert (names["run"].step, len(names["predictions"])) == (2, 31)
+    read_submission(tmp_path / "submission.json")
+    assert "runs/arc2" in trainer
+    exec(trainer.replace("runs/arc2", str(tmp_path / "run")), names)
     assert set(METRICS) == set(names["metrics"])
 
 
@@ -371,6 +377,7 @@ def test_the_python_of_the_evaluation_page_runs(tmp_path: Path) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     for name, tiny in {
         "runs/arc1": str(tmp_path / "run"),
+        "theirs.json": str(tmp_path / "run" / "submission.json"),  # the lines above write it
         "arc-agi-1/evaluation": str(challenges),
         "00576224": "task0",
     }.items():

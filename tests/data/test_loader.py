@@ -476,6 +476,7 @@ def test_warnings_about_sets_and_about_runs() -> None:
         assert len(leakage_warnings([mine, evaluation], scored)) == 1
 
 
+@pytest.mark.slow
 def test_warnings_where_the_files_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     evaluation = load_tasks("arc-agi-1/evaluation")
     small = evaluation.filter_by_size(10)

@@ -1,4 +1,4 @@
-"""The published trainer's folders: read as data, trained on, refused where they are damaged."""
+"""The published trainer's folders: read as data, trained on, errors where they are damaged."""
 
 from __future__ import annotations
 

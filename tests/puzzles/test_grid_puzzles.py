@@ -249,7 +249,7 @@ def test_train_predict_score_show_report(
     assert "Known answer" in (tmp_path / "three.svg").read_text()
     assert cli("report").stdout.startswith("Wrote runs/first/report.html")
     page = (run / "report.html").read_text()
-    assert "<th scope='row'>valid</th>" in page and f'"{title}"' in page
+    assert "<th scope='row'>valid</th>" in page and f'"title":"{title} 1"' in page
     both = cli("score", "runs/first", "runs/first")
     assert "gained 0 puzzles by exact" in both.stdout, both.stderr
     assert cli("train", "--resume").exit_code == 0

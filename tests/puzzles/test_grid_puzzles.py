@@ -553,7 +553,7 @@ def test_what_only_arc_has_is_an_error_that_says_so(
         (("data", "show", "arc-agi-1", "--skip-invalid"), "--skip-invalid is for CSV files"),
         (
             ("data", "identifiers", "--subset", f"a={path}", "--out", "i.json"),
-            "needs an ARC submission",
+            "without puzzle ids of its own: name ARC tasks",
         ),
     ):
         result = cli(*arguments)

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent; the one way to write any."""
+"""Write files and folders that are whole or absent. All writing goes through this module."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     point, or have permissions of its own.
 
     Raises:
-        UserError: something else exists at `path`, or no folder can be made there.
+        UserError: anything else exists at `path`, or no folder can be made there.
         WriteError: the file system refuses.
     """
     check_new(path)
@@ -50,9 +50,9 @@ def new_folder(path: Path) -> Iterator[Path]:
                 temporary.replace(target)
         except OSError as error:
             raise WriteError(path, error.strerror or str(error)) from None
-    except WriteError as error:  # names the final place, not the temporary one
+    except WriteError as error:  # name the final path, not the temporary one
         written = Path(error.path)
-        place = path if written == path else path / written.name
-        raise WriteError(place, error.reason) from None
+        final = path if written == path else path / written.name
+        raise WriteError(final, error.reason) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -59,5 +59,5 @@ class Registry(Generic[T]):
         return len(self._entries)
 
     def values(self) -> list[T]:
-        """All entries."""
+        """Return all entries."""
         return list(self._entries.values())

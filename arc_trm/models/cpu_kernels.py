@@ -29,7 +29,7 @@ from torch.autograd.function import once_differentiable
 from arc_trm.models.ops import RMS_EPSILON, TORCH_OPS, Ops
 
 LANES = 16
-"""float32 numbers in a vector register; norm and SiLU take widths that are a multiple."""
+"""float32 numbers in a vector register; norm and SiLU need widths that are a multiple."""
 HEAD_SIZE_MULTIPLE = 32
 """Head sizes must be a multiple of this."""
 AVX512_FLAGS = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512bf16")
@@ -50,15 +50,14 @@ def fastest_ops(device: torch.device, dtype: torch.dtype, head_size: int, rotary
     return load_kernels(head_size, rotary) or TORCH_OPS
 
 
-# PyTorch has no public function for either question. A version without the private ones has no
-# kernels.
+# PyTorch has no public functions for these two. A version without the private ones has no kernels.
 def has_avx512_bf16() -> bool:
-    """Whether this CPU multiplies bfloat16 in vector registers."""
+    """Return whether this CPU multiplies bfloat16 in vector registers."""
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
 
 
 def has_amx() -> bool:
-    """Whether this CPU has matrix units for bfloat16."""
+    """Return whether this CPU has matrix units for bfloat16."""
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
 
 
@@ -148,7 +147,7 @@ class KernelOps:
         self.uses_amx = uses_amx
 
     def call(self, name: str, *arguments: Tensor | int | float) -> None:
-        """Call the C function `trm_NAME`; tensors must be contiguous and stay alive meanwhile."""
+        """Call the C function `trm_NAME`; tensors must be contiguous and outlive the call."""
         converted: list[Any] = []
         for argument in arguments:
             if isinstance(argument, Tensor):
@@ -172,8 +171,8 @@ class KernelOps:
 
     def residual_norm(self, h: Tensor, update: Tensor) -> Tensor:
         contiguous = h.is_contiguous() and update.is_contiguous()
-        alike = h.shape == update.shape and h.dtype == update.dtype
-        if not contiguous or not alike or h.shape[-1] % LANES:
+        same_type = h.shape == update.shape and h.dtype == update.dtype
+        if not contiguous or not same_type or h.shape[-1] % LANES:
             return TORCH_OPS.residual_norm(h, update)
         out: Tensor = _ResidualNorm.apply(h, update, self)  # type: ignore[no-untyped-call]
         return out

@@ -42,7 +42,7 @@ def grid_kinds() -> list[GridPuzzle]:
 
 
 def kinds_with_vocab(vocab_size: int) -> list[PuzzleKind]:
-    """Return the kinds that have so many tokens."""
+    """Return the kinds with this number of tokens."""
     return [kind for kind in KINDS.values() if kind.vocab_size == vocab_size]
 
 

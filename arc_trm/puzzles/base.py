@@ -1,4 +1,4 @@
-"""The interface of a kind of puzzle: everything that differs between kinds is here."""
+"""The interface of a kind of puzzle: everything that differs between kinds."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ PAD = 0
 BLANK = "<blank>"
 """Name of puzzle id 0, which belongs to no task."""
 SEPARATOR = "|||"
-"""Stands between a task's id and its augmentation in the name of a puzzle id."""
+"""Separates the id of a task from its augmentation in the name of a puzzle id."""
 
 Tokens = npt.NDArray[np.uint8]
 
 
 class Augmentation(Protocol):
-    """An invertible change of a grid that leaves a puzzle the same puzzle."""
+    """An invertible change of grids that keeps the rule of the puzzle."""
 
     @property
     def name(self) -> str:
-        """How the augmentation is written in the name of a puzzle id; "" is the identity's."""
+        """Spelling of the augmentation in the name of a puzzle id; "" is the identity's."""
 
     def apply(self, grid: Grid) -> Grid:
         """Return the changed grid."""
@@ -60,7 +60,7 @@ class AugmentationList(ABC, Sequence[Augmentation]):
 
     @abstractmethod
     def at(self, index: int) -> Augmentation:
-        """Return the augmentation at an index, which exists."""
+        """Return the augmentation at a valid index."""
 
     @overload
     def __getitem__(self, index: int) -> Augmentation: ...
@@ -71,7 +71,7 @@ class AugmentationList(ABC, Sequence[Augmentation]):
         return self.at(found) if isinstance(found, int) else [self.at(each) for each in found]
 
     def names(self) -> list[str]:
-        """Return the names of all."""
+        """Return the names of all augmentations."""
         return [augmentation.name for augmentation in self]
 
 
@@ -94,9 +94,9 @@ class PuzzleKind(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
-    """The name as it is written in sentences."""
+    """Name of the kind in sentences."""
     noun: ClassVar[str] = "puzzle"
-    """What one of them is called in sentences."""
+    """Word for one puzzle in sentences."""
     vocab_size: ClassVar[int]
     """Number of tokens, PAD included."""
     first_value_token: ClassVar[int]
@@ -131,7 +131,7 @@ class PuzzleKind(ABC):
         """Return input and label tokens, (side²,) uint8 each.
 
         Args:
-            pair: its unknown output has PAD labels only.
+            pair: if its output is unknown, all labels are PAD.
             side: of the canvas.
             offset: row and column of the grids' first cell.
 
@@ -158,9 +158,9 @@ class PuzzleKind(ABC):
         """Return at most `count` augmentations of a task besides itself, the same for equal seeds.
 
         Args:
-            task: its test outputs must not matter.
+            task: its test outputs must have no effect.
             index: of the task in its training set.
-            count: how many are wanted.
+            count: largest number of augmentations.
             seed: of the run.
         """
 
@@ -187,8 +187,8 @@ class PuzzleKind(ABC):
         """Return tasks whose pairs with known outputs are trained on, and notes for the user.
 
         Args:
-            sets: those of `data.train` and `data.optional_train`.
-            predicted: what the run predicts; none of its test outputs may be returned.
+            sets: the datasets of `data.train` and `data.optional_train`.
+            predicted: tasks that the run predicts; none of their test outputs may be returned.
             data: the run's data settings.
             side: of the full canvas.
 
@@ -223,11 +223,11 @@ class PuzzleKind(ABC):
         yield from ()
 
     def prediction_error(self, grid: Grid, task: Task) -> str | None:
-        """Return what makes a grid impossible as a prediction for a task, None if nothing does."""
+        """Return why a grid cannot be a prediction for a task, None if it can."""
         return None
 
     def is_valid(self, question: Grid, answer: Grid) -> bool | None:
-        """Return whether an answer keeps the rule of the puzzle; None if there is no such rule."""
+        """Return whether an answer follows the rule of the puzzle; None if there is no rule."""
         return None
 
     @abstractmethod
@@ -242,7 +242,7 @@ class PuzzleKind(ABC):
         """Raise UserError unless predictions of this kind are written as submissions.
 
         Args:
-            what: what the user wanted, the start of a sentence.
+            what: the start of the sentence, for example `--out`.
             source: where the puzzles come from.
         """
         if not self.writes_submission:

@@ -1,4 +1,4 @@
-"""Generate puzzles from a seed: of a wanted difficulty, all different."""
+"""Generate distinct puzzles of a given difficulty from a seed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from arc_trm.rng import rng_for
 from arc_trm.tasks import Grid, PuzzleArray
 
 Progress = Callable[[int, int], None]
-MAX_FRUITLESS = 20  # batches without a new puzzle before generation is given up
+MAX_BATCHES_WITHOUT_NEW = 20  # consecutive ones, after which generation is given up
 
 
 def generator_kind(name: str) -> GridPuzzle:
@@ -41,12 +41,12 @@ class GeneratorConfig:
     count: int
     """Number of puzzles."""
     seed: int = 0
-    """Seed of all draws."""
+    """Seed of the puzzles."""
     side: int | None = None
     """Cells per side; None is the kind's usual size."""
     min_rating: int = 0
-    """Smallest difficulty: of a Sudoku the digits that a solver with naked and hidden singles
-    has to guess, of a maze the steps of a shortest path."""
+    """Smallest difficulty: for a Sudoku the number of digits that a solver with naked and hidden
+    singles has to guess, for a maze the number of steps of a shortest path."""
     max_rating: int | None = None
     """Largest difficulty; None is any."""
     clues: int = 0
@@ -54,13 +54,13 @@ class GeneratorConfig:
 
     def __post_init__(self) -> None:
         if fault := self.puzzle_kind.side_error(self.cells_per_side):
-            raise UserError(f"{fault}: ask for another side")
+            raise UserError(f"{fault}: choose another side")
         if self.clues and not self.puzzle_kind.has_clues:
             raise UserError(f"clues are for Sudokus, not for {self.kind}: leave them out")
         if self.clues > self.cells_per_side**2:
             raise UserError(
-                f"there are {self.cells_per_side**2} cells, fewer than {self.clues} clues: ask for "
-                "fewer"
+                f"there are {self.cells_per_side**2} cells, fewer than {self.clues} clues: choose "
+                "fewer clues"
             )
         if self.max_rating is not None and self.max_rating < self.min_rating:
             raise UserError(
@@ -75,7 +75,7 @@ class GeneratorConfig:
 
     @property
     def cells_per_side(self) -> int:
-        """`side`, or the usual one."""
+        """`side`, or the kind's usual one."""
         return self.puzzle_kind.default_side if self.side is None else self.side
 
 
@@ -97,7 +97,7 @@ def generate_puzzles(
     Args:
         config: which puzzles.
         name: of the set.
-        progress: called with the puzzles found and wanted.
+        progress: called with the number of puzzles found so far and their total.
 
     Raises:
         UserError: such puzzles are too rare to be found.
@@ -105,28 +105,28 @@ def generate_puzzles(
     kind, side = config.puzzle_kind, config.cells_per_side
     rng = rng_for(config.seed, "generate", config.kind)
     found: dict[bytes, tuple[Grid, Grid, int]] = {}
-    fruitless = 0
+    batches_without_new = 0
     progress(0, config.count)
     while len(found) < config.count:
         questions, answers, ratings = kind.generate(
             kind.batch_size, side, config.min_rating, config.clues, rng
         )
-        wanted = ratings >= config.min_rating
+        accepted = ratings >= config.min_rating
         if config.max_rating is not None:
-            wanted &= ratings <= config.max_rating
-        before = len(found)
-        for index in np.flatnonzero(wanted).tolist():
+            accepted &= ratings <= config.max_rating
+        num_before = len(found)
+        for index in np.flatnonzero(accepted).tolist():
             puzzle = questions[index], answers[index], int(ratings[index])
             found.setdefault(questions[index].tobytes(), puzzle)
             if len(found) == config.count:
                 break
         progress(len(found), config.count)
-        fruitless = 0 if len(found) > before else fruitless + 1
-        if fruitless == MAX_FRUITLESS:
+        batches_without_new = 0 if len(found) > num_before else batches_without_new + 1
+        if batches_without_new == MAX_BATCHES_WITHOUT_NEW:
             raise UserError(
-                f"of the last {fruitless * kind.batch_size} puzzles none was new and of the wanted "
-                f"difficulty; {len(found)} were found: ask for fewer, for other ratings or for "
-                "another seed"
+                f"of the last {batches_without_new * kind.batch_size} puzzles none was new and of "
+                f"the wanted difficulty; {len(found)} were found: choose fewer puzzles, other "
+                "ratings or another seed"
             )
     columns = zip(*found.values(), strict=True)
     questions, answers, ratings = (np.array(column) for column in columns)

@@ -1,4 +1,4 @@
-"""Puzzles on a square grid whose rule decides which answers are valid: Sudokus, mazes and the like.
+"""Puzzles on a square grid with a rule that decides which answers are valid, as Sudokus and mazes.
 
 A new kind subclasses `GridPuzzle` and registers an instance (docs/how-to/add-a-puzzle-kind.md).
 """
@@ -24,7 +24,7 @@ from submission.scoring import format_rate
 
 EXACT: RateName = ("exact",)
 VALID: RateName = ("valid",)
-CHUNK = 10_000  # answers that are validated together
+VALIDATION_BATCH_SIZE = 10_000  # answers that are validated at once
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class PuzzleScore:
         task_ids: all puzzles.
         known: (N,) bool, whether the answer of each puzzle is known.
         exact: (N,) bool, whether every cell is as in the known answer.
-        valid: (N,) bool, whether the answer keeps the rule.
+        valid: (N,) bool, whether the answer follows the rule.
         answered: number of puzzles with an answer.
     """
 
@@ -63,7 +63,7 @@ class PuzzleScore:
 
     @property
     def labels(self) -> dict[RateName, str]:
-        """What each rate counts."""
+        """A description of each rate, by its name."""
         return {
             EXACT: "every cell as in the known answer, as published",
             VALID: self.kind.rule,
@@ -82,7 +82,7 @@ class PuzzleScore:
 
     @property
     def notes(self) -> list[str]:
-        """A sentence if some puzzles have no answer."""
+        """At most one sentence: how many puzzles have an answer, if not all have."""
         total = len(self.task_ids)
         if self.answered == total:
             return []
@@ -127,7 +127,7 @@ class PuzzleScore:
 
 
 class _Augmentations(AugmentationList):
-    """Augmentations 1, 2, ... of a puzzle, each drawn from the seed when it is looked up."""
+    """Augmentations 1, 2, ... of a puzzle, each sampled from the seed when it is looked up."""
 
     def __init__(self, kind: GridPuzzle, side: int, key: tuple[int, int], count: int) -> None:
         self._kind, self._side, self._key, self._count = kind, side, key, count
@@ -143,7 +143,7 @@ class _Augmentations(AugmentationList):
 
 
 class GridPuzzle(PuzzleKind):
-    """Puzzles that fill their canvas cell by cell and have a rule.
+    """A kind of puzzle whose grids fill the canvas and whose answers follow a rule.
 
     A cell's token is its value + 1. Questions and answers are (N, side, side) uint8 values.
     """
@@ -153,11 +153,11 @@ class GridPuzzle(PuzzleKind):
     quick_preset: ClassVar[str] = "sudoku-quick"
     numbered: ClassVar[bool] = True
     max_augmentations: ClassVar[int | None] = None
-    """How many there are besides the puzzle itself; None is too many to count."""
+    """Number of augmentations of a puzzle besides itself; None is too many to count."""
     rule: ClassVar[str]
-    """What a valid answer is, as a part of a sentence."""
+    """Definition of a valid answer, as a part of a sentence."""
 
-    # What a kind defines
+    # Each kind defines these
 
     @abstractmethod
     def augmentation(self, number: int, side: int, rng: np.random.Generator) -> Augmentation:
@@ -165,7 +165,7 @@ class GridPuzzle(PuzzleKind):
 
     @abstractmethod
     def side_error(self, side: int) -> str | None:
-        """Return what is wrong with puzzles of that side, None if they exist."""
+        """Return why there are no puzzles with that side, None if there are."""
 
     @abstractmethod
     def validate(self, questions: Grid, answers: Grid, known: npt.NDArray[np.bool_]) -> list[str]:
@@ -178,7 +178,7 @@ class GridPuzzle(PuzzleKind):
 
     @abstractmethod
     def guess(self, questions: Grid, rng: np.random.Generator) -> Grid:
-        """Return answers that follow the rule step by step without thinking ahead."""
+        """Return answers that follow the rule cell by cell without search, as a baseline."""
 
     def num_values(self, side: int) -> int:
         """Return how many values the cells of puzzles with that side have."""
@@ -192,16 +192,16 @@ class GridPuzzle(PuzzleKind):
         """
         return np.ones(len(questions), np.int64)
 
-    # What generation needs; kinds without a generator leave it as it is
+    # Generation; kinds without a generator keep these defaults
 
     rating_unit: ClassVar[str] = ""
-    """What the rating of a generated puzzle counts; "" if there is no generator."""
+    """Unit of the rating of a generated puzzle; "" if there is no generator."""
     hard_rating: ClassVar[int] = 0
     """The smallest rating of hard puzzles."""
     has_clues: ClassVar[bool] = False
-    """Whether the number of given cells can be asked for."""
+    """Whether the number of given cells can be chosen."""
     batch_size: ClassVar[int] = 1000
-    """Puzzles that are generated together."""
+    """Number of puzzles generated at once."""
 
     def generate(
         self, count: int, side: int, min_rating: int, clues: int, rng: np.random.Generator
@@ -211,13 +211,13 @@ class GridPuzzle(PuzzleKind):
         Args:
             count: puzzles to try.
             side: of the puzzles.
-            min_rating: puzzles with a smaller rating are not wanted.
+            min_rating: a hint; puzzles with a smaller rating may be left out.
             clues: cells to leave given, 0 is as few as possible.
-            rng: of the draws.
+            rng: source of the puzzles.
         """
         raise UserError(f"puzzles of {self.title} cannot be generated: name one of another kind")
 
-    # What all of these kinds share
+    # All of these kinds share these
 
     def encode(
         self, pair: Pair, side: int, offset: tuple[int, int] = (0, 0)
@@ -308,22 +308,12 @@ class GridPuzzle(PuzzleKind):
         first, second = as_puzzle_array(tasks), as_puzzle_array(other)
         if first.side != second.side:
             return {}
-        here, there = (
-            # A byte above 0, because NumPy's byte strings end at the first 0.
-            np.ascontiguousarray(each.questions.reshape(len(each), -1) + 1).view(
-                f"S{each.side**2}"
-            )[:, 0]
-            for each in (first, second)
-        )
-        order = np.argsort(there, kind="stable")
-        shared = np.flatnonzero(np.isin(here, there))
-        found = order[np.searchsorted(there[order], here[shared])]
-        return {
-            str(row): str(other_row)
-            for row, other_row in zip(
-                first.rows[shared].tolist(), second.rows[found].tolist(), strict=True
-            )
-        }
+        keys, other_keys = _question_keys(first), _question_keys(second)
+        order = np.argsort(other_keys, kind="stable")
+        shared = np.flatnonzero(np.isin(keys, other_keys))
+        matches = order[np.searchsorted(other_keys[order], keys[shared])]
+        ids = map(str, first.rows[shared].tolist())
+        return dict(zip(ids, map(str, second.rows[matches].tolist()), strict=True))
 
     def training_summary(self, groups: int, puzzles: int) -> str:
         return f"{groups} {self.title} puzzles, {puzzles} with augmentations"
@@ -368,12 +358,12 @@ class GridPuzzle(PuzzleKind):
         exact = answered & (answers == puzzles.answers).all((1, 2))
         valid = np.zeros(len(puzzles), np.bool_)
         indices = np.flatnonzero(answered)
-        for start in range(0, len(indices), CHUNK):
-            some = indices[start : start + CHUNK]
+        for start in range(0, len(indices), VALIDATION_BATCH_SIZE):
+            batch = indices[start : start + VALIDATION_BATCH_SIZE]
             faults = self.validate(
-                puzzles.questions[some], answers[some], np.ones(len(some), np.bool_)
+                puzzles.questions[batch], answers[batch], np.ones(len(batch), np.bool_)
             )
-            valid[some] = [not fault for fault in faults]
+            valid[batch] = [not fault for fault in faults]
         return PuzzleScore(self, puzzles.ids, puzzles.known, exact, valid, int(answered.sum()))
 
     def baselines(self, tasks: TaskSet, rng: np.random.Generator) -> dict[str, Scored]:
@@ -387,8 +377,16 @@ class GridPuzzle(PuzzleKind):
         }
 
 
+def _question_keys(puzzles: PuzzleArray) -> npt.NDArray[np.bytes_]:
+    """Return each question as a byte string (N,), which can be sorted and searched."""
+    # Bytes above 0, because NumPy's byte strings end at the first 0.
+    cells = np.ascontiguousarray(puzzles.questions.reshape(len(puzzles), -1) + 1)
+    keys: npt.NDArray[np.bytes_] = cells.view(f"S{puzzles.side**2}")[:, 0]
+    return keys
+
+
 def as_puzzle_array(tasks: TaskSet) -> PuzzleArray:
-    """Return tasks of one test pair each as arrays; sets of single tasks are stacked."""
+    """Return a set of tasks, each with one test pair, as arrays."""
     if isinstance(tasks, PuzzleArray):
         return tasks
     pairs = [task.test[0] for task in tasks]
@@ -402,7 +400,10 @@ def as_puzzle_array(tasks: TaskSet) -> PuzzleArray:
 
 
 def subsample(puzzles: PuzzleArray, count: int | None) -> PuzzleArray:
-    """Return `count` random puzzles in order, always the same ones of as many; None is all."""
+    """Return a random subset of `count` puzzles in order; None is all.
+
+    The subset depends only on `count` and the number of puzzles.
+    """
     if count is None or count >= len(puzzles):
         return puzzles
     rng = rng_for("drawn puzzles", len(puzzles))

@@ -12,13 +12,13 @@ from arc_trm.tasks import Grid
 
 SYMMETRIES = 8
 INVERSE = (0, 3, 2, 1, 4, 5, 6, 7)
-"""The transform that undoes each."""
+"""The inverse of each symmetry."""
 
-Number = TypeVar("Number", bound=np.generic)
+DType = TypeVar("DType", bound=np.generic)
 
 
-def transform(grid: npt.NDArray[Number], dihedral: int) -> npt.NDArray[Number]:
-    """A view of the grid under one of the eight symmetries of the square.
+def transform(grid: npt.NDArray[DType], dihedral: int) -> npt.NDArray[DType]:
+    """Return a view of the grid under one of the eight symmetries of the square.
 
     0 identity; 1, 2, 3 counter-clockwise rotations by 90, 180, 270 degrees; 4 left-right flip;
     5 up-down flip; 6 transpose; 7 left-right flip of rotation 1 (the anti-transpose).
@@ -34,7 +34,7 @@ def transform(grid: npt.NDArray[Number], dihedral: int) -> npt.NDArray[Number]:
 
 @dataclass(frozen=True, slots=True)
 class Dihedral:
-    """One of the symmetries as an augmentation of a grid whose values stay as they are."""
+    """One of the eight symmetries as an augmentation; it does not change the values of cells."""
 
     number: int
 
@@ -43,7 +43,7 @@ class Dihedral:
         return f"t{self.number}"
 
     def apply(self, grid: Grid) -> Grid:
-        """(h, w) uint8 to (h, w) or (w, h) uint8."""
+        """Transform a grid (h, w) uint8 to (h, w) or (w, h) uint8."""
         return transform(grid, self.number)
 
     def invert(self, grid: Grid) -> Grid:

@@ -1,4 +1,4 @@
-"""How the grids of a kind of puzzle look and what they are called."""
+"""Colours, characters and words with which the grids of a kind of puzzle are shown."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Theme:
     colours: tuple[str, ...]
     """The colour of each value."""
     symbols: str = ""
-    """What is written into the cells of each value, " " for nothing; "" writes nothing at all."""
+    """The character drawn in a cell, by its value; " " for none, "" for none in any cell."""
     text_symbols: str = ""
     """A character for each value where there are no colours; "" is the digits."""
     given: str | None = None
@@ -39,16 +39,16 @@ class Theme:
     answer: str = "Attempt"
     output: str = "Output"
     solution: str = "Correct output"
-    """What a known output beside an attempt is called."""
+    """Name of a known output beside an attempt."""
     numbered: bool = True
-    """Whether there may be several inputs and attempts, which are then counted."""
+    """Whether there may be several inputs and attempts, which are then numbered."""
 
     def input_name(self, number: int) -> str:
-        """Return `Test input 2`, counted from 1; without the number if there is one input only."""
+        """Return `Test input 2`, counted from 1, or `Test input` if there is only one input."""
         return f"{self.input} {number}" if self.numbered else self.input
 
     def answer_name(self, number: int) -> str:
-        """Return `Attempt 2`, counted from 1; without the number if there is one answer only."""
+        """Return `Attempt 2`, counted from 1, or `Attempt` if there is only one attempt."""
         return f"{self.answer} {number}" if self.numbered else self.answer
 
     @property
@@ -57,5 +57,5 @@ class Theme:
         return self.text_symbols or "".join(map(str, range(len(self.colours))))
 
     def symbol(self, value: int) -> str:
-        """Return what is written into a cell, " " for nothing."""
+        """Return the character drawn in a cell, " " for none."""
         return self.symbols[value] if self.symbols else " "

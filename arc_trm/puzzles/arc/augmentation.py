@@ -66,7 +66,7 @@ IDENTITY = ArcAugmentation()
 
 
 def augmentation_names(dihedrals: npt.NDArray[np.uint8], colours: Tokens) -> list[str]:
-    """Return the names of augmentations that are not the identity.
+    """Return the names of augmentations, none of which may be the identity.
 
     Args:
         dihedrals: (N,) uint8 ids of dihedral transforms.
@@ -80,7 +80,7 @@ def augmentation_names(dihedrals: npt.NDArray[np.uint8], colours: Tokens) -> lis
 
 
 class ArcAugmentations(AugmentationList):
-    """Augmentations of one task in arrays, eleven bytes each.
+    """Augmentations of one task, stored in arrays of eleven bytes per augmentation.
 
     Args:
         dihedrals: (N,) uint8 ids of dihedral transforms.

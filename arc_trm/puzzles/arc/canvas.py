@@ -9,15 +9,15 @@ from arc_trm.puzzles.arc.tokenizer import FULL_SIDE
 from arc_trm.tasks import Task
 
 CANVAS_SIDES = (8, 11, 13, 15, 16, 18, 20, 22, 24, 26, 28)
-"""Sides of the canvases below the full one: of all sets of eleven sides the one with which the
-training data of ARC-AGI-1 costs least (docs/performance.md)."""
+"""Sides of the canvases below the full one: the set of eleven sides that makes training on
+ARC-AGI-1 cheapest (docs/performance.md)."""
 
 
 def canvas_side(task: Task, full: int = FULL_SIDE) -> int:
     """Return the side of the smallest canvas, of `CANVAS_SIDES` and `full`, that fits a task.
 
-    The canvas holds every known grid with the line of EOS that ends it. It also holds the output of
-    every test input if outputs grow at most as much as in the demonstrations; others may be larger.
+    The canvas holds every known grid and the EOS below it and to its right. It also holds the
+    output of every test input, if the output grows at most as much as in the demonstrations.
     """
     sides = [
         side for pair in (*task.train, *task.test) for grid in pair.grids for side in grid.shape

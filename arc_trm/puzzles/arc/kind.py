@@ -1,4 +1,4 @@
-"""ARC-AGI: demonstrations define a task, two attempts answer a test input."""
+"""ARC-AGI: demonstrations define a task; each test input allows two attempts."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ class Arc(PuzzleKind):
         found: dict[str, Task] = {}
         for tasks in sets:
             for task in tasks.filter_by_size(data.max_grid_size):
-                before = found.get(task.id)
-                if before is not None and _test_inputs(task) != _test_inputs(before):
+                same_id = found.get(task.id)
+                if same_id is not None and _test_inputs(task) != _test_inputs(same_id):
                     raise UserError(
                         f"the datasets of data.test ({', '.join(data.test)}) have different tasks "
                         f"under the id {task.id!r}: name only one of them"
@@ -97,21 +97,23 @@ class Arc(PuzzleKind):
         self, sets: Sequence[TaskSet], predicted: TaskSet, data: DataConfig, side: int
     ) -> tuple[TaskSet, list[str]]:
         notes = []
-        every = [task for tasks in sets for task in tasks.filter_by_size(data.max_grid_size)]
-        by_id = {task.id: task for task in every}
-        if len(by_id) < len(every):
+        candidates = [task for tasks in sets for task in tasks.filter_by_size(data.max_grid_size)]
+        by_id = {task.id: task for task in candidates}
+        if len(by_id) < len(candidates):
             notes.append(
-                f"{len(every) - len(by_id)} tasks are in more than one dataset of data.train: each "
-                "is used once, as in the last of them"
+                f"{len(candidates) - len(by_id)} tasks are in more than one dataset of data.train: "
+                "each is used once, as in the last of them"
             )
-        both = [task_id for task_id in by_id if task_id in predicted]
-        if both:
+        in_both = [task_id for task_id in by_id if task_id in predicted]
+        if in_both:
             notes.append(
-                f"{len(both)} tasks to predict are in data.train too (first {both[0]}): only their "
-                "demonstrations are trained on"
+                f"{len(in_both)} tasks to predict are in data.train too (first {in_both[0]}): only "
+                "their demonstrations are trained on"
             )
-        chosen = [_fitting(task, side) for task in by_id.values() if task.id not in predicted]
-        chosen += [_fitting(task.without_solutions(), side) for task in predicted]
+        chosen = [
+            _pairs_that_fit(task, side) for task in by_id.values() if task.id not in predicted
+        ]
+        chosen += [_pairs_that_fit(task.without_solutions(), side) for task in predicted]
         trainable = {task.id: any(map(_has_output, (*task.train, *task.test))) for task in chosen}
         if not any(trainable.values()):
             raise UserError(
@@ -119,10 +121,10 @@ class Arc(PuzzleKind):
                 f"{list(data.test)}, data.max_grid_size is {data.max_grid_size}, the canvas "
                 f"{side}×{side}"
             )
-        without = [task_id for task_id, some in trainable.items() if not some]
-        if without:
+        unusable = [task_id for task_id, usable in trainable.items() if not usable]
+        if unusable:
             notes.append(
-                f"{len(without)} of {len(chosen)} tasks (first {without[0]}) are not trained on: "
+                f"{len(unusable)} of {len(chosen)} tasks (first {unusable[0]}) are not trained on: "
                 f"they have no pair with a known output that fits the {side}×{side} canvas"
             )
         return TaskSet("training tasks", {task.id: task for task in chosen}), notes
@@ -161,7 +163,7 @@ class Arc(PuzzleKind):
         return {"fits": list(accumulate(sides[side] for side in range(1, FULL_SIDE + 1)))}
 
     def fallback_guesses(self, test_input: Grid) -> Iterator[Grid]:
-        """Yield the input, its mirror image, and grids of its size in its commonest colours."""
+        """Yield the input, its mirror image, and grids of its size in its most common colours."""
         yield test_input
         yield test_input[:, ::-1]
         counts = np.bincount(test_input.reshape(-1), minlength=10)
@@ -180,13 +182,13 @@ def _test_inputs(task: Task) -> list[list[list[int]]]:
     return [pair.input.tolist() for pair in task.test]
 
 
-def _fitting(task: Task, side: int) -> Task:
+def _pairs_that_fit(task: Task, side: int) -> Task:
     """Return the task without the pairs that have a grid larger than the canvas."""
 
-    def fitting(pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
+    def select(pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
         return tuple(pair for pair in pairs if all(max(g.shape) <= side for g in pair.grids))
 
-    return replace(task, train=fitting(task.train), test=fitting(task.test))
+    return replace(task, train=select(task.train), test=select(task.test))
 
 
 def _demonstrations(task: Task) -> frozenset[bytes]:

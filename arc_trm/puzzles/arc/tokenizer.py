@@ -17,7 +17,7 @@ FULL_SIDE = 30
 
 
 def draw(canvas: Tokens, grid: Grid, row: int, column: int) -> None:
-    """Write a grid and the EOS lines under and beside it into a (side, side) canvas of PAD."""
+    """Write a grid, and EOS below it and to its right, into a (side, side) canvas of PAD."""
     side = len(canvas)
     bottom, right = row + grid.shape[0], column + grid.shape[1]
     canvas[row:bottom, column:right] = grid + FIRST_COLOUR
@@ -33,7 +33,7 @@ def encode_pair(
     """Return input and label tokens, (side²,) uint8 each, both grids at the same offset.
 
     Args:
-        pair: labels of an unknown output are all PAD, which the loss ignores.
+        pair: if its output is unknown, all labels are PAD, which the loss ignores.
         side: of the canvas.
         offset: row and column of the grids' first cell.
 
@@ -50,7 +50,7 @@ def encode_pair(
 
 
 def random_offset(pair: Pair, side: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Draw an offset uniformly from all at which both grids of a pair fit."""
+    """Sample an offset uniformly from all at which both grids of a pair fit."""
     height = max(grid.shape[0] for grid in pair.grids)
     width = max(grid.shape[1] for grid in pair.grids)
     return int(rng.integers(side - height + 1)), int(rng.integers(side - width + 1))
@@ -59,8 +59,8 @@ def random_offset(pair: Pair, side: int, rng: np.random.Generator) -> tuple[int,
 def decode(tokens: Tokens) -> Grid | None:
     """Return the grid in (side²,) predicted tokens, or None if there is none.
 
-    It is the largest rectangle with a corner at (0, 0) that holds colours only; of equals the first
-    when scanning downwards.
+    The grid is the largest rectangle with a corner at (0, 0) that holds colours only; of equally
+    large ones, the one with the fewest rows.
     """
     side = round(len(tokens) ** 0.5)
     canvas = np.asarray(tokens).reshape(side, side)

@@ -23,7 +23,7 @@ MAX_SIDE = 30
 
 
 class Maze(GridPuzzle):
-    """A way from S to G through free cells, up, down, left and right; none is shorter."""
+    """A shortest path from S to G through free cells, up, down, left and right."""
 
     name: ClassVar[str] = "maze"
     title: ClassVar[str] = "Maze"
@@ -64,38 +64,38 @@ class Maze(GridPuzzle):
                 faults[index] = faults[index] or fault
 
         for value in (START, GOAL):
-            number = (questions == value).sum((1, 2))
-            name = self.symbols[value]
-            note(number == 0, f"the question has no {name}")
-            note(number > 1, f"the question has more than one {name}")
+            count = (questions == value).sum((1, 2))
+            symbol = self.symbols[value]
+            note(count == 0, f"the question has no {symbol}")
+            note(count > 1, f"the question has more than one {symbol}")
         note((questions == PATH).any((1, 2)), "the question has a path drawn in it already")
-        needed = steps_to_goal(questions)
-        note(needed < 0, "there is no path from S to G")
-        drawn = answers == PATH
-        kept = np.where(drawn & (questions == FREE), FREE, answers) == questions
-        note(known & ~kept.all((1, 2)), "the answer changes more than free cells into o")
-        walked = steps_to_goal(np.where(drawn | (questions != FREE), questions, WALL))
-        note(known & (walked < 0), "the cells with o in the answer are no path from S to G")
-        longer = (walked > needed) | (drawn.sum((1, 2)) != needed - 1)
+        shortest = steps_to_goal(questions)
+        note(shortest < 0, "there is no path from S to G")
+        path = answers == PATH
+        unchanged = np.where(path & (questions == FREE), FREE, answers) == questions
+        note(known & ~unchanged.all((1, 2)), "the answer changes more than free cells into o")
+        path_length = steps_to_goal(np.where(path | (questions != FREE), questions, WALL))
+        note(known & (path_length < 0), "the cells with o in the answer are no path from S to G")
+        longer = (path_length > shortest) | (path.sum((1, 2)) != shortest - 1)
         note(known & longer, "the answer's path is not a shortest one")
         return faults
 
     def guess(self, questions: Grid, rng: np.random.Generator) -> Grid:
-        """Walk at random without entering a cell twice, until the walk is at G or stuck."""
+        """Walk at random without entering a cell twice, until the walk reaches G or is stuck."""
         return np.array([self._walk(question, rng) for question in questions])
 
     def _walk(self, question: Grid, rng: np.random.Generator) -> Grid:
         answer = question.copy()
         row, column = np.argwhere(question == START)[0]
         while True:
-            near = [
+            neighbours = [
                 (row + down, column + right)
                 for down, right in MOVES
                 if 0 <= row + down < len(question) and 0 <= column + right < len(question)
             ]
-            if any(question[cell] == GOAL for cell in near):
+            if any(question[cell] == GOAL for cell in neighbours):
                 break
-            free = [cell for cell in near if answer[cell] == FREE]
+            free = [cell for cell in neighbours if answer[cell] == FREE]
             if not free:
                 break
             row, column = free[int(rng.integers(len(free)))]
@@ -112,5 +112,5 @@ class Maze(GridPuzzle):
 def steps_to_goal(questions: Grid) -> npt.NDArray[np.int32]:
     """Return the length (N,) of a shortest path that avoids walls, -1 where there is none."""
     steps = distances(questions != WALL, questions == START)
-    needed: npt.NDArray[np.int32] = np.where(questions == GOAL, steps, -1).max((1, 2))
-    return needed
+    goal_steps: npt.NDArray[np.int32] = np.where(questions == GOAL, steps, -1).max((1, 2))
+    return goal_steps

@@ -26,7 +26,7 @@ def unit_name(number: int, side: int) -> str:
 
 @dataclass(frozen=True)
 class SudokuAugmentation:
-    """Digits permuted, then rows and columns permuted within what boxes allow, then transposed.
+    """A permutation of the digits, then of rows and columns that keeps the boxes, then a transpose.
 
     Attributes:
         digits: (side + 1,) the image of each value; 0 stays.
@@ -42,20 +42,21 @@ class SudokuAugmentation:
     name = ""
 
     def apply(self, grid: Grid) -> Grid:
-        """(side, side) uint8 to the same."""
+        """Change a grid (side, side) uint8."""
         changed = self.digits[grid][self.rows][:, self.columns]
         return changed.T if self.transposed else changed
 
     def invert(self, grid: Grid) -> Grid:
         """Undo `apply`."""
-        back = grid.T if self.transposed else grid
-        back = back[np.argsort(self.rows)][:, np.argsort(self.columns)]
+        if self.transposed:
+            grid = grid.T
+        grid = grid[np.argsort(self.rows)][:, np.argsort(self.columns)]
         digits = np.argsort(self.digits).astype(np.uint8)
-        return digits[back]
+        return digits[grid]
 
 
 def _shuffled_lines(side: int, group: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Bands permuted, and the lines in each: `group` lines a band."""
+    """Return the order (side,) of lines: bands of `group` lines permuted, and the lines in each."""
     bands = rng.permutation(side // group)
     lines = rng.permuted(np.tile(np.arange(group), (len(bands), 1)), axis=1)
     order: npt.NDArray[np.int64] = (group * bands[:, None] + lines).reshape(-1)
@@ -93,32 +94,32 @@ class Sudoku(GridPuzzle):
         height, width = BOXES[side]
         digits = np.concatenate([[0], 1 + rng.permutation(side)]).astype(np.uint8)
         rows, columns = (_shuffled_lines(side, group, rng) for group in (height, width))
-        # Boxes that are not square would lie on their side.
+        # Transposed, boxes that are not square would be no boxes.
         transposed = bool(rng.integers(2)) and height == width
         return SudokuAugmentation(digits, rows, columns, transposed)
 
     def side_error(self, side: int) -> str | None:
         if side in BOXES:
             return None
-        *few, most = map(str, BOXES)
-        return f"a Sudoku has {', '.join(few)} or {most} cells a side, not {side}"
+        *smaller, largest = map(str, BOXES)
+        return f"a Sudoku has {', '.join(smaller)} or {largest} cells a side, not {side}"
 
     def num_values(self, side: int) -> int:
         return side + 1
 
     def validate(self, questions: Grid, answers: Grid, known: npt.NDArray[np.bool_]) -> list[str]:
         faults = [""] * len(questions)
-        possible = known[:, None, None] & (answers <= questions.shape[1])
-        for grids, part in ((questions, "question"), (np.where(possible, answers, 0), "answer")):
+        in_range = known[:, None, None] & (answers <= questions.shape[1])
+        for grids, part in ((questions, "question"), (np.where(in_range, answers, 0), "answer")):
             for number, (unit, digit) in repeated_digits(grids).items():
                 where = unit_name(unit, grids.shape[1])
                 fault = f"the {part} has the digit {digit} more than once in {where}"
                 faults[number] = faults[number] or fault
         missing = known[:, None, None] & (answers == 0)
-        strange = known[:, None, None] & (answers > questions.shape[1])
+        out_of_range = known[:, None, None] & (answers > questions.shape[1])
         changed = known[:, None, None] & (questions != 0) & (answers != questions)
         for cells, fault in (
-            (strange, "the answer has no digit of the puzzle in row {}, column {}"),
+            (out_of_range, "the answer has no digit of the puzzle in row {}, column {}"),
             (missing, "the answer leaves row {}, column {} blank"),
             (changed, "the answer changes the given digit in row {}, column {}"),
         ):
@@ -132,15 +133,15 @@ class Sudoku(GridPuzzle):
 
     def guess(self, questions: Grid, rng: np.random.Generator) -> Grid:
         """Fill each cell with a digit that its row, column and box lack, else with any digit."""
-        number, side = questions.shape[:2]
-        layout, cells = units(side), questions.reshape(number, side * side).copy()
+        num_puzzles, side = questions.shape[:2]
+        layout, cells = units(side), questions.reshape(num_puzzles, side * side).copy()
         digits = np.arange(1, side + 1)
         for cell in range(side * side):
             peers = cells[:, layout.cells[layout.of_cell[:, cell]].reshape(-1)]
-            free = (peers[:, :, None] != digits).all(1)
-            free |= ~free.any(1, keepdims=True)
-            drawn = np.where(free, rng.random(free.shape), -1.0).argmax(1) + 1
-            cells[:, cell] = np.where(cells[:, cell] == 0, drawn, cells[:, cell])
+            allowed = (peers[:, :, None] != digits).all(1)
+            allowed |= ~allowed.any(1, keepdims=True)
+            sampled = np.where(allowed, rng.random(allowed.shape), -1.0).argmax(1) + 1
+            cells[:, cell] = np.where(cells[:, cell] == 0, sampled, cells[:, cell])
         return cells.reshape(questions.shape)
 
     def generate(
@@ -153,21 +154,21 @@ class Sudoku(GridPuzzle):
 
 
 def repeated_digits(grids: Grid) -> dict[int, tuple[int, int]]:
-    """Map the index of each puzzle with a repeated digit to its first such unit and the digit.
+    """Return the first unit with a repeated digit, and the digit, by the index of the puzzle.
 
     Args:
         grids: (N, side, side) uint8 values; blanks may repeat.
     """
     side = grids.shape[1]
     bits = (1 << grids.reshape(len(grids), side * side).astype(np.uint16)) & ~np.uint16(1)
-    seen = bits[:, units(side).cells]
-    once, twice = np.zeros((2, *seen.shape[:2]), np.uint16)
-    for place in range(side):
-        twice |= once & seen[:, :, place]
-        once |= seen[:, :, place]
+    in_unit = bits[:, units(side).cells]
+    seen, repeated = np.zeros((2, *in_unit.shape[:2]), np.uint16)
+    for cell in range(side):
+        repeated |= seen & in_unit[:, :, cell]
+        seen |= in_unit[:, :, cell]
     found = {}
-    for number in np.flatnonzero(twice.any(1)).tolist():
-        unit = int(np.flatnonzero(twice[number])[0])
-        mask = int(twice[number, unit])
-        found[number] = unit, (mask & -mask).bit_length() - 1
+    for index in np.flatnonzero(repeated.any(1)).tolist():
+        unit = int(np.flatnonzero(repeated[index])[0])
+        mask = int(repeated[index, unit])
+        found[index] = unit, (mask & -mask).bit_length() - 1
     return found

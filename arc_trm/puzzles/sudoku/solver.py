@@ -1,7 +1,7 @@
 """Solve and rate many Sudokus at once.
 
-A state is a bit mask of candidates for every cell, bit d - 1 for digit d, laid out (cells, states)
-so that every operation runs along contiguous memory over all states.
+A state holds the candidates of every cell of one puzzle as bit masks, bit d - 1 for digit d. States
+are stored as (cells, states), so that every operation runs along contiguous memory over all states.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from arc_trm.tasks import Grid
 
 Masks = npt.NDArray[np.uint16]
 
-AT_ONCE = 256  # states of a lasting search that are looked at together: one costs as much
-DEEP_ROUNDS = 64  # in which one state of each puzzle is looked at, the newest: depth first
-MOST_GUESSES = 5000
-"""After so many a search is given up. The hardest Sudokus known take some hundred, but no solver
-of this kind is safe from puzzles without a solution."""
+SEARCH_BATCH_SIZE = 256
+"""States that a long search expands in one round; a round with fewer takes as long."""
+DEPTH_FIRST_ROUNDS = 64
+"""The search begins depth first, with the newest state of each puzzle. After every so many rounds
+it expands one state more of each puzzle in a round."""
+MAX_GUESSES = 5000
+"""Guesses after which the search of a puzzle is given up. The hardest Sudokus known need some
+hundred, but a puzzle without a solution can take this kind of solver any number."""
 
 BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
 """Rows and columns of a box, by the side of the puzzle."""
@@ -28,8 +31,12 @@ BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
 
 @dataclass(frozen=True)
 class Units:
-    """Rows, columns and boxes of a Sudoku: `cells` (3 · side, side), the cells of each unit, and
-    `of_cell` (3, side²), the row, column and box of each cell."""
+    """The rows, columns and boxes of a Sudoku, numbered in this order.
+
+    Attributes:
+        cells: (3 · side, side) int64, the cells of each unit.
+        of_cell: (3, side²) int64, the row, column and box of each cell.
+    """
 
     cells: npt.NDArray[np.int64]
     of_cell: npt.NDArray[np.int64]
@@ -37,26 +44,28 @@ class Units:
 
 @cache
 def units(side: int) -> Units:
-    """Of a Sudoku of 4, 6 or 9 a side; units are counted rows first, then columns, then boxes."""
+    """Return the units of a Sudoku with 4, 6 or 9 cells a side."""
     height, width = BOXES[side]
-    cells = np.arange(side * side).reshape(side, side)
-    boxes = cells.reshape(side // height, height, side // width, width).swapaxes(1, 2)
-    listed = np.concatenate([cells, cells.T, boxes.reshape(side, side)])
+    rows = np.arange(side * side).reshape(side, side)
+    boxes = rows.reshape(side // height, height, side // width, width).swapaxes(1, 2)
+    cells = np.concatenate([rows, rows.T, boxes.reshape(side, side)])
     of_cell = np.empty((3, side * side), np.int64)
     for kind in range(3):
-        for number in range(kind * side, (kind + 1) * side):
-            of_cell[kind, listed[number]] = number
-    return Units(listed, of_cell)
+        for unit in range(kind * side, (kind + 1) * side):
+            of_cell[kind, cells[unit]] = unit
+    return Units(cells, of_cell)
 
 
 @dataclass(frozen=True)
-class Solved:
-    """What a search found for N puzzles.
+class SearchResult:
+    """The result of a search for N puzzles.
 
-    `count` (N,) int64 of solutions, as many as were asked for or more where there are so many, -1
-    where the search was given up; `solution` (N, side, side) uint8, the first one, zeros where
-    there is none; `guesses` (N,) int64, the digits that were assumed in the search, wrong ones and
-    right ones, which does not depend on the other puzzles where there is one solution at most.
+    Attributes:
+        count: (N,) int64 number of solutions found, at least `max_solutions` if there are so many;
+            -1 if the search was given up.
+        solution: (N, side, side) uint8, the first solution; zeros if there is none.
+        guesses: (N,) int64 number of digits that the search assumed, right or wrong. If a puzzle
+            has at most one solution, its number does not depend on the other puzzles.
     """
 
     count: npt.NDArray[np.int64]
@@ -64,128 +73,156 @@ class Solved:
     guesses: npt.NDArray[np.int64]
 
 
-def masks(questions: Grid) -> Masks:
-    """Candidates (cells, N) of questions (N, side, side): all where a cell is blank."""
+def candidate_masks(questions: Grid) -> Masks:
+    """Return the candidates of every cell: one digit if the cell is given, all if it is blank.
+
+    Args:
+        questions: (N, side, side) uint8.
+
+    Returns:
+        (side², N) uint16 bit masks.
+    """
     side = questions.shape[1]
     values = np.array([2**side - 1, *(1 << np.arange(side))], np.uint16)
     return np.ascontiguousarray(values[questions.reshape(len(questions), -1)].T)
 
 
-def _propagated(states: Masks, side: int) -> npt.NDArray[np.bool_]:
-    """Apply naked and hidden singles to (cells, M) states, in place, until nothing changes.
+def _propagate(states: Masks, side: int) -> npt.NDArray[np.bool_]:
+    """Apply naked and hidden singles in place until nothing changes.
 
-    Returns (M,) whether a state is still possible.
+    Args:
+        states: (side², M) uint16 bit masks.
+        side: cells a side.
+
+    Returns:
+        (M,) bool, whether a state may still have a solution.
     """
-    layout, every = units(side), np.uint16(2**side - 1)
-    possible = np.ones(states.shape[1], np.bool_)
+    layout, all_digits = units(side), np.uint16(2**side - 1)
+    consistent = np.ones(states.shape[1], np.bool_)
     active = np.arange(states.shape[1])
     while len(active):
-        now = states[:, active]
-        before = now.copy()
-        # Naked singles: a digit that a cell must have is no candidate for its peers.
-        single = (now & (now - 1)) == 0
-        once, twice = _once_and_twice(np.where(single, now, 0)[layout.cells])
-        alive = ~twice.any(0)
-        peers = once[layout.of_cell[0]] | once[layout.of_cell[1]] | once[layout.of_cell[2]]
-        now &= np.where(single, every, ~peers)
-        # Hidden singles: a digit with one place in a unit belongs there.
-        once, twice = _once_and_twice(now[layout.cells])
-        alive &= (once == every).all(0)
-        hidden = once & ~twice
-        only = hidden[layout.of_cell[0]] | hidden[layout.of_cell[1]] | hidden[layout.of_cell[2]]
-        only &= now
-        np.copyto(now, only, where=only != 0)
-        alive &= (now != 0).all(0)
-        states[:, active] = now
-        possible[active] = alive
-        active = active[alive & (now != before).any(0)]
-    return possible
+        masks = states[:, active]
+        before = masks.copy()
+        # Naked singles: the only candidate of a cell is no candidate of the cell's peers.
+        single = (masks & (masks - 1)) == 0
+        at_least_once, repeated = _count_digits(np.where(single, masks, 0)[layout.cells])
+        no_conflict = ~repeated.any(0)
+        row, column, box = (at_least_once[unit] for unit in layout.of_cell)
+        masks &= np.where(single, all_digits, ~(row | column | box))
+        # Hidden singles: a digit that only one cell of a unit may hold belongs there.
+        at_least_once, repeated = _count_digits(masks[layout.cells])
+        no_conflict &= (at_least_once == all_digits).all(0)
+        exactly_once = at_least_once & ~repeated
+        row, column, box = (exactly_once[unit] for unit in layout.of_cell)
+        hidden = (row | column | box) & masks
+        np.copyto(masks, hidden, where=hidden != 0)
+        no_conflict &= (masks != 0).all(0)
+        states[:, active] = masks
+        consistent[active] = no_conflict
+        active = active[no_conflict & (masks != before).any(0)]
+    return consistent
 
 
-def _once_and_twice(seen: Masks) -> tuple[Masks, Masks]:
-    """Of (units, places, M) masks the digits in a unit at least once, and more than once."""
-    once, twice = np.zeros((2, seen.shape[0], seen.shape[2]), np.uint16)
-    for place in range(seen.shape[1]):
-        twice |= once & seen[:, place]
-        once |= seen[:, place]
-    return once, twice
+def _count_digits(unit_masks: Masks) -> tuple[Masks, Masks]:
+    """Return which digits are candidates of at least one, and of at least two, cells of a unit.
+
+    Args:
+        unit_masks: (units, cells of a unit, M) uint16 bit masks.
+
+    Returns:
+        Two (units, M) uint16 bit masks.
+    """
+    at_least_once, repeated = np.zeros((2, unit_masks.shape[0], unit_masks.shape[2]), np.uint16)
+    for cell in range(unit_masks.shape[1]):
+        repeated |= at_least_once & unit_masks[:, cell]
+        at_least_once |= unit_masks[:, cell]
+    return at_least_once, repeated
 
 
 def search(
-    states: Masks, side: int, most: int = 2, rng: np.random.Generator | None = None
-) -> Solved:
-    """Find solutions of (cells, N) states by propagation and, where it stops, by guessing.
+    states: Masks, side: int, max_solutions: int = 2, rng: np.random.Generator | None = None
+) -> SearchResult:
+    """Find solutions by propagation and, where propagation stops, by guessing.
 
-    The cell with the fewest candidates is guessed at, the first one of several, each of its
-    digits in turn; with `rng` a random one of several, and its digits in random order, so that the
-    first solution of an empty grid is a random one.
+    A guess assumes each candidate in turn for the first of the cells with the fewest candidates.
+    With `rng`, the cell is a random one of them and the candidates come in random order, so that
+    the first solution of an empty grid is a random one.
 
     Args:
-        states: uint16 candidates of every cell, as `masks` makes them; left as they are.
-        side: of the puzzles.
-        most: a puzzle's search ends when so many solutions are found.
+        states: (side², N) uint16 bit masks, as of `candidate_masks`; not changed.
+        side: cells a side.
+        max_solutions: number of solutions after which the search of a puzzle ends.
+        rng: source of the random choices.
     """
-    number = states.shape[1]
-    count, guesses = np.zeros((2, number), np.int64)
-    solution = np.zeros((number, side * side), np.uint8)
-    stack, owner = states.copy(), np.arange(number)
-    bits = np.array([bin(mask).count("1") for mask in range(2**side)], np.uint8)
+    num_puzzles = states.shape[1]
+    count, guesses = np.zeros((2, num_puzzles), np.int64)
+    solution = np.zeros((num_puzzles, side * side), np.uint8)
+    stack, puzzle = states.copy(), np.arange(num_puzzles)  # the puzzle of each state on the stack
+    popcount = np.array([mask.bit_count() for mask in range(2**side)], np.uint8)
     rounds = 0
-    while len(owner):
-        # The newest states of every puzzle, so that memory stays small.
-        by_owner = np.argsort(owner, kind="stable")
-        ends = np.searchsorted(owner[by_owner], owner[by_owner], side="right")
-        depth = ends - np.arange(len(owner))  # of its puzzle's states the newest is 1
-        width = max(1, min(AT_ONCE // int((depth == 1).sum()), rounds // DEEP_ROUNDS))
-        top = by_owner[depth <= width]
-        now, whose = stack[:, top], owner[top]
-        rest = np.ones(len(owner), np.bool_)
-        rest[top] = False
-        if rounds:  # what was asked for is no guess
-            np.add.at(guesses, whose, 1)
+    while len(puzzle):
+        # Expand only the newest states of every puzzle, so that the stack stays small.
+        by_puzzle = np.argsort(puzzle, kind="stable")
+        ends = np.searchsorted(puzzle[by_puzzle], puzzle[by_puzzle], side="right")
+        age = ends - np.arange(len(puzzle))  # 1 is the newest state of its puzzle
+        per_puzzle = max(
+            1, min(SEARCH_BATCH_SIZE // int((age == 1).sum()), rounds // DEPTH_FIRST_ROUNDS)
+        )
+        popped = by_puzzle[age <= per_puzzle]
+        masks, mask_puzzle = stack[:, popped], puzzle[popped]
+        kept = np.ones(len(puzzle), np.bool_)
+        kept[popped] = False
+        if rounds:  # the first states are the questions, which hold no guess
+            np.add.at(guesses, mask_puzzle, 1)
         rounds += 1
-        possible = _propagated(now, side)
-        choices = bits[now]
-        solved = possible & (choices == 1).all(0)
-        found = whose[solved]
-        _, first = np.unique(found, return_index=True)
-        first = first[count[found[first]] == 0]
-        digits = bits[now[:, solved][:, first] - 1] + 1  # of 2^k - 1 all k lower bits are set
-        solution[found[first]] = digits.T
-        np.add.at(count, found, 1)
-        count[(guesses > MOST_GUESSES) & (count < most)] = -1
-        unfinished = (count >= 0) & (count < most)
-        rest &= unfinished[owner]
-        going_on = possible & ~solved & unfinished[whose]
-        children, parents = _guessed(now[:, going_on], choices[:, going_on], rng)
-        stack = np.concatenate([stack[:, rest], children], axis=1)
-        owner = np.concatenate([owner[rest], whose[going_on][parents]])
-    return Solved(count, solution.reshape(number, side, side), guesses)
+        consistent = _propagate(masks, side)
+        num_candidates = popcount[masks]
+        solved = consistent & (num_candidates == 1).all(0)
+        solved_puzzle = mask_puzzle[solved]
+        _, first = np.unique(solved_puzzle, return_index=True)
+        first = first[count[solved_puzzle[first]] == 0]
+        # The mask of digit d is 2^(d-1), and 2^(d-1) - 1 has d - 1 bits.
+        digits = popcount[masks[:, solved][:, first] - 1] + 1
+        solution[solved_puzzle[first]] = digits.T
+        np.add.at(count, solved_puzzle, 1)
+        count[(guesses > MAX_GUESSES) & (count < max_solutions)] = -1
+        unfinished = (count >= 0) & (count < max_solutions)
+        kept &= unfinished[puzzle]
+        branching = consistent & ~solved & unfinished[mask_puzzle]
+        children, parents = _branch(masks[:, branching], num_candidates[:, branching], rng)
+        stack = np.concatenate([stack[:, kept], children], axis=1)
+        puzzle = np.concatenate([puzzle[kept], mask_puzzle[branching][parents]])
+    return SearchResult(count, solution.reshape(num_puzzles, side, side), guesses)
 
 
-def _guessed(
-    states: Masks, choices: npt.NDArray[np.uint8], rng: np.random.Generator | None
+def _branch(
+    states: Masks, num_candidates: npt.NDArray[np.uint8], rng: np.random.Generator | None
 ) -> tuple[Masks, npt.NDArray[np.int64]]:
-    """Each state with each digit of one cell assumed, and the number of the state it is of.
+    """Return a copy of each state for each candidate of one of its cells.
 
-    The last of a state's is the one to be tried first.
+    Args:
+        states: (cells, M) uint16 bit masks.
+        num_candidates: (cells, M) number of candidates.
+        rng: chooses among the cells with the fewest candidates, and the order of the candidates.
+
+    Returns:
+        The new states (cells, K), of which the search tries the last of each state first, and the
+        index of the state (K,) that each comes from.
     """
-    open_cells = np.where(choices > 1, choices, 255).astype(np.float64)
+    priority = np.where(num_candidates > 1, num_candidates, 255).astype(np.float64)
     if rng is not None:
-        open_cells += rng.random(open_cells.shape)
-    cell = open_cells.argmin(0)
-    each = np.arange(states.shape[1])
-    masks_there = states[cell, each]
+        priority += rng.random(priority.shape)
+    cell = priority.argmin(0)
+    candidates = states[cell, np.arange(states.shape[1])]
     order = np.arange(16)[::-1] if rng is None else rng.permutation(16)
-    digits = (masks_there[:, None] >> order) & 1 == 1  # (M, 16)
-    parents, places = np.nonzero(digits)
+    is_candidate = (candidates[:, None] >> order) & 1 == 1  # (M, 16)
+    parents, order_index = np.nonzero(is_candidate)
     children = states[:, parents]
-    children[cell[parents], np.arange(len(parents))] = np.uint16(1) << order[places].astype(
-        np.uint16
-    )
+    assumed = np.uint16(1) << order[order_index].astype(np.uint16)
+    children[cell[parents], np.arange(len(parents))] = assumed
     return children, parents
 
 
-def solve(questions: Grid, most: int = 2) -> Solved:
-    """Solutions of (N, side, side) questions, at most so many of each; see `search`."""
-    return search(masks(questions), questions.shape[1], most)
+def solve(questions: Grid) -> SearchResult:
+    """Solve Sudokus (N, side, side) uint8 and see whether each has more than one solution."""
+    return search(candidate_masks(questions), questions.shape[1])

@@ -355,6 +355,7 @@ def test_a_mistake_in_adapting_is_one_sentence_and_leaves_nothing(
     assert sorted(adapt_folder.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert train(write_challenges(tmp_path), tmp_path / "run").exit_code == 0
@@ -407,6 +408,7 @@ def test_every_command_has_help_with_an_example() -> None:
         assert f"{name} " in help_text.split("Example")[-1], name
 
 
+@pytest.mark.slow
 def test_output_without_utf8_does_not_fail(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     command = [sys.executable, "-m", "arc_trm", "show", "25ff71a9"]
@@ -414,6 +416,7 @@ def test_output_without_utf8_does_not_fail(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 def test_train_on_data_with_both_limits_needs_no_config_key(
     challenges: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

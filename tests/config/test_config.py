@@ -127,6 +127,7 @@ json_values = st.recursive(
     st.sampled_from(["lr", "betas", "num_layers", "expansion", "train", "max_grid_size"]),
     json_values,
 )
+@pytest.mark.slow
 def test_any_values_make_a_config_or_a_user_error(values: dict, key: str, value: object) -> None:
     for tried in (values, {"train": {key: value}}, {"model": {key: value}}, {"data": {key: value}}):
         try:

@@ -283,6 +283,7 @@ def test_an_epoch_visits_every_group_once_and_takes_its_pairs_without_replacemen
 # Training
 
 
+@pytest.mark.slow
 def test_training_and_resuming(tmp_path: Path, tasks: list[Task]) -> None:
     build(tmp_path / "built", tasks)
     config = run_config(tmp_path / "built", train={**TRAIN, "checkpoint_interval_s": 1e-6})
@@ -325,6 +326,7 @@ def test_epochs_count_groups(tmp_path: Path, tasks: list[Task]) -> None:
         "train/all__puzzle_identifiers.npy",
     ],
 )
+@pytest.mark.slow
 def test_changed_data_does_not_resume(tmp_path: Path, tasks: list[Task], file: str) -> None:
     folder = tmp_path / "built"
     build(folder, tasks)

@@ -81,6 +81,7 @@ def test_a_folder_is_trained_on_and_predicted(
         (lambda tokens: np.where(tokens > 1, 2, tokens), "the digit 1 more than once in"),
     ],
 )
+@pytest.mark.slow
 def test_a_damaged_folder_is_an_error(
     tmp_path: Path, change: Callable[[np.ndarray], np.ndarray], message: str
 ) -> None:

@@ -255,6 +255,7 @@ def test_only_the_samples_are_predicted_and_only_once(
     assert recorder.calls == [["task0"], ["task1"], ["task2"]]
 
 
+@pytest.mark.slow
 def test_the_solver_answers_tasks_of_another_set(tmp_path: Path, run: Path) -> None:
     challenges = run.parent.parent / "tiny_challenges.json"
     solver = plugin.trm(weights=str(run))
@@ -284,6 +285,7 @@ def test_without_anything_the_latest_run_answers_or_guesses_do(
         assert len(samples_of(log)) == 3
 
 
+@pytest.mark.slow
 def test_missing_predictions_of_a_file_are_noted(tmp_path: Path, run: Path) -> None:
     submission = json.loads(SUBMISSION.read_text())
     gone = next(iter(submission))
@@ -332,6 +334,7 @@ def test_missing_predictions_of_a_file_are_noted(tmp_path: Path, run: Path) -> N
         ),
     ],
 )
+@pytest.mark.slow
 def test_mistakes_are_reported_in_one_sentence(
     tmp_path: Path, task_args: dict[str, Any], sentence: str
 ) -> None:
@@ -434,6 +437,7 @@ def test_one_completion_may_hold_both_attempts(tmp_path: Path) -> None:
     ),
     st.data(),
 )
+@pytest.mark.slow
 def test_metrics_are_those_of_submission(
     tasks: dict[str, list[tuple[Any, list[Any]]]], data: st.DataObject
 ) -> None:
@@ -573,6 +577,7 @@ def test_attempts_in_json_may_be_invalid_or_missing() -> None:
         '"attempt_1":[[1],',
     ],
 )
+@pytest.mark.slow
 def test_hostile_text_takes_linear_time(piece: str) -> None:
     """Text that any pattern tries twice would take quadratic time: this would not end."""
     for text in (piece * 50_000, piece * 50_000 + "x", "[" + piece * 50_000 + "]]"):

@@ -207,6 +207,7 @@ MODELS = ["arc-trm/pytorch/public/1", "models/owner/arc-trm/pytorch/public/1"]
 @pytest.mark.parametrize("name", ["arc-agi_test_challenges.json", "arc-agi_test-challenges.json"])
 @pytest.mark.parametrize("competition", COMPETITIONS)
 @pytest.mark.parametrize("weights", [*DATASETS, *MODELS])
+@pytest.mark.slow
 def test_inputs_are_found_in_every_layout(
     tree: Tree, name: str, competition: str, weights: str
 ) -> None:

@@ -154,6 +154,7 @@ def test_shared_puzzles_are_a_leak(tmp_path: Path) -> None:
         ({"data": {"train": ["sudoku-extreme/train"]}}, "run `arc-trm data fetch sudoku-extreme"),
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_data_that_cannot_be_trained_on_is_an_error(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

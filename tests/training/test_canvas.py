@@ -177,6 +177,7 @@ def test_state_holds_the_carry_of_every_canvas() -> None:
     assert torch.equal(straight.flat_params, resumed.flat_params)
 
 
+@pytest.mark.slow
 def test_splitting_batches_of_several_canvases_changes_rounding_only() -> None:
     whole, split = make_trainer(), make_trainer(micro_batch_size=1)
     for step, cells in enumerate(CELLS):
@@ -203,6 +204,7 @@ def trained(tmp_path_factory) -> tuple[Path, Path]:
     return folder / "run", challenges
 
 
+@pytest.mark.slow
 def test_a_run_on_bucketed_canvases_predicts_on_them(trained) -> None:
     run, challenges = trained
     weights = load_weights(run)
@@ -245,6 +247,7 @@ def test_a_grid_at_the_edge_of_its_canvas_is_predicted_again_on_the_full_one(
         assert sorted(prediction.candidates[0].grid.shape) == [12, 13]
 
 
+@pytest.mark.slow
 def test_predictions_can_be_on_another_canvas(trained, tmp_path) -> None:
     run, challenges = trained
     headers = []

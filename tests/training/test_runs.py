@@ -58,6 +58,7 @@ class StopAfter(Callback):
 
 @pytest.mark.parametrize("stop", [1, 2, 5])  # at 1 nothing is saved yet
 @pytest.mark.parametrize("total", [12, 2500])  # a record at every step, and at every second
+@pytest.mark.slow
 def test_resuming_continues_to_the_last_bit(
     tmp_path: Path, config: RunConfig, stop: int, total: int
 ) -> None:

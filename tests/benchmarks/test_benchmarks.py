@@ -24,6 +24,7 @@ PUBLISHED = ModelConfig()
 Cli = Callable[..., Result]
 
 
+@pytest.mark.slow
 def test_published_size_takes_the_documented_flops() -> None:
     model = build_model(PUBLISHED, 1)
     network = 2 * block_flops(PUBLISHED, PUBLISHED.length)

@@ -82,6 +82,7 @@ def test_a_converted_file_predicts_the_same_bits(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_there_and_back_is_the_same_file(name: str, tmp_path: Path) -> None:
     identifiers = write_published_ids(tmp_path, name)
     source = GOLDEN / name
@@ -189,6 +190,7 @@ BAD_TENSORS = {
 
 
 @pytest.mark.parametrize("message", BAD_TENSORS)
+@pytest.mark.slow
 def test_files_that_do_not_fit_are_reported_and_leave_nothing(message: str, tmp_path: Path) -> None:
     step = write(tmp_path / "step_1", **BAD_TENSORS[message])
     if "H_level" in str(BAD_TENSORS[message]):

@@ -222,6 +222,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
     assert str(missing) in sentence(str(missing))
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_imported() -> None:
     code = (
         "import sys; from arc_trm.data.loader import load_tasks; load_tasks('arc-agi-1'); "

@@ -388,6 +388,7 @@ def test_it_must_be_the_only_training_data(
     assert f'--set "{alone}" --set "data.optional_train=[]"' in message
 
 
+@pytest.mark.slow
 def test_other_data_may_be_predicted_and_is_not_trained_on(
     tmp_path: Path, tasks: list[Task]
 ) -> None:

@@ -132,6 +132,7 @@ def test_the_packages_files() -> None:
 
 
 @pytest.mark.parametrize("name", SPLITS)
+@pytest.mark.slow
 def test_the_packages_tasks_are_valid(name: str, published: dict[str, Json]) -> None:
     # Reading does not check them, because the SHA-256 of their file vouches for this check.
     assert submission.challenges_problems(published[name]) == []

@@ -172,6 +172,7 @@ def test_names_in_the_registry() -> None:
     assert entry.value == plugin.__name__
 
 
+@pytest.mark.slow
 def test_without_inspect_ai_the_plugin_says_how_to_install_it() -> None:
     lacks = "import sys; sys.modules['inspect_ai'] = None; import arc_trm.integrations.inspect_ai"
     subprocess.run([sys.executable, "-c", lacks], check=True)
@@ -406,6 +407,7 @@ def test_language_models_answer_the_same_samples(tmp_path: Path) -> None:
             assert explanation == "attempt 1 holds no grid; attempt 2 is correct"
 
 
+@pytest.mark.slow
 def test_one_completion_may_hold_both_attempts(tmp_path: Path) -> None:
     solutions = {
         prompt(t, n): o.tolist()
@@ -592,6 +594,7 @@ def test_no_text_raises(text: str) -> None:
         assert grid is None or last_grid(json.dumps(grid)) == grid
 
 
+@pytest.mark.slow
 def test_the_prompt_holds_everything_but_the_answer() -> None:
     for task in load_tasks(CHALLENGES):
         for test, pair in enumerate(task.test):

@@ -256,6 +256,7 @@ def test_train_predict_score_show_report(
     assert cli("train", "--resume").exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_with_the_same_numbers(tmp_path: Path) -> None:
     config = grid_config(tmp_path)
     config = replace(config, train=replace(config.train, checkpoint_interval_s=1e-6))
@@ -436,6 +437,7 @@ def test_predictions_for_other_puzzles_are_not_mixed_up(
     assert json.loads(cli("score", out, "--json").stdout)["puzzles"] == 12
 
 
+@pytest.mark.slow
 def test_a_model_card_scores_the_run_s_own_puzzles(tmp_path: Path, cli: Cli) -> None:
     run = tmp_path / "run"
     train_run(grid_config(tmp_path), CPU, run)

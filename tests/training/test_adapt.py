@@ -209,6 +209,7 @@ def test_a_kill_does_not_cost_much_of_a_short_time_limit(
     assert checkpoint_interval(every, TimeLimit(limit), saving) == pytest.approx(seconds)
 
 
+@pytest.mark.slow
 def test_no_step_is_begun_that_could_not_end_in_time(
     tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,6 +292,7 @@ def test_a_clock_without_a_limit_never_ends() -> None:
     assert TimeLimit(5, started=0.0).left < 5
 
 
+@pytest.mark.slow
 def test_tasks_without_a_fitting_demonstration_are_told(tmp_path: Path, config: RunConfig) -> None:
     path = tmp_path / "tiny_challenges.json"
     tasks = json.loads(path.read_text())

@@ -221,7 +221,10 @@ class TrainConfig:
         require(self.global_batch_size >= 1, "train.global_batch_size must be at least 1")
         for name in ("total_steps", "max_steps"):
             value = getattr(self, name)
-            require(value is None or value >= 0, f"train.{name} must not be negative")
+            require(
+                value is None or 0 <= value <= LARGEST_INT,
+                f"train.{name} must be 0..{LARGEST_INT}",
+            )
         require(
             self.time_limit is None or self.time_limit > 0,
             "train.time_limit (seconds) must be positive",

@@ -314,8 +314,6 @@ class PredictionSource:
         tasks = self.scored_tasks
         self._check_kind(tasks)
         attempts = self.attempts()
-        if not tasks.has_known_outputs and self.kind.writes_submission:
-            raise UserError(f"no test output of {tasks.name!r} is known, so nothing can be scored")
         if not any(task_id in tasks for task_id in attempts):
             problem = Problem("", f"has attempts at none of the {len(tasks)} tasks with a solution")
             raise FormatError([problem], self.path)

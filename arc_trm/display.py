@@ -1,7 +1,7 @@
-"""Drawing in notebooks without importing what draws.
+"""The hook by which tasks and predictions are drawn in notebooks.
 
-Tasks and predictions are far below the package that draws them (`arc_trm.viz`). They ask the
-renderer that `arc_trm` sets when it is imported.
+Tasks and predictions must not import the package that draws them (`arc_trm.viz`). Instead `arc_trm`
+sets the renderer when it is imported.
 """
 
 from __future__ import annotations

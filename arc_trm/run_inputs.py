@@ -1,4 +1,4 @@
-"""Resolve WEIGHTS and DATA to things, once and at one place."""
+"""Resolve WEIGHTS and DATA to opened weights and loaded tasks, for all commands."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def resolve_folder(weights: PathLike | None, callback: Callback | None = None) -
     Args:
         weights: a folder or a Hub repository; None is the latest run.
         callback: hears which commit is used; downloads show a bar where it is one of the command
-            line\'s.
+            line's.
 
     Raises:
         UserError: there are no such weights.

@@ -86,7 +86,7 @@ class Task(Displayed):
         return outputs if len(outputs) == len(self.test) else None
 
     def to_json(self, solutions: bool = True) -> dict[str, Any]:
-        """Return the task in the official file format, with known test outputs if asked for."""
+        """Return the task in the official file format, with known test outputs if `solutions`."""
         return {
             "train": [pair.to_json() for pair in self.train],
             "test": [
@@ -114,7 +114,7 @@ class TaskSet(Displayed):
     """Tasks of one kind by id, in the order of their source.
 
     Args:
-        name: what the user asked for.
+        name: the user's name or path of the data.
         tasks: by id.
         notes: sentences on what was left out.
         kind: the name of their kind; None is that of the first task.
@@ -251,7 +251,7 @@ class PuzzleArray(TaskSet):
     id is its row in its file.
 
     Args:
-        name: what the user asked for.
+        name: the user's name or path of the data.
         kind: the name of their kind.
         questions, answers: (N, side, side) uint8 values of cells.
         known: (N,) bool, whether an answer is known; None is yes for all.

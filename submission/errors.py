@@ -41,7 +41,7 @@ class FormatError(SubmissionError):
     """Invalid data.
 
     Args:
-        problems: everything that is wrong; the sentence tells the first problem only.
+        problems: everything that is wrong; the message has the first problem only.
         path: the file or folder that holds the data, if any.
         command: the shell command that lists all problems, if any.
     """

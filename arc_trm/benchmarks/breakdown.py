@@ -1,7 +1,7 @@
-"""The cost of each part of a step, measured alone on tensors of the step's shapes.
+"""The cost of each component of a step, measured alone on tensors of the step's shapes.
 
-Parts are measured one by one without torch.compile, so their sum is close to the whole step only
-where nothing is fused or overlaps.
+Components are measured one by one without torch.compile, so their sum is close to the cost of the
+whole step only where nothing is fused or overlaps.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _first_block(model: PuzzleModel) -> Block:
 def _module_seconds(
     action: Callable[[Tensor], Tensor], model: PuzzleModel, batch_size: int, backward: bool
 ) -> float:
-    """Return the seconds of `action` on a state, with backward if asked."""
+    """Return the seconds of `action` on a state, with its backward pass if `backward`."""
     state = _random_state(model, batch_size, backward)
     if not backward:
         with torch.no_grad():

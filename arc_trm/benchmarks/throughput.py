@@ -353,14 +353,14 @@ def _whole_run(examples: int, measured: Result) -> Result:
 
 
 def _needed_memory(trainer: Trainer) -> dict[str, int]:
-    """Return the MB that a training step cannot do without, by purpose."""
+    """Return the MB that a training step needs, by purpose."""
     model = trainer.model
     carry = [tensor for carry in trainer.carries.values() for tensor in carry.values()]
     micro_batch_size = min(trainer.batch_size, trainer.micro_batch_size)
     needed = {
-        "table": model.puzzle_embedding.nbytes,
+        "puzzle_embedding": model.puzzle_embedding.nbytes,
         "network_and_optimiser": 5 * trainer.flat_params.nbytes,  # gradients, two moments, EMA
-        "slots": sum(tensor.nbytes for tensor in carry),
+        "carry": sum(tensor.nbytes for tensor in carry),
         "activations": micro_batch_size * activation_bytes(model),
     }
     return {name: size // 2**20 for name, size in needed.items()}

@@ -80,7 +80,7 @@ _TRAIN_KEYS = {
     "puzzle_emb_weight_decay": "puzzle_emb_weight_decay",
     "ema_rate": "ema_decay",
 }
-# What is assumed where neither tensors nor settings tell.
+# Published defaults of settings that neither the tensors nor the settings file give.
 _DEFAULTS = {
     "puzzle_emb_len": 16,
     "halt_max_steps": 16,
@@ -122,8 +122,8 @@ class PublishedWeights:
     Attributes:
         config: of the model.
         network: float32 tensors by our names.
-        embedding: (num_puzzles, puzzle_emb_dim), as in the file and still in it.
-        assumed: published defaults of what neither tensors nor settings say, as `name value`.
+        embedding: (num_puzzles, puzzle_emb_dim), mapped from the file.
+        assumed: the published defaults that were used, as `name value`.
     """
 
     config: ModelConfig
@@ -136,8 +136,8 @@ class SettingsReader:
     """Published settings by their names, with defaults for missing ones.
 
     Args:
-        settings: that are given.
-        defaults: for every other setting that may be asked for.
+        settings: published settings; some may be missing.
+        defaults: of settings that may be missing.
 
     Attributes:
         assumed: the defaults that were used, as `name value`.

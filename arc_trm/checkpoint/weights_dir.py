@@ -44,8 +44,8 @@ EMBEDDING_TENSOR = "puzzle_embedding"
 METADATA_KEY = "arc_trm"
 """Key of our JSON in the metadata of a safetensors file."""
 MAX_STEP = 10**15
-RETRY_SECONDS = (0.1, 0.5, 2.0)
-"""Pauses before network and embedding are read again because they are of different steps."""
+RETRY_DELAYS_S = (0.1, 0.5, 2.0)
+"""Delays before network and embedding are read again if they are of different training steps."""
 
 
 @dataclass(frozen=True)
@@ -183,13 +183,13 @@ class WeightsDir:
                 )
             network, metadata = _read_with_metadata(network_path)
             return network, None, metadata
-        for pause in (*RETRY_SECONDS, None):
+        for delay in (*RETRY_DELAYS_S, None):
             network, metadata = _read_with_metadata(network_path)
             tensors, embedding_metadata = _read_with_metadata(path)
             if metadata.step == embedding_metadata.step:
                 break
-            if pause is not None:
-                time.sleep(pause)
+            if delay is not None:
+                time.sleep(delay)
         else:
             raise UserError(
                 f"{self.folder}: network and puzzle embedding are of different steps, "
@@ -337,7 +337,7 @@ def build_from_tensors(config: ModelConfig, network: Mapping[str, Tensor]) -> Pu
 
 
 def check_tensors(config: ModelConfig, network: Mapping[str, Tensor], source: Path) -> None:
-    """Raise UserError about the first tensor that the config does not ask for.
+    """Check that a network has exactly the tensors of its config, of the same shapes and finite.
 
     The expected shapes are computed without memory, so that a wrong config takes none.
 
@@ -345,19 +345,22 @@ def check_tensors(config: ModelConfig, network: Mapping[str, Tensor], source: Pa
         config: of the model.
         network: its tensors.
         source: the file, for the message.
+
+    Raises:
+        UserError: about the first tensor that is wrong.
     """
     with torch.device("meta"):
         expected = build_model(config, 1).state_dict()
     for name in sorted(expected.keys() | network.keys()):
         if name not in network:
-            raise UserError(f"{source} lacks the tensor {name!r} that its config asks for")
+            raise UserError(f"{source} lacks the tensor {name!r}, which its config needs")
         if name not in expected:
-            raise UserError(f"{source} has a tensor {name!r} that its config does not explain")
+            raise UserError(f"{source} has a tensor {name!r}, which its config does not need")
         tensor = network[name]
         if tensor.shape != expected[name].shape:
             raise UserError(
-                f"{source}: tensor {name!r} is of shape {tuple(tensor.shape)}, but the config asks "
-                f"for {tuple(expected[name].shape)}"
+                f"{source}: tensor {name!r} is of shape {tuple(tensor.shape)}, but the config "
+                f"needs {tuple(expected[name].shape)}"
             )
         if not (tensor.is_floating_point() and tensor.float().isfinite().all()):
             raise UserError(f"{source}: tensor {name!r} holds something else than finite numbers")
@@ -367,13 +370,13 @@ def check_embedding(embedding: Tensor, puzzle_emb_dim: int, source: object) -> N
     """Raise UserError unless `embedding` is (num_puzzles, puzzle_emb_dim) floating-point numbers.
 
     Args:
-        embedding: to check, with at least one row.
-        puzzle_emb_dim: that the config says.
-        source: what to call it in the message.
+        embedding: puzzle embedding, which must have at least one row.
+        puzzle_emb_dim: numbers per puzzle in the config.
+        source: name of the embedding in the message.
     """
     if embedding.dim() != 2 or embedding.shape[1] != puzzle_emb_dim or not len(embedding):
         raise UserError(
-            f"{source} is of shape {tuple(embedding.shape)}, but the config asks for rows of "
+            f"{source} is of shape {tuple(embedding.shape)}, but the config needs rows of "
             f"{puzzle_emb_dim}"
         )
     if not embedding.is_floating_point():

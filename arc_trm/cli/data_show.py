@@ -120,9 +120,9 @@ def _card_lines(facts: dict[str, Any]) -> list[str]:
         revision = f", revision {source['revision']}" if source.get("revision") else ""
         lines.append(f"Source {number}: {source['title']}{revision}")
         lines += [
-            f"  {split}: {DATA_FOLDER}/{place}"
-            for split, places in source.get("places", {}).items()
-            for place in places
+            f"  {split}: {DATA_FOLDER}/{path}"
+            for split, paths in source.get("paths", {}).items()
+            for path in paths
         ]
         lines += [
             f"  {split}: {source['repository']}/{file}"

@@ -1,4 +1,4 @@
-"""What a run is made of: checked dataclasses (`schema`), presets and overrides (`loader`)."""
+"""Configs of runs: validated dataclasses (`schema`), presets and overrides (`loader`)."""
 
 from arc_trm.config.loader import (
     Preset,
@@ -9,7 +9,7 @@ from arc_trm.config.loader import (
     to_dict,
 )
 from arc_trm.config.schema import (
-    FREE,
+    WEIGHT_INDEPENDENT_KEYS,
     AdaptConfig,
     Canvas,
     DataConfig,
@@ -20,7 +20,7 @@ from arc_trm.config.schema import (
 )
 
 __all__ = [
-    "FREE",
+    "WEIGHT_INDEPENDENT_KEYS",
     "AdaptConfig",
     "Canvas",
     "DataConfig",

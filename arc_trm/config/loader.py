@@ -1,4 +1,4 @@
-"""Configs out of presets, TOML files and `--set`, and back into plain values."""
+"""Load configs from presets, TOML files and `--set`, and convert them to plain values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from arc_trm.config.schema import FREE, LARGEST_INT, ModelConfig, RunConfig, require
+from arc_trm.config.schema import MAX_INT, WEIGHT_INDEPENDENT_KEYS, ModelConfig, RunConfig, require
 from arc_trm.errors import UserError, suggestion
 
 T = typing.TypeVar("T")
@@ -26,12 +26,12 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def _convert(value: Any, kind: Any, key: str) -> Any:
-    """Return a value of TOML or JSON as the type of its field; UserError if it is another."""
+    """Convert a value of TOML or JSON to the type of its field. Raises UserError if it cannot."""
     if dataclasses.is_dataclass(kind):
         require(isinstance(value, Mapping), f"config key {key!r} is a table, got {value!r}")
         return from_dict(typing.cast(type, kind), value, key)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is types.UnionType:  # only `X | None` is in use
+    if origin is types.UnionType:  # always `X | None`
         return None if value is None else _convert(value, arguments[0], key)
     if origin is Literal:
         hint = suggestion(value, arguments) if isinstance(value, str) else ""
@@ -41,11 +41,9 @@ def _convert(value: Any, kind: Any, key: str) -> Any:
     if origin is tuple:
         require(isinstance(value, list | tuple), f"config key {key!r} is a list, got {value!r}")
         return tuple(_convert(item, arguments[0], key) for item in value)
-    if kind is float and isinstance(value, int) and abs(value) <= LARGEST_INT:
+    if kind is float and isinstance(value, int) and abs(value) <= MAX_INT:
         value = value if isinstance(value, bool) else float(value)
-    shown = (
-        repr(value) if not isinstance(value, int) or abs(value) <= LARGEST_INT else "a huge number"
-    )
+    shown = repr(value) if not isinstance(value, int) or abs(value) <= MAX_INT else "a huge number"
     require(
         isinstance(value, kind) and (kind is bool or not isinstance(value, bool)),
         f"config key {key!r} is of type {kind.__name__}, got {shown}",
@@ -53,14 +51,12 @@ def _convert(value: Any, kind: Any, key: str) -> Any:
     if kind is float:
         require(math.isfinite(value), f"config key {key!r} must be finite, got {shown}")
     if kind is int:
-        require(
-            abs(value) <= LARGEST_INT, f"config key {key!r} is at most {LARGEST_INT}, got {shown}"
-        )
+        require(abs(value) <= MAX_INT, f"config key {key!r} is at most {MAX_INT}, got {shown}")
     return value
 
 
 def from_dict(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
-    """Return the config of nested plain values. Raises UserError naming the key that is wrong."""
+    """Convert nested plain values to a config. Raises UserError, which names the invalid key."""
     hints = typing.get_type_hints(cls)
     arguments = {}
     for name, value in values.items():
@@ -76,10 +72,10 @@ class Preset:
 
     Attributes:
         name: of the preset.
-        summary: what it trains, in one sentence.
-        command: that uses it.
-        hardware, time, memory: that it needs; a paper's are marked `published`.
-        gives: the result to expect, or that it was not measured.
+        summary: the model and the data, in one sentence.
+        command: the command that uses the preset.
+        hardware, time, memory: requirements; those from a paper are marked `published`.
+        gives: the expected result, or that it was not measured.
         text: the settings as TOML.
     """
 
@@ -108,9 +104,10 @@ def read_preset(name: str) -> Preset:
     return Preset(name, text=text, **about)
 
 
-def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(base: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings, with those of `overrides` in place of those of `base`."""
     merged = dict(base)
-    for key, value in over.items():
+    for key, value in overrides.items():
         if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
             merged[key] = _merge(merged[key], value)
         else:
@@ -119,6 +116,7 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parse_override(text: str) -> dict[str, Any]:
+    """Return `a.b=value` as nested settings."""
     key, equals, value = text.partition("=")
     require(bool(equals and key.strip()), f"--set takes key=value, got {text!r}")
     try:
@@ -152,10 +150,10 @@ def load_config(
         preset: name of the preset.
         file: TOML file whose settings replace the preset's.
         overrides: `a.b=value`, which replace both.
-        pretrained: shape of the weights to adapt, of which only the keys in `FREE` may change.
+        pretrained: config of the weights to adapt; only `WEIGHT_INDEPENDENT_KEYS` may change.
 
     Raises:
-        UserError: names the file or key that is wrong.
+        UserError: a file, key or value is invalid.
     """
     base = {"name": preset} | ({"model": to_dict(pretrained)} if pretrained else {})
     values = _merge(base, _read_toml(read_preset(preset).text, f"preset {preset}"))
@@ -166,7 +164,7 @@ def load_config(
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             raise UserError(f"cannot read config file {file}: {reason}") from None
         values = _merge(values, _read_toml(text, str(file)))
-    values.pop("preset", None)  # the description
+    values.pop("preset", None)  # the preset's description is no setting
     for override in overrides:
         values = _merge(values, _parse_override(override))
     config = from_dict(RunConfig, values)
@@ -175,9 +173,9 @@ def load_config(
         f"preset {preset!r} trains from scratch: name one with a table [adapt]",
     )
     for key, value in to_dict(config.model).items() if pretrained else ():
-        given = getattr(pretrained, key)
+        trained = getattr(pretrained, key)
         require(
-            key in FREE or value == given,
-            f"model.{key} is {given} in the weights and cannot become {value}: leave it out",
+            key in WEIGHT_INDEPENDENT_KEYS or value == trained,
+            f"model.{key} is {trained} in the weights and cannot become {value}: leave it out",
         )
     return config

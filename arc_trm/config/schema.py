@@ -1,4 +1,4 @@
-"""The settings of a run: frozen dataclasses that check themselves, one docstring per field."""
+"""The settings of a run: frozen dataclasses that validate themselves."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ Dtype = Literal["auto", "float32", "bfloat16"]
 Canvas = Literal["full", "bucketed"]
 BackpropThrough = Literal["last_update", "last_cycle", "all_cycles"]
 
-FREE = ("outer_cycles", "inner_cycles", "supervision_steps", "canvas", "backprop_through")
-"""Keys of ModelConfig that no weight depends on: they may differ from those of loaded weights."""
-LARGEST_INT = 2**31 - 1
+WEIGHT_INDEPENDENT_KEYS = (
+    "outer_cycles",
+    "inner_cycles",
+    "supervision_steps",
+    "canvas",
+    "backprop_through",
+)
+"""Keys of `ModelConfig` on which no weight depends: they may differ from those of the weights."""
+MAX_INT = 2**31 - 1
 """Upper bound of every integer in a config."""
 
 
@@ -44,16 +50,16 @@ class ModelConfig:
     num_heads: int = 8
     """Attention heads; `hidden_size` must be a multiple."""
     expansion: float = 4.0
-    """SwiGLU's hidden width is about 2/3 · `expansion` times its input width."""
+    """Hidden width of SwiGLU: about 2/3 · `expansion` times its input width."""
     block: str = "post_norm"
-    """The block that networks are made of: `post_norm` (the published one) or a name registered
+    """Block of the networks: `post_norm` (the published one) or a name registered
     with `arc_trm.models.register_block`."""
     mixer: Literal["attention", "mlp"] = "attention"
     """How `post_norm` blocks mix positions: self-attention, or a SwiGLU over the positions."""
     pos_encoding: Literal["rope", "learned", "none"] = "rope"
     """Rotary, learned or no position encoding."""
     puzzle_emb_len: int = 16
-    """P, the positions in front of the cells that hold the puzzle embedding."""
+    """P, the number of positions for the puzzle embedding, in front of the cells."""
     puzzle_emb_dim: int = 512
     """Numbers in a puzzle embedding; at most `puzzle_emb_len` · `hidden_size`."""
     outer_cycles: int = 3
@@ -61,10 +67,10 @@ class ModelConfig:
     inner_cycles: int = 4
     """n, updates of z per cycle (published `L_cycles`)."""
     supervision_steps: int = 16
-    """N_sup, the most supervision steps per example (published `halt_max_steps`)."""
+    """N_sup, the maximum number of supervision steps per example (published `halt_max_steps`)."""
     canvas: Canvas = "full"
-    """`full` shows every task on all `seq_len` cells; `bucketed` on the smallest square of a few
-    sizes that fits it. Small tasks then cost less."""
+    """`full` encodes every task on all `seq_len` cells; `bucketed` on the smallest of a few squares
+    that fits the task, so that small tasks cost less."""
     separate_networks: bool = False
     """Whether y and z of a TRM are updated by separate networks; the published TRM shares one."""
     backprop_through: BackpropThrough = "last_cycle"
@@ -130,7 +136,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What a run trains on and what it predicts."""
+    """Data that a run trains on and that it predicts."""
 
     train: tuple[str, ...] = ()
     """Datasets whose pairs with known outputs are trained on. A folder in the published trainer's
@@ -151,9 +157,9 @@ class DataConfig:
     vote_augmentations: int | None = None
     """Augmentations that vote at prediction; None is all that were trained."""
     train_puzzles: int | None = None
-    """Number of puzzles to train on, drawn once and for all; None is all of them."""
+    """Number of puzzles to train on, a fixed random subset; None is all of them."""
     test_puzzles: int | None = None
-    """Number of puzzles to predict, drawn once and for all; None is all of them."""
+    """Number of puzzles to predict, a fixed random subset; None is all of them."""
     skip_invalid: bool = False
     """Whether invalid rows of CSV files are skipped instead of being an error."""
 
@@ -179,7 +185,7 @@ class TrainConfig:
     global_batch_size: int = 768
     """Examples in a batch over all processes."""
     loss: str = "stablemax"
-    """Loss of the answer's tokens: `stablemax`, or a name registered with
+    """Loss of the label tokens: `stablemax`, or a name registered with
     `arc_trm.training.register_loss`."""
     optimiser: str = "adam_atan2"
     """Optimiser of the network's weights: `adam_atan2`, or a name registered with
@@ -199,21 +205,21 @@ class TrainConfig:
     lr_min_ratio: float = 1.0
     """Both learning rates fall along a cosine to this fraction of themselves at `total_steps`."""
     total_steps: int | None = None
-    """Training steps; None is as many as `epochs` says."""
+    """Training steps; None means that `epochs` decides."""
     max_steps: int | None = None
-    """Training steps at most, however many fit into `time_limit`; None is any number."""
+    """Maximum number of training steps, also if more fit into `time_limit`; None is any number."""
     time_limit: float | None = None
-    """Seconds that the run may take; None is any. The schedule fits the steps that it allows."""
+    """Seconds that the run may take; None is no limit. The schedule is planned to fit."""
     embedding_only_fraction: float = 0.0
     """Fraction of all steps, at the start, in which only the puzzle embedding is trained."""
     ema_decay: float = 0.999
-    """Decay of the exponential moving average of the weights; 0 is no average."""
+    """Decay of the exponential moving average of the weights; 0 turns the average off."""
     halt_exploration_prob: float = 0.1
     """Probability that an example has to take a random minimum of supervision steps."""
     early_halting: bool = True
     """Whether an example may halt before its last supervision step."""
     supervision_steps: int | None = None
-    """Supervision steps per example in training; None is the model's number."""
+    """Supervision steps per example in training; None is `model.supervision_steps`."""
     checkpoint_interval_s: float = 300.0
     """Seconds between checkpoints."""
 
@@ -222,8 +228,8 @@ class TrainConfig:
         for name in ("total_steps", "max_steps"):
             value = getattr(self, name)
             require(
-                value is None or 0 <= value <= LARGEST_INT,
-                f"train.{name} must be 0..{LARGEST_INT}",
+                value is None or 0 <= value <= MAX_INT,
+                f"train.{name} must be 0..{MAX_INT}",
             )
         require(
             self.time_limit is None or self.time_limit > 0,
@@ -255,7 +261,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class AdaptConfig:
-    """What makes a run a test-time adaptation: it starts from pretrained weights."""
+    """Settings of a test-time adaptation, which starts from pretrained weights."""
 
     weights: str = ""
     """Folder of the pretrained weights."""
@@ -273,7 +279,7 @@ class RunConfig:
     seed: int = 0
     """Seed of everything random."""
     epochs: int | None = None
-    """Passes over all tasks; None is as many steps as `train.total_steps` says."""
+    """Passes over all tasks; None means that `train.total_steps` decides."""
     dtype: Dtype = "auto"
     """Type of the activations; `auto` is bfloat16 where the device computes it fast."""
     model: ModelConfig = field(default_factory=ModelConfig)

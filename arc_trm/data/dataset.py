@@ -1,7 +1,7 @@
 """Training data as groups of puzzles: tasks with their augmentations.
 
-Examples are augmented and encoded when they are needed. `arc_trm.data.readers.prebuilt` has the
-same for folders whose examples are stored.
+Examples are augmented and encoded when they are needed. `arc_trm.data.readers.prebuilt` has groups
+for folders whose examples are stored.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from arc_trm.rng import rng_for
 from arc_trm.tasks import Pair, Task, TaskSet
 
 STANDARD = "standard"
-"""The name of every kind's own augmentations (`data.augmentation`)."""
+"""The value of `data.augmentation` for each kind's own augmentations."""
 
 
 class TaskGroup:
@@ -27,7 +27,7 @@ class TaskGroup:
     Args:
         kind: of the task.
         task: its pairs with known outputs are trained on.
-        augmentations: of the task, without itself.
+        augmentations: of the task, without the identity.
         first_id: puzzle id of the task itself, those of its augmentations follow; 0 means that all
             have the blank id.
         side: of the canvas.
@@ -81,12 +81,12 @@ class TaskDataset(Sequence[TaskGroup]):
 
     Args:
         tasks: of one kind; only pairs that may be trained on have outputs.
-        augmentations: per task, besides itself.
+        augmentations: number per task, besides the task itself.
         seed: of the augmentations.
         side: of the full canvas.
         bucketed: whether tasks are on the smallest canvas that fits them.
         translate: whether grids are placed at random offsets.
-        augmenter: name of the augmentations, `standard` or registered.
+        augmenter: `standard`, or the name of a registered augmenter.
 
     Raises:
         UserError: an id cannot be part of a puzzle's name.
@@ -164,7 +164,7 @@ class TaskDataset(Sequence[TaskGroup]):
 
 
 def parse_augmentation(kind: PuzzleKind, name: str) -> Augmentation:
-    """Return the augmentation in the name of a puzzle id, of a kind's own or a registered source.
+    """Return the augmentation in the name of a puzzle id, the kind's own or a registered one.
 
     Raises:
         ValueError: there is no such augmentation.

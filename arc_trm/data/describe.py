@@ -25,17 +25,17 @@ Facts = dict[str, Any]
 
 
 def describe_datasets() -> list[Facts]:
-    """Return what the manifests say of all datasets, and where their files are."""
+    """Return the manifest entries of all datasets, and where their files are."""
     return [_describe_manifest(manifest) for manifest in manifests().values()]
 
 
 def describe_data(data: str, skip_invalid: bool, progress: Progress) -> Facts:
-    """Return what DATA holds and, of a dataset, its card.
+    """Return facts about DATA, of a dataset with those of its manifest.
 
     Args:
         data: name of a dataset or split, or a path.
         skip_invalid: skip invalid rows of CSV files.
-        progress: called with the puzzles of a CSV file that are solved and their total.
+        progress: called with the number of puzzles of a CSV file solved so far and their total.
 
     Raises:
         UserError: there is no such data, or it is invalid.
@@ -76,10 +76,10 @@ def _describe_manifest(manifest: Manifest, only: str | None = None) -> Facts:
 
 
 def _describe_split(manifest: Manifest, split: str) -> Facts:
-    """Return what the manifest says of a split and where its files are, None if missing."""
+    """Return the manifest entry of a split, and where its files are, None if missing."""
     source, files = None, None
     if found := find_files(manifest, split):
-        source, files = found.source.title, str(found.place)
+        source, files = found.source.title, str(found.path)
     elif generated := [each for each in manifest.sources if isinstance(each, GeneratedSource)]:
         source, files = generated[0].title, "generated when needed"
     return {

@@ -39,7 +39,7 @@ class GeneratedFile:
 
     @property
     def summary(self) -> str:
-        """What is in the file, in one line."""
+        """The content of the file, in one line."""
         kind, side = self.config.puzzle_kind, self.config.cells_per_side
         number = pluralise(len(self.ratings), f"{kind.title} puzzle")
         return (
@@ -56,7 +56,7 @@ def generate_file(
     Args:
         config: which puzzles.
         path: of the file, which must not exist.
-        progress: called with the puzzles found and wanted.
+        progress: called with the number of puzzles found so far and their total.
 
     Raises:
         UserError: the file cannot be made, or such puzzles are too rare.
@@ -70,7 +70,7 @@ def generate_file(
     if not os.access(folder, os.W_OK):
         raise UserError(f"the folder of {path} is write-protected: name another")
     generated = generate_puzzles(config, progress=progress)
-    _check_absent(path)  # generating took a while
+    _check_absent(path)  # again, because generation takes a while
     write_csv(path, generated.puzzles, f"arc-trm seed {config.seed}", generated.ratings.tolist())
     return GeneratedFile(path, config, generated.ratings)
 

@@ -43,7 +43,7 @@ def prebuilt_leakage(dataset: PrebuiltDataset, scored: TaskSet) -> list[str]:
 def run_leakage(data: DataConfig, scored: TaskSet) -> list[str]:
     """Return a sentence for each dataset of a run that shares tasks with a set to be scored.
 
-    Datasets whose files are gone are known from the manifests, or skipped.
+    If the files of a dataset are missing, its manifest decides; other missing data is skipped.
     """
     warnings: list[str] = []
     for name in (*data.train, *data.optional_train):
@@ -51,7 +51,9 @@ def run_leakage(data: DataConfig, scored: TaskSet) -> list[str]:
             if folder := prebuilt_folder(name):
                 warnings += prebuilt_leakage(open_prebuilt(folder), scored)
             elif absolute_data_path(name) == absolute_data_path(scored.name):
-                warnings += leakage_warnings([scored.renamed(name)], scored)  # loaded already
+                warnings += leakage_warnings(
+                    [scored.renamed(name)], scored
+                )  # no need to load it again
             elif tasks := find_tasks(name, data.skip_invalid):
                 warnings += leakage_warnings([tasks], scored)
             elif find_manifest(name):
@@ -62,7 +64,7 @@ def run_leakage(data: DataConfig, scored: TaskSet) -> list[str]:
 
 
 def _warning(scored: TaskSet, trained: str, shared: Mapping[str, str]) -> list[str]:
-    """Return a sentence on shared tasks, whose ids in the training set are by those in `scored`."""
+    """Return a sentence on shared tasks; `shared` maps their ids to those in the training set."""
     if not shared:
         return []
     noun = kind_of(scored).noun

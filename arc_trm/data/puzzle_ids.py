@@ -1,4 +1,4 @@
-"""The names of puzzle ids: which row of the puzzle embedding is which puzzle."""
+"""The names of puzzle ids, which number the rows of the puzzle embedding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arc_trm.puzzles.base import BLANK
 
 
 def read_puzzle_ids(path: Path) -> list[str]:
-    """Read the names of puzzle ids from a JSON list of different strings, `<blank>` first.
+    """Read the names of puzzle ids from a JSON list of distinct strings, `<blank>` first.
 
     Raises:
         UserError: the file holds anything else.
@@ -27,6 +27,6 @@ def check_puzzle_ids(names: Any, path: Path) -> list[str]:
     if names[:1] != [BLANK]:
         raise UserError(f"{path} must begin with {BLANK!r}, the name of puzzle id 0: copy it again")
     if len(set(names)) < len(names):
-        twice = Counter(names).most_common(1)[0][0]
-        raise UserError(f"{path} names the puzzle {twice!r} more than once: copy it again")
+        repeated = Counter(names).most_common(1)[0][0]
+        raise UserError(f"{path} names the puzzle {repeated!r} more than once: copy it again")
     return names

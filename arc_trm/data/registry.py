@@ -1,4 +1,4 @@
-"""Datasets by name, from their manifests, before any of their files is opened.
+"""Manifests of datasets by name; the files of the datasets are not opened here.
 
 Each dataset is a folder with a `manifest.toml`; a new dataset in a known format needs no code
 (datasets/README.md). A split is written `arc-agi-2/evaluation`; `arc-agi-2` means all its splits in
@@ -19,9 +19,13 @@ from arc_trm.tasks import DEFAULT_KIND
 
 @dataclass(frozen=True)
 class Split:
-    """Size of a split, and the fingerprint of its tasks (`arc_trm.tasks.TaskSet.fingerprint`).
+    """Size and fingerprint of a split.
 
-    The fingerprint is empty if the files were never seen; the numbers are then the published ones.
+    Attributes:
+        tasks: number of tasks.
+        test_outputs: number of test outputs.
+        sha256: `arc_trm.tasks.TaskSet.fingerprint` of the tasks; "" if the files were not
+            available, so that the numbers are only the published ones.
     """
 
     tasks: int
@@ -33,7 +37,14 @@ class Split:
 class PackageSource:
     """A data file in an installed Python package: `{key: {task id: task}}`, test outputs included.
 
-    `keys` has the key of every split.
+    Attributes:
+        title: name of the source.
+        package: name of the package.
+        version: of the package.
+        revision: of the dataset.
+        file: name of the file in the package.
+        sha256: of the file.
+        keys: by split, its key in the file.
     """
 
     title: str
@@ -47,14 +58,18 @@ class PackageSource:
 
 @dataclass(frozen=True)
 class FileSource:
-    """Files of the user's: `places` names, for every split, paths below $ARC_TRM_DATA.
+    """Files of the user.
 
-    A path whose file name has a `*` means task files, any other a challenges file. `sha256` maps
-    file names to their SHA-256 where it is known.
+    Attributes:
+        title: name of the source.
+        paths: by split, paths below $ARC_TRM_DATA to try in order. A path whose file name has a `*`
+            means task files, any other a challenges file or a CSV file.
+        revision: of the files.
+        sha256: by file name, the SHA-256 of files where it is known.
     """
 
     title: str
-    places: dict[str, list[str]]
+    paths: dict[str, list[str]]
     revision: str = ""
     sha256: dict[str, str] = field(default_factory=dict)
 
@@ -76,7 +91,9 @@ class HubSource:
 class GeneratedSource:
     """Puzzles that are generated when they are needed.
 
-    `generators` maps splits to fields of `arc_trm.puzzles.generate.GeneratorConfig`.
+    Attributes:
+        title: name of the source.
+        generators: by split, fields of `arc_trm.puzzles.generate.GeneratorConfig`.
     """
 
     title: str
@@ -150,7 +167,7 @@ def manifests_folder() -> Path:
 
 @cache
 def manifests() -> dict[str, Manifest]:
-    """Return all manifests by the name of their dataset, which is that of their folder."""
+    """Return all manifests by the name of the dataset, which is the name of its folder."""
     paths = sorted(manifests_folder().glob("*/manifest.toml"))
     return {path.parent.name: _read_manifest(path) for path in paths}
 
@@ -179,16 +196,16 @@ def unknown_name(name: str) -> UserError:
 
 
 def recorded_overlaps(name: str) -> list[Overlap]:
-    """Return the overlaps of a dataset or split, as seen from its splits; none for other names.
+    """Return the overlaps in which `split` belongs to a dataset or split; none for other names.
 
     A manifest records each overlap once, on one of the two sides.
     """
     if (found := find_manifest(name)) is None:
         return []
-    mine = found[0].split_names(found[1])
+    split_names = found[0].split_names(found[1])
     recorded = [each for manifest in manifests().values() for each in manifest.overlaps]
-    both_ways = [*recorded, *(overlap.reversed() for overlap in recorded)]
-    return [overlap for overlap in both_ways if overlap.split in mine]
+    both_directions = [*recorded, *(overlap.reversed() for overlap in recorded)]
+    return [overlap for overlap in both_directions if overlap.split in split_names]
 
 
 def known_overlap(first: str, second: str) -> dict[str, str]:
@@ -198,10 +215,10 @@ def known_overlap(first: str, second: str) -> dict[str, str]:
     """
     if (found := find_manifest(second)) is None:
         return {}
-    theirs = found[0].split_names(found[1])
+    split_names = found[0].split_names(found[1])
     shared: dict[str, str] = {}
     for overlap in recorded_overlaps(first):
-        if overlap.other in theirs:
+        if overlap.other in split_names:
             shared |= {
                 here: there
                 for here, there in overlap.ids.items()
@@ -211,6 +228,7 @@ def known_overlap(first: str, second: str) -> dict[str, str]:
 
 
 def _source(values: dict[str, Any]) -> Source:
+    """Return the source with these fields; the field that only it has decides its type."""
     for key, kind in (
         ("package", PackageSource),
         ("repository", HubSource),
@@ -223,13 +241,13 @@ def _source(values: dict[str, Any]) -> Source:
 
 def _read_manifest(path: Path) -> Manifest:
     values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-    name = path.parent.name
+    dataset = path.parent.name
     sources = [_source(source) for source in values.pop("sources")]
-    splits = {split: Split(**of_split) for split, of_split in values.pop("splits").items()}
+    splits = {name: Split(**fields) for name, fields in values.pop("splits").items()}
     overlaps = [
-        Overlap(f"{name}/{overlap.pop('split')}", **overlap)
+        Overlap(f"{dataset}/{overlap.pop('split')}", **overlap)
         for overlap in values.pop("overlaps", [])
     ]
     return Manifest(
-        name=name, sources=tuple(sources), splits=splits, overlaps=tuple(overlaps), **values
+        name=dataset, sources=tuple(sources), splits=splits, overlaps=tuple(overlaps), **values
     )

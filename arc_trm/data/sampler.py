@@ -1,9 +1,10 @@
-"""Training batches made when they are needed, each from (seed, step) alone.
+"""Training batches, each made from (seed, step) alone.
 
-Sampling (docs/model.md, section 2): an epoch visits every group once in random order. A visit draws
-one of the group's puzzles and takes its pairs in random order, as many as still fit into the batch.
-Epochs follow each other without a gap, so that small datasets fill large batches too. All examples
-of a batch have the same canvas size: visits wait until those of their size fill a batch.
+Sampling (docs/model.md, section 2): an epoch visits every group once in random order. A visit
+samples one of the group's puzzles and takes its pairs in random order, as many as still fit into
+the batch. Epochs follow each other without a gap, so that small datasets fill large batches too.
+All examples of a batch have the same canvas size: visits wait until those of their size fill a
+batch.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from arc_trm.puzzles.base import PAD, Tokens
 from arc_trm.rng import rng_for
 
 IGNORE_LABEL = -100
-"""Label of cells that are not scored."""
+"""Label of cells that the loss ignores."""
 
 Batch = dict[str, npt.NDArray[np.int32]]
 
@@ -43,18 +44,18 @@ class PuzzleGroup(Protocol):
     def example(self, puzzle: int, pair: int, offset_seed: int | None) -> tuple[Tokens, Tokens]:
         """Return input and label tokens of a pair, (S,) uint8 each; PAD labels are not scored.
 
-        `offset_seed` seeds the offset on the canvas where there is one; None is the corner.
+        `offset_seed` seeds the random offset on the canvas; None is the corner.
         """
 
 
 class BatchSampler:
-    """Batches over the pairs of a dataset.
+    """A sampler of batches of a dataset's pairs.
 
     Args:
         dataset: groups, each with its own canvas size.
         batch_size: examples in a global batch.
-        seed: of the order and of the draws.
-        rank: which part of every batch to make, from 0.
+        seed: of the order of the groups and of the sampled puzzles.
+        rank: index of the part of every batch to make, from 0.
         world_size: number of parts.
 
     Raises:
@@ -89,7 +90,7 @@ class BatchSampler:
         return float(self._counts.mean())
 
     def by_canvas_size(self) -> dict[int, tuple[float, BatchSampler]]:
-        """Map S, largest first, to its share of all pairs and to a sampler of such groups alone."""
+        """Map S, largest first, to its share of all pairs and a sampler of its groups."""
         parts = {}
         for seq_len in sorted(set(self._seq_lens), reverse=True):
             groups = [group for group in self.dataset if group.seq_len == seq_len]
@@ -124,15 +125,18 @@ class BatchSampler:
 
         Returns:
             `inputs` and `labels` (B, S) int32, S the same on all processes, and `puzzle_ids` (B,)
-            int32. Whatever a group raises for an unusable example passes through.
+            int32.
+
+        Raises:
+            UserError: a group has an invalid example.
         """
         if step < self._step:
             self._rewind()
-        while self._step < step:  # reads only the numbers of pairs, so this is quick
+        while self._step < step:  # fast, because it reads only the numbers of pairs
             self._next_visits()
         rng = rng_for(self.seed, "batch", step)
         size = self.batch_size // self.world_size
-        mine = range(self.rank * size, (self.rank + 1) * size)
+        own = range(self.rank * size, (self.rank + 1) * size)
         examples: list[tuple[Tokens, Tokens]] = []
         puzzle_ids: list[int] = []
         index = 0
@@ -140,12 +144,12 @@ class BatchSampler:
             group = self.dataset[visited]
             puzzle = int(rng.integers(len(group)))
             order = rng.permutation(group.num_pairs)
-            unmoved = rng.integers(group.num_pairs)
+            pair_in_corner = rng.integers(group.num_pairs)
             for pair in order[: self.batch_size - index].tolist():
-                # Drawn whether used or not, so that every rank stays in step.
+                # Sampled on every rank, so that the generators of all ranks stay equal.
                 offset_seed = int(rng.integers(2**63))
-                if index in mine:
-                    seed = None if pair == unmoved else offset_seed
+                if index in own:
+                    seed = None if pair == pair_in_corner else offset_seed
                     examples.append(group.example(puzzle, pair, seed))
                     puzzle_ids.append(group.puzzle_id(puzzle))
                 index += 1

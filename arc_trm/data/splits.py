@@ -1,4 +1,4 @@
-"""The tasks of a run: which datasets it trains on and which tasks it predicts."""
+"""The datasets that a run trains on and the tasks that it predicts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arc_trm.puzzles import KINDS, kind_of
 from arc_trm.tasks import TaskSet
 
 Loaded = Mapping[str, TaskSet]
-"""Datasets that are in memory already, by their absolute path or name."""
+"""Datasets in memory, by name or absolute path."""
 
 
 def load_test_sets(data: DataConfig, loaded: Loaded | None = None) -> list[TaskSet]:
@@ -23,7 +23,7 @@ def load_test_sets(data: DataConfig, loaded: Loaded | None = None) -> list[TaskS
 
 
 def predicted_tasks(data: DataConfig) -> TaskSet:
-    """Load the tasks that a run predicts; which ones never depends on their test outputs.
+    """Load the tasks that a run predicts. Their test outputs have no effect on the choice.
 
     Raises:
         UserError: data is missing or invalid, or the datasets do not fit together.
@@ -64,7 +64,7 @@ def training_folder(data: DataConfig) -> Path | None:
     """Return the folder in the published trainer's format that a run trains on, or None.
 
     Raises:
-        UserError: there is such a folder and another dataset.
+        UserError: the run trains on such a folder and on another dataset.
     """
     names = (*data.train, *data.optional_train)
     folders = [name for name in names if prebuilt_folder(name)]

@@ -1,4 +1,4 @@
-"""Everything that a run trains on, whatever form its data has."""
+"""The training data of a run, from tasks or from a prebuilt folder."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class TrainingSet:
     """Training data.
 
     Attributes:
-        dataset: groups of puzzles to draw batches of.
+        dataset: groups of puzzles, from which batches are sampled.
         puzzle_names: the name of every puzzle id, `<blank>` first.
-        fingerprint: SHA-256 that a resumed run compares.
-        summary: how much it is, in words.
+        fingerprint: SHA-256, which must be equal when the run is resumed.
+        summary: the amount of data, in words.
         notes: sentences for the user.
     """
 
@@ -44,11 +44,11 @@ class TrainingSet:
 
 
 def build_training_set(config: RunConfig, loaded: Loaded | None = None) -> TrainingSet:
-    """Load and check what `config.data` names.
+    """Load and check the data that `config.data` names.
 
     Args:
         config: of the run.
-        loaded: datasets that are in memory already.
+        loaded: datasets in memory, which are not loaded again.
 
     Raises:
         UserError: data is missing or invalid, or does not fit `config.model`.
@@ -76,7 +76,7 @@ def _from_tasks(config: RunConfig, loaded: Loaded | None) -> TrainingSet:
             f"model.vocab_size is {model.vocab_size}, but {kind.title} has {kind.vocab_size} "
             f"tokens: add `--set model.vocab_size={kind.vocab_size}`"
         )
-    tasks, more = kind.training_tasks(sets, predicted, data, model.side)
+    tasks, task_notes = kind.training_tasks(sets, predicted, data, model.side)
     kind.check_model(model, tasks)
     dataset = TaskDataset(
         tasks,
@@ -90,7 +90,7 @@ def _from_tasks(config: RunConfig, loaded: Loaded | None) -> TrainingSet:
     # Numbered puzzles are compared after subsampling, which may separate what one file holds.
     for scored in [predicted] if kind.numbered else test_sets:
         notes += leakage_warnings([tasks] if kind.numbered else sets, scored)
-    notes += more
+    notes += task_notes
     names = list(dataset.puzzle_names())
     return TrainingSet(
         dataset,
@@ -102,7 +102,7 @@ def _from_tasks(config: RunConfig, loaded: Loaded | None) -> TrainingSet:
 
 
 def _fingerprint(tasks: TaskSet, config: RunConfig, names: Sequence[str]) -> str:
-    """Return a SHA-256 of what decides every batch but the seed of the sampler."""
+    """Return a SHA-256 of everything that decides the batches, except the sampler's seed."""
     settings = [tasks.fingerprint(), config.data.augmentation, str(config.data.augmentations)]
     text = "\n".join([*settings, str(config.seed), *names])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -125,7 +125,7 @@ def _from_folder(config: RunConfig, folder: Path, loaded: Loaded | None) -> Trai
     ]
     if model.canvas == "bucketed":
         notes.append(f"the examples of {folder} are on the full canvas whatever model.canvas says")
-    puzzles = dataset.grid_puzzles  # validated here, as the rows of other files are
+    puzzles = dataset.grid_puzzles  # validates them
     predicted = select_predicted(load_test_sets(data, loaded), data)
     if data.test:
         kind_of(predicted).check_model(model, predicted)

@@ -1,4 +1,4 @@
-"""Predictions in the formats of other tools."""
+"""Write predictions in the formats of other tools."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from submission import FormatError, Provenance, Ranked, to_submission, write_arc
 def export_predictions(
     source: PredictionSource, file_format: str, out: Path, model: str | None = None
 ) -> Ranked:
-    """Write predictions as a folder of ARC Prize\'s benchmarking or as a submission.
+    """Write predictions as a folder of ARC Prize's benchmarking or as a submission.
 
     Args:
         source: of the predictions.
         file_format: `arcprize` or `submission`.
         out: the folder or file to write.
-        model: its name in the metadata of a folder; None is what the predictions say.
+        model: name of the model in the metadata of a folder; None is the one that the predictions
+            name.
 
     Returns:
         The attempts that were written.
@@ -40,16 +41,16 @@ def export_predictions(
 
 
 def _provenance(source: PredictionSource, model: str | None) -> Provenance:
-    """Return who predicted; a file that does not say since when starts with its last change."""
+    """Return the provenance; a file without a start time has that of its last change."""
     ended_at = datetime.fromtimestamp(source.path.stat().st_mtime, UTC)
     try:
         started_at = datetime.fromisoformat(str(source.metadata.get("started_at"))).astimezone(UTC)
     except (ValueError, OverflowError):
         started_at = ended_at
-    ours = source.run is not None or source.log is not None
+    by_arc_trm = source.run is not None or source.log is not None
     return Provenance(
         model or source.name,
-        "arc-trm" if ours else "unknown",
+        "arc-trm" if by_arc_trm else "unknown",
         min(started_at, ended_at),
         ended_at,
         {"data": source.data_names} if source.data_names else {},

@@ -91,7 +91,7 @@ def test_train_and_predict(cli: Cli, tiny: list[str], what: str, examples: int) 
     assert result["kernels"] is False
     if what == "train":
         assert {"data", "loss", "optimisers"} <= result["parts"].keys()
-        assert set(result["needed_memory_mb"]) >= {"table", "activations"}
+        assert set(result["needed_memory_mb"]) >= {"puzzle_embedding", "activations"}
 
 
 @pytest.mark.slow

@@ -165,7 +165,7 @@ def write(path: Path, **changes: Any) -> Path:
 BAD_TENSORS = {
     "lacks the tensor 'halt_head.bias'": {"q_head.bias": None},
     "holds no TRM or HRM: there is no matrix 'puzzle_emb.weights'": {"puzzle_emb.weights": None},
-    "has a tensor 'unknown' that its config does not explain": {"unknown": torch.zeros(1)},
+    "has a tensor 'unknown', which its config does not need": {"unknown": torch.zeros(1)},
     "puzzle_emb_ndim is 32 in the weights, but 64 in the settings": {
         "puzzle_emb.weights": torch.zeros(40, 32)
     },

@@ -177,13 +177,13 @@ def cut_network(folder: Path) -> None:
         ),
         (
             edit_config_of_foreign_network(vocab_size=11),
-            "is of shape (12, 32), but the config asks for (11, 32)",
+            "is of shape (12, 32), but the config needs (11, 32)",
         ),
         (edit_config_of_foreign_network(num_layers=3), "lacks the tensor 'blocks.2."),
         (edit_config_of_foreign_network(num_layers=1), "has a tensor 'blocks.1."),
         (
             edit_config_of_foreign_network(hidden_size=2**20, num_layers=1000),
-            "but the config asks for (1048576, 2796288)",
+            "but the config needs (1048576, 2796288)",
         ),
         (write_metadata('{"model": [1]}'), "has metadata 'arc_trm' that are not as saved"),
         (write_metadata('{"model": {"depth": 1}}'), "has metadata 'arc_trm' that are not as saved"),
@@ -214,7 +214,7 @@ def cut_network(folder: Path) -> None:
 def test_a_broken_folder_is_reported(
     folder: Path, mutate: Mutation, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("arc_trm.checkpoint.weights_dir.RETRY_SECONDS", (0.0,))
+    monkeypatch.setattr("arc_trm.checkpoint.weights_dir.RETRY_DELAYS_S", (0.0,))
     mutate(folder)
     with pytest.raises(UserError) as error:
         load_weights(folder)

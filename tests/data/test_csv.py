@@ -212,7 +212,7 @@ def test_large_files_are_solved_only_if_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(csv_reader, "MAX_SOLVED", 1)
-    monkeypatch.setattr(csv_reader, "CHUNK", 2)
+    monkeypatch.setattr(csv_reader, "CHUNK_SIZE", 2)
     path = write(tmp_path, *[row()] * 4, row("." * 16))
     assert len(read_csv(path)) == 5
     progress: list[tuple[int, int]] = []

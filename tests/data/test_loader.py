@@ -271,7 +271,7 @@ def test_concept_arc_without_one_task(data_folder: Path) -> None:
     message = sentence("concept-arc")
     assert message == (
         f"{file} has 159 tasks, 477 test outputs, but concept-arc/corpus has 160 tasks with 480 "
-        "test outputs: complete the files, or ask for them by their path"
+        "test outputs: complete the files, or name them by their path"
     )
     assert len(load_tasks(file)) == 159, "by its path any number is right"
 

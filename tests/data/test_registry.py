@@ -99,7 +99,7 @@ def test_the_datasets() -> None:
                 case GeneratedSource():
                     splits = list(source.generators)
                 case FileSource():
-                    splits = list(source.places)
+                    splits = list(source.paths)
             assert list(splits) == list(manifest.splits)
 
 
@@ -127,7 +127,7 @@ def test_the_packages_files() -> None:
         for split in manifest.splits:
             found = find_files(manifest, split)
             if found is not None and isinstance(found.source, PackageSource):
-                content = found.place.read_bytes()
+                content = found.path.read_bytes()
                 assert hashlib.sha256(content).hexdigest() == found.source.sha256
 
 
@@ -213,7 +213,7 @@ def test_a_new_dataset_is_a_folder(
         format = "arc"
         [[sources]]
         title = "a file"
-        places = { all = ["new-challenges.json"] }
+        paths = { all = ["new-challenges.json"] }
         [splits.all]
         tasks = 1
         test_outputs = 1

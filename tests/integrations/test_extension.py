@@ -14,10 +14,10 @@ from click.testing import Result
 from arc_trm import load_tasks
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.integrations.inspect_ai.batching import (
-    Answers,
     FileSource,
     RequestBatcher,
     SampleAnswer,
+    SampleAnswers,
     SampleQuery,
     Source,
     WeightsSource,
@@ -72,7 +72,7 @@ def harness(challenges: Path) -> Harness:
     return Harness(load_tasks(challenges))
 
 
-def mirror(queries: Sequence[SampleQuery]) -> Answers:
+def mirror(queries: Sequence[SampleQuery]) -> SampleAnswers:
     """Answer with the mirrored test input, which is correct for the tiny tasks."""
     return {
         query.key: SampleAnswer((query.inputs[query.test][:, ::-1].tolist(),)) for query in queries
@@ -82,7 +82,7 @@ def mirror(queries: Sequence[SampleQuery]) -> Answers:
 def test_a_source_from_outside_answers_all_samples_in_one_call(harness: Harness) -> None:
     calls: list[int] = []
 
-    def source(queries: Sequence[SampleQuery]) -> Answers:
+    def source(queries: Sequence[SampleQuery]) -> SampleAnswers:
         calls.append(len(queries))
         return mirror(queries)
 

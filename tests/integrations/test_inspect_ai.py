@@ -42,9 +42,9 @@ from arc_trm.evaluation.predictions import PredictionSet
 from arc_trm.integrations.inspect_ai import plugin
 from arc_trm.integrations.inspect_ai.batching import (
     NO_SOURCE,
-    Answers,
     RequestBatcher,
     SampleAnswer,
+    SampleAnswers,
     SampleQuery,
 )
 from arc_trm.integrations.inspect_ai.scorers import per_output, per_task, strict, two_attempts
@@ -352,7 +352,7 @@ def test_mistakes_are_reported_in_one_sentence(
 def test_waiting_samples_are_answered_together() -> None:
     calls = []
 
-    def source(queries: Sequence[SampleQuery]) -> Answers:
+    def source(queries: Sequence[SampleQuery]) -> SampleAnswers:
         calls.append([query.task_id for query in queries])
         if calls[-1][0] == "bad":
             raise ValueError("bad")

@@ -143,7 +143,7 @@ def test_the_data_of_the_page(predictions: Path) -> None:
 def test_what_is_said_about_the_predictions(predictions: Path) -> None:
     report = build_report(PredictionSource.open(predictions))
     assert report.title == "tiny <i>model</i>"
-    assert report.facts == ["Answers to 4 of 5 test inputs of 4 tasks: some_challenges.json"]
+    assert report.facts == ["Predictions for 4 of 5 test inputs of 4 tasks: some_challenges.json"]
     assert "Made by arc-trm 1.2.3." in make_page(predictions)
 
 
@@ -169,7 +169,7 @@ def test_published_results_are_beside_the_score_of_their_tasks(tmp_path: Path) -
     own, published = re.findall(
         r"<th scope='row'>([^<]+)</th>", page[page.index("Published for") :]
     )[:2]
-    assert own == "these answers" and published != own
+    assert own == "these predictions" and published != own
     assert "<td>per task</td>" in page
 
 
@@ -354,7 +354,7 @@ def test_browser_filters_by_id_and_sorts(page: Page) -> None:
 
 @pytest.mark.browser
 def test_browser_slides_through_the_steps_by_keyboard(page: Page) -> None:
-    slider = page.get_by_label("How the answer to test input 1 changed").first
+    slider = page.get_by_label("How the prediction for test input 1 changed").first
     status, slot = (
         page.locator("#task-first001 output"),
         page.locator("#task-first001 .steps + div"),
@@ -397,7 +397,7 @@ def test_browser_says_when_nothing_is_left(page: Page) -> None:
 @pytest.mark.browser
 def test_browser_shows_votes(page: Page) -> None:
     text = page.locator("#task-twofold3").inner_text()
-    assert "3 different answers" in text
+    assert "3 candidates" in text
     assert re.search(r"Attempt 1\s+2 of 5 \(40 %\)\s+50 %\s+✗ wrong", text)
     assert re.search(r"Candidate 3\s+1 of 5 \(20 %\)\s+50 %\s+✓ right", text)
     width = page.locator("#task-first001 .votes .bar i").first.bounding_box()
@@ -477,7 +477,7 @@ def write_puzzle_predictions(folder: Path, kind: str) -> Path:
 def test_a_report_on_puzzles(tmp_path: Path, kind: str) -> None:
     page = make_page(write_puzzle_predictions(tmp_path, kind))
     count = len(PUZZLES[kind])
-    assert f"Answers to {count} of {count} puzzles: puzzles.csv" in page
+    assert f"Predictions for {count} of {count} puzzles: puzzles.csv" in page
     assert f"exact</th><td class='number'>1/{count}</td>" in page
     assert f"valid</th><td class='number'>{count - 1}/{count}</td>" in page
     assert "exact: every cell as in the known answer" in page

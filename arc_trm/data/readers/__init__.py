@@ -1,7 +1,7 @@
 """Readers of files and folders with tasks.
 
-A reader says whether a path is for it and reads it. The reader that was registered last is asked
-first; `arc_json`, which takes any path that exists, is asked last.
+A reader recognises its format by the path and reads it. Of several readers that match a path, the
+one registered last reads it; `arc_json`, which matches any path that exists, is registered first.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ def unique_tasks(name: str, tasks: Sequence[Task]) -> TaskSet:
     """Return tasks as a set. Raises UserError if two of them have the same id."""
     task_set = TaskSet.from_tasks(name, tasks)
     if len(task_set) < len(tasks):
-        twice = Counter(task.id for task in tasks).most_common(1)[0][0]
-        raise UserError(f"{name} has more than one task {twice}, expected different ids")
+        repeated = Counter(task.id for task in tasks).most_common(1)[0][0]
+        raise UserError(f"{name} has more than one task {repeated}, expected different ids")
     return task_set
 
 
@@ -53,9 +53,12 @@ def read_package(path: Path, sha256: str, key: str, reinstall: str) -> list[Task
 
     Args:
         path: of the file, `{key: {task id: task}}`.
-        sha256: of the file; it vouches for the tasks, so nothing else is checked.
-        key: of the wanted split.
+        sha256: of the file; if it is right, the tasks need no other check.
+        key: of the split in the file.
         reinstall: command that repairs the package.
+
+    Raises:
+        UserError: the file cannot be read or differs from the published one.
     """
     try:
         content = path.read_bytes()

@@ -23,13 +23,12 @@ from arc_trm.puzzles import KINDS, GridPuzzle, grid_kinds
 from arc_trm.tasks import PuzzleArray, TaskSet
 
 COLUMNS = ("source", "question", "answer", "rating")
-CHUNK = 20_000  # rows that are checked together
+CHUNK_SIZE = 20_000  # rows that are checked at once
 MAX_SOLVED = 10_000
-"""The puzzles of larger files are not solved when they are read, because that takes too long;
-`arc-trm data show` solves all."""
+"""Puzzles in a file whose solutions are counted when it is read. Counting those of larger files
+takes too long; `arc-trm data show` does it."""
 MAX_LISTED = 20
-NO_VALUE = 255  # stands for a character that no cell of such a puzzle has
-GIVEN_UP = "counting its solutions takes too long"
+NO_VALUE = 255  # stands for an invalid character
 
 Progress = Callable[[int, int], None]
 
@@ -86,7 +85,7 @@ class RowErrors:
 
 
 def is_csv(path: Path) -> bool:
-    """Return whether a path names a CSV file, existing or not."""
+    """Return whether a path, which may not exist, is that of a CSV file."""
     return path.suffix.lower() == ".csv" and not os.path.isdir(path)
 
 
@@ -101,11 +100,11 @@ def read_csv(
     Args:
         path: of the file.
         skip_invalid: skip invalid rows, and say so in the notes.
-        thorough: solve all puzzles to see that they have one solution, also those of large files.
-        progress: called with the puzzles solved and their total.
+        thorough: check that all puzzles have one solution, also those of large files.
+        progress: called with the number of puzzles solved so far and their total.
 
     Raises:
-        UserError: names the row and what is wrong with it.
+        UserError: the file cannot be read, or a row is invalid.
     """
     errors = RowErrors(path, skip_invalid)
     kind: tuple[GridPuzzle, int] | None = None
@@ -128,12 +127,17 @@ def read_csv(
 def _with_one_solution(
     kind: GridPuzzle, puzzles: PuzzleArray, errors: RowErrors, progress: Progress
 ) -> PuzzleArray:
-    """Return the puzzles that do not lack a solution or have several, which become errors."""
-    reasons = {0: "it has no solution", 2: "it has more than one solution", -1: GIVEN_UP}
+    """Return the puzzles with one solution; the others are added to `errors`."""
+    reasons = {
+        0: "it has no solution",
+        2: "it has more than one solution",
+        -1: "counting its solutions takes too long",
+    }
     counts = []
-    for start in range(0, len(puzzles), CHUNK):
+    for start in range(0, len(puzzles), CHUNK_SIZE):
         progress(start, len(puzzles))
-        counts.append(kind.count_solutions(puzzles.questions[start : start + CHUNK]).clip(max=2))
+        questions = puzzles.questions[start : start + CHUNK_SIZE]
+        counts.append(kind.count_solutions(questions).clip(max=2))
     progress(len(puzzles), len(puzzles))
     count = np.concatenate(counts)
     for index in np.flatnonzero(count != 1).tolist():
@@ -142,7 +146,7 @@ def _with_one_solution(
 
 
 def _chunks(path: Path, errors: RowErrors) -> Iterator[dict[int, tuple[str, str]]]:
-    """Questions and answers by row, some thousand at a time; incomplete rows are errors."""
+    """Yield questions and answers by row, `CHUNK_SIZE` at a time; incomplete rows are errors."""
     texts: dict[int, tuple[str, str]] = {}
     if not os.path.isfile(path):
         what = "is not a file" if os.path.lexists(path) else "does not exist"
@@ -169,7 +173,7 @@ def _chunks(path: Path, errors: RowErrors) -> Iterator[dict[int, tuple[str, str]
                     errors.add(row, f"it has {number}, expected {len(header)}")
                 else:
                     texts[row] = fields[question], "" if answer is None else fields[answer]
-                if len(texts) == CHUNK:
+                if len(texts) == CHUNK_SIZE:
                     yield texts
                     texts = {}
     except OSError as error:
@@ -194,25 +198,25 @@ def _fields(line: str) -> list[str] | None:
 
 
 def _kind(texts: dict[int, tuple[str, str]], errors: RowErrors) -> tuple[GridPuzzle, int] | None:
-    """The kind and side of most of the puzzles; without any that can be one all are errors."""
+    """Return the most common kind and side; if no row has any, all rows become errors."""
     kinds: Counter[tuple[GridPuzzle, int]] = Counter()
-    wrong = {}
+    reasons = {}
     for row, (question, _) in texts.items():
         found = recognise(question)
         if isinstance(found, str):
-            wrong[row] = found
+            reasons[row] = found
         else:
             kinds[found] += 1
     if kinds:
         return kinds.most_common(1)[0][0]
-    for row, reason in wrong.items():
+    for row, reason in reasons.items():
         errors.add(row, reason)
     texts.clear()
     return None
 
 
 def recognise(question: str) -> tuple[GridPuzzle, int] | str:
-    """Return a puzzle's kind and side by its characters and their number, or what is wrong."""
+    """Return the kind and side of a question by its characters and length, or what is wrong."""
     kinds = [kind for kind in grid_kinds() if set(question) <= _characters(kind)]
     if not kinds or not question:
         characters = " or ".join(
@@ -260,19 +264,19 @@ def _parse_rows(
                 f"the {name} has {format_name(character)} in row {cell // side + 1}, column "
                 f"{cell % side + 1}, expected one of {expected!r}"
             )
-    clean = np.array([not text for text in faults], np.bool_)
-    for index, text in zip(
-        np.flatnonzero(clean).tolist(),
-        kind.validate(questions[clean], answers[clean], known[clean]),
+    parsed = np.array([not fault for fault in faults], np.bool_)
+    for index, fault in zip(
+        np.flatnonzero(parsed).tolist(),
+        kind.validate(questions[parsed], answers[parsed], known[parsed]),
         strict=True,
     ):
-        faults[index] = text
-    for row, text in zip(rows.tolist(), faults, strict=True):
-        if text:
-            errors.add(row, text)
-    sound = np.array([not text for text in faults], np.bool_)
+        faults[index] = fault
+    for row, fault in zip(rows.tolist(), faults, strict=True):
+        if fault:
+            errors.add(row, fault)
+    valid = np.array([not fault for fault in faults], np.bool_)
     puzzles = PuzzleArray(str(errors.source), kind.name, questions, answers, known, rows)
-    return puzzles.take(sound)
+    return puzzles.take(valid)
 
 
 def _cells(texts: Iterator[str], kind: GridPuzzle, side: int) -> npt.NDArray[np.uint8]:

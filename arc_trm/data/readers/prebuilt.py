@@ -69,7 +69,7 @@ class PrebuiltReader:
 
 
 def is_prebuilt(folder: Path) -> bool:
-    """Return whether a folder is meant to be in the published trainer's format, whole or not."""
+    """Return whether a folder is in the published trainer's format, even if files are missing."""
     if any(os.path.isfile(folder / split / DATASET) for split in SPLITS):
         return True
     named = os.path.isfile(folder / IDENTIFIERS)
@@ -77,10 +77,10 @@ def is_prebuilt(folder: Path) -> bool:
 
 
 def _missing_tasks(folder: Path) -> str:
-    """Return what to say of a folder in which there is nothing to predict."""
+    """Return the error message for a folder without anything to predict."""
     try:
         trains_grid = bool(_grid_kinds(folder, "train"))
-    except UserError:  # whatever else is wrong with it
+    except UserError:  # other damage is not what this message is about
         trains_grid = False
     if not trains_grid:
         return (
@@ -126,8 +126,8 @@ def _puzzles(
 
     Args:
         split: folder of the split.
-        kinds: that have its vocabulary; the first with this size of puzzle is taken.
-        inputs, labels: (N, S) tokens, all of which must be those of a value.
+        kinds: those with its vocabulary; the first that has puzzles of this size is chosen.
+        inputs, labels: (N, S) uint8 tokens, none of which may be PAD.
         indices: of the examples; a puzzle's id is its position among them, from 1.
     """
     side = math.isqrt(inputs.shape[1])
@@ -157,7 +157,7 @@ def _puzzles(
 
 @dataclass(frozen=True, eq=False)
 class PrebuiltDataset(Sequence["PrebuiltGroup"]):
-    """The training examples of a folder, as groups. `open_prebuilt` makes and checks it.
+    """The training examples of a folder, as groups. `open_prebuilt` is its constructor.
 
     Attributes:
         folder: in the published trainer's format.
@@ -217,7 +217,7 @@ class PrebuiltDataset(Sequence["PrebuiltGroup"]):
 
     @cached_property
     def grid_puzzles(self) -> PuzzleArray | None:
-        """The first example of every group, which is the puzzle itself; None of ARC tasks.
+        """The first example of every group, which is the puzzle itself; None for ARC tasks.
 
         Raises UserError if one breaks the rule, or any example has a token of no value.
         """
@@ -297,7 +297,7 @@ def open_prebuilt(folder: Path) -> PrebuiltDataset:
     Raises:
         UserError: a file is missing, damaged or does not fit the others.
     """
-    # The small files first: they show soonest that a folder is incomplete.
+    # Small files first, which show sooner whether the folder is incomplete.
     dataset_path = _file(folder, f"train/{DATASET}")
     dataset = _read_dataset(dataset_path)
     paths = {
@@ -355,7 +355,7 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def _read_dataset(path: Path) -> dict[str, Any]:
-    """Return the content of a dataset.json, whose numbers are checked."""
+    """Read and check a dataset.json."""
     content = read_json(path)
     if not isinstance(content, dict):
         raise UserError(f"{path} is not a JSON object with the dataset's numbers: {REBUILD}")
@@ -373,11 +373,11 @@ def _read_dataset(path: Path) -> dict[str, Any]:
 
 
 def _map(path: Path, kind: type[np.generic], dimensions: int) -> Any:
-    """Map a .npy file into memory, read-only. No code in it is run."""
+    """Map a .npy file into memory, read-only, without running code from it."""
     try:
-        # What np.load does for mmap_mode, but for .npy files alone: no archives, no pickles.
+        # Unlike np.load, this opens no archives and no pickles.
         array = np.lib.format.open_memmap(path, mode="r")
-    except Exception as error:  # NumPy raises many kinds here, all meaning the same to a user
+    except Exception as error:  # NumPy raises many types here, for the same reason
         raise UserError(
             f"{path} is not a whole .npy file of plain numbers ({_one_line(error)}): {REBUILD}"
         ) from None
@@ -390,7 +390,7 @@ def _map(path: Path, kind: type[np.generic], dimensions: int) -> Any:
 
 
 def _expect_random_reads(mapped: npt.NDArray[Any]) -> None:
-    """Tell the system not to read megabytes around every example."""
+    """Advise the operating system not to read ahead, which costs megabytes per example."""
     if isinstance(mapped.base, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
         mapped.base.madvise(mmap.MADV_RANDOM)
 
@@ -401,12 +401,13 @@ def _one_line(error: Exception) -> str:
 
 
 def _check_starts(path: Path, starts: npt.NDArray[np.int32], total: int, what: str) -> None:
+    """Raise UserError unless `starts` rises from 0 to `total`."""
     if not len(starts) or starts[0] != 0:
         raise UserError(f"{path} does not start at 0: {REBUILD}")
     if len(falling := np.flatnonzero(starts[1:] < starts[:-1])):
-        at = falling[0] + 1
+        index = falling[0] + 1
         raise UserError(
-            f"{path} decreases from {starts[at - 1]} to {starts[at]} at {at}: {REBUILD}"
+            f"{path} decreases from {starts[index - 1]} to {starts[index]} at {index}: {REBUILD}"
         )
     if starts[-1] != total:
         raise UserError(f"{path} ends at {starts[-1]}, but there are {total} {what}: {REBUILD}")

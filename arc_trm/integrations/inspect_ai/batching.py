@@ -1,4 +1,4 @@
-"""Answers for many samples at once: from weights, from stored predictions, or guesses.
+"""Answer many samples at once, from weights, from stored predictions or by guesses.
 
 inspect_ai runs samples one by one, but a model predicts in batches. `RequestBatcher` gathers the
 requests of many samples for a source.
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 logger = getLogger(__name__)
 
-QUIET_S = 0.1  # without a new request, after which all are there
+GATHER_INTERVAL_S = 0.1  # requests are complete if no new one arrives for so long
 NO_SOURCE = "guesses (no weights, predictions or run given)"
 
-Key: TypeAlias = tuple[str, int]
+QueryKey: TypeAlias = tuple[str, int]
 
 
 class LoggingCallback(Callback):
@@ -49,7 +49,7 @@ class SampleQuery:
     inputs: tuple[Grid, ...]
 
     @property
-    def key(self) -> Key:
+    def key(self) -> QueryKey:
         """Task id and test index."""
         return self.task_id, self.test
 
@@ -61,7 +61,7 @@ class SampleAnswer:
     Attributes:
         attempts: at most two grids, None where one failed.
         votes: of each attempt; None for attempts that were not voted for.
-        halt_probs: mean halting probability of each attempt, None likewise.
+        halt_probs: mean halting probability of each attempt; None for attempts without votes.
         note: what is wrong with the answer, if anything.
     """
 
@@ -86,12 +86,12 @@ class SampleAnswer:
         )
 
 
-Answers: TypeAlias = Mapping[Key, SampleAnswer]
-Source: TypeAlias = Callable[[Sequence[SampleQuery]], Answers]
-"""Answers the first of the queries, and as many of the others as go well together."""
+SampleAnswers: TypeAlias = Mapping[QueryKey, SampleAnswer]
+Source: TypeAlias = Callable[[Sequence[SampleQuery]], SampleAnswers]
+"""Answers the first query and any number of the others, such as fill a batch."""
 
 
-def guess(queries: Sequence[SampleQuery]) -> Answers:
+def guess(queries: Sequence[SampleQuery]) -> SampleAnswers:
     """Answer with the fallback guesses of a submission without predictions."""
     submission = build_submission((), _whole_tasks(queries))
     return {
@@ -119,7 +119,7 @@ class FileSource:
         if source.log is None:
             source.attempts({})
 
-    def __call__(self, queries: Sequence[SampleQuery]) -> Answers:
+    def __call__(self, queries: Sequence[SampleQuery]) -> SampleAnswers:
         """Answer all queries."""
         found = self.source.load(_whole_tasks(queries)).by_input
         answers = {query.key: self._answer(found.get(query.key)) for query in queries}
@@ -145,7 +145,7 @@ class WeightsSource:
 
     Args:
         weights: a run, a weights folder or a Hub repository, which is downloaded.
-        augmentations: that vote besides the task itself; None is all that were trained.
+        augmentations: number that vote besides the task itself; None is all that were trained.
 
     Raises:
         UserError: there are no such weights.
@@ -158,7 +158,7 @@ class WeightsSource:
 
         folder = resolve_folder(weights, LoggingCallback())
         self.folder: WeightsDir = WeightsDir(folder)
-        _ = self.folder.config  # another folder than one of weights is an error here
+        _ = self.folder.config  # raises if the folder holds no weights
         run = find_run(folder)
         if augmentations is None and run is not None:
             augmentations = run.config.data.vote_augmentations
@@ -168,7 +168,7 @@ class WeightsSource:
         self._per_batch = 1  # queries that fill a batch with their augmentations
         self._warned = False
 
-    def __call__(self, queries: Sequence[SampleQuery]) -> Answers:
+    def __call__(self, queries: Sequence[SampleQuery]) -> SampleAnswers:
         """Answer as many queries as fill a batch."""
         from arc_trm.inference import predict_tasks
 
@@ -206,7 +206,7 @@ class WeightsSource:
         return self._weights
 
     def _warn(
-        self, reasons: Mapping[Key, str], by_task: Mapping[str, Sequence[SampleQuery]]
+        self, reasons: Mapping[QueryKey, str], by_task: Mapping[str, Sequence[SampleQuery]]
     ) -> None:
         if reasons and not self._warned:
             (task_id, position), reason = next(iter(reasons.items()))
@@ -233,8 +233,8 @@ def _whole_tasks(queries: Sequence[SampleQuery]) -> TaskSet:
 class RequestBatcher:
     """Answers the queries of many samples, each at most once.
 
-    All waiting queries are given to the source together, in a thread, so that other samples run on.
-    The source answers as many as it likes; the others are given to it again.
+    All waiting queries are given to the source together, in a thread, so that other samples
+    continue. Queries that the source leaves out are given to it again.
 
     Args:
         source: answers queries.
@@ -242,8 +242,8 @@ class RequestBatcher:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._queries: dict[Key, SampleQuery] = {}
-        self._answers: dict[Key, SampleAnswer] = {}
+        self._queries: dict[QueryKey, SampleQuery] = {}
+        self._answers: dict[QueryKey, SampleAnswer] = {}
         self._lock = anyio.Lock()
 
     async def answer(self, query: SampleQuery) -> SampleAnswer:
@@ -258,7 +258,7 @@ class RequestBatcher:
                 if is_first:  # those who waited for the lock need not wait again
                     await self._wait_for_all()
                 while key not in self._answers:
-                    queries = {key: query, **self._queries}  # this one is answered in any case
+                    queries = {key: query, **self._queries}  # the source must answer the first
                     found = await anyio.to_thread.run_sync(self._source, list(queries.values()))
                     self._answers |= found
                     for each in found:
@@ -268,8 +268,8 @@ class RequestBatcher:
         return self._answers[key]
 
     async def _wait_for_all(self) -> None:
-        """Wait while queries arrive: samples start one by one, but faster than any answer comes."""
-        before = -1
-        while before != len(self._queries):
-            before = len(self._queries)
-            await anyio.sleep(QUIET_S)
+        """Wait until no new query arrives: samples start one by one, but faster than answers."""
+        count = -1
+        while count != len(self._queries):
+            count = len(self._queries)
+            await anyio.sleep(GATHER_INTERVAL_S)

@@ -1,4 +1,4 @@
-"""From predictions in files to what their report shows."""
+"""Build the contents of a report from stored predictions."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from arc_trm.viz.report.page import Report
 
 
 def build_report(source: PredictionSource) -> Report:
-    """Return what the report on predictions shows.
+    """Return the contents of the report on predictions.
 
     Raises:
         UserError: predictions or tasks cannot be read, or do not fit together.
     """
     tasks = source.tasks
-    # ARC answers have no score without known outputs, other kinds have a rule to check.
+    # Without known outputs ARC predictions have no score; others are checked by the rule.
     scorable = tasks.has_known_outputs or not source.kind.writes_submission
     return Report(
         source.name,
@@ -31,8 +31,8 @@ def _facts(source: PredictionSource) -> list[str]:
     """Return sentences on predictions; the first says how many there are."""
     tasks = source.tasks
     kind = kind_of(tasks)
-    # A log has guesses beside its predictions, other files do not say which attempts are guesses.
-    answered = sum(
+    # A log marks guesses; other files do not.
+    predicted = sum(
         bool(each.candidates) if source.log is not None else each.is_answered
         for each in source.predictions
     )
@@ -40,7 +40,7 @@ def _facts(source: PredictionSource) -> list[str]:
     if kind.theme.numbered:
         total = f"{tasks.test_outputs} test inputs of {total}"
     names = ", ".join(source.data_names or [tasks.name])
-    facts = [f"Answers to {answered} of {total}: {names}"]
+    facts = [f"Predictions for {predicted} of {total}: {names}"]
     if kind.max_traces is not None and len(tasks) > kind.max_traces:
         facts.append(f"The first {kind.max_traces} {kind.noun}s are drawn below")
     if "started_at" in source.metadata:

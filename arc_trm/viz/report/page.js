@@ -102,7 +102,7 @@ function drawFigure(figure, pair) {
 }
 
 function votesTable(test, label) {
-  if (!test.candidates.length || !theme.numbered) return null; // a single answer is no vote
+  if (!test.candidates.length || !theme.numbered) return null; // a single prediction is no vote
   const body = element("tbody");
   for (const { figure, votes, halt_prob } of test.candidates) {
     const bar = element("span", { class: "bar", "aria-hidden": "true" }, element("i"));
@@ -115,10 +115,10 @@ function votesTable(test, label) {
       element("td", {}, figure.verdict ? verdictMark(figure.verdict) : "not known")));
   }
   const head = element("thead", {}, element("tr", {},
-    ...["Answer", "", "Votes", "Mean halting probability", "Verdict"].map((text) =>
+    ...["Candidate", "", "Votes", "Mean halting probability", "Verdict"].map((text) =>
       text ? element("th", { scope: "col", text }) : element("td", { class: "bars" }))));
   const more = test.distinct - test.candidates.length;
-  let note = `Votes on ${label}: ${counted(test.distinct, "different answer")}`;
+  let note = `Votes on ${label}: ${counted(test.distinct, "candidate")}`;
   if (more > 0) note += `, the first ${test.candidates.length} below`;
   if (test.output && test.rank === null) note += "; the correct one got no vote";
   if (test.rank > test.candidates.length) note += `; the correct one is number ${test.rank} with ${counted(test.rank_votes, "vote")}`;
@@ -147,7 +147,7 @@ function traceSlider(test, label, id) {
   slider.addEventListener("input", update);
   update();
   return element("div", {},
-    element("div", { class: "steps" }, element("label", { for: id, text: theme.numbered ? `How the answer to ${label} changed` : "How the answer changed" }), slider, status), slot);
+    element("div", { class: "steps" }, element("label", { for: id, text: theme.numbered ? `How the prediction for ${label} changed` : "How the prediction changed" }), slider, status), slot);
 }
 
 function fillArticle(article, task) {
@@ -159,7 +159,7 @@ function fillArticle(article, task) {
   task.tests.forEach((test, index) => {
     const label = test.input.label.toLowerCase();
     const figures = [test.input, ...test.attempts].map((figure) => drawFigure(figure, test));
-    if (!test.attempts.length) figures.push(element("p", { text: "Not answered." }));
+    if (!test.attempts.length) figures.push(element("p", { text: "No prediction." }));
     else if (data.has_votes && !test.votes) figures.push(element("p", { text: "Nothing was voted for: both attempts are guesses." }));
     if (test.output) figures.push(drawFigure(test.output, test));
     body.append(element("div", { class: "test" },
@@ -185,7 +185,7 @@ const articles = data.tasks.map((task, number) => {
       element("h3", { id: `name-${number}` }, element("a", { href: `#${anchor(task)}`, text: task.title })),
       element("span", { class: `verdict ${style}`, text }),
       element("span", { class: "muted", text: task.confidence === null ? ""
-        : theme.numbered ? `best answer: ${percent(task.confidence)} of the votes` : `halting probability ${percent(task.confidence)}` })));
+        : theme.numbered ? `best candidate: ${percent(task.confidence)} of the votes` : `halting probability ${percent(task.confidence)}` })));
   return article;
 });
 list.append(...articles);

@@ -126,7 +126,7 @@ def _published(report: Report) -> str:
     own = score.rates[score.headline]
     rows = [
         _row(
-            "<th scope='row'>these answers</th>",
+            "<th scope='row'>these predictions</th>",
             f"<td class='number'>{_percent(own)}</td>",
             f"<td class='bars'>{_bar(0, own.value)}</td><td>per {score.noun}</td><td></td>",
             style="own",

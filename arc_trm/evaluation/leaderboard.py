@@ -16,16 +16,16 @@ from arc_trm.tasks import TaskSet
 
 @dataclass(frozen=True)
 class PublishedResult:
-    """What a system is published to score on a dataset.
+    """The published score of a system on a dataset.
 
     Attributes:
-        system: its name.
+        system: name of the system.
         dataset: `arc-agi-1/evaluation`, for example.
         percent: one number, or the smallest and largest of several entries.
-        denominator: what the result is a mean over, where it is known.
+        denominator: what the result is a mean over, if known.
         tasks: number of tasks in the dataset.
-        source: where it is published.
-        note: what else to know.
+        source: of the result.
+        note: other facts about the result.
     """
 
     system: str
@@ -42,7 +42,7 @@ class PublishedResult:
 
     @property
     def text(self) -> str:
-        """`44.6 %` or `66.7–79.6 %`."""
+        """The score as text, `44.6 %` or `66.7–79.6 %`."""
         return "–".join(f"{each:.1f}" for each in self.percent) + " %"
 
     @property
@@ -52,7 +52,7 @@ class PublishedResult:
 
 
 def published_results(tasks: TaskSet) -> list[PublishedResult]:
-    """Return what is published for exactly these tasks, under whatever name; none for others."""
+    """Return the published results for exactly these tasks, whatever the name of their set."""
     for dataset in dict.fromkeys(name for each in _results() for name in each["scores"]):
         if _is_dataset(tasks, dataset):
             return [
@@ -74,7 +74,7 @@ def published_results(tasks: TaskSet) -> list[PublishedResult]:
 def _is_dataset(tasks: TaskSet, dataset: str) -> bool:
     """Return whether a set has exactly the tasks of a split.
 
-    Numbered puzzles are known by the name of their dataset, other tasks by their ids.
+    Numbered puzzles are compared by the name of their dataset, other tasks by their ids.
     """
     manifest, split = find_manifest(dataset) or (None, None)
     if manifest is None or split is None:
@@ -95,12 +95,12 @@ def describe_results(results: Sequence[PublishedResult]) -> list[str]:
     if not results:
         return ["No results are published for exactly these tasks."]
     dataset = results[0].dataset
-    systems = max(len(each.system) for each in results)
-    texts = max(len(each.text) for each in results)
+    system_width = max(len(each.system) for each in results)
+    text_width = max(len(each.text) for each in results)
     return [
         f"{results_title(results)}:",
         *(
-            f"{each.system:<{systems}}  {each.text:>{texts}}  "
+            f"{each.system:<{system_width}}  {each.text:>{text_width}}  "
             f"(denominator {each.denominator}; {each.origin})"
             for each in results
             if each.dataset == dataset

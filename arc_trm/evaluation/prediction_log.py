@@ -1,7 +1,7 @@
-"""predictions.jsonl: every prediction is appended when it is made, so that a kill loses none.
+"""The log of predictions, predictions.jsonl, which keeps every prediction if the job is killed.
 
-The first line is a header: what the predictions depend on (the key) and metadata for readers. Each
-other line is one prediction. Lines are only appended, by several processes at once if need be.
+The first line is a header: the key, which is everything that predictions depend on, and metadata.
+Each other line is one prediction. Lines are only appended; several processes may do so at once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FORMAT = "arc-trm predictions 1"
 
 
 class _LineError(ValueError):
-    """What is wrong with a line, as a part of a sentence."""
+    """An invalid line; the message is a part of a sentence."""
 
 
 def _to_record(prediction: Prediction) -> dict[str, Any]:
@@ -85,7 +85,11 @@ def _grid(rows: Any) -> Grid:
 
 
 def _from_record(record: Any) -> Prediction:
-    """Raise ValueError, KeyError, TypeError or IndexError if a record is no prediction."""
+    """Return the prediction in a parsed line.
+
+    Raises:
+        ValueError, KeyError, TypeError, IndexError: the record is not a prediction.
+    """
     if not isinstance(record, dict):
         raise _LineError("it is not a JSON object")
     grid, runner_up, order, halt_prob = None, None, 0, 0.0
@@ -126,7 +130,7 @@ def _reject_constant(name: str) -> None:
 
 
 class PredictionLog:
-    """A predictions.jsonl: appended to, and read from where it was read last.
+    """A predictions.jsonl to append to and to read; each read continues where the last one ended.
 
     The file is opened once for reading and once for writing.
     """
@@ -159,7 +163,7 @@ class PredictionLog:
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What the header says for readers; nothing if it is damaged."""
+        """The metadata in the header; empty if they are damaged."""
         metadata = self.header.get("metadata")
         return metadata if isinstance(metadata, dict) else {}
 
@@ -174,30 +178,31 @@ class PredictionLog:
         return None if fingerprint is None else bool(fingerprint == tasks.fingerprint(False))
 
     def begin(self, key: Mapping[str, Any], metadata: Mapping[str, Any]) -> Path | None:
-        """Continue the predictions with this key, in the file or beside it, or start the file.
+        """Continue the log with this key, or start one.
+
+        If the file has another key, it is moved aside, and moved back when its key is used again.
 
         Args:
-            key: what the predictions depend on, as JSON.
-            metadata: for readers. The latest counts, except for `started_at`.
+            key: everything that predictions depend on, as JSON.
+            metadata: facts for readers, which replace earlier ones except for `started_at`.
 
         Returns:
-            Where predictions with another key are now, which were in the file; they are found there
-            when their key is used again. None if there were none.
+            The path to which a log with another key was moved, None if there was none.
         """
         header = {"format": FORMAT, **key}
-        wanted = json.dumps(header)
+        header_key = json.dumps(header)
         moved = None
         try:
             first = self._open_reader().readline()
         except UserError:
             first = b""
-        present = _key_of(first)
-        if present != wanted:
+        present_key = _key_of(first)
+        if present_key != header_key:
             self.close()
             if first.strip():
-                moved = self._moved_path(present)
+                moved = self._moved_path(present_key)
                 self.path.replace(moved)
-            stored = self._moved_path(wanted)
+            stored = self._moved_path(header_key)
             if not stored.exists():
                 with atomic_write(self.path) as file:
                     file.write(json.dumps({**header, "metadata": dict(metadata)}) + "\n")
@@ -210,20 +215,20 @@ class PredictionLog:
         return moved
 
     def _update_metadata(self, header: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
-        before = self.metadata
-        after = dict(metadata)
-        if "started_at" in before:
-            after["started_at"] = before["started_at"]
-        if after == before:
+        stored = self.metadata
+        updated = dict(metadata)
+        if "started_at" in stored:
+            updated["started_at"] = stored["started_at"]
+        if updated == stored:
             return
         reader = self._open_reader()
         with atomic_write(self.path, "wb") as file:
-            file.write((json.dumps({**header, "metadata": after}) + "\n").encode())
+            file.write((json.dumps({**header, "metadata": updated}) + "\n").encode())
             shutil.copyfileobj(reader, file)
         self.close()
 
     def _moved_path(self, key: str) -> Path:
-        """Return where predictions with this key are while the file holds others."""
+        """Return the path of a log with this key while the file has another key."""
         digest = hashlib.sha256(key.encode()).hexdigest()[:8]
         return self.path.with_name(f"{self.path.stem}.{digest}{self.path.suffix}")
 
@@ -245,7 +250,7 @@ class PredictionLog:
         return record
 
     def append(self, predictions: Iterable[Prediction]) -> None:
-        """Append predictions by one write, which no other process's can interrupt.
+        """Append predictions by one write, so that writes of several processes do not mix.
 
         The text begins with a line break, because a kill may have cut off the line before.
 
@@ -265,7 +270,7 @@ class PredictionLog:
             raise WriteError(self.path, error.strerror or str(error)) from None
 
     def _check_same_file(self, descriptor: int) -> None:
-        """Raise UserError if the path means another file by now."""
+        """Raise UserError if the path is that of another file by now."""
         if not os.path.samestat(os.fstat(descriptor), self.path.stat()):
             raise UserError(
                 f"another job has started {self.path} anew, with other weights, tasks or settings: "
@@ -278,13 +283,13 @@ class PredictionLog:
         Lines that a kill cut off are skipped.
 
         Args:
-            tasks: predictions must be possible for them; None checks nothing.
+            tasks: the grids must be possible predictions for them; None skips this check.
             size: read only the first `size` bytes of the file; None is all.
 
         Raises:
             UserError: names a line that is not a prediction, or says that the file was replaced.
         """
-        assert self.header  # read, and skipped
+        assert self.header  # sets the position to the first prediction
         for line in self._new_lines(size):
             self._lines += 1
             try:
@@ -305,7 +310,7 @@ class PredictionLog:
             yield prediction
 
     def _new_lines(self, size: int | None) -> Iterator[bytes]:
-        """Yield complete lines one by one; a day's predictions are hundreds of megabytes."""
+        """Yield complete lines one by one, because a log may have hundreds of megabytes."""
         reader = self._open_reader()
         try:
             self._check_same_file(reader.fileno())
@@ -331,7 +336,7 @@ class PredictionLog:
 
 
 def _key_of(header: bytes) -> str:
-    """Return a header line without its metadata, or the line itself if it is no header."""
+    """Return a header line without its metadata, or the line itself if it is not JSON."""
     text = header.decode("utf-8", "replace").strip()
     try:
         record = json.loads(text)
@@ -344,10 +349,10 @@ def _key_of(header: bytes) -> str:
 
 
 def read_predictions(log: PredictionLog, tasks: TaskSet) -> PredictionSet:
-    """Return the predictions in a log for the test inputs of `tasks` that it has.
+    """Return the logged predictions for test inputs of `tasks`.
 
     Raises:
-        UserError: names the file and the line.
+        UserError: a line is invalid.
     """
     counter = VoteCounter(tasks)
     counter.add(log.read(tasks))

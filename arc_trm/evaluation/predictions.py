@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ GridKey = tuple[tuple[int, ...], bytes]
 
 @dataclass(frozen=True)
 class Skipped:
-    """A test input without a prediction, and why."""
+    """A test input without a prediction, and the reason."""
 
     task_id: str
     test: int
@@ -29,14 +30,14 @@ class Skipped:
 
 @dataclass(frozen=True)
 class PredictionJob:
-    """How a prediction went.
+    """The outcome of a prediction job.
 
     Attributes:
-        answered: queries that have a prediction by now.
-        total: queries.
+        answered: number of queries with a prediction.
+        total: number of queries.
         guesses: test inputs without a candidate.
-        files: that were written, by what they are.
-        time_limit: seconds; None if there was none.
+        files: paths that were written, by `submission` and `predictions`.
+        time_limit: in seconds; None if there was none.
     """
 
     answered: int
@@ -47,11 +48,11 @@ class PredictionJob:
 
     @property
     def summary(self) -> str:
-        """The files that were written."""
+        """The paths that were written, one a line."""
         return "\n".join(str(path) for path in self.files.values())
 
     def notes(self, tasks: TaskSet) -> list[str]:
-        """Return sentences on what is missing."""
+        """Return sentences on queries and test inputs without a prediction."""
         notes = []
         if self.answered < self.total and self.time_limit is not None:
             notes.append(
@@ -85,7 +86,7 @@ class TraceStep:
     """The intermediate prediction after one supervision step.
 
     Attributes:
-        grid: None if it is no grid.
+        grid: None if the model predicts no grid.
         halt_prob: the sigmoid of the halting logit.
     """
 
@@ -95,16 +96,16 @@ class TraceStep:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Prediction:
-    """What the model predicts for one test input of one augmented task, augmentation undone.
+    """The model's prediction for one test input of one augmented task, augmentation undone.
 
     Attributes:
         task_id: of the task.
         test: index of the test input, from 0.
         puzzle: name of the puzzle id that was queried.
-        order: of the puzzle among those of its task.
+        order: index of the puzzle among those of its task; 0 is the task itself.
         grid: None if the model predicts no grid.
         halt_prob: the sigmoid of the halting logit, an estimate that `grid` is correct.
-        runner_up: `grid` with its least certain cell in its second most likely value.
+        runner_up: `grid` with the second most likely value in its least certain cell.
         trace: intermediate predictions, stored for some queries only.
     """
 
@@ -120,7 +121,7 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Candidate:
-    """A grid with the puzzles that voted for it and their mean halting probability."""
+    """A grid, the puzzles that voted for it and their mean halting probability."""
 
     grid: Grid
     votes: int
@@ -147,10 +148,10 @@ class InputPrediction(Displayed):
 
     Attributes:
         task: of the test input.
-        test: its index, from 0.
-        candidates: grids that were voted for, best first.
-        attempts: the grids to submit; other solvers may give more or fewer than the kind of puzzle
-            allows, and None where an attempt failed.
+        test: index of the test input, from 0.
+        candidates: grids with votes, best first.
+        attempts: the grids to submit; None is a failed attempt. Those of other solvers may be more
+            or fewer than the kind of puzzle allows.
         trace: intermediate predictions for the task without augmentation, if stored.
     """
 
@@ -213,9 +214,9 @@ class PredictionSet(Displayed):
     """Predictions for test inputs of `tasks`, by (task id, test index), in order.
 
     Args:
-        tasks: that were predicted.
-        predictions: for their test inputs.
-        job: how the prediction went, if it was just made.
+        tasks: the tasks.
+        predictions: for their test inputs, some or all.
+        job: outcome of the job that made the predictions, if there was one.
     """
 
     def __init__(
@@ -271,7 +272,7 @@ class PredictionSet(Displayed):
     def submission(self) -> Submission:
         """Return the official submission: every test input of `tasks`, in order.
 
-        Fallback guesses stand in for missing attempts.
+        Fallback guesses replace missing attempts.
 
         Raises:
             UserError: the kind of puzzle has no submissions.
@@ -290,9 +291,9 @@ class PredictionSet(Displayed):
         """Return the attempts per task and test input, best first; () for none."""
         return self._ranked(lambda found: found.attempts)
 
-    def candidates(self, most: int) -> Ranked:
-        """Return the first `most` candidates per task and test input, best first."""
-        return self._ranked(lambda found: [each.grid for each in found.candidates[:most]])
+    def candidates(self, count: int) -> Ranked:
+        """Return the best `count` candidates per task and test input, best first."""
+        return self._ranked(lambda found: [each.grid for each in found.candidates[:count]])
 
     def _ranked(self, grids: Callable[[InputPrediction], Sequence[Grid | None]]) -> Ranked:
         return {
@@ -328,22 +329,21 @@ def choose_attempts(
     """Return the attempts at a test input, all different.
 
     Args:
-        tasks: their kind says how many attempts there are and what to guess.
+        tasks: their kind decides the number of attempts and the fallback guesses.
         test_input: of the task.
         grids: candidates, best first.
-        runner_up: what to attempt before any guess.
-        attempts: how many; None is what the kind allows.
+        runner_up: grid to attempt before any guess.
+        attempts: their number; None is the maximum of the kind.
     """
     kind = kind_of(tasks)
-    number = kind.max_attempts if attempts is None else attempts
+    max_attempts = kind.max_attempts if attempts is None else attempts
     guesses = kind.fallback_guesses(test_input)
-    others = (runner_up,) if runner_up is not None and number > 1 else ()
+    runners_up = (runner_up,) if runner_up is not None and max_attempts > 1 else ()
     chosen: dict[GridKey, Grid] = {}
-    for source in (grids, others, guesses):
-        for grid in source:
-            if len(chosen) == number:
-                break
-            chosen.setdefault(grid_key(grid), grid)
+    for grid in chain(grids, runners_up, guesses):
+        if len(chosen) == max_attempts:
+            break
+        chosen.setdefault(grid_key(grid), grid)
     return tuple(chosen.values())
 
 
@@ -352,12 +352,12 @@ def build_submission(
 ) -> Submission:
     """Return the official submission: every test input of `tasks`, in order.
 
-    Fallback guesses stand in for missing attempts. A single attempt stands in both places.
+    Fallback guesses replace missing attempts. If `attempts` is 1, the attempt is repeated.
 
     Args:
-        predictions: for the tasks, some of them or none.
+        predictions: for any of the tasks.
         tasks: to submit.
-        attempts: per test input; None is what the kind allows.
+        attempts: number per test input; None is the maximum of the kind.
 
     Raises:
         UserError: the kind of puzzle has no submissions.
@@ -370,11 +370,11 @@ def build_submission(
         outputs = []
         for test, pair in enumerate(task.test):
             prediction = found.get((task.id, test))
-            given = (prediction.attempts if prediction else ())[: kind.max_attempts]
-            grids = [grid for grid in given if grid is not None]
+            predicted = (prediction.attempts if prediction else ())[: kind.max_attempts]
+            grids = [grid for grid in predicted if grid is not None]
             chosen = list(choose_attempts(tasks, pair.input, grids, attempts=attempts))
-            if grids and given[0] is None:
-                chosen.reverse()  # the second attempt stays the second one
+            if grids and predicted[0] is None:
+                chosen.reverse()  # keep the second attempt the second
             chosen += chosen[:1] * (kind.max_attempts - len(chosen))
             outputs.append({f"attempt_{n}": grid.tolist() for n, grid in enumerate(chosen, 1)})
         submission[task.id] = outputs

@@ -1,4 +1,4 @@
-"""Scores of every kind of puzzle as text and JSON, beside baselines and published results."""
+"""Score predictions of any kind of puzzle, with baselines and published results to compare."""
 
 from __future__ import annotations
 
@@ -21,13 +21,18 @@ from submission.scoring import format_rate
 def open_sources(
     paths: Sequence[Path | None], data: str | None, solutions: Path | None
 ) -> list[PredictionSource]:
-    """Open predictions to score, submissions before logs; without any path those of the latest run.
+    """Open predictions to score; in a folder, a submission is preferred to a log.
 
-    The others share the tasks of the first that names any, where they are for the same.
+    Sources that do not name their tasks share those of the first one that does.
+
+    Args:
+        paths: of the predictions. If all are None, those of the latest run are opened.
+        data: DATA that the predictions are for; None is what they name.
+        solutions: official solutions; None is what the tasks hold.
     """
-    named = [path for path in paths if path is not None] or [latest_run()]
+    existing = [path for path in paths if path is not None] or [latest_run()]
     prefer = (SUBMISSION, PREDICTIONS)
-    sources = [PredictionSource.open(path, data, solutions, prefer=prefer) for path in named]
+    sources = [PredictionSource.open(path, data, solutions, prefer=prefer) for path in existing]
     first = next((each for each in sources if each.names_tasks), sources[0])
     return [each if each is first else each.sharing(first) for each in sources]
 
@@ -53,16 +58,16 @@ def describe_context(tasks: TaskSet) -> tuple[dict[str, Any], list[str]]:
     baselines = kind_of(tasks).baselines(tasks, np.random.default_rng(0))
     results = published_results(tasks)
     lines = []
-    for what, score in baselines.items():
+    for description, score in baselines.items():
         rates = ", ".join(
             f"{', '.join(name)} {format_rate(rate)} {100 * rate.value:.1f} %"
             for name, rate in score.rates.items()
         )
-        lines.append(f"{what}: {rates}")
+        lines.append(f"{description}: {rates}")
     record: dict[str, Any] = {"published": [each.to_dict() for each in results]}
     if baselines:
         record["baselines"] = {
-            what: {"_".join(name): rate.to_dict() for name, rate in score.rates.items()}
-            for what, score in baselines.items()
+            description: {"_".join(name): rate.to_dict() for name, rate in score.rates.items()}
+            for description, score in baselines.items()
         }
     return record, [*lines, *describe_results(results)]

@@ -1,8 +1,8 @@
-"""Predictions to read, whoever made them and in whatever file, with the tasks that they are for.
+"""Stored predictions of any solver, with the tasks that they are for.
 
-They are a predictions.jsonl, a submission, a folder of ARC Prize's benchmarking, or a folder that
-`arc-trm predict` wrote into, such as a run. `PredictionSource.open` resolves everything once, and
-every file is read once.
+Predictions are a predictions.jsonl, a submission, a folder of ARC Prize's benchmarking, or a folder
+that `arc-trm predict` wrote into, such as a run. `PredictionSource.open` resolves everything once,
+and every file is read once.
 """
 
 from __future__ import annotations
@@ -38,19 +38,18 @@ from submission import (
 )
 
 MAX_MERGED = 32
-"""Candidates of a test input that vote in a merger: later ones would weigh little."""
+"""Maximum number of candidates of a test input that vote when predictions are merged."""
 
 DATA_FIELDS = ("max_grid_size", "test_puzzles", "skip_invalid")
 
 
 class PredictionSource:
-    """Predictions in a file or folder. `open` makes it.
+    """Predictions in a file or folder. `open` is the constructor.
 
     Attributes:
         path: of the file or folder that holds the predictions.
         log: the predictions as a log; None if they are in another format.
-        described_by: the log whose header says what the predictions are for; that of a submission
-            lies beside it.
+        described_by: the log whose header names the tasks; for a submission, the log beside it.
         run: the run that the predictions are in, if any.
         label: the path that the user gave.
     """
@@ -66,7 +65,7 @@ class PredictionSource:
     ) -> None:
         self.path, self.log, self.described_by = path, log, described_by or log
         self._data, self._solutions, self._given = data, solutions, tasks
-        self._shared: PredictionSource | None = None  # whose tasks these predictions are for too
+        self._shared: PredictionSource | None = None  # has the same tasks
         self.run = find_run(path.parent)
         self.label = str(path)
         self._ranked: Ranked | None = None
@@ -80,15 +79,15 @@ class PredictionSource:
         tasks: TaskSet | None = None,
         prefer: Sequence[str] = (PREDICTIONS, SUBMISSION),
     ) -> PredictionSource:
-        """Find predictions.
+        """Open predictions.
 
         Args:
             path: a predictions.jsonl, a submission, a folder of ARC Prize's benchmarking, or a
                 folder that holds one of the first two, such as a run.
-            data: DATA or a run whose tasks the predictions are for; None is what they say.
-            solutions: official solutions to score against; None is what the tasks know.
-            tasks: that are loaded already, in place of `data`.
-            prefer: which file of a folder to take if there are several.
+            data: DATA or a run with the tasks; None is what the predictions name.
+            solutions: official solutions to score against; None is what the tasks hold.
+            tasks: loaded tasks, in place of `data`.
+            prefer: names of files in a folder, the preferred first.
 
         Raises:
             UserError: there are no predictions, or their header is invalid.
@@ -108,9 +107,9 @@ class PredictionSource:
         return source
 
     def sharing(self, first: PredictionSource) -> PredictionSource:
-        """Return these predictions with tasks and solutions of others that they are compared with.
+        """Share the tasks and solutions of another source, and return this one.
 
-        A log that is for other tasks keeps its own.
+        A log for other tasks keeps its own.
         """
         if self.kind is not first.kind:
             return self
@@ -125,11 +124,11 @@ class PredictionSource:
             self.solutions = first.solutions
         return self
 
-    # What the predictions say of themselves
+    # Metadata
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What a log says for readers, also of a submission beside it; otherwise nothing."""
+        """The metadata of the log, also for a submission beside it; empty without a log."""
         return self.described_by.metadata if self.described_by is not None else {}
 
     @property
@@ -153,14 +152,14 @@ class PredictionSource:
 
     @property
     def name(self) -> str:
-        """What to call the predictions: their model, or their run, folder or file."""
+        """Name of the model, else of the run, folder or file."""
         path = self.path.resolve()
         fallback = path.parent.name if self.run else path.name
         return str(self.metadata.get("model") or fallback)
 
     @property
     def report_path(self) -> Path:
-        """Where a report goes unless another file is named."""
+        """Default path of the report."""
         own = self.path.name in (PREDICTIONS, SUBMISSION)
         return self.path.parent / ("report.html" if own else f"{self.path.resolve().stem}.html")
 
@@ -171,7 +170,7 @@ class PredictionSource:
         """The tasks that the predictions are for, with the outputs to score against.
 
         Raises:
-            UserError: they cannot be told or read, or differ from those that were predicted.
+            UserError: they are not named, cannot be read, or differ from the predicted tasks.
         """
         tasks = self._find_tasks()
         return tasks if self._solutions is None else tasks.with_solutions(self.solutions)
@@ -181,7 +180,7 @@ class PredictionSource:
         """The solutions to score against.
 
         Raises:
-            UserError: the file is invalid, or the kind of puzzle has no such files.
+            UserError: the file is invalid, or the kind of puzzle has no solutions files.
         """
         if self._solutions is None:
             return self.tasks.known_solutions()
@@ -194,9 +193,9 @@ class PredictionSource:
 
     @property
     def names_tasks(self) -> bool:
-        """Whether it is known for which tasks the predictions are."""
-        given = any(each is not None for each in (self._given, self._shared, self._data))
-        return given or self.run is not None or isinstance(self.metadata.get("data"), list)
+        """Whether the tasks of the predictions are known."""
+        chosen = any(each is not None for each in (self._given, self._shared, self._data))
+        return chosen or self.run is not None or isinstance(self.metadata.get("data"), list)
 
     def _find_tasks(self) -> TaskSet:
         if self._given is not None:
@@ -243,11 +242,11 @@ class PredictionSource:
     def predictions(self) -> PredictionSet:
         """The predictions for `tasks`, at least one.
 
-        A log is read with the attempts of the submission beside it, so that both score the same:
-        the submission may have older attempts where there was no time for new ones, and guesses.
+        Attempts of a log are those of the submission beside it, so that both have the same score:
+        the submission also has guesses, and older attempts where there was no time for new ones.
 
         Raises:
-            UserError: they cannot be read or do not fit the tasks.
+            UserError: the predictions cannot be read or do not fit the tasks.
         """
         found = self.load(self.tasks)
         answered = any(each.candidates or self.log is None for each in found)
@@ -259,7 +258,7 @@ class PredictionSource:
         return found
 
     def load(self, tasks: TaskSet) -> PredictionSet:
-        """Return the predictions for these tasks, among which there may be none."""
+        """Return the predictions for these tasks, which may be none."""
         self._check_kind(tasks)
         if self.log is None:
             return _from_ranked(self.path, self._read_ranked(count_tests(tasks)), tasks)
@@ -280,10 +279,10 @@ class PredictionSource:
             )
 
     def attempts(self, counts: Mapping[str, int] | None = None) -> Ranked:
-        """Return the attempts, of formats other than logs without reading any task.
+        """Return the attempts; only a log needs the tasks to be read.
 
         Args:
-            counts: number of test inputs per task; None is what is known of the tasks.
+            counts: number of test inputs per task; None is that of the tasks, if they are known.
         """
         if self.log is not None:
             return self.predictions.attempts()
@@ -293,14 +292,14 @@ class PredictionSource:
         return self._read_ranked(counts)
 
     def candidates(self, counts: Mapping[str, int] | None = None) -> Ranked:
-        """Return the candidates that vote in a merger: those of a log, otherwise the attempts."""
+        """Return the candidates to merge: those of a log, otherwise the attempts."""
         if self.log is None:
             return self.attempts(counts)
         return self.predictions.candidates(MAX_MERGED)
 
     @property
     def scored_tasks(self) -> TaskSet:
-        """The tasks to score against; those of bare solutions have no inputs."""
+        """The tasks to score against; if only solutions are known, tasks without inputs."""
         if self._solutions is not None and not self.names_tasks:
             return _tasks_of_solutions(self.solutions)
         return self.tasks
@@ -329,7 +328,7 @@ class PredictionSource:
 
     def _submission_beside(self, tasks: TaskSet) -> Submission | None:
         """Return the submission beside a log, if it is for these tasks."""
-        # A log under another name was moved aside, so the submission is not its own.
+        # A log with another name was moved aside; the submission belongs to another log.
         if self.path.name != PREDICTIONS or not self.kind.writes_submission:
             return None
         try:
@@ -341,7 +340,7 @@ class PredictionSource:
 
 
 def data_metadata(data: DataConfig) -> dict[str, Any]:
-    """Return what the metadata of a log says of its tasks, so that they are found again."""
+    """Return the metadata by which a log names its tasks."""
     return {
         "data": [absolute_data_path(name) for name in data.test],
         **{field: getattr(data, field) for field in DATA_FIELDS},
@@ -356,10 +355,10 @@ def count_tests(tasks: TaskSet) -> dict[str, int]:
 def _find_file(
     path: Path, prefer: Sequence[str]
 ) -> tuple[Path, PredictionLog | None, PredictionLog | None]:
-    """Return the file or folder with the predictions that a path means.
+    """Find the predictions at a path.
 
     Returns:
-        The path, its log if it is one, and the log that describes it.
+        The path of the predictions, their log if they are one, and the log that describes them.
     """
     if not path.is_dir():
         return path, _log(path), None
@@ -368,7 +367,7 @@ def _find_file(
         if (log := _log(file)) is not None and (kind := _kind_or_none(file, log)) is not None:
             if kind.writes_submission:
                 return found[0], _log(found[0]), log
-            return file, log, None  # a submission beside it is left over from earlier
+            return file, log, None  # a submission beside it is from earlier predictions
     if found:
         return found[0], _log(found[0]), None
     if is_run(path):
@@ -410,7 +409,7 @@ def _from_ranked(path: Path, ranked: Ranked, tasks: TaskSet) -> PredictionSet:
 
 
 def _tasks_of_solutions(solutions: Solutions) -> TaskSet:
-    """Return tasks that have the outputs of solutions; a single cell stands for their inputs."""
+    """Return tasks with the outputs of solutions; their inputs are a single cell."""
     blank = as_grid([[0]])
     return TaskSet.from_tasks(
         "the solutions",

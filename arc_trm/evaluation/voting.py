@@ -1,6 +1,6 @@
-"""From the predictions of all augmentations to candidates and attempts (docs/model.md, section 7).
+"""Vote among the predictions of all augmentations of a task (docs/model.md, section 7).
 
-A voting rule ranks the grids that were predicted for a test input. The published one groups equal
+A voting rule ranks the grids predicted for a test input. The published one groups equal
 grids and ranks them by (votes, mean halting probability), both descending.
 """
 
@@ -23,7 +23,7 @@ from arc_trm.registry import Registry
 from arc_trm.tasks import Grid, TaskSet
 
 VotingRule = Callable[[Sequence[Prediction]], list[Candidate]]
-"""Returns candidates, best first, of predictions that have a grid. Their order must not matter."""
+"""Maps predictions with a grid, in any order, to candidates, best first."""
 
 VOTING_RULES: Registry[VotingRule] = Registry("voting rule")
 register_voting_rule = VOTING_RULES.register
@@ -33,7 +33,7 @@ register_voting_rule = VOTING_RULES.register
 def majority_vote(predictions: Sequence[Prediction]) -> list[Candidate]:
     """Rank equal grids by (votes, mean halting probability).
 
-    Of equals the one predicted for the first puzzle wins.
+    Of candidates with equal rank, the one of the first puzzle comes first.
     """
     groups: dict[GridKey, list[Prediction]] = {}
     for prediction in sorted(predictions, key=lambda p: p.order):
@@ -54,7 +54,7 @@ class VoteCounter:
         tasks: predictions for other tasks are not counted.
         voters: names of the puzzles whose votes count; None is all.
         rule: ranks the predictions of a test input.
-        attempts: per test input; None is what the kind of puzzle allows.
+        attempts: number per test input; None is the maximum of the kind of puzzle.
     """
 
     def __init__(
@@ -68,12 +68,12 @@ class VoteCounter:
         self._predicted: dict[tuple[str, int], set[str]] = {}
         self._grids: dict[GridKey, Grid] = {}
         self._votes: dict[tuple[str, int], list[Prediction]] = {}
-        self._surest: dict[tuple[str, int], Prediction] = {}
+        self._most_certain: dict[tuple[str, int], Prediction] = {}
         self._traces: dict[tuple[str, int], tuple[TraceStep, ...]] = {}
         self._ranked: dict[tuple[str, int], InputPrediction] = {}
 
     def add(self, predictions: Iterable[Prediction]) -> None:
-        """Count predictions; of several for one puzzle the first counts."""
+        """Count predictions; only the first for each puzzle counts."""
         for prediction in predictions:
             key = (prediction.task_id, prediction.test)
             exists = prediction.task_id in self.tasks and (
@@ -88,28 +88,28 @@ class VoteCounter:
             grid = prediction.grid
             if grid is None or (self.voters is not None and prediction.puzzle not in self.voters):
                 continue
-            surest = self._surest.get(key)
+            most_certain = self._most_certain.get(key)
             rank = (prediction.halt_prob, -prediction.order)
-            if surest is None or rank > (surest.halt_prob, -surest.order):
-                self._surest[key] = prediction  # its runner-up may become an attempt
+            if most_certain is None or rank > (most_certain.halt_prob, -most_certain.order):
+                self._most_certain[key] = prediction  # its runner-up may become an attempt
             vote = Prediction(
                 prediction.task_id,
                 prediction.test,
                 prediction.puzzle,
                 prediction.order,
-                self._shared(grid),
+                self._deduplicate(grid),
                 prediction.halt_prob,
             )
             self._votes.setdefault(key, []).append(vote)
             self._ranked.pop(key, None)
 
     def has(self, task_id: str, test: int, puzzle: str | None = None) -> bool:
-        """Return whether there is a prediction, for this puzzle or for any."""
+        """Return whether a test input has a prediction, of this puzzle or, for None, of any."""
         puzzles = self._predicted.get((task_id, test), set())
         return bool(puzzles) if puzzle is None else puzzle in puzzles
 
-    def _shared(self, grid: Grid) -> Grid:
-        """Return an equal grid, stored once however often it is predicted."""
+    def _deduplicate(self, grid: Grid) -> Grid:
+        """Return an equal grid that all equal predictions share, which saves memory."""
         shape, cells = grid_key(grid)
         if (shape, cells) not in self._grids:
             self._grids[shape, cells] = np.frombuffer(cells, np.uint8).reshape(shape)
@@ -121,12 +121,12 @@ class VoteCounter:
             task_id, test = key
             task = self.tasks[task_id]
             candidates = self.rule(self._votes.get(key, ()))
-            surest = self._surest.get(key)
+            most_certain = self._most_certain.get(key)
             attempts = choose_attempts(
                 self.tasks,
                 task.test[test].input,
                 [candidate.grid for candidate in candidates],
-                surest.runner_up if surest else None,
+                most_certain.runner_up if most_certain else None,
                 self.attempts,
             )
             trace = self._traces.get(key, ())

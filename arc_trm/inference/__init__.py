@@ -1,4 +1,4 @@
-"""Prediction: queries and batches (`predictor`), the anytime job around them (`anytime`)."""
+"""Prediction: queries and batches (`predictor`), and the anytime job (`anytime`)."""
 
 from arc_trm.inference.anytime import predict_tasks, predict_to_folder
 from arc_trm.inference.predictor import Query, build_queries, load_for_inference

@@ -1,4 +1,4 @@
-"""Anytime prediction: files that are valid from the start and improve until the time is over."""
+"""Anytime prediction: files are valid from the start and improve until the time limit."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import TimeLimit
 from submission import Submission, write_submission
 
-FIRST_BATCH = 1  # queries, with a time limit: their duration is not known yet
-MAX_BATCH_SHARE = 0.01  # of the time limit
-WORKER_GRACE_S = 10.0  # after the time limit, in which other processes may still end
-FLUSH_INTERVAL_RATIO = 20.0  # pause between writing the files, in times that it takes
+FIRST_BATCH_SIZE = 1  # with a time limit, because the duration of a query is not known yet
+MAX_BATCH_FRACTION = 0.01  # of the time limit, for one batch
+WORKER_GRACE_S = 10.0  # how long to wait for other processes after the time limit
+FLUSH_INTERVAL_RATIO = 20.0  # seconds between writing the files, per second that it takes
 
 Progress = Callable[[int, int], None]
 
@@ -57,15 +57,15 @@ def predict_tasks(
 
     Args:
         weights: only tasks with a puzzle embedding can be predicted.
-        tasks: their test outputs have no influence.
-        augmentations: at most so many besides the task itself; None is all that were trained.
-        batch_size: queries that go through the model together; None suits their length.
-        supervision_steps: None is the model's number.
-        attempts: per test input; None is what the kind of puzzle allows.
+        tasks: to predict; their test outputs have no effect.
+        augmentations: maximum number besides the task itself; None is all that were trained.
+        batch_size: queries per batch; None depends on the length of a sequence.
+        supervision_steps: per query; None is the model's number.
+        attempts: number per test input; None is the maximum of the kind of puzzle.
         rule: ranks the predictions of a test input.
 
     Raises:
-        UserError: the model is not for this kind of puzzle.
+        UserError: the model cannot predict this kind of puzzle.
     """
     kind_of(tasks).check_model(weights.model.config, tasks)
     queries, skipped = build_queries(weights, tasks, augmentations)
@@ -104,9 +104,9 @@ def _predictions(
     time_limit: TimeLimit,
     reserve: Callable[[], float] = lambda: 0.0,
 ) -> Iterator[list[Prediction]]:
-    """Yield the predictions for queries batch by batch until the time is over.
+    """Yield the predictions for queries batch by batch until the time limit.
 
-    Queries that must be repeated on the full canvas follow the batch that they were in.
+    Queries that must be repeated on the full canvas follow their batch.
     """
 
     def limit(side: int) -> int:
@@ -127,38 +127,39 @@ def _batches(
 ) -> Iterator[Sequence[Query]]:
     """Yield batches of one canvas size and at most `limit` queries while there is time.
 
-    With a time limit batches start small and grow while they take a small share of it.
+    With a time limit, batches start small and grow while they take a small fraction of it.
     """
-    size, per_query, previous_side = float(FIRST_BATCH), 0.0, 0
+    size, per_query, previous_side = float(FIRST_BATCH_SIZE), 0.0, 0
     for side, group in groupby(queries, key=lambda query: query.side):
-        if previous_side:  # the cost grows at least with the cells, at most with their square
+        # The cost of a query grows at least as its cells, and at most as their square.
+        if previous_side:
             growth = (side / previous_side) ** (4 if side > previous_side else 2)
             size, per_query = size / growth, per_query * growth
         previous_side, same_size, position = side, list(group), 0
         while position < len(same_size):
-            left = time_limit.left - reserve()
+            seconds_left = time_limit.left - reserve()
             if time_limit.limit is None:
                 size = limit(side)
-            elif left <= per_query:
+            elif seconds_left <= per_query:
                 return
             elif per_query:
-                size = min(size, left / per_query)
+                size = min(size, seconds_left / per_query)
             count = max(1, min(int(size), limit(side)))
             batch = same_size[position : position + count]
             position += count
             started = time.monotonic()
             yield batch
-            took = time.monotonic() - started
+            duration = time.monotonic() - started
             if time_limit.limit is not None:
-                per_query = max(0.9 * per_query, took / len(batch))
-                if 2 * took < MAX_BATCH_SHARE * time_limit.limit:
+                per_query = max(0.9 * per_query, duration / len(batch))
+                if 2 * duration < MAX_BATCH_FRACTION * time_limit.limit:
                     size = max(size, min(limit(side), 2 * len(batch)))
 
 
 def prediction_key(
     weights: Weights, tasks: TaskSet, supervision_steps: int | None
 ) -> dict[str, Any]:
-    """Return what predictions depend on; a log with an equal key is continued."""
+    """Return everything that predictions depend on; a log with an equal key is continued."""
     model, digest = weights.model, hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
@@ -174,16 +175,16 @@ def prediction_key(
 
 
 class PredictionWriter:
-    """Writes submission.json, where the kind has one, and predictions.jsonl of a job.
+    """A writer of predictions.jsonl and, if the kind of puzzle has submissions, submission.json.
 
-    The submission is made of what the log holds, so it has the predictions of every process.
+    The submission is built from the log, so it has the predictions of every process.
 
     Args:
         folder: of the files.
         tasks: to predict.
         queries: of the job.
-        previous: a valid submission; its attempts stay for test inputs that were not reached.
-        attempts: per test input; None is what the kind of puzzle allows.
+        previous: a valid submission, whose attempts stay for test inputs without a prediction.
+        attempts: number per test input; None is the maximum of the kind of puzzle.
         rule: ranks the predictions of a test input.
     """
 
@@ -207,7 +208,7 @@ class PredictionWriter:
         self.flushed_at, self.cost = 0.0, 0.0
 
     def flush(self) -> None:
-        """Count what all processes have predicted and write the submission."""
+        """Count the predictions of all processes and write the submission."""
         started = time.monotonic()
         self.counter.add(self.log.read(self.tasks))
         if self.submits:
@@ -216,7 +217,7 @@ class PredictionWriter:
         self.cost = max(self.cost, self.flushed_at - started)
 
     def submission(self) -> Submission:
-        """Return the submission of all predictions that were counted so far."""
+        """Return the submission of the predictions counted so far."""
         submission = build_submission(self.counter, self.tasks, self.attempts)
         if self.previous is not None:
             for task_id, test in self.queried:
@@ -226,7 +227,7 @@ class PredictionWriter:
 
     @property
     def files(self) -> dict[str, Path]:
-        """The files by what they are."""
+        """The paths of the files, by `submission` and `predictions`."""
         files = {"submission": self.folder / SUBMISSION} if self.submits else {}
         return {**files, "predictions": self.log.path}
 
@@ -246,8 +247,9 @@ class PredictionWriter:
     ) -> list[Query]:
         """Start or continue the log and return the queries without a prediction in it.
 
-        The first process to arrive starts the log, as another might never arrive, and publishes its
-        size through a counter. All processes read up to that size, whatever is appended meanwhile.
+        The first process to arrive starts the log, because any other might never arrive, and
+        publishes its size through a counter. All processes read the log up to that size, so that
+        they see the same predictions while others are appended.
         """
         if workers.arrive("started") == 1:
             moved = self.log.begin(key(), metadata)  # only one process hashes the weights
@@ -283,21 +285,21 @@ def predict_to_folder(
     progress: Progress = lambda done, total: None,
     note: Callable[[str], None] = lambda sentence: None,
 ) -> PredictionSet:
-    """Predict into a folder: predictions.jsonl and, where the kind has one, submission.json.
+    """Predict into a folder: predictions.jsonl and, for some kinds of puzzle, submission.json.
 
-    Predictions in a log with the same key are continued. Every task itself comes first, then its
-    augmentations in rounds over all tasks. Under torchrun every process takes every N-th query.
+    A log with the same key is continued. All tasks are predicted first, then their augmentations in
+    rounds over all tasks. Under torchrun with N processes each takes every N-th query.
 
     Args:
-        folder: exists.
-        weights, augmentations, batch_size, supervision_steps: as in `predict_tasks`.
-        tasks: that fit the model (`RunInputs.resolve` checks it).
-        attempts, rule: likewise.
-        time_limit: ends the job.
-        previous: a valid submission in the folder, whose attempts stay until there are better ones.
-        metadata: for readers of predictions.jsonl, as JSON.
-        grace: seconds after the time limit in which other processes may still end.
-        progress: called with the queries of rank 0 that are done and their total.
+        folder: an existing folder.
+        weights, augmentations, batch_size, supervision_steps: as for `predict_tasks`.
+        attempts, rule: as for `predict_tasks`.
+        tasks: tasks that the model can predict (`RunInputs.resolve` checks this).
+        time_limit: of the job.
+        previous: a valid submission in the folder, whose attempts stay until better ones exist.
+        metadata: facts for readers of predictions.jsonl, as JSON.
+        grace: seconds to wait for other processes after the time limit.
+        progress: called with the number of queries that rank 0 has finished and their total.
         note: called with sentences for the user.
 
     Raises:
@@ -321,15 +323,15 @@ def predict_to_folder(
     remaining = writer.start(queries, key, metadata or {}, workers, timed_out, note)
     if is_first and len(remaining) < len(queries):
         note(f"{len(queries) - len(remaining)} of {len(queries)} predictions exist already")
-    mine, done = shard(remaining, workers.rank, workers.world_size), 0
+    own_queries, done = shard(remaining, workers.rank, workers.world_size), 0
     try:
         if is_first:
             writer.flush()
-            progress(done, len(mine))
+            progress(done, len(own_queries))
         for batch in _predictions(
             weights,
             tasks,
-            mine,
+            own_queries,
             batch_size,
             supervision_steps,
             time_limit,
@@ -339,7 +341,7 @@ def predict_to_folder(
             flush_if_due()
             done += len(batch)
             if is_first:
-                progress(done, len(mine))
+                progress(done, len(own_queries))
         workers.arrive("done")
         all_done = workers.wait("done", workers.world_size, timed_out, flush_if_due)
         if is_first:
@@ -348,7 +350,7 @@ def predict_to_folder(
         if not all_done or not workers.wait("written", 1, timed_out):
             raise UserError("not all processes ended in time; their predictions so far are saved")
     except BaseException:
-        writer.flush()  # the first process, which writes the files otherwise, may be gone
+        writer.flush()  # on every rank, because rank 0 may be gone
         raise
     counter = writer.counter
     job = PredictionJob(

@@ -1,4 +1,4 @@
-"""Queries for the test inputs of tasks, and the model's predictions for a batch of them."""
+"""Build queries for the test inputs of tasks, and predict them in batches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from arc_trm.tasks import Grid, Pair, TaskSet
 
 MAX_BATCH = 512
 POSITIONS_PER_BATCH = 2**17
-"""Positions that go through the model together unless a batch size is given."""
+"""Maximum number of positions in a batch, if no batch size is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Query:
         task_id: of the task.
         test: index of the test input, from 0.
         puzzle: name of the augmented task.
-        puzzle_id: its index in the puzzle embedding.
-        order: of the augmented task among those of its task, 0 is the task itself.
+        puzzle_id: index of the augmented task in the puzzle embedding.
+        order: index of the augmented task among those of its task; 0 is the task itself.
         side: of the canvas.
         traced: whether intermediate predictions are stored.
     """
@@ -56,14 +56,14 @@ def load_for_inference(
     canvas: Canvas | None = None,
     compiled: bool | None = None,
 ) -> Weights:
-    """Load weights with the puzzle embeddings of some tasks; a whole embedding may be gigabytes.
+    """Load weights with the puzzle embeddings of some tasks, as all may take gigabytes.
 
     Args:
         folder: of the weights, opened.
         tasks: ids of the tasks.
         device: auto, cpu, mps, cuda or cuda:NUMBER.
-        canvas: on which tasks are shown; None is as in training.
-        compiled: use torch.compile; None is where it pays.
+        canvas: `model.canvas` of prediction; None is as in training.
+        compiled: use torch.compile; None uses it on GPUs that it supports.
 
     Raises:
         UserError: the folder has no weights, or a network without a puzzle embedding.
@@ -82,7 +82,7 @@ def load_for_inference(
 
 
 def max_batch_size(weights: Weights, side: int) -> int:
-    """Return the queries on a canvas of this side that go through the model together."""
+    """Return the maximum number of queries in a batch with a canvas of this side."""
     length = weights.model.config.puzzle_emb_len + side * side
     return min(MAX_BATCH, max(1, POSITIONS_PER_BATCH // length))
 
@@ -90,14 +90,14 @@ def max_batch_size(weights: Weights, side: int) -> int:
 def build_queries(
     weights: Weights, tasks: TaskSet, augmentations: int | None = None
 ) -> tuple[list[Query], list[Skipped]]:
-    """Return all queries, in rounds over all tasks: first every task itself, then augmentations.
+    """Return all queries, in rounds over all tasks: first the tasks themselves, then augmentations.
 
-    With several canvas sizes, so many rounds are joined that batches of one size fill.
+    If there are several canvas sizes, rounds are joined until the queries of one size fill a batch.
 
     Args:
         weights: of the model.
-        tasks: to predict; the model is for their kind and size.
-        augmentations: at most so many besides the task itself; None is all that were trained.
+        tasks: to predict, of the model's kind and size.
+        augmentations: maximum number besides the task itself; None is all that were trained.
 
     Returns:
         The queries, and the test inputs that cannot be queried.
@@ -141,7 +141,7 @@ def build_queries(
 def _known_puzzles(
     weights: Weights, tasks: TaskSet, augmentations: int | None
 ) -> dict[str, list[tuple[str, int]]]:
-    """Map tasks to the names and ids of their puzzles in the weights, the task itself first."""
+    """Map task ids to the names and ids of their puzzles in the weights, the task itself first."""
     kind = kind_of(tasks)
     known: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for name, puzzle_id in weights.puzzle_ids.items():
@@ -168,17 +168,17 @@ def _skip_reason(pair: Pair, puzzles: Sequence[object], side: int) -> str | None
 
 
 def _joined_rounds(weights: Weights, queries: Sequence[Query]) -> int:
-    """Return the rounds over all tasks that fill a batch of every canvas size."""
+    """Return the number of rounds over all tasks that fill a batch of every canvas size."""
     sides = {query.side for query in queries}
     inputs = {(query.task_id, query.test) for query in queries}
-    wanted = len(sides) * max_batch_size(weights, weights.model.config.side)
-    return math.ceil(wanted / len(inputs))
+    num_queries = len(sides) * max_batch_size(weights, weights.model.config.side)
+    return math.ceil(num_queries / len(inputs))
 
 
 def shard(queries: Sequence[Query], rank: int, world_size: int) -> Sequence[Query]:
     """Return the queries of one process: every `world_size`-th one.
 
-    Neighbours cost the same, and every process goes through the rounds over all tasks.
+    So all processes have equal costs, and each takes part in every round.
     """
     return queries[rank::world_size]
 
@@ -192,15 +192,15 @@ def predict_batch(
 ) -> Iterator[Prediction]:
     """Yield the predictions for a batch of queries, augmentations undone.
 
-    A prediction does not depend on the rest of the batch beyond rounding.
+    Except for rounding, a prediction does not depend on the rest of the batch.
 
     Args:
         weights: of the model.
-        tasks: that the queries are for.
+        tasks: the tasks of the queries.
         batch: queries on canvases of one size.
-        supervision_steps: None is the model's number.
-        retry: receives queries whose predicted grid reaches the edge of a smaller canvas, and which
-            must be repeated on the full one.
+        supervision_steps: per query; None is the model's number.
+        retry: a list to which queries are added that must be repeated on the full canvas, because
+            their predicted grid reaches the edge of a smaller one.
     """
     model, side, full = weights.model, batch[0].side, weights.model.config.side
     kind = kind_of(tasks)
@@ -217,7 +217,7 @@ def predict_batch(
     traced = [index for index, query in enumerate(batch) if query.traced]
     steps: list[tuple[torch.Tensor, torch.Tensor]] = []
     for logits, halt_logits in model.predict_steps(inputs, puzzle_ids, supervision_steps):
-        if traced:  # of ARC one query of a thousand
+        if traced:  # for ARC about one query in a thousand
             steps.append((logits[traced].argmax(-1).to(torch.uint8), halt_logits[traced]))
     traces = _traces(traced, steps, kind)
     tokens = logits.argmax(-1).to(torch.uint8).cpu().numpy()
@@ -249,19 +249,19 @@ def predict_batch(
 def _second_best(
     logits: torch.Tensor, kind: PuzzleKind
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """Return per cell (B, S) the second most likely value, and the margin of the best one."""
+    """Return the second most likely value of each cell, and the margin of the best one, (B, S)."""
     top, values = logits[..., kind.first_value_token :].topk(2)
     chosen = logits.argmax(-1, keepdim=True) - kind.first_value_token
-    # Of two equal logits `topk` may put the other one first.
+    # If two logits are equal, `topk` and `argmax` may order them differently.
     other = torch.where(values[..., :1] == chosen, values[..., 1:], values[..., :1])
-    second = other.squeeze(-1).to(torch.uint8).cpu().numpy()
-    return second, (top[..., 0] - top[..., 1]).cpu().numpy()
+    second_best = other.squeeze(-1).to(torch.uint8).cpu().numpy()
+    return second_best, (top[..., 0] - top[..., 1]).cpu().numpy()
 
 
 def _with_second_best(
     values: npt.NDArray[np.uint8], margins: npt.NDArray[np.float32], grid: Grid
 ) -> Grid:
-    """Return the decoded grid with its least certain cell in its second most likely value."""
+    """Return the decoded grid with the second most likely value in its least certain cell."""
     side = round(len(values) ** 0.5)
     height, width = grid.shape
     margins = margins.reshape(side, side)[:height, :width]
@@ -273,14 +273,14 @@ def _with_second_best(
 
 
 def _halt_probs(halt_logits: torch.Tensor) -> Any:
-    """Return halting probabilities as nested lists; those of a diverged model are 0."""
+    """Return halting probabilities as nested lists; NaN of a diverged model becomes 0."""
     return halt_logits.sigmoid().nan_to_num(0.0).tolist()
 
 
 def _traces(
     traced: Sequence[int], steps: Sequence[tuple[torch.Tensor, torch.Tensor]], kind: PuzzleKind
 ) -> dict[int, tuple[TraceStep, ...]]:
-    """Map indices of a batch to traces, out of tokens (N, S) and halting logits (N,) per step."""
+    """Map indices in a batch to traces, from tokens (N, S) and halting logits (N,) per step."""
     if not traced:
         return {}
     tokens = torch.stack([step for step, _ in steps]).cpu().numpy()

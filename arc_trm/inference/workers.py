@@ -1,4 +1,4 @@
-"""The processes of a torchrun job: they count themselves at named points and wait."""
+"""Synchronise the processes of a torchrun job by counters with names."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _jobs = itertools.count()
 
 
 class Workers:
-    """This process and those that torchrun started with it; alone without torchrun.
+    """The processes of a torchrun job; without torchrun, this process alone.
 
-    There is no process group, because a collective operation cannot be left once it has begun, and
-    a process that waits in it for another one that hangs could not even be ended by a signal. All
-    processes must create their `Workers` in the same order.
+    There is no process group, because a process that waits in a collective operation for one that
+    hangs can neither stop waiting nor be ended by a signal. All processes must create their
+    `Workers` in the same order.
 
     Attributes:
         rank: number of this process, from 0.
@@ -32,7 +32,7 @@ class Workers:
     def __init__(self) -> None:
         store, self.rank, self.world_size = HashStore(), 0, 1
         if under_torchrun():
-            # The one call that knows whether torchrun or the first process keeps the store.
+            # Either torchrun or the first process keeps the store; only this call knows which.
             store, self.rank, self.world_size = next(dist.rendezvous("env://"))  # type: ignore
         self._store = PrefixStore(f"arc-trm {next(_jobs)}", store)
 
@@ -60,10 +60,10 @@ class Workers:
         """Wait until `number` processes have arrived at a point.
 
         Args:
-            point: its name.
+            point: name of the counter.
             number: of processes.
             timed_out: ends the wait when it returns True.
-            on_poll: called at every look.
+            on_poll: called after every poll.
 
         Returns:
             Whether they have arrived.

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from arc_trm.callbacks import Callback, CallbackList
 from arc_trm.config import Canvas, RunConfig, load_config
@@ -204,8 +204,17 @@ def predict(
     Raises:
         UserError: weights, data or files do not work.
     """
+    for name, value, least in (
+        ("augmentations", augmentations, 0),
+        ("supervision_steps", supervision_steps, 1),
+        ("batch_size", batch_size, 1),
+    ):
+        if value is not None and value < least:
+            raise UserError(f"{name} must be at least {least}, got {value}")
+    if canvas not in (None, *get_args(Canvas)):
+        raise UserError(f"canvas must be one of {', '.join(get_args(Canvas))}, got {canvas!r}")
+    limit = TimeLimit.parse(time_limit)
     with _callback("predicting", callbacks, show_progress) as callback:
-        limit = TimeLimit.parse(time_limit)
         rule = VOTING_RULES[voting_rule] if isinstance(voting_rule, str) else voting_rule
         inputs = RunInputs.resolve(weights, data, skip_invalid, callback)
         if canvas == "bucketed" and not inputs.kind.embeds_tasks:
@@ -259,9 +268,12 @@ def score(
     Raises:
         UserError: there are no predictions, or nothing to score them against.
     """
-    if isinstance(predictions, PredictionSet):
-        return predictions.score()
-    if isinstance(predictions, PredictionSource):
+    if isinstance(predictions, PredictionSet | PredictionSource):
+        if data is not None or solutions is not None:
+            raise UserError(
+                "data and solutions go with the path of predictions: those in memory have their "
+                "tasks, so leave them out"
+            )
         return predictions.score()
     return open_predictions(predictions, data, solutions).score()
 

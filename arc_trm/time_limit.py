@@ -14,6 +14,7 @@ PROCESS_STARTED = time.monotonic()
 EXIT_MARGIN_S = 0.5
 """Seconds of a limit that are reserved for the start and the end of the interpreter."""
 
+MAX_SECONDS = 1e9
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
@@ -36,11 +37,15 @@ class TimeLimit:
         A `TimeLimit` that has started already is returned as it is.
 
         Raises:
-            UserError: the text is no duration.
+            UserError: the text is no duration, or the limit is not above 0.
         """
         if isinstance(limit, TimeLimit):
             return limit
-        return cls(parse_duration(limit) if isinstance(limit, str) else limit)
+        if isinstance(limit, str):
+            return cls(parse_duration(limit))
+        if limit is not None:
+            _check_seconds(limit, limit)
+        return cls(limit)
 
     @property
     def spent(self) -> float:
@@ -66,9 +71,13 @@ def parse_duration(text: str) -> float:
     ):
         raise UserError(f"a time is written 3h, 90m, 45s or 2h30m, got {text!r}")
     seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
-    if not 0 < seconds < 1e9:
-        raise UserError(f"a time limit must be above 0 and sensible, got {text!r}")
+    _check_seconds(seconds, text)
     return seconds
+
+
+def _check_seconds(seconds: float, given: object) -> None:
+    if not 0 < seconds < MAX_SECONDS:
+        raise UserError(f"a time limit must be above 0 and below 30 years, got {given!r}")
 
 
 def format_duration(seconds: float) -> str:

@@ -36,6 +36,7 @@ def test_everything_public_has_a_docstring(name: str) -> None:
     assert [each.fullname for each in found if not each.docstring] == []
 
 
+@pytest.mark.slow
 def test_the_page_is_made(tmp_path: Path) -> None:
     pdoc.render.configure(docformat="google")
     pdoc.pdoc(*NAMES, output_directory=tmp_path)

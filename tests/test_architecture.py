@@ -66,6 +66,7 @@ SOURCES = sorted([*(ROOT / "arc_trm").rglob("*.py"), *(ROOT / "submission").rglo
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=module_of)
+@pytest.mark.slow
 def test_imports_point_downward(file: Path) -> None:
     module = module_of(file)
     name = top_name(module)
@@ -109,6 +110,7 @@ def test_the_rest_loads_without_torch() -> None:
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_what_it_should(tmp_path: Path) -> None:
     source = tmp_path / "source"  # a copy, for building leaves files behind
     ignored = shutil.ignore_patterns(".*", "runs", "build", "tests", "__pycache__", "*.egg-info")

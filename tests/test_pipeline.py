@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
 
 import arc_trm
 from arc_trm.errors import UserError
+from arc_trm.evaluation.predictions import PredictionSet
 from submission import read_submission, submission_problems
 
 TINY = ["model.hidden_size=32", "model.num_heads=2", "model.puzzle_emb_dim=32"]
@@ -136,3 +139,37 @@ def test_mistakes_raise_one_sentence(tiny_run: Path) -> None:
         with pytest.raises(UserError) as caught:
             call()
         assert sentence in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"augmentations": -1}, "augmentations must be at least 0, got -1"),
+        ({"supervision_steps": 0}, "supervision_steps must be at least 1, got 0"),
+        ({"batch_size": -1}, "batch_size must be at least 1, got -1"),
+        ({"canvas": "x"}, "canvas must be one of full, bucketed, got 'x'"),
+        ({"time_limit": 0}, "a time limit must be above 0"),
+        ({"time_limit": math.nan}, "a time limit must be above 0"),
+    ],
+)
+def test_arguments_of_predict_are_checked_before_anything_is_read(
+    options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        arc_trm.predict("no-such-folder", **options)
+
+
+def test_too_many_steps_are_refused_before_a_run_is_made(challenges: Path, tmp_path: Path) -> None:
+    for limits in ({}, {"time_limit": 2.0}):
+        with pytest.raises(UserError, match=r"_steps must be 0\.\.2147483647"):
+            arc_trm.train(data=challenges, max_steps=2**31, out=tmp_path / "run", **limits)
+        assert not (tmp_path / "run").exists()
+
+
+def test_predictions_in_memory_are_scored_against_their_own_tasks(challenges: Path) -> None:
+    tasks = arc_trm.load_tasks(challenges)
+    predictions = PredictionSet(tasks.without_solutions(), ())
+    with pytest.raises(UserError, match="data and solutions go with the path of predictions"):
+        arc_trm.score(predictions, solutions="solutions.json")
+    with pytest.raises(UserError, match=r"no test output of .* is known"):
+        arc_trm.score(predictions)

@@ -104,7 +104,10 @@ class WeightsDir:
         model = content.get("model")
         if not isinstance(model, dict):
             raise UserError(f"{path} has no table 'model' with the model's config")
-        return from_dict(ModelConfig, model, "model")
+        try:
+            return from_dict(ModelConfig, model, "model")
+        except UserError as error:
+            raise UserError(f"{path} is damaged ({error}): copy the folder again") from None
 
     @cached_property
     def parts(self) -> WeightsParts:

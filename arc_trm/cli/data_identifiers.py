@@ -56,7 +56,11 @@ def identifiers(
     check_new_file(out)
     tasks = [load_tasks(data) for data in _parse_subsets(subsets).values()]
     for each in tasks:
-        kind_of(each).require_submission("numbering puzzles", each.name)
+        if not kind_of(each).embeds_tasks:
+            raise UserError(
+                f"{each.name} holds {kind_of(each).title}, without puzzle ids of its own: "
+                "name ARC tasks"
+            )
     with show_progress("augmenting tasks") as callback:
         names = rebuild_published_ids(tasks, augmentations, seed, callback.progress)
     digest = write_published_ids(out, names)

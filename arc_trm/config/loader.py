@@ -134,6 +134,8 @@ def _read_toml(text: str, source: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{source} is not valid TOML: {error}") from None
+    except RecursionError:
+        raise UserError(f"{source} is nested too deeply: write a plain TOML file") from None
 
 
 def load_config(

@@ -19,7 +19,7 @@ WEIGHT_INDEPENDENT_KEYS = (
     "canvas",
     "backprop_through",
 )
-"""Keys of `ModelConfig` on which no weight depends, so that they may change after training."""
+"""Keys of `ModelConfig` on which no weight depends: they may differ from those of the weights."""
 MAX_INT = 2**31 - 1
 """Upper bound of every integer in a config."""
 
@@ -209,7 +209,7 @@ class TrainConfig:
     max_steps: int | None = None
     """Maximum number of training steps, also if more fit into `time_limit`; None is any number."""
     time_limit: float | None = None
-    """Seconds that the run may take; None is no limit. The schedule fits the steps in it."""
+    """Seconds that the run may take; None is no limit. The schedule is planned to fit."""
     embedding_only_fraction: float = 0.0
     """Fraction of all steps, at the start, in which only the puzzle embedding is trained."""
     ema_decay: float = 0.999
@@ -227,7 +227,10 @@ class TrainConfig:
         require(self.global_batch_size >= 1, "train.global_batch_size must be at least 1")
         for name in ("total_steps", "max_steps"):
             value = getattr(self, name)
-            require(value is None or value >= 0, f"train.{name} must not be negative")
+            require(
+                value is None or 0 <= value <= MAX_INT,
+                f"train.{name} must be 0..{MAX_INT}",
+            )
         require(
             self.time_limit is None or self.time_limit > 0,
             "train.time_limit (seconds) must be positive",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from arc_trm.display import Displayed
-from arc_trm.errors import pluralise
+from arc_trm.errors import format_name, pluralise
 from arc_trm.puzzles import kind_of
 from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid, same_grid
 from arc_trm.time_limit import format_duration
@@ -64,7 +64,8 @@ class PredictionJob:
             noun = kind_of(tasks).noun
             notes.append(
                 f"{len(self.guesses)} of {tasks.test_outputs} test inputs have no prediction: "
-                f"first {noun} {first.task_id}, test input {first.test + 1}: {first.reason}"
+                f"first {noun} {format_name(first.task_id)}, test input {first.test + 1}: "
+                f"{first.reason}"
             )
         return notes
 
@@ -241,9 +242,9 @@ class PredictionSet(Displayed):
 
     def __getitem__(self, key: int | tuple[str, int]) -> InputPrediction:
         """Return a prediction by its position or by (task id, test index from 0)."""
-        if isinstance(key, int):
-            return list(self.by_input.values())[key]
-        return self.by_input[key]
+        if isinstance(key, tuple):
+            return self.by_input[key]
+        return list(self.by_input.values())[key]
 
     def fill_missing(self) -> PredictionSet:
         """Return predictions for all test inputs, with fallback guesses where there are none."""

@@ -259,11 +259,7 @@ class PredictionSource:
 
     def load(self, tasks: TaskSet) -> PredictionSet:
         """Return the predictions for these tasks, which may be none."""
-        if self.kind.name != tasks.kind:
-            raise UserError(
-                f"{self.path} has predictions for {self.kind.title}, but {tasks.name} holds "
-                f"{kind_of(tasks).title}: name the data that was predicted"
-            )
+        self._check_kind(tasks)
         if self.log is None:
             return _from_ranked(self.path, self._read_ranked(count_tests(tasks)), tasks)
         if self.kind.numbered and self.log.matches_tasks(tasks) is False:
@@ -274,6 +270,13 @@ class PredictionSource:
         found = read_predictions(self.log, tasks).fill_missing()
         submission = self._submission_beside(tasks)
         return found if submission is None else found.with_submission(submission)
+
+    def _check_kind(self, tasks: TaskSet) -> None:
+        if self.kind.name != tasks.kind:
+            raise UserError(
+                f"{self.path} has predictions for {self.kind.title}, but {tasks.name} holds "
+                f"{kind_of(tasks).title}: name the data that was predicted"
+            )
 
     def attempts(self, counts: Mapping[str, int] | None = None) -> Ranked:
         """Return the attempts; only a log needs the tasks to be read.
@@ -307,9 +310,9 @@ class PredictionSource:
         Raises:
             UserError: no output is known, or attempts and tasks do not fit together.
         """
-        tasks, attempts = self.scored_tasks, self.attempts()
-        if not tasks.has_known_outputs and self.kind.writes_submission:
-            raise UserError(f"no test output of {tasks.name!r} is known, so nothing can be scored")
+        tasks = self.scored_tasks
+        self._check_kind(tasks)
+        attempts = self.attempts()
         if not any(task_id in tasks for task_id in attempts):
             problem = Problem("", f"has attempts at none of the {len(tasks)} tasks with a solution")
             raise FormatError([problem], self.path)

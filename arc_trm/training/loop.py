@@ -453,9 +453,12 @@ class _TrainingLoop:
         while len(self.unread) > max_unread:
             step, metrics = self.unread.popleft()
             if not math.isfinite(metrics["loss"]):
+                folder, weights = self.writer.folder, "no weights were saved"
+                if (folder / CHECKPOINT).exists():
+                    weights = f"the weights in {folder} are of an earlier step"
                 raise UserError(
                     f"the loss is {metrics['loss']} at step {step}: start a new run with a lower "
-                    f"train.lr; the weights in {self.writer.folder} are of an earlier step"
+                    f"train.lr; {weights}"
                 )
             now = time.monotonic()
             record = self.writer.log_step(step, metrics, now - self.recorded_at)

@@ -24,6 +24,7 @@ PUBLISHED = ModelConfig()
 Cli = Callable[..., Result]
 
 
+@pytest.mark.slow
 def test_published_size_takes_the_documented_flops() -> None:
     model = build_model(PUBLISHED, 1)
     network = 2 * block_flops(PUBLISHED, PUBLISHED.length)
@@ -33,6 +34,7 @@ def test_published_size_takes_the_documented_flops() -> None:
 
 
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, "mixer"])
+@pytest.mark.slow
 def test_flops_are_those_that_pytorch_counts(architecture: str) -> None:
     shape = ARCHITECTURES.get(architecture, {**ARCHITECTURES["trm"], "mixer": "mlp"})
     model = build_model(from_dict(ModelConfig, shape), 1)
@@ -92,6 +94,7 @@ def test_train_and_predict(cli: Cli, tiny: list[str], what: str, examples: int) 
         assert set(result["needed_memory_mb"]) >= {"puzzle_embedding", "activations"}
 
 
+@pytest.mark.slow
 def test_bucketed_canvases_are_measured_one_by_one(
     cli: Cli, tiny: list[str], challenges: Path
 ) -> None:
@@ -125,6 +128,7 @@ def test_people_read_how_long_the_whole_run_takes(cli: Cli, tiny: list[str]) -> 
     assert "the whole run, 144,000 examples: " in output
 
 
+@pytest.mark.slow
 def test_scaling_is_drawn(
     cli: Cli, tiny: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -67,6 +67,7 @@ def predictions(model: PuzzleModel) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_a_converted_file_predicts_the_same_bits(name: str, tmp_path: Path) -> None:
     cells = json.loads((GOLDEN / name / "shapes.json").read_text())["seq_len"]
     ids = PublishedIds(names_for(name), len(names_for(name)), "made-up")
@@ -81,6 +82,7 @@ def test_a_converted_file_predicts_the_same_bits(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_there_and_back_is_the_same_file(name: str, tmp_path: Path) -> None:
     identifiers = write_published_ids(tmp_path, name)
     source = GOLDEN / name
@@ -104,6 +106,7 @@ def test_there_and_back_is_the_same_file(name: str, tmp_path: Path) -> None:
     assert read_published(back / "step_0").config == read_published(source / "step_0").config
 
 
+@pytest.mark.slow
 def test_without_identifiers_the_network_alone_is_converted(tmp_path: Path) -> None:
     out = tmp_path / "weights"
     code, printed, errors = invoke("convert", GOLDEN / "trm_attention" / "step_0", out, "--json")
@@ -187,6 +190,7 @@ BAD_TENSORS = {
 
 
 @pytest.mark.parametrize("message", BAD_TENSORS)
+@pytest.mark.slow
 def test_files_that_do_not_fit_are_reported_and_leave_nothing(message: str, tmp_path: Path) -> None:
     step = write(tmp_path / "step_1", **BAD_TENSORS[message])
     if "H_level" in str(BAD_TENSORS[message]):
@@ -357,6 +361,7 @@ def saved(folder: Path, **shape: object) -> Path:
         {"mixer": "mlp", "pos_encoding": "learned"},
     ],
 )
+@pytest.mark.slow
 def test_weights_written_for_published_code_come_back(shape: dict, tmp_path: Path) -> None:
     folder = saved(tmp_path / "w", **shape)
     code, out, errors = invoke("convert", folder, tmp_path / "p", "--to-published")

@@ -84,6 +84,7 @@ tasks = st.builds(
     st.integers(0, 12),
     st.integers(0, 2**32 - 1),
 )
+@pytest.mark.slow
 def test_the_numbering_follows_the_rule(contents: list, augmentations: int, seed: int) -> None:
     subsets = [
         [Task(f"{s}-{t}", *pairs) for t, pairs in enumerate(subset)]
@@ -94,6 +95,7 @@ def test_the_numbering_follows_the_rule(contents: list, augmentations: int, seed
 
 
 @pytest.mark.parametrize("name", ["arc1-aug10", "arc2-aug10"])
+@pytest.mark.slow
 def test_recorded_hashes(name: str) -> None:
     assert len(published_ids(name).names) == published_sets()[name].num_puzzles
 
@@ -136,6 +138,7 @@ def test_a_recorded_folder(tmp_path: Path) -> None:
     assert len(read_published_ids(out).names) == 36
 
 
+@pytest.mark.slow
 def test_files_of_another_version_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     fewer = list(load_tasks("arc-agi-1/evaluation"))[1:]
     monkeypatch.setattr("arc_trm.checkpoint.published_ids.load_tasks", lambda name: fewer)

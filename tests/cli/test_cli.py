@@ -59,6 +59,7 @@ def check_mistake(result: Result, message: str) -> None:
     assert message in sentence
 
 
+@pytest.mark.slow
 def test_train_predict_score_validate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     challenges = write_challenges(tmp_path)
@@ -160,6 +161,7 @@ def test_two_sets_that_disagree_about_a_task_are_an_error(tmp_path: Path) -> Non
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_test_outputs_do_not_change_one_bit(tmp_path: Path) -> None:
     challenges = write_challenges(tmp_path)
     solutions = tmp_path / "tiny_solutions.json"
@@ -346,6 +348,7 @@ def adapt_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "message"), ADAPT_MISTAKES, ids=lambda value: str(value)[:50]
 )
+@pytest.mark.slow
 def test_a_mistake_in_adapting_is_one_sentence_and_leaves_nothing(
     adapt_folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
@@ -355,6 +358,7 @@ def test_a_mistake_in_adapting_is_one_sentence_and_leaves_nothing(
     assert sorted(adapt_folder.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert train(write_challenges(tmp_path), tmp_path / "run").exit_code == 0
@@ -396,6 +400,7 @@ def test_an_unwritable_folder_is_an_error(tmp_path: Path) -> None:
     assert "cannot make the run folder" in result.stderr
 
 
+@pytest.mark.slow
 def test_debug_shows_the_traceback() -> None:
     with pytest.raises(UserError, match="is not a weights folder"):
         run_cli("--debug", "predict", ".", "--data", "arc-agi-1")
@@ -407,6 +412,7 @@ def test_every_command_has_help_with_an_example() -> None:
         assert f"{name} " in help_text.split("Example")[-1], name
 
 
+@pytest.mark.slow
 def test_output_without_utf8_does_not_fail(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     command = [sys.executable, "-m", "arc_trm", "show", "25ff71a9"]
@@ -414,6 +420,7 @@ def test_output_without_utf8_does_not_fail(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 def test_train_on_data_with_both_limits_needs_no_config_key(
     challenges: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

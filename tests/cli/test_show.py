@@ -314,6 +314,7 @@ def test_only_a_few_of_many_predictions_are_drawn(
 
 
 @pytest.mark.parametrize("ending", ["svg", "png"])
+@pytest.mark.slow
 def test_pictures_of_a_task_and_of_a_curve(show: Run, ending: str) -> None:
     make_run([RIGHT_THEN_WRONG])
     for what in (["cccc1111"], ["runs/first"], []):

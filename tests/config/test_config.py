@@ -81,8 +81,8 @@ def test_later_sources_win(tmp_path: Path) -> None:
         ("train.betas=[0.9, 1.0]", "train.betas must be two numbers"),
         ("train.lr=nan", "'train.lr' must be finite, got nan"),
         ("train.lr=-1", "train.lr must not be negative"),
-        ("train.total_steps=-1", "train.total_steps must not be negative"),
-        ("train.max_steps=-1", "train.max_steps must not be negative"),
+        ("train.total_steps=-1", "train.total_steps must be 0..2147483647"),
+        ("train.max_steps=-1", "train.max_steps must be 0..2147483647"),
         ("train.lr=1" + "0" * 400, "'train.lr' is of type float, got a huge number"),
         ("epochs=1" + "0" * 40, "'epochs' is at most 2147483647, got a huge number"),
         ("seed=" + "9" * 5000, "'seed' is of type int"),
@@ -127,9 +127,17 @@ json_values = st.recursive(
     st.sampled_from(["lr", "betas", "num_layers", "expansion", "train", "max_grid_size"]),
     json_values,
 )
+@pytest.mark.slow
 def test_any_values_make_a_config_or_a_user_error(values: dict, key: str, value: object) -> None:
     for tried in (values, {"train": {key: value}}, {"model": {key: value}}, {"data": {key: value}}):
         try:
             from_dict(RunConfig, tried)
         except UserError as error:
             assert "\n" not in str(error).replace(repr(value), "")
+
+
+def test_a_deeply_nested_file_is_a_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "deep.toml"
+    file.write_text("a = " + "[" * 100_000)
+    with pytest.raises(UserError, match=r"deep\.toml is nested too deeply"):
+        load_config("quickstart", file)

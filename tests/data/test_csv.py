@@ -221,6 +221,7 @@ def test_large_files_are_solved_only_if_asked_for(
     assert progress[0] == (0, 5) and progress[-1] == (5, 5)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.sampled_from(["sudoku", "maze"]), st.integers(0, 2**32), st.integers(1, 5))
 def test_every_file_written_reads_back(
@@ -239,6 +240,7 @@ def test_every_file_written_reads_back(
     assert {each["source"] for each in rows} == {"here, there"}
 
 
+@pytest.mark.slow
 def test_impossible_generator_settings_are_errors() -> None:
     with pytest.raises(UserError, match="none was new and of the wanted difficulty"):
         generate_puzzles(GeneratorConfig("sudoku", 5, side=4, min_rating=3))

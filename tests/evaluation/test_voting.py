@@ -99,6 +99,7 @@ def make_prediction(
 
 
 @given(grids, st.lists(st.tuples(grids, st.floats(0, 1), st.none() | grids), max_size=6))
+@pytest.mark.slow
 def test_attempts_are_two_different_valid_grids(
     test_input: np.ndarray, predicted: list[tuple[np.ndarray, float, np.ndarray | None]]
 ) -> None:
@@ -117,6 +118,7 @@ def test_attempts_are_two_different_valid_grids(
 
 
 @given(st.lists(st.tuples(grids, st.floats(0, 1)), max_size=12))
+@pytest.mark.slow
 def test_majority_vote_counts_every_vote_once(predicted: list[tuple[np.ndarray, float]]) -> None:
     candidates = majority_vote([make_prediction(n, *values) for n, values in enumerate(predicted)])
     assert sorted(name for c in candidates for name in c.puzzles) == sorted(

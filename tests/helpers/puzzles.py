@@ -1,9 +1,16 @@
-"""Augmented pairs, and the puzzles that the names of puzzle ids mean."""
+"""Augmented pairs, names of puzzle ids, and files of puzzles on a grid with runs on them."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from tiny import MODEL, TRAIN
+
+from arc_trm.config import RunConfig, from_dict
 from arc_trm.data.dataset import parse_augmentation
+from arc_trm.data.readers.csv import write_csv
 from arc_trm.puzzles import KINDS, SEPARATOR, Augmentation
+from arc_trm.puzzles.generate import GeneratorConfig, generate_puzzles
 from arc_trm.tasks import Pair
 
 
@@ -16,3 +23,30 @@ def parse_puzzle_name(name: str) -> tuple[str, Augmentation]:
     """Return the task id and the augmentation in the name of an ARC puzzle id."""
     task_id, _, augmentation = name.partition(SEPARATOR)
     return task_id, parse_augmentation(KINDS["arc"], augmentation)
+
+
+GRID_TRAIN = {**TRAIN, "lr": 1e-2, "ema_decay": 0.9, "total_steps": 30}
+"""Training after which the model predicts no padding, so that every puzzle has an answer."""
+
+
+def write_puzzles(folder: Path, kind: str = "sudoku", count: int = 12, seed: int = 0) -> Path:
+    """Write a CSV file of generated puzzles with 4×4 cells, unless it exists."""
+    path = folder / f"{kind}-{seed}.csv"
+    if not path.exists():
+        steps = 2 if kind == "maze" else 0
+        generated = generate_puzzles(GeneratorConfig(kind, count, seed, 4, steps))
+        write_csv(path, generated.puzzles, "here", generated.ratings.tolist())
+    return path
+
+
+def grid_config(folder: Path, kind: str = "sudoku", **data: object) -> RunConfig:
+    """The config of a run on 12 puzzles that predicts 8 others; `data` changes its data."""
+    train, test = write_puzzles(folder, kind), write_puzzles(folder, kind, 8, 1)
+    values = {
+        "name": "tiny",
+        "dtype": "float32",
+        "model": {**MODEL, "vocab_size": KINDS[kind].vocab_size, "mixer": "mlp"},
+        "data": {"train": [str(train)], "test": [str(test)], "augmentations": 5, **data},
+        "train": GRID_TRAIN,
+    }
+    return from_dict(RunConfig, values)

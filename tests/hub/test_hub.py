@@ -170,6 +170,7 @@ def test_hostile_repo_ids_are_refused(text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_pull_pins_one_commit_and_downloads_nothing_twice(hub: Hub, weights: Path) -> None:
     extra = {"README.md": b"hello", "evil.py": b"1/0", "optimizer.bin": b"x", "../up": b"x"}
     repository = hub.repository("o/n", {**files_of(weights), **extra})
@@ -245,6 +246,7 @@ def test_downloaded_bytes_are_kept_when_the_connection_is_lost_for_good(
     assert not leftovers(tmp_path / "hf")
 
 
+@pytest.mark.slow
 def test_wrong_content_is_reported_and_removed(hub: Hub, weights: Path, tmp_path: Path) -> None:
     files = files_of(weights)
     for name in ("model.safetensors", "puzzle_ids.json"):
@@ -481,6 +483,7 @@ def make_run(tmp_path: Path) -> Path:
     return run
 
 
+@pytest.mark.slow
 def test_pushed_weights_are_pulled_unchanged(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -534,6 +537,7 @@ def test_pushed_weights_are_pulled_unchanged(
 WEIGHTS = {"config.json", "model.safetensors", "puzzle_embedding.safetensors", "puzzle_ids.json"}
 
 
+@pytest.mark.slow
 def test_invalid_pushes_are_refused(
     hub: Hub, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -555,6 +559,7 @@ def test_invalid_pushes_are_refused(
     assert len(hub.requests) == before
 
 
+@pytest.mark.slow
 def test_the_card_without_a_run_or_without_a_score(
     hub: Hub, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -572,6 +577,7 @@ def test_the_card_without_a_run_or_without_a_score(
     assert b"Not scored: when the weights were uploaded" in card
 
 
+@pytest.mark.slow
 def test_the_card_of_a_named_dataset(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     config = runs.Run(run).config

@@ -83,6 +83,7 @@ def test_rounds_go_over_all_tasks_and_begin_with_the_tasks_themselves() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 6, 20])
+@pytest.mark.slow
 def test_a_kill_loses_nothing_and_the_files_come_out_the_same(tmp_path: Path, count: int) -> None:
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     straight.mkdir()

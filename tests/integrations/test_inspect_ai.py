@@ -172,6 +172,7 @@ def test_names_in_the_registry() -> None:
     assert entry.value == plugin.__name__
 
 
+@pytest.mark.slow
 def test_without_inspect_ai_the_plugin_says_how_to_install_it() -> None:
     lacks = "import sys; sys.modules['inspect_ai'] = None; import arc_trm.integrations.inspect_ai"
     subprocess.run([sys.executable, "-c", lacks], check=True)
@@ -255,6 +256,7 @@ def test_only_the_samples_are_predicted_and_only_once(
     assert recorder.calls == [["task0"], ["task1"], ["task2"]]
 
 
+@pytest.mark.slow
 def test_the_solver_answers_tasks_of_another_set(tmp_path: Path, run: Path) -> None:
     challenges = run.parent.parent / "tiny_challenges.json"
     solver = plugin.trm(weights=str(run))
@@ -284,6 +286,7 @@ def test_without_anything_the_latest_run_answers_or_guesses_do(
         assert len(samples_of(log)) == 3
 
 
+@pytest.mark.slow
 def test_missing_predictions_of_a_file_are_noted(tmp_path: Path, run: Path) -> None:
     submission = json.loads(SUBMISSION.read_text())
     gone = next(iter(submission))
@@ -332,6 +335,7 @@ def test_missing_predictions_of_a_file_are_noted(tmp_path: Path, run: Path) -> N
         ),
     ],
 )
+@pytest.mark.slow
 def test_mistakes_are_reported_in_one_sentence(
     tmp_path: Path, task_args: dict[str, Any], sentence: str
 ) -> None:
@@ -403,6 +407,7 @@ def test_language_models_answer_the_same_samples(tmp_path: Path) -> None:
             assert explanation == "attempt 1 holds no grid; attempt 2 is correct"
 
 
+@pytest.mark.slow
 def test_one_completion_may_hold_both_attempts(tmp_path: Path) -> None:
     solutions = {
         prompt(t, n): o.tolist()
@@ -434,6 +439,7 @@ def test_one_completion_may_hold_both_attempts(tmp_path: Path) -> None:
     ),
     st.data(),
 )
+@pytest.mark.slow
 def test_metrics_are_those_of_submission(
     tasks: dict[str, list[tuple[Any, list[Any]]]], data: st.DataObject
 ) -> None:
@@ -573,6 +579,7 @@ def test_attempts_in_json_may_be_invalid_or_missing() -> None:
         '"attempt_1":[[1],',
     ],
 )
+@pytest.mark.slow
 def test_hostile_text_takes_linear_time(piece: str) -> None:
     """Text that any pattern tries twice would take quadratic time: this would not end."""
     for text in (piece * 50_000, piece * 50_000 + "x", "[" + piece * 50_000 + "]]"):
@@ -587,6 +594,7 @@ def test_no_text_raises(text: str) -> None:
         assert grid is None or last_grid(json.dumps(grid)) == grid
 
 
+@pytest.mark.slow
 def test_the_prompt_holds_everything_but_the_answer() -> None:
     for task in load_tasks(CHALLENGES):
         for test, pair in enumerate(task.test):

@@ -169,6 +169,7 @@ def test_the_readme_puts_a_name_wherever_one_is_needed(tmp_path: Path) -> None:
     assert len(named) == 3 and not any("OWNER" in text for text in named)
 
 
+@pytest.mark.slow
 def test_a_command_is_tried_again_and_not_waited_for_after_its_end(tmp_path: Path) -> None:
     """Each try leaves a process that keeps the output open, like one that cannot be ended."""
     stub = tmp_path / "python"
@@ -207,6 +208,7 @@ MODELS = ["arc-trm/pytorch/public/1", "models/owner/arc-trm/pytorch/public/1"]
 @pytest.mark.parametrize("name", ["arc-agi_test_challenges.json", "arc-agi_test-challenges.json"])
 @pytest.mark.parametrize("competition", COMPETITIONS)
 @pytest.mark.parametrize("weights", [*DATASETS, *MODELS])
+@pytest.mark.slow
 def test_inputs_are_found_in_every_layout(
     tree: Tree, name: str, competition: str, weights: str
 ) -> None:
@@ -234,6 +236,7 @@ def inputs(tree: Tree, **settings: str) -> dict[str, Any]:
     return namespace
 
 
+@pytest.mark.slow
 def test_several_matching_inputs_are_an_error_until_one_is_chosen(tree: Tree) -> None:
     one, other = (put_challenges(tree.input / name) for name in ("arc-1", "competitions/arc-2"))
     with pytest.raises(SystemExit, match=r"several challenges: .*arc-1.*arc-2.*; remove all but"):
@@ -265,6 +268,7 @@ def test_missing_challenges_are_an_error_that_says_what_to_add(tree: Tree) -> No
         ("wheels/arc_trm-1-py3-none-any.whl", "^no wheels: there is no arc_trm-"),
     ],
 )
+@pytest.mark.slow
 def test_a_missing_input_is_an_error_after_a_valid_submission(
     tree: Tree, missing: str, message: str
 ) -> None:
@@ -278,6 +282,7 @@ def test_a_missing_input_is_an_error_after_a_valid_submission(
     read_submission(tree.submission, read_challenges(challenges))
 
 
+@pytest.mark.slow
 def test_wheels_for_another_python_are_an_error(tree: Tree) -> None:
     put_challenges(tree.input / "arc-prize")
     put_weights(tree.input / "weights")

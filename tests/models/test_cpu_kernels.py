@@ -223,6 +223,7 @@ def test_damaged_library_is_compiled_again(fresh_kernels, tmp_path, monkeypatch)
 
 
 @needs_kernels
+@pytest.mark.slow
 def test_cache_folder_that_others_can_write_to_is_not_used(
     fresh_kernels, tmp_path: Path, monkeypatch
 ) -> None:

@@ -281,6 +281,7 @@ def test_failing_forward_compilation_falls_back(monkeypatch) -> None:
 
 
 @pytest.mark.filterwarnings("default")  # of libraries that only torch.compile loads
+@pytest.mark.slow
 def test_failing_backward_compilation_falls_back(monkeypatch) -> None:
     from torch._dynamo.backends.common import aot_autograd
 

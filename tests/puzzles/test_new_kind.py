@@ -168,7 +168,7 @@ def test_the_commands_train_predict_score_show_and_report(
     reported = cli("report")
     assert reported.exit_code == 0, reported.stderr
     page = Path("runs/first/report.html").read_text()
-    assert "Latin square" in page and latin_square.rule in page
+    assert '"title":"Latin square 1"' in page and latin_square.rule in page
 
     described = json.loads(cli("data", "show", squares, "--json").stdout)
     (split,) = described["splits"]

@@ -86,6 +86,7 @@ def solve_by_sat(question: Grid, most: int = 2) -> list[Grid]:
 
 @settings(deadline=None)  # the first example generates the puzzles
 @given(sides, seeds)
+@pytest.mark.slow
 def test_every_augmentation_inverts_and_keeps_the_rule(side: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     augmentation = SUDOKU.augmentation(1, side, rng)

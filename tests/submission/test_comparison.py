@@ -28,6 +28,7 @@ def generator() -> np.random.Generator:
 
 @settings(max_examples=50, deadline=None)
 @given(st.dictionaries(st.text("abc", min_size=1), st.tuples(HITS, st.randoms()), min_size=1))
+@pytest.mark.slow
 def test_differences_are_those_of_the_rates(tasks: Any) -> None:
     before = {name: hits for name, (hits, _) in tasks.items()}
     after = {name: [hit != (r.random() < 0.3) for hit in hits] for name, (hits, r) in tasks.items()}
@@ -55,6 +56,7 @@ def test_equal_scores_have_no_interval() -> None:
     assert (found.gained, found.lost, found.p_value) == ((), (), 1)
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     """Of solvers whose rates differ by 0.2 on tasks drawn anew, 95 % of the intervals hold it."""
     rng, held, trials = np.random.default_rng(1), 0, 200
@@ -175,6 +177,7 @@ def test_puzzles_without_a_known_answer_leave_the_interval_alone() -> None:
     assert few == many
 
 
+@pytest.mark.slow
 def test_hundreds_of_thousands_of_puzzles_are_a_handful_of_groups() -> None:
     drawn: list[int] = []
 

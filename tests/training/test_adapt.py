@@ -84,6 +84,7 @@ class StopAfter(Callback):
 
 
 @pytest.mark.parametrize("stop", [0, 1, 2, 5])  # at 0 the rows are new, at 2 they learn alone
+@pytest.mark.slow
 def test_resuming_continues_to_the_last_bit_without_the_first_weights(
     tmp_path: Path, config: RunConfig, weights_dir: Path, stop: int
 ) -> None:
@@ -116,6 +117,7 @@ def limited(config: RunConfig, seconds: float) -> RunConfig:
     )
 
 
+@pytest.mark.slow
 def test_a_time_limit_plans_the_steps_and_is_remembered(tmp_path: Path, config: RunConfig) -> None:
     outcome = train_run(limited(config, 3.0), CPU, tmp_path / "run")
     planned = Run(tmp_path / "run").config.train
@@ -126,6 +128,7 @@ def test_a_time_limit_plans_the_steps_and_is_remembered(tmp_path: Path, config: 
 
 
 @pytest.mark.parametrize("planned", [1, 10**6])
+@pytest.mark.slow
 def test_the_clock_ends_a_run_whatever_was_planned(
     tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch, planned: int
 ) -> None:
@@ -165,6 +168,7 @@ def test_a_time_limit_that_is_over_leaves_weights_and_says_so(
 
 
 @pytest.mark.parametrize("checkpoint", [True, False])
+@pytest.mark.slow
 def test_a_run_killed_before_its_plan_was_made_plans_for_the_time_left(
     tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch, checkpoint: bool
 ) -> None:
@@ -205,6 +209,7 @@ def test_a_kill_does_not_cost_much_of_a_short_time_limit(
     assert checkpoint_interval(every, TimeLimit(limit), saving) == pytest.approx(seconds)
 
 
+@pytest.mark.slow
 def test_no_step_is_begun_that_could_not_end_in_time(
     tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +227,7 @@ def test_no_step_is_begun_that_could_not_end_in_time(
     assert outcome.step == 0 and sizes == [1, 1]
 
 
+@pytest.mark.slow
 def test_the_time_that_saving_takes_is_kept_back(
     tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,6 +292,7 @@ def test_a_clock_without_a_limit_never_ends() -> None:
     assert TimeLimit(5, started=0.0).left < 5
 
 
+@pytest.mark.slow
 def test_tasks_without_a_fitting_demonstration_are_told(tmp_path: Path, config: RunConfig) -> None:
     path = tmp_path / "tiny_challenges.json"
     tasks = json.loads(path.read_text())

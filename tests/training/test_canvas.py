@@ -75,6 +75,7 @@ def test_a_canvas_leaves_room_for_outputs_that_grow_as_shown() -> None:
     assert canvas_side(task, 16) == 16
 
 
+@pytest.mark.slow
 def test_known_test_outputs_do_not_change_the_canvas_of_predictions() -> None:
     for task in list(load_tasks("arc-agi-1/evaluation"))[:60]:
         assert canvas_side(task.without_solutions()) <= canvas_side(task)
@@ -82,6 +83,7 @@ def test_known_test_outputs_do_not_change_the_canvas_of_predictions() -> None:
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(1, 9), st.integers(0, 5))
+@pytest.mark.slow
 def test_batches_have_one_canvas_and_visit_all_groups_equally_often(size: int, seed: int) -> None:
     groups = [FakeGroup(number, (4, 9, 16)[number % 3], num_pairs=1) for number in range(6)]
     sampler = BatchSampler(groups, size, seed)
@@ -166,6 +168,7 @@ def make_trainer(micro_batch_size: int | None = None) -> Trainer:
 CELLS = (225, 36, 36, 225, 121, 36, 225, 121)
 
 
+@pytest.mark.slow
 def test_state_holds_the_carry_of_every_canvas() -> None:
     straight, killed, resumed = make_trainer(), make_trainer(), make_trainer()
     expected = [dict(straight.step(make_batch(n, cells))) for n, cells in enumerate(CELLS)]
@@ -177,6 +180,7 @@ def test_state_holds_the_carry_of_every_canvas() -> None:
     assert torch.equal(straight.flat_params, resumed.flat_params)
 
 
+@pytest.mark.slow
 def test_splitting_batches_of_several_canvases_changes_rounding_only() -> None:
     whole, split = make_trainer(), make_trainer(micro_batch_size=1)
     for step, cells in enumerate(CELLS):
@@ -203,6 +207,7 @@ def trained(tmp_path_factory) -> tuple[Path, Path]:
     return folder / "run", challenges
 
 
+@pytest.mark.slow
 def test_a_run_on_bucketed_canvases_predicts_on_them(trained) -> None:
     run, challenges = trained
     weights = load_weights(run)
@@ -245,6 +250,7 @@ def test_a_grid_at_the_edge_of_its_canvas_is_predicted_again_on_the_full_one(
         assert sorted(prediction.candidates[0].grid.shape) == [12, 13]
 
 
+@pytest.mark.slow
 def test_predictions_can_be_on_another_canvas(trained, tmp_path) -> None:
     run, challenges = trained
     headers = []

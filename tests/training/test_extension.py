@@ -92,6 +92,7 @@ def test_loss_from_outside_is_minimised(softmax_loss: None) -> None:
     assert trainer.gradients.abs().sum() > 0
 
 
+@pytest.mark.slow
 def test_optimiser_from_outside_trains_and_resumes_exactly(
     momentum: None, tmp_path: Path, challenges: Path
 ) -> None:

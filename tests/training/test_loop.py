@@ -17,6 +17,7 @@ from arc_trm.training import train_run
 CPU = torch.device("cpu")
 
 
+@pytest.mark.slow
 def test_a_run_from_scratch_fits_into_its_time_limit(tmp_path: Path, challenges: Path) -> None:
     train = {**TRAIN, "total_steps": None, "time_limit": 2.0, "ema_decay": 0.9999}
     result = train_run(run_config(challenges, train=train), CPU, tmp_path / "run")

@@ -58,6 +58,7 @@ class StopAfter(Callback):
 
 @pytest.mark.parametrize("stop", [1, 2, 5])  # at 1 nothing is saved yet
 @pytest.mark.parametrize("total", [12, 2500])  # a record at every step, and at every second
+@pytest.mark.slow
 def test_resuming_continues_to_the_last_bit(
     tmp_path: Path, config: RunConfig, stop: int, total: int
 ) -> None:
@@ -198,6 +199,7 @@ def test_a_changed_config_does_not_resume(
     assert {path.name: path.read_bytes() for path in tiny_run.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_no_record_is_lost_when_a_kill_comes_between_two_files(
     tmp_path: Path, config: RunConfig
 ) -> None:
@@ -291,6 +293,7 @@ def test_a_saved_run_loads_with_the_averaged_weights(tmp_path: Path, config: Run
     assert names[0] == "<blank>" and len(names) == len(model.puzzle_embedding)
 
 
+@pytest.mark.slow
 def test_same_seed_same_result_other_seed_other(tmp_path: Path, config: RunConfig) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         train_run(replace(config, seed=seed), CPU, tmp_path / name)

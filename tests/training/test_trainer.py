@@ -53,6 +53,7 @@ def test_two_processes_give_the_losses_of_one(
 
 @pytest.mark.parametrize("micro_batch_size", [1, 3])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.slow
 def test_splitting_a_batch_changes_rounding_only(architecture: str, micro_batch_size: int) -> None:
     whole = make_trainer(architecture=architecture)
     split = make_trainer(architecture=architecture, micro_batch_size=micro_batch_size)

@@ -160,6 +160,7 @@ def test_the_scores_on_the_page_are_those_of_the_predictions(predictions: Path) 
     assert "per output: ARC Prize competition; per task: " in page
 
 
+@pytest.mark.slow
 def test_published_results_are_beside_the_score_of_their_tasks(tmp_path: Path) -> None:
     tasks = load_tasks("arc-agi-1/evaluation")
     write_json(tmp_path / "s.json", PredictionSet(tasks, ()).submission())

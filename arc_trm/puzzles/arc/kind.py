@@ -171,6 +171,8 @@ class Arc(PuzzleKind):
             yield np.full_like(test_input, colour)
 
     def score(self, tasks: TaskSet, attempts: Ranked) -> Score:
+        if not tasks.has_known_outputs:
+            raise UserError(f"no test output of {tasks.name!r} is known, so nothing can be scored")
         return score_ranked(attempts, tasks.known_solutions())
 
 

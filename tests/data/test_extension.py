@@ -1,0 +1,121 @@
+"""A reader of files from outside the package plugs in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from tiny import MODEL, TRAIN
+
+from arc_trm import pipeline
+from arc_trm.data.loader import load_tasks
+from arc_trm.data.readers import READERS, find_reader, register_reader
+from arc_trm.errors import UserError
+from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid
+
+TEXT = """\
+mirror 12/30>21/03 45/06>54/60 ? 70/08>07/80
+fill 1/1>2/2 3/3>2/2 ? 4/4
+"""
+
+
+def parse_grid(text: str) -> Grid:
+    return as_grid([[int(digit) for digit in row] for row in text.split("/")])
+
+
+def parse_pair(text: str) -> Pair:
+    return Pair(*map(parse_grid, text.split(">")))
+
+
+class TextReader:
+    """Reads a task a line: its id, its demonstrations, `?` and its test pairs."""
+
+    def matches(self, path: Path) -> bool:
+        return path.suffix == ".grids" and path.is_file()
+
+    def read(self, path: Path, skip_invalid: bool) -> TaskSet:
+        tasks, notes = [], []
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            task_id, *parts = line.split()
+            if "?" in parts:
+                split = parts.index("?")
+                train, test = parts[:split], parts[split + 1 :]
+                pairs = (tuple(map(parse_pair, part)) for part in (train, test))
+                tasks.append(Task(task_id, *pairs))
+            elif skip_invalid:
+                notes.append(f"line {number} of {path} is skipped: it has no test input")
+            else:
+                raise UserError(f"{path}, line {number} has no test input: add `?` and one")
+        return TaskSet.from_tasks(str(path), tasks, notes)
+
+
+@pytest.fixture
+def text_reader() -> Iterator[TextReader]:
+    """The reader, registered for one test."""
+    reader = TextReader()
+    register_reader("text")(reader)
+    yield reader
+    READERS.unregister("text")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "two.grids"
+    path.write_text(TEXT)
+    return path
+
+
+def test_its_files_are_data(
+    text_reader: TextReader, file: Path, cli: Callable[..., Result]
+) -> None:
+    tasks = load_tasks(file)
+    assert find_reader(file) is text_reader
+    assert (tasks.name, tasks.ids, tasks.kind) == (str(file), ["mirror", "fill"], "arc")
+    assert tasks["mirror"].train[1].input.tolist() == [[4, 5], [0, 6]]
+    solutions = tasks["mirror"].solutions
+    assert solutions is not None and solutions[0].tolist() == [[0, 7], [8, 0]]
+    assert tasks["fill"].solutions is None
+    shown = json.loads(cli("data", "show", file, "--json").stdout)
+    assert (shown["splits"][0]["tasks"], shown["splits"][0]["test_outputs"]) == (2, 2)
+    assert cli("show", "fill", "--data", file).stdout.startswith("Task fill")
+
+
+def test_invalid_lines_are_errors_or_skipped(text_reader: TextReader, file: Path) -> None:
+    file.write_text(f"{TEXT}bad 1>2\n")
+    with pytest.raises(UserError, match="line 3 has no test input"):
+        load_tasks(file)
+    tasks = load_tasks(file, skip_invalid=True)
+    assert tasks.ids == ["mirror", "fill"]
+    assert tasks.notes == (f"line 3 of {file} is skipped: it has no test input",)
+
+
+def test_its_tasks_are_trained_on_and_predicted(
+    text_reader: TextReader, file: Path, tmp_path: Path
+) -> None:
+    sections = {"model": MODEL, "train": {**TRAIN, "total_steps": 2}}
+    overrides = ["dtype='float32'", "data.augmentations=1"]
+    for section, values in sections.items():
+        overrides += [f"{section}.{key}={value}" for key, value in values.items()]
+    run = pipeline.train(data=file, overrides=overrides, out=tmp_path / "run", device="cpu")
+    assert run.config.data.test == (str(file),)
+    predictions = pipeline.predict(run.path, device="cpu")
+    assert predictions.tasks.ids == ["mirror", "fill"]
+    assert list(json.loads((run.path / "submission.json").read_text())) == ["mirror", "fill"]
+    assert pipeline.score(run.path).to_dict() == predictions.score().to_dict()
+
+
+def test_other_files_keep_their_readers(text_reader: TextReader, challenges: Path) -> None:
+    assert find_reader(challenges) is READERS["arc_json"]
+    assert find_reader(challenges.with_name("x.csv")) is READERS["csv"]
+    assert load_tasks(challenges).ids == ["task0", "task1", "task2"]
+    with pytest.raises(ValueError, match="the reader 'text' is registered already"):
+        register_reader("text")(TextReader())
+
+
+def test_without_its_reader_a_file_is_an_error(file: Path) -> None:
+    assert "text" not in READERS
+    with pytest.raises(UserError, match="is not JSON"):
+        load_tasks(file)

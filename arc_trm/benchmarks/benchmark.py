@@ -115,15 +115,15 @@ def _rate_lines(values: dict[str, Any]) -> list[str]:
 
 
 def _part_lines(values: dict[str, Any]) -> list[str]:
-    parts, sides = values.get("parts", {}), values.get("seconds_per_step_by_side", {})
+    breakdown, sides = values.get("breakdown", {}), values.get("seconds_per_step_by_side", {})
     lines, seconds = [], values["seconds_per_step"]
-    if len(sides) > 1:  # parts are measured on the full canvas only
+    if len(sides) > 1:  # the breakdown is measured on the full canvas only
         side = max(sides, key=int)
         seconds = sides[side]
         lines.append(f"a step on the canvas of side {side}: {seconds:.4g} s")
-    if parts:
-        parts = {**parts, "the rest": seconds - sum(parts.values())}
-    for name, cost in parts.items():
+    if breakdown:
+        breakdown = {**breakdown, "the rest": seconds - sum(breakdown.values())}
+    for name, cost in breakdown.items():
         lines.append(f"  {name:<12}{cost:10.4f} s {cost / seconds:6.1%}")
     return lines
 

@@ -18,24 +18,24 @@ from arc_trm.training import Trainer
 from arc_trm.training.losses import halt_loss
 from arc_trm.training.optim import sign_sgd, update_ema
 
-PartSeconds = dict[str, float]
+Breakdown = dict[str, float]
 
 
-def prediction_parts(model: PuzzleModel, batch_size: int) -> PartSeconds:
-    """Return the seconds of the parts of predicting a batch on the full canvas."""
+def prediction_breakdown(model: PuzzleModel, batch_size: int) -> Breakdown:
+    """Return the seconds of each component of predicting a batch on the full canvas."""
     steps = model.config.supervision_steps
     size = min(batch_size, model.cpu_micro_batch_size(model.config.length) or batch_size)
     with model.cache_cast_weights():
-        block = _block_parts(model, size, backward=False)
+        block = _block_breakdown(model, size, backward=False)
         heads = _head_seconds(model, size, backward=False)
     blocks = steps * model.blocks_per_step
-    parts = {name: blocks * seconds for name, seconds in block.items()}
-    parts["heads"] = steps * heads
-    return {name: seconds * batch_size / size for name, seconds in parts.items()}
+    breakdown = {name: blocks * seconds for name, seconds in block.items()}
+    breakdown["heads"] = steps * heads
+    return {name: seconds * batch_size / size for name, seconds in breakdown.items()}
 
 
-def training_parts(trainer: Trainer) -> PartSeconds:
-    """Return the seconds of the parts of a training step on the full canvas."""
+def training_breakdown(trainer: Trainer) -> Breakdown:
+    """Return the seconds of each component of a training step on the full canvas."""
     model, batch_size = trainer.model, trainer.batch_size
     size = min(batch_size, trainer.micro_batch_size)
     with_gradient = model.blocks_with_gradient
@@ -43,16 +43,16 @@ def training_parts(trainer: Trainer) -> PartSeconds:
     if model.has_continue_head:
         without_gradient += model.blocks_per_step
     with model.cache_cast_weights():
-        forward = _block_parts(model, size, backward=False)
-        both = _block_parts(model, size, backward=True)
-    parts = {
+        forward = _block_breakdown(model, size, backward=False)
+        both = _block_breakdown(model, size, backward=True)
+    breakdown = {
         name: without_gradient * forward[name] + with_gradient * both[name] for name in forward
     }
-    parts["heads"] = _head_seconds(model, size, backward=True)
-    parts["loss"] = _loss_seconds(trainer, size)
-    parts = {name: seconds * batch_size / size for name, seconds in parts.items()}
-    parts["optimisers"] = _optimiser_seconds(trainer)
-    return parts
+    breakdown["heads"] = _head_seconds(model, size, backward=True)
+    breakdown["loss"] = _loss_seconds(trainer, size)
+    breakdown = {name: seconds * batch_size / size for name, seconds in breakdown.items()}
+    breakdown["optimisers"] = _optimiser_seconds(trainer)
+    return breakdown
 
 
 def _random_state(model: PuzzleModel, batch_size: int, requires_grad: bool) -> Tensor:
@@ -83,8 +83,8 @@ def _module_seconds(
     )
 
 
-def _block_parts(model: PuzzleModel, batch_size: int, backward: bool) -> PartSeconds:
-    """Return the seconds of the parts of one block."""
+def _block_breakdown(model: PuzzleModel, batch_size: int, backward: bool) -> Breakdown:
+    """Return the seconds of each component of one block."""
     block, ops = _first_block(model), model.select_ops(model.dtype)
     token_mixer = block.token_mixer
 
@@ -98,12 +98,12 @@ def _block_parts(model: PuzzleModel, batch_size: int, backward: bool) -> PartSec
         "swiglu": lambda h: block.swiglu.forward(h, ops),
         "norms": lambda h: ops.residual_norm(h, h),
     }
-    parts = {
+    breakdown = {
         name: _module_seconds(action, model, batch_size, backward)
         for name, action in actions.items()
     }
-    parts["norms"] *= 2  # a block has two
-    return parts
+    breakdown["norms"] *= 2  # a block has two
+    return breakdown
 
 
 def _head_seconds(model: PuzzleModel, batch_size: int, backward: bool) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from arc_trm.benchmarks.breakdown import prediction_parts, training_parts
+from arc_trm.benchmarks.breakdown import prediction_breakdown, training_breakdown
 from arc_trm.benchmarks.flops import block_flops, supervision_flops
 from arc_trm.benchmarks.timing import median_seconds, peak_memory, product_rate, synchronise
 from arc_trm.checkpoint import Weights
@@ -76,7 +76,7 @@ class _CanvasBenchmark:
 
     Attributes:
         side: of the canvas.
-        share: part of all examples that are on this canvas.
+        share: fraction of all examples that are on this canvas.
         flops: of an example.
         step: takes one step.
     """
@@ -142,7 +142,7 @@ def bench_train(
             "processes": world_size,
             "micro_batch": micro_batch_size,
             "needed_memory_mb": _needed_memory(trainer),
-            "parts": {"data": data, **training_parts(trainer)},
+            "breakdown": {"data": data, **training_breakdown(trainer)},
             "whole_run": _whole_run(steps * config.train.global_batch_size, measured),
         }
 
@@ -187,7 +187,7 @@ def bench_predict(
         **measured,
         **_implementation(model),
         "supervision_steps": config.model.supervision_steps,
-        "parts": prediction_parts(model, size),
+        "breakdown": prediction_breakdown(model, size),
         "whole_run": _whole_run(len(queries), measured),
     }
 

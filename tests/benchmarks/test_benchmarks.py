@@ -84,13 +84,13 @@ def test_train_and_predict(cli: Cli, tiny: list[str], what: str, examples: int) 
     assert result["utilisation"] == pytest.approx(expected / result["product_tflops"], rel=0.01)
     rate = result["batch_size"] / result["seconds_per_step"]
     assert result["examples_per_second"] == pytest.approx(rate, rel=0.01)
-    assert {"attention", "swiglu", "norms", "heads"} <= result["parts"].keys()
-    assert all(seconds > 0 for seconds in result["parts"].values())
+    assert {"attention", "swiglu", "norms", "heads"} <= result["breakdown"].keys()
+    assert all(seconds > 0 for seconds in result["breakdown"].values())
     assert result["first_step_seconds"] > 0 and result["peak_memory_mb"] > 0
     assert result["whole_run"]["examples"] == examples
     assert result["kernels"] is False
     if what == "train":
-        assert {"data", "loss", "optimisers"} <= result["parts"].keys()
+        assert {"data", "loss", "optimisers"} <= result["breakdown"].keys()
         assert set(result["needed_memory_mb"]) >= {"puzzle_embedding", "activations"}
 
 

@@ -45,9 +45,7 @@ Done = subprocess.CompletedProcess[str]
 
 def needs_wheels(test: Any) -> Any:
     """Marks a test of what is installed; all of them share the wheels and one environment."""
-    for mark in (pytest.mark.slow, pytest.mark.network, pytest.mark.xdist_group("kaggle")):
-        test = mark(test)
-    return test
+    return pytest.mark.slow(pytest.mark.network(test))
 
 
 def can_go_offline() -> bool:

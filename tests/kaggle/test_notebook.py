@@ -439,7 +439,7 @@ def test_the_notebook_runs_offline(filled: Tree, installed: Path) -> None:
 @finds_processes
 def test_a_command_that_fails_early_is_resumed(filled: Tree, installed: Path) -> None:
     # Enough time to kill and to finish prediction, even if adapting is slow on this machine.
-    filled.write_script(CODE, MINUTES="3", ADAPT_SHARE="0.13", SPARE_SECONDS="10", GPUS="2")
+    filled.write_script(CODE, MINUTES="4", ADAPT_SHARE="0.2", SPARE_SECONDS="10", GPUS="2")
     filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
     root = filled.working.parent
     with filled.start(installed) as process:

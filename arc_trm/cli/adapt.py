@@ -34,7 +34,7 @@ NEW_RUN = (
 @click.option(
     "--preset", default="adapt-arc-agi-2", show_default=True, help="Named config to start from."
 )
-@add_options(data_option("The new tasks."), run_options)
+@add_options(data_option("Tasks to adapt to; needed for a new run."), run_options)
 def adapt(resume: Path | None, as_json: bool, **settings: Any) -> None:
     """Adapt pretrained weights to new tasks by their demonstrations.
 

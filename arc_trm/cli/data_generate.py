@@ -13,7 +13,11 @@ from arc_trm.cli.options import PATH, add_options, json_option, output
 @click.argument("kind")
 @add_options(
     click.option(
-        "--count", type=click.IntRange(1), default=1000, show_default=True, help="Puzzles."
+        "--count",
+        type=click.IntRange(1),
+        default=1000,
+        show_default=True,
+        help="Number of puzzles.",
     ),
     click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
     click.option("--side", type=int, help="Cells a side; default: 9, of a maze 30."),

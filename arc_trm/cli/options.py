@@ -45,7 +45,7 @@ time_limit_option = click.option(
     callback=lambda context, parameter, text: TimeLimit(
         TimeLimit.parse(text).limit, PROCESS_STARTED
     ),
-    help="3h, 90m, 45s: stop in time.",
+    help="Stop in this time: 3h, 90m, 45s, 2h30m.",
 )
 
 
@@ -55,7 +55,9 @@ def data_option(help_text: str) -> Decorator:
 
 
 device_options = add_options(
-    click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu."),
+    click.option(
+        "--device", default="auto", show_default=True, help="auto, cuda, cuda:NUMBER, mps or cpu."
+    ),
     click.option(
         "--compile/--no-compile",
         "compiled",
@@ -73,7 +75,7 @@ config_options = add_options(
 
 run_options = add_options(
     config_options,
-    click.option("--max-steps", type=click.IntRange(0), help="Stop after so many training steps."),
+    click.option("--max-steps", type=click.IntRange(0), help="Train for at most so many steps."),
     time_limit_option,
     click.option("--seed", type=click.IntRange(0), help="Seed of everything random."),
     click.option("--out", type=PATH, metavar="FOLDER", help="Run folder; default: runs/DATE-NAME."),

@@ -35,23 +35,26 @@ from arc_trm.cli.options import (
     click.option(
         "--augmentations",
         type=click.IntRange(0),
-        help="That vote besides the task itself; default: all that were trained.",
+        help="Number that vote, besides the task itself; default: all that were trained.",
     ),
     click.option(
-        "--supervision-steps", type=click.IntRange(1), help="Refinements; default: the model's."
+        "--supervision-steps",
+        type=click.IntRange(1),
+        help="Per prediction (N_sup); default: the model's.",
     ),
     time_limit_option,
     skip_invalid_option,
-    click.option(
-        "--batch-size", type=click.IntRange(1), help="Queries that are computed together."
-    ),
+    click.option("--batch-size", type=click.IntRange(1), help="Augmented test inputs per batch."),
     click.option(
         "--canvas",
         type=click.Choice(["full", "bucketed"]),
-        help="On which tasks are shown; default: as in training.",
+        help="Full, or the smallest that fits each task; default: as in training.",
     ),
     click.option(
-        "--out", type=PATH, metavar="FOLDER", help="For the files; default: the run's folder."
+        "--out",
+        type=PATH,
+        metavar="FOLDER",
+        help="Existing folder for the files; default: the run's.",
     ),
     device_options,
     json_option,

@@ -115,14 +115,16 @@ def tree(tmp_path: Path) -> Tree:
     return Tree(tmp_path)
 
 
-def put_challenges(folder: Path, name: str = "arc-agi_test_challenges.json") -> Path:
-    """4 tasks that fit tiny weights."""
+def put_challenges(
+    folder: Path, name: str = "arc-agi_test_challenges.json", count: int = 4
+) -> Path:
+    """Tasks that fit tiny weights."""
     tasks = [
         task
         for task in load_tasks("arc-agi-1/training")
         if max(max(grid.shape) for pair in (*task.train, *task.test) for grid in pair.grids) <= 5
-    ][:4]
-    assert len(tasks) == 4
+    ][:count]
+    assert len(tasks) == count
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / name, {task.id: task.to_json(solutions=False) for task in tasks})
     return folder / name
@@ -393,10 +395,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Path:
     return python
 
 
-def check(tree: Tree, files: set[str], killed: bool = False) -> None:
+def check(tree: Tree, files: set[str], killed: bool = False, count: int = 4) -> None:
     """Check the output folder; a kill may leave the temporary file of an unfinished write."""
     challenges = read_challenges(next(tree.input.rglob("*challenges.json")))
-    assert len(challenges) == 4
+    assert len(challenges) == count
     read_submission(tree.submission, challenges)
     left = {path.name for path in tree.working.iterdir()}
     assert {name for name in left if not (killed and name.endswith(".tmp"))} == files
@@ -439,6 +441,8 @@ def test_the_notebook_runs_offline(filled: Tree, installed: Path) -> None:
 @finds_processes
 def test_a_command_that_fails_early_is_resumed(filled: Tree, installed: Path) -> None:
     # Enough time to kill and to finish prediction, even if adapting is slow on this machine.
+    # So many tasks that prediction does not end before it is killed.
+    put_challenges(filled.input / "competitions" / "arc-prize", count=12)
     filled.write_script(CODE, MINUTES="4", ADAPT_SHARE="0.2", SPARE_SECONDS="10", GPUS="2")
     filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
     root = filled.working.parent
@@ -455,7 +459,7 @@ def test_a_command_that_fails_early_is_resumed(filled: Tree, installed: Path) ->
     assert process.returncode == 0, printed
     assert printed.count("arc-trm adapt FAILED") == printed.count("arc-trm predict FAILED") == 1
     assert "predictions exist already" in printed and printed.count("\ndrawn (") == 3
-    check(filled, {"submission.json", "predictions.jsonl"}, killed=True)
+    check(filled, {"submission.json", "predictions.jsonl"}, killed=True, count=12)
 
 
 @needs_wheels

@@ -26,7 +26,7 @@ class BenchmarkResult:
 
     Attributes:
         values: as JSON, seconds unless a key says otherwise.
-        picture: the file that shows them, None if there is none.
+        picture: path of the drawing; None without one.
     """
 
     values: dict[str, Any]

@@ -189,7 +189,7 @@ def _check_finite(embedding: Tensor, step_file: Path) -> None:
 
 
 def _step(step_file: Path) -> int:
-    """Return the training step in a published file's name, 0 if there is none."""
+    """Return the training step in a published file's name, 0 without one."""
     found = re.search(r"\d{1,15}$", step_file.stem)
     return int(found.group()) if found else 0
 

@@ -260,7 +260,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def settings_beside(step_file: Path) -> Path | None:
-    """Return the path of the all_config.yaml beside a weight file, None if there is none."""
+    """Return the path of the all_config.yaml beside a weight file, or None."""
     path = step_file.with_name(SETTINGS_FILE)
     return path if path.exists() else None
 
@@ -274,7 +274,7 @@ def read_shapes(path: Path) -> dict[str, Any]:
 
 
 def shapes_beside(step_file: Path) -> dict[str, Any]:
-    """Read the shapes.json beside a weight file; empty if there is none."""
+    """Read the shapes.json beside a weight file; empty if it is missing."""
     path = step_file.with_name(SHAPES_FILE)
     return read_shapes(path) if path.exists() else {}
 

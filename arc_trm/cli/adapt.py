@@ -16,18 +16,6 @@ from arc_trm.cli.options import (
 )
 from arc_trm.cli.run_command import finish, resume_path
 
-NEW_RUN = (
-    "weights",
-    "data",
-    "preset",
-    "config",
-    "overrides",
-    "max_steps",
-    "time_limit",
-    "seed",
-    "out",
-)
-
 
 @click.command()
 @weights_argument
@@ -53,6 +41,6 @@ def adapt(resume: Path | None, as_json: bool, **settings: Any) -> None:
     from arc_trm import pipeline
 
     if resume is not None:
-        check_resume(NEW_RUN)
+        check_resume()
         settings["resume"] = resume_path(resume)
     finish(pipeline.adapt(**settings, show_progress=True), "adapt", as_json)

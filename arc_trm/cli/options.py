@@ -98,15 +98,17 @@ def is_given(parameter: str) -> bool:
     return context.get_parameter_source(parameter) is ParameterSource.COMMANDLINE
 
 
-def check_resume(settings: Sequence[str]) -> None:
-    """Raise UserError if a setting of a new run is given together with --resume.
+GO_WITH_RESUME = ("resume", "device", "compiled", "as_json")
+"""Parameters of `train` and `adapt` that are no settings of a new run."""
 
-    Args:
-        settings: parameters that make a new run.
-    """
-    context = click.get_current_context()
-    names = {each.name: each.opts[-1] for each in context.command.params}
-    given = ["WEIGHTS" if name == "weights" else names[name] for name in settings if is_given(name)]
+
+def check_resume() -> None:
+    """Raise UserError if a setting of a new run is given together with --resume."""
+    given = [
+        "WEIGHTS" if each.name == "weights" else each.opts[-1]
+        for each in click.get_current_context().command.params
+        if each.name and each.name not in GO_WITH_RESUME and is_given(each.name)
+    ]
     if given:
         raise UserError(
             f"--resume uses the settings in the run folder: leave out {', '.join(given)}"

@@ -16,18 +16,6 @@ from arc_trm.cli.options import (
 )
 from arc_trm.cli.run_command import finish, resume_path
 
-NEW_RUN = (
-    "preset",
-    "data",
-    "skip_invalid",
-    "config",
-    "overrides",
-    "max_steps",
-    "time_limit",
-    "seed",
-    "out",
-)
-
 
 @click.command()
 @click.option("--preset", help="Named config to start from; default: quickstart.")
@@ -51,6 +39,6 @@ def train(resume: Path | None, as_json: bool, **settings: Any) -> None:
     from arc_trm import pipeline
 
     if resume is not None:
-        check_resume(NEW_RUN)
+        check_resume()
         settings["resume"] = resume_path(resume)
     finish(pipeline.train(**settings, show_progress=True), "train", as_json)

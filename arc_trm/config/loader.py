@@ -96,7 +96,7 @@ def preset_names() -> list[str]:
 
 
 def read_preset(name: str) -> Preset:
-    """Read a preset. Raises UserError, which suggests the closest name, if there is none."""
+    """Read a preset. An unknown name is a UserError that suggests the closest one."""
     if name not in preset_names():
         raise UserError(f"unknown preset {name!r}{suggestion(name, preset_names())}")
     text = (resources.files("arc_trm.config") / "presets" / f"{name}.toml").read_text("utf-8")

@@ -41,7 +41,7 @@ def known_weights() -> tuple[KnownWeights, ...]:
 
 
 def find_known_weights(repository: str, subfolder: str | None) -> KnownWeights | None:
-    """Return the entry of exactly these weights, None if there is none."""
+    """Return the entry of exactly these weights, None if they are unknown."""
     for known in known_weights():
         if (known.repository, known.subfolder) == (repository, subfolder):
             return known

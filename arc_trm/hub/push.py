@@ -69,7 +69,7 @@ def push_weights(
 
     Args:
         folder: a run or another weights folder. Its own README.md is the model card if it has one.
-        repository: `owner/name`; a new repository is made if there is none.
+        repository: `owner/name`; it is created if it does not exist.
         licence: the Hub's name of the weights' licence.
         private: refuse a public repository, and make a new one private.
         note: takes sentences for the user.

@@ -63,7 +63,7 @@ def parse_attempts(completions: Sequence[str]) -> list[Grid | None]:
 
 
 def last_grid(text: str) -> Grid | None:
-    """Return the last thing that looks like a grid, None if it is invalid or there is none.
+    """Return the last grid in a text; None if it is invalid or the text has no grid.
 
     A grid is JSON, or lines of digits with spaces, commas, bars or nothing between them.
     """

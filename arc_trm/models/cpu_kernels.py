@@ -91,7 +91,7 @@ def _load_library(head_size: int, rotary: bool, amx: bool) -> ctypes.CDLL | None
 
 
 def _cache_folder() -> Path | None:
-    """Return a folder that only this user can write to, or None if there is none."""
+    """Return a folder that only this user can write to, or None."""
     with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: the user has no home
         root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         folder = root / "arc-trm"

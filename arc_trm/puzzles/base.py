@@ -82,7 +82,7 @@ class Augmenter(Protocol):
         """Return at most `count` augmentations of a task without its test outputs."""
 
     def parse(self, name: str) -> Augmentation:
-        """Return the augmentation with this name. Raises ValueError if there is none."""
+        """Return the augmentation with this name. An invalid name is a ValueError."""
 
 
 AUGMENTERS: Registry[Augmenter] = Registry("augmentation", "data.augmentation")
@@ -165,7 +165,7 @@ class PuzzleKind(ABC):
         """
 
     def parse_augmentation(self, name: str) -> Augmentation:
-        """Return the augmentation with this name. Raises ValueError if there is none."""
+        """Return the augmentation with this name. An invalid name is a ValueError."""
         if name:
             raise ValueError(f"puzzles of {self.title} have no named augmentation, got {name!r}")
         return IDENTITY

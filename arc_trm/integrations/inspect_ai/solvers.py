@@ -36,11 +36,11 @@ def trm(
 ) -> Solver:
     """Answer with TRM.
 
-    Without weights and predictions the latest run in `runs` answers; if there is none, the answers
-    are guesses. Samples are those of `arc_trm/arc_agi`.
+    Without weights and predictions the latest run in `runs` is used; without a run the attempts are
+    guesses. Samples are those of `arc_trm/arc_agi`.
 
     Args:
-        weights: a run, a weight folder or a repository on the Hugging Face Hub.
+        weights: a run, a weights folder or a repository on the Hugging Face Hub.
         predictions: stored predictions in place of weights: predictions.jsonl, submission.json, a
             folder of ARC Prize's benchmarking, or a run.
         augmentations: that vote besides the task itself; None is all that were trained.

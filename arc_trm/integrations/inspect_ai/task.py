@@ -41,7 +41,7 @@ def arc_agi(
 ) -> Task:
     """Build the task of ARC-AGI: predict the output of every test input in one or two attempts.
 
-    With neither weights nor predictions the model answers; if that is none/none, the latest run.
+    Without weights and predictions the language model is used, or the latest run for `none/none`.
 
     Args:
         data: dataset name, folder, challenges file or task file; None is what `weights` or

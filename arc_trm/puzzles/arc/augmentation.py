@@ -51,7 +51,7 @@ class ArcAugmentation:
 
     @classmethod
     def from_name(cls, name: str) -> ArcAugmentation:
-        """Return the augmentation with this name. Raises ValueError if there is none."""
+        """Return the augmentation with this name. An invalid name is a ValueError."""
         if not name:
             return IDENTITY
         dihedral, separator, colours = name.partition(SEPARATOR)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from charts import DOTS, check_charts
 from click.testing import Result
 from commands import run_cli
 from PIL import Image
@@ -22,7 +23,6 @@ from arc_trm.runs import PREDICTIONS, RUNS, create_run
 from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid
 
 TERMINAL = {"FORCE_COLOR": "1", "COLORTERM": "truecolor", "TERM": "xterm-256color"}
-DOTS = range(0x2801, 0x2900)
 
 
 def made_up(task_id: str, test_output: Grid | None) -> Task:
@@ -261,26 +261,7 @@ def test_a_run_shows_its_curve_and_its_predictions(show: Run, arguments: list[st
 def test_the_charts_fall_and_rise_with_the_metrics(show: Run) -> None:
     make_run()
     lines = show().output.splitlines()
-    charts: list[list[str]] = [[]]
-    for line in lines:
-        if "┤" in line or "│" in line:
-            charts[-1].append(line)
-        elif charts[-1]:
-            charts.append([])
-    loss, accuracy, _ = charts
-    assert [line.split()[0] for line in loss if "┤" in line] == ["4", "3", "2", "1", "0"]
-    assert accuracy[0].startswith("60 % ┤") and accuracy[-1].startswith(" 0 % ┤")
-
-    def middle(row: str) -> float:
-        """Where the dots of a row are, -1 where there are none."""
-        columns = [n for n, c in enumerate(row) if ord(c) in DOTS]
-        return sum(columns) / len(columns) if columns else -1
-
-    falling = [middle(row) for row in loss if middle(row) >= 0]
-    rising = [middle(row) for row in accuracy if middle(row) >= 0]
-    assert len(falling) >= 5 and falling == sorted(falling)
-    assert len(rising) >= 5 and rising == sorted(rising, reverse=True)
-    assert len([line for line in lines if re.fullmatch(r" +1 +step 20", line)]) == 2
+    check_charts(lines)
 
 
 def test_a_run_without_metrics_or_predictions(show: Run) -> None:

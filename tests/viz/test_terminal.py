@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from charts import DOTS, check_charts
 
 from arc_trm.config import RunConfig
 from arc_trm.evaluation.predictions import Candidate, InputPrediction, PredictionSet, TraceStep
@@ -18,7 +19,6 @@ from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid
 from arc_trm.viz.terminal import Terminal, show_run, show_task
 
 COLOURS = {"FORCE_COLOR": "1", "COLORTERM": "truecolor", "TERM": "xterm-256color"}
-DOTS = range(0x2801, 0x2900)
 Shown = Callable[..., list[str]]
 
 
@@ -210,26 +210,7 @@ def test_a_run_without_metrics_or_predictions(shown: Shown) -> None:
 
 def test_the_charts_fall_and_rise_with_the_metrics(shown: Shown) -> None:
     lines = shown(show_run, make_run())
-    charts: list[list[str]] = [[]]
-    for line in lines:
-        if "┤" in line or "│" in line:
-            charts[-1].append(line)
-        elif charts[-1]:
-            charts.append([])
-    loss, accuracy, _ = charts
-    assert [line.split()[0] for line in loss if "┤" in line] == ["4", "3", "2", "1", "0"]
-    assert accuracy[0].startswith("60 % ┤") and accuracy[-1].startswith(" 0 % ┤")
-
-    def middle(row: str) -> float:
-        """Return the mean column of the dots in a row, -1 if there are none."""
-        columns = [n for n, c in enumerate(row) if ord(c) in DOTS]
-        return sum(columns) / len(columns) if columns else -1
-
-    falling = [middle(row) for row in loss if middle(row) >= 0]
-    rising = [middle(row) for row in accuracy if middle(row) >= 0]
-    assert len(falling) >= 5 and falling == sorted(falling)
-    assert len(rising) >= 5 and rising == sorted(rising, reverse=True)
-    assert len([line for line in lines if re.fullmatch(r" +1 +step 20", line)]) == 2
+    check_charts(lines)
     assert max(map(len, lines)) <= 80
 
 

@@ -14,14 +14,15 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from arc_trm.config import RunConfig, from_dict, to_dict
+from arc_trm.config import RunConfig, read_config, to_dict
 from arc_trm.display import Displayed
 from arc_trm.errors import UserError
-from arc_trm.io import read_json, write_json
+from arc_trm.io import write_json
 
 RUNS = Path("runs")
 RUN_CONFIG, METRICS, CHECKPOINT = "run.json", "metrics.jsonl", "checkpoint.safetensors"
 SUBMISSION, PREDICTIONS = "submission.json", "predictions.jsonl"
+FORMAT = "arc-trm run 2"
 
 
 class Run(Displayed, os.PathLike[str]):
@@ -53,18 +54,7 @@ class Run(Displayed, os.PathLike[str]):
     @cached_property
     def config(self) -> RunConfig:
         """The resolved config. Raises UserError if it is missing or damaged."""
-        path = self.path / RUN_CONFIG
-        if not path.is_file():
-            raise UserError(f"{self.path} is not a run folder: it has no {RUN_CONFIG}")
-        content = read_json(path)
-        if not isinstance(content, dict):
-            raise UserError(f"{path} does not hold the config of a run")
-        try:
-            return from_dict(RunConfig, content)
-        except UserError as error:
-            raise UserError(
-                f"{path} is not as it was written ({error}): restore the original file"
-            ) from None
+        return read_config(self.path / RUN_CONFIG, "run folder", FORMAT, RunConfig)
 
     @cached_property
     def metrics(self) -> list[dict[str, float]]:
@@ -106,8 +96,13 @@ def create_run(config: RunConfig, folder: Path | None = None) -> Path:
         _make_folder(folder, exist_ok=True)
         if any(folder.iterdir()):
             raise UserError(f"{folder} is not empty: name another folder for the run")
-    write_json(folder / RUN_CONFIG, to_dict(config))
+    write_run_config(folder, config)
     return folder
+
+
+def write_run_config(folder: Path, config: RunConfig) -> None:
+    """Write run.json."""
+    write_json(folder / RUN_CONFIG, {"format": FORMAT, **to_dict(config)})
 
 
 def _make_folder(folder: Path, exist_ok: bool) -> None:

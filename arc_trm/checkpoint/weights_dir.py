@@ -25,10 +25,10 @@ import torch
 from torch import Tensor
 
 from arc_trm.checkpoint.safetensors_io import read_tensors, write_tensors
-from arc_trm.config import ModelConfig, from_dict, to_dict
+from arc_trm.config import ModelConfig, from_dict, read_config, to_dict
 from arc_trm.data.puzzle_ids import check_puzzle_ids
 from arc_trm.errors import UserError
-from arc_trm.io import read_json, write_json
+from arc_trm.io import write_json
 from arc_trm.models import PuzzleModel, build_model
 from arc_trm.puzzles.base import BLANK, SEPARATOR
 from submission import parse_json
@@ -38,7 +38,7 @@ NETWORK_FILE = "model.safetensors"
 EMBEDDING_FILE = "puzzle_embedding.safetensors"
 PUZZLE_IDS_FILE = "puzzle_ids.json"
 ORIGIN_FILE = "origin.json"
-FORMAT = "arc-trm weights 1"
+FORMAT = "arc-trm weights 2"
 EMBEDDING_TENSOR = "puzzle_embedding"
 """Name of the only tensor in EMBEDDING_FILE."""
 METADATA_KEY = "arc_trm"
@@ -94,20 +94,7 @@ class WeightsDir:
     def config(self) -> ModelConfig:
         """The model's config. Raises UserError if the folder is not a weights folder."""
         path = self.folder / CONFIG_FILE
-        if not path.is_file():
-            raise UserError(f"{self.folder} is not a weights folder: it has no {CONFIG_FILE}")
-        content = read_json(path)
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise UserError(
-                f"{path} does not say {FORMAT!r}: it is from another version or project"
-            )
-        model = content.get("model")
-        if not isinstance(model, dict):
-            raise UserError(f"{path} has no table 'model' with the model's config")
-        try:
-            return from_dict(ModelConfig, model, "model")
-        except UserError as error:
-            raise UserError(f"{path} is damaged ({error}): copy the folder again") from None
+        return read_config(path, "weights folder", FORMAT, ModelConfig, "model")
 
     @cached_property
     def parts(self) -> WeightsParts:

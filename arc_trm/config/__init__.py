@@ -5,6 +5,7 @@ from arc_trm.config.loader import (
     from_dict,
     load_config,
     preset_names,
+    read_config,
     read_preset,
     to_dict,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "from_dict",
     "load_config",
     "preset_names",
+    "read_config",
     "read_preset",
     "to_dict",
 ]

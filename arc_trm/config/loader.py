@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from arc_trm.config.schema import MAX_INT, WEIGHT_INDEPENDENT_KEYS, ModelConfig, RunConfig, require
 from arc_trm.errors import UserError, suggestion
+from arc_trm.io import read_json
 
 T = typing.TypeVar("T")
 
@@ -64,6 +65,35 @@ def from_dict(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
         require(name in hints, f"unknown config key {key!r}{suggestion(name, hints)}")
         arguments[name] = _convert(value, hints[name], key)
     return cls(**arguments)
+
+
+def read_config(path: Path, noun: str, format: str, cls: type[T], table: str = "") -> T:
+    """Read the config in the JSON file that describes a folder.
+
+    Args:
+        path: the file, an object with the key "format".
+        noun: what such a folder is called in messages.
+        format: the only valid value of "format".
+        cls: type of the config.
+        table: the key under which the config is; "" is beside "format".
+
+    Raises:
+        UserError: the file is missing, of another format or damaged.
+    """
+    if not path.is_file():
+        raise UserError(f"{path.parent} is not a {noun}: it has no {path.name}")
+    content = read_json(path)
+    if not isinstance(content, dict) or content.pop("format", None) != format:
+        raise UserError(f"{path} does not say {format!r}: it is from another version or project")
+    if table:
+        content = content.get(table)
+        require(isinstance(content, dict), f"{path} has no table {table!r}")
+    try:
+        return from_dict(cls, content, table)
+    except UserError as error:
+        raise UserError(
+            f"{path} is not as it was written ({error}): restore the original file"
+        ) from None
 
 
 @dataclasses.dataclass(frozen=True)

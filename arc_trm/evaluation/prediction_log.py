@@ -24,7 +24,7 @@ from arc_trm.puzzles import kind_of
 from arc_trm.tasks import Grid, TaskSet, as_grid
 from submission import FormatError, grid_problems
 
-FORMAT = "arc-trm predictions 1"
+FORMAT = "arc-trm predictions 2"
 
 
 class _LineError(ValueError):

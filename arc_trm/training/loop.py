@@ -25,9 +25,8 @@ from arc_trm.data.splits import Loaded
 from arc_trm.data.training_set import TrainingSet, build_training_set
 from arc_trm.device import DTYPES, compiles, pick_dtype, process_group
 from arc_trm.errors import UserError
-from arc_trm.io import write_json
 from arc_trm.models import PuzzleModel, build_model, check_model_config
-from arc_trm.runs import CHECKPOINT, RUN_CONFIG, Run, create_run
+from arc_trm.runs import CHECKPOINT, Run, create_run, write_run_config
 from arc_trm.time_limit import TimeLimit, format_duration
 from arc_trm.training.adapt import load_pretrained
 from arc_trm.training.budget import (
@@ -270,7 +269,7 @@ def _plan_run(setup: _Setup, time_limit: TimeLimit, callback: Callback) -> tuple
         writer.save(time_limit.spent)
     config = _plan_schedule(config, writer, setup.sampler, time_limit, callback)
     if writer.is_writer:
-        write_json(setup.folder / RUN_CONFIG, to_dict(config))
+        write_run_config(setup.folder, config)
     return config, writer.save_seconds
 
 

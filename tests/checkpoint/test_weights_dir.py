@@ -114,6 +114,14 @@ def write(name: str, text: str) -> Mutation:
     return lambda folder: (folder / name).write_text(text)
 
 
+def link_to_itself(name: str) -> Mutation:
+    def mutate(folder: Path) -> None:
+        (folder / name).unlink()
+        (folder / name).symlink_to(name)
+
+    return mutate
+
+
 def write_infinite_expansion(folder: Path) -> None:
     text = json.dumps(read_config(folder))
     (folder / CONFIG_FILE).write_text(text.replace('"expansion": 4.0', '"expansion": 1e400'))
@@ -151,11 +159,19 @@ def cut_network(folder: Path) -> None:
     ("mutate", "message"),
     [
         (remove(CONFIG_FILE), "is not a weights folder: it has no config.json"),
-        (write(CONFIG_FILE, '{"model_type": "bert"}'), "does not say 'arc-trm weights 1'"),
+        (write(CONFIG_FILE, '{"model_type": "bert"}'), "does not say 'arc-trm weights 2'"),
         (
-            write(CONFIG_FILE, '{"format": "arc-trm weights 1", "model": [1]}'),
+            write(CONFIG_FILE, '{"format": "arc-trm weights 2", "model": [1]}'),
             "has no table 'model'",
         ),
+        (
+            write(CONFIG_FILE, '{"format": "arc-trm weights 1", "model": {"heads": 8}}'),
+            "does not say 'arc-trm weights 2': it is from another version or project",
+        ),
+        (link_to_itself(CONFIG_FILE), "is not a weights folder: it has no config.json"),
+        (link_to_itself(NETWORK_FILE), "has no model.safetensors"),
+        (link_to_itself(EMBEDDING_FILE), "but no puzzle_embedding.safetensors"),
+        (link_to_itself(PUZZLE_IDS_FILE), "puzzle_ids.json cannot be read (Too many levels of"),
         (write_infinite_expansion, "'model.expansion' must be finite"),
         (remove(NETWORK_FILE), "has no model.safetensors: if it is a run, it has saved nothing"),
         (cut_network, "is not a whole safetensors file"),

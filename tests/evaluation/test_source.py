@@ -83,6 +83,12 @@ def test_an_invalid_trace_is_named(tmp_path: Path, trace: str) -> None:
         list(log.read())
 
 
+def test_a_log_of_another_version_is_named(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"format": "arc-trm predictions 1"}\n')
+    with pytest.raises(UserError, match=r"p\.jsonl.* it does not say 'arc-trm predictions 2'"):
+        list(PredictionLog(tmp_path / "p.jsonl").read())
+
+
 def test_metadata_do_not_distinguish_logs(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path / "p.jsonl")
     assert log.begin({"weights": "1"}, {"model": "a", "started_at": "early"}) is None

@@ -28,7 +28,6 @@ from arc_trm import load_model, runs
 from arc_trm.checkpoint import WeightsDir, load_weights
 from arc_trm.checkpoint.published_ids import published_ids
 from arc_trm.cli import main
-from arc_trm.config import to_dict
 from arc_trm.data.loader import load_tasks
 from arc_trm.errors import UserError
 from arc_trm.hub import RepoId, parse_repo_id, pull_weights, push_weights, resolve_weights
@@ -582,7 +581,7 @@ def test_the_card_of_a_named_dataset(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     config = runs.Run(run).config
     data = replace(config.data, test=("arc-agi-1/evaluation",), train=("arc-agi-2/training",))
-    write_json(run / "run.json", to_dict(replace(config, data=data)))
+    runs.write_run_config(run, replace(config, data=data))
     pair = {"attempt_1": [[0]], "attempt_2": [[1]]}
     write_json(run / runs.SUBMISSION, {"00576224": [pair]})
     card = model_card(WeightsDir(run), "o/n", None)
@@ -597,7 +596,7 @@ def test_warnings_in_the_card_name_no_folder(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     config = runs.Run(run).config
     data = replace(config.data, train=config.data.test)
-    write_json(run / "run.json", to_dict(replace(config, data=data)))
+    runs.write_run_config(run, replace(config, data=data))
     card = model_card(WeightsDir(run), "o/n", None)
     assert "**tiny_challenges.json shares 3 of its 3 tasks with tiny_challenges.json" in card
     assert str(tmp_path) not in card

@@ -260,10 +260,16 @@ def test_what_is_gone_is_told_when_a_run_goes_on(tmp_path: Path, tiny_run: Path)
     (tmp_path / "tiny_challenges.json").unlink()
     with pytest.raises(UserError, match=r"cannot be loaded as before .*: bring it back"):
         train_run(Run(tiny_run).config, CPU, tiny_run, resume=True)
-    (tiny_run / runs.RUN_CONFIG).write_text('{"model": {"seq_len": "x"}}')
+    (tiny_run / runs.RUN_CONFIG).write_text('{"format": "arc-trm run 2", "seed": "x"}')
     with pytest.raises(
         UserError, match=r"run\.json is not as it was written .*: restore the original file"
     ):
+        _ = Run(tiny_run).config
+
+
+def test_a_run_of_another_version_is_named(tiny_run: Path) -> None:
+    (tiny_run / runs.RUN_CONFIG).write_text('{"model": {"cells": 900}}')
+    with pytest.raises(UserError, match=r"run\.json does not say 'arc-trm run 2': it is from"):
         _ = Run(tiny_run).config
 
 

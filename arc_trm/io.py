@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ __all__ = ["WriteError", "atomic_write", "check_new", "new_folder", "read_json",
 
 def check_new(path: Path) -> None:
     """Raise UserError if `path` is anything but absent or an empty folder."""
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+    target = os.path.realpath(path)  # of a symbolic link to itself it is the link
+    if os.path.lexists(target) and not (path.is_dir() and not any(path.iterdir())):
         raise UserError(f"{path} already exists and is not an empty folder: name another one")
 
 
@@ -32,7 +34,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         WriteError: the file system refuses.
     """
     check_new(path)
-    target = path.resolve()
+    target = Path(os.path.realpath(path))
     exists = target.is_dir()
     hidden = f".{target.name}.{secrets.token_hex(4)}.tmp"
     temporary = target / hidden if exists else target.with_name(hidden)

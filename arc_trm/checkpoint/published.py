@@ -284,8 +284,8 @@ def _read_state_dict(step_file: Path) -> dict[str, Tensor]:
     try:
         mapped = zipfile.is_zipfile(step_file)  # PyTorch before version 1.6 wrote no zip files
         state = torch.load(step_file, map_location="cpu", weights_only=True, mmap=mapped)
-    except FileNotFoundError:
-        raise UserError(f"{step_file} does not exist") from None
+    except OSError as error:
+        raise UserError(f"{step_file} cannot be read: {error.strerror or error}") from None
     except Exception as error:  # torch raises many kinds here, all meaning the same to a user
         raise UserError(
             f"{step_file} is not a published weight file: it is cut short, or holds more than "

@@ -264,6 +264,16 @@ def test_an_old_pickle_without_a_zip_is_read(tmp_path: Path) -> None:
     assert len(load_weights(tmp_path / "out").puzzle_ids) == 40
 
 
+def test_a_link_to_itself_is_no_file_and_no_folder_to_make(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    with pytest.raises(UserError, match="loop cannot be read: Too many levels of symbolic links"):
+        read_published(loop)
+    with pytest.raises(UserError, match="loop already exists and is not an empty folder"):
+        convert_from_published(GOLDEN / "trm_attention" / "step_0", loop)
+    assert loop.is_symlink() and list(tmp_path.iterdir()) == [loop]
+
+
 def test_existing_files_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "work").write_text("of years")

@@ -31,19 +31,15 @@ def pick_device(name: str = "auto") -> torch.device:
     Raises:
         UserError: the name is invalid, or there is no such device.
     """
+    has_mps = torch.backends.mps.is_available()
     if name == "auto":
-        has_mps = torch.backends.mps.is_available()
         name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
     kind, _, index = name.partition(":")
     if kind not in {"cpu", "cuda", "mps"} or (index and not index.isdecimal()):
         raise UserError(f"invalid device {name!r}: use auto, cpu, mps, cuda or cuda:NUMBER")
     local_rank = os.environ.get("LOCAL_RANK", "0") if kind == "cuda" else "0"
     number = int(index or local_rank)
-    count = {
-        "cpu": 1,
-        "cuda": torch.cuda.device_count(),
-        "mps": int(torch.backends.mps.is_available()),
-    }[kind]
+    count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(has_mps)}[kind]
     if number >= count:
         raise UserError(
             f"device {name!r} cannot be used here: PyTorch finds {count} of the kind {kind}; "
@@ -57,13 +53,9 @@ def pick_device(name: str = "auto") -> torch.device:
 def _keep_freed_memory() -> None:
     """Make glibc keep freed memory, because getting it back page by page costs 10 % of the time."""
     if platform.libc_ver()[0] == "glibc":
-        trim_threshold, mmap_threshold = (
-            -1,
-            -3,
-        )  # as in malloc.h; 32 MiB is the largest mmap threshold
         libc = ctypes.CDLL(None)
-        libc.mallopt(trim_threshold, 2**31 - 1)
-        libc.mallopt(mmap_threshold, 32 * 2**20)
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD in malloc.h
+        libc.mallopt(-3, 32 * 2**20)  # M_MMAP_THRESHOLD, of which this is the largest
 
 
 def pick_dtype(name: Dtype, device: torch.device) -> Dtype:
@@ -72,24 +64,27 @@ def pick_dtype(name: Dtype, device: torch.device) -> Dtype:
         return name
     if device.type == "cuda":
         fast = torch.cuda.get_device_capability(device) >= (8, 0)
-    elif device.type == "cpu":
-        # PyTorch has no public functions for these; without the private ones it is float32.
-        functions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        fast = any(getattr(torch.cpu, name, lambda: False)() for name in functions)
     else:
-        fast = False
+        fast = device.type == "cpu" and (has_avx512_bf16() or has_amx())
     return "bfloat16" if fast else "float32"
+
+
+# PyTorch has no public functions for these two. A version without the private ones says no.
+def has_avx512_bf16() -> bool:
+    """Return whether this CPU multiplies bfloat16 in vector registers."""
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
+
+
+def has_amx() -> bool:
+    """Return whether this CPU has matrix units for bfloat16."""
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
 
 
 def compiles(device: torch.device, requested: bool | None = None) -> bool:
     """Return whether to use torch.compile, which delays the first steps.
 
-    Args:
-        device: to compile for.
-        requested: the user's choice; None is yes on the GPUs that Triton supports, from Ampere on.
-
-    Raises:
-        UserError: it is requested, but there is no compiler.
+    `requested` is the user's choice; None is yes on the GPUs that Triton supports, from Ampere on.
+    Raises UserError if it is requested, but there is no compiler.
     """
     if requested:
         _require_compiler(device)

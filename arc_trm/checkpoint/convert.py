@@ -21,9 +21,6 @@ from arc_trm.checkpoint.published import (
     published_name,
     published_settings,
     published_shapes,
-    read_settings,
-    settings_beside,
-    shapes_beside,
     unsupported_reason,
 )
 from arc_trm.checkpoint.published_ids import (
@@ -45,21 +42,16 @@ CHUNK = 2**16
 
 @dataclass(frozen=True)
 class ConversionResult:
-    """What `convert_from_published` made.
-
-    Attributes:
-        folder: the weights folder.
-        config: of the model.
-        num_puzzles: rows of the published puzzle embedding.
-        num_named: rows that the folder keeps, 0 for a network alone.
-        notes: sentences for the user.
-    """
+    """What `convert_from_published` made."""
 
     folder: Path
     config: ModelConfig
     num_puzzles: int
+    """Rows of the published puzzle embedding."""
     num_named: int
+    """Rows that the folder keeps, 0 for a network alone."""
     notes: tuple[str, ...]
+    """Sentences for the user."""
 
 
 def convert_from_published(
@@ -79,8 +71,7 @@ def convert_from_published(
     Args:
         step_file: what the published trainer wrote.
         out: the folder to make; it must not exist, or be empty.
-        arch_config: the published all_config.yaml; None looks beside the file.
-        settings: published settings that count where that file is missing or silent.
+        arch_config, settings: see `open_published`.
         ids: names of the puzzle ids. Puzzle ids without a name, which come last, are left out;
             without any names the puzzle embedding is, unless its only row is the blank one.
         origin: further facts for origin.json.
@@ -88,13 +79,7 @@ def convert_from_published(
     Raises:
         UserError: file, settings and names do not fit each other. Then nothing is left behind.
     """
-    path = arch_config or settings_beside(step_file)
-    known = {
-        **(settings or {}),
-        **shapes_beside(step_file),
-        **(read_settings(path) if path else {}),
-    }
-    published = open_published(step_file, known, path or "its settings")
+    published = open_published(step_file, arch_config, settings)
     num_puzzles = len(published.embedding)
     if ids is None and num_puzzles == 1:
         ids = PublishedIds([BLANK], 1, "a puzzle embedding with the blank row alone")
@@ -104,7 +89,7 @@ def convert_from_published(
         names = list(ids.names)
         embedding = published.embedding[: len(names)].float()
         _check_finite(embedding, step_file)
-    notes = _notes(step_file, path, published, ids)
+    notes = _notes(step_file, published, ids)
     with new_folder(out) as folder:
         save_config(folder, published.config, names)
         save_weights(folder, published.config, published.network, embedding, _step(step_file))
@@ -124,7 +109,6 @@ def convert_to_published(
     """Write weights as the published trainer would have, for published code to load.
 
     Args:
-        folder: the weights folder.
         out: the folder to make, with `step_N`, all_config.yaml, identifiers.json, and in
             shapes.json what the published code takes from its data.
         run: the config of the run in the folder, if any, whose training settings are written too.
@@ -145,19 +129,16 @@ def convert_to_published(
             "embedding"
         )
     # Tensors of one file share its storage, which would be written in full for each of them.
-    state = {
-        published_name(name, config.architecture): tensor.clone()
-        for name, tensor in network.items()
-    }
-    state[published_name("puzzle_embedding", config.architecture)] = embedding
+    tensors = {name: tensor.clone() for name, tensor in network.items()}
+    tensors["puzzle_embedding"] = embedding
+    state = {published_name(name, config.architecture): each for name, each in tensors.items()}
     with new_folder(out) as unfinished:
         file = unfinished / f"step_{step}"
         try:
             torch.save(state, file)
         except RuntimeError:  # PyTorch's only word for a full disk
-            raise WriteError(
-                file, "PyTorch could not write all of it; the disk may be full"
-            ) from None
+            reason = "PyTorch could not write all of it; the disk may be full"
+            raise WriteError(file, reason) from None
         write_json(unfinished / SHAPES_FILE, published_shapes(config, len(embedding)))
         with atomic_write(unfinished / SETTINGS_FILE) as written:
             yaml.safe_dump(published_settings(config, run), written)
@@ -169,13 +150,12 @@ def _check_num_puzzles(step_file: Path, num_puzzles: int, ids: PublishedIds) -> 
     """Raise UserError if the names are those of an embedding with another number of rows."""
     if ids.num_puzzles == num_puzzles:
         return
-    known = find_sets(num_puzzles)
     advice = (
-        f"try --published-set {' or '.join(known)}, which has so many"
-        if known
-        else "give the identifiers.json of the set that it was trained on, which "
+        "give the identifiers.json of the set that it was trained on, which "
         "`arc-trm data identifiers` rebuilds from the same tasks"
     )
+    if known := find_sets(num_puzzles):
+        advice = f"try --published-set {' or '.join(known)}, which has so many"
     raise UserError(
         f"{step_file} has {num_puzzles:,} puzzle ids, but {ids.source} names "
         f"{ids.num_puzzles:,}: {advice}"
@@ -194,20 +174,13 @@ def _step(step_file: Path) -> int:
     return int(found.group()) if found else 0
 
 
-def _notes(
-    step_file: Path,
-    arch_config: Path | None,
-    published: PublishedWeights,
-    ids: PublishedIds | None,
-) -> list[str]:
+def _notes(step_file: Path, published: PublishedWeights, ids: PublishedIds | None) -> list[str]:
     """Return what the user should know: assumed settings and rows that are left out."""
     notes = []
     if published.assumed:
-        why = (
-            f"{arch_config.name} does not say"
-            if arch_config
-            else f"there is no {SETTINGS_FILE} beside it"
-        )
+        why = f"there is no {SETTINGS_FILE} beside it"
+        if published.settings_file:
+            why = f"{published.settings_file.name} does not say"
         notes.append(
             f"{step_file.name}: assumed the published {', '.join(published.assumed)}, because "
             f"{why}; if the model was trained with other values, its predictions are wrong"

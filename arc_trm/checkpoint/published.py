@@ -54,9 +54,9 @@ _CLASSES = {
     "trm": "recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1",
     "hrm": "recursive_reasoning.hrm@HierarchicalReasoningModel_ACTV1",
 }
-# Shapes, which the published code takes from its data: published key to our key in ModelConfig.
+# Published key to ours in ModelConfig. The published code takes shapes from its data and the rest
+# from the table `arch`, in which `name`, `mlp_t` and `H_layers` need more than a new name.
 _SHAPE_KEYS = {"seq_len": "seq_len", "vocab_size": "vocab_size"}
-# Settings in the table `arch`, likewise. `name`, `mlp_t` and `H_layers` need more than a new name.
 _ARCH_KEYS = {
     "hidden_size": "hidden_size",
     "puzzle_emb_ndim": "puzzle_emb_dim",
@@ -69,7 +69,7 @@ _ARCH_KEYS = {
     "L_cycles": "inner_cycles",
     "halt_max_steps": "supervision_steps",
 }
-# Settings of the training, likewise in TrainConfig.
+# Published key to ours in TrainConfig.
 _TRAIN_KEYS = {
     "global_batch_size": "global_batch_size",
     "lr": "lr",
@@ -83,15 +83,15 @@ _TRAIN_KEYS = {
 # Published defaults of settings that neither the tensors nor the settings file give.
 _DEFAULTS = {
     "puzzle_emb_len": 16,
-    "halt_max_steps": 16,
+    "seq_len": ModelConfig.seq_len,  # or that of the puzzles with so many tokens
+    "pos_encodings": "rope",
     "num_heads": 8,
     "expansion": 4,
-    "pos_encodings": "rope",
+    "H_cycles": 3,
+    "L_cycles": 4,
+    "halt_max_steps": 16,
 }
-_DEFAULT_CYCLES = {
-    "trm": {"H_cycles": 3, "L_cycles": 4},
-    "hrm": {"H_cycles": 2, "L_cycles": 2},
-}
+_DEFAULT_CYCLES = {"trm": {"H_cycles": 3, "L_cycles": 4}, "hrm": {"H_cycles": 2, "L_cycles": 2}}
 
 
 def our_name(published: str, architecture: str = "trm") -> str:
@@ -117,41 +117,17 @@ def _names(architecture: str) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """The contents of a published weight file.
-
-    Attributes:
-        config: of the model.
-        network: float32 tensors by our names.
-        embedding: (num_puzzles, puzzle_emb_dim), mapped from the file.
-        assumed: the published defaults that were used, as `name value`.
-    """
+    """The contents of a published weight file."""
 
     config: ModelConfig
     network: dict[str, Tensor]
+    """Float32 tensors by our names."""
     embedding: Tensor
+    """(num_puzzles, puzzle_emb_dim), mapped from the file."""
     assumed: tuple[str, ...]
-
-
-class SettingsReader:
-    """Published settings by their names, with defaults for missing ones.
-
-    Args:
-        settings: published settings; some may be missing.
-        defaults: of settings that may be missing.
-
-    Attributes:
-        assumed: the defaults that were used, as `name value`.
-    """
-
-    def __init__(self, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-        self._settings, self._defaults = settings, defaults
-        self.assumed: list[str] = []
-
-    def __getitem__(self, key: str) -> Any:
-        if key in self._settings:
-            return self._settings[key]
-        self.assumed.append(f"{key} {self._defaults[key]}")
-        return self._defaults[key]
+    """The published defaults that were used, as `name value`."""
+    settings_file: Path | None
+    """The all_config.yaml that was read, if any."""
 
 
 # Reading
@@ -162,121 +138,106 @@ def read_published(
     config: Path | str | None = None,
     shapes: Mapping[str, int] | Path | str | None = None,
 ) -> PuzzleModel:
-    """Read a published weight file as a model in evaluation mode.
+    """Read a published weight file as a model in evaluation mode; see `open_published`.
 
     Args:
-        step_file: what the published trainer writes, with or without `_orig_mod.`.
-        config: its all_config.yaml; None looks beside the file. Tensors do not show depth and
-            heads, so that without it the published defaults are assumed.
+        step_file: what the published trainer writes.
+        config: its all_config.yaml; None looks beside the file.
         shapes: `seq_len`, `vocab_size` and `num_puzzle_identifiers` where they are known, or the
-            JSON file that holds them; they must agree with the tensors. None looks for a
-            shapes.json beside the file. Only an MLP mixer and learned positions show the number of
-            cells; without shapes it is otherwise that of the puzzles with so many tokens.
-
-    Raises:
-        UserError: the file does not exist, is cut short or has code in it, or the settings do not
-            fit the tensors.
+            JSON file that holds them; None looks for a shapes.json beside the file.
     """
-    step_file = Path(step_file)
-    path = Path(config) if config is not None else settings_beside(step_file)
-    if shapes is None:
-        known: Mapping[str, Any] = shapes_beside(step_file)
-    else:
-        known = read_shapes(Path(shapes)) if isinstance(shapes, str | Path) else shapes
-    settings = {**(read_settings(path) if path else {}), **known}
-    published = open_published(step_file, settings, path or "its settings")
+    path = None if config is None else Path(config)
+    known = _read_shapes(Path(shapes)) if isinstance(shapes, str | Path) else shapes
+    published = open_published(Path(step_file), path, known)
     model = build_from_tensors(published.config, published.network)
     model.puzzle_embedding = published.embedding.float()
     return model.eval()
 
 
 def open_published(
-    step_file: Path, settings: Mapping[str, Any], source: object = "its settings"
+    step_file: Path, arch_config: Path | None = None, settings: Mapping[str, Any] | None = None
 ) -> PublishedWeights:
     """Read a published weight file and find the config of its model.
 
+    Tensors do not show depth and heads: without settings the published defaults are assumed. Only
+    an MLP mixer and learned positions show the number of cells, which otherwise is that of the
+    puzzles with so many tokens.
+
     Args:
         step_file: what the published trainer writes, with or without `_orig_mod.`.
-        settings: by their published names: those of the table `arch` and, where they are known,
-            `seq_len`, `vocab_size` and `num_puzzle_identifiers`.
-        source: of the settings, for messages.
+        arch_config: its all_config.yaml; None looks beside the file.
+        settings: published settings that count where all_config.yaml is missing or silent, and
+            shapes that count before those of a shapes.json beside the file.
 
     Raises:
         UserError: the file does not exist, is cut short or has code in it, or the settings do not
             fit the tensors.
     """
+    arch_config = arch_config or _beside(step_file, SETTINGS_FILE)
+    shapes = _beside(step_file, SHAPES_FILE)
+    settings = {
+        **(_read_shapes(shapes) if shapes else {}),
+        **(settings or {}),
+        **(_read_settings(arch_config) if arch_config else {}),
+    }
+    source = str(arch_config or "its settings")
     architecture, network = _rename(_read_state_dict(step_file), step_file)
     _check_matrices(architecture, network, step_file)
     embedding = network.pop("puzzle_embedding")
     vocab_size, hidden_size = network["token_embedding"].shape
-    kinds = kinds_with_vocab(vocab_size)
-    seq_len = kinds[0].default_side ** 2 if kinds else ModelConfig.seq_len
-    defaults = {**_DEFAULTS, **_DEFAULT_CYCLES[architecture], "seq_len": seq_len}
-    reader = SettingsReader(settings, defaults)
-    puzzle_emb_len = math.ceil(embedding.shape[1] / hidden_size)
-    if architecture == "trm":
-        puzzle_emb_len = _read_puzzle_emb_len(reader, source) or puzzle_emb_len
+    smallest = math.ceil(embedding.shape[1] / hidden_size)
+    if architecture == "hrm":  # which has no such setting
+        settings["puzzle_emb_len"] = smallest
+    puzzle_emb_len = settings.get("puzzle_emb_len", _DEFAULTS["puzzle_emb_len"])
+    if not isinstance(puzzle_emb_len, int):
+        got = _format_value(puzzle_emb_len)
+        raise UserError(f"{source}: puzzle_emb_len must be a whole number, got {got}")
+    puzzle_emb_len = puzzle_emb_len or smallest
     shown = _shown_settings(architecture, network, embedding, puzzle_emb_len)
-    _check_settings(step_file, settings, source, architecture, shown)
-    shown["puzzle_emb_len"] = puzzle_emb_len
+    _check_settings(f"{step_file} does not fit {source}", settings, architecture, shown)
+    known = {**settings, **shown}
     if shown["mlp_t"]:  # neither setting has an effect then
-        shown = {"pos_encodings": "none", "num_heads": settings.get("num_heads", 8), **shown}
-    values = {
-        ours: shown[theirs] if theirs in shown else reader[theirs]
-        for theirs, ours in (_SHAPE_KEYS | _ARCH_KEYS).items()
-    }
+        known = {"num_heads": 8, **settings, "pos_encodings": "none", **shown}
+    defaults = _DEFAULTS | _DEFAULT_CYCLES[architecture]
+    if kinds := kinds_with_vocab(vocab_size):
+        defaults["seq_len"] = kinds[0].default_side ** 2
+    assumed = [f"{key} {value}" for key, value in defaults.items() if key not in known]
+    known = {**defaults, **known, "puzzle_emb_len": puzzle_emb_len}
+    values = {ours: known[theirs] for theirs, ours in (_SHAPE_KEYS | _ARCH_KEYS).items()}
     values["architecture"] = architecture
     values["mixer"] = "mlp" if shown["mlp_t"] else "attention"
     if shown.get("H_layers", shown["L_layers"]) != shown["L_layers"]:
         values["num_high_level_layers"] = shown["H_layers"]
-    config = from_dict(ModelConfig, values, str(source))
+    config = from_dict(ModelConfig, values, source)
     network = {name: tensor.float() for name, tensor in network.items()}
     check_tensors(config, network, step_file)
     name = published_name("puzzle_embedding")
     check_embedding(embedding, config.puzzle_emb_dim, f"{step_file}: {name!r}")
-    return PublishedWeights(config, network, embedding, tuple(reader.assumed))
+    return PublishedWeights(config, network, embedding, tuple(assumed), arch_config)
 
 
-def read_settings(path: Path) -> dict[str, Any]:
+def _beside(step_file: Path, name: str) -> Path | None:
+    path = step_file.with_name(name)
+    return path if path.exists() else None
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
     """Read the table `arch` of a published all_config.yaml. Raises UserError if it has none."""
-    errors = (
-        OSError,
-        UnicodeDecodeError,
-        yaml.YAMLError,
-        KeyError,
-        TypeError,
-        ValueError,
-        RecursionError,
-    )
     try:
-        settings = yaml.safe_load(path.read_text("utf-8"))
-        arch: dict[str, Any] = settings["arch"]
-        return dict(arch)
-    except errors as error:
+        return dict(yaml.safe_load(path.read_text("utf-8"))["arch"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(
             f"{path} is not the settings file of published weights "
             f"({type(error).__name__}): it must be YAML with a table 'arch'"
         ) from None
 
 
-def settings_beside(step_file: Path) -> Path | None:
-    """Return the path of the all_config.yaml beside a weight file, or None."""
-    path = step_file.with_name(SETTINGS_FILE)
-    return path if path.exists() else None
-
-
-def read_shapes(path: Path) -> dict[str, Any]:
+def _read_shapes(path: Path) -> dict[str, Any]:
     """Read `seq_len`, `vocab_size` and `num_puzzle_identifiers`, which the settings do not say."""
     shapes = read_json(path)
     if not isinstance(shapes, dict):
         raise UserError(f"{path} does not hold an object of shapes")
     return shapes
-
-
-def shapes_beside(step_file: Path) -> dict[str, Any]:
-    """Read the shapes.json beside a weight file; empty if it is missing."""
-    path = step_file.with_name(SHAPES_FILE)
-    return read_shapes(path) if path.exists() else {}
 
 
 def _read_state_dict(step_file: Path) -> dict[str, Tensor]:
@@ -331,16 +292,6 @@ def _check_matrices(architecture: str, network: Mapping[str, Tensor], step_file:
             raise UserError(f"{step_file} holds no TRM or HRM: there is no matrix {theirs!r}")
 
 
-def _read_puzzle_emb_len(reader: SettingsReader, source: object) -> int:
-    """Return the setting, in which 0 means as few positions as hold a puzzle embedding."""
-    length = reader["puzzle_emb_len"]
-    if not isinstance(length, int):
-        raise UserError(
-            f"{source}: puzzle_emb_len must be a whole number, got {_format_value(length)}"
-        )
-    return length
-
-
 def _shown_settings(
     architecture: str, network: Mapping[str, Tensor], embedding: Tensor, puzzle_emb_len: int
 ) -> dict[str, Any]:
@@ -367,24 +318,19 @@ def _shown_settings(
 
 
 def _check_settings(
-    step_file: Path,
-    settings: Mapping[str, Any],
-    source: object,
-    architecture: str,
-    shown: Mapping[str, Any],
+    problem: str, settings: Mapping[str, Any], architecture: str, shown: Mapping[str, Any]
 ) -> None:
     """Raise UserError about the first setting that differs from what the tensors show."""
     for key, value in settings.items():
         if key in shown and shown[key] != value:
             raise UserError(
-                f"{step_file} does not fit {source}: {key} is {shown[key]!r} in the weights, but "
-                f"{_format_value(value)} in the settings"
+                f"{problem}: {key} is {shown[key]!r} in the weights, but {_format_value(value)} in "
+                "the settings"
             )
-    name = str(settings.get("name", _CLASSES[architecture])).partition("@")[0].rpartition(".")[2]
+    name = str(settings.get("name", "")).partition("@")[0].rpartition(".")[2]
     if name in _CLASSES and name != architecture:
         raise UserError(
-            f"{step_file} does not fit {source}: the weights are of the architecture "
-            f"{architecture}, the settings of {name}"
+            f"{problem}: the weights are of the architecture {architecture}, the settings of {name}"
         )
 
 
@@ -417,12 +363,7 @@ def unsupported_reason(config: ModelConfig) -> str | None:
 
 
 def published_settings(config: ModelConfig, run: RunConfig | None) -> dict[str, Any]:
-    """Return the contents of an all_config.yaml.
-
-    Args:
-        config: of a model that the published code has.
-        run: the config of the run whose training settings are included, if any.
-    """
+    """Return the contents of an all_config.yaml, with the training settings of the run, if any."""
     arch = {theirs: getattr(config, ours) for theirs, ours in _ARCH_KEYS.items()} | {
         "name": _CLASSES[config.architecture],
         "loss": {"name": "losses@ACTLossHead", "loss_type": "stablemax_cross_entropy"},

@@ -36,45 +36,35 @@ def ignore(done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class PublishedIds:
-    """The names of the puzzle ids of a published puzzle embedding.
-
-    Attributes:
-        names: in order, `<blank>` first. The last ones may be missing.
-        num_puzzles: rows of the embedding.
-        source: what to call the names in a message.
-        note: the sentence that says which names are missing, if any.
-    """
+    """The names of the puzzle ids of a published puzzle embedding."""
 
     names: Sequence[str]
+    """In order, `<blank>` first. The last ones may be missing."""
     num_puzzles: int
+    """Rows of the embedding."""
     source: str
+    """What to call the names in a message."""
     note: str | None = None
+    """The sentence that says which names are missing, if any."""
 
 
 @dataclass(frozen=True)
 class PublishedSet:
-    """A training set of published weights, as its builder made it.
-
-    Attributes:
-        name: of the set.
-        subsets: datasets, in order.
-        test: the subset whose test pairs are predicted.
-        augmentations: wanted for each task.
-        seed: of the builder.
-        num_puzzles: number of puzzle ids.
-        sha256: digest of the set's identifiers.json.
-        sha256_without_last: the same without the puzzles of the last subset, if no package carries
-            that subset.
-    """
+    """A training set of published weights, as its builder made it."""
 
     name: str
     subsets: tuple[str, ...]
+    """Datasets, in order."""
     test: str
+    """The subset whose test pairs are predicted."""
     augmentations: int
+    """Wanted for each task."""
     seed: int
     num_puzzles: int
     sha256: str
+    """Digest of the set's identifiers.json."""
     sha256_without_last: str | None = None
+    """The same without the last subset, if no package carries that subset."""
 
 
 @cache
@@ -112,7 +102,7 @@ def rebuild_published_ids(
 
     Args:
         subsets: tasks in the order of their file.
-        augmentations: A, wanted for each task.
+        augmentations: A.
         seed: of NumPy's legacy generator.
         progress: called after each task.
     """
@@ -148,10 +138,9 @@ def _augmented_names(task: Task, count: int, rng: np.random.RandomState) -> Iter
 
 
 def _draw_augmentations(rng: np.random.RandomState, count: int) -> tuple[Tokens, Tokens]:
-    """Draw as the published builder does: a dihedral id, then the images of the colours 1..9.
+    """Draw dihedral ids (count,) and images of all colours (count, 10) like the published builder.
 
-    Returns:
-        Dihedral ids (count,) uint8 and images of all colours (count, 10) uint8.
+    It draws a dihedral id, then the images of the colours 1..9.
     """
     dihedrals = np.empty(count, np.uint8)
     colours = np.zeros((count, 10), np.uint8)
@@ -166,10 +155,6 @@ def published_ids(name: str, progress: TaskProgress = ignore) -> PublishedIds:
     """Rebuild the names of a published set's puzzle ids.
 
     If only the files of the last subset are missing, its puzzles, which come last, have no names.
-
-    Args:
-        name: of the set.
-        progress: called after each task.
 
     Raises:
         UserError: there is no such set, other files are missing, or the files differ from those
@@ -219,14 +204,7 @@ def read_published_ids(path: Path) -> PublishedIds:
 
 
 def write_published_ids(path: Path, names: Sequence[str]) -> str:
-    """Write identifiers.json byte for byte as published, whole or not at all.
-
-    Returns:
-        The file's SHA-256.
-
-    Raises:
-        WriteError: the file system refuses.
-    """
+    """Write identifiers.json byte for byte as published and return its SHA-256."""
     text = json.dumps(names)
     with atomic_write(path) as file:
         file.write(text)

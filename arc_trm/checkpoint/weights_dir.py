@@ -50,42 +50,30 @@ RETRY_DELAYS_S = (0.1, 0.5, 2.0)
 
 @dataclass(frozen=True)
 class Weights:
-    """A loaded model and the puzzles that it knows.
-
-    Attributes:
-        model: in evaluation mode.
-        puzzle_ids: maps names of puzzles to their rows in the model's puzzle embedding, which may
-            hold a part of the folder's, in the folder's order.
-        has_puzzle_embedding: whether the folder has one; otherwise the model's is a row of zeros.
-    """
+    """A loaded model, in evaluation mode, and the puzzles that it knows."""
 
     model: PuzzleModel
     puzzle_ids: dict[str, int]
+    """Maps names of puzzles to their rows in the model's puzzle embedding, which may hold a part of
+    the folder's, in the folder's order."""
     has_puzzle_embedding: bool = True
+    """Whether the folder has one; otherwise the model's is a row of zeros."""
 
 
 class WeightsParts(NamedTuple):
-    """The contents of a weights folder. Tensors stay in their files until they are used.
+    """The contents of a weights folder. Tensors stay in their files until they are used."""
 
-    Attributes:
-        network: tensors by name.
-        embedding: (num_puzzles, puzzle_emb_dim), None for a network alone.
-        puzzle_names: the name of every puzzle id; `<blank>` alone without an embedding.
-        step: training steps done, 0 if unknown.
-    """
-
-    network: dict[str, torch.Tensor]
-    embedding: torch.Tensor | None
+    network: dict[str, Tensor]
+    embedding: Tensor | None
+    """(num_puzzles, puzzle_emb_dim), None for a network alone."""
     puzzle_names: list[str]
+    """The name of every puzzle id; `<blank>` alone without an embedding."""
     step: int
+    """Training steps done, 0 if unknown."""
 
 
 class WeightsDir:
-    """A weights folder. Each of its files is read once, when it is needed.
-
-    Args:
-        folder: the weights folder, which may be that of a run.
-    """
+    """A weights folder, maybe that of a run. Each file is read once, when it is needed."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
@@ -121,7 +109,7 @@ class WeightsDir:
         dtype: torch.dtype | None = None,
         tasks: Collection[str] | None = None,
     ) -> Weights:
-        """Build the model.
+        """Build the model. Raises UserError if files are missing, damaged or do not match.
 
         Args:
             device: where to compute. The puzzle embedding stays on the CPU: a batch needs few rows.
@@ -129,20 +117,14 @@ class WeightsDir:
             tasks: ids of the tasks whose puzzle embeddings are wanted, which takes next to nothing
                 of an embedding of gigabytes; None is all, and the model then shares them with
                 `parts`.
-
-        Raises:
-            UserError: a file is missing, cut short or does not fit the others.
         """
         network, embedding, names, _ = self.parts
         has_puzzle_embedding = embedding is not None
         if embedding is None:
             embedding = torch.zeros(1, self.config.puzzle_emb_dim)
         elif tasks is not None:
-            kept = [
-                puzzle_id
-                for puzzle_id, name in enumerate(names)
-                if puzzle_id == 0 or name.partition(SEPARATOR)[0] in tasks
-            ]
+            wanted = {BLANK, *tasks}
+            kept = [n for n, name in enumerate(names) if name.partition(SEPARATOR)[0] in wanted]
             embedding, names = embedding[kept], [names[puzzle_id] for puzzle_id in kept]
             if not embedding.isfinite().all():
                 raise UserError(
@@ -170,13 +152,12 @@ class WeightsDir:
                 )
             network, metadata = _read_with_metadata(network_path)
             return network, None, metadata
-        for delay in (*RETRY_DELAYS_S, None):
+        for delay in (0.0, *RETRY_DELAYS_S):
+            time.sleep(delay)
             network, metadata = _read_with_metadata(network_path)
             tensors, embedding_metadata = _read_with_metadata(path)
             if metadata.step == embedding_metadata.step:
                 break
-            if delay is not None:
-                time.sleep(delay)
         else:
             raise UserError(
                 f"{self.folder}: network and puzzle embedding are of different steps, "
@@ -198,22 +179,13 @@ class WeightsDir:
                 )
 
     def _read_puzzle_names(self, num_puzzles: int, sha256: str | None) -> list[str]:
-        """Return the names of the puzzle ids.
-
-        Args:
-            num_puzzles: rows of the embedding.
-            sha256: of the file that the embedding was saved with; None is unknown.
-
-        Raises:
-            UserError: the file holds something else.
-        """
+        """Return the names of so many puzzle ids; `sha256` is that of their file, None unknown."""
         path = self.folder / PUZZLE_IDS_FILE
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise UserError(
-                f"{path} cannot be read ({error.strerror}): copy the folder again"
-            ) from None
+            reason = error.strerror
+            raise UserError(f"{path} cannot be read ({reason}): copy the folder again") from None
         names = check_puzzle_ids(parse_json(content, path), path)
         if len(names) != num_puzzles:
             raise UserError(
@@ -239,16 +211,7 @@ def load_weights(
 
 
 def save_config(folder: Path, config: ModelConfig, puzzle_names: Sequence[str] | None) -> None:
-    """Write config.json and puzzle_ids.json.
-
-    Args:
-        folder: the weights folder, which exists.
-        config: of the model.
-        puzzle_names: the name of every puzzle id; None for a network alone.
-
-    Raises:
-        WriteError: the file system refuses.
-    """
+    """Write config.json and the names of all puzzle ids, None for a network alone."""
     write_json(folder / CONFIG_FILE, {"format": FORMAT, "model": to_dict(config)})
     if puzzle_names is not None:
         write_json(folder / PUZZLE_IDS_FILE, list(puzzle_names))
@@ -273,9 +236,6 @@ def save_weights(
         network: its state dict.
         embedding: (num_puzzles, puzzle_emb_dim); None for a network alone.
         step: training steps done.
-
-    Raises:
-        WriteError: the file system refuses.
     """
     sha256 = None
     if embedding is not None:
@@ -311,12 +271,7 @@ def _read_with_metadata(path: Path) -> tuple[dict[str, Tensor], _Metadata]:
 
 
 def build_from_tensors(config: ModelConfig, network: Mapping[str, Tensor]) -> PuzzleModel:
-    """Build a float32 model with a puzzle embedding of one row of zeros.
-
-    Args:
-        config: of the model.
-        network: its tensors, which passed `check_tensors`; they are copied.
-    """
+    """Build a float32 model from copies of its tensors, with one puzzle embedding of zeros."""
     # A generator of its own: reading a file should not advance PyTorch's.
     model = build_model(config, 1, generator=torch.Generator())
     model.load_state_dict(network)
@@ -328,13 +283,8 @@ def check_tensors(config: ModelConfig, network: Mapping[str, Tensor], source: Pa
 
     The expected shapes are computed without memory, so that a wrong config takes none.
 
-    Args:
-        config: of the model.
-        network: its tensors.
-        source: the file, for the message.
-
     Raises:
-        UserError: about the first tensor that is wrong.
+        UserError: about the first tensor that is wrong, in the file `source`.
     """
     with torch.device("meta"):
         expected = build_model(config, 1).state_dict()
@@ -354,13 +304,7 @@ def check_tensors(config: ModelConfig, network: Mapping[str, Tensor], source: Pa
 
 
 def check_embedding(embedding: Tensor, puzzle_emb_dim: int, source: object) -> None:
-    """Raise UserError unless `embedding` is (num_puzzles, puzzle_emb_dim) floating-point numbers.
-
-    Args:
-        embedding: puzzle embedding, which must have at least one row.
-        puzzle_emb_dim: numbers per puzzle in the config.
-        source: name of the embedding in the message.
-    """
+    """Raise UserError unless `embedding` is (at least 1, puzzle_emb_dim) floating-point numbers."""
     if embedding.dim() != 2 or embedding.shape[1] != puzzle_emb_dim or not len(embedding):
         raise UserError(
             f"{source} is of shape {tuple(embedding.shape)}, but the config needs rows of "

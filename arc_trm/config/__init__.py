@@ -10,7 +10,6 @@ from arc_trm.config.loader import (
     to_dict,
 )
 from arc_trm.config.schema import (
-    WEIGHT_INDEPENDENT_KEYS,
     AdaptConfig,
     Canvas,
     DataConfig,
@@ -21,7 +20,6 @@ from arc_trm.config.schema import (
 )
 
 __all__ = [
-    "WEIGHT_INDEPENDENT_KEYS",
     "AdaptConfig",
     "Canvas",
     "DataConfig",

@@ -100,23 +100,20 @@ def read_config(path: Path, noun: str, format: str, cls: type[T], table: str = "
 class Preset:
     """A named config with a description.
 
-    Attributes:
-        name: of the preset.
-        summary: the model and the data, in one sentence.
-        command: the command that uses the preset.
-        hardware, time, memory: requirements; those from a paper are marked `published`.
-        gives: the expected result, or that it was not measured.
-        text: the settings as TOML.
+    Its hardware, time and memory are requirements; those from a paper are marked `published`.
     """
 
     name: str
     summary: str
+    """The model and the data, in one sentence."""
     command: str
     hardware: str
     time: str
     memory: str
     gives: str
+    """The expected result, or that it was not measured."""
     text: str
+    """The settings as TOML."""
 
 
 def preset_names() -> list[str]:
@@ -138,10 +135,8 @@ def _merge(base: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]
     """Return nested settings, with those of `overrides` in place of those of `base`."""
     merged = dict(base)
     for key, value in overrides.items():
-        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
-            merged[key] = _merge(merged[key], value)
-        else:
-            merged[key] = value
+        nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if nested else value
     return merged
 
 

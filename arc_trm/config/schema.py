@@ -12,12 +12,8 @@ Dtype = Literal["auto", "float32", "bfloat16"]
 Canvas = Literal["full", "bucketed"]
 BackpropThrough = Literal["last_update", "last_cycle", "all_cycles"]
 
-WEIGHT_INDEPENDENT_KEYS = (
-    "outer_cycles",
-    "inner_cycles",
-    "supervision_steps",
-    "canvas",
-    "backprop_through",
+WEIGHT_INDEPENDENT_KEYS = frozenset(
+    {"outer_cycles", "inner_cycles", "supervision_steps", "canvas", "backprop_through"}
 )
 """Keys of `ModelConfig` on which no weight depends: they may differ from those of the weights."""
 MAX_INT = 2**31 - 1
@@ -28,6 +24,16 @@ def require(condition: bool, message: str) -> None:
     """Raise UserError with `message` unless the condition holds."""
     if not condition:
         raise UserError(message)
+
+
+def _require_range(table: str, config: object, low: int, high: float, *names: str) -> None:
+    """Raise UserError unless each of these settings is None or low..high."""
+    rule = f"be {low}..{high}" if high < math.inf else f"be at least {low}"
+    if (low, high) == (0, math.inf):
+        rule = "not be negative"
+    for name in names:
+        value = getattr(config, name)
+        require(value is None or low <= value <= high, f"{table}{name} must {rule}")
 
 
 @dataclass(frozen=True)
@@ -78,23 +84,10 @@ class ModelConfig:
     approximation), the last of the T cycles (as published), or all cycles."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "vocab_size",
-            "seq_len",
-            "hidden_size",
-            "num_layers",
-            "num_heads",
-            "puzzle_emb_len",
-            "puzzle_emb_dim",
-            "outer_cycles",
-            "inner_cycles",
-            "supervision_steps",
-        ):
-            require(getattr(self, name) >= 1, f"model.{name} must be at least 1")
+        sizes = [name for name, value in vars(self).items() if type(value) is int]
+        _require_range("model.", self, 1, math.inf, *sizes)
+        _require_range("model.", self, 1, 1024, "num_layers", "num_high_level_layers")
         require(0 < self.expansion <= 64, "model.expansion must be above 0 and at most 64")
-        for name in ("num_layers", "num_high_level_layers"):
-            value = getattr(self, name)
-            require(value is None or 1 <= value <= 1024, f"model.{name} must be 1..1024")
         if self.mixer == "attention":
             require(
                 self.hidden_size % self.num_heads == 0,
@@ -128,9 +121,7 @@ class ModelConfig:
     def side(self) -> int:
         """Side of the full canvas. Raises UserError if `seq_len` is not a square number."""
         side = math.isqrt(self.seq_len)
-        require(
-            side * side == self.seq_len, f"model.seq_len ({self.seq_len}) is not a square number"
-        )
+        require(side**2 == self.seq_len, f"model.seq_len ({self.seq_len}) is not a square number")
         return side
 
 
@@ -164,13 +155,10 @@ class DataConfig:
     """Whether invalid rows of CSV files are skipped instead of being an error."""
 
     def __post_init__(self) -> None:
-        require(1 <= self.max_grid_size <= 30, "data.max_grid_size must be 1..30")
-        require(self.augmentations >= 0, "data.augmentations must not be negative")
-        for name in ("train_puzzles", "test_puzzles"):
-            value = getattr(self, name)
-            require(value is None or value >= 1, f"data.{name} must be at least 1")
+        _require_range("data.", self, 1, 30, "max_grid_size")
+        _require_range("data.", self, 0, math.inf, "augmentations", "vote_augmentations")
+        _require_range("data.", self, 1, math.inf, "train_puzzles", "test_puzzles")
         voting = self.vote_augmentations
-        require(voting is None or voting >= 0, "data.vote_augmentations must not be negative")
         require(
             voting is None or voting <= self.augmentations,
             f"data.vote_augmentations ({voting}) must be at most data.augmentations "
@@ -224,38 +212,18 @@ class TrainConfig:
     """Seconds between checkpoints."""
 
     def __post_init__(self) -> None:
-        require(self.global_batch_size >= 1, "train.global_batch_size must be at least 1")
-        for name in ("total_steps", "max_steps"):
+        rates = ("lr", "puzzle_emb_lr", "weight_decay", "puzzle_emb_weight_decay")
+        fractions = ("ema_decay", "halt_exploration_prob", "lr_min_ratio")
+        _require_range("train.", self, 1, math.inf, "global_batch_size", "supervision_steps")
+        _require_range("train.", self, 0, MAX_INT, "total_steps", "max_steps")
+        _require_range("train.", self, 0, math.inf, "warmup_steps", *rates)
+        _require_range("train.", self, 0, 1, "embedding_only_fraction", *fractions)
+        for name in ("time_limit", "checkpoint_interval_s"):
             value = getattr(self, name)
-            require(
-                value is None or 0 <= value <= MAX_INT,
-                f"train.{name} must be 0..{MAX_INT}",
-            )
-        require(
-            self.time_limit is None or self.time_limit > 0,
-            "train.time_limit (seconds) must be positive",
-        )
-        require(self.warmup_steps >= 0, "train.warmup_steps must not be negative")
-        require(
-            self.supervision_steps is None or self.supervision_steps >= 1,
-            "train.supervision_steps must be at least 1",
-        )
-        for name in ("lr", "puzzle_emb_lr", "weight_decay", "puzzle_emb_weight_decay"):
-            require(getattr(self, name) >= 0, f"train.{name} must not be negative")
+            require(value is None or value > 0, f"train.{name} (seconds) must be positive")
         require(
             len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
             "train.betas must be two numbers, 0 or more and below 1",
-        )
-        for name in (
-            "ema_decay",
-            "halt_exploration_prob",
-            "lr_min_ratio",
-            "embedding_only_fraction",
-        ):
-            require(0 <= getattr(self, name) <= 1, f"train.{name} must be 0..1")
-        require(
-            self.checkpoint_interval_s > 0,
-            "train.checkpoint_interval_s (seconds) must be positive",
         )
 
 
@@ -289,5 +257,5 @@ class RunConfig:
     """None is a run that trains from scratch."""
 
     def __post_init__(self) -> None:
-        require(self.seed >= 0, "seed must not be negative")
-        require(self.epochs is None or self.epochs >= 1, "epochs must be at least 1")
+        _require_range("", self, 0, math.inf, "seed")
+        _require_range("", self, 1, math.inf, "epochs")

@@ -44,13 +44,7 @@ class PuzzleModel(nn.Module, ABC):
     """A model that maps a puzzle's input to its output, cell by cell.
 
     Its supervision step refines the state (y, z), which prediction and training carry from step to
-    step.
-
-    Args:
-        config: the model's shape and recursion.
-        num_puzzles: rows of the puzzle embedding; puzzle id 0 is the blank one.
-        dtype: of the activations; weights are float32.
-        generator: of the initial weights, on the CPU; None is PyTorch's global generator.
+    step. See `arc_trm.models.build_model` for the arguments.
     """
 
     title: ClassVar[str] = "puzzle model"
@@ -130,11 +124,7 @@ class PuzzleModel(nn.Module, ABC):
         """How many of `blocks_per_step` carry gradient in training."""
 
     def should_halt(self, halt_logits: Tensor) -> Tensor:
-        """Return (B,) bool: whether an example may halt early in training.
-
-        Args:
-            halt_logits: (B, 2) halt and continue.
-        """
+        """Return (B,) bool from (B, 2) halt and continue: whether training may halt early."""
         return halt_logits[:, 0] > 0
 
     # What an architecture is built from.
@@ -148,10 +138,8 @@ class PuzzleModel(nn.Module, ABC):
     ) -> Tensor:
         """Run `h` + `injection`, both (B, L, D), through a network."""
         rope_cache = self.rope_cache
-        if rope_cache is not None:
-            position_ids = self.position_ids(h.shape[1])
-            if position_ids is not None:
-                rope_cache = rope_cache[:, position_ids]
+        if rope_cache is not None and (ids := self.position_ids(h.shape[1])) is not None:
+            rope_cache = rope_cache[:, ids]
         if self.compiled:
             try:
                 return compiled_run_blocks()(blocks, h, injection, rope_cache, TORCH_OPS)
@@ -170,10 +158,7 @@ class PuzzleModel(nn.Module, ABC):
     # What training and prediction call.
 
     def position_ids(self, length: int) -> Tensor | None:
-        """Return the positions on the full canvas of a smaller square canvas.
-
-        Args:
-            length: P + S of the smaller canvas.
+        """Return the positions on the full canvas of a smaller square one of length P + S.
 
         Returns:
             (length,) int64, or None if `length` is that of the full canvas.
@@ -218,9 +203,9 @@ class PuzzleModel(nn.Module, ABC):
         if self.position_embedding is not None:
             positions = self.position_embedding.to(self.dtype)
             position_ids = self.position_ids(x.shape[1])
-            x = math.sqrt(0.5) * (
-                x + (positions if position_ids is None else positions[position_ids])
-            )
+            if position_ids is not None:
+                positions = positions[position_ids]
+            x = math.sqrt(0.5) * (x + positions)
         return math.sqrt(config.hidden_size) * x
 
     def token_logits(self, y: Tensor) -> Tensor:
@@ -303,8 +288,7 @@ ARCHITECTURES: Registry[type[PuzzleModel]] = Registry("architecture", "model.arc
 
 
 def register_architecture(name: str) -> Callable[[type[PuzzleModel]], type[PuzzleModel]]:
-    """Return a decorator that registers a `PuzzleModel` as `name`, the value of
-    `model.architecture`."""
+    """Return a decorator that registers a `PuzzleModel` under `name`, for `model.architecture`."""
     return ARCHITECTURES.register(name)
 
 
@@ -355,20 +339,12 @@ def _canvas_position_ids(
 def validate_ids(name: str, ids: Tensor, shape: Sequence[int | None], low: int, high: int) -> None:
     """Check a tensor of ids before it is used as an index.
 
-    Args:
-        name: of the tensor, for messages.
-        ids: the tensor.
-        shape: the expected shape; None is any length.
-        low: the smallest valid id.
-        high: one more than the largest valid id.
-
     Raises:
-        ValueError: the shape differs, the ids are not integers, or one is out of range.
+        ValueError: the shape differs, in which None is any length, the ids are not integers, or one
+            is not low..high - 1.
     """
-    fits = len(shape) == ids.dim() and all(
-        expected in (None, got) for expected, got in zip(shape, ids.shape, strict=True)
-    )
-    if not fits:
+    sizes_fit = (size in (None, got) for size, got in zip(shape, ids.shape, strict=False))
+    if len(shape) != ids.dim() or not all(sizes_fit):
         expected_shape = ", ".join("any" if size is None else str(size) for size in shape)
         raise ValueError(f"{name} must be of shape ({expected_shape}), got {tuple(ids.shape)}")
     if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:

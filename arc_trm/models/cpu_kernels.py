@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from arc_trm.device import has_amx, has_avx512_bf16
 from arc_trm.models.ops import RMS_EPSILON, TORCH_OPS, Ops
 
 LANES = 16
@@ -37,28 +38,10 @@ AMX_FLAGS = ("-mamx-tile", "-mamx-bf16")
 
 
 def fastest_ops(device: torch.device, dtype: torch.dtype, head_size: int, rotary: bool) -> Ops:
-    """Return the fastest `Ops` for activations of this device, dtype and head size.
-
-    Args:
-        device: of the activations.
-        dtype: of the activations.
-        head_size: numbers per attention head.
-        rotary: whether queries and keys are rotated.
-    """
+    """Return the fastest `Ops` for such activations; `rotary` says whether q and k are rotated."""
     if device.type != "cpu" or dtype != torch.bfloat16:
         return TORCH_OPS
     return load_kernels(head_size, rotary) or TORCH_OPS
-
-
-# PyTorch has no public functions for these two. A version without the private ones has no kernels.
-def has_avx512_bf16() -> bool:
-    """Return whether this CPU multiplies bfloat16 in vector registers."""
-    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
-
-
-def has_amx() -> bool:
-    """Return whether this CPU has matrix units for bfloat16."""
-    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
 
 
 @cache
@@ -76,9 +59,8 @@ def load_kernels(head_size: int, rotary: bool) -> KernelOps | None:
 def _load_library(head_size: int, rotary: bool, amx: bool) -> ctypes.CDLL | None:
     """Return the compiled library, or None if it cannot be compiled."""
     flags = ["-O3", "-fno-strict-aliasing"]  # the code reads pairs of bfloat16 as one integer
-    flags += AVX512_FLAGS
+    flags += [*AVX512_FLAGS, f"-DHEAD={head_size}", f"-DROTARY={int(rotary)}"]
     flags += AMX_FLAGS if amx else ()
-    flags += [f"-DHEAD={head_size}", f"-DROTARY={int(rotary)}"]
     try:
         compiler = shlex.split(os.environ.get("CC", "")) or [shutil.which("cc") or "gcc"]
         folder = _cache_folder()
@@ -97,11 +79,8 @@ def _cache_folder() -> Path | None:
         folder = root / "arc-trm"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
-        if (
-            status.st_uid == os.getuid()
-            and not status.st_mode & 0o022
-            and os.access(folder, os.W_OK)
-        ):
+        private = status.st_uid == os.getuid() and not status.st_mode & 0o022
+        if private and os.access(folder, os.W_OK):
             return folder
     return None
 
@@ -125,9 +104,8 @@ def _compile(compiler: Sequence[str], flags: Sequence[str], folder: Path) -> cty
         handle, temporary = tempfile.mkstemp(suffix=".so", dir=folder)
         os.close(handle)
         try:
-            subprocess.run(
-                [*command, "-o", temporary], check=True, capture_output=True, timeout=120
-            )
+            command += ["-o", temporary]
+            subprocess.run(command, check=True, capture_output=True, timeout=120)
             os.replace(temporary, library)
         finally:
             Path(temporary).unlink(missing_ok=True)
@@ -135,16 +113,10 @@ def _compile(compiler: Sequence[str], flags: Sequence[str], folder: Path) -> cty
 
 
 class KernelOps:
-    """`Ops` by the C kernels for contiguous bfloat16 tensors on the CPU, else by PyTorch.
-
-    Args:
-        library: the compiled kernels.
-        uses_amx: whether they were compiled for AMX.
-    """
+    """`Ops` by the C kernels for contiguous bfloat16 tensors on the CPU, else by PyTorch."""
 
     def __init__(self, library: ctypes.CDLL, uses_amx: bool) -> None:
-        self._library = library
-        self.uses_amx = uses_amx
+        self._library, self.uses_amx = library, uses_amx
 
     def call(self, name: str, *arguments: Tensor | int | float) -> None:
         """Call the C function `trm_NAME`; tensors must be contiguous and outlive the call."""

@@ -46,11 +46,7 @@ class HRM(PuzzleModel):
         return len(self.z_blocks) + len(self.y_blocks)
 
     def should_halt(self, halt_logits: Tensor) -> Tensor:
-        """Return (B,) bool: whether halting has a larger value than continuing.
-
-        Args:
-            halt_logits: (B, 2) halt and continue.
-        """
+        """Return (B,) bool from (B, 2): whether halting has a larger value than continuing."""
         return halt_logits[:, 0] > halt_logits[:, 1]
 
     def _update_z(self, x: Tensor, y: Tensor, z: Tensor) -> Tensor:

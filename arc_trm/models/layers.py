@@ -31,13 +31,9 @@ def truncated_normal(
 ) -> Tensor:
     """Draw float32 numbers from a normal distribution truncated at ±2σ.
 
-    Args:
-        shape: of the result.
-        std: standard deviation after truncation; σ is chosen accordingly.
-        generator: on the CPU; None is PyTorch's global generator.
+    `std` is the standard deviation after truncation; σ is chosen accordingly.
     """
-    values = torch.empty(shape)
-    sigma = std / _TRUNCATED_STD
+    values, sigma = torch.empty(shape), std / _TRUNCATED_STD
     return nn.init.trunc_normal_(values, 0.0, sigma, -2 * sigma, 2 * sigma, generator=generator)
 
 
@@ -191,34 +187,15 @@ class BlockAdapter(nn.Module):
 
 
 def build_block(config: ModelConfig, generator: torch.Generator | None) -> nn.Module:
-    """Build the block that `config.block` names, callable as `block(h, rope_cache, ops)`.
-
-    Raises:
-        UserError: no such block is registered.
-    """
+    """Build the block that `config.block` names, callable as `block(h, rope_cache, ops)`."""
     block = BLOCKS[config.block](config, generator)
     return block if isinstance(block, Block) else BlockAdapter(block)
 
 
 def run_blocks(
-    blocks: nn.ModuleList,
-    h: Tensor,
-    injection: Tensor | None,
-    rope_cache: Tensor | None,
-    ops: Ops,
+    blocks: nn.ModuleList, h: Tensor, injection: Tensor | None, rope_cache: Tensor | None, ops: Ops
 ) -> Tensor:
-    """Run `h` + `injection` through the blocks of a network.
-
-    Args:
-        blocks: as `build_block` makes them.
-        h: (B, L, D).
-        injection: (B, L, D), or None to add nothing.
-        rope_cache: see `Ops.attention`.
-        ops: implementation of the operations.
-
-    Returns:
-        (B, L, D).
-    """
+    """Run `h` + `injection`, both (B, L, D), through blocks that `build_block` made."""
     if injection is not None:
         h = h + injection
     for block in blocks:

@@ -99,9 +99,6 @@ def apply_rotary(x: Tensor, rope_cache: Tensor) -> Tensor:
     Args:
         x: (B, L, any number of heads, head size).
         rope_cache: (2, L, head size / 2) float32 cosines and sines.
-
-    Returns:
-        A tensor of the shape and dtype of `x`.
     """
     cos, sin = rope_cache.unsqueeze(2)
     first, second = x.float().chunk(2, dim=-1)

@@ -203,17 +203,22 @@ def open_published(
         defaults["seq_len"] = kinds[0].default_side ** 2
     assumed = [f"{key} {value}" for key, value in defaults.items() if key not in known]
     known = {**defaults, **known, "puzzle_emb_len": puzzle_emb_len}
-    values = {ours: known[theirs] for theirs, ours in (_SHAPE_KEYS | _ARCH_KEYS).items()}
-    values["architecture"] = architecture
-    values["mixer"] = "mlp" if shown["mlp_t"] else "attention"
-    if shown.get("H_layers", shown["L_layers"]) != shown["L_layers"]:
-        values["num_high_level_layers"] = shown["H_layers"]
-    config = from_dict(ModelConfig, values, source)
+    config = _model_config(architecture, known, source)
     network = {name: tensor.float() for name, tensor in network.items()}
     check_tensors(config, network, step_file)
     name = published_name("puzzle_embedding")
     check_embedding(embedding, config.puzzle_emb_dim, f"{step_file}: {name!r}")
     return PublishedWeights(config, network, embedding, tuple(assumed), arch_config)
+
+
+def _model_config(architecture: str, settings: Mapping[str, Any], source: str) -> ModelConfig:
+    """Return the config that complete published settings mean; `source` is for messages."""
+    values = {ours: settings[theirs] for theirs, ours in (_SHAPE_KEYS | _ARCH_KEYS).items()}
+    values["architecture"] = architecture
+    values["mixer"] = "mlp" if settings["mlp_t"] else "attention"
+    if architecture == "hrm" and settings["H_layers"] != settings["L_layers"]:
+        values["num_high_level_layers"] = settings["H_layers"]
+    return from_dict(ModelConfig, values, source)
 
 
 def _beside(step_file: Path, name: str) -> Path | None:

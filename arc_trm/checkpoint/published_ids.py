@@ -30,10 +30,6 @@ TaskProgress = Callable[[int, int], None]
 """Takes the number of tasks that are done, and of all tasks."""
 
 
-def ignore(done: int, total: int) -> None:
-    """Do nothing, as a `TaskProgress`."""
-
-
 @dataclass(frozen=True)
 class PublishedIds:
     """The names of the puzzle ids of a published puzzle embedding."""
@@ -92,7 +88,7 @@ def rebuild_published_ids(
     subsets: Sequence[Iterable[Task]],
     augmentations: int,
     seed: int,
-    progress: TaskProgress = ignore,
+    progress: TaskProgress = lambda done, total: None,
 ) -> list[str]:
     """Return the names of all puzzle ids in the published order, `<blank>` first.
 
@@ -151,7 +147,7 @@ def _draw_augmentations(rng: np.random.RandomState, count: int) -> tuple[Tokens,
     return dihedrals, colours
 
 
-def published_ids(name: str, progress: TaskProgress = ignore) -> PublishedIds:
+def published_ids(name: str, progress: TaskProgress = lambda done, total: None) -> PublishedIds:
     """Rebuild the names of a published set's puzzle ids.
 
     If only the files of the last subset are missing, its puzzles, which come last, have no names.

@@ -30,7 +30,7 @@ from arc_trm.checkpoint.published_ids import (
     write_published_ids,
 )
 from arc_trm.checkpoint.weights_dir import ORIGIN_FILE, WeightsDir, save_config, save_weights
-from arc_trm.config import ModelConfig, RunConfig
+from arc_trm.config import RunConfig
 from arc_trm.data.readers.prebuilt import IDENTIFIERS
 from arc_trm.errors import UserError
 from arc_trm.io import WriteError, atomic_write, new_folder, write_json
@@ -44,8 +44,6 @@ CHUNK = 2**16
 class ConversionResult:
     """What `convert_from_published` made."""
 
-    folder: Path
-    config: ModelConfig
     num_puzzles: int
     """Rows of the published puzzle embedding."""
     num_named: int
@@ -100,7 +98,7 @@ def convert_from_published(
             "notes": notes,
         }
         write_json(folder / ORIGIN_FILE, facts)
-    return ConversionResult(out, published.config, num_puzzles, len(names or ()), tuple(notes))
+    return ConversionResult(num_puzzles, len(names or ()), tuple(notes))
 
 
 def convert_to_published(

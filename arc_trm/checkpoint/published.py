@@ -69,17 +69,6 @@ _ARCH_KEYS = {
     "L_cycles": "inner_cycles",
     "halt_max_steps": "supervision_steps",
 }
-# Published key to ours in TrainConfig.
-_TRAIN_KEYS = {
-    "global_batch_size": "global_batch_size",
-    "lr": "lr",
-    "lr_min_ratio": "lr_min_ratio",
-    "lr_warmup_steps": "warmup_steps",
-    "weight_decay": "weight_decay",
-    "puzzle_emb_lr": "puzzle_emb_lr",
-    "puzzle_emb_weight_decay": "puzzle_emb_weight_decay",
-    "ema_rate": "ema_decay",
-}
 # Published defaults of settings that neither the tensors nor the settings file give.
 _DEFAULTS = {
     "puzzle_emb_len": 16,
@@ -382,15 +371,23 @@ def published_settings(config: ModelConfig, run: RunConfig | None) -> dict[str, 
         arch |= {"H_layers": 0, "mlp_t": config.mixer == "mlp", "no_ACT_continue": True}
     if run is None:
         return {"arch": arch}
+    train = run.train
     return {
         "arch": arch,
         "data_paths": list(run.data.train),
         "epochs": run.epochs,
-        "beta1": run.train.betas[0],
-        "beta2": run.train.betas[1],
-        "ema": run.train.ema_decay > 0,
         "seed": run.seed,
-        **{theirs: getattr(run.train, ours) for theirs, ours in _TRAIN_KEYS.items()},
+        "global_batch_size": train.global_batch_size,
+        "lr": train.lr,
+        "lr_min_ratio": train.lr_min_ratio,
+        "lr_warmup_steps": train.warmup_steps,
+        "beta1": train.betas[0],
+        "beta2": train.betas[1],
+        "weight_decay": train.weight_decay,
+        "puzzle_emb_lr": train.puzzle_emb_lr,
+        "puzzle_emb_weight_decay": train.puzzle_emb_weight_decay,
+        "ema": train.ema_decay > 0,
+        "ema_rate": train.ema_decay,
     }
 
 

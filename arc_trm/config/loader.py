@@ -68,17 +68,10 @@ def from_dict(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
 
 
 def read_config(path: Path, noun: str, format: str, cls: type[T], table: str = "") -> T:
-    """Read the config in the JSON file that describes a folder.
+    """Read the config in the JSON file that describes a folder, which messages call `noun`.
 
-    Args:
-        path: the file, an object with the key "format".
-        noun: what such a folder is called in messages.
-        format: the only valid value of "format".
-        cls: type of the config.
-        table: the key under which the config is; "" is beside "format".
-
-    Raises:
-        UserError: the file is missing, of another format or damaged.
+    The config is under the key `table`, or beside the key "format" if that is empty. Raises
+    UserError if the file is missing, of another format or damaged.
     """
     if not path.is_file():
         raise UserError(f"{path.parent} is not a {noun}: it has no {path.name}")

@@ -73,14 +73,12 @@ class PuzzleModel(nn.Module, ABC):
         super().__init__()
         self.config, self.dtype = config, dtype
         width = config.hidden_size
-        self.token_embedding = nn.Parameter(
-            truncated_normal((config.vocab_size, width), width**-0.5, generator)
-        )
-        self.position_embedding = (
-            nn.Parameter(truncated_normal((config.length, width), width**-0.5, generator))
-            if config.pos_encoding == "learned"
-            else None
-        )
+        tokens = truncated_normal((config.vocab_size, width), width**-0.5, generator)
+        self.token_embedding = nn.Parameter(tokens)
+        self.position_embedding: nn.Parameter | None = None
+        if config.pos_encoding == "learned":
+            positions = truncated_normal((config.length, width), width**-0.5, generator)
+            self.position_embedding = nn.Parameter(positions)
         rotary = config.pos_encoding == "rope" and config.mixer == "attention"
         rope_cache = build_rope_cache(config.length, width // config.num_heads) if rotary else None
         self.register_buffer("rope_cache", rope_cache, persistent=False)

@@ -1,10 +1,6 @@
 """Weights folders, and published weight files to and from them."""
 
-from arc_trm.checkpoint.convert import (
-    ConversionResult,
-    convert_from_published,
-    convert_to_published,
-)
+from arc_trm.checkpoint.convert import convert_from_published, convert_to_published
 from arc_trm.checkpoint.published import read_published
 from arc_trm.checkpoint.safetensors_io import read_tensors, write_tensors
 from arc_trm.checkpoint.weights_dir import (
@@ -15,7 +11,6 @@ from arc_trm.checkpoint.weights_dir import (
     PUZZLE_IDS_FILE,
     Weights,
     WeightsDir,
-    WeightsParts,
     load_weights,
     save_config,
     save_weights,
@@ -27,10 +22,8 @@ __all__ = [
     "NETWORK_FILE",
     "ORIGIN_FILE",
     "PUZZLE_IDS_FILE",
-    "ConversionResult",
     "Weights",
     "WeightsDir",
-    "WeightsParts",
     "convert_from_published",
     "convert_to_published",
     "load_weights",

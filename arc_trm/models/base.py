@@ -117,9 +117,9 @@ class PuzzleModel(nn.Module, ABC):
         """How often a supervision step runs a block."""
 
     @property
-    @abstractmethod
     def blocks_with_gradient(self) -> int:
-        """How many of `blocks_per_step` carry gradient in training."""
+        """How many of `blocks_per_step` carry gradient in training; by default all of them."""
+        return self.blocks_per_step
 
     def should_halt(self, halt_logits: Tensor) -> Tensor:
         """Return (B,) bool from (B, 2) halt and continue: whether training may halt early."""

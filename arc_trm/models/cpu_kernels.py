@@ -116,7 +116,8 @@ class KernelOps:
     """`Ops` by the C kernels for contiguous bfloat16 tensors on the CPU, else by PyTorch."""
 
     def __init__(self, library: ctypes.CDLL, uses_amx: bool) -> None:
-        self._library, self.uses_amx = library, uses_amx
+        self._library = library
+        self.uses_amx = uses_amx
 
     def call(self, name: str, *arguments: Tensor | int | float) -> None:
         """Call the C function `trm_NAME`; tensors must be contiguous and outlive the call."""

@@ -33,7 +33,8 @@ def truncated_normal(
 
     `std` is the standard deviation after truncation; σ is chosen accordingly.
     """
-    values, sigma = torch.empty(shape), std / _TRUNCATED_STD
+    sigma = std / _TRUNCATED_STD
+    values = torch.empty(shape)
     return nn.init.trunc_normal_(values, 0.0, sigma, -2 * sigma, 2 * sigma, generator=generator)
 
 

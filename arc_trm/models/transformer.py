@@ -39,10 +39,6 @@ class Transformer(PuzzleModel):
     def blocks_per_step(self) -> int:
         return self.config.num_layers
 
-    @property
-    def blocks_with_gradient(self) -> int:
-        return self.config.num_layers
-
     def supervision_step(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return y (B, L, D) computed from x alone, and z unchanged; the old y is not read."""
         return self._run_blocks(self.blocks, x), z

@@ -77,7 +77,7 @@ def convert_from_published(
     Raises:
         UserError: file, settings and names do not fit each other. Then nothing is left behind.
     """
-    published = open_published(step_file, arch_config, settings)
+    published = open_published(step_file, arch_config, settings=settings)
     num_puzzles = len(published.embedding)
     if ids is None and num_puzzles == 1:
         ids = PublishedIds([BLANK], 1, "a puzzle embedding with the blank row alone")

@@ -144,7 +144,10 @@ def read_published(
 
 
 def open_published(
-    step_file: Path, arch_config: Path | None = None, settings: Mapping[str, Any] | None = None
+    step_file: Path,
+    arch_config: Path | None = None,
+    shapes: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> PublishedWeights:
     """Read a published weight file and find the config of its model.
 
@@ -155,20 +158,19 @@ def open_published(
     Args:
         step_file: what the published trainer writes, with or without `_orig_mod.`.
         arch_config: its all_config.yaml; None looks beside the file.
-        settings: published settings that count where all_config.yaml is missing or silent, and
-            shapes that count before those of a shapes.json beside the file.
+        shapes: see `read_published`; None looks for a shapes.json beside the file.
+        settings: published settings that count where these files are missing or silent.
 
     Raises:
         UserError: the file does not exist, is cut short or has code in it, or the settings do not
             fit the tensors.
     """
     arch_config = arch_config or _beside(step_file, SETTINGS_FILE)
-    shapes = _beside(step_file, SHAPES_FILE)
-    settings = {
-        **(_read_shapes(shapes) if shapes else {}),
-        **(settings or {}),
-        **(_read_settings(arch_config) if arch_config else {}),
-    }
+    shapes_file = _beside(step_file, SHAPES_FILE)
+    if shapes is None:
+        shapes = _read_shapes(shapes_file) if shapes_file else {}
+    arch = _read_settings(arch_config) if arch_config else {}
+    settings = {**(settings or {}), **shapes, **arch}
     source = str(arch_config or "its settings")
     architecture, network = _rename(_read_state_dict(step_file), step_file)
     _check_matrices(architecture, network, step_file)

@@ -84,9 +84,9 @@ class ModelConfig:
     approximation), the last of the T cycles (as published), or all cycles."""
 
     def __post_init__(self) -> None:
+        _require_range("model.", self, 1, 1024, "num_layers", "num_high_level_layers")
         sizes = [name for name, value in vars(self).items() if type(value) is int]
         _require_range("model.", self, 1, math.inf, *sizes)
-        _require_range("model.", self, 1, 1024, "num_layers", "num_high_level_layers")
         require(0 < self.expansion <= 64, "model.expansion must be above 0 and at most 64")
         if self.mixer == "attention":
             require(

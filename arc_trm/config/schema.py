@@ -213,11 +213,11 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         rates = ("lr", "puzzle_emb_lr", "weight_decay", "puzzle_emb_weight_decay")
-        fractions = ("ema_decay", "halt_exploration_prob", "lr_min_ratio")
+        shares = ("ema_decay", "halt_exploration_prob", "lr_min_ratio", "embedding_only_fraction")
         _require_range("train.", self, 1, math.inf, "global_batch_size", "supervision_steps")
         _require_range("train.", self, 0, MAX_INT, "total_steps", "max_steps")
         _require_range("train.", self, 0, math.inf, "warmup_steps", *rates)
-        _require_range("train.", self, 0, 1, "embedding_only_fraction", *fractions)
+        _require_range("train.", self, 0, 1, *shares)
         for name in ("time_limit", "checkpoint_interval_s"):
             value = getattr(self, name)
             require(value is None or value > 0, f"train.{name} (seconds) must be positive")

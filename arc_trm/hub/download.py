@@ -1,7 +1,7 @@
 """Download files of one commit into the client's cache: resumed after breaks, checked when whole.
 
-The client's own download drops what it has when it gives up or is stopped; this one keeps it and
-resumes the next time.
+The client's own download drops what it has when it gives up or is stopped, and checks no digests.
+This one uses the client's requests and cache, but keeps the first part of a file for the next time.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO
+from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 from arc_trm.errors import UserError
 from arc_trm.hub.client import LIBRARY, MAKE_ROOM, Note, Progress, ignore, translate_errors
-from arc_trm.hub.repo_files import RepoFile, RepoFiles
+from arc_trm.hub.repo_files import RepoFile, RepoFiles, cache_folder
 
 RETRIES = 3
 """Attempts in a row that may receive nothing, besides the client's own."""
@@ -48,14 +49,26 @@ def fetch(
         UserError: a file cannot be downloaded, or is not what the repository says. Then it is not
             in the cache either.
     """
-    snapshot = repo.cache_folder / "snapshots" / repo.commit
-    missing = _missing(repo, paths, snapshot, note, progress, thorough)
-    if missing and repo.cached:
-        raise UserError(
-            f"{missing[0]} of {repo.pinned} is not in the cache: {repo.pinned.fetch_advice}"
-        )
+    snapshot = cache_folder(repo.pinned) / "snapshots" / repo.commit
+    present = [path for path in paths if (snapshot / path).exists()]
+    advance = _byte_counter("checking", repo, present, progress)
+    missing = []
+    for path in paths:
+        if path not in present:
+            fault = "is not in the cache"
+        elif not _is_intact(snapshot / path, repo.files[path], advance, thorough):
+            _remove(snapshot / path)
+            fault = "was damaged in the cache and is removed"
+        else:
+            continue
+        if repo.cached:
+            raise UserError(f"{path} of {repo.pinned} {fault}: {repo.pinned.fetch_advice}")
+        if path in present:
+            note(f"{path} was damaged in the cache and is downloaded again")
+        missing.append(path)
     if missing:
-        _fetch_missing(repo, missing, progress)
+        with translate_errors(repo.pinned):
+            _fetch_missing(repo, missing, progress)
     return snapshot
 
 
@@ -67,7 +80,7 @@ def remember_revision(repo: RepoFiles, revision: str | None) -> None:
     """
     if repo.cached or revision == repo.commit:
         return
-    path = repo.cache_folder / "refs" / (revision or "main")
+    path = cache_folder(repo.pinned) / "refs" / (revision or "main")
     with suppress(OSError):  # a read-only cache can still be used
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -75,80 +88,41 @@ def remember_revision(repo: RepoFiles, revision: str | None) -> None:
         temporary.replace(path)
 
 
-def _missing(
-    repo: RepoFiles,
-    paths: Sequence[str],
-    snapshot: Path,
-    note: Note,
-    progress: Progress,
-    thorough: bool,
-) -> list[str]:
-    """Return the paths that are not in the snapshot; damaged files are removed from the cache."""
-    total = sum(repo.files[path].size for path in paths)
-    done = 0
+def _byte_counter(stage: str, repo: RepoFiles, paths: Iterable[str], progress: Progress) -> Advance:
+    """Return a function that takes further bytes of the files and reports their sum."""
+    total, done = sum(repo.files[path].size for path in paths), 0
 
     def advance(more: int) -> None:
         nonlocal done
         done += more
-        progress("checking", done, total)
+        progress(stage, done, total)
 
-    missing = []
-    for path in paths:
-        before = done
-        if not (snapshot / path).exists():
-            missing.append(path)
-        elif not _is_intact(snapshot / path, repo.files[path], advance, thorough):
-            _remove(snapshot / path)
-            if repo.cached:
-                raise UserError(
-                    f"{path} of {repo.pinned} was damaged in the cache and is removed: "
-                    f"{repo.pinned.fetch_advice}"
-                )
-            note(f"{path} was damaged in the cache and is downloaded again")
-            missing.append(path)
-        done = before + repo.files[path].size
-    return missing
+    return advance
 
 
 def _fetch_missing(repo: RepoFiles, paths: Sequence[str], progress: Progress) -> None:
     from huggingface_hub import hf_hub_download
 
-    blobs = repo.cache_folder / "blobs"
-    total = sum(repo.files[path].size for path in paths)
-    done = 0
-
-    def advance(more: int) -> None:
-        nonlocal done
-        done += more
-        progress("downloading", done, total)
-
-    with translate_errors(repo.pinned):
-        blobs.mkdir(parents=True, exist_ok=True)
-        _check_free_space(repo, paths, blobs)
-        for path in paths:
-            _fetch_blob(repo, path, blobs, advance)
-            # The content is there. The client only puts it into the snapshot: as a link, or as a
-            # copy on file systems without links.
-            placed = Path(
-                hf_hub_download(
-                    repo.pinned.repository,
-                    path,
-                    repo_type=repo.pinned.kind,
-                    revision=repo.commit,
-                    **LIBRARY,
-                )
-            )
-            file = repo.files[path]
-            is_link = placed.resolve() == _blob_paths(blobs, file)[0].resolve()
-            if not is_link and not _is_intact(placed, file):
-                _remove(placed)
-                raise _wrong_content(repo, path)
+    blobs = cache_folder(repo.pinned) / "blobs"
+    blobs.mkdir(parents=True, exist_ok=True)
+    _check_free_space(repo, paths, blobs)
+    advance = _byte_counter("downloading", repo, paths, progress)
+    for path in paths:
+        blob = _fetch_blob(repo, path, blobs, advance)
+        # The content is there. The client only puts it into the snapshot: as a link, or as a copy
+        # on file systems without links.
+        kind, name = repo.pinned.kind, repo.pinned.repository
+        placed = Path(hf_hub_download(name, path, repo_type=kind, revision=repo.commit, **LIBRARY))
+        if not placed.samefile(blob) and not _is_intact(placed, repo.files[path]):
+            _remove(placed)
+            raise _wrong_content(repo, path)
 
 
 def _check_free_space(repo: RepoFiles, paths: Sequence[str], blobs: Path) -> None:
-    needed = sum(
-        repo.files[path].size - _downloaded_bytes(blobs, repo.files[path]) for path in paths
-    )
+    needed = 0
+    for path in paths:
+        found = (each for each in _blob_paths(blobs, repo.files[path]) if each.exists())
+        needed += repo.files[path].size - next((each.stat().st_size for each in found), 0)
     free = shutil.disk_usage(blobs).free
     if needed > free:
         raise UserError(
@@ -157,66 +131,52 @@ def _check_free_space(repo: RepoFiles, paths: Sequence[str], blobs: Path) -> Non
         )
 
 
-def _downloaded_bytes(blobs: Path, file: RepoFile) -> int:
-    whole, partial = _blob_paths(blobs, file)
-    if whole.exists():
-        return file.size
-    return partial.stat().st_size if partial.exists() else 0
-
-
 def _blob_paths(blobs: Path, file: RepoFile) -> tuple[Path, Path]:
     """Return where a whole file is in the cache, and where its first part is."""
     assert file.digest is not None  # files that the Hub lists have one
     return blobs / file.digest, blobs / f"{file.digest}.arc-trm.incomplete"
 
 
-def _fetch_blob(repo: RepoFiles, path: str, blobs: Path, advance: Advance) -> None:
-    """Download the rest of a file and check all of it."""
+def _fetch_blob(repo: RepoFiles, path: str, blobs: Path, advance: Advance) -> Path:
+    """Download the rest of a file, check all of it, and return where it is."""
     from huggingface_hub import hf_hub_url
-    from huggingface_hub.utils import WeakFileLock, build_hf_headers
+    from huggingface_hub.utils import WeakFileLock
 
-    file = repo.files[path]
-    whole, partial = _blob_paths(blobs, file)
-    lock = blobs.parent.parent / ".locks" / blobs.parent.name / f"{partial.name}.lock"
+    file, pinned = repo.files[path], repo.pinned
+    whole, partly = _blob_paths(blobs, file)
+    lock = blobs.parent.parent / ".locks" / blobs.parent.name / f"{partly.name}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with WeakFileLock(lock):  # another process may download the same file
         if whole.exists():
             advance(file.size)
-            return
-        url = hf_hub_url(
-            repo.pinned.repository, path, repo_type=repo.pinned.kind, revision=repo.commit
-        )
-        # Sizes and ranges should be those of the file itself, not of a compressed form.
-        headers = {**build_hf_headers(**LIBRARY), "Accept-Encoding": "identity"}
-        with partial.open("ab") as output:
+            return whole
+        url = hf_hub_url(pinned.repository, path, repo_type=pinned.kind, revision=repo.commit)
+        with partly.open("ab") as output:
             if output.tell() > file.size:
                 output.truncate(0)
             advance(output.tell())
-            _download(url, headers, output, file.size, advance)
-        if not _is_intact(partial, file):
-            partial.unlink()
+            _download(url, output, file.size, advance)
+        if not _is_intact(partly, file):
+            partly.unlink()
             raise _wrong_content(repo, path)
-        partial.replace(whole)
+        return partly.replace(whole)
 
 
-def _download(
-    url: str, headers: dict[str, str], output: BinaryIO, size: int, advance: Advance
-) -> None:
+def _download(url: str, output: BinaryIO, size: int, advance: Advance) -> None:
     """Append the rest of a file of `size` bytes to `output`, which holds the first part."""
     from huggingface_hub.errors import HfHubHTTPError, HTTPError
     from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers
 
+    # Sizes and ranges should be those of the file itself, not of a compressed form.
+    headers = {**build_hf_headers(**LIBRARY), "Accept-Encoding": "identity"}
+    bar: Any = partial(_progress_bar, advance)  # the client wants a class, but only calls it
     failures = 0
     while True:
         start = output.tell()
         try:
             http_get(
-                url,
-                output,
-                resume_size=start,
-                headers=headers,
-                expected_size=size,
-                tqdm_class=_progress_bar_class(advance),
+                url, output, resume_size=start, headers=headers, expected_size=size, tqdm_class=bar
             )
             return
         except HTTPError as error:
@@ -232,41 +192,22 @@ def _download(
             return  # the client found a wrong size, as the caller will
 
 
-def _progress_bar_class(advance: Advance) -> type:
-    """Return a class that the client uses like `tqdm` and that calls `advance`."""
-
-    class ProgressBar:
-        def __init__(self, **_: object) -> None: ...
-
-        def __enter__(self) -> ProgressBar:
-            return self
-
-        def __exit__(
-            self,
-            kind: type[BaseException] | None,
-            error: BaseException | None,
-            trace: TracebackType | None,
-        ) -> None: ...
-
-        def update(self, more: int) -> None:
-            advance(more)
-
-    return ProgressBar
+def _progress_bar(advance: Advance, **_: object) -> AbstractContextManager[SimpleNamespace]:
+    """Return what the client uses like a `tqdm` bar."""
+    return nullcontext(SimpleNamespace(update=advance))
 
 
 def _is_intact(
     path: Path, file: RepoFile, advance: Advance = ignore, thorough: bool = True
 ) -> bool:
     """Return whether a file has the right size and, if `thorough`, the right digest."""
-    size = path.stat().st_size
-    if size != file.size:
+    if path.stat().st_size != file.size:
         return False
     if file.digest is None or not thorough:
         return True
-    if len(file.digest) == 64:
-        digest = hashlib.sha256()
-    else:
-        digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)  # as git names it
+    digest = hashlib.sha256()
+    if len(file.digest) != 64:  # git's name of the content
+        digest = hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
     with path.open("rb") as content:
         while chunk := content.read(CHUNK):
             digest.update(chunk)

@@ -58,11 +58,6 @@ class RepoFiles:
         assert self.pinned.revision is not None  # which is what pinned means
         return self.pinned.revision
 
-    @property
-    def cache_folder(self) -> Path:
-        """The repository's folder in the client's cache."""
-        return _cache_folder(self.pinned)
-
     def names(self, folder: str | None) -> dict[str, str]:
         """Map the names of the files directly in `folder`, None the top one, to their paths."""
         prefix = f"{folder}/" if folder else ""
@@ -136,7 +131,7 @@ def _checked(repo_id: RepoId, commit: str, files: Mapping[str, RepoFile]) -> Rep
     return RepoFiles(replace(repo_id, revision=commit), plain, cached=False)
 
 
-def _cache_folder(repo_id: RepoId) -> Path:
+def cache_folder(repo_id: RepoId) -> Path:
     """Return the repository's folder in the client's cache: `blobs`, `refs` and `snapshots`."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
@@ -146,7 +141,7 @@ def _cache_folder(repo_id: RepoId) -> Path:
 
 
 def _list_cached(repo_id: RepoId) -> RepoFiles | None:
-    folder = _cache_folder(repo_id)
+    folder = cache_folder(repo_id)
     revision = repo_id.revision or "main"
     if _COMMIT.fullmatch(revision):
         commit = revision

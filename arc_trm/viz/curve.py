@@ -7,16 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from arc_trm.runs import Run
-from arc_trm.viz.svg import (
-    Drawing,
-    Element,
-    Line,
-    Rectangle,
-    Text,
-    column,
-    fit_text,
-    framed,
-)
+from arc_trm.viz.svg import Drawing, Element, Line, Rectangle, Text, column, fit_text, framed
 from arc_trm.viz.theme import CARD, EDGE, INK, MUTED, PAPER
 
 PLOT_WIDTH, PLOT_HEIGHT = 760, 220
@@ -47,7 +38,7 @@ class Measure:
 
 
 MEASURES = (
-    Measure("lm_loss", "Loss per sequence", "#B4531A"),
+    Measure("lm_loss", "Loss per example", "#B4531A"),
     Measure("exact_accuracy", "Exact accuracy: grids with every cell right", "#1F6FB2", True),
 )
 
@@ -58,13 +49,13 @@ class Series:
 
     Attributes:
         segments: (step, value) of the points between two cuts.
-        left_out: number of values that are missing or not finite.
+        left_out: what cannot be drawn and why, "" if everything is drawn.
         x: first and last step.
         y: ticks of the y axis.
     """
 
     segments: tuple[tuple[tuple[float, float], ...], ...]
-    left_out: int
+    left_out: str
     x: tuple[float, float]
     y: tuple[float, ...]
 
@@ -82,11 +73,9 @@ class Series:
         for segment in self.segments:
             units: dict[int, list[tuple[float, float]]] = {}
             for step, value in segment:
-                point = (
-                    width * (step - first) / (last - first),
-                    height * self.relative_height(value),
-                )
-                units.setdefault(math.floor(point[0]), []).append(point)
+                x = width * (step - first) / (last - first)
+                point = x, height * self.relative_height(value)
+                units.setdefault(math.floor(x), []).append(point)
             yield [point for unit in units.values() for point in _outline(unit)]
 
 
@@ -106,7 +95,16 @@ def read_series(records: Sequence[Mapping[str, float]], key: str) -> Series:
     if x[1] - x[0] < room:
         x = (x[0] - room, x[0] + room)
     y = ticks(min([0.0, *values]), max([0.0, *values]), 4)
-    return Series(kept, len(records) - len(values), x, y)
+    return Series(kept, _left_out(records, key, len(values)), x, y)
+
+
+def _left_out(records: Sequence[Mapping[str, float]], key: str, drawn: int) -> str:
+    """Return what is left out; the metrics of finished examples are missing if none finished."""
+    missing = sum(key not in record for record in records)
+    invalid = len(records) - drawn - missing
+    parts = [f"{invalid:,} not finite"] if invalid else []
+    parts += [f"{missing:,} without a finished example"] if missing else []
+    return ", ".join([*parts, "left out"]) if parts else ""
 
 
 def ticks(low: float, high: float, count: int) -> tuple[float, ...]:
@@ -136,7 +134,7 @@ def draw_curve(records: Sequence[Mapping[str, float]], title: str = "Training") 
 
     Args:
         records: lines of a run's metrics, with at least the keys `step`, `lm_loss` and
-            `exact_accuracy`. Values that are not finite interrupt the line and are counted.
+            `exact_accuracy`. Values that cannot be drawn interrupt the line and are counted.
         title: "" draws the panels alone, as a part of a page.
     """
     panels = [draw_panel(read_series(records, measure.key), measure) for measure in MEASURES]
@@ -173,8 +171,7 @@ def draw_panel(series: Series, measure: Measure) -> Drawing:
         middle = LEFT + PLOT_WIDTH / 2, TOP + PLOT_HEIGHT / 2
         elements.append(Text(*middle, "Nothing to draw yet", 13, MUTED, "middle"))
     if series.left_out:
-        note = f"{series.left_out:,} not finite, left out"
-        elements.append(Text(right, 14, note, 12, MUTED, "end"))
+        elements.append(Text(right, 14, series.left_out, 12, MUTED, "end"))
     size = right + RIGHT, floor + BOTTOM
     return framed(Drawing(*size, tuple(elements)), 16, CARD, EDGE)
 

@@ -94,11 +94,6 @@ class Terminal:
             self.console.color_system in ("256", "truecolor") and not self.console.no_color
         )
 
-    @property
-    def width(self) -> int:
-        """Columns of a line."""
-        return self.console.width
-
     def print(self, *lines: str | Text) -> None:
         """Print lines, which are not wrapped; control characters in a str are replaced."""
         for line in lines:
@@ -111,7 +106,7 @@ class Terminal:
         for each in blocks:
             if not lines or each.width > room:
                 lines.append([])
-                room = self.width
+                room = self.console.width
             lines[-1].append(each)
             room -= each.width + gap
         first, *others = (beside(line, gap) for line in lines)
@@ -119,7 +114,8 @@ class Terminal:
 
     def draw_pair(self, pair: PairFigures, theme: Theme) -> Block:
         """Draw the input, an arrow, and the answers or a question mark."""
-        wide = self._fits_wide(pair.grids)
+        columns = sum(2 * grid.shape[1] + 4 for grid in pair.grids) + 4
+        wide = columns <= self.console.width  # cells two columns wide
         question = self._draw_figure(pair.input, theme, wide)
         rows = len(question.lines) - 2  # without label and size
         arrow = block(*[""] * ((rows + 1) // 2), "→")
@@ -135,11 +131,6 @@ class Terminal:
         if trace.output is not None:
             figures.append(self._draw_figure(trace.output, theme, True))
         return self.wrap(figures)
-
-    def _fits_wide(self, grids: Sequence[Grid]) -> bool:
-        """Return whether the grids of a row fit the width with cells two columns wide."""
-        columns: int = sum(2 * grid.shape[1] + 4 for grid in grids) + 4
-        return columns <= self.width
 
     def _draw_figure(self, figure: GridFigure, theme: Theme, wide: bool) -> Block:
         label = Text(figure.label)
@@ -160,17 +151,13 @@ class Terminal:
             separator = " " if wide else ""
             return [Text(separator.join(theme.characters[v] for v in row)) for row in rows]
         if wide:
-            return [
-                Text.assemble(*((f"{theme.symbol(v)} ", _cell_style(theme, v)) for v in row))
-                for row in rows
+            lines = [[(f"{theme.symbol(v)} ", _cell_style(theme, v)) for v in row] for row in rows]
+        else:
+            lines = [
+                [("▀", _cell_style(theme, low, high)) for high, low in zip(*pair, strict=True)]
+                for pair in zip(rows[::2], [*rows[1::2], [None] * len(rows[0])], strict=False)
             ]
-        pairs = zip(rows[::2], [*rows[1::2], [None] * len(rows[0])], strict=False)
-        return [
-            Text.assemble(
-                *(("▀", _cell_style(theme, low, high)) for high, low in zip(*pair, strict=True))
-            )
-            for pair in pairs
-        ]
+        return [Text.assemble(*line) for line in lines]
 
 
 def _cell_style(theme: Theme, value: int | None, upper: int | None = None) -> Style:
@@ -216,7 +203,7 @@ def draw_chart(series: Series, measure: Measure, width: int) -> list[Text]:
     codes = 0x2800 + (cells * BRAILLE[:, None, :]).sum(axis=(1, 3))
     title = Text(measure.title)
     if series.left_out:
-        title.append(f" ({series.left_out:,} not finite, left out)", DIM)
+        title.append(f" ({series.left_out})", DIM)
     lines = [title]
     for number, row in enumerate(codes.tolist()):
         axis = f"{labels.get(number, ''):>{margin}} {'┤' if number in labels else '│'}"
@@ -236,18 +223,11 @@ def show_run(
     predictions: PredictionSet | None = None,
     score: Scored | None = None,
 ) -> None:
-    """Print the training curves of a run, its score and the first of its predictions.
-
-    Args:
-        terminal: where to print.
-        run: whose metrics are shown.
-        predictions: of the run, if there are any.
-        score: of the predictions, if it is known.
-    """
+    """Print the training curves of a run, and the score and the first of its predictions."""
     terminal.print(f"{run.path}: {run_title(run)}", "")
     for measure in MEASURES:
         series = read_series(run.metrics, measure.key)
-        terminal.print(*draw_chart(series, measure, terminal.width), "")
+        terminal.print(*draw_chart(series, measure, terminal.console.width), "")
     terminal.print(_last_metrics(run))
     if score is not None:
         terminal.print("", *score.lines())
@@ -290,8 +270,8 @@ def show_task(
     Args:
         terminal: where to print.
         task: to show.
-        predictions: for test inputs of the task.
-        trace: print how the predictions changed over the supervision steps instead.
+        predictions: for its test inputs.
+        trace: print how they changed over the supervision steps instead.
         source: name of the set that the task is from, for tasks whose ids are numbers.
     """
     theme, title = theme_of(task), task_title(task)

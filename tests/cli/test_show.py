@@ -276,7 +276,7 @@ def test_a_chart_of_values_that_are_not_finite(show: Run) -> None:
     with (folder / "metrics.jsonl").open("a") as file:
         file.write('{"step": 21, "lm_loss": NaN, "exact_accuracy": 0.5}\n')
     output = show().output
-    assert "Loss per sequence (1 not finite, left out)" in output
+    assert "Loss per example (1 not finite, left out)" in output
     assert "Step 21, loss nan" in output
 
 

@@ -56,7 +56,7 @@ def test_no_records_and_one() -> None:
     assert "7" in texts_of(drawing.svg())
 
 
-def test_values_that_are_not_finite_cut_the_line_and_are_counted() -> None:
+def test_values_that_cannot_be_drawn_cut_the_line_and_are_counted() -> None:
     losses = [5, 4, math.nan, 3, 2, -math.inf, math.inf, 1]
     records = [record(step, loss, 0.5) for step, loss in enumerate(losses)]
     del records[7]["exact_accuracy"]
@@ -64,8 +64,16 @@ def test_values_that_are_not_finite_cut_the_line_and_are_counted() -> None:
     lengths = sorted(len(line.points) for line in curves(drawing))
     assert lengths == [2, 2, 7]  # the last loss is a dot
     texts = texts_of(drawing.svg())
-    assert "3 not finite, left out" in texts and "1 not finite, left out" in texts
+    assert "3 not finite, left out" in texts
+    assert "1 without a finished example, left out" in texts
     assert_inside(drawing)
+
+
+def test_both_reasons_are_named() -> None:
+    records = [record(1, 4, math.nan), record(2, 3, 0), record(3, 2, 0)]
+    del records[1]["exact_accuracy"]
+    texts = texts_of(draw_curve(records).svg())
+    assert "1 not finite, 1 without a finished example, left out" in texts
 
 
 def test_many_points_keep_their_extremes_and_few_pixels() -> None:

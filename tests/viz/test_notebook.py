@@ -99,7 +99,7 @@ def test_a_run(tmp_path: Path) -> None:
     html = to_html(Run(run))
     assert_well_formed(html)
     assert 'aria-label="Training curve of a &lt;run&gt;, seed 3"' in html
-    assert "Loss per sequence" in html
+    assert "Loss per example" in html
 
 
 def test_other_objects_are_text() -> None:

@@ -219,5 +219,14 @@ def test_values_that_are_not_finite_are_counted(shown: Shown) -> None:
     with (run.path / METRICS).open("a") as file:
         file.write('{"step": 21, "lm_loss": NaN, "exact_accuracy": 0.5}\n')
     output = "\n".join(shown(show_run, run))
-    assert "Loss per sequence (1 not finite, left out)" in output
+    assert "Loss per example (1 not finite, left out)" in output
     assert "Step 21, loss nan" in output
+
+
+def test_records_without_a_finished_example_are_counted(shown: Shown) -> None:
+    run = make_run()
+    with (run.path / METRICS).open("a") as file:
+        file.write('{"step": 21, "lm_loss": 0.2, "count": 0}\n')
+    output = "\n".join(shown(show_run, run))
+    assert "every cell right (1 without a finished example, left out)" in output
+    assert "Loss per example\n" in output

@@ -50,7 +50,7 @@ def show(
       arc-trm show 007bbfb7 --out task.svg
       arc-trm show 007bbfb7 --trace
     """
-    from arc_trm.viz.show import find_shown_task, save_run, save_task, show_run_in, show_task_in
+    from arc_trm.viz.show import show_run_in, show_task_in
     from arc_trm.viz.svg import check_ending
 
     if out is not None:
@@ -58,14 +58,8 @@ def show(
     if what is None or Path(what).is_dir():
         if data or predictions or trace:
             raise UserError("--data, --predictions and --trace go with a task: name one")
-        if out is None:
-            show_run_in(Path(what) if what else None)
-            return
-        save_run(Path(what) if what else None, out)
+        show_run_in(Path(what) if what else None, out)
     else:
-        shown = find_shown_task(what, data, predictions, trace)
-        if out is None:
-            show_task_in(shown, trace)
-            return
-        save_task(shown, trace, out)
-    click.echo(f"Wrote {out}")
+        show_task_in(what, data, predictions, trace, out)
+    if out is not None:
+        click.echo(f"Wrote {out}")

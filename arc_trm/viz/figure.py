@@ -97,7 +97,7 @@ class PairFigures:
 
     @property
     def correct_attempt(self) -> int | None:
-        """Number of the first correct attempt, from 1; None if there is none."""
+        """Number of the first correct attempt, from 1; None without one."""
         correct = (n for n, each in enumerate(self.attempts, 1) if each.verdict is Verdict.CORRECT)
         return next(correct, None)
 
@@ -178,12 +178,7 @@ def task_title(task: Task) -> str:
 
 
 def task_figures(task: Task, predictions: Iterable[InputPrediction] = ()) -> TaskFigures:
-    """Return the demonstrations of a task, and its tests with the attempts at them.
-
-    Args:
-        task: to show.
-        predictions: for some of its test inputs.
-    """
+    """Return the demonstrations of a task, and its tests with the attempts at them."""
     attempts = {each.test: each.attempts for each in predictions}
     tests = (input_figures(task, n, attempts.get(n, ())) for n in range(len(task.test)))
     return TaskFigures(task_title(task), tuple(demonstration_figures(task)), tuple(tests))
@@ -199,13 +194,7 @@ def demonstration_figures(task: Task) -> list[PairFigures]:
 
 
 def input_figures(task: Task, test: int, attempts: Sequence[Grid | None] = ()) -> PairFigures:
-    """Return a test input with the attempts at it and its known output.
-
-    Args:
-        task: of the test input.
-        test: its index, from 0.
-        attempts: in their order.
-    """
+    """Return test input `test` (from 0) with the attempts at it and its known output."""
     theme, pair = theme_of(task), task.test[test]
     return PairFigures(
         _plain_figure(theme.input_name(test + 1), pair.input),
@@ -218,13 +207,11 @@ def input_figures(task: Task, test: int, attempts: Sequence[Grid | None] = ()) -
 
 
 def attempt_figure(task: Task, test: int, label: str, grid: Grid | None) -> GridFigure:
-    """Return an answer to a test input with what it is worth.
+    """Return an answer to test input `test` (from 0) with what it is worth.
 
     Args:
-        task: of the test input.
-        test: its index, from 0.
         label: what the answer is called.
-        grid: None if there is none.
+        grid: None for an attempt without one.
     """
     pair = task.test[test]
     verdict = None if grid is None else _judge(task, pair, grid)
@@ -244,11 +231,9 @@ def candidate_figures(prediction: InputPrediction, most: int) -> list[GridFigure
 
 
 def correct_rank(prediction: InputPrediction) -> int | None:
-    """Return the rank, from 1, of the correct candidate; None if there is none or it is unknown."""
+    """Return the rank, from 1, of the correct candidate; None without a known one."""
     output = prediction.pair.output
-    if output is None:
-        return None
-    return _find(output, [candidate.grid for candidate in prediction.candidates])
+    return None if output is None else _find(output, [c.grid for c in prediction.candidates])
 
 
 def trace_figures(prediction: InputPrediction) -> TraceFigures:

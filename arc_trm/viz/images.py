@@ -59,26 +59,22 @@ def draw_task(task: Task, predictions: Iterable[InputPrediction] = ()) -> Drawin
     """Draw the demonstrations, then each test input with the attempts at it and its known output.
 
     Sizes are rows x columns. Right attempts carry a tick and the word, wrong ones a cross.
-
-    Args:
-        task: to draw.
-        predictions: for some of its test inputs.
     """
     figures = task_figures(task, predictions)
     style = _Style(_cell_size(figures.grids), theme_of(task))
     tests = _cards([_draw_pair(pair, style) for pair in figures.tests])
     sections = [tests]
     if figures.demonstrations:
-        rows = [_draw_pair(pair, style) for pair in figures.demonstrations]
-        sections = [_section("Demonstrations", _cards(rows)), _section("Test", tests)]
+        demonstrations = _cards([_draw_pair(pair, style) for pair in figures.demonstrations])
+        sections = [
+            column([_draw_text(name, 15, INK), cards], 10)
+            for name, cards in (("Demonstrations", demonstrations), ("Test", tests))
+        ]
     width = max(240, *(section.width for section in sections))
     heading = _draw_text(fit_text(figures.title, 22, width), 22, INK)
     if figures.demonstrations:
-        counts = ", ".join(
-            pluralise(len(pairs), noun)
-            for pairs, noun in ((task.train, "demonstration"), (task.test, "test"))
-        )
-        heading = column([heading, _draw_text(counts, 13, MUTED)], 6)
+        counts = pluralise(len(task.train), "demonstration"), pluralise(len(task.test), "test")
+        heading = column([heading, _draw_text(", ".join(counts), 13, MUTED)], 6)
     return framed(column([heading, *sections], 26), 32, PAPER)
 
 
@@ -118,13 +114,7 @@ def draw_trace(predictions: Sequence[InputPrediction]) -> Drawing:
 def draw_tasks(
     title: str, tasks: Iterable[Task], predictions: Iterable[InputPrediction] = ()
 ) -> Drawing:
-    """Draw a card for each of the first tasks: its first demonstration, or what was predicted.
-
-    Args:
-        title: says what the tasks are.
-        tasks: to draw.
-        predictions: for some of the tasks.
-    """
+    """Draw a card for each of the first tasks: its first demonstration, or what was predicted."""
     by_task: dict[str, list[InputPrediction]] = {}
     for prediction in predictions:
         by_task.setdefault(prediction.task_id, []).append(prediction)
@@ -157,10 +147,6 @@ def _relabel(pair: PairFigures, label: str) -> PairFigures:
     return replace(pair, input=replace(pair.input, label=label))
 
 
-def _section(name: str, cards: Drawing) -> Drawing:
-    return column([_draw_text(name, 15, INK), cards], 10)
-
-
 def _cell_size(grids: Iterable[Grid], side: int = GRID_SIDE) -> int:
     """Return pixels from cell to cell, so that small tasks are readable and large ones fit."""
     longest: int = max(max(grid.shape) for grid in grids)
@@ -175,17 +161,14 @@ def _draw_pair(pair: PairFigures, style: _Style) -> list[Drawing]:
 
 def _cards(rows: Sequence[Sequence[Drawing]]) -> Drawing:
     """Draw one card per row of figures, figures in aligned slots, as many cards a line as fit."""
-    slots = [0.0] * max(len(figures) for figures in rows)
-    for figures in rows:
-        for index, figure in enumerate(figures):
-            slots[index] = max(slots[index], figure.width)
+    slots = [
+        max(figures[slot].width for figures in rows if slot < len(figures))
+        for slot in range(max(map(len, rows)))
+    ]
     cards = []
     for figures in rows:
-        spaced = [
-            centred(figure, width, figure.height)
-            for figure, width in zip(figures, slots, strict=False)
-        ]
-        cards.append(row(spaced, 16))
+        placed = zip(figures, slots, strict=False)
+        cards.append(row([centred(each, width, each.height) for each, width in placed], 16))
     width = max(card.width for card in cards)
     gap, padding = 16, 18
     fitting = max(1, int((WIDTH + gap) // (width + 2 * padding + gap)))
@@ -266,10 +249,7 @@ def _frame(row: int, column: int, cell: int) -> list[Line]:
 def _cross(row: int, column: int, cell: int) -> list[Line]:
     """Return a cross over a cell, black in white, which is visible on every colour."""
     left, top, arm = column * cell + 0.25 * cell, row * cell + 0.25 * cell, 0.5 * cell
-    strokes = (
-        ((left, top), (left + arm, top + arm)),
-        ((left, top + arm), (left + arm, top)),
-    )
+    strokes = (((left, top), (left + arm, top + arm)), ((left, top + arm), (left + arm, top)))
     return [
         Line(points, colour, width * cell / 26)
         for colour, width in (("#FFFFFF", 5.0), ("#000000", 2.5))

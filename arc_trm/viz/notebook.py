@@ -49,8 +49,7 @@ def _predictions_html(predictions: PredictionSet) -> str:
     """Show the attempts at the first tasks that were predicted; no guesses if there are votes."""
     tasks, predicted = predictions.tasks, predicted_inputs(predictions)
     shown = {each.task_id: each.task for each in predicted}
-    noun = kind_of(tasks).noun
-    title = f"{tasks.name}: attempts at {len(shown)} of {len(tasks)} {noun}s"
+    title = f"{tasks.name}: attempts at {len(shown)} of {len(tasks)} {kind_of(tasks).noun}s"
     return _picture(draw_tasks(title, shown.values(), predicted), title) + _limit_note(len(shown))
 
 

@@ -44,39 +44,48 @@ class _Rate(ProgressColumn):
         return Text(_format_rate(task.finished_speed or task.speed or 0.0))
 
 
-class _Bar:
-    """Shows how far one stage of a job is."""
+class _Stage:
+    """Shows how far one stage of a job is, by a bar in a terminal and by lines elsewhere."""
 
-    def __init__(
-        self, title: str, console: Console, bar: Progress | None, in_bytes: bool = False
-    ) -> None:
-        self._title, self._console, self._bar, self._in_bytes = title, console, bar, in_bytes
-        self._task = bar.add_task(title, total=None, status="") if bar else None
+    def __init__(self, name: str, console: Console, in_bytes: bool) -> None:
+        self.name, self._console = name, console
+        self.done: int | None = None
+        self._first = 0
+        self._in_bytes, self._status = in_bytes, ""
         self._started = self._printed = time.monotonic()
-        self._first: int | None = None
-        self._status = ""
+        self._bar: Progress | None = None
+        if console.is_terminal and is_main_process():
+            self._bar = Progress(*_columns(in_bytes), console=console)
+            self._task = self._bar.add_task(name, total=None, status="")
+            self._bar.start()
 
     def update(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
+        is_first = self.done is None
+        self.done = done
+        if is_first:
+            self._first = done
         if record is not None:
             self._status = _describe(record)
-        if self._bar is not None and self._task is not None:
-            if self._first is None:
+        if self._bar is not None:
+            if is_first:
                 self._bar.reset(self._task, total=total, completed=done)
-            self._first = done if self._first is None else self._first
             self._bar.update(self._task, completed=done, total=total, status=self._status)
             return
-        self._first = done if self._first is None else self._first
         now = time.monotonic()
         if now - self._printed >= PLAIN_INTERVAL_S or done >= total:
             self._printed = now
             self._print_line(done, total, (done - self._first) / max(1e-9, now - self._started))
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
 
     def _print_line(self, done: int, total: int, rate: float) -> None:
         remaining = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
         status = f", {self._status}" if self._status else ""
         count = f"{done / 1e6:.1f}/{total / 1e6:.1f} MB" if self._in_bytes else f"{done}/{total}"
         speed = f"{rate / 1e6:.1f} MB/s" if self._in_bytes else _format_rate(rate)
-        _print(self._console, f"{self._title} {count}, {speed}{remaining}{status}")
+        _print(self._console, f"{self.name} {count}, {speed}{remaining}{status}")
 
 
 def _print(console: Console, sentence: str) -> None:
@@ -91,13 +100,11 @@ def _describe(record: Mapping[str, float]) -> str:
 
 
 def _columns(in_bytes: bool) -> tuple[ProgressColumn, ...]:
-    counts: tuple[ProgressColumn, ...] = (MofNCompleteColumn(), _Rate())
-    if in_bytes:
-        counts = (DownloadColumn(), TransferSpeedColumn())
     return (
         TextColumn("{task.description}"),
         BarColumn(),
-        *counts,
+        DownloadColumn() if in_bytes else MofNCompleteColumn(),
+        TransferSpeedColumn() if in_bytes else _Rate(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -113,45 +120,32 @@ class ConsoleCallback(Callback):
 
     def __init__(self, title: str) -> None:
         self._title, self._console = title, Console(stderr=True)
-        self._stage, self._done = "", 0
-        self._bar: _Bar | None = None
-        self._rich: Progress | None = None
+        self._stage: _Stage | None = None
 
     def note(self, sentence: str) -> None:
         if is_main_process():
-            _print(self._console if self._rich is None else self._rich.console, sentence)
+            _print(self._console, sentence)
 
     def progress(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
-        self._show(self._title, done, total, record, False)
+        self._start(self._title, False).update(done, total, record)
 
     def stage(self, name: str, done: int, total: int, in_bytes: bool = True) -> None:
-        if name == self._stage and done == self._done:
-            return  # so that a plain line that says the whole is done is printed once
-        self._show(name, done, total, None, in_bytes)
+        stage = self._start(name, in_bytes)
+        if done != stage.done:  # so that a plain line that says the whole is done is printed once
+            stage.update(done, total)
 
-    def _show(
-        self,
-        stage: str,
-        done: int,
-        total: int,
-        record: Mapping[str, float] | None,
-        in_bytes: bool,
-    ) -> None:
-        if self._bar is None or stage != self._stage:
+    def _start(self, name: str, in_bytes: bool) -> _Stage:
+        """Return the stage of this name, which ends any other one."""
+        if self._stage is None or self._stage.name != name:
             self.close()
-            self._stage = stage
-            if self._console.is_terminal and is_main_process():
-                self._rich = Progress(*_columns(in_bytes), console=self._console)
-                self._rich.start()
-            self._bar = _Bar(stage, self._console, self._rich, in_bytes)
-        self._done = done
-        self._bar.update(done, total, record)
+            self._stage = _Stage(name, self._console, in_bytes)
+        return self._stage
 
     def close(self) -> None:
         """Remove the bar."""
-        if self._rich is not None:
-            self._rich.stop()
-        self._bar = self._rich = None
+        if self._stage is not None:
+            self._stage.close()
+        self._stage = None
 
 
 @contextmanager

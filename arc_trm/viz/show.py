@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from arc_trm.evaluation.predictions import InputPrediction
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.puzzles import kind_of
 from arc_trm.runs import PREDICTIONS, Run, latest_run
-from arc_trm.tasks import Task, TaskSet
+from arc_trm.tasks import TaskSet
 from arc_trm.viz.curve import draw_run
 from arc_trm.viz.images import draw_task, draw_trace
 from arc_trm.viz.svg import save
@@ -27,18 +26,17 @@ FALLBACKS = ("arc-agi-1", "arc-agi-2")
 MAX_COMPARED = 5000  # ids of a dataset that a misspelt one is compared with
 
 
-@dataclass(frozen=True)
-class ShownTask:
-    """A task, the dataset that it is from, and its predictions."""
+def show_run_in(folder: Path | None, out: Path | None) -> None:
+    """Print a run's training curve and some of its predictions, or write a picture of the curve.
 
-    task: Task
-    tasks: TaskSet
-    predictions: Sequence[InputPrediction]
-
-
-def show_run_in(folder: Path | None) -> None:
-    """Print a run's training curve and some of its predictions; None is the latest run."""
+    Args:
+        folder: of the run; None is the latest run.
+        out: picture to write; None prints.
+    """
     run = Run(folder or latest_run())
+    if out is not None:
+        save(draw_run(run), out)
+        return
     predictions, score = None, None
     if (run.path / PREDICTIONS).is_file():
         source = PredictionSource.open(run.path / PREDICTIONS)
@@ -49,32 +47,17 @@ def show_run_in(folder: Path | None) -> None:
     show_run(Terminal(), run, predictions, score)
 
 
-def save_run(folder: Path | None, out: Path) -> None:
-    """Write a picture of a run's training curve; None is the latest run."""
-    save(draw_run(Run(folder or latest_run())), out)
-
-
-def show_task_in(shown: ShownTask, trace: bool) -> None:
-    """Print a task with its predictions, or with `trace` how they changed."""
-    source = shown.tasks.name if kind_of(shown.tasks).numbered else ""
-    show_task(Terminal(), shown.task, shown.predictions, trace, source)
-
-
-def save_task(shown: ShownTask, trace: bool, out: Path) -> None:
-    """Write a picture of a task with its predictions, or with `trace` of how they changed."""
-    save(draw_trace(shown.predictions) if trace else draw_task(shown.task, shown.predictions), out)
-
-
-def find_shown_task(
-    task_id: str, data: str | None, predictions: Path | None, trace: bool
-) -> ShownTask:
-    """Find a task and its predictions.
+def show_task_in(
+    task_id: str, data: str | None, predictions: Path | None, trace: bool, out: Path | None
+) -> None:
+    """Print a task with its predictions, or write a picture of them.
 
     Args:
         task_id: id of the task, or number of the puzzle.
         data: where to look; None is the predictions' data, the latest run's and ARC-AGI.
         predictions: where to read them; None is the latest run.
-        trace: whether intermediate predictions are needed.
+        trace: show how the predictions changed.
+        out: picture to write; None prints.
 
     Raises:
         UserError: there is no such task, or no such predictions.
@@ -93,7 +76,10 @@ def find_shown_task(
             f"there is no trace of {kind.noun} {task_id!r} to show: `arc-trm predict` stores that "
             f"of {stored}; predict it, or name its predictions.jsonl with --predictions"
         )
-    return ShownTask(task, tasks, found)
+    if out is not None:
+        save(draw_trace(found) if trace else draw_task(task, found), out)
+    else:
+        show_task(Terminal(), task, found, trace, tasks.name if kind.numbered else "")
 
 
 def _open_source(predictions: Path | None) -> PredictionSource | None:

@@ -8,16 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from fractions import Fraction
 
-from inspect_ai.scorer import (
-    Metric,
-    SampleScore,
-    Score,
-    Scorer,
-    Target,
-    Value,
-    metric,
-    scorer,
-)
+from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, Value, metric, scorer
 from inspect_ai.solver import TaskState
 
 from arc_trm.errors import UserError

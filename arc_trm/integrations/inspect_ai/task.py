@@ -17,12 +17,7 @@ from arc_trm.evaluation.source import PredictionSource
 from arc_trm.integrations.inspect_ai.batching import logger
 from arc_trm.integrations.inspect_ai.errors import translate_errors
 from arc_trm.integrations.inspect_ai.scorers import two_attempts
-from arc_trm.integrations.inspect_ai.solvers import (
-    as_name,
-    latest_run_name,
-    model_or_run,
-    trm,
-)
+from arc_trm.integrations.inspect_ai.solvers import as_name, latest_run_name, model_or_run, trm
 from arc_trm.integrations.prompts import prompt
 from arc_trm.puzzles import kind_of
 from arc_trm.runs import Run, find_run, is_run

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
-from arc_trm.puzzles import Theme, kind_of
+from arc_trm.puzzles import kind_of
 from arc_trm.tasks import Task
 from arc_trm.viz.figure import (
     GridFigure,
@@ -25,6 +25,7 @@ from arc_trm.viz.figure import (
 )
 from arc_trm.viz.svg import printable
 
+THEME_FIELDS = ("colours", "symbols", "characters", "given", "boxes", "numbered")
 MAX_CANDIDATES = 5
 """Candidates of a test input that are drawn; the page says how many others there are."""
 
@@ -38,21 +39,10 @@ def gallery(predictions: PredictionSet) -> dict[str, Any]:
     kind = kind_of(tasks)
     drawn = islice(tasks, kind.max_traces)
     return {
-        "theme": _theme(kind.theme),
+        "theme": {name: getattr(kind.theme, name) for name in THEME_FIELDS},
         "noun": kind.noun,
         "has_votes": any(each.candidates for each in predictions),
         "tasks": [_task(task, predictions, kind.max_attempts) for task in drawn],
-    }
-
-
-def _theme(theme: Theme) -> dict[str, Any]:
-    return {
-        "colours": list(theme.colours),
-        "symbols": theme.symbols,
-        "characters": theme.characters,
-        "given": theme.given,
-        "boxes": dict(theme.boxes),
-        "numbered": theme.numbered,
     }
 
 
@@ -63,7 +53,7 @@ def _task(task: Task, predictions: PredictionSet, max_attempts: int) -> dict[str
     ]
     allowed = [replace(each, attempts=each.attempts[:max_attempts]) for each in inputs]
     figures = task_figures(task, allowed)
-    tests = [_test(each, pair) for each, pair in zip(inputs, figures.tests, strict=True)]
+    tests = list(map(_test, inputs, figures.tests))
     missed = [
         pair.verdict is Verdict.WRONG and test["rank"] is not None
         for pair, test in zip(figures.tests, tests, strict=True)
@@ -81,7 +71,7 @@ def _task(task: Task, predictions: PredictionSet, max_attempts: int) -> dict[str
 
 
 def _confidence(task: Task, inputs: list[InputPrediction]) -> float | None:
-    """Return how sure the model is of its best candidates, None if there are none.
+    """Return how sure the model is of its best candidates, None without any.
 
     It is their mean share of the votes, or the halting probability if a single answer has no rival.
     """

@@ -63,12 +63,7 @@ def not_a_hub_error() -> UserError:
 
 
 def token_error(what: str, status: int) -> UserError:
-    """Return the error for a token that the Hub refuses.
-
-    Args:
-        what: that the token is refused for, the end of a clause, or "".
-        status: of the Hub's answer.
-    """
+    """Return the error for a token that the Hub refuses; `what` is "" or says for what."""
     return UserError(
         f"{hub_name()} does not accept the token{what} (error {status}): set HF_TOKEN to a valid "
         "one; public repositories can be read without it"

@@ -16,16 +16,7 @@ from arc_trm.hub.repo_id import RepoId
 def fetch_dataset(
     manifest: Manifest, splits: Sequence[str], note: Note = ignore, progress: Progress = ignore
 ) -> list[Path]:
-    """Download and check the files of some splits.
-
-    Args:
-        manifest: of the dataset.
-        splits: their names.
-        note: takes sentences for the user.
-        progress: takes stages, in bytes.
-
-    Returns:
-        The file of each split.
+    """Download and check the files of some splits of a dataset; return the file of each.
 
     Raises:
         UserError: the dataset is not on the Hub, or its files cannot be downloaded.

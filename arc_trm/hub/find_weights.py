@@ -69,10 +69,6 @@ class PublishedFiles:
 def find_weights(repo: RepoFiles, note: Note) -> WeightsFiles | PublishedFiles:
     """Find the weights in the subfolder; without one, in the top folder or the only other one.
 
-    Args:
-        repo: the repository at one commit.
-        note: takes sentences for the user.
-
     Raises:
         UserError: there are no weights, or several; it lists the choices.
     """

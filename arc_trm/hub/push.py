@@ -7,7 +7,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,12 +175,17 @@ def _upload(
     if MODEL_CARD_FILE in existing:
         note(f"the model card of {repository} is replaced; its history keeps the former one")
     total = sum(os.fstat(file.fileno()).st_size for file in files.values())
-    meter = _UploadMeter(total, progress)
+    stage, positions = "reading", dict.fromkeys(files, 0)
+
+    def report(name: str, position: int) -> None:
+        positions[name] = position
+        progress(stage, min(total, sum(positions.values())), total)
+
     for file in files.values():
-        file.meter = meter
+        file.report = report
     # Open files in place of paths, so that their bytes can be counted.
     added = [CommitOperationAdd(name, file) for name, file in files.items()]
-    meter.start("sending")
+    stage, positions = "sending", dict.fromkeys(files, 0)
     for operation in added:
         api.preupload_lfs_files(repository, [operation], num_threads=1)
     leftovers = {EMBEDDING_FILE, PUZZLE_IDS_FILE} & existing - set(files)
@@ -197,34 +202,10 @@ def _upload(
     return commit.oid
 
 
-class _UploadMeter:
-    """Counts the bytes that are read from several files.
-
-    Args:
-        total: of all files.
-        progress: takes the stages.
-    """
-
-    def __init__(self, total: int, progress: Progress) -> None:
-        self._total, self._progress = total, progress
-        self.start("reading")
-
-    def start(self, stage: str) -> None:
-        """Count from 0 again."""
-        self._stage = stage
-        self._positions: dict[str, int] = {}
-
-    def update(self, name: str, position: int) -> None:
-        """Note how far a file is read."""
-        self._positions[name] = position
-        done = min(self._total, sum(self._positions.values()))
-        self._progress(self._stage, done, self._total)
-
-
 class _MeteredFile(io.BufferedReader):
-    """A file that reports its position to a meter when it is read."""
+    """A file that reports its position when it is read."""
 
-    meter: _UploadMeter | None = None
+    report: Callable[[str, int], None] | None = None
 
     def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(path))
@@ -232,8 +213,8 @@ class _MeteredFile(io.BufferedReader):
 
     def read(self, size: int | None = -1) -> bytes:
         data = super().read(size)
-        if self.meter is not None:
-            self.meter.update(self._name, self.tell())
+        if self.report is not None:
+            self.report(self._name, self.tell())
         return data
 
 

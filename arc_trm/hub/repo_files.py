@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from arc_trm.hub.client import (
     LIBRARY,
@@ -19,6 +20,9 @@ from arc_trm.hub.client import (
     translate_errors,
 )
 from arc_trm.hub.repo_id import RepoId, is_plain_path
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
 
 _COMMIT = re.compile("[0-9a-f]{40}")
 _DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
@@ -76,11 +80,8 @@ class RepoFiles:
 def list_files(repo_id: RepoId, note: Note) -> RepoFiles:
     """List the files of the commit that `repo_id` means now.
 
-    If the Hub cannot be reached, it is the commit that `repo_id` meant when it was last downloaded.
-
-    Args:
-        repo_id: of the repository.
-        note: takes the sentence that says so.
+    If the Hub cannot be reached, it is the commit that `repo_id` meant when it was last downloaded,
+    which `note` says.
 
     Raises:
         UserError: there is no such repository or revision, or it is neither reachable nor cached.
@@ -103,13 +104,7 @@ def list_files(repo_id: RepoId, note: Note) -> RepoFiles:
                 raise
             cached, reason = _list_cached(repo_id), failure_reason(error)
         else:
-            files = {
-                sibling.rfilename: RepoFile(
-                    sibling.size or 0, sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
-                )
-                for sibling in getattr(info, "siblings", None) or ()
-            }
-            return _checked(repo_id, info.sha or "", files)
+            return _checked(repo_id, info.sha or "", getattr(info, "siblings", None) or ())
     if cached is None:
         raise Unavailable(
             f"{repo_id} is not in the cache and cannot be downloaded ({reason}): "
@@ -120,15 +115,18 @@ def list_files(repo_id: RepoId, note: Note) -> RepoFiles:
     return cached
 
 
-def _checked(repo_id: RepoId, commit: str, files: Mapping[str, RepoFile]) -> RepoFiles:
+def _checked(repo_id: RepoId, commit: str, siblings: Iterable[RepoSibling]) -> RepoFiles:
     """Return the files that the Hub lists, without paths that would leave the cache."""
-    valid = all(
-        file.digest is not None and _DIGEST.fullmatch(file.digest) for file in files.values()
-    )
-    if not _COMMIT.fullmatch(commit) or not valid:
+    if not _COMMIT.fullmatch(commit):
         raise not_a_hub_error()
-    plain = {path: file for path, file in files.items() if is_plain_path(path)}
-    return RepoFiles(replace(repo_id, revision=commit), plain, cached=False)
+    files = {}
+    for sibling in siblings:
+        digest = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
+        if digest is None or not _DIGEST.fullmatch(digest):
+            raise not_a_hub_error()
+        if is_plain_path(sibling.rfilename):
+            files[sibling.rfilename] = RepoFile(sibling.size or 0, digest)
+    return RepoFiles(replace(repo_id, revision=commit), files, cached=False)
 
 
 def cache_folder(repo_id: RepoId) -> Path:

@@ -68,8 +68,10 @@ def last_grid(text: str) -> Grid | None:
     A grid is JSON, or lines of digits with spaces, commas, bars or nothing between them.
     """
     text = text.rpartition(_END_OF_THOUGHT)[2]
-    found = max((*_json_grids(text), *_line_grids(text)), key=lambda each: each[0], default=None)
-    return None if found is None else _checked(found[1])
+    last_json = deque(_GRID.finditer(text), maxlen=1)
+    found: list[Found] = [(each.end(), _json_rows(each[0])) for each in last_json]
+    found += _line_grids(text)
+    return _checked(max(found, key=lambda each: each[0])[1]) if found else None
 
 
 def _both_attempts(text: str) -> list[Grid | None] | None:
@@ -95,11 +97,6 @@ def _cells(words: Sequence[str]) -> list[int] | None:
 
 def _json_rows(text: str) -> list[list[int] | None]:
     return [_cells(re.findall("[0-9]+", row)) for row in re.findall(r"\[([0-9,\s]+)\]", text)]
-
-
-def _json_grids(text: str) -> Iterator[Found]:
-    for last in deque(_GRID.finditer(text), maxlen=1):  # the others are not wanted
-        yield last.end(), _json_rows(last[0])
 
 
 def _line_grids(text: str) -> Iterator[Found]:

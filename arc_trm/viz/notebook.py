@@ -17,12 +17,7 @@ from arc_trm.viz.svg import Drawing, printable
 
 @singledispatch
 def to_html(shown: object) -> str:
-    """Return the HTML that a notebook shows of an object.
-
-    Args:
-        shown: a Task, a TaskSet, an InputPrediction, a PredictionSet or a Run; of other objects it
-            is their text.
-    """
+    """Return the HTML that a notebook shows of tasks, predictions or runs; of others their text."""
     return f"<pre>{escape(repr(shown))}</pre>"
 
 

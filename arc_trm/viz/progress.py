@@ -150,11 +150,7 @@ class ConsoleCallback(Callback):
 
 @contextmanager
 def show_progress(title: str) -> Iterator[ConsoleCallback]:
-    """Yield a callback that prints notes and shows bars while the block runs.
-
-    Args:
-        title: of the bar for steps and queries.
-    """
+    """Yield a callback for the block; `title` is that of the bar for steps and queries."""
     callback = ConsoleCallback(title)
     try:
         yield callback

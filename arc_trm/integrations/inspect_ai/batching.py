@@ -103,15 +103,9 @@ def guess(queries: Sequence[SampleQuery]) -> SampleAnswers:
 
 
 class FileSource:
-    """Answers from stored predictions in any format.
+    """Answers from stored predictions in any format. Raises UserError if they cannot be read.
 
     Of a predictions.jsonl, which may be large, only the header is read before the first query.
-
-    Args:
-        source: of the predictions.
-
-    Raises:
-        UserError: they cannot be read.
     """
 
     def __init__(self, source: PredictionSource) -> None:
@@ -182,14 +176,22 @@ class WeightsSource:
         reasons = {
             (each.task_id, each.test): f"a guess: {each.reason}" for each in predictions.job.guesses
         }
-        self._warn(reasons, by_task)
-        return {
+        answers = {
             query.key: SampleAnswer.from_prediction(
                 predictions[task_id, position], reasons.get((task_id, position), "")
             )
             for task_id, group in by_task.items()
             for position, query in enumerate(group)
         }
+        guessed = [(key, answer.note) for key, answer in answers.items() if answer.note]
+        if guessed and not self._warned:
+            (task_id, test), reason = guessed[0]
+            logger.warning(
+                f"task {task_id}, test input {test + 1}, is {reason} "
+                "(the metadata of each sample says so)"
+            )
+            self._warned = True
+        return answers
 
     def _load(self, queries: Sequence[SampleQuery]) -> Weights:
         """Return the weights with the puzzle embeddings of the queried tasks."""
@@ -204,17 +206,6 @@ class WeightsSource:
             limit = max_batch_size(self._weights, self._weights.model.config.side)
             self._per_batch = max(1, limit * tasks.test_outputs // max(1, len(voters)))
         return self._weights
-
-    def _warn(
-        self, reasons: Mapping[QueryKey, str], by_task: Mapping[str, Sequence[SampleQuery]]
-    ) -> None:
-        if reasons and not self._warned:
-            (task_id, position), reason = next(iter(reasons.items()))
-            logger.warning(
-                f"task {task_id}, test input {by_task[task_id][position].test + 1}, is {reason} "
-                "(the metadata of each sample says so)"
-            )
-            self._warned = True
 
 
 def _queried_task(queries: Sequence[SampleQuery]) -> Task:
@@ -235,9 +226,6 @@ class RequestBatcher:
 
     All waiting queries are given to the source together, in a thread, so that other samples
     continue. Queries that the source leaves out are given to it again.
-
-    Args:
-        source: answers queries.
     """
 
     def __init__(self, source: Source) -> None:

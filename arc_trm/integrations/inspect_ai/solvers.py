@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from itertools import zip_longest
 from typing import Any
 
 from inspect_ai.model import ModelOutput, ModelUsage
@@ -118,10 +119,7 @@ def _confidence(answer: SampleAnswer) -> dict[str, Any]:
 def _describe(answer: SampleAnswer) -> str:
     """Return the attempts as text for a person."""
     parts = [answer.note] if answer.note else []
-    unknown = (None,) * len(answer.attempts)
-    details = zip(
-        answer.attempts, answer.votes or unknown, answer.halt_probs or unknown, strict=True
-    )
+    details = zip_longest(answer.attempts, answer.votes, answer.halt_probs)
     for number, (grid, votes, halt_prob) in enumerate(details, 1):
         confidence = ""
         if votes is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from arc_trm.checkpoint import CONFIG_FILE, EMBEDDING_FILE, NETWORK_FILE, PUZZLE_IDS_FILE
@@ -48,22 +48,22 @@ class PublishedFiles:
     Attributes:
         pinned: the commit and the subfolder.
         step_file: the weight file.
-        settings: all_config.yaml, if there is one.
-        identifiers: identifiers.json, if there is one.
-        known: what is known about these weights, if anything.
+        settings: an all_config.yaml.
+        identifiers: an identifiers.json.
+        known: what is known about these weights.
     """
 
     pinned: RepoId
     step_file: str
     settings: str | None
     identifiers: str | None
-    known: KnownWeights | None
+    known: KnownWeights
 
     @property
     def paths(self) -> tuple[str, ...]:
         """The paths in the order of their download."""
-        beside = (self.settings, self.identifiers)
-        return (*(path for path in beside if path is not None), self.step_file)
+        paths = (self.settings, self.identifiers, self.step_file)
+        return tuple(path for path in paths if path is not None)
 
 
 def find_weights(repo: RepoFiles, note: Note) -> WeightsFiles | PublishedFiles:
@@ -102,21 +102,14 @@ def _weights_in(repo: RepoFiles, folder: str | None, note: Note) -> WeightsFiles
     if {CONFIG_FILE, NETWORK_FILE} <= names.keys():
         return WeightsFiles(pinned, {n: names[n] for n in _WEIGHTS_FILES if n in names})
     known = find_known_weights(pinned.repository, folder)
+    name = known.file if known.file in names else _step_file(pinned, names, note)
     return PublishedFiles(
-        pinned,
-        names[_step_file(pinned, names, known, note)],
-        names.get(SETTINGS_FILE),
-        names.get(IDENTIFIERS),
-        known,
+        pinned, names[name], names.get(SETTINGS_FILE), names.get(IDENTIFIERS), known
     )
 
 
-def _step_file(
-    pinned: RepoId, names: Mapping[str, str], known: KnownWeights | None, note: Note
-) -> str:
-    """Return the name of the weight file: the known one, that of the last step, or the only one."""
-    if known is not None and known.file is not None and known.file in names:
-        return known.file
+def _step_file(pinned: RepoId, names: Iterable[str], note: Note) -> str:
+    """Return the name of the weight file: that of the last step, or the only one."""
     steps = sorted((int(match[1]), name) for name in names if (match := _STEP_FILE.fullmatch(name)))
     if steps:
         last = steps[-1][1]

@@ -15,7 +15,6 @@ class KnownWeights:
     """An entry of known_weights.toml.
 
     Attributes:
-        repository: `owner/name`.
         subfolder: None is the top folder.
         file: name of the weight file, if it is known.
         identifiers: the published set that the weights were trained on, if any.
@@ -40,9 +39,9 @@ def known_weights() -> tuple[KnownWeights, ...]:
     )
 
 
-def find_known_weights(repository: str, subfolder: str | None) -> KnownWeights | None:
-    """Return the entry of exactly these weights, None if they are unknown."""
+def find_known_weights(repository: str, subfolder: str | None) -> KnownWeights:
+    """Return the entry of exactly these weights, one that says nothing if they are unknown."""
     for known in known_weights():
         if (known.repository, known.subfolder) == (repository, subfolder):
             return known
-    return None
+    return KnownWeights(repository, subfolder)

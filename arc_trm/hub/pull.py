@@ -30,12 +30,7 @@ from arc_trm.io import check_new, new_folder, write_json
 
 @dataclass(frozen=True)
 class PullResult:
-    """Pulled weights.
-
-    Attributes:
-        folder: the weights folder.
-        repo_id: names these weights for good: its revision is a commit.
-    """
+    """The folder of pulled weights, and what names them for good: its revision is a commit."""
 
     folder: Path
     repo_id: RepoId
@@ -47,7 +42,6 @@ def resolve_weights(weights: str | Path, note: Note = ignore, progress: Progress
     Args:
         weights: a folder, or `owner/name[@revision][:subfolder]`.
         note: takes sentences for the user, among them the commit.
-        progress: takes stages.
 
     Raises:
         UserError: there is neither, or the weights cannot be pulled.
@@ -145,10 +139,10 @@ def _fetch_published(
 def _convert(
     snapshot: Path, found: PublishedFiles, target: Path, note: Note, progress: Progress
 ) -> None:
-    settings = found.known.settings if found.known is not None else None
+    settings = found.known.settings
     if found.settings is not None:
         note(f"depth and heads are those of {found.settings}")
-    elif settings is not None:
+    elif settings:
         note(
             f"{found.pinned.repository} has no {SETTINGS_FILE}: depth and heads are the published "
             f"ones, H_cycles {settings['H_cycles']} and L_cycles {settings['L_cycles']}"
@@ -175,7 +169,7 @@ def _published_ids(
     """Return the names of the puzzle ids: those in the repository, or of a known set."""
     if found.identifiers is not None:
         return read_published_ids(snapshot / found.identifiers)
-    if found.known is None or found.known.identifiers is None:
+    if found.known.identifiers is None:
         return None
 
     def advance(done: int, total: int) -> None:
@@ -194,9 +188,9 @@ def _converted_folder(repo: RepoFiles, found: PublishedFiles) -> Path:
     depends_on = {
         "subfolder": found.pinned.subfolder,
         "files": {path: repo.files[path].digest for path in found.paths},
-        "known": asdict(known) if known is not None else None,
+        "known": asdict(known),
         # With the files of another subset more puzzle ids have names.
-        "subsets": available_subsets(known.identifiers) if known and known.identifiers else None,
+        "subsets": available_subsets(known.identifiers) if known.identifiers else None,
     }
     key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:12]
     with translate_errors(found.pinned):

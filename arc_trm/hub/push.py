@@ -45,12 +45,7 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class PushResult:
-    """Pushed weights.
-
-    Attributes:
-        url: of the repository's page.
-        repo_id: names these weights for good: its revision is the commit.
-    """
+    """The page of pushed weights, and what names them for good: its revision is the commit."""
 
     url: str
     repo_id: RepoId
@@ -114,9 +109,6 @@ def _open_files(folder: Path, stack: ExitStack) -> tuple[WeightsDir, dict[str, _
     """Read a weights folder and open its files, all of the same training step.
 
     A training run replaces its files one after the other; open files keep their content.
-
-    Returns:
-        The folder, and its open files by name.
     """
     for _ in range(_ATTEMPTS):
         names = [name for name in _FILES if (folder / name).is_file()]

@@ -151,17 +151,10 @@ def _list_cached(repo_id: RepoId) -> RepoFiles | None:
     snapshot = folder / "snapshots" / commit
     if not _COMMIT.fullmatch(commit) or not snapshot.is_dir():
         return None
-    files = {
-        path.relative_to(snapshot).as_posix(): RepoFile(path.stat().st_size, _cached_digest(path))
-        for path in snapshot.rglob("*")
-        if path.is_file()
-    }
+    files = {}
+    for path in snapshot.rglob("*"):
+        if path.is_file():
+            name = path.readlink().name if path.is_symlink() else ""  # by which the cache knows it
+            digest = name if _DIGEST.fullmatch(name) else None
+            files[path.relative_to(snapshot).as_posix()] = RepoFile(path.stat().st_size, digest)
     return RepoFiles(replace(repo_id, revision=commit), files, cached=True)
-
-
-def _cached_digest(path: Path) -> str | None:
-    """Return the digest by which the cache names a file, None on file systems without links."""
-    if not path.is_symlink():
-        return None
-    name = path.readlink().name
-    return name if _DIGEST.fullmatch(name) else None

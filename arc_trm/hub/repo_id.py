@@ -34,14 +34,10 @@ class RepoId:
     kind: Literal["model", "dataset"] = "model"
 
     @property
-    def fetch_command(self) -> str:
-        """The command that downloads it."""
-        return f"arc-trm pull {self}" if self.kind == "model" else "arc-trm data fetch"
-
-    @property
     def fetch_advice(self) -> str:
         """What to do if it is not in the cache, as a part of a sentence."""
-        return f"download it with `{self.fetch_command}` while the Hub can be reached"
+        command = f"arc-trm pull {self}" if self.kind == "model" else "arc-trm data fetch"
+        return f"download it with `{command}` while the Hub can be reached"
 
     def __str__(self) -> str:
         revision = f"@{self.revision}" if self.revision is not None else ""

@@ -16,15 +16,7 @@ LEFT, RIGHT, TOP, BOTTOM = 72, 24, 34, 44  # margins of the plot, which hold lab
 
 @dataclass(frozen=True)
 class Measure:
-    """One thing that is measured.
-
-    Attributes:
-        key: of its values in the records.
-        title: of its panel.
-        colour: of its curve.
-        percent: whether values are shown as percentages.
-        x_label: of the x axis.
-    """
+    """One thing that is measured, under `key` in the records, and how it is drawn."""
 
     key: str
     title: str

@@ -78,12 +78,11 @@ class PairFigures:
 
     @property
     def answers(self) -> tuple[GridFigure, ...]:
-        """The attempts, then the output; nothing if there is neither."""
+        """The attempts, then the output if it is known."""
         return self.attempts if self.output is None else (*self.attempts, self.output)
 
     @property
     def grids(self) -> list[Grid]:
-        """Every grid that is shown."""
         return [each.grid for each in (self.input, *self.answers) if each.grid is not None]
 
     @property
@@ -112,12 +111,10 @@ class TaskFigures:
 
     @property
     def grids(self) -> list[Grid]:
-        """Every grid that is shown."""
         return [grid for pair in (*self.demonstrations, *self.tests) for grid in pair.grids]
 
     @property
     def outcome(self) -> Outcome:
-        """What became of the task."""
         verdicts = [pair.verdict for pair in self.tests]
         good = [verdict in (Verdict.CORRECT, Verdict.VALID) for verdict in verdicts]
         if all(verdict is Verdict.CORRECT for verdict in verdicts):
@@ -142,7 +139,6 @@ class StepFigure:
     """A prediction that stayed the same for one or more supervision steps.
 
     Attributes:
-        figure: the intermediate prediction.
         first: number of the first of these steps, from 1.
         halt_probs: the halting probability after each of them.
     """
@@ -162,7 +158,6 @@ class TraceFigures:
 
     @property
     def grids(self) -> list[Grid]:
-        """Every grid that is shown."""
         figures = [self.input, *(step.figure for step in self.steps), self.output]
         return [each.grid for each in figures if each is not None and each.grid is not None]
 

@@ -45,6 +45,11 @@ WIDTH = 1180  # of the cards in a line, as far as they can be wrapped
 MAX_CELL = 26
 GRID_SIDE, THUMBNAIL_SIDE = 250, 110
 MIN_CELL = {GRID_SIDE: 8, THUMBNAIL_SIDE: 4}
+SHAFT, HEAD = Line(((1, 7), (22, 7)), MUTED, 2), Line(((16, 1), (22, 7), (16, 13)), MUTED, 2)
+ARROW = Drawing(24, 14, (SHAFT, HEAD))
+TICK = Drawing(13, 12, (Line(((1, 6.5), (4.5, 10), (12, 1.5)), RIGHT, 2.5),))
+STROKES = Line(((1.5, 1.5), (10.5, 10.5)), WRONG, 2.5), Line(((1.5, 10.5), (10.5, 1.5)), WRONG, 2.5)
+CROSS = Drawing(12, 12, STROKES)
 
 
 @dataclass(frozen=True)
@@ -156,7 +161,7 @@ def _cell_size(grids: Iterable[Grid], side: int = GRID_SIDE) -> int:
 def _draw_pair(pair: PairFigures, style: _Style) -> list[Drawing]:
     """Draw the input, an arrow, and the answers or a question mark."""
     answers = [_draw_figure(figure, style) for figure in pair.answers]
-    return [_draw_figure(pair.input, style), _draw_arrow(), *(answers or [_draw_unknown()])]
+    return [_draw_figure(pair.input, style), ARROW, *(answers or [_draw_unknown()])]
 
 
 def _cards(rows: Sequence[Sequence[Drawing]]) -> Drawing:
@@ -191,7 +196,7 @@ def _draw_figure(figure: GridFigure, style: _Style) -> Drawing:
     if figure.verdict is not None:
         wrong = figure.verdict is Verdict.WRONG
         word = _draw_text(figure.verdict, 13, WRONG if wrong else RIGHT)
-        label = row([label, row([_draw_cross() if wrong else _draw_tick(), word], 4)], 8)
+        label = row([label, row([CROSS if wrong else TICK, word], 4)], 8)
     height, width = figure.grid.shape
     size = _draw_text(f"{height} x {width}", 11, MUTED)
     return _stack([label, _draw_grid(figure, figure.grid, style), size])
@@ -265,18 +270,3 @@ def _draw_text(text: str, size: int, colour: str) -> Drawing:
     """Draw one line of text."""
     width = math.ceil(text_width(text, size))
     return Drawing(width, round(1.2 * size), (Text(0, size, text, size, colour),))
-
-
-def _draw_arrow() -> Drawing:
-    shaft = Line(((1, 7), (22, 7)), MUTED, 2)
-    head = Line(((16, 1), (22, 7), (16, 13)), MUTED, 2)
-    return Drawing(24, 14, (shaft, head))
-
-
-def _draw_tick() -> Drawing:
-    return Drawing(13, 12, (Line(((1, 6.5), (4.5, 10), (12, 1.5)), RIGHT, 2.5),))
-
-
-def _draw_cross() -> Drawing:
-    strokes = ((1.5, 1.5), (10.5, 10.5)), ((1.5, 10.5), (10.5, 1.5))
-    return Drawing(12, 12, tuple(Line(points, WRONG, 2.5) for points in strokes))

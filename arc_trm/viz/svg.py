@@ -39,12 +39,10 @@ class Rectangle:
 
     @property
     def box(self) -> Box:
-        """Where the rectangle is."""
         return self.x, self.y, self.x + self.width, self.y + self.height
 
     def moved(self, dx: float, dy: float) -> Rectangle:
-        """Return the rectangle at another place."""
-        return Rectangle(self.x + dx, self.y + dy, self.width, self.height, self.fill)
+        return replace(self, x=self.x + dx, y=self.y + dy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +55,10 @@ class Line:
 
     @property
     def box(self) -> Box:
-        """Where the points are."""
         xs, ys = zip(*self.points, strict=True)
         return min(xs), min(ys), max(xs), max(ys)
 
     def moved(self, dx: float, dy: float) -> Line:
-        """Return the line at another place."""
         return replace(self, points=tuple((x + dx, y + dy) for x, y in self.points))
 
 
@@ -79,17 +75,16 @@ class Text:
 
     @property
     def box(self) -> Box:
-        """Where the text is."""
         width = text_width(self.text, self.size)
         left = self.x - width * {"start": 0, "middle": 0.5, "end": 1}[self.anchor]
         return left, self.y - 0.8 * self.size, left + width, self.y + 0.25 * self.size
 
     def moved(self, dx: float, dy: float) -> Text:
-        """Return the text at another place."""
         return replace(self, x=self.x + dx, y=self.y + dy)
 
 
 Element: TypeAlias = Rectangle | Line | Text
+"""Has the `box` that it takes; `moved` returns it at another place."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from rich.console import Console
@@ -47,42 +47,31 @@ LAST_METRICS = {
 }
 
 
-@dataclass(frozen=True)
-class Block:
-    """Lines to be placed beside others, and the columns that they take."""
-
-    lines: tuple[Text, ...]
-    width: int
+Block: TypeAlias = list[Text]
+"""Lines to be placed beside others."""
 
 
 def block(*lines: str | Text) -> Block:
-    """Return a block of these lines."""
-    texts = tuple(_as_text(line) for line in lines)
-    return Block(texts, max(text.cell_len for text in texts))
+    """Return a block of these lines; control characters in a str are replaced."""
+    return [Text(printable(line)) if isinstance(line, str) else line for line in lines]
 
 
-def below(*blocks: Block) -> Block:
-    """Place blocks below one another."""
-    lines = tuple(line for each in blocks for line in each.lines)
-    return Block(lines, max(each.width for each in blocks))
+def width_of(lines: Block) -> int:
+    """Return the columns that a block takes."""
+    return max(line.cell_len for line in lines)
 
 
 def beside(blocks: Sequence[Block], gap: int) -> Block:
     """Place blocks side by side."""
-    lines = []
-    for number in range(max(len(each.lines) for each in blocks)):
-        line, start = Text(), 0
-        for each in blocks:
-            if number < len(each.lines) and each.lines[number].cell_len:
+    lines = [Text() for _ in range(max(map(len, blocks)))]
+    start = 0
+    for each in blocks:
+        for line, part in zip(lines, each, strict=False):
+            if part.cell_len:
                 line.append(" " * (start - line.cell_len))
-                line.append_text(each.lines[number])
-            start += each.width + gap
-        lines.append(line)
-    return Block(tuple(lines), start - gap)
-
-
-def _as_text(line: str | Text) -> Text:
-    return Text(printable(line)) if isinstance(line, str) else line
+                line.append_text(part)
+        start += width_of(each) + gap
+    return lines
 
 
 class Terminal:
@@ -96,28 +85,30 @@ class Terminal:
 
     def print(self, *lines: str | Text) -> None:
         """Print lines, which are not wrapped; control characters in a str are replaced."""
-        for line in lines:
-            self.console.print(_as_text(line), no_wrap=True, overflow="ignore", crop=False)
+        for line in block(*lines):
+            self.console.print(line, no_wrap=True, overflow="ignore", crop=False)
 
     def wrap(self, blocks: Iterable[Block], gap: int = 3) -> Block:
         """Place blocks side by side, as many a line as the width allows, a free line between."""
         lines: list[list[Block]] = []
         room = 0
         for each in blocks:
-            if not lines or each.width > room:
+            if not lines or width_of(each) > room:
                 lines.append([])
                 room = self.console.width
             lines[-1].append(each)
-            room -= each.width + gap
-        first, *others = (beside(line, gap) for line in lines)
-        return below(first, *(below(block(""), line) for line in others))
+            room -= width_of(each) + gap
+        placed = beside(lines[0], gap)
+        for line in lines[1:]:
+            placed += [Text(), *beside(line, gap)]
+        return placed
 
     def draw_pair(self, pair: PairFigures, theme: Theme) -> Block:
         """Draw the input, an arrow, and the answers or a question mark."""
         columns = sum(2 * grid.shape[1] + 4 for grid in pair.grids) + 4
         wide = columns <= self.console.width  # cells two columns wide
         question = self._draw_figure(pair.input, theme, wide)
-        rows = len(question.lines) - 2  # without label and size
+        rows = len(question) - 2  # without label and size
         arrow = block(*[""] * ((rows + 1) // 2), "→")
         answers = [self._draw_figure(figure, theme, wide) for figure in pair.answers]
         return self.wrap([question, arrow, *(answers or [block(theme.output, "?")])])
@@ -127,7 +118,7 @@ class Terminal:
         figures = [self._draw_figure(trace.input, theme, True)]
         for step in trace.steps:
             halt = Text(f"halt {100 * step.halt_probs[-1]:.0f} %", DIM)
-            figures.append(below(self._draw_figure(step.figure, theme, True), block(halt)))
+            figures.append([*self._draw_figure(step.figure, theme, True), halt])
         if trace.output is not None:
             figures.append(self._draw_figure(trace.output, theme, True))
         return self.wrap(figures)
@@ -251,8 +242,8 @@ def _show_predictions(terminal: Terminal, predictions: PredictionSet) -> None:
     blocks = []
     for each in shown:
         pair = input_figures(each.task, each.test, each.attempts)
-        blocks.append(below(block(task_title(each.task)), terminal.draw_pair(pair, kind.theme)))
-    terminal.print("", *terminal.wrap(blocks, 6).lines, "")
+        blocks.append([*block(task_title(each.task)), *terminal.draw_pair(pair, kind.theme)])
+    terminal.print("", *terminal.wrap(blocks, 6), "")
     if len(shown) < len(predicted):
         command = f"`arc-trm show {kind.noun.upper()}`"
         terminal.print(f"{len(shown)} of {len(predicted)} shown; {command} shows any.")
@@ -279,11 +270,11 @@ def show_task(
     if trace:
         for each in predictions:
             if each.trace:
-                terminal.print(*terminal.draw_trace(trace_figures(each), theme).lines, "")
+                terminal.print(*terminal.draw_trace(trace_figures(each), theme), "")
         return
     figures = task_figures(task, predictions)
     demonstrations = [terminal.draw_pair(pair, theme) for pair in figures.demonstrations]
     if demonstrations:
-        terminal.print(*terminal.wrap(demonstrations, 6).lines, "")
+        terminal.print(*terminal.wrap(demonstrations, 6), "")
     for pair in figures.tests:
-        terminal.print(*terminal.draw_pair(pair, theme).lines, "")
+        terminal.print(*terminal.draw_pair(pair, theme), "")

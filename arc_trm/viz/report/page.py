@@ -37,10 +37,8 @@ class Report:
     """What a page shows.
 
     Attributes:
-        title: names the predictions.
         facts: sentences on the predictions, the first on how many there are.
-        predictions: to draw.
-        score: of the predictions; None if no test output is known.
+        score: None if no test output is known.
         records: of a run's metrics.jsonl.
         results: published for the same tasks.
     """

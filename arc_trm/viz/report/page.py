@@ -127,23 +127,15 @@ def _escape(text: str) -> str:
 def _outcome_options(kind: PuzzleKind) -> str:
     """Return the options of the filter, without outcomes that the kind of puzzle cannot have."""
     impossible = ("valid",) if kind.theme.numbered else ("several", "partly", "candidate")
-    return "\n".join(
-        f'<option value="{value}">{text}</option>'
-        for value, text in FILTERS.items()
-        if value not in impossible
-    )
+    possible = {value: text for value, text in FILTERS.items() if value not in impossible}
+    return "\n".join(f'<option value="{value}">{text}</option>' for value, text in possible.items())
 
 
 def _scores(score: Scored | None) -> str:
     if score is None:
         return "<h2>Scores</h2><p>No test output of these tasks is known, so there is no score.</p>"
     rows = [
-        _row(
-            f"<th scope='row'>{', '.join(name)}</th>",
-            f"<td class='number'>{format_rate(rate)}</td>",
-            f"<td class='number'>{_percent(rate)}</td>",
-            f"<td class='bars'>{_bar(0, rate.value)}</td>",
-        )
+        _row(", ".join(name), [format_rate(rate), _percent(rate)], _bar(0, rate.value))
         for name, rate in score.rates.items()
     ]
     labels = {name[-1]: label for name, label in score.labels.items() if name in score.rates}
@@ -157,25 +149,12 @@ def _published(report: Report) -> str:
     score, results = report.score, report.results
     if not results or score is None or score.headline not in score.rates:
         return ""
-    own = score.rates[score.headline]
-    rows = [
-        _row(
-            "<th scope='row'>these predictions</th>",
-            f"<td class='number'>{_percent(own)}</td>",
-            f"<td class='bars'>{_bar(0, own.value)}</td><td>per {score.noun}</td><td></td>",
-            style="own",
-        )
-    ]
+    own, notes = score.rates[score.headline], [f"per {score.noun}", ""]
+    rows = [_row("these predictions", [_percent(own)], _bar(0, own.value), notes, "own")]
     for each in results:
         low, high = each.percent[0] / 100, each.percent[-1] / 100
-        rows.append(
-            _row(
-                f"<th scope='row'>{_escape(each.system)}</th>",
-                f"<td class='number'>{_escape(each.text)}</td>",
-                f"<td class='bars'>{_bar(0 if low == high else low, high)}</td>",
-                f"<td>{_escape(each.denominator)}</td><td>{_escape(each.origin)}</td>",
-            )
-        )
+        bar = _bar(0 if low == high else low, high)
+        rows.append(_row(each.system, [each.text], bar, [each.denominator, each.origin]))
     title = results_title(results)
     headings = ["System", "Score", "", "Denominator", "Source"]
     return f"<h2>{_escape(title)}</h2>{_table(title, headings, rows)}"
@@ -192,7 +171,12 @@ def _table(name: str, headings: Iterable[str], rows: Iterable[str]) -> str:
     )
 
 
-def _row(*cells: str, style: str = "") -> str:
+def _row(
+    heading: str, numbers: Iterable[str], bar: str, notes: Iterable[str] = (), style: str = ""
+) -> str:
+    cells = [f"<th scope='row'>{_escape(heading)}</th>"]
+    cells += [f"<td class='number'>{_escape(number)}</td>" for number in numbers]
+    cells += [f"<td class='bars'>{bar}</td>", *(f"<td>{_escape(note)}</td>" for note in notes)]
     return f"<tr class='{style}'>{''.join(cells)}</tr>"
 
 

@@ -1,7 +1,4 @@
-"""Weights and datasets on the Hugging Face Hub.
-
-The client library is imported only where it is needed: local weights do without it.
-"""
+"""Weights and datasets on the Hugging Face Hub. Local weights do without this package."""
 
 from arc_trm.hub.datasets import fetch_dataset
 from arc_trm.hub.pull import PullResult, pull_weights, resolve_weights

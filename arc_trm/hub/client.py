@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from typing import Protocol, TypeAlias, TypedDict
 from urllib.parse import urlsplit
 
+from huggingface_hub import constants, errors
+
 from arc_trm._version import __version__
 from arc_trm.errors import UserError
 from arc_trm.hub.repo_id import RepoId
@@ -45,15 +47,11 @@ def ignore(*_: object, **__: object) -> None:
 
 def hub_name() -> str:
     """Return the host of the Hub, without the user name and password that its URL may hold."""
-    from huggingface_hub import constants
-
     return urlsplit(constants.ENDPOINT).hostname or "the Hub"
 
 
 def is_offline() -> bool:
     """Return whether HF_HUB_OFFLINE forbids the network."""
-    from huggingface_hub import constants
-
     return bool(constants.HF_HUB_OFFLINE)
 
 
@@ -72,20 +70,16 @@ def token_error(what: str, status: int) -> UserError:
 
 def is_unreachable(error: BaseException) -> bool:
     """Return whether the Hub could not answer, so that the request itself may be right."""
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
-
-    if isinstance(error, HfHubHTTPError):
+    if isinstance(error, errors.HfHubHTTPError):
         return error.response.status_code >= 500
-    return isinstance(error, HTTPError | OfflineModeIsEnabled)
+    return isinstance(error, errors.HTTPError | errors.OfflineModeIsEnabled)
 
 
 def failure_reason(error: BaseException) -> str:
     """Return why the Hub could not answer, without an address, which may hold a signature."""
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-
-    if isinstance(error, OfflineModeIsEnabled):
+    if isinstance(error, errors.OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set"
-    if isinstance(error, HfHubHTTPError):
+    if isinstance(error, errors.HfHubHTTPError):
         return f"{hub_name()} answers with error {error.response.status_code}"
     kind = type(error).__name__
     if "Timeout" in kind:
@@ -100,8 +94,6 @@ def failure_reason(error: BaseException) -> str:
 @contextmanager
 def translate_errors(repo_id: RepoId) -> Iterator[None]:
     """Turn the client's errors inside the context into a UserError about `repo_id`."""
-    from huggingface_hub import errors
-
     repository = repo_id.repository
     try:
         with _quiet_client():

@@ -17,8 +17,20 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
+from huggingface_hub import file_download, hf_hub_download, hf_hub_url
+from huggingface_hub.errors import HTTPError
+from huggingface_hub.utils import WeakFileLock, build_hf_headers
+
 from arc_trm.errors import UserError
-from arc_trm.hub.client import LIBRARY, MAKE_ROOM, Note, Progress, ignore, translate_errors
+from arc_trm.hub.client import (
+    LIBRARY,
+    MAKE_ROOM,
+    Note,
+    Progress,
+    ignore,
+    is_unreachable,
+    translate_errors,
+)
 from arc_trm.hub.repo_files import RepoFile, RepoFiles, cache_folder
 
 RETRIES = 3
@@ -101,8 +113,6 @@ def _byte_counter(stage: str, repo: RepoFiles, paths: Iterable[str], progress: P
 
 
 def _fetch_missing(repo: RepoFiles, paths: Sequence[str], progress: Progress) -> None:
-    from huggingface_hub import hf_hub_download
-
     blobs = cache_folder(repo.pinned) / "blobs"
     blobs.mkdir(parents=True, exist_ok=True)
     _check_free_space(repo, paths, blobs)
@@ -139,9 +149,6 @@ def _blob_paths(blobs: Path, file: RepoFile) -> tuple[Path, Path]:
 
 def _fetch_blob(repo: RepoFiles, path: str, blobs: Path, advance: Advance) -> Path:
     """Download the rest of a file, check all of it, and return where it is."""
-    from huggingface_hub import hf_hub_url
-    from huggingface_hub.utils import WeakFileLock
-
     file, pinned = repo.files[path], repo.pinned
     whole, partly = _blob_paths(blobs, file)
     lock = blobs.parent.parent / ".locks" / blobs.parent.name / f"{partly.name}.lock"
@@ -164,10 +171,6 @@ def _fetch_blob(repo: RepoFiles, path: str, blobs: Path, advance: Advance) -> Pa
 
 def _download(url: str, output: BinaryIO, size: int, advance: Advance) -> None:
     """Append the rest of a file of `size` bytes to `output`, which holds the first part."""
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError
-    from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
-
     # Sizes and ranges should be those of the file itself, not of a compressed form.
     headers = {**build_hf_headers(**LIBRARY), "Accept-Encoding": "identity"}
     bar: Any = partial(_progress_bar, advance)  # the client wants a class, but only calls it
@@ -175,12 +178,12 @@ def _download(url: str, output: BinaryIO, size: int, advance: Advance) -> None:
     while True:
         start = output.tell()
         try:
-            http_get(
+            file_download.http_get(
                 url, output, resume_size=start, headers=headers, expected_size=size, tqdm_class=bar
             )
             return
         except HTTPError as error:
-            if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
+            if not is_unreachable(error):
                 raise
             failures = 0 if output.tell() > start else failures + 1
             if failures == RETRIES:

@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import cached_assets_path, constants
+from huggingface_hub.utils import WeakFileLock
+
 from arc_trm.checkpoint import CONFIG_FILE, ORIGIN_FILE, WeightsDir, convert_from_published
 from arc_trm.checkpoint.published import SETTINGS_FILE
 from arc_trm.checkpoint.published_ids import (
@@ -118,8 +121,6 @@ def _fetch_folder(
 def _fetch_published(
     repo: RepoFiles, found: PublishedFiles, note: Note, progress: Progress
 ) -> Path:
-    from huggingface_hub.utils import WeakFileLock
-
     target = _converted_folder(repo, found)
     target.parent.mkdir(parents=True, exist_ok=True)
     with WeakFileLock(target.with_name(f"{target.name}.lock")):  # another process may convert it
@@ -182,8 +183,6 @@ def _published_ids(
 
 def _converted_folder(repo: RepoFiles, found: PublishedFiles) -> Path:
     """Return where converted weights are: a folder for everything that they depend on."""
-    from huggingface_hub import cached_assets_path, constants
-
     known = found.known
     depends_on = {
         "subfolder": found.pinned.subfolder,

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
+from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from arc_trm.checkpoint import (
     CONFIG_FILE,
@@ -34,9 +36,6 @@ from arc_trm.hub.client import (
 from arc_trm.hub.find_weights import MODEL_CARD_FILE
 from arc_trm.hub.model_card import model_card
 from arc_trm.hub.repo_id import RepoId, is_repository
-
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
 
 _LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]{0,40}")
 _FILES = (CONFIG_FILE, NETWORK_FILE, EMBEDDING_FILE, PUZZLE_IDS_FILE)
@@ -73,8 +72,6 @@ def push_weights(
     Raises:
         UserError: the folder cannot be read, or the Hub refuses it.
     """
-    from huggingface_hub import HfApi, get_token
-
     if not is_repository(repository):
         raise UserError(f"{repository!r} is not the name of a repository: write owner/name")
     if licence is not None and not _LICENCE.fullmatch(licence):
@@ -99,8 +96,6 @@ def push_weights(
 
 def _hub_url() -> str:
     """Return the Hub's URL without the user name and password that it may hold."""
-    from huggingface_hub import constants
-
     url = urlsplit(constants.ENDPOINT)
     return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
 
@@ -137,8 +132,6 @@ def _model_card(weights: WeightsDir, repository: str, licence: str | None) -> by
 
 
 def _make_repository(api: HfApi, repository: str, private: bool) -> None:
-    from huggingface_hub.errors import HfHubHTTPError
-
     try:
         api.create_repo(repository, private=private or None, exist_ok=True)
     except HfHubHTTPError as error:
@@ -161,8 +154,6 @@ def _upload(
     progress: Progress,
 ) -> str:
     """Upload files and model card; return the commit."""
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
     existing = {sibling.rfilename for sibling in api.model_info(repository).siblings or ()}
     if MODEL_CARD_FILE in existing:
         note(f"the model card of {repository} is replaced; its history keeps the former one")
@@ -213,8 +204,6 @@ class _MeteredFile(io.BufferedReader):
 @contextmanager
 def _translate_upload_errors(repo_id: RepoId, note: Note) -> Iterator[None]:
     """Turn Python's own errors and warnings, which the client raises, into UserErrors and notes."""
-    from huggingface_hub.errors import HTTPError
-
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         warnings.simplefilter("ignore", DeprecationWarning)  # of the client about its own code

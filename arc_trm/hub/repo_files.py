@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from huggingface_hub import HfApi, constants
+from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.hf_api import RepoSibling
 
 from arc_trm.hub.client import (
     LIBRARY,
@@ -20,9 +23,6 @@ from arc_trm.hub.client import (
     translate_errors,
 )
 from arc_trm.hub.repo_id import RepoId, is_plain_path
-
-if TYPE_CHECKING:
-    from huggingface_hub.hf_api import RepoSibling
 
 _COMMIT = re.compile("[0-9a-f]{40}")
 _DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
@@ -86,8 +86,6 @@ def list_files(repo_id: RepoId, note: Note) -> RepoFiles:
     Raises:
         UserError: there is no such repository or revision, or it is neither reachable nor cached.
     """
-    from huggingface_hub import HfApi
-
     with translate_errors(repo_id):
         try:
             info = HfApi(**LIBRARY).repo_info(
@@ -131,9 +129,6 @@ def _checked(repo_id: RepoId, commit: str, siblings: Iterable[RepoSibling]) -> R
 
 def cache_folder(repo_id: RepoId) -> Path:
     """Return the repository's folder in the client's cache: `blobs`, `refs` and `snapshots`."""
-    from huggingface_hub import constants
-    from huggingface_hub.file_download import repo_folder_name
-
     name: str = repo_folder_name(repo_id=repo_id.repository, repo_type=repo_id.kind)
     return Path(constants.HF_HUB_CACHE).expanduser().absolute() / name
 

@@ -94,12 +94,6 @@ class PairFigures:
             return Verdict.WRONG  # not answered
         return best
 
-    @property
-    def correct_attempt(self) -> int | None:
-        """Number of the first correct attempt, from 1; None without one."""
-        correct = (n for n, each in enumerate(self.attempts, 1) if each.verdict is Verdict.CORRECT)
-        return next(correct, None)
-
 
 @dataclass(frozen=True, eq=False)
 class TaskFigures:
@@ -130,8 +124,9 @@ class TaskFigures:
     @property
     def needs_several_attempts(self) -> bool:
         """Whether the task is solved, but not by its first attempts alone."""
-        correct = [pair.correct_attempt or 1 for pair in self.tests]
-        return self.outcome is Outcome.SOLVED and max(correct) > 1
+        return self.outcome is Outcome.SOLVED and any(
+            pair.attempts[0].verdict is not Verdict.CORRECT for pair in self.tests
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +204,9 @@ def attempt_figure(task: Task, test: int, label: str, grid: Grid | None) -> Grid
         grid: None for an attempt without one.
     """
     pair = task.test[test]
-    verdict = None if grid is None else _judge(task, pair, grid)
+    if grid is None:
+        return GridFigure(label, None, pair.input)
+    verdict = _judge(task, pair, grid)
     wrong_cells = _differences(grid, pair.output) if verdict is Verdict.WRONG else ()
     return GridFigure(label, grid, pair.input, verdict, wrong_cells)
 
@@ -276,8 +273,8 @@ def _judge(task: Task, pair: Pair, answer: Grid) -> Verdict | None:
     return None if pair.output is None and valid is None else Verdict.WRONG
 
 
-def _differences(grid: Grid | None, output: Grid | None) -> tuple[tuple[int, int], ...]:
-    if grid is None or output is None or grid.shape != output.shape:
+def _differences(grid: Grid, output: Grid | None) -> tuple[tuple[int, int], ...]:
+    if output is None or grid.shape != output.shape:
         return ()
     return tuple((row, column) for row, column in np.argwhere(grid != output).tolist())
 

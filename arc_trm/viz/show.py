@@ -85,11 +85,10 @@ def show_task_in(
 def _open_source(predictions: Path | None) -> PredictionSource | None:
     if predictions is not None:
         return PredictionSource.open(predictions)
-    try:
+    with suppress(UserError):
         log = latest_run() / PREDICTIONS
         return PredictionSource.open(log) if log.is_file() else None
-    except UserError:
-        return None
+    return None
 
 
 def _find_task_set(task_id: str, data: str | None, source: PredictionSource | None) -> TaskSet:
@@ -117,22 +116,15 @@ def _task_sets(data: str | None, source: PredictionSource | None) -> Iterator[Ta
     if data is not None:
         yield load_tasks(data)
         return
-    settings = _latest_data()
+    settings = DataConfig()
+    with suppress(UserError):
+        settings = Run(latest_run()).config.data
     if source is not None:
         with suppress(UserError):
             yield source.tasks
     for name in dict.fromkeys([*settings.test, *settings.train, *FALLBACKS]):
-        try:
+        with suppress(UserError):
             yield load_tasks(name, settings.skip_invalid)
-        except UserError:
-            continue
-
-
-def _latest_data() -> DataConfig:
-    try:
-        return Run(latest_run()).config.data
-    except UserError:
-        return DataConfig()
 
 
 def _find_predictions(

@@ -19,6 +19,7 @@ from arc_trm.callbacks import Callback
 from arc_trm.evaluation.predictions import InputPrediction, build_submission
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.puzzles import KINDS
+from arc_trm.runs import find_run
 from arc_trm.tasks import DEFAULT_KIND, Grid, Pair, Task, TaskSet, same_grid
 from submission import Grid as Rows
 
@@ -148,7 +149,6 @@ class WeightsSource:
     def __init__(self, weights: str, augmentations: int | None) -> None:
         from arc_trm.checkpoint import WeightsDir
         from arc_trm.run_inputs import resolve_folder
-        from arc_trm.runs import find_run
 
         folder = resolve_folder(weights, LoggingCallback())
         self.folder: WeightsDir = WeightsDir(folder)

@@ -123,7 +123,7 @@ def _fetch_missing(repo: RepoFiles, paths: Sequence[str], progress: Progress) ->
         # on file systems without links.
         kind, name = repo.pinned.kind, repo.pinned.repository
         placed = Path(hf_hub_download(name, path, repo_type=kind, revision=repo.commit, **LIBRARY))
-        if not placed.samefile(blob) and not _is_intact(placed, repo.files[path]):
+        if placed.resolve() != blob.resolve() and not _is_intact(placed, repo.files[path]):
             _remove(placed)
             raise _wrong_content(repo, path)
 

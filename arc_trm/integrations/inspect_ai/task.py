@@ -50,15 +50,13 @@ def arc_agi(
         if attempts not in (1, 2):
             raise UserError(f"attempts is {attempts}: use 1 or 2")
         data, weights, predictions = map(as_name, (data, weights, predictions))
-        named = weights is not None or predictions is not None
-        is_trm = named or _model_api() == "none"
-        if is_trm and not named:
-            weights = latest_run_name()
-        solver = (
-            trm(weights, predictions, augmentations)
-            if is_trm
-            else model_or_run(attempts, augmentations)
-        )
+        is_trm = weights is not None or predictions is not None
+        if not is_trm and _model_api() == "none":
+            is_trm, weights = True, latest_run_name()
+        if is_trm:
+            solver = trm(weights, predictions, augmentations)
+        else:
+            solver = model_or_run(attempts, augmentations)
         tasks = _find_tasks(data, weights, predictions)
         samples = _samples(tasks)
     return Task(

@@ -342,10 +342,7 @@ def _describe(config: RunConfig, device: torch.device, batch_size: int) -> Resul
 
 
 def _implementation(model: PuzzleModel) -> Result:
-    return {
-        "compiled": model.compiled,
-        "kernels": model.select_ops(model.dtype) is not TORCH_OPS,
-    }
+    return {"compiled": model.compiled, "kernels": model.select_ops(model.dtype) is not TORCH_OPS}
 
 
 def _whole_run(examples: int, measured: Result) -> Result:

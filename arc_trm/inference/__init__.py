@@ -3,10 +3,4 @@
 from arc_trm.inference.anytime import predict_tasks, predict_to_folder
 from arc_trm.inference.predictor import Query, build_queries, load_for_inference
 
-__all__ = [
-    "Query",
-    "build_queries",
-    "load_for_inference",
-    "predict_tasks",
-    "predict_to_folder",
-]
+__all__ = ["Query", "build_queries", "load_for_inference", "predict_tasks", "predict_to_folder"]

@@ -22,13 +22,7 @@ from arc_trm.evaluation.predictions import (
     build_submission,
 )
 from arc_trm.evaluation.voting import VoteCounter, VotingRule, majority_vote
-from arc_trm.inference.predictor import (
-    Query,
-    build_queries,
-    max_batch_size,
-    predict_batch,
-    shard,
-)
+from arc_trm.inference.predictor import Query, build_queries, max_batch_size, predict_batch, shard
 from arc_trm.inference.workers import Workers
 from arc_trm.puzzles import kind_of
 from arc_trm.runs import PREDICTIONS, SUBMISSION

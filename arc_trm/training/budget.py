@@ -89,21 +89,20 @@ def estimate_steps(
     """
     device, samplers = model.puzzle_embedding.device, sampler.by_canvas_size().values()
     # On a CPU a step may take minutes; elsewhere measuring one does no harm.
-    if device.type == "cpu" and not _step_fits(
-        model, train, samplers, micro_batch_size, seconds_left
-    ):
-        return 0
+    if device.type == "cpu":
+        world_size = dist.get_world_size() if dist.is_initialized() else 1
+        single = replace(train, embedding_only_fraction=0.0, global_batch_size=world_size)
+        trainer = _probe_trainer(model, single, micro_batch_size)
+        seconds = _step_seconds_by_example(trainer, samplers)
+        if broadcast_scalar(seconds_left() - seconds, device) < 0:
+            return 0
     budget = PROBE_SHARE * seconds_left() / len(samplers)
-    seconds_per_step = 0.0
-    for step_share, embedding_only_fraction in (
-        (train.embedding_only_fraction, 1.0),
-        (1 - train.embedding_only_fraction, 0.0),
-    ):
+    seconds_per_step, alone = 0.0, train.embedding_only_fraction
+    for step_share, embedding_only in ((alone, 1.0), (1 - alone, 0.0)):
         if not step_share:
             continue
-        trainer = probe_trainer(
-            model, train, micro_batch_size, embedding_only_fraction=embedding_only_fraction
-        )
+        measured = replace(train, embedding_only_fraction=embedding_only)
+        trainer = _probe_trainer(model, measured, micro_batch_size)
         for canvas_share, canvas_sampler in samplers:
             if broadcast_scalar(seconds_left(), device) <= 0:
                 return 0
@@ -112,14 +111,11 @@ def estimate_steps(
     return max(0, math.floor(broadcast_scalar(seconds_left() / seconds_per_step, device)))
 
 
-def probe_trainer(
-    model: PuzzleModel, train: TrainConfig, micro_batch_size: int, **changes: float
-) -> Trainer:
-    """Return a trainer of a copy of the model, to measure steps with changed settings."""
+def _probe_trainer(model: PuzzleModel, train: TrainConfig, micro_batch_size: int) -> Trainer:
+    """Return a trainer of a copy of the model, to measure steps."""
     # The puzzle embedding may be gigabytes, so the copy shares it; a rate of 0 leaves it as it is.
-    fixed = {"total_steps": 2 * MAX_PROBE_STEPS, "puzzle_emb_lr": 0.0, **changes}
     shared = {id(model.puzzle_embedding): model.puzzle_embedding}
-    config = replace(train, **fixed)  # type: ignore[arg-type]
+    config = replace(train, total_steps=2 * MAX_PROBE_STEPS, puzzle_emb_lr=0.0)
     return Trainer(copy.deepcopy(model, shared), config, micro_batch_size=micro_batch_size)
 
 
@@ -130,34 +126,17 @@ def _step_seconds(trainer: Trainer, batch: Batch) -> float:
     return time.monotonic() - started
 
 
-def _step_fits(
-    model: PuzzleModel,
-    train: TrainConfig,
-    samplers: Collection[tuple[float, BatchSampler]],
-    micro_batch_size: int,
-    seconds_left: Callable[[], float],
-) -> bool:
-    """Return whether one step fits into the time left, by the time that one example takes.
-
-    On a CPU a step takes as long as its examples one by one.
-    """
-    world_size = dist.get_world_size() if dist.is_initialized() else 1
-    trainer = probe_trainer(
-        model,
-        train,
-        micro_batch_size,
-        embedding_only_fraction=0.0,
-        global_batch_size=world_size,
-    )
-    batch_size, example_seconds = 0, 0.0
+def _step_seconds_by_example(
+    trainer: Trainer, samplers: Collection[tuple[float, BatchSampler]]
+) -> float:
+    """Return the seconds of a step on a CPU: as long as its examples one by one."""
+    seconds = 0.0
     for canvas_share, sampler in samplers:
         batch = sampler(0)
-        batch_size = len(batch["inputs"])
         example = {name: array[:1] for name, array in batch.items()}
         _step_seconds(trainer, example)  # the first step is slow
-        example_seconds += canvas_share * _step_seconds(trainer, example)
-    left = seconds_left() - batch_size * example_seconds
-    return broadcast_scalar(left, model.puzzle_embedding.device) >= 0
+        seconds += canvas_share * len(batch["inputs"]) * _step_seconds(trainer, example)
+    return seconds
 
 
 def _mean_step_seconds(trainer: Trainer, sampler: BatchSampler, budget: float) -> float:
@@ -185,12 +164,7 @@ def pick_micro_batch_size(model: PuzzleModel, device: torch.device, batch_size: 
     """Return how many examples go through the network together.
 
     As many as are fastest, unless their activations would take more than half of the memory. The
-    parts of a batch are equal but for the last one.
-
-    Args:
-        model: to be trained.
-        device: where it is.
-        batch_size: examples of this process.
+    parts of a batch of this process are equal but for the last one.
     """
     fitting = memory_bytes(device) / 2 / activation_bytes(model)
     fastest = model.cpu_micro_batch_size(model.config.length) or batch_size

@@ -9,7 +9,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -35,8 +35,10 @@ from arc_trm.training.budget import (
     scale_schedule,
     total_steps,
 )
+from arc_trm.training.losses import LOSSES
+from arc_trm.training.optim import OPTIMISERS
 from arc_trm.training.run_dir import RunWriter, seconds_spent
-from arc_trm.training.trainer import Metrics, Trainer, check_train_config, to_tensors
+from arc_trm.training.trainer import Metrics, Trainer, rank_batch_size, to_tensors
 
 CHECKPOINT_INTERVAL_SHARE = 0.05
 """Part of a time limit that a kill may cost."""
@@ -74,120 +76,155 @@ def train_run(
         UserError: config, data or checkpoint are invalid, or the loss is no longer finite.
         WriteError: the disk is full or the folder cannot be written; earlier files stay.
     """
-    check_model_config(config.model)
-    check_train_config(config.train)
-    _check_length(config, resume)
-    with process_group(device) as (rank, world_size):
-        callback = CallbackList(callbacks if rank == 0 else ())
-        setup = _set_up(
-            config, device, folder, resume, callback, compiled, (rank, world_size), loaded
-        )
+    _check_config(config, resume)
+    with process_group(device) as process:
+        callback = CallbackList(callbacks if process[0] == 0 else ())
+        setup = _Setup(config, device, folder, resume, callback, compiled, process, loaded)
         time_limit = TimeLimit(config.train.time_limit, started)
         if setup.has_checkpoint:
             time_limit.started -= seconds_spent(setup.folder)
-        config, save_seconds = setup.config, 0.0
+        save_seconds = 0.0
         if config.adapt is not None or config.train.time_limit is not None:
-            config, save_seconds = _plan_run(setup, time_limit, callback)
-        steps = total_steps(config, setup.sampler)
-        config = replace(config, train=replace(config.train, total_steps=steps))
-        writer = setup.open_writer(config, steps)
+            save_seconds = setup.plan(time_limit)
+        writer = setup.open_writer(total_steps(setup.config, setup.sampler))
         writer.save_seconds = save_seconds
         if resume:
             writer.load()
-        if writer.is_writer:
-            save_config(setup.folder, config.model, setup.training_set.puzzle_names)
-        callback.note(_start_note(config, setup, writer, device, resume))
-        loop = _TrainingLoop(config, writer, setup.sampler, device, time_limit, callback)
-        interrupted = loop.run()
-        return Run(setup.folder, interrupted, writer.trainer.steps_done, steps)
+        setup.save_config(writer)
+        callback.note(setup.describe(writer, resume))
+        interrupted = _TrainingLoop(setup, writer, time_limit).run()
+        return Run(setup.folder, interrupted, writer.trainer.steps_done, writer.total_steps)
 
 
-def _check_length(config: RunConfig, resume: bool) -> None:
+def _check_config(config: RunConfig, resume: bool) -> None:
+    """Raise UserError if settings are unknown or contradict each other, before data is loaded."""
+    check_model_config(config.model)
+    train = config.train
+    _ = LOSSES[train.loss], OPTIMISERS[train.optimiser]  # raises if there is none
     # A resumed run has both: the number of steps was planned from the time limit.
-    both = config.train.time_limit is not None and config.train.total_steps is not None
-    if both and not resume:
+    if train.time_limit is not None and train.total_steps is not None and not resume:
         raise UserError(
             "train.total_steps and train.time_limit both decide how long the run is: set one, "
             "or train.max_steps beside the time limit"
         )
 
 
-@dataclass(frozen=True, eq=False)
 class _Setup:
-    """A run before its number of steps is known.
+    """A run before its number of steps is known: its data, its model and its folder.
 
     Attributes:
-        config: data paths absolute, dtype resolved.
+        config: data paths absolute, dtype resolved; `plan` sets the schedule.
         generator: of the exploration draws.
         has_checkpoint: whether the weights come from a checkpoint, which is loaded later.
     """
 
-    config: RunConfig
-    folder: Path
-    training_set: TrainingSet
-    sampler: BatchSampler
-    model: PuzzleModel
-    generator: torch.Generator
-    micro_batch_size: int
-    has_checkpoint: bool
+    def __init__(
+        self,
+        config: RunConfig,
+        device: torch.device,
+        folder: Path | None,
+        resume: bool,
+        callback: Callback,
+        compiled: bool | None,
+        process: tuple[int, int],
+        loaded: Loaded | None,
+    ) -> None:
+        self.device, self.callback = device, callback
+        batch_size = rank_batch_size(config.train, process[1])
+        config = replace(config, dtype=pick_dtype(config.dtype, device))
+        if not resume:
+            config = replace(config, data=_with_absolute_paths(config.data))
+        self.config = config
+        resumed = folder if resume else None
+        self.training_set = _load_training_set(config, resumed, loaded)
+        for note in self.training_set.notes:
+            callback.note(note)
+        global_batch_size = config.train.global_batch_size
+        dataset = self.training_set.dataset
+        self.sampler = BatchSampler(dataset, global_batch_size, config.seed, *process)
+        self.has_checkpoint = resumed is not None and (resumed / CHECKPOINT).exists()
+        num_puzzles = len(self.training_set.puzzle_names)
+        # A resumed run loads its weights from its checkpoint, so the pretrained ones may be gone.
+        self.model, self.generator = initial_model(
+            config, num_puzzles, device, compiled, pretrained=not self.has_checkpoint
+        )
+        self.micro_batch_size = pick_micro_batch_size(self.model, device, batch_size)
+        fastest = self.model.cpu_micro_batch_size(config.model.length) or batch_size
+        if self.micro_batch_size < min(batch_size, fastest):
+            callback.note(
+                f"batches of {batch_size} go through the network in parts of "
+                f"{self.micro_batch_size}, because the memory holds no more"
+            )
+        self.folder = resumed or _create_folder(config, folder, process[0])
 
-    def open_writer(self, config: RunConfig, steps: int) -> RunWriter:
-        """Return a writer with a new trainer of the model."""
-        trainer = Trainer(self.model, config.train, self.generator, self.micro_batch_size)
-        trainer.allocate_carry(self.sampler.by_canvas_size())
-        fingerprints = {"data": self.training_set.fingerprint, "config": frozen_settings(config)}
+    def open_writer(self, steps: int) -> RunWriter:
+        """Return a writer of a run of `steps`, with a new trainer of the model."""
+        train = replace(self.config.train, total_steps=steps)
+        trainer = Trainer(self.model, train, self.generator, self.micro_batch_size)
+        for seq_len in self.sampler.by_canvas_size():  # now: checkpoints keep their size
+            trainer.allocate_carry(seq_len)
+        frozen = {
+            "model": to_dict(self.config.model),
+            "dtype": self.config.dtype,
+            "global_batch_size": train.global_batch_size,
+            "optimiser": train.optimiser,
+        }
+        fingerprints = {"data": self.training_set.fingerprint, "config": json.dumps(frozen)}
         return RunWriter(self.folder, trainer, steps, fingerprints)
 
+    def save_config(self, writer: RunWriter) -> None:
+        """Write the config and the puzzle names of the weights."""
+        if writer.is_writer:
+            save_config(self.folder, self.config.model, self.training_set.puzzle_names)
 
-def _set_up(
-    config: RunConfig,
-    device: torch.device,
-    folder: Path | None,
-    resume: bool,
-    callback: Callback,
-    compiled: bool | None,
-    process: tuple[int, int],
-    loaded: Loaded | None,
-) -> _Setup:
-    """Load the data, build or load the model and make the folder of a new run."""
-    rank, world_size = process
-    global_batch_size = config.train.global_batch_size
-    if global_batch_size % world_size:
-        raise UserError(
-            f"train.global_batch_size ({global_batch_size}) must be a multiple of the number of "
-            f"processes ({world_size})"
+    def plan(self, time_limit: TimeLimit) -> float:
+        """Plan the schedule and write it to run.json; return the seconds that a checkpoint takes.
+
+        First the initial weights of a new run are saved, so that there are some whatever happens.
+        """
+        writer = self.open_writer(0)
+        if not self.has_checkpoint:
+            self.save_config(writer)
+            writer.save(time_limit.spent)
+        train, saving = self.config.train, writer.save_seconds
+        if time_limit.limit is None or train.total_steps is not None:  # or planned before a kill
+            steps = total_steps(self.config, self.sampler)
+        else:
+            slowdown = 1 + saving / checkpoint_interval(self.config, time_limit, saving)
+            steps = estimate_steps(
+                self.model,
+                train,
+                self.sampler,
+                self.micro_batch_size,
+                lambda: (time_limit.left - 2 * saving) / slowdown,
+            )
+            steps = steps if train.max_steps is None else min(steps, train.max_steps)
+        planned = scale_schedule(train, steps)
+        changes = [
+            f"{name} is {new:.4g} instead of {old:.4g}"
+            for name, new, old in (
+                ("the warm-up", planned.warmup_steps, train.warmup_steps),
+                ("the decay of the weight average", planned.ema_decay, train.ema_decay),
+            )
+            if new != old
+        ]
+        if steps and changes:
+            self.callback.note(f"in {steps} steps {' and '.join(changes)}")
+        self.config = replace(self.config, epochs=None, train=planned)
+        if writer.is_writer:
+            write_run_config(self.folder, self.config)
+        return saving
+
+    def describe(self, writer: RunWriter, resume: bool) -> str:
+        """Return the note with which a run starts."""
+        trainer = writer.trainer
+        processes = f" × {trainer.world_size}" if trainer.world_size > 1 else ""
+        resumed = f", from step {trainer.steps_done} on" if resume else ""
+        return (
+            f"{self.training_set.summary}, {writer.total_steps} steps of "
+            f"{self.config.train.global_batch_size}, {trainer.flat_params.numel():,} weights, "
+            f"{self.device.type} {self.config.dtype}{processes}, in {self.folder}{resumed}"
         )
-    config = replace(config, dtype=pick_dtype(config.dtype, device))
-    if not resume:
-        config = replace(config, data=_with_absolute_paths(config.data))
-    training_set = _load_training_set(config, folder if resume else None, loaded)
-    for note in training_set.notes:
-        callback.note(note)
-    sampler = BatchSampler(training_set.dataset, global_batch_size, config.seed, rank, world_size)
-    has_checkpoint = resume and folder is not None and (folder / CHECKPOINT).exists()
-    num_puzzles = len(training_set.puzzle_names)
-    model, generator = _initial_model(config, device, num_puzzles, has_checkpoint)
-    model.compiled = compiles(device, compiled)
-    batch_size = global_batch_size // world_size
-    micro_batch_size = pick_micro_batch_size(model, device, batch_size)
-    fastest = model.cpu_micro_batch_size(config.model.length) or batch_size
-    if micro_batch_size < min(batch_size, fastest):
-        callback.note(
-            f"batches of {batch_size} go through the network in parts of {micro_batch_size}, "
-            "because the memory holds no more"
-        )
-    if not resume or folder is None:
-        folder = _create_folder(config, folder, rank)
-    return _Setup(
-        config,
-        folder,
-        training_set,
-        sampler,
-        model,
-        generator,
-        micro_batch_size,
-        has_checkpoint,
-    )
 
 
 def _with_absolute_paths(data: DataConfig) -> DataConfig:
@@ -199,7 +236,6 @@ def _with_absolute_paths(data: DataConfig) -> DataConfig:
 def _load_training_set(
     config: RunConfig, resumed: Path | None, loaded: Loaded | None
 ) -> TrainingSet:
-    """Load the training data, which a resumed run must still find."""
     try:
         return build_training_set(config, loaded)
     except UserError as error:
@@ -210,20 +246,26 @@ def _load_training_set(
         ) from None
 
 
-def _initial_model(
-    config: RunConfig, device: torch.device, num_puzzles: int, has_checkpoint: bool
+def initial_model(
+    config: RunConfig,
+    num_puzzles: int,
+    device: torch.device,
+    compiled: bool | None,
+    pretrained: bool,
 ) -> tuple[PuzzleModel, torch.Generator]:
-    """Build the model of a run and the generator of its exploration draws.
+    """Build the model that a run starts from, and the generator of its exploration draws.
 
-    A resumed run loads its weights from its checkpoint, so the pretrained ones may be gone.
+    Weights are fresh unless `pretrained` and the run adapts some.
     """
     generator = torch.Generator().manual_seed(config.seed)
     dtype = DTYPES[config.dtype]
-    if config.adapt is None or has_checkpoint:
-        model = build_model(config.model, num_puzzles, dtype, generator)
-    else:
+    if pretrained and config.adapt is not None:
         model = load_pretrained(Path(config.adapt.weights), config.model, num_puzzles, dtype)
-    return model.to(device), generator
+    else:
+        model = build_model(config.model, num_puzzles, dtype, generator)
+    model = model.to(device)
+    model.compiled = compiles(device, compiled)
+    return model, generator
 
 
 def _create_folder(config: RunConfig, folder: Path | None, rank: int) -> Path:
@@ -237,105 +279,19 @@ def _create_folder(config: RunConfig, folder: Path | None, rank: int) -> Path:
     if dist.is_initialized():
         dist.broadcast_object_list(outcome)
     (created,) = outcome
-    if not isinstance(created, Path):
-        assert created is not None
+    if isinstance(created, UserError):
         raise created
+    assert created is not None
     return created
 
 
-def frozen_settings(config: RunConfig) -> str:
-    """Return the settings that must not change when a run is resumed, as JSON."""
-    settings = {
-        "model": to_dict(config.model),
-        "dtype": config.dtype,
-        "global_batch_size": config.train.global_batch_size,
-        "optimiser": config.train.optimiser,
-    }
-    return json.dumps(settings)
-
-
-def _plan_run(setup: _Setup, time_limit: TimeLimit, callback: Callback) -> tuple[RunConfig, float]:
-    """Save the initial weights of a new run, so that there are some whatever happens; plan it.
-
-    Returns:
-        The config with the planned schedule, which is also written, and the seconds that a
-        checkpoint takes.
-    """
-    config = setup.config
-    writer = setup.open_writer(replace(config, train=replace(config.train, total_steps=0)), 0)
-    if not setup.has_checkpoint:
-        if writer.is_writer:
-            save_config(setup.folder, config.model, setup.training_set.puzzle_names)
-        writer.save(time_limit.spent)
-    config = _plan_schedule(config, writer, setup.sampler, time_limit, callback)
-    if writer.is_writer:
-        write_run_config(setup.folder, config)
-    return config, writer.save_seconds
-
-
-def _plan_schedule(
-    config: RunConfig,
-    writer: RunWriter,
-    sampler: BatchSampler,
-    time_limit: TimeLimit,
-    callback: Callback,
-) -> RunConfig:
-    """Return the config with its number of steps and a schedule in proportion to it."""
-    train = config.train
-    if time_limit.limit is None or train.total_steps is not None:  # or planned before a kill
-        steps = total_steps(config, sampler)
-    else:
-        saving = writer.save_seconds
-        slowdown = 1 + saving / checkpoint_interval(config, time_limit, saving)
-
-        def seconds_left() -> float:
-            return (time_limit.left - 2 * saving) / slowdown
-
-        trainer = writer.trainer
-        steps = estimate_steps(
-            trainer.model, train, sampler, trainer.micro_batch_size, seconds_left
-        )
-        steps = steps if train.max_steps is None else min(steps, train.max_steps)
-    planned = scale_schedule(train, steps)
-    changes = [
-        f"{name} is {new:.4g} instead of {old:.4g}"
-        for name, new, old in (
-            ("the warm-up", planned.warmup_steps, train.warmup_steps),
-            ("the decay of the weight average", planned.ema_decay, train.ema_decay),
-        )
-        if new != old
-    ]
-    if steps and changes:
-        callback.note(f"in {steps} steps {' and '.join(changes)}")
-    return replace(config, epochs=None, train=planned)
-
-
 def checkpoint_interval(config: RunConfig, time_limit: TimeLimit, save_seconds: float) -> float:
-    """Return the seconds between checkpoints; a kill costs little of a short time limit, too.
-
-    Args:
-        config: of the run.
-        time_limit: of the run.
-        save_seconds: how long a checkpoint takes.
-    """
+    """Return the seconds between checkpoints; a kill costs little of a short time limit, too."""
     interval = config.train.checkpoint_interval_s
     if time_limit.limit is None:
         return interval
     share = max(CHECKPOINT_INTERVAL_SHARE * time_limit.limit, save_seconds / MAX_SAVE_SHARE)
     return min(interval, share)
-
-
-def _start_note(
-    config: RunConfig, setup: _Setup, writer: RunWriter, device: torch.device, resume: bool
-) -> str:
-    trainer = writer.trainer
-    processes = f" × {trainer.world_size}" if trainer.world_size > 1 else ""
-    resumed = f", from step {trainer.steps_done} on" if resume else ""
-    return (
-        f"{setup.training_set.summary}, {writer.total_steps} steps of "
-        f"{config.train.global_batch_size}, {trainer.flat_params.numel():,} weights, "
-        f"{device.type} {config.dtype}{processes}, in {setup.folder}{resumed}"
-    )
 
 
 @contextmanager
@@ -378,22 +334,14 @@ def sync_stop_flags() -> Iterator[Callable[[bool, bool], tuple[bool, bool, bool]
 class _TrainingLoop:
     """Takes the steps of a run, logs them and saves checkpoints."""
 
-    def __init__(
-        self,
-        config: RunConfig,
-        writer: RunWriter,
-        sampler: BatchSampler,
-        device: torch.device,
-        time_limit: TimeLimit,
-        callback: Callback,
-    ) -> None:
-        self.config, self.writer, self.sampler, self.device = config, writer, sampler, device
-        self.time_limit, self.callback = time_limit, callback
+    def __init__(self, setup: _Setup, writer: RunWriter, time_limit: TimeLimit) -> None:
+        self.config, self.sampler, self.device = setup.config, setup.sampler, setup.device
+        self.writer, self.time_limit, self.callback = writer, time_limit, setup.callback
         self.trainer, self.total_steps = writer.trainer, writer.total_steps
-        limit = config.train.max_steps
+        limit = setup.config.train.max_steps
         self.max_steps = math.inf if limit is None else limit
         # A GPU is given its next step before the metrics of the previous one are read.
-        self.max_unread = 1 if device.type == "cuda" else 0
+        self.max_unread = 1 if setup.device.type == "cuda" else 0
         self.unread: deque[tuple[int, Metrics]] = deque()
         self.step_seconds: defaultdict[int, float] = defaultdict(float)  # long steps, by S
         self.step_ended_at = self.saved_at = self.recorded_at = time.monotonic()
@@ -413,19 +361,15 @@ class _TrainingLoop:
                 self._step(prefetcher)
             if self.writer.saved_step != self.trainer.steps_done:
                 self._save()
-        if self.time_limit.limit is not None and not interrupted and not self._is_complete():
+        complete = self.trainer.steps_done >= self.max_steps
+        if self.time_limit.limit is not None and not interrupted and not complete:
             self.callback.note(self._end_note(self.time_limit.limit))
         return interrupted
 
     def _has_steps(self) -> bool:
         """Return whether steps remain. A run with a time limit continues until the limit."""
-        if self.time_limit.limit is not None and self.total_steps > 0:
-            return not self._is_complete()
-        return self.trainer.steps_done < self.total_steps
-
-    def _is_complete(self) -> bool:
-        """Return whether `train.max_steps` are done."""
-        return self.trainer.steps_done >= self.max_steps
+        has_limit = self.time_limit.limit is not None and self.total_steps > 0
+        return self.trainer.steps_done < (self.max_steps if has_limit else self.total_steps)
 
     def _is_over(self) -> bool:
         """Return whether no time is left for one more step and a checkpoint."""

@@ -18,16 +18,11 @@ HALT_WEIGHT = 0.5
 """Weight of the halting losses; that of the tokens has weight 1."""
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+"""Maps logits (B, S, V), in the dtype of the activations, and labels (B, S) int, which are
+`IGNORE_LABEL` where a cell is not scored, to one number per example, (B,)."""
+
 LOSSES: Registry[Loss] = Registry("loss", "train.loss")
-
-
-def register_loss(name: str) -> Callable[[Loss], Loss]:
-    """Return a decorator that registers a loss of tokens under `name`, the value of `train.loss`.
-
-    A loss maps logits (B, S, V), in the dtype of the activations, and labels (B, S) int, which are
-    `IGNORE_LABEL` where a cell is not scored, to one number per example, (B,).
-    """
-    return LOSSES.register(name)
+register_loss = LOSSES.register
 
 
 def accum_dtype(device: torch.device) -> torch.dtype:
@@ -39,9 +34,6 @@ def log_stablemax(logits: Tensor) -> Tensor:
     """Compute log(s / sum s) over the last axis; s(v) = v + 1 for v >= 0, else 1 / (1 - v).
 
     Source: "Grokking at the Edge of Numerical Stability" (arXiv 2501.04697), section 4.
-
-    Args:
-        logits: (..., V).
 
     Returns:
         (..., V) in `accum_dtype`.
@@ -57,10 +49,6 @@ def log_stablemax(logits: Tensor) -> Tensor:
 @register_loss("stablemax")
 def token_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Compute the mean of -log p, p by stablemax, over each example's labelled cells.
-
-    Args:
-        logits: (B, S, V).
-        labels: (B, S) int tokens, `IGNORE_LABEL` where a cell is not scored.
 
     Returns:
         (B,) in `accum_dtype`; 0 where no cell is labelled.

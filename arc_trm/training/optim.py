@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,14 +28,20 @@ def flatten(parameters: Iterable[nn.Parameter]) -> tuple[Tensor, Tensor]:
     parameters = list(parameters)
     flat_params = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
     gradients = torch.zeros_like(flat_params)
-    start = 0
-    for parameter in parameters:
-        stop = start + parameter.numel()
-        shape = parameter.shape
-        parameter.data = flat_params[start:stop].view(shape)
-        parameter.grad = gradients[start:stop].view(shape)
-        start = stop
+    for parameter, values, gradient in zip(
+        parameters, split(flat_params, parameters), split(gradients, parameters), strict=True
+    ):
+        parameter.data, parameter.grad = values, gradient
     return flat_params, gradients
+
+
+def split(flat: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+    """Return views of a flat buffer (N,) with the shapes of the parameters."""
+    sizes = [parameter.numel() for parameter in parameters]
+    return [
+        part.view_as(parameter)
+        for part, parameter in zip(flat.split(sizes), parameters, strict=True)
+    ]
 
 
 def learning_rate_factor(
@@ -43,11 +49,7 @@ def learning_rate_factor(
 ) -> float:
     """Return the factor of both learning rates: linear warm-up, then a cosine to `min_ratio`.
 
-    Args:
-        step: the first one is 1.
-        total_steps: the length of the schedule; None keeps the factor at 1 after the warm-up.
-        warmup_steps: of the linear part.
-        min_ratio: factor at `total_steps`.
+    The first step is 1. Without `total_steps` the factor stays at 1 after the warm-up.
     """
     if step < warmup_steps:
         return step / warmup_steps
@@ -71,12 +73,7 @@ class Optimiser(ABC):
 
     @abstractmethod
     def step(self, gradients: Tensor, lr: float) -> None:
-        """Update the weights.
-
-        Args:
-            gradients: (N,) float32.
-            lr: learning rate of this step, the schedule included.
-        """
+        """Update the weights by gradients (N,) float32; `lr` follows the schedule already."""
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the tensors that later steps depend on, by name.
@@ -88,12 +85,7 @@ class Optimiser(ABC):
 
 
 OPTIMISERS: Registry[type[Optimiser]] = Registry("optimiser", "train.optimiser")
-
-
-def register_optimiser(name: str) -> Callable[[type[Optimiser]], type[Optimiser]]:
-    """Return a decorator that registers an `Optimiser` as `name`, the value of
-    `train.optimiser`."""
-    return OPTIMISERS.register(name)
+register_optimiser = OPTIMISERS.register
 
 
 @register_optimiser("adam_atan2")
@@ -140,8 +132,7 @@ def sign_sgd(
         embedding: (puzzles, size) float32.
         puzzle_ids: (B,) int; gradients of equal ids are summed.
         gradients: (B, size) float32.
-        lr: learning rate.
-        weight_decay: of the embeddings that are updated.
+        lr, weight_decay: of the embeddings that are updated.
     """
     # Every entry sums the gradients of its id, and entries of equal ids write the same values.
     # `unique` instead would have to wait for the device.

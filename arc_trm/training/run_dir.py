@@ -49,7 +49,7 @@ class RunWriter:
         fingerprints: `data` and `config`, which must be the same when the run is resumed.
 
     Attributes:
-        saved_step: step of the last checkpoint that was saved, None if there is none.
+        saved_step: of the last checkpoint, None before the first.
         save_seconds: how long the last checkpoint took.
     """
 
@@ -77,23 +77,21 @@ class RunWriter:
             spent: seconds that a run with a time limit has taken so far.
         """
         started = time.monotonic()
-        state = self.trainer.state_dict()
+        trainer, model, folder = self.trainer, self.trainer.model, self.folder
+        state = trainer.state_dict()
         if self.is_writer:
-            self._write(state, spent)
-        self.saved_step, self.save_seconds = self.trainer.steps_done, time.monotonic() - started
-
-    def _write(self, state: dict[str, torch.Tensor], spent: float | None) -> None:
-        state["metrics.sums"] = self.sums
-        state["metrics.summed_steps"] = torch.tensor(self.summed_steps)
-        if spent is not None:
-            state["spent"] = torch.tensor(spent, dtype=torch.float64)
-        # Metrics first: records after the checkpoint's step can be dropped, lost ones not remade.
-        with atomic_write(self.folder / runs.METRICS) as file:
-            file.writelines(json.dumps(record) + "\n" for record in self.records)
-        write_tensors(self.folder / runs.CHECKPOINT, state, self.fingerprints)
-        trainer, model = self.trainer, self.trainer.model
-        network = trainer.averaged_state()
-        save_weights(self.folder, model.config, network, model.puzzle_embedding, trainer.steps_done)
+            state["metrics.sums"] = self.sums
+            state["metrics.summed_steps"] = torch.tensor(self.summed_steps)
+            if spent is not None:
+                state["spent"] = torch.tensor(spent, dtype=torch.float64)
+            # Metrics first: records after the checkpoint's step can be dropped, lost ones not
+            # remade.
+            with atomic_write(folder / runs.METRICS) as file:
+                file.writelines(json.dumps(record) + "\n" for record in self.records)
+            write_tensors(folder / runs.CHECKPOINT, state, self.fingerprints)
+            network = trainer.averaged_state()
+            save_weights(folder, model.config, network, model.puzzle_embedding, trainer.steps_done)
+        self.saved_step, self.save_seconds = trainer.steps_done, time.monotonic() - started
 
     def load(self) -> None:
         """Restore the last checkpoint and drop the records that came after it.
@@ -134,12 +132,7 @@ class RunWriter:
     def log_step(
         self, step: int, metrics: Mapping[str, float], seconds: float
     ) -> dict[str, float] | None:
-        """Add the metrics of a step.
-
-        Args:
-            step: number of steps done.
-            metrics: of the step.
-            seconds: since the last record.
+        """Add the metrics of a step; `seconds` have passed since the last record.
 
         Returns:
             A record of the steps since the last one if it is due, else None.
@@ -154,7 +147,7 @@ class RunWriter:
         return record
 
     def _make_record(self, step: int, seconds: float) -> dict[str, float]:
-        """Return the means of the metrics over all steps, or over the examples that halted."""
+        """Return mean losses per example, and the mean of the rest per example that halted."""
         batch_size = self.trainer.config.global_batch_size
         sums = dict(zip(METRICS, self.sums.tolist(), strict=True))
         record: dict[str, float] = {"step": step, "loss": sums["loss"] / self.summed_steps}

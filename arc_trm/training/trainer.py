@@ -10,7 +10,7 @@ L = P + S, D hidden size, N weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 
@@ -21,6 +21,7 @@ from torch import Tensor
 from arc_trm.config import TrainConfig
 from arc_trm.data.sampler import IGNORE_LABEL, Batch
 from arc_trm.device import on_device
+from arc_trm.errors import UserError
 from arc_trm.models.base import PuzzleModel, validate_ids
 from arc_trm.training import losses
 from arc_trm.training.losses import HALT_WEIGHT, LOSSES, accum_dtype
@@ -29,6 +30,7 @@ from arc_trm.training.optim import (
     flatten,
     learning_rate_factor,
     sign_sgd,
+    split,
     update_ema,
 )
 
@@ -43,16 +45,17 @@ METRICS = (
     "halt_accuracy",
     "steps",
 )
-"""Names of what `Trainer.step` returns, in the order of the sums of a step."""
+"""Names of what `Trainer.step` returns, in this order."""
 
 
-def check_train_config(config: TrainConfig) -> None:
-    """Check that the loss and the optimiser exist.
-
-    Raises:
-        UserError: one does not.
-    """
-    _ = LOSSES[config.loss], OPTIMISERS[config.optimiser]
+def rank_batch_size(config: TrainConfig, world_size: int) -> int:
+    """Return B. Raises UserError if the processes cannot have equal parts of a batch."""
+    if config.global_batch_size % world_size:
+        raise UserError(
+            f"train.global_batch_size ({config.global_batch_size}) must be a multiple of the "
+            f"number of processes ({world_size})"
+        )
+    return config.global_batch_size // world_size
 
 
 def to_tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
@@ -74,8 +77,6 @@ class Metrics(Mapping[str, float]):
 
     Until then nothing waits for the device, which can compute the next step meanwhile.
 
-    Args:
-        sums: (len(METRICS),); the device may still be computing them.
     """
 
     def __init__(self, sums: Tensor) -> None:
@@ -113,16 +114,14 @@ class Trainer:
             rounding only.
 
     Attributes:
-        flat_params: all weights, (N,).
-        gradients: of the last step that trained the weights, (N,).
-        ema: exponential moving average of the weights, (N,).
-        steps_done: number of steps.
+        batch_size: B.
+        flat_params, gradients, ema: the weights, their gradients at the last step that trained
+            them, and their exponential moving average, (N,) each.
         carries: carry of this rank by S. A carry holds the state of every example of the batch
             between steps; an example stays in it until it halts.
 
     Raises:
-        UserError: the loss or the optimiser does not exist.
-        ValueError: settings contradict each other.
+        UserError: the loss or the optimiser does not exist, or settings contradict each other.
     """
 
     def __init__(
@@ -136,19 +135,14 @@ class Trainer:
         self.generator = generator or torch.Generator().manual_seed(0)
         self.world_size = dist.get_world_size() if dist.is_initialized() else 1
         self.rank = dist.get_rank() if dist.is_initialized() else 0
-        if config.global_batch_size % self.world_size:
-            raise ValueError(
-                f"train.global_batch_size ({config.global_batch_size}) must be a multiple of the "
-                f"number of processes ({self.world_size})"
-            )
-        if micro_batch_size is not None and micro_batch_size < 1:
-            raise ValueError(f"micro_batch_size must be at least 1, got {micro_batch_size}")
+        self.batch_size = rank_batch_size(config, self.world_size)
+        self._slice = slice(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
         self.micro_batch_size = micro_batch_size or config.global_batch_size
         self.supervision_steps = config.supervision_steps or model.config.supervision_steps
         if config.total_steps is None and (
             config.embedding_only_fraction or config.lr_min_ratio != 1
         ):
-            raise ValueError(
+            raise UserError(
                 "train.embedding_only_fraction above 0 and train.lr_min_ratio below 1 need "
                 "train.total_steps, the length of the schedule"
             )
@@ -164,33 +158,15 @@ class Trainer:
         self.steps_done = 0
         self.carries: dict[int, dict[str, Tensor]] = {}
 
-    @property
-    def batch_size(self) -> int:
-        """B, the examples of this rank."""
-        return self.config.global_batch_size // self.world_size
-
-    @property
-    def _slice(self) -> slice:
-        """This rank's part of a global batch."""
-        return slice(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
-
     # Carried state
-
-    def allocate_carry(self, seq_lens: Iterable[int]) -> None:
-        """Allocate the carries of canvases in advance, so that checkpoints have their final size.
-
-        Args:
-            seq_lens: S of every canvas.
-        """
-        for seq_len in seq_lens:
-            self._carry(seq_len)
 
     @property
     def carry(self) -> dict[str, Tensor]:
         """The carry of the full canvas."""
-        return self._carry(self.model.config.seq_len)
+        return self.allocate_carry(self.model.config.seq_len)
 
-    def _carry(self, seq_len: int) -> dict[str, Tensor]:
+    def allocate_carry(self, seq_len: int) -> dict[str, Tensor]:
+        """Return the carry of the canvas of S cells, a new one at the first call."""
         if seq_len not in self.carries:
             self.carries[seq_len] = self._new_carry(seq_len)
         return self.carries[seq_len]
@@ -213,22 +189,22 @@ class Trainer:
 
     def _check_batch(self, batch: Mapping[str, Tensor]) -> None:
         """Raise ValueError if a batch would be cut, wrapped around or trained on wrongly."""
-        vocab_size, num_puzzles = self.model.config.vocab_size, len(self.model.puzzle_embedding)
+        vocab_size = self.model.config.vocab_size
         limits = {
             "inputs": (0, vocab_size),
             "labels": (IGNORE_LABEL, vocab_size),
-            "puzzle_ids": (0, num_puzzles),
+            "puzzle_ids": (0, len(self.model.puzzle_embedding)),
         }
         if set(batch) != set(limits):
             raise ValueError(f"a batch holds {', '.join(limits)}, got {', '.join(batch)}")
-        carry = self._carry(batch["inputs"].shape[-1])
+        carry = self.allocate_carry(batch["inputs"].shape[-1])
         for key, (low, high) in limits.items():
             validate_ids(f"batch[{key!r}]", batch[key], carry[key].shape, low, high)
 
     def _refill_carry(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Replace the examples of a carry that have halted by those of a batch, in place."""
         self._check_batch(batch)  # on the CPU: a check on the device would have to wait for it
-        carry = self._carry(batch["inputs"].shape[-1])
+        carry = self.allocate_carry(batch["inputs"].shape[-1])
         halted = carry["halted"]
         y0, z0 = self.model.initial_state(*carry["y"].shape[:2])
         fresh = {"y": y0, "z": z0, "steps": torch.zeros_like(carry["steps"]), **batch}
@@ -283,13 +259,11 @@ class Trainer:
     @contextmanager
     def _requires_grad(self, required: bool) -> Iterator[None]:
         """Compute gradients of the weights inside the context, or none."""
-        for parameter in self.model.parameters():
-            parameter.requires_grad_(required)
+        self.model.requires_grad_(required)
         try:
             yield
         finally:
-            for parameter in self.model.parameters():
-                parameter.requires_grad_()
+            self.model.requires_grad_()
 
     def _backward(self, carry: dict[str, Tensor], embedding_only: bool) -> tuple[Tensor, Tensor]:
         """Run forward and backward through a carry, one micro-batch after the other.
@@ -319,13 +293,7 @@ class Trainer:
     def _micro_step(
         self, carry: dict[str, Tensor], minimum_steps: Tensor, embedding_only: bool
     ) -> tuple[Tensor, Tensor]:
-        """Run forward and backward through a part of a carry, whose state is updated in place.
-
-        The gradients of the weights are accumulated unless `embedding_only`.
-
-        Returns:
-            The gradients of the part's puzzle embeddings, and its sums of `METRICS`.
-        """
+        """Do a part of `_backward`: update the carry's state, accumulate gradients of weights."""
         model, config, labels = self.model, self.config, carry["labels"]
         embeddings = model.puzzle_embedding[carry["puzzle_ids"]].requires_grad_()
         x = model.embed(carry["inputs"], embeddings)
@@ -359,13 +327,8 @@ class Trainer:
             carry["y"].copy_(y)
             carry["z"].copy_(z)
             carry["halted"].copy_(halted)
-            sums = (
-                loss,
-                lm_loss,
-                halt_loss,
-                continue_loss,
-                *_halted_sums(halted, carry["steps"], correct, cells, halt_logits[:, 0]),
-            )
+            counted = _halted_sums(halted, carry["steps"], correct, cells, halt_logits[:, 0])
+            sums = (loss, lm_loss, halt_loss, continue_loss, *counted)
             dtype = accum_dtype(loss.device)
             return embedding_gradients, torch.stack([value.to(dtype) for value in sums])
 
@@ -392,13 +355,10 @@ class Trainer:
 
     def averaged_state(self) -> dict[str, Tensor]:
         """Return the model's state dict with the moving average in place of the weights."""
-        state = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        start = 0
-        for name, parameter in self.model.named_parameters():
-            stop = start + parameter.numel()
-            state[name] = self.ema[start:stop].view(parameter.shape).clone()
-            start = stop
-        return state
+        names, parameters = zip(*self.model.named_parameters(), strict=True)
+        average = dict(zip(names, split(self.ema, parameters), strict=True))
+        state = {**self.model.state_dict(), **average}
+        return {name: tensor.clone() for name, tensor in state.items()}
 
     def _shared_state(self) -> dict[str, Tensor]:
         """Return the tensors that are the same on all ranks, by their name in a checkpoint."""
@@ -430,10 +390,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore the state, to the last bit; each rank takes its part of the carries.
-
-        Args:
-            state: what `state_dict` returned.
+        """Restore what `state_dict` returned, to the last bit; each rank takes its part of carries.
 
         Raises:
             KeyError: it lacks a tensor. Nothing is changed.
@@ -463,12 +420,7 @@ def _halted_sums(
 ) -> tuple[Tensor, ...]:
     """Sum the metrics of halted examples, `count` to `steps` of `METRICS`.
 
-    Args:
-        halted: (B,) bool.
-        steps: (B,) int, supervision steps taken.
-        correct: (B,) int, number of correct labelled cells.
-        cells: (B,) int, number of labelled cells; examples without any are left out.
-        halt_logits: (B,).
+    `correct` and `cells` count labelled cells; examples without any are left out.
     """
     counted = halted & (cells > 0)
     exact = correct == cells

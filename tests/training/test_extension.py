@@ -17,13 +17,7 @@ from arc_trm.checkpoint import read_tensors
 from arc_trm.config import RunConfig, TrainConfig
 from arc_trm.errors import UserError
 from arc_trm.runs import CHECKPOINT, Run
-from arc_trm.training import (
-    Callback,
-    Optimiser,
-    register_loss,
-    register_optimiser,
-    train_run,
-)
+from arc_trm.training import Callback, Optimiser, register_loss, register_optimiser, train_run
 from arc_trm.training.losses import LOSSES
 from arc_trm.training.optim import OPTIMISERS
 

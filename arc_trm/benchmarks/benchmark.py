@@ -22,12 +22,7 @@ SIGNIFICANT_DIGITS = 4
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """What a benchmark measured.
-
-    Attributes:
-        values: as JSON, seconds unless a key says otherwise.
-        picture: path of the drawing; None without one.
-    """
+    """What a benchmark measured: `values` are seconds unless a key says otherwise."""
 
     values: dict[str, Any]
     picture: Path | None = None
@@ -96,16 +91,22 @@ def _round(value: Any) -> Any:
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value
 
 
+def _unit(values: dict[str, Any]) -> tuple[str, str]:
+    """Return what is counted, one and several."""
+    return ("query", "queries") if values["what"] == "predict" else ("example", "examples")
+
+
 def _rate_lines(values: dict[str, Any]) -> list[str]:
+    one, several = _unit(values)
     lines = [
         f"{values['what']}, preset {values['preset']}, {values['device']}, {values['dtype']}",
-        f"{values['examples_per_second']:.4g} examples a second, "
+        f"{values['examples_per_second']:.4g} {several} a second, "
         f"{values['seconds_per_step']:.4g} s for a step of {values['batch_size']}",
     ]
     if "utilisation" in values:
         lines.append(
-            f"{values['gflop_per_example']:.4g} GFLOP an example: {values['utilisation']:.1%} of "
-            f"the {values['product_tflops']:.4g} TFLOP a second of a large matrix product"
+            f"{values['gflop_per_example']:.4g} GFLOP for one {one}: {values['utilisation']:.1%} "
+            f"of the {values['product_tflops']:.4g} TFLOP a second of a large matrix product"
         )
     lines.append(
         f"first step after {format_duration(values['first_step_seconds'])}, at most "
@@ -121,8 +122,9 @@ def _part_lines(values: dict[str, Any]) -> list[str]:
         side = max(sides, key=int)
         seconds = sides[side]
         lines.append(f"a step on the canvas of side {side}: {seconds:.4g} s")
-    if breakdown:
-        breakdown = {**breakdown, "the rest": seconds - sum(breakdown.values())}
+    rest = seconds - sum(breakdown.values())
+    if breakdown and rest > 0:  # parts that overlap in the step take longer alone
+        breakdown = {**breakdown, "the rest": rest}
     for name, cost in breakdown.items():
         lines.append(f"  {name:<12}{cost:10.4f} s {cost / seconds:6.1%}")
     return lines
@@ -132,4 +134,5 @@ def _run_lines(values: dict[str, Any]) -> list[str]:
     run = values.get("whole_run")
     if run is None:
         return []
-    return [f"the whole run, {run['examples']:,} examples: {format_duration(run['seconds'])}"]
+    _, several = _unit(values)
+    return [f"the whole run, {run['examples']:,} {several}: {format_duration(run['seconds'])}"]

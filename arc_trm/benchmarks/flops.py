@@ -9,11 +9,7 @@ from arc_trm.models.layers import swiglu_width
 
 
 def block_flops(config: ModelConfig, length: int) -> int:
-    """Return the FLOP of one block on one sequence, forward.
-
-    Args:
-        config: of the model.
-        length: L, positions of the sequence.
+    """Return the FLOP of one block on one example of L = `length` positions, forward.
 
     Raises:
         UserError: the operations of the block are not known.
@@ -31,16 +27,11 @@ def block_flops(config: ModelConfig, length: int) -> int:
 
 
 def supervision_flops(model: PuzzleModel, length: int, training: bool) -> int:
-    """Return the FLOP of one supervision step on one sequence.
+    """Return the FLOP of one supervision step on one example of L = `length` positions.
 
     Blocks with gradient count three times in training, forward and twice as much backward. For TRM
     in its published size a step takes 15 · 15.9 GFLOP in prediction and 25 · 15.9 in training
-    (docs/performance.md).
-
-    Args:
-        model: of any architecture.
-        length: L, positions of the sequence.
-        training: whether backward and the loss of the continue head are included.
+    (docs/performance.md). Training includes the loss of the continue head.
     """
     blocks = model.blocks_per_step
     if training:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from arc_trm.benchmarks.throughput import build_fresh_model
 from arc_trm.benchmarks.timing import median_seconds
 from arc_trm.config import RunConfig
 from arc_trm.data.prefetch import Prefetcher
@@ -20,6 +19,7 @@ from arc_trm.models import PuzzleModel
 from arc_trm.puzzles.arc.canvas import CANVAS_SIDES
 from arc_trm.training import Trainer
 from arc_trm.training.budget import pick_micro_batch_size
+from arc_trm.training.loop import initial_model
 from arc_trm.training.trainer import to_tensors
 from arc_trm.viz.curve import Measure, draw_panel, read_series
 from arc_trm.viz.svg import Drawing, column, framed
@@ -59,62 +59,62 @@ def bench_scaling(
     Returns:
         The points (x, seconds) by name, and a picture of them.
     """
-    benchmark = _ScalingBenchmark(config, device, compiled, progress)
-    benchmark.vary_batch_size()
-    benchmark.vary_canvas()
-    benchmark.vary_supervision_steps()
-    benchmark.vary_augmentations()
-    result = {"what": "scaling", "preset": config.name, "dtype": benchmark.config.dtype}
-    return {**result, **benchmark.points}, _picture(benchmark.points)
+    config = replace(config, dtype=pick_dtype(config.dtype, device))
+    benchmark = _ScalingBenchmark(config, device, compiled)
+    seq_len, sides = config.model.seq_len, [config.model.side]
+    if config.model.mixer == "attention":
+        sides = [*(side for side in CANVAS_SIDES if side < sides[0]), *sides]
+    varied: dict[str, tuple[Sequence[int], Callable[[int], float]]] = {
+        "batch": (BATCH_SIZES, lambda size: benchmark.step_seconds(seq_len, size)),
+        "cells": ([side**2 for side in sides], benchmark.step_seconds),
+        "supervision_steps": (SUPERVISION_STEPS, benchmark.prediction_seconds),
+        "augmentations": (AUGMENTATIONS, benchmark.run_step_seconds),
+    }
+    total = sum(len(values) for values, _ in varied.values())
+    progress(0, total)
+    points: Points = {name: [] for name in varied}
+    for name, (values, seconds) in varied.items():
+        for value in values:
+            points[name].append((value, seconds(value)))
+            progress(sum(map(len, points.values())), total)
+    result = {"what": "scaling", "preset": config.name, "dtype": config.dtype}
+    return {**result, **points}, _picture(points)
 
 
 class _ScalingBenchmark:
-    def __init__(
-        self,
-        config: RunConfig,
-        device: torch.device,
-        compiled: bool | None,
-        progress: Callable[[int, int], None],
-    ) -> None:
-        self.config = replace(config, dtype=pick_dtype(config.dtype, device))
-        self.device, self.compiled, self.progress = device, compiled, progress
-        self.points: Points = {name: [] for name in PANELS}
-        side = config.model.side
-        smaller = [each for each in CANVAS_SIDES if each < side]
-        self.sides = [*smaller, side] if config.model.mixer == "attention" else [side]
-        lists = (BATCH_SIZES, self.sides, SUPERVISION_STEPS, AUGMENTATIONS)
-        self.total = sum(map(len, lists))
-        self.progress(0, self.total)
-        self.model, _ = build_fresh_model(self.config, 1, device, compiled)
+    """Measures steps of a model of the config."""
 
-    def vary_batch_size(self) -> None:
-        for size in BATCH_SIZES:
-            self._add("batch", size, self._step_seconds(self.config.model.seq_len, size))
+    def __init__(self, config: RunConfig, device: torch.device, compiled: bool | None) -> None:
+        self.config, self.device, self.compiled = config, device, compiled
+        self.model, _ = initial_model(config, 1, device, compiled, pretrained=False)
 
-    def vary_canvas(self) -> None:
-        for side in self.sides:
-            self._add("cells", side**2, self._step_seconds(side**2, BATCH_SIZE))
+    def step_seconds(self, seq_len: int, batch_size: int = BATCH_SIZE) -> float:
+        """Measure training steps on random tokens."""
+        trainer = self._trainer(self.model, batch_size)
+        batch = self._random_batch(seq_len, batch_size)
+        return median_seconds(lambda: trainer.step(batch), self.device)
 
-    def vary_supervision_steps(self) -> None:
+    def prediction_seconds(self, supervision_steps: int) -> float:
+        """Measure predictions of random tokens."""
         batch = self._random_batch(self.config.model.seq_len, BATCH_SIZE)
         inputs, puzzle_ids = batch["inputs"].to(self.device), batch["puzzle_ids"]
-        for steps in SUPERVISION_STEPS:
+        return median_seconds(
+            lambda: list(self.model.predict_steps(inputs, puzzle_ids, supervision_steps)),
+            self.device,
+        )
 
-            def predict(steps: int = steps) -> None:
-                for _ in self.model.predict_steps(inputs, puzzle_ids, steps):
-                    pass
-
-            self._add("supervision_steps", steps, median_seconds(predict, self.device))
-
-    def vary_augmentations(self) -> None:
-        for augmentations in AUGMENTATIONS:
-            data = replace(self.config.data, augmentations=augmentations, vote_augmentations=None)
-            seconds = self._run_step_seconds(replace(self.config, data=data))
-            self._add("augmentations", augmentations, seconds)
-
-    def _add(self, name: str, x: int, seconds: float) -> None:
-        self.points[name].append((x, seconds))
-        self.progress(sum(map(len, self.points.values())), self.total)
+    def run_step_seconds(self, augmentations: int) -> float:
+        """Measure training steps on the run's own data."""
+        data = replace(self.config.data, augmentations=augmentations, vote_augmentations=None)
+        config = replace(self.config, data=data)
+        training_set = build_training_set(config)
+        num_puzzles = len(training_set.puzzle_names)
+        model, _ = initial_model(config, num_puzzles, self.device, self.compiled, pretrained=False)
+        trainer = self._trainer(model, BATCH_SIZE)
+        sampler = BatchSampler(training_set.dataset, BATCH_SIZE, config.seed)
+        prefetcher = Prefetcher(lambda step: to_tensors(sampler(step), self.device))
+        with closing(prefetcher):
+            return median_seconds(lambda: trainer.step(prefetcher(trainer.steps_done)), self.device)
 
     def _trainer(self, model: PuzzleModel, batch_size: int) -> Trainer:
         train = replace(self.config.train, global_batch_size=batch_size, total_steps=10**6)
@@ -128,23 +128,6 @@ class _ScalingBenchmark:
         inputs, labels = torch.randint(0, high, shape, generator=generator)
         puzzle_ids = torch.zeros(batch_size, dtype=torch.int)
         return {"inputs": inputs, "labels": labels, "puzzle_ids": puzzle_ids}
-
-    def _step_seconds(self, seq_len: int, batch_size: int) -> float:
-        """Measure training steps on random tokens."""
-        trainer = self._trainer(self.model, batch_size)
-        batch = self._random_batch(seq_len, batch_size)
-        return median_seconds(lambda: trainer.step(batch), self.device)
-
-    def _run_step_seconds(self, config: RunConfig) -> float:
-        """Measure training steps on the run's own data."""
-        training_set = build_training_set(config)
-        num_puzzles = len(training_set.puzzle_names)
-        model, _ = build_fresh_model(config, num_puzzles, self.device, self.compiled)
-        trainer = self._trainer(model, BATCH_SIZE)
-        sampler = BatchSampler(training_set.dataset, BATCH_SIZE, config.seed)
-        prefetcher = Prefetcher(lambda step: to_tensors(sampler(step), self.device))
-        with closing(prefetcher):
-            return median_seconds(lambda: trainer.step(prefetcher(trainer.steps_done)), self.device)
 
 
 def _picture(points: Points) -> Drawing:

@@ -23,10 +23,10 @@ from arc_trm.data.prefetch import Prefetcher
 from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.data.training_set import build_training_set
-from arc_trm.device import DTYPES, compiles, pick_dtype, process_group
+from arc_trm.device import pick_dtype, process_group
 from arc_trm.errors import UserError
 from arc_trm.inference.predictor import Query, build_queries, max_batch_size, predict_batch
-from arc_trm.models import PuzzleModel, build_model
+from arc_trm.models import PuzzleModel
 from arc_trm.models.ops import TORCH_OPS
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import PROCESS_STARTED
@@ -37,6 +37,7 @@ from arc_trm.training.budget import (
     pick_micro_batch_size,
     total_steps,
 )
+from arc_trm.training.loop import initial_model
 from arc_trm.training.trainer import to_tensors
 
 STEP_SECONDS = 10.0
@@ -47,39 +48,9 @@ size."""
 Result = dict[str, Any]
 
 
-class _Stopwatch:
-    """Measures when the first step was done and the rate of a matrix product.
-
-    Attributes:
-        first_step: seconds from the start of the program, without those for the matrix product.
-        rate: FLOP per second of the matrix product, the best of all measurements.
-    """
-
-    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
-        self.device, self.dtype = device, dtype
-        self.first_step, self.rate = 0.0, 0.0
-        self._paused = 0.0
-
-    def measure_product(self) -> None:
-        started = time.monotonic()
-        self.rate = max(self.rate, product_rate(self.device, self.dtype))
-        self._paused += time.monotonic() - started
-
-    def stop_first_step(self) -> None:
-        synchronise(self.device)
-        self.first_step = time.monotonic() - PROCESS_STARTED - self._paused
-
-
 @dataclass(frozen=True)
 class _CanvasBenchmark:
-    """Steps on one canvas.
-
-    Attributes:
-        side: of the canvas.
-        share: fraction of all examples that are on this canvas.
-        flops: of an example.
-        step: takes one step.
-    """
+    """Steps on one canvas: its share of all examples, and the FLOP of an example."""
 
     side: int
     share: float
@@ -107,38 +78,31 @@ def bench_train(
     """
     with process_group(device) as (rank, world_size), ExitStack() as stack:
         config = replace(config, dtype=pick_dtype(config.dtype, device))
-        stopwatch = _Stopwatch(device, DTYPES[config.dtype])
         training_set = build_training_set(config)
-        if batch_size and batch_size % world_size:
+        if batch_size is None:
+            wanted = math.ceil(config.train.global_batch_size / world_size)
+            batch_size = world_size * _default_batch_size(wanted, config.model, device)
+        if batch_size % world_size:
             raise UserError(
                 f"--batch-size ({batch_size}) must be a multiple of the number of processes "
                 f"({world_size})"
             )
-        wanted = math.ceil(config.train.global_batch_size / world_size)
-        size = (
-            batch_size // world_size
-            if batch_size
-            else _default_batch_size(wanted, config.model, device)
-        )
-        sampler = BatchSampler(
-            training_set.dataset, size * world_size, config.seed, rank, world_size
-        )
-        model, generator = build_fresh_model(
-            config, len(training_set.puzzle_names), device, compiled
-        )
+        size = batch_size // world_size
+        sampler = BatchSampler(training_set.dataset, batch_size, config.seed, rank, world_size)
+        num_puzzles = len(training_set.puzzle_names)
+        model, generator = initial_model(config, num_puzzles, device, compiled, pretrained=False)
         steps = total_steps(config, sampler)
-        train = replace(config.train, global_batch_size=size * world_size, total_steps=steps)
+        train = replace(config.train, global_batch_size=batch_size, total_steps=steps)
         micro_batch_size = pick_micro_batch_size(model, device, size)
         trainer = Trainer(model, train, generator, micro_batch_size)
         canvases = _training_canvases(trainer, sampler, stack)
-        measured = _measure(canvases, device, stopwatch, size)
+        measured = _measure(canvases, model, device, size)
         measured["examples_per_second"] *= world_size
         data = median_seconds(lambda: sampler(trainer.steps_done), torch.device("cpu"))
         return {
             "what": "train",
-            **_describe(config, device, size * world_size),
+            **_describe(config, device, batch_size),
             **measured,
-            **_implementation(model),
             "processes": world_size,
             "micro_batch": micro_batch_size,
             "needed_memory_mb": _needed_memory(trainer),
@@ -165,11 +129,10 @@ def bench_predict(
         UserError: there is nothing to predict.
     """
     config = replace(config, dtype=pick_dtype(config.dtype, device))
-    stopwatch = _Stopwatch(device, DTYPES[config.dtype])
     training_set = build_training_set(config)
     tasks = predicted_tasks(config.data)
     names = training_set.puzzle_names
-    model, _ = build_fresh_model(config, len(names), device, compiled)
+    model, _ = initial_model(config, len(names), device, compiled, pretrained=False)
     with torch.no_grad():  # so that no predicted grid reaches the edge of a smaller canvas
         model.token_head.weight.zero_()
     model.puzzle_embedding = model.puzzle_embedding.cpu()  # as of loaded weights
@@ -180,12 +143,11 @@ def bench_predict(
     wanted = min(len(queries), max_batch_size(weights, config.model.side))
     size = batch_size or _default_batch_size(wanted, config.model, device)
     canvases = _prediction_canvases(weights, tasks, queries, size)
-    measured = _measure(canvases, device, stopwatch, size)
+    measured = _measure(canvases, model, device, size)
     return {
         "what": "predict",
         **_describe(config, device, size),
         **measured,
-        **_implementation(model),
         "supervision_steps": config.model.supervision_steps,
         "breakdown": prediction_breakdown(model, size),
         "whole_run": _whole_run(len(queries), measured),
@@ -193,12 +155,7 @@ def bench_predict(
 
 
 def bench_data(config: RunConfig, batch_size: int | None = None) -> Result:
-    """Measure how batches are made, and everything that comes before the first one.
-
-    Args:
-        config: of the run.
-        batch_size: None is the config's.
-    """
+    """Measure how batches are made, and everything that comes before the first one."""
     size = batch_size or config.train.global_batch_size
     training_set = build_training_set(config)
     sampler = BatchSampler(training_set.dataset, size, config.seed)
@@ -215,17 +172,6 @@ def bench_data(config: RunConfig, batch_size: int | None = None) -> Result:
         "puzzles": sum(map(len, training_set.dataset)),
         "peak_memory_mb": peak_memory(torch.device("cpu")) // 2**20,
     }
-
-
-def build_fresh_model(
-    config: RunConfig, num_puzzles: int, device: torch.device, compiled: bool | None
-) -> tuple[PuzzleModel, torch.Generator]:
-    """Build the model that a run starts from, and the generator of its exploration draws."""
-    generator = torch.Generator().manual_seed(config.seed)
-    dtype = DTYPES[config.dtype]
-    model = build_model(config.model, num_puzzles, dtype, generator).to(device)
-    model.compiled = compiles(device, compiled)
-    return model, generator
 
 
 def _training_canvases(
@@ -274,15 +220,13 @@ def _prediction_canvases(
 
 
 def _measure(
-    canvases: Sequence[_CanvasBenchmark],
-    device: torch.device,
-    stopwatch: _Stopwatch,
-    batch_size: int,
+    canvases: Sequence[_CanvasBenchmark], model: PuzzleModel, device: torch.device, batch_size: int
 ) -> Result:
     """Measure steps on every canvas, and compute their mean over all examples."""
     canvases[0].step()
-    stopwatch.stop_first_step()
-    stopwatch.measure_product()
+    synchronise(device)
+    first_step = time.monotonic() - PROCESS_STARTED
+    rate = product_rate(device, model.dtype)
     by_side = {}
     for index, canvas in enumerate(canvases):
         if index:  # the first canvas is warm
@@ -291,7 +235,7 @@ def _measure(
             canvas.step, device, STEP_SECONDS / len(canvases)
         )
     memory = peak_memory(device)
-    stopwatch.measure_product()
+    rate = max(rate, product_rate(device, model.dtype))
     seconds = sum(canvas.share * by_side[str(canvas.side)] for canvas in canvases)
     flops = sum(canvas.share * canvas.flops for canvas in canvases)
     return {
@@ -300,10 +244,12 @@ def _measure(
         "seconds_per_step_by_side": by_side,
         "share_by_side": {str(canvas.side): canvas.share for canvas in canvases},
         "gflop_per_example": flops / 1e9,
-        "product_tflops": stopwatch.rate / 1e12,
-        "utilisation": flops * batch_size / seconds / stopwatch.rate,
-        "first_step_seconds": stopwatch.first_step,
+        "product_tflops": rate / 1e12,
+        "utilisation": flops * batch_size / seconds / rate,
+        "first_step_seconds": first_step,
         "peak_memory_mb": memory // 2**20,
+        "compiled": model.compiled,
+        "kernels": model.select_ops(model.dtype) is not TORCH_OPS,
     }
 
 
@@ -339,10 +285,6 @@ def _describe(config: RunConfig, device: torch.device, batch_size: int) -> Resul
         "batch_size": batch_size,
         "positions": config.model.length,
     }
-
-
-def _implementation(model: PuzzleModel) -> Result:
-    return {"compiled": model.compiled, "kernels": model.select_ops(model.dtype) is not TORCH_OPS}
 
 
 def _whole_run(examples: int, measured: Result) -> Result:

@@ -15,7 +15,7 @@ from arc_trm.errors import UserError
 @click.option("--preset", default="arc-agi-1", show_default=True, help="Named config to measure.")
 @add_options(
     config_options,
-    click.option("--batch-size", type=click.IntRange(1), help="Sequences in a step."),
+    click.option("--batch-size", type=click.IntRange(1), help="Examples or queries in a step."),
     device_options,
     click.option(
         "--out", type=PATH, metavar="FILE", help="Picture of `scaling`; default: scaling.svg."

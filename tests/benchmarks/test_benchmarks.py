@@ -14,7 +14,7 @@ from tiny import ARCHITECTURES
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from arc_trm.benchmarks import scaling, throughput, timing
+from arc_trm.benchmarks import BenchmarkResult, scaling, throughput, timing
 from arc_trm.benchmarks.flops import block_flops, supervision_flops
 from arc_trm.config import ModelConfig, from_dict
 from arc_trm.errors import UserError
@@ -126,6 +126,26 @@ def test_people_read_how_long_the_whole_run_takes(cli: Cli, tiny: list[str]) -> 
     output = cli("bench", "train", *tiny).output
     assert "examples a second" in output
     assert "the whole run, 144,000 examples: " in output
+
+
+def test_predictions_are_counted_in_queries(cli: Cli, tiny: list[str]) -> None:
+    *lines, _ = cli("bench", "predict", *tiny).output.splitlines()
+    assert " queries a second" in lines[1] and " GFLOP for one query: " in lines[2]
+    assert "the whole run, 12 queries: " in lines[-1]
+    assert not any("example" in line for line in lines)
+
+
+@pytest.mark.parametrize(("seconds", "last"), [(0.5, "the rest"), (0.3, "norms")])
+def test_a_rest_below_zero_is_not_printed(seconds: float, last: str) -> None:
+    """Parts that overlap in a step take longer one by one."""
+    parts = {"heads": 0.25, "norms": 0.15}
+    numbers = ("examples_per_second", "batch_size", "first_step_seconds", "peak_memory_mb")
+    other = {
+        **dict.fromkeys(("what", "preset", "device", "dtype"), "x"),
+        **dict.fromkeys(numbers, 1),
+    }
+    result = BenchmarkResult({**other, "seconds_per_step": seconds, "breakdown": parts})
+    assert result.lines()[-1].startswith(f"  {last} ")
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,8 +42,9 @@ def write_tensors(
             with open(file.name, "rb") as written:
                 os.fsync(written.fileno())
         except SafetensorError as error:
-            full = "No space left" in str(error)  # the library gives no error number
-            raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from None
+            found = re.search(r"os error (\d+)", str(error))  # the error number is in the text only
+            number = int(found[1]) if found else errno.EIO
+            raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import signal
@@ -67,6 +68,8 @@ class _Group(CommandGroup):
             ) from error
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
+            if not place and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                place = "standard output: "  # every other file is named by what writes it
             raise CommandError(f"{place}{error.strerror or error}") from error
 
 

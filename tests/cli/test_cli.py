@@ -374,6 +374,15 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
     assert set(METRICS) == set(names["metrics"])
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_behind_the_standard_output_is_named() -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "arc_trm", "presets"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "Error: standard output: No space left on device\n"
+
+
 def test_the_python_of_the_evaluation_page_runs(tmp_path: Path) -> None:
     challenges = write_challenges(tmp_path)
     assert train(challenges, tmp_path / "run").exit_code == 0

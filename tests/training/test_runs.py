@@ -19,6 +19,7 @@ import pytest
 import torch
 from click.testing import Result
 from commands import TOO_LONG
+from limits import file_size_limit, limits_files
 from tiny import TRAIN, run_config, write_challenges
 
 from arc_trm import load_model, runs
@@ -173,6 +174,24 @@ def test_a_full_disk_leaves_the_last_checkpoint(
     with pytest.raises(WriteError, match="the disk is full"):
         train_run(Run(run).config, CPU, run, resume=True)
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+@limits_files
+@pytest.mark.parametrize(
+    ("size", "file"), [(100, "run.json"), (10_000, runs.CHECKPOINT), (100_000, runs.CHECKPOINT)]
+)
+def test_a_file_that_may_not_grow_is_named(
+    tmp_path: Path, challenges: Path, cli: Callable[..., Result], size: int, file: str
+) -> None:
+    run = tmp_path / "run"
+    options = [*long_run(challenges), "--max-steps", 2]
+    with file_size_limit(size):
+        result = cli("train", *options, "--out", run)
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == (
+        f"Error: {run / file}: cannot be written: the file is larger than this system allows"
+    )
+    assert not list(run.glob(".*.tmp"))
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path, config: RunConfig) -> None:

@@ -35,7 +35,7 @@ MAX_BATCH_FRACTION = 0.01  # of the time limit, for one batch
 WORKER_GRACE_S = 10.0  # how long to wait for other processes after the time limit
 FLUSH_INTERVAL_RATIO = 20.0  # seconds between writing the files, per second that it takes
 
-Progress = Callable[[int, int], None]
+NO_GRID = "the model predicts no grid"
 
 
 def predict_tasks(
@@ -53,7 +53,7 @@ def predict_tasks(
         weights: only tasks with a puzzle embedding can be predicted.
         tasks: to predict; their test outputs have no effect.
         augmentations: maximum number besides the task itself; None is all that were trained.
-        batch_size: queries per batch; None depends on the length of a sequence.
+        batch_size: queries per batch; None depends on the size of the canvas.
         supervision_steps: per query; None is the model's number.
         attempts: number per test input; None is the maximum of the kind of puzzle.
         rule: ranks the predictions of a test input.
@@ -66,27 +66,16 @@ def predict_tasks(
     counter = VoteCounter(tasks, None, rule, attempts)
     for batch in _predictions(weights, tasks, queries, batch_size, supervision_steps, TimeLimit()):
         counter.add(batch)
-    job = PredictionJob(len(queries), len(queries), _guesses(queries, counter, skipped))
+    guesses = tuple(skipped) + tuple(
+        Skipped(*key, NO_GRID) for key in _inputs(queries) if not counter[key].candidates
+    )
+    job = PredictionJob(len(queries), len(queries), guesses)
     return PredictionSet(tasks, PredictionSet(tasks, counter).fill_missing(), job)
 
 
-def _guesses(
-    queries: Sequence[Query], counter: VoteCounter, skipped: Sequence[Skipped]
-) -> tuple[Skipped, ...]:
-    """Return the test inputs without a candidate."""
-    guesses = list(skipped)
-    submits = kind_of(counter.tasks).writes_submission
-    for task_id, test in dict.fromkeys((query.task_id, query.test) for query in queries):
-        if counter[task_id, test].candidates:
-            continue
-        if counter.has(task_id, test):
-            reason = "the model predicts no grid"
-        elif submits:
-            reason = "there was no time for it, so the previous submission's attempts stay"
-        else:
-            reason = "there was no time for it"
-        guesses.append(Skipped(task_id, test, reason))
-    return tuple(guesses)
+def _inputs(queries: Sequence[Query]) -> list[tuple[str, int]]:
+    """Return the test inputs of queries, (task id, test index), each once."""
+    return list(dict.fromkeys((query.task_id, query.test) for query in queries))
 
 
 def _predictions(
@@ -171,15 +160,8 @@ def prediction_key(
 class PredictionWriter:
     """A writer of predictions.jsonl and, if the kind of puzzle has submissions, submission.json.
 
-    The submission is built from the log, so it has the predictions of every process.
-
-    Args:
-        folder: of the files.
-        tasks: to predict.
-        queries: of the job.
-        previous: a valid submission, whose attempts stay for test inputs without a prediction.
-        attempts: number per test input; None is the maximum of the kind of puzzle.
-        rule: ranks the predictions of a test input.
+    The submission is built from the log, so it has the predictions of every process. The arguments
+    are those of `predict_to_folder`.
     """
 
     def __init__(
@@ -191,14 +173,13 @@ class PredictionWriter:
         attempts: int | None,
         rule: VotingRule,
     ) -> None:
-        self.folder, self.tasks, self.previous = folder, tasks, previous
-        self.attempts = attempts
+        self.folder, self.tasks, self.queries = folder, tasks, queries
+        self.previous, self.attempts = previous, attempts
         self.log = PredictionLog(folder / PREDICTIONS)
         voters = dict.fromkeys(query.puzzle for query in queries)
         self.counter = VoteCounter(tasks, voters, rule, attempts)
         self.submits = kind_of(tasks).writes_submission
         self.challenges = tasks.to_json(solutions=False) if self.submits else {}
-        self.queried = dict.fromkeys((query.task_id, query.test) for query in queries)
         self.flushed_at, self.cost = 0.0, 0.0
 
     def flush(self) -> None:
@@ -214,16 +195,33 @@ class PredictionWriter:
         """Return the submission of the predictions counted so far."""
         submission = build_submission(self.counter, self.tasks, self.attempts)
         if self.previous is not None:
-            for task_id, test in self.queried:
+            for task_id, test in _inputs(self.queries):
                 if not self.counter.has(task_id, test):
                     submission[task_id][test] = self.previous[task_id][test]
         return submission
 
-    @property
-    def files(self) -> dict[str, Path]:
-        """The paths of the files, by `submission` and `predictions`."""
-        files = {"submission": self.folder / SUBMISSION} if self.submits else {}
-        return {**files, "predictions": self.log.path}
+    def guesses(self) -> list[Skipped]:
+        """Return the queried test inputs without a candidate, and the reasons."""
+        first = build_submission((), self.tasks) if self.submits else {}
+        guesses = []
+        for task_id, test in _inputs(self.queries):
+            if self.counter[task_id, test].candidates:
+                continue
+            reason = NO_GRID
+            if not self.counter.has(task_id, test):
+                reason = "there was no time for it"
+                if self.submits:
+                    stays = (self.previous or first)[task_id][test]
+                    guessed = stays == first[task_id][test]
+                    whose = "first guesses" if guessed else "previous submission's attempts"
+                    reason += f", so the {whose} stay"
+            guesses.append(Skipped(task_id, test, reason))
+        return guesses
+
+    def missing(self) -> list[Query]:
+        """Return the queries without a prediction."""
+        has = self.counter.has
+        return [q for q in self.queries if not has(q.task_id, q.test, q.puzzle)]
 
     @property
     def is_due(self) -> bool:
@@ -232,14 +230,13 @@ class PredictionWriter:
 
     def start(
         self,
-        queries: Sequence[Query],
         key: Callable[[], dict[str, Any]],
         metadata: Mapping[str, Any],
         workers: Workers,
         timed_out: Callable[[], bool],
         note: Callable[[str], None],
-    ) -> list[Query]:
-        """Start or continue the log and return the queries without a prediction in it.
+    ) -> None:
+        """Start the log, or continue it and count its predictions.
 
         The first process to arrive starts the log, because any other might never arrive, and
         publishes its size through a counter. All processes read the log up to that size, so that
@@ -256,11 +253,22 @@ class PredictionWriter:
         if not workers.wait("size", 1, timed_out):
             raise UserError(f"{self.log.path} was not started in time by the first process")
         self.counter.add(self.log.read(self.tasks, workers.arrive("size", 0)))
-        return [
-            query
-            for query in queries
-            if not self.counter.has(query.task_id, query.test, query.puzzle)
-        ]
+
+    def result(self, skipped: Sequence[Skipped], time_limit: float | None) -> PredictionSet:
+        """Return the predictions for all test inputs and the outcome of the job."""
+        total = len(self.queries)
+        files = {"submission": self.folder / SUBMISSION} if self.submits else {}
+        job = PredictionJob(
+            total - len(self.missing()),
+            total,
+            (*skipped, *self.guesses()),
+            {**files, "predictions": self.log.path},
+            time_limit,
+        )
+        predictions = PredictionSet(self.tasks, self.counter).fill_missing()
+        if self.submits:
+            predictions = predictions.with_submission(self.submission())
+        return PredictionSet(self.tasks, predictions, job)
 
 
 def predict_to_folder(
@@ -276,7 +284,7 @@ def predict_to_folder(
     attempts: int | None = None,
     rule: VotingRule = majority_vote,
     grace: float = WORKER_GRACE_S,
-    progress: Progress = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
     note: Callable[[str], None] = lambda sentence: None,
 ) -> PredictionSet:
     """Predict into a folder: predictions.jsonl and, for some kinds of puzzle, submission.json.
@@ -286,11 +294,12 @@ def predict_to_folder(
 
     Args:
         folder: an existing folder.
-        weights, augmentations, batch_size, supervision_steps: as for `predict_tasks`.
-        attempts, rule: as for `predict_tasks`.
+        weights, augmentations, batch_size, supervision_steps, attempts, rule: as for
+            `predict_tasks`.
         tasks: tasks that the model can predict (`RunInputs.resolve` checks this).
         time_limit: of the job.
-        previous: a valid submission in the folder, whose attempts stay until better ones exist.
+        previous: a valid submission in the folder, whose attempts stay until better ones exist;
+            None if the folder has first guesses.
         metadata: facts for readers of predictions.jsonl, as JSON.
         grace: seconds to wait for other processes after the time limit.
         progress: called with the number of queries that rank 0 has finished and their total.
@@ -307,6 +316,9 @@ def predict_to_folder(
     def timed_out() -> bool:
         return time_limit.left < -grace
 
+    def reserve() -> float:
+        return 2 * writer.cost
+
     def flush_if_due() -> None:
         if is_first and writer.is_due:
             writer.flush()
@@ -314,7 +326,8 @@ def predict_to_folder(
     def key() -> dict[str, Any]:
         return prediction_key(weights, tasks, supervision_steps)
 
-    remaining = writer.start(queries, key, metadata or {}, workers, timed_out, note)
+    writer.start(key, metadata or {}, workers, timed_out, note)
+    remaining = writer.missing()
     if is_first and len(remaining) < len(queries):
         note(f"{len(queries) - len(remaining)} of {len(queries)} predictions exist already")
     own_queries, done = shard(remaining, workers.rank, workers.world_size), 0
@@ -323,13 +336,7 @@ def predict_to_folder(
             writer.flush()
             progress(done, len(own_queries))
         for batch in _predictions(
-            weights,
-            tasks,
-            own_queries,
-            batch_size,
-            supervision_steps,
-            time_limit,
-            lambda: 2 * writer.cost,
+            weights, tasks, own_queries, batch_size, supervision_steps, time_limit, reserve
         ):
             writer.log.append(batch)
             flush_if_due()
@@ -346,15 +353,4 @@ def predict_to_folder(
     except BaseException:
         writer.flush()  # on every rank, because rank 0 may be gone
         raise
-    counter = writer.counter
-    job = PredictionJob(
-        sum(counter.has(query.task_id, query.test, query.puzzle) for query in queries),
-        len(queries),
-        _guesses(queries, counter, skipped),
-        writer.files,
-        time_limit.limit,
-    )
-    predictions = PredictionSet(tasks, counter).fill_missing()
-    if writer.submits:
-        predictions = predictions.with_submission(writer.submission())
-    return PredictionSet(tasks, predictions, job)
+    return writer.result(skipped, time_limit.limit)

@@ -31,7 +31,6 @@ class Query:
     """One test input under one augmentation.
 
     Attributes:
-        task_id: of the task.
         test: index of the test input, from 0.
         puzzle: name of the augmented task.
         puzzle_id: index of the augmented task in the puzzle embedding.
@@ -59,8 +58,8 @@ def load_for_inference(
     """Load weights with the puzzle embeddings of some tasks, as all may take gigabytes.
 
     Args:
-        folder: of the weights, opened.
-        tasks: ids of the tasks.
+        folder: of the weights.
+        tasks: their ids.
         device: auto, cpu, mps, cuda or cuda:NUMBER.
         canvas: `model.canvas` of prediction; None is as in training.
         compiled: use torch.compile; None uses it on GPUs that it supports.
@@ -111,13 +110,12 @@ def build_queries(
             f"{tasks.name} holds {kind.title}, which is predicted once without augmentations: "
             "leave them out"
         )
-    known = _known_puzzles(weights, tasks, augmentations) if kind.embeds_tasks else {}
+    known = _known_puzzles(weights, tasks, augmentations)
     bucketed = config.canvas == "bucketed"
     queries: list[Query] = []
     skipped: list[Skipped] = []
     for index, task in enumerate(tasks):
-        puzzles = known.get(task.id, []) if kind.embeds_tasks else [(task.id, 0)]
-        side = config.side
+        puzzles, side = known.get(task.id, []), config.side
         if bucketed:
             side = kind.canvas_side(task.without_solutions(), side)
         stored = kind.max_traces is None or index < kind.max_traces
@@ -129,7 +127,11 @@ def build_queries(
                 Query(task.id, test, name, puzzle_id, order, side, stored and name == task.id)
                 for order, (name, puzzle_id) in enumerate(puzzles)
             )
-    rounds = _joined_rounds(weights, queries) if bucketed and queries else 1
+    rounds = 1
+    if bucketed and queries:  # as many as fill a batch of every canvas size
+        sides = {query.side for query in queries}
+        inputs = {(query.task_id, query.test) for query in queries}
+        rounds = math.ceil(len(sides) * max_batch_size(weights, config.side) / len(inputs))
 
     def position(query: Query) -> tuple[int, int, int]:
         block = query.order and 1 + (query.order - 1) // rounds
@@ -143,6 +145,8 @@ def _known_puzzles(
 ) -> dict[str, list[tuple[str, int]]]:
     """Map task ids to the names and ids of their puzzles in the weights, the task itself first."""
     kind = kind_of(tasks)
+    if not kind.embeds_tasks:
+        return {task.id: [(task.id, 0)] for task in tasks}
     known: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for name, puzzle_id in weights.puzzle_ids.items():
         task_id, _, augmentation = name.partition(SEPARATOR)
@@ -167,19 +171,8 @@ def _skip_reason(pair: Pair, puzzles: Sequence[object], side: int) -> str | None
     return None
 
 
-def _joined_rounds(weights: Weights, queries: Sequence[Query]) -> int:
-    """Return the number of rounds over all tasks that fill a batch of every canvas size."""
-    sides = {query.side for query in queries}
-    inputs = {(query.task_id, query.test) for query in queries}
-    num_queries = len(sides) * max_batch_size(weights, weights.model.config.side)
-    return math.ceil(num_queries / len(inputs))
-
-
 def shard(queries: Sequence[Query], rank: int, world_size: int) -> Sequence[Query]:
-    """Return the queries of one process: every `world_size`-th one.
-
-    So all processes have equal costs, and each takes part in every round.
-    """
+    """Return every `world_size`-th query, so that all processes take part in every round."""
     return queries[rank::world_size]
 
 
@@ -195,8 +188,7 @@ def predict_batch(
     Except for rounding, a prediction does not depend on the rest of the batch.
 
     Args:
-        weights: of the model.
-        tasks: the tasks of the queries.
+        weights, tasks: of the queries.
         batch: queries on canvases of one size.
         supervision_steps: per query; None is the model's number.
         retry: a list to which queries are added that must be repeated on the full canvas, because

@@ -40,7 +40,7 @@ def split(flat: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
     sizes = [parameter.numel() for parameter in parameters]
     return [
         part.view_as(parameter)
-        for part, parameter in zip(flat.split(sizes), parameters, strict=True)
+        for part, parameter in zip(torch.split(flat, sizes), parameters, strict=True)
     ]
 
 

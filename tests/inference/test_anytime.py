@@ -24,6 +24,7 @@ from commands import ONE_THREAD, torchrun_command
 from copycat import Copycat, tasks, weights
 from hypothesis import given
 from hypothesis import strategies as st
+from limits import file_size_limit, limits_files
 from processes import finds_processes, worker
 from tiny import log_with, run_config, write_challenges
 
@@ -54,6 +55,11 @@ def counts(predictions: PredictionSet) -> tuple[int, int]:
     """Return the queries with a prediction and all queries."""
     assert predictions.job is not None
     return predictions.job.answered, predictions.job.total
+
+
+def reasons(predictions: PredictionSet) -> set[str]:
+    assert predictions.job is not None
+    return {guess.reason for guess in predictions.job.guesses}
 
 
 def submitted(folder: Path) -> object:
@@ -142,7 +148,11 @@ def test_other_weights_start_a_new_log_and_lose_nothing(tmp_path: Path) -> None:
             **options,
         )
 
-    assert counts(resume(TimeLimit(1e-9))) == (0, 21)
+    without_time = resume(TimeLimit(1e-9))
+    assert counts(without_time) == (0, 21)
+    assert reasons(without_time) == {
+        "there was no time for it, so the previous submission's attempts stay"
+    }
     assert "had predictions of other weights, tasks or settings, which are in" in notes[0]
     (moved,) = tmp_path.glob("predictions.*.jsonl")
     assert moved.read_bytes() == log and str(moved) in notes[0]
@@ -177,13 +187,13 @@ def test_two_jobs_in_one_folder_do_not_mix_their_predictions(tmp_path: Path) -> 
 
 def test_no_time_at_all_still_leaves_a_valid_submission(tmp_path: Path) -> None:
     known = tasks()
-    predictions = predict_to_folder(tmp_path, weights(TRM, known), known, TimeLimit(1e-9))
-    assert counts(predictions) == (0, 21)
-    assert predictions.job is not None
-    assert {guess.reason for guess in predictions.job.guesses} == {
-        "there was no time for it, so the previous submission's attempts stay"
-    }
-    submitted(tmp_path)
+    for previous in (None, PredictionSet(known, ()).submission()):  # which holds guesses, too
+        predictions = predict_to_folder(
+            tmp_path, weights(TRM, known), known, TimeLimit(1e-9), previous
+        )
+        assert counts(predictions) == (0, 21)
+        assert reasons(predictions) == {"there was no time for it, so the first guesses stay"}
+        submitted(tmp_path)
 
 
 def test_a_full_disk_is_reported_and_the_submission_stays(
@@ -201,6 +211,19 @@ def test_a_full_disk_is_reported_and_the_submission_stays(
         with pytest.raises(WriteError, match=r"predictions\.jsonl.*No space left"):
             predict_into(tmp_path)
     assert submitted(tmp_path) == before
+
+
+@limits_files
+@pytest.mark.parametrize(("size", "file"), [(100, "submission.json"), (5000, "predictions.jsonl")])
+def test_a_file_that_may_not_grow_is_named(
+    folder: Path, cli: Callable[..., Result], size: int, file: str
+) -> None:
+    with file_size_limit(size):
+        result = cli(*command(folder))
+    assert result.exit_code == 2
+    error = result.stderr.splitlines()[-1]
+    assert error.startswith(f"Error: {folder / 'out' / file}: cannot be written: ")
+    assert not list((folder / "out").glob(".*.tmp"))
 
 
 def test_the_query_of_a_cut_off_line_is_repeated(tmp_path: Path) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
 import torch
 
+from arc_trm.benchmarks.throughput import training_step
 from arc_trm.benchmarks.timing import median_seconds
 from arc_trm.config import RunConfig
-from arc_trm.data.prefetch import Prefetcher
 from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.training_set import build_training_set
 from arc_trm.device import pick_dtype
@@ -20,7 +20,6 @@ from arc_trm.puzzles.arc.canvas import CANVAS_SIDES
 from arc_trm.training import Trainer
 from arc_trm.training.budget import pick_micro_batch_size
 from arc_trm.training.loop import initial_model
-from arc_trm.training.trainer import to_tensors
 from arc_trm.viz.curve import Measure, draw_panel, read_series
 from arc_trm.viz.svg import Drawing, column, framed
 from arc_trm.viz.theme import PAPER
@@ -49,12 +48,6 @@ def bench_scaling(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[dict[str, Any], Drawing]:
     """Measure steps while one thing at a time is varied.
-
-    Args:
-        config: of the run whose steps are measured; everything else stays as it says.
-        device: where to compute.
-        compiled: use torch.compile; None is where it pays.
-        progress: called with the number of points that are measured, and of all points.
 
     Returns:
         The points (x, seconds) by name, and a picture of them.
@@ -112,9 +105,8 @@ class _ScalingBenchmark:
         model, _ = initial_model(config, num_puzzles, self.device, self.compiled, pretrained=False)
         trainer = self._trainer(model, BATCH_SIZE)
         sampler = BatchSampler(training_set.dataset, BATCH_SIZE, config.seed)
-        prefetcher = Prefetcher(lambda step: to_tensors(sampler(step), self.device))
-        with closing(prefetcher):
-            return median_seconds(lambda: trainer.step(prefetcher(trainer.steps_done)), self.device)
+        with ExitStack() as stack:
+            return median_seconds(training_step(trainer, sampler, stack), self.device)
 
     def _trainer(self, model: PuzzleModel, batch_size: int) -> Trainer:
         train = replace(self.config.train, global_batch_size=batch_size, total_steps=10**6)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, cycle, islice
 from typing import Any
 
 import torch
@@ -50,11 +50,10 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class _CanvasBenchmark:
-    """Steps on one canvas: its share of all examples, and the FLOP of an example."""
+    """Steps on the canvas of `seq_len` cells, which a share of all examples has."""
 
-    side: int
+    seq_len: int
     share: float
-    flops: float
     step: Callable[[], object]
 
 
@@ -66,12 +65,8 @@ def bench_train(
 ) -> Result:
     """Measure the first steps of a run, in every process of a torchrun job.
 
-    Args:
-        config: of the run.
-        device: where to compute.
-        batch_size: over all processes; None is the config's, on a CPU at most what takes as long as
-            8 examples of the published size in each process.
-        compiled: use torch.compile; None is where it pays.
+    Without `batch_size`, of all processes, it is the config's, on a CPU at most what takes as long
+    as 8 examples of the published size in each process.
 
     Raises:
         UserError: the run could not start.
@@ -87,28 +82,37 @@ def bench_train(
                 f"--batch-size ({batch_size}) must be a multiple of the number of processes "
                 f"({world_size})"
             )
-        size = batch_size // world_size
         sampler = BatchSampler(training_set.dataset, batch_size, config.seed, rank, world_size)
         num_puzzles = len(training_set.puzzle_names)
         model, generator = initial_model(config, num_puzzles, device, compiled, pretrained=False)
         steps = total_steps(config, sampler)
         train = replace(config.train, global_batch_size=batch_size, total_steps=steps)
-        micro_batch_size = pick_micro_batch_size(model, device, size)
+        micro_batch_size = pick_micro_batch_size(model, device, batch_size // world_size)
         trainer = Trainer(model, train, generator, micro_batch_size)
-        canvases = _training_canvases(trainer, sampler, stack)
-        measured = _measure(canvases, model, device, size)
-        measured["examples_per_second"] *= world_size
+        examples = steps * config.train.global_batch_size
+        canvases = [
+            _CanvasBenchmark(seq_len, share, training_step(trainer, part, stack))
+            for seq_len, (share, part) in sampler.by_canvas_size().items()
+        ]
+        measured = _measure("train", config, model, canvases, batch_size, examples, world_size)
         data = median_seconds(lambda: sampler(trainer.steps_done), torch.device("cpu"))
         return {
-            "what": "train",
-            **_describe(config, device, batch_size),
             **measured,
             "processes": world_size,
             "micro_batch": micro_batch_size,
             "needed_memory_mb": _needed_memory(trainer),
             "breakdown": {"data": data, **training_breakdown(trainer)},
-            "whole_run": _whole_run(steps * config.train.global_batch_size, measured),
         }
+
+
+def training_step(
+    trainer: Trainer, sampler: BatchSampler, stack: ExitStack
+) -> Callable[[], object]:
+    """Return a function that takes the next step of a run; `stack` ends the thread of batches."""
+    device = trainer.flat_params.device
+    prefetcher = Prefetcher(lambda step: to_tensors(sampler(step), device))
+    stack.enter_context(closing(prefetcher))
+    return lambda: trainer.step(prefetcher(trainer.steps_done))
 
 
 def bench_predict(
@@ -118,12 +122,6 @@ def bench_predict(
     compiled: bool | None = None,
 ) -> Result:
     """Measure predictions of the test inputs of a run, by a model with fresh weights.
-
-    Args:
-        config: of the run.
-        device: where to compute.
-        batch_size: queries in a batch; None suits the device.
-        compiled: use torch.compile; None is where it pays.
 
     Raises:
         UserError: there is nothing to predict.
@@ -142,16 +140,24 @@ def bench_predict(
         raise UserError(f"there is nothing to predict in {tasks.name!r}")
     wanted = min(len(queries), max_batch_size(weights, config.model.side))
     size = batch_size or _default_batch_size(wanted, config.model, device)
-    canvases = _prediction_canvases(weights, tasks, queries, size)
-    measured = _measure(canvases, model, device, size)
+    canvases = []
+    for side in sorted({query.side for query in queries}, reverse=True):
+        same_side = [query for query in queries if query.side == side]
+        step = _prediction_step(weights, tasks, same_side, size)
+        canvases.append(_CanvasBenchmark(side * side, len(same_side) / len(queries), step))
     return {
-        "what": "predict",
-        **_describe(config, device, size),
-        **measured,
+        **_measure("predict", config, model, canvases, size, len(queries)),
         "supervision_steps": config.model.supervision_steps,
         "breakdown": prediction_breakdown(model, size),
-        "whole_run": _whole_run(len(queries), measured),
     }
+
+
+def _prediction_step(
+    weights: Weights, tasks: TaskSet, queries: Sequence[Query], batch_size: int
+) -> Callable[[], object]:
+    """Return a function that predicts the next of the queries, over and over."""
+    endless = cycle(queries)
+    return lambda: list(predict_batch(weights, tasks, list(islice(endless, batch_size)), None, []))
 
 
 def bench_data(config: RunConfig, batch_size: int | None = None) -> Result:
@@ -174,82 +180,50 @@ def bench_data(config: RunConfig, batch_size: int | None = None) -> Result:
     }
 
 
-def _training_canvases(
-    trainer: Trainer, sampler: BatchSampler, stack: ExitStack
-) -> list[_CanvasBenchmark]:
-    """Return the training steps of every canvas; `stack` closes what they open."""
-    model, device = trainer.model, trainer.flat_params.device
-
-    def make_canvas(seq_len: int, share: float, canvas_sampler: BatchSampler) -> _CanvasBenchmark:
-        prefetcher = Prefetcher(lambda step: to_tensors(canvas_sampler(step), device))
-        stack.enter_context(closing(prefetcher))
-        steps = count()
-        flops = supervision_flops(model, model.config.puzzle_emb_len + seq_len, training=True)
-        return _CanvasBenchmark(
-            math.isqrt(seq_len), share, flops, lambda: trainer.step(prefetcher(next(steps)))
-        )
-
-    return [
-        make_canvas(seq_len, share, canvas_sampler)
-        for seq_len, (share, canvas_sampler) in sampler.by_canvas_size().items()
-    ]
-
-
-def _prediction_canvases(
-    weights: Weights, tasks: TaskSet, queries: Sequence[Query], batch_size: int
-) -> list[_CanvasBenchmark]:
-    """Return the batches of queries of every canvas, the largest first."""
-    config = weights.model.config
-
-    def make_canvas(side: int) -> _CanvasBenchmark:
-        same_side = [query for query in queries if query.side == side]
-        starts = count(step=batch_size)
-
-        def step() -> None:
-            start = next(starts)
-            batch = [same_side[(start + index) % len(same_side)] for index in range(batch_size)]
-            list(predict_batch(weights, tasks, batch, None, []))
-
-        length = config.puzzle_emb_len + side * side
-        flops = supervision_flops(weights.model, length, training=False)
-        share = len(same_side) / len(queries)
-        return _CanvasBenchmark(side, share, config.supervision_steps * flops, step)
-
-    sides = sorted({query.side for query in queries}, reverse=True)
-    return [make_canvas(side) for side in sides]
-
-
 def _measure(
-    canvases: Sequence[_CanvasBenchmark], model: PuzzleModel, device: torch.device, batch_size: int
+    what: str,
+    config: RunConfig,
+    model: PuzzleModel,
+    canvases: Sequence[_CanvasBenchmark],
+    batch_size: int,
+    examples: int,
+    world_size: int = 1,
 ) -> Result:
-    """Measure steps on every canvas, and compute their mean over all examples."""
+    """Measure steps on every canvas, and compute their mean over all examples of a run."""
+    device = model.y_init.device
     canvases[0].step()
     synchronise(device)
     first_step = time.monotonic() - PROCESS_STARTED
     rate = product_rate(device, model.dtype)
-    by_side = {}
+    by_side, shares, seconds, flops = {}, {}, 0.0, 0.0
     for index, canvas in enumerate(canvases):
         if index:  # the first canvas is warm
             canvas.step()
-        by_side[str(canvas.side)] = _median_step_seconds(
-            canvas.step, device, STEP_SECONDS / len(canvases)
-        )
+        side = str(math.isqrt(canvas.seq_len))
+        length = config.model.puzzle_emb_len + canvas.seq_len
+        by_side[side] = _median_step_seconds(canvas.step, device, STEP_SECONDS / len(canvases))
+        shares[side] = canvas.share
+        seconds += canvas.share * by_side[side]
+        flops += canvas.share * supervision_flops(model, length, what == "train")
+    if what == "predict":
+        flops *= config.model.supervision_steps
     memory = peak_memory(device)
     rate = max(rate, product_rate(device, model.dtype))
-    seconds = sum(canvas.share * by_side[str(canvas.side)] for canvas in canvases)
-    flops = sum(canvas.share * canvas.flops for canvas in canvases)
     return {
+        "what": what,
+        **_describe(config, device, batch_size),
         "examples_per_second": batch_size / seconds,
         "seconds_per_step": seconds,
         "seconds_per_step_by_side": by_side,
-        "share_by_side": {str(canvas.side): canvas.share for canvas in canvases},
+        "share_by_side": shares,
         "gflop_per_example": flops / 1e9,
         "product_tflops": rate / 1e12,
-        "utilisation": flops * batch_size / seconds / rate,
+        "utilisation": flops * batch_size / world_size / seconds / rate,
         "first_step_seconds": first_step,
         "peak_memory_mb": memory // 2**20,
         "compiled": model.compiled,
         "kernels": model.select_ops(model.dtype) is not TORCH_OPS,
+        "whole_run": {"examples": examples, "seconds": examples * seconds / batch_size},
     }
 
 
@@ -285,10 +259,6 @@ def _describe(config: RunConfig, device: torch.device, batch_size: int) -> Resul
         "batch_size": batch_size,
         "positions": config.model.length,
     }
-
-
-def _whole_run(examples: int, measured: Result) -> Result:
-    return {"examples": examples, "seconds": examples / measured["examples_per_second"]}
 
 
 def _needed_memory(trainer: Trainer) -> dict[str, int]:

@@ -34,11 +34,7 @@ def median_seconds(
     """Return the median seconds of an action, after one call to warm up.
 
     On a GPU several short calls are timed together, because their launches overlap with the work.
-
-    Args:
-        action: to measure.
-        device: on which it works.
-        seconds: how long it is repeated, at least `MIN_SAMPLES` times; None is `ACTION_SECONDS`.
+    The action is repeated for `seconds` (None is `ACTION_SECONDS`), at least `MIN_SAMPLES` times.
     """
     seconds = ACTION_SECONDS if seconds is None else seconds
     action()

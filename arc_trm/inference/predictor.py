@@ -32,8 +32,7 @@ class Query:
 
     Attributes:
         test: index of the test input, from 0.
-        puzzle: name of the augmented task.
-        puzzle_id: index of the augmented task in the puzzle embedding.
+        puzzle, puzzle_id: the augmented task, and its index in the puzzle embedding.
         order: index of the augmented task among those of its task; 0 is the task itself.
         side: of the canvas.
         traced: whether intermediate predictions are stored.
@@ -95,7 +94,7 @@ def build_queries(
 
     Args:
         weights: of the model.
-        tasks: to predict, of the model's kind and size.
+        tasks: of the model's kind and size.
         augmentations: maximum number besides the task itself; None is all that were trained.
 
     Returns:

@@ -23,10 +23,6 @@ class Workers:
     There is no process group, because a process that waits in a collective operation for one that
     hangs can neither stop waiting nor be ended by a signal. All processes must create their
     `Workers` in the same order.
-
-    Attributes:
-        rank: number of this process, from 0.
-        world_size: number of processes.
     """
 
     def __init__(self) -> None:
@@ -57,13 +53,7 @@ class Workers:
         timed_out: Callable[[], bool],
         on_poll: Callable[[], None] = lambda: None,
     ) -> bool:
-        """Wait until `number` processes have arrived at a point.
-
-        Args:
-            point: name of the counter.
-            number: of processes.
-            timed_out: ends the wait when it returns True.
-            on_poll: called after every poll.
+        """Wait until `number` processes have arrived at a point or `timed_out` returns True.
 
         Returns:
             Whether they have arrived.

@@ -60,22 +60,18 @@ def token_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def halt_loss(halt_logits: Tensor, correct: Tensor) -> Tensor:
-    """Compute the binary cross-entropy of halting, whose target is a correct answer.
+    """Compute the binary cross-entropy (B,) of halting, whose target is a correct answer.
 
     Args:
         halt_logits: (B,) float32.
         correct: (B,) bool, whether every labelled cell is correct.
-
-    Returns:
-        (B,) float32.
     """
-    return F.binary_cross_entropy_with_logits(
-        halt_logits, correct.to(halt_logits.dtype), reduction="none"
-    )
+    target = correct.to(halt_logits.dtype)
+    return F.binary_cross_entropy_with_logits(halt_logits, target, reduction="none")
 
 
 def continue_loss(continue_logits: Tensor, next_halt_logits: Tensor, last: Tensor) -> Tensor:
-    """Compute the binary cross-entropy of continuing, whose target is the value of one more step.
+    """Compute the binary cross-entropy (B,) of continuing; the target is the value of another step.
 
     After the last step the target is the probability of halting at the next one, before it the
     larger of the two probabilities.
@@ -87,9 +83,6 @@ def continue_loss(continue_logits: Tensor, next_halt_logits: Tensor, last: Tenso
         next_halt_logits: (B, 2) halt and continue after one more supervision step; no gradient
             flows through them.
         last: (B,) bool, whether this step was the last that is allowed.
-
-    Returns:
-        (B,) float32.
     """
     next_halt, next_continue = next_halt_logits.detach().unbind(-1)
     target = torch.where(last, next_halt, torch.maximum(next_halt, next_continue)).sigmoid()

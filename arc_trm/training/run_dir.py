@@ -13,14 +13,11 @@ from arc_trm import runs
 from arc_trm.checkpoint import read_tensors, save_weights, write_tensors
 from arc_trm.errors import UserError
 from arc_trm.io import atomic_write
-from arc_trm.training.trainer import METRICS, Trainer
+from arc_trm.training.trainer import HALTED_NAMES, LOSS_NAMES, METRICS, Trainer
 
 MIN_RECORDS = 1000
 """Records in the metrics.jsonl of a long run, at least."""
 MAX_STEPS_PER_RECORD = 50
-LOSS_NAMES = ("lm_loss", "halt_loss", "continue_loss")
-HALTED_NAMES = ("accuracy", "exact_accuracy", "halt_accuracy", "steps")
-"""Metrics that are sums over the examples that halted."""
 
 
 def seconds_spent(folder: Path) -> float:

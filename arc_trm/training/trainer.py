@@ -34,17 +34,10 @@ from arc_trm.training.optim import (
     update_ema,
 )
 
-METRICS = (
-    "loss",
-    "lm_loss",
-    "halt_loss",
-    "continue_loss",
-    "count",
-    "accuracy",
-    "exact_accuracy",
-    "halt_accuracy",
-    "steps",
-)
+LOSS_NAMES = ("lm_loss", "halt_loss", "continue_loss")
+HALTED_NAMES = ("accuracy", "exact_accuracy", "halt_accuracy", "steps")
+"""Metrics that are sums over the examples that halted."""
+METRICS = ("loss", *LOSS_NAMES, "count", *HALTED_NAMES)
 """Names of what `Trainer.step` returns, in this order."""
 
 

@@ -35,7 +35,14 @@ class BenchmarkResult:
         """Return what a person wants to know."""
         if self.picture is not None:
             return [str(self.picture)]
-        return [*_rate_lines(self.values), *_part_lines(self.values), *_run_lines(self.values)]
+        one, several = ("example", "examples")
+        if self.values["what"] == "predict":
+            one, several = ("query", "queries")
+        lines = [*_rate_lines(self.values, one, several), *_part_lines(self.values)]
+        if run := self.values.get("whole_run"):
+            duration = format_duration(run["seconds"])
+            lines.append(f"the whole run, {run['examples']:,} {several}: {duration}")
+        return lines
 
 
 def run_benchmark(
@@ -91,13 +98,7 @@ def _round(value: Any) -> Any:
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value
 
 
-def _unit(values: dict[str, Any]) -> tuple[str, str]:
-    """Return what is counted, one and several."""
-    return ("query", "queries") if values["what"] == "predict" else ("example", "examples")
-
-
-def _rate_lines(values: dict[str, Any]) -> list[str]:
-    one, several = _unit(values)
+def _rate_lines(values: dict[str, Any], one: str, several: str) -> list[str]:
     lines = [
         f"{values['what']}, preset {values['preset']}, {values['device']}, {values['dtype']}",
         f"{values['examples_per_second']:.4g} {several} a second, "
@@ -128,11 +129,3 @@ def _part_lines(values: dict[str, Any]) -> list[str]:
     for name, cost in breakdown.items():
         lines.append(f"  {name:<12}{cost:10.4f} s {cost / seconds:6.1%}")
     return lines
-
-
-def _run_lines(values: dict[str, Any]) -> list[str]:
-    run = values.get("whole_run")
-    if run is None:
-        return []
-    _, several = _unit(values)
-    return [f"the whole run, {run['examples']:,} {several}: {format_duration(run['seconds'])}"]

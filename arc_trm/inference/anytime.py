@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -160,8 +161,8 @@ def prediction_key(
 class PredictionWriter:
     """A writer of predictions.jsonl and, if the kind of puzzle has submissions, submission.json.
 
-    The submission is built from the log, so it has the predictions of every process. The arguments
-    are those of `predict_to_folder`.
+    The submission is built from the log, so it has the predictions of every process; only the
+    first process writes it. The arguments are those of `predict_to_folder`.
     """
 
     def __init__(
@@ -172,9 +173,14 @@ class PredictionWriter:
         previous: Submission | None,
         attempts: int | None,
         rule: VotingRule,
+        time_limit: TimeLimit,
+        grace: float,
     ) -> None:
         self.folder, self.tasks, self.queries = folder, tasks, queries
         self.previous, self.attempts = previous, attempts
+        self.time_limit, self.grace = time_limit, grace
+        self.workers = Workers()
+        self.is_first = self.workers.rank == 0
         self.log = PredictionLog(folder / PREDICTIONS)
         voters = dict.fromkeys(query.puzzle for query in queries)
         self.counter = VoteCounter(tasks, voters, rule, attempts)
@@ -223,38 +229,65 @@ class PredictionWriter:
         has = self.counter.has
         return [q for q in self.queries if not has(q.task_id, q.test, q.puzzle)]
 
-    @property
-    def is_due(self) -> bool:
-        """Whether it is time to write the files again."""
-        return time.monotonic() - self.flushed_at > FLUSH_INTERVAL_RATIO * self.cost
+    def flush_if_due(self) -> None:
+        """Flush in the first process if the last flush was long ago."""
+        idle = time.monotonic() - self.flushed_at
+        if self.is_first and idle > FLUSH_INTERVAL_RATIO * self.cost:
+            self.flush()
+
+    def reserve(self) -> float:
+        """Return the seconds to keep for the last flush."""
+        return 2 * self.cost
+
+    def timed_out(self) -> bool:
+        """Return whether not even other processes are waited for any longer."""
+        return self.time_limit.left < -self.grace
 
     def start(
         self,
         key: Callable[[], dict[str, Any]],
         metadata: Mapping[str, Any],
-        workers: Workers,
-        timed_out: Callable[[], bool],
         note: Callable[[str], None],
-    ) -> None:
-        """Start the log, or continue it and count its predictions.
+    ) -> Sequence[Query]:
+        """Start or continue the log, and return the queries of this process without a prediction.
 
         The first process to arrive starts the log, because any other might never arrive, and
         publishes its size through a counter. All processes read the log up to that size, so that
         they see the same predictions while others are appended.
         """
+        workers = self.workers
         if workers.arrive("started") == 1:
-            moved = self.log.begin(key(), metadata)  # only one process hashes the weights
+            moved = self.log.begin(key(), metadata)
             if moved:
                 note(
                     f"{self.log.path} had predictions of other weights, tasks or settings, which "
                     f"are in {moved} now"
                 )
             workers.arrive("size", self.log.size)
-        if not workers.wait("size", 1, timed_out):
+        if not workers.wait("size", 1, self.timed_out):
             raise UserError(f"{self.log.path} was not started in time by the first process")
         self.counter.add(self.log.read(self.tasks, workers.arrive("size", 0)))
+        missing, total = self.missing(), len(self.queries)
+        if self.is_first and len(missing) < total:
+            note(f"{total - len(missing)} of {total} predictions exist already")
+        return shard(missing, workers.rank, workers.world_size)
 
-    def result(self, skipped: Sequence[Skipped], time_limit: float | None) -> PredictionSet:
+    def finish(self) -> None:
+        """Wait for the other processes, and write the submission.
+
+        Raises:
+            UserError: a process did not end in time.
+        """
+        workers = self.workers
+        workers.arrive("done")
+        all_done = workers.wait("done", workers.world_size, self.timed_out, self.flush_if_due)
+        if self.is_first:
+            self.flush()
+            workers.arrive("written")
+        if not all_done or not workers.wait("written", 1, self.timed_out):
+            raise UserError("not all processes ended in time; their predictions so far are saved")
+
+    def result(self, skipped: Sequence[Skipped]) -> PredictionSet:
         """Return the predictions for all test inputs and the outcome of the job."""
         total = len(self.queries)
         files = {"submission": self.folder / SUBMISSION} if self.submits else {}
@@ -263,7 +296,7 @@ class PredictionWriter:
             total,
             (*skipped, *self.guesses()),
             {**files, "predictions": self.log.path},
-            time_limit,
+            self.time_limit.limit,
         )
         predictions = PredictionSet(self.tasks, self.counter).fill_missing()
         if self.submits:
@@ -308,49 +341,25 @@ def predict_to_folder(
     Raises:
         UserError: a process did not end; a file cannot be written.
     """
-    workers = Workers()
-    is_first = workers.rank == 0
     queries, skipped = build_queries(weights, tasks, augmentations)
-    writer = PredictionWriter(folder, tasks, queries, previous, attempts, rule)
-
-    def timed_out() -> bool:
-        return time_limit.left < -grace
-
-    def reserve() -> float:
-        return 2 * writer.cost
-
-    def flush_if_due() -> None:
-        if is_first and writer.is_due:
-            writer.flush()
-
-    def key() -> dict[str, Any]:
-        return prediction_key(weights, tasks, supervision_steps)
-
-    writer.start(key, metadata or {}, workers, timed_out, note)
-    remaining = writer.missing()
-    if is_first and len(remaining) < len(queries):
-        note(f"{len(queries) - len(remaining)} of {len(queries)} predictions exist already")
-    own_queries, done = shard(remaining, workers.rank, workers.world_size), 0
+    writer = PredictionWriter(folder, tasks, queries, previous, attempts, rule, time_limit, grace)
+    # Only one process calls it: hashing the weights takes time.
+    key = partial(prediction_key, weights, tasks, supervision_steps)
+    own_queries, done = writer.start(key, metadata or {}, note), 0
     try:
-        if is_first:
+        if writer.is_first:
             writer.flush()
             progress(done, len(own_queries))
         for batch in _predictions(
-            weights, tasks, own_queries, batch_size, supervision_steps, time_limit, reserve
+            weights, tasks, own_queries, batch_size, supervision_steps, time_limit, writer.reserve
         ):
             writer.log.append(batch)
-            flush_if_due()
+            writer.flush_if_due()
             done += len(batch)
-            if is_first:
+            if writer.is_first:
                 progress(done, len(own_queries))
-        workers.arrive("done")
-        all_done = workers.wait("done", workers.world_size, timed_out, flush_if_due)
-        if is_first:
-            writer.flush()
-            workers.arrive("written")
-        if not all_done or not workers.wait("written", 1, timed_out):
-            raise UserError("not all processes ended in time; their predictions so far are saved")
+        writer.finish()
     except BaseException:
         writer.flush()  # on every rank, because rank 0 may be gone
         raise
-    return writer.result(skipped, time_limit.limit)
+    return writer.result(skipped)

@@ -16,7 +16,13 @@ import torch
 
 from arc_trm.benchmarks.breakdown import prediction_breakdown, training_breakdown
 from arc_trm.benchmarks.flops import block_flops, supervision_flops
-from arc_trm.benchmarks.timing import median_seconds, peak_memory, product_rate, synchronise
+from arc_trm.benchmarks.timing import (
+    elapsed,
+    median_seconds,
+    peak_memory,
+    product_rate,
+    synchronise,
+)
 from arc_trm.checkpoint import Weights
 from arc_trm.config import ModelConfig, RunConfig
 from arc_trm.data.prefetch import Prefetcher
@@ -229,16 +235,9 @@ def _measure(
 
 def _median_step_seconds(step: Callable[[], object], device: torch.device, seconds: float) -> float:
     """Return the median seconds of the steps of some seconds; all ranks take equally many."""
-
-    def elapsed() -> float:
-        started = time.perf_counter()
-        step()
-        synchronise(device)
-        return time.perf_counter() - started
-
-    first = elapsed()
+    first = elapsed(step, device)
     repeats = int(broadcast_scalar(seconds / first, device))
-    return statistics.median([first, *(elapsed() for _ in range(repeats))])
+    return statistics.median([first, *(elapsed(step, device) for _ in range(repeats))])
 
 
 def _default_batch_size(wanted: int, model: ModelConfig, device: torch.device) -> int:

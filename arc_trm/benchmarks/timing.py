@@ -38,18 +38,19 @@ def median_seconds(
     """
     seconds = ACTION_SECONDS if seconds is None else seconds
     action()
-    once = _elapsed(action, device, 1)
+    once = elapsed(action, device)
     repeats = 1
     if device.type != "cpu":
         repeats = max(1, int(MIN_SAMPLE_SECONDS / max(once, 1e-6)))
     samples: list[float] = []
     started = time.perf_counter()
     while len(samples) < MIN_SAMPLES or time.perf_counter() - started < seconds:
-        samples.append(_elapsed(action, device, repeats) / repeats)
+        samples.append(elapsed(action, device, repeats) / repeats)
     return statistics.median(samples)
 
 
-def _elapsed(action: Callable[[], object], device: torch.device, repeats: int) -> float:
+def elapsed(action: Callable[[], object], device: torch.device, repeats: int = 1) -> float:
+    """Return the seconds of all repeats of an action together."""
     synchronise(device)
     started = time.perf_counter()
     for _ in range(repeats):

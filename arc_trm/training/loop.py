@@ -100,7 +100,7 @@ def _check_config(config: RunConfig, resume: bool) -> None:
     """Raise UserError if settings are unknown or contradict each other, before data is loaded."""
     check_model_config(config.model)
     train = config.train
-    _ = LOSSES[train.loss], OPTIMISERS[train.optimiser]  # raises if there is none
+    _ = LOSSES[train.loss], OPTIMISERS[train.optimiser]  # raise UserError if unknown
     # A resumed run has both: the number of steps was planned from the time limit.
     if train.time_limit is not None and train.total_steps is not None and not resume:
         raise UserError(
@@ -315,10 +315,9 @@ def sync_stop_flags() -> Iterator[Callable[[bool, bool], tuple[bool, bool, bool]
         group = dist.new_group(backend="gloo")  # between CPUs: no GPU has to be waited for
 
     def sync(over: bool, due: bool) -> tuple[bool, bool, bool]:
-        if not dist.is_initialized():
-            return interrupted, over, due
         flags = torch.tensor([interrupted, over, due], dtype=torch.int32)
-        dist.all_reduce(flags, group=group)
+        if dist.is_initialized():
+            dist.all_reduce(flags, group=group)
         any_interrupted, any_over, any_due = flags.bool().tolist()
         return any_interrupted, any_over, any_due
 

@@ -69,7 +69,6 @@ class Metrics(Mapping[str, float]):
     """`METRICS` by name, fetched from the device when the first one is read.
 
     Until then nothing waits for the device, which can compute the next step meanwhile.
-
     """
 
     def __init__(self, sums: Tensor) -> None:
@@ -130,6 +129,8 @@ class Trainer:
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         self.batch_size = rank_batch_size(config, self.world_size)
         self._slice = slice(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
+        if micro_batch_size is not None and micro_batch_size < 1:
+            raise UserError(f"micro_batch_size must be at least 1, got {micro_batch_size}")
         self.micro_batch_size = micro_batch_size or config.global_batch_size
         self.supervision_steps = config.supervision_steps or model.config.supervision_steps
         if config.total_steps is None and (

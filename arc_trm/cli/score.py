@@ -58,8 +58,10 @@ def score(
 
     sources = open_sources([predictions, other], data, solutions)
     record, lines = describe_scores([source.label for source in sources], score_sources(sources))
-    for warning in sources[0].leakage() if data is not None else ():
-        click.echo(warning, err=True)
+    notes = [source.scope_note for source in sources]
+    notes += sources[0].leakage() if data is not None else []
+    for note in dict.fromkeys(filter(None, notes)):
+        click.echo(note, err=True)
     if with_published:
         context, more = describe_context(sources[0].scored_tasks)
         record, lines = record | context, [*lines, "", *more]

@@ -145,10 +145,14 @@ class PredictionSource:
     @property
     def data_names(self) -> list[str]:
         """The datasets that the predictions are for, without the folders of their paths."""
-        if self._data is not None:
-            return [public_data_name(self._data)]
+        names = self._logged_data if self._data is None else [self._data]
+        return [public_data_name(name) for name in names]
+
+    @property
+    def _logged_data(self) -> list[str]:
+        """What a log names as its data, [] without a log."""
         names = self.metadata.get("data")
-        return [public_data_name(str(name)) for name in names] if isinstance(names, list) else []
+        return [str(name) for name in names] if isinstance(names, list) else []
 
     @property
     def name(self) -> str:
@@ -195,7 +199,7 @@ class PredictionSource:
     def names_tasks(self) -> bool:
         """Whether the tasks of the predictions are known."""
         chosen = any(each is not None for each in (self._given, self._shared, self._data))
-        return chosen or self.run is not None or isinstance(self.metadata.get("data"), list)
+        return chosen or self.run is not None or bool(self._logged_data)
 
     def _find_tasks(self) -> TaskSet:
         if self._given is not None:
@@ -207,9 +211,8 @@ class PredictionSource:
             if is_run(folder):
                 return predicted_tasks(Run(folder).config.data)
             return load_tasks(self._data, self.metadata.get("skip_invalid") is True)
-        names = self.metadata.get("data")
-        if isinstance(names, list) and names and "max_grid_size" in self.metadata:
-            tasks = self._named_tasks([str(name) for name in names])
+        if self._logged_data and "max_grid_size" in self.metadata:
+            tasks = self._named_tasks(self._logged_data)
         elif self.run is not None:
             tasks = predicted_tasks(self.run.config.data)
         else:
@@ -303,6 +306,22 @@ class PredictionSource:
         if self._solutions is not None and not self.names_tasks:
             return _tasks_of_solutions(self.solutions)
         return self.tasks
+
+    @property
+    def scope_note(self) -> str | None:
+        """Which tasks are scored and why, if official solutions have more and --data names none."""
+        by_log = self.described_by is not None and bool(self._logged_data)
+        chosen = self._solutions is not None and not (self._given or self._shared or self._data)
+        if not chosen or not (by_log or self.run):
+            return None
+        scored, total = sum(each in self.tasks for each in self.solutions), len(self.solutions)
+        if scored == total:
+            return None
+        path = self.described_by.path if self.described_by and by_log else self.path.parent
+        return (
+            f"only {scored} of the {total} tasks in {self._solutions} are scored, those that "
+            f"{path} is for: name other tasks with --data"
+        )
 
     def score(self) -> Scored:
         """Score the attempts.

@@ -171,6 +171,35 @@ def test_a_submission_is_for_the_tasks_of_the_log_beside_it(
     assert score["pass@2"]["per_task"]["total"] == 2
 
 
+def test_score_says_which_tasks_of_the_solutions_are_scored(
+    cli: Callable[..., Result], tiny_run: Path, tmp_path: Path
+) -> None:
+    """The log in a folder, or the run there, may name fewer tasks than the solutions have."""
+    challenges, solutions, out = write_challenges(tmp_path), tmp_path / "all.json", tmp_path / "out"
+    tasks = load_tasks(challenges)
+    out.mkdir()
+    for folder in (out, tiny_run):
+        sub.write_json(folder / "submission.json", PredictionSet(tasks, ()).submission())
+    sub.write_json(solutions, tasks.known_solutions() | {"more": [[[1]]]})
+    options = ("--solutions", solutions, "--json")
+    alone = cli("score", out / "submission.json", *options)
+    assert json.loads(alone.stdout)["missing"] == ["more"] and alone.stderr == ""
+    log = start_log(out / "predictions.jsonl", tasks, data=[str(challenges)], max_grid_size=30).path
+    for named in ([out], [out / "submission.json", out]):
+        scored = cli("score", *named, *options)
+        assert scored.exit_code == 0
+        assert scored.stderr == (
+            f"only 3 of the 4 tasks in {solutions} are scored, those that {log} is for: name other "
+            "tasks with --data\n"
+        )
+    of_a_run = cli("score", tiny_run / "submission.json", *options)
+    assert f"those that {tiny_run} is for: name other tasks with --data" in of_a_run.stderr
+    assert json.loads(of_a_run.stdout)["pass@2"]["per_task"]["total"] == 3
+    assert cli("score", out, *options, "--data", challenges).stderr == ""
+    sub.write_json(solutions, tasks.known_solutions())
+    assert cli("score", out, *options).stderr == ""
+
+
 def test_predictions_that_do_not_fit_the_tasks(tmp_path: Path) -> None:
     tasks = load_tasks(write_challenges(tmp_path))
     two = [{"attempt_1": [[1]], "attempt_2": [[1]]}] * 2

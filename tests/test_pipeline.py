@@ -100,7 +100,7 @@ def test_a_callback_hears_notes_and_progress(tiny_run: Path) -> None:
     assert any(str(run.path) in note for note in training.notes)
     predictions = arc_trm.predict(tiny_run, callbacks=[predicting])
     assert predictions.job is not None
-    total = predictions.job.total
+    total = predictions.job.queries
     assert predicting.steps[0] == (0, total) and predicting.steps[-1] == (total, total)
     assert predicting.notes == []
     arc_trm.predict(tiny_run, callbacks=[resuming])

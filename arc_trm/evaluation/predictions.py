@@ -33,15 +33,15 @@ class PredictionJob:
     """The outcome of a prediction job.
 
     Attributes:
-        answered: number of queries with a prediction.
-        total: number of queries.
+        predicted_queries: number of queries with a prediction.
+        queries: number of all queries, one per test input and augmentation.
         guesses: test inputs without a candidate.
         files: paths that were written, by `submission` and `predictions`.
         time_limit: in seconds; None if there was none.
     """
 
-    answered: int
-    total: int
+    predicted_queries: int
+    queries: int
     guesses: tuple[Skipped, ...]
     files: Mapping[str, Path] = field(default_factory=dict)
     time_limit: float | None = None
@@ -54,10 +54,10 @@ class PredictionJob:
     def notes(self, tasks: TaskSet) -> list[str]:
         """Return sentences on queries and test inputs without a prediction."""
         notes = []
-        if self.answered < self.total and self.time_limit is not None:
+        if self.predicted_queries < self.queries and self.time_limit is not None:
             notes.append(
                 f"the time limit of {format_duration(self.time_limit)} ended the prediction after "
-                f"{self.answered} of {self.total} queries; the same command resumes it"
+                f"{self.predicted_queries} of {self.queries} queries; the same command resumes it"
             )
         if self.guesses:
             first = self.guesses[0]
@@ -74,8 +74,8 @@ class PredictionJob:
         return {
             "tasks": len(tasks),
             "test_inputs": tasks.test_outputs,
-            "answered": self.answered,
-            "total": self.total,
+            "queries": self.queries,
+            "predicted_queries": self.predicted_queries,
             "guesses": len(self.guesses),
             **{name: str(path) for name, path in self.files.items()},
         }
@@ -186,7 +186,7 @@ class InputPrediction(Displayed):
             "none" if grid is None else "{}×{}".format(*grid.shape) for grid in self.attempts
         )
         return (
-            f"<InputPrediction {self.task_id}, test {self.test}: attempts {sizes}; "
+            f"<InputPrediction {self.task_id}, test input {self.test + 1}: attempts {sizes}; "
             f"{pluralise(len(self.candidates), 'candidate')}, {pluralise(self.votes, 'vote')}>"
         )
 

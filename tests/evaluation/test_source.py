@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import paths
 import pytest
 from click.testing import Result
 from hypothesis import given
@@ -269,6 +270,19 @@ def test_a_failed_first_attempt_leaves_the_second_one_second(tmp_path: Path) -> 
     assert output["attempt_2"] == solution != output["attempt_1"]
 
 
+def test_the_page_on_evaluation_names_every_field_of_json(
+    cli: Callable[..., Result], tiny_run: Path
+) -> None:
+    page = (paths.ROOT / "docs" / "evaluation.md").read_text("utf-8")
+    predicted = json.loads(cli("predict", tiny_run, "--json").stdout)
+    assert predicted["predicted_queries"] == predicted["queries"] > predicted["test_inputs"] == 3
+    scored = json.loads(cli("score", tiny_run, "--with-published", "--json").stdout)
+    compared = json.loads(cli("score", tiny_run, tiny_run, "--json").stdout)
+    fields = {*predicted, *scored, *scored["pass@1"]["strict"], *scored["pass@1"], *compared}
+    fields |= {*compared["first"], *compared["difference"]}
+    assert [name for name in fields if f"`{name}`" not in page] == []
+
+
 # Published results
 
 
@@ -383,6 +397,9 @@ def test_predictions_are_plain_dicts_and_arrays() -> None:
     first = predictions["<b>0", 0].attempts[0]
     assert first is not None and first.dtype == np.uint8
     assert predictions[0] is predictions["<b>0", 0]
+    assert repr(predictions[0]) == (
+        "<InputPrediction <b>0, test input 1: attempts 1×1, none; 0 candidates, 0 votes>"
+    )
     assert predictions.attempts() == {"<b>0": [[[[3]], []], []]}
     scored = predictions.score()
     assert isinstance(scored, sub.Score)

@@ -54,7 +54,7 @@ def predict_into(folder: Path, **options: object) -> PredictionSet:
 def counts(predictions: PredictionSet) -> tuple[int, int]:
     """Return the queries with a prediction and all queries."""
     assert predictions.job is not None
-    return predictions.job.answered, predictions.job.total
+    return predictions.job.predicted_queries, predictions.job.queries
 
 
 def reasons(predictions: PredictionSet) -> set[str]:

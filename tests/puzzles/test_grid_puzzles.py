@@ -221,7 +221,7 @@ def test_train_predict_score_show_report(
     result = cli("predict", "--json")
     assert result.exit_code == 0, result.stderr
     facts = json.loads(result.stdout)
-    assert (facts["tasks"], facts["total"]) == (8, 8) and "submission" not in facts
+    assert (facts["tasks"], facts["queries"]) == (8, 8) and "submission" not in facts
     assert not (run / "submission.json").exists()
     tasks = load_tasks(str(write_puzzles(tmp_path, name, 8, 1)))
     found = read_predictions(PredictionLog(run / "predictions.jsonl"), tasks)

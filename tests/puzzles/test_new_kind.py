@@ -147,7 +147,7 @@ def test_the_commands_train_predict_score_show_and_report(
     predicted = cli("predict", "--data", squares, "--json")
     assert predicted.exit_code == 0, predicted.stderr
     facts = json.loads(predicted.stdout)
-    assert (facts["tasks"], facts["answered"], facts["total"]) == (12, 12, 12)
+    assert (facts["tasks"], facts["predicted_queries"], facts["queries"]) == (12, 12, 12)
     assert "shares 12 of its 12 puzzles with" in predicted.stderr
 
     scored = json.loads(cli("score", "--json", "--with-published").stdout)

@@ -58,7 +58,9 @@ _NO_TOKENS = {
     },
 }
 _NO_FILES = Problem(
-    "", "has no files, expected one TASK.json per task, as ARC Prize's benchmarking does"
+    "",
+    "has no files, expected one TASK.json per task as in an ARC Prize benchmarking folder, or a "
+    "submission.json",
 )
 _NO_COST = {"prompt_cost": 0.0, "completion_cost": 0.0, "reasoning_cost": 0.0, "total_cost": 0.0}
 

@@ -125,7 +125,7 @@ def summarise(kind: str, data: Mapping[str, Any]) -> str:
         return f"a valid task file of {train} and {pluralise(len(data['test']), 'test pair')}"
     if kind == "challenges":
         data = {task_id: task["test"] for task_id, task in data.items()}
-    what = "benchmarking folder" if kind == "benchmarking" else f"{kind} file"
+    what = "ARC Prize benchmarking folder" if kind == "benchmarking" else f"{kind} file"
     outputs = pluralise(sum(map(len, data.values())), "test output")
     return f"a valid {what} of {pluralise(len(data), 'task')} with {outputs}"
 

@@ -87,7 +87,7 @@ def check_file(
         )
     found = repeated + kind_problems(found_kind, data, challenges)
     if found:
-        return _invalid(path, found_kind, found, "file")
+        return _invalid(path, found_kind, f"{found_kind} file", found)
     return Validation(path, found_kind, (), f"{format_path(path)}: {summarise(found_kind, data)}")
 
 
@@ -96,12 +96,12 @@ def check_folder(path: StrPath, challenges: Challenges | None = None) -> Validat
     kind, data = "benchmarking", read_folder(path)
     found = folder_problems(data, challenges)
     if found:
-        return _invalid(path, kind, found, "folder")
+        return _invalid(path, kind, "ARC Prize benchmarking folder", found)
     ranked = {task_id: to_candidates(content, path) for task_id, content in data.items()}
     return Validation(path, kind, (), f"{format_path(path)}: {summarise(kind, ranked)}")
 
 
-def _invalid(path: StrPath, kind: str, problems: Sequence[Problem], noun: str) -> Validation:
+def _invalid(path: StrPath, kind: str, title: str, problems: Sequence[Problem]) -> Validation:
     number = pluralise(len(problems), "problem")
-    summary = f"{format_path(path)}: is not a valid {kind} {noun} ({number})"
+    summary = f"{format_path(path)}: is not a valid {title} ({number})"
     return Validation(path, kind, problems, summary)

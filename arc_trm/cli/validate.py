@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from arc_trm.cli.options import json_option, output
-from arc_trm.runs import PREDICTIONS, SUBMISSION
+from arc_trm.errors import UserError
+from arc_trm.runs import PREDICTIONS, SUBMISSION, is_run
 from submission import KINDS, Kind, check_path, read_challenges
 from submission.cli import CommandError
 
@@ -29,12 +31,25 @@ def validate(file: str, kind: Kind | None, challenges: str | None, as_json: bool
       arc-trm validate submission.json --challenges challenges.json
     """
     path = Path(file)
-    log = path / PREDICTIONS if path.is_dir() and not (path / SUBMISSION).is_file() else path
-    if log.suffix == ".jsonl" and log.is_file():
-        from arc_trm.pipeline import open_predictions
-
-        open_predictions(log).kind.require_submission("validating", file)
+    is_log = path.suffix == ".jsonl" and path.is_file()
+    if is_log or (
+        not (path / SUBMISSION).is_file() and (is_run(path) or (path / PREDICTIONS).is_file())
+    ):
+        refuse_log(path)
     result = check_path(file, kind, None if challenges is None else read_challenges(challenges))
     output(result.to_dict(), result.lines(), as_json)
     if result.problems:
         raise CommandError(result.summary)
+
+
+def refuse_log(path: Path) -> NoReturn:
+    """Raise UserError for a log, a folder with a log but no submission, or a run without both."""
+    from arc_trm.pipeline import open_predictions
+
+    source = open_predictions(path)
+    source.kind.require_submission("validating", str(path))
+    raise UserError(
+        f"{source.path} is a log of predictions, which is no official file: score it with `arc-trm "
+        f"score {source.path}`, or make a submission of it with `arc-trm export {source.path} "
+        "--format submission --out submission.json`"
+    )

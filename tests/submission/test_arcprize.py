@@ -233,7 +233,9 @@ def test_validate_lists_the_traps(
     ranked = {name: [[A, B], [C]] for name in ("good", "twice", "bad")}
     sub.write_arcprize("theirs", ranked, PROVENANCE)
     result = cli("validate", "theirs")
-    assert result.output == ("theirs: a valid benchmarking folder of 3 tasks with 6 test outputs\n")
+    assert result.output == (
+        "theirs: a valid ARC Prize benchmarking folder of 3 tasks with 6 test outputs\n"
+    )
 
     twice = json.loads(Path("theirs/twice.json").read_text())
     Path("theirs/twice.json").write_text(json.dumps([twice[0], twice[0]]))
@@ -264,7 +266,8 @@ def test_validate_lists_the_traps(
         "twice.json: has no item for test input 2",
         "gone.json: is missing, which the scorer leaves out of its mean",
     ]
-    assert result.stderr == "Error: theirs: is not a valid benchmarking folder (12 problems)\n"
+    summary = "theirs: is not a valid ARC Prize benchmarking folder (12 problems)"
+    assert result.stderr == f"Error: {summary}\n"
     record = json.loads(cli("validate", "theirs", "--challenges", "c.json", "--json").stdout)
     assert record["kind"] == "benchmarking" and len(record["problems"]) == 12
 
@@ -431,7 +434,18 @@ def test_invalid_metadata_in_a_log(cli: Cli, predicted: Path, metadata: dict[str
     ("arguments", "sentence"),
     [
         (["validate", "empty"], "has no files, expected one TASK.json per task"),
-        (["validate", "empty", "--json"], "is not a valid benchmarking folder (1 problem)"),
+        (
+            ["validate", "predictions.jsonl"],
+            "predictions.jsonl is a log of predictions, which is no official file: score it with "
+            "`arc-trm score predictions.jsonl`, or make a submission of it with `arc-trm export "
+            "predictions.jsonl --format submission --out submission.json`",
+        ),
+        (["validate", "."], "predictions.jsonl is a log of predictions, which is no official file"),
+        (["validate", "run"], "run has no predictions yet: make them with `arc-trm predict run`"),
+        (
+            ["validate", "empty", "--json"],
+            "is not a valid ARC Prize benchmarking folder (1 problem)",
+        ),
         (["export", "short", "--format", "submission", "--out", "x"], "short: task t: is an empty"),
         (["merge", "short", "--out", "x"], "task t: is an empty list, expected a list with two"),
         (
@@ -459,6 +473,7 @@ def test_mistakes_get_one_sentence(
 ) -> None:
     Path("empty").mkdir()
     make_folder(Path("short"), t=[])
+    make_folder(Path("run"), run={})
     result = cli(*arguments)
     assert result.exit_code == 2, result.output
     assert sentence in result.output and "Traceback" not in result.stderr

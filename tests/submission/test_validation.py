@@ -48,7 +48,7 @@ def test_a_benchmarking_folder(tmp_path: Path) -> None:
     result = sub.check_path(tmp_path)
     assert result.kind == "benchmarking"
     assert result.lines() == ["a.json: is not JSON at line 1, column 3: Expecting ',' delimiter"]
-    assert result.summary == f"{tmp_path}: is not a valid benchmarking folder (1 problem)"
+    assert result.summary == f"{tmp_path}: is not a valid ARC Prize benchmarking folder (1 problem)"
 
 
 def test_options_that_cannot_apply(tmp_path: Path) -> None:

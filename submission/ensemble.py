@@ -13,6 +13,7 @@ from submission.errors import (
     Problem,
     SubmissionError,
     WriteError,
+    format_names,
     format_path,
     pluralise,
 )
@@ -57,7 +58,7 @@ def merge(
         found = submission_problems(submission)
         if not found:
             ranked.append(to_ranked(submission))
-            found = mismatches(ranked[-1], ranked[0])
+            found = mismatches(ranked[-1], ranked[0], "submission 1")
         if found:
             where = f"submission {number}"
             raise FormatError(
@@ -91,7 +92,7 @@ def merge_ranked(
     if not ranked:
         raise SubmissionError("there is nothing to merge, expected at least one submission")
     for each in ranked:
-        if found := mismatches(each, ranked[0]):
+        if found := mismatches(each, ranked[0], "the first submission"):
             raise FormatError(found)
     weights = _exact_weights(vote_weights, len(ranked))
     merged = {}
@@ -131,7 +132,7 @@ def merge_files(
     for path, each in zip(paths, ranked, strict=True):
         if os.path.exists(out) and os.path.samefile(path, out):
             raise WriteError(out, "it is one of the files to merge")
-        if found := mismatches(each, ranked[0]):
+        if found := mismatches(each, ranked[0], format_path(paths[0])):
             raise FormatError(found, path)
         if missing := len(ranked[0]) - len(each):
             notes.append(f"{format_path(path)}: lacks {pluralise(missing, 'task')} of the first")
@@ -140,13 +141,16 @@ def merge_files(
     return Merged(f"{format_path(out)}: {summarise('submission', merged)}", notes)
 
 
-def mismatches(ranked: Ranked, first: Ranked) -> list[Problem]:
-    """List where candidates have tasks that the first solver lacks, or other numbers of outputs."""
-    shared = {task_id: len(first[task_id]) for task_id in ranked if task_id in first}
-    outputs = {task_id: list(each) for task_id, each in ranked.items()}
-    return count_problems(
-        outputs, shared, "the first submission, which should be the most complete"
+def mismatches(ranked: Ranked, first: Ranked, name: str) -> list[Problem]:
+    """List tasks that the first solver, called `name`, lacks, and other numbers of outputs."""
+    more = [task_id for task_id in ranked if task_id not in first]
+    message = (
+        f"has {pluralise(len(more), 'task')} that {name} lacks ({format_names(more)}), but merging "
+        "takes the tasks of the first file: name the file with the most tasks first"
     )
+    shared = {task_id: list(ranked[task_id]) for task_id in first if task_id in ranked}
+    expected = {task_id: len(first[task_id]) for task_id in shared}
+    return ([Problem("", message)] if more else []) + count_problems(shared, expected, name)
 
 
 def _candidates(ranked: Ranked, task_id: str, index: int) -> Sequence[Grid]:

@@ -31,11 +31,10 @@ def validate(file: str, kind: Kind | None, challenges: str | None, as_json: bool
       arc-trm validate submission.json --challenges challenges.json
     """
     path = Path(file)
-    is_log = path.suffix == ".jsonl" and path.is_file()
-    if is_log or (
-        not (path / SUBMISSION).is_file() and (is_run(path) or (path / PREDICTIONS).is_file())
-    ):
-        refuse_log(path)
+    if not (path / SUBMISSION).is_file():
+        is_log = path.suffix == ".jsonl" and path.is_file()
+        if is_log or is_run(path) or (path / PREDICTIONS).is_file():
+            refuse_log(path)
     result = check_path(file, kind, None if challenges is None else read_challenges(challenges))
     output(result.to_dict(), result.lines(), as_json)
     if result.problems:

@@ -385,7 +385,7 @@ def test_merging_folders_that_lack_tasks(cli: Cli, predicted: Path) -> None:
     merged = sub.read_submission("merged.json", sub.read_challenges("tiny_challenges.json"))
     assert merged["task1"][0]["attempt_1"] == A
     result = cli("merge", "theirs", "predictions.jsonl", "--out", "other.json")
-    assert result.exit_code == 2 and "task task1: is unknown, expected only" in result.output
+    assert result.exit_code == 2 and "has 1 task that theirs lacks (task1)" in result.output
     assert not Path("other.json").exists()
 
 

@@ -108,7 +108,11 @@ def test_validate_stops_listing_somewhere(files: Path) -> None:
             " problem; `python -m submission validate --kind submission --challenges CHALLENGES",
         ),
         ("merge submission.json broken.json --out out.json", "broken.json: task a, test output 1"),
-        ("merge submission.json partial.json --out out.json", "partial.json: task new: is unknown"),
+        (
+            "merge short.json partial.json --out out.json",
+            "partial.json: has 1 task that short.json lacks (new), but merging takes the tasks of "
+            "the first file: name the file with the most tasks first (and 1 more problem)",
+        ),
         ("merge submission.json --out none/out.json", "the folder"),
         (
             "merge submission.json --out out.json --vote-weights 1,2",

@@ -206,9 +206,9 @@ def test_merged_files_must_match_the_first() -> None:
     one: Any = {"t": [attempts(A, B)]}
     two: Any = {"t": [attempts(A, B), attempts(A, B)]}
     cases: list[tuple[Any, str]] = [
-        ([one, two], "submission 2, task t: has 2 test outputs, expected 1 as in the first"),
+        ([one, two], "submission 2, task t: has 2 test outputs, expected 1 as in submission 1"),
         ([one, {}], "submission 2: has no tasks, expected at least one"),
-        ([one, {"u": one["t"]}], "submission 2, task u: is unknown, expected only tasks of the"),
+        ([one, {"u": one["t"]}], r"submission 2: has 1 task that submission 1 lacks \(u\)"),
         ([one, {**one, "u": 1}], "submission 2, task u: is 1, expected a list with two attempts"),
         ([], "there is nothing to merge"),
     ]

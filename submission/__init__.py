@@ -39,6 +39,7 @@ from submission.formats import (
     KINDS,
     Attempts,
     Challenges,
+    Grid,
     Kind,
     Pair,
     Ranked,
@@ -46,13 +47,13 @@ from submission.formats import (
     Submission,
     Task,
     challenges_problems,
+    grid_problems,
     recognise,
     schema,
     solutions_problems,
     submission_problems,
     task_problems,
 )
-from submission.grids import Grid, grid_problems
 from submission.ranked import count_outputs, read_ranked, to_ranked, to_submission
 from submission.scoring import (
     DENOMINATORS,

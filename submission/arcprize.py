@@ -21,7 +21,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,8 +37,7 @@ from submission.errors import (
     format_value,
 )
 from submission.files import StrPath, read_json, write_json
-from submission.formats import ATTEMPTS, Challenges, Ranked
-from submission.grids import Grid, grid_problems
+from submission.formats import ATTEMPTS, Challenges, Grid, Ranked, grid_problems
 
 RESULTS = "results.json"
 """The file that the scorer writes into a folder and ignores when it reads one."""
@@ -69,12 +68,7 @@ _NO_COST = {"prompt_cost": 0.0, "completion_cost": 0.0, "reasoning_cost": 0.0, "
 class Provenance:
     """Who answered, when and how: the metadata of every attempt.
 
-    Attributes:
-        model: the name of the model.
-        provider: who runs the model.
-        started_at: when answering began; it should have a time zone.
-        ended_at: when answering ended; it should have a time zone.
-        settings: what the answers depend on besides the model, as plain JSON.
+    The times should have a time zone. The settings are plain JSON: what else answers depend on.
     """
 
     model: str
@@ -98,13 +92,14 @@ def write_arcprize(folder: StrPath, ranked: Ranked, provenance: Provenance) -> N
         FormatError: a task has no output, or an id that cannot be a file name.
         WriteError: the folder cannot be written.
     """
-    problems = [_name_problem(task_id) for task_id in ranked]
-    problems += [
-        Problem(f"task {format_name(task_id)}", "has no test output, expected at least one")
-        for task_id, outputs in ranked.items()
-        if not outputs
-    ]
-    if found := [problem for problem in problems if problem is not None]:
+    found = []
+    for task_id, outputs in ranked.items():
+        place = f"task {format_name(task_id)}"
+        if not _is_file_name(task_id):
+            found.append(Problem(place, "has an id that cannot be a file name"))
+        if not outputs:
+            found.append(Problem(place, "has no test output, expected at least one"))
+    if found:
         raise FormatError(found)
     target = Path(os.path.realpath(folder))
     temporary = target.parent / f".{secrets.token_hex(8)}.tmp"
@@ -127,9 +122,8 @@ def write_arcprize(folder: StrPath, ranked: Ranked, provenance: Provenance) -> N
             target.rmdir()
         temporary.rename(target)
     except FileNotFoundError:
-        raise WriteError(
-            folder, f"the folder {format_path(target.parent)} does not exist"
-        ) from None
+        reason = f"the folder {format_path(target.parent)} does not exist"
+        raise WriteError(folder, reason) from None
     except OSError as error:
         raise WriteError(folder, error.strerror or str(error)) from None
     finally:
@@ -162,11 +156,9 @@ def _to_attempt(
     }
 
 
-def _name_problem(task_id: str) -> Problem | None:
+def _is_file_name(task_id: str) -> bool:
     odd = not task_id.isprintable() or set(task_id) & set('/\\:*?"<>|') or task_id[:1] in ("", ".")
-    if odd or f"{task_id}.json" == RESULTS or len(os.fsencode(task_id)) > 200:
-        return Problem(f"task {format_name(task_id)}", "has an id that cannot be a file name")
-    return None
+    return not (odd or f"{task_id}.json" == RESULTS or len(os.fsencode(task_id)) > 200)
 
 
 def read_arcprize(folder: StrPath) -> Ranked:
@@ -186,15 +178,8 @@ def read_arcprize(folder: StrPath) -> Ranked:
 
 
 def read_folder(folder: StrPath) -> dict[str, Any]:
-    """Read the files of a folder without checking them.
-
-    Returns:
-        Parsed JSON by task id; a FormatError for a file that cannot be read.
-
-    Raises:
-        FormatError: the folder cannot be read.
-    """
-    data = {}
+    """Return parsed JSON by task id, or a FormatError in place of a file that cannot be read."""
+    data: dict[str, Any] = {}
     for task_id, path in _files(folder).items():
         try:
             data[task_id] = read_json(path)
@@ -207,17 +192,14 @@ def arcprize_problems(folder: StrPath, challenges: Challenges | None = None) -> 
     """List what would stop the benchmarking's scorer or distort its score.
 
     Args:
-        folder: the folder.
+        folder: if it cannot be read, that is a FormatError.
         challenges: valid challenges that the folder should answer, if known.
-
-    Raises:
-        FormatError: the folder cannot be read.
     """
     return folder_problems(read_folder(folder), challenges)
 
 
-def folder_problems(data: Mapping[str, Any], challenges: Challenges | None) -> list[Problem]:
-    """List the problems of what `read_folder` returns; arguments as in `arcprize_problems`."""
+def folder_problems(data: Mapping[str, Any], challenges: Challenges | None = None) -> list[Problem]:
+    """List the problems of what `read_folder` returns, as `arcprize_problems` does."""
     found = [] if data else [_NO_FILES]
     for task_id, content in data.items():
         name = f"{task_id}.json"
@@ -228,11 +210,9 @@ def folder_problems(data: Mapping[str, Any], challenges: Challenges | None) -> l
         else:
             count = None if challenges is None else len(challenges[task_id]["test"])
             found += _task_problems(content, name, count)
-    return found + [
-        Problem(f"{task_id}.json", "is missing, which the scorer leaves out of its mean")
-        for task_id in challenges or ()
-        if task_id not in data
-    ]
+    missing = [task_id for task_id in challenges or () if task_id not in data]
+    message = "is missing, which the scorer leaves out of its mean"
+    return found + [Problem(f"{task_id}.json", message) for task_id in missing]
 
 
 def _files(folder: StrPath) -> dict[str, Path]:
@@ -250,56 +230,51 @@ def _files(folder: StrPath) -> dict[str, Path]:
         raise FormatError([Problem("", f"cannot be read: {error.strerror}")], folder) from None
 
 
-def _task_problems(data: object, name: str, count: int | None) -> list[Problem]:
-    """List what is wrong with a task's file; `count` is the number of test inputs, if known."""
+def _task_problems(data: object, name: str, count: int | None) -> Iterator[Problem]:
+    """Yield what is wrong with a task's file; `count` is the number of test inputs, if known."""
     if not isinstance(data, list) or not data:
-        return [
-            Problem(name, f"is {format_value(data)}, expected a list with one item per test input")
-        ]
-    found, seen = [], set()
+        expected = "expected a list with one item per test input"
+        yield Problem(name, f"is {format_value(data)}, {expected}")
+        return
+    seen = set()
     for place, pair in enumerate(data):
         where = f"{name}, item {place + 1}"
         attempts = _attempts(pair)
         if not attempts:
-            found.append(_no_attempts_problem(pair, where))
+            yield Problem(where, _no_attempts(pair))
             continue
         for number, attempt in attempts.items():
-            found += _attempt_problems(attempt, f"{where}, attempt_{number}")
+            yield from _attempt_problems(attempt, f"{where}, attempt_{number}")
         index = _pair_index(attempts.values(), place)
         has_index = f"has the pair_index {format_value(index)}"
         if index in seen:
-            found.append(Problem(where, f"{has_index} again, which the scorer counts twice"))
+            yield Problem(where, f"{has_index} again, which the scorer counts twice")
         elif not 0 <= index < (MAX_INDEX if count is None else count):
-            found.append(Problem(where, f"{has_index}, expected the index of a test input"))
+            yield Problem(where, f"{has_index}, expected the index of a test input")
         seen.add(index)
-    if count is not None:
-        found += [
-            Problem(name, f"has no item for test input {index + 1}")
-            for index in range(count)
-            if index not in seen
-        ]
-    return found
+    for index in range(count or 0):
+        if index not in seen:
+            yield Problem(name, f"has no item for test input {index + 1}")
 
 
-def _attempt_problems(attempt: object, where: str) -> list[Problem]:
+def _attempt_problems(attempt: object, where: str) -> Iterator[Problem]:
     if attempt is None:  # the benchmarking writes null for a failed attempt
-        return []
+        return
+    metadata = attempt.get("metadata") if isinstance(attempt, dict) else None
     if not isinstance(attempt, dict) or "answer" not in attempt:
-        return [Problem(where, 'has no "answer"')]
-    metadata = attempt.get("metadata")
-    if not isinstance(metadata, dict):
-        return [Problem(where, 'has no "metadata", expected an object')]
-    found = []
-    place = f"{where}, metadata"
-    for key, (is_valid, expected) in _METADATA.items():
-        if key not in metadata:
-            found.append(Problem(place, f'has no "{key}"'))
-        elif not is_valid(metadata[key]):
-            value = format_value(metadata[key])
-            found.append(Problem(place, f'has "{key}" that is {value}, expected {expected}'))
-    if metadata.get("choices") == []:
-        found.append(Problem(where, 'has an empty list of "choices", which ends the scorer'))
-    return found
+        yield Problem(where, 'has no "answer"')
+    elif not isinstance(metadata, dict):
+        yield Problem(where, 'has no "metadata", expected an object')
+    else:
+        place = f"{where}, metadata"
+        for key, (is_valid, expected) in _METADATA.items():
+            if key not in metadata:
+                yield Problem(place, f'has no "{key}"')
+            elif not is_valid(metadata[key]):
+                value = format_value(metadata[key])
+                yield Problem(place, f'has "{key}" that is {value}, expected {expected}')
+        if metadata.get("choices") == []:
+            yield Problem(where, 'has an empty list of "choices", which ends the scorer')
 
 
 def _is_time(value: object) -> bool:
@@ -310,39 +285,30 @@ def _is_time(value: object) -> bool:
     return True
 
 
-def _is_a(kind: type) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, kind)
+def _has_numbers(*keys: str) -> tuple[Callable[[Any], bool], str]:
+    def check(value: Any) -> bool:
+        values = [value.get(key) for key in keys] if isinstance(value, dict) else [None]
+        return all(isinstance(each, int | float) for each in values)
+
+    return check, f"an object with numbers as {', '.join(keys)}"
 
 
-def _numbers(*keys: str) -> tuple[Callable[[object], bool], str]:
-    """Build the check for an object with numbers at these keys."""
-    return (
-        lambda value: (
-            isinstance(value, dict) and all(isinstance(value.get(key), int | float) for key in keys)
-        ),
-        f"an object with numbers as {', '.join(keys)}",
-    )
-
-
-_METADATA: dict[str, tuple[Callable[[object], bool], str]] = {
-    "model": (_is_a(str), "a text"),
-    "provider": (_is_a(str), "a text"),
+_TEXT = (lambda value: isinstance(value, str), "a text")
+_METADATA: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "model": _TEXT,
+    "provider": _TEXT,
     "start_timestamp": (_is_time, "a time"),
     "end_timestamp": (_is_time, "a time"),
-    "choices": (_is_a(list), "a list"),
-    "kwargs": (_is_a(dict), "an object"),
-    "usage": _numbers("prompt_tokens", "completion_tokens", "total_tokens"),
-    "cost": _numbers("prompt_cost", "completion_cost", "total_cost"),
+    "choices": (lambda value: isinstance(value, list), "a list"),
+    "kwargs": (lambda value: isinstance(value, dict), "an object"),
+    "usage": _has_numbers("prompt_tokens", "completion_tokens", "total_tokens"),
+    "cost": _has_numbers("prompt_cost", "completion_cost", "total_cost"),
 }
 """What the benchmarking requires in every attempt's metadata: key -> (check, what is expected)."""
 
 
 def to_candidates(data: Any, path: StrPath) -> list[list[Grid]]:
-    """Convert the content of a task's file to candidates per output.
-
-    Raises:
-        FormatError: the content is in another format; `path` is for the message.
-    """
+    """Convert the content of a task's file to candidates per output, or raise FormatError."""
     if not isinstance(data, list):
         message = f"is {format_value(data)}, expected a list with the attempts at each test input"
         raise FormatError([Problem("", message)], path)
@@ -351,7 +317,7 @@ def to_candidates(data: Any, path: StrPath) -> list[list[Grid]]:
         where = f"item {place + 1}"
         attempts = _attempts(pair)
         if not attempts:
-            raise FormatError([_no_attempts_problem(pair, where)], path)
+            raise FormatError([Problem(where, _no_attempts(pair))], path)
         index = _pair_index(attempts.values(), place)
         if not 0 <= index < MAX_INDEX:
             raise FormatError([Problem(where, f"has the pair_index {format_value(index)}")], path)
@@ -368,8 +334,8 @@ def _attempts(pair: object) -> dict[int, Any]:
     return {int(match[1]): pair[key] for key, match in numbers.items() if match}
 
 
-def _no_attempts_problem(pair: object, where: str) -> Problem:
-    return Problem(where, f'is {format_value(pair)}, expected an object with "attempt_1"')
+def _no_attempts(pair: object) -> str:
+    return f'is {format_value(pair)}, expected an object with "attempt_1"'
 
 
 def _pair_index(attempts: Iterable[Any], place: int) -> int:
@@ -379,27 +345,24 @@ def _pair_index(attempts: Iterable[Any], place: int) -> int:
     numbers written as text or as floats. Anything else gives the invalid index -1.
     """
     for attempt in attempts:
-        match attempt:
-            case {"metadata": {"pair_index": None}}:
+        metadata = attempt.get("metadata") if isinstance(attempt, dict) else None
+        match metadata.get("pair_index") if isinstance(metadata, dict) else None:
+            case None:
                 continue
-            case {"metadata": {"pair_index": bool()}}:
-                return -1
-            case {"metadata": {"pair_index": int(index)}}:
+            case int(index) if not isinstance(index, bool):
                 return index
-            case {"metadata": {"pair_index": float(number)}} if number.is_integer():
+            case float(number) if number.is_integer():
                 return int(number)
-            case {"metadata": {"pair_index": str(text)}} if re.fullmatch("[0-9]{1,9}", text):
+            case str(text) if re.fullmatch("[0-9]{1,9}", text):
                 return int(text)
-            case {"metadata": {"pair_index": _}}:
+            case _:
                 return -1
     return place
 
 
 def _grid(attempt: object) -> Grid:
-    """Return the grid of an attempt, [] if it has no valid grid.
-
-    In early files an attempt is a bare grid without metadata.
-    """
+    """Return the grid of an attempt, [] if it has no valid grid."""
+    # In early files an attempt is a bare grid without metadata.
     answer = attempt.get("answer") if isinstance(attempt, dict) else attempt
     if isinstance(answer, str):
         try:

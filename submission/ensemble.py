@@ -20,13 +20,13 @@ from submission.errors import (
 from submission.files import StrPath, write_json
 from submission.formats import (
     ATTEMPTS,
+    Grid,
     Ranked,
     Submission,
     count_problems,
     submission_problems,
     summarise,
 )
-from submission.grids import Grid
 from submission.ranked import to_ranked, to_submission
 from submission.scoring import to_hashable
 

@@ -20,12 +20,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any, Literal, TypeAlias, get_args
 
 from submission.errors import Problem, format_name, format_value, pluralise
-from submission.grids import Grid, grid_problems
+
+Grid: TypeAlias = list[list[int]]
+"""1 to 30 rows of 1 to 30 integers 0 to 9, all equally long."""
 
 Kind: TypeAlias = Literal["task", "challenges", "solutions", "submission"]
 Pair: TypeAlias = dict[str, Grid]
@@ -40,13 +42,14 @@ failed attempt."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ATTEMPTS = ("attempt_1", "attempt_2")
+MAX_SIDE = 30
+_COLOURS = frozenset(range(10))
 
 
 def schema(kind: Kind) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a kind of file, as parsed JSON."""
     text = resources.files("submission").joinpath("schemas", f"{kind}.json").read_text("utf-8")
-    parsed: dict[str, Any] = json.loads(text)
-    return parsed
+    return dict(json.loads(text))
 
 
 def recognise(data: object) -> Kind | None:
@@ -73,25 +76,16 @@ def _kind_of_entry(key: object, value: object) -> Kind | None:
 
 
 def kind_problems(kind: Kind, data: object, challenges: Challenges | None) -> list[Problem]:
-    """List what is wrong with data of an expected kind.
+    """List what is wrong with parsed JSON of an expected kind.
 
-    Args:
-        kind: the expected kind.
-        data: parsed JSON.
-        challenges: the tasks that solutions or a submission must match, if known.
-
-    Returns:
-        The problems. If invalid data resembles another kind, the first problem says so.
+    If invalid data resembles another kind, the first problem says so. Only solutions and
+    submissions must match `challenges`.
     """
-    match kind:
-        case "task":
-            found = task_problems(data)
-        case "challenges":
-            found = challenges_problems(data)
-        case "solutions":
-            found = solutions_problems(data, challenges)
-        case "submission":
-            found = submission_problems(data, challenges)
+    if kind in ("task", "challenges"):
+        found = task_problems(data) if kind == "task" else challenges_problems(data)
+    else:
+        check = solutions_problems if kind == "solutions" else submission_problems
+        found = check(data, challenges)
     looks_like = recognise(data)
     if found and looks_like not in (None, kind):
         found.insert(0, Problem("", f"looks like a {looks_like} file, expected a {kind} file"))
@@ -100,22 +94,22 @@ def kind_problems(kind: Kind, data: object, challenges: Challenges | None) -> li
 
 def task_problems(data: object) -> list[Problem]:
     """List what is wrong with a single task."""
-    return _task_problems(data, "")
+    return list(_task_problems(data, ""))
 
 
 def challenges_problems(data: object) -> list[Problem]:
     """List what is wrong with challenges."""
-    return _tasks_problems(data, _task_problems)
+    return list(_tasks_problems(data, _task_problems))
 
 
 def solutions_problems(data: object, challenges: Challenges | None = None) -> list[Problem]:
     """List what is wrong with solutions and, given valid challenges, where they do not match."""
-    return _tasks_problems(data, _outputs_problems) + _mismatches(data, challenges)
+    return [*_tasks_problems(data, _outputs_problems), *_mismatches(data, challenges)]
 
 
 def submission_problems(data: object, challenges: Challenges | None = None) -> list[Problem]:
     """List what is wrong with a submission and, given valid challenges, what it does not answer."""
-    return _tasks_problems(data, _attempts_problems) + _mismatches(data, challenges)
+    return [*_tasks_problems(data, _attempts_problems), *_mismatches(data, challenges)]
 
 
 def summarise(kind: str, data: Mapping[str, Any]) -> str:
@@ -156,6 +150,47 @@ def count_problems(data: object, expected: Mapping[str, int], reference: str) ->
     return found
 
 
+def grid_problems(grid: object, place: str = "") -> list[Problem]:
+    """List what is wrong with a grid at a place: at most one problem per row.
+
+    A cell must be of the type int exactly. JSON Schema also accepts 1.0 as an integer; this check
+    rejects floats, booleans and NumPy's integers.
+    """
+    if not isinstance(grid, list):
+        return [Problem(place, f"is {format_value(grid)}, expected a grid (a list of rows)")]
+    problems = []
+    if not 1 <= len(grid) <= MAX_SIDE:
+        message = f"has {pluralise(len(grid), 'row')}, expected 1 to {MAX_SIDE}"
+        problems.append(Problem(place, message))
+    width = first = 0  # width and number of the first row with a valid width
+    for number, row in enumerate(grid[:MAX_SIDE], 1):
+        if not isinstance(row, list):
+            message = f"is {format_value(row)}, expected a list of cells"
+        elif not 1 <= len(row) <= MAX_SIDE:
+            message = f"has {pluralise(len(row), 'cell')}, expected 1 to {MAX_SIDE}"
+        elif width and len(row) != width:
+            message = f"has {pluralise(len(row), 'cell')}, expected {width} as in row {first}"
+        else:
+            if not width:
+                width, first = len(row), number
+            # Types first: integers are hashable.
+            if set(map(type, row)) == {int} and _COLOURS.issuperset(row):
+                continue
+            message = _bad_cells_message(row)
+        problems.append(Problem(f"{place}, row {number}" if place else f"row {number}", message))
+    return problems
+
+
+def _bad_cells_message(row: list[object]) -> str:
+    """Describe the first bad cell of a row and count the others."""
+    bad = [n for n, cell in enumerate(row, 1) if type(cell) is not int or cell not in _COLOURS]
+    cell = row[bad[0] - 1]
+    message = f"cell {bad[0]} is {format_value(cell)}, expected an integer 0 to 9"
+    if len(bad) > 1:
+        message += f" ({pluralise(len(bad) - 1, 'more such cell')} in this row)"
+    return message
+
+
 def _mismatches(data: object, challenges: Challenges | None) -> list[Problem]:
     if challenges is None:
         return []
@@ -163,87 +198,74 @@ def _mismatches(data: object, challenges: Challenges | None) -> list[Problem]:
     return count_problems(data, expected, "the challenges")
 
 
-def _tasks_problems(data: object, check: Callable[[object, str], list[Problem]]) -> list[Problem]:
+def _tasks_problems(
+    data: object, check: Callable[[object, str], Iterator[Problem]]
+) -> Iterator[Problem]:
     if not isinstance(data, dict):
-        return [Problem("", f"is {format_value(data)}, expected an object with task ids as keys")]
-    if not data:
-        return [Problem("", "has no tasks, expected at least one")]
-    found = []
-    for task_id, value in data.items():
-        place = f"task {format_name(task_id)}"
-        if not isinstance(task_id, str) or not task_id:
-            message = f"has the id {format_value(task_id)}, expected a string that is not empty"
-            found.append(Problem(place, message))
-        found += check(value, place)
-    return found
+        yield Problem("", f"is {format_value(data)}, expected an object with task ids as keys")
+    elif not data:
+        yield Problem("", "has no tasks, expected at least one")
+    else:
+        for task_id, value in data.items():
+            place = f"task {format_name(task_id)}"
+            if not isinstance(task_id, str) or not task_id:
+                expected = "expected a string that is not empty"
+                yield Problem(place, f"has the id {format_value(task_id)}, {expected}")
+            yield from check(value, place)
 
 
-def _task_problems(data: object, place: str) -> list[Problem]:
+def _task_problems(data: object, place: str) -> Iterator[Problem]:
     if not isinstance(data, dict):
-        message = f'is {format_value(data)}, expected an object with the keys "train" and "test"'
-        return [Problem(place, message)]
-    found = []
+        expected = 'expected an object with the keys "train" and "test"'
+        yield Problem(place, f"is {format_value(data)}, {expected}")
+        return
     for part in ("train", "test"):
         if part not in data:
-            found.append(Problem(place, f'has no "{part}", expected a list of pairs'))
+            yield Problem(place, f'has no "{part}", expected a list of pairs')
             continue
-        pairs = data[part]
+        pairs, where = data[part], f"{place}, {part}" if place else part
         if not isinstance(pairs, list) or not pairs:
-            message = f"is {format_value(pairs)}, expected a list of at least one pair"
-            found.append(Problem(_join(place, part), message))
+            yield Problem(where, f"is {format_value(pairs)}, expected a list of at least one pair")
             continue
         for number, pair in enumerate(pairs, 1):
-            found += _pair_problems(pair, _join(place, f"{part} pair {number}"), part == "train")
-    return found
+            where_pair = f"{where} pair {number}"
+            if isinstance(pair, dict):
+                sides = ["input", "output"] if part == "train" or "output" in pair else ["input"]
+                yield from _grids_problems(pair, where_pair, sides)
+            else:
+                expected = 'expected an object with the key "input"'
+                yield Problem(where_pair, f"is {format_value(pair)}, {expected}")
 
 
-def _pair_problems(pair: object, place: str, needs_output: bool) -> list[Problem]:
-    if not isinstance(pair, dict):
-        return [Problem(place, f'is {format_value(pair)}, expected an object with the key "input"')]
-    found = []
-    for side, needed in (("input", True), ("output", needs_output)):
-        if side in pair:
-            found += grid_problems(pair[side], f"{place}, {side}")
-        elif needed:
-            found.append(Problem(place, f'has no "{side}", expected a grid'))
-    return found
-
-
-def _outputs_problems(outputs: object, place: str) -> list[Problem]:
+def _outputs_problems(outputs: object, place: str) -> Iterator[Problem]:
     if not isinstance(outputs, list) or not outputs:
-        return [Problem(place, f"is {format_value(outputs)}, expected a list of at least one grid")]
-    found = []
+        yield Problem(place, f"is {format_value(outputs)}, expected a list of at least one grid")
+        return
     for number, grid in enumerate(outputs, 1):
-        found += grid_problems(grid, f"{place}, test output {number}")
-    return found
+        yield from grid_problems(grid, f"{place}, test output {number}")
 
 
-def _attempts_problems(answers: object, place: str) -> list[Problem]:
+def _attempts_problems(answers: object, place: str) -> Iterator[Problem]:
     if not isinstance(answers, list) or not answers:
-        message = f"is {format_value(answers)}, expected a list with two attempts per test output"
-        return [Problem(place, message)]
-    found = []
+        expected = "expected a list with two attempts per test output"
+        yield Problem(place, f"is {format_value(answers)}, {expected}")
+        return
+    both = '"attempt_1" and "attempt_2"'
     for number, answer in enumerate(answers, 1):
         where = f"{place}, test output {number}"
         if not isinstance(answer, dict):
-            message = (
-                f'is {format_value(answer)}, expected an object with "attempt_1" and "attempt_2"'
-            )
-            found.append(Problem(where, message))
+            yield Problem(where, f"is {format_value(answer)}, expected an object with {both}")
             continue
-        for attempt in ATTEMPTS:
-            if attempt in answer:
-                found += grid_problems(answer[attempt], f"{where}, {attempt}")
-            else:
-                found.append(Problem(where, f'has no "{attempt}", expected a grid'))
+        yield from _grids_problems(answer, where, ATTEMPTS)
         for key in answer:
             if key not in ATTEMPTS:
-                message = (
-                    f'has the key {format_value(key)}, expected only "attempt_1" and "attempt_2"'
-                )
-                found.append(Problem(where, message))
-    return found
+                yield Problem(where, f"has the key {format_value(key)}, expected only {both}")
 
 
-def _join(place: str, part: str) -> str:
-    return f"{place}, {part}" if place else part
+def _grids_problems(data: dict[str, Any], place: str, keys: Sequence[str]) -> Iterator[Problem]:
+    """Yield what is wrong with the grids at these keys, all of which are required."""
+    for key in keys:
+        if key in data:
+            yield from grid_problems(data[key], f"{place}, {key}")
+        else:
+            yield Problem(place, f'has no "{key}", expected a grid')

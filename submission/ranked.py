@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from submission.arcprize import read_arcprize
 from submission.errors import FormatError
 from submission.files import StrPath, read_submission
-from submission.formats import ATTEMPTS, Challenges, Ranked, Submission, submission_problems
-from submission.grids import Grid
+from submission.formats import ATTEMPTS, Challenges, Grid, Ranked, Submission, submission_problems
 
 PLACEHOLDER_GRID: Grid = [[0]]
 """The attempt at an unanswered test output: a submission must hold a grid there."""

@@ -21,7 +21,7 @@ from submission.comparison import (
     comparison_table,
     describe_scores,
 )
-from submission.ensemble import Merged, merge, merge_files, merge_ranked
+from submission.ensemble import merge, merge_files, merge_ranked
 from submission.errors import FormatError, Problem, SubmissionError, WriteError
 from submission.files import (
     atomic_write,
@@ -37,11 +37,9 @@ from submission.files import (
 )
 from submission.formats import (
     KINDS,
-    Attempts,
     Challenges,
     Grid,
     Kind,
-    Pair,
     Ranked,
     Solutions,
     Submission,
@@ -66,20 +64,17 @@ from submission.scoring import (
     score_file,
     score_ranked,
 )
-from submission.validation import Validation, check_file, check_folder, check_path
+from submission.validation import Validation, check_file, check_path
 
 __all__ = [
     "DENOMINATORS",
     "KINDS",
-    "Attempts",
     "Challenges",
     "Comparison",
     "Difference",
     "FormatError",
     "Grid",
     "Kind",
-    "Merged",
-    "Pair",
     "PassRates",
     "Problem",
     "Provenance",
@@ -98,7 +93,6 @@ __all__ = [
     "atomic_write",
     "challenges_problems",
     "check_file",
-    "check_folder",
     "check_path",
     "compare",
     "comparison_table",

@@ -101,10 +101,10 @@ def merge(files: tuple[str, ...], out: str, vote_weights: list[float] | None) ->
     ranked: list[Ranked] = []
     for file in files:
         ranked.append(read_ranked(file, count_outputs(ranked[0]) if ranked else None))
-    merged = merge_files(out, files, ranked, vote_weights)
-    for note in merged.notes:
+    summary, notes = merge_files(out, files, ranked, vote_weights)
+    for note in notes:
         click.echo(note, err=True)
-    click.echo(merged.summary)
+    click.echo(summary)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import comb
 from typing import TYPE_CHECKING, Any
 
@@ -25,31 +25,18 @@ _CHUNK = 1000  # resamples at once
 
 @dataclass(frozen=True)
 class Difference:
-    """The second rate minus the first, between -1 and 1.
-
-    Attributes:
-        value: the difference.
-        low: the lower end of the `CONFIDENCE` interval.
-        high: the upper end.
-    """
+    """The second rate minus the first, between -1 and 1, and the ends of its interval."""
 
     value: float
     low: float
     high: float
-
-    def to_dict(self) -> dict[str, float]:
-        """Convert to plain JSON."""
-        return {"value": self.value, "low": self.low, "high": self.high}
 
 
 @dataclass(frozen=True)
 class Comparison:
     """How a second score differs from a first.
 
-    Attributes:
-        differences: the difference of every rate.
-        gained: the tasks of which the second score solves more, by the deciding rate.
-        lost: the tasks of which the second score solves less.
+    The second score solves more of the tasks `gained` and less of `lost`, by the deciding rate.
     """
 
     differences: Mapping[RateName, Difference]
@@ -73,7 +60,7 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain JSON: the differences nested along the names of their rates."""
         return {
-            **nest({name: each.to_dict() for name, each in self.differences.items()}),
+            **nest({name: asdict(each) for name, each in self.differences.items()}),
             "gained": list(self.gained),
             "lost": list(self.lost),
             "p_value": self.p_value,
@@ -89,14 +76,8 @@ def compare(
     one task are not independent. The interval is the middle `CONFIDENCE` of the differences of the
     resamples (percentile interval, Efron 1979).
 
-    Args:
-        first: a score.
-        second: a score against the same solutions, with the same rates.
-        generator: the source of the resamples.
-        resamples: the number of resamples.
-
     Raises:
-        SubmissionError: the tasks or the rates differ, or no right answer is known.
+        SubmissionError: the solutions or the rates differ, or no right answer is known.
     """
     import numpy as np
 
@@ -104,10 +85,9 @@ def compare(
     if places.keys() != set(first.task_ids):
         raise SubmissionError("only scores against the same solutions can be compared")
     if list(first.rates) != list(second.rates):
-        named = [", ".join(" ".join(name) for name in each.rates) for each in (first, second)]
+        one, other = (", ".join(map(" ".join, each.rates)) for each in (first, second))
         raise SubmissionError(
-            f"only scores with the same rates can be compared, but one has {named[0]}, the other "
-            f"{named[1]}"
+            f"only scores with the same rates can be compared, but one has {one}, the other {other}"
         )
     if first.deciding not in first.rates:
         raise SubmissionError(
@@ -133,12 +113,7 @@ def compare(
 def comparison_table(
     names: tuple[str, str], scores: Sequence[Scored], comparison: Comparison
 ) -> str:
-    """Format a comparison for a person.
-
-    Args:
-        names: what the first and the second score are called.
-        scores: the two scores.
-        comparison: their comparison.
+    """Format a comparison of two named scores for a person.
 
     Returns:
         Lines with both rates, the difference and its interval, then the changed tasks.
@@ -147,14 +122,11 @@ def comparison_table(
     rows = [["", first, second, "difference", f"{CONFIDENCE:.0%} interval"]]
     for name, difference in comparison.differences.items():
         rates = [each.rates[name] for each in scores]
-        rows.append(
-            [
-                "  ".join(name),
-                *(f"{format_rate(rate)} {100 * rate.value:.1f} %" for rate in rates),
-                _points(difference.value),
-                f"[{_points(difference.low)}, {_points(difference.high)}]",
-            ]
+        values = [f"{format_rate(rate)} {100 * rate.value:.1f} %" for rate in rates]
+        change, low, high = (
+            f"{100 * end:+.1f}" for end in (difference.value, difference.low, difference.high)
         )
+        rows.append(["  ".join(name), *values, change, f"[{low}, {high}]"])
     noun, deciding = scores[0].noun, " ".join(scores[0].deciding)
     lines = [
         *_aligned(rows),
@@ -171,14 +143,11 @@ def comparison_table(
 def describe_scores(
     names: Sequence[StrPath], scores: Sequence[Scored]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Describe one score, or two scores and their comparison.
+    """Describe one score, or two and their comparison, as plain JSON and as lines for a person.
 
     Args:
         names: the file or folder of each score.
         scores: one or two scores.
-
-    Returns:
-        Plain JSON, and lines for a person.
     """
     if len(scores) == 1:
         return scores[0].to_dict(), scores[0].lines()
@@ -192,11 +161,8 @@ def describe_scores(
         "second": {"file": after, **second.to_dict()},
         "difference": comparison.to_dict(),
     }
-    notes = [
-        f"{name}: {note}"
-        for name, each in ((before, first), (after, second))
-        for note in each.notes
-    ]
+    notes = [f"{before}: {note}" for note in first.notes]
+    notes += [f"{after}: {note}" for note in second.notes]
     return described, [*notes, comparison_table((before, after), scores, comparison)]
 
 
@@ -206,16 +172,10 @@ def _difference(
     generator: np.random.Generator,
     resamples: int,
 ) -> Difference:
-    """Bootstrap sum(change) / sum(total) over the tasks that count.
+    """Bootstrap sum(change) / sum(total), (tasks,) each, over the tasks that count.
 
     Tasks with equal change and total are drawn as one group: only the number of draws of each group
     matters, so hundreds of thousands of puzzles cost no more than a few groups.
-
-    Args:
-        change: (tasks,) how much more of each task the second score solves.
-        total: (tasks,) the weight of each task in the denominator; 0 if it does not count.
-        generator: the source of the resamples.
-        resamples: the number of resamples.
     """
     import numpy as np
 
@@ -236,15 +196,5 @@ def _difference(
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Align the columns of a table: the first to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if place else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f}"
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return ["  ".join([row[0].ljust(first), *map(str.rjust, row[1:], others)]) for row in rows]

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from itertools import chain
 
 from submission.errors import (
     FormatError,
@@ -31,28 +31,10 @@ from submission.ranked import to_ranked, to_submission
 from submission.scoring import to_hashable
 
 
-class Merged(NamedTuple):
-    """What `merge_files` wrote.
-
-    Attributes:
-        summary: one sentence without full stop on the written file.
-        notes: one sentence without full stop for each file that lacks tasks.
-    """
-
-    summary: str
-    notes: list[str]
-
-
 def merge(
     submissions: Sequence[Submission], vote_weights: Sequence[float] | None = None
 ) -> Submission:
-    """Merge submissions by weighted votes, as `merge_ranked` does.
-
-    Raises:
-        FormatError: a submission is invalid or does not match the first. Places start with the
-            number of the submission, from 1: `submission 2, task 007bbfb7`.
-        SubmissionError: as in `merge_ranked`.
-    """
+    """Merge submissions as `merge_ranked` does; problems start with `submission 2`, for example."""
     ranked: list[Ranked] = []
     for number, submission in enumerate(submissions, 1):
         found = submission_problems(submission)
@@ -95,16 +77,15 @@ def merge_ranked(
         if found := mismatches(each, ranked[0], "the first submission"):
             raise FormatError(found)
     weights = _exact_weights(vote_weights, len(ranked))
-    merged = {}
-    for task_id, outputs in ranked[0].items():
-        merged[task_id] = [
-            _fill(
-                _most_voted([_candidates(each, task_id, index) for each in ranked], weights),
-                [grid for each in fallback for grid in _candidates(each, task_id, index)],
-            )
-            for index in range(len(outputs))
-        ]
-    return to_submission(merged)
+    return to_submission(
+        {
+            task_id: [
+                _best_two(_at(ranked, task_id, n), weights, _at(fallback, task_id, n))
+                for n in range(len(outputs))
+            ]
+            for task_id, outputs in ranked[0].items()
+        }
+    )
 
 
 def merge_files(
@@ -113,15 +94,11 @@ def merge_files(
     ranked: Sequence[Ranked],
     vote_weights: Sequence[float] | None = None,
     fallback: Sequence[Ranked] = (),
-) -> Merged:
-    """Merge candidates that were read from files, and write the submission.
+) -> tuple[str, list[str]]:
+    """Merge candidates that were read from these paths, and write the submission `out`.
 
-    Args:
-        out: the submission to write.
-        paths: the file or folder of each solver.
-        ranked: the candidates in each of `paths`.
-        vote_weights: as in `merge_ranked`.
-        fallback: as in `merge_ranked`.
+    Returns:
+        A sentence without full stop on the written file, and one for each path that lacks tasks.
 
     Raises:
         FormatError: a file does not match the first; it names the file.
@@ -138,7 +115,7 @@ def merge_files(
             notes.append(f"{format_path(path)}: lacks {pluralise(missing, 'task')} of the first")
     merged = merge_ranked(ranked, vote_weights, fallback)
     write_json(out, merged)
-    return Merged(f"{format_path(out)}: {summarise('submission', merged)}", notes)
+    return f"{format_path(out)}: {summarise('submission', merged)}", notes
 
 
 def mismatches(ranked: Ranked, first: Ranked, name: str) -> list[Problem]:
@@ -153,9 +130,10 @@ def mismatches(ranked: Ranked, first: Ranked, name: str) -> list[Problem]:
     return ([Problem("", message)] if more else []) + count_problems(shared, expected, name)
 
 
-def _candidates(ranked: Ranked, task_id: str, index: int) -> Sequence[Grid]:
-    outputs = ranked.get(task_id, ())
-    return outputs[index] if index < len(outputs) else ()
+def _at(solvers: Sequence[Ranked], task_id: str, index: int) -> list[Sequence[Grid]]:
+    """Return each solver's candidates for one output."""
+    answers = [each.get(task_id, ()) for each in solvers]
+    return [outputs[index] if index < len(outputs) else () for outputs in answers]
 
 
 def _exact_weights(weights: Sequence[float] | None, number: int) -> list[Fraction]:
@@ -172,8 +150,12 @@ def _exact_weights(weights: Sequence[float] | None, number: int) -> list[Fractio
     return [Fraction(str(weight)) for weight in weights]
 
 
-def _most_voted(candidates: Sequence[Sequence[Grid]], weights: Sequence[Fraction]) -> list[Grid]:
-    """Return the two grids with the most votes among the candidates of each solver."""
+def _best_two(
+    candidates: Sequence[Sequence[Grid]],
+    weights: Sequence[Fraction],
+    fallback: Sequence[Sequence[Grid]],
+) -> list[Grid]:
+    """Return the two grids with the most votes, filled up with grids of the fallback."""
     votes: dict[tuple[tuple[int, ...], ...], Fraction] = {}  # in the order of first mention
     for grids, weight in zip(candidates, weights, strict=True):
         for rank, candidate in enumerate(grids, 1):
@@ -181,13 +163,9 @@ def _most_voted(candidates: Sequence[Sequence[Grid]], weights: Sequence[Fraction
                 grid = to_hashable(candidate)
                 votes[grid] = votes.get(grid, Fraction(0)) + weight / rank
     # Sorting is stable, also in reverse, so ties stay in the order of first mention.
-    best = sorted(votes, key=votes.__getitem__, reverse=True)
-    return [[list(row) for row in grid] for grid in best[: len(ATTEMPTS)]]
-
-
-def _fill(best: list[Grid], fallback: Sequence[Grid]) -> list[Grid]:
-    """Append grids of the fallback to the best ones until there are two."""
-    for grid in fallback:
-        if grid and len(best) < len(ATTEMPTS) and grid not in best:
-            best.append(grid)
-    return best
+    ranked = sorted(votes, key=votes.__getitem__, reverse=True)
+    best = [[list(row) for row in grid] for grid in ranked[: len(ATTEMPTS)]]
+    for other in chain.from_iterable(fallback):
+        if other and other not in best:
+            best.append(other)
+    return best[: len(ATTEMPTS)]

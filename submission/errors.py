@@ -42,8 +42,8 @@ class FormatError(SubmissionError):
 
     Args:
         problems: everything that is wrong; the message has the first problem only.
-        path: the file or folder that holds the data, if any.
-        command: the shell command that lists all problems, if any.
+        path: the file or folder that holds the data.
+        command: the shell command that lists all problems.
     """
 
     def __init__(
@@ -53,33 +53,24 @@ class FormatError(SubmissionError):
         command: str | None = None,
     ) -> None:
         super().__init__(problems, path, command)  # pickle needs all arguments
-        self.problems = tuple(problems)
-        self.path = path
-        self.command = command
+        self.problems, self.path, self.command = tuple(problems), path, command
 
     def __str__(self) -> str:
         sentence = str(self.problems[0])
         if self.path is not None:
             sentence = f"{format_path(self.path)}: {sentence}"
-        more = len(self.problems) - 1
-        if more:
+        if more := len(self.problems) - 1:
             hint = f"; `{self.command}` lists them" if self.command else ""
             sentence += f" (and {pluralise(more, 'more problem')}{hint})"
         return sentence
 
 
 class WriteError(SubmissionError):
-    """A file that cannot be written. An earlier file at `path` is unchanged.
-
-    Args:
-        path: the file or folder.
-        reason: why it cannot be written.
-    """
+    """A file or folder that cannot be written; an earlier file at `path` is unchanged."""
 
     def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
         super().__init__(path, reason)
-        self.path = path
-        self.reason = reason
+        self.path, self.reason = path, reason
 
     def __str__(self) -> str:
         return f"{format_path(self.path)}: cannot be written: {self.reason}"

@@ -10,9 +10,9 @@ import shlex
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Literal, TypeAlias, overload
+from typing import IO, Any, Literal, TypeAlias
 
 from submission.errors import (
     FormatError,
@@ -48,11 +48,7 @@ _DISK_ERRORS = {
 
 
 def parse_json(content: bytes, path: StrPath) -> Any:
-    """Parse the content of a JSON file.
-
-    Args:
-        content: the bytes of the file.
-        path: the file, for the error.
+    """Parse the content of the JSON file at `path`.
 
     Raises:
         FormatError: the content is not JSON in UTF-8, or an object repeats a key.
@@ -64,23 +60,12 @@ def parse_json(content: bytes, path: StrPath) -> Any:
 
 
 def read_json(path: StrPath) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        FormatError: the file cannot be read, is not JSON in UTF-8, or repeats a key of an object.
-    """
+    """Read a JSON file; raise FormatError as `parse_json` does, or if it cannot be read."""
     return parse_json(_read_bytes(path), path)
 
 
 def read_unchecked(path: StrPath) -> tuple[Any, list[Problem]]:
-    """Read a JSON file whose objects may repeat keys.
-
-    Returns:
-        The data, in which the last of equal keys counts, and one problem per repeated key.
-
-    Raises:
-        FormatError: the file cannot be read or is not JSON in UTF-8.
-    """
+    """Read a JSON file whose objects may repeat keys; each repeated key is a problem."""
     return _parse(_read_bytes(path), path)
 
 
@@ -106,26 +91,22 @@ def read_any(path: StrPath, kinds: Sequence[Kind] = KINDS) -> tuple[Kind, Any]:
 
 def read_task(path: StrPath) -> Task:
     """Read a single task; raise FormatError if it is invalid."""
-    task: Task = _read(path, "task")
-    return task
+    return _read(path, "task")
 
 
 def read_challenges(path: StrPath) -> Challenges:
     """Read challenges; raise FormatError if they are invalid."""
-    challenges: Challenges = _read(path, "challenges")
-    return challenges
+    return _read(path, "challenges")
 
 
 def read_solutions(path: StrPath, challenges: Challenges | None = None) -> Solutions:
     """Read solutions; raise FormatError if they are invalid or do not match `challenges`."""
-    solutions: Solutions = _read(path, "solutions", challenges)
-    return solutions
+    return _read(path, "solutions", challenges)
 
 
 def read_submission(path: StrPath, challenges: Challenges | None = None) -> Submission:
     """Read a submission; raise FormatError if it is invalid or does not answer `challenges`."""
-    submission: Submission = _read(path, "submission", challenges)
-    return submission
+    return _read(path, "submission", challenges)
 
 
 def write_json(path: StrPath, data: object) -> None:
@@ -142,8 +123,7 @@ def write_submission(path: StrPath, submission: Submission, challenges: Challeng
         FormatError: the submission is invalid or does not answer all challenges.
         WriteError: the file cannot be written.
     """
-    found = submission_problems(submission, challenges)
-    if found:
+    if found := submission_problems(submission, challenges):
         raise FormatError(found)
     ordered = {
         task_id: [{name: answer[name] for name in ATTEMPTS} for answer in submission[task_id]]
@@ -152,24 +132,13 @@ def write_submission(path: StrPath, submission: Submission, challenges: Challeng
     write_json(path, ordered)
 
 
-@overload
-def atomic_write(path: StrPath, mode: Literal["w"] = "w") -> AbstractContextManager[IO[str]]: ...
-@overload
-def atomic_write(path: StrPath, mode: Literal["wb"]) -> AbstractContextManager[IO[bytes]]: ...
 @contextmanager
 def atomic_write(path: StrPath, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
     """Open a file that replaces `path` once the block ends without an error.
 
     Until then the content lies in a temporary file in the same folder. An exception, also
     KeyboardInterrupt, removes the temporary file and leaves `path` unchanged. A symbolic link is
-    followed. The permissions are those that `open` would give.
-
-    Args:
-        path: the file to write.
-        mode: "w" for text in UTF-8, "wb" for bytes.
-
-    Yields:
-        The open temporary file.
+    followed. The permissions are those that `open` would give. Text is UTF-8.
 
     Raises:
         WriteError: the file system refuses. Other exceptions of the block pass through.
@@ -177,15 +146,12 @@ def atomic_write(path: StrPath, mode: Literal["w", "wb"] = "w") -> Iterator[IO[A
     target = Path(os.path.realpath(path))
     before = _mode_before(path, target)
     temporary = target.parent / f".{secrets.token_hex(8)}.tmp"
-    binary = mode == "wb"
+    encoding, newline = (None, None) if mode == "wb" else ("utf-8", "\n")
     file = None
     ours = True  # whether an OSError comes from this function, not from the block
     try:
         file = open(  # noqa: SIM115 (closed below, before it is renamed)
-            temporary,
-            "xb" if binary else "x",
-            encoding=None if binary else "utf-8",
-            newline=None if binary else "\n",
+            temporary, mode.replace("w", "x"), encoding=encoding, newline=newline
         )
         if before is not None:
             with suppress(OSError):  # some file systems have no permission bits
@@ -208,7 +174,7 @@ def atomic_write(path: StrPath, mode: Literal["w", "wb"] = "w") -> Iterator[IO[A
         raise
 
 
-def _read(path: StrPath, kind: Kind, challenges: Challenges | None = None) -> Any:
+def _read(path: StrPath, kind: Kind, challenges: Challenges | None = None) -> dict[str, Any]:
     data, repeated = read_unchecked(path)
     return _validated(path, kind, data, repeated, challenges)
 
@@ -219,15 +185,15 @@ def _validated(
     data: Any,
     repeated: list[Problem],
     challenges: Challenges | None = None,
-) -> Any:
+) -> dict[str, Any]:
     """Return the data of a file; raise FormatError with all problems if it is invalid."""
-    found = repeated + kind_problems(kind, data, challenges)
-    if found:
+    if found := repeated + kind_problems(kind, data, challenges):
         option = "" if challenges is None else " --challenges CHALLENGES"
         file = shlex.quote(format_path(path))
         command = f"python -m submission validate --kind {kind}{option} {file}"
         raise FormatError(found, path, command)
-    return data
+    valid: dict[str, Any] = data
+    return valid
 
 
 def _read_bytes(path: StrPath) -> bytes:
@@ -288,12 +254,7 @@ def _reading_reason(error: OSError) -> str:
 def _repeated_key_problems(
     data: Any, repeated: list[tuple[dict[str, Any], list[str]]]
 ) -> list[Problem]:
-    """List repeated keys with their places, which the parser does not know.
-
-    Args:
-        data: the parsed JSON.
-        repeated: the objects inside `data` that repeat keys, and these keys.
-    """
+    """List repeated keys with their places in `data`, which the parser does not know."""
     keys_of = {id(built): keys for built, keys in repeated}  # `repeated` keeps these objects alive
     found = []
     stack: list[tuple[Any, str]] = [(data, "")]

@@ -119,9 +119,13 @@ def summarise(kind: str, data: Mapping[str, Any]) -> str:
         return f"a valid task file of {train} and {pluralise(len(data['test']), 'test pair')}"
     if kind == "challenges":
         data = {task_id: task["test"] for task_id, task in data.items()}
-    what = "ARC Prize benchmarking folder" if kind == "benchmarking" else f"{kind} file"
     outputs = pluralise(sum(map(len, data.values())), "test output")
-    return f"a valid {what} of {pluralise(len(data), 'task')} with {outputs}"
+    return f"a valid {title(kind)} of {pluralise(len(data), 'task')} with {outputs}"
+
+
+def title(kind: str) -> str:
+    """Return what something of a kind is called: `submission file`."""
+    return "ARC Prize benchmarking folder" if kind == "benchmarking" else f"{kind} file"
 
 
 def count_problems(data: object, expected: Mapping[str, int], reference: str) -> list[Problem]:

@@ -21,8 +21,7 @@ def read_ranked(
 
     Args:
         path: the file or folder.
-        counts: the number of outputs per task. A folder may lack the last outputs of a task; these
-            get no candidates.
+        counts: the number of outputs per task; the last ones may lack in a folder.
         challenges: the tasks that a submission must answer.
 
     Raises:
@@ -30,11 +29,11 @@ def read_ranked(
     """
     if not os.path.isdir(path):
         return to_ranked(read_submission(path, challenges))
-    ranked: dict[str, list[Sequence[Grid]]] = {}
-    for task_id, outputs in read_arcprize(path).items():
-        missing = (counts or {}).get(task_id, 0) - len(outputs)
-        ranked[task_id] = [*outputs, *(() for _ in range(missing))]
-    return ranked
+    known = counts or {}
+    return {
+        task_id: [*outputs, *([()] * (known.get(task_id, 0) - len(outputs)))]
+        for task_id, outputs in read_arcprize(path).items()
+    }
 
 
 def to_ranked(submission: Submission) -> Ranked:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from submission.errors import FormatError, Problem, format_names, pluralise
 from submission.files import StrPath
@@ -51,14 +51,9 @@ Rows: TypeAlias = Iterable[Iterable[int]]
 
 @dataclass(frozen=True)
 class Rate:
-    """A number of solved items out of a total.
+    """A number of solved items out of a total, which is at least 1."""
 
-    Attributes:
-        solved: a whole number, except under the denominator "per task".
-        total: at least 1.
-    """
-
-    solved: float
+    solved: float  # a whole number, except under the denominator "per task"
     total: int
 
     @property
@@ -67,7 +62,6 @@ class Rate:
         return self.solved / self.total
 
     def to_dict(self) -> dict[str, float]:
-        """Convert to plain JSON."""
         return {"solved": self.solved, "total": self.total, "value": self.value}
 
 
@@ -103,11 +97,9 @@ class Scored(Protocol):
         """Sentences without full stop on tasks that are unanswered or not counted."""
 
     def counts(self) -> Mapping[RateName, Counts]:
-        """Split every rate by task.
+        """Split every rate by task, in the order of `task_ids`.
 
-        Returns:
-            Solved and total per task, in the order of `task_ids`. `sum(solved) / sum(total)` is the
-            rate's value. The total of a task that does not count is 0.
+        `sum(solved) / sum(total)` is the rate's value. A task that does not count has the total 0.
         """
 
     def lines(self) -> list[str]:
@@ -127,7 +119,6 @@ class PassRates:
 
     @property
     def by_denominator(self) -> dict[str, Rate]:
-        """The rates by the names in `DENOMINATORS`."""
         return dict(zip(DENOMINATORS, (self.per_output, self.per_task, self.strict), strict=True))
 
 
@@ -148,6 +139,9 @@ class Score:
     missing: tuple[str, ...]
     unknown: tuple[str, ...]
 
+    noun: ClassVar[str] = "task"
+    headline: ClassVar[RateName] = ("pass@2", "per task")  # the form of most published results
+
     @property
     def rates(self) -> dict[RateName, Rate]:
         """The rates by K and denominator."""
@@ -159,7 +153,6 @@ class Score:
 
     @property
     def labels(self) -> dict[RateName, str]:
-        """What each denominator is used for."""
         return {name: DENOMINATORS[name[-1]] for name in self.rates}
 
     @property
@@ -168,29 +161,19 @@ class Score:
         return f"pass@{max(self.pass_at)}", "per output"
 
     @property
-    def headline(self) -> RateName:
-        """pass@2 per task, the form of most published results."""
-        return "pass@2", "per task"
-
-    @property
     def task_ids(self) -> list[str]:
-        """The tasks of the solutions."""
         return list(self.tasks)
-
-    @property
-    def noun(self) -> str:
-        """`task`."""
-        return "task"
 
     @property
     def notes(self) -> list[str]:
         """Sentences on tasks that only the answers or only the solutions have."""
+        groups = {
+            "not in the submission, counted as unsolved": self.missing,
+            "without a solution, not counted": self.unknown,
+        }
         return [
             f"{pluralise(len(task_ids), 'task')} {what}: {format_names(task_ids)}"
-            for task_ids, what in (
-                (self.missing, "not in the submission, counted as unsolved"),
-                (self.unknown, "without a solution, not counted"),
-            )
+            for what, task_ids in groups.items()
             if task_ids
         ]
 
@@ -198,25 +181,19 @@ class Score:
         """Split every rate by task, as `Scored.counts` says."""
         import numpy as np
 
-        total = np.array([len(task) for task in self.tasks.values()], dtype=np.float64)
+        total = np.array([len(task) for task in self.tasks.values()], np.float64)
         one = np.ones_like(total)
         counts: dict[RateName, Counts] = {}
         for place, k in enumerate(self.pass_at):
-            solved = np.array(
-                [sum(hits[place] for hits in task) for task in self.tasks.values()],
-                dtype=np.float64,
-            )
-            by_denominator = (
-                (solved, total),
-                (solved / total, one),
-                ((solved == total).astype(np.float64), one),
-            )
-            for name, pair in zip(DENOMINATORS, by_denominator, strict=True):
-                counts[f"pass@{k}", name] = pair
+            hits = [sum(output[place] for output in task) for task in self.tasks.values()]
+            solved = np.array(hits, np.float64)
+            counts[f"pass@{k}", "per output"] = solved, total
+            counts[f"pass@{k}", "per task"] = solved / total, one
+            counts[f"pass@{k}", "strict"] = (solved == total).astype(np.float64), one
         return counts
 
     def lines(self) -> list[str]:
-        """Format the score for a person: one line per rate, then the notes."""
+        """Format the score for a person: a line per rate, then the notes."""
         rates = [
             f"{k}  {name:<10}  {format_rate(rate):>11}  {100 * rate.value:5.1f} %  "
             f"({DENOMINATORS[name]})"
@@ -231,21 +208,14 @@ class Score:
         """Convert to plain JSON, with the keys `pass@1` and so on."""
         return {
             **nest({name: rate.to_dict() for name, rate in self.rates.items()}),
-            "tasks": {
-                task_id: [list(hits) for hits in task] for task_id, task in self.tasks.items()
-            },
+            "tasks": {name: [list(hits) for hits in task] for name, task in self.tasks.items()},
             "missing": list(self.missing),
             "unknown": list(self.unknown),
         }
 
 
 def score(submission: Submission, solutions: Solutions, attempts: int = 2) -> Score:
-    """Score a submission.
-
-    Args:
-        submission: the answers.
-        solutions: the right outputs.
-        attempts: the largest K of pass@K, 1 or 2.
+    """Score a submission by pass@K, for K from 1 to `attempts`.
 
     Raises:
         FormatError: either is invalid, or a task has different numbers of outputs in both.
@@ -266,7 +236,7 @@ def score_ranked(
     Args:
         ranked: candidate grids per task and test output, from best to worst, any number of them. A
             repeated candidate uses up an attempt.
-        solutions: the right outputs.
+        solutions: the right outputs; tasks without candidates count as unsolved.
         ks: every K of pass@K.
 
     Raises:
@@ -279,21 +249,18 @@ def score_ranked(
     expected = count_outputs({task_id: solutions[task_id] for task_id in answered})
     _raise(count_problems(answered, expected, "the solutions"))
 
-    ranks = {
-        task_id: [
-            _rank(candidates, solution)
+    tasks = {
+        task_id: tuple(
+            _hits(candidates, solution, ks)
             for candidates, solution in zip(
                 answered.get(task_id, [()] * len(outputs)), outputs, strict=True
             )
-        ]
+        )
         for task_id, outputs in solutions.items()
     }
     return Score(
-        pass_at={k: _pass_rates(ranks, k) for k in ks},
-        tasks={
-            task_id: tuple(tuple(_is_solved(rank, k) for k in ks) for rank in task)
-            for task_id, task in ranks.items()
-        },
+        pass_at={k: _pass_rates(tasks, place) for place, k in enumerate(ks)},
+        tasks=tasks,
         missing=tuple(task_id for task_id in solutions if task_id not in ranked),
         unknown=tuple(task_id for task_id in ranked if task_id not in solutions),
     )
@@ -336,18 +303,16 @@ def to_hashable(grid: Rows) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(row) for row in grid)
 
 
-def _rank(candidates: Iterable[Rows], solution: Rows) -> int | None:
-    """Return the rank, from 1, of the first candidate that equals the solution, None if none."""
+def _hits(candidates: Iterable[Rows], solution: Rows, ks: Sequence[int]) -> tuple[bool, ...]:
+    """Return for each K whether one of the first K candidates equals the solution."""
     wanted = to_hashable(solution)
-    return next((n for n, grid in enumerate(candidates, 1) if to_hashable(grid) == wanted), None)
+    rank = next((n for n, grid in enumerate(candidates, 1) if to_hashable(grid) == wanted), None)
+    return tuple(rank is not None and rank <= k for k in ks)
 
 
-def _is_solved(rank: int | None, k: int) -> bool:
-    return rank is not None and rank <= k
-
-
-def _pass_rates(ranks: Mapping[str, Sequence[int | None]], k: int) -> PassRates:
-    solved = [(sum(_is_solved(rank, k) for rank in task), len(task)) for task in ranks.values()]
+def _pass_rates(tasks: Mapping[str, Sequence[Sequence[bool]]], place: int) -> PassRates:
+    """Return the rates for the K at a place among the hits of each output."""
+    solved = [(sum(hits[place] for hits in task), len(task)) for task in tasks.values()]
     # Exact fractions, so that the order of the tasks cannot change the last digit.
     fractions = sum((Fraction(part, whole) for part, whole in solved), Fraction(0))
     return PassRates(

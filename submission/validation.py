@@ -11,7 +11,15 @@ from typing import Any
 from submission.arcprize import folder_problems, read_folder, to_candidates
 from submission.errors import FormatError, Problem, SubmissionError, format_path, pluralise
 from submission.files import StrPath, read_unchecked
-from submission.formats import KINDS, Challenges, Kind, kind_problems, recognise, summarise
+from submission.formats import (
+    KINDS,
+    Challenges,
+    Kind,
+    kind_problems,
+    recognise,
+    summarise,
+    title,
+)
 
 MAX_LISTED = 1000
 
@@ -21,9 +29,7 @@ class Validation:
     """The result of validating a file or a folder.
 
     Attributes:
-        path: the file or folder.
         kind: one of `KINDS`, or "benchmarking" for an ARC Prize benchmarking folder.
-        problems: everything that is wrong.
         summary: one sentence without full stop: what the file holds, or that it is invalid.
     """
 
@@ -68,7 +74,10 @@ def check_path(
         return check_file(path, kind, challenges)
     if kind is not None:
         raise SubmissionError(f"{format_path(path)}: is a folder, expected a {kind} file")
-    return check_folder(path, challenges)
+    data = read_folder(path)
+    found = folder_problems(data, challenges)
+    ranked = {} if found else {name: to_candidates(each, path) for name, each in data.items()}
+    return _result(path, "benchmarking", found, ranked)
 
 
 def check_file(
@@ -85,23 +94,13 @@ def check_file(
             f"{format_path(path)}: is a {found_kind} file, but only solutions and submissions can "
             "be checked against challenges"
         )
-    found = repeated + kind_problems(found_kind, data, challenges)
-    if found:
-        return _invalid(path, found_kind, f"{found_kind} file", found)
-    return Validation(path, found_kind, (), f"{format_path(path)}: {summarise(found_kind, data)}")
+    return _result(path, found_kind, repeated + kind_problems(found_kind, data, challenges), data)
 
 
-def check_folder(path: StrPath, challenges: Challenges | None = None) -> Validation:
-    """Validate an ARC Prize benchmarking folder; arguments and errors as in `check_path`."""
-    kind, data = "benchmarking", read_folder(path)
-    found = folder_problems(data, challenges)
-    if found:
-        return _invalid(path, kind, "ARC Prize benchmarking folder", found)
-    ranked = {task_id: to_candidates(content, path) for task_id, content in data.items()}
-    return Validation(path, kind, (), f"{format_path(path)}: {summarise(kind, ranked)}")
-
-
-def _invalid(path: StrPath, kind: str, title: str, problems: Sequence[Problem]) -> Validation:
-    number = pluralise(len(problems), "problem")
-    summary = f"{format_path(path)}: is not a valid {title} ({number})"
-    return Validation(path, kind, problems, summary)
+def _result(path: StrPath, kind: str, problems: Sequence[Problem], data: Any) -> Validation:
+    if problems:
+        number = pluralise(len(problems), "problem")
+        summary = f"is not a valid {title(kind)} ({number})"
+    else:
+        summary = summarise(kind, data)
+    return Validation(path, kind, problems, f"{format_path(path)}: {summary}")

@@ -52,7 +52,7 @@ def merge(
         counts = count_outputs(ranked[0]) if ranked else None
         ranked.append(source.candidates(counts))
         fallback.append(source.attempts(counts))
-    merged = merge_files(out, files, ranked, vote_weights, fallback)
-    for note in merged.notes:
+    summary, notes = merge_files(out, files, ranked, vote_weights, fallback)
+    for note in notes:
         click.echo(note, err=True)
-    click.echo(merged.summary)
+    click.echo(summary)

@@ -19,8 +19,7 @@ def export_predictions(
         source: of the predictions.
         file_format: `arcprize` or `submission`.
         out: the folder or file to write.
-        model: name of the model in the metadata of a folder; None is the one that the predictions
-            name.
+        model: name of the model in a folder's metadata; None is the one that the source names.
 
     Returns:
         The attempts that were written.

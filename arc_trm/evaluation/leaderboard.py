@@ -16,16 +16,12 @@ from arc_trm.tasks import TaskSet
 
 @dataclass(frozen=True)
 class PublishedResult:
-    """The published score of a system on a dataset.
+    """The published score of a system on a dataset, such as `arc-agi-1/evaluation`.
 
     Attributes:
-        system: name of the system.
-        dataset: `arc-agi-1/evaluation`, for example.
         percent: one number, or the smallest and largest of several entries.
         denominator: what the result is a mean over, if known.
         tasks: number of tasks in the dataset.
-        source: of the result.
-        note: other facts about the result.
     """
 
     system: str
@@ -37,7 +33,6 @@ class PublishedResult:
     note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain JSON."""
         return asdict(self)
 
     @property
@@ -53,20 +48,14 @@ class PublishedResult:
 
 def published_results(tasks: TaskSet) -> list[PublishedResult]:
     """Return the published results for exactly these tasks, whatever the name of their set."""
-    for dataset in dict.fromkeys(name for each in _results() for name in each["scores"]):
+    for dataset in dict.fromkeys(name for scores, _ in _results() for name in scores):
         if _is_dataset(tasks, dataset):
             return [
                 PublishedResult(
-                    each["system"],
-                    dataset,
-                    tuple(each["scores"][dataset]),
-                    each["denominator"],
-                    len(tasks),
-                    each["source"],
-                    each.get("note", ""),
+                    dataset=dataset, percent=tuple(scores[dataset]), tasks=len(tasks), **facts
                 )
-                for each in _results()
-                if dataset in each["scores"]
+                for scores, facts in _results()
+                if dataset in scores
             ]
     return []
 
@@ -91,17 +80,15 @@ def _is_dataset(tasks: TaskSet, dataset: str) -> bool:
 
 
 def describe_results(results: Sequence[PublishedResult]) -> list[str]:
-    """Return published results as text for a person, one line each."""
+    """Return published results for one dataset as text for a person, one line each."""
     if not results:
         return ["No results are published for exactly these tasks."]
-    dataset = results[0].dataset
     system_width = max(len(each.system) for each in results)
     text_width = max(len(each.text) for each in results)
     lines = [
         f"{each.system:<{system_width}}  {each.text:>{text_width}}  "
         f"(denominator {each.denominator}; {each.origin})"
         for each in results
-        if each.dataset == dataset
     ]
     return [f"{results_title(results)}:", *lines]
 
@@ -116,7 +103,7 @@ def results_title(results: Sequence[PublishedResult]) -> str:
     return f"Published for {first.dataset} ({first.tasks} {kind.noun}s{attempts})"
 
 
-def _results() -> list[dict[str, Any]]:
+def _results() -> list[tuple[dict[str, list[float]], dict[str, str]]]:
+    """Return for each system its scores by dataset, and the other fields of a result."""
     text = (manifests_folder() / "leaderboard.toml").read_text("utf-8")
-    results: list[dict[str, Any]] = tomllib.loads(text)["results"]
-    return results
+    return [(each.pop("scores"), each) for each in tomllib.loads(text)["results"]]

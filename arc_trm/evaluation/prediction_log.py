@@ -17,7 +17,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from arc_trm.errors import UserError
-from arc_trm.evaluation.predictions import Prediction, PredictionSet, TraceStep, changed_steps
+from arc_trm.evaluation.predictions import (
+    Prediction,
+    PredictionSet,
+    TraceStep,
+    changed_steps,
+    to_rows,
+)
 from arc_trm.evaluation.voting import VoteCounter
 from arc_trm.io import WriteError, atomic_write
 from arc_trm.puzzles import kind_of
@@ -32,14 +38,10 @@ class _LineError(ValueError):
 
 
 def _to_record(prediction: Prediction) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "task": prediction.task_id,
-        "test": prediction.test,
-        "puzzle": prediction.puzzle,
-    }
+    task, test, puzzle = prediction.task_id, prediction.test, prediction.puzzle
+    record: dict[str, Any] = {"task": task, "test": test, "puzzle": puzzle}
     if prediction.grid is not None:
-        record["order"] = prediction.order
-        record["halt_prob"] = prediction.halt_prob
+        record |= {"order": prediction.order, "halt_prob": prediction.halt_prob}
         record["grid"] = prediction.grid.tolist()
         if prediction.runner_up is not None:
             ((row, column),) = np.argwhere(prediction.runner_up != prediction.grid).tolist()
@@ -55,7 +57,7 @@ def _trace_record(trace: Sequence[TraceStep]) -> list[list[Any]]:
     for step, changed in zip(trace, changed_steps(trace), strict=True):
         record: list[Any] = [round(step.halt_prob, 4)]
         if changed:
-            record.append(None if step.grid is None else step.grid.tolist())
+            record.append(to_rows(step.grid))
         records.append(record)
     return records
 
@@ -78,18 +80,13 @@ def _probability(value: Any) -> float:
 
 
 def _grid(rows: Any) -> Grid:
-    problems = grid_problems(rows)
-    if problems:
+    if problems := grid_problems(rows):
         raise _LineError(str(FormatError(problems)))
     return as_grid(rows)
 
 
 def _from_record(record: Any) -> Prediction:
-    """Return the prediction in a parsed line.
-
-    Raises:
-        ValueError, KeyError, TypeError, IndexError: the record is not a prediction.
-    """
+    """Return the prediction in a parsed line; Python's errors mean that there is none."""
     if not isinstance(record, dict):
         raise _LineError("it is not a JSON object")
     grid, runner_up, order, halt_prob = None, None, 0, 0.0
@@ -103,16 +100,9 @@ def _from_record(record: Any) -> Prediction:
             changed = grid.copy()
             changed[row, column] = value
             runner_up = as_grid(changed)
-    return Prediction(
-        str(record["task"]),
-        int(record["test"]),
-        str(record["puzzle"]),
-        order,
-        grid,
-        halt_prob,
-        runner_up,
-        _trace(record.get("trace", [])),
-    )
+    task, test, puzzle = str(record["task"]), int(record["test"]), str(record["puzzle"])
+    trace = _trace(record.get("trace", []))
+    return Prediction(task, test, puzzle, order, grid, halt_prob, runner_up, trace)
 
 
 def _check_fits(prediction: Prediction, tasks: TaskSet) -> None:
@@ -157,8 +147,13 @@ class PredictionLog:
     def header(self) -> Mapping[str, Any]:
         """The first line. Raises UserError if it is not that of a prediction log."""
         if self._header is None:
-            self._header = self._parse_header(self._open_reader().readline())
-            self._read_to = self._open_reader().tell()
+            try:
+                record = json.loads(self._read_first_line(), parse_constant=_reject_constant)
+            except (ValueError, RecursionError):
+                raise self._invalid(1, "it is not JSON") from None
+            if not isinstance(record, dict) or record.get("format") != FORMAT:
+                raise self._invalid(1, f"it does not say {FORMAT!r}")
+            self._header = record
         return self._header
 
     @property
@@ -187,45 +182,38 @@ class PredictionLog:
             metadata: facts for readers, which replace earlier ones except for `started_at`.
 
         Returns:
-            The path to which a log with another key was moved, None if there was none.
+            The path to which a log with another key was moved, None if none was moved.
         """
-        header = {"format": FORMAT, **key}
-        header_key = json.dumps(header)
-        moved = None
+        header, moved = {"format": FORMAT, **key}, None
         try:
-            first = self._open_reader().readline()
+            first = self._read_first_line()
         except UserError:
             first = b""
-        present_key = _key_of(first)
-        if present_key != header_key:
+        own_key, present_key = json.dumps(header), _key_of(first)
+        if present_key != own_key:
             self.close()
             if first.strip():
                 moved = self._moved_path(present_key)
                 self.path.replace(moved)
-            stored = self._moved_path(header_key)
+            stored = self._moved_path(own_key)
             if not stored.exists():
-                with atomic_write(self.path) as file:
-                    file.write(json.dumps({**header, "metadata": dict(metadata)}) + "\n")
+                self._write({**header, "metadata": dict(metadata)})
                 return moved
             stored.replace(self.path)
-            first = self._open_reader().readline()
-        self._header = self._parse_header(first)
-        self._read_to = self._open_reader().tell()
-        self._update_metadata(header, metadata)
+        updated = dict(metadata)
+        if "started_at" in self.metadata:
+            updated["started_at"] = self.metadata["started_at"]
+        if updated != self.metadata:
+            self._write({**header, "metadata": updated}, self._open_reader())
+            self.close()
         return moved
 
-    def _update_metadata(self, header: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
-        stored = self.metadata
-        updated = dict(metadata)
-        if "started_at" in stored:
-            updated["started_at"] = stored["started_at"]
-        if updated == stored:
-            return
-        reader = self._open_reader()
+    def _write(self, header: Mapping[str, Any], lines: BinaryIO | None = None) -> None:
+        """Replace the file by one with this header and the lines that are left to read."""
         with atomic_write(self.path, "wb") as file:
-            file.write((json.dumps({**header, "metadata": updated}) + "\n").encode())
-            shutil.copyfileobj(reader, file)
-        self.close()
+            file.write((json.dumps(header) + "\n").encode())
+            if lines is not None:
+                shutil.copyfileobj(lines, file)
 
     def _moved_path(self, key: str) -> Path:
         """Return the path of a log with this key while the file has another key."""
@@ -240,14 +228,13 @@ class PredictionLog:
                 raise self._unreadable(error) from None
         return self._reader
 
-    def _parse_header(self, line: bytes) -> dict[str, Any]:
-        try:
-            record = json.loads(line, parse_constant=_reject_constant)
-        except (ValueError, RecursionError):
-            raise self._invalid(1, "it is not JSON") from None
-        if not isinstance(record, dict) or record.get("format") != FORMAT:
-            raise self._invalid(1, f"it does not say {FORMAT!r}")
-        return record
+    def _read_first_line(self) -> bytes:
+        """Return the first line; the next read starts after it."""
+        reader = self._open_reader()
+        reader.seek(0)
+        line = reader.readline()
+        self._read_to = reader.tell()
+        return line
 
     def append(self, predictions: Iterable[Prediction]) -> None:
         """Append predictions by one write, so that writes of several processes do not mix.
@@ -278,9 +265,7 @@ class PredictionLog:
             )
 
     def read(self, tasks: TaskSet | None = None, size: int | None = None) -> Iterator[Prediction]:
-        """Yield the predictions since the last call.
-
-        Lines that a kill cut off are skipped.
+        """Yield the predictions since the last call; lines that a kill cut off are skipped.
 
         Args:
             tasks: the grids must be possible predictions for them; None skips this check.
@@ -349,11 +334,7 @@ def _key_of(header: bytes) -> str:
 
 
 def read_predictions(log: PredictionLog, tasks: TaskSet) -> PredictionSet:
-    """Return the logged predictions for test inputs of `tasks`.
-
-    Raises:
-        UserError: a line is invalid.
-    """
+    """Return the logged predictions for test inputs of `tasks`; an invalid line is a UserError."""
     counter = VoteCounter(tasks)
     counter.add(log.read(tasks))
     return PredictionSet(tasks, (each for each in counter if counter.has(each.task_id, each.test)))

@@ -37,7 +37,7 @@ class PredictionJob:
         queries: number of all queries, one per test input and augmentation.
         guesses: test inputs without a candidate.
         files: paths that were written, by `submission` and `predictions`.
-        time_limit: in seconds; None if there was none.
+        time_limit: in seconds; None for none.
     """
 
     predicted_queries: int
@@ -61,11 +61,10 @@ class PredictionJob:
             )
         if self.guesses:
             first = self.guesses[0]
-            noun = kind_of(tasks).noun
             notes.append(
                 f"{len(self.guesses)} of {tasks.test_outputs} test inputs have no prediction: "
-                f"first {noun} {format_name(first.task_id)}, test input {first.test + 1}: "
-                f"{first.reason}"
+                f"first {kind_of(tasks).noun} {format_name(first.task_id)}, test input "
+                f"{first.test + 1}: {first.reason}"
             )
         return notes
 
@@ -83,12 +82,7 @@ class PredictionJob:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TraceStep:
-    """The intermediate prediction after one supervision step.
-
-    Attributes:
-        grid: None if the model predicts no grid.
-        halt_prob: the sigmoid of the halting logit.
-    """
+    """The intermediate prediction after one supervision step; as in `Prediction`."""
 
     grid: Grid | None
     halt_prob: float
@@ -99,7 +93,6 @@ class Prediction:
     """The model's prediction for one test input of one augmented task, augmentation undone.
 
     Attributes:
-        task_id: of the task.
         test: index of the test input, from 0.
         puzzle: name of the puzzle id that was queried.
         order: index of the puzzle among those of its task; 0 is the task itself.
@@ -137,6 +130,11 @@ def changed_steps(trace: Sequence[TraceStep]) -> list[bool]:
     ]
 
 
+def to_rows(grid: Grid | None) -> list[list[int]] | None:
+    """Return a grid as lists for JSON, None for None."""
+    return None if grid is None else grid.tolist()
+
+
 def grid_key(grid: Grid) -> GridKey:
     """Return a hashable key that equal grids share."""
     return grid.shape, grid.tobytes()
@@ -147,7 +145,6 @@ class InputPrediction(Displayed):
     """Everything predicted for one test input.
 
     Attributes:
-        task: of the test input.
         test: index of the test input, from 0.
         candidates: grids with votes, best first.
         attempts: the grids to submit; None is a failed attempt. Those of other solvers may be more
@@ -163,7 +160,6 @@ class InputPrediction(Displayed):
 
     @property
     def task_id(self) -> str:
-        """Id of the task."""
         return self.task.id
 
     @property
@@ -195,28 +191,21 @@ class InputPrediction(Displayed):
         return {
             "task": self.task_id,
             "test": self.test,
-            "attempts": [None if grid is None else grid.tolist() for grid in self.attempts],
+            "attempts": [to_rows(grid) for grid in self.attempts],
             "candidates": [
-                {"grid": each.grid.tolist(), "votes": each.votes, "halt_prob": each.halt_prob}
+                {"grid": to_rows(each.grid), "votes": each.votes, "halt_prob": each.halt_prob}
                 for each in self.candidates
             ],
             "trace": [
-                {
-                    "grid": None if step.grid is None else step.grid.tolist(),
-                    "halt_prob": step.halt_prob,
-                }
-                for step in self.trace
+                {"grid": to_rows(step.grid), "halt_prob": step.halt_prob} for step in self.trace
             ],
         }
 
 
 class PredictionSet(Displayed):
-    """Predictions for test inputs of `tasks`, by (task id, test index), in order.
+    """Predictions for some or all test inputs of `tasks`, by (task id, test index), in order.
 
-    Args:
-        tasks: the tasks.
-        predictions: for their test inputs, some or all.
-        job: outcome of the job that made the predictions, if there was one.
+    `job` is the outcome of the job that made them, None for stored ones.
     """
 
     def __init__(
@@ -248,43 +237,29 @@ class PredictionSet(Displayed):
 
     def fill_missing(self) -> PredictionSet:
         """Return predictions for all test inputs, with fallback guesses where there are none."""
-        return PredictionSet(
-            self.tasks,
-            (
-                self.by_input.get((task.id, test))
-                or InputPrediction(task, test, (), choose_attempts(self.tasks, pair.input, ()))
-                for task in self.tasks
-                for test, pair in enumerate(task.test)
-            ),
+        predictions = (
+            self.by_input.get((task.id, test))
+            or InputPrediction(task, test, (), choose_attempts(self.tasks, pair.input, ()))
+            for task in self.tasks
+            for test, pair in enumerate(task.test)
         )
+        return PredictionSet(self.tasks, predictions)
 
     def with_submission(self, submission: Submission) -> PredictionSet:
         """Return the predictions with the attempts of a submission for all of `tasks`."""
         ranked = to_ranked(submission)
-        return PredictionSet(
-            self.tasks,
-            (
-                replace(each, attempts=tuple(map(as_grid, ranked[each.task_id][each.test])))
-                for each in self
-            ),
-        )
+        predictions = []
+        for each in self:
+            attempts = tuple(map(as_grid, ranked[each.task_id][each.test]))
+            predictions.append(replace(each, attempts=attempts))
+        return PredictionSet(self.tasks, predictions)
 
     def submission(self) -> Submission:
-        """Return the official submission: every test input of `tasks`, in order.
-
-        Fallback guesses replace missing attempts.
-
-        Raises:
-            UserError: the kind of puzzle has no submissions.
-        """
+        """Return the official submission, as `build_submission` does."""
         return build_submission(self, self.tasks)
 
     def write_submission(self, path: str | os.PathLike[str]) -> None:
-        """Write the official submission, whole or not at all.
-
-        Raises:
-            UserError: the kind of puzzle has no submissions, or the file cannot be written.
-        """
+        """Write the official submission, whole or not at all; raise UserError if that fails."""
         write_submission(path, self.submission(), self.tasks.to_json(solutions=False))
 
     def attempts(self) -> Ranked:
@@ -298,7 +273,7 @@ class PredictionSet(Displayed):
     def _ranked(self, grids: Callable[[InputPrediction], Sequence[Grid | None]]) -> Ranked:
         return {
             task.id: [
-                [[] if grid is None else grid.tolist() for grid in grids(found)]
+                [to_rows(grid) or [] for grid in grids(found)]
                 if (found := self.by_input.get((task.id, test)))
                 else []
                 for test in range(len(task.test))
@@ -307,15 +282,11 @@ class PredictionSet(Displayed):
         }
 
     def score(self) -> Scored:
-        """Score the attempts against the known test outputs of `tasks`.
-
-        Raises:
-            UserError: no test output is known.
-        """
+        """Score the attempts; raise UserError if no test output of `tasks` is known."""
         return kind_of(self.tasks).score(self.tasks, self.attempts())
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Return plain JSON, one object per test input: `InputPrediction.to_dict`."""
+        """Return one `InputPrediction.to_dict` per test input."""
         return [each.to_dict() for each in self]
 
 
@@ -330,7 +301,7 @@ def choose_attempts(
 
     Args:
         tasks: their kind decides the number of attempts and the fallback guesses.
-        test_input: of the task.
+        test_input: what to guess for.
         grids: candidates, best first.
         runner_up: grid to attempt before any guess.
         attempts: their number; None is the maximum of the kind.
@@ -352,12 +323,8 @@ def build_submission(
 ) -> Submission:
     """Return the official submission: every test input of `tasks`, in order.
 
-    Fallback guesses replace missing attempts. If `attempts` is 1, the attempt is repeated.
-
-    Args:
-        predictions: for any of the tasks.
-        tasks: to submit.
-        attempts: number per test input; None is the maximum of the kind.
+    Fallback guesses replace missing attempts. If `attempts` is 1, the attempt is repeated; None is
+    the maximum of the kind.
 
     Raises:
         UserError: the kind of puzzle has no submissions.

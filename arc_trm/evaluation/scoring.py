@@ -23,12 +23,8 @@ def open_sources(
 ) -> list[PredictionSource]:
     """Open predictions to score; in a folder, a submission is preferred to a log.
 
-    Sources that do not name their tasks share those of the first one that does.
-
-    Args:
-        paths: of the predictions. If all are None, those of the latest run are opened.
-        data: DATA that the predictions are for; None is what they name.
-        solutions: official solutions; None is what the tasks hold.
+    Sources that do not name their tasks share those of the first one that does. If all paths are
+    None, the predictions of the latest run are opened.
     """
     existing = [path for path in paths if path is not None] or [latest_run()]
     prefer = (SUBMISSION, PREDICTIONS)
@@ -38,11 +34,7 @@ def open_sources(
 
 
 def score_sources(sources: Sequence[PredictionSource]) -> list[Scored]:
-    """Score predictions for the same kind of puzzle.
-
-    Raises:
-        UserError: they are for different kinds, or one cannot be scored.
-    """
+    """Score predictions; different kinds of puzzles are a UserError."""
     first = sources[0]
     for source in sources[1:]:
         if source.kind is not first.kind:
@@ -57,17 +49,13 @@ def describe_context(tasks: TaskSet) -> tuple[dict[str, Any], list[str]]:
     """Return baselines and published results for these tasks, as JSON and as lines."""
     baselines = kind_of(tasks).baselines(tasks, np.random.default_rng(0))
     results = published_results(tasks)
+    record: dict[str, Any] = {"published": [each.to_dict() for each in results]}
     lines = []
     for description, score in baselines.items():
-        rates = ", ".join(
-            f"{', '.join(name)} {format_rate(rate)} {100 * rate.value:.1f} %"
-            for name, rate in score.rates.items()
-        )
-        lines.append(f"{description}: {rates}")
-    record: dict[str, Any] = {"published": [each.to_dict() for each in results]}
-    if baselines:
-        record["baselines"] = {
-            description: {"_".join(name): rate.to_dict() for name, rate in score.rates.items()}
-            for description, score in baselines.items()
-        }
+        texts = []
+        for name, rate in score.rates.items():
+            key = "_".join(name)
+            record.setdefault("baselines", {}).setdefault(description, {})[key] = rate.to_dict()
+            texts.append(f"{', '.join(name)} {format_rate(rate)} {100 * rate.value:.1f} %")
+        lines.append(f"{description}: {', '.join(texts)}")
     return record, [*lines, *describe_results(results)]

@@ -79,11 +79,10 @@ class PredictionSource:
         tasks: TaskSet | None = None,
         prefer: Sequence[str] = (PREDICTIONS, SUBMISSION),
     ) -> PredictionSource:
-        """Open predictions.
+        """Open predictions in a file or folder.
 
         Args:
-            path: a predictions.jsonl, a submission, a folder of ARC Prize's benchmarking, or a
-                folder that holds one of the first two, such as a run.
+            path: as in the description of this module.
             data: DATA or a run with the tasks; None is what the predictions name.
             solutions: official solutions to score against; None is what the tasks hold.
             tasks: loaded tasks, in place of `data`.
@@ -102,7 +101,7 @@ class PredictionSource:
         file, log, described_by = _find_file(folder, prefer)
         source = cls(file, log, data, chosen, tasks, described_by)
         source.label = str(path)
-        if source.log is not None:
+        if log is not None:
             _ = source.kind  # an invalid header is an error here
         return source
 
@@ -114,12 +113,11 @@ class PredictionSource:
         if self.kind is not first.kind:
             return self
         if self.log is None or self._data is not None:
-            if first.names_tasks:
-                self._shared = first
-        elif first.log is not None and self.log.header.get("tasks") == first.log.header.get(
-            "tasks"
-        ):
-            self._shared = first
+            same = first.names_tasks
+        else:
+            tasks = self.log.header.get("tasks")
+            same = first.log is not None and first.log.header.get("tasks") == tasks
+        self._shared = first if same else None
         if self._solutions is not None:
             self.solutions = first.solutions
         return self
@@ -173,19 +171,14 @@ class PredictionSource:
     def tasks(self) -> TaskSet:
         """The tasks that the predictions are for, with the outputs to score against.
 
-        Raises:
-            UserError: they are not named, cannot be read, or differ from the predicted tasks.
+        They are a UserError if they are not named, unreadable, or other than the predicted ones.
         """
         tasks = self._find_tasks()
         return tasks if self._solutions is None else tasks.with_solutions(self.solutions)
 
     @cached_property
     def solutions(self) -> Solutions:
-        """The solutions to score against.
-
-        Raises:
-            UserError: the file is invalid, or the kind of puzzle has no solutions files.
-        """
+        """The solutions to score against; an invalid file is a UserError."""
         if self._solutions is None:
             return self.tasks.known_solutions()
         if not self.kind.writes_submission:
@@ -198,8 +191,8 @@ class PredictionSource:
     @property
     def names_tasks(self) -> bool:
         """Whether the tasks of the predictions are known."""
-        chosen = any(each is not None for each in (self._given, self._shared, self._data))
-        return chosen or self.run is not None or bool(self._logged_data)
+        named = (self._given, self._shared, self._data, self.run)
+        return any(each is not None for each in named) or bool(self._logged_data)
 
     def _find_tasks(self) -> TaskSet:
         if self._given is not None:
@@ -212,7 +205,7 @@ class PredictionSource:
                 return predicted_tasks(Run(folder).config.data)
             return load_tasks(self._data, self.metadata.get("skip_invalid") is True)
         if self._logged_data and "max_grid_size" in self.metadata:
-            tasks = self._named_tasks(self._logged_data)
+            tasks = self._logged_tasks()
         elif self.run is not None:
             tasks = predicted_tasks(self.run.config.data)
         else:
@@ -226,10 +219,10 @@ class PredictionSource:
             )
         return tasks
 
-    def _named_tasks(self, names: Sequence[str]) -> TaskSet:
+    def _logged_tasks(self) -> TaskSet:
         settings = {key: self.metadata[key] for key in DATA_FIELDS if key in self.metadata}
         try:
-            return predicted_tasks(from_dict(DataConfig, {"test": list(names), **settings}))
+            return predicted_tasks(from_dict(DataConfig, {"test": self._logged_data, **settings}))
         except UserError as error:
             raise UserError(
                 f"{self.path} is for tasks that cannot be read ({error}): name them with --data"
@@ -243,13 +236,10 @@ class PredictionSource:
 
     @cached_property
     def predictions(self) -> PredictionSet:
-        """The predictions for `tasks`, at least one.
+        """The predictions for `tasks`; none, or others than fit them, are a UserError.
 
         Attempts of a log are those of the submission beside it, so that both have the same score:
         the submission also has guesses, and older attempts where there was no time for new ones.
-
-        Raises:
-            UserError: the predictions cannot be read or do not fit the tasks.
         """
         found = self.load(self.tasks)
         answered = any(each.candidates or self.log is None for each in found)
@@ -264,7 +254,7 @@ class PredictionSource:
         """Return the predictions for these tasks, which may be none."""
         self._check_kind(tasks)
         if self.log is None:
-            return _from_ranked(self.path, self._read_ranked(count_tests(tasks)), tasks)
+            return self._from_ranked(tasks)
         if self.kind.numbered and self.log.matches_tasks(tasks) is False:
             raise UserError(
                 f"{self.path} is for other puzzles than those of {tasks.name}, whose numbers mean "
@@ -284,8 +274,7 @@ class PredictionSource:
     def attempts(self, counts: Mapping[str, int] | None = None) -> Ranked:
         """Return the attempts; only a log needs the tasks to be read.
 
-        Args:
-            counts: number of test inputs per task; None is that of the tasks, if they are known.
+        `counts`: number of test inputs per task; None is that of the tasks, if they are known.
         """
         if self.log is not None:
             return self.predictions.attempts()
@@ -324,11 +313,7 @@ class PredictionSource:
         )
 
     def score(self) -> Scored:
-        """Score the attempts.
-
-        Raises:
-            UserError: no output is known, or attempts and tasks do not fit together.
-        """
+        """Score the attempts; UserError if no output is known or the tasks do not fit."""
         tasks = self.scored_tasks
         self._check_kind(tasks)
         attempts = self.attempts()
@@ -344,6 +329,23 @@ class PredictionSource:
         if self._ranked is None:
             self._ranked = read_ranked(self.path, counts)
         return self._ranked
+
+    def _from_ranked(self, tasks: TaskSet) -> PredictionSet:
+        counts = {task.id: len(task.test) for task in tasks}
+        ranked = self._read_ranked(counts)
+        problems = [
+            Problem(f"task {task_id}", f"has {len(outputs)} answers, expected {counts[task_id]}")
+            for task_id, outputs in ranked.items()
+            if len(outputs) != counts.get(task_id, len(outputs))
+        ]
+        if problems:
+            raise FormatError(problems, self.path)
+        predictions = []
+        for task in tasks:
+            for test, candidates in enumerate(ranked.get(task.id, ())):
+                attempts = tuple(as_grid(grid) if grid else None for grid in candidates)
+                predictions.append(InputPrediction(task, test, (), attempts))
+        return PredictionSet(tasks, predictions)
 
     def _submission_beside(self, tasks: TaskSet) -> Submission | None:
         """Return the submission beside a log, if it is for these tasks."""
@@ -366,19 +368,10 @@ def data_metadata(data: DataConfig) -> dict[str, Any]:
     }
 
 
-def count_tests(tasks: TaskSet) -> dict[str, int]:
-    """Return the number of test inputs of each task."""
-    return {task.id: len(task.test) for task in tasks}
-
-
 def _find_file(
     path: Path, prefer: Sequence[str]
 ) -> tuple[Path, PredictionLog | None, PredictionLog | None]:
-    """Find the predictions at a path.
-
-    Returns:
-        The path of the predictions, their log if they are one, and the log that describes them.
-    """
+    """Return the path of the predictions, their log if they are one, and what describes them."""
     if not path.is_dir():
         return path, _log(path), None
     found = [path / name for name in prefer if (path / name).is_file()]
@@ -406,34 +399,10 @@ def _kind_or_none(path: Path, log: PredictionLog) -> PuzzleKind | None:
         return None
 
 
-def _from_ranked(path: Path, ranked: Ranked, tasks: TaskSet) -> PredictionSet:
-    counts = count_tests(tasks)
-    problems = [
-        Problem(f"task {task_id}", f"has {len(outputs)} answers, expected {counts[task_id]}")
-        for task_id, outputs in ranked.items()
-        if task_id in counts and len(outputs) != counts[task_id]
-    ]
-    if problems:
-        raise FormatError(problems, path)
-    return PredictionSet(
-        tasks,
-        (
-            InputPrediction(
-                task, test, (), tuple(as_grid(grid) if grid else None for grid in candidates)
-            )
-            for task in tasks
-            for test, candidates in enumerate(ranked.get(task.id, ()))
-        ),
-    )
-
-
 def _tasks_of_solutions(solutions: Solutions) -> TaskSet:
     """Return tasks with the outputs of solutions; their inputs are a single cell."""
-    blank = as_grid([[0]])
-    return TaskSet.from_tasks(
-        "the solutions",
-        (
-            Task(task_id, (), tuple(Pair(blank, as_grid(grid)) for grid in outputs))
-            for task_id, outputs in solutions.items()
-        ),
-    )
+    blank, tasks = as_grid([[0]]), []
+    for task_id, outputs in solutions.items():
+        pairs = tuple(Pair(blank, as_grid(grid)) for grid in outputs)
+        tasks.append(Task(task_id, (), pairs))
+    return TaskSet.from_tasks("the solutions", tasks)

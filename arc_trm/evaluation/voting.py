@@ -92,14 +92,8 @@ class VoteCounter:
             rank = (prediction.halt_prob, -prediction.order)
             if most_certain is None or rank > (most_certain.halt_prob, -most_certain.order):
                 self._most_certain[key] = prediction  # its runner-up may become an attempt
-            vote = Prediction(
-                prediction.task_id,
-                prediction.test,
-                prediction.puzzle,
-                prediction.order,
-                self._deduplicate(grid),
-                prediction.halt_prob,
-            )
+            grid, order = self._deduplicate(grid), prediction.order
+            vote = Prediction(*key, prediction.puzzle, order, grid, prediction.halt_prob)
             self._votes.setdefault(key, []).append(vote)
             self._ranked.pop(key, None)
 

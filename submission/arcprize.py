@@ -171,20 +171,25 @@ def read_arcprize(folder: StrPath) -> Ranked:
     Raises:
         FormatError: the folder cannot be read or has no files, or a file is in another format.
     """
-    files = _files(folder)
-    if not files:
+    data = read_folder(folder)
+    if not data:
         raise FormatError([_NO_FILES], folder)
-    return {task_id: to_candidates(read_json(path), path) for task_id, path in files.items()}
+    return {name: to_candidates(each, Path(folder, f"{name}.json")) for name, each in data.items()}
 
 
 def read_folder(folder: StrPath) -> dict[str, Any]:
     """Return parsed JSON by task id, or a FormatError in place of a file that cannot be read."""
+    try:
+        files = sorted(path for path in Path(folder).iterdir() if path.is_file())
+    except OSError as error:
+        raise FormatError([Problem("", f"cannot be read: {error.strerror}")], folder) from None
     data: dict[str, Any] = {}
-    for task_id, path in _files(folder).items():
-        try:
-            data[task_id] = read_json(path)
-        except FormatError as error:
-            data[task_id] = error
+    for path in files:
+        if path.suffix == ".json" and path.name != RESULTS and not path.name.startswith("."):
+            try:
+                data[path.stem] = read_json(path)
+            except FormatError as error:
+                data[path.stem] = error
     return data
 
 
@@ -213,21 +218,6 @@ def folder_problems(data: Mapping[str, Any], challenges: Challenges | None = Non
     missing = [task_id for task_id in challenges or () if task_id not in data]
     message = "is missing, which the scorer leaves out of its mean"
     return found + [Problem(f"{task_id}.json", message) for task_id in missing]
-
-
-def _files(folder: StrPath) -> dict[str, Path]:
-    """Find the file of every task by the task's id."""
-    try:
-        return {
-            path.stem: path
-            for path in sorted(Path(folder).iterdir())
-            if path.suffix == ".json"
-            and path.name != RESULTS
-            and not path.name.startswith(".")
-            and path.is_file()
-        }
-    except OSError as error:
-        raise FormatError([Problem("", f"cannot be read: {error.strerror}")], folder) from None
 
 
 def _task_problems(data: object, name: str, count: int | None) -> Iterator[Problem]:
@@ -309,6 +299,8 @@ _METADATA: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 def to_candidates(data: Any, path: StrPath) -> list[list[Grid]]:
     """Convert the content of a task's file to candidates per output, or raise FormatError."""
+    if isinstance(data, FormatError):
+        raise data
     if not isinstance(data, list):
         message = f"is {format_value(data)}, expected a list with the attempts at each test input"
         raise FormatError([Problem("", message)], path)

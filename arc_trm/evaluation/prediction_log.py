@@ -239,11 +239,8 @@ class PredictionLog:
     def append(self, predictions: Iterable[Prediction]) -> None:
         """Append predictions by one write, so that writes of several processes do not mix.
 
-        The text begins with a line break, because a kill may have cut off the line before.
-
-        Raises:
-            UserError: another job has replaced the file.
-            WriteError: the file system refuses.
+        The text begins with a line break, because a kill may have cut off the line before. If
+        another job has replaced the file or the file system refuses, that is a UserError.
         """
         lines = (json.dumps(_to_record(each), separators=(",", ":")) for each in predictions)
         data = memoryview(("\n" + "".join(line + "\n" for line in lines)).encode())
@@ -267,12 +264,11 @@ class PredictionLog:
     def read(self, tasks: TaskSet | None = None, size: int | None = None) -> Iterator[Prediction]:
         """Yield the predictions since the last call; lines that a kill cut off are skipped.
 
+        A line that is not a prediction, or a file that was replaced, is a UserError.
+
         Args:
             tasks: the grids must be possible predictions for them; None skips this check.
             size: read only the first `size` bytes of the file; None is all.
-
-        Raises:
-            UserError: names a line that is not a prediction, or says that the file was replaced.
         """
         assert self.header  # sets the position to the first prediction
         for line in self._new_lines(size):

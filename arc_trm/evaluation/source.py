@@ -56,18 +56,18 @@ class PredictionSource:
 
     def __init__(
         self,
+        label: str,
         path: Path,
-        log: PredictionLog | None = None,
-        data: str | None = None,
-        solutions: Path | None = None,
-        tasks: TaskSet | None = None,
-        described_by: PredictionLog | None = None,
+        described_by: PredictionLog | None,
+        data: str | None,
+        solutions: Path | None,
+        tasks: TaskSet | None,
     ) -> None:
-        self.path, self.log, self.described_by = path, log, described_by or log
+        self.label, self.path, self.described_by = label, path, described_by
+        self.log = described_by if described_by and described_by.path == path else None
+        self.run = find_run(path.parent)
         self._data, self._solutions, self._given = data, solutions, tasks
         self._shared: PredictionSource | None = None  # has the same tasks
-        self.run = find_run(path.parent)
-        self.label = str(path)
         self._ranked: Ranked | None = None
 
     @classmethod
@@ -98,11 +98,9 @@ class PredictionSource:
                 "folder of ARC Prize's benchmarking"
             )
         chosen = Path(solutions) if solutions is not None else None
-        file, log, described_by = _find_file(folder, prefer)
-        source = cls(file, log, data, chosen, tasks, described_by)
-        source.label = str(path)
-        if log is not None:
-            _ = source.kind  # an invalid header is an error here
+        file, log = _find_file(folder, prefer)
+        source = cls(str(path), file, log, data, chosen, tasks)
+        _ = source.kind  # an invalid header is an error here
         return source
 
     def sharing(self, first: PredictionSource) -> PredictionSource:
@@ -132,13 +130,7 @@ class PredictionSource:
     @property
     def kind(self) -> PuzzleKind:
         """The kind of puzzle. Raises UserError if a log names an unknown one."""
-        name = str(self.metadata.get("kind", DEFAULT_KIND))
-        if name not in KINDS:
-            raise UserError(
-                f"{self.path} says that it is for puzzles of the kind {name[:40]!r}, expected one "
-                f"of {', '.join(KINDS)}: remove the file and predict again"
-            )
-        return KINDS[name]
+        return KINDS[DEFAULT_KIND] if self.described_by is None else _kind(self.described_by)
 
     @property
     def data_names(self) -> list[str]:
@@ -299,17 +291,17 @@ class PredictionSource:
     @property
     def scope_note(self) -> str | None:
         """Which tasks are scored and why, if official solutions have more and --data names none."""
-        by_log = self.described_by is not None and bool(self._logged_data)
-        chosen = self._solutions is not None and not (self._given or self._shared or self._data)
-        if not chosen or not (by_log or self.run):
+        chosen = any(each is not None for each in (self._given, self._shared, self._data))
+        log = self.described_by if self._logged_data else None
+        named_by = log or self.run
+        if self._solutions is None or chosen or named_by is None:
             return None
         scored, total = sum(each in self.tasks for each in self.solutions), len(self.solutions)
         if scored == total:
             return None
-        path = self.described_by.path if self.described_by and by_log else self.path.parent
         return (
             f"only {scored} of the {total} tasks in {self._solutions} are scored, those that "
-            f"{path} is for: name other tasks with --data"
+            f"{named_by.path} is for: name other tasks with --data"
         )
 
     def score(self) -> Scored:
@@ -368,35 +360,32 @@ def data_metadata(data: DataConfig) -> dict[str, Any]:
     }
 
 
-def _find_file(
-    path: Path, prefer: Sequence[str]
-) -> tuple[Path, PredictionLog | None, PredictionLog | None]:
-    """Return the path of the predictions, their log if they are one, and what describes them."""
-    if not path.is_dir():
-        return path, _log(path), None
+def _kind(log: PredictionLog) -> PuzzleKind:
+    name = str(log.metadata.get("kind", DEFAULT_KIND))
+    if name not in KINDS:
+        raise UserError(
+            f"{log.path} says that it is for puzzles of the kind {name[:40]!r}, expected one "
+            f"of {', '.join(KINDS)}: remove the file and predict again"
+        )
+    return KINDS[name]
+
+
+def _find_file(path: Path, prefer: Sequence[str]) -> tuple[Path, PredictionLog | None]:
+    """Return the path of the predictions, and the log that they are or that describes them."""
     found = [path / name for name in prefer if (path / name).is_file()]
-    for file in found[1:]:
-        if (log := _log(file)) is not None and (kind := _kind_or_none(file, log)) is not None:
-            if kind.writes_submission:
-                return found[0], _log(found[0]), log
-            return file, log, None  # a submission beside it is from earlier predictions
-    if found:
-        return found[0], _log(found[0]), None
-    if is_run(path):
+    if not found and is_run(path):
         raise UserError(f"{path} has no predictions yet: make them with `arc-trm predict {path}`")
-    return path, None, None
-
-
-def _log(path: Path) -> PredictionLog | None:
-    return PredictionLog(path) if path.suffix == ".jsonl" else None
-
-
-def _kind_or_none(path: Path, log: PredictionLog) -> PuzzleKind | None:
-    """Return the kind of puzzle that a log is for, None if its header is invalid."""
+    found = found or [path]
+    logs = [PredictionLog(each) for each in found if each.suffix == ".jsonl" and each.is_file()]
+    log = logs[0] if logs else None
+    if log is None or log.path == found[0]:
+        return found[0], log
     try:
-        return PredictionSource(path, log).kind
+        writes_submission = _kind(log).writes_submission
     except UserError:
-        return None
+        return found[0], None
+    # A submission beside a log of another kind is from earlier predictions.
+    return found[0] if writes_submission else log.path, log
 
 
 def _tasks_of_solutions(solutions: Solutions) -> TaskSet:

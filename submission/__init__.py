@@ -14,13 +14,7 @@ same functions as commands.
 """
 
 from submission.arcprize import Provenance, arcprize_problems, read_arcprize, write_arcprize
-from submission.comparison import (
-    Comparison,
-    Difference,
-    compare,
-    comparison_table,
-    describe_scores,
-)
+from submission.comparison import Comparison, Difference, compare, comparison_table, describe_scores
 from submission.ensemble import merge, merge_files, merge_ranked
 from submission.errors import FormatError, Problem, SubmissionError, WriteError
 from submission.files import (
@@ -53,21 +47,10 @@ from submission.formats import (
     task_problems,
 )
 from submission.ranked import count_outputs, read_ranked, to_ranked, to_submission
-from submission.scoring import (
-    DENOMINATORS,
-    PassRates,
-    Rate,
-    RateName,
-    Score,
-    Scored,
-    score,
-    score_file,
-    score_ranked,
-)
+from submission.scoring import PassRates, Rate, RateName, Score, Scored, score, score_ranked
 from submission.validation import Validation, check_file, check_path
 
 __all__ = [
-    "DENOMINATORS",
     "KINDS",
     "Challenges",
     "Comparison",
@@ -114,7 +97,6 @@ __all__ = [
     "recognise",
     "schema",
     "score",
-    "score_file",
     "score_ranked",
     "solutions_problems",
     "submission_problems",

@@ -8,14 +8,19 @@ import sys
 
 import click
 
-from submission.cli import CommandError, CommandGroup, number_list
+from submission.cli import (
+    CommandGroup,
+    challenges_option,
+    kind_option,
+    print_validation,
+    vote_weights_option,
+)
 from submission.comparison import describe_scores
 from submission.ensemble import merge_files
 from submission.files import read_challenges, read_solutions
-from submission.formats import KINDS, Kind, Ranked
+from submission.formats import Kind, Ranked
 from submission.ranked import count_outputs, read_ranked
 from submission.scoring import score_file
-from submission.validation import check_path
 
 
 @click.group(cls=CommandGroup)
@@ -30,8 +35,8 @@ def main() -> None:
 
 @main.command()
 @click.argument("file")
-@click.option("--kind", type=click.Choice(KINDS), help="The expected kind; default: a guess.")
-@click.option("--challenges", metavar="FILE", help="The tasks that FILE must match.")
+@kind_option
+@challenges_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all problems.")
 def validate(file: str, kind: Kind | None, challenges: str | None, as_json: bool) -> None:
     """List everything that is wrong with FILE, one problem a line.
@@ -44,10 +49,7 @@ def validate(file: str, kind: Kind | None, challenges: str | None, as_json: bool
     Example:
       python -m submission validate submission.json --challenges challenges.json
     """
-    result = check_path(file, kind, None if challenges is None else read_challenges(challenges))
-    click.echo(json.dumps(result.to_dict()) if as_json else "\n".join(result.lines()))
-    if result.problems:
-        raise CommandError(result.summary)
+    print_validation(file, kind, challenges, as_json)
 
 
 @main.command()
@@ -81,12 +83,7 @@ def score(
 @main.command()
 @click.argument("files", nargs=-1, required=True)
 @click.option("--out", required=True, metavar="FILE", help="The submission to write.")
-@click.option(
-    "--vote-weights",
-    type=number_list,
-    metavar="NUMBERS",
-    help="One weight per file, such as 2,1,1; default: 1 each.",
-)
+@vote_weights_option
 def merge(files: tuple[str, ...], out: str, vote_weights: list[float] | None) -> None:
     """Merge answers to the same tasks into one submission by weighted votes.
 

@@ -1,12 +1,16 @@
-"""What command lines share: errors with exit status 2, groups that print them, option types."""
+"""What the command lines share: errors with exit status 2, groups that print them, options."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import click
 
 from submission.errors import UserError
+from submission.files import read_challenges
+from submission.formats import KINDS, Kind
+from submission.validation import check_path
 
 
 class CommandError(click.ClickException):
@@ -26,10 +30,31 @@ class CommandGroup(click.Group):
             raise CommandError(str(error)) from error
 
 
-def number_list(text: str) -> list[float]:
-    """Convert the text of an option, `2,1,1`, to numbers; raise click.BadParameter."""
+def _number_list(text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
         message = f"{text!r} is not a list of numbers such as 2,1,1."
         raise click.BadParameter(message) from None
+
+
+kind_option = click.option(
+    "--kind", type=click.Choice(KINDS), help="The expected kind; default: a guess."
+)
+challenges_option = click.option(
+    "--challenges", metavar="FILE", help="The tasks that FILE must match."
+)
+vote_weights_option = click.option(
+    "--vote-weights",
+    type=_number_list,
+    metavar="NUMBERS",
+    help="One weight per file, such as 2,1,1; default: 1 each.",
+)
+
+
+def print_validation(file: str, kind: Kind | None, challenges: str | None, as_json: bool) -> None:
+    """Print everything that is wrong with a file; raise CommandError if there is something."""
+    result = check_path(file, kind, None if challenges is None else read_challenges(challenges))
+    click.echo(json.dumps(result.to_dict()) if as_json else "\n".join(result.lines()))
+    if result.problems:
+        raise CommandError(result.summary)

@@ -70,11 +70,7 @@ def read_unchecked(path: StrPath) -> tuple[Any, list[Problem]]:
 
 
 def read_any(path: StrPath, kinds: Sequence[Kind] = KINDS) -> tuple[Kind, Any]:
-    """Read a file of any of several kinds.
-
-    Args:
-        path: the file.
-        kinds: the accepted kinds. A file that resembles none of them is checked as challenges.
+    """Read a file of any of several kinds; one that resembles none is checked as challenges.
 
     Returns:
         The kind that the file resembles most, and its valid data.
@@ -82,31 +78,27 @@ def read_any(path: StrPath, kinds: Sequence[Kind] = KINDS) -> tuple[Kind, Any]:
     Raises:
         FormatError: the file cannot be read, or its data is not valid for that kind.
     """
-    data, repeated = read_unchecked(path)
-    kind = recognise(data)
-    if kind is None or kind not in kinds:
-        kind = "challenges"
-    return kind, _validated(path, kind, data, repeated)
+    return _read(path, "challenges", kinds)
 
 
 def read_task(path: StrPath) -> Task:
     """Read a single task; raise FormatError if it is invalid."""
-    return _read(path, "task")
+    return _read(path, "task")[1]
 
 
 def read_challenges(path: StrPath) -> Challenges:
     """Read challenges; raise FormatError if they are invalid."""
-    return _read(path, "challenges")
+    return _read(path, "challenges")[1]
 
 
 def read_solutions(path: StrPath, challenges: Challenges | None = None) -> Solutions:
     """Read solutions; raise FormatError if they are invalid or do not match `challenges`."""
-    return _read(path, "solutions", challenges)
+    return _read(path, "solutions", (), challenges)[1]
 
 
 def read_submission(path: StrPath, challenges: Challenges | None = None) -> Submission:
     """Read a submission; raise FormatError if it is invalid or does not answer `challenges`."""
-    return _read(path, "submission", challenges)
+    return _read(path, "submission", (), challenges)[1]
 
 
 def write_json(path: StrPath, data: object) -> None:
@@ -174,26 +166,20 @@ def atomic_write(path: StrPath, mode: Literal["w", "wb"] = "w") -> Iterator[IO[A
         raise
 
 
-def _read(path: StrPath, kind: Kind, challenges: Challenges | None = None) -> dict[str, Any]:
+def _read(
+    path: StrPath, kind: Kind, kinds: Sequence[Kind] = (), challenges: Challenges | None = None
+) -> tuple[Kind, dict[str, Any]]:
+    """Read valid data of this kind, or of one of `kinds` if it resembles that."""
     data, repeated = read_unchecked(path)
-    return _validated(path, kind, data, repeated, challenges)
-
-
-def _validated(
-    path: StrPath,
-    kind: Kind,
-    data: Any,
-    repeated: list[Problem],
-    challenges: Challenges | None = None,
-) -> dict[str, Any]:
-    """Return the data of a file; raise FormatError with all problems if it is invalid."""
+    resembled = recognise(data) if kinds else None
+    if resembled is not None and resembled in kinds:
+        kind = resembled
     if found := repeated + kind_problems(kind, data, challenges):
         option = "" if challenges is None else " --challenges CHALLENGES"
         file = shlex.quote(format_path(path))
         command = f"python -m submission validate --kind {kind}{option} {file}"
         raise FormatError(found, path, command)
-    valid: dict[str, Any] = data
-    return valid
+    return kind, data
 
 
 def _read_bytes(path: StrPath) -> bytes:

@@ -227,9 +227,7 @@ def score(submission: Submission, solutions: Solutions, attempts: int = 2) -> Sc
 
 
 def score_ranked(
-    ranked: Mapping[str, Sequence[Sequence[Rows]]],
-    solutions: Solutions,
-    ks: Sequence[int] = (1, 2),
+    ranked: Mapping[str, Sequence[Sequence[Rows]]], solutions: Solutions, ks: Sequence[int] = (1, 2)
 ) -> Score:
     """Score ranked candidates.
 

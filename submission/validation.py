@@ -11,15 +11,7 @@ from typing import Any
 from submission.arcprize import folder_problems, read_folder, to_candidates
 from submission.errors import FormatError, Problem, SubmissionError, format_path, pluralise
 from submission.files import StrPath, read_unchecked
-from submission.formats import (
-    KINDS,
-    Challenges,
-    Kind,
-    kind_problems,
-    recognise,
-    summarise,
-    title,
-)
+from submission.formats import KINDS, Challenges, Kind, kind_problems, recognise, summarise, title
 
 MAX_LISTED = 1000
 

@@ -7,18 +7,13 @@ from pathlib import Path
 import click
 
 from arc_trm.cli.options import PATH, data_option
-from submission.cli import number_list
+from submission.cli import vote_weights_option
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=PATH)
 @click.option("--out", required=True, type=PATH, metavar="FILE", help="The submission to write.")
-@click.option(
-    "--vote-weights",
-    type=number_list,
-    metavar="NUMBERS",
-    help="One weight per file, such as 2,1,1; default: 1 each.",
-)
+@vote_weights_option
 @data_option("The tasks of a predictions.jsonl; default: its own.")
 def merge(
     files: tuple[Path, ...], out: Path, vote_weights: list[float] | None, data: str | None

@@ -87,9 +87,10 @@ def predict(
         show_progress=True,
         **options,
     )
-    assert predictions.job is not None
+    job, tasks = predictions.job, predictions.tasks
+    assert job is not None
     if not is_main_process():
         return
-    for sentence in predictions.job.notes(predictions.tasks):
+    for sentence in job.notes(tasks):
         click.echo(sentence, err=True)
-    output(predictions.job.to_dict(predictions.tasks), [predictions.job.summary], as_json)
+    output(job.to_dict(tasks), list(map(str, job.files.values())), as_json)

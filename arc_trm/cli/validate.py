@@ -7,17 +7,17 @@ from typing import NoReturn
 
 import click
 
-from arc_trm.cli.options import json_option, output
+from arc_trm.cli.options import json_option
 from arc_trm.errors import UserError
 from arc_trm.runs import PREDICTIONS, SUBMISSION, is_run
-from submission import KINDS, Kind, check_path, read_challenges
-from submission.cli import CommandError
+from submission import Kind
+from submission.cli import challenges_option, kind_option, print_validation
 
 
 @click.command()
 @click.argument("file")
-@click.option("--kind", type=click.Choice(KINDS), help="The expected kind; default: a guess.")
-@click.option("--challenges", metavar="FILE", help="The tasks that FILE must match.")
+@kind_option
+@challenges_option
 @json_option
 def validate(file: str, kind: Kind | None, challenges: str | None, as_json: bool) -> None:
     """List everything that is wrong with FILE, one problem a line.
@@ -35,10 +35,7 @@ def validate(file: str, kind: Kind | None, challenges: str | None, as_json: bool
         is_log = path.suffix == ".jsonl" and path.is_file()
         if is_log or is_run(path) or (path / PREDICTIONS).is_file():
             refuse_log(path)
-    result = check_path(file, kind, None if challenges is None else read_challenges(challenges))
-    output(result.to_dict(), result.lines(), as_json)
-    if result.problems:
-        raise CommandError(result.summary)
+    print_validation(file, kind, challenges, as_json)
 
 
 def refuse_log(path: Path) -> NoReturn:

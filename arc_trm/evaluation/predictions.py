@@ -46,11 +46,6 @@ class PredictionJob:
     files: Mapping[str, Path] = field(default_factory=dict)
     time_limit: float | None = None
 
-    @property
-    def summary(self) -> str:
-        """The paths that were written, one a line."""
-        return "\n".join(str(path) for path in self.files.values())
-
     def notes(self, tasks: TaskSet) -> list[str]:
         """Return sentences on queries and test inputs without a prediction."""
         notes = []

@@ -53,7 +53,7 @@ vote_weights_option = click.option(
 
 
 def print_validation(file: str, kind: Kind | None, challenges: str | None, as_json: bool) -> None:
-    """Print everything that is wrong with a file; raise CommandError if there is something."""
+    """Print what a valid file holds, or everything that is wrong and raise CommandError."""
     result = check_path(file, kind, None if challenges is None else read_challenges(challenges))
     click.echo(json.dumps(result.to_dict()) if as_json else "\n".join(result.lines()))
     if result.problems:

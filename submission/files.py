@@ -261,7 +261,7 @@ def _repeated_key_problems(
 
 
 def _mode_before(path: StrPath, target: Path) -> int | None:
-    """Return the permission bits of the file to replace, None if there is no file yet."""
+    """Return the permission bits of the file to replace, None for a new file."""
     try:
         mode = target.stat().st_mode
     except OSError:  # any other error than a missing file comes back when the new file is created

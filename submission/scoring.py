@@ -247,15 +247,12 @@ def score_ranked(
     expected = count_outputs({task_id: solutions[task_id] for task_id in answered})
     _raise(count_problems(answered, expected, "the solutions"))
 
-    tasks = {
-        task_id: tuple(
-            _hits(candidates, solution, ks)
-            for candidates, solution in zip(
-                answered.get(task_id, [()] * len(outputs)), outputs, strict=True
-            )
+    tasks = {}
+    for task_id, outputs in solutions.items():
+        candidates = answered.get(task_id, [()] * len(outputs))
+        tasks[task_id] = tuple(
+            _hits(grids, solution, ks) for grids, solution in zip(candidates, outputs, strict=True)
         )
-        for task_id, outputs in solutions.items()
-    }
     return Score(
         pass_at={k: _pass_rates(tasks, place) for place, k in enumerate(ks)},
         tasks=tasks,

@@ -31,7 +31,7 @@ class Validation:
     summary: str
 
     def lines(self) -> list[str]:
-        """Format the problems for a person, at most `MAX_LISTED`; the summary if there are none."""
+        """Format at most `MAX_LISTED` problems for a person, or the summary of a valid file."""
         if not self.problems:
             return [self.summary]
         lines = [str(problem) for problem in self.problems[:MAX_LISTED]]

@@ -42,7 +42,7 @@ class PublishedResult:
 
     @property
     def origin(self) -> str:
-        """The source, and the note if there is one."""
+        """The source and the note."""
         return f"{self.source}; {self.note}" if self.note else self.source
 
 

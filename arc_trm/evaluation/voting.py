@@ -6,7 +6,9 @@ grids and ranks them by (votes, mean halting probability), both descending.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -47,6 +49,18 @@ def majority_vote(predictions: Sequence[Prediction]) -> list[Candidate]:
     return sorted(candidates, key=lambda c: (-c.votes, -c.halt_prob))
 
 
+@dataclass(slots=True)
+class _Counted:
+    """What was counted for one test input; `ranked` is None until it is needed."""
+
+    puzzles: set[str] = field(default_factory=set)
+    votes: list[Prediction] = field(default_factory=list)
+    certainty: tuple[float, int] | None = None
+    runner_up: Grid | None = None
+    trace: tuple[TraceStep, ...] = ()
+    ranked: InputPrediction | None = None
+
+
 class VoteCounter:
     """Collects predictions and ranks them per test input.
 
@@ -65,41 +79,34 @@ class VoteCounter:
         attempts: int | None = None,
     ) -> None:
         self.tasks, self.voters, self.rule, self.attempts = tasks, voters, rule, attempts
-        self._predicted: dict[tuple[str, int], set[str]] = {}
+        self._counted: defaultdict[tuple[str, int], _Counted] = defaultdict(_Counted)
         self._grids: dict[GridKey, Grid] = {}
-        self._votes: dict[tuple[str, int], list[Prediction]] = {}
-        self._most_certain: dict[tuple[str, int], Prediction] = {}
-        self._traces: dict[tuple[str, int], tuple[TraceStep, ...]] = {}
-        self._ranked: dict[tuple[str, int], InputPrediction] = {}
 
     def add(self, predictions: Iterable[Prediction]) -> None:
         """Count predictions; only the first for each puzzle counts."""
         for prediction in predictions:
-            key = (prediction.task_id, prediction.test)
-            exists = prediction.task_id in self.tasks and (
-                0 <= prediction.test < len(self.tasks[prediction.task_id].test)
-            )
+            task_id, test = key = (prediction.task_id, prediction.test)
+            exists = task_id in self.tasks and 0 <= test < len(self.tasks[task_id].test)
             if not exists or self.has(*key, prediction.puzzle):
                 continue
-            self._predicted.setdefault(key, set()).add(prediction.puzzle)
+            counted = self._counted[key]
+            counted.puzzles.add(prediction.puzzle)
             if prediction.trace:
-                self._traces[key] = prediction.trace
-                self._ranked.pop(key, None)
+                counted.trace, counted.ranked = prediction.trace, None
             grid = prediction.grid
             if grid is None or (self.voters is not None and prediction.puzzle not in self.voters):
                 continue
-            most_certain = self._most_certain.get(key)
-            rank = (prediction.halt_prob, -prediction.order)
-            if most_certain is None or rank > (most_certain.halt_prob, -most_certain.order):
-                self._most_certain[key] = prediction  # its runner-up may become an attempt
-            grid, order = self._deduplicate(grid), prediction.order
-            vote = Prediction(*key, prediction.puzzle, order, grid, prediction.halt_prob)
-            self._votes.setdefault(key, []).append(vote)
-            self._ranked.pop(key, None)
+            order, halt_prob = prediction.order, prediction.halt_prob
+            if counted.certainty is None or (halt_prob, -order) > counted.certainty:
+                # Its runner-up may become an attempt.
+                counted.certainty, counted.runner_up = (halt_prob, -order), prediction.runner_up
+            grid = self._deduplicate(grid)
+            counted.votes.append(Prediction(*key, prediction.puzzle, order, grid, halt_prob))
+            counted.ranked = None
 
     def has(self, task_id: str, test: int, puzzle: str | None = None) -> bool:
         """Return whether a test input has a prediction, of this puzzle or, for None, of any."""
-        puzzles = self._predicted.get((task_id, test), set())
+        puzzles = self._counted[task_id, test].puzzles
         return bool(puzzles) if puzzle is None else puzzle in puzzles
 
     def _deduplicate(self, grid: Grid) -> Grid:
@@ -111,21 +118,16 @@ class VoteCounter:
 
     def __getitem__(self, key: tuple[str, int]) -> InputPrediction:
         """Return candidates and attempts of (task id, test index)."""
-        if key not in self._ranked:
-            task_id, test = key
-            task = self.tasks[task_id]
-            candidates = self.rule(self._votes.get(key, ()))
-            most_certain = self._most_certain.get(key)
+        counted = self._counted[key]
+        if counted.ranked is None:
+            task, test = self.tasks[key[0]], key[1]
+            candidates = tuple(self.rule(counted.votes))
+            grids, test_input = [each.grid for each in candidates], task.test[test].input
             attempts = choose_attempts(
-                self.tasks,
-                task.test[test].input,
-                [candidate.grid for candidate in candidates],
-                most_certain.runner_up if most_certain else None,
-                self.attempts,
+                self.tasks, test_input, grids, counted.runner_up, self.attempts
             )
-            trace = self._traces.get(key, ())
-            self._ranked[key] = InputPrediction(task, test, tuple(candidates), attempts, trace)
-        return self._ranked[key]
+            counted.ranked = InputPrediction(task, test, candidates, attempts, counted.trace)
+        return counted.ranked
 
     def __iter__(self) -> Iterator[InputPrediction]:
         """Yield the predictions of all test inputs, in order."""

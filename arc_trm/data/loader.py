@@ -16,12 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arc_trm.data.readers import find_reader
-from arc_trm.data.readers.arc_json import (
-    read_package,
-    read_task_files,
-    unique_tasks,
-    visible_files,
-)
+from arc_trm.data.readers.arc_json import read_package, read_task_files, unique_tasks, visible_files
 from arc_trm.data.readers.prebuilt import is_prebuilt
 from arc_trm.data.registry import (
     FileSource,

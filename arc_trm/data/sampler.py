@@ -155,8 +155,4 @@ class BatchSampler:
                 index += 1
         inputs, labels = (np.stack(part).astype(np.int32) for part in zip(*examples, strict=True))
         labels[labels == PAD] = IGNORE_LABEL
-        return {
-            "inputs": inputs,
-            "labels": labels,
-            "puzzle_ids": np.array(puzzle_ids, np.int32),
-        }
+        return {"inputs": inputs, "labels": labels, "puzzle_ids": np.array(puzzle_ids, np.int32)}

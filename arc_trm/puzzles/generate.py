@@ -88,9 +88,7 @@ class GeneratedSet:
 
 
 def generate_puzzles(
-    config: GeneratorConfig,
-    name: str = "generated",
-    progress: Progress = lambda done, total: None,
+    config: GeneratorConfig, name: str = "generated", progress: Progress = lambda done, total: None
 ) -> GeneratedSet:
     """Generate puzzles, the same for equal configs.
 

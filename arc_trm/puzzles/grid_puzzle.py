@@ -64,14 +64,9 @@ class PuzzleScore:
     @property
     def labels(self) -> dict[RateName, str]:
         """A description of each rate, by its name."""
-        return {
-            EXACT: "every cell as in the known answer, as published",
-            VALID: self.kind.rule,
-        }
+        return {EXACT: "every cell as in the known answer, as published", VALID: self.kind.rule}
 
-    def counts(
-        self,
-    ) -> dict[RateName, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+    def counts(self) -> dict[RateName, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
         """Return solved and total (N,) per puzzle for each rate."""
         ones = np.ones(len(self.task_ids))
         counts = {VALID: (self.valid.astype(np.float64), ones)}

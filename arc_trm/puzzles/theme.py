@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 ARC_PALETTE = (
     "#000000",
@@ -53,9 +54,20 @@ class Theme:
 
     @property
     def characters(self) -> str:
-        """A character for each value where there are no colours."""
+        """`text_symbols`, or the digits."""
         return self.text_symbols or "".join(map(str, range(len(self.colours))))
 
     def symbol(self, value: int) -> str:
         """Return the character drawn in a cell, " " for none."""
         return self.symbols[value] if self.symbols else " "
+
+
+puzzle_theme = partial(
+    Theme,
+    input="Question",
+    answer="Answer",
+    output="Known answer",
+    solution="Known answer",
+    numbered=False,
+)
+"""Return the theme of puzzles that have one question and one answer each."""

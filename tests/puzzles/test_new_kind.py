@@ -6,7 +6,6 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +15,9 @@ from click.testing import Result
 from arc_trm import pipeline
 from arc_trm.data.loader import load_tasks
 from arc_trm.errors import UserError
-from arc_trm.puzzles import KINDS, GridPuzzle, PuzzleScore, Theme, register_kind
+from arc_trm.puzzles import KINDS, GridPuzzle, PuzzleScore, register_kind
 from arc_trm.puzzles.symmetry import SYMMETRIES, Dihedral
+from arc_trm.puzzles.theme import puzzle_theme
 from arc_trm.tasks import Grid, PuzzleArray
 
 SIDE = 4
@@ -39,24 +39,19 @@ STEPS = 30
 class LatinSquare(GridPuzzle):
     """Every row and column holds each of the letters a to d once."""
 
-    name: ClassVar[str] = "latin-square"
-    title: ClassVar[str] = "Latin square"
-    vocab_size: ClassVar[int] = 6
-    default_side: ClassVar[int] = SIDE
-    symbols: ClassVar[str] = "_abcd"
-    max_augmentations: ClassVar[int | None] = SYMMETRIES - 1
-    rule: ClassVar[str] = "every row and column holds every letter, and the given cells stay"
-    theme: ClassVar[Theme] = Theme(
+    name = "latin-square"
+    title = "Latin square"
+    vocab_size = 6
+    default_side = SIDE
+    symbols = "_abcd"
+    max_augmentations = SYMMETRIES - 1
+    rule = "every row and column holds every letter, and the given cells stay"
+    theme = puzzle_theme(
+        task="Latin square",
         colours=("#FFFFFF",) * 5,
         symbols=" abcd",
         text_symbols="_abcd",
         given="#E4E0D6",
-        task="Latin square",
-        input="Question",
-        answer="Answer",
-        output="Known answer",
-        solution="Known answer",
-        numbered=False,
     )
 
     def augmentation(self, number: int, side: int, rng: np.random.Generator) -> Dihedral:

@@ -7,8 +7,6 @@ cells of a shortest path from S to G as o.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 import numpy.typing as npt
 
@@ -16,7 +14,7 @@ from arc_trm.puzzles.grid_puzzle import GridPuzzle
 from arc_trm.puzzles.maze.generator import random_mazes
 from arc_trm.puzzles.maze.solver import FREE, GOAL, MOVES, PATH, START, WALL, distances
 from arc_trm.puzzles.symmetry import SYMMETRIES, Dihedral
-from arc_trm.puzzles.theme import Theme
+from arc_trm.puzzles.theme import puzzle_theme
 from arc_trm.tasks import Grid
 
 MAX_SIDE = 30
@@ -25,27 +23,22 @@ MAX_SIDE = 30
 class Maze(GridPuzzle):
     """A shortest path from S to G through free cells, up, down, left and right."""
 
-    name: ClassVar[str] = "maze"
-    title: ClassVar[str] = "Maze"
-    vocab_size: ClassVar[int] = 6
-    default_side: ClassVar[int] = MAX_SIDE
-    symbols: ClassVar[str] = "# SGo"
-    max_augmentations: ClassVar[int | None] = SYMMETRIES - 1
-    rule: ClassVar[str] = "a shortest path from S to G, and nothing else is changed"
-    theme: ClassVar[Theme] = Theme(
+    name = "maze"
+    title = "Maze"
+    vocab_size = 6
+    default_side = MAX_SIDE
+    symbols = "# SGo"
+    max_augmentations = SYMMETRIES - 1
+    rule = "a shortest path from S to G, and nothing else is changed"
+    theme = puzzle_theme(
+        task="Maze",
         colours=("#4A4845", "#FFFFFF", "#7FDBFF", "#7FDBFF", "#FFDC00"),
         symbols="  SG ",
         text_symbols="# SGo",
-        task="Maze",
-        input="Question",
-        answer="Answer",
-        output="Known answer",
-        solution="Known answer",
-        numbered=False,
     )
-    rating_unit: ClassVar[str] = "steps"
-    hard_rating: ClassVar[int] = 111
-    batch_size: ClassVar[int] = 2000
+    rating_unit = "steps"
+    hard_rating = 111
+    batch_size = 2000
 
     def augmentation(self, number: int, side: int, rng: np.random.Generator) -> Dihedral:
         return Dihedral(number)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from arc_trm.puzzles.grid_puzzle import GridPuzzle
 from arc_trm.puzzles.sudoku.generator import full_grids, remove_digits
 from arc_trm.puzzles.sudoku.solver import BOXES, solve, units
-from arc_trm.puzzles.theme import Theme
+from arc_trm.puzzles.theme import puzzle_theme
 from arc_trm.tasks import Grid
 
 
@@ -66,29 +66,24 @@ def _shuffled_lines(side: int, group: int, rng: np.random.Generator) -> npt.NDAr
 class Sudoku(GridPuzzle):
     """Every row, column and box holds every digit once."""
 
-    name: ClassVar[str] = "sudoku"
-    title: ClassVar[str] = "Sudoku"
-    vocab_size: ClassVar[int] = 11
-    default_side: ClassVar[int] = 9
-    symbols: ClassVar[str] = ".123456789"
+    name = "sudoku"
+    title = "Sudoku"
+    vocab_size = 11
+    default_side = 9
+    symbols = ".123456789"
     spellings: ClassVar[dict[str, str]] = {"0": "."}
-    rule: ClassVar[str] = "every row, column and box holds every digit, and the given cells stay"
-    theme: ClassVar[Theme] = Theme(
+    rule = "every row, column and box holds every digit, and the given cells stay"
+    theme = puzzle_theme(
+        task="Sudoku",
         colours=("#FFFFFF",) * 10,
         symbols=" 123456789",
         text_symbols=".123456789",
         given="#E4E0D6",
         boxes=BOXES,
-        task="Sudoku",
-        input="Question",
-        answer="Answer",
-        output="Known answer",
-        solution="Known answer",
-        numbered=False,
     )
-    rating_unit: ClassVar[str] = "guesses"
-    hard_rating: ClassVar[int] = 10
-    has_clues: ClassVar[bool] = True
+    rating_unit = "guesses"
+    hard_rating = 10
+    has_clues = True
 
     def augmentation(self, number: int, side: int, rng: np.random.Generator) -> SudokuAugmentation:
         height, width = BOXES[side]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Protocol, overload
+from typing import Any, ClassVar, Protocol, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,23 @@ SEPARATOR = "|||"
 """Separates the id of a task from its augmentation in the name of a puzzle id."""
 
 Tokens = npt.NDArray[np.uint8]
+T = TypeVar("T")
+
+
+class LazySequence(ABC, Sequence[T]):
+    """Items that are made when they are looked up."""
+
+    @abstractmethod
+    def at(self, index: int) -> T:
+        """Return the item at an index from 0 to the length."""
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        found = range(len(self))[index]
+        return self.at(found) if isinstance(found, int) else [self.at(each) for each in found]
 
 
 class Augmentation(Protocol):
@@ -55,20 +72,8 @@ class Identity:
 IDENTITY = Identity()
 
 
-class AugmentationList(ABC, Sequence[Augmentation]):
-    """The augmentations of one task, made when they are looked up."""
-
-    @abstractmethod
-    def at(self, index: int) -> Augmentation:
-        """Return the augmentation at a valid index."""
-
-    @overload
-    def __getitem__(self, index: int) -> Augmentation: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Augmentation]: ...
-    def __getitem__(self, index: int | slice) -> Augmentation | list[Augmentation]:
-        found = range(len(self))[index]
-        return self.at(found) if isinstance(found, int) else [self.at(each) for each in found]
+class AugmentationList(LazySequence[Augmentation]):
+    """The augmentations of one task."""
 
     def names(self) -> list[str]:
         """Return the names of all augmentations."""
@@ -128,15 +133,12 @@ class PuzzleKind(ABC):
     def encode(
         self, pair: Pair, side: int, offset: tuple[int, int] = (0, 0)
     ) -> tuple[Tokens, Tokens]:
-        """Return input and label tokens, (side²,) uint8 each.
+        """Return input and label tokens, (side²,) uint8 each; unknown labels are PAD.
 
         Args:
-            pair: if its output is unknown, all labels are PAD.
+            pair: of grids that fit the canvas; otherwise ValueError is raised.
             side: of the canvas.
             offset: row and column of the grids' first cell.
-
-        Raises:
-            ValueError: a grid does not fit the canvas.
         """
 
     @abstractmethod
@@ -157,11 +159,8 @@ class PuzzleKind(ABC):
     def augmentations(self, task: Task, index: int, count: int, seed: int) -> AugmentationList:
         """Return at most `count` augmentations of a task besides itself, the same for equal seeds.
 
-        Args:
-            task: its test outputs must have no effect.
-            index: of the task in its training set.
-            count: largest number of augmentations.
-            seed: of the run.
+        The test outputs of the task must have no effect. `index` is that of the task in its
+        training set, `seed` that of the run.
         """
 
     def parse_augmentation(self, name: str) -> Augmentation:
@@ -172,9 +171,13 @@ class PuzzleKind(ABC):
 
     # Data
 
-    @abstractmethod
     def check_model(self, model: ModelConfig, tasks: TaskSet) -> None:
         """Raise UserError if a model of this shape cannot predict `tasks`."""
+        if model.vocab_size != self.vocab_size:
+            raise UserError(
+                f"the weights have a vocabulary of {model.vocab_size} tokens, but {self.title} "
+                f"needs {self.vocab_size}: name other weights, or other data than {tasks.name}"
+            )
 
     @abstractmethod
     def predicted_tasks(self, sets: Sequence[TaskSet], data: DataConfig) -> TaskSet:
@@ -241,9 +244,7 @@ class PuzzleKind(ABC):
     def require_submission(self, what: str, source: str) -> None:
         """Raise UserError unless predictions of this kind are written as submissions.
 
-        Args:
-            what: the start of the sentence, for example `--out`.
-            source: where the puzzles come from.
+        The sentence begins with `what`, for example `--out`; `source` holds the puzzles.
         """
         if not self.writes_submission:
             raise UserError(

@@ -7,24 +7,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from arc_trm.config import DataConfig, ModelConfig
+from arc_trm.config import DataConfig
 from arc_trm.errors import UserError
+from arc_trm.puzzles.arc import canvas, tokenizer
 from arc_trm.puzzles.arc.augmentation import ArcAugmentation, ArcAugmentations
-from arc_trm.puzzles.arc.canvas import canvas_side
 from arc_trm.puzzles.arc.deduplication import distinct_augmentations
-from arc_trm.puzzles.arc.tokenizer import (
-    FIRST_COLOUR,
-    FULL_SIDE,
-    VOCAB_SIZE,
-    decode,
-    encode_pair,
-    random_offset,
-)
-from arc_trm.puzzles.base import PuzzleKind, Tokens
+from arc_trm.puzzles.arc.tokenizer import FULL_SIDE
+from arc_trm.puzzles.base import PuzzleKind
 from arc_trm.puzzles.theme import ARC_PALETTE, Theme
 from arc_trm.rng import rng_for
 from arc_trm.tasks import Grid, Pair, Task, TaskSet
@@ -34,46 +27,28 @@ from submission import Ranked, Score, score_ranked
 class Arc(PuzzleKind):
     """ARC-AGI-1, ARC-AGI-2 and tasks in their format."""
 
-    name: ClassVar[str] = "arc"
-    title: ClassVar[str] = "ARC"
-    noun: ClassVar[str] = "task"
-    vocab_size: ClassVar[int] = VOCAB_SIZE
-    first_value_token: ClassVar[int] = FIRST_COLOUR
-    default_side: ClassVar[int] = FULL_SIDE
-    embeds_tasks: ClassVar[bool] = True
-    max_attempts: ClassVar[int] = 2
-    writes_submission: ClassVar[bool] = True
-    max_traces: ClassVar[int | None] = None
-    theme: ClassVar[Theme] = Theme(ARC_PALETTE)
-    quick_preset: ClassVar[str] = "quickstart"
+    name = "arc"
+    title = "ARC"
+    noun = "task"
+    vocab_size = tokenizer.VOCAB_SIZE
+    first_value_token = tokenizer.FIRST_COLOUR
+    default_side = FULL_SIDE
+    embeds_tasks = True
+    max_attempts = 2
+    writes_submission = True
+    max_traces = None
+    theme = Theme(ARC_PALETTE)
+    quick_preset = "quickstart"
 
-    def encode(
-        self, pair: Pair, side: int, offset: tuple[int, int] = (0, 0)
-    ) -> tuple[Tokens, Tokens]:
-        return encode_pair(pair, side, offset)
-
-    def decode(self, tokens: Tokens) -> Grid | None:
-        return decode(tokens)
-
-    def random_offset(self, pair: Pair, side: int, rng: np.random.Generator) -> tuple[int, int]:
-        return random_offset(pair, side, rng)
-
-    def canvas_side(self, task: Task, full: int) -> int:
-        return canvas_side(task, full)
+    encode = staticmethod(tokenizer.encode_pair)
+    decode = staticmethod(tokenizer.decode)
+    random_offset = staticmethod(tokenizer.random_offset)
+    canvas_side = staticmethod(canvas.canvas_side)
+    parse_augmentation = staticmethod(ArcAugmentation.from_name)
 
     def augmentations(self, task: Task, index: int, count: int, seed: int) -> ArcAugmentations:
         rng = rng_for(seed, "augmentations", task.id)
         return ArcAugmentations(*distinct_augmentations(task.without_solutions(), count, rng))
-
-    def parse_augmentation(self, name: str) -> ArcAugmentation:
-        return ArcAugmentation.from_name(name)
-
-    def check_model(self, model: ModelConfig, tasks: TaskSet) -> None:
-        if model.vocab_size != self.vocab_size:
-            raise UserError(
-                f"the weights have a vocabulary of {model.vocab_size} tokens, but {self.title} "
-                f"needs {self.vocab_size}: name other weights, or other data than {tasks.name}"
-            )
 
     def predicted_tasks(self, sets: Sequence[TaskSet], data: DataConfig) -> TaskSet:
         """Return the tasks that fit `data.max_grid_size`, chosen without their test outputs.
@@ -135,7 +110,7 @@ class Arc(PuzzleKind):
 
     def model_settings(self, tasks: TaskSet) -> list[str]:
         """Choose the smallest canvas that fits all tasks."""
-        sides = (canvas_side(task.without_solutions(), FULL_SIDE) for task in tasks)
+        sides = (self.canvas_side(task.without_solutions()) for task in tasks)
         return [
             f"model.seq_len={max(sides, default=FULL_SIDE) ** 2}",
             'model.canvas="bucketed"',

@@ -7,13 +7,12 @@ for folders whose examples are stored.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import overload
 
 import numpy as np
 
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, suggestion
 from arc_trm.puzzles import BLANK, IDENTITY, SEPARATOR, Augmentation, PuzzleKind, kind_of
-from arc_trm.puzzles.base import AUGMENTERS, AugmentationList, Augmenter, Tokens
+from arc_trm.puzzles.base import AUGMENTERS, AugmentationList, LazySequence, Tokens
 from arc_trm.rng import rng_for
 from arc_trm.tasks import Pair, Task, TaskSet
 
@@ -73,7 +72,7 @@ class TaskGroup:
         return self.kind.encode(augmented, self.side, offset)
 
 
-class TaskDataset(Sequence[TaskGroup]):
+class TaskDataset(LazySequence[TaskGroup]):
     """A group for each task.
 
     Groups are made when they are looked up if all share the blank puzzle id; otherwise puzzle ids
@@ -89,7 +88,7 @@ class TaskDataset(Sequence[TaskGroup]):
         augmenter: `standard`, or the name of a registered augmenter.
 
     Raises:
-        UserError: an id cannot be part of a puzzle's name.
+        UserError: an id cannot be part of a puzzle's name, or there is no such augmenter.
     """
 
     def __init__(
@@ -106,6 +105,9 @@ class TaskDataset(Sequence[TaskGroup]):
         self.num_augmentations, self.seed, self.side = augmentations, seed, side
         self.bucketed, self.translate = bucketed, translate
         self.augmenter = augmenter
+        if augmenter != STANDARD and augmenter not in AUGMENTERS:
+            advice = suggestion(augmenter, [STANDARD, *AUGMENTERS])
+            raise UserError(f"data.augmentation: unknown augmentation {augmenter!r}{advice}")
         self._ids = tasks.ids
         self._groups: list[TaskGroup] | None = None
         if self.kind.embeds_tasks:
@@ -122,29 +124,19 @@ class TaskDataset(Sequence[TaskGroup]):
                 f"task {task.id!r} cannot be trained on under this id, because {SEPARATOR} "
                 f"separates a task from its augmentation and {BLANK} is no task: rename it"
             )
-        side = self.side
-        if self.bucketed:
-            side = self.kind.canvas_side(task, side)
-        return TaskGroup(
-            self.kind, task, self._augmentations(task, index), first_id, side, self.translate
-        )
+        side = self.kind.canvas_side(task, self.side) if self.bucketed else self.side
+        augmentations = self._augmentations(task, index)
+        return TaskGroup(self.kind, task, augmentations, first_id, side, self.translate)
 
     def _augmentations(self, task: Task, index: int) -> Sequence[Augmentation]:
         if self.augmenter == STANDARD:
             return self.kind.augmentations(task, index, self.num_augmentations, self.seed)
         rng = rng_for(self.seed, "augmentations", task.id)
-        source: Augmenter = AUGMENTERS[self.augmenter]
-        return source.sample(task.without_solutions(), self.num_augmentations, rng)
+        augmenter = AUGMENTERS[self.augmenter]
+        return augmenter.sample(task.without_solutions(), self.num_augmentations, rng)
 
-    @overload
-    def __getitem__(self, index: int) -> TaskGroup: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[TaskGroup]: ...
-    def __getitem__(self, index: int | slice) -> TaskGroup | list[TaskGroup]:
-        if self._groups is not None:
-            return self._groups[index]
-        found = range(len(self))[index]
-        return self._make(found, 0) if isinstance(found, int) else [self[each] for each in found]
+    def at(self, index: int) -> TaskGroup:
+        return self._make(index, 0) if self._groups is None else self._groups[index]
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -154,21 +146,16 @@ class TaskDataset(Sequence[TaskGroup]):
         yield BLANK
         for group in self._groups or ():
             yield group.task.id
-            for name in self._names(group.augmentations):
+            if isinstance(group.augmentations, AugmentationList):
+                names = group.augmentations.names()
+            else:
+                names = [f"{self.augmenter}:{each.name}" for each in group.augmentations]
+            for name in names:
                 yield f"{group.task.id}{SEPARATOR}{name}"
-
-    def _names(self, augmentations: Sequence[Augmentation]) -> list[str]:
-        if isinstance(augmentations, AugmentationList):
-            return augmentations.names()
-        return [f"{self.augmenter}:{augmentation.name}" for augmentation in augmentations]
 
 
 def parse_augmentation(kind: PuzzleKind, name: str) -> Augmentation:
-    """Return the augmentation in the name of a puzzle id, the kind's own or a registered one.
-
-    Raises:
-        ValueError: there is no such augmentation.
-    """
+    """Return the augmentation in the name of a puzzle id. An invalid name is a ValueError."""
     source, colon, rest = name.partition(":")
     if colon and source in AUGMENTERS:
         return AUGMENTERS[source].parse(rest)

@@ -236,7 +236,7 @@ MISTAKES = [
     ),
     (
         ["train", "--set", "data.augmentation=x"],
-        "data.augmentation: unknown augmentation 'x'; register it first",
+        "data.augmentation: unknown augmentation 'x'; known: standard",
     ),
     (
         ["data", "generate", "kakuro", "--out", "x.csv"],

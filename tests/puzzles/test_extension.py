@@ -127,8 +127,10 @@ def test_it_replaces_the_augmentations_of_grid_puzzles(rolls: Rolls, tmp_path: P
     assert np.array_equal(rolled, np.roll(question, 1, 0))
 
 
-def test_an_unknown_name_is_an_error(rolls: Rolls, challenges: Path) -> None:
-    config = run_config(challenges)
-    config = replace(config, data=replace(config.data, augmentation="rol"))
-    with pytest.raises(UserError, match="unknown augmentation 'rol'; did you mean 'roll'"):
-        build_training_set(config)
+def test_an_unknown_name_is_an_error(rolls: Rolls, challenges: Path, tmp_path: Path) -> None:
+    for config in (run_config(challenges), grid_config(tmp_path)):
+        for name, meant in (("rol", "roll"), ("standrd", "standard")):
+            misspelt = replace(config, data=replace(config.data, augmentation=name))
+            message = f"unknown augmentation '{name}'; did you mean '{meant}'"
+            with pytest.raises(UserError, match=message):
+                build_training_set(misspelt)

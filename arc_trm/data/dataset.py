@@ -7,6 +7,8 @@ for folders whose examples are stored.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -20,31 +22,26 @@ STANDARD = "standard"
 """The value of `data.augmentation` for each kind's own augmentations."""
 
 
+@dataclass(frozen=True, eq=False)
 class TaskGroup:
-    """A task with its augmentations; puzzle 0 is the task itself.
+    """A task with its augmentations; puzzle 0 is the task itself."""
 
-    Args:
-        kind: of the task.
-        task: its pairs with known outputs are trained on.
-        augmentations: of the task, without the identity.
-        first_id: puzzle id of the task itself, those of its augmentations follow; 0 means that all
-            have the blank id.
-        side: of the canvas.
-        translate: whether grids are placed at random offsets.
-    """
+    kind: PuzzleKind
+    task: Task
+    """Its pairs with known outputs are trained on."""
+    augmentations: Sequence[Augmentation]
+    """Those of the task, without the identity."""
+    first_id: int
+    """Puzzle id of the task itself, those of its augmentations follow; 0 means that all have the
+    blank id."""
+    side: int
+    """Cells per side of the canvas."""
+    translate: bool
+    """Whether grids are placed at random offsets."""
 
-    def __init__(
-        self,
-        kind: PuzzleKind,
-        task: Task,
-        augmentations: Sequence[Augmentation],
-        first_id: int,
-        side: int,
-        translate: bool,
-    ) -> None:
-        self.kind, self.task, self.augmentations = kind, task, augmentations
-        self.first_id, self.side, self.translate = first_id, side, translate
-        self._pairs = [pair for pair in (*task.train, *task.test) if pair.output is not None]
+    @cached_property
+    def _pairs(self) -> list[Pair]:
+        return [pair for pair in (*self.task.train, *self.task.test) if pair.output is not None]
 
     def __len__(self) -> int:
         return 1 + len(self.augmentations)

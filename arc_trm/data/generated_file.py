@@ -41,7 +41,7 @@ class GeneratedFile:
     def summary(self) -> str:
         """The content of the file, in one line."""
         kind, side = self.config.puzzle_kind, self.config.cells_per_side
-        number = pluralise(len(self.ratings), f"{kind.title} puzzle")
+        number = pluralise(len(self.ratings), kind.singular)
         return (
             f"{self.path}: {number}, {side}×{side}, {self.ratings.min()} to {self.ratings.max()} "
             f"{kind.rating_unit}, {self.ratings.mean():.1f} on average"

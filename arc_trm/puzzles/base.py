@@ -24,6 +24,7 @@ SEPARATOR = "|||"
 """Separates the id of a task from its augmentation in the name of a puzzle id."""
 
 Tokens = npt.NDArray[np.uint8]
+Flags = npt.NDArray[np.bool_]
 T = TypeVar("T")
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from arc_trm.config import DataConfig, ModelConfig
 from arc_trm.errors import UserError, pluralise
-from arc_trm.puzzles.base import PAD, Augmentation, AugmentationList, PuzzleKind, Tokens
+from arc_trm.puzzles.base import PAD, Augmentation, AugmentationList, Flags, PuzzleKind, Tokens
 from arc_trm.rng import rng_for
 from arc_trm.tasks import Grid, Pair, PuzzleArray, Task, TaskSet, as_grid
 from submission import Ranked, Rate, RateName, Scored
@@ -32,22 +32,18 @@ class PuzzleScore:
     """How many puzzles of a set were answered exactly and validly.
 
     A puzzle without an answer is neither.
-
-    Attributes:
-        kind: of the puzzles.
-        task_ids: all puzzles.
-        known: (N,) bool, whether the answer of each puzzle is known.
-        exact: (N,) bool, whether every cell is as in the known answer.
-        valid: (N,) bool, whether the answer follows the rule.
-        answered: number of puzzles with an answer.
     """
 
     kind: GridPuzzle
     task_ids: Sequence[str]
-    known: npt.NDArray[np.bool_]
-    exact: npt.NDArray[np.bool_]
-    valid: npt.NDArray[np.bool_]
+    known: Flags
+    """(N,), whether the answer of each puzzle is known."""
+    exact: Flags
+    """(N,), whether every cell is as in the known answer."""
+    valid: Flags
+    """(N,), whether the answer follows the rule."""
     answered: int
+    """Number of puzzles with an answer."""
 
     noun: ClassVar[str] = "puzzle"
     deciding: ClassVar[RateName] = EXACT
@@ -82,13 +78,13 @@ class PuzzleScore:
         if self.answered == total:
             return []
         sentence = f"{self.answered} of {pluralise(total, 'puzzle')} have an answer"
-        if not self.answered:
-            return [sentence]
-        named = ", ".join(
-            f"{name[0]} {100 * rate.solved / self.answered:.1f} %"
-            for name, rate in self.rates.items()
-        )
-        return [f"{sentence}, the others count as wrong; of the answered ones {named}"]
+        if self.answered:
+            shares = ", ".join(
+                f"{name[0]} {100 * rate.solved / self.answered:.1f} %"
+                for name, rate in self.rates.items()
+            )
+            sentence += f", the others count as wrong; of the answered ones {shares}"
+        return [sentence]
 
     def lines(self) -> list[str]:
         """Return the score as text for a person."""
@@ -103,21 +99,14 @@ class PuzzleScore:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the score as plain JSON."""
-        exact = [
-            correct if known else None
-            for correct, known in zip(self.exact.tolist(), self.known.tolist(), strict=True)
-        ]
+        exact = np.where(self.known, self.exact, None).tolist()
+        verdicts = zip(self.task_ids, exact, self.valid.tolist(), strict=True)
         return {
             "kind": self.kind.name,
             "puzzles": len(self.task_ids),
             "answered": self.answered,
             **{name[0]: rate.to_dict() for name, rate in self.rates.items()},
-            "tasks": {
-                task_id: {"exact": one, "valid": other}
-                for task_id, one, other in zip(
-                    self.task_ids, exact, self.valid.tolist(), strict=True
-                )
-            },
+            "tasks": {task_id: {"exact": one, "valid": other} for task_id, one, other in verdicts},
         }
 
 
@@ -132,9 +121,8 @@ class _Augmentations(AugmentationList):
 
     def at(self, index: int) -> Augmentation:
         seed, puzzle = self._key
-        number = index + 1
-        rng = rng_for(seed, "augmentation", puzzle, number)
-        return self._kind.augmentation(number, self._side, rng)
+        rng = rng_for(seed, "augmentation", puzzle, index + 1)
+        return self._kind.augmentation(index + 1, self._side, rng)
 
 
 class GridPuzzle(PuzzleKind):
@@ -163,7 +151,7 @@ class GridPuzzle(PuzzleKind):
         """Return why there are no puzzles with that side, None if there are."""
 
     @abstractmethod
-    def validate(self, questions: Grid, answers: Grid, known: npt.NDArray[np.bool_]) -> list[str]:
+    def validate(self, questions: Grid, answers: Grid, known: Flags) -> list[str]:
         """Return the first fault of each puzzle, "" for none. Questions are not solved.
 
         Args:
@@ -178,6 +166,11 @@ class GridPuzzle(PuzzleKind):
     def num_values(self, side: int) -> int:
         """Return how many values the cells of puzzles with that side have."""
         return len(self.symbols)
+
+    @property
+    def singular(self) -> str:
+        """Name of one puzzle in sentences."""
+        return f"{self.title} puzzle"
 
     def count_solutions(self, questions: Grid) -> npt.NDArray[np.int64]:
         """Return the number of solutions (N,) of valid questions.
@@ -235,12 +228,8 @@ class GridPuzzle(PuzzleKind):
         return _Augmentations(self, len(task.test[0].input), (seed, index), count)
 
     def check_model(self, model: ModelConfig, tasks: TaskSet) -> None:
+        super().check_model(model, tasks)
         puzzles = as_puzzle_array(tasks)
-        if model.vocab_size != self.vocab_size:
-            raise UserError(
-                f"the weights have a vocabulary of {model.vocab_size} tokens, but {self.title} "
-                f"needs {self.vocab_size}: name other weights, or other data than {tasks.name}"
-            )
         if model.canvas != "full":
             raise UserError(
                 f'model.canvas = "{model.canvas}" is for kinds whose grids have many sizes, but '
@@ -311,7 +300,7 @@ class GridPuzzle(PuzzleKind):
         return dict(zip(ids, map(str, second.rows[matches].tolist()), strict=True))
 
     def training_summary(self, groups: int, puzzles: int) -> str:
-        return f"{groups} {self.title} puzzles, {puzzles} with augmentations"
+        return f"{pluralise(groups, self.singular)}, {puzzles} with augmentations"
 
     def describe(self, tasks: TaskSet) -> dict[str, Any]:
         """Return kind, side, the number of puzzles in the files and of known answers."""
@@ -324,8 +313,7 @@ class GridPuzzle(PuzzleKind):
         }
 
     def prediction_error(self, grid: Grid, task: Task) -> str | None:
-        height, width = grid.shape
-        side = len(task.test[0].input)
+        (height, width), side = grid.shape, len(task.test[0].input)
         if (height, width) != (side, side):
             return f"a grid is {height}×{width}, the puzzle {side}×{side}"
         if grid.max() >= len(self.symbols):
@@ -334,9 +322,8 @@ class GridPuzzle(PuzzleKind):
         return None
 
     def is_valid(self, question: Grid, answer: Grid) -> bool:
-        if answer.shape != question.shape:
-            return False
-        return not any(self.validate(question[None], answer[None], np.ones(1, np.bool_)))
+        same_shape = answer.shape == question.shape
+        return same_shape and self.validate(question[None], answer[None], np.ones(1, bool)) == [""]
 
     def score(self, tasks: TaskSet, attempts: Ranked) -> PuzzleScore:
         puzzles = as_puzzle_array(tasks)
@@ -347,29 +334,25 @@ class GridPuzzle(PuzzleKind):
                 answers[index], answered[index] = candidates[0], True
         return self._score(puzzles, answers, answered)
 
-    def _score(
-        self, puzzles: PuzzleArray, answers: Grid, answered: npt.NDArray[np.bool_]
-    ) -> PuzzleScore:
+    def _score(self, puzzles: PuzzleArray, answers: Grid, answered: Flags) -> PuzzleScore:
         exact = answered & (answers == puzzles.answers).all((1, 2))
         valid = np.zeros(len(puzzles), np.bool_)
         indices = np.flatnonzero(answered)
         for start in range(0, len(indices), VALIDATION_BATCH_SIZE):
             batch = indices[start : start + VALIDATION_BATCH_SIZE]
-            faults = self.validate(
-                puzzles.questions[batch], answers[batch], np.ones(len(batch), np.bool_)
-            )
+            faults = self.validate(puzzles.questions[batch], answers[batch], answered[batch])
             valid[batch] = [not fault for fault in faults]
         return PuzzleScore(self, puzzles.ids, puzzles.known, exact, valid, int(answered.sum()))
 
     def baselines(self, tasks: TaskSet, rng: np.random.Generator) -> dict[str, Scored]:
         """Return the scores of copying the question and of guessing by the rule."""
         puzzles = as_puzzle_array(tasks)
-        answered = np.ones(len(puzzles), np.bool_)
-        guesses = self.guess(puzzles.questions, rng)
-        return {
-            "copying the question": self._score(puzzles, puzzles.questions, answered),
-            "guessing by the rule": self._score(puzzles, guesses, answered),
+        answers = {
+            "copying the question": puzzles.questions,
+            "guessing by the rule": self.guess(puzzles.questions, rng),
         }
+        answered = np.ones(len(puzzles), np.bool_)
+        return {name: self._score(puzzles, each, answered) for name, each in answers.items()}
 
 
 def _question_keys(puzzles: PuzzleArray) -> npt.NDArray[np.bytes_]:

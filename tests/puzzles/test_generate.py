@@ -43,6 +43,9 @@ def test_the_file_holds_what_was_asked_for(tmp_path: Path, cli: Cli) -> None:
     facts = json.loads(result.stdout)
     assert (facts["count"], facts["side"], facts["kind"]) == (7, 6, "sudoku")
     assert len(load_tasks(str(out))) == 7
+    mazes = cli("data", "generate", "maze", "--side", 5, "--count", 2, "--out", tmp_path / "m.csv")
+    assert "m.csv: 2 mazes, 5×5" in mazes.stdout
+    (tmp_path / "m.csv").unlink()
     other = tmp_path / "again.csv"
     assert "7 Sudoku puzzles, 6×6" in cli(*arguments, "--out", other).stdout
     assert other.read_bytes() == out.read_bytes()

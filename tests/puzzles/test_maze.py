@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from arc_trm.puzzles.generate import GeneratorConfig, generate_puzzles
 from arc_trm.puzzles.maze.generator import random_mazes
 from arc_trm.puzzles.maze.kind import Maze
-from arc_trm.puzzles.maze.solver import FREE, GOAL, PATH, START, WALL
+from arc_trm.puzzles.maze.solver import FREE, GOAL, PATH, START, WALL, distances, path_lengths
 from arc_trm.tasks import Grid, Pair
 
 MAZE = Maze()
@@ -94,6 +94,18 @@ def test_a_fault_is_named(
     assert fault in found and bool(fault) == bool(found)
     if answer is not None:
         assert MAZE.is_valid(grid, drawn) == (not fault)
+
+
+@given(st.integers(0, 2**32), st.integers(2, 30), st.floats(0, 0.6))
+def test_path_lengths_are_the_distances_of_the_goals(seed: int, side: int, density: float) -> None:
+    rng = np.random.default_rng(seed)
+    passable = rng.random((3, side, side)) >= density
+    start, goal = np.zeros((2, *passable.shape), np.bool_)
+    for index in range(len(passable)):
+        for cells, cell in zip((start, goal), rng.choice(side**2, 2, replace=False), strict=True):
+            cells[index].flat[cell] = passable[index].flat[cell] = True
+    expected = distances(passable, start)[goal]
+    assert path_lengths(passable, start, goal).tolist() == expected.tolist()
 
 
 def test_the_faults_among_many_mazes_are_those_of_the_invalid_ones() -> None:

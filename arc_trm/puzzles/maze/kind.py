@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from arc_trm.puzzles.base import Flags
 from arc_trm.puzzles.grid_puzzle import GridPuzzle
 from arc_trm.puzzles.maze.generator import random_mazes
-from arc_trm.puzzles.maze.solver import FREE, GOAL, MOVES, PATH, START, WALL, distances
+from arc_trm.puzzles.maze.solver import FREE, GOAL, MOVES, PATH, START, WALL, path_lengths
 from arc_trm.puzzles.symmetry import SYMMETRIES, Dihedral
 from arc_trm.puzzles.theme import puzzle_theme
 from arc_trm.tasks import Grid
@@ -30,6 +31,7 @@ class Maze(GridPuzzle):
     symbols = "# SGo"
     max_augmentations = SYMMETRIES - 1
     rule = "a shortest path from S to G, and nothing else is changed"
+    singular = "maze"
     theme = puzzle_theme(
         task="Maze",
         colours=("#4A4845", "#FFFFFF", "#7FDBFF", "#7FDBFF", "#FFDC00"),
@@ -48,30 +50,28 @@ class Maze(GridPuzzle):
             return None
         return f"a maze has 2 to {MAX_SIDE} cells a side, not {side}"
 
-    def validate(self, questions: Grid, answers: Grid, known: npt.NDArray[np.bool_]) -> list[str]:
-        faults = [""] * len(questions)
-
-        def note(wrong: npt.NDArray[np.bool_], fault: str) -> None:
-            """Record a fault of the mazes that have none yet."""
-            for index in np.flatnonzero(wrong).tolist():
-                faults[index] = faults[index] or fault
-
-        for value in (START, GOAL):
-            count = (questions == value).sum((1, 2))
-            symbol = self.symbols[value]
-            note(count == 0, f"the question has no {symbol}")
-            note(count > 1, f"the question has more than one {symbol}")
-        note((questions == PATH).any((1, 2)), "the question has a path drawn in it already")
-        shortest = steps_to_goal(questions)
-        note(shortest < 0, "there is no path from S to G")
-        path = answers == PATH
-        unchanged = np.where(path & (questions == FREE), FREE, answers) == questions
-        note(known & ~unchanged.all((1, 2)), "the answer changes more than free cells into o")
-        path_length = steps_to_goal(np.where(path | (questions != FREE), questions, WALL))
-        note(known & (path_length < 0), "the cells with o in the answer are no path from S to G")
-        longer = (path_length > shortest) | (path.sum((1, 2)) != shortest - 1)
-        note(known & longer, "the answer's path is not a shortest one")
-        return faults
+    def validate(self, questions: Grid, answers: Grid, known: Flags) -> list[str]:
+        starts, goals = ((questions == value).sum((1, 2)) for value in (START, GOAL))
+        path, free = answers == PATH, questions == FREE
+        shortest, length = (
+            path_lengths(passable, questions == START, questions == GOAL)
+            for passable in (questions != WALL, np.where(free, path, questions != WALL))
+        )
+        changed = (np.where(path & free, FREE, answers) != questions).any((1, 2))
+        faults = {
+            "the question has no S": starts == 0,
+            "the question has more than one S": starts > 1,
+            "the question has no G": goals == 0,
+            "the question has more than one G": goals > 1,
+            "the question has a path drawn in it already": (questions == PATH).any((1, 2)),
+            "there is no path from S to G": shortest < 0,
+            "the answer changes more than free cells into o": known & changed,
+            "the cells with o in the answer are no path from S to G": known & (length < 0),
+            "the answer's path is not a shortest one": known
+            & ((length > shortest) | (path.sum((1, 2)) != shortest - 1)),
+        }
+        first: list[str] = np.select(list(faults.values()), list(faults), "").tolist()
+        return first
 
     def guess(self, questions: Grid, rng: np.random.Generator) -> Grid:
         """Walk at random without entering a cell twice, until the walk reaches G or is stuck."""
@@ -100,10 +100,3 @@ class Maze(GridPuzzle):
     ) -> tuple[Grid, Grid, npt.NDArray[np.int64]]:
         """Return mazes with one shortest path, rated by its steps."""
         return random_mazes(count, side, min_rating, rng)
-
-
-def steps_to_goal(questions: Grid) -> npt.NDArray[np.int32]:
-    """Return the length (N,) of a shortest path that avoids walls, -1 where there is none."""
-    steps = distances(questions != WALL, questions == START)
-    goal_steps: npt.NDArray[np.int32] = np.where(questions == GOAL, steps, -1).max((1, 2))
-    return goal_steps

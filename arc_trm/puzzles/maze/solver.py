@@ -5,21 +5,34 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from arc_trm.puzzles.base import Flags
+
 WALL, FREE, START, GOAL, PATH = range(5)
 """Values of cells; `#`, space, S, G and o in files."""
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
-Flags = npt.NDArray[np.bool_]
 Steps = npt.NDArray[np.int32]
 
 
-def _neighbours(cells: Flags) -> Flags:
-    """Return the neighbours (N, h, w) of cells, be they walls or cells of the argument."""
-    neighbours = np.zeros_like(cells)
-    neighbours[:, 1:] |= cells[:, :-1]
-    neighbours[:, :-1] |= cells[:, 1:]
-    neighbours[:, :, 1:] |= cells[:, :, :-1]
-    neighbours[:, :, :-1] |= cells[:, :, 1:]
-    return neighbours
+def path_lengths(passable: Flags, start: Flags, goal: Flags) -> npt.NDArray[np.int64]:
+    """Return the steps (N,) of a shortest path from start to goal, -1 where there is no path.
+
+    The cells (N, h, w) of each maze are the bits of one integer, with a wall after every row, so
+    that shifts move a whole frontier of the breadth-first search at once.
+    """
+    width, lengths = passable.shape[2] + 1, []
+    for unseen, frontier, end in zip(*map(_as_integers, (passable, start, goal)), strict=True):
+        steps = 0
+        while frontier and not frontier & end:
+            unseen &= ~frontier
+            moved = frontier << 1 | frontier >> 1 | frontier << width | frontier >> width
+            frontier, steps = moved & unseen, steps + 1
+        lengths.append(steps if frontier else -1)
+    return np.array(lengths, np.int64)
+
+
+def _as_integers(cells: Flags) -> list[int]:
+    padded = np.pad(cells, ((0, 0), (0, 0), (0, 1))).reshape(len(cells), -1)
+    return [int.from_bytes(bits.tobytes()) for bits in np.packbits(padded, axis=1)]
 
 
 def distances(passable: Flags, start: Flags) -> Steps:
@@ -35,7 +48,12 @@ def distances(passable: Flags, start: Flags) -> Steps:
     steps = np.where(start, 0, -1).astype(np.int32)
     frontier, unseen = start, passable & ~start
     for step in range(1, passable.shape[1] * passable.shape[2]):
-        frontier = _neighbours(frontier) & unseen
+        neighbours = np.zeros_like(frontier)
+        neighbours[:, 1:] |= frontier[:, :-1]
+        neighbours[:, :-1] |= frontier[:, 1:]
+        neighbours[:, :, 1:] |= frontier[:, :, :-1]
+        neighbours[:, :, :-1] |= frontier[:, :, 1:]
+        frontier = neighbours & unseen
         if not frontier.any():
             break
         steps[frontier] = step

@@ -86,14 +86,11 @@ class Maze(GridPuzzle):
                 for down, right in MOVES
                 if 0 <= row + down < len(question) and 0 <= column + right < len(question)
             ]
-            if any(question[cell] == GOAL for cell in neighbours):
-                break
             free = [cell for cell in neighbours if answer[cell] == FREE]
-            if not free:
-                break
+            if not free or any(question[cell] == GOAL for cell in neighbours):
+                return answer
             row, column = free[int(rng.integers(len(free)))]
             answer[row, column] = PATH
-        return answer
 
     def generate(
         self, count: int, side: int, min_rating: int, clues: int, rng: np.random.Generator

@@ -12,32 +12,25 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from arc_trm.puzzles.base import Flags
 from arc_trm.puzzles.grid_puzzle import GridPuzzle
 from arc_trm.puzzles.sudoku.generator import full_grids, remove_digits
-from arc_trm.puzzles.sudoku.solver import BOXES, solve, units
+from arc_trm.puzzles.sudoku.solver import BOXES, count_digits, solve, units
 from arc_trm.puzzles.theme import puzzle_theme
 from arc_trm.tasks import Grid
 
 
-def unit_name(number: int, side: int) -> str:
-    """Return `row 3`, counted from 1."""
-    return f"{('row', 'column', 'box')[number // side]} {number % side + 1}"
-
-
 @dataclass(frozen=True)
 class SudokuAugmentation:
-    """A permutation of the digits, then of rows and columns that keeps the boxes, then a transpose.
-
-    Attributes:
-        digits: (side + 1,) the image of each value; 0 stays.
-        rows, columns: row r of the result is row `rows[r]` of the original, likewise columns.
-        transposed: whether the result is transposed last.
-    """
+    """Permuted digits, then rows and columns permuted so that boxes stay, then a transpose."""
 
     digits: npt.NDArray[np.uint8]
+    """(side + 1,), the image of each value; 0 stays."""
     rows: npt.NDArray[np.int64]
+    """Row r of the result is row `rows[r]` of the original."""
     columns: npt.NDArray[np.int64]
     transposed: bool
+    """Whether the result is transposed last."""
 
     name = ""
 
@@ -51,8 +44,7 @@ class SudokuAugmentation:
         if self.transposed:
             grid = grid.T
         grid = grid[np.argsort(self.rows)][:, np.argsort(self.columns)]
-        digits = np.argsort(self.digits).astype(np.uint8)
-        return digits[grid]
+        return np.argsort(self.digits).astype(np.uint8)[grid]
 
 
 def _shuffled_lines(side: int, group: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -102,22 +94,24 @@ class Sudoku(GridPuzzle):
     def num_values(self, side: int) -> int:
         return side + 1
 
-    def validate(self, questions: Grid, answers: Grid, known: npt.NDArray[np.bool_]) -> list[str]:
-        faults = [""] * len(questions)
-        in_range = known[:, None, None] & (answers <= questions.shape[1])
+    def validate(self, questions: Grid, answers: Grid, known: Flags) -> list[str]:
+        side, faults = questions.shape[1], [""] * len(questions)
+        known = known[:, None, None]
+        in_range = known & (answers <= side)
         for grids, part in ((questions, "question"), (np.where(in_range, answers, 0), "answer")):
             for number, (unit, digit) in repeated_digits(grids).items():
-                where = unit_name(unit, grids.shape[1])
+                where = f"{('row', 'column', 'box')[unit // side]} {unit % side + 1}"
                 fault = f"the {part} has the digit {digit} more than once in {where}"
                 faults[number] = faults[number] or fault
-        missing = known[:, None, None] & (answers == 0)
-        out_of_range = known[:, None, None] & (answers > questions.shape[1])
-        changed = known[:, None, None] & (questions != 0) & (answers != questions)
         for cells, fault in (
-            (out_of_range, "the answer has no digit of the puzzle in row {}, column {}"),
-            (missing, "the answer leaves row {}, column {} blank"),
-            (changed, "the answer changes the given digit in row {}, column {}"),
+            (answers > side, "the answer has no digit of the puzzle in row {}, column {}"),
+            (answers == 0, "the answer leaves row {}, column {} blank"),
+            (
+                (questions != 0) & (answers != questions),
+                "the answer changes the given digit in row {}, column {}",
+            ),
         ):
+            cells &= known
             for number in np.flatnonzero(cells.any((1, 2))).tolist():
                 row, column = np.argwhere(cells[number])[0] + 1
                 faults[number] = faults[number] or fault.format(row, column)
@@ -149,21 +143,13 @@ class Sudoku(GridPuzzle):
 
 
 def repeated_digits(grids: Grid) -> dict[int, tuple[int, int]]:
-    """Return the first unit with a repeated digit, and the digit, by the index of the puzzle.
-
-    Args:
-        grids: (N, side, side) uint8 values; blanks may repeat.
-    """
+    """Return the first unit with a repeated digit, and the digit, by the index of the puzzle."""
     side = grids.shape[1]
-    bits = (1 << grids.reshape(len(grids), side * side).astype(np.uint16)) & ~np.uint16(1)
-    in_unit = bits[:, units(side).cells]
-    seen, repeated = np.zeros((2, *in_unit.shape[:2]), np.uint16)
-    for cell in range(side):
-        repeated |= seen & in_unit[:, :, cell]
-        seen |= in_unit[:, :, cell]
+    bits = (1 << grids.reshape(len(grids), -1).astype(np.uint16)) & ~np.uint16(1)
+    _, repeated = count_digits(bits.T[units(side).cells])
     found = {}
-    for index in np.flatnonzero(repeated.any(1)).tolist():
-        unit = int(np.flatnonzero(repeated[index])[0])
-        mask = int(repeated[index, unit])
+    for index in np.flatnonzero(repeated.any(0)).tolist():
+        unit = int((repeated[:, index] != 0).argmax())
+        mask = int(repeated[unit, index])
         found[index] = unit, (mask & -mask).bit_length() - 1
     return found

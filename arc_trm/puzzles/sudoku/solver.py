@@ -31,15 +31,12 @@ BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
 
 @dataclass(frozen=True)
 class Units:
-    """The rows, columns and boxes of a Sudoku, numbered in this order.
-
-    Attributes:
-        cells: (3 · side, side) int64, the cells of each unit.
-        of_cell: (3, side²) int64, the row, column and box of each cell.
-    """
+    """The rows, columns and boxes of a Sudoku, numbered in this order."""
 
     cells: npt.NDArray[np.int64]
+    """(3 · side, side), the cells of each unit."""
     of_cell: npt.NDArray[np.int64]
+    """(3, side²), the row, column and box of each cell."""
 
 
 @cache
@@ -50,38 +47,27 @@ def units(side: int) -> Units:
     boxes = rows.reshape(side // height, height, side // width, width).swapaxes(1, 2)
     cells = np.concatenate([rows, rows.T, boxes.reshape(side, side)])
     of_cell = np.empty((3, side * side), np.int64)
-    for kind in range(3):
-        for unit in range(kind * side, (kind + 1) * side):
-            of_cell[kind, cells[unit]] = unit
+    for unit, members in enumerate(cells):
+        of_cell[unit // side, members] = unit
     return Units(cells, of_cell)
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The result of a search for N puzzles.
-
-    Attributes:
-        count: (N,) int64 number of solutions found, at least `max_solutions` if there are so many;
-            -1 if the search was given up.
-        solution: (N, side, side) uint8, the first solution; zeros if there is none.
-        guesses: (N,) int64 number of digits that the search assumed, right or wrong. If a puzzle
-            has at most one solution, its number does not depend on the other puzzles.
-    """
+    """The result of a search for N puzzles."""
 
     count: npt.NDArray[np.int64]
+    """(N,) number of solutions found, at least `max_solutions` if there are so many; -1 if the
+    search was given up."""
     solution: Grid
+    """(N, side, side), the first solution; zeros without one."""
     guesses: npt.NDArray[np.int64]
+    """(N,) number of digits that the search assumed, right or wrong. If a puzzle has at most one
+    solution, its number does not depend on the other puzzles."""
 
 
 def candidate_masks(questions: Grid) -> Masks:
-    """Return the candidates of every cell: one digit if the cell is given, all if it is blank.
-
-    Args:
-        questions: (N, side, side) uint8.
-
-    Returns:
-        (side², N) uint16 bit masks.
-    """
+    """Return the candidates (side², N) of every cell: one digit if it is given, else all."""
     side = questions.shape[1]
     values = np.array([2**side - 1, *(1 << np.arange(side))], np.uint16)
     return np.ascontiguousarray(values[questions.reshape(len(questions), -1)].T)
@@ -90,12 +76,7 @@ def candidate_masks(questions: Grid) -> Masks:
 def _propagate(states: Masks, side: int) -> npt.NDArray[np.bool_]:
     """Apply naked and hidden singles in place until nothing changes.
 
-    Args:
-        states: (side², M) uint16 bit masks.
-        side: cells a side.
-
-    Returns:
-        (M,) bool, whether a state may still have a solution.
+    Returns whether each of the states (side², M) may still have a solution, (M,) bool.
     """
     layout, all_digits = units(side), np.uint16(2**side - 1)
     consistent = np.ones(states.shape[1], np.bool_)
@@ -105,12 +86,12 @@ def _propagate(states: Masks, side: int) -> npt.NDArray[np.bool_]:
         before = masks.copy()
         # Naked singles: the only candidate of a cell is no candidate of the cell's peers.
         single = (masks & (masks - 1)) == 0
-        at_least_once, repeated = _count_digits(np.where(single, masks, 0)[layout.cells])
+        at_least_once, repeated = count_digits(np.where(single, masks, 0)[layout.cells])
         no_conflict = ~repeated.any(0)
         row, column, box = (at_least_once[unit] for unit in layout.of_cell)
         masks &= np.where(single, all_digits, ~(row | column | box))
         # Hidden singles: a digit that only one cell of a unit may hold belongs there.
-        at_least_once, repeated = _count_digits(masks[layout.cells])
+        at_least_once, repeated = count_digits(masks[layout.cells])
         no_conflict &= (at_least_once == all_digits).all(0)
         exactly_once = at_least_once & ~repeated
         row, column, box = (exactly_once[unit] for unit in layout.of_cell)
@@ -123,14 +104,11 @@ def _propagate(states: Masks, side: int) -> npt.NDArray[np.bool_]:
     return consistent
 
 
-def _count_digits(unit_masks: Masks) -> tuple[Masks, Masks]:
-    """Return which digits are candidates of at least one, and of at least two, cells of a unit.
+def count_digits(unit_masks: Masks) -> tuple[Masks, Masks]:
+    """Return the digits (units, M) that are in at least one, and in at least two, cells of a unit.
 
     Args:
         unit_masks: (units, cells of a unit, M) uint16 bit masks.
-
-    Returns:
-        Two (units, M) uint16 bit masks.
     """
     at_least_once, repeated = np.zeros((2, unit_masks.shape[0], unit_masks.shape[2]), np.uint16)
     for cell in range(unit_masks.shape[1]):
@@ -198,12 +176,9 @@ def search(
 def _branch(
     states: Masks, num_candidates: npt.NDArray[np.uint8], rng: np.random.Generator | None
 ) -> tuple[Masks, npt.NDArray[np.int64]]:
-    """Return a copy of each state for each candidate of one of its cells.
+    """Return a copy of each state (cells, M) for each candidate of one of its cells.
 
-    Args:
-        states: (cells, M) uint16 bit masks.
-        num_candidates: (cells, M) number of candidates.
-        rng: chooses among the cells with the fewest candidates, and the order of the candidates.
+    `rng` chooses among the cells with the fewest candidates, and the order of the candidates.
 
     Returns:
         The new states (cells, K), of which the search tries the last of each state first, and the

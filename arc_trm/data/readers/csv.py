@@ -10,7 +10,7 @@ import csv
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from arc_trm.errors import UserError, format_name, pluralise
 from arc_trm.io import atomic_write
 from arc_trm.puzzles import KINDS, GridPuzzle, grid_kinds
+from arc_trm.puzzles.generate import Progress
 from arc_trm.tasks import PuzzleArray, TaskSet
 
 COLUMNS = ("source", "question", "answer", "rating")
@@ -29,8 +30,14 @@ MAX_SOLVED = 10_000
 takes too long; `arc-trm data show` does it."""
 MAX_LISTED = 20
 NO_VALUE = 255  # stands for an invalid character
+SOLUTION_ERRORS = {
+    0: "it has no solution",
+    2: "it has more than one solution",
+    -1: "counting its solutions takes too long",
+}
 
-Progress = Callable[[int, int], None]
+Texts = dict[int, tuple[str, str]]
+"""Question and answer, "" if it is unknown, by row number."""
 
 
 class CsvReader:
@@ -45,22 +52,15 @@ class CsvReader:
 
 @dataclass
 class RowErrors:
-    """Invalid rows of a file.
-
-    Attributes:
-        source: the file.
-        skip: whether invalid rows are skipped; otherwise the first is an error.
-        rows: number of rows that were read.
-        reasons: what is wrong, by row number.
-    """
+    """Invalid rows of a file."""
 
     source: Path
     skip: bool
+    """Whether invalid rows are skipped; otherwise the first is an error."""
     rows: int = 0
+    """Number of rows that were read."""
     reasons: dict[int, str] = field(default_factory=dict)
-
-    def add(self, row: int, reason: str) -> None:
-        self.reasons[row] = reason
+    """What is wrong, by row number."""
 
     def check(self) -> None:
         """Raise UserError about the first invalid row, unless such rows are skipped."""
@@ -75,13 +75,12 @@ class RowErrors:
         """Return a sentence on the rows that were skipped, if any."""
         if not self.reasons:
             return ()
-        named = sorted(self.reasons.items())[:MAX_LISTED]
-        more = len(self.reasons) - len(named)
-        return (
-            f"{len(self.reasons)} of {self.rows} rows of {self.source} are skipped: "
-            + "; ".join(f"row {row}: {reason}" for row, reason in named)
-            + (f"; and {more} more" if more else ""),
-        )
+        total = len(self.reasons)
+        named = [f"row {row}: {self.reasons[row]}" for row in sorted(self.reasons)[:MAX_LISTED]]
+        if total > MAX_LISTED:
+            named.append(f"and {total - MAX_LISTED} more")
+        rows = f"{total} of {self.rows} rows of {self.source}"
+        return (f"{rows} are skipped: {'; '.join(named)}",)
 
 
 def is_csv(path: Path) -> bool:
@@ -128,11 +127,6 @@ def _with_one_solution(
     kind: GridPuzzle, puzzles: PuzzleArray, errors: RowErrors, progress: Progress
 ) -> PuzzleArray:
     """Return the puzzles with one solution; the others are added to `errors`."""
-    reasons = {
-        0: "it has no solution",
-        2: "it has more than one solution",
-        -1: "counting its solutions takes too long",
-    }
     counts = []
     for start in range(0, len(puzzles), CHUNK_SIZE):
         progress(start, len(puzzles))
@@ -141,13 +135,13 @@ def _with_one_solution(
     progress(len(puzzles), len(puzzles))
     count = np.concatenate(counts)
     for index in np.flatnonzero(count != 1).tolist():
-        errors.add(int(puzzles.rows[index]), reasons[int(count[index])])
+        errors.reasons[int(puzzles.rows[index])] = SOLUTION_ERRORS[int(count[index])]
     return puzzles if (count == 1).all() else puzzles.take(count == 1)
 
 
-def _chunks(path: Path, errors: RowErrors) -> Iterator[dict[int, tuple[str, str]]]:
-    """Yield questions and answers by row, `CHUNK_SIZE` at a time; incomplete rows are errors."""
-    texts: dict[int, tuple[str, str]] = {}
+def _chunks(path: Path, errors: RowErrors) -> Iterator[Texts]:
+    """Yield `CHUNK_SIZE` rows at a time; incomplete rows are errors."""
+    texts: Texts = {}
     if not os.path.isfile(path):
         what = "is not a file" if os.path.lexists(path) else "does not exist"
         raise UserError(f"{path} {what}: name a CSV file of puzzles")
@@ -167,10 +161,10 @@ def _chunks(path: Path, errors: RowErrors) -> Iterator[dict[int, tuple[str, str]
                 errors.rows += 1
                 fields = _fields(line)
                 if fields is None:
-                    errors.add(row, "it has a quotation mark that is not closed")
+                    errors.reasons[row] = "it has a quotation mark that is not closed"
                 elif len(fields) != len(header):
                     number = pluralise(len(fields), "column")
-                    errors.add(row, f"it has {number}, expected {len(header)}")
+                    errors.reasons[row] = f"it has {number}, expected {len(header)}"
                 else:
                     texts[row] = fields[question], "" if answer is None else fields[answer]
                 if len(texts) == CHUNK_SIZE:
@@ -197,33 +191,26 @@ def _fields(line: str) -> list[str] | None:
     return fields
 
 
-def _kind(texts: dict[int, tuple[str, str]], errors: RowErrors) -> tuple[GridPuzzle, int] | None:
+def _kind(texts: Texts, errors: RowErrors) -> tuple[GridPuzzle, int] | None:
     """Return the most common kind and side; if no row has any, all rows become errors."""
-    kinds: Counter[tuple[GridPuzzle, int]] = Counter()
-    reasons = {}
-    for row, (question, _) in texts.items():
-        found = recognise(question)
-        if isinstance(found, str):
-            reasons[row] = found
-        else:
-            kinds[found] += 1
+    found = {row: recognise(question) for row, (question, _) in texts.items()}
+    kinds = Counter(each for each in found.values() if not isinstance(each, str))
     if kinds:
         return kinds.most_common(1)[0][0]
-    for row, reason in reasons.items():
-        errors.add(row, reason)
-    texts.clear()
+    errors.reasons |= {row: each for row, each in found.items() if isinstance(each, str)}
     return None
 
 
 def recognise(question: str) -> tuple[GridPuzzle, int] | str:
     """Return the kind and side of a question by its characters and length, or what is wrong."""
-    kinds = [kind for kind in grid_kinds() if set(question) <= _characters(kind)]
+    characters = {kind: {*kind.symbols, *kind.spellings} for kind in grid_kinds()}
+    kinds = [kind for kind, known in characters.items() if known.issuperset(question)]
     if not kinds or not question:
-        characters = " or ".join(
-            f"the characters {''.join(sorted(_characters(kind)))!r} of a {kind.name}"
-            for kind in grid_kinds()
+        expected = " or ".join(
+            f"the characters {''.join(sorted(known))!r} of a {kind.name}"
+            for kind, known in characters.items()
         )
-        return f"the question {format_name(question[:40])} does not consist of {characters}"
+        return f"the question {format_name(question[:40])} does not consist of {expected}"
     side = math.isqrt(len(question))
     if side * side != len(question):
         return f"the question has {len(question)} characters, which is not a square number"
@@ -233,20 +220,14 @@ def recognise(question: str) -> tuple[GridPuzzle, int] | str:
     return kinds[0].side_error(side) or ""
 
 
-def _characters(kind: GridPuzzle) -> set[str]:
-    return set(kind.symbols) | set(kind.spellings)
-
-
-def _parse_rows(
-    texts: dict[int, tuple[str, str]], kind: GridPuzzle, side: int, errors: RowErrors
-) -> PuzzleArray:
+def _parse_rows(texts: Texts, kind: GridPuzzle, side: int, errors: RowErrors) -> PuzzleArray:
     """Return the puzzles of the valid rows."""
     cells = side * side
     for row in list(texts):
         for name, text in zip(("question", "answer"), texts[row], strict=True):
             if len(text) != cells and (text or name == "question"):
                 number = pluralise(len(text), "character")
-                errors.add(row, f"the {name} has {number}, expected {cells}")
+                errors.reasons[row] = f"the {name} has {number}, expected {cells}"
                 del texts[row]
                 break
     rows = np.fromiter(texts, np.int64, len(texts))
@@ -254,29 +235,22 @@ def _parse_rows(
     blank = kind.symbols[0] * cells
     questions = _cells((question for question, _ in texts.values()), kind, side)
     answers = _cells((answer or blank for _, answer in texts.values()), kind, side)
-    faults = [""] * len(texts)
-    for name, values in (("answer", answers), ("question", questions)):
-        for index in np.flatnonzero((values == NO_VALUE).any((1, 2))).tolist():
-            cell = int((values[index] == NO_VALUE).reshape(-1).argmax())
-            character = texts[int(rows[index])][0 if name == "question" else 1][cell]
-            expected = kind.symbols[: kind.num_values(side)]
-            faults[index] = (
-                f"the {name} has {format_name(character)} in row {cell // side + 1}, column "
-                f"{cell % side + 1}, expected one of {expected!r}"
+    valid = np.ones(len(texts), np.bool_)
+    for column, (name, values) in enumerate((("question", questions), ("answer", answers))):
+        for index in np.flatnonzero(valid & (values == NO_VALUE).any((1, 2))).tolist():
+            cell = int((values[index] == NO_VALUE).argmax())
+            row, expected = int(rows[index]), kind.symbols[: kind.num_values(side)]
+            errors.reasons[row] = (
+                f"the {name} has {format_name(texts[row][column][cell])} in row "
+                f"{cell // side + 1}, column {cell % side + 1}, expected one of {expected!r}"
             )
-    parsed = np.array([not fault for fault in faults], np.bool_)
-    for index, fault in zip(
-        np.flatnonzero(parsed).tolist(),
-        kind.validate(questions[parsed], answers[parsed], known[parsed]),
-        strict=True,
-    ):
-        faults[index] = fault
-    for row, fault in zip(rows.tolist(), faults, strict=True):
-        if fault:
-            errors.add(row, fault)
-    valid = np.array([not fault for fault in faults], np.bool_)
+            valid[index] = False
     puzzles = PuzzleArray(str(errors.source), kind.name, questions, answers, known, rows)
-    return puzzles.take(valid)
+    puzzles = puzzles.take(valid)
+    faults = kind.validate(puzzles.questions, puzzles.answers, puzzles.known)
+    named = zip(puzzles.rows.tolist(), faults, strict=True)
+    errors.reasons |= {row: fault for row, fault in named if fault}
+    return puzzles.take(np.array([not fault for fault in faults], np.bool_))
 
 
 def _cells(texts: Iterator[str], kind: GridPuzzle, side: int) -> npt.NDArray[np.uint8]:

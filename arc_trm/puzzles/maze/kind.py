@@ -57,6 +57,7 @@ class Maze(GridPuzzle):
             path_lengths(passable, questions == START, questions == GOAL)
             for passable in (questions != WALL, np.where(free, path, questions != WALL))
         )
+        longer = (length > shortest) | (path.sum((1, 2)) != shortest - 1)
         changed = (np.where(path & free, FREE, answers) != questions).any((1, 2))
         faults = {
             "the question has no S": starts == 0,
@@ -67,8 +68,7 @@ class Maze(GridPuzzle):
             "there is no path from S to G": shortest < 0,
             "the answer changes more than free cells into o": known & changed,
             "the cells with o in the answer are no path from S to G": known & (length < 0),
-            "the answer's path is not a shortest one": known
-            & ((length > shortest) | (path.sum((1, 2)) != shortest - 1)),
+            "the answer's path is not a shortest one": known & longer,
         }
         first: list[str] = np.select(list(faults.values()), list(faults), "").tolist()
         return first

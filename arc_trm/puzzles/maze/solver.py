@@ -31,8 +31,8 @@ def path_lengths(passable: Flags, start: Flags, goal: Flags) -> npt.NDArray[np.i
 
 
 def _as_integers(cells: Flags) -> list[int]:
-    padded = np.pad(cells, ((0, 0), (0, 0), (0, 1))).reshape(len(cells), -1)
-    return [int.from_bytes(bits.tobytes()) for bits in np.packbits(padded, axis=1)]
+    padded = np.pad(cells, ((0, 0), (0, 0), (0, 1)))
+    return [int.from_bytes(np.packbits(maze).tobytes()) for maze in padded]
 
 
 def distances(passable: Flags, start: Flags) -> Steps:

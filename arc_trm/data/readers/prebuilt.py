@@ -22,12 +22,12 @@ import hashlib
 import math
 import mmap
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,7 @@ from arc_trm.data.readers.arc_json import read_challenges, unique_tasks
 from arc_trm.errors import UserError
 from arc_trm.io import read_json
 from arc_trm.puzzles import SEPARATOR, GridPuzzle, grid_kinds
-from arc_trm.puzzles.base import Tokens
+from arc_trm.puzzles.base import LazySequence, Tokens
 from arc_trm.tasks import PuzzleArray, TaskSet
 
 IDENTIFIERS, TEST_PUZZLES, DATASET = "identifiers.json", "test_puzzles.json", "dataset.json"
@@ -95,10 +95,7 @@ def _missing_tasks(folder: Path) -> str:
 def _grid_kinds(folder: Path, split: str) -> list[GridPuzzle]:
     """Return the kinds of grid puzzles that have the vocabulary of a split."""
     path = folder / split / DATASET
-    if not os.path.isfile(path):
-        return []
-    vocab_size = _read_dataset(path)["vocab_size"]
-    return [kind for kind in grid_kinds() if kind.vocab_size == vocab_size]
+    return grid_kinds(_read_dataset(path)["vocab_size"]) if os.path.isfile(path) else []
 
 
 def _examples(split: Path, seq_len: int) -> tuple[Tokens, Tokens]:
@@ -131,13 +128,12 @@ def _puzzles(
         indices: of the examples; a puzzle's id is its position among them, from 1.
     """
     side = math.isqrt(inputs.shape[1])
-    fitting = [kind for kind in kinds if not kind.side_error(side)]
-    if side * side != inputs.shape[1] or not fitting:
+    kind = next((kind for kind in kinds if not kind.side_error(side)), None)
+    if side * side != inputs.shape[1] or kind is None:
         raise UserError(
             f"{split / DATASET} says {inputs.shape[1]} tokens (seq_len), which no {kinds[0].name} "
             f"has: {REBUILD}"
         )
-    kind = fitting[0]
     for name, tokens in ((INPUTS, inputs), (LABELS, labels)):
         if tokens.min() < 1 or tokens.max() > kind.num_values(side):
             raise UserError(
@@ -156,31 +152,23 @@ def _puzzles(
 
 
 @dataclass(frozen=True, eq=False)
-class PrebuiltDataset(Sequence["PrebuiltGroup"]):
-    """The training examples of a folder, as groups. `open_prebuilt` is its constructor.
-
-    Attributes:
-        folder: in the published trainer's format.
-        names: the name of every puzzle id.
-        seq_len: tokens of an example.
-        vocab_size: number of tokens.
-        inputs, labels: memory maps (N, S) uint8.
-        puzzle_ids: (P,) int32; the examples of puzzle p are `puzzle_starts[p]` up to
-            `puzzle_starts[p + 1]`.
-        puzzle_starts: (P + 1,) int32.
-        group_starts: (G + 1,) int32; the puzzles of group g are `group_starts[g]` up to
-            `group_starts[g + 1]`.
-    """
+class PrebuiltDataset(LazySequence["PrebuiltGroup"]):
+    """The training examples of a folder, as groups. `open_prebuilt` is its constructor."""
 
     folder: Path
     names: list[str]
+    """The name of every puzzle id."""
     seq_len: int
     vocab_size: int
     inputs: Tokens
     labels: Tokens
+    """Memory maps (N, S), as `inputs`."""
     puzzle_ids: npt.NDArray[np.int32]
+    """(P,)"""
     puzzle_starts: npt.NDArray[np.int32]
+    """(P + 1,); the examples of puzzle p are `puzzle_starts[p]` up to `puzzle_starts[p + 1]`."""
     group_starts: npt.NDArray[np.int32]
+    """(G + 1,); the puzzles of group g are `group_starts[g]` up to `group_starts[g + 1]`."""
 
     @cached_property
     def _groups(self) -> list[PrebuiltGroup]:
@@ -202,18 +190,11 @@ class PrebuiltDataset(Sequence["PrebuiltGroup"]):
             )
         return [PrebuiltGroup(self, start, stop) for start, stop in pairwise(self.group_starts)]
 
-    @overload
-    def __getitem__(self, index: int) -> PrebuiltGroup: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[PrebuiltGroup]: ...
-    def __getitem__(self, index: int | slice) -> PrebuiltGroup | list[PrebuiltGroup]:
+    def at(self, index: int) -> PrebuiltGroup:
         return self._groups[index]
 
     def __len__(self) -> int:
         return len(self._groups)
-
-    def __iter__(self) -> Iterator[PrebuiltGroup]:
-        return iter(self._groups)
 
     @cached_property
     def grid_puzzles(self) -> PuzzleArray | None:
@@ -221,12 +202,11 @@ class PrebuiltDataset(Sequence["PrebuiltGroup"]):
 
         Raises UserError if one breaks the rule, or any example has a token of no value.
         """
-        kinds = [kind for kind in grid_kinds() if kind.vocab_size == self.vocab_size]
-        if not kinds:
+        if not (kinds := grid_kinds(self.vocab_size)):
             return None
-        starts = self.puzzle_starts[self.group_starts[:-1]]
-        # Some puzzles have no example.
-        indices = starts[starts < self.puzzle_starts[self.group_starts[:-1] + 1]]
+        first = self.group_starts[:-1]
+        starts, ends = self.puzzle_starts[first], self.puzzle_starts[first + 1]
+        indices = starts[starts < ends]  # some puzzles have no example
         return _puzzles(self.folder / "train", kinds, self.inputs, self.labels, indices)
 
     def pairs_per_task(self) -> dict[str, int]:
@@ -292,17 +272,13 @@ class PrebuiltGroup:
 def open_prebuilt(folder: Path) -> PrebuiltDataset:
     """Open the training examples of a folder without reading their tokens.
 
-    It takes little more memory than the names.
-
     Raises:
         UserError: a file is missing, damaged or does not fit the others.
     """
     # Small files first, which show sooner whether the folder is incomplete.
     dataset_path = _file(folder, f"train/{DATASET}")
     dataset = _read_dataset(dataset_path)
-    paths = {
-        name: _file(folder, f"train/{name}") for name in (PUZZLE_IDS, PUZZLE_STARTS, GROUP_STARTS)
-    }
+    paths = [_file(folder, f"train/{name}") for name in (PUZZLE_IDS, PUZZLE_STARTS, GROUP_STARTS)]
     names = read_puzzle_ids(_file(folder, IDENTIFIERS))
     if len(names) != dataset["num_puzzle_identifiers"]:
         raise UserError(
@@ -310,40 +286,26 @@ def open_prebuilt(folder: Path) -> PrebuiltDataset:
             f"num_puzzle_identifiers {dataset['num_puzzle_identifiers']}: the two must come from "
             f"one build; {REBUILD}"
         )
-    inputs, labels = _examples(folder / "train", dataset["seq_len"])
+    seq_len, vocab_size = dataset["seq_len"], dataset["vocab_size"]
+    inputs, labels = _examples(folder / "train", seq_len)
     for tokens in (inputs, labels):
         _expect_random_reads(tokens)
-    puzzle_ids, puzzle_starts, group_starts = (
-        np.array(_map(paths[name], np.int32, 1))
-        for name in (PUZZLE_IDS, PUZZLE_STARTS, GROUP_STARTS)
-    )
-    _check_starts(paths[PUZZLE_STARTS], puzzle_starts, len(inputs), "examples")
-    _check_starts(paths[GROUP_STARTS], group_starts, len(puzzle_starts) - 1, "puzzles")
-    if not (np.diff(group_starts) > 0).all():
-        raise UserError(f"{paths[GROUP_STARTS]} has a group without a puzzle: {REBUILD}")
-    if len(puzzle_ids) != len(puzzle_starts) - 1:
+    ids, puzzles, groups = (np.array(_map(path, np.int32, 1)) for path in paths)
+    _check_starts(paths[1], puzzles, len(inputs), "examples")
+    _check_starts(paths[2], groups, len(puzzles) - 1, "puzzles")
+    if not (np.diff(groups) > 0).all():
+        raise UserError(f"{paths[2]} has a group without a puzzle: {REBUILD}")
+    if len(ids) != len(puzzles) - 1:
         raise UserError(
-            f"{paths[PUZZLE_IDS]} has {len(puzzle_ids)} puzzles, but {PUZZLE_STARTS} has "
-            f"{len(puzzle_starts) - 1}: {REBUILD}"
+            f"{paths[0]} has {len(ids)} puzzles, but {PUZZLE_STARTS} has {len(puzzles) - 1}: "
+            f"{REBUILD}"
         )
-    outside = np.flatnonzero((puzzle_ids < 0) | (puzzle_ids >= len(names)))
-    if len(outside):
+    if len(outside := np.flatnonzero((ids < 0) | (ids >= len(names)))):
         raise UserError(
-            f"{paths[PUZZLE_IDS]} gives puzzle {outside[0]} (from 0) the id "
-            f"{puzzle_ids[outside[0]]}, expected one of the {len(names)} "
-            f"in {IDENTIFIERS}: {REBUILD}"
+            f"{paths[0]} gives puzzle {outside[0]} (from 0) the id {ids[outside[0]]}, expected "
+            f"one of the {len(names)} in {IDENTIFIERS}: {REBUILD}"
         )
-    return PrebuiltDataset(
-        folder,
-        names,
-        dataset["seq_len"],
-        dataset["vocab_size"],
-        inputs,
-        labels,
-        puzzle_ids,
-        puzzle_starts,
-        group_starts,
-    )
+    return PrebuiltDataset(folder, names, seq_len, vocab_size, inputs, labels, ids, puzzles, groups)
 
 
 def _file(folder: Path, name: str) -> Path:
@@ -378,8 +340,9 @@ def _map(path: Path, kind: type[np.generic], dimensions: int) -> Any:
         # Unlike np.load, this opens no archives and no pickles.
         array = np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # NumPy raises many types here, for the same reason
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{path} is not a whole .npy file of plain numbers ({_one_line(error)}): {REBUILD}"
+            f"{path} is not a whole .npy file of plain numbers ({reason}): {REBUILD}"
         ) from None
     if array.dtype != kind or array.ndim != dimensions:
         raise UserError(
@@ -393,11 +356,6 @@ def _expect_random_reads(mapped: npt.NDArray[Any]) -> None:
     """Advise the operating system not to read ahead, which costs megabytes per example."""
     if isinstance(mapped.base, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
         mapped.base.madvise(mmap.MADV_RANDOM)
-
-
-def _one_line(error: Exception) -> str:
-    lines = str(error).splitlines() or [type(error).__name__]
-    return lines[0]
 
 
 def _check_starts(path: Path, starts: npt.NDArray[np.int32], total: int, what: str) -> None:

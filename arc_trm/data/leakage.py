@@ -51,9 +51,8 @@ def run_leakage(data: DataConfig, scored: TaskSet) -> list[str]:
             if folder := prebuilt_folder(name):
                 warnings += prebuilt_leakage(open_prebuilt(folder), scored)
             elif absolute_data_path(name) == absolute_data_path(scored.name):
-                warnings += leakage_warnings(
-                    [scored.renamed(name)], scored
-                )  # no need to load it again
+                loaded_before = scored.renamed(name)
+                warnings += leakage_warnings([loaded_before], scored)
             elif tasks := find_tasks(name, data.skip_invalid):
                 warnings += leakage_warnings([tasks], scored)
             elif find_manifest(name):

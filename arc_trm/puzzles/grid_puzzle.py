@@ -99,7 +99,7 @@ class PuzzleScore:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the score as plain JSON."""
-        exact = np.where(self.known, self.exact, None).tolist()
+        exact = np.where(self.known, self.exact, np.array(None)).tolist()
         verdicts = zip(self.task_ids, exact, self.valid.tolist(), strict=True)
         return {
             "kind": self.kind.name,
@@ -255,26 +255,22 @@ class GridPuzzle(PuzzleKind):
         arrays = [as_puzzle_array(tasks) for tasks in sets]
         if not arrays:
             raise UserError(f"data.train names no {self.title} to train on: name a dataset")
+        size = f"{arrays[0].name} has puzzles with {arrays[0].side} cells a side, but"
         for array in arrays:
             if array.side != arrays[0].side:
-                raise UserError(
-                    f"{arrays[0].name} has puzzles with {arrays[0].side} cells a side, but "
-                    f"{array.name} with {array.side}: train on one size"
-                )
+                raise UserError(f"{size} {array.name} with {array.side}: train on one size")
         puzzles = PuzzleArray.concatenate(arrays)
         if not puzzles.known.any():
-            raise UserError(f"no answer in data.train {list(data.train)} is known: name others")
+            raise UserError(f"no answer in {puzzles.name} is known: name others to train on")
         if not puzzles.known.all():
             puzzles = puzzles.take(puzzles.known)
         if puzzles.side != side:
             raise UserError(
-                f"{arrays[0].name} has puzzles with {puzzles.side} cells a side, but model.seq_len "
-                f"is {side**2}: add `--set model.seq_len={puzzles.side**2}`"
+                f"{size} model.seq_len is {side**2}: add `--set model.seq_len={puzzles.side**2}`"
             )
-        if len(predicted) and as_puzzle_array(predicted).side != side:
+        if len(predicted) and (other := as_puzzle_array(predicted)).side != side:
             raise UserError(
-                f"data.train has puzzles with {side} cells a side, but {predicted.name} in "
-                f"data.test with {as_puzzle_array(predicted).side}: one model answers one size"
+                f"{size} {other.name} in data.test with {other.side}: one model answers one size"
             )
         return subsample(puzzles, data.train_puzzles), list(predicted.notes)
 

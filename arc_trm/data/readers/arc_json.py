@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import submission
+from arc_trm.data.registry import PackageSource
 from arc_trm.errors import UserError
 from arc_trm.tasks import Pair, Task, TaskSet, as_grid
 
@@ -48,14 +49,8 @@ def read_challenges(path: Path) -> list[Task]:
     return _with_solutions_beside(path, submission.read_challenges(path))
 
 
-def read_package(path: Path, sha256: str, key: str, reinstall: str) -> list[Task]:
-    """Read tasks from the data file of an installed package.
-
-    Args:
-        path: of the file, `{key: {task id: task}}`.
-        sha256: of the file; if it is right, the tasks need no other check.
-        key: of the split in the file.
-        reinstall: command that repairs the package.
+def read_package(path: Path, source: PackageSource, split: str) -> list[Task]:
+    """Read the tasks of a split from the data file of an installed package.
 
     Raises:
         UserError: the file cannot be read or differs from the published one.
@@ -64,9 +59,13 @@ def read_package(path: Path, sha256: str, key: str, reinstall: str) -> list[Task
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise UserError(f"{path} differs from the published file (SHA-256): run `{reinstall}`")
-    return [_task(task_id, raw) for task_id, raw in json.loads(content)[key].items()]
+    if hashlib.sha256(content).hexdigest() != source.sha256:  # if it is right, so are the tasks
+        raise UserError(
+            f"{path} differs from the published file (SHA-256): run `pip install --force-reinstall "
+            f"{source.package}=={source.version}`"
+        )
+    tasks = json.loads(content)[source.keys[split]]
+    return [_task(task_id, raw) for task_id, raw in tasks.items()]
 
 
 def visible_files(paths: Iterable[Path]) -> list[Path]:

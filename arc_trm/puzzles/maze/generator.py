@@ -5,16 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.puzzles.maze.solver import (
-    FREE,
-    GOAL,
-    PATH,
-    START,
-    WALL,
-    Flags,
-    distances,
-    shortest_paths,
-)
+from arc_trm.puzzles.base import Flags
+from arc_trm.puzzles.maze.solver import FREE, GOAL, PATH, START, WALL, distances, shortest_paths
 from arc_trm.tasks import Grid
 
 WALL_DENSITY = (0.34, 0.42)

@@ -145,7 +145,8 @@ class Sudoku(GridPuzzle):
 def repeated_digits(grids: Grid) -> dict[int, tuple[int, int]]:
     """Return the first unit with a repeated digit, and the digit, by the index of the puzzle."""
     side = grids.shape[1]
-    bits = (1 << grids.reshape(len(grids), side * side).astype(np.uint16)) & ~np.uint16(1)
+    digits = grids.reshape(len(grids), side * side).astype(np.uint16)
+    bits = (np.uint16(1) << digits) & ~np.uint16(1)
     _, repeated = count_digits(bits.T[units(side).cells])
     found = {}
     for index in np.flatnonzero(repeated.any(0)).tolist():

@@ -69,48 +69,41 @@ class TaskGroup:
         return self.kind.encode(augmented, self.side, offset)
 
 
+@dataclass(eq=False)
 class TaskDataset(LazySequence[TaskGroup]):
     """A group for each task.
 
     Groups are made when they are looked up if all share the blank puzzle id; otherwise puzzle ids
     are numbered from 1 in the order of the tasks.
 
-    Args:
-        tasks: of one kind; only pairs that may be trained on have outputs.
-        augmentations: number per task, besides the task itself.
-        seed: of the augmentations.
-        side: of the full canvas.
-        bucketed: whether tasks are on the smallest canvas that fits them.
-        translate: whether grids are placed at random offsets.
-        augmenter: `standard`, or the name of a registered augmenter.
-
     Raises:
         UserError: an id cannot be part of a puzzle's name, or there is no such augmenter.
     """
 
-    def __init__(
-        self,
-        tasks: TaskSet,
-        augmentations: int,
-        seed: int,
-        side: int,
-        bucketed: bool = False,
-        translate: bool = True,
-        augmenter: str = STANDARD,
-    ) -> None:
-        self.tasks, self.kind = tasks, kind_of(tasks)
-        self.num_augmentations, self.seed, self.side = augmentations, seed, side
-        self.bucketed, self.translate = bucketed, translate
-        self.augmenter = augmenter
-        if augmenter != STANDARD and augmenter not in AUGMENTERS:
-            advice = suggestion(augmenter, [STANDARD, *AUGMENTERS])
-            raise UserError(f"data.augmentation: unknown augmentation {augmenter!r}{advice}")
-        self._ids = tasks.ids
+    tasks: TaskSet
+    """Of one kind; only pairs that may be trained on have outputs."""
+    num_augmentations: int
+    """Those of each task, besides the task itself."""
+    seed: int
+    side: int
+    """Of the full canvas."""
+    bucketed: bool = False
+    """Whether tasks are on the smallest canvas that fits them."""
+    translate: bool = True
+    """Whether grids are placed at random offsets."""
+    augmenter: str = STANDARD
+    """`standard`, or the name of a registered augmenter."""
+
+    def __post_init__(self) -> None:
+        if self.augmenter not in (STANDARD, *AUGMENTERS):
+            advice = suggestion(self.augmenter, [STANDARD, *AUGMENTERS])
+            raise UserError(f"data.augmentation: unknown augmentation {self.augmenter!r}{advice}")
+        self.kind, self._ids = kind_of(self.tasks), self.tasks.ids
         self._groups: list[TaskGroup] | None = None
         if self.kind.embeds_tasks:
             self._groups = []
             first_id = 1
-            for index in range(len(tasks)):
+            for index in range(len(self)):
                 self._groups.append(self._make(index, first_id))
                 first_id += len(self._groups[-1])
 

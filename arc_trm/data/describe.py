@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from arc_trm.data.loader import find_files, find_tasks, load_tasks
-from arc_trm.data.readers.csv import is_csv, read_csv
+from arc_trm.data.readers import csv
 from arc_trm.data.registry import (
     GeneratedSource,
     Manifest,
@@ -32,23 +32,20 @@ def describe_datasets() -> list[Facts]:
 def describe_data(data: str, skip_invalid: bool, progress: Progress) -> Facts:
     """Return facts about DATA, of a dataset with those of its manifest.
 
-    Args:
-        data: name of a dataset or split, or a path.
-        skip_invalid: skip invalid rows of CSV files.
-        progress: called with the number of puzzles of a CSV file solved so far and their total.
+    `skip_invalid` and `progress` are those of `arc_trm.data.readers.csv.read`.
 
     Raises:
         UserError: there is no such data, or it is invalid.
     """
     found = find_manifest(data)
-    is_puzzle_file = found is None and is_csv(Path(data))
+    is_puzzle_file = found is None and csv.matches(Path(data))
     if skip_invalid and not is_puzzle_file and not (found and KINDS[found[0].kind].numbered):
         raise UserError(f"--skip-invalid is for CSV files of puzzles, which {data} is not")
     if found is not None:
         return _card(*found, skip_invalid)
     tasks: TaskSet
     if is_puzzle_file:
-        tasks = read_csv(Path(data), skip_invalid, True, progress).renamed(data)
+        tasks = csv.read(Path(data), skip_invalid, True, progress).renamed(data)
     else:
         tasks = load_tasks(data)
     counts = {"tasks": len(tasks), "test_outputs": tasks.test_outputs}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.data.readers.csv import is_csv, write_csv
+from arc_trm.data.readers import csv
 from arc_trm.errors import UserError, pluralise
 from arc_trm.puzzles.generate import GeneratorConfig, Progress, generate_puzzles
 
@@ -51,17 +51,12 @@ class GeneratedFile:
 def generate_file(
     config: GeneratorConfig, path: Path, progress: Progress = lambda done, total: None
 ) -> GeneratedFile:
-    """Generate puzzles into a new CSV file.
-
-    Args:
-        config: which puzzles.
-        path: of the file, which must not exist.
-        progress: called with the number of puzzles found so far and their total.
+    """Generate puzzles into a new CSV file; `progress` is that of `generate_puzzles`.
 
     Raises:
         UserError: the file cannot be made, or such puzzles are too rare.
     """
-    if not is_csv(path):
+    if not csv.matches(path):
         raise UserError(f"{path}: the name of a file of puzzles ends in .csv")
     _check_absent(path)
     folder = path.absolute().parent
@@ -71,7 +66,8 @@ def generate_file(
         raise UserError(f"the folder of {path} is write-protected: name another")
     generated = generate_puzzles(config, progress=progress)
     _check_absent(path)  # again, because generation takes a while
-    write_csv(path, generated.puzzles, f"arc-trm seed {config.seed}", generated.ratings.tolist())
+    source = f"arc-trm seed {config.seed}"
+    csv.write_csv(path, generated.puzzles, source, generated.ratings.tolist())
     return GeneratedFile(path, config, generated.ratings)
 
 

@@ -15,9 +15,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from arc_trm.data.readers import find_reader
+from arc_trm.data.readers import find_reader, prebuilt
 from arc_trm.data.readers.arc_json import read_package, read_task_files, unique_tasks, visible_files
-from arc_trm.data.readers.prebuilt import is_prebuilt
 from arc_trm.data.registry import (
     FileSource,
     GeneratedSource,
@@ -51,15 +50,12 @@ class FoundFiles:
 def load_tasks(data: str | os.PathLike[str], skip_invalid: bool = False) -> TaskSet:
     """Load the tasks of DATA under the name that the user gave it.
 
-    Args:
-        data: name or path; see the module.
-        skip_invalid: skip invalid rows of CSV files.
+    With `skip_invalid`, invalid rows of CSV files are skipped.
 
     Raises:
         UserError: one sentence that says what is missing or wrong, and where.
     """
-    tasks = find_tasks(data, skip_invalid)
-    if tasks is None:
+    if (tasks := find_tasks(data, skip_invalid)) is None:
         raise missing_files(os.fspath(data))
     return tasks
 
@@ -91,7 +87,7 @@ def public_data_name(data: str) -> str:
 
 def prebuilt_folder(data: str) -> Path | None:
     """Return the folder that DATA names if it is one in the published trainer's format."""
-    return Path(data) if not find_manifest(data) and is_prebuilt(Path(data)) else None
+    return Path(data) if not find_manifest(data) and prebuilt.matches(Path(data)) else None
 
 
 def find_files(manifest: Manifest, split: str) -> FoundFiles | None:

@@ -10,11 +10,7 @@ T = TypeVar("T")
 
 
 class Prefetcher(Generic[T]):
-    """Calls `make(step)` one step ahead in a thread.
-
-    Args:
-        make: returns what a step, counted from 0, needs.
-    """
+    """Calls `make(step)`, which returns what a step needs, one step ahead in a thread."""
 
     def __init__(self, make: Callable[[int], T]) -> None:
         self._make = make

@@ -44,11 +44,7 @@ class TrainingSet:
 
 
 def build_training_set(config: RunConfig, loaded: Loaded | None = None) -> TrainingSet:
-    """Load and check the data that `config.data` names.
-
-    Args:
-        config: of the run.
-        loaded: datasets in memory, which are not loaded again.
+    """Load and check the data that `config.data` names; what is `loaded` is not loaded again.
 
     Raises:
         UserError: data is missing or invalid, or does not fit `config.model`.

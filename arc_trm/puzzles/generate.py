@@ -21,9 +21,8 @@ def generator_kind(name: str) -> GridPuzzle:
     """Return a kind of puzzle that can be generated. Raises UserError if there is none."""
     kinds = {kind.name: kind for kind in grid_kinds() if kind.rating_unit}
     if name not in kinds:
-        raise UserError(
-            f"puzzles of the kind {name!r} cannot be generated{suggestion(name, kinds)}"
-        )
+        advice = suggestion(name, kinds)
+        raise UserError(f"puzzles of the kind {name!r} cannot be generated{advice}")
     return kinds[name]
 
 
@@ -57,10 +56,9 @@ class GeneratorConfig:
             raise UserError(f"{fault}: choose another side")
         if self.clues and not self.puzzle_kind.has_clues:
             raise UserError(f"clues are for Sudokus, not for {self.kind}: leave them out")
-        if self.clues > self.cells_per_side**2:
+        if self.clues > (cells := self.cells_per_side**2):
             raise UserError(
-                f"there are {self.cells_per_side**2} cells, fewer than {self.clues} clues: choose "
-                "fewer clues"
+                f"there are {cells} cells, fewer than {self.clues} clues: choose fewer clues"
             )
         if self.max_rating is not None and self.max_rating < self.min_rating:
             raise UserError(
@@ -70,12 +68,10 @@ class GeneratorConfig:
 
     @property
     def puzzle_kind(self) -> GridPuzzle:
-        """The kind of puzzle."""
         return generator_kind(self.kind)
 
     @property
     def cells_per_side(self) -> int:
-        """`side`, or the kind's usual one."""
         return self.puzzle_kind.default_side if self.side is None else self.side
 
 
@@ -90,19 +86,16 @@ class GeneratedSet:
 def generate_puzzles(
     config: GeneratorConfig, name: str = "generated", progress: Progress = lambda done, total: None
 ) -> GeneratedSet:
-    """Generate puzzles, the same for equal configs.
+    """Generate puzzles, the same for equal configs, into a set with this name.
 
-    Args:
-        config: which puzzles.
-        name: of the set.
-        progress: called with the number of puzzles found so far and their total.
+    `progress` is called with the number of puzzles found so far and their total.
 
     Raises:
         UserError: such puzzles are too rare to be found.
     """
     kind, side = config.puzzle_kind, config.cells_per_side
     rng = rng_for(config.seed, "generate", config.kind)
-    found: dict[bytes, tuple[Grid, Grid, int]] = {}
+    found: dict[bytes, tuple[Grid, Grid, np.int64]] = {}
     batches_without_new = 0
     progress(0, config.count)
     while len(found) < config.count:
@@ -114,7 +107,7 @@ def generate_puzzles(
             accepted &= ratings <= config.max_rating
         num_before = len(found)
         for index in np.flatnonzero(accepted).tolist():
-            puzzle = questions[index], answers[index], int(ratings[index])
+            puzzle = questions[index], answers[index], ratings[index]
             found.setdefault(questions[index].tobytes(), puzzle)
             if len(found) == config.count:
                 break
@@ -126,8 +119,5 @@ def generate_puzzles(
                 f"the wanted difficulty; {len(found)} were found: choose fewer puzzles, other "
                 "ratings or another seed"
             )
-    columns = zip(*found.values(), strict=True)
-    questions, answers, ratings = (np.array(column) for column in columns)
-    return GeneratedSet(
-        PuzzleArray(name, config.kind, questions, answers), ratings.astype(np.int64)
-    )
+    questions, answers, ratings = map(np.array, zip(*found.values(), strict=True))
+    return GeneratedSet(PuzzleArray(name, config.kind, questions, answers), ratings)

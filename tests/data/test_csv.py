@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from arc_trm.data.loader import load_tasks
 from arc_trm.data.readers import csv as csv_reader
-from arc_trm.data.readers.csv import read_csv, write_csv
+from arc_trm.data.readers.csv import read as read_csv
+from arc_trm.data.readers.csv import write_csv
 from arc_trm.errors import UserError
 from arc_trm.puzzles.generate import GeneratorConfig, generate_puzzles
 from arc_trm.tasks import PuzzleArray

@@ -15,37 +15,29 @@ from arc_trm.tasks import TaskSet
 
 
 class Reader(Protocol):
-    """Reads one format."""
+    """Reads one format; a module with these functions is a reader too."""
 
     def matches(self, path: Path) -> bool:
         """Return whether a path, which may not exist, is in this format."""
 
     def read(self, path: Path, skip_invalid: bool) -> TaskSet:
-        """Return the tasks at a path.
+        """Return the tasks at a path; a UserError is one sentence that names what is wrong.
 
-        Args:
-            path: of a file or folder.
-            skip_invalid: skip invalid rows, where there are any, and say so in the notes.
-
-        Raises:
-            UserError: one sentence that names what is wrong and where.
+        With `skip_invalid`, invalid rows are skipped, and the notes say so.
         """
 
 
 READERS: Registry[Reader] = Registry("reader")
 register_reader = READERS.register
 
-register_reader("arc_json")(arc_json.ArcJsonReader())
-register_reader("csv")(csv.CsvReader())
-register_reader("prebuilt")(prebuilt.PrebuiltReader())
+register_reader("arc_json")(arc_json)
+register_reader("csv")(csv)
+register_reader("prebuilt")(prebuilt)
 
 
 def find_reader(path: Path) -> Reader | None:
     """Return the reader of a path, or None if there is nothing at it."""
-    for reader in reversed(READERS.values()):
-        if reader.matches(path):
-            return reader
-    return None
+    return next((reader for reader in reversed(READERS.values()) if reader.matches(path)), None)
 
 
 __all__ = ["READERS", "Reader", "find_reader", "register_reader"]

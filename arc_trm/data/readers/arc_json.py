@@ -19,15 +19,14 @@ from arc_trm.errors import UserError
 from arc_trm.tasks import Pair, Task, TaskSet, as_grid
 
 
-class ArcJsonReader:
-    """Reads a task file, a challenges file or a folder of task files."""
+def matches(path: Path) -> bool:
+    """Return whether there is anything at a path."""
+    return os.path.exists(path)  # Path.exists raises for names that are too long
 
-    def matches(self, path: Path) -> bool:
-        return os.path.exists(path)  # Path.exists raises for names that are too long
 
-    def read(self, path: Path, skip_invalid: bool) -> TaskSet:
-        tasks = _read_folder(path) if path.is_dir() else _read_file(path)
-        return unique_tasks(str(path), tasks)
+def read(path: Path, skip_invalid: bool) -> TaskSet:
+    """Read a task file, a challenges file or a folder of task files."""
+    return unique_tasks(str(path), _read_folder(path) if path.is_dir() else _read_file(path))
 
 
 def unique_tasks(name: str, tasks: Sequence[Task]) -> TaskSet:

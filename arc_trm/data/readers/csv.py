@@ -21,7 +21,7 @@ from arc_trm.errors import UserError, format_name, pluralise
 from arc_trm.io import atomic_write
 from arc_trm.puzzles import KINDS, GridPuzzle, grid_kinds
 from arc_trm.puzzles.generate import Progress
-from arc_trm.tasks import PuzzleArray, TaskSet
+from arc_trm.tasks import PuzzleArray
 
 COLUMNS = ("source", "question", "answer", "rating")
 CHUNK_SIZE = 20_000  # rows that are checked at once
@@ -38,16 +38,6 @@ SOLUTION_ERRORS = {
 
 Texts = dict[int, tuple[str, str]]
 """Question and answer, "" if it is unknown, by row number."""
-
-
-class CsvReader:
-    """Reads CSV files of puzzles."""
-
-    def matches(self, path: Path) -> bool:
-        return is_csv(path)
-
-    def read(self, path: Path, skip_invalid: bool) -> TaskSet:
-        return read_csv(path, skip_invalid)
 
 
 @dataclass
@@ -83,12 +73,12 @@ class RowErrors:
         return (f"{rows} are skipped: {'; '.join(named)}",)
 
 
-def is_csv(path: Path) -> bool:
+def matches(path: Path) -> bool:
     """Return whether a path, which may not exist, is that of a CSV file."""
     return path.suffix.lower() == ".csv" and not os.path.isdir(path)
 
 
-def read_csv(
+def read(
     path: Path,
     skip_invalid: bool = False,
     thorough: bool = False,

@@ -50,36 +50,29 @@ FINGERPRINT_EXAMPLES = 1000
 REBUILD = "copy, download or build the folder again"
 
 
-class PrebuiltReader:
-    """Reads the tasks to predict: test_puzzles.json, or the test examples of grid puzzles."""
-
-    def matches(self, path: Path) -> bool:
-        return is_prebuilt(path)
-
-    def read(self, path: Path, skip_invalid: bool) -> TaskSet:
-        challenges = path / TEST_PUZZLES
-        if os.path.isfile(challenges):
-            return unique_tasks(str(path), read_challenges(challenges))
-        kinds = _grid_kinds(path, "test")
-        if not kinds:
-            raise UserError(_missing_tasks(path))
-        seq_len = _read_dataset(path / "test" / DATASET)["seq_len"]
-        inputs, labels = _examples(path / "test", seq_len)
-        return _puzzles(path / "test", kinds, inputs, labels, np.arange(len(inputs)))
-
-
-def is_prebuilt(folder: Path) -> bool:
+def matches(path: Path) -> bool:
     """Return whether a folder is in the published trainer's format, even if files are missing."""
-    if any(os.path.isfile(folder / split / DATASET) for split in SPLITS):
+    if any(os.path.isfile(path / split / DATASET) for split in SPLITS):
         return True
-    named = os.path.isfile(folder / IDENTIFIERS)
-    return named and any(os.path.isdir(folder / split) for split in SPLITS)
+    named = os.path.isfile(path / IDENTIFIERS)
+    return named and any(os.path.isdir(path / split) for split in SPLITS)
+
+
+def read(path: Path, skip_invalid: bool) -> TaskSet:
+    """Read the tasks to predict: test_puzzles.json, or the test examples of grid puzzles."""
+    challenges, split = path / TEST_PUZZLES, path / "test"
+    if os.path.isfile(challenges):
+        return unique_tasks(str(path), read_challenges(challenges))
+    if not (kinds := _grid_kinds(split)):
+        raise UserError(_missing_tasks(path))
+    inputs, labels = _examples(split, _read_dataset(split / DATASET)["seq_len"])
+    return _puzzles(split, kinds, inputs, labels, np.arange(len(inputs)))
 
 
 def _missing_tasks(folder: Path) -> str:
     """Return the error message for a folder without anything to predict."""
     try:
-        trains_grid = bool(_grid_kinds(folder, "train"))
+        trains_grid = bool(_grid_kinds(folder / "train"))
     except UserError:  # other damage is not what this message is about
         trains_grid = False
     if not trains_grid:
@@ -92,9 +85,9 @@ def _missing_tasks(folder: Path) -> str:
     return f"{folder} has no test/{DATASET}, so there is nothing in it to predict"
 
 
-def _grid_kinds(folder: Path, split: str) -> list[GridPuzzle]:
+def _grid_kinds(split: Path) -> list[GridPuzzle]:
     """Return the kinds of grid puzzles that have the vocabulary of a split."""
-    path = folder / split / DATASET
+    path = split / DATASET
     return grid_kinds(_read_dataset(path)["vocab_size"]) if os.path.isfile(path) else []
 
 

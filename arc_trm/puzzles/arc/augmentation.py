@@ -66,12 +66,7 @@ IDENTITY = ArcAugmentation()
 
 
 def augmentation_names(dihedrals: npt.NDArray[np.uint8], colours: Tokens) -> list[str]:
-    """Return the names of augmentations, none of which may be the identity.
-
-    Args:
-        dihedrals: (N,) uint8 ids of dihedral transforms.
-        colours: (N, 10) uint8 images of the colours.
-    """
+    """Return the names of N augmentations as in `ArcAugmentations`; none may be the identity."""
     images = (colours + ord("0")).tobytes().decode("ascii")
     return [
         f"t{dihedral}{SEPARATOR}{images[10 * index : 10 * index + 10]}"

@@ -40,21 +40,14 @@ class PuzzleHash:
         shapes = np.zeros(sums.shape[:3], np.uint64)
         for index, pair in enumerate((*task.train, *task.test)):
             for part, grid in enumerate(pair.grids):
-                height, width = grid.shape
                 for dihedral in range(8):
-                    rows = width if dihedral in (1, 3, 6, 7) else height  # of the result
-                    columns = height + width - rows
+                    rows, columns = transform(grid, dihedral).shape
                     # Transforming the keys back instead of the grid forward keeps the colours'
                     # order.
                     keys = transform(_CELL_KEYS[:rows, :columns], INVERSE[dihedral])
                     np.add.at(sums[dihedral, index, part], grid.ravel(), keys.ravel())
                     shapes[dihedral, index, part] = _SHAPE_KEYS[rows, columns]
         self._sums, self._shapes = sums, shapes
-
-    @property
-    def original(self) -> npt.NDArray[np.uint64]:
-        """Hash (1,) of the task without augmentation."""
-        return self(np.zeros(1, np.uint8), np.arange(10, dtype=np.uint8)[None])
 
     def __call__(self, dihedrals: npt.NDArray[np.uint8], colours: Tokens) -> npt.NDArray[np.uint64]:
         """Return the hashes (N,) uint64 of the puzzle under N augmentations.
@@ -90,22 +83,18 @@ def distinct_augmentations(
     At most `TRIALS` · `count` are sampled. An augmentation is kept if its puzzle differs from the
     original and from all kept before. Known test outputs count as part of the puzzle.
 
-    Args:
-        task: its pairs.
-        count: how many augmentations to keep.
-        rng: source of the augmentations.
-
     Returns:
         Dihedral ids (K,) uint8 and colour permutations (K, 10) uint8, K ≤ `count`.
     """
     puzzle_hash = PuzzleHash(task)
     dihedrals, colours = np.empty(0, np.uint8), np.empty((0, 10), np.uint8)
-    seen = puzzle_hash.original
+    unchanged = np.arange(10, dtype=np.uint8)
+    seen = puzzle_hash(np.zeros(1, np.uint8), unchanged[None])
     for _ in range(TRIALS):
         if len(dihedrals) >= count:
             break
         new_dihedrals = rng.integers(8, size=count, dtype=np.uint8)
-        new_colours = np.tile(np.arange(10, dtype=np.uint8), (count, 1))
+        new_colours = np.tile(unchanged, (count, 1))
         rng.permuted(new_colours[:, 1:], axis=1, out=new_colours[:, 1:])
         hashes = np.concatenate([seen, puzzle_hash(new_dihedrals, new_colours)])
         _, first = np.unique(hashes, return_index=True)

@@ -16,36 +16,28 @@ VOCAB_SIZE = 12
 FULL_SIDE = 30
 
 
-def draw(canvas: Tokens, grid: Grid, row: int, column: int) -> None:
-    """Write a grid, and EOS below it and to its right, into a (side, side) canvas of PAD."""
-    side = len(canvas)
-    bottom, right = row + grid.shape[0], column + grid.shape[1]
-    canvas[row:bottom, column:right] = grid + FIRST_COLOUR
-    if bottom < side:
-        canvas[bottom, column:right] = EOS
-    if right < side:
-        canvas[row:bottom, right] = EOS
-
-
 def encode_pair(
     pair: Pair, side: int = FULL_SIDE, offset: tuple[int, int] = (0, 0)
 ) -> tuple[Tokens, Tokens]:
     """Return input and label tokens, (side²,) uint8 each, both grids at the same offset.
 
-    Args:
-        pair: if its output is unknown, all labels are PAD, which the loss ignores.
-        side: of the canvas.
-        offset: row and column of the grids' first cell.
+    If the output is unknown, all labels are PAD, which the loss ignores. EOS is below each grid and
+    to its right. `offset` is row and column of the grids' first cell.
 
     Raises:
         ValueError: a grid does not fit.
     """
     tokens = np.zeros((2, side, side), np.uint8)
+    row, column = offset
     for canvas, grid in zip(tokens, pair.grids, strict=False):
-        if grid.shape[0] + offset[0] > side or grid.shape[1] + offset[1] > side:
-            shape = f"{grid.shape[0]}×{grid.shape[1]}"
+        height, width = grid.shape
+        bottom, right = row + height, column + width
+        if max(bottom, right) > side:
+            shape = f"{height}×{width}"
             raise ValueError(f"a grid of {shape} at {offset} does not fit a {side}×{side} canvas")
-        draw(canvas, grid, *offset)
+        canvas[row:bottom, column:right] = grid + FIRST_COLOUR
+        canvas[bottom : bottom + 1, column:right] = EOS
+        canvas[row:bottom, right : right + 1] = EOS
     return tokens[0].reshape(-1), tokens[1].reshape(-1)
 
 
@@ -64,16 +56,9 @@ def decode(tokens: Tokens) -> Grid | None:
     """
     side = round(len(tokens) ** 0.5)
     canvas = np.asarray(tokens).reshape(side, side)
-    best_area, best = 0, (0, 0)
-    width = side
-    for row in range(side):
-        stop = np.flatnonzero(canvas[row, :width] < FIRST_COLOUR)
-        if len(stop):
-            width = int(stop[0])
-        if width == 0:
-            break
-        if (row + 1) * width > best_area:
-            best_area, best = (row + 1) * width, (row + 1, width)
-    if best_area == 0:
-        return None
-    return as_grid(canvas[: best[0], : best[1]] - FIRST_COLOUR)
+    # Colours at the start of each row, no more than in the rows above.
+    widths = np.logical_and.accumulate(canvas >= FIRST_COLOUR, axis=1).sum(1)
+    widths = np.minimum.accumulate(widths)
+    height = int((widths * np.arange(1, side + 1)).argmax()) + 1
+    width = widths[height - 1]
+    return as_grid(canvas[:height, :width] - FIRST_COLOUR) if width else None

@@ -134,12 +134,10 @@ class PuzzleKind(ABC):
     def encode(
         self, pair: Pair, side: int, offset: tuple[int, int] = (0, 0)
     ) -> tuple[Tokens, Tokens]:
-        """Return input and label tokens, (side²,) uint8 each; unknown labels are PAD.
+        """Return input and label tokens, (side²,) uint8 each; all labels are PAD if unknown.
 
-        Args:
-            pair: of grids that fit the canvas; otherwise ValueError is raised.
-            side: of the canvas.
-            offset: row and column of the grids' first cell.
+        `offset` is row and column of the grids' first cell. If a grid does not fit the canvas,
+        ValueError is raised.
         """
 
     @abstractmethod

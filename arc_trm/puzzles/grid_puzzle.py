@@ -154,9 +154,7 @@ class GridPuzzle(PuzzleKind):
     def validate(self, questions: Grid, answers: Grid, known: Flags) -> list[str]:
         """Return the first fault of each puzzle, "" for none. Questions are not solved.
 
-        Args:
-            questions, answers: (N, side, side) uint8 values.
-            known: (N,) bool, whether the answers exist.
+        Where not `known` (N,), there is no answer.
         """
 
     @abstractmethod
@@ -196,12 +194,8 @@ class GridPuzzle(PuzzleKind):
     ) -> tuple[Grid, Grid, npt.NDArray[np.int64]]:
         """Return at most `count` random questions, answers and ratings (K,).
 
-        Args:
-            count: puzzles to try.
-            side: of the puzzles.
-            min_rating: a hint; puzzles with a smaller rating may be left out.
-            clues: cells to leave given, 0 is as few as possible.
-            rng: source of the puzzles.
+        Puzzles with a rating below `min_rating` may be left out. `clues` is the number of cells to
+        leave given, 0 is as few as possible.
         """
         raise UserError(f"puzzles of {self.title} cannot be generated: name one of another kind")
 

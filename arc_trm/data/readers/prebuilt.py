@@ -93,14 +93,13 @@ def _grid_kinds(split: Path) -> list[GridPuzzle]:
 
 def _examples(split: Path, seq_len: int) -> tuple[Tokens, Tokens]:
     """Return input and label tokens of a split, (N, seq_len) each, memory-mapped."""
-    inputs, labels = (
-        _map(_file(split.parent, f"{split.name}/{name}"), np.uint8, 2) for name in (INPUTS, LABELS)
-    )
-    for name, tokens in ((INPUTS, inputs), (LABELS, labels)):
+    paths = [_file(split.parent, f"{split.name}/{name}") for name in (INPUTS, LABELS)]
+    inputs, labels = (_map(path, np.uint8, 2) for path in paths)
+    for path, tokens in zip(paths, (inputs, labels), strict=True):
         if tokens.shape != (len(inputs), seq_len) or not len(inputs):
             raise UserError(
-                f"{split / name} is of shape {tokens.shape}, expected as many examples as "
-                f"{INPUTS}, at least one, of {seq_len} tokens (seq_len of {DATASET}): {REBUILD}"
+                f"{path} is of shape {tokens.shape}, expected as many examples as {INPUTS}, at "
+                f"least one, of {seq_len} tokens (seq_len of {DATASET}): {REBUILD}"
             )
     return inputs, labels
 
@@ -112,13 +111,10 @@ def _puzzles(
     labels: Tokens,
     indices: npt.NDArray[np.integer[Any]],
 ) -> PuzzleArray:
-    """Return some examples of a split as puzzles, validated by their rule.
+    """Return the examples of a split at `indices` as puzzles, validated by their rule.
 
-    Args:
-        split: folder of the split.
-        kinds: those with its vocabulary; the first that has puzzles of this size is chosen.
-        inputs, labels: (N, S) uint8 tokens, none of which may be PAD.
-        indices: of the examples; a puzzle's id is its position among them, from 1.
+    Of the kinds with its vocabulary, the first that has puzzles of this size is chosen. No token
+    may be PAD. A puzzle's id is its position among the indices, from 1.
     """
     side = math.isqrt(inputs.shape[1])
     kind = next((kind for kind in kinds if not kind.side_error(side)), None)
@@ -165,10 +161,7 @@ class PrebuiltDataset(LazySequence["PrebuiltGroup"]):
 
     @cached_property
     def _groups(self) -> list[PrebuiltGroup]:
-        """All groups in the order of the file.
-
-        Raises UserError if puzzles of one group differ in their number of examples.
-        """
+        """All groups. Raises UserError if puzzles of one differ in their number of examples."""
         counts = np.diff(self.puzzle_starts)
         expected = np.repeat(counts[self.group_starts[:-1]], np.diff(self.group_starts))
         if len(different := np.flatnonzero(counts != expected)):
@@ -211,13 +204,9 @@ class PrebuiltDataset(LazySequence["PrebuiltGroup"]):
         return pairs
 
     def example(self, index: int) -> tuple[Tokens, Tokens]:
-        """Return the tokens of an input and its labels, (S,) uint8 each.
-
-        Raises UserError if one is outside the vocabulary.
-        """
+        """Return input and label tokens, (S,) uint8 each. Raises UserError if one is invalid."""
         for name, array in ((INPUTS, self.inputs), (LABELS, self.labels)):
-            largest = array[index].max()
-            if largest >= self.vocab_size:
+            if (largest := array[index].max()) >= self.vocab_size:
                 raise UserError(
                     f"{self.folder / 'train' / name}, row {index} (from 0) holds the token "
                     f"{largest}, expected less than the vocab_size of {self.vocab_size}: {REBUILD}"
@@ -228,8 +217,7 @@ class PrebuiltDataset(LazySequence["PrebuiltGroup"]):
         """Return a SHA-256 of names, indices and a sample of the tokens."""
         digest = hashlib.sha256()
         for path in (self.folder / IDENTIFIERS, self.folder / "train" / DATASET):
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
         for indices in (self.puzzle_ids, self.puzzle_starts, self.group_starts):
             digest.update(hashlib.sha256(indices.tobytes()).digest())
         stride = math.ceil(len(self.inputs) / FINGERPRINT_EXAMPLES)

@@ -23,12 +23,6 @@ def random_mazes(
     goal a random cell that is far enough from the start. Then free cells of other shortest paths
     become walls, so that the question has one answer.
 
-    Args:
-        count: mazes to try.
-        side: of the mazes.
-        min_steps: smallest number of steps from start to goal.
-        rng: source of the mazes.
-
     Returns:
         Questions and answers (K, side, side) uint8 and steps (K,), K ≤ `count`.
     """

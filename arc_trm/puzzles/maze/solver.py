@@ -38,12 +38,8 @@ def _as_integers(cells: Flags) -> list[int]:
 def distances(passable: Flags, start: Flags) -> Steps:
     """Return the number of steps from the start of each maze to every cell (breadth-first search).
 
-    Args:
-        passable: (N, h, w) cells that a path may enter.
-        start: (N, h, w) with one cell in each maze.
-
-    Returns:
-        (N, h, w) int32, -1 for cells that cannot be reached.
+    All arrays are (N, h, w); a path may enter the `passable` cells, `start` has one cell in each
+    maze, and -1 is for cells that cannot be reached.
     """
     steps = np.where(start, 0, -1).astype(np.int32)
     frontier, unseen = start, passable & ~start
@@ -62,7 +58,7 @@ def distances(passable: Flags, start: Flags) -> Steps:
 
 
 def shortest_paths(steps: Steps, goals: npt.NDArray[np.int64]) -> Flags:
-    """Return the cells between start and goal of one shortest path.
+    """Return the cells (N, h, w) between start and goal of one shortest path.
 
     The path is followed back from the goal. Where several cells are one step nearer to the start,
     it takes the first of `MOVES`.
@@ -70,9 +66,6 @@ def shortest_paths(steps: Steps, goals: npt.NDArray[np.int64]) -> Flags:
     Args:
         steps: (N, h, w), `distances` from the start.
         goals: (N,) index of the goal, row by row; it can be reached.
-
-    Returns:
-        (N, h, w) bool.
     """
     num_mazes, height, width = steps.shape
     padded = np.pad(steps, ((0, 0), (1, 1), (1, 1)), constant_values=-1)

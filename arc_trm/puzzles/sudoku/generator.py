@@ -17,13 +17,8 @@ def full_grids(side: int, count: int, rng: np.random.Generator) -> Grid:
 def remove_digits(solutions: Grid, clues: int, rng: np.random.Generator) -> Grid:
     """Remove digits in random order as long as one solution remains.
 
-    Args:
-        solutions: (N, side, side) uint8.
-        clues: digits to leave. More are left if no other digit can be removed.
-        rng: source of the order.
-
-    Returns:
-        Questions (N, side, side) uint8.
+    `clues` digits are left, or more if no other digit can be removed. Solutions and questions are
+    (N, side, side) uint8.
     """
     num_puzzles, side = len(solutions), solutions.shape[1]
     all_digits = np.uint16(2**side - 1)

@@ -49,6 +49,11 @@ class PuzzleHash:
                     shapes[dihedral, index, part] = _SHAPE_KEYS[rows, columns]
         self._sums, self._shapes = sums, shapes
 
+    @property
+    def original(self) -> npt.NDArray[np.uint64]:
+        """Hash (1,) of the task without augmentation."""
+        return self(np.zeros(1, np.uint8), np.arange(10, dtype=np.uint8)[None])
+
     def __call__(self, dihedrals: npt.NDArray[np.uint8], colours: Tokens) -> npt.NDArray[np.uint64]:
         """Return the hashes (N,) uint64 of the puzzle under N augmentations.
 
@@ -88,13 +93,12 @@ def distinct_augmentations(
     """
     puzzle_hash = PuzzleHash(task)
     dihedrals, colours = np.empty(0, np.uint8), np.empty((0, 10), np.uint8)
-    unchanged = np.arange(10, dtype=np.uint8)
-    seen = puzzle_hash(np.zeros(1, np.uint8), unchanged[None])
+    seen = puzzle_hash.original
     for _ in range(TRIALS):
         if len(dihedrals) >= count:
             break
         new_dihedrals = rng.integers(8, size=count, dtype=np.uint8)
-        new_colours = np.tile(unchanged, (count, 1))
+        new_colours = np.tile(np.arange(10, dtype=np.uint8), (count, 1))
         rng.permuted(new_colours[:, 1:], axis=1, out=new_colours[:, 1:])
         hashes = np.concatenate([seen, puzzle_hash(new_dihedrals, new_colours)])
         _, first = np.unique(hashes, return_index=True)

@@ -20,7 +20,7 @@ from arc_trm.puzzles.arc.tokenizer import FULL_SIDE
 from arc_trm.puzzles.base import PuzzleKind
 from arc_trm.puzzles.theme import ARC_PALETTE, Theme
 from arc_trm.rng import rng_for
-from arc_trm.tasks import Grid, Pair, Task, TaskSet
+from arc_trm.tasks import Grid, Task, TaskSet
 from submission import Ranked, Score, score_ranked
 
 
@@ -79,24 +79,21 @@ class Arc(PuzzleKind):
                 f"{len(candidates) - len(by_id)} tasks are in more than one dataset of data.train: "
                 "each is used once, as in the last of them"
             )
-        in_both = [task_id for task_id in by_id if task_id in predicted]
-        if in_both:
+        if in_both := [task_id for task_id in by_id if task_id in predicted]:
             notes.append(
                 f"{len(in_both)} tasks to predict are in data.train too (first {in_both[0]}): only "
                 "their demonstrations are trained on"
             )
-        chosen = [
-            _pairs_that_fit(task, side) for task in by_id.values() if task.id not in predicted
-        ]
-        chosen += [_pairs_that_fit(task.without_solutions(), side) for task in predicted]
-        trainable = {task.id: any(map(_has_output, (*task.train, *task.test))) for task in chosen}
-        if not any(trainable.values()):
+        allowed = [task for task in by_id.values() if task.id not in predicted]
+        allowed += [task.without_solutions() for task in predicted]
+        chosen = [_pairs_that_fit(task, side) for task in allowed]
+        unusable = [task.id for task in chosen if not _has_output(task)]
+        if len(unusable) == len(chosen):
             raise UserError(
                 f"there is no pair to train on: data.train is {list(data.train)}, data.test is "
                 f"{list(data.test)}, data.max_grid_size is {data.max_grid_size}, the canvas "
                 f"{side}×{side}"
             )
-        unusable = [task_id for task_id, usable in trainable.items() if not usable]
         if unusable:
             notes.append(
                 f"{len(unusable)} of {len(chosen)} tasks (first {unusable[0]}) are not trained on: "
@@ -151,8 +148,8 @@ class Arc(PuzzleKind):
         return score_ranked(attempts, tasks.known_solutions())
 
 
-def _has_output(pair: Pair) -> bool:
-    return pair.output is not None
+def _has_output(task: Task) -> bool:
+    return any(pair.output is not None for pair in (*task.train, *task.test))
 
 
 def _test_inputs(task: Task) -> list[list[list[int]]]:
@@ -161,11 +158,11 @@ def _test_inputs(task: Task) -> list[list[list[int]]]:
 
 def _pairs_that_fit(task: Task, side: int) -> Task:
     """Return the task without the pairs that have a grid larger than the canvas."""
-
-    def select(pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
-        return tuple(pair for pair in pairs if all(max(g.shape) <= side for g in pair.grids))
-
-    return replace(task, train=select(task.train), test=select(task.test))
+    train, test = (
+        tuple(pair for pair in pairs if all(max(grid.shape) <= side for grid in pair.grids))
+        for pairs in (task.train, task.test)
+    )
+    return replace(task, train=train, test=test)
 
 
 def _demonstrations(task: Task) -> frozenset[bytes]:

@@ -167,7 +167,7 @@ class GridPuzzle(PuzzleKind):
 
     @property
     def singular(self) -> str:
-        """Name of one puzzle in sentences."""
+        """One puzzle in a sentence that names the kind: `Sudoku puzzle`, `maze`."""
         return f"{self.title} puzzle"
 
     def count_solutions(self, questions: Grid) -> npt.NDArray[np.int64]:
@@ -282,10 +282,10 @@ class GridPuzzle(PuzzleKind):
         first, second = as_puzzle_array(tasks), as_puzzle_array(other)
         if first.side != second.side:
             return {}
-        keys, other_keys = _question_keys(first), _question_keys(second)
-        order = np.argsort(other_keys, kind="stable")
+        keys = _question_keys(first)
+        other_keys, other_indices = np.unique(_question_keys(second), return_index=True)
         shared = np.flatnonzero(np.isin(keys, other_keys))
-        matches = order[np.searchsorted(other_keys[order], keys[shared])]
+        matches = other_indices[np.searchsorted(other_keys, keys[shared])]
         ids = map(str, first.rows[shared].tolist())
         return dict(zip(ids, map(str, second.rows[matches].tolist()), strict=True))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,8 +40,7 @@ class ArcAugmentation:
 
     def invert(self, grid: Grid) -> Grid:
         """Undo `apply`."""
-        inverse = np.empty(10, np.uint8)
-        inverse[np.frombuffer(self.colours, np.uint8)] = np.arange(10, dtype=np.uint8)
+        inverse = np.argsort(np.frombuffer(self.colours, np.uint8)).astype(np.uint8)
         return inverse[transform(grid, INVERSE[self.dihedral])]
 
     @property
@@ -54,12 +54,10 @@ class ArcAugmentation:
         """Return the augmentation with this name. An invalid name is a ValueError."""
         if not name:
             return IDENTITY
-        dihedral, separator, colours = name.partition(SEPARATOR)
-        if not separator or dihedral not in {f"t{d}" for d in range(8)}:
-            raise ValueError(f"augmentation must read tD|||PPPPPPPPPP, got {name!r}")
-        if len(colours) != 10 or not (colours.isascii() and colours.isdigit()):
-            raise ValueError(f"augmentation must end in ten digits, got {name!r}")
-        return cls(int(dihedral[1]), bytes(map(int, colours)))
+        found = re.fullmatch(r"t([0-7])\|\|\|([0-9]{10})", name)
+        if found is None:
+            raise ValueError(f"augmentation must read tD|||PPPPPPPPPP with digits, got {name!r}")
+        return cls(int(found[1]), bytes(map(int, found[2])))
 
 
 IDENTITY = ArcAugmentation()

@@ -12,8 +12,7 @@ from arc_trm.data.registry import find_manifest, known_overlap
 from arc_trm.errors import UserError
 from arc_trm.puzzles import kind_of
 from arc_trm.tasks import TaskSet
-
-MAX_LISTED = 5
+from submission.errors import format_names
 
 
 def leakage_warnings(trained: Sequence[TaskSet], scored: TaskSet) -> list[str]:
@@ -68,8 +67,7 @@ def _warning(scored: TaskSet, trained: str, shared: Mapping[str, str]) -> list[s
         return []
     noun = kind_of(scored).noun
     named = [here if here == there else f"{here} as {there}" for here, there in shared.items()]
-    listing = ", ".join(named[:MAX_LISTED]) + (", ..." if named[MAX_LISTED:] else "")
     return [
         f"{scored.name} shares {len(shared)} of its {len(scored)} {noun}s with {trained}, which "
-        f"was trained on: a score on these is not one on unseen {noun}s ({listing})"
+        f"was trained on: a score on these is not one on unseen {noun}s ({format_names(named)})"
     ]

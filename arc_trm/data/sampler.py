@@ -10,6 +10,7 @@ batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -48,31 +49,23 @@ class PuzzleGroup(Protocol):
         """
 
 
+@dataclass(eq=False)
 class BatchSampler:
-    """A sampler of batches of a dataset's pairs.
+    """A sampler of batches of a dataset's pairs. Raises ValueError if there is no pair at all."""
 
-    Args:
-        dataset: groups, each with its own canvas size.
-        batch_size: examples in a global batch.
-        seed: of the order of the groups and of the sampled puzzles.
-        rank: index of the part of every batch to make, from 0.
-        world_size: number of parts.
+    dataset: Sequence[PuzzleGroup]
+    """Groups, each with its own canvas size."""
+    batch_size: int
+    """Examples in a global batch."""
+    seed: int
+    """That of the order of the groups and of the sampled puzzles."""
+    rank: int = 0
+    """Index of the part of every batch to make."""
+    world_size: int = 1
+    """Number of parts."""
 
-    Raises:
-        ValueError: there is no pair at all.
-    """
-
-    def __init__(
-        self,
-        dataset: Sequence[PuzzleGroup],
-        batch_size: int,
-        seed: int,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
-        self.rank, self.world_size = rank, world_size
-        sizes = [(group.num_pairs, group.seq_len) for group in dataset]
+    def __post_init__(self) -> None:
+        sizes = [(group.num_pairs, group.seq_len) for group in self.dataset]
         self._counts = np.array([num_pairs for num_pairs, _ in sizes])
         self._seq_lens = [seq_len for _, seq_len in sizes]
         if not self._counts.sum():
@@ -91,13 +84,12 @@ class BatchSampler:
 
     def by_canvas_size(self) -> dict[int, tuple[float, BatchSampler]]:
         """Map S, largest first, to its share of all pairs and a sampler of its groups."""
-        settings = self.batch_size, self.seed, self.rank, self.world_size
         parts = {}
         for seq_len in sorted(set(self._seq_lens), reverse=True):
             groups = [group for group in self.dataset if group.seq_len == seq_len]
             if pairs := sum(group.num_pairs for group in groups):
                 share = pairs / int(self._counts.sum())
-                parts[seq_len] = share, BatchSampler(groups, *settings)
+                parts[seq_len] = share, replace(self, dataset=groups)
         return parts
 
     def _next_visits(self) -> list[int]:

@@ -72,16 +72,14 @@ def augmentation_names(dihedrals: npt.NDArray[np.uint8], colours: Tokens) -> lis
     ]
 
 
+@dataclass(frozen=True, eq=False)
 class ArcAugmentations(AugmentationList):
-    """Augmentations of one task, stored in arrays of eleven bytes per augmentation.
+    """Augmentations of one task, stored in arrays of eleven bytes per augmentation."""
 
-    Args:
-        dihedrals: (N,) uint8 ids of dihedral transforms.
-        colours: (N, 10) uint8 images of the colours.
-    """
-
-    def __init__(self, dihedrals: npt.NDArray[np.uint8], colours: Tokens) -> None:
-        self.dihedrals, self.colours = dihedrals, colours
+    dihedrals: npt.NDArray[np.uint8]
+    """(N,) ids of dihedral transforms."""
+    colours: npt.NDArray[np.uint8]
+    """(N, 10) images of the colours."""
 
     def __len__(self) -> int:
         return len(self.dihedrals)

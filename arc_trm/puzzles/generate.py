@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.errors import UserError, suggestion
+from arc_trm.errors import UserError, pluralise, suggestion
 from arc_trm.puzzles import GridPuzzle, grid_kinds
 from arc_trm.rng import rng_for
 from arc_trm.tasks import Grid, PuzzleArray
@@ -80,7 +81,29 @@ class GeneratedSet:
     """Puzzles with answers, and their `ratings` (N,) int64."""
 
     puzzles: PuzzleArray
+    """Their name is that of their file."""
     ratings: npt.NDArray[np.int64]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return facts as plain JSON."""
+        low, mean, high = self.ratings.min(), self.ratings.mean(), self.ratings.max()
+        return {
+            "file": self.puzzles.name,
+            "kind": self.puzzles.kind,
+            "count": len(self.puzzles),
+            "side": self.puzzles.side,
+            "rating": {"min": int(low), "mean": float(mean), "max": int(high)},
+        }
+
+    @property
+    def summary(self) -> str:
+        """The content of the file, in one line."""
+        kind, side = generator_kind(self.puzzles.kind), self.puzzles.side
+        return (
+            f"{self.puzzles.name}: {pluralise(len(self.puzzles), kind.singular)}, {side}×{side}, "
+            f"{self.ratings.min()} to {self.ratings.max()} {kind.rating_unit}, "
+            f"{self.ratings.mean():.1f} on average"
+        )
 
 
 def generate_puzzles(

@@ -20,7 +20,7 @@ from arc_trm.puzzles.base import PAD, Augmentation, AugmentationList, Flags, Puz
 from arc_trm.rng import rng_for
 from arc_trm.tasks import Grid, Pair, PuzzleArray, Task, TaskSet, as_grid
 from submission import Ranked, Rate, RateName, Scored
-from submission.scoring import format_rate
+from submission.scoring import Counts, format_rate
 
 EXACT: RateName = ("exact",)
 VALID: RateName = ("valid",)
@@ -62,7 +62,7 @@ class PuzzleScore:
         """A description of each rate, by its name."""
         return {EXACT: "every cell as in the known answer, as published", VALID: self.kind.rule}
 
-    def counts(self) -> dict[RateName, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+    def counts(self) -> dict[RateName, Counts]:
         """Return solved and total (N,) per puzzle for each rate."""
         ones = np.ones(len(self.task_ids))
         counts = {VALID: (self.valid.astype(np.float64), ones)}

@@ -47,5 +47,4 @@ class Dihedral:
         return transform(grid, self.number)
 
     def invert(self, grid: Grid) -> Grid:
-        """Undo `apply`."""
         return transform(grid, INVERSE[self.number])

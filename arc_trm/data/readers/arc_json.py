@@ -26,7 +26,15 @@ def matches(path: Path) -> bool:
 
 def read(path: Path, skip_invalid: bool) -> TaskSet:
     """Read a task file, a challenges file or a folder of task files."""
-    return unique_tasks(str(path), _read_folder(path) if path.is_dir() else _read_file(path))
+    if path.is_dir():
+        files = [entry for entry in _entries(path) if entry.suffix == ".json"]
+        if not files:
+            raise UserError(f"{path} has no task files, expected *.json")
+        return unique_tasks(str(path), read_task_files(files))
+    kind, content = submission.read_any(path, ("task", "challenges"))
+    if kind == "task":
+        return unique_tasks(str(path), [_task(path.stem, content)])
+    return unique_tasks(str(path), _with_solutions_beside(path, content))
 
 
 def unique_tasks(name: str, tasks: Sequence[Task]) -> TaskSet:
@@ -70,20 +78,6 @@ def read_package(path: Path, source: PackageSource, split: str) -> list[Task]:
 def visible_files(paths: Iterable[Path]) -> list[Path]:
     """Return paths in order without hidden ones: macOS puts a `._x.json` beside every `x.json`."""
     return sorted(path for path in paths if not path.name.startswith("."))
-
-
-def _read_folder(folder: Path) -> list[Task]:
-    files = [entry for entry in _entries(folder) if entry.suffix == ".json"]
-    if not files:
-        raise UserError(f"{folder} has no task files, expected *.json")
-    return read_task_files(files)
-
-
-def _read_file(path: Path) -> list[Task]:
-    kind, content = submission.read_any(path, ("task", "challenges"))
-    if kind == "task":
-        return [_task(path.stem, content)]
-    return _with_solutions_beside(path, content)
 
 
 def _with_solutions_beside(path: Path, challenges: Mapping[str, Any]) -> list[Task]:

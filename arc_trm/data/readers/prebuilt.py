@@ -150,8 +150,8 @@ class PrebuiltDataset(LazySequence["PrebuiltGroup"]):
     seq_len: int
     vocab_size: int
     inputs: Tokens
+    """Memory map (N, S), as `labels`."""
     labels: Tokens
-    """Memory maps (N, S), as `inputs`."""
     puzzle_ids: npt.NDArray[np.int32]
     """(P,)"""
     puzzle_starts: npt.NDArray[np.int32]
@@ -259,7 +259,9 @@ def open_prebuilt(folder: Path) -> PrebuiltDataset:
     # Small files first, which show sooner whether the folder is incomplete.
     dataset_path = _file(folder, f"train/{DATASET}")
     dataset = _read_dataset(dataset_path)
-    paths = [_file(folder, f"train/{name}") for name in (PUZZLE_IDS, PUZZLE_STARTS, GROUP_STARTS)]
+    ids_path, puzzles_path, groups_path = paths = [
+        _file(folder, f"train/{name}") for name in (PUZZLE_IDS, PUZZLE_STARTS, GROUP_STARTS)
+    ]
     names = read_puzzle_ids(_file(folder, IDENTIFIERS))
     if len(names) != dataset["num_puzzle_identifiers"]:
         raise UserError(
@@ -272,18 +274,18 @@ def open_prebuilt(folder: Path) -> PrebuiltDataset:
     for tokens in (inputs, labels):
         _expect_random_reads(tokens)
     ids, puzzles, groups = (np.array(_map(path, np.int32, 1)) for path in paths)
-    _check_starts(paths[1], puzzles, len(inputs), "examples")
-    _check_starts(paths[2], groups, len(puzzles) - 1, "puzzles")
+    _check_starts(puzzles_path, puzzles, len(inputs), "examples")
+    _check_starts(groups_path, groups, len(puzzles) - 1, "puzzles")
     if not (np.diff(groups) > 0).all():
-        raise UserError(f"{paths[2]} has a group without a puzzle: {REBUILD}")
+        raise UserError(f"{groups_path} has a group without a puzzle: {REBUILD}")
     if len(ids) != len(puzzles) - 1:
         raise UserError(
-            f"{paths[0]} has {len(ids)} puzzles, but {PUZZLE_STARTS} has {len(puzzles) - 1}: "
+            f"{ids_path} has {len(ids)} puzzles, but {PUZZLE_STARTS} has {len(puzzles) - 1}: "
             f"{REBUILD}"
         )
     if len(outside := np.flatnonzero((ids < 0) | (ids >= len(names)))):
         raise UserError(
-            f"{paths[0]} gives puzzle {outside[0]} (from 0) the id {ids[outside[0]]}, expected "
+            f"{ids_path} gives puzzle {outside[0]} (from 0) the id {ids[outside[0]]}, expected "
             f"one of the {len(names)} in {IDENTIFIERS}: {REBUILD}"
         )
     return PrebuiltDataset(folder, names, seq_len, vocab_size, inputs, labels, ids, puzzles, groups)

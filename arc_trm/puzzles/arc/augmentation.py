@@ -39,7 +39,6 @@ class ArcAugmentation:
         return transform(np.frombuffer(self.colours, np.uint8)[grid], self.dihedral)
 
     def invert(self, grid: Grid) -> Grid:
-        """Undo `apply`."""
         inverse = np.argsort(np.frombuffer(self.colours, np.uint8)).astype(np.uint8)
         return inverse[transform(grid, INVERSE[self.dihedral])]
 

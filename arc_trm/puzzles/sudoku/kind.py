@@ -40,7 +40,6 @@ class SudokuAugmentation:
         return changed.T if self.transposed else changed
 
     def invert(self, grid: Grid) -> Grid:
-        """Undo `apply`."""
         if self.transposed:
             grid = grid.T
         grid = grid[np.argsort(self.rows)][:, np.argsort(self.columns)]

@@ -21,7 +21,7 @@ from arc_trm.data.puzzle_ids import read_puzzle_ids
 from arc_trm.data.registry import find_manifest, manifests_folder
 from arc_trm.errors import UserError, suggestion
 from arc_trm.io import atomic_write
-from arc_trm.puzzles.arc.augmentation import augmentation_names
+from arc_trm.puzzles.arc.augmentation import ArcAugmentations
 from arc_trm.puzzles.arc.deduplication import TRIALS, PuzzleHash
 from arc_trm.puzzles.base import BLANK, SEPARATOR, Tokens
 from arc_trm.tasks import Task
@@ -125,8 +125,9 @@ def _augmented_names(task: Task, count: int, rng: np.random.RandomState) -> Iter
         drawn = min(trials, count)
         trials -= drawn
         dihedrals, colours = _draw_augmentations(rng, drawn)
+        names = ArcAugmentations(dihedrals, colours).names()
         hashes = puzzle_hash(dihedrals, colours).tolist()
-        for name, value in zip(augmentation_names(dihedrals, colours), hashes, strict=True):
+        for name, value in zip(names, hashes, strict=True):
             if value not in seen:
                 seen.add(value)
                 count -= 1

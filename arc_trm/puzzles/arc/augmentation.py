@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.puzzles.base import SEPARATOR, AugmentationList, Tokens
+from arc_trm.puzzles.base import SEPARATOR, AugmentationList
 from arc_trm.puzzles.symmetry import INVERSE, transform
 from arc_trm.tasks import Grid
 
@@ -62,18 +62,9 @@ class ArcAugmentation:
 IDENTITY = ArcAugmentation()
 
 
-def augmentation_names(dihedrals: npt.NDArray[np.uint8], colours: Tokens) -> list[str]:
-    """Return the names of N augmentations as in `ArcAugmentations`; none may be the identity."""
-    images = (colours + ord("0")).tobytes().decode("ascii")
-    return [
-        f"t{dihedral}{SEPARATOR}{images[10 * index : 10 * index + 10]}"
-        for index, dihedral in enumerate(dihedrals.tolist())
-    ]
-
-
 @dataclass(frozen=True, eq=False)
 class ArcAugmentations(AugmentationList):
-    """Augmentations of one task, stored in arrays of eleven bytes per augmentation."""
+    """Augmentations of one task, not the identity, stored as eleven bytes each."""
 
     dihedrals: npt.NDArray[np.uint8]
     """(N,) ids of dihedral transforms."""
@@ -87,4 +78,8 @@ class ArcAugmentations(AugmentationList):
         return ArcAugmentation(int(self.dihedrals[index]), self.colours[index].tobytes())
 
     def names(self) -> list[str]:
-        return augmentation_names(self.dihedrals, self.colours)
+        images = (self.colours + ord("0")).tobytes().decode("ascii")
+        return [
+            f"t{dihedral}{SEPARATOR}{images[10 * index : 10 * index + 10]}"
+            for index, dihedral in enumerate(self.dihedrals.tolist())
+        ]

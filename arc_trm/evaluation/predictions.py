@@ -55,11 +55,11 @@ class PredictionJob:
                 f"{self.predicted_queries} of {self.queries} queries; the same command resumes it"
             )
         if self.guesses:
-            first = self.guesses[0]
+            first, kind = self.guesses[0], kind_of(tasks)
+            number = f", test input {first.test + 1}" if kind.theme.numbered else ""
             notes.append(
                 f"{len(self.guesses)} of {tasks.test_outputs} test inputs have no prediction: "
-                f"first {kind_of(tasks).noun} {format_name(first.task_id)}, test input "
-                f"{first.test + 1}: {first.reason}"
+                f"first {kind.noun} {format_name(first.task_id)}{number}: {first.reason}"
             )
         return notes
 

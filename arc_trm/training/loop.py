@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import time
 from collections import defaultdict, deque
@@ -142,7 +143,7 @@ class _Setup:
         global_batch_size = config.train.global_batch_size
         dataset = self.training_set.dataset
         self.sampler = BatchSampler(dataset, global_batch_size, config.seed, *process)
-        self.has_checkpoint = resumed is not None and (resumed / CHECKPOINT).exists()
+        self.has_checkpoint = resumed is not None and os.path.lexists(resumed / CHECKPOINT)
         num_puzzles = len(self.training_set.puzzle_names)
         # A resumed run loads its weights from its checkpoint, so the pretrained ones may be gone.
         self.model, self.generator = initial_model(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -103,7 +104,7 @@ class RunWriter:
         if self.is_writer:
             for leftover in self.folder.glob(".*.tmp"):  # of a write that a kill cut short
                 leftover.unlink()
-        if not path.exists():
+        if not os.path.lexists(path):
             return
         state, fingerprints = _read_checkpoint(path)
         if fingerprints.get("data") != self.fingerprints["data"]:

@@ -301,6 +301,13 @@ def test_a_cut_checkpoint_is_named(tiny_run: Path) -> None:
         train_run(Run(tiny_run).config, CPU, tiny_run, resume=True)
 
 
+def test_a_checkpoint_that_links_to_nothing_is_no_reason_to_start_anew(tiny_run: Path) -> None:
+    (tiny_run / runs.CHECKPOINT).unlink()
+    (tiny_run / runs.CHECKPOINT).symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"checkpoint\.safetensors is damaged, so the run cannot"):
+        train_run(Run(tiny_run).config, CPU, tiny_run, resume=True)
+
+
 def test_a_run_is_never_overwritten(tiny_run: Path) -> None:
     with pytest.raises(UserError, match="already holds a run"):
         train_run(Run(tiny_run).config, CPU, tiny_run)

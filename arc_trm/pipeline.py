@@ -58,7 +58,8 @@ def train(
         config: TOML file that changes the preset.
         overrides: single settings, `KEY=VALUE`.
         max_steps: the most training steps; None is the preset's number, or with a time limit as
-            many as it allows.
+            many as it allows. The learning-rate schedule then ends with the last step; `adapt` and
+            a time limit also shorten warm-up and weight average to fit.
         time_limit: `3h`, `90m`, `45s` or seconds from now; the schedule is planned to fit.
         seed: of everything random.
         out: folder of the run; None is `runs/DATE-TIME-NAME`.

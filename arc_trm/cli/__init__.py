@@ -74,7 +74,9 @@ class _Group(CommandGroup):
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option(
+    "--debug", is_flag=True, help="Show the traceback of an error: `arc-trm --debug COMMAND`."
+)
 @click.version_option(__version__, prog_name="arc-trm")
 def main(debug: bool) -> None:
     """Train Tiny Recursive Models on ARC-AGI, predict with two attempts, submit.

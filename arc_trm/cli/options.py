@@ -34,7 +34,7 @@ predictions_argument = click.argument(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 skip_invalid_option = click.option(
-    "--skip-invalid", is_flag=True, help="Skip invalid rows of CSV files of puzzles."
+    "--skip-invalid", is_flag=True, help="Skip invalid rows; only for CSV files of puzzles."
 )
 solutions_option = click.option(
     "--solutions", type=PATH, metavar="FILE", help="Official solutions to score against."
@@ -75,7 +75,12 @@ config_options = add_options(
 
 run_options = add_options(
     config_options,
-    click.option("--max-steps", type=click.IntRange(0), help="Train for at most so many steps."),
+    click.option(
+        "--max-steps",
+        type=click.IntRange(0),
+        help="Train for at most so many steps. The learning-rate schedule then ends with the last "
+        "one; `adapt` and a time limit also shorten warm-up and weight average to fit.",
+    ),
     time_limit_option,
     click.option("--seed", type=click.IntRange(0), help="Seed of everything random."),
     click.option("--out", type=PATH, metavar="FOLDER", help="Run folder; default: runs/DATE-NAME."),

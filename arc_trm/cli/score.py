@@ -26,7 +26,7 @@ from arc_trm.cli.options import (
     click.option(
         "--with-published",
         is_flag=True,
-        help="Also show published results, and of puzzles with a rule trivial answers.",
+        help="Also show published results and, for Sudokus and mazes, scores of trivial answers.",
     ),
     json_option,
 )

@@ -413,6 +413,7 @@ def test_an_unwritable_folder_is_an_error(tmp_path: Path) -> None:
 def test_debug_shows_the_traceback() -> None:
     with pytest.raises(UserError, match="is not a weights folder"):
         run_cli("--debug", "predict", ".", "--data", "arc-agi-1")
+    assert "arc-trm --debug COMMAND" in run_cli("--help").stdout
 
 
 def test_every_command_has_help_with_an_example() -> None:
@@ -514,6 +515,20 @@ def test_an_option_is_the_same_in_every_command(name: str, commands: str) -> Non
     assert len(set(forms)) == 1
     if name != "--data":  # what its default is differs
         assert len({each.help for each in options if each is not None}) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "sentence"),
+    [
+        ("train", "--max-steps", "`adapt` and a time limit also shorten warm-up"),
+        ("data show", "--skip-invalid", "only for CSV files"),
+        ("score", "--with-published", "for Sudokus and mazes, scores of trivial answers"),
+    ],
+)
+def test_the_help_of_an_option_says_what_it_changes(command: str, name: str, sentence: str) -> None:
+    found = option(command, name)
+    assert found is not None and found.help is not None
+    assert sentence in found.help
 
 
 def test_out_is_where_a_command_writes() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from arc_trm.callbacks import Callback, CallbackList
-from arc_trm.config import Canvas, RunConfig, load_config
+from arc_trm.config import Canvas, RunConfig, load_config, parse_override
 from arc_trm.data.loader import absolute_data_path, load_tasks
 from arc_trm.errors import UserError, pluralise
 from arc_trm.evaluation.predictions import PredictionSet, build_submission
@@ -29,6 +29,8 @@ from arc_trm.time_limit import TimeLimit
 from submission import Scored, Submission, SubmissionError, read_submission, write_submission
 
 ADAPT_PRESET = "adapt-arc-agi-2"
+LENGTH_KEYS = ("epochs", "train.total_steps", "train.max_steps", "train.time_limit")
+"""Config keys that --max-steps and --time-limit replace."""
 
 
 def train(
@@ -78,11 +80,7 @@ def train(
         if resume is not None:
             run = _resumed(resume, adapts=False)
             return _train(run.config, run.path, True, device, compiled, callback, limit)
-        settings = list(overrides)
-        if seed is not None:
-            settings.append(f"seed={seed}")
-        if skip_invalid:
-            settings.append("data.skip_invalid=true")
+        settings = _with_options(overrides, seed, max_steps, limit, skip_invalid)
         loaded: dict[str, TaskSet] = {}
         if data is None:
             resolved = load_config(preset or "quickstart", _path(config), settings)
@@ -137,6 +135,7 @@ def adapt(
         if resume is not None:
             run = _resumed(resume, adapts=True)
             return _train(run.config, run.path, True, device, compiled, callback, limit)
+        settings = _with_options(overrides, seed, max_steps, limit)
         if data is None:
             raise UserError("name the tasks to adapt to with --data")
         if weights is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -148,7 +147,6 @@ def adapt(
                 f"adapting needs demonstrations, but {inputs.tasks.name} holds "
                 f"{inputs.kind.title}: train on it instead"
             )
-        settings = list(overrides) if seed is None else [*overrides, f"seed={seed}"]
         resolved = load_config(preset, _path(config), settings, inputs.weights.config)
         _refuse_data_settings(resolved)
         assert resolved.adapt is not None
@@ -338,6 +336,41 @@ def _resumed(resume: PathLike, adapts: bool) -> Run:
             f"{run.path}`"
         )
     return run
+
+
+def _with_options(
+    overrides: Sequence[str],
+    seed: int | None,
+    max_steps: int | None,
+    limit: TimeLimit,
+    skip_invalid: bool = False,
+) -> list[str]:
+    """Return the overrides with those of the options.
+
+    Raises:
+        UserError: an override has no effect, because an option replaces what it sets.
+    """
+    given = [parse_override(override) for override in overrides]
+    for option, used, keys in (
+        ("--seed", seed is not None, ("seed",)),
+        ("--skip-invalid", skip_invalid, ("data.skip_invalid",)),
+        ("--max-steps", max_steps is not None, LENGTH_KEYS),
+        ("--time-limit", limit.limit is not None, LENGTH_KEYS),
+    ):
+        for key in keys if used else ():
+            if any(_has_key(settings, key) for settings in given):
+                raise UserError(
+                    f"`--set {key}` has no effect beside {option}: leave one of them out"
+                )
+    seeds = [] if seed is None else [f"seed={seed}"]
+    return [*overrides, *seeds, *(["data.skip_invalid=true"] if skip_invalid else [])]
+
+
+def _has_key(settings: Any, key: str) -> bool:
+    """Return whether nested settings have a key `a.b`."""
+    first, _, rest = key.partition(".")
+    found = isinstance(settings, Mapping) and first in settings
+    return found and (not rest or _has_key(settings[first], rest))
 
 
 def _settings_for_tasks(

@@ -133,8 +133,8 @@ def _merge(base: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _parse_override(text: str) -> dict[str, Any]:
-    """Return `a.b=value` as nested settings."""
+def parse_override(text: str) -> dict[str, Any]:
+    """Return `a.b=value` as nested settings. Raises UserError if it has another form."""
     key, equals, value = text.partition("=")
     require(bool(equals and key.strip()), f"--set takes key=value, got {text!r}")
     try:
@@ -184,7 +184,7 @@ def load_config(
         values = _merge(values, _read_toml(text, str(file)))
     values.pop("preset", None)  # the preset's description is no setting
     for override in overrides:
-        values = _merge(values, _parse_override(override))
+        values = _merge(values, parse_override(override))
     config = from_dict(RunConfig, values)
     require(
         pretrained is None or config.adapt is not None,

@@ -242,6 +242,20 @@ MISTAKES = [
         ["data", "generate", "kakuro", "--out", "x.csv"],
         "puzzles of the kind 'kakuro' cannot be generated; known: maze, sudoku",
     ),
+    (["train", "--seed", "5", "--set", "seed=3"], "`--set seed` has no effect beside --seed"),
+    (
+        ["train", "--max-steps", "5", "--set", "train.total_steps=6"],
+        "`--set train.total_steps` has no effect beside --max-steps: leave one of them out",
+    ),
+    (["train", "--max-steps", "5", "--set", "epochs=6"], "`--set epochs` has no effect beside"),
+    (
+        ["train", "--time-limit", "5s", "--set", "train={time_limit=6}"],
+        "`--set train.time_limit` has no effect beside --time-limit: leave one of them out",
+    ),
+    (
+        ["train", "--skip-invalid", "--set", "data.skip_invalid=false"],
+        "`--set data.skip_invalid` has no effect beside --skip-invalid: leave one of them out",
+    ),
     (["presets", "quikstart"], "unknown preset 'quikstart'; did you mean 'quickstart'?"),
     (["data", "show", "arc-agi-11"], "did you mean"),
     (["trian"], "trian"),
@@ -307,6 +321,7 @@ ADAPT_MISTAKES = [
     ([*TINY, "--set", "train.time_limit=1"], "train.time_limit both decide how long the run is"),
     ([*TINY, "--time-limit", "soon"], "a time is written 3h, 90m, 45s or 2h30m, got 'soon'"),
     ([*TINY, "--preset", "quickstart"], "preset 'quickstart' trains from scratch"),
+    ([*TINY, "--seed", "1", "--set", "seed=1"], "`--set seed` has no effect beside --seed"),
     (["none", *TINY[1:]], "there is no folder none"),
     (["network", *TINY[1:]], "network has no puzzle embedding, whose mean new puzzles start from"),
     (

@@ -30,6 +30,7 @@ from arc_trm.data.registry import (
 from arc_trm.errors import UserError, suggestion
 from arc_trm.puzzles import KINDS
 from arc_trm.puzzles.generate import GeneratorConfig, generate_puzzles
+from arc_trm.runs import find_run
 from arc_trm.tasks import Task, TaskSet
 
 DATA_FOLDER = "ARC_TRM_DATA"
@@ -67,10 +68,23 @@ def find_tasks(data: str | os.PathLike[str], skip_invalid: bool = False) -> Task
         return _read_dataset(*found, skip_invalid)
     reader = find_reader(Path(name)) if name else None  # Path("") is the current folder
     if reader is not None:
+        _refuse_run(Path(name))
         return reader.read(Path(name), skip_invalid).renamed(name)
     if isinstance(data, str):
         raise unknown_name(name)
     raise UserError(f"{name} does not exist, expected a folder or a file")
+
+
+def _refuse_run(path: Path) -> None:
+    """Raise UserError if a path is that of a run, whose data can be named instead."""
+    if (run := find_run(path)) is None:
+        return
+    try:
+        names = dict.fromkeys([*run.config.data.test, *run.config.data.train])
+    except UserError:  # its run.json is damaged
+        names = {}
+    named = f", {' or '.join(names)}" if names else ""
+    raise UserError(f"{path} is a run, which is not data: name its data instead{named}")
 
 
 def absolute_data_path(data: str | os.PathLike[str]) -> str:

@@ -275,6 +275,27 @@ def test_a_mistake_is_one_sentence_and_status_2(
     assert sorted(os.listdir()) == before
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("predict", "run", "--data", "run"),
+        ("train", "--data", "run"),
+        ("train", "--set", "data.test=['run']"),
+        ("adapt", "run", "--data", "run"),
+        ("data", "show", "run"),
+    ],
+)
+def test_a_run_is_not_data_but_names_its_data(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_run.rename("run")
+    message = "run is a run, which is not data: name its data instead"
+    check_mistake(run_cli(*arguments), f"{message}, {tmp_path / 'tiny_challenges.json'}")
+    Path("run", "run.json").write_text("{}x")
+    check_mistake(run_cli("data", "show", "run"), message)
+
+
 def test_a_kind_that_is_not_registered_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ from arc_trm.evaluation.source import PredictionSource, data_metadata
 from arc_trm.evaluation.voting import VOTING_RULES, VotingRule
 from arc_trm.puzzles import kind_of
 from arc_trm.run_inputs import PathLike, RunInputs
-from arc_trm.runs import SUBMISSION, Run, latest_run
+from arc_trm.runs import SUBMISSION, Run, latest_run, make_folder
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import TimeLimit
 from submission import Scored, Submission, SubmissionError, read_submission, write_submission
@@ -187,7 +187,7 @@ def predict(
         weights: a run, a weights folder or a Hub repository; None is the latest run.
         data: DATA to predict; None is the run's own.
         attempts: answers per test input; None is what the kind of puzzle allows.
-        out: folder of the files; None is the run's, or the current folder.
+        out: folder of the files, made if need be; None is the run's, or the current folder.
         time_limit: `3h`, `90m`, `45s` or seconds from now.
         augmentations: that vote besides the task itself; None is all that were trained.
         supervision_steps: None is the model's number.
@@ -226,14 +226,16 @@ def predict(
                 f"{inputs.tasks.name} holds {inputs.kind.title}, which gets at most "
                 f"{pluralise(inputs.kind.max_attempts, 'attempt')}, not {attempts}"
             )
-        folder = _output_folder(_path(out), inputs)
-        previous = _start_submission(folder, inputs.tasks)
+        folder = _path(out) or (inputs.weights.folder if inputs.run is not None else Path())
+        # A new folder is made when nothing is left that may be wrong.
+        previous = _start_submission(folder, inputs.tasks) if os.path.isdir(folder) else None
 
         from arc_trm.inference import load_for_inference, predict_to_folder
 
         loaded = load_for_inference(inputs.weights, inputs.tasks.ids, device, canvas, compiled)
         if augmentations is None and inputs.run is not None:
             augmentations = inputs.run.config.data.vote_augmentations
+        make_folder(folder, "folder for the predictions")
         return predict_to_folder(
             folder,
             loaded,
@@ -404,13 +406,6 @@ def _refuse_data_settings(config: RunConfig) -> None:
     ):
         if value:
             raise UserError(f"{key} in the config would have no effect: use {instead}")
-
-
-def _output_folder(out: Path | None, inputs: RunInputs) -> Path:
-    folder = out or (inputs.weights.folder if inputs.run is not None else Path())
-    if not folder.is_dir():
-        raise UserError(f"the folder {folder} for the predictions does not exist: make it first")
-    return folder
 
 
 def _start_submission(folder: Path, tasks: TaskSet) -> Submission | None:

@@ -93,7 +93,7 @@ def create_run(config: RunConfig, folder: Path | None = None) -> Path:
             f"`arc-trm {command} --resume {folder}`"
         )
     else:
-        _make_folder(folder, exist_ok=True)
+        make_folder(folder, "run folder")
         if any(folder.iterdir()):
             raise UserError(f"{folder} is not empty: name another folder for the run")
     write_run_config(folder, config)
@@ -105,13 +105,19 @@ def write_run_config(folder: Path, config: RunConfig) -> None:
     write_json(folder / RUN_CONFIG, {"format": FORMAT, **to_dict(config)})
 
 
-def _make_folder(folder: Path, exist_ok: bool) -> None:
+def make_folder(folder: Path, what: str, exist_ok: bool = True) -> None:
+    """Make a folder and those above it; `what` it is goes into the error.
+
+    Raises:
+        UserError: it cannot be made.
+        FileExistsError: it exists already and `exist_ok` is False.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=exist_ok)
     except OSError as error:
         if isinstance(error, FileExistsError) and folder.is_dir():
             raise  # another run took the name first
-        raise UserError(f"cannot make the run folder {folder}: {error.strerror}") from None
+        raise UserError(f"cannot make the {what} {folder}: {error.strerror}") from None
 
 
 def _unique_folder(name: str) -> Path:
@@ -119,7 +125,7 @@ def _unique_folder(name: str) -> Path:
     for number in itertools.count(1):
         folder = RUNS / (name if number == 1 else f"{name}-{number}")
         try:
-            _make_folder(folder, exist_ok=False)
+            make_folder(folder, "run folder", exist_ok=False)
         except FileExistsError:
             continue
         return folder

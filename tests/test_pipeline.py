@@ -129,8 +129,8 @@ def test_mistakes_raise_one_sentence(tiny_run: Path) -> None:
         (lambda: arc_trm.predict("gone"), "gone"),
         (lambda: arc_trm.predict(tiny_run, attempts=3), "at most 2 attempts, not 3"),
         (
-            lambda: arc_trm.predict(tiny_run, out="nowhere"),
-            "the folder nowhere for",
+            lambda: arc_trm.predict(tiny_run, out="tiny_challenges.json"),
+            "cannot make the folder for the predictions tiny_challenges.json",
         ),
         (lambda: arc_trm.score("gone.json"), "gone.json does not exist"),
         (lambda: arc_trm.train("quickstrat"), "quickstart"),

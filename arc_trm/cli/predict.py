@@ -51,10 +51,7 @@ from arc_trm.cli.options import (
         help="Full, or the smallest that fits each task; default: as in training.",
     ),
     click.option(
-        "--out",
-        type=PATH,
-        metavar="FOLDER",
-        help="Existing folder for the files; default: the run's.",
+        "--out", type=PATH, metavar="FOLDER", help="Folder for the files; default: the run's."
     ),
     device_options,
     json_option,

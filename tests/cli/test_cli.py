@@ -103,8 +103,7 @@ def test_predict_on_other_tasks_guesses_and_says_so(tmp_path: Path) -> None:
     pair = {"input": [[1] * 9], "output": [[2]]}
     tasks = {name: {"train": [pair], "test": [pair, pair]} for name in ("new", "task0")}
     other.write_text(json.dumps(tasks))
-    out = tmp_path / "out"
-    out.mkdir()
+    out = tmp_path / "new" / "out"
     result = run_cli("predict", tmp_path / "run", "--data", other, "--out", out)
     assert result.exit_code == 0
     assert "4 of 4 test inputs have no prediction: first task new" in result.stderr
@@ -120,6 +119,23 @@ def test_scoring_training_tasks_warns(tmp_path: Path, challenges: Path) -> None:
     for result in (predicted, scored):
         assert result.exit_code == 0
         assert "shares 3 of its 3 tasks" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--device", "cuda:99"], "cannot be used here"),
+        (["--data", "none.json"], "'none.json' is neither a dataset nor"),
+        ([], "has no model.safetensors"),
+    ],
+)
+def test_a_mistake_in_predicting_makes_no_folder(
+    tiny_run: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
+    if not options:
+        (tiny_run / "model.safetensors").unlink()
+    check_mistake(run_cli("predict", tiny_run, *options, "--out", tmp_path / "new"), message)
+    assert not (tmp_path / "new").exists()
 
 
 def test_predict_leaves_both_files_or_none(tmp_path: Path) -> None:

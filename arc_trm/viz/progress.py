@@ -127,7 +127,8 @@ class ConsoleCallback(Callback):
             _print(self._console, sentence)
 
     def progress(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
-        self._start(self._title, False).update(done, total, record)
+        if total:  # otherwise all was done before
+            self._start(self._title, False).update(done, total, record)
 
     def stage(self, name: str, done: int, total: int, in_bytes: bool = True) -> None:
         stage = self._start(name, in_bytes)

@@ -91,7 +91,7 @@ class RunInputs:
             callback.note(note)
         opened = WeightsDir(folder)
         kind_of(tasks).check_model(opened.config, tasks)
-        from_hub = weights is not None and not Path(weights).exists()
+        from_hub = weights is not None and not os.path.exists(weights)
         name = os.fspath(weights) if weights is not None and from_hub else folder.resolve().name
         return cls(opened, run, tasks, settings, name)
 
@@ -109,7 +109,7 @@ def resolve_folder(weights: PathLike | None, callback: Callback | None = None) -
     """
     if weights is None:
         return latest_run()
-    if Path(weights).exists():
+    if os.path.exists(weights):
         return Path(weights)
     from arc_trm.hub import resolve_weights
 

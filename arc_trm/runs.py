@@ -134,7 +134,7 @@ def _unique_folder(name: str) -> Path:
 
 def is_run(folder: Path) -> bool:
     """Return whether a folder is that of a run."""
-    return (folder / RUN_CONFIG).is_file()
+    return os.path.isfile(folder / RUN_CONFIG)
 
 
 def find_run(folder: Path) -> Run | None:

@@ -13,6 +13,7 @@ import pytest
 from click.testing import Result
 
 import arc_trm
+from arc_trm.checkpoint import WeightsDir
 from arc_trm.errors import UserError
 from arc_trm.evaluation.predictions import PredictionSet
 from submission import read_submission, submission_problems
@@ -139,6 +140,29 @@ def test_mistakes_raise_one_sentence(tiny_run: Path) -> None:
         with pytest.raises(UserError) as caught:
             call()
         assert sentence in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["c" * 5000, "c/" * 3000, "c" * 5000 + ".csv"])
+def test_a_name_that_is_too_long_for_a_path_is_a_mistake_like_others(
+    tiny_run: Path, name: str
+) -> None:
+    for call in (
+        lambda: arc_trm.load_model(name),
+        lambda: arc_trm.load_tasks(name),
+        lambda: arc_trm.open_predictions(name),
+        lambda: arc_trm.score(tiny_run, data=name),
+        lambda: arc_trm.train(name),
+        lambda: arc_trm.train(config=name),
+        lambda: arc_trm.train(data="tiny_challenges.json", out=name),
+        lambda: arc_trm.train(resume=name),
+        lambda: arc_trm.adapt(name, "tiny_challenges.json"),
+        lambda: arc_trm.predict(name, "tiny_challenges.json"),
+        lambda: arc_trm.predict(tiny_run, out=name),
+        lambda: WeightsDir(name).config,
+    ):
+        with pytest.raises(UserError) as caught:
+            call()
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -55,7 +56,7 @@ def show(
 
     if out is not None:
         check_ending(out)
-    if what is None or Path(what).is_dir():
+    if what is None or os.path.isdir(what):
         if data or predictions or trace:
             raise UserError("--data, --predictions and --trace go with a task: name one")
         show_run_in(Path(what) if what else None, out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import tomllib
 import types
 import typing
@@ -73,7 +74,7 @@ def read_config(path: Path, noun: str, format: str, cls: type[T], table: str = "
     The config is under the key `table`, or beside the key "format" if that is empty. Raises
     UserError if the file is missing, of another format or damaged.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises for names that are too long
         raise UserError(f"{path.parent} is not a {noun}: it has no {path.name}")
     content = read_json(path)
     if not isinstance(content, dict) or content.pop("format", None) != format:

@@ -92,7 +92,7 @@ class PredictionSource:
             UserError: there are no predictions, or their header is invalid.
         """
         folder = Path(path)
-        if not folder.exists():
+        if not os.path.exists(folder):  # Path.exists raises for names that are too long
             raise UserError(
                 f"{folder} does not exist: name a predictions.jsonl, a submission, a run or a "
                 "folder of ARC Prize's benchmarking"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -50,7 +51,7 @@ def resolve_weights(weights: str | Path, note: Note = ignore, progress: Progress
         UserError: there is neither, or the weights cannot be pulled.
     """
     folder = Path(weights)
-    if folder.exists():
+    if os.path.exists(folder):  # Path.exists raises for names that are too long
         return folder
     repo_id = parse_repo_id(str(weights))
     if repo_id is None:

@@ -73,7 +73,9 @@ class _Group(CommandGroup):
             raise CommandError(f"{place}{error.strerror or error}") from error
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+)
 @click.option(
     "--debug", is_flag=True, help="Show the traceback of an error: `arc-trm --debug COMMAND`."
 )

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from arc_trm.cli.options import (
-    add_options,
-    check_resume,
-    data_option,
-    run_options,
-    weights_argument,
-)
-from arc_trm.cli.run_command import finish, resume_path
+from arc_trm.cli.options import data_option, run_options, weights_argument
+from arc_trm.cli.run_command import run_command
 
 
 @click.command()
 @weights_argument
-@click.option(
-    "--preset", default="adapt-arc-agi-2", show_default=True, help="Named config to start from."
-)
-@add_options(data_option("Tasks to adapt to; needed for a new run."), run_options)
-def adapt(resume: Path | None, as_json: bool, **settings: Any) -> None:
+@click.option("--preset", default="adapt-arc-agi-2", help="Named config to start from.")
+@data_option("Tasks to adapt to; needed for a new run.")
+@run_options
+def adapt(as_json: bool, **settings: Any) -> None:
     """Adapt pretrained weights to new tasks by their demonstrations.
 
     Every augmented task gets a new puzzle embedding, the mean of the pretrained ones. The embedding
@@ -40,7 +32,4 @@ def adapt(resume: Path | None, as_json: bool, **settings: Any) -> None:
     """
     from arc_trm import pipeline
 
-    if resume is not None:
-        check_resume()
-        settings["resume"] = resume_path(resume)
-    finish(pipeline.adapt(**settings, show_progress=True), "adapt", as_json)
+    run_command(pipeline.adapt, settings, as_json)

@@ -6,22 +6,18 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import PATH, add_options, config_options, device_options, json_option
+from arc_trm.cli.options import config_options, device_options, json_option, path_option
 from arc_trm.errors import UserError
 
 
 @click.command()
 @click.argument("what", type=click.Choice(["predict", "train", "data", "scaling"]))
-@click.option("--preset", default="arc-agi-1", show_default=True, help="Named config to measure.")
-@add_options(
-    config_options,
-    click.option("--batch-size", type=click.IntRange(1), help="Examples or queries in a step."),
-    device_options,
-    click.option(
-        "--out", type=PATH, metavar="FILE", help="Picture of `scaling`; default: scaling.svg."
-    ),
-    json_option,
-)
+@click.option("--preset", default="arc-agi-1", help="Named config to measure.")
+@config_options
+@click.option("--batch-size", type=click.IntRange(1), help="Examples or queries in a step.")
+@device_options
+@path_option("--out", "Picture of `scaling`; default: scaling.svg.")
+@json_option
 def bench(
     what: str,
     preset: str,
@@ -53,11 +49,8 @@ def bench(
     settings = load_config(preset, config, overrides)
     if out is not None and what != "scaling":
         raise UserError(f"`bench {what}` writes no picture: leave out --out")
+    picture = out or Path("scaling.svg")
     with show_progress("measuring") as callback:
-        result = run_benchmark(
-            what, settings, device, batch_size, compiled, out or Path("scaling.svg"), callback
-        )
+        result = run_benchmark(what, settings, device, batch_size, compiled, picture, callback)
     if is_main_process():
-        for line in [] if as_json else result.lines():
-            click.echo(line)
-        click.echo(result.to_json())
+        click.echo("\n".join([*([] if as_json else result.lines()), result.to_json()]))

@@ -6,38 +6,29 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import PATH, add_options, json_option, output
+from arc_trm.cli.options import PATH, json_option, output, path_option
 from arc_trm.errors import UserError
 
 
 @click.command()
 @click.argument("source", type=PATH)
 @click.argument("out", type=PATH)
-@add_options(
-    click.option(
-        "--arch-config",
-        type=PATH,
-        metavar="FILE",
-        help="Settings of the published weights; default: all_config.yaml beside the file.",
-    ),
-    click.option(
-        "--identifiers",
-        type=PATH,
-        metavar="FILE",
-        help="identifiers.json of the dataset that the weights were trained on.",
-    ),
-    click.option(
-        "--published-set",
-        metavar="NAME",
-        help="The published dataset that the weights were trained on; its ids are rebuilt.",
-    ),
-    click.option(
-        "--to-published",
-        is_flag=True,
-        help="The other way: SOURCE is a run or weights folder, for published code to load.",
-    ),
-    json_option,
+@path_option(
+    "--arch-config",
+    "Settings of the published weights; default: all_config.yaml beside the file.",
 )
+@path_option("--identifiers", "identifiers.json of the dataset that the weights were trained on.")
+@click.option(
+    "--published-set",
+    metavar="NAME",
+    help="The published dataset that the weights were trained on; its ids are rebuilt.",
+)
+@click.option(
+    "--to-published",
+    is_flag=True,
+    help="The other way: SOURCE is a run or weights folder, for published code to load.",
+)
+@json_option
 def convert(
     source: Path,
     out: Path,
@@ -70,8 +61,8 @@ def convert(
         if arch_config is not None or identifiers is not None or published_set is not None:
             raise UserError("--to-published takes all from the folder: leave out the other options")
         run = find_run(source)
-        file = convert_to_published(source, out, run.config if run else None)
-        output({"file": str(file)}, [str(file)], as_json)
+        file = str(convert_to_published(source, out, run.config if run else None))
+        output({"file": file}, [file], as_json)
         return
     if identifiers is not None and published_set is not None:
         raise UserError("--identifiers and --published-set exclude each other: leave one out")

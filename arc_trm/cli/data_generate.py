@@ -6,41 +6,25 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import PATH, add_options, json_option, output
+from arc_trm.cli.options import json_option, output, path_option
 
 
 @click.command("generate")
 @click.argument("kind")
-@add_options(
-    click.option(
-        "--count",
-        type=click.IntRange(1),
-        default=1000,
-        show_default=True,
-        help="Number of puzzles.",
-    ),
-    click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
-    click.option("--side", type=int, help="Cells a side; default: 9, of a maze 30."),
-    click.option("--min-rating", type=click.IntRange(0), help="Smallest difficulty; see above."),
-    click.option("--max-rating", type=click.IntRange(0), help="Largest difficulty; default: any."),
-    click.option(
-        "--clues",
-        type=click.IntRange(0),
-        help="Digits of a Sudoku to leave; default: as few as possible.",
-    ),
-    click.option("--out", type=PATH, required=True, metavar="FILE", help="CSV file to write."),
-    json_option,
+@click.option("--count", type=click.IntRange(1), default=1000, help="Number of puzzles.")
+@click.option("--seed", type=click.IntRange(0), default=0)
+@click.option("--side", type=int, help="Cells a side; default: 9, of a maze 30.")
+@click.option("--min-rating", type=click.IntRange(0), help="Smallest difficulty; see above.")
+@click.option("--max-rating", type=click.IntRange(0), help="Largest difficulty; default: any.")
+@click.option(
+    "--clues",
+    type=click.IntRange(0),
+    help="Digits of a Sudoku to leave; default: as few as possible.",
 )
+@path_option("--out", "CSV file to write.", required=True)
+@json_option
 def generate(
-    kind: str,
-    count: int,
-    seed: int,
-    side: int | None,
-    min_rating: int | None,
-    max_rating: int | None,
-    clues: int | None,
-    out: Path,
-    as_json: bool,
+    kind: str, count: int, seed: int, out: Path, as_json: bool, **limits: int | None
 ) -> None:
     """Generate puzzles of a wanted difficulty from a seed, all different, with their answers.
 
@@ -61,9 +45,8 @@ def generate(
     from arc_trm.puzzles.generate import GeneratorConfig, hard_rating
     from arc_trm.viz.progress import show_progress
 
-    if (side, min_rating, max_rating, clues) == (None, None, None, None):
-        min_rating = hard_rating(kind)
-    config = GeneratorConfig(kind, count, seed, side, min_rating or 0, max_rating, clues or 0)
+    given = {name: value for name, value in limits.items() if value is not None}
+    config = GeneratorConfig(kind, count, seed, **(given or {"min_rating": hard_rating(kind)}))
     with show_progress("generating puzzles") as callback:
         facts = generate_file(config, out, callback.progress)
     output(facts.to_dict(), [facts.summary], as_json)

@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import PATH, add_options, check_new_file, json_option, output
+from arc_trm.cli.options import json_option, output, path_option
 from arc_trm.errors import UserError
 
 
 @click.command("identifiers")
-@add_options(
-    click.option(
-        "--subset",
-        "subsets",
-        multiple=True,
-        required=True,
-        metavar="NAME=DATA",
-        help="A subset and its tasks; repeat in the order of the published builder.",
-    ),
-    click.option(
-        "--augmentations",
-        type=click.IntRange(0, 100_000),
-        default=1000,
-        show_default=True,
-        help="Augmentations per task.",
-    ),
-    click.option(
-        "--seed",
-        type=click.IntRange(0, 2**32 - 1),
-        default=42,
-        show_default=True,
-        help="Random seed; the published builder has 42.",
-    ),
-    click.option("--out", type=PATH, required=True, metavar="FILE", help="File to write."),
-    json_option,
+@click.option(
+    "--subset",
+    "subsets",
+    multiple=True,
+    required=True,
+    metavar="NAME=DATA",
+    help="A subset and its tasks; repeat in the order of the published builder.",
 )
+@click.option(
+    "--augmentations",
+    type=click.IntRange(0, 100_000),
+    default=1000,
+    help="Augmentations per task.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=42,
+    help="Random seed; the published builder has 42.",
+)
+@path_option("--out", "File to write.", required=True)
+@json_option
 def identifiers(
     subsets: tuple[str, ...], augmentations: int, seed: int, out: Path, as_json: bool
 ) -> None:
@@ -53,7 +50,7 @@ def identifiers(
     from arc_trm.puzzles import kind_of
     from arc_trm.viz.progress import show_progress
 
-    check_new_file(out)
+    _check_new_file(out)
     tasks = [load_tasks(data) for data in _parse_subsets(subsets).values()]
     for each in tasks:
         if not kind_of(each).embeds_tasks:
@@ -66,6 +63,13 @@ def identifiers(
     digest = write_published_ids(out, names)
     record = {"file": str(out), "puzzle_ids": len(names), "sha256": digest}
     output(record, [f"{out}: {len(names):,} puzzle ids, SHA-256 {digest}"], as_json)
+
+
+def _check_new_file(path: Path) -> None:
+    if os.path.lexists(path):
+        raise UserError(f"{path} already exists: name another file, or remove it")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"the folder of {path} does not exist: make it first")
 
 
 def _parse_subsets(subsets: tuple[str, ...]) -> dict[str, str]:

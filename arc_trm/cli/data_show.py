@@ -83,31 +83,23 @@ def _place(split: dict[str, Any]) -> str:
     return str(split["files"])
 
 
+def _size(side: int) -> str:
+    return f"{side} × {side}"
+
+
 def _tables(splits: Sequence[dict[str, Any]]) -> list[str | Table]:
-    rows = [(split["name"], split["tasks"], split["test_outputs"]) for split in splits]
+    rows: list[tuple[object, ...]]
+    rows = [(each["name"], each["tasks"], each["test_outputs"]) for each in splits]
     tables: list[str | Table] = [_table(("data", "tasks", "test outputs"), rows)]
-    fitting = [
-        (split["name"], *(split["fits"][side - 1] for side in SIDES_SHOWN))
-        for split in splits
-        if "fits" in split
-    ]
-    if fitting:
-        headings = ("tasks that fit", *(f"{side} × {side}" for side in SIDES_SHOWN))
-        tables += ["", _table(headings, fitting)]
-    puzzles = [
-        (
-            split["name"],
-            split["kind"],
-            f"{split['side']} × {split['side']}",
-            split["here"],
-            split["known"],
-        )
-        for split in splits
-        if "kind" in split
-    ]
+    fits = [(each["name"], each["fits"]) for each in splits if "fits" in each]
+    if fits:
+        rows = [(name, *(counts[side - 1] for side in SIDES_SHOWN)) for name, counts in fits]
+        tables += ["", _table(("tasks that fit", *map(_size, SIDES_SHOWN)), rows)]
+    puzzles = [each for each in splits if "kind" in each]
     if puzzles:
         headings = ("puzzles", "kind", "size", "here", "known answers")
-        tables += ["", _table(headings, puzzles)]
+        rows = [(p["name"], p["kind"], _size(p["side"]), p["here"], p["known"]) for p in puzzles]
+        tables += ["", _table(headings, rows)]
     return tables
 
 
@@ -119,15 +111,10 @@ def _card_lines(facts: dict[str, Any]) -> list[str]:
     for number, source in enumerate(facts["sources"], 1):
         revision = f", revision {source['revision']}" if source.get("revision") else ""
         lines.append(f"Source {number}: {source['title']}{revision}")
-        lines += [
-            f"  {split}: {DATA_FOLDER}/{path}"
-            for split, paths in source.get("paths", {}).items()
-            for path in paths
-        ]
-        lines += [
-            f"  {split}: {source['repository']}/{file}"
-            for split, file in source.get("files", {}).items()
-        ]
+        for split, paths in source.get("paths", {}).items():
+            lines += [f"  {split}: {DATA_FOLDER}/{path}" for path in paths]
+        for split, file in source.get("files", {}).items():
+            lines.append(f"  {split}: {source['repository']}/{file}")
     states = {True: ", as published", False: ", NOT as published", None: ""}
     for split in facts["splits"]:
         if split["files"] is None:

@@ -6,25 +6,21 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import PATH, add_options, data_option, predictions_argument
+from arc_trm.cli.options import data_option, path_option, predictions_argument
 
 
 @click.command()
 @predictions_argument
-@add_options(
-    click.option(
-        "--format",
-        "file_format",
-        required=True,
-        type=click.Choice(["arcprize", "submission"]),
-        help="arcprize: a folder for ARC Prize's benchmarking; submission: the official file.",
-    ),
-    click.option(
-        "--out", required=True, type=PATH, metavar="PATH", help="The folder or file to write."
-    ),
-    data_option("The tasks; default: what the predictions say."),
-    click.option("--model", help="Name of the model in the metadata; default: of the weights."),
+@click.option(
+    "--format",
+    "file_format",
+    required=True,
+    type=click.Choice(["arcprize", "submission"]),
+    help="arcprize: a folder for ARC Prize's benchmarking; submission: the official file.",
 )
+@path_option("--out", "The folder or file to write.", "PATH", required=True)
+@data_option("The tasks; default: what the predictions say.")
+@click.option("--model", help="Name of the model in the metadata; default: of the weights.")
 def export(
     predictions: Path | None, file_format: str, out: Path, data: str | None, model: str | None
 ) -> None:

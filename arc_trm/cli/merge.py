@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import PATH, data_option
+from arc_trm.cli.options import PATH, data_option, path_option
 from submission.cli import vote_weights_option
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=PATH)
-@click.option("--out", required=True, type=PATH, metavar="FILE", help="The submission to write.")
+@path_option("--out", "The submission to write.", required=True)
 @vote_weights_option
 @data_option("The tasks of a predictions.jsonl; default: its own.")
 def merge(

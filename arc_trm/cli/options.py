@@ -10,11 +10,20 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from arc_trm.errors import UserError
 from arc_trm.time_limit import PROCESS_STARTED, TimeLimit
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 PATH = click.Path(path_type=Path)
+
+
+def path_option(name: str, help_text: str, metavar: str = "FILE", **settings: Any) -> Decorator:
+    """Return an option whose value is a path."""
+    return click.option(name, type=PATH, metavar=metavar, help=help_text, **settings)
+
+
+def data_option(help_text: str) -> Decorator:
+    """Return the option --data."""
+    return click.option("--data", metavar="DATA", help=help_text)
 
 
 def add_options(*options: Decorator) -> Decorator:
@@ -36,9 +45,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 skip_invalid_option = click.option(
     "--skip-invalid", is_flag=True, help="Skip invalid rows; only for CSV files of puzzles."
 )
-solutions_option = click.option(
-    "--solutions", type=PATH, metavar="FILE", help="Official solutions to score against."
-)
+solutions_option = path_option("--solutions", "Official solutions to score against.")
 time_limit_option = click.option(
     "--time-limit",
     metavar="TIME",
@@ -47,17 +54,8 @@ time_limit_option = click.option(
     ),
     help="Stop in this time: 3h, 90m, 45s, 2h30m.",
 )
-
-
-def data_option(help_text: str) -> Decorator:
-    """Return the option --data."""
-    return click.option("--data", metavar="DATA", help=help_text)
-
-
 device_options = add_options(
-    click.option(
-        "--device", default="auto", show_default=True, help="auto, cuda, cuda:NUMBER, mps or cpu."
-    ),
+    click.option("--device", default="auto", help="auto, cuda, cuda:NUMBER, mps or cpu."),
     click.option(
         "--compile/--no-compile",
         "compiled",
@@ -65,14 +63,12 @@ device_options = add_options(
         help="Use torch.compile; default: on GPUs from Ampere on.",
     ),
 )
-
 config_options = add_options(
-    click.option("--config", type=PATH, metavar="FILE", help="TOML file that changes the preset."),
+    path_option("--config", "TOML file that changes the preset."),
     click.option(
         "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting."
     ),
 )
-
 run_options = add_options(
     config_options,
     click.option(
@@ -83,14 +79,13 @@ run_options = add_options(
     ),
     time_limit_option,
     click.option("--seed", type=click.IntRange(0), help="Seed of everything random."),
-    click.option("--out", type=PATH, metavar="FOLDER", help="Run folder; default: runs/DATE-NAME."),
-    click.option(
+    path_option("--out", "Run folder; default: runs/DATE-NAME.", "FOLDER"),
+    path_option(
         "--resume",
-        type=PATH,
+        "Resume this run, or the latest one if none is named.",
+        "[RUN]",
         is_flag=False,
         flag_value="",
-        metavar="[RUN]",
-        help="Resume this run, or the latest one if none is named.",
     ),
     device_options,
     json_option,
@@ -103,31 +98,6 @@ def is_given(parameter: str) -> bool:
     return context.get_parameter_source(parameter) is ParameterSource.COMMANDLINE
 
 
-GO_WITH_RESUME = ("resume", "device", "compiled", "as_json")
-"""Parameters of `train` and `adapt` that are no settings of a new run."""
-
-
-def check_resume() -> None:
-    """Raise UserError if a setting of a new run is given together with --resume."""
-    given = [
-        "WEIGHTS" if each.name == "weights" else each.opts[-1]
-        for each in click.get_current_context().command.params
-        if each.name and each.name not in GO_WITH_RESUME and is_given(each.name)
-    ]
-    if given:
-        raise UserError(
-            f"--resume uses the settings in the run folder: leave out {', '.join(given)}"
-        )
-
-
 def output(record: Mapping[str, Any], lines: Sequence[str], as_json: bool) -> None:
     """Print the result of a command: one JSON object, or lines for a person."""
     click.echo(json.dumps(record) if as_json else "\n".join(lines))
-
-
-def check_new_file(path: Path) -> None:
-    """Raise UserError unless a new file can be made at `path`."""
-    if path.exists() or path.is_symlink():
-        raise UserError(f"{path} already exists: name another file, or remove it")
-    if not path.absolute().parent.is_dir():
-        raise UserError(f"the folder of {path} does not exist: make it first")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from arc_trm.cli.options import (
-    PATH,
-    add_options,
     data_option,
     device_options,
     is_given,
     json_option,
     output,
+    path_option,
     skip_invalid_option,
     time_limit_option,
     weights_argument,
@@ -23,42 +21,35 @@ from arc_trm.cli.options import (
 
 @click.command()
 @weights_argument
-@add_options(
-    data_option("Tasks to predict; default: the run's own."),
-    click.option(
-        "--attempts",
-        default=2,
-        show_default=True,
-        type=click.IntRange(1, 2),
-        help="Attempts per ARC test input; 1 repeats the first, as the file holds two.",
-    ),
-    click.option(
-        "--augmentations",
-        type=click.IntRange(0),
-        help="Number that vote, besides the task itself; default: all that were trained.",
-    ),
-    click.option(
-        "--supervision-steps",
-        type=click.IntRange(1),
-        help="Per prediction (N_sup); default: the model's.",
-    ),
-    time_limit_option,
-    skip_invalid_option,
-    click.option("--batch-size", type=click.IntRange(1), help="Augmented test inputs per batch."),
-    click.option(
-        "--canvas",
-        type=click.Choice(["full", "bucketed"]),
-        help="Full, or the smallest that fits each task; default: as in training.",
-    ),
-    click.option(
-        "--out", type=PATH, metavar="FOLDER", help="Folder for the files; default: the run's."
-    ),
-    device_options,
-    json_option,
+@data_option("Tasks to predict; default: the run's own.")
+@click.option(
+    "--attempts",
+    default=2,
+    type=click.IntRange(1, 2),
+    help="Attempts per ARC test input; 1 repeats the first, as the file holds two.",
 )
-def predict(
-    weights: str | None, attempts: int, out: Path | None, as_json: bool, **options: Any
-) -> None:
+@click.option(
+    "--augmentations",
+    type=click.IntRange(0),
+    help="Number that vote, besides the task itself; default: all that were trained.",
+)
+@click.option(
+    "--supervision-steps",
+    type=click.IntRange(1),
+    help="Per prediction (N_sup); default: the model's.",
+)
+@time_limit_option
+@skip_invalid_option
+@click.option("--batch-size", type=click.IntRange(1), help="Augmented test inputs per batch.")
+@click.option(
+    "--canvas",
+    type=click.Choice(["full", "bucketed"]),
+    help="Full, or the smallest that fits each task; default: as in training.",
+)
+@path_option("--out", "Folder for the files; default: the run's.", "FOLDER")
+@device_options
+@json_option
+def predict(attempts: int, as_json: bool, **options: Any) -> None:
     """Predict test inputs with the votes of all augmentations.
 
     Writes predictions.jsonl, every prediction, and for ARC submission.json, the official file,
@@ -77,16 +68,10 @@ def predict(
     from arc_trm import pipeline
     from arc_trm.viz.progress import is_main_process
 
-    predictions = pipeline.predict(
-        weights,
-        out=out,
-        attempts=attempts if is_given("attempts") else None,
-        show_progress=True,
-        **options,
-    )
+    options["attempts"] = attempts if is_given("attempts") else None  # the kind's number
+    predictions = pipeline.predict(**options, show_progress=True)
     job, tasks = predictions.job, predictions.tasks
-    assert job is not None
-    if not is_main_process():
+    if job is None or not is_main_process():
         return
     for sentence in job.notes(tasks):
         click.echo(sentence, err=True)

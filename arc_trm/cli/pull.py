@@ -6,16 +6,13 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import PATH, json_option, output
+from arc_trm.cli.options import json_option, output, path_option
 
 
 @click.command()
 @click.argument("weights")
-@click.option(
-    "--out",
-    type=PATH,
-    metavar="FOLDER",
-    help="New folder to copy the weights into, for a Kaggle dataset for example.",
+@path_option(
+    "--out", "New folder to copy the weights into, for a Kaggle dataset for example.", "FOLDER"
 )
 @json_option
 def pull(weights: str, out: Path | None, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,7 +18,7 @@ from arc_trm.cli.options import PATH, json_option, output
     "--licence", metavar="ID", help="Of the weights, as the Hub spells it: apache-2.0, mit, ..."
 )
 @json_option
-def push(weights: Path, repository: str, private: bool, licence: str | None, as_json: bool) -> None:
+def push(weights: Path, repository: str, as_json: bool, **options: Any) -> None:
     """Upload weights, with a model card, to the Hugging Face Hub.
 
     WEIGHTS is a run or weights folder. The card says on what it was trained, how, and what it
@@ -35,12 +36,7 @@ def push(weights: Path, repository: str, private: bool, licence: str | None, as_
 
     with show_progress("uploading") as callback:
         result = push_weights(
-            weights,
-            repository,
-            licence=licence,
-            private=private,
-            note=callback.note,
-            progress=callback.stage,
+            weights, repository, **options, note=callback.note, progress=callback.stage
         )
     record = {"url": result.url, "weights": str(result.repo_id)}
     output(record, [result.url, str(result.repo_id)], as_json)

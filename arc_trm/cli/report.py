@@ -6,24 +6,14 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import (
-    PATH,
-    add_options,
-    data_option,
-    predictions_argument,
-    solutions_option,
-)
+from arc_trm.cli.options import data_option, path_option, predictions_argument, solutions_option
 
 
 @click.command()
 @predictions_argument
-@add_options(
-    solutions_option,
-    data_option("The tasks; default: what the predictions say."),
-    click.option(
-        "--out", type=PATH, metavar="FILE", help="Page to write; default: beside the predictions."
-    ),
-)
+@solutions_option
+@data_option("The tasks; default: what the predictions say.")
+@path_option("--out", "Page to write; default: beside the predictions.")
 def report(
     predictions: Path | None, solutions: Path | None, data: str | None, out: Path | None
 ) -> None:

@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
+from arc_trm.cli.options import is_given, output
+from arc_trm.errors import UserError
 from arc_trm.runs import Run, latest_run
 from arc_trm.viz.progress import is_main_process
 
 INTERRUPTED = 130  # exit status, as of a program that Ctrl-C ended
+GO_WITH_RESUME = ("resume", "device", "compiled", "as_json")
+"""Parameters that are no settings of a new run."""
 
 
-def resume_path(resume: Path) -> Path:
-    """Return the run that --resume means."""
-    return latest_run() if resume == Path("") else resume
+def run_command(job: Callable[..., Run], settings: dict[str, Any], as_json: bool) -> None:
+    """Train or adapt and print the run's folder; exit with 130 if it was interrupted.
 
-
-def finish(run: Run, command: str, as_json: bool) -> None:
-    """Print the run's folder; exit with a status of its own if it was interrupted."""
-    status = INTERRUPTED if run.interrupted else 0
-    if not is_main_process():
-        sys.exit(status)
-    if as_json:
-        record = {"run": str(run.path), "step": run.step, "total_steps": run.total_steps}
-        click.echo(json.dumps(record))
-    elif not run.interrupted:
-        click.echo(run.path)
+    Args:
+        job: `pipeline.train` or `pipeline.adapt`.
+        settings: its arguments.
+        as_json: print a JSON object.
+    """
+    if settings["resume"] is not None:
+        _check_resume()
+        if settings["resume"] == Path(""):  # --resume without a value
+            settings["resume"] = latest_run()
+    run = job(**settings, show_progress=True)
+    if is_main_process():
+        if as_json or not run.interrupted:
+            record = {"run": str(run.path), "step": run.step, "total_steps": run.total_steps}
+            output(record, [str(run.path)], as_json)
+        if run.interrupted:
+            command = f"arc-trm {job.__name__} --resume {run.path}"
+            click.echo(f"stopped at step {run.step} and saved; resume with `{command}`", err=True)
     if run.interrupted:
-        click.echo(
-            f"stopped at step {run.step} and saved; resume with "
-            f"`arc-trm {command} --resume {run.path}`",
-            err=True,
+        sys.exit(INTERRUPTED)
+
+
+def _check_resume() -> None:
+    """Raise UserError if a setting of a new run is given together with --resume."""
+    given = [
+        "WEIGHTS" if each.name == "weights" else each.opts[-1]
+        for each in click.get_current_context().command.params
+        if each.name and each.name not in GO_WITH_RESUME and is_given(each.name)
+    ]
+    if given:
+        raise UserError(
+            f"--resume uses the settings in the run folder: leave out {', '.join(given)}"
         )
-        sys.exit(status)

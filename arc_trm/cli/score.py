@@ -8,7 +8,6 @@ import click
 
 from arc_trm.cli.options import (
     PATH,
-    add_options,
     data_option,
     json_option,
     output,
@@ -20,16 +19,14 @@ from arc_trm.cli.options import (
 @click.command()
 @predictions_argument
 @click.argument("other", required=False, type=PATH)
-@add_options(
-    solutions_option,
-    data_option("Tasks whose known outputs to score against."),
-    click.option(
-        "--with-published",
-        is_flag=True,
-        help="Also show published results and, for Sudokus and mazes, scores of trivial answers.",
-    ),
-    json_option,
+@solutions_option
+@data_option("Tasks whose known outputs to score against.")
+@click.option(
+    "--with-published",
+    is_flag=True,
+    help="Also show published results and, for Sudokus and mazes, scores of trivial answers.",
 )
+@json_option
 def score(
     predictions: Path | None,
     other: Path | None,

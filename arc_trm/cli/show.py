@@ -7,31 +7,20 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import PATH, add_options, data_option
+from arc_trm.cli.options import data_option, path_option
 from arc_trm.errors import UserError
 
 
 @click.command()
 @click.argument("what", required=False)
-@add_options(
-    data_option("Where to look for the task."),
-    click.option(
-        "--predictions",
-        type=PATH,
-        metavar="FILE",
-        help="Show the attempts in this predictions.jsonl, submission, run or folder of "
-        "ARC Prize's benchmarking.",
-    ),
-    click.option(
-        "--trace", is_flag=True, help="Show how the prediction changed from step to step."
-    ),
-    click.option(
-        "--out",
-        type=PATH,
-        metavar="FILE",
-        help="Write a picture instead, of the task or the training curve: .svg or .png.",
-    ),
+@data_option("Where to look for the task.")
+@path_option(
+    "--predictions",
+    "Show the attempts in this predictions.jsonl, submission, run or folder of ARC Prize's "
+    "benchmarking.",
 )
+@click.option("--trace", is_flag=True, help="Show how the prediction changed from step to step.")
+@path_option("--out", "Write a picture instead, of the task or the training curve: .svg or .png.")
 def show(
     what: str | None, data: str | None, predictions: Path | None, trace: bool, out: Path | None
 ) -> None:

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from arc_trm.cli.options import (
-    add_options,
-    check_resume,
-    data_option,
-    run_options,
-    skip_invalid_option,
-)
-from arc_trm.cli.run_command import finish, resume_path
+from arc_trm.cli.options import data_option, run_options, skip_invalid_option
+from arc_trm.cli.run_command import run_command
 
 
 @click.command()
 @click.option("--preset", help="Named config to start from; default: quickstart.")
-@add_options(
-    data_option("Train on these tasks; default: the preset's."), skip_invalid_option, run_options
-)
-def train(resume: Path | None, as_json: bool, **settings: Any) -> None:
+@data_option("Train on these tasks; default: the preset's.")
+@skip_invalid_option
+@run_options
+def train(as_json: bool, **settings: Any) -> None:
     """Train a model. Without arguments: 25 real ARC tasks on a CPU, in minutes.
 
     With --data and no --preset the model is a small one that suits the data. Of ARC tasks only the
@@ -38,7 +31,4 @@ def train(resume: Path | None, as_json: bool, **settings: Any) -> None:
     """
     from arc_trm import pipeline
 
-    if resume is not None:
-        check_resume()
-        settings["resume"] = resume_path(resume)
-    finish(pipeline.train(**settings, show_progress=True), "train", as_json)
+    run_command(pipeline.train, settings, as_json)

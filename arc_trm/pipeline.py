@@ -79,24 +79,24 @@ def train(
     with _callback("training", callbacks, show_progress) as callback:
         if resume is not None:
             run = _resumed(resume, adapts=False)
-            return _train(run.config, run.path, True, device, compiled, callback, limit)
+            return _train(run.config, run.path, device, compiled, callback, limit, resume=True)
         settings = _with_options(overrides, seed, max_steps, limit, skip_invalid)
         loaded: dict[str, TaskSet] = {}
-        if data is None:
-            resolved = load_config(preset or "quickstart", _path(config), settings)
-        else:
-            tasks = load_tasks(data, skip_invalid)
-            loaded[absolute_data_path(data)] = tasks
-            settings = _settings_for_tasks(preset, tasks, absolute_data_path(data), settings)
-            start = preset or kind_of(tasks).quick_preset
-            resolved = load_config(start, _path(config), settings)
+        start = preset or "quickstart"
+        if data is not None:
+            path, tasks = absolute_data_path(data), load_tasks(data, skip_invalid)
+            loaded[path], kind = tasks, kind_of(tasks)
+            settings = [*kind.data_settings(path), *settings]
+            if preset is None:
+                start, settings = kind.quick_preset, [*kind.model_settings(tasks), *settings]
+        resolved = load_config(start, _path(config), settings)
         if resolved.adapt is not None:
             raise UserError(
                 f"preset {preset!r} adapts pretrained weights: use `arc-trm adapt WEIGHTS --data "
                 f"DATA --preset {preset}`"
             )
         resolved = _limited(resolved, max_steps, limit)
-        return _train(resolved, _path(out), False, device, compiled, callback, limit, loaded)
+        return _train(resolved, _path(out), device, compiled, callback, limit, loaded)
 
 
 def adapt(
@@ -134,7 +134,7 @@ def adapt(
     with _callback("adapting", callbacks, show_progress) as callback:
         if resume is not None:
             run = _resumed(resume, adapts=True)
-            return _train(run.config, run.path, True, device, compiled, callback, limit)
+            return _train(run.config, run.path, device, compiled, callback, limit, resume=True)
         settings = _with_options(overrides, seed, max_steps, limit)
         if data is None:
             raise UserError("name the tasks to adapt to with --data")
@@ -148,16 +148,10 @@ def adapt(
                 f"{inputs.kind.title}: train on it instead"
             )
         resolved = load_config(preset, _path(config), settings, inputs.weights.config)
-        _refuse_data_settings(resolved)
-        assert resolved.adapt is not None
-        resolved = replace(
-            resolved,
-            data=replace(resolved.data, test=(absolute_data_path(data),)),
-            adapt=replace(resolved.adapt, weights=str(inputs.weights.folder.resolve())),
-        )
-        resolved = _limited(resolved, max_steps, limit)
-        loaded = {absolute_data_path(data): inputs.tasks}
-        return _train(resolved, _path(out), False, device, compiled, callback, limit, loaded)
+        path = absolute_data_path(data)
+        resolved = _with_inputs(resolved, path, inputs.weights.folder)
+        resolved, loaded = _limited(resolved, max_steps, limit), {path: inputs.tasks}
+        return _train(resolved, _path(out), device, compiled, callback, limit, loaded)
 
 
 def predict(
@@ -306,26 +300,18 @@ def _callback(title: str, callbacks: Sequence[Callback], show_progress: bool) ->
 def _train(
     config: RunConfig,
     folder: Path | None,
-    resume: bool,
     device: str,
     compiled: bool | None,
     callback: Callback,
     limit: TimeLimit,
     loaded: Mapping[str, TaskSet] | None = None,
+    resume: bool = False,
 ) -> Run:
     from arc_trm.device import pick_device
     from arc_trm.training import train_run
 
-    return train_run(
-        config,
-        pick_device(device),
-        folder,
-        resume,
-        [callback],
-        limit.started,
-        compiled,
-        loaded,
-    )
+    target = pick_device(device)
+    return train_run(config, target, folder, resume, [callback], limit.started, compiled, loaded)
 
 
 def _resumed(resume: PathLike, adapts: bool) -> Run:
@@ -347,11 +333,7 @@ def _with_options(
     limit: TimeLimit,
     skip_invalid: bool = False,
 ) -> list[str]:
-    """Return the overrides with those of the options.
-
-    Raises:
-        UserError: an override has no effect, because an option replaces what it sets.
-    """
+    """Return the overrides with those of the options. Raises UserError if both set a key."""
     given = [parse_override(override) for override in overrides]
     for option, used, keys in (
         ("--seed", seed is not None, ("seed",)),
@@ -375,15 +357,6 @@ def _has_key(settings: Any, key: str) -> bool:
     return found and (not rest or _has_key(settings[first], rest))
 
 
-def _settings_for_tasks(
-    preset: str | None, tasks: TaskSet, data: str, overrides: Sequence[str]
-) -> list[str]:
-    """Return the settings of a run on tasks; without a preset its model suits them."""
-    kind = kind_of(tasks)
-    model_settings = kind.model_settings(tasks) if preset is None else []
-    return [*model_settings, *kind.data_settings(data), *overrides]
-
-
 def _limited(config: RunConfig, max_steps: int | None, limit: TimeLimit) -> RunConfig:
     """Return the config with these limits in place of its own, if any is given."""
     if max_steps is None and limit.limit is None:
@@ -395,8 +368,8 @@ def _limited(config: RunConfig, max_steps: int | None, limit: TimeLimit) -> RunC
     return replace(config, epochs=None, train=train)
 
 
-def _refuse_data_settings(config: RunConfig) -> None:
-    """Raise UserError for settings that the arguments of `adapt` decide."""
+def _with_inputs(config: RunConfig, data: str, weights: Path) -> RunConfig:
+    """Return the config of `adapt` with its inputs. Raises UserError if it names some itself."""
     assert config.adapt is not None
     for key, value, instead in (
         ("adapt.weights", config.adapt.weights, "WEIGHTS"),
@@ -406,6 +379,11 @@ def _refuse_data_settings(config: RunConfig) -> None:
     ):
         if value:
             raise UserError(f"{key} in the config would have no effect: use {instead}")
+    return replace(
+        config,
+        data=replace(config.data, test=(data,)),
+        adapt=replace(config.adapt, weights=str(weights.resolve())),
+    )
 
 
 def _start_submission(folder: Path, tasks: TaskSet) -> Submission | None:

@@ -57,8 +57,8 @@ class RunInputs:
         """Find weights and load tasks, and check that they fit each other.
 
         Args:
-            weights: a run, a weights folder, or `owner/name[@revision][:subfolder]` on the Hugging
-                Face Hub; None is the latest run.
+            weights: a run, a weights folder, or `owner/name[@revision][:subfolder]` on the Hub;
+                None is the latest run.
             data: DATA; None is what the run predicts.
             skip_invalid: skip invalid rows of CSV files.
             callback: hears notes, for example that tasks were trained on.
@@ -91,26 +91,19 @@ class RunInputs:
             callback.note(note)
         opened = WeightsDir(folder)
         kind_of(tasks).check_model(opened.config, tasks)
-        from_hub = weights is not None and not os.path.exists(weights)
+        from_hub = weights is not None and Path(weights) != folder
         name = os.fspath(weights) if weights is not None and from_hub else folder.resolve().name
         return cls(opened, run, tasks, settings, name)
 
 
 def resolve_folder(weights: PathLike | None, callback: Callback | None = None) -> Path:
-    """Return the local folder of WEIGHTS, downloaded if need be.
-
-    Args:
-        weights: a folder or a Hub repository; None is the latest run.
-        callback: hears which commit is used; downloads show a bar where it is one of the command
-            line's.
+    """Return the local folder of WEIGHTS, downloaded if need be; None is the latest run.
 
     Raises:
         UserError: there are no such weights.
     """
     if weights is None:
         return latest_run()
-    if os.path.exists(weights):
-        return Path(weights)
     from arc_trm.hub import resolve_weights
 
     callback = callback or Callback()

@@ -7,7 +7,6 @@ A run folder is a weights folder (`arc_trm.checkpoint`) with `run.json` (the res
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 from datetime import datetime
@@ -75,11 +74,7 @@ class Run(Displayed, os.PathLike[str]):
 
 
 def create_run(config: RunConfig, folder: Path | None = None) -> Path:
-    """Make the folder of a new run and its run.json.
-
-    Args:
-        config: of the run.
-        folder: to make; None is `runs/DATE-TIME-NAME`.
+    """Make the folder of a new run and its run.json; None is `runs/DATE-TIME-NAME`.
 
     Raises:
         UserError: the folder holds something, or cannot be made.
@@ -106,11 +101,9 @@ def write_run_config(folder: Path, config: RunConfig) -> None:
 
 
 def make_folder(folder: Path, what: str, exist_ok: bool = True) -> None:
-    """Make a folder and those above it; `what` it is goes into the error.
+    """Make a folder and those above it. Raises UserError, which says `what` cannot be made.
 
-    Raises:
-        UserError: it cannot be made.
-        FileExistsError: it exists already and `exist_ok` is False.
+    A folder that exists already is a FileExistsError unless `exist_ok`.
     """
     try:
         folder.mkdir(parents=True, exist_ok=exist_ok)
@@ -122,14 +115,14 @@ def make_folder(folder: Path, what: str, exist_ok: bool = True) -> None:
 
 def _unique_folder(name: str) -> Path:
     """Make a new folder in `runs`; other runs may start in the same second."""
-    for number in itertools.count(1):
-        folder = RUNS / (name if number == 1 else f"{name}-{number}")
+    folder, number = RUNS / name, 1
+    while True:
         try:
             make_folder(folder, "run folder", exist_ok=False)
+            return folder
         except FileExistsError:
-            continue
-        return folder
-    raise AssertionError("there is always another number")
+            number += 1
+            folder = RUNS / f"{name}-{number}"
 
 
 def is_run(folder: Path) -> bool:

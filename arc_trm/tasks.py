@@ -76,8 +76,7 @@ class Task(Displayed):
     @property
     def max_side(self) -> int:
         """The longest side of all visible grids."""
-        sides: list[int] = [side for grid in self.visible_grids for side in grid.shape]
-        return max(sides)
+        return int(max(max(grid.shape) for grid in self.visible_grids))
 
     @property
     def solutions(self) -> list[Grid] | None:
@@ -87,11 +86,10 @@ class Task(Displayed):
 
     def to_json(self, solutions: bool = True) -> dict[str, Any]:
         """Return the task in the official file format, with known test outputs if `solutions`."""
+        task = self if solutions else self.without_solutions()
         return {
-            "train": [pair.to_json() for pair in self.train],
-            "test": [
-                pair.to_json() if solutions else Pair(pair.input).to_json() for pair in self.test
-            ],
+            "train": [pair.to_json() for pair in task.train],
+            "test": [pair.to_json() for pair in task.test],
         }
 
     def without_solutions(self) -> Task:
@@ -104,10 +102,8 @@ class Task(Displayed):
         return replace(self, test=tuple(Pair(pair.input, as_grid(grid)) for pair, grid in pairs))
 
     def __repr__(self) -> str:
-        demonstrations = pluralise(len(self.train), "demonstration")
-        return (
-            f"<Task {self.id}: {self.kind}, {demonstrations}, {pluralise(len(self.test), 'test')}>"
-        )
+        train, test = pluralise(len(self.train), "demonstration"), pluralise(len(self.test), "test")
+        return f"<Task {self.id}: {self.kind}, {train}, {test}>"
 
 
 class TaskSet(Displayed):
@@ -167,9 +163,8 @@ class TaskSet(Displayed):
 
     def filter_by_size(self, max_side: int) -> TaskSet:
         """Return the tasks whose demonstrations and test inputs are at most `max_side` a side."""
-        return TaskSet.from_tasks(
-            self.name, (task for task in self if task.max_side <= max_side), self.notes
-        )
+        fitting = (task for task in self if task.max_side <= max_side)
+        return TaskSet.from_tasks(self.name, fitting, self.notes)
 
     @property
     def test_outputs(self) -> int:
@@ -178,10 +173,9 @@ class TaskSet(Displayed):
 
     def known_solutions(self) -> Solutions:
         """Return the official solutions of the tasks whose test outputs are all known."""
+        found = ((task.id, task.solutions) for task in self)
         return {
-            task.id: [grid.tolist() for grid in task.solutions]
-            for task in self
-            if task.solutions is not None
+            name: [grid.tolist() for grid in grids] for name, grids in found if grids is not None
         }
 
     @property
@@ -230,9 +224,7 @@ class TaskSet(Displayed):
         Args:
             solutions: whether known test outputs count.
         """
-        plain = {
-            task.id: task.to_json(solutions) for task in sorted(self, key=lambda task: task.id)
-        }
+        plain = dict(sorted(self.to_json(solutions).items()))
         return hashlib.sha256(json.dumps(plain, separators=(",", ":")).encode()).hexdigest()
 
     @property
@@ -298,15 +290,11 @@ class PuzzleArray(TaskSet):
 
     def take(self, indices: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> PuzzleArray:
         """Return the puzzles at these indices, counted from 0, or under this mask."""
-        return PuzzleArray(
-            self.name,
-            self.kind,
-            self.questions[indices],
-            self.answers[indices],
-            self.known[indices],
-            self.rows[indices],
-            self.notes,
-        )
+        arrays = ("questions", "answers", "known", "rows")
+        return self._with(**{name: getattr(self, name)[indices] for name in arrays})
+
+    def _with(self, **changes: Any) -> PuzzleArray:
+        return PuzzleArray(**{**vars(self), **changes})
 
     def pair(self, index: int) -> Pair:
         """Return question and answer of the puzzle at an index, counted from 0."""
@@ -341,10 +329,7 @@ class PuzzleArray(TaskSet):
         return self._index(task_id) is not None
 
     def renamed(self, name: str, notes: Sequence[str] | None = None) -> PuzzleArray:
-        notes = self.notes if notes is None else notes
-        return PuzzleArray(
-            name, self.kind, self.questions, self.answers, self.known, self.rows, notes
-        )
+        return self._with(name=name, notes=self.notes if notes is None else notes)
 
     def select(self, ids: Iterable[str]) -> PuzzleArray:
         return self.take(np.isin(self.rows, [int(each) for each in ids]))
@@ -361,8 +346,7 @@ class PuzzleArray(TaskSet):
         return bool(self.known.any())
 
     def without_solutions(self) -> PuzzleArray:
-        unknown = np.zeros(len(self), np.bool_)
-        return PuzzleArray(self.name, self.kind, self.questions, self.answers, unknown, self.rows)
+        return self._with(known=np.zeros(len(self), np.bool_), notes=())
 
     def fingerprint(self, solutions: bool = True) -> str:
         """Return a SHA-256 of the puzzles in their order.

@@ -15,7 +15,8 @@ EXIT_MARGIN_S = 0.5
 """Seconds of a limit that are reserved for the start and the end of the interpreter."""
 
 MAX_SECONDS = 1e9
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_DURATION = re.compile(f"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?")
 
 
 class TimeLimit:
@@ -41,11 +42,7 @@ class TimeLimit:
         """
         if isinstance(limit, TimeLimit):
             return limit
-        if isinstance(limit, str):
-            return cls(parse_duration(limit))
-        if limit is not None:
-            _check_seconds(limit, limit)
-        return cls(limit)
+        return cls(None if limit is None else parse_duration(limit))
 
     @property
     def spent(self) -> float:
@@ -58,26 +55,22 @@ class TimeLimit:
         return math.inf if self.limit is None else self.limit - self.spent - EXIT_MARGIN_S
 
 
-def parse_duration(text: str) -> float:
-    """Return the seconds of `3h`, `90m`, `45s`, `2h30m` or `1.5h`.
+def parse_duration(duration: str | float) -> float:
+    """Return the seconds of `3h`, `90m`, `45s`, `2h30m`, `1.5h` or a number of seconds.
 
     Raises:
-        UserError: the text has another form.
+        UserError: a text has another form, or the time is not above 0.
     """
-    parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", text)
-    units = "".join(unit for _, unit in parts)
-    if "".join(number + unit for number, unit in parts) != text or not re.fullmatch(
-        "h?m?s?", units
-    ):
-        raise UserError(f"a time is written 3h, 90m, 45s or 2h30m, got {text!r}")
-    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
-    _check_seconds(seconds, text)
-    return seconds
-
-
-def _check_seconds(seconds: float, given: object) -> None:
+    seconds = duration
+    if isinstance(seconds, str):
+        match = _DURATION.fullmatch(seconds)
+        if not seconds or match is None:
+            raise UserError(f"a time is written 3h, 90m, 45s or 2h30m, got {duration!r}")
+        hours, minutes, rest = (float(number or 0) for number in match.groups())
+        seconds = 3600 * hours + 60 * minutes + rest
     if not 0 < seconds < MAX_SECONDS:
-        raise UserError(f"a time limit must be above 0 and below 30 years, got {given!r}")
+        raise UserError(f"a time limit must be above 0 and below 30 years, got {duration!r}")
+    return seconds
 
 
 def format_duration(seconds: float) -> str:

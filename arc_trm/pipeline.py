@@ -342,12 +342,16 @@ def _with_options(
         ("--time-limit", limit.limit is not None, LENGTH_KEYS),
     ):
         for key in keys if used else ():
-            if any(_has_key(settings, key) for settings in given):
+            if any(_has_key(each, key) for each in given):
                 raise UserError(
                     f"`--set {key}` has no effect beside {option}: leave one of them out"
                 )
-    seeds = [] if seed is None else [f"seed={seed}"]
-    return [*overrides, *seeds, *(["data.skip_invalid=true"] if skip_invalid else [])]
+    settings = list(overrides)
+    if seed is not None:
+        settings.append(f"seed={seed}")
+    if skip_invalid:
+        settings.append("data.skip_invalid=true")
+    return settings
 
 
 def _has_key(settings: Any, key: str) -> bool:

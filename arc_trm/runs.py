@@ -74,7 +74,7 @@ class Run(Displayed, os.PathLike[str]):
 
 
 def create_run(config: RunConfig, folder: Path | None = None) -> Path:
-    """Make the folder of a new run and its run.json; None is `runs/DATE-TIME-NAME`.
+    """Make a new run's folder, `runs/DATE-TIME-NAME` unless one is named, and its run.json.
 
     Raises:
         UserError: the folder holds something, or cannot be made.

@@ -233,7 +233,10 @@ class TaskSet(Displayed):
         return f"{pluralise(len(self), 'task')}, {pluralise(self.test_outputs, 'test output')}"
 
     def __repr__(self) -> str:
-        return f"<TaskSet {self.name}: {self.summary}>"
+        return f"<{type(self).__name__} {self.name}: {self.summary}>"
+
+
+ARRAYS = ("questions", "answers", "known", "rows")
 
 
 class PuzzleArray(TaskSet):
@@ -273,15 +276,11 @@ class PuzzleArray(TaskSet):
         """Return puzzles of one size as one set; rows that do not ascend are counted anew."""
         if len(parts) == 1:
             return parts[0]
-        rows = np.concatenate([part.rows for part in parts])
-        return PuzzleArray(
-            ", ".join(dict.fromkeys(part.name for part in parts)),
-            parts[0].kind,
-            np.concatenate([part.questions for part in parts]),
-            np.concatenate([part.answers for part in parts]),
-            np.concatenate([part.known for part in parts]),
-            rows if (np.diff(rows) > 0).all() else None,
-        )
+        name = ", ".join(dict.fromkeys(part.name for part in parts))
+        arrays = {key: np.concatenate([getattr(part, key) for part in parts]) for key in ARRAYS}
+        rows = arrays.pop("rows")
+        ascending = (np.diff(rows) > 0).all()
+        return parts[0]._with(name=name, notes=(), rows=rows if ascending else None, **arrays)
 
     @property
     def side(self) -> int:
@@ -290,8 +289,7 @@ class PuzzleArray(TaskSet):
 
     def take(self, indices: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> PuzzleArray:
         """Return the puzzles at these indices, counted from 0, or under this mask."""
-        arrays = ("questions", "answers", "known", "rows")
-        return self._with(**{name: getattr(self, name)[indices] for name in arrays})
+        return self._with(**{name: getattr(self, name)[indices] for name in ARRAYS})
 
     def _with(self, **changes: Any) -> PuzzleArray:
         return PuzzleArray(**{**vars(self), **changes})
@@ -364,6 +362,3 @@ class PuzzleArray(TaskSet):
     @property
     def summary(self) -> str:
         return f"{pluralise(len(self), 'puzzle')} of kind {self.kind}"
-
-    def __repr__(self) -> str:
-        return f"<PuzzleArray {self.name}: {self.summary}>"

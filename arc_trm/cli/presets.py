@@ -27,14 +27,9 @@ def presets(name: str | None, as_json: bool) -> None:
     found = [read_preset(each) for each in ([name] if name else preset_names())]
     lines = []
     for preset in found:
-        lines += [
-            f"{preset.name}: {preset.summary}",
-            f"  command:  {preset.command}",
-            f"  hardware: {preset.hardware}",
-            f"  time:     {preset.time}",
-            f"  memory:   {preset.memory}",
-            f"  gives:    {preset.gives}",
-        ]
+        lines.append(f"{preset.name}: {preset.summary}")
+        for field in ("command", "hardware", "time", "memory", "gives"):
+            lines.append(f"  {field + ':':<9} {getattr(preset, field)}")
     if name:
         lines += ["", found[0].text.strip()]
     record = {each.name: asdict(each) for each in found}

@@ -12,7 +12,15 @@ from pathlib import Path
 from arc_trm.errors import UserError
 from submission import WriteError, atomic_write, read_json, write_json
 
-__all__ = ["WriteError", "atomic_write", "check_new", "new_folder", "read_json", "write_json"]
+__all__ = [
+    "WriteError",
+    "atomic_write",
+    "check_new",
+    "check_new_file",
+    "new_folder",
+    "read_json",
+    "write_json",
+]
 
 
 def check_new(path: Path) -> None:
@@ -20,6 +28,17 @@ def check_new(path: Path) -> None:
     target = os.path.realpath(path)  # of a symbolic link to itself it is the link
     if os.path.lexists(target) and not (path.is_dir() and not any(path.iterdir())):
         raise UserError(f"{path} already exists and is not an empty folder: name another one")
+
+
+def check_new_file(path: Path) -> None:
+    """Raise UserError unless a file can be made at `path`, where nothing exists."""
+    if os.path.lexists(path):
+        raise UserError(f"{path} already exists: name another file, or remove it")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise UserError(f"the folder of {path} does not exist: make it first")
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"the folder of {path} is write-protected: name another")
 
 
 @contextmanager

@@ -42,11 +42,12 @@ def generate(
       arc-trm data generate maze --count 100 --out mazes.csv
     """
     from arc_trm.data.generated_file import generate_file
-    from arc_trm.puzzles.generate import GeneratorConfig, hard_rating
+    from arc_trm.puzzles.generate import GeneratorConfig, generator_kind
     from arc_trm.viz.progress import show_progress
 
     given = {name: value for name, value in limits.items() if value is not None}
-    config = GeneratorConfig(kind, count, seed, **(given or {"min_rating": hard_rating(kind)}))
+    limits = given or {"min_rating": generator_kind(kind).hard_rating}
+    config = GeneratorConfig(kind, count, seed, **limits)
     with show_progress("generating puzzles") as callback:
         facts = generate_file(config, out, callback.progress)
     output(facts.to_dict(), [facts.summary], as_json)

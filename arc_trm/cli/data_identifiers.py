@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from arc_trm.cli.options import json_option, output, path_option
 from arc_trm.errors import UserError
+from arc_trm.io import check_new_file
 
 
 @click.command("identifiers")
@@ -50,7 +50,7 @@ def identifiers(
     from arc_trm.puzzles import kind_of
     from arc_trm.viz.progress import show_progress
 
-    _check_new_file(out)
+    check_new_file(out)
     tasks = [load_tasks(data) for data in _parse_subsets(subsets).values()]
     for each in tasks:
         if not kind_of(each).embeds_tasks:
@@ -63,13 +63,6 @@ def identifiers(
     digest = write_published_ids(out, names)
     record = {"file": str(out), "puzzle_ids": len(names), "sha256": digest}
     output(record, [f"{out}: {len(names):,} puzzle ids, SHA-256 {digest}"], as_json)
-
-
-def _check_new_file(path: Path) -> None:
-    if os.path.lexists(path):
-        raise UserError(f"{path} already exists: name another file, or remove it")
-    if not path.absolute().parent.is_dir():
-        raise UserError(f"the folder of {path} does not exist: make it first")
 
 
 def _parse_subsets(subsets: tuple[str, ...]) -> dict[str, str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 from arc_trm.data.readers import csv
 from arc_trm.errors import UserError
+from arc_trm.io import check_new_file
 from arc_trm.puzzles.generate import GeneratedSet, GeneratorConfig, Progress, generate_puzzles
 
 
@@ -21,19 +21,9 @@ def generate_file(
     """
     if not csv.matches(path):
         raise UserError(f"{path}: the name of a file of puzzles ends in .csv")
-    _check_absent(path)
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise UserError(f"the folder of {path} does not exist: make it first")
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"the folder of {path} is write-protected: name another")
+    check_new_file(path)
     generated = generate_puzzles(config, progress=progress)
-    _check_absent(path)  # again, because generation takes a while
+    check_new_file(path)  # again, because generation takes a while
     puzzles = generated.puzzles.renamed(str(path))
     csv.write_csv(path, puzzles, f"arc-trm seed {config.seed}", generated.ratings.tolist())
     return replace(generated, puzzles=puzzles)
-
-
-def _check_absent(path: Path) -> None:
-    if os.path.lexists(path):
-        raise UserError(f"{path} already exists: name another file, or remove it")

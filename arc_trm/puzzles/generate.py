@@ -27,11 +27,6 @@ def generator_kind(name: str) -> GridPuzzle:
     return kinds[name]
 
 
-def hard_rating(name: str) -> int:
-    """Return the smallest rating of hard puzzles of a kind."""
-    return generator_kind(name).hard_rating
-
-
 @dataclass(frozen=True)
 class GeneratorConfig:
     """Which puzzles to generate. Raises UserError for impossible sizes, ratings and clues."""

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeAlias
+
+Note: TypeAlias = Callable[[str], None]
+"""Takes a sentence that the user should see."""
+Progress: TypeAlias = Callable[[int, int], None]
+"""Takes how many of how many steps are done."""
+
+
+class StageProgress(Protocol):
+    """Takes how far a stage is; see `Callback.stage`."""
+
+    def __call__(self, name: str, done: int, total: int, in_bytes: bool = True) -> None: ...
+
+
+def ignore(*_: object, **__: object) -> None:
+    """Do nothing, as a `Note`, a `Progress` or a `StageProgress`."""
 
 
 class Callback:

@@ -55,7 +55,7 @@ def _keep_freed_memory() -> None:
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD in malloc.h
-        libc.mallopt(-3, 32 * 2**20)  # M_MMAP_THRESHOLD, of which this is the largest
+        libc.mallopt(-3, 32 * 2**20)  # M_MMAP_THRESHOLD; 32 MiB is the largest
 
 
 def pick_dtype(name: Dtype, device: torch.device) -> Dtype:

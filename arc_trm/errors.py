@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from submission.errors import UserError, format_name, pluralise
+from submission.errors import UserError, format_name, format_names, pluralise
 
-__all__ = ["UserError", "format_name", "pluralise", "suggestion"]
+__all__ = ["UserError", "format_name", "format_names", "pluralise", "suggestion"]
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from arc_trm.errors import UserError
 from submission import WriteError, atomic_write, read_json, write_json
+from submission.files import write_error
 
 __all__ = [
     "WriteError",
@@ -19,6 +20,7 @@ __all__ = [
     "check_new_file",
     "new_folder",
     "read_json",
+    "write_error",
     "write_json",
 ]
 

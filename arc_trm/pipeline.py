@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -221,15 +221,13 @@ def predict(
                 f"{pluralise(inputs.kind.max_attempts, 'attempt')}, not {attempts}"
             )
         folder = _path(out) or (inputs.weights.folder if inputs.run is not None else Path())
-        # A new folder is made when nothing is left that may be wrong.
-        previous = _start_submission(folder, inputs.tasks) if os.path.isdir(folder) else None
+        if augmentations is None and inputs.run is not None:
+            augmentations = inputs.run.config.data.vote_augmentations
 
         from arc_trm.inference import load_for_inference, predict_to_folder
 
-        loaded = load_for_inference(inputs.weights, inputs.tasks.ids, device, canvas, compiled)
-        if augmentations is None and inputs.run is not None:
-            augmentations = inputs.run.config.data.vote_augmentations
-        make_folder(folder, "folder for the predictions")
+        with _started_folder(folder, inputs.tasks) as previous:
+            loaded = load_for_inference(inputs.weights, inputs.tasks.ids, device, canvas, compiled)
         return predict_to_folder(
             folder,
             loaded,
@@ -388,6 +386,25 @@ def _with_inputs(config: RunConfig, data: str, weights: Path) -> RunConfig:
         data=replace(config.data, test=(data,)),
         adapt=replace(config.adapt, weights=str(weights.resolve())),
     )
+
+
+@contextmanager
+def _started_folder(folder: Path, tasks: TaskSet) -> Iterator[Submission | None]:
+    """Make the folder of predictions, with a valid submission from the start.
+
+    Yields the submission that it holds already, None if there is none. A UserError in the block
+    removes a folder that is new.
+    """
+    is_new = not os.path.isdir(folder)
+    make_folder(folder, "folder for the predictions")
+    try:
+        yield _start_submission(folder, tasks)
+    except UserError:
+        if is_new:
+            with suppress(OSError):  # another process may be in it
+                (folder / SUBMISSION).unlink(missing_ok=True)
+                folder.rmdir()
+        raise
 
 
 def _start_submission(folder: Path, tasks: TaskSet) -> Submission | None:

@@ -13,6 +13,8 @@ T = TypeVar("T")
 class Registry(dict[str, T]):
     """Entries by name, in the order of their registration.
 
+    `register` adds an entry and `[name]` looks it up; `del` frees its name again.
+
     Args:
         noun: what an entry is called in messages, "architecture" for example.
         setting: the config key that names an entry, if there is one.
@@ -36,10 +38,6 @@ class Registry(dict[str, T]):
             return entry
 
         return decorate
-
-    def unregister(self, name: str) -> None:
-        """Remove an entry, so that its name is free again."""
-        del self[name]
 
     def __missing__(self, name: str) -> T:
         """Raise UserError, which suggests the closest name."""

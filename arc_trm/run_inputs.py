@@ -104,7 +104,9 @@ def resolve_folder(weights: PathLike | None, callback: Callback | None = None) -
     """
     if weights is None:
         return latest_run()
-    from arc_trm.hub import resolve_weights
+    if os.path.exists(weights):  # Path.exists raises for names that are too long
+        return Path(weights)
+    from arc_trm.hub import resolve_weights  # local weights do without the Hub's client
 
     callback = callback or Callback()
     return resolve_weights(os.fspath(weights), callback.note, callback.stage)

@@ -236,7 +236,8 @@ class TaskSet(Displayed):
         return f"<{type(self).__name__} {self.name}: {self.summary}>"
 
 
-ARRAYS = ("questions", "answers", "known", "rows")
+_ARRAYS = ("questions", "answers", "known", "rows")
+_FIELDS = ("name", "kind", *_ARRAYS, "notes")
 
 
 class PuzzleArray(TaskSet):
@@ -277,7 +278,7 @@ class PuzzleArray(TaskSet):
         if len(parts) == 1:
             return parts[0]
         name = ", ".join(dict.fromkeys(part.name for part in parts))
-        arrays = {key: np.concatenate([getattr(part, key) for part in parts]) for key in ARRAYS}
+        arrays = {key: np.concatenate([getattr(part, key) for part in parts]) for key in _ARRAYS}
         rows = arrays.pop("rows")
         ascending = (np.diff(rows) > 0).all()
         return parts[0]._with(name=name, notes=(), rows=rows if ascending else None, **arrays)
@@ -289,10 +290,10 @@ class PuzzleArray(TaskSet):
 
     def take(self, indices: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> PuzzleArray:
         """Return the puzzles at these indices, counted from 0, or under this mask."""
-        return self._with(**{name: getattr(self, name)[indices] for name in ARRAYS})
+        return self._with(**{name: getattr(self, name)[indices] for name in _ARRAYS})
 
     def _with(self, **changes: Any) -> PuzzleArray:
-        return PuzzleArray(**{**vars(self), **changes})
+        return PuzzleArray(**{**{key: getattr(self, key) for key in _FIELDS}, **changes})
 
     def pair(self, index: int) -> Pair:
         """Return question and answer of the puzzle at an index, counted from 0."""

@@ -13,8 +13,8 @@ from 1. Every error raised on purpose is a SubmissionError. `python -m submissio
 same functions as commands.
 """
 
-from submission.arcprize import Provenance, arcprize_problems, read_arcprize, write_arcprize
-from submission.comparison import Comparison, Difference, compare, comparison_table, describe_scores
+from submission.arcprize import Provenance, read_arcprize, write_arcprize
+from submission.comparison import Comparison, Difference, compare, describe_scores
 from submission.ensemble import merge, merge_files, merge_ranked
 from submission.errors import FormatError, Problem, SubmissionError, WriteError
 from submission.files import (
@@ -48,7 +48,7 @@ from submission.formats import (
 )
 from submission.ranked import count_outputs, read_ranked, to_ranked, to_submission
 from submission.scoring import PassRates, Rate, RateName, Score, Scored, score, score_ranked
-from submission.validation import Validation, check_file, check_path
+from submission.validation import Validation, check_path
 
 __all__ = [
     "KINDS",
@@ -72,13 +72,10 @@ __all__ = [
     "Task",
     "Validation",
     "WriteError",
-    "arcprize_problems",
     "atomic_write",
     "challenges_problems",
-    "check_file",
     "check_path",
     "compare",
-    "comparison_table",
     "count_outputs",
     "describe_scores",
     "grid_problems",

@@ -174,6 +174,9 @@ def read_arcprize(folder: StrPath) -> Ranked:
     data = read_folder(folder)
     if not data:
         raise FormatError([_NO_FILES], folder)
+    for content in data.values():
+        if isinstance(content, FormatError):
+            raise content
     return {name: to_candidates(each, Path(folder, f"{name}.json")) for name, each in data.items()}
 
 
@@ -193,18 +196,13 @@ def read_folder(folder: StrPath) -> dict[str, Any]:
     return data
 
 
-def arcprize_problems(folder: StrPath, challenges: Challenges | None = None) -> list[Problem]:
+def folder_problems(data: Mapping[str, Any], challenges: Challenges | None = None) -> list[Problem]:
     """List what would stop the benchmarking's scorer or distort its score.
 
     Args:
-        folder: if it cannot be read, that is a FormatError.
+        data: what `read_folder` returns.
         challenges: valid challenges that the folder should answer, if known.
     """
-    return folder_problems(read_folder(folder), challenges)
-
-
-def folder_problems(data: Mapping[str, Any], challenges: Challenges | None = None) -> list[Problem]:
-    """List the problems of what `read_folder` returns, as `arcprize_problems` does."""
     found = [] if data else [_NO_FILES]
     for task_id, content in data.items():
         name = f"{task_id}.json"
@@ -277,8 +275,9 @@ def _is_time(value: object) -> bool:
 
 def _has_numbers(*keys: str) -> tuple[Callable[[Any], bool], str]:
     def check(value: Any) -> bool:
-        values = [value.get(key) for key in keys] if isinstance(value, dict) else [None]
-        return all(isinstance(each, int | float) for each in values)
+        return isinstance(value, dict) and all(
+            isinstance(value.get(key), int | float) for key in keys
+        )
 
     return check, f"an object with numbers as {', '.join(keys)}"
 
@@ -299,8 +298,6 @@ _METADATA: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 def to_candidates(data: Any, path: StrPath) -> list[list[Grid]]:
     """Convert the content of a task's file to candidates per output, or raise FormatError."""
-    if isinstance(data, FormatError):
-        raise data
     if not isinstance(data, list):
         message = f"is {format_value(data)}, expected a list with the attempts at each test input"
         raise FormatError([Problem("", message)], path)

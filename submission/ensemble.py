@@ -77,15 +77,16 @@ def merge_ranked(
         if found := mismatches(each, ranked[0], "the first submission"):
             raise FormatError(found)
     weights = _exact_weights(vote_weights, len(ranked))
-    return to_submission(
-        {
-            task_id: [
-                _best_two(_at(ranked, task_id, n), weights, _at(fallback, task_id, n))
-                for n in range(len(outputs))
-            ]
-            for task_id, outputs in ranked[0].items()
-        }
-    )
+
+    def attempts(task_id: str, index: int) -> list[Grid]:
+        candidates = _candidates(ranked, task_id, index)
+        return _choose_attempts(candidates, weights, _candidates(fallback, task_id, index))
+
+    merged = {
+        task_id: [attempts(task_id, index) for index in range(len(outputs))]
+        for task_id, outputs in ranked[0].items()
+    }
+    return to_submission(merged)
 
 
 def merge_files(
@@ -123,14 +124,14 @@ def mismatches(ranked: Ranked, first: Ranked, name: str) -> list[Problem]:
     more = [task_id for task_id in ranked if task_id not in first]
     message = (
         f"has {pluralise(len(more), 'task')} that {name} lacks ({format_names(more)}), but merging "
-        "takes the tasks of the first file: name the file with the most tasks first"
+        "takes the tasks of the first: put one that has all tasks first"
     )
     shared = {task_id: list(ranked[task_id]) for task_id in first if task_id in ranked}
     expected = {task_id: len(first[task_id]) for task_id in shared}
     return ([Problem("", message)] if more else []) + count_problems(shared, expected, name)
 
 
-def _at(solvers: Sequence[Ranked], task_id: str, index: int) -> list[Sequence[Grid]]:
+def _candidates(solvers: Sequence[Ranked], task_id: str, index: int) -> list[Sequence[Grid]]:
     """Return each solver's candidates for one output."""
     answers = [each.get(task_id, ()) for each in solvers]
     return [outputs[index] if index < len(outputs) else () for outputs in answers]
@@ -150,7 +151,7 @@ def _exact_weights(weights: Sequence[float] | None, number: int) -> list[Fractio
     return [Fraction(str(weight)) for weight in weights]
 
 
-def _best_two(
+def _choose_attempts(
     candidates: Sequence[Sequence[Grid]],
     weights: Sequence[Fraction],
     fallback: Sequence[Sequence[Grid]],

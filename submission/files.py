@@ -162,7 +162,7 @@ def atomic_write(path: StrPath, mode: Literal["w", "wb"] = "w") -> Iterator[IO[A
         with suppress(OSError):
             os.unlink(temporary)
         if isinstance(error, OSError) and (ours or error.errno in _DISK_ERRORS):
-            raise WriteError(path, _writing_reason(error, target)) from error
+            raise write_error(path, error) from error
         raise
 
 
@@ -274,13 +274,15 @@ def _mode_before(path: StrPath, target: Path) -> int | None:
     return stat.S_IMODE(mode)
 
 
-def _writing_reason(error: OSError, target: Path) -> str:
-    folder = format_path(target.parent)
+def write_error(path: StrPath, error: OSError) -> WriteError:
+    """Return the error of a file that cannot be written, with the reason in plain words."""
+    folder = format_path(Path(os.path.realpath(path)).parent)
+    reason = _DISK_ERRORS.get(error.errno or 0, error.strerror or str(error))
     match error:
         case FileNotFoundError():
-            return f"the folder {folder} does not exist"
+            reason = f"the folder {folder} does not exist"
         case NotADirectoryError():
-            return f"{folder} is not a folder"
+            reason = f"{folder} is not a folder"
         case PermissionError():
-            return f"permission denied in the folder {folder}"
-    return _DISK_ERRORS.get(error.errno or 0, error.strerror or str(error))
+            reason = f"permission denied in the folder {folder}"
+    return WriteError(path, reason)

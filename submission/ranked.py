@@ -21,7 +21,8 @@ def read_ranked(
 
     Args:
         path: the file or folder.
-        counts: the number of outputs per task; the last ones may lack in a folder.
+        counts: the number of outputs per task. A folder may lack the last outputs of a task, which
+            then get no candidates.
         challenges: the tasks that a submission must answer.
 
     Raises:
@@ -29,11 +30,11 @@ def read_ranked(
     """
     if not os.path.isdir(path):
         return to_ranked(read_submission(path, challenges))
-    known = counts or {}
-    return {
-        task_id: [*outputs, *([()] * (known.get(task_id, 0) - len(outputs)))]
-        for task_id, outputs in read_arcprize(path).items()
-    }
+    ranked = dict(read_arcprize(path))
+    for task_id, outputs in ranked.items():
+        missing = max(0, (counts or {}).get(task_id, 0) - len(outputs))
+        ranked[task_id] = [*outputs, *(() for _ in range(missing))]
+    return ranked
 
 
 def to_ranked(submission: Submission) -> Ranked:

@@ -61,9 +61,9 @@ def check_path(
     """
     submission = Path(path, "submission.json")
     if submission.is_file():
-        return check_file(submission, kind, challenges)
+        return _check_file(submission, kind, challenges)
     if not os.path.isdir(path):
-        return check_file(path, kind, challenges)
+        return _check_file(path, kind, challenges)
     if kind is not None:
         raise SubmissionError(f"{format_path(path)}: is a folder, expected a {kind} file")
     data = read_folder(path)
@@ -72,7 +72,7 @@ def check_path(
     return _result(path, "benchmarking", found, ranked)
 
 
-def check_file(
+def _check_file(
     path: StrPath, kind: Kind | None = None, challenges: Challenges | None = None
 ) -> Validation:
     """Validate a file; arguments and errors as in `check_path`."""

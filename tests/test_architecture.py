@@ -110,6 +110,20 @@ def test_the_rest_loads_without_torch() -> None:
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
+LOAD_LOCALLY = """
+import sys
+from arc_trm.run_inputs import resolve_folder
+resolve_folder(sys.argv[1])
+print("huggingface_hub" in sys.modules)
+"""
+
+
+def test_local_weights_do_without_the_client_of_the_hub(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LOAD_LOCALLY, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
+
+
 @pytest.mark.slow
 def test_the_wheel_holds_what_it_should(tmp_path: Path) -> None:
     source = tmp_path / "source"  # a copy, for building leaves files behind

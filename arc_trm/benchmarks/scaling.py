@@ -11,6 +11,7 @@ import torch
 
 from arc_trm.benchmarks.throughput import training_step
 from arc_trm.benchmarks.timing import median_seconds
+from arc_trm.callbacks import Progress, ignore
 from arc_trm.config import RunConfig
 from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.training_set import build_training_set
@@ -45,7 +46,7 @@ def bench_scaling(
     config: RunConfig,
     device: torch.device,
     compiled: bool | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = ignore,
 ) -> tuple[dict[str, Any], Drawing]:
     """Measure steps while one thing at a time is varied.
 
@@ -66,9 +67,9 @@ def bench_scaling(
     total = sum(len(values) for values, _ in varied.values())
     progress(0, total)
     points: Points = {name: [] for name in varied}
-    for name, (values, seconds) in varied.items():
+    for name, (values, measure) in varied.items():
         for value in values:
-            points[name].append((value, seconds(value)))
+            points[name].append((value, measure(value)))
             progress(sum(map(len, points.values())), total)
     result = {"what": "scaling", "preset": config.name, "dtype": config.dtype}
     return {**result, **points}, _picture(points)

@@ -80,7 +80,7 @@ _DEFAULTS = {
     "L_cycles": 4,
     "halt_max_steps": 16,
 }
-_DEFAULT_CYCLES = {"trm": {"H_cycles": 3, "L_cycles": 4}, "hrm": {"H_cycles": 2, "L_cycles": 2}}
+_HRM_CYCLES = {"H_cycles": 2, "L_cycles": 2}
 
 
 def our_name(published: str, architecture: str = "trm") -> str:
@@ -170,7 +170,7 @@ def open_published(
     if shapes is None:
         shapes = _read_shapes(shapes_file) if shapes_file else {}
     arch = _read_settings(arch_config) if arch_config else {}
-    settings = {**(settings or {}), **shapes, **arch}
+    settings = {**(settings or {}), **arch, **shapes}
     source = str(arch_config or "its settings")
     architecture, network = _rename(_read_state_dict(step_file), step_file)
     _check_matrices(architecture, network, step_file)
@@ -183,13 +183,14 @@ def open_published(
     if not isinstance(puzzle_emb_len, int):
         got = _format_value(puzzle_emb_len)
         raise UserError(f"{source}: puzzle_emb_len must be a whole number, got {got}")
+    # 0 means as few positions as hold a puzzle embedding.
     puzzle_emb_len = puzzle_emb_len or smallest
     shown = _shown_settings(architecture, network, embedding, puzzle_emb_len)
     _check_settings(f"{step_file} does not fit {source}", settings, architecture, shown)
     known = {**settings, **shown}
     if shown["mlp_t"]:  # neither setting has an effect then
         known = {"num_heads": 8, **settings, "pos_encodings": "none", **shown}
-    defaults = _DEFAULTS | _DEFAULT_CYCLES[architecture]
+    defaults = _DEFAULTS | (_HRM_CYCLES if architecture == "hrm" else {})
     if kinds := kinds_with_vocab(vocab_size):
         defaults["seq_len"] = kinds[0].default_side ** 2
     assumed = [f"{key} {value}" for key, value in defaults.items() if key not in known]

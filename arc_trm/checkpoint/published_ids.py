@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from arc_trm.callbacks import Progress, ignore
 from arc_trm.data.loader import find_files, load_tasks, missing_files
 from arc_trm.data.puzzle_ids import read_puzzle_ids
 from arc_trm.data.registry import find_manifest, manifests_folder
@@ -26,7 +27,6 @@ from arc_trm.puzzles.arc.deduplication import TRIALS, PuzzleHash
 from arc_trm.puzzles.base import BLANK, SEPARATOR, Tokens
 from arc_trm.tasks import Task
 
-TaskProgress = Callable[[int, int], None]
 """Takes the number of tasks that are done, and of all tasks."""
 
 
@@ -88,7 +88,7 @@ def rebuild_published_ids(
     subsets: Sequence[Iterable[Task]],
     augmentations: int,
     seed: int,
-    progress: TaskProgress = lambda done, total: None,
+    progress: Progress = ignore,
 ) -> list[str]:
     """Return the names of all puzzle ids in the published order, `<blank>` first.
 
@@ -148,7 +148,7 @@ def _draw_augmentations(rng: np.random.RandomState, count: int) -> tuple[Tokens,
     return dihedrals, colours
 
 
-def published_ids(name: str, progress: TaskProgress = lambda done, total: None) -> PublishedIds:
+def published_ids(name: str, progress: Progress = ignore) -> PublishedIds:
     """Rebuild the names of a published set's puzzle ids.
 
     If only the files of the last subset are missing, its puzzles, which come last, have no names.

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from arc_trm.errors import UserError
-from arc_trm.io import atomic_write
+from arc_trm.io import atomic_write, write_error
 
 
 def write_tensors(
@@ -44,7 +44,7 @@ def write_tensors(
         except SafetensorError as error:
             found = re.search(r"os error (\d+)", str(error))  # the error number is in the text only
             number = int(found[1]) if found else errno.EIO
-            raise OSError(number, os.strerror(number), str(path)) from error
+            raise write_error(path, OSError(number, os.strerror(number))) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

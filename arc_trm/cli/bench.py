@@ -53,4 +53,5 @@ def bench(
     with show_progress("measuring") as callback:
         result = run_benchmark(what, settings, device, batch_size, compiled, picture, callback)
     if is_main_process():
-        click.echo("\n".join([*([] if as_json else result.lines()), result.to_json()]))
+        lines = [] if as_json else result.lines()
+        click.echo("\n".join([*lines, result.to_json()]))

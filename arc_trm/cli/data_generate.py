@@ -46,8 +46,8 @@ def generate(
     from arc_trm.viz.progress import show_progress
 
     given = {name: value for name, value in limits.items() if value is not None}
-    limits = given or {"min_rating": generator_kind(kind).hard_rating}
-    config = GeneratorConfig(kind, count, seed, **limits)
+    ratings = given or {"min_rating": generator_kind(kind).hard_rating}
+    config = GeneratorConfig(kind, count, seed, **ratings)
     with show_progress("generating puzzles") as callback:
         facts = generate_file(config, out, callback.progress)
     output(facts.to_dict(), [facts.summary], as_json)

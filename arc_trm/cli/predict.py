@@ -71,7 +71,8 @@ def predict(attempts: int, as_json: bool, **options: Any) -> None:
     options["attempts"] = attempts if is_given("attempts") else None  # the kind's number
     predictions = pipeline.predict(**options, show_progress=True)
     job, tasks = predictions.job, predictions.tasks
-    if job is None or not is_main_process():
+    assert job is not None
+    if not is_main_process():
         return
     for sentence in job.notes(tasks):
         click.echo(sentence, err=True)

@@ -34,12 +34,12 @@ def validate(file: str, kind: Kind | None, challenges: str | None, as_json: bool
     if not (path / SUBMISSION).is_file():
         is_log = path.suffix == ".jsonl" and path.is_file()
         if is_log or is_run(path) or (path / PREDICTIONS).is_file():
-            refuse_log(path)
+            _refuse_log(path)
     print_validation(file, kind, challenges, as_json)
 
 
-def refuse_log(path: Path) -> NoReturn:
-    """Raise UserError for a log, a folder with a log but no submission, or a run without both."""
+def _refuse_log(path: Path) -> NoReturn:
+    """Raise UserError for a log, a folder with a log but no submission, or a run with neither."""
     from arc_trm.pipeline import open_predictions
 
     source = open_predictions(path)

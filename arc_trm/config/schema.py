@@ -85,8 +85,10 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         _require_range("model.", self, 1, 1024, "num_layers", "num_high_level_layers")
-        sizes = [name for name, value in vars(self).items() if type(value) is int]
-        _require_range("model.", self, 1, math.inf, *sizes)
+        sizes = ("vocab_size", "seq_len", "hidden_size", "num_heads")
+        embedding = ("puzzle_emb_len", "puzzle_emb_dim")
+        repeats = ("outer_cycles", "inner_cycles", "supervision_steps")
+        _require_range("model.", self, 1, math.inf, *sizes, *embedding, *repeats)
         require(0 < self.expansion <= 64, "model.expansion must be above 0 and at most 64")
         if self.mixer == "attention":
             require(

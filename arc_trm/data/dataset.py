@@ -30,7 +30,7 @@ class TaskGroup:
     task: Task
     """Its pairs with known outputs are trained on."""
     augmentations: Sequence[Augmentation]
-    """Those of the task, without the identity."""
+    """Augmentations of the task, without the identity."""
     first_id: int
     """Puzzle id of the task itself, those of its augmentations follow; 0 means that all have the
     blank id."""
@@ -81,12 +81,12 @@ class TaskDataset(LazySequence[TaskGroup]):
     """
 
     tasks: TaskSet
-    """Of one kind; only pairs that may be trained on have outputs."""
+    """Tasks of one kind; only pairs that may be trained on have outputs."""
     num_augmentations: int
-    """Those of each task, besides the task itself."""
+    """Augmentations per task, besides the task itself."""
     seed: int
     side: int
-    """Of the full canvas."""
+    """Cells per side of the full canvas."""
     bucketed: bool = False
     """Whether tasks are on the smallest canvas that fits them."""
     translate: bool = True

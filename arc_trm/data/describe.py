@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from arc_trm.callbacks import Progress
 from arc_trm.data.loader import find_files, find_tasks, load_tasks
 from arc_trm.data.readers import csv
 from arc_trm.data.registry import (
@@ -18,7 +19,6 @@ from arc_trm.data.registry import (
 )
 from arc_trm.errors import UserError, pluralise
 from arc_trm.puzzles import KINDS, kind_of
-from arc_trm.puzzles.generate import Progress
 from arc_trm.tasks import TaskSet
 
 Facts = dict[str, Any]

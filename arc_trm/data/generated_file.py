@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from arc_trm.callbacks import Progress, ignore
 from arc_trm.data.readers import csv
 from arc_trm.errors import UserError
 from arc_trm.io import check_new_file
-from arc_trm.puzzles.generate import GeneratedSet, GeneratorConfig, Progress, generate_puzzles
+from arc_trm.puzzles.generate import GeneratedSet, GeneratorConfig, generate_puzzles
 
 
-def generate_file(
-    config: GeneratorConfig, path: Path, progress: Progress = lambda done, total: None
-) -> GeneratedSet:
+def generate_file(config: GeneratorConfig, path: Path, progress: Progress = ignore) -> GeneratedSet:
     """Generate puzzles into a new CSV file; `progress` is that of `generate_puzzles`.
 
     Raises:

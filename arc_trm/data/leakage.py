@@ -9,10 +9,9 @@ from arc_trm.config import DataConfig
 from arc_trm.data.loader import absolute_data_path, find_tasks, prebuilt_folder
 from arc_trm.data.readers.prebuilt import PrebuiltDataset, open_prebuilt
 from arc_trm.data.registry import find_manifest, known_overlap
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, format_names
 from arc_trm.puzzles import kind_of
 from arc_trm.tasks import TaskSet
-from submission.errors import format_names
 
 
 def leakage_warnings(trained: Sequence[TaskSet], scored: TaskSet) -> list[str]:

@@ -43,9 +43,9 @@ class FoundFiles:
 
     source: Source
     path: Path
-    """Of the files, or a pattern with a `*`."""
+    """Path of the files, or a pattern with a `*`."""
     files: list[Path]
-    """Those that match `path`."""
+    """The files that match `path`."""
 
 
 def load_tasks(data: str | os.PathLike[str], skip_invalid: bool = False) -> TaskSet:

@@ -36,11 +36,11 @@ class PackageSource:
     package: str
     version: str
     revision: str
-    """Of the dataset; `version` is that of the package."""
+    """Revision of the dataset; `version` is that of the package."""
     file: str
     sha256: str
     keys: dict[str, str]
-    """By split, its key in the file."""
+    """The key in the file, by split."""
 
 
 @dataclass(frozen=True)
@@ -202,8 +202,11 @@ def _split_names(name: str) -> list[str]:
 def _source(values: dict[str, Any]) -> Source:
     """Return the source with these fields; the field that only it has decides its type."""
     kinds = {"package": PackageSource, "repository": HubSource, "generators": GeneratedSource}
-    source: Source = next((kinds[key] for key in kinds if key in values), FileSource)(**values)
-    return source
+    for key, kind in kinds.items():
+        if key in values:
+            source: Source = kind(**values)
+            return source
+    return FileSource(**values)
 
 
 def _read_manifest(path: Path) -> Manifest:

@@ -58,9 +58,9 @@ class BatchSampler:
     batch_size: int
     """Examples in a global batch."""
     seed: int
-    """That of the order of the groups and of the sampled puzzles."""
+    """Seed of the order of the groups and of the sampled puzzles."""
     rank: int = 0
-    """Index of the part of every batch to make."""
+    """Index, from 0, of the part of every batch to make."""
     world_size: int = 1
     """Number of parts."""
 
@@ -127,7 +127,8 @@ class BatchSampler:
         rng = rng_for(self.seed, "batch", step)
         size = self.batch_size // self.world_size
         own = range(self.rank * size, (self.rank + 1) * size)
-        examples, puzzle_ids, index = [], [], 0
+        examples, puzzle_ids = [], []
+        index = 0
         for visited in self._next_visits():
             group = self.dataset[visited]
             puzzle = int(rng.integers(len(group)))

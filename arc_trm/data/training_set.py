@@ -87,7 +87,7 @@ def _from_tasks(config: RunConfig, loaded: Loaded | None) -> TrainingSet:
         notes += leakage_warnings([tasks] if kind.numbered else sets, scored)
     notes += task_notes
     names = list(dataset.puzzle_names())
-    # Everything that decides the batches.
+    # Pairs, puzzles and their ids; run.json holds the other settings of the batches.
     settings = [tasks.fingerprint(), data.augmentation, str(data.augmentations), str(config.seed)]
     text = "\n".join([*settings, *names]).encode("utf-8", "surrogatepass")
     return TrainingSet(dataset, names, hashlib.sha256(text).hexdigest(), kind, tuple(notes))

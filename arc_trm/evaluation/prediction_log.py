@@ -25,7 +25,7 @@ from arc_trm.evaluation.predictions import (
     to_rows,
 )
 from arc_trm.evaluation.voting import VoteCounter
-from arc_trm.io import WriteError, atomic_write
+from arc_trm.io import atomic_write, write_error
 from arc_trm.puzzles import kind_of
 from arc_trm.tasks import Grid, TaskSet, as_grid
 from submission import FormatError, grid_problems
@@ -86,7 +86,11 @@ def _grid(rows: Any) -> Grid:
 
 
 def _from_record(record: Any) -> Prediction:
-    """Return the prediction in a parsed line; Python's errors mean that there is none."""
+    """Return the prediction in a parsed line.
+
+    Raises:
+        ValueError, KeyError, TypeError, IndexError, OverflowError: the line has none.
+    """
     if not isinstance(record, dict):
         raise _LineError("it is not a JSON object")
     grid, runner_up, order, halt_prob = None, None, 0, 0.0
@@ -239,8 +243,11 @@ class PredictionLog:
     def append(self, predictions: Iterable[Prediction]) -> None:
         """Append predictions by one write, so that writes of several processes do not mix.
 
-        The text begins with a line break, because a kill may have cut off the line before. If
-        another job has replaced the file or the file system refuses, that is a UserError.
+        The text begins with a line break, because a kill may have cut off the line before.
+
+        Raises:
+            UserError: another job has replaced the file.
+            WriteError: the file system refuses.
         """
         lines = (json.dumps(_to_record(each), separators=(",", ":")) for each in predictions)
         data = memoryview(("\n" + "".join(line + "\n" for line in lines)).encode())
@@ -251,7 +258,7 @@ class PredictionLog:
             while data:
                 data = data[os.write(self._writer, data) :]
         except OSError as error:
-            raise WriteError(self.path, error.strerror or str(error)) from None
+            raise write_error(self.path, error) from None
 
     def _check_same_file(self, descriptor: int) -> None:
         """Raise UserError if the path is that of another file by now."""
@@ -264,11 +271,12 @@ class PredictionLog:
     def read(self, tasks: TaskSet | None = None, size: int | None = None) -> Iterator[Prediction]:
         """Yield the predictions since the last call; lines that a kill cut off are skipped.
 
-        A line that is not a prediction, or a file that was replaced, is a UserError.
-
         Args:
             tasks: the grids must be possible predictions for them; None skips this check.
             size: read only the first `size` bytes of the file; None is all.
+
+        Raises:
+            UserError: a line is not a prediction, or the file was replaced.
         """
         assert self.header  # sets the position to the first prediction
         for line in self._new_lines(size):
@@ -330,7 +338,7 @@ def _key_of(header: bytes) -> str:
 
 
 def read_predictions(log: PredictionLog, tasks: TaskSet) -> PredictionSet:
-    """Return the logged predictions for test inputs of `tasks`; an invalid line is a UserError."""
+    """Return the logged predictions for `tasks`. Raises UserError if a line is invalid."""
     counter = VoteCounter(tasks)
     counter.add(log.read(tasks))
     return PredictionSet(tasks, (each for each in counter if counter.has(each.task_id, each.test)))

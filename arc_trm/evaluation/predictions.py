@@ -77,7 +77,7 @@ class PredictionJob:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TraceStep:
-    """The intermediate prediction after one supervision step; as in `Prediction`."""
+    """The prediction after one supervision step; fields as in `Prediction`."""
 
     grid: Grid | None
     halt_prob: float

@@ -34,7 +34,11 @@ def open_sources(
 
 
 def score_sources(sources: Sequence[PredictionSource]) -> list[Scored]:
-    """Score predictions; different kinds of puzzles are a UserError."""
+    """Score predictions.
+
+    Raises:
+        UserError: they are for different kinds of puzzle, or some cannot be scored.
+    """
     first = sources[0]
     for source in sources[1:]:
         if source.kind is not first.kind:
@@ -52,10 +56,11 @@ def describe_context(tasks: TaskSet) -> tuple[dict[str, Any], list[str]]:
     record: dict[str, Any] = {"published": [each.to_dict() for each in results]}
     lines = []
     for description, score in baselines.items():
-        texts = []
-        for name, rate in score.rates.items():
-            key = "_".join(name)
-            record.setdefault("baselines", {}).setdefault(description, {})[key] = rate.to_dict()
-            texts.append(f"{', '.join(name)} {format_rate(rate)} {100 * rate.value:.1f} %")
+        rates = {"_".join(name): rate.to_dict() for name, rate in score.rates.items()}
+        record.setdefault("baselines", {})[description] = rates
+        texts = [
+            f"{', '.join(name)} {format_rate(rate)} {100 * rate.value:.1f} %"
+            for name, rate in score.rates.items()
+        ]
         lines.append(f"{description}: {', '.join(texts)}")
     return record, [*lines, *describe_results(results)]

@@ -50,7 +50,7 @@ class PredictionSource:
         path: of the file or folder that holds the predictions.
         log: the predictions as a log; None if they are in another format.
         described_by: the log whose header names the tasks; for a submission, the log beside it.
-        run: the run that the predictions are in; None without one.
+        run: the run that the predictions are in; None if there is none.
         label: the path that the user gave.
     """
 
@@ -163,14 +163,17 @@ class PredictionSource:
     def tasks(self) -> TaskSet:
         """The tasks that the predictions are for, with the outputs to score against.
 
-        They are a UserError if they are not named, unreadable, or other than the predicted ones.
+        Raises UserError if they are not named, cannot be read, or differ from the predicted tasks.
         """
         tasks = self._find_tasks()
         return tasks if self._solutions is None else tasks.with_solutions(self.solutions)
 
     @cached_property
     def solutions(self) -> Solutions:
-        """The solutions to score against; an invalid file is a UserError."""
+        """The solutions to score against.
+
+        Raises UserError if the file is invalid or the kind of puzzle has no solutions files.
+        """
         if self._solutions is None:
             return self.tasks.known_solutions()
         if not self.kind.writes_submission:
@@ -228,7 +231,7 @@ class PredictionSource:
 
     @cached_property
     def predictions(self) -> PredictionSet:
-        """The predictions for `tasks`; none, or others than fit them, are a UserError.
+        """The predictions for `tasks`. Raises UserError if there are none or they do not fit.
 
         Attempts of a log are those of the submission beside it, so that both have the same score:
         the submission also has guesses, and older attempts where there was no time for new ones.
@@ -305,7 +308,7 @@ class PredictionSource:
         )
 
     def score(self) -> Scored:
-        """Score the attempts; UserError if no output is known or the tasks do not fit."""
+        """Score the attempts. Raises UserError if no output is known or the tasks do not fit."""
         tasks = self.scored_tasks
         self._check_kind(tasks)
         attempts = self.attempts()

@@ -106,7 +106,8 @@ class VoteCounter:
 
     def has(self, task_id: str, test: int, puzzle: str | None = None) -> bool:
         """Return whether a test input has a prediction, of this puzzle or, for None, of any."""
-        puzzles = self._counted[task_id, test].puzzles
+        counted = self._counted.get((task_id, test))
+        puzzles = counted.puzzles if counted else ()
         return bool(puzzles) if puzzle is None else puzzle in puzzles
 
     def _deduplicate(self, grid: Grid) -> Grid:

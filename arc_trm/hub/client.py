@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeAlias, TypedDict
+from typing import TypedDict
 from urllib.parse import urlsplit
 
 from huggingface_hub import constants, errors
@@ -15,15 +15,6 @@ from huggingface_hub import constants, errors
 from arc_trm._version import __version__
 from arc_trm.errors import UserError
 from arc_trm.hub.repo_id import RepoId
-
-Note: TypeAlias = Callable[[str], None]
-"""Takes a sentence that the user should see."""
-
-
-class Progress(Protocol):
-    """Takes how far a stage is; see `arc_trm.callbacks.Callback.stage`."""
-
-    def __call__(self, name: str, done: int, total: int, in_bytes: bool = True) -> None: ...
 
 
 class _Library(TypedDict):
@@ -39,10 +30,6 @@ MAKE_ROOM = "make room, or set HF_HOME to a folder with more of it"
 
 class Unavailable(UserError):
     """The Hub does not know a repository, or cannot be reached."""
-
-
-def ignore(*_: object, **__: object) -> None:
-    """Do nothing, as a `Note` or a `Progress`."""
 
 
 def hub_name() -> str:

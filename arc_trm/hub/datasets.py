@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from arc_trm.callbacks import Note, StageProgress, ignore
 from arc_trm.data.registry import HubSource, Manifest
 from arc_trm.errors import UserError
-from arc_trm.hub.client import Note, Progress, ignore
 from arc_trm.hub.download import fetch, remember_revision
 from arc_trm.hub.repo_files import list_files
 from arc_trm.hub.repo_id import RepoId
 
 
 def fetch_dataset(
-    manifest: Manifest, splits: Sequence[str], note: Note = ignore, progress: Progress = ignore
+    manifest: Manifest, splits: Sequence[str], note: Note = ignore, progress: StageProgress = ignore
 ) -> list[Path]:
     """Download and check the files of some splits of a dataset; return the file of each.
 

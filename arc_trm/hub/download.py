@@ -21,16 +21,9 @@ from huggingface_hub import file_download, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import HTTPError
 from huggingface_hub.utils import WeakFileLock, build_hf_headers
 
+from arc_trm.callbacks import Note, StageProgress, ignore
 from arc_trm.errors import UserError
-from arc_trm.hub.client import (
-    LIBRARY,
-    MAKE_ROOM,
-    Note,
-    Progress,
-    ignore,
-    is_unreachable,
-    translate_errors,
-)
+from arc_trm.hub.client import LIBRARY, MAKE_ROOM, is_unreachable, translate_errors
 from arc_trm.hub.repo_files import RepoFile, RepoFiles, cache_folder
 
 RETRIES = 3
@@ -43,7 +36,7 @@ Advance = Callable[[int], None]
 
 
 def fetch(
-    repo: RepoFiles, paths: Sequence[str], note: Note, progress: Progress, thorough: bool
+    repo: RepoFiles, paths: Sequence[str], note: Note, progress: StageProgress, thorough: bool
 ) -> Path:
     """Download files that are not in the cache, in the order given, and check all.
 
@@ -100,7 +93,9 @@ def remember_revision(repo: RepoFiles, revision: str | None) -> None:
         temporary.replace(path)
 
 
-def _byte_counter(stage: str, repo: RepoFiles, paths: Iterable[str], progress: Progress) -> Advance:
+def _byte_counter(
+    stage: str, repo: RepoFiles, paths: Iterable[str], progress: StageProgress
+) -> Advance:
     """Return a function that takes further bytes of the files and reports their sum."""
     total, done = sum(repo.files[path].size for path in paths), 0
 
@@ -112,7 +107,7 @@ def _byte_counter(stage: str, repo: RepoFiles, paths: Iterable[str], progress: P
     return advance
 
 
-def _fetch_missing(repo: RepoFiles, paths: Sequence[str], progress: Progress) -> None:
+def _fetch_missing(repo: RepoFiles, paths: Sequence[str], progress: StageProgress) -> None:
     blobs = cache_folder(repo.pinned) / "blobs"
     blobs.mkdir(parents=True, exist_ok=True)
     _check_free_space(repo, paths, blobs)

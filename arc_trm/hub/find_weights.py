@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from arc_trm.callbacks import Note
 from arc_trm.checkpoint import CONFIG_FILE, EMBEDDING_FILE, NETWORK_FILE, PUZZLE_IDS_FILE
 from arc_trm.checkpoint.published import SETTINGS_FILE
 from arc_trm.data.readers.prebuilt import IDENTIFIERS
 from arc_trm.errors import UserError
-from arc_trm.hub.client import Note
 from arc_trm.hub.known_weights import KnownWeights, find_known_weights
 from arc_trm.hub.repo_files import RepoFiles
 from arc_trm.hub.repo_id import RepoId
@@ -48,8 +48,8 @@ class PublishedFiles:
     Attributes:
         pinned: the commit and the subfolder.
         step_file: the weight file.
-        settings: an all_config.yaml.
-        identifiers: an identifiers.json.
+        settings: an all_config.yaml; None if the repository has none.
+        identifiers: an identifiers.json; None if the repository has none.
         known: what is known about these weights.
     """
 

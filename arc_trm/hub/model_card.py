@@ -48,8 +48,8 @@ _ORIGIN_FIELDS: dict[str, Callable[[str], object]] = {
 def model_card(weights: WeightsDir, repository: str, licence: str | None) -> str:
     """Return the README.md of a run or another weights folder that is pushed to a repository.
 
-    It starts with the front matter that the Hub reads, where `licence` is the Hub's name of one.
-    Raises UserError if the folder cannot be read.
+    It starts with the front matter that the Hub reads. `licence` is the Hub's name of a licence,
+    such as `apache-2.0`. Raises UserError if the folder cannot be read.
     """
     run = find_run(weights.folder)
     config = run.config if run is not None else None

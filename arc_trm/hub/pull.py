@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from typing import Any
 from huggingface_hub import cached_assets_path, constants
 from huggingface_hub.utils import WeakFileLock
 
+from arc_trm.callbacks import Note, StageProgress, ignore
 from arc_trm.checkpoint import CONFIG_FILE, ORIGIN_FILE, WeightsDir, convert_from_published
 from arc_trm.checkpoint.published import SETTINGS_FILE
 from arc_trm.checkpoint.published_ids import (
@@ -24,7 +24,7 @@ from arc_trm.checkpoint.published_ids import (
     read_published_ids,
 )
 from arc_trm.errors import UserError
-from arc_trm.hub.client import Note, Progress, Unavailable, ignore, translate_errors
+from arc_trm.hub.client import Unavailable, translate_errors
 from arc_trm.hub.download import fetch, remember_revision
 from arc_trm.hub.find_weights import PublishedFiles, WeightsFiles, find_weights
 from arc_trm.hub.repo_files import RepoFiles, list_files
@@ -40,20 +40,21 @@ class PullResult:
     repo_id: RepoId
 
 
-def resolve_weights(weights: str | Path, note: Note = ignore, progress: Progress = ignore) -> Path:
-    """Return the local folder of WEIGHTS: an existing folder, or a Hub repository that is pulled.
+def resolve_weights(weights: str, note: Note = ignore, progress: StageProgress = ignore) -> Path:
+    """Pull the weights of a Hub repository, where no folder has this name.
 
     Args:
-        weights: a folder, or `owner/name[@revision][:subfolder]`.
+        weights: `owner/name[@revision][:subfolder]`.
         note: takes sentences for the user, among them the commit.
+        progress: takes the bytes that were downloaded.
+
+    Returns:
+        The local folder.
 
     Raises:
-        UserError: there is neither, or the weights cannot be pulled.
+        UserError: it is not the name of a repository, or the weights cannot be pulled.
     """
-    folder = Path(weights)
-    if os.path.exists(folder):  # Path.exists raises for names that are too long
-        return folder
-    repo_id = parse_repo_id(str(weights))
+    repo_id = parse_repo_id(weights)
     if repo_id is None:
         raise UserError(
             f"there is no folder {weights}, and it is not the name of a repository on the Hugging "
@@ -73,7 +74,7 @@ def pull_weights(
     repo_id: RepoId,
     out: Path | None = None,
     note: Note = ignore,
-    progress: Progress = ignore,
+    progress: StageProgress = ignore,
     thorough: bool = True,
 ) -> PullResult:
     """Download the weights that `repo_id` means now, all from one commit.
@@ -108,7 +109,7 @@ def pull_weights(
 
 
 def _fetch_folder(
-    repo: RepoFiles, found: WeightsFiles, note: Note, progress: Progress, thorough: bool
+    repo: RepoFiles, found: WeightsFiles, note: Note, progress: StageProgress, thorough: bool
 ) -> Path:
     # The config is downloaded first: it tells whether the rest is worth downloading.
     snapshot = fetch(repo, [found.files[CONFIG_FILE]], note, ignore, thorough)
@@ -120,7 +121,7 @@ def _fetch_folder(
 
 
 def _fetch_published(
-    repo: RepoFiles, found: PublishedFiles, note: Note, progress: Progress
+    repo: RepoFiles, found: PublishedFiles, note: Note, progress: StageProgress
 ) -> Path:
     target = _converted_folder(repo, found)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +140,7 @@ def _fetch_published(
 
 
 def _convert(
-    snapshot: Path, found: PublishedFiles, target: Path, note: Note, progress: Progress
+    snapshot: Path, found: PublishedFiles, target: Path, note: Note, progress: StageProgress
 ) -> None:
     settings = found.known.settings
     if found.settings is not None:
@@ -166,7 +167,7 @@ def _convert(
 
 
 def _published_ids(
-    snapshot: Path, found: PublishedFiles, note: Note, progress: Progress
+    snapshot: Path, found: PublishedFiles, note: Note, progress: StageProgress
 ) -> PublishedIds | None:
     """Return the names of the puzzle ids: those in the repository, or of a known set."""
     if found.identifiers is not None:
@@ -212,7 +213,7 @@ def _origin(pinned: RepoId) -> dict[str, Any]:
 
 
 def _copy(
-    source: Path, names: Sequence[str], out: Path, pinned: RepoId, progress: Progress
+    source: Path, names: Sequence[str], out: Path, pinned: RepoId, progress: StageProgress
 ) -> None:
     """Copy files into a new folder, and add an origin.json unless they have one."""
     total = sum((source / name).stat().st_size for name in names)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
+from arc_trm.callbacks import Note, StageProgress, ignore
 from arc_trm.checkpoint import (
     CONFIG_FILE,
     EMBEDDING_FILE,
@@ -24,15 +25,7 @@ from arc_trm.checkpoint import (
     WeightsDir,
 )
 from arc_trm.errors import UserError
-from arc_trm.hub.client import (
-    LIBRARY,
-    Note,
-    Progress,
-    hub_name,
-    ignore,
-    token_error,
-    translate_errors,
-)
+from arc_trm.hub.client import LIBRARY, hub_name, token_error, translate_errors
 from arc_trm.hub.find_weights import MODEL_CARD_FILE
 from arc_trm.hub.model_card import model_card
 from arc_trm.hub.repo_id import RepoId, is_repository
@@ -57,7 +50,7 @@ def push_weights(
     licence: str | None = None,
     private: bool = False,
     note: Note = ignore,
-    progress: Progress = ignore,
+    progress: StageProgress = ignore,
 ) -> PushResult:
     """Upload a weights folder with a model card in one commit.
 
@@ -151,24 +144,28 @@ def _upload(
     card: bytes,
     repository: str,
     note: Note,
-    progress: Progress,
+    progress: StageProgress,
 ) -> str:
     """Upload files and model card; return the commit."""
     existing = {sibling.rfilename for sibling in api.model_info(repository).siblings or ()}
     if MODEL_CARD_FILE in existing:
         note(f"the model card of {repository} is replaced; its history keeps the former one")
     total = sum(os.fstat(file.fileno()).st_size for file in files.values())
-    stage, positions = "reading", dict.fromkeys(files, 0)
 
-    def report(name: str, position: int) -> None:
-        positions[name] = position
-        progress(stage, min(total, sum(positions.values())), total)
+    def report(stage: str) -> None:
+        positions = dict.fromkeys(files, 0)
 
-    for file in files.values():
-        file.report = report
+        def report_position(name: str, position: int) -> None:
+            positions[name] = position
+            progress(stage, min(total, sum(positions.values())), total)
+
+        for file in files.values():
+            file.report = report_position
+
+    report("reading")
     # Open files in place of paths, so that their bytes can be counted.
     added = [CommitOperationAdd(name, file) for name, file in files.items()]
-    stage, positions = "sending", dict.fromkeys(files, 0)
+    report("sending")
     for operation in added:
         api.preupload_lfs_files(repository, [operation], num_threads=1)
     leftovers = {EMBEDDING_FILE, PUZZLE_IDS_FILE} & existing - set(files)

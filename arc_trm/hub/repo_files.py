@@ -11,10 +11,10 @@ from huggingface_hub import HfApi, constants
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.hf_api import RepoSibling
 
+from arc_trm.callbacks import Note
 from arc_trm.hub.client import (
     LIBRARY,
     TIMEOUT,
-    Note,
     Unavailable,
     failure_reason,
     is_offline,

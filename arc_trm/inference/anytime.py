@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from arc_trm.callbacks import Note, Progress, ignore
 from arc_trm.checkpoint import Weights
 from arc_trm.config import to_dict
 from arc_trm.errors import UserError
@@ -161,8 +162,11 @@ def prediction_key(
 class PredictionWriter:
     """A writer of predictions.jsonl and, if the kind of puzzle has submissions, submission.json.
 
-    The submission is built from the log, so it has the predictions of every process; only the
-    first process writes it. The arguments are those of `predict_to_folder`.
+    The submission is built from the log, so it has the predictions of every process. Only the first
+    process writes it, but after an error every process does.
+
+    Args:
+        queries: of the job; for the other arguments see `predict_to_folder`.
     """
 
     def __init__(
@@ -208,7 +212,7 @@ class PredictionWriter:
 
     def guesses(self) -> list[Skipped]:
         """Return the queried test inputs without a candidate, and the reasons."""
-        first = build_submission((), self.tasks) if self.submits else {}
+        first = build_submission((), self.tasks, self.attempts) if self.submits else {}
         guesses = []
         for task_id, test in _inputs(self.queries):
             if self.counter[task_id, test].candidates:
@@ -240,14 +244,14 @@ class PredictionWriter:
         return 2 * self.cost
 
     def timed_out(self) -> bool:
-        """Return whether not even other processes are waited for any longer."""
+        """Return whether the time limit and the grace for other processes are over."""
         return self.time_limit.left < -self.grace
 
     def start(
         self,
         key: Callable[[], dict[str, Any]],
         metadata: Mapping[str, Any],
-        note: Callable[[str], None],
+        note: Note,
     ) -> Sequence[Query]:
         """Start or continue the log, and return the queries of this process without a prediction.
 
@@ -317,8 +321,8 @@ def predict_to_folder(
     attempts: int | None = None,
     rule: VotingRule = majority_vote,
     grace: float = WORKER_GRACE_S,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-    note: Callable[[str], None] = lambda sentence: None,
+    progress: Progress = ignore,
+    note: Note = ignore,
 ) -> PredictionSet:
     """Predict into a folder: predictions.jsonl and, for some kinds of puzzle, submission.json.
 

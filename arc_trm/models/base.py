@@ -122,7 +122,10 @@ class PuzzleModel(nn.Module, ABC):
         return self.blocks_per_step
 
     def should_halt(self, halt_logits: Tensor) -> Tensor:
-        """Return (B,) bool from (B, 2) halt and continue: whether training may halt early."""
+        """Return whether an example may halt early in training, (B,) bool.
+
+        `halt_logits`: (B, 2), halt and continue.
+        """
         return halt_logits[:, 0] > 0
 
     # What an architecture is built from.
@@ -285,9 +288,8 @@ class PuzzleModel(nn.Module, ABC):
 ARCHITECTURES: Registry[type[PuzzleModel]] = Registry("architecture", "model.architecture")
 
 
-def register_architecture(name: str) -> Callable[[type[PuzzleModel]], type[PuzzleModel]]:
-    """Return a decorator that registers a `PuzzleModel` under `name`, for `model.architecture`."""
-    return ARCHITECTURES.register(name)
+register_architecture = ARCHITECTURES.register
+"""Decorator that registers a `PuzzleModel` under a name, for `model.architecture`."""
 
 
 def require_defaults(config: ModelConfig, architecture: str, *settings: str) -> None:
@@ -338,8 +340,8 @@ def validate_ids(name: str, ids: Tensor, shape: Sequence[int | None], low: int, 
     """Check a tensor of ids before it is used as an index.
 
     Raises:
-        ValueError: the shape differs, in which None is any length, the ids are not integers, or one
-            is not low..high - 1.
+        ValueError: the shape differs from `shape`, where None is any length, the ids are not
+            integers, or one is not low..high - 1.
     """
     sizes_fit = (size in (None, got) for size, got in zip(shape, ids.shape, strict=False))
     if len(shape) != ids.dim() or not all(sizes_fit):

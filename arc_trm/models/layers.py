@@ -31,7 +31,8 @@ def truncated_normal(
 ) -> Tensor:
     """Draw float32 numbers from a normal distribution truncated at ±2σ.
 
-    `std` is the standard deviation after truncation; σ is chosen accordingly.
+    `std` is the standard deviation after truncation; σ is chosen accordingly. `generator` is on the
+    CPU; None is PyTorch's global one.
     """
     sigma = std / _TRUNCATED_STD
     values = torch.empty(shape)
@@ -135,16 +136,11 @@ class Attention(nn.Module):
 
 
 BlockFactory = Callable[[ModelConfig, torch.Generator | None], nn.Module]
+"""A function or class of (config, generator) that makes a block: a module that maps h (B, L, D) to
+(B, L, D). A subclass of `Block` also receives the rope cache and `Ops`."""
 BLOCKS: Registry[BlockFactory] = Registry("block", "model.block")
-
-
-def register_block(name: str) -> Callable[[BlockFactory], BlockFactory]:
-    """Return a decorator that registers a block under `name`, the value of `model.block`.
-
-    A block is made by a function or class of (config, generator) and is a module that maps
-    h (B, L, D) to (B, L, D). A subclass of `Block` also receives the rope cache and `Ops`.
-    """
-    return BLOCKS.register(name)
+register_block = BLOCKS.register
+"""Decorator that registers a `BlockFactory` under a name, for `model.block`."""
 
 
 @register_block("post_norm")

@@ -36,14 +36,15 @@ def kind_of(tasks: TaskSet) -> PuzzleKind:
     return KINDS[tasks.kind]
 
 
-def kinds_with_vocab(vocab_size: int | None) -> list[PuzzleKind]:
-    """Return the kinds with this number of tokens; None is any."""
-    return [kind for kind in KINDS.values() if vocab_size in (kind.vocab_size, None)]
+def kinds_with_vocab(vocab_size: int) -> list[PuzzleKind]:
+    """Return the kinds with this number of tokens."""
+    return [kind for kind in KINDS.values() if kind.vocab_size == vocab_size]
 
 
 def grid_kinds(vocab_size: int | None = None) -> list[GridPuzzle]:
     """Return the kinds of puzzles on square grids with a rule; None is any number of tokens."""
-    return [kind for kind in kinds_with_vocab(vocab_size) if isinstance(kind, GridPuzzle)]
+    kinds = KINDS.values() if vocab_size is None else kinds_with_vocab(vocab_size)
+    return [kind for kind in kinds if isinstance(kind, GridPuzzle)]
 
 
 __all__ = [

@@ -29,11 +29,11 @@ T = TypeVar("T")
 
 
 class LazySequence(ABC, Sequence[T]):
-    """Items that are made when they are looked up."""
+    """A sequence that defines `at` in place of `__getitem__`."""
 
     @abstractmethod
     def at(self, index: int) -> T:
-        """Return the item at an index from 0 to the length."""
+        """Return the item at an index, at least 0 and below the length."""
 
     @overload
     def __getitem__(self, index: int) -> T: ...
@@ -133,10 +133,13 @@ class PuzzleKind(ABC):
     def encode(
         self, pair: Pair, side: int, offset: tuple[int, int] = (0, 0)
     ) -> tuple[Tokens, Tokens]:
-        """Return input and label tokens, (side²,) uint8 each; all labels are PAD if unknown.
+        """Return input and label tokens, (side²,) uint8 each.
 
-        `offset` is row and column of the grids' first cell. If a grid does not fit the canvas,
-        ValueError is raised.
+        Without a known output all labels are PAD. `offset` is row and column of the grids' first
+        cell.
+
+        Raises:
+            ValueError: a grid does not fit the canvas.
         """
 
     @abstractmethod

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from arc_trm.callbacks import Progress, ignore
 from arc_trm.errors import UserError, pluralise, suggestion
 from arc_trm.puzzles import GridPuzzle, grid_kinds
 from arc_trm.rng import rng_for
 from arc_trm.tasks import Grid, PuzzleArray
 
-Progress = Callable[[int, int], None]
 MAX_BATCHES_WITHOUT_NEW = 20  # consecutive ones, after which generation is given up
 
 
@@ -76,11 +75,11 @@ class GeneratedSet:
     """Puzzles with answers, and their `ratings` (N,) int64."""
 
     puzzles: PuzzleArray
-    """Their name is that of their file."""
+    """Named after their file or dataset."""
     ratings: npt.NDArray[np.int64]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return facts as plain JSON."""
+        """Return facts of a set that was written to a file, as plain JSON."""
         low, mean, high = self.ratings.min(), self.ratings.mean(), self.ratings.max()
         return {
             "file": self.puzzles.name,
@@ -92,17 +91,17 @@ class GeneratedSet:
 
     @property
     def summary(self) -> str:
-        """The content of the file, in one line."""
+        """The content of a set that was written to a file, in one line."""
         kind, side = generator_kind(self.puzzles.kind), self.puzzles.side
         return (
-            f"{self.puzzles.name}: {pluralise(len(self.puzzles), kind.singular)}, {side}×{side}, "
+            f"{self.puzzles.name}: {pluralise(len(self.puzzles), kind.full_noun)}, {side}×{side}, "
             f"{self.ratings.min()} to {self.ratings.max()} {kind.rating_unit}, "
             f"{self.ratings.mean():.1f} on average"
         )
 
 
 def generate_puzzles(
-    config: GeneratorConfig, name: str = "generated", progress: Progress = lambda done, total: None
+    config: GeneratorConfig, name: str = "generated", progress: Progress = ignore
 ) -> GeneratedSet:
     """Generate puzzles, the same for equal configs, into a set with this name.
 

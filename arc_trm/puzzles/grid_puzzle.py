@@ -99,14 +99,17 @@ class PuzzleScore:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the score as plain JSON."""
-        exact = np.where(self.known, self.exact, np.array(None)).tolist()
-        verdicts = zip(self.task_ids, exact, self.valid.tolist(), strict=True)
+        flags = (self.known.tolist(), self.exact.tolist(), self.valid.tolist())
+        tasks = {
+            task_id: {"exact": exact if known else None, "valid": valid}
+            for task_id, known, exact, valid in zip(self.task_ids, *flags, strict=True)
+        }
         return {
             "kind": self.kind.name,
             "puzzles": len(self.task_ids),
             "answered": self.answered,
             **{name[0]: rate.to_dict() for name, rate in self.rates.items()},
-            "tasks": {task_id: {"exact": one, "valid": other} for task_id, one, other in verdicts},
+            "tasks": tasks,
         }
 
 
@@ -154,7 +157,9 @@ class GridPuzzle(PuzzleKind):
     def validate(self, questions: Grid, answers: Grid, known: Flags) -> list[str]:
         """Return the first fault of each puzzle, "" for none. Questions are not solved.
 
-        Where not `known` (N,), there is no answer.
+        Args:
+            questions, answers: (N, side, side) uint8 values.
+            known: (N,) bool, whether there is an answer.
         """
 
     @abstractmethod
@@ -166,7 +171,7 @@ class GridPuzzle(PuzzleKind):
         return len(self.symbols)
 
     @property
-    def singular(self) -> str:
+    def full_noun(self) -> str:
         """One puzzle in a sentence that names the kind: `Sudoku puzzle`, `maze`."""
         return f"{self.title} puzzle"
 
@@ -192,10 +197,17 @@ class GridPuzzle(PuzzleKind):
     def generate(
         self, count: int, side: int, min_rating: int, clues: int, rng: np.random.Generator
     ) -> tuple[Grid, Grid, npt.NDArray[np.int64]]:
-        """Return at most `count` random questions, answers and ratings (K,).
+        """Generate random puzzles.
 
-        Puzzles with a rating below `min_rating` may be left out. `clues` is the number of cells to
-        leave given, 0 is as few as possible.
+        Args:
+            count: the most puzzles to return.
+            side: cells per side.
+            min_rating: puzzles with a lower rating may be left out.
+            clues: the number of cells to leave given; 0 is as few as possible.
+            rng: a generator of random numbers.
+
+        Returns:
+            Questions and answers, (K, side, side) uint8, and ratings (K,) int64; K <= `count`.
         """
         raise UserError(f"puzzles of {self.title} cannot be generated: name one of another kind")
 
@@ -290,7 +302,7 @@ class GridPuzzle(PuzzleKind):
         return dict(zip(ids, map(str, second.rows[matches].tolist()), strict=True))
 
     def training_summary(self, groups: int, puzzles: int) -> str:
-        return f"{pluralise(groups, self.singular)}, {puzzles} with augmentations"
+        return f"{pluralise(groups, self.full_noun)}, {puzzles} with augmentations"
 
     def describe(self, tasks: TaskSet) -> dict[str, Any]:
         """Return kind, side, the number of puzzles in the files and of known answers."""
@@ -303,7 +315,8 @@ class GridPuzzle(PuzzleKind):
         }
 
     def prediction_error(self, grid: Grid, task: Task) -> str | None:
-        (height, width), side = grid.shape, len(task.test[0].input)
+        height, width = grid.shape
+        side = len(task.test[0].input)
         if (height, width) != (side, side):
             return f"a grid is {height}×{width}, the puzzle {side}×{side}"
         if grid.max() >= len(self.symbols):

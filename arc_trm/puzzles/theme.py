@@ -54,7 +54,7 @@ class Theme:
 
     @property
     def characters(self) -> str:
-        """`text_symbols`, or the digits."""
+        """A character for each value where there are no colours: `text_symbols`, or the digits."""
         return self.text_symbols or "".join(map(str, range(len(self.colours))))
 
     def symbol(self, value: int) -> str:

@@ -131,7 +131,8 @@ class _Setup:
         loaded: Loaded | None,
     ) -> None:
         self.device, self.callback = device, callback
-        batch_size = rank_batch_size(config.train, process[1])
+        rank, world_size = process
+        batch_size = rank_batch_size(config.train, world_size)
         config = replace(config, dtype=pick_dtype(config.dtype, device))
         if not resume:
             config = replace(config, data=_with_absolute_paths(config.data))
@@ -142,7 +143,7 @@ class _Setup:
             callback.note(note)
         global_batch_size = config.train.global_batch_size
         dataset = self.training_set.dataset
-        self.sampler = BatchSampler(dataset, global_batch_size, config.seed, *process)
+        self.sampler = BatchSampler(dataset, global_batch_size, config.seed, rank, world_size)
         self.has_checkpoint = resumed is not None and os.path.lexists(resumed / CHECKPOINT)
         num_puzzles = len(self.training_set.puzzle_names)
         # A resumed run loads its weights from its checkpoint, so the pretrained ones may be gone.
@@ -156,14 +157,14 @@ class _Setup:
                 f"batches of {batch_size} go through the network in parts of "
                 f"{self.micro_batch_size}, because the memory holds no more"
             )
-        self.folder = resumed or _create_folder(config, folder, process[0])
+        self.folder = resumed or _create_folder(config, folder, rank)
 
     def open_writer(self, steps: int) -> RunWriter:
         """Return a writer of a run of `steps`, with a new trainer of the model."""
         train = replace(self.config.train, total_steps=steps)
         trainer = Trainer(self.model, train, self.generator, self.micro_batch_size)
         for seq_len in self.sampler.by_canvas_size():  # now: checkpoints keep their size
-            trainer.allocate_carry(seq_len)
+            trainer.get_carry(seq_len)
         frozen = {
             "model": to_dict(self.config.model),
             "dtype": self.config.dtype,

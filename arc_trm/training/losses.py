@@ -23,6 +23,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 LOSSES: Registry[Loss] = Registry("loss", "train.loss")
 register_loss = LOSSES.register
+"""Decorator that registers a `Loss` under a name, for `train.loss`."""
 
 
 def accum_dtype(device: torch.device) -> torch.dtype:

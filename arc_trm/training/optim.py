@@ -29,13 +29,16 @@ def flatten(parameters: Iterable[nn.Parameter]) -> tuple[Tensor, Tensor]:
     flat_params = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
     gradients = torch.zeros_like(flat_params)
     for parameter, values, gradient in zip(
-        parameters, split(flat_params, parameters), split(gradients, parameters), strict=True
+        parameters,
+        unflatten(flat_params, parameters),
+        unflatten(gradients, parameters),
+        strict=True,
     ):
         parameter.data, parameter.grad = values, gradient
     return flat_params, gradients
 
 
-def split(flat: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+def unflatten(flat: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
     """Return views of a flat buffer (N,) with the shapes of the parameters."""
     sizes = [parameter.numel() for parameter in parameters]
     return [
@@ -86,6 +89,7 @@ class Optimiser(ABC):
 
 OPTIMISERS: Registry[type[Optimiser]] = Registry("optimiser", "train.optimiser")
 register_optimiser = OPTIMISERS.register
+"""Decorator that registers an `Optimiser` under a name, for `train.optimiser`."""
 
 
 @register_optimiser("adam_atan2")

@@ -82,8 +82,7 @@ class RunWriter:
             state["metrics.summed_steps"] = torch.tensor(self.summed_steps)
             if spent is not None:
                 state["spent"] = torch.tensor(spent, dtype=torch.float64)
-            # Metrics first: records after the checkpoint's step can be dropped, lost ones not
-            # remade.
+            # Metrics first: later records can be dropped, lost ones cannot be remade.
             with atomic_write(folder / runs.METRICS) as file:
                 file.writelines(json.dumps(record) + "\n" for record in self.records)
             write_tensors(folder / runs.CHECKPOINT, state, self.fingerprints)

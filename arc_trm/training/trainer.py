@@ -30,7 +30,7 @@ from arc_trm.training.optim import (
     flatten,
     learning_rate_factor,
     sign_sgd,
-    split,
+    unflatten,
     update_ema,
 )
 
@@ -157,9 +157,9 @@ class Trainer:
     @property
     def carry(self) -> dict[str, Tensor]:
         """The carry of the full canvas."""
-        return self.allocate_carry(self.model.config.seq_len)
+        return self.get_carry(self.model.config.seq_len)
 
-    def allocate_carry(self, seq_len: int) -> dict[str, Tensor]:
+    def get_carry(self, seq_len: int) -> dict[str, Tensor]:
         """Return the carry of the canvas of S cells, a new one at the first call."""
         if seq_len not in self.carries:
             self.carries[seq_len] = self._new_carry(seq_len)
@@ -191,14 +191,14 @@ class Trainer:
         }
         if set(batch) != set(limits):
             raise ValueError(f"a batch holds {', '.join(limits)}, got {', '.join(batch)}")
-        carry = self.allocate_carry(batch["inputs"].shape[-1])
+        carry = self.get_carry(batch["inputs"].shape[-1])
         for key, (low, high) in limits.items():
             validate_ids(f"batch[{key!r}]", batch[key], carry[key].shape, low, high)
 
     def _refill_carry(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Replace the examples of a carry that have halted by those of a batch, in place."""
         self._check_batch(batch)  # on the CPU: a check on the device would have to wait for it
-        carry = self.allocate_carry(batch["inputs"].shape[-1])
+        carry = self.get_carry(batch["inputs"].shape[-1])
         halted = carry["halted"]
         y0, z0 = self.model.initial_state(*carry["y"].shape[:2])
         fresh = {"y": y0, "z": z0, "steps": torch.zeros_like(carry["steps"]), **batch}
@@ -350,7 +350,7 @@ class Trainer:
     def averaged_state(self) -> dict[str, Tensor]:
         """Return the model's state dict with the moving average in place of the weights."""
         names, parameters = zip(*self.model.named_parameters(), strict=True)
-        average = dict(zip(names, split(self.ema, parameters), strict=True))
+        average = dict(zip(names, unflatten(self.ema, parameters), strict=True))
         state = {**self.model.state_dict(), **average}
         return {name: tensor.clone() for name, tensor in state.items()}
 

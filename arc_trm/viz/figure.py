@@ -223,7 +223,7 @@ def candidate_figures(prediction: InputPrediction, most: int) -> list[GridFigure
 
 
 def correct_rank(prediction: InputPrediction) -> int | None:
-    """Return the rank, from 1, of the correct candidate; None without a known one."""
+    """Return the rank, from 1, of the correct candidate; None if it is unknown."""
     output = prediction.pair.output
     return None if output is None else _find(output, [c.grid for c in prediction.candidates])
 

@@ -17,6 +17,7 @@ import torch
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 from tiny import ARCHITECTURES, MODEL, make_batch, make_trainer
 
 from arc_trm.checkpoint import (
@@ -34,6 +35,7 @@ from arc_trm.checkpoint import (
 )
 from arc_trm.config import ModelConfig, from_dict
 from arc_trm.errors import UserError
+from arc_trm.io import WriteError
 from arc_trm.models import build_model
 from arc_trm.models.trm import TRM
 
@@ -390,3 +392,25 @@ def test_the_puzzle_embedding_stays_on_the_cpu(folder: Path) -> None:
     assert weights.model.y_init.device.type == "meta"
     assert weights.model.puzzle_embedding.device.type == "cpu"
     assert torch.equal(weights.model.puzzle_embedding, load_weights(folder).model.puzzle_embedding)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("I/O error: Disc full (os error 28)", "the disk is full"),
+        ("I/O error: No such file (os error 2)", "the folder .* does not exist"),
+        ("I/O error: Denied (os error 13)", "permission denied in the folder"),
+        ("I/O error: Stale handle (os error 116)", "Stale file handle"),
+        ("without a number", "the disk reported an error"),
+    ],
+)
+def test_every_error_of_the_file_system_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, reason: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise SafetensorError(text)
+
+    monkeypatch.setattr("arc_trm.checkpoint.safetensors_io.save_file", refuse)
+    with pytest.raises(WriteError, match=rf"x\.safetensors: cannot be written: {reason}"):
+        write_tensors(tmp_path / "x.safetensors", {"a": torch.zeros(1)})
+    assert not list(tmp_path.iterdir())

@@ -20,7 +20,7 @@ from commands import run_cli
 from paths import ROOT
 from tiny import write_challenges
 
-from arc_trm import __version__
+from arc_trm import __version__, predict
 from arc_trm.cli import COMMANDS, main
 from arc_trm.config import preset_names, read_preset
 from arc_trm.data.loader import load_tasks
@@ -136,6 +136,21 @@ def test_a_mistake_in_predicting_makes_no_folder(
         (tiny_run / "model.safetensors").unlink()
     check_mistake(run_cli("predict", tiny_run, *options, "--out", tmp_path / "new"), message)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_new_folder_has_a_submission_before_the_weights_are_loaded(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_: object) -> None:
+        raise Killed
+
+    class Killed(BaseException):
+        pass
+
+    monkeypatch.setattr("arc_trm.inference.load_for_inference", kill)
+    with pytest.raises(Killed):
+        predict(tiny_run, out=tmp_path / "new")
+    assert len(read_submission(tmp_path / "new" / "submission.json")) == 3
 
 
 def test_predict_leaves_both_files_or_none(tmp_path: Path) -> None:

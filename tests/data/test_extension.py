@@ -58,7 +58,7 @@ def text_reader() -> Iterator[TextReader]:
     reader = TextReader()
     register_reader("text")(reader)
     yield reader
-    READERS.unregister("text")
+    del READERS["text"]
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def surest() -> Iterator[VotingRule]:
         )
 
     yield rank_by_surest
-    VOTING_RULES.unregister("surest")
+    del VOTING_RULES["surest"]
 
 
 def votes() -> list[Prediction]:

@@ -25,16 +25,17 @@ from huggingface_hub import constants
 from tiny import run_config, write_challenges, write_weights
 
 from arc_trm import load_model, runs
+from arc_trm.callbacks import ignore
 from arc_trm.checkpoint import WeightsDir, load_weights
 from arc_trm.checkpoint.published_ids import published_ids
 from arc_trm.cli import main
 from arc_trm.data.loader import load_tasks
 from arc_trm.errors import UserError
 from arc_trm.hub import RepoId, parse_repo_id, pull_weights, push_weights, resolve_weights
-from arc_trm.hub.client import ignore
 from arc_trm.hub.known_weights import KnownWeights, known_weights
 from arc_trm.hub.model_card import model_card
 from arc_trm.puzzles.generate import GeneratorConfig, generate_puzzles
+from arc_trm.run_inputs import resolve_folder
 from submission import write_json
 
 GOLDEN = paths.GOLDEN / "trm_attention"
@@ -369,7 +370,7 @@ def test_repositories_and_folders_without_weights(hub: Hub, weights: Path, tmp_p
         resolve_weights("runs/typo")
     with pytest.raises(UserError, match="no folder some/where/else, and it is not"):
         resolve_weights("some/where/else")
-    assert resolve_weights(tmp_path) == tmp_path
+    assert resolve_folder(tmp_path) == tmp_path
 
 
 def test_published_weights_are_converted_once(hub: Hub, tmp_path: Path) -> None:

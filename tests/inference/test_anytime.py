@@ -32,7 +32,7 @@ from arc_trm import load_tasks
 from arc_trm.checkpoint import load_weights
 from arc_trm.errors import UserError
 from arc_trm.evaluation.prediction_log import PredictionLog, read_predictions
-from arc_trm.evaluation.predictions import Prediction, PredictionSet
+from arc_trm.evaluation.predictions import Prediction, PredictionSet, build_submission
 from arc_trm.evaluation.voting import VoteCounter
 from arc_trm.inference import build_queries, predict_tasks, predict_to_folder
 from arc_trm.inference.predictor import shard
@@ -185,11 +185,13 @@ def test_two_jobs_in_one_folder_do_not_mix_their_predictions(tmp_path: Path) -> 
     assert len(list(PredictionLog(tmp_path / "predictions.jsonl").read())) == 21
 
 
-def test_no_time_at_all_still_leaves_a_valid_submission(tmp_path: Path) -> None:
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_no_time_at_all_still_leaves_a_valid_submission(tmp_path: Path, attempts: int) -> None:
     known = tasks()
-    for previous in (None, PredictionSet(known, ()).submission()):  # which holds guesses, too
+    guesses = build_submission((), known, attempts)
+    for previous in (None, guesses):
         predictions = predict_to_folder(
-            tmp_path, weights(TRM, known), known, TimeLimit(1e-9), previous
+            tmp_path, weights(TRM, known), known, TimeLimit(1e-9), previous, attempts=attempts
         )
         assert counts(predictions) == (0, 21)
         assert reasons(predictions) == {"there was no time for it, so the first guesses stay"}
@@ -208,7 +210,7 @@ def test_a_full_disk_is_reported_and_the_submission_stays(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", full)
-        with pytest.raises(WriteError, match=r"predictions\.jsonl.*No space left"):
+        with pytest.raises(WriteError, match=r"predictions\.jsonl: .*the disk is full"):
             predict_into(tmp_path)
     assert submitted(tmp_path) == before
 
@@ -222,7 +224,8 @@ def test_a_file_that_may_not_grow_is_named(
         result = cli(*command(folder))
     assert result.exit_code == 2
     error = result.stderr.splitlines()[-1]
-    assert error.startswith(f"Error: {folder / 'out' / file}: cannot be written: ")
+    reason = "the file is larger than this system allows"
+    assert error == f"Error: {folder / 'out' / file}: cannot be written: {reason}"
     assert not list((folder / "out").glob(".*.tmp"))
 
 

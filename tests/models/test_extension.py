@@ -54,7 +54,7 @@ def looped_transformer() -> Iterator[type[PuzzleModel]]:
             return y, z
 
     yield LoopedTransformer
-    ARCHITECTURES.unregister("looped")
+    del ARCHITECTURES["looped"]
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def conv_block() -> Iterator[type[nn.Module]]:
             return self.norm(h + self.conv(h.transpose(1, 2)).transpose(1, 2))
 
     yield ConvBlock
-    BLOCKS.unregister("conv")
+    del BLOCKS["conv"]
 
 
 def train_one_step(config: ModelConfig) -> PuzzleModel:

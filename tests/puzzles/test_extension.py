@@ -66,7 +66,7 @@ def rolls() -> Iterator[Rolls]:
     augmenter = Rolls()
     register_augmenter("roll")(augmenter)
     yield augmenter
-    AUGMENTERS.unregister("roll")
+    del AUGMENTERS["roll"]
 
 
 def test_examples_are_augmented_and_named(rolls: Rolls) -> None:

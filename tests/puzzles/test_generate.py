@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from arc_trm.callbacks import Progress
 from arc_trm.data.loader import load_tasks
 from arc_trm.puzzles.generate import (
     GeneratedSet,
     GeneratorConfig,
-    Progress,
     generate_puzzles,
 )
 

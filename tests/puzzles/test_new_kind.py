@@ -81,7 +81,7 @@ def latin_square() -> Iterator[LatinSquare]:
     kind = LatinSquare()
     register_kind(kind)
     yield kind
-    KINDS.unregister(kind.name)
+    del KINDS[kind.name]
 
 
 @pytest.fixture

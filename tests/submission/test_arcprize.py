@@ -75,7 +75,7 @@ def test_the_scorer_gives_our_score_per_task(
     folder = tmp_path_factory.mktemp("out") / "answers"
     sub.write_arcprize(folder, ranked, PROVENANCE)
     challenges = {name: {"test": truths} for name, truths in solutions.items()}
-    assert sub.arcprize_problems(folder, challenges) == []
+    assert not sub.check_path(folder, challenges=challenges).problems
     score, files = benchmarking_score(folder, solutions)
     ours = sub.score_ranked(ranked, solutions)
     assert files == len(solutions)  # a task without a file would raise the score

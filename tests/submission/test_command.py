@@ -111,7 +111,7 @@ def test_validate_stops_listing_somewhere(files: Path) -> None:
         (
             "merge short.json partial.json --out out.json",
             "partial.json: has 1 task that short.json lacks (new), but merging takes the tasks of "
-            "the first file: name the file with the most tasks first (and 1 more problem)",
+            "the first: put one that has all tasks first (and 1 more problem)",
         ),
         ("merge submission.json --out none/out.json", "the folder"),
         (

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import submission as sub
+from submission.comparison import comparison_table
 
 RIGHT, WRONG = [[1]], [[2]]
 HITS = st.lists(st.booleans(), min_size=1, max_size=3)
@@ -195,14 +196,14 @@ def test_hundreds_of_thousands_of_puzzles_are_a_handful_of_groups() -> None:
     found = sub.compare(first, second, Recorder(), resamples=100)  # type: ignore[arg-type]
     assert set(drawn) == {3}  # gained, lost, equal
     assert 0 < found.p_value <= 1
-    table = sub.comparison_table(("one", "two"), (first, second), found).splitlines()
+    table = comparison_table(("one", "two"), (first, second), found).splitlines()
     assert table[-2].endswith(", ...") and table[-2].count(",") == sub.errors.MAX_NAMED
 
 
 def test_the_table_names_everything() -> None:
     first = score_of({"a": [False], "b": [True]})
     second = score_of({"a": [True], "b": [True]})
-    table = sub.comparison_table(
+    table = comparison_table(
         ("one", "two"), (first, second), sub.compare(first, second, generator())
     )
     rows = table.splitlines()

@@ -18,7 +18,7 @@ CHALLENGES: Any = {
 def test_a_valid_file_has_a_summary(tmp_path: Path) -> None:
     path = tmp_path / "answers.json"
     sub.write_json(path, GOOD)
-    result = sub.check_file(path)
+    result = sub.check_path(path)
     assert (result.kind, list(result.problems)) == ("submission", [])
     assert result.summary == f"{path}: a valid submission file of 1 task with 1 test output"
     assert result.lines() == [result.summary]
@@ -28,19 +28,19 @@ def test_a_valid_file_has_a_summary(tmp_path: Path) -> None:
 def test_an_invalid_file_has_problems(tmp_path: Path) -> None:
     path = tmp_path / "answers.json"
     sub.write_json(path, GOOD)
-    result = sub.check_file(path, challenges=CHALLENGES)
+    result = sub.check_path(path, challenges=CHALLENGES)
     assert result.lines() == ["task a: has 1 test output, expected 2 as in the challenges"]
     assert result.summary == f"{path}: is not a valid submission file (1 problem)"
     assert result.to_dict()["problems"] == [
         {"place": "task a", "message": "has 1 test output, expected 2 as in the challenges"}
     ]
-    result = sub.check_file(path, kind="solutions")
+    result = sub.check_path(path, kind="solutions")
     assert result.lines()[0] == "looks like a submission file, expected a solutions file"
 
 
 def test_a_folder_stands_for_its_submission(tmp_path: Path) -> None:
     sub.write_json(tmp_path / "submission.json", GOOD)
-    assert sub.check_path(tmp_path) == sub.check_file(tmp_path / "submission.json")
+    assert sub.check_path(tmp_path) == sub.check_path(tmp_path / "submission.json")
 
 
 def test_a_benchmarking_folder(tmp_path: Path) -> None:

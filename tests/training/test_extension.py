@@ -34,7 +34,7 @@ def softmax_loss() -> Iterator[None]:
         return losses.mean(1)
 
     yield
-    LOSSES.unregister("softmax")
+    del LOSSES["softmax"]
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def momentum() -> Iterator[None]:
             return {"velocity": self.velocity}
 
     yield
-    OPTIMISERS.unregister("momentum")
+    del OPTIMISERS["momentum"]
 
 
 class Recorder(Callback):

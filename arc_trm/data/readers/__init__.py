@@ -21,9 +21,12 @@ class Reader(Protocol):
         """Return whether a path, which may not exist, is in this format."""
 
     def read(self, path: Path, skip_invalid: bool) -> TaskSet:
-        """Return the tasks at a path; a UserError is one sentence that names what is wrong.
+        """Return the tasks at a path.
 
         With `skip_invalid`, invalid rows are skipped, and the notes say so.
+
+        Raises:
+            UserError: one sentence that names what is wrong, and where.
         """
 
 

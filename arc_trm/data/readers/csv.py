@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from arc_trm.callbacks import Progress, ignore
 from arc_trm.errors import UserError, format_name, pluralise
 from arc_trm.io import atomic_write
 from arc_trm.puzzles import KINDS, GridPuzzle, grid_kinds
-from arc_trm.puzzles.generate import Progress
 from arc_trm.tasks import PuzzleArray
 
 COLUMNS = ("source", "question", "answer", "rating")
@@ -82,7 +82,7 @@ def read(
     path: Path,
     skip_invalid: bool = False,
     thorough: bool = False,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = ignore,
 ) -> PuzzleArray:
     """Read the puzzles of a CSV file, of one kind and size, and check them by their rule.
 

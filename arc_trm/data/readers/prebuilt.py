@@ -259,9 +259,9 @@ def open_prebuilt(folder: Path) -> PrebuiltDataset:
     # Small files first, which show sooner whether the folder is incomplete.
     dataset_path = _file(folder, f"train/{DATASET}")
     dataset = _read_dataset(dataset_path)
-    ids_path, puzzles_path, groups_path = paths = [
-        _file(folder, f"train/{name}") for name in (PUZZLE_IDS, PUZZLE_STARTS, GROUP_STARTS)
-    ]
+    ids_path = _file(folder, f"train/{PUZZLE_IDS}")
+    puzzles_path = _file(folder, f"train/{PUZZLE_STARTS}")
+    groups_path = _file(folder, f"train/{GROUP_STARTS}")
     names = read_puzzle_ids(_file(folder, IDENTIFIERS))
     if len(names) != dataset["num_puzzle_identifiers"]:
         raise UserError(
@@ -273,22 +273,26 @@ def open_prebuilt(folder: Path) -> PrebuiltDataset:
     inputs, labels = _examples(folder / "train", seq_len)
     for tokens in (inputs, labels):
         _expect_random_reads(tokens)
-    ids, puzzles, groups = (np.array(_map(path, np.int32, 1)) for path in paths)
-    _check_starts(puzzles_path, puzzles, len(inputs), "examples")
-    _check_starts(groups_path, groups, len(puzzles) - 1, "puzzles")
-    if not (np.diff(groups) > 0).all():
+    puzzle_ids = np.array(_map(ids_path, np.int32, 1))
+    puzzle_starts = np.array(_map(puzzles_path, np.int32, 1))
+    group_starts = np.array(_map(groups_path, np.int32, 1))
+    num_puzzles = len(puzzle_starts) - 1
+    _check_starts(puzzles_path, puzzle_starts, len(inputs), "examples")
+    _check_starts(groups_path, group_starts, num_puzzles, "puzzles")
+    if not (np.diff(group_starts) > 0).all():
         raise UserError(f"{groups_path} has a group without a puzzle: {REBUILD}")
-    if len(ids) != len(puzzles) - 1:
+    if len(puzzle_ids) != num_puzzles:
         raise UserError(
-            f"{ids_path} has {len(ids)} puzzles, but {PUZZLE_STARTS} has {len(puzzles) - 1}: "
+            f"{ids_path} has {len(puzzle_ids)} puzzles, but {PUZZLE_STARTS} has {num_puzzles}: "
             f"{REBUILD}"
         )
-    if len(outside := np.flatnonzero((ids < 0) | (ids >= len(names)))):
+    if len(outside := np.flatnonzero((puzzle_ids < 0) | (puzzle_ids >= len(names)))):
         raise UserError(
-            f"{ids_path} gives puzzle {outside[0]} (from 0) the id {ids[outside[0]]}, expected "
-            f"one of the {len(names)} in {IDENTIFIERS}: {REBUILD}"
+            f"{ids_path} gives puzzle {outside[0]} (from 0) the id {puzzle_ids[outside[0]]}, "
+            f"expected one of the {len(names)} in {IDENTIFIERS}: {REBUILD}"
         )
-    return PrebuiltDataset(folder, names, seq_len, vocab_size, inputs, labels, ids, puzzles, groups)
+    arrays = (inputs, labels, puzzle_ids, puzzle_starts, group_starts)
+    return PrebuiltDataset(folder, names, seq_len, vocab_size, *arrays)
 
 
 def _file(folder: Path, name: str) -> Path:

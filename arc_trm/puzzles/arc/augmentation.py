@@ -53,7 +53,7 @@ class ArcAugmentation:
         """Return the augmentation with this name. An invalid name is a ValueError."""
         if not name:
             return IDENTITY
-        found = re.fullmatch(r"t([0-7])\|\|\|([0-9]{10})", name)
+        found = re.fullmatch(rf"t([0-7]){re.escape(SEPARATOR)}([0-9]{{10}})", name)
         if found is None:
             raise ValueError(f"augmentation must read tD|||PPPPPPPPPP with digits, got {name!r}")
         return cls(int(found[1]), bytes(map(int, found[2])))

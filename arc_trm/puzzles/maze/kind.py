@@ -31,7 +31,7 @@ class Maze(GridPuzzle):
     symbols = "# SGo"
     max_augmentations = SYMMETRIES - 1
     rule = "a shortest path from S to G, and nothing else is changed"
-    singular = "maze"
+    full_noun = "maze"
     theme = puzzle_theme(
         task="Maze",
         colours=("#4A4845", "#FFFFFF", "#7FDBFF", "#7FDBFF", "#FFDC00"),

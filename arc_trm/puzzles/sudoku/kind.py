@@ -142,7 +142,10 @@ class Sudoku(GridPuzzle):
 
 
 def repeated_digits(grids: Grid) -> dict[int, tuple[int, int]]:
-    """Return the first unit with a repeated digit, and the digit, by the index of the puzzle."""
+    """Map the index of a grid to its first unit with a repeated digit, and that digit.
+
+    `grids`: (N, side, side) uint8; blanks may repeat.
+    """
     side = grids.shape[1]
     digits = grids.reshape(len(grids), side * side).astype(np.uint16)
     bits = (np.uint16(1) << digits) & ~np.uint16(1)

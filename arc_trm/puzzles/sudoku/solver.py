@@ -76,7 +76,8 @@ def candidate_masks(questions: Grid) -> Masks:
 def _propagate(states: Masks, side: int) -> npt.NDArray[np.bool_]:
     """Apply naked and hidden singles in place until nothing changes.
 
-    Returns whether each of the states (side², M) may still have a solution, (M,) bool.
+    Returns:
+        Whether each of the states (side², M) may still have a solution, (M,) bool.
     """
     layout, all_digits = units(side), np.uint16(2**side - 1)
     consistent = np.ones(states.shape[1], np.bool_)

@@ -53,7 +53,7 @@ def _task(task: Task, predictions: PredictionSet, max_attempts: int) -> dict[str
     ]
     allowed = [replace(each, attempts=each.attempts[:max_attempts]) for each in inputs]
     figures = task_figures(task, allowed)
-    tests = list(map(_test, inputs, figures.tests))
+    tests = [_test(each, pair) for each, pair in zip(inputs, figures.tests, strict=True)]
     missed = [
         pair.verdict is Verdict.WRONG and test["rank"] is not None
         for pair, test in zip(figures.tests, tests, strict=True)
@@ -71,7 +71,7 @@ def _task(task: Task, predictions: PredictionSet, max_attempts: int) -> dict[str
 
 
 def _confidence(task: Task, inputs: list[InputPrediction]) -> float | None:
-    """Return how sure the model is of its best candidates, None without any.
+    """Return how sure the model is of its best candidates, None if there is no candidate.
 
     It is their mean share of the votes, or the halting probability if a single answer has no rival.
     """

@@ -31,6 +31,8 @@ from submission import Scored, Submission, SubmissionError, read_submission, wri
 ADAPT_PRESET = "adapt-arc-agi-2"
 LENGTH_KEYS = ("epochs", "train.total_steps", "train.max_steps", "train.time_limit")
 """Config keys that --max-steps and --time-limit replace."""
+DATA_KEYS = ("data.train", "data.optional_train", "data.test")
+"""Config keys that --data replaces."""
 
 
 def train(
@@ -80,7 +82,7 @@ def train(
         if resume is not None:
             run = _resumed(resume, adapts=False)
             return _train(run.config, run.path, device, compiled, callback, limit, resume=True)
-        settings = _with_options(overrides, seed, max_steps, limit, skip_invalid)
+        settings = _with_options(overrides, seed, max_steps, limit, skip_invalid, data)
         loaded: dict[str, TaskSet] = {}
         start = preset or "quickstart"
         if data is not None:
@@ -330,6 +332,7 @@ def _with_options(
     max_steps: int | None,
     limit: TimeLimit,
     skip_invalid: bool = False,
+    data: PathLike | None = None,
 ) -> list[str]:
     """Return the overrides with those of the options. Raises UserError if both set a key."""
     given = [parse_override(override) for override in overrides]
@@ -338,11 +341,12 @@ def _with_options(
         ("--skip-invalid", skip_invalid, ("data.skip_invalid",)),
         ("--max-steps", max_steps is not None, LENGTH_KEYS),
         ("--time-limit", limit.limit is not None, LENGTH_KEYS),
+        ("--data", data is not None, DATA_KEYS),
     ):
         for key in keys if used else ():
             if any(_has_key(each, key) for each in given):
                 raise UserError(
-                    f"`--set {key}` has no effect beside {option}: leave one of them out"
+                    f"{option} and `--set {key}` decide the same: leave one of them out"
                 )
     settings = list(overrides)
     if seed is not None:

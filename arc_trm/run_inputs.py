@@ -70,7 +70,8 @@ class RunInputs:
 
         callback = callback or Callback()
         folder = resolve_folder(weights, callback)
-        run = find_run(folder)
+        run, opened = find_run(folder), WeightsDir(folder)
+        _ = opened.config  # a folder that holds no weights is an error here
         if data is not None:
             tasks = load_tasks(data, skip_invalid)
             settings = DataConfig(test=(os.fspath(data),), skip_invalid=skip_invalid)
@@ -89,7 +90,6 @@ class RunInputs:
             raise UserError(f"there is no task in {tasks.name!r}: name some with --data")
         for note in tasks.notes:
             callback.note(note)
-        opened = WeightsDir(folder)
         kind_of(tasks).check_model(opened.config, tasks)
         from_hub = weights is not None and Path(weights) != folder
         name = os.fspath(weights) if weights is not None and from_hub else folder.resolve().name

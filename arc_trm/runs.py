@@ -110,7 +110,9 @@ def make_folder(folder: Path, what: str, exist_ok: bool = True) -> None:
     except OSError as error:
         if isinstance(error, FileExistsError) and folder.is_dir():
             raise  # another run took the name first
-        raise UserError(f"cannot make the {what} {folder}: {error.strerror}") from None
+        raise UserError(
+            f"cannot make the {what} {folder}: {error.strerror}; name another"
+        ) from None
 
 
 def _unique_folder(name: str) -> Path:

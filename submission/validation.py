@@ -60,7 +60,7 @@ def check_path(
         SubmissionError: `kind` or `challenges` cannot apply.
     """
     submission = Path(path, "submission.json")
-    if submission.is_file():
+    if os.path.isfile(submission):  # Path.is_file raises for names that are too long
         return _check_file(submission, kind, challenges)
     if not os.path.isdir(path):
         return _check_file(path, kind, challenges)

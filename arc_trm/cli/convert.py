@@ -67,7 +67,10 @@ def convert(
     if identifiers is not None and published_set is not None:
         raise UserError("--identifiers and --published-set exclude each other: leave one out")
     if not source.is_file():  # before minutes go into identifiers
-        raise UserError(f"{source} is not a file: SOURCE is what the published trainer wrote")
+        raise UserError(
+            f"{source} is not a file: name what the published trainer wrote, or add --to-published "
+            "to convert a weights folder"
+        )
     check_new(out)
     ids = read_published_ids(identifiers) if identifiers is not None else None
     if published_set is not None:

@@ -121,7 +121,7 @@ def _card_lines(facts: dict[str, Any]) -> list[str]:
             lines.append(f"Missing: {missing_files(split['name'])}")
         else:
             state = states[split["as_published"]]
-            lines.append(f"Files of {split['name']}{state}: {split['files']}")
+            lines.append(f"{split['name']}{state}: {split['files']}")
     return lines
 
 

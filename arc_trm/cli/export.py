@@ -50,6 +50,7 @@ def export(
     click.echo(f"Wrote {out}: {pluralise(len(ranked), 'task')} with {outputs}{note}")
     if source.path.is_dir() and data is None:
         click.echo(
-            f"{source.path} does not say how many tasks and test outputs there are: --data does",
+            f"{source.path} does not say how many tasks and test outputs there are: name the tasks "
+            "with --data, so that unanswered ones are written, too",
             err=True,
         )

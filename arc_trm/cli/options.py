@@ -79,7 +79,7 @@ run_options = add_options(
     ),
     time_limit_option,
     click.option("--seed", type=click.IntRange(0), help="Seed of everything random."),
-    path_option("--out", "Run folder; default: runs/DATE-NAME.", "FOLDER"),
+    path_option("--out", "Run folder; default: runs/DATE-TIME-NAME.", "FOLDER"),
     path_option(
         "--resume",
         "Resume this run, or the latest one if none is named.",

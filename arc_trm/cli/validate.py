@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,9 +32,10 @@ def validate(file: str, kind: Kind | None, challenges: str | None, as_json: bool
       arc-trm validate submission.json --challenges challenges.json
     """
     path = Path(file)
-    if not (path / SUBMISSION).is_file():
-        is_log = path.suffix == ".jsonl" and path.is_file()
-        if is_log or is_run(path) or (path / PREDICTIONS).is_file():
+    isfile = os.path.isfile  # Path.is_file raises for names that are too long
+    if not isfile(path / SUBMISSION):
+        is_log = path.suffix == ".jsonl" and isfile(path)
+        if is_log or is_run(path) or isfile(path / PREDICTIONS):
             _refuse_log(path)
     print_validation(file, kind, challenges, as_json)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import math
 import os
 import tomllib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -41,7 +42,9 @@ def _convert(value: Any, kind: Any, key: str) -> Any:
         require(value in arguments, f"config key {key!r} is one of {choices}, got {value!r}{hint}")
         return value
     if origin is tuple:
-        require(isinstance(value, list | tuple), f"config key {key!r} is a list, got {value!r}")
+        example = f": write [{value!r}]" if isinstance(value, str) else ""
+        is_list = isinstance(value, list | tuple)
+        require(is_list, f"config key {key!r} is a list, got {value!r}{example}")
         return tuple(_convert(item, arguments[0], key) for item in value)
     if kind is float and isinstance(value, int) and abs(value) <= MAX_INT:
         value = value if isinstance(value, bool) else float(value)
@@ -57,13 +60,32 @@ def _convert(value: Any, kind: Any, key: str) -> Any:
     return value
 
 
+def _key_names(cls: type, prefix: str = "") -> Iterator[str]:
+    """Yield the names of all keys below a config class, such as `train.lr`."""
+    for name, kind in typing.get_type_hints(cls).items():
+        key = f"{prefix}.{name}" if prefix else name
+        tables = [each for each in (kind, *typing.get_args(kind)) if dataclasses.is_dataclass(each)]
+        yield from _key_names(typing.cast(type, tables[0]), key) if tables else (key,)
+
+
+def _key_advice(cls: type, name: str, prefix: str) -> str:
+    """Return which key an unknown `name` may mean, otherwise the known ones."""
+    own = [f"{prefix}.{each}" if prefix else each for each in typing.get_type_hints(cls)]
+    known = [*own, *_key_names(cls, prefix)]
+    key = f"{prefix}.{name}" if prefix else name
+    same = [each for each in known if each.rpartition(".")[2] == name]
+    close = same or difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(own))}"
+
+
 def from_dict(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
     """Convert nested plain values to a config. Raises UserError, which names the invalid key."""
     hints = typing.get_type_hints(cls)
     arguments = {}
     for name, value in values.items():
         key = f"{prefix}.{name}" if prefix else name
-        require(name in hints, f"unknown config key {key!r}{suggestion(name, hints)}")
+        if name not in hints:
+            raise UserError(f"unknown config key {key!r}{_key_advice(cls, name, prefix)}")
         arguments[name] = _convert(value, hints[name], key)
     return cls(**arguments)
 
@@ -78,7 +100,10 @@ def read_config(path: Path, noun: str, format: str, cls: type[T], table: str = "
         raise UserError(f"{path.parent} is not a {noun}: it has no {path.name}")
     content = read_json(path)
     if not isinstance(content, dict) or content.pop("format", None) != format:
-        raise UserError(f"{path} does not say {format!r}: it is from another version or project")
+        raise UserError(
+            f"{path} does not say {format!r}: it is from another version of arc-trm, which can "
+            "still use it, or from another project"
+        )
     if table:
         content = content.get(table)
         require(isinstance(content, dict), f"{path} has no table {table!r}")

@@ -156,7 +156,10 @@ class PredictionLog:
             except (ValueError, RecursionError):
                 raise self._invalid(1, "it is not JSON") from None
             if not isinstance(record, dict) or record.get("format") != FORMAT:
-                raise self._invalid(1, f"it does not say {FORMAT!r}")
+                raise UserError(
+                    f"{self.path}, line 1 is not a prediction log's, because it does not say "
+                    f"{FORMAT!r}: use the version of arc-trm that wrote it, or predict again"
+                )
             self._header = record
         return self._header
 

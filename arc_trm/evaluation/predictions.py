@@ -58,7 +58,7 @@ class PredictionJob:
             first, kind = self.guesses[0], kind_of(tasks)
             number = f", test input {first.test + 1}" if kind.theme.numbered else ""
             notes.append(
-                f"{len(self.guesses)} of {tasks.test_outputs} test inputs have no prediction: "
+                f"{len(self.guesses)} of {tasks.test_outputs} test inputs have no predicted grid: "
                 f"first {kind.noun} {format_name(first.task_id)}{number}: {first.reason}"
             )
         return notes

@@ -21,7 +21,7 @@ from arc_trm.errors import UserError
 from arc_trm.evaluation.prediction_log import PredictionLog, read_predictions
 from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
 from arc_trm.puzzles import KINDS, PuzzleKind, kind_of
-from arc_trm.runs import PREDICTIONS, SUBMISSION, Run, find_run, is_run
+from arc_trm.runs import PREDICTIONS, RUN_CONFIG, SUBMISSION, Run, find_run, is_run
 from arc_trm.tasks import DEFAULT_KIND, Pair, Task, TaskSet, as_grid
 from submission import (
     FormatError,
@@ -378,6 +378,11 @@ def _find_file(path: Path, prefer: Sequence[str]) -> tuple[Path, PredictionLog |
     found = [path / name for name in prefer if (path / name).is_file()]
     if not found and is_run(path):
         raise UserError(f"{path} has no predictions yet: make them with `arc-trm predict {path}`")
+    if path.suffix == ".csv" or path.name == RUN_CONFIG:
+        what = "holds puzzles" if path.suffix == ".csv" else "is the config of a run"
+        raise UserError(
+            f"{path} {what}, not predictions: name a predictions.jsonl, a submission or a run"
+        )
     found = found or [path]
     logs = [PredictionLog(each) for each in found if each.suffix == ".jsonl" and each.is_file()]
     log = logs[0] if logs else None

@@ -71,6 +71,7 @@ def push_weights(
         raise UserError(
             f"{licence!r} is not a licence in the Hub's list: write mit or apache-2.0, for example"
         )
+    _ = WeightsDir(Path(folder)).config  # a folder without weights is an error here
     if get_token() is None:
         raise UserError(
             f"uploading to {hub_name()} needs a token of an account that may write to "

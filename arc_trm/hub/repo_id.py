@@ -36,8 +36,9 @@ class RepoId:
     @property
     def fetch_advice(self) -> str:
         """What to do if it is not in the cache, as a part of a sentence."""
-        command = f"arc-trm pull {self}" if self.kind == "model" else "arc-trm data fetch"
-        return f"download it with `{command}` while the Hub can be reached"
+        if self.kind == "dataset":
+            return "run the command again while the Hub can be reached"
+        return f"download it with `arc-trm pull {self}` while the Hub can be reached"
 
     def __str__(self) -> str:
         revision = f"@{self.revision}" if self.revision is not None else ""

@@ -102,7 +102,8 @@ class RunWriter:
         path = self.folder / runs.CHECKPOINT
         if self.is_writer:
             for leftover in self.folder.glob(".*.tmp"):  # of a write that a kill cut short
-                leftover.unlink()
+                if leftover.is_file():
+                    leftover.unlink()
         if not os.path.lexists(path):
             return
         state, fingerprints = _read_checkpoint(path)

@@ -108,7 +108,9 @@ def _find_task_set(task_id: str, data: str | None, source: PredictionSource | No
         known |= dict.fromkeys(islice(tasks.ids, MAX_COMPARED))
     close = difflib.get_close_matches(task_id, known, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-    raise UserError(f"no run folder and no task {task_id!r} in {', '.join(names)}{hint}")
+    raise UserError(
+        f"no run folder and no task {task_id!r} in {', '.join(dict.fromkeys(names))}{hint}"
+    )
 
 
 def _task_sets(data: str | None, source: PredictionSource | None) -> Iterator[TaskSet]:

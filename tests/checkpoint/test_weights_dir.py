@@ -168,7 +168,7 @@ def cut_network(folder: Path) -> None:
         ),
         (
             write(CONFIG_FILE, '{"format": "arc-trm weights 1", "model": {"heads": 8}}'),
-            "does not say 'arc-trm weights 2': it is from another version or project",
+            "does not say 'arc-trm weights 2': it is from another version of arc-trm, which can",
         ),
         (link_to_itself(CONFIG_FILE), "is not a weights folder: it has no config.json"),
         (link_to_itself(NETWORK_FILE), "has no model.safetensors"),

@@ -106,7 +106,7 @@ def test_predict_on_other_tasks_guesses_and_says_so(tmp_path: Path) -> None:
     out = tmp_path / "new" / "out"
     result = run_cli("predict", tmp_path / "run", "--data", other, "--out", out)
     assert result.exit_code == 0
-    assert "4 of 4 test inputs have no prediction: first task new" in result.stderr
+    assert "4 of 4 test inputs have no predicted grid: first task new" in result.stderr
     read_submission(out / "submission.json", tasks)
 
 
@@ -227,7 +227,7 @@ def test_test_outputs_do_not_change_one_bit(tmp_path: Path) -> None:
 
 MISTAKES = [
     (["train", "--preset", "quikstart"], "did you mean 'quickstart'"),
-    (["train", "--set", "train.lrr=1"], "did you mean 'lr'"),
+    (["train", "--set", "train.lrr=1"], "did you mean 'train.lr'"),
     (["train", "--config", "none.toml"], "cannot read config file none.toml"),
     (["train", "--set", "data.test=['arc-agi-3']"], "arc-agi"),
     (["train", "--set", "data.test=['missing.json']"], "missing.json"),
@@ -241,7 +241,7 @@ MISTAKES = [
     (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
     (["train", "--resume", "nowhere", "--seed", "1"], "leave out --seed"),
     (["predict"], "train one with `arc-trm train`"),
-    (["predict", "."], "so name the tasks to predict with --data"),
+    (["predict", "."], ". is not a weights folder: it has no config.json"),
     (["predict", ".", "--data", "arc-agi-1"], "is not a weights folder"),
     (["predict", "nowhere"], "there is no folder nowhere"),
     (["predict", "--attempts", "3"], "--attempts"),
@@ -273,20 +273,33 @@ MISTAKES = [
         ["data", "generate", "kakuro", "--out", "x.csv"],
         "puzzles of the kind 'kakuro' cannot be generated; known: maze, sudoku",
     ),
-    (["train", "--seed", "5", "--set", "seed=3"], "`--set seed` has no effect beside --seed"),
+    (["train", "--seed", "5", "--set", "seed=3"], "--seed and `--set seed` decide the same"),
     (
         ["train", "--max-steps", "5", "--set", "train.total_steps=6"],
-        "`--set train.total_steps` has no effect beside --max-steps: leave one of them out",
+        "--max-steps and `--set train.total_steps` decide the same: leave one of them out",
     ),
-    (["train", "--max-steps", "5", "--set", "epochs=6"], "`--set epochs` has no effect beside"),
+    (
+        ["train", "--max-steps", "5", "--set", "epochs=6"],
+        "--max-steps and `--set epochs` decide the same",
+    ),
     (
         ["train", "--time-limit", "5s", "--set", "train={time_limit=6}"],
-        "`--set train.time_limit` has no effect beside --time-limit: leave one of them out",
+        "--time-limit and `--set train.time_limit` decide the same: leave one of them out",
     ),
     (
         ["train", "--skip-invalid", "--set", "data.skip_invalid=false"],
-        "`--set data.skip_invalid` has no effect beside --skip-invalid: leave one of them out",
+        "--skip-invalid and `--set data.skip_invalid` decide the same: leave one of them out",
     ),
+    (
+        ["train", "--data", "arc-agi-1", "--set", "data.test=['arc-agi-2']"],
+        "--data and `--set data.test` decide the same: leave one of them out",
+    ),
+    (["train", "--set", "lr=1"], "unknown config key 'lr'; did you mean 'train.lr'?"),
+    (["train", "--set", "total_steps=1"], "did you mean 'train.total_steps'?"),
+    (["train", "--set", "data.train=x"], "'data.train' is a list, got 'x': write ['x']"),
+    (["data", "show", "x.jsonl"], "x.jsonl has many JSON texts, like a log of predictions"),
+    (["score", "x.csv"], "x.csv holds puzzles, not predictions"),
+    (["score", "run.json"], "run.json is the config of a run, not predictions"),
     (["presets", "quikstart"], "unknown preset 'quikstart'; did you mean 'quickstart'?"),
     (["data", "show", "arc-agi-11"], "did you mean"),
     (["trian"], "trian"),
@@ -301,6 +314,8 @@ def test_a_mistake_is_one_sentence_and_status_2(
     task = {"train": [{"input": [[1, 2], [3]], "output": [[1]]}], "test": [{"input": [[1]]}]}
     Path("ragged.json").write_text(json.dumps({"bad": task}))
     Path("notjson.json").write_text("{,")
+    for name in ("x.csv", "x.jsonl", "run.json"):
+        Path(name).touch()
     before = sorted(os.listdir())
     check_mistake(run_cli(*arguments), message)
     assert sorted(os.listdir()) == before
@@ -373,7 +388,7 @@ ADAPT_MISTAKES = [
     ([*TINY, "--set", "train.time_limit=1"], "train.time_limit both decide how long the run is"),
     ([*TINY, "--time-limit", "soon"], "a time is written 3h, 90m, 45s or 2h30m, got 'soon'"),
     ([*TINY, "--preset", "quickstart"], "preset 'quickstart' trains from scratch"),
-    ([*TINY, "--seed", "1", "--set", "seed=1"], "`--set seed` has no effect beside --seed"),
+    ([*TINY, "--seed", "1", "--set", "seed=1"], "--seed and `--set seed` decide the same"),
     (["none", *TINY[1:]], "there is no folder none"),
     (["network", *TINY[1:]], "network has no puzzle embedding, whose mean new puzzles start from"),
     (

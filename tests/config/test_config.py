@@ -68,7 +68,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("train.lrr=1", "unknown config key 'train.lrr'; did you mean 'lr'?"),
+        ("train.lrr=1", "unknown config key 'train.lrr'; did you mean 'train.lr'?"),
         ("modle.num_layers=2", "unknown config key 'modle'; did you mean 'model'?"),
         ("train.lr='high'", "'train.lr' is of type float, got 'high'"),
         ("model.num_layers=true", "'model.num_layers' is of type int, got True"),

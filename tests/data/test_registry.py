@@ -261,7 +261,7 @@ def test_show_a_dataset() -> None:
         "https://github.com/arcprize/ARC-AGI-2",
         "revision f3283f7",
         "evaluation shares 7 tasks with arc-agi-1/evaluation (db695cfb is 55783887 there)",
-        "Files of arc-agi-2/evaluation, as published: ",
+        "arc-agi-2/evaluation, as published: ",
     ):
         assert part in text
     assert "arc-agi-2/training" not in text
@@ -300,7 +300,7 @@ def test_show_files_that_differ_from_the_published(
     file = tmp_path / "arc-agi_concept_challenges.json"
     file.write_text(json.dumps({str(number): task for number in range(160)}))
     monkeypatch.setenv("ARC_TRM_DATA", str(tmp_path))
-    assert f"Files of concept-arc/corpus, NOT as published: {file}" in run("show", "concept-arc")
+    assert f"concept-arc/corpus, NOT as published: {file}" in run("show", "concept-arc")
 
 
 @pytest.mark.parametrize("name", ["arc-agi1", "arc-agi-1/test", "nothing.json"])

@@ -252,7 +252,7 @@ def test_train_predict_score_show_report(
     assert "Step" in cli("show", "3", "--trace").stdout
     assert cli("show", "3", "--out", "three.svg").exit_code == 0
     assert "Known answer" in (tmp_path / "three.svg").read_text()
-    assert cli("report").stdout.startswith("Wrote runs/first/report.html: Predictions for ")
+    assert cli("report").stdout.startswith("Wrote runs/first/report.html: Predicted grids for ")
     page = (run / "report.html").read_text()
     assert "<th scope='row'>valid</th>" in page and f'"title":"{title} 1"' in page
     both = cli("score", "runs/first", "runs/first")

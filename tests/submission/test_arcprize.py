@@ -309,7 +309,7 @@ def test_export_and_back(cli: Cli, predicted: Path) -> None:
     Path("theirs/task2.json").write_text('[{"attempt_1": null, "attempt_2": null}]')
     result = cli("export", "theirs", "--format", "submission", "--out", "submission.json")
     assert result.stdout.endswith("3 tasks with 3 test outputs, 1 of them unanswered\n")
-    assert "does not say how many tasks and test outputs there are: --data does" in result.stderr
+    assert "does not say how many tasks and test outputs there are: name" in result.stderr
     challenges = sub.read_challenges("tiny_challenges.json")
     written = sub.read_submission("submission.json", challenges)
     assert written["task0"][0] == {"attempt_1": B, "attempt_2": solutions["task0"][0]}

@@ -61,3 +61,8 @@ def test_options_that_cannot_apply(tmp_path: Path) -> None:
     sub.write_json(path, [])
     with pytest.raises(sub.FormatError, match="looks like none of task, challenges,"):
         sub.check_path(path)
+
+
+def test_a_name_that_is_too_long_cannot_be_read() -> None:
+    with pytest.raises(sub.FormatError, match=r"^a{300}: cannot be read: File name too long"):
+        sub.check_path("a" * 300)

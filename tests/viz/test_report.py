@@ -119,7 +119,7 @@ def test_the_data_of_the_page(predictions: Path) -> None:
     }
     assert first["demonstrations"][0] == pair and len(first["demonstrations"]) == 2
     (test,) = first["tests"]
-    wrong = {"grid": "12/35", "verdict": "wrong", "wrong_cells": [3]}
+    wrong = {"grid": "12/35", "verdict": "wrong", "wrong_cells": "10"}
     right = {"grid": "12/34", "verdict": "right"}
     assert test["input"] == {"label": "Test input 1", "grid": "90"}
     assert test["output"] == {"label": "Correct output", "grid": "12/34"}
@@ -143,7 +143,9 @@ def test_the_data_of_the_page(predictions: Path) -> None:
 def test_what_is_said_about_the_predictions(predictions: Path) -> None:
     report = build_report(PredictionSource.open(predictions))
     assert report.title == "tiny <i>model</i>"
-    assert report.facts == ["Predictions for 4 of 5 test inputs of 4 tasks: some_challenges.json"]
+    assert report.facts == [
+        "Predicted grids for 4 of 5 test inputs of 4 tasks: some_challenges.json"
+    ]
     assert "Made by arc-trm 1.2.3." in make_page(predictions)
 
 
@@ -477,7 +479,7 @@ def write_puzzle_predictions(folder: Path, kind: str) -> Path:
 def test_a_report_on_puzzles(tmp_path: Path, kind: str) -> None:
     page = make_page(write_puzzle_predictions(tmp_path, kind))
     count = len(PUZZLES[kind])
-    assert f"Predictions for {count} of {count} puzzles: puzzles.csv" in page
+    assert f"Predicted grids for {count} of {count} puzzles: puzzles.csv" in page
     assert f"exact</th><td class='number'>1/{count}</td>" in page
     assert f"valid</th><td class='number'>{count - 1}/{count}</td>" in page
     assert "exact: every cell as in the known answer" in page

@@ -31,6 +31,11 @@ def read(path: Path, skip_invalid: bool) -> TaskSet:
         if not files:
             raise UserError(f"{path} has no task files, expected *.json")
         return unique_tasks(str(path), read_task_files(files))
+    if path.suffix == ".jsonl":
+        raise UserError(
+            f"{path} has many JSON texts, like a log of predictions, which is not data: name a "
+            "challenges file or a dataset"
+        )
     kind, content = submission.read_any(path, ("task", "challenges"))
     if kind == "task":
         return unique_tasks(str(path), [_task(path.stem, content)])

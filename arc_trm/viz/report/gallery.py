@@ -1,7 +1,7 @@
 """What the page's script draws, as plain JSON.
 
-Grids are texts such as `012/345`, one row after another; wrong cells are numbers that count the
-cells of their grid row by row from 0.
+Grids are texts such as `012/345`, one row after another. Wrong cells are bits, one per cell of
+their grid row by row, as hexadecimal digits.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import islice
 from typing import Any
+
+import numpy as np
 
 from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
 from arc_trm.puzzles import kind_of
@@ -129,8 +131,9 @@ def _figure(figure: GridFigure) -> dict[str, Any]:
     if figure.verdict is not None:
         record["verdict"] = figure.verdict
     if figure.grid is not None and figure.wrong_cells:
-        width = figure.grid.shape[1]
-        record["wrong_cells"] = [row * width + column for row, column in figure.wrong_cells]
+        wrong = np.zeros(figure.grid.shape, np.bool_)
+        wrong[tuple(zip(*figure.wrong_cells, strict=True))] = True
+        record["wrong_cells"] = np.packbits(wrong).tobytes().hex()
     return record
 
 

@@ -79,7 +79,9 @@ function drawGrid(figure, question) {
   if (figure.wrong_cells) {
     const mark = hasText() // which a cross would hide
       ? (x, y) => `M${x + 0.11} ${y + 0.11}h.78v.78h-.78z` : (x, y) => `M${x + 0.2} ${y + 0.2}l.6 .6m0 -.6l-.6 .6`;
-    const d = figure.wrong_cells.map((index) => mark(index % width, Math.floor(index / width))).join("");
+    const isWrong = (index) => (parseInt(figure.wrong_cells[index >> 2], 16) >> (3 - (index % 4))) & 1;
+    const wrong = Array.from({ length: width * height }, (_, index) => index).filter(isWrong);
+    const d = wrong.map((index) => mark(index % width, Math.floor(index / width))).join("");
     svg.append(svgElement("path", { d, stroke: "#fff", "stroke-width": 0.22, fill: "none", class: "wrong-cells" }));
     svg.append(svgElement("path", { d, stroke: "#000", "stroke-width": 0.1, fill: "none" }));
   }

@@ -83,7 +83,7 @@ def _facts(source: PredictionSource) -> list[str]:
     if kind.theme.numbered:
         total = f"{tasks.test_outputs} test inputs of {total}"
     names = ", ".join(source.data_names or [tasks.name])
-    facts = [f"Predictions for {predicted} of {total}: {names}"]
+    facts = [f"Predicted grids for {predicted} of {total}: {names}"]
     if kind.max_traces is not None and len(tasks) > kind.max_traces:
         facts.append(f"The first {kind.max_traces} {kind.noun}s are drawn below")
     if "started_at" in source.metadata:

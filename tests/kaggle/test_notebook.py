@@ -98,8 +98,9 @@ class Tree:
         )
 
     def has_predicted(self) -> bool:
+        """Whether the log has a line besides its header; a prediction may be without a grid."""
         log = self.working / "predictions.jsonl"
-        return log.exists() and b'"halt_prob"' in log.read_bytes()
+        return log.exists() and b"\n{" in log.read_bytes()  # a later line; some are empty
 
     def run(self, python: Path | str = sys.executable, offline: bool = False) -> Done:
         return subprocess.run(

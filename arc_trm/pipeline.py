@@ -397,17 +397,18 @@ def _started_folder(folder: Path, tasks: TaskSet) -> Iterator[Submission | None]
     """Make the folder of predictions, with a valid submission from the start.
 
     Yields the submission that it holds already, None if there is none. A UserError in the block
-    removes a folder that is new.
+    removes folders that are new.
     """
-    is_new = not os.path.isdir(folder)
+    new = [each for each in (folder, *folder.parents) if not os.path.isdir(each)]
     make_folder(folder, "folder for the predictions")
     try:
         yield _start_submission(folder, tasks)
     except UserError:
-        if is_new:
-            with suppress(OSError):  # another process may be in it
+        with suppress(OSError):  # another process may be in one
+            if new:
                 (folder / SUBMISSION).unlink(missing_ok=True)
-                folder.rmdir()
+            for each in new:
+                each.rmdir()
         raise
 
 

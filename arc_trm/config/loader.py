@@ -20,6 +20,8 @@ from arc_trm.errors import UserError, suggestion
 from arc_trm.io import read_json
 
 T = typing.TypeVar("T")
+MAX_KEY_LENGTH = 100
+"""Characters of a key of --set; no key is as long."""
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -69,13 +71,13 @@ def _key_names(cls: type, prefix: str = "") -> Iterator[str]:
 
 
 def _key_advice(cls: type, name: str, prefix: str) -> str:
-    """Return which key an unknown `name` may mean, otherwise the known ones."""
+    """Return which key an unknown `name` in a table may mean, otherwise the keys of the table."""
     own = [f"{prefix}.{each}" if prefix else each for each in typing.get_type_hints(cls)]
-    known = [*own, *_key_names(cls, prefix)]
-    key = f"{prefix}.{name}" if prefix else name
-    same = [each for each in known if each.rpartition(".")[2] == name]
-    close = same or difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(own))}"
+    by_name = {key.rpartition(".")[2]: key for key in (*_key_names(RunConfig), *own)}
+    close = difflib.get_close_matches(name, by_name, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {by_name[close[0]]!r}?"
+    return f"; known: {', '.join(sorted(own))}"
 
 
 def from_dict(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
@@ -162,7 +164,8 @@ def _merge(base: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]
 def parse_override(text: str) -> dict[str, Any]:
     """Return `a.b=value` as nested settings. Raises UserError if it has another form."""
     key, equals, value = text.partition("=")
-    require(bool(equals and key.strip()), f"--set takes key=value, got {text!r}")
+    is_key = 0 < len(key.strip()) <= MAX_KEY_LENGTH
+    require(bool(equals and is_key), f"--set takes key=value, got {text[:MAX_KEY_LENGTH]!r}")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except (ValueError, RecursionError):

@@ -158,7 +158,7 @@ class PredictionLog:
             if not isinstance(record, dict) or record.get("format") != FORMAT:
                 raise UserError(
                     f"{self.path}, line 1 is not a prediction log's, because it does not say "
-                    f"{FORMAT!r}: use the version of arc-trm that wrote it, or predict again"
+                    f"{FORMAT!r}: name another file, or use the version of arc-trm that wrote it"
                 )
             self._header = record
         return self._header
@@ -320,11 +320,10 @@ class PredictionLog:
         return UserError(f"cannot read predictions {self.path}: {error.strerror}")
 
     def _invalid(self, line: int, reason: str) -> UserError:
-        what = "the file" if line == 1 else "that line"
-        return UserError(
-            f"{self.path}, line {line} is not a prediction: {reason}; remove {what} and "
-            "predict again"
-        )
+        advice = "remove that line and predict again"
+        if line == 1:
+            advice = "name another file, or remove it and predict again"
+        return UserError(f"{self.path}, line {line} is not a prediction: {reason}; {advice}")
 
 
 def _key_of(header: bytes) -> str:

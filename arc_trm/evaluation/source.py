@@ -378,7 +378,7 @@ def _find_file(path: Path, prefer: Sequence[str]) -> tuple[Path, PredictionLog |
     found = [path / name for name in prefer if (path / name).is_file()]
     if not found and is_run(path):
         raise UserError(f"{path} has no predictions yet: make them with `arc-trm predict {path}`")
-    if path.suffix == ".csv" or path.name == RUN_CONFIG:
+    if path.is_file() and (path.suffix == ".csv" or path.name == RUN_CONFIG):
         what = "holds puzzles" if path.suffix == ".csv" else "is the config of a run"
         raise UserError(
             f"{path} {what}, not predictions: name a predictions.jsonl, a submission or a run"

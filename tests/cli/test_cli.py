@@ -134,7 +134,8 @@ def test_a_mistake_in_predicting_makes_no_folder(
 ) -> None:
     if not options:
         (tiny_run / "model.safetensors").unlink()
-    check_mistake(run_cli("predict", tiny_run, *options, "--out", tmp_path / "new"), message)
+    out = tmp_path / "new" / "deep" / "out"
+    check_mistake(run_cli("predict", tiny_run, *options, "--out", out), message)
     assert not (tmp_path / "new").exists()
 
 
@@ -296,6 +297,9 @@ MISTAKES = [
     ),
     (["train", "--set", "lr=1"], "unknown config key 'lr'; did you mean 'train.lr'?"),
     (["train", "--set", "total_steps=1"], "did you mean 'train.total_steps'?"),
+    (["train", "--set", "train.seed=1"], "'train.seed'; did you mean 'seed'?"),
+    (["train", "--set", "train.=1"], "unknown config key 'train.'; known: train.betas"),
+    (["train", "--set", "seed" + ".a" * 3000 + "=1"], "--set takes key=value, got 'seed.a"),
     (["train", "--set", "data.train=x"], "'data.train' is a list, got 'x': write ['x']"),
     (["data", "show", "x.jsonl"], "x.jsonl has many JSON texts, like a log of predictions"),
     (["score", "x.csv"], "x.csv holds puzzles, not predictions"),

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tiny import log_with, write_challenges
 
 import submission as sub
-from arc_trm import load_tasks
+from arc_trm import load_tasks, predict
 from arc_trm.data.registry import find_manifest, manifests_folder
 from arc_trm.errors import UserError
 from arc_trm.evaluation.leaderboard import published_results
@@ -415,3 +415,12 @@ def test_official_solutions_replace_the_known_outputs() -> None:
     assert given.known_solutions() == {"<b>1": [[[7]], [[8]]]}
     with pytest.raises(UserError, match="has 2 test inputs, but the solutions have 1 test output"):
         tasks.with_solutions({"<b>1": [[[7]]]})
+
+
+def test_a_run_may_have_the_name_of_another_kind_of_file(tiny_run: Path) -> None:
+    for name in ("x.csv", "run.json"):
+        predictions = predict(tiny_run, out=tiny_run.parent / name)
+        assert predictions.job is not None
+        (tiny_run.parent / name / "submission.json").unlink()
+        path = PredictionSource.open(tiny_run.parent / name).path
+        assert path == tiny_run.parent / name / "predictions.jsonl"

@@ -396,8 +396,8 @@ def _with_inputs(config: RunConfig, data: str, weights: Path) -> RunConfig:
 def _started_folder(folder: Path, tasks: TaskSet) -> Iterator[Submission | None]:
     """Make the folder of predictions, with a valid submission from the start.
 
-    Yields the submission that it holds already, None if there is none. A UserError in the block
-    removes folders that are new.
+    Yields the valid submission that the folder holds already, or None if it holds first guesses. A
+    UserError in the block removes folders that are new.
     """
     new = [each for each in (folder, *folder.parents) if not os.path.isdir(each)]
     make_folder(folder, "folder for the predictions")

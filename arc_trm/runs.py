@@ -62,7 +62,7 @@ class Run(Displayed, os.PathLike[str]):
 
     @property
     def step(self) -> int:
-        """The last training step that is known, 0 if there is none."""
+        """The last training step that is known, 0 before the first one."""
         if self._step is not None:
             return self._step
         return int(self.metrics[-1]["step"]) if self.metrics else 0
@@ -133,12 +133,12 @@ def is_run(folder: Path) -> bool:
 
 
 def find_run(folder: Path) -> Run | None:
-    """Return the run in a folder, None if there is none."""
+    """Return the run in a folder, or None if the folder holds no run."""
     return Run(folder) if is_run(folder) else None
 
 
 def latest_run(folder: Path = RUNS) -> Path:
-    """Return the run that was started last. Raises UserError if there is none."""
+    """Return the run that was started last. Raises UserError if `runs` holds no run."""
     runs = [path.parent for path in folder.glob(f"*/{RUN_CONFIG}")]
     if not runs:
         raise UserError(f"there is no run in {folder.resolve()}: train one with `arc-trm train`")

@@ -50,7 +50,7 @@ class PredictionSource:
         path: of the file or folder that holds the predictions.
         log: the predictions as a log; None if they are in another format.
         described_by: the log whose header names the tasks; for a submission, the log beside it.
-        run: the run that the predictions are in; None if there is none.
+        run: the run that the predictions are in; None if they are in no run.
         label: the path that the user gave.
     """
 

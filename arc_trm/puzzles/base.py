@@ -144,7 +144,7 @@ class PuzzleKind(ABC):
 
     @abstractmethod
     def decode(self, tokens: Tokens) -> Grid | None:
-        """Return the grid in (side²,) predicted tokens, or None if there is none."""
+        """Return the grid in (side²,) predicted tokens, or None if they form no grid."""
 
     def random_offset(self, pair: Pair, side: int, rng: np.random.Generator) -> tuple[int, int]:
         """Return a random offset at which both grids of a pair fit the canvas."""

@@ -18,7 +18,7 @@ MAX_BATCHES_WITHOUT_NEW = 20  # consecutive ones, after which generation is give
 
 
 def generator_kind(name: str) -> GridPuzzle:
-    """Return a kind of puzzle that can be generated. Raises UserError if there is none."""
+    """Return the generated kind of this name. Raises UserError if the name is unknown."""
     kinds = {kind.name: kind for kind in grid_kinds() if kind.rating_unit}
     if name not in kinds:
         advice = suggestion(name, kinds)

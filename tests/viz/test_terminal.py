@@ -214,19 +214,23 @@ def test_the_charts_fall_and_rise_with_the_metrics(shown: Shown) -> None:
     assert max(map(len, lines)) <= 80
 
 
-def test_values_that_are_not_finite_are_counted(shown: Shown) -> None:
+@pytest.mark.parametrize(
+    ("record", "texts"),
+    [
+        (
+            '{"step": 21, "lm_loss": NaN, "exact_accuracy": 0.5}',
+            ["Loss per example (1 not finite, left out)", "Step 21, loss nan"],
+        ),
+        (
+            '{"step": 21, "lm_loss": 0.2, "count": 0}',
+            ["every cell right (1 without a finished example, left out)", "Loss per example\n"],
+        ),
+    ],
+    ids=["not finite", "without a finished example"],
+)
+def test_records_that_are_left_out_are_counted(shown: Shown, record: str, texts: list[str]) -> None:
     run = make_run()
     with (run.path / METRICS).open("a") as file:
-        file.write('{"step": 21, "lm_loss": NaN, "exact_accuracy": 0.5}\n')
+        file.write(f"{record}\n")
     output = "\n".join(shown(show_run, run))
-    assert "Loss per example (1 not finite, left out)" in output
-    assert "Step 21, loss nan" in output
-
-
-def test_records_without_a_finished_example_are_counted(shown: Shown) -> None:
-    run = make_run()
-    with (run.path / METRICS).open("a") as file:
-        file.write('{"step": 21, "lm_loss": 0.2, "count": 0}\n')
-    output = "\n".join(shown(show_run, run))
-    assert "every cell right (1 without a finished example, left out)" in output
-    assert "Loss per example\n" in output
+    assert all(text in output for text in texts)

@@ -90,7 +90,7 @@ def as_name(argument: object) -> str | None:
 
 
 def latest_run_name() -> str | None:
-    """Return the latest run in `runs`, None if there is none."""
+    """Return the latest run in `runs`, or None if `runs` holds no run."""
     try:
         return str(latest_run())
     except UserError:

@@ -49,7 +49,7 @@ def random_offset(pair: Pair, side: int, rng: np.random.Generator) -> tuple[int,
 
 
 def decode(tokens: Tokens) -> Grid | None:
-    """Return the grid in (side²,) predicted tokens, or None if there is none.
+    """Return the grid in (side²,) predicted tokens, or None if they form no grid.
 
     The grid is the largest rectangle with a corner at (0, 0) that holds colours only; of equally
     large ones, the one with the fewest rows.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -11,18 +12,32 @@ from pathlib import Path
 
 from arc_trm.errors import UserError
 from submission import WriteError, atomic_write, read_json, write_json
-from submission.files import write_error
+from submission.files import check_replaceable, write_error
 
 __all__ = [
     "WriteError",
     "atomic_write",
     "check_new",
     "check_new_file",
+    "check_replaceable",
+    "file_name",
     "new_folder",
     "read_json",
+    "relative_path",
     "write_error",
     "write_json",
 ]
+
+
+def file_name(text: str) -> str:
+    """Return letters, digits and hyphens of a text as a part of a file name, at most 40."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:40].lower() or "unnamed"
+
+
+def relative_path(path: Path) -> Path:
+    """Return a path relative to the current folder if it is below it."""
+    current = Path.cwd()
+    return path.relative_to(current) if path.is_relative_to(current) else path
 
 
 def check_new(path: Path) -> None:

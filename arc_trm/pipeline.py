@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,17 +16,19 @@ from typing import Any, get_args
 
 from arc_trm.callbacks import Callback, CallbackList
 from arc_trm.config import Canvas, RunConfig, load_config, parse_override
-from arc_trm.data.loader import absolute_data_path, load_tasks
+from arc_trm.data.loader import absolute_data_path, load_tasks, public_data_name
 from arc_trm.errors import UserError, pluralise
-from arc_trm.evaluation.predictions import PredictionSet, build_submission
+from arc_trm.evaluation.predictions import PredictionSet
 from arc_trm.evaluation.source import PredictionSource, data_metadata
 from arc_trm.evaluation.voting import VOTING_RULES, VotingRule
+from arc_trm.history import remember
+from arc_trm.io import file_name
 from arc_trm.puzzles import kind_of
 from arc_trm.run_inputs import PathLike, RunInputs
-from arc_trm.runs import SUBMISSION, Run, latest_run, make_folder
+from arc_trm.runs import PREDICTIONS_FOLDER, Run, latest_predictions, predictions_of
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import TimeLimit
-from submission import Scored, Submission, SubmissionError, read_submission, write_submission
+from submission import Scored
 
 ADAPT_PRESET = "adapt-arc-agi-2"
 LENGTH_KEYS = ("epochs", "train.total_steps", "train.max_steps", "train.time_limit")
@@ -168,6 +170,7 @@ def predict(
     batch_size: int | None = None,
     canvas: Canvas | None = None,
     skip_invalid: bool = False,
+    fresh: bool = False,
     voting_rule: str | VotingRule = "majority",
     device: str = "auto",
     compiled: bool | None = None,
@@ -176,20 +179,24 @@ def predict(
 ) -> PredictionSet:
     """Predict test inputs with the votes of all augmentations.
 
-    Writes predictions.jsonl, every prediction, and for ARC submission.json, which is valid within
-    seconds and improves. The same call resumes an interrupted prediction.
+    Writes predictions.jsonl, every prediction, and for ARC submission.json, which is valid as soon
+    as the weights are loaded, and improves. Each job, which is weights, data, settings and code,
+    has a folder of its own. The same call resumes an interrupted prediction.
 
     Args:
         weights: a run, a weights folder or a Hub repository; None is the latest run.
         data: DATA to predict; None is the run's own.
         attempts: answers per test input; None is what the kind of puzzle allows.
-        out: folder of the files, made if need be; None is the run's, or the current folder.
+        out: folder of the files, made if need be, in which no other job has written; None is
+            `predictions/DATA-DIGEST` in the run, or `predictions/MODEL-DATA-DIGEST` in the current
+            folder if the weights are not a run's.
         time_limit: `3h`, `90m`, `45s` or seconds from now.
         augmentations: that vote besides the task itself; None is all that were trained.
         supervision_steps: None is the model's number.
         batch_size: queries that go through the model together; None suits their length.
         canvas: on which tasks are shown; None is as in training.
         skip_invalid: skip invalid rows of CSV files.
+        fresh: predict everything anew, in place of what the same job predicted before.
         voting_rule: name of a registered rule, or the rule itself.
         device, compiled, callbacks, show_progress: as in `train`.
 
@@ -210,7 +217,7 @@ def predict(
         raise UserError(f"canvas must be one of {', '.join(get_args(Canvas))}, got {canvas!r}")
     limit = TimeLimit.parse(time_limit)
     with _callback("predicting", callbacks, show_progress) as callback:
-        rule = VOTING_RULES[voting_rule] if isinstance(voting_rule, str) else voting_rule
+        rule, rule_name = _voting_rule(voting_rule)
         inputs = RunInputs.resolve(weights, data, skip_invalid, callback)
         if canvas == "bucketed" and not inputs.kind.embeds_tasks:
             raise UserError(
@@ -222,26 +229,27 @@ def predict(
                 f"{inputs.tasks.name} holds {inputs.kind.title}, which gets at most "
                 f"{pluralise(inputs.kind.max_attempts, 'attempt')}, not {attempts}"
             )
-        folder = _path(out) or (inputs.weights.folder if inputs.run is not None else Path())
         if augmentations is None and inputs.run is not None:
             augmentations = inputs.run.config.data.vote_augmentations
 
-        from arc_trm.inference import load_for_inference, predict_to_folder
+        from arc_trm.inference import load_for_inference, plan_predictions, predict_to_folder
 
-        with _started_folder(folder, inputs.tasks) as previous:
-            loaded = load_for_inference(inputs.weights, inputs.tasks.ids, device, canvas, compiled)
+        loaded = load_for_inference(inputs.weights, inputs.tasks.ids, device, canvas, compiled)
+        plan = plan_predictions(
+            loaded, inputs.tasks, augmentations, supervision_steps, attempts, rule, rule_name
+        )
+        folder, others = _path(out), []
+        if folder is None:
+            base, name = _predictions_folder(inputs)
+            folder, others = base / f"{name}-{plan.digest}", predictions_of(base)
         return predict_to_folder(
             folder,
-            loaded,
-            inputs.tasks,
+            plan,
             limit,
-            previous,
-            augmentations,
             batch_size,
-            supervision_steps,
             _metadata(inputs),
-            attempts,
-            rule,
+            others,
+            fresh,
             progress=callback.progress,
             note=callback.note,
         )
@@ -256,7 +264,7 @@ def score(
     """Score predictions: pass@1 and pass@2 for ARC, exact and valid answers for other puzzles.
 
     Args:
-        predictions: in memory, or a path as in `PredictionSource.open`; None is the latest run.
+        predictions: in memory, or a path as in `PredictionSource.open`; None is those made last.
         data: DATA with the outputs to score against; None is what the predictions say.
         solutions: official solutions to score against.
 
@@ -280,8 +288,8 @@ def open_predictions(
     tasks: TaskSet | None = None,
     **options: Any,
 ) -> PredictionSource:
-    """Open predictions as `PredictionSource.open` does; None is the latest run."""
-    path = latest_run() if predictions is None else predictions
+    """Open predictions as `PredictionSource.open` does; None is those that were made last."""
+    path = latest_predictions() if predictions is None else predictions
     return PredictionSource.open(path, data, solutions, tasks, **options)
 
 
@@ -323,6 +331,7 @@ def _resumed(resume: PathLike, adapts: bool) -> Run:
             f"{run.path} was made by `arc-trm {command}`: use `arc-trm {command} --resume "
             f"{run.path}`"
         )
+    remember("run", run.path)
     return run
 
 
@@ -392,46 +401,46 @@ def _with_inputs(config: RunConfig, data: str, weights: Path) -> RunConfig:
     )
 
 
-@contextmanager
-def _started_folder(folder: Path, tasks: TaskSet) -> Iterator[Submission | None]:
-    """Make the folder of predictions, with a valid submission from the start.
-
-    Yields the valid submission that the folder holds already, or None if it holds first guesses. A
-    UserError in the block removes folders that are new.
-    """
-    new = [each for each in (folder, *folder.parents) if not os.path.isdir(each)]
-    make_folder(folder, "folder for the predictions")
-    try:
-        yield _start_submission(folder, tasks)
-    except UserError:
-        with suppress(OSError):  # another process may be in one
-            if new:
-                (folder / SUBMISSION).unlink(missing_ok=True)
-            for each in new:
-                each.rmdir()
-        raise
+def _voting_rule(rule: str | VotingRule) -> tuple[VotingRule, str]:
+    """Return a rule and its name."""
+    if isinstance(rule, str):
+        return VOTING_RULES[rule], rule
+    return rule, str(getattr(rule, "__qualname__", type(rule).__qualname__))
 
 
-def _start_submission(folder: Path, tasks: TaskSet) -> Submission | None:
-    """Return the valid submission in a folder; without one, write guesses and return None."""
-    if not kind_of(tasks).writes_submission:
-        return None
-    challenges = tasks.to_json(solutions=False)
-    try:
-        return read_submission(folder / SUBMISSION, challenges)
-    except SubmissionError:
-        if os.environ.get("RANK", "0") == "0":
-            write_submission(folder / SUBMISSION, build_submission((), tasks), challenges)
-        return None
+def _predictions_folder(inputs: RunInputs) -> tuple[Path, str]:
+    """Return the folder that holds the predictions of weights, and a name for those of the data."""
+    data = file_name(public_data_name(inputs.tasks.name).removesuffix(".json").removesuffix(".csv"))
+    if inputs.run is not None:
+        return inputs.run.path / PREDICTIONS_FOLDER, data
+    return PREDICTIONS_FOLDER, f"{file_name(inputs.model_name)}-{data}"
 
 
 def _metadata(inputs: RunInputs) -> Mapping[str, Any]:
     """Return what readers of the predictions want to know: of which model, tasks and time."""
-    return {
+    parts = inputs.weights.parts
+    facts: dict[str, Any] = {
         "model": inputs.model_name,
+        "weights": inputs.weights_name,
+        "step": parts.step,
+        "parameters": sum(tensor.numel() for tensor in parts.network.values()),
+    }
+    if inputs.run is not None:
+        config = inputs.run.config
+        names = [*config.data.train, *config.data.optional_train, *config.data.test]
+        facts |= {
+            "preset": config.name,
+            "total_steps": inputs.run.total_steps,
+            "seed": config.seed,
+            "train_data": [public_data_name(name) for name in dict.fromkeys(names)],
+        }
+    return {
+        **facts,
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         **data_metadata(inputs.data),
         "kind": inputs.kind.name,
+        "tasks": len(inputs.tasks),
+        "test_inputs": inputs.tasks.test_outputs,
     }
 
 

@@ -33,6 +33,7 @@ class RunInputs:
         tasks: what DATA means, or what the run predicts.
         data: the data settings that `tasks` come from.
         model_name: of the weights, for readers of the predictions.
+        weights_name: path of the weights, or their name on the Hub.
     """
 
     weights: WeightsDir
@@ -40,6 +41,7 @@ class RunInputs:
     tasks: TaskSet
     data: DataConfig
     model_name: str
+    weights_name: str
 
     @property
     def kind(self) -> PuzzleKind:
@@ -93,7 +95,8 @@ class RunInputs:
         kind_of(tasks).check_model(opened.config, tasks)
         from_hub = weights is not None and Path(weights) != folder
         name = os.fspath(weights) if weights is not None and from_hub else folder.resolve().name
-        return cls(opened, run, tasks, settings, name)
+        weights_name = name if from_hub else os.path.abspath(folder)
+        return cls(opened, run, tasks, settings, name, weights_name)
 
 
 def resolve_folder(weights: PathLike | None, callback: Callback | None = None) -> Path:

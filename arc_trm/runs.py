@@ -1,8 +1,8 @@
 """Run folders: where they are and what is in them.
 
 A run folder is a weights folder (`arc_trm.checkpoint`) with `run.json` (the resolved config),
-`metrics.jsonl`, `checkpoint.safetensors` (the whole training state) and, after prediction,
-`submission.json` and `predictions.jsonl`.
+`metrics.jsonl`, `checkpoint.safetensors` (the whole training state) and, after prediction, a folder
+`predictions/DATA-DIGEST` for each job, with `submission.json` and `predictions.jsonl`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from pathlib import Path
 from arc_trm.config import RunConfig, read_config, to_dict
 from arc_trm.display import Displayed
 from arc_trm.errors import UserError
-from arc_trm.io import write_json
+from arc_trm.history import recall, remember
+from arc_trm.io import relative_path, write_json
 
 RUNS = Path("runs")
 RUN_CONFIG, METRICS, CHECKPOINT = "run.json", "metrics.jsonl", "checkpoint.safetensors"
 SUBMISSION, PREDICTIONS = "submission.json", "predictions.jsonl"
+PREDICTIONS_FOLDER = Path("predictions")
+"""Folder, in a run or the current folder, that holds a folder for each prediction job."""
 FORMAT = "arc-trm run 2"
 
 
@@ -92,6 +95,7 @@ def create_run(config: RunConfig, folder: Path | None = None) -> Path:
         if any(folder.iterdir()):
             raise UserError(f"{folder} is not empty: name another folder for the run")
     write_run_config(folder, config)
+    remember("run", folder)
     return folder
 
 
@@ -137,12 +141,70 @@ def find_run(folder: Path) -> Run | None:
     return Run(folder) if is_run(folder) else None
 
 
-def latest_run(folder: Path = RUNS) -> Path:
-    """Return the run that was started last. Raises UserError if `runs` holds no run."""
-    runs = [path.parent for path in folder.glob(f"*/{RUN_CONFIG}")]
-    if not runs:
-        raise UserError(f"there is no run in {folder.resolve()}: train one with `arc-trm train`")
-    return max(runs, key=lambda run: ((run / RUN_CONFIG).stat().st_mtime, run.name))
+def latest_run() -> Path:
+    """Return the run that was started or resumed last, in `runs` or by the index of `history`.
+
+    Raises:
+        UserError: there is no run.
+    """
+    found = _run_times()
+    if not found:
+        raise UserError(
+            f"there is no run in {RUNS.resolve()}, and none is known elsewhere: train one with "
+            "`arc-trm train`"
+        )
+    return max(found, key=lambda run: (found[run], run.name))
+
+
+def latest_predictions() -> Path:
+    """Return the folder of the predictions that were made last.
+
+    They are looked for in the runs in `runs`, in the current folder, and by the index of `history`.
+
+    Raises:
+        UserError: there are none, or a later run has none.
+    """
+    folders = [path.parent for path in RUNS.glob(f"*/{PREDICTIONS_FOLDER}/*/{PREDICTIONS}")]
+    folders += [path.parent for path in PREDICTIONS_FOLDER.glob(f"*/{PREDICTIONS}")]
+    found = _latest_times([*folders, Path()], PREDICTIONS, recall("predictions"))
+    runs = _run_times()
+    run = max(runs, key=lambda run: runs[run], default=None)
+    if not found:
+        command = "`arc-trm train` and `arc-trm predict`" if run is None else "`arc-trm predict`"
+        raise UserError(f"there are no predictions yet: make some with {command}")
+    latest = max(found, key=lambda folder: (found[folder], folder.name))
+    if run is not None and runs[run] > found[latest] and not predictions_of(run):
+        raise UserError(
+            f"{run}, the latest run, has no predictions yet: make them with `arc-trm predict "
+            f"{run}`, or name the last ones that there are, {latest}"
+        )
+    return latest
+
+
+def predictions_of(folder: Path) -> list[Path]:
+    """Return the folders of the predictions in a run, or in its folder for them, newest first."""
+    base = folder / PREDICTIONS_FOLDER if is_run(folder) else folder
+    found = _latest_times([log.parent for log in base.glob(f"*/{PREDICTIONS}")], PREDICTIONS, {})
+    return sorted(found, key=lambda path: (found[path], path.name), reverse=True)
+
+
+def _run_times() -> dict[Path, float]:
+    runs = [path.parent for path in RUNS.glob(f"*/{RUN_CONFIG}")]
+    return _latest_times(runs, RUN_CONFIG, recall("run"))
+
+
+def _latest_times(folders: list[Path], file: str, recalled: dict[Path, float]) -> dict[Path, float]:
+    """Map folders that hold a file to when it was made, by the index or else by the file's time."""
+    found = {relative_path(folder): time for folder, time in recalled.items()}
+    found = {**dict.fromkeys(folders, 0.0), **found}
+    times = {}
+    for folder, recalled_time in found.items():
+        try:
+            changed = (folder / file).stat().st_mtime
+        except (OSError, ValueError):
+            continue  # it is gone
+        times[folder] = recalled_time or changed
+    return times
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:

@@ -12,6 +12,7 @@ from submission.cli import (
     CommandGroup,
     challenges_option,
     kind_option,
+    overwrite_option,
     print_validation,
     vote_weights_option,
 )
@@ -84,7 +85,10 @@ def score(
 @click.argument("files", nargs=-1, required=True)
 @click.option("--out", required=True, metavar="FILE", help="The submission to write.")
 @vote_weights_option
-def merge(files: tuple[str, ...], out: str, vote_weights: list[float] | None) -> None:
+@overwrite_option
+def merge(
+    files: tuple[str, ...], out: str, vote_weights: list[float] | None, overwrite: bool
+) -> None:
     """Merge answers to the same tasks into one submission by weighted votes.
 
     A file is a submission or an ARC Prize benchmarking folder. It gives its weight to its attempt 1
@@ -98,7 +102,7 @@ def merge(files: tuple[str, ...], out: str, vote_weights: list[float] | None) ->
     ranked: list[Ranked] = []
     for file in files:
         ranked.append(read_ranked(file, count_outputs(ranked[0]) if ranked else None))
-    summary, notes = merge_files(out, files, ranked, vote_weights)
+    summary, notes = merge_files(out, files, ranked, vote_weights, overwrite=overwrite)
     for note in notes:
         click.echo(note, err=True)
     click.echo(summary)

@@ -33,6 +33,7 @@ from submission.errors import (
     Problem,
     WriteError,
     format_name,
+    format_names,
     format_path,
     format_value,
 )
@@ -78,7 +79,9 @@ class Provenance:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_arcprize(folder: StrPath, ranked: Ranked, provenance: Provenance) -> None:
+def write_arcprize(
+    folder: StrPath, ranked: Ranked, provenance: Provenance, overwrite: bool = False
+) -> None:
     """Write the first two candidates of every output: one TASK.json per task, nothing else.
 
     A missing candidate becomes an attempt with the answer `[]`, so that the output counts as tried.
@@ -87,6 +90,7 @@ def write_arcprize(folder: StrPath, ranked: Ranked, provenance: Provenance) -> N
         folder: a new or an empty folder; the whole folder is written or nothing.
         ranked: candidates per task and output.
         provenance: the metadata of the attempts.
+        overwrite: replace a folder of the same format.
 
     Raises:
         FormatError: a task has no output, or an id that cannot be a file name.
@@ -103,9 +107,13 @@ def write_arcprize(folder: StrPath, ranked: Ranked, provenance: Provenance) -> N
         raise FormatError(found)
     target = Path(os.path.realpath(folder))
     temporary = target.parent / f".{secrets.token_hex(8)}.tmp"
+    previous = temporary.with_suffix(".old")
     try:
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise WriteError(folder, "it already exists, expected a new or an empty folder")
+        replaced = target.is_dir() and any(target.iterdir())
+        if replaced and overwrite:
+            _check_replaceable(folder)
+        elif replaced or (os.path.lexists(target) and not target.is_dir()):
+            raise WriteError(folder, "it already exists: name another, or use --overwrite")
         if target.exists() and target.samefile(os.curdir):
             raise WriteError(folder, "it is the current folder, expected a folder inside it")
         temporary.mkdir()
@@ -118,6 +126,8 @@ def write_arcprize(folder: StrPath, ranked: Ranked, provenance: Provenance) -> N
                 for index, candidates in enumerate(outputs)
             ]
             write_json(temporary / f"{task_id}.json", pairs)
+        if replaced:
+            target.rename(previous)
         with suppress(FileNotFoundError):
             target.rmdir()
         temporary.rename(target)
@@ -128,6 +138,17 @@ def write_arcprize(folder: StrPath, ranked: Ranked, provenance: Provenance) -> N
         raise WriteError(folder, error.strerror or str(error)) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        if previous.exists() and not target.exists():
+            previous.rename(target)
+        shutil.rmtree(previous, ignore_errors=True)
+
+
+def _check_replaceable(folder: StrPath) -> None:
+    """Raise FormatError if a folder holds anything but attempts and their results."""
+    expected = {f"{name}.json" for name in read_arcprize(folder)} | {RESULTS}
+    if others := sorted(set(os.listdir(folder)) - expected):
+        message = f"holds more than attempts ({format_names(others)}), so it is not overwritten"
+        raise FormatError([Problem("", f"{message}: name another folder")], folder)
 
 
 def _to_attempt(

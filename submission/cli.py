@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from submission.errors import UserError
-from submission.files import read_challenges
+from submission.files import StrPath, read_challenges
 from submission.formats import KINDS, Kind
 from submission.validation import check_path
 
@@ -52,9 +53,23 @@ vote_weights_option = click.option(
 )
 
 
-def print_validation(file: str, kind: Kind | None, challenges: str | None, as_json: bool) -> None:
-    """Print what a valid file holds, or everything that is wrong and raise CommandError."""
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what exists at --out.")
+
+
+def print_validation(
+    file: StrPath,
+    kind: Kind | None,
+    challenges: str | None,
+    as_json: bool,
+    about: Mapping[str, Any] | None = None,
+    header: Sequence[str] = (),
+) -> None:
+    """Print what a valid file holds, or everything that is wrong and raise CommandError.
+
+    `about` and `header` say more about the file, as JSON and as lines that come first.
+    """
     result = check_path(file, kind, None if challenges is None else read_challenges(challenges))
-    click.echo(json.dumps(result.to_dict()) if as_json else "\n".join(result.lines()))
+    record = result.to_dict() if about is None else {"about": about, **result.to_dict()}
+    click.echo(json.dumps(record) if as_json else "\n".join([*header, *result.lines()]))
     if result.problems:
         raise CommandError(result.summary)

@@ -17,7 +17,7 @@ from submission.errors import (
     format_path,
     pluralise,
 )
-from submission.files import StrPath, write_json
+from submission.files import StrPath, check_replaceable, write_json
 from submission.formats import (
     ATTEMPTS,
     Grid,
@@ -95,6 +95,7 @@ def merge_files(
     ranked: Sequence[Ranked],
     vote_weights: Sequence[float] | None = None,
     fallback: Sequence[Ranked] = (),
+    overwrite: bool = False,
 ) -> tuple[str, list[str]]:
     """Merge candidates that were read from these paths, and write the submission `out`.
 
@@ -103,7 +104,7 @@ def merge_files(
 
     Raises:
         FormatError: a file does not match the first; it names the file.
-        SubmissionError: as in `merge_ranked`.
+        SubmissionError: as in `merge_ranked`, or `out` exists and may not be overwritten.
         WriteError: `out` cannot be written or is one of `paths`.
     """
     notes = []
@@ -114,6 +115,7 @@ def merge_files(
             raise FormatError(found, path)
         if missing := len(ranked[0]) - len(each):
             notes.append(f"{format_path(path)}: lacks {pluralise(missing, 'task')} of the first")
+    check_replaceable(out, overwrite)
     merged = merge_ranked(ranked, vote_weights, fallback)
     write_json(out, merged)
     return f"{format_path(out)}: {summarise('submission', merged)}", notes

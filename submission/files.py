@@ -17,6 +17,7 @@ from typing import IO, Any, Literal, TypeAlias
 from submission.errors import (
     FormatError,
     Problem,
+    SubmissionError,
     WriteError,
     format_name,
     format_path,
@@ -106,6 +107,14 @@ def write_json(path: StrPath, data: object) -> None:
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     with atomic_write(path) as file:
         file.write(text)
+
+
+def check_replaceable(path: StrPath, overwrite: bool) -> None:
+    """Raise SubmissionError if there is something at `path` that may not be overwritten."""
+    if os.path.lexists(path) and not overwrite:
+        raise SubmissionError(
+            f"{format_path(path)} already exists: name another file, or replace it with --overwrite"
+        )
 
 
 def write_submission(path: StrPath, submission: Submission, challenges: Challenges) -> None:

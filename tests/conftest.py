@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,14 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
 
 
 # `tiny` imports torch, which takes seconds: fixtures import it when a test asks for them.
+
+
+@pytest.fixture(autouse=True)
+def state_folder(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of its own, not made yet, for the index of what was made last."""
+    folder = tmp_path_factory.getbasetemp() / "states" / secrets.token_hex(8)
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

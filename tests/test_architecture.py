@@ -16,7 +16,7 @@ from paths import ROOT
 FLOORS = [
     ("submission",),
     ("errors", "_version"),
-    ("io", "rng", "time_limit", "display", "registry", "callbacks"),
+    ("io", "rng", "time_limit", "display", "registry", "callbacks", "history"),
     ("tasks",),
     ("config",),
     ("puzzles", "device"),

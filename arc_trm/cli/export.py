@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from arc_trm.cli.options import data_option, path_option, predictions_argument
+from submission.cli import overwrite_option
 
 
 @click.command()
@@ -19,15 +20,21 @@ from arc_trm.cli.options import data_option, path_option, predictions_argument
     help="arcprize: a folder for ARC Prize's benchmarking; submission: the official file.",
 )
 @path_option("--out", "The folder or file to write.", "PATH", required=True)
+@overwrite_option
 @data_option("The tasks; default: what the predictions say.")
 @click.option("--model", help="Name of the model in the metadata; default: of the weights.")
 def export(
-    predictions: Path | None, file_format: str, out: Path, data: str | None, model: str | None
+    predictions: Path | None,
+    file_format: str,
+    out: Path,
+    overwrite: bool,
+    data: str | None,
+    model: str | None,
 ) -> None:
     """Write predictions in the format of another tool.
 
     PREDICTIONS is a predictions.jsonl, a submission, a run folder, or a folder of ARC Prize's
-    benchmarking; default: the latest run. A folder for the benchmarking gets a TASK.json for every
+    benchmarking; default: those made last. A folder for the benchmarking gets a TASK.json for every
     task, answered or not, and nothing else, so that its scorer gives the score that `arc-trm score`
     labels per task.
 
@@ -43,7 +50,7 @@ def export(
     if model is not None and file_format == "submission":
         raise UserError("--model is for the metadata of a folder, which a submission has not")
     source = open_predictions(predictions, data)
-    ranked = export_predictions(source, file_format, out, model)
+    ranked = export_predictions(source, file_format, out, model, overwrite)
     outputs = pluralise(sum(map(len, ranked.values())), "test output")
     unanswered = sum(not any(grids) for task in ranked.values() for grids in task)
     note = f", {unanswered} of them unanswered" if unanswered else ""

@@ -7,16 +7,21 @@ from pathlib import Path
 import click
 
 from arc_trm.cli.options import PATH, data_option, path_option
-from submission.cli import vote_weights_option
+from submission.cli import overwrite_option, vote_weights_option
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=PATH)
 @path_option("--out", "The submission to write.", required=True)
 @vote_weights_option
+@overwrite_option
 @data_option("The tasks of a predictions.jsonl; default: its own.")
 def merge(
-    files: tuple[Path, ...], out: Path, vote_weights: list[float] | None, data: str | None
+    files: tuple[Path, ...],
+    out: Path,
+    vote_weights: list[float] | None,
+    overwrite: bool,
+    data: str | None,
 ) -> None:
     """Merge predictions for the same tasks into one submission by ranked votes.
 
@@ -33,9 +38,11 @@ def merge(
       arc-trm merge a/predictions.jsonl theirs.json --vote-weights 2,1 --out submission.json
     """
     from arc_trm.evaluation.source import PredictionSource
+    from arc_trm.io import check_replaceable
     from arc_trm.pipeline import open_predictions
     from submission import Ranked, count_outputs, merge_files
 
+    check_replaceable(out, overwrite)
     logs: list[PredictionSource] = []
     ranked: list[Ranked] = []
     fallback: list[Ranked] = []
@@ -46,8 +53,9 @@ def merge(
             logs.append(source.sharing(logs[0]) if logs else source)
         counts = count_outputs(ranked[0]) if ranked else None
         ranked.append(source.candidates(counts))
+        click.echo("\n".join([*source.summary.lines(), ""]), err=True)
         fallback.append(source.attempts(counts))
-    summary, notes = merge_files(out, files, ranked, vote_weights, fallback)
+    summary, notes = merge_files(out, files, ranked, vote_weights, fallback, overwrite)
     for note in notes:
         click.echo(note, err=True)
     click.echo(summary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -17,6 +18,9 @@ from arc_trm.cli.options import (
     time_limit_option,
     weights_argument,
 )
+
+GUESSES = 3
+"""Exit status if the files were written, but too many test inputs are guesses."""
 
 
 @click.command()
@@ -46,16 +50,29 @@ from arc_trm.cli.options import (
     type=click.Choice(["full", "bucketed"]),
     help="Full, or the smallest that fits each task; default: as in training.",
 )
-@path_option("--out", "Folder for the files; default: the run's.", "FOLDER")
+@path_option(
+    "--out", "Folder for the files; default: predictions/DATA-DIGEST in the run.", "FOLDER"
+)
+@click.option("--fresh", is_flag=True, help="Predict everything anew, as after a changed library.")
+@click.option(
+    "--max-guesses",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Exit with status 3 if more than this share of the test inputs are guesses; default: if "
+    "all are.",
+)
 @device_options
 @json_option
-def predict(attempts: int, as_json: bool, **options: Any) -> None:
+def predict(attempts: int, max_guesses: float | None, as_json: bool, **options: Any) -> None:
     """Predict test inputs with the votes of all augmentations.
 
     Writes predictions.jsonl, every prediction, and for ARC submission.json, the official file,
-    which is valid within seconds and improves. The same command resumes. WEIGHTS is a run, a
-    weights folder or a repository on the Hugging Face Hub, owner/name[@revision][:subfolder];
-    default: the latest run.
+    which is valid as soon as the weights are loaded, and improves. Other weights, data, settings or
+    code get a folder of their own. The same command resumes. WEIGHTS is a run, a weights folder or
+    a repository on the Hugging Face Hub, owner/name[@revision][:subfolder]; default: the latest
+    run.
+
+    The exit status is 3 if the files were written but all test inputs are guesses.
 
     \b
     Examples:
@@ -66,6 +83,7 @@ def predict(attempts: int, as_json: bool, **options: Any) -> None:
       torchrun --nproc-per-node 4 -m arc_trm predict W --data C --time-limit 2h --out .
     """
     from arc_trm import pipeline
+    from arc_trm.evaluation.summary import summarise_job
     from arc_trm.viz.progress import is_main_process
 
     options["attempts"] = attempts if is_given("attempts") else None  # the kind's number
@@ -76,4 +94,8 @@ def predict(attempts: int, as_json: bool, **options: Any) -> None:
         return
     for sentence in job.notes(tasks):
         click.echo(sentence, err=True)
-    output(job.to_dict(tasks), list(map(str, job.files.values())), as_json)
+    about = summarise_job(predictions).to_dict()
+    lines = list(map(str, job.files.values()))
+    output({**job.to_dict(tasks), "about": about}, lines, as_json)
+    if job.guessed_too_much(tasks, max_guesses):
+        sys.exit(GUESSES)

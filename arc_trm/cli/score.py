@@ -40,7 +40,7 @@ def score(
     For Sudokus and mazes: exact (every cell as in the known answer) and valid (by the rule).
 
     PREDICTIONS is a submission.json, a predictions.jsonl, a run folder, or a folder of ARC Prize's
-    benchmarking; default: the latest run. With OTHER, also its difference from PREDICTIONS: an
+    benchmarking; default: those made last. With OTHER, also its difference from PREDICTIONS: an
     interval by a paired bootstrap, and the tasks gained and lost.
 
     \b
@@ -50,11 +50,18 @@ def score(
       arc-trm score runs/arc1 --data arc-agi-1/evaluation --with-published
       arc-trm score runs/before runs/after
     """
-    from arc_trm.evaluation.scoring import describe_context, open_sources, score_sources
+    from arc_trm.evaluation.scoring import (
+        describe_context,
+        describe_sources,
+        open_sources,
+        score_sources,
+    )
     from submission import describe_scores
 
     sources = open_sources([predictions, other], data, solutions)
     record, lines = describe_scores([source.label for source in sources], score_sources(sources))
+    about, headers = describe_sources(sources)
+    record, lines = {"about": about, **record}, [*headers, *lines]
     notes = [source.scope_note for source in sources]
     notes += sources[0].leakage() if data is not None else []
     for note in dict.fromkeys(filter(None, notes)):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,9 @@ from arc_trm.errors import UserError
 from arc_trm.runs import PREDICTIONS, SUBMISSION, is_run
 from submission import Kind
 from submission.cli import challenges_option, kind_option, print_validation
+
+if TYPE_CHECKING:
+    from arc_trm.evaluation.source import PredictionSource
 
 
 @click.command()
@@ -31,21 +35,34 @@ def validate(file: str, kind: Kind | None, challenges: str | None, as_json: bool
     Example:
       arc-trm validate submission.json --challenges challenges.json
     """
-    path = Path(file)
+    source = _open_own(Path(file))
+    if source is None:
+        print_validation(file, kind, challenges, as_json)
+        return
+    about, header = None, []
+    with suppress(UserError):  # what is wrong with the file is said below
+        if source.made_by is not None:
+            about, header = source.summary.to_dict(), [*source.summary.lines(), ""]
+    print_validation(source.path, kind, challenges, as_json, about, header)
+
+
+def _open_own(path: Path) -> PredictionSource | None:
+    """Return the submission that `arc-trm predict` wrote to a run or folder, None for other files.
+
+    Raises:
+        UserError: there is no submission, only a log.
+    """
+    from arc_trm.evaluation.source import PredictionSource
+
     isfile = os.path.isfile  # Path.is_file raises for names that are too long
-    if not isfile(path / SUBMISSION):
-        is_log = path.suffix == ".jsonl" and isfile(path)
-        if is_log or is_run(path) or isfile(path / PREDICTIONS):
-            _refuse_log(path)
-    print_validation(file, kind, challenges, as_json)
-
-
-def _refuse_log(path: Path) -> NoReturn:
-    """Raise UserError for a log, a folder with a log but no submission, or a run with neither."""
-    from arc_trm.pipeline import open_predictions
-
-    source = open_predictions(path)
+    is_log = path.suffix == ".jsonl" and isfile(path)
+    beside_log = path.name == SUBMISSION and isfile(path.with_name(PREDICTIONS))
+    if not (is_log or beside_log or is_run(path) or isfile(path / PREDICTIONS)):
+        return None
+    source = PredictionSource.open(path, prefer=(SUBMISSION, PREDICTIONS))
     source.kind.require_submission("validating", str(path))
+    if source.log is None:
+        return source
     raise UserError(
         f"{source.path} is a log of predictions, which is no official file: score it with `arc-trm "
         f"score {source.path}`, or make a submission of it with `arc-trm export {source.path} "

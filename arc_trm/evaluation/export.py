@@ -6,12 +6,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from arc_trm.evaluation.source import PredictionSource
-from arc_trm.io import write_json
+from arc_trm.io import check_replaceable, write_json
 from submission import FormatError, Provenance, Ranked, to_submission, write_arcprize
 
 
 def export_predictions(
-    source: PredictionSource, file_format: str, out: Path, model: str | None = None
+    source: PredictionSource,
+    file_format: str,
+    out: Path,
+    model: str | None = None,
+    overwrite: bool = False,
 ) -> Ranked:
     """Write predictions as a folder of ARC Prize's benchmarking or as a submission.
 
@@ -20,6 +24,7 @@ def export_predictions(
         file_format: `arcprize` or `submission`.
         out: the folder or file to write.
         model: name of the model in a folder's metadata; None is the one that the source names.
+        overwrite: replace what exists at `out`, a file or a folder of the same format.
 
     Returns:
         The attempts that were written.
@@ -31,8 +36,9 @@ def export_predictions(
     ranked = source.attempts()
     try:
         if file_format == "arcprize":
-            write_arcprize(out, ranked, _provenance(source, model))
+            write_arcprize(out, ranked, _provenance(source, model), overwrite)
         else:
+            check_replaceable(out, overwrite)
             write_json(out, to_submission(ranked))
     except FormatError as error:
         raise FormatError(error.problems, source.path) from None

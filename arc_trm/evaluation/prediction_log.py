@@ -1,7 +1,8 @@
 """The log of predictions, predictions.jsonl, which keeps every prediction if the job is killed.
 
-The first line is a header: the key, which is everything that predictions depend on, and metadata.
-Each other line is one prediction. Lines are only appended; several processes may do so at once.
+The first line is a header: the key, which is everything that the files of the job depend on, and
+metadata. Each other line is one prediction, or a status: what a submission beside the log holds,
+appended before that is written. Lines are only appended; several processes may do so at once.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +20,7 @@ import numpy as np
 
 from arc_trm.errors import UserError
 from arc_trm.evaluation.predictions import (
+    InputPrediction,
     Prediction,
     PredictionSet,
     TraceStep,
@@ -28,9 +31,15 @@ from arc_trm.evaluation.voting import VoteCounter
 from arc_trm.io import atomic_write, write_error
 from arc_trm.puzzles import kind_of
 from arc_trm.tasks import Grid, TaskSet, as_grid
-from submission import FormatError, grid_problems
+from submission import FormatError, Submission, grid_problems
+from submission.errors import format_value
 
-FORMAT = "arc-trm predictions 2"
+FORMAT = "arc-trm predictions 3"
+STATUS_START = b'{"status":'
+
+
+NO_KEY = ("format", "metadata")
+"""Fields of the header that are not of the key."""
 
 
 class _LineError(ValueError):
@@ -123,6 +132,55 @@ def _reject_constant(name: str) -> None:
     raise ValueError(f"JSON has no number {name}")
 
 
+def submission_digest(submission: Submission) -> str:
+    """Return the SHA-256 of a submission, whatever the order of its tasks."""
+    text = json.dumps(submission, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class LogStatus:
+    """What a submission holds.
+
+    Attributes:
+        submission: its digest.
+        voters: number of votes per test input: mean, smallest, largest.
+        guessed: test inputs without a candidate, (task id, test index).
+    """
+
+    submission: str
+    voters: tuple[float, int, int]
+    guessed: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def of(cls, predictions: Iterable[InputPrediction], submission: str = "") -> LogStatus:
+        """Return the status of the predictions for all test inputs."""
+        votes = {(each.task_id, each.test): each.votes for each in predictions}
+        counts = list(votes.values()) or [0]
+        voters = (sum(counts) / len(counts), min(counts), max(counts))
+        return cls(submission, voters, tuple(key for key, number in votes.items() if not number))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "submission": self.submission,
+            "voters": list(self.voters),
+            "guessed": [list(each) for each in self.guessed],
+        }
+
+    @classmethod
+    def parse(cls, line: bytes, submission: str) -> LogStatus | None:
+        """Return the status in a line of a log, None if it is not one of this submission."""
+        try:
+            status = json.loads(line)["status"]
+            mean, least, most = status["voters"]
+            guessed = tuple((str(task), int(test)) for task, test in status["guessed"])
+            voters = (float(mean), int(least), int(most))
+            found = cls(str(status["submission"]), voters, guessed)
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+            return None
+        return found if found.submission == submission else None
+
+
 class PredictionLog:
     """A predictions.jsonl to append to and to read; each read continues where the last one ended.
 
@@ -179,41 +237,52 @@ class PredictionLog:
         fingerprint = self.header.get("tasks")
         return None if fingerprint is None else bool(fingerprint == tasks.fingerprint(False))
 
-    def begin(self, key: Mapping[str, Any], metadata: Mapping[str, Any]) -> Path | None:
-        """Continue the log with this key, or start one.
+    def differences(self, key: Mapping[str, Any], ignored: Collection[str] = ()) -> dict[str, str]:
+        """Return how the log's key differs from another one: a text for each field that does."""
+        own = {name: self.header.get(name) for name in self.header if name not in NO_KEY}
+        return {
+            name: _difference(name, own.get(name), key.get(name))
+            for name in [*own, *(set(key) - own.keys())]
+            if name not in ignored and own.get(name) != key.get(name)
+        }
 
-        If the file has another key, it is moved aside, and moved back when its key is used again.
+    def check_key(self, key: Mapping[str, Any]) -> None:
+        """Raise UserError if the log has predictions of a job with another key."""
+        if found := self.differences(key):
+            raise UserError(
+                f"{self.path} has predictions of another job ({'; '.join(found.values())}): name "
+                "another folder with --out"
+            )
+
+    def begin(
+        self, key: Mapping[str, Any], metadata: Mapping[str, Any], fresh: bool = False
+    ) -> bool:
+        """Continue the log with this key, or start one; return whether it was started.
 
         Args:
-            key: everything that predictions depend on, as JSON.
+            key: everything that the predictions depend on, as JSON.
             metadata: facts for readers, which replace earlier ones except for `started_at`.
+            fresh: start the log anew, without the predictions that it has.
 
-        Returns:
-            The path to which a log with another key was moved, None if none was moved.
+        Raises:
+            UserError: the log has another key.
         """
-        header, moved = {"format": FORMAT, **key}, None
-        try:
-            first = self._read_first_line()
-        except UserError:
-            first = b""
-        own_key, present_key = json.dumps(header), _key_of(first)
-        if present_key != own_key:
+        header = {"format": FORMAT, **key}
+        exists = os.path.lexists(self.path)
+        if exists:
+            self.check_key(key)
+        if fresh or not exists:
             self.close()
-            if first.strip():
-                moved = self._moved_path(present_key)
-                self.path.replace(moved)
-            stored = self._moved_path(own_key)
-            if not stored.exists():
-                self._write({**header, "metadata": dict(metadata)})
-                return moved
-            stored.replace(self.path)
+            self._write({**header, "metadata": dict(metadata)})
+            return True
         updated = dict(metadata)
         if "started_at" in self.metadata:
             updated["started_at"] = self.metadata["started_at"]
         if updated != self.metadata:
+            self._read_first_line()
             self._write({**header, "metadata": updated}, self._open_reader())
             self.close()
-        return moved
+        return False
 
     def _write(self, header: Mapping[str, Any], lines: BinaryIO | None = None) -> None:
         """Replace the file by one with this header and the lines that are left to read."""
@@ -221,11 +290,6 @@ class PredictionLog:
             file.write((json.dumps(header) + "\n").encode())
             if lines is not None:
                 shutil.copyfileobj(lines, file)
-
-    def _moved_path(self, key: str) -> Path:
-        """Return the path of a log with this key while the file has another key."""
-        digest = hashlib.sha256(key.encode()).hexdigest()[:8]
-        return self.path.with_name(f"{self.path.stem}.{digest}{self.path.suffix}")
 
     def _open_reader(self) -> BinaryIO:
         if self._reader is None:
@@ -252,7 +316,14 @@ class PredictionLog:
             UserError: another job has replaced the file.
             WriteError: the file system refuses.
         """
-        lines = (json.dumps(_to_record(each), separators=(",", ":")) for each in predictions)
+        self._append(_to_record(each) for each in predictions)
+
+    def append_status(self, status: LogStatus) -> None:
+        """Append a status, as `append` does."""
+        self._append([{"status": status.to_dict()}])
+
+    def _append(self, records: Iterable[Mapping[str, Any]]) -> None:
+        lines = (json.dumps(each, separators=(",", ":")) for each in records)
         data = memoryview(("\n" + "".join(line + "\n" for line in lines)).encode())
         try:
             if self._writer is None:
@@ -284,6 +355,8 @@ class PredictionLog:
         assert self.header  # sets the position to the first prediction
         for line in self._new_lines(size):
             self._lines += 1
+            if line.startswith(STATUS_START):
+                continue
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError):
@@ -300,6 +373,19 @@ class PredictionLog:
                 reason = "one of its fields is not what `arc-trm predict` writes"
                 raise self._invalid(self._lines, reason) from None
             yield prediction
+
+    def status_of(self, submission: Submission) -> LogStatus | None:
+        """Return the last status of this submission; None if no job with this log wrote it."""
+        digest, found = submission_digest(submission), None
+        reader = self._open_reader()
+        try:
+            reader.seek(0)
+            for line in reader:
+                if line.startswith(STATUS_START) and digest.encode() in line:
+                    found = line
+        except OSError as error:
+            raise self._unreadable(error) from None
+        return None if found is None else LogStatus.parse(found, digest)
 
     def _new_lines(self, size: int | None) -> Iterator[bytes]:
         """Yield complete lines one by one, because a log may have hundreds of megabytes."""
@@ -326,17 +412,11 @@ class PredictionLog:
         return UserError(f"{self.path}, line {line} is not a prediction: {reason}; {advice}")
 
 
-def _key_of(header: bytes) -> str:
-    """Return a header line without its metadata, or the line itself if it is not JSON."""
-    text = header.decode("utf-8", "replace").strip()
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    if not isinstance(record, dict):
-        return text
-    record.pop("metadata", None)
-    return json.dumps(record)
+def _difference(name: str, own: object, other: object) -> str:
+    """Return in words how a field of a key differs."""
+    if name in ("weights", "tasks", "code"):
+        return f"other {name}"
+    return f"{name} {format_value(own)}, not {format_value(other)}"
 
 
 def read_predictions(log: PredictionLog, tasks: TaskSet) -> PredictionSet:

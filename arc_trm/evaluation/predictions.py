@@ -16,6 +16,9 @@ from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid, same_grid
 from arc_trm.time_limit import format_duration
 from submission import Ranked, Scored, Submission, to_ranked, write_submission
 
+NO_EMBEDDING = "the weights have no puzzle embedding for this task"
+"""The reason why a test input of unknown tasks has no prediction."""
+
 GridKey = tuple[tuple[int, ...], bytes]
 
 
@@ -38,6 +41,7 @@ class PredictionJob:
         guesses: test inputs without a candidate.
         files: paths that were written, by `submission` and `predictions`.
         time_limit: in seconds; None for none.
+        weights: path or name of the weights.
     """
 
     predicted_queries: int
@@ -45,6 +49,7 @@ class PredictionJob:
     guesses: tuple[Skipped, ...]
     files: Mapping[str, Path] = field(default_factory=dict)
     time_limit: float | None = None
+    weights: str = "WEIGHTS"
 
     def notes(self, tasks: TaskSet) -> list[str]:
         """Return sentences on queries and test inputs without a prediction."""
@@ -61,7 +66,18 @@ class PredictionJob:
                 f"{len(self.guesses)} of {tasks.test_outputs} test inputs have no predicted grid: "
                 f"first {kind.noun} {format_name(first.task_id)}{number}: {first.reason}"
             )
+        if any(each.reason == NO_EMBEDDING for each in self.guesses):
+            notes.append(
+                "weights predict tasks that they were trained on or adapted to: use `arc-trm adapt "
+                f"{self.weights} --data {tasks.name}`, and predict with the run that it makes"
+            )
         return notes
+
+    def guessed_too_much(self, tasks: TaskSet, max_share: float | None = None) -> bool:
+        """Return whether more than a share of the test inputs are guesses; None: whether all."""
+        if max_share is None:
+            return 0 < tasks.test_outputs == len(self.guesses)
+        return len(self.guesses) > max_share * tasks.test_outputs
 
     def to_dict(self, tasks: TaskSet) -> dict[str, Any]:
         """Return counts and files as plain JSON."""
@@ -105,6 +121,11 @@ class Prediction:
     halt_prob: float = 0.0
     runner_up: Grid | None = None
     trace: tuple[TraceStep, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """The task id, the test index and the puzzle: what was queried."""
+        return self.task_id, self.test, self.puzzle
 
 
 @dataclass(frozen=True, eq=False, slots=True)

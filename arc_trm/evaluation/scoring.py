@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 from arc_trm.errors import UserError
 from arc_trm.evaluation.leaderboard import describe_results, published_results
 from arc_trm.evaluation.source import PredictionSource
+from arc_trm.evaluation.summary import format_rows
 from arc_trm.puzzles import kind_of
-from arc_trm.runs import PREDICTIONS, SUBMISSION, latest_run
+from arc_trm.runs import PREDICTIONS, SUBMISSION, latest_predictions
 from arc_trm.tasks import TaskSet
 from submission import Scored
 from submission.scoring import format_rate
@@ -24,9 +26,9 @@ def open_sources(
     """Open predictions to score; in a folder, a submission is preferred to a log.
 
     Sources that do not name their tasks share those of the first one that does. If all paths are
-    None, the predictions of the latest run are opened.
+    None, the predictions made last are opened.
     """
-    existing = [path for path in paths if path is not None] or [latest_run()]
+    existing = [path for path in paths if path is not None] or [latest_predictions()]
     prefer = (SUBMISSION, PREDICTIONS)
     sources = [PredictionSource.open(path, data, solutions, prefer=prefer) for path in existing]
     first = next((each for each in sources if each.names_tasks), sources[0])
@@ -47,6 +49,27 @@ def score_sources(sources: Sequence[PredictionSource]) -> list[Scored]:
                 f"{source.kind.title}: compare one kind"
             )
     return [source.score() for source in sources]
+
+
+def describe_sources(sources: Sequence[PredictionSource]) -> tuple[Any, list[str]]:
+    """Return what scored predictions are, as JSON and as lines that end with a blank one.
+
+    JSON is an object for one source, a list for several. What several have in common is said once.
+    """
+    summaries = [replace(each.summary, solved_guesses=each.solved_guesses()) for each in sources]
+    records = [each.to_dict() for each in summaries]
+    if len(summaries) == 1:
+        return records[0], [*summaries[0].lines(), ""]
+    rows = [each.rows() for each in summaries]
+    common = {
+        name: text for name, text in rows[0].items() if all(row.get(name) == text for row in rows)
+    }
+    lines = [*format_rows(common), ""] if common else []
+    for row in rows:
+        lines.append(row["file"])
+        own = {name: text for name, text in row.items() if name not in (*common, "file")}
+        lines += [f"  {line}" for line in format_rows(own)]
+    return records, [*lines, ""]
 
 
 def describe_context(tasks: TaskSet) -> tuple[dict[str, Any], list[str]]:

@@ -1,27 +1,38 @@
 """Stored predictions of any solver, with the tasks that they are for.
 
-Predictions are a predictions.jsonl, a submission, a folder of ARC Prize's benchmarking, or a folder
-that `arc-trm predict` wrote into, such as a run. `PredictionSource.open` resolves everything once,
-and every file is read once.
+Predictions are a predictions.jsonl, a submission, a folder of ARC Prize's benchmarking, a folder
+that `arc-trm predict` wrote into, or a run, which means the predictions that were made in it last.
+`PredictionSource.open` resolves everything once, and every file is read once.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from arc_trm.config import DataConfig, from_dict
 from arc_trm.data.leakage import run_leakage
 from arc_trm.data.loader import absolute_data_path, load_tasks, public_data_name
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.errors import UserError
-from arc_trm.evaluation.prediction_log import PredictionLog, read_predictions
+from arc_trm.evaluation.prediction_log import LogStatus, PredictionLog, read_predictions
 from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
+from arc_trm.evaluation.summary import PredictionSummary
 from arc_trm.puzzles import KINDS, PuzzleKind, kind_of
-from arc_trm.runs import PREDICTIONS, RUN_CONFIG, SUBMISSION, Run, find_run, is_run
+from arc_trm.runs import (
+    PREDICTIONS,
+    RUN_CONFIG,
+    SUBMISSION,
+    Run,
+    find_run,
+    is_run,
+    predictions_of,
+)
 from arc_trm.tasks import DEFAULT_KIND, Pair, Task, TaskSet, as_grid
 from submission import (
     FormatError,
@@ -35,10 +46,13 @@ from submission import (
     read_ranked,
     read_solutions,
     read_submission,
+    to_ranked,
 )
 
 MAX_MERGED = 32
 """Maximum number of candidates of a test input that vote when predictions are merged."""
+
+NOT_WRITTEN = "unknown: the job that has its predictions.jsonl here did not write this file"
 
 DATA_FIELDS = ("max_grid_size", "test_puzzles", "skip_invalid")
 
@@ -49,23 +63,22 @@ class PredictionSource:
     Attributes:
         path: of the file or folder that holds the predictions.
         log: the predictions as a log; None if they are in another format.
-        described_by: the log whose header names the tasks; for a submission, the log beside it.
-        run: the run that the predictions are in; None if they are in no run.
         label: the path that the user gave.
+        described_by: the log whose header names the tasks; for a submission, the log beside it.
+        others: number of other predictions in the run that the user named.
     """
 
     def __init__(
         self,
         label: str,
-        path: Path,
-        described_by: PredictionLog | None,
+        found: _Found,
         data: str | None,
         solutions: Path | None,
         tasks: TaskSet | None,
     ) -> None:
-        self.label, self.path, self.described_by = label, path, described_by
-        self.log = described_by if described_by and described_by.path == path else None
-        self.run = find_run(path.parent)
+        self.label, self.path, self.others = label, found.path, found.others
+        self.log = found.log if found.log and found.log.path == found.path else None
+        self.described_by = found.log
         self._data, self._solutions, self._given = data, solutions, tasks
         self._shared: PredictionSource | None = None  # has the same tasks
         self._ranked: Ranked | None = None
@@ -98,8 +111,8 @@ class PredictionSource:
                 "folder of ARC Prize's benchmarking"
             )
         chosen = Path(solutions) if solutions is not None else None
-        file, log = _find_file(folder, prefer)
-        source = cls(str(path), file, log, data, chosen, tasks)
+        found = _find_predictions(folder, prefer, data)
+        source = cls(str(path), found, data, chosen, tasks)
         _ = source.kind  # an invalid header is an error here
         return source
 
@@ -123,8 +136,60 @@ class PredictionSource:
     # Metadata
 
     @property
+    def made_by(self) -> PredictionLog | None:
+        """The log of the job that made the predictions.
+
+        For a submission this is the log beside it, but only if its job wrote this very submission.
+        """
+        return self.log or (self.described_by if self._status is not None else None)
+
+    @cached_property
+    def _status(self) -> LogStatus | None:
+        """The status of a submission in the log beside it."""
+        if self.log is not None or self.described_by is None:
+            return None
+        return self.described_by.status_of(self._submission)
+
+    @cached_property
+    def _submission(self) -> Submission:
+        return read_submission(self.path)
+
+    @cached_property
+    def run(self) -> Run | None:
+        """The run that the predictions are in, or whose weights made them; None for none."""
+        around = self.path.absolute().parents
+        places = [self.path.parent, *around[2:3]] if len(around) > 2 else [self.path.parent]
+        inside = [each for each in places if is_run(each)]
+        if inside:
+            return Run(inside[0])
+        weights = self.metadata.get("weights")
+        return find_run(Path(weights)) if isinstance(weights, str) else None
+
+    @cached_property
+    def summary(self) -> PredictionSummary:
+        """What the predictions are, for people and for `--json`."""
+        made_by = self.made_by
+        if made_by is None:
+            counts = count_outputs(self._read_ranked({}))
+            return PredictionSummary(
+                str(self.path),
+                weights=None if self.described_by is None else NOT_WRITTEN,
+                data=tuple(self.data_names),
+                tasks=len(counts),
+                test_inputs=sum(counts.values()),
+            )
+        status = self._status if self.log is None else LogStatus.of(self.predictions)
+        found = PredictionSummary.of_log(str(self.path), made_by, self.data_names, status)
+        return replace(found, others=self.others)
+
+    @property
     def metadata(self) -> Mapping[str, Any]:
-        """The metadata of the log, also for a submission beside it; empty without a log."""
+        """The metadata of the job that made the predictions; empty if it is not known."""
+        return self.made_by.metadata if self.made_by is not None else {}
+
+    @property
+    def _data_metadata(self) -> Mapping[str, Any]:
+        """The metadata on the tasks; empty without a log."""
         return self.described_by.metadata if self.described_by is not None else {}
 
     @property
@@ -141,7 +206,7 @@ class PredictionSource:
     @property
     def _logged_data(self) -> list[str]:
         """What a log names as its data, [] without a log."""
-        names = self.metadata.get("data")
+        names = self._data_metadata.get("data")
         return [str(name) for name in names] if isinstance(names, list) else []
 
     @property
@@ -198,8 +263,8 @@ class PredictionSource:
             folder = Path(self._data)
             if is_run(folder):
                 return predicted_tasks(Run(folder).config.data)
-            return load_tasks(self._data, self.metadata.get("skip_invalid") is True)
-        if self._logged_data and "max_grid_size" in self.metadata:
+            return load_tasks(self._data, self._data_metadata.get("skip_invalid") is True)
+        if self._logged_data and "max_grid_size" in self._data_metadata:
             tasks = self._logged_tasks()
         elif self.run is not None:
             tasks = predicted_tasks(self.run.config.data)
@@ -215,7 +280,8 @@ class PredictionSource:
         return tasks
 
     def _logged_tasks(self) -> TaskSet:
-        settings = {key: self.metadata[key] for key in DATA_FIELDS if key in self.metadata}
+        facts = self._data_metadata
+        settings = {key: facts[key] for key in DATA_FIELDS if key in facts}
         try:
             return predicted_tasks(from_dict(DataConfig, {"test": self._logged_data, **settings}))
         except UserError as error:
@@ -320,9 +386,22 @@ class PredictionSource:
         except FormatError as error:
             raise FormatError(error.problems, self.path) from error
 
+    def solved_guesses(self) -> int | None:
+        """Return how many guessed test inputs have a right attempt; None if this is unknown."""
+        guessed = self.summary.guessed
+        if guessed is None:
+            return None
+        attempts, tasks, solved = self.attempts(), self.scored_tasks, 0
+        for task_id, test in guessed:
+            known = task_id in tasks and task_id in attempts and test < len(tasks[task_id].test)
+            output = tasks[task_id].test[test].output if known else None
+            solved += output is not None and output.tolist() in list(attempts[task_id][test])
+        return solved
+
     def _read_ranked(self, counts: Mapping[str, int]) -> Ranked:
         if self._ranked is None:
-            self._ranked = read_ranked(self.path, counts)
+            folder = self.path.is_dir()
+            self._ranked = read_ranked(self.path, counts) if folder else to_ranked(self._submission)
         return self._ranked
 
     def _from_ranked(self, tasks: TaskSet) -> PredictionSet:
@@ -343,8 +422,8 @@ class PredictionSource:
         return PredictionSet(tasks, predictions)
 
     def _submission_beside(self, tasks: TaskSet) -> Submission | None:
-        """Return the submission beside a log, if it is for these tasks."""
-        # A log with another name was moved aside; the submission belongs to another log.
+        """Return the submission that the job of a log wrote beside it, if it is for these tasks."""
+        assert self.log is not None
         if self.path.name != PREDICTIONS or not self.kind.writes_submission:
             return None
         try:
@@ -352,7 +431,7 @@ class PredictionSource:
         except SubmissionError:
             return None
         fits = all(len(found.get(task.id, ())) == len(task.test) for task in tasks)
-        return found if fits else None
+        return found if fits and self.log.status_of(found) is not None else None
 
 
 def data_metadata(data: DataConfig) -> dict[str, Any]:
@@ -373,27 +452,60 @@ def _kind(log: PredictionLog) -> PuzzleKind:
     return KINDS[name]
 
 
-def _find_file(path: Path, prefer: Sequence[str]) -> tuple[Path, PredictionLog | None]:
-    """Return the path of the predictions, and the log that they are or that describes them."""
-    found = [path / name for name in prefer if (path / name).is_file()]
-    if not found and is_run(path):
-        raise UserError(f"{path} has no predictions yet: make them with `arc-trm predict {path}`")
+class _Found(NamedTuple):
+    """The file or folder of predictions, and the log that it is or that lies beside it."""
+
+    path: Path
+    log: PredictionLog | None
+    others: int = 0
+
+
+def _find_predictions(path: Path, prefer: Sequence[str], data: str | None) -> _Found:
+    """Return the predictions in a file or folder, the last ones that were made in a run."""
     if path.is_file() and (path.suffix == ".csv" or path.name == RUN_CONFIG):
         what = "holds puzzles" if path.suffix == ".csv" else "is the config of a run"
         raise UserError(
             f"{path} {what}, not predictions: name a predictions.jsonl, a submission or a run"
         )
-    found = found or [path]
+    in_folder = not is_run(path) and any((path / name).is_file() for name in prefer)
+    if path.is_dir() and not in_folder:
+        if folders := predictions_of(path):
+            chosen = _latest_for(folders, data)
+            return _find_file(chosen, prefer)._replace(others=len(folders) - 1)
+        if is_run(path):
+            raise UserError(
+                f"{path} has no predictions yet: make them with `arc-trm predict {path}`"
+            )
+    return _find_file(path, prefer)
+
+
+def _latest_for(folders: Sequence[Path], data: str | None) -> Path:
+    """Return the first folder whose predictions are for some data, else the first one."""
+    if data is not None and len(folders) > 1:
+        names = Run(data).config.data.test if is_run(Path(data)) else [data]
+        wanted = [absolute_data_path(name) for name in names]
+        for folder in folders:
+            with suppress(UserError):
+                if PredictionLog(folder / PREDICTIONS).metadata.get("data") == wanted:
+                    return folder
+    return folders[0]
+
+
+def _find_file(path: Path, prefer: Sequence[str]) -> _Found:
+    found = [path / name for name in prefer if (path / name).is_file()] or [path]
     logs = [PredictionLog(each) for each in found if each.suffix == ".jsonl" and each.is_file()]
+    beside = path.with_name(PREDICTIONS)
+    if not logs and path.name == SUBMISSION and beside.is_file():
+        logs = [PredictionLog(beside)]
     log = logs[0] if logs else None
     if log is None or log.path == found[0]:
-        return found[0], log
+        return _Found(found[0], log)
     try:
         writes_submission = _kind(log).writes_submission
     except UserError:
-        return found[0], None
-    # A submission beside a log of another kind is from earlier predictions.
-    return found[0] if writes_submission else log.path, log
+        return _Found(found[0], None)
+    # A submission beside a log of another kind is of another job.
+    return _Found(found[0] if writes_submission else log.path, log)
 
 
 def _tasks_of_solutions(solutions: Solutions) -> TaskSet:

@@ -7,7 +7,7 @@ grids and ranks them by (votes, mean halting probability), both descending.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,7 +66,6 @@ class VoteCounter:
 
     Args:
         tasks: predictions for other tasks are not counted.
-        voters: names of the puzzles whose votes count; None is all.
         rule: ranks the predictions of a test input.
         attempts: number per test input; None is the maximum of the kind of puzzle.
     """
@@ -74,27 +73,27 @@ class VoteCounter:
     def __init__(
         self,
         tasks: TaskSet,
-        voters: Mapping[str, object] | None = None,
         rule: VotingRule = majority_vote,
         attempts: int | None = None,
     ) -> None:
-        self.tasks, self.voters, self.rule, self.attempts = tasks, voters, rule, attempts
+        self.tasks, self.rule, self.attempts = tasks, rule, attempts
         self._counted: defaultdict[tuple[str, int], _Counted] = defaultdict(_Counted)
         self._grids: dict[GridKey, Grid] = {}
 
     def add(self, predictions: Iterable[Prediction]) -> None:
         """Count predictions; only the first for each puzzle counts."""
         for prediction in predictions:
-            task_id, test = key = (prediction.task_id, prediction.test)
+            task_id, test, _ = prediction.key
+            key = task_id, test
             exists = task_id in self.tasks and 0 <= test < len(self.tasks[task_id].test)
-            if not exists or self.has(*key, prediction.puzzle):
+            if not exists or self.has(*prediction.key):
                 continue
             counted = self._counted[key]
             counted.puzzles.add(prediction.puzzle)
             if prediction.trace:
                 counted.trace, counted.ranked = prediction.trace, None
             grid = prediction.grid
-            if grid is None or (self.voters is not None and prediction.puzzle not in self.voters):
+            if grid is None:
                 continue
             order, halt_prob = prediction.order, prediction.halt_prob
             if counted.certainty is None or (halt_prob, -order) > counted.certainty:

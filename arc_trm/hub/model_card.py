@@ -18,7 +18,7 @@ from arc_trm.evaluation.source import PredictionSource
 from arc_trm.hub.repo_id import is_plain_path, is_repository
 from arc_trm.io import read_json
 from arc_trm.models import ARCHITECTURES
-from arc_trm.runs import PREDICTIONS, SUBMISSION, Run, find_run
+from arc_trm.runs import PREDICTIONS, SUBMISSION, Run, find_run, predictions_of
 
 _TAGS = ["arc-agi", "arc-trm", "abstraction-and-reasoning-corpus"]
 _MODEL_KEYS = (
@@ -155,10 +155,11 @@ def _dataset(name: str) -> str:
 
 def _scores(run: Run) -> str:
     """Return the score of a run's predictions for its own data, and warnings of leakage."""
-    if not any((run.path / name).is_file() for name in (PREDICTIONS, SUBMISSION)):
+    if not predictions_of(run.path):
         return "Not scored: the run has no predictions yet."
     try:
-        source = PredictionSource.open(run.path, data=str(run.path))
+        prefer = (SUBMISSION, PREDICTIONS)
+        source = PredictionSource.open(run.path, data=str(run.path), prefer=prefer)
         lines, warnings = source.score().lines(), source.leakage()
     except UserError:
         return (

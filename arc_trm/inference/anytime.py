@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
-from itertools import groupby
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
+from arc_trm._version import __version__
 from arc_trm.callbacks import Note, Progress, ignore
 from arc_trm.checkpoint import Weights
 from arc_trm.config import to_dict
 from arc_trm.errors import UserError
-from arc_trm.evaluation.prediction_log import PredictionLog
+from arc_trm.evaluation.prediction_log import LogStatus, PredictionLog, submission_digest
 from arc_trm.evaluation.predictions import (
     Prediction,
     PredictionJob,
@@ -24,20 +27,25 @@ from arc_trm.evaluation.predictions import (
     build_submission,
 )
 from arc_trm.evaluation.voting import VoteCounter, VotingRule, majority_vote
+from arc_trm.history import remember
+from arc_trm.inference.code_digest import code_digest
 from arc_trm.inference.predictor import Query, build_queries, max_batch_size, predict_batch, shard
 from arc_trm.inference.workers import Workers
 from arc_trm.puzzles import kind_of
-from arc_trm.runs import PREDICTIONS, SUBMISSION
+from arc_trm.runs import PREDICTIONS, SUBMISSION, make_folder
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import TimeLimit
-from submission import Submission, write_submission
+from submission import SubmissionError, read_submission, write_submission
 
 FIRST_BATCH_SIZE = 1  # with a time limit, because the duration of a query is not known yet
 MAX_BATCH_FRACTION = 0.01  # of the time limit, for one batch
 WORKER_GRACE_S = 10.0  # how long to wait for other processes after the time limit
 FLUSH_INTERVAL_RATIO = 20.0  # seconds between writing the files, per second that it takes
 
+COPY_BATCH = 1000  # predictions copied at once
+
 NO_GRID = "the model predicts no grid"
+NO_TIME = "there was no time for it"
 
 
 def predict_tasks(
@@ -65,7 +73,7 @@ def predict_tasks(
     """
     kind_of(tasks).check_model(weights.model.config, tasks)
     queries, skipped = build_queries(weights, tasks, augmentations)
-    counter = VoteCounter(tasks, None, rule, attempts)
+    counter = VoteCounter(tasks, rule, attempts)
     for batch in _predictions(weights, tasks, queries, batch_size, supervision_steps, TimeLimit()):
         counter.add(batch)
     guesses = tuple(skipped) + tuple(
@@ -141,22 +149,78 @@ def _batches(
                     size = max(size, min(limit(side), 2 * len(batch)))
 
 
-def prediction_key(
-    weights: Weights, tasks: TaskSet, supervision_steps: int | None
-) -> dict[str, Any]:
-    """Return everything that predictions depend on; a log with an equal key is continued."""
-    model, digest = weights.model, hashlib.sha256()
+@dataclass(frozen=True, eq=False)
+class PredictionPlan:
+    """Everything that the files of a prediction job depend on; `plan_predictions` makes it.
+
+    Attributes:
+        weights: only tasks with a puzzle embedding can be predicted.
+        queries: of the job, in order.
+        skipped: test inputs that cannot be queried.
+        supervision_steps: per query.
+        attempts: number per test input.
+        rule: ranks the predictions of a test input.
+        key: what tells the job from others, as JSON.
+    """
+
+    weights: Weights
+    tasks: TaskSet
+    queries: Sequence[Query]
+    skipped: Sequence[Skipped]
+    supervision_steps: int
+    attempts: int
+    rule: VotingRule
+    key: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Eight hexadecimal digits for the name of a folder."""
+        return hashlib.sha256(json.dumps(self.key, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def plan_predictions(
+    weights: Weights,
+    tasks: TaskSet,
+    augmentations: int | None = None,
+    supervision_steps: int | None = None,
+    attempts: int | None = None,
+    rule: VotingRule = majority_vote,
+    rule_name: str = "majority",
+) -> PredictionPlan:
+    """Return the queries of a job and its key.
+
+    Args:
+        weights, tasks, augmentations, supervision_steps, attempts, rule: as for `predict_tasks`.
+        rule_name: of the rule, for the key.
+    """
+    model, kind = weights.model, kind_of(tasks)
+    queries, skipped = build_queries(weights, tasks, augmentations)
+    steps = supervision_steps or model.config.supervision_steps
+    attempts = kind.max_attempts if attempts is None else attempts
+    digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().data)
     digest.update(model.puzzle_embedding.detach().cpu().contiguous().numpy().data)
-    digest.update(json.dumps([to_dict(model.config), list(weights.puzzle_ids)]).encode())
-    return {
+    config = replace(model.config, canvas="full")  # the canvas has a field of its own
+    digest.update(json.dumps([to_dict(config), list(weights.puzzle_ids)]).encode())
+    key = {
         "weights": digest.hexdigest(),
         "tasks": tasks.fingerprint(solutions=False),
-        "supervision_steps": supervision_steps or model.config.supervision_steps,
+        "supervision_steps": steps,
         "dtype": str(model.dtype).removeprefix("torch."),
+        "canvas": model.config.canvas,
+        "version": __version__,
+        "code": code_digest(type(model), type(kind), rule),
+        "augmentations": max((query.order for query in queries), default=0),
+        "attempts": attempts,
+        "voting_rule": rule_name,
     }
+    return PredictionPlan(weights, tasks, queries, skipped, steps, attempts, rule, key)
+
+
+VOTE_FIELDS = ("augmentations", "attempts", "voting_rule")
+"""Fields of a key that decide which predictions vote, and how, but not what they are."""
 
 
 class PredictionWriter:
@@ -166,67 +230,44 @@ class PredictionWriter:
     process writes it, but after an error every process does.
 
     Args:
-        queries: of the job; for the other arguments see `predict_to_folder`.
+        plan: of the job; for the other arguments see `predict_to_folder`.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        tasks: TaskSet,
-        queries: Sequence[Query],
-        previous: Submission | None,
-        attempts: int | None,
-        rule: VotingRule,
-        time_limit: TimeLimit,
-        grace: float,
+        self, folder: Path, plan: PredictionPlan, time_limit: TimeLimit, grace: float
     ) -> None:
-        self.folder, self.tasks, self.queries = folder, tasks, queries
-        self.previous, self.attempts = previous, attempts
+        self.folder, self.plan, self.tasks, self.queries = folder, plan, plan.tasks, plan.queries
         self.time_limit, self.grace = time_limit, grace
         self.workers = Workers()
         self.is_first = self.workers.rank == 0
         self.log = PredictionLog(folder / PREDICTIONS)
-        voters = dict.fromkeys(query.puzzle for query in queries)
-        self.counter = VoteCounter(tasks, voters, rule, attempts)
-        self.submits = kind_of(tasks).writes_submission
-        self.challenges = tasks.to_json(solutions=False) if self.submits else {}
-        self.flushed_at, self.cost = 0.0, 0.0
+        self.counter = VoteCounter(self.tasks, plan.rule, plan.attempts)
+        self.submits = kind_of(self.tasks).writes_submission
+        self.challenges = self.tasks.to_json(solutions=False) if self.submits else {}
+        self.flushed_at, self.cost, self.submitted = 0.0, 0.0, ""
 
     def flush(self) -> None:
         """Count the predictions of all processes and write the submission."""
         started = time.monotonic()
         self.counter.add(self.log.read(self.tasks))
         if self.submits:
-            write_submission(self.folder / SUBMISSION, self.submission(), self.challenges)
+            submission = build_submission(self.counter, self.tasks, self.plan.attempts)
+            digest = submission_digest(submission)
+            if digest != self.submitted:
+                # Before the file, so that the log knows it whenever the job is killed.
+                self.log.append_status(LogStatus.of(self.counter, digest))
+                self.submitted = digest
+            write_submission(self.folder / SUBMISSION, submission, self.challenges)
         self.flushed_at = time.monotonic()
         self.cost = max(self.cost, self.flushed_at - started)
 
-    def submission(self) -> Submission:
-        """Return the submission of the predictions counted so far."""
-        submission = build_submission(self.counter, self.tasks, self.attempts)
-        if self.previous is not None:
-            for task_id, test in _inputs(self.queries):
-                if not self.counter.has(task_id, test):
-                    submission[task_id][test] = self.previous[task_id][test]
-        return submission
-
     def guesses(self) -> list[Skipped]:
         """Return the queried test inputs without a candidate, and the reasons."""
-        first = build_submission((), self.tasks, self.attempts) if self.submits else {}
-        guesses = []
-        for task_id, test in _inputs(self.queries):
-            if self.counter[task_id, test].candidates:
-                continue
-            reason = NO_GRID
-            if not self.counter.has(task_id, test):
-                reason = "there was no time for it"
-                if self.submits:
-                    stays = (self.previous or first)[task_id][test]
-                    guessed = stays == first[task_id][test]
-                    whose = "first guesses" if guessed else "previous submission's attempts"
-                    reason += f", so the {whose} stay"
-            guesses.append(Skipped(task_id, test, reason))
-        return guesses
+        return [
+            Skipped(*key, NO_GRID if self.counter.has(*key) else NO_TIME)
+            for key in _inputs(self.queries)
+            if not self.counter[key].candidates
+        ]
 
     def missing(self) -> list[Query]:
         """Return the queries without a prediction."""
@@ -248,10 +289,7 @@ class PredictionWriter:
         return self.time_limit.left < -self.grace
 
     def start(
-        self,
-        key: Callable[[], dict[str, Any]],
-        metadata: Mapping[str, Any],
-        note: Note,
+        self, metadata: Mapping[str, Any], others: Sequence[Path], fresh: bool, note: Note
     ) -> Sequence[Query]:
         """Start or continue the log, and return the queries of this process without a prediction.
 
@@ -261,12 +299,8 @@ class PredictionWriter:
         """
         workers = self.workers
         if workers.arrive("started") == 1:
-            moved = self.log.begin(key(), metadata)
-            if moved:
-                note(
-                    f"{self.log.path} had predictions of other weights, tasks or settings, which "
-                    f"are in {moved} now"
-                )
+            if self.log.begin(self.plan.key, metadata, fresh) and not fresh:
+                self._copy_equal(others)
             workers.arrive("size", self.log.size)
         if not workers.wait("size", 1, self.timed_out):
             raise UserError(f"{self.log.path} was not started in time by the first process")
@@ -275,6 +309,18 @@ class PredictionWriter:
         if self.is_first and len(missing) < total:
             note(f"{total - len(missing)} of {total} predictions exist already")
         return shard(missing, workers.rank, workers.world_size)
+
+    def _copy_equal(self, others: Sequence[Path]) -> None:
+        """Copy what other jobs predicted for the same queries by the same weights and settings."""
+        needed = {(query.task_id, query.test, query.puzzle) for query in self.queries}
+        for folder in others:
+            log = PredictionLog(folder / PREDICTIONS)
+            with suppress(UserError):  # a damaged log is no reason not to predict
+                if log.path != self.log.path and not log.differences(self.plan.key, VOTE_FIELDS):
+                    found = (each for each in log.read(self.tasks) if each.key in needed)
+                    while batch := list(islice(found, COPY_BATCH)):
+                        self.log.append(batch)
+                        needed.difference_update(each.key for each in batch)
 
     def finish(self) -> None:
         """Wait for the other processes, and write the submission.
@@ -291,35 +337,30 @@ class PredictionWriter:
         if not all_done or not workers.wait("written", 1, self.timed_out):
             raise UserError("not all processes ended in time; their predictions so far are saved")
 
-    def result(self, skipped: Sequence[Skipped]) -> PredictionSet:
+    def result(self, weights: str) -> PredictionSet:
         """Return the predictions for all test inputs and the outcome of the job."""
         total = len(self.queries)
         files = {"submission": self.folder / SUBMISSION} if self.submits else {}
         job = PredictionJob(
             total - len(self.missing()),
             total,
-            (*skipped, *self.guesses()),
+            (*self.plan.skipped, *self.guesses()),
             {**files, "predictions": self.log.path},
             self.time_limit.limit,
+            weights,
         )
         predictions = PredictionSet(self.tasks, self.counter).fill_missing()
-        if self.submits:
-            predictions = predictions.with_submission(self.submission())
         return PredictionSet(self.tasks, predictions, job)
 
 
 def predict_to_folder(
     folder: Path,
-    weights: Weights,
-    tasks: TaskSet,
+    plan: PredictionPlan,
     time_limit: TimeLimit,
-    previous: Submission | None = None,
-    augmentations: int | None = None,
     batch_size: int | None = None,
-    supervision_steps: int | None = None,
     metadata: Mapping[str, Any] | None = None,
-    attempts: int | None = None,
-    rule: VotingRule = majority_vote,
+    others: Sequence[Path] = (),
+    fresh: bool = False,
     grace: float = WORKER_GRACE_S,
     progress: Progress = ignore,
     note: Note = ignore,
@@ -330,32 +371,40 @@ def predict_to_folder(
     rounds over all tasks. Under torchrun with N processes each takes every N-th query.
 
     Args:
-        folder: an existing folder.
-        weights, augmentations, batch_size, supervision_steps, attempts, rule: as for
-            `predict_tasks`.
-        tasks: tasks that the model can predict (`RunInputs.resolve` checks this).
+        folder: a folder in which no other job has written (`check_folder`), made if need be.
+        plan: of the job, for tasks that the model can predict (`RunInputs.resolve` checks this).
         time_limit: of the job.
-        previous: a valid submission in the folder, whose attempts stay until better ones exist;
-            None if the folder has first guesses.
+        batch_size: as for `predict_tasks`.
         metadata: facts for readers of predictions.jsonl, as JSON.
+        others: folders of other jobs, whose predictions for the same queries are copied if only
+            the number of augmentations or attempts or the voting rule differs.
+        fresh: predict everything anew, in place of what the job predicted before.
         grace: seconds to wait for other processes after the time limit.
         progress: called with the number of queries that rank 0 has finished and their total.
         note: called with sentences for the user.
 
     Raises:
-        UserError: a process did not end; a file cannot be written.
+        UserError: another job wrote into the folder; a process did not end; a file cannot be
+            written.
     """
-    queries, skipped = build_queries(weights, tasks, augmentations)
-    writer = PredictionWriter(folder, tasks, queries, previous, attempts, rule, time_limit, grace)
-    # Only one process calls it: hashing the weights takes time.
-    key = partial(prediction_key, weights, tasks, supervision_steps)
-    own_queries, done = writer.start(key, metadata or {}, note), 0
+    check_folder(folder, plan)
+    make_folder(folder, "folder for the predictions")
+    writer = PredictionWriter(folder, plan, time_limit, grace)
+    own_queries, done = writer.start(metadata or {}, others, fresh, note), 0
     try:
         if writer.is_first:
+            remember("predictions", folder)
             writer.flush()
-            progress(done, len(own_queries))
+            if own_queries:
+                progress(done, len(own_queries))
         for batch in _predictions(
-            weights, tasks, own_queries, batch_size, supervision_steps, time_limit, writer.reserve
+            plan.weights,
+            plan.tasks,
+            own_queries,
+            batch_size,
+            plan.supervision_steps,
+            time_limit,
+            writer.reserve,
         ):
             writer.log.append(batch)
             writer.flush_if_due()
@@ -366,4 +415,20 @@ def predict_to_folder(
     except BaseException:
         writer.flush()  # on every rank, because rank 0 may be gone
         raise
-    return writer.result(skipped)
+    return writer.result(str((metadata or {}).get("weights", "WEIGHTS")))
+
+
+def check_folder(folder: Path, plan: PredictionPlan) -> None:
+    """Raise UserError if a folder holds predictions that are not of this job."""
+    log = PredictionLog(folder / PREDICTIONS)
+    if os.path.lexists(log.path):
+        log.check_key(plan.key)
+    elif os.path.lexists(folder / SUBMISSION) and kind_of(plan.tasks).writes_submission:
+        guesses = build_submission((), plan.tasks, plan.attempts)
+        with suppress(SubmissionError):
+            if read_submission(folder / SUBMISSION) == guesses:
+                return
+        raise UserError(
+            f"{folder / SUBMISSION} was not written by this job: name another folder with --out, "
+            "or remove the file"
+        )

@@ -17,7 +17,7 @@ from arc_trm.config import Canvas
 from arc_trm.data.dataset import parse_augmentation
 from arc_trm.device import DTYPES, compiles, pick_device, pick_dtype
 from arc_trm.errors import UserError
-from arc_trm.evaluation.predictions import Prediction, Skipped, TraceStep
+from arc_trm.evaluation.predictions import NO_EMBEDDING, Prediction, Skipped, TraceStep
 from arc_trm.puzzles import SEPARATOR, PuzzleKind, kind_of
 from arc_trm.tasks import Grid, Pair, TaskSet
 
@@ -163,7 +163,7 @@ def _known_puzzles(
 
 def _skip_reason(pair: Pair, puzzles: Sequence[object], side: int) -> str | None:
     if not puzzles:
-        return "the weights have no puzzle embedding for this task"
+        return NO_EMBEDDING
     height, width = pair.input.shape
     if max(height, width) > side:
         return f"its input of {height}×{width} does not fit the {side}×{side} canvas"

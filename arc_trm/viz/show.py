@@ -15,7 +15,7 @@ from arc_trm.evaluation.prediction_log import read_predictions
 from arc_trm.evaluation.predictions import InputPrediction
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.puzzles import kind_of
-from arc_trm.runs import PREDICTIONS, Run, latest_run
+from arc_trm.runs import Run, latest_predictions, latest_run, predictions_of
 from arc_trm.tasks import TaskSet
 from arc_trm.viz.curve import draw_run
 from arc_trm.viz.images import draw_task, draw_trace
@@ -38,8 +38,8 @@ def show_run_in(folder: Path | None, out: Path | None) -> None:
         save(draw_run(run), out)
         return
     predictions, score = None, None
-    if (run.path / PREDICTIONS).is_file():
-        source = PredictionSource.open(run.path / PREDICTIONS)
+    if folders := predictions_of(run.path):
+        source = PredictionSource.open(folders[0])
         assert source.log is not None
         predictions = read_predictions(source.log, source.tasks)
         if source.tasks.has_known_outputs or not source.kind.writes_submission:
@@ -86,8 +86,7 @@ def _open_source(predictions: Path | None) -> PredictionSource | None:
     if predictions is not None:
         return PredictionSource.open(predictions)
     with suppress(UserError):
-        log = latest_run() / PREDICTIONS
-        return PredictionSource.open(log) if log.is_file() else None
+        return PredictionSource.open(latest_predictions())
     return None
 
 

@@ -18,16 +18,19 @@ import pytest
 from click.testing import Result
 from commands import run_cli
 from paths import ROOT
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from tiny import write_challenges
 
-from arc_trm import __version__, predict
+from arc_trm import __version__
 from arc_trm.cli import COMMANDS, main
 from arc_trm.config import preset_names, read_preset
 from arc_trm.data.loader import load_tasks
 from arc_trm.data.registry import manifests
 from arc_trm.errors import UserError
 from arc_trm.evaluation.prediction_log import PredictionLog, read_predictions
-from arc_trm.runs import Run
+from arc_trm.evaluation.predictions import PredictionSet
+from arc_trm.runs import Run, predictions_of
 from arc_trm.training import METRICS
 from submission import read_challenges, read_submission
 
@@ -69,9 +72,12 @@ def test_train_predict_score_validate(tmp_path: Path, monkeypatch: pytest.Monkey
     assert result.stdout == f"{run}\n"
 
     assert run_cli("predict", "--attempts", "2").exit_code == 0  # the latest run and its tasks
-    submission = read_submission(run / "submission.json", read_challenges(challenges))
+    (folder,) = predictions_of(run)
+    submission = read_submission(folder / "submission.json", read_challenges(challenges))
     assert all(out["attempt_1"] != out["attempt_2"] for task in submission.values() for out in task)
-    predictions = read_predictions(PredictionLog(run / "predictions.jsonl"), load_tasks(challenges))
+    predictions = read_predictions(
+        PredictionLog(folder / "predictions.jsonl"), load_tasks(challenges)
+    )
     found = [(each.task_id, each.test) for each in predictions]
     assert found == [(f"task{n}", 0) for n in range(3)]
     for each in predictions:
@@ -85,9 +91,9 @@ def test_train_predict_score_validate(tmp_path: Path, monkeypatch: pytest.Monkey
     for label in ("per output", "per task", "strict"):
         assert text.count(label) == 2
     solutions = str(tmp_path / "tiny_solutions.json")
-    scored = run_cli("score", str(run / "submission.json"), "--solutions", solutions, "--json")
+    scored = run_cli("score", str(folder / "submission.json"), "--solutions", solutions, "--json")
     assert json.loads(scored.stdout)["pass@2"]["per_output"]["total"] == 3
-    file = str(run / "submission.json")
+    file = str(folder / "submission.json")
     assert run_cli("validate", file, "--challenges", str(challenges)).exit_code == 0
     assert run_cli("train", "--resume").stdout == f"{run.relative_to(tmp_path)}\n"
     record = json.loads(run_cli("train", "--resume", "--json").stdout)
@@ -104,10 +110,24 @@ def test_predict_on_other_tasks_guesses_and_says_so(tmp_path: Path) -> None:
     tasks = {name: {"train": [pair], "test": [pair, pair]} for name in ("new", "task0")}
     other.write_text(json.dumps(tasks))
     out = tmp_path / "new" / "out"
-    result = run_cli("predict", tmp_path / "run", "--data", other, "--out", out)
-    assert result.exit_code == 0
+    arguments = ("predict", tmp_path / "run", "--data", other, "--out", out)
+    result = run_cli(*arguments)
+    assert result.exit_code == 3
     assert "4 of 4 test inputs have no predicted grid: first task new" in result.stderr
+    assert f"`arc-trm adapt {tmp_path / 'run'} --data {other}`" in result.stderr
     read_submission(out / "submission.json", tasks)
+    assert json.loads(run_cli("score", out, "--json").stdout)["about"]["guesses"] == 4
+    assert "\nguesses   4 of 4 test inputs" in run_cli("validate", out).stdout
+
+
+def test_a_share_of_guesses_may_be_too_many(tmp_path: Path) -> None:
+    assert train(write_challenges(tmp_path), tmp_path / "run").exit_code == 0
+    write_challenges(tmp_path, 4)  # one more task than was trained on
+    arguments = ("predict", tmp_path / "run", "--data", tmp_path / "tiny_challenges.json")
+    for option, status in ((), 0), (("--max-guesses", 0.5), 0), (("--max-guesses", 0), 3):
+        result = run_cli(*arguments, *option, "--json")
+        assert (result.exit_code, json.loads(result.stdout)["guesses"]) == (status, 1)
+    check_mistake(run_cli(*arguments, "--max-guesses", 2), "--max-guesses")
 
 
 def test_scoring_training_tasks_warns(tmp_path: Path, challenges: Path) -> None:
@@ -139,29 +159,56 @@ def test_a_mistake_in_predicting_makes_no_folder(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_new_folder_has_a_submission_before_the_weights_are_loaded(
-    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def kill(*_: object) -> None:
-        raise Killed
-
-    class Killed(BaseException):
-        pass
-
-    monkeypatch.setattr("arc_trm.inference.load_for_inference", kill)
-    with pytest.raises(Killed):
-        predict(tiny_run, out=tmp_path / "new")
-    assert len(read_submission(tmp_path / "new" / "submission.json")) == 3
+def test_a_run_without_weights_stays_as_it_is(tiny_run: Path) -> None:
+    (tiny_run / "model.safetensors").unlink()
+    before = sorted(tiny_run.rglob("*"))
+    check_mistake(run_cli("predict", tiny_run), "has no model.safetensors")
+    assert sorted(tiny_run.rglob("*")) == before
 
 
-def test_predict_leaves_both_files_or_none(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    train(write_challenges(tmp_path), run)
-    (run / "submission.json").mkdir()
-    result = run_cli("predict", run)
-    assert result.exit_code == 2
-    assert "submission.json: cannot be written: it is a folder" in result.stderr
-    assert not (run / "predictions.jsonl").exists()
+def test_predict_leaves_both_files_or_none(tiny_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "submission.json").mkdir(parents=True)
+    message = "submission.json was not written by this job: name another folder with --out"
+    check_mistake(run_cli("predict", tiny_run, "--out", out), message)
+    assert not (out / "predictions.jsonl").exists()
+
+
+def test_no_job_replaces_what_another_one_wrote(tiny_run: Path, tmp_path: Path) -> None:
+    """Neither other data, nor other settings, nor weights that were trained on; score tells them
+    apart."""
+    more = tmp_path / "more"
+    more.mkdir()
+    jobs = [
+        (),
+        ("--data", write_challenges(more, 2)),
+        ("--supervision-steps", 1),
+        ("--augmentations", 0),
+        ("--attempts", 1),
+    ]
+    kept: dict[Path, bytes] = {}
+    seen = set()
+    for options in jobs:
+        assert run_cli("predict", tiny_run, *options).exit_code == 0
+        folder = predictions_of(tiny_run)[0]
+        assert folder not in seen
+        seen.add(folder)
+        assert all(path.read_bytes() == content for path, content in kept.items())
+        about = json.loads(run_cli("score", "--json").stdout)["about"]
+        assert about["file"] == str(folder / "submission.json")
+        kept |= {path: path.read_bytes() for path in folder.iterdir()}
+    headers = {run_cli("score", folder).stdout.partition("\n\n")[0] for folder in seen}
+    texts = {header.partition("\n")[2].partition("since")[0] for header in headers}
+    assert len(texts) == len(jobs)
+    assert len(predictions_of(tiny_run)) == len(jobs)
+    weights = tiny_run / "model.safetensors"
+    tensors = load_file(weights)
+    with safe_open(weights, "pt") as file:
+        metadata = file.metadata()
+    save_file({name: tensor * 2 for name, tensor in tensors.items()}, weights, metadata)
+    assert run_cli("predict", tiny_run).exit_code == 0
+    assert len(predictions_of(tiny_run)) == len(jobs) + 1
+    assert all(path.read_bytes() == content for path, content in kept.items())
 
 
 def test_ctrl_c_and_full_memory_are_reported(
@@ -212,10 +259,14 @@ def test_test_outputs_do_not_change_one_bit(tmp_path: Path) -> None:
         solutions.unlink(missing_ok=True)
 
     def contents(name: str, file: str) -> bytes:
-        content = (tmp_path / name / file).read_bytes()
+        folder = tmp_path / name
+        if file in ("predictions.jsonl", "submission.json"):
+            (folder,) = predictions_of(folder)
+        content = (folder / file).read_bytes()
         if file == "predictions.jsonl":  # its first line also says of which run, and since when
             content, count = re.subn(rb', "metadata": {[^}]*}', b"", content)
             assert count == 1
+            content = re.sub(rb'(?m)^{"status".*\n', b"", content)
         return content
 
     adapted = ["model.safetensors", "puzzle_embedding.safetensors"]
@@ -246,7 +297,7 @@ MISTAKES = [
     (["predict", ".", "--data", "arc-agi-1"], "is not a weights folder"),
     (["predict", "nowhere"], "there is no folder nowhere"),
     (["predict", "--attempts", "3"], "--attempts"),
-    (["score"], "there is no run in"),
+    (["score"], "there are no predictions yet: make some with `arc-trm train` and"),
     (["score", "missing.json"], "missing.json does not exist: name a predictions.jsonl"),
     (["score", "missing.json", "--data", "arc-agi-1"], "missing.json"),
     (["validate", "notjson.json"], "line 1"),
@@ -472,11 +523,12 @@ def test_a_full_disk_behind_the_standard_output_is_named() -> None:
 def test_the_python_of_the_evaluation_page_runs(tmp_path: Path) -> None:
     challenges = write_challenges(tmp_path)
     assert train(challenges, tmp_path / "run").exit_code == 0
+    PredictionSet(load_tasks(challenges), ()).write_submission(tmp_path / "theirs.json")
     page = (ROOT / "docs" / "evaluation.md").read_text()
     (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     for name, tiny in {
         "runs/arc1": str(tmp_path / "run"),
-        "theirs.json": str(tmp_path / "run" / "submission.json"),  # the lines above write it
+        "theirs.json": str(tmp_path / "theirs.json"),
         "arc-agi-1/evaluation": str(challenges),
         "00576224": "task0",
     }.items():
@@ -532,7 +584,7 @@ def test_train_on_data_with_both_limits_needs_no_config_key(
 
 def test_a_single_attempt_is_written_twice(tiny_run: Path) -> None:
     assert run_cli("predict", tiny_run, "--attempts", 1).exit_code == 0
-    submission = read_submission(tiny_run / "submission.json")
+    submission = read_submission(predictions_of(tiny_run)[0] / "submission.json")
     outputs = [output for task in submission.values() for output in task]
     assert len(outputs) == 3
     assert all(output["attempt_1"] == output["attempt_2"] for output in outputs)
@@ -541,7 +593,7 @@ def test_a_single_attempt_is_written_twice(tiny_run: Path) -> None:
 @pytest.mark.parametrize("attempts", [0, 3])
 def test_attempts_are_one_or_two(tiny_run: Path, attempts: int) -> None:
     check_mistake(run_cli("predict", tiny_run, "--attempts", attempts), "--attempts")
-    assert not (tiny_run / "predictions.jsonl").exists()
+    assert not predictions_of(tiny_run)
 
 
 def leaf_commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -77,7 +78,11 @@ def count_opens(tmp_path: Path) -> Count:
         )
         assert result.returncode == 0, result.stderr
         counts = json.loads(counts_file.read_text())
-        return {name: count for name, count in counts.items() if (tmp_path / name).exists()}
+        return {
+            re.sub("predictions/[^/]+/", "", name): count
+            for name, count in counts.items()
+            if (tmp_path / name).exists()
+        }
 
     return run
 

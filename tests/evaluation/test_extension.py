@@ -77,7 +77,8 @@ def test_a_rule_sees_all_predictions_that_have_a_grid() -> None:
 
 def test_predict_takes_the_name_of_a_rule_or_the_rule(surest: VotingRule, tiny_run: Path) -> None:
     by_name = arc_trm.predict(tiny_run, voting_rule="surest")
-    written = read_submission(tiny_run / "submission.json")
+    assert by_name.job is not None
+    written = read_submission(by_name.job.files["submission"])
     assert written == by_name.submission()
     itself = arc_trm.predict(tiny_run, voting_rule=surest)
     assert itself.to_dicts() == by_name.to_dicts()

@@ -16,7 +16,7 @@ import pytest
 from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import log_with, write_challenges
+from tiny import announce, log_with, write_challenges
 
 import submission as sub
 from arc_trm import load_tasks, predict
@@ -86,23 +86,24 @@ def test_an_invalid_trace_is_named(tmp_path: Path, trace: str) -> None:
 
 def test_a_log_of_another_version_is_named(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text('{"format": "arc-trm predictions 1"}\n')
-    with pytest.raises(UserError, match=r"p\.jsonl.* it does not say 'arc-trm predictions 2'"):
+    with pytest.raises(UserError, match=r"p\.jsonl.* it does not say 'arc-trm predictions 3'"):
         list(PredictionLog(tmp_path / "p.jsonl").read())
 
 
 def test_metadata_do_not_distinguish_logs(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path / "p.jsonl")
-    assert log.begin({"weights": "1"}, {"model": "a", "started_at": "early"}) is None
+    assert log.begin({"weights": "1"}, {"model": "a", "started_at": "early"})
     log.append([Prediction("t", 0, "t")])
     again = {"model": "b", "started_at": "late"}
-    assert PredictionLog(log.path).begin({"weights": "1"}, again) is None
+    assert not PredictionLog(log.path).begin({"weights": "1"}, again)
     assert PredictionLog(log.path).metadata == {"model": "b", "started_at": "early"}
     assert len(list(PredictionLog(log.path).read())) == 1
-    moved = PredictionLog(log.path).begin({"weights": "2"}, {"model": "a"})
-    assert moved and moved != log.path
-    assert PredictionLog(log.path).begin({"weights": "1"}, {"model": "c"})
-    assert PredictionLog(log.path).metadata == {"model": "c", "started_at": "early"}
+    with pytest.raises(UserError, match=r"p\.jsonl has predictions of another job \(other weights"):
+        PredictionLog(log.path).begin({"weights": "2"}, {"model": "a"})
     assert len(list(PredictionLog(log.path).read())) == 1
+    assert PredictionLog(log.path).begin({"weights": "1"}, {"model": "c"}, fresh=True)
+    assert PredictionLog(log.path).metadata == {"model": "c"}
+    assert not list(PredictionLog(log.path).read())
 
 
 @pytest.mark.parametrize("halt_prob", ["NaN", "Infinity", "1e308", "-0.1", "null"])
@@ -148,9 +149,10 @@ def test_a_log_without_valid_names_of_its_tasks(
 
 def test_which_file_of_a_folder_is_opened(tmp_path: Path) -> None:
     assert PredictionSource.open(tmp_path).path == tmp_path  # perhaps ARC Prize's benchmarking
-    (tmp_path / "submission.json").touch()
+    tasks = load_tasks(write_challenges(tmp_path))
+    PredictionSet(tasks, ()).write_submission(tmp_path / "submission.json")
     assert PredictionSource.open(tmp_path).path.name == "submission.json"
-    log = start_log(tmp_path / "predictions.jsonl", load_tasks(write_challenges(tmp_path)))
+    log = start_log(tmp_path / "predictions.jsonl", tasks)
     assert PredictionSource.open(tmp_path).path == log.path
     prefer = ("submission.json", "predictions.jsonl")
     assert PredictionSource.open(tmp_path, prefer=prefer).path.name == "submission.json"
@@ -186,6 +188,7 @@ def test_score_says_which_tasks_of_the_solutions_are_scored(
     alone = cli("score", out / "submission.json", *options)
     assert json.loads(alone.stdout)["missing"] == ["more"] and alone.stderr == ""
     log = start_log(out / "predictions.jsonl", tasks, data=[str(challenges)], max_grid_size=30).path
+    announce(log, PredictionSet(tasks, ()).submission())
     for named in ([out], [out / "submission.json", out]):
         scored = cli("score", *named, *options)
         assert scored.exit_code == 0
@@ -235,8 +238,8 @@ def test_every_format_gives_the_same_score(tmp_path: Path) -> None:
         assert PredictionSource.open(path, data=str(challenges)).score().pass_at == expected
 
 
-def test_the_attempts_of_the_submission_beside_a_log_count(tmp_path: Path) -> None:
-    """A submission may hold older attempts, where there was no time for new ones."""
+def test_the_attempts_of_the_submission_that_a_log_knows_count(tmp_path: Path) -> None:
+    """The job may have used another voting rule or number of attempts."""
     challenges = write_challenges(tmp_path)
     tasks = load_tasks(challenges)
     log = start_log(tmp_path / "predictions.jsonl", tasks, data=[str(challenges)], max_grid_size=30)
@@ -244,6 +247,8 @@ def test_the_attempts_of_the_submission_beside_a_log_count(tmp_path: Path) -> No
     submission = read_set(log.path, tasks).submission()
     submission["task1"][0] = {"attempt_2": [[8]], "attempt_1": [[7]]}  # in whatever order
     sub.write_json(tmp_path / "submission.json", submission)
+    assert read_set(log.path, tasks).submission()["task1"] != submission["task1"]  # not the job's
+    announce(log.path, submission)
     found = read_set(log.path, tasks)
     assert found.submission() == submission
     assert [each.votes for each in found] == [1, 0, 0]
@@ -251,7 +256,7 @@ def test_the_attempts_of_the_submission_beside_a_log_count(tmp_path: Path) -> No
     one = TaskSet.from_tasks("one", [tasks["task1"]])
     loaded = PredictionSource.open(log.path).load(one)
     assert loaded.attempts() == {"task1": [[[[7]], [[8]]]]}
-    # A submission for other tasks, or beside a log that was moved aside, does not belong to it.
+    # A submission for other tasks, or beside a log with another name, does not belong to it.
     moved = log.path.rename(tmp_path / "predictions.0123.jsonl")
     assert read_set(moved, tasks).submission()["task1"] != submission["task1"]
     moved.rename(log.path)

@@ -11,9 +11,11 @@ import torch
 
 from arc_trm.checkpoint import save_config, save_weights
 from arc_trm.config import ModelConfig, RunConfig, TrainConfig, from_dict
-from arc_trm.evaluation.prediction_log import PredictionLog
+from arc_trm.evaluation.prediction_log import LogStatus, PredictionLog, submission_digest
 from arc_trm.models import build_model
+from arc_trm.tasks import TaskSet
 from arc_trm.training import Trainer
+from submission import Submission, write_json
 
 MODEL = {
     "seq_len": 16,
@@ -68,6 +70,24 @@ def log_with(folder: Path, line: str) -> PredictionLog:
     with log.path.open("a") as file:
         file.write(line + "\n")
     return log
+
+
+def announce(log: Path, submission: Submission) -> None:
+    """Let a log know a submission, as the job that writes it does."""
+    status = LogStatus(submission_digest(submission), (0.0, 0, 0), ())
+    PredictionLog(log).append_status(status)
+
+
+def write_predictions(
+    folder: Path, tasks: TaskSet, submission: Submission, **metadata: object
+) -> Path:
+    """A folder as `arc-trm predict` leaves it, with a submission and a log without predictions."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = PredictionLog(folder / "predictions.jsonl")
+    log.begin({"tasks": tasks.fingerprint(solutions=False)}, metadata)
+    announce(log.path, submission)
+    write_json(folder / "submission.json", submission)
+    return folder
 
 
 def run_config(challenges: Path, **changes: object) -> RunConfig:

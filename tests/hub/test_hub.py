@@ -22,7 +22,7 @@ import torch
 from click.testing import CliRunner
 from hub_server import Hub, serve
 from huggingface_hub import constants
-from tiny import run_config, write_challenges, write_weights
+from tiny import run_config, write_challenges, write_predictions, write_weights
 
 from arc_trm import load_model, runs
 from arc_trm.callbacks import ignore
@@ -479,7 +479,7 @@ def make_run(tmp_path: Path) -> Path:
         ]
         for task, grids in solutions.items()
     }
-    write_json(run / runs.SUBMISSION, submission)
+    write_predictions(run / "predictions" / "tiny", load_tasks(config.data.test[0]), submission)
     return run
 
 
@@ -584,7 +584,7 @@ def test_the_card_of_a_named_dataset(tmp_path: Path) -> None:
     data = replace(config.data, test=("arc-agi-1/evaluation",), train=("arc-agi-2/training",))
     runs.write_run_config(run, replace(config, data=data))
     pair = {"attempt_1": [[0]], "attempt_2": [[1]]}
-    write_json(run / runs.SUBMISSION, {"00576224": [pair]})
+    write_json(run / "predictions" / "tiny" / "submission.json", {"00576224": [pair]})
     card = model_card(WeightsDir(run), "o/n", None)
     assert "arc-agi-1/evaluation, ARC-AGI-1 (Apache-2.0" in card
     assert "400 tasks, 419 test outputs" in card
@@ -629,8 +629,10 @@ def test_the_commands(hub: Hub, weights: Path, tmp_path: Path) -> None:
     challenges = str(write_challenges(tmp_path))
     arguments = ("predict", "o/n", "--data", challenges, "--device", "cpu")
     status, printed, message = run_command(hub, home, *arguments, HF_HUB_OFFLINE="1")
-    assert status == 0 and f"weights: o/n@{commit}" in message
-    assert (home / "submission.json").is_file()
+    assert status == 3 and f"weights: o/n@{commit}" in message  # weights without these tasks
+    (folder,) = (home / "predictions").iterdir()
+    assert folder.name.startswith("o-n-tiny-challenges-")
+    assert (folder / "submission.json").is_file()
 
 
 def test_a_mistake_is_one_line(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from subprocess import CompletedProcess
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,21 +35,45 @@ from arc_trm.errors import UserError
 from arc_trm.evaluation.prediction_log import PredictionLog, read_predictions
 from arc_trm.evaluation.predictions import Prediction, PredictionSet, build_submission
 from arc_trm.evaluation.voting import VoteCounter
-from arc_trm.inference import build_queries, predict_tasks, predict_to_folder
+from arc_trm.inference import (
+    build_queries,
+    code_digest,
+    plan_predictions,
+    predict_tasks,
+    predict_to_folder,
+)
+from arc_trm.inference.anytime import PredictionPlan
 from arc_trm.inference.predictor import shard
+from arc_trm.models import PuzzleModel
 from arc_trm.models.trm import TRM
 from arc_trm.tasks import as_grid
 from arc_trm.time_limit import TimeLimit
 from arc_trm.training import train_run
-from submission import WriteError, read_submission
+from submission import WriteError, read_submission, write_submission
 
 CPU = torch.device("cpu")
 CHALLENGES = {task.id: task.to_json(solutions=False) for task in tasks()}
 
 
-def predict_into(folder: Path, **options: object) -> PredictionSet:
+def plan(
+    model: type[PuzzleModel] = TRM,
+    augmentations: int | None = None,
+    supervision_steps: int | None = None,
+    attempts: int | None = None,
+) -> PredictionPlan:
     known = tasks()
-    return predict_to_folder(folder, weights(TRM, known), known, TimeLimit(), **options)
+    return plan_predictions(
+        weights(model, known), known, augmentations, supervision_steps, attempts
+    )
+
+
+def predict_into(
+    folder: Path,
+    made: PredictionPlan | None = None,
+    limit: TimeLimit | None = None,
+    **options: object,
+) -> PredictionSet:
+    return predict_to_folder(folder, made or plan(), limit or TimeLimit(), **options)
 
 
 def counts(predictions: PredictionSet) -> tuple[int, int]:
@@ -104,9 +129,8 @@ def test_a_kill_loses_nothing_and_the_files_come_out_the_same(tmp_path: Path, co
     notes: list[str] = []
     assert counts(predict_into(killed, batch_size=1, note=notes.append)) == (21, 21)
     assert notes == ([f"{count} of 21 predictions exist already"] if count else [])
-    for file in ("submission.json", "predictions.jsonl"):
-        one, other = ((each / file).read_text().split() for each in (straight, killed))
-        assert one == other
+    assert submitted(straight) == submitted(killed)
+    assert lines_of(straight) == lines_of(killed)
 
 
 def test_the_files_hold_the_votes_of_a_prediction_in_memory(tmp_path: Path) -> None:
@@ -119,83 +143,169 @@ def test_the_files_hold_the_votes_of_a_prediction_in_memory(tmp_path: Path) -> N
         assert all(map(np.array_equal, one.attempts, other.attempts))
 
 
-def test_with_fewer_augmentations_only_their_votes_count(tmp_path: Path) -> None:
-    predict_into(tmp_path)
-    whole = (tmp_path / "predictions.jsonl").read_bytes()
-    fewer = predict_into(tmp_path, augmentations=2)
+def watched(folder: Path, made: PredictionPlan | None = None, **options: object) -> list[int]:
+    """Predict as `predict_into` does; return what was told of the progress."""
+    done: list[int] = []
+    predict_into(folder, made, progress=lambda number, _: done.append(number), **options)
+    return done
+
+
+def lines_of(folder: Path) -> list[str]:
+    """The predictions in a folder's log, as lines."""
+    lines = (folder / "predictions.jsonl").read_text().splitlines()[1:]
+    return [line for line in lines if line and not line.startswith('{"status"')]
+
+
+def test_predictions_of_the_same_queries_are_copied_from_other_jobs(tmp_path: Path) -> None:
+    one, other, third = tmp_path / "one", tmp_path / "other", tmp_path / "third"
+    predict_into(one)
+    whole = (one / "predictions.jsonl").read_bytes()
+    few = plan(augmentations=2, attempts=1)
+    assert not watched(other, few, others=[one])  # nothing was left to predict
+    fewer = predict_into(other, few)
     assert counts(fewer) == (9, 9)
     assert fewer.job is not None and fewer.job.guesses == ()
-    assert (tmp_path / "predictions.jsonl").read_bytes() == whole
+    assert set(lines_of(other)) < set(lines_of(one))
+    assert (one / "predictions.jsonl").read_bytes() == whole
+    predict_into(third, few)
+    assert lines_of(other) == lines_of(third)
+    assert submitted(other) == submitted(third)
 
 
-def test_other_weights_start_a_new_log_and_lose_nothing(tmp_path: Path) -> None:
+def test_predictions_of_other_weights_settings_or_damaged_logs_are_not_copied(
+    tmp_path: Path,
+) -> None:
+    predict_into(tmp_path / "one")
+    for name, made in (("code", plan(Copycat)), ("steps", plan(supervision_steps=1))):
+        done = watched(tmp_path / name, made, others=[tmp_path / "one"])
+        assert done[-1] == 21
+    log = tmp_path / "one" / "predictions.jsonl"
+    log.write_text(log.read_text().replace('"grid":[[', '"grid":[["'))
+    assert counts(predict_into(tmp_path / "again", others=[tmp_path / "one"])) == (21, 21)
+
+
+@pytest.mark.parametrize(
+    ("other", "difference"),
+    [
+        ({"model": Copycat}, "other code"),
+        ({"supervision_steps": 1}, r"supervision_steps \d+, not 1"),
+        ({"augmentations": 2}, "augmentations 6, not 2"),
+        ({"attempts": 1}, "attempts 2, not 1"),
+    ],
+)
+def test_a_folder_of_another_job_is_refused_and_stays(
+    tmp_path: Path, other: dict[str, Any], difference: str
+) -> None:
     predict_into(tmp_path)
-    before, log = submitted(tmp_path), (tmp_path / "predictions.jsonl").read_bytes()
-    known, notes = tasks(), list[str]()
-    other = weights(Copycat, known)
-    with torch.no_grad():
-        other.model.token_head.weight.add_(1)
-
-    def resume(time_limit: TimeLimit, **options: object) -> PredictionSet:
-        return predict_to_folder(
-            tmp_path,
-            other,
-            known,
-            time_limit,
-            read_submission(tmp_path / "submission.json", CHALLENGES),
-            note=notes.append,
-            batch_size=1,
-            **options,
-        )
-
-    without_time = resume(TimeLimit(1e-9))
-    assert counts(without_time) == (0, 21)
-    assert reasons(without_time) == {
-        "there was no time for it, so the previous submission's attempts stay"
-    }
-    assert "had predictions of other weights, tasks or settings, which are in" in notes[0]
-    (moved,) = tmp_path.glob("predictions.*.jsonl")
-    assert moved.read_bytes() == log and str(moved) in notes[0]
-    assert submitted(tmp_path) == before
-    with pytest.raises(Killed):
-        resume(TimeLimit(), progress=kill_after(2))
-    now = submitted(tmp_path)
-    assert now["b"] == before["b"]  # which was not queried yet
-    assert [output["attempt_1"] for output in now["a"]] == [
-        pair.input.tolist() for pair in known["a"].test
-    ]
-    resume(TimeLimit())
-    assert submitted(tmp_path)["b"][0]["attempt_1"] == known["b"].test[0].input.tolist()
-    predict_into(tmp_path)  # the first weights again, whose predictions come back
-    assert (tmp_path / "predictions.jsonl").read_bytes() == log
-    assert submitted(tmp_path) == before
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for fresh in (False, True):
+        with pytest.raises(UserError, match=r"another job \(.*" + difference):
+            predict_into(tmp_path, plan(**other), fresh=fresh)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_two_jobs_in_one_folder_do_not_mix_their_predictions(tmp_path: Path) -> None:
-    known = tasks()
+def test_a_submission_that_another_program_wrote_is_refused(tmp_path: Path) -> None:
+    predict_into(tmp_path / "one")
+    submission = tmp_path / "two" / "submission.json"
+    submission.parent.mkdir()
+    shutil.copy(tmp_path / "one" / "submission.json", submission)
+    before = submission.read_bytes()
+    with pytest.raises(UserError, match=r"submission\.json was not written by this job"):
+        predict_into(submission.parent)
+    submission.write_text("{")
+    with pytest.raises(UserError, match=r"submission\.json was not written by this job"):
+        predict_into(submission.parent)
+    submission.write_bytes(before)
+    write_submission(submission, build_submission((), tasks()), CHALLENGES)  # first guesses
+    assert counts(predict_into(submission.parent)) == (21, 21)
+    assert submission.read_bytes() == before
 
-    def start_another(done: int, total: int) -> None:
+
+def test_other_code_is_another_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = plan()
+    assert first.key == plan().key
+    monkeypatch.setattr("arc_trm.inference.anytime.code_digest", lambda *_: "changed")
+    assert plan().digest != first.digest
+    predict_into(tmp_path, first)
+    with pytest.raises(UserError, match=r"another job \(other code\)"):
+        predict_into(tmp_path, plan())
+
+
+def test_the_digest_is_of_every_module_that_computes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "arc_trm"
+    shutil.copytree(Path(code_digest.PACKAGE), package)
+    monkeypatch.setattr(code_digest, "PACKAGE", package)
+    before = code_digest.code_digest()
+    assert code_digest.code_digest() == before
+    for name in (
+        "models/trm.py",
+        "models/cpu_kernels.c",
+        "puzzles/arc/kind.py",
+        "inference/predictor.py",
+        "evaluation/voting.py",
+        "data/dataset.py",
+        "device.py",
+    ):
+        source = package / name
+        text = source.read_text()
+        source.write_text(f"{text}\n")
+        assert code_digest.code_digest() != before, name
+        source.write_text(text)
+    (package / "viz" / "svg.py").write_text("")
+    assert code_digest.code_digest() == before
+    for plugin in (Copycat, tasks):  # whose source is not in the package
+        assert code_digest.code_digest(plugin) != before
+    assert code_digest.code_digest(dict, torch.nn.Module) == before
+
+
+def test_fresh_predicts_everything_anew(tmp_path: Path) -> None:
+    predict_into(tmp_path)
+    log = tmp_path / "predictions.jsonl"
+    lines, before = lines_of(tmp_path), log.read_text()
+    log.write_text(before.replace('"halt_prob":0.', '"halt_prob":0.0'))
+    assert watched(tmp_path, fresh=True)[-1] == 21
+    assert lines_of(tmp_path) == lines
+
+
+def test_a_job_whose_log_is_started_anew_ends(tmp_path: Path) -> None:
+    def start_again(done: int, total: int) -> None:
         if done == 2:
-            predict_to_folder(tmp_path, weights(Copycat, known), known, TimeLimit())
+            predict_into(tmp_path, fresh=True)
 
     with pytest.raises(UserError, match=r"another job has started .*predictions\.jsonl anew"):
-        predict_into(tmp_path, batch_size=1, progress=start_another, supervision_steps=1)
-    (moved,) = tmp_path.glob("predictions.*.jsonl")
-    assert len(list(PredictionLog(moved).read())) == 2
+        predict_into(tmp_path, batch_size=1, progress=start_again)
     assert len(list(PredictionLog(tmp_path / "predictions.jsonl").read())) == 21
 
 
 @pytest.mark.parametrize("attempts", [1, 2])
 def test_no_time_at_all_still_leaves_a_valid_submission(tmp_path: Path, attempts: int) -> None:
-    known = tasks()
-    guesses = build_submission((), known, attempts)
-    for previous in (None, guesses):
-        predictions = predict_to_folder(
-            tmp_path, weights(TRM, known), known, TimeLimit(1e-9), previous, attempts=attempts
-        )
+    for _ in range(2):
+        predictions = predict_into(tmp_path, plan(attempts=attempts), TimeLimit(1e-9))
         assert counts(predictions) == (0, 21)
-        assert reasons(predictions) == {"there was no time for it, so the first guesses stay"}
+        assert reasons(predictions) == {"there was no time for it"}
         submitted(tmp_path)
+
+
+def test_the_log_knows_every_submission_that_was_written(tmp_path: Path) -> None:
+    """Whatever moment a kill comes at, the submission is one of the log's."""
+    seen: set[str] = set()
+
+    def look(done: int, total: int) -> None:
+        text = (tmp_path / "submission.json").read_text()
+        assert PredictionLog(tmp_path / "predictions.jsonl").status_of(json.loads(text))
+        seen.add(text)
+
+    predictions = predict_into(tmp_path, batch_size=1, progress=look)
+    assert len(seen) > 1
+    log, written = PredictionLog(tmp_path / "predictions.jsonl"), submitted(tmp_path)
+    status = log.status_of(written)
+    votes = [each.votes for each in predictions]
+    assert status is not None and status.guessed == ()
+    assert status.voters == (sum(votes) / len(votes), min(votes), max(votes))
+    written["a"][0]["attempt_1"] = [[1]]
+    assert log.status_of(written) is None
 
 
 def test_a_full_disk_is_reported_and_the_submission_stays(
@@ -216,16 +326,16 @@ def test_a_full_disk_is_reported_and_the_submission_stays(
 
 
 @limits_files
-@pytest.mark.parametrize(("size", "file"), [(100, "submission.json"), (5000, "predictions.jsonl")])
+@pytest.mark.parametrize("size", [100, 5000])
 def test_a_file_that_may_not_grow_is_named(
-    folder: Path, cli: Callable[..., Result], size: int, file: str
+    folder: Path, cli: Callable[..., Result], size: int
 ) -> None:
     with file_size_limit(size):
         result = cli(*command(folder))
     assert result.exit_code == 2
     error = result.stderr.splitlines()[-1]
     reason = "the file is larger than this system allows"
-    assert error == f"Error: {folder / 'out' / file}: cannot be written: {reason}"
+    assert error == f"Error: {folder / 'out' / 'predictions.jsonl'}: cannot be written: {reason}"
     assert not list((folder / "out").glob(".*.tmp"))
 
 
@@ -233,7 +343,8 @@ def test_the_query_of_a_cut_off_line_is_repeated(tmp_path: Path) -> None:
     predict_into(tmp_path)
     path = tmp_path / "predictions.jsonl"
     expected = submitted(tmp_path)
-    path.write_bytes(path.read_bytes()[:-30])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.rindex(b'{"task"') + 30])
     assert counts(predict_into(tmp_path)) == (21, 21)
     assert submitted(tmp_path) == expected
 
@@ -344,7 +455,7 @@ def test_torchrun_shares_the_work_and_writes_the_same_submission(
 ) -> None:
     assert cli(*command(folder)).exit_code == 0
     expected = json.loads((folder / "out" / "submission.json").read_text())
-    (folder / "out" / "predictions.jsonl").unlink()
+    shutil.rmtree(folder / "out")
     result = torchrun("-m", "arc_trm", *command(folder))
     assert result.returncode == 0, result.stderr
     assert json.loads((folder / "out" / "submission.json").read_text()) == expected

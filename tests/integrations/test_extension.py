@@ -24,6 +24,7 @@ from arc_trm.integrations.inspect_ai.batching import (
     guess,
 )
 from arc_trm.integrations.prompts import grid_text, parse_attempts, prompt
+from arc_trm.runs import predictions_of
 from arc_trm.tasks import Grid, TaskSet
 from submission import Grid as Rows
 from submission import Ranked, read_submission, score_ranked, to_ranked
@@ -100,7 +101,7 @@ def test_weights_and_files_answer_as_the_command_does(
 ) -> None:
     harness = Harness(load_tasks(tiny_run.parent.parent / "tiny_challenges.json"))
     assert cli("predict", tiny_run).exit_code == 0
-    submitted = to_ranked(read_submission(tiny_run / "submission.json"))
+    submitted = to_ranked(read_submission(predictions_of(tiny_run)[0] / "submission.json"))
     for source in (WeightsSource(str(tiny_run), None), FileSource(PredictionSource.open(tiny_run))):
         assert harness.solve(source) == submitted
 

@@ -136,10 +136,30 @@ def test_only_a_new_or_an_empty_folder_is_written(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here").rmdir()
     for name in ("empty", "file"):
-        with pytest.raises(sub.WriteError, match="expected a new or an empty folder"):
+        with pytest.raises(
+            sub.WriteError, match="it already exists: name another, or use --overwrite"
+        ):
             sub.write_arcprize(tmp_path / name, {"u": [[A]]}, PROVENANCE)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file"]
     assert [path.name for path in (tmp_path / "empty").iterdir()] == ["t.json"]
+
+
+def test_only_a_folder_of_attempts_is_overwritten(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    sub.write_arcprize(folder, {"t": [[A]]}, PROVENANCE)
+    (folder / "results.json").write_text("{}")  # of the benchmarking's scorer
+    sub.write_arcprize(folder, {"u": [[A]]}, PROVENANCE, overwrite=True)
+    assert [path.name for path in folder.iterdir()] == ["u.json"]
+    for name in ("notes.txt", ".hidden", "more"):
+        (folder / name).mkdir()
+        with pytest.raises(sub.FormatError, match=f"holds more than attempts .{name}"):
+            sub.write_arcprize(folder, {"v": [[A]]}, PROVENANCE, overwrite=True)
+        (folder / name).rmdir()
+    (folder / "x.json").write_text("{}")  # in another format
+    with pytest.raises(sub.FormatError, match=r"x\.json"):
+        sub.write_arcprize(folder, {"v": [[A]]}, PROVENANCE, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+    assert sorted(path.name for path in folder.iterdir()) == ["u.json", "x.json"]
 
 
 def make_folder(path: Path, **files: Any) -> Path:

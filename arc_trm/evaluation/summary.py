@@ -1,0 +1,254 @@
+"""What predictions are: by which weights, for which data, with which settings, since when."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from arc_trm.data.loader import public_data_name
+from arc_trm.errors import format_name, pluralise
+from arc_trm.evaluation.prediction_log import LogStatus, PredictionLog
+from arc_trm.evaluation.predictions import PredictionSet
+from arc_trm.io import relative_path
+
+SETTINGS = {
+    "supervision_steps": "supervision steps",
+    "augmentations": "augmentations",
+    "canvas": "canvas",
+    "dtype": "dtype",
+    "attempts": "attempts",
+    "voting_rule": "voting rule",
+}
+"""Fields of a log's key that are settings, and what they are called in a sentence."""
+
+
+@dataclass(frozen=True)
+class PredictionSummary:
+    """What predictions are; a field that is not known is None or empty.
+
+    Attributes:
+        file: path of the file or folder.
+        model: name of the weights, for readers elsewhere.
+        weights: path of the weights on the machine that predicted, or their name on the Hub.
+        preset: of the run that trained the weights, with its steps so far, planned steps and seed.
+        parameters: of the network, without the puzzle embedding.
+        train_data: names of what the weights were trained on.
+        data: names of what was predicted.
+        tasks, test_inputs: their numbers.
+        settings: by the names in SETTINGS.
+        voters: number of votes per test input: mean, smallest, largest.
+        guessed: test inputs without a candidate, (task id, test index from 0).
+        solved_guesses: number of guessed test inputs with a right attempt, if they are scored.
+        started_at: when the job was started first.
+        version: of arc-trm.
+        code: digest of the code that predicted.
+        others: number of other predictions in the same run.
+    """
+
+    file: str
+    model: str | None = None
+    weights: str | None = None
+    preset: str | None = None
+    step: int | None = None
+    total_steps: int | None = None
+    seed: int | None = None
+    parameters: int | None = None
+    train_data: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+    tasks: int | None = None
+    test_inputs: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    voters: tuple[float, int, int] | None = None
+    guessed: tuple[tuple[str, int], ...] | None = None
+    solved_guesses: int | None = None
+    started_at: datetime | None = None
+    version: str | None = None
+    code: str | None = None
+    others: int = 0
+
+    @classmethod
+    def of_log(
+        cls, file: str, log: PredictionLog, data: Sequence[str], status: LogStatus | None
+    ) -> PredictionSummary:
+        """Return the summary of predictions that a log describes.
+
+        Args:
+            file: path to show.
+            log: whose header has the facts; those that are not as written are left out.
+            data: names of what was predicted.
+            status: of the predictions.
+        """
+        header, facts = log.header, _Facts(log.metadata)
+        settings = {name: header[name] for name in SETTINGS if name in header}
+        return cls(
+            file,
+            facts.text("model"),
+            facts.text("weights"),
+            facts.text("preset"),
+            facts.number("step"),
+            facts.number("total_steps"),
+            facts.number("seed"),
+            facts.number("parameters"),
+            facts.texts("train_data"),
+            tuple(data),
+            facts.number("tasks"),
+            facts.number("test_inputs"),
+            {key: value for key, value in settings.items() if isinstance(value, int | str)},
+            None if status is None else status.voters,
+            None if status is None else status.guessed,
+            started_at=facts.time("started_at"),
+            version=_Facts(header).text("version"),
+            code=_Facts(header).text("code"),
+        )
+
+    @property
+    def date(self) -> str:
+        """When the job was started, in words: `26 November 2026, 11:24 UTC`."""
+        at = self.started_at
+        return "" if at is None else f"{at.day} {at:%B %Y, %H:%M} UTC"
+
+    @property
+    def trained(self) -> str:
+        """How the weights were trained: `preset quickstart, step 9000 of 9000, seed 0`."""
+        parts = [f"preset {format_name(self.preset)}"] if self.preset else []
+        if self.step:
+            total = f" of {self.total_steps}" if self.total_steps else ""
+            parts.append(f"step {self.step}{total}")
+        if self.seed is not None:
+            parts.append(f"seed {self.seed}")
+        return ", ".join(parts)
+
+    @property
+    def settings_text(self) -> str:
+        """The settings in words: `16 supervision steps, 4 augmentations, full canvas, ...`."""
+        texts = []
+        for key, value in self.settings.items():
+            noun = SETTINGS[key]
+            if isinstance(value, int):
+                texts.append(pluralise(value, noun.removesuffix("s")))
+            else:
+                texts.append(
+                    format_name(value) if key == "dtype" else f"{noun} {format_name(value)}"
+                )
+        return ", ".join(texts)
+
+    @property
+    def voters_text(self) -> str:
+        """The number of voters in words: `4.8 per test input (2 to 5)`."""
+        if self.voters is None:
+            return ""
+        mean, least, most = self.voters
+        return f"{mean:.1f} per test input" + (f" ({least} to {most})" if least < most else "")
+
+    @property
+    def guesses_text(self) -> str:
+        """The number of guesses in words, with the first one."""
+        if self.guessed is None:
+            return ""
+        text = f"{len(self.guessed)}"
+        if self.test_inputs:
+            text += f" of {pluralise(self.test_inputs, 'test input')}"
+        if self.guessed:
+            task_id, test = self.guessed[0]
+            text += f", first {format_name(task_id)}, test input {test + 1}"
+            if self.solved_guesses is not None:
+                text += f"; {self.solved_guesses} of them right"
+        return text
+
+    def rows(self) -> dict[str, str]:
+        """Return a text for each thing that is known, the file first."""
+        size = [pluralise(self.tasks, "task")] if self.tasks is not None else []
+        if self.test_inputs is not None:
+            size.append(pluralise(self.test_inputs, "test input"))
+        names = ", ".join(map(format_name, self.data))
+        by = f"arc-trm {format_name(self.version)}, code {format_name(self.code)}"
+        weights = self.weights or self.model
+        if weights and os.path.isabs(weights):
+            weights = str(relative_path(Path(weights)))
+        others = pluralise(self.others, "more job") if self.others else ""
+        rows = {
+            "file": self.file,
+            "weights": f"{weights} ({self.trained})" if self.trained else weights or "",
+            "data": f"{names} ({', '.join(size)})" if names and size else names or ", ".join(size),
+            "settings": self.settings_text,
+            "voters": self.voters_text,
+            "guesses": self.guesses_text,
+            "since": f"{self.date}, {by}" if self.date and self.version else self.date,
+            "others": others and f"{others} in the same run",
+        }
+        return {name: text for name, text in rows.items() if text}
+
+    def lines(self) -> list[str]:
+        """Return one aligned line for each thing that is known, the file first."""
+        return format_rows(self.rows())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain JSON."""
+        voters = self.voters and dict(zip(("mean", "min", "max"), self.voters, strict=True))
+        return {
+            "file": self.file,
+            "model": self.model,
+            "weights": self.weights,
+            "preset": self.preset,
+            "step": self.step,
+            "total_steps": self.total_steps,
+            "seed": self.seed,
+            "parameters": self.parameters,
+            "train_data": list(self.train_data),
+            "data": list(self.data),
+            "tasks": self.tasks,
+            "test_inputs": self.test_inputs,
+            "settings": dict(self.settings),
+            "voters": voters,
+            "guesses": None if self.guessed is None else len(self.guessed),
+            "guessed": None if self.guessed is None else [list(each) for each in self.guessed],
+            "solved_guesses": self.solved_guesses,
+            "started_at": None if self.started_at is None else self.started_at.isoformat(),
+            "version": self.version,
+            "code": self.code,
+            "others": self.others,
+        }
+
+
+def format_rows(rows: Mapping[str, str]) -> list[str]:
+    """Return one aligned line for each row."""
+    return [f"{name:<9} {text}" for name, text in rows.items()]
+
+
+def summarise_job(predictions: PredictionSet) -> PredictionSummary:
+    """Return what the predictions of a job are that has just ended."""
+    assert predictions.job is not None
+    files = predictions.job.files
+    log, status = PredictionLog(files["predictions"]), LogStatus.of(predictions)
+    names = _Facts(log.metadata).texts("data")
+    file = str(files.get("submission", log.path))
+    return PredictionSummary.of_log(file, log, [public_data_name(name) for name in names], status)
+
+
+class _Facts:
+    """JSON from a file, of which only values of the expected types are used."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def text(self, name: str) -> str | None:
+        value = self._values.get(name)
+        return value if isinstance(value, str) else None
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        value = self._values.get(name)
+        return tuple(map(str, value)) if isinstance(value, list) else ()
+
+    def number(self, name: str) -> int | None:
+        value = self._values.get(name)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    def time(self, name: str) -> datetime | None:
+        try:
+            return datetime.fromisoformat(str(self._values.get(name))).astimezone(UTC)
+        except (ValueError, OverflowError):
+            return None

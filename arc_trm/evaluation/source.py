@@ -494,9 +494,8 @@ def _latest_for(folders: Sequence[Path], data: str | None) -> Path:
 def _find_file(path: Path, prefer: Sequence[str]) -> _Found:
     found = [path / name for name in prefer if (path / name).is_file()] or [path]
     logs = [PredictionLog(each) for each in found if each.suffix == ".jsonl" and each.is_file()]
-    beside = path.with_name(PREDICTIONS)
-    if not logs and path.name == SUBMISSION and beside.is_file():
-        logs = [PredictionLog(beside)]
+    if not logs and path.name == SUBMISSION and path.with_name(PREDICTIONS).is_file():
+        logs = [PredictionLog(path.with_name(PREDICTIONS))]
     log = logs[0] if logs else None
     if log is None or log.path == found[0]:
         return _Found(found[0], log)

@@ -80,11 +80,12 @@ def make_run(predictions: Sequence[list[Prediction]] = (), steps: int = 20) -> P
     ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
     if predictions:
-        save_predictions(folder / PREDICTIONS, predictions)
+        save_predictions(folder / "predictions" / "mine" / PREDICTIONS, predictions)
     return folder
 
 
 def save_predictions(path: Path, predictions: Sequence[list[Prediction]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     log = PredictionLog(path)
     log.begin({}, {})
     log.append(each for prediction in predictions for each in prediction)

@@ -50,6 +50,7 @@ from arc_trm.integrations.inspect_ai.batching import (
 from arc_trm.integrations.inspect_ai.scorers import per_output, per_task, strict, two_attempts
 from arc_trm.integrations.inspect_ai.solvers import ATTEMPTS_KEY
 from arc_trm.integrations.prompts import grid_text, last_grid, parse_attempts, prompt
+from arc_trm.runs import predictions_of
 from arc_trm.tasks import TaskSet
 from arc_trm.training import train_run
 from submission import score_ranked
@@ -214,8 +215,9 @@ def test_predictions_in_a_file_score_as_by_the_command(tmp_path: Path) -> None:
 def test_weights_answer_as_the_command_does(tmp_path: Path, run: Path) -> None:
     by_weights = evaluate(tmp_path, weights=run)
     by_log = evaluate(tmp_path, predictions=run)
-    by_file = evaluate(tmp_path, predictions=run / "submission.json")
-    submission = json.loads((run / "submission.json").read_text())
+    (folder,) = predictions_of(run)
+    by_file = evaluate(tmp_path, predictions=folder / "submission.json")
+    submission = json.loads((folder / "submission.json").read_text())
     for log in (by_weights, by_log, by_file):  # whose tasks are those of the run
         assert rates(log) == scored(run, run.parent.parent / "tiny_challenges.json")
         for sample in samples_of(log):
@@ -300,7 +302,7 @@ def test_missing_predictions_of_a_file_are_noted(tmp_path: Path, run: Path) -> N
     assert sample.scores is not None
     assert sample.scores["two_attempts"].explanation == "there is no attempt"
     # A log without predictions for two of its three tasks.
-    lines = (run / "predictions.jsonl").read_text().splitlines(keepends=True)
+    lines = (predictions_of(run)[0] / "predictions.jsonl").read_text().splitlines(keepends=True)
     cut = tmp_path / "cut.jsonl"
     cut.write_text("".join(line for line in lines if '"task":' not in line or "task0" in line))
     log = evaluate(tmp_path, predictions=cut)

@@ -299,8 +299,8 @@ class PredictionSource:
     def predictions(self) -> PredictionSet:
         """The predictions for `tasks`. Raises UserError if there are none or they do not fit.
 
-        Attempts of a log are those of the submission beside it, so that both have the same score:
-        the submission also has guesses, and older attempts where there was no time for new ones.
+        Attempts of a log are those of the submission beside it if its job wrote that, so that both
+        have the same score, whatever the voting rule and the number of attempts.
         """
         found = self.load(self.tasks)
         answered = any(each.candidates or self.log is None for each in found)

@@ -102,8 +102,8 @@ def test_its_tasks_are_trained_on_and_predicted(
     run = pipeline.train(data=file, overrides=overrides, out=tmp_path / "run", device="cpu")
     assert run.config.data.test == (str(file),)
     predictions = pipeline.predict(run.path, device="cpu")
-    assert predictions.tasks.ids == ["mirror", "fill"]
-    assert list(json.loads((run.path / "submission.json").read_text())) == ["mirror", "fill"]
+    assert predictions.tasks.ids == ["mirror", "fill"] and predictions.job is not None
+    assert list(json.loads(predictions.job.files["submission"].read_text())) == ["mirror", "fill"]
     assert pipeline.score(run.path).to_dict() == predictions.score().to_dict()
 
 

@@ -18,6 +18,7 @@ from arc_trm.errors import UserError
 from arc_trm.puzzles import KINDS, GridPuzzle, PuzzleScore, register_kind
 from arc_trm.puzzles.symmetry import SYMMETRIES, Dihedral
 from arc_trm.puzzles.theme import puzzle_theme
+from arc_trm.runs import predictions_of
 from arc_trm.tasks import Grid, PuzzleArray
 
 SIDE = 4
@@ -162,7 +163,7 @@ def test_the_commands_train_predict_score_show_and_report(
 
     reported = cli("report")
     assert reported.exit_code == 0, reported.stderr
-    page = Path("runs/first/report.html").read_text()
+    page = (predictions_of(Path("runs/first"))[0] / "report.html").read_text()
     assert '"title":"Latin square 1"' in page and latin_square.rule in page
 
     described = json.loads(cli("data", "show", squares, "--json").stdout)

@@ -211,7 +211,9 @@ def test_a_run_has_its_curve_and_says_its_tasks(predictions: Path) -> None:
     run = create_run(RunConfig("tiny", 0, data=data), Path("run"))
     records = [{"step": n, "lm_loss": 1 / n, "exact_accuracy": 0.5} for n in range(1, 9)]
     (run / METRICS).write_text("".join(json.dumps(record) + "\n" for record in records))
-    shutil.copy(predictions, run)
+    folder = run / "predictions" / "some"
+    folder.mkdir(parents=True)
+    shutil.copy(predictions, folder)
     page = make_page(run)
     assert "<polyline" in page and "over 8 steps; at the end 0.125 and 50.0 %" in page
     assert data_of(page)["tasks"][0]["outcome"] == "solved"

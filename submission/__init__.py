@@ -47,10 +47,20 @@ from submission.formats import (
     task_problems,
 )
 from submission.ranked import count_outputs, read_ranked, to_ranked, to_submission
-from submission.scoring import PassRates, Rate, RateName, Score, Scored, score, score_ranked
+from submission.scoring import (
+    DENOMINATORS,
+    PassRates,
+    Rate,
+    RateName,
+    Score,
+    Scored,
+    score,
+    score_ranked,
+)
 from submission.validation import Validation, check_path
 
 __all__ = [
+    "DENOMINATORS",
     "KINDS",
     "Challenges",
     "Comparison",

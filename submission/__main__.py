@@ -54,26 +54,27 @@ def validate(file: str, kind: Kind | None, challenges: str | None, as_json: bool
 
 
 @main.command()
-@click.argument("file")
-@click.argument("other", required=False)
+@click.argument("files", nargs=-1, required=True)
 @click.option("--solutions", required=True, metavar="FILE", help="The right outputs.")
 @click.option("--challenges", metavar="FILE", help="The tasks that all files must match.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every task's outcome.")
-def score(
-    file: str, other: str | None, solutions: str, challenges: str | None, as_json: bool
-) -> None:
-    """Score FILE under three denominators; with OTHER, also compare the two scores.
+def score(files: tuple[str, ...], solutions: str, challenges: str | None, as_json: bool) -> None:
+    """Score FILES under three denominators, and compare two or more.
 
     Each is a submission or an ARC Prize benchmarking folder. Unanswered tasks count as unsolved.
     Answered tasks without a solution do not count. The output names both.
 
+    Two files are compared: the difference, its interval, and the tasks gained and lost. Of three or
+    more, such as the seeds of one experiment, also the mean and the standard deviation. A
+    difference within the spread of seeds is no difference.
+
     \b
-    Example:
+    Examples:
       python -m submission score submission.json --solutions solutions.json
+      python -m submission score seed0.json seed1.json seed2.json --solutions solutions.json
     """
     tasks = None if challenges is None else read_challenges(challenges)
     known = read_solutions(solutions, tasks)
-    files = [file] if other is None else [file, other]
     scores = [
         score_file(read_ranked(each, count_outputs(known), tasks), known, each) for each in files
     ]

@@ -1,15 +1,26 @@
-"""Compare two scores of the same tasks: the difference, its confidence interval, changed tasks."""
+"""Compare scores of the same tasks: differences, confidence intervals, changed tasks, the spread.
+
+`compare` compares two. `describe_scores` describes any number of them, for a person and as JSON.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import comb
+from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from submission.errors import SubmissionError, format_names, format_path, pluralise
 from submission.files import StrPath
-from submission.scoring import RateName, Scored, format_rate, nest
+from submission.scoring import (
+    RateName,
+    Scored,
+    align_columns,
+    format_percent,
+    format_rate,
+    nest,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,8 +28,11 @@ if TYPE_CHECKING:
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
+INTERVAL = f"{CONFIDENCE:.0%} interval"
 MAX_LISTED = 50
 """Gained or lost tasks that are all named; of more, only the first ones are."""
+MAX_NAME = 14
+"""Columns of a name in a table; longer ones are numbered, and named above the table."""
 
 _CHUNK = 1000  # resamples at once
 
@@ -111,59 +125,171 @@ def compare(
 
 
 def comparison_table(
-    names: tuple[str, str], scores: Sequence[Scored], comparison: Comparison
-) -> str:
+    names: Sequence[str], scores: Sequence[Scored], comparison: Comparison
+) -> list[str]:
     """Format a comparison of two named scores for a person.
 
     Returns:
         Lines with both rates, the difference and its interval, then the changed tasks.
     """
-    first, second = names
-    rows = [["", first, second, "difference", f"{CONFIDENCE:.0%} interval"]]
+    (first, second), legend = _short_names(names)
+    rows = [["", first, second, "difference", INTERVAL]]
     for name, difference in comparison.differences.items():
         rates = [each.rates[name] for each in scores]
-        values = [f"{format_rate(rate)} {100 * rate.value:.1f} %" for rate in rates]
-        change, low, high = (
-            f"{100 * end:+.1f}" for end in (difference.value, difference.low, difference.high)
-        )
-        rows.append(["  ".join(name), *values, change, f"[{low}, {high}]"])
+        values = [f"{format_rate(rate)} {format_percent(rate.value)}" for rate in rates]
+        rows.append(["  ".join(name), *values, *_points(difference)])
     noun, deciding = scores[0].noun, " ".join(scores[0].deciding)
-    lines = [
-        *_aligned(rows),
-        f"Differences are points of {second} minus {first}; the intervals are of a paired "
-        f"bootstrap over {pluralise(len(scores[0].task_ids), noun)}.",
-    ]
+    lines = [*legend, *align_columns(rows), *_bootstrap_notes(f"{second} minus {first}", scores[0])]
     for verb, task_ids in (("gained", comparison.gained), ("lost", comparison.lost)):
         line = f"{verb} {pluralise(len(task_ids), noun)} by {deciding}"
         lines.append(f"{line}: {format_names(task_ids, MAX_LISTED)}" if task_ids else line)
-    lines.append(f"sign test on what changed: p = {comparison.p_value:.2g}")
-    return "\n".join(lines)
+    return [*lines, f"sign test on what changed: p = {comparison.p_value:.2g}"]
+
+
+def spread(scores: Sequence[Scored]) -> tuple[dict[RateName, float], dict[RateName, float]]:
+    """Return the mean of every rate over at least two scores, and its standard deviation (n - 1).
+
+    The scores are of the same tasks, so this is the spread of what made them, such as seeds.
+    """
+    values = {name: [each.rates[name].value for each in scores] for name in scores[0].rates}
+    means = {name: mean(each) for name, each in values.items()}
+    return means, {name: stdev(each) for name, each in values.items()}
+
+
+def spread_table(
+    names: Sequence[str], scores: Sequence[Scored], comparisons: Sequence[Comparison]
+) -> list[str]:
+    """Format three or more named scores for a person.
+
+    Args:
+        names: of the scores.
+        scores: of the same tasks.
+        comparisons: of every score but the first with the first.
+
+    Returns:
+        Lines with a table of the scores, their mean and standard deviation, then a table of the
+        differences from the first and their intervals, then how many tasks changed.
+    """
+    short, legend = _short_names(names)
+    first, rates = scores[0], scores[0].rates
+    rows: list[list[str]] = _headings(list(rates))
+    for name, score in zip(short, scores, strict=True):
+        rows.append([name, *(f"{100 * rate.value:.1f}" for rate in score.rates.values())])
+    for name, values in zip(("mean", "deviation"), spread(scores), strict=True):
+        rows.append([name, *(f"{100 * value:.1f}" for value in values.values())])
+    rows.append(["total", *(str(rate.total) for rate in rates.values())])
+    deciding, lines = " ".join(first.deciding), []
+    for name, comparison in zip(short[1:], comparisons, strict=True):
+        gained, lost = len(comparison.gained), len(comparison.lost)
+        lines.append(
+            f"{name}: gained {pluralise(gained, first.noun)}, lost {lost} by {deciding}; "
+            f"sign test p = {comparison.p_value:.2g}"
+        )
+    return [
+        *legend,
+        *align_columns(rows),
+        f"Percent of the total; deviation is the standard deviation (n - 1) of {len(scores)} "
+        "scores.",
+        "",
+        *align_columns(_difference_rows(short, comparisons), left=2),
+        *_bootstrap_notes(f"each minus {short[0]}", first),
+        *lines,
+    ]
 
 
 def describe_scores(
     names: Sequence[StrPath], scores: Sequence[Scored]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Describe one score, or two and their comparison, as plain JSON and as lines for a person.
+    """Describe scores as plain JSON and as lines for a person.
+
+    One score is described alone, two with their comparison, three or more with their mean,
+    standard deviation and the comparison of each with the first.
 
     Args:
         names: the file or folder of each score.
-        scores: one or two scores.
+        scores: at least one score.
+
+    Raises:
+        SubmissionError: two of the scores cannot be compared; it names both.
     """
     if len(scores) == 1:
         return scores[0].to_dict(), scores[0].lines()
     import numpy as np
 
-    first, second = scores
-    before, after = map(format_path, names)
-    comparison = compare(first, second, np.random.default_rng(0))
-    described = {
-        "first": {"file": before, **first.to_dict()},
-        "second": {"file": after, **second.to_dict()},
-        "difference": comparison.to_dict(),
+    files = list(map(format_path, names))
+    comparisons = []
+    for file, score in zip(files[1:], scores[1:], strict=True):
+        try:
+            comparisons.append(compare(scores[0], score, np.random.default_rng(0)))
+        except SubmissionError as error:
+            raise SubmissionError(f"{files[0]} and {file}: {error}") from error
+    pairs = list(zip(files, scores, strict=True))
+    described = [{"file": file, **score.to_dict()} for file, score in pairs]
+    notes = [f"{file}: {note}" for file, score in pairs for note in score.notes]
+    if len(scores) == 2:
+        record = dict(zip(("first", "second"), described, strict=True))
+        record["difference"] = comparisons[0].to_dict()
+        return record, [*notes, *comparison_table(files, scores, comparisons[0])]
+    means, deviations = spread(scores)
+    changes = zip(files[1:], comparisons, strict=True)
+    record = {
+        "scores": described,
+        "mean": nest(means),
+        "deviation": nest(deviations),
+        "differences": [{"file": file, **each.to_dict()} for file, each in changes],
     }
-    notes = [f"{before}: {note}" for note in first.notes]
-    notes += [f"{after}: {note}" for note in second.notes]
-    return described, [*notes, comparison_table((before, after), scores, comparison)]
+    return record, [*notes, *spread_table(files, scores, comparisons)]
+
+
+def _short_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return names that fit a table of 80 columns, and lines that say what they stand for."""
+    if max(map(len, names)) <= MAX_NAME:
+        return list(names), []
+    short = [f"#{number}" for number in range(1, len(names) + 1)]
+    pairs = zip(short, names, strict=True)
+    return short, [*align_columns([list(pair) for pair in pairs], left=2), ""]
+
+
+def _headings(names: Sequence[RateName]) -> list[list[str]]:
+    """Return the names of rates as rows of headings; what rates share stands once above them."""
+    rows = []
+    for level in range(len(names[0])):
+        row = [""]
+        for place, name in enumerate(names):
+            repeated = place > 0 and name[: level + 1] == names[place - 1][: level + 1]
+            row.append("" if repeated else name[level])
+        rows.append(row)
+    return rows
+
+
+def _difference_rows(names: Sequence[str], comparisons: Sequence[Comparison]) -> list[list[str]]:
+    """Return a table: a line per score but the first and denominator, two columns per K."""
+    rates = list(comparisons[0].differences)
+    groups = list(dict.fromkeys(name[:-1] for name in rates))
+    rows = [[f"minus {names[0]}", ""]]
+    for group in groups:
+        rows[0] += [" ".join(group) or "difference", INTERVAL]
+    for score, comparison in zip(names[1:], comparisons, strict=True):
+        for place, last in enumerate(dict.fromkeys(name[-1] for name in rates)):
+            row = ["" if place else score, last]
+            for group in groups:
+                row += _points(comparison.differences[*group, last])
+            rows.append(row)
+    return rows
+
+
+def _points(difference: Difference) -> tuple[str, str]:
+    """Format a difference and its interval in points."""
+    low, high = f"{100 * difference.low:+.1f}", f"{100 * difference.high:+.1f}"
+    return f"{100 * difference.value:+.1f}", f"[{low}, {high}]"
+
+
+def _bootstrap_notes(what: str, score: Scored) -> list[str]:
+    tasks = pluralise(len(score.task_ids), score.noun)
+    return [
+        f"Differences are points of {what}.",
+        f"Intervals are of a paired bootstrap over {tasks}.",
+    ]
 
 
 def _difference(
@@ -192,9 +318,3 @@ def _difference(
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(np.concatenate(sampled), [tail, 1 - tail])
     return Difference(float(change.sum() / total.sum()), float(low), float(high))
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align the columns of a table: the first to the left, the others to the right."""
-    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
-    return ["  ".join([row[0].ljust(first), *map(str.rjust, row[1:], others)]) for row in rows]

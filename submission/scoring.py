@@ -1,11 +1,11 @@
 """Scores: how many test outputs are solved, under three denominators.
 
-- per output: solved test outputs / all test outputs. The ARC Prize competition on Kaggle.
-- per task: the mean over tasks of the fraction of a task's test outputs that are solved. The
-  published pass@K of TRM and HRM, and ARC Prize's own benchmarking.
+- per output: solved test outputs / all test outputs.
+- per task: the mean over tasks of the fraction of a task's test outputs that are solved.
 - strict: tasks with all their test outputs solved / all tasks.
 
-pass@K counts a test output as solved if one of its first K attempts equals the solution.
+`DENOMINATORS` says who counts how. pass@K counts a test output as solved if one of its first K
+attempts equals the solution.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 DENOMINATORS = {
-    "per output": "ARC Prize competition",
-    "per task": "pass@K as published for TRM and HRM; ARC Prize's benchmarking",
+    "per output": "all test outputs, as the ARC Prize competition counts",
+    "per task": "mean over tasks, as TRM, HRM and ARC Prize's benchmarking report it",
     "strict": "tasks with all their outputs solved",
 }
-"""What each denominator is used for."""
+"""What each denominator is and who uses it, in the words that every table and report shows."""
 
 RateName: TypeAlias = tuple[str, ...]
 """The path to a rate: `("pass@2", "per task")`, `("exact",)`."""
@@ -193,13 +193,8 @@ class Score:
         return counts
 
     def lines(self) -> list[str]:
-        """Format the score for a person: a line per rate, then the notes."""
-        rates = [
-            f"{k}  {name:<10}  {format_rate(rate):>11}  {100 * rate.value:5.1f} %  "
-            f"({DENOMINATORS[name]})"
-            for (k, name), rate in self.rates.items()
-        ]
-        return [*rates, *self.notes]
+        """Format the score for a person: a line per rate, the denominators, then the notes."""
+        return [*rate_table(self), *self.notes]
 
     def __repr__(self) -> str:
         return "\n".join(self.lines())
@@ -288,9 +283,40 @@ def nest(values: Mapping[RateName, Any]) -> dict[str, Any]:
     return nested
 
 
+def rate_table(scored: Scored) -> list[str]:
+    """Format a score as a line per rate, then a line for each thing that the rates count."""
+    if not scored.rates:
+        return []
+    rows = [
+        [*name, format_rate(rate), format_percent(rate.value)]
+        for name, rate in scored.rates.items()
+    ]
+    # Rates that count the same thing share its line.
+    counted = {name[-1]: scored.labels[name] for name in scored.rates}
+    meanings = align_columns([list(each) for each in counted.items()], left=2)
+    return [*align_columns(rows, left=len(rows[0]) - 2), "", *meanings]
+
+
+def align_columns(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """Align the columns of a table: the first `left` ones to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
 def format_rate(rate: Rate) -> str:
     """Format a rate as a fraction: `12/29`, `5.5/7`."""
     return f"{round(rate.solved, 2):.12g}/{rate.total}"
+
+
+def format_percent(value: float) -> str:
+    """Format a rate's value in percent: `29.0 %`."""
+    return f"{100 * value:.1f} %"
 
 
 def to_hashable(grid: Rows) -> tuple[tuple[int, ...], ...]:

@@ -11,14 +11,12 @@ from arc_trm.cli.options import (
     data_option,
     json_option,
     output,
-    predictions_argument,
     solutions_option,
 )
 
 
 @click.command()
-@predictions_argument
-@click.argument("other", required=False, type=PATH)
+@click.argument("predictions", nargs=-1, type=PATH, metavar="[PREDICTIONS]...")
 @solutions_option
 @data_option("Tasks whose known outputs to score against.")
 @click.option(
@@ -28,8 +26,7 @@ from arc_trm.cli.options import (
 )
 @json_option
 def score(
-    predictions: Path | None,
-    other: Path | None,
+    predictions: tuple[Path, ...],
     solutions: Path | None,
     data: str | None,
     with_published: bool,
@@ -40,8 +37,10 @@ def score(
     For Sudokus and mazes: exact (every cell as in the known answer) and valid (by the rule).
 
     PREDICTIONS is a submission.json, a predictions.jsonl, a run folder, or a folder of ARC Prize's
-    benchmarking; default: those made last. With OTHER, also its difference from PREDICTIONS: an
-    interval by a paired bootstrap, and the tasks gained and lost.
+    benchmarking; default: those made last. Two of them are compared: the difference, its interval
+    by a paired bootstrap, and the tasks gained and lost. Of three or more, such as the seeds of one
+    experiment, also the mean and the standard deviation. A difference within the spread of seeds is
+    no difference.
 
     \b
     Examples:
@@ -49,6 +48,7 @@ def score(
       arc-trm score submission.json --solutions arc-agi_evaluation_solutions.json
       arc-trm score runs/arc1 --data arc-agi-1/evaluation --with-published
       arc-trm score runs/before runs/after
+      arc-trm score runs/seed0 runs/seed1 runs/seed2
     """
     from arc_trm.evaluation.scoring import (
         describe_context,
@@ -58,7 +58,7 @@ def score(
     )
     from submission import describe_scores
 
-    sources = open_sources([predictions, other], data, solutions)
+    sources = open_sources(predictions, data, solutions)
     record, lines = describe_scores([source.label for source in sources], score_sources(sources))
     about, headers = describe_sources(sources)
     record, lines = {"about": about, **record}, [*headers, *lines]

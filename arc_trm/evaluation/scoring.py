@@ -17,20 +17,22 @@ from arc_trm.puzzles import kind_of
 from arc_trm.runs import PREDICTIONS, SUBMISSION, latest_predictions
 from arc_trm.tasks import TaskSet
 from submission import Scored
-from submission.scoring import format_rate
+from submission.scoring import format_percent, format_rate
 
 
 def open_sources(
-    paths: Sequence[Path | None], data: str | None, solutions: Path | None
+    paths: Sequence[Path], data: str | None, solutions: Path | None
 ) -> list[PredictionSource]:
     """Open predictions to score; in a folder, a submission is preferred to a log.
 
-    Sources that do not name their tasks share those of the first one that does. If all paths are
-    None, the predictions made last are opened.
+    Sources that do not name their tasks share those of the first one that does. Without paths, the
+    predictions made last are opened.
     """
-    existing = [path for path in paths if path is not None] or [latest_predictions()]
     prefer = (SUBMISSION, PREDICTIONS)
-    sources = [PredictionSource.open(path, data, solutions, prefer=prefer) for path in existing]
+    sources = [
+        PredictionSource.open(path, data, solutions, prefer=prefer)
+        for path in paths or [latest_predictions()]
+    ]
     first = next((each for each in sources if each.names_tasks), sources[0])
     return [each if each is first else each.sharing(first) for each in sources]
 
@@ -82,7 +84,7 @@ def describe_context(tasks: TaskSet) -> tuple[dict[str, Any], list[str]]:
         rates = {"_".join(name): rate.to_dict() for name, rate in score.rates.items()}
         record.setdefault("baselines", {})[description] = rates
         texts = [
-            f"{', '.join(name)} {format_rate(rate)} {100 * rate.value:.1f} %"
+            f"{', '.join(name)} {format_rate(rate)} {format_percent(rate.value)}"
             for name, rate in score.rates.items()
         ]
         lines.append(f"{description}: {', '.join(texts)}")

@@ -20,7 +20,7 @@ from arc_trm.puzzles.base import PAD, Augmentation, AugmentationList, Flags, Puz
 from arc_trm.rng import rng_for
 from arc_trm.tasks import Grid, Pair, PuzzleArray, Task, TaskSet, as_grid
 from submission import Ranked, Rate, RateName, Scored
-from submission.scoring import Counts, format_rate
+from submission.scoring import Counts, rate_table
 
 EXACT: RateName = ("exact",)
 VALID: RateName = ("valid",)
@@ -88,11 +88,7 @@ class PuzzleScore:
 
     def lines(self) -> list[str]:
         """Return the score as text for a person."""
-        rates = [
-            f"{name[0]}  {format_rate(rate):>13}  {100 * rate.value:5.1f} %  ({self.labels[name]})"
-            for name, rate in self.rates.items()
-        ]
-        return [*rates, *self.notes]
+        return [*rate_table(self), *self.notes]
 
     def __repr__(self) -> str:
         return "\n".join(self.lines())

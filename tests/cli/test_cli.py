@@ -32,7 +32,7 @@ from arc_trm.evaluation.prediction_log import PredictionLog, read_predictions
 from arc_trm.evaluation.predictions import PredictionSet
 from arc_trm.runs import Run, predictions_of
 from arc_trm.training import METRICS
-from submission import read_challenges, read_submission
+from submission import DENOMINATORS, read_challenges, read_submission
 
 SETTINGS = (
     "dtype='float32'",
@@ -88,8 +88,8 @@ def test_train_predict_score_validate(tmp_path: Path, monkeypatch: pytest.Monkey
         assert [g.tolist() for g in each.attempts] == [written["attempt_1"], written["attempt_2"]]
 
     text = run_cli("score").stdout
-    for label in ("per output", "per task", "strict"):
-        assert text.count(label) == 2
+    for label in DENOMINATORS:
+        assert text.count(label) == 3  # twice with a rate, once with what it means
     solutions = str(tmp_path / "tiny_solutions.json")
     scored = run_cli("score", str(folder / "submission.json"), "--solutions", solutions, "--json")
     assert json.loads(scored.stdout)["pass@2"]["per_output"]["total"] == 3

@@ -284,7 +284,8 @@ def test_the_page_on_evaluation_names_every_field_of_json(
     scored = json.loads(cli("score", tiny_run, "--with-published", "--json").stdout)
     compared = json.loads(cli("score", tiny_run, tiny_run, "--json").stdout)
     fields = {*predicted, *scored, *scored["pass@1"]["strict"], *scored["pass@1"], *compared}
-    fields |= {*compared["first"], *compared["difference"]}
+    seeds = json.loads(cli("score", tiny_run, tiny_run, tiny_run, "--json").stdout)
+    fields |= {*compared["first"], *compared["difference"], *seeds, *seeds["differences"][0]}
     assert [name for name in fields if f"`{name}`" not in page] == []
 
 

@@ -366,6 +366,11 @@ def test_two_runs_are_compared(cli: Cli, predicted: Path) -> None:
     same = cli("score", "before.json", "before.json", *options).stdout
     assert "gained 0 tasks by pass@2 per output\nlost 0 tasks by pass@2 per output\n" in same
     assert "sign test on what changed: p = 1\n" in same
+    three = cli("score", "before.json", "after.json", "before.json", *options, "--json")
+    assert json.loads(three.stdout)["differences"][0] == {
+        "file": "after.json",
+        **record["difference"],
+    }
 
 
 def test_merging_takes_all_candidates_of_a_log(cli: Cli, predicted: Path) -> None:

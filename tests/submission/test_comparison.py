@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import submission as sub
-from submission.comparison import comparison_table
+from submission.comparison import MAX_NAME, comparison_table
 
 RIGHT, WRONG = [[1]], [[2]]
 HITS = st.lists(st.booleans(), min_size=1, max_size=3)
@@ -157,7 +157,7 @@ def test_puzzles_compare_by_the_same_function() -> None:
     assert difference["exact"]["value"] == pytest.approx(1 / 3)
     assert -1 <= difference["exact"]["low"] <= difference["exact"]["high"] <= 1
     assert (difference["gained"], difference["lost"]) == (["2", "4"], ["1"])
-    assert "gained 2 puzzles by exact: 2, 4" in lines[-1]
+    assert "gained 2 puzzles by exact: 2, 4" in lines
     assert sub.describe_scores(["one"], [first]) == (first.to_dict(), ["exact 1"])
 
 
@@ -196,24 +196,100 @@ def test_hundreds_of_thousands_of_puzzles_are_a_handful_of_groups() -> None:
     found = sub.compare(first, second, Recorder(), resamples=100)  # type: ignore[arg-type]
     assert set(drawn) == {3}  # gained, lost, equal
     assert 0 < found.p_value <= 1
-    table = comparison_table(("one", "two"), (first, second), found).splitlines()
+    table = comparison_table(("one", "two"), (first, second), found)
     assert table[-2].endswith(", ...") and table[-2].count(",") == sub.errors.MAX_NAMED
 
 
 def test_the_table_names_everything() -> None:
     first = score_of({"a": [False], "b": [True]})
     second = score_of({"a": [True], "b": [True]})
-    table = comparison_table(
+    rows = comparison_table(
         ("one", "two"), (first, second), sub.compare(first, second, generator())
     )
-    rows = table.splitlines()
     assert rows[0].split() == ["one", "two", "difference", "95%", "interval"]
     assert rows[1].split()[:7] == ["pass@1", "per", "output", "1/2", "50.0", "%", "2/2"]
     assert "+50.0  [+0.0, +100.0]" in rows[1]
-    assert rows[-4].startswith("Differences are points of two minus one;")
+    assert rows[-5] == "Differences are points of two minus one."
     assert rows[-3] == "gained 1 task by pass@2 per output: a"
     assert rows[-2] == "lost 0 tasks by pass@2 per output"
     assert rows[-1] == "sign test on what changed: p = 1"
+
+
+# Several seeds
+
+
+def seeds() -> list[sub.Score]:
+    """Three scores of 25 tasks, two of which have two outputs."""
+    hits = np.random.default_rng(0).random((3, 25, 2)) < 0.4
+    tasks = [{f"t{n}": each[: 1 + (n < 2)] for n, each in enumerate(s)} for s in hits.tolist()]
+    return [score_of(each) for each in tasks]
+
+
+def test_three_scores_have_a_mean_a_deviation_and_differences_from_the_first() -> None:
+    scores, names = seeds(), ["zero", "one", "two"]
+    described, lines = sub.describe_scores(names, scores)
+    files = [{"file": name, **each.to_dict()} for name, each in zip(names, scores, strict=True)]
+    assert list(described) == ["scores", "mean", "deviation", "differences"]
+    assert described["scores"] == files
+    for k, denominator in scores[0].rates:
+        values = [each.rates[k, denominator].value for each in scores]
+        key = denominator.replace(" ", "_")
+        assert described["mean"][k][key] == pytest.approx(np.mean(values))
+        assert described["deviation"][k][key] == pytest.approx(np.std(values, ddof=1))
+    for number, name in enumerate(names[1:], 1):
+        # A difference is the same as if the two were compared alone.
+        alone, _ = sub.describe_scores(["zero", name], [scores[0], scores[number]])
+        assert described["differences"][number - 1] == {"file": name, **alone["difference"]}
+
+    rows = {line.split()[0]: line.split()[1:] for line in lines[:8] if line}
+    for name, score in zip(names, scores, strict=True):
+        assert rows[name] == [f"{100 * rate.value:.1f}" for rate in score.rates.values()]
+    for name in ("mean", "deviation"):
+        values = [value for rates in described[name].values() for value in rates.values()]
+        assert rows[name] == [f"{100 * value:.1f}" for value in values]
+    assert rows["total"] == ["27", "25", "25"] * 2
+    difference = described["differences"][1]["pass@2"]["per_output"]
+    value, low, high = (f"{100 * difference[key]:+.1f}" for key in ("value", "low", "high"))
+    (line,) = [line for line in lines if line.startswith("two") and "per output" in line][:1]
+    assert line.endswith(f"{value}  [{low}, {high}]")
+    assert "Differences are points of each minus zero." in lines
+    gained, lost = (len(described["differences"][0][key]) for key in ("gained", "lost"))
+    assert lines[-2].startswith(f"one: gained {gained} tasks, lost {lost} by pass@2 per output;")
+
+
+@pytest.mark.parametrize("count", [2, 3, 12])
+def test_tables_of_long_names_fit_80_columns(count: int) -> None:
+    scores = [seeds()[n % 3] for n in range(count)]
+    long = [f"runs/2026-11-26-a-run-with-a-long-name-{n}" for n in range(count)]
+    lines = sub.describe_scores(long, scores)[1]
+    assert lines[0].split() == ["#1", long[0]] and lines[count - 1].split() == [
+        f"#{count}",
+        long[-1],
+    ]
+    assert max(map(len, lines)) <= 80
+    short = [f"seed{n:0{MAX_NAME - 4}}" for n in range(count)]
+    lines = sub.describe_scores(short, scores)[1]
+    assert "#1" not in "".join(lines) and max(map(len, lines)) <= 80
+
+
+def test_three_scores_of_puzzles() -> None:
+    scores = [PuzzleScore({"1": True, "2": second, "3": None}) for second in (True, False, True)]
+    described, lines = sub.describe_scores(["a", "b", "c"], scores)
+    assert described["mean"] == {"exact": pytest.approx(2.5 / 3)}
+    assert lines[0].split() == ["exact"] and lines[2].split() == ["b", "50.0"]
+    assert "b: gained 0 puzzles, lost 1 by exact; sign test p = 1" in lines
+
+
+def test_notes_name_their_file_and_stand_above_the_table() -> None:
+    scores = [sub.score_ranked(ranked, {"a": [RIGHT]}) for ranked in ({}, {"a": [[RIGHT]]}, {})]
+    lines = sub.describe_scores(["one", "two", "three"], scores)[1]
+    assert [line.split(":")[0] for line in lines[:2]] == ["one", "three"]
+
+
+def test_scores_that_cannot_be_compared_are_named() -> None:
+    same, other = score_of({"a": [True]}), score_of({"b": [True]})
+    with pytest.raises(sub.SubmissionError, match=r"^one and three: .* the same solutions"):
+        sub.describe_scores(["one", "two", "three"], [same, same, other])
 
 
 @pytest.mark.parametrize(

@@ -94,12 +94,11 @@ def test_a_score_reads_as_its_lines() -> None:
     result = sub.score(ANSWERED, SOLUTIONS)
     lines = result.lines()
     assert repr(result).splitlines() == lines
-    assert lines[4] == (
-        "pass@2  per task          2.5/4   62.5 %  "
-        "(pass@K as published for TRM and HRM; ARC Prize's benchmarking)"
-    )
+    assert lines[4] == "pass@2  per task    2.5/4  62.5 %"
+    assert lines[6:10] == ["", *(f"{name:<10}  {text}" for name, text in sub.DENOMINATORS.items())]
+    assert max(map(len, lines)) <= 80
     assert (
-        lines[6:]
+        lines[10:]
         == result.notes
         == [
             "1 task not in the submission, counted as unsolved: gone",

@@ -28,6 +28,7 @@ from arc_trm.runs import METRICS, PREDICTIONS, create_run
 from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid
 from arc_trm.viz.report import build_report, report_page
 from arc_trm.viz.report.gallery import gallery
+from submission import DENOMINATORS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -159,7 +160,7 @@ def test_the_scores_on_the_page_are_those_of_the_predictions(predictions: Path) 
             f"{k}, {name}</th><td class='number'>{solved}</td><td class='number'>{percent} %"
             in page
         )
-    assert "per output: ARC Prize competition; per task: " in page
+    assert f"per output: {DENOMINATORS['per output']}; per task: " in page
 
 
 @pytest.mark.slow

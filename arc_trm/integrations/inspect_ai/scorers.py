@@ -20,7 +20,7 @@ from submission import Grid
 
 @metric
 def per_output() -> Metric:
-    """Solved test outputs / all test outputs, as in the ARC Prize competition."""
+    """Solved test outputs / all test outputs, as the ARC Prize competition counts."""
 
     def value(scores: list[SampleScore]) -> Value:
         return _mean([part for task in _by_task(scores) for part in task])
@@ -30,7 +30,7 @@ def per_output() -> Metric:
 
 @metric
 def per_task() -> Metric:
-    """Mean over tasks of the fraction of their outputs that is solved, as published for TRM."""
+    """Mean over tasks of the fraction of their outputs that is solved, as TRM and HRM report it."""
 
     def value(scores: list[SampleScore]) -> Value:
         return _mean([sum(task, Fraction(0)) / len(task) for task in _by_task(scores)])

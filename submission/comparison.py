@@ -227,9 +227,9 @@ def describe_scores(
     described = [{"file": file, **score.to_dict()} for file, score in pairs]
     notes = [f"{file}: {note}" for file, score in pairs for note in score.notes]
     if len(scores) == 2:
-        record = dict(zip(("first", "second"), described, strict=True))
-        record["difference"] = comparisons[0].to_dict()
-        return record, [*notes, *comparison_table(files, scores, comparisons[0])]
+        pair = {"first": described[0], "second": described[1]}
+        difference = {"difference": comparisons[0].to_dict()}
+        return pair | difference, [*notes, *comparison_table(files, scores, comparisons[0])]
     means, deviations = spread(scores)
     changes = zip(files[1:], comparisons, strict=True)
     record = {

@@ -27,11 +27,13 @@ def show(
     """Show a task with its predictions, or how a run went.
 
     WHAT is the id of a task, the number of a Sudoku or maze, or a run folder; default: the latest
-    run, with its training curve and some of the tasks that it predicted.
+    run, with its training curve and examples of its predictions: a right one, a close call and a
+    wrong one, or the most and the least certain one if no output is known.
 
     A task is looked for in the data of the predictions, then of the latest run, then in arc-agi-1
     and arc-agi-2, and shown with the latest run's predictions unless others are named. Cells are
-    coloured where the terminal can, and digits elsewhere or where NO_COLOR is set.
+    coloured where the terminal can, and digits elsewhere or where NO_COLOR is set. Wrong cells of
+    an attempt are marked in both.
 
     \b
     Examples:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from arc_trm.runs import Run
 from arc_trm.viz.svg import Drawing, Element, Line, Rectangle, Text, column, fit_text, framed
@@ -37,23 +39,45 @@ MEASURES = (
 
 @dataclass(frozen=True)
 class Series:
-    """One measure over the steps, cut where a value cannot be drawn.
+    """One measure over the steps, cut where a value is not finite.
 
     Attributes:
         segments: (step, value) of the points between two cuts.
         left_out: what cannot be drawn and why, "" if everything is drawn.
+        nothing: why there is no point at all, "" if there is one.
         x: first and last step.
         y: ticks of the y axis.
     """
 
     segments: tuple[tuple[tuple[float, float], ...], ...]
     left_out: str
+    nothing: str
     x: tuple[float, float]
     y: tuple[float, ...]
 
     def relative_height(self, value: float) -> float:
         """Return how far up the y axis a value is: 0 at the bottom, 1 at the top."""
         return (value - self.y[0]) / (self.y[-1] - self.y[0])
+
+    @property
+    def window(self) -> int:
+        """Points of a running mean, an odd number: about a twentieth of all; 1 if they are few."""
+        return 2 * (sum(map(len, self.segments)) // 40) + 1
+
+    def smoothed(self) -> Series:
+        """Return the running means over `window` points, each at its middle, with the same axes.
+
+        Towards the ends of a segment they are over as many points as there are.
+        """
+        reach, segments = self.window // 2, []
+        for segment in self.segments:
+            steps, values = np.array(segment, np.float64).T
+            sums = np.concatenate([[0.0], np.cumsum(values)])
+            places = np.arange(len(values))
+            low, high = np.maximum(places - reach, 0), np.minimum(places + reach + 1, len(values))
+            means = (sums[high] - sums[low]) / (high - low)
+            segments.append(tuple(zip(steps.tolist(), means.tolist(), strict=True)))
+        return replace(self, segments=tuple(segments))
 
     def points(self, width: float, height: float) -> Iterator[list[tuple[float, float]]]:
         """Yield each segment as points (x to the right, y upward) within `width` and `height`.
@@ -78,7 +102,7 @@ def read_series(records: Sequence[Mapping[str, float]], key: str) -> Series:
     for record in known:
         if _drawable(record.get(key)):
             segments[-1].append((record["step"], record[key]))
-        elif segments[-1]:
+        elif key in record and segments[-1]:  # a step at which no sequence halted is no cut
             segments.append([])
     kept = tuple(tuple(segment) for segment in segments if segment)
     values = [value for segment in kept for _, value in segment]
@@ -87,15 +111,20 @@ def read_series(records: Sequence[Mapping[str, float]], key: str) -> Series:
     if x[1] - x[0] < room:
         x = (x[0] - room, x[0] + room)
     y = ticks(min([0.0, *values]), max([0.0, *values]), 4)
-    return Series(kept, _left_out(records, key, len(values)), x, y)
+    left_out, nothing = _left_out(records, key, len(values)), ""
+    if all(key not in record for record in records):
+        left_out, nothing = "", "no sequence halted yet" if records else "no metrics yet"
+    elif not values:
+        nothing = "no value can be drawn"
+    return Series(kept, left_out, nothing, x, y)
 
 
 def _left_out(records: Sequence[Mapping[str, float]], key: str, drawn: int) -> str:
-    """Return what is left out; the metrics of finished examples are missing if none finished."""
+    """Return what is left out; metrics of halted sequences are missing if none halted."""
     missing = sum(key not in record for record in records)
     invalid = len(records) - drawn - missing
     parts = [f"{invalid:,} not finite"] if invalid else []
-    parts += [f"{missing:,} without a finished example"] if missing else []
+    parts += [f"{missing:,} without a halted sequence"] if missing else []
     return ", ".join([*parts, "left out"]) if parts else ""
 
 
@@ -126,7 +155,8 @@ def draw_curve(records: Sequence[Mapping[str, float]], title: str = "Training") 
 
     Args:
         records: lines of a run's metrics, with at least the keys `step`, `lm_loss` and
-            `exact_accuracy`. Values that cannot be drawn interrupt the line and are counted.
+            `exact_accuracy`. Values that are not finite interrupt the line. They are counted, as
+            are records without a value.
         title: "" draws the panels alone, as a part of a page.
     """
     panels = [draw_panel(read_series(records, measure.key), measure) for measure in MEASURES]
@@ -159,9 +189,9 @@ def draw_panel(series: Series, measure: Measure) -> Drawing:
             elements.append(Rectangle(x - 2, y - 2, 4, 4, measure.colour))
         else:
             elements.append(Line(points, measure.colour, 1.5))
-    if not series.segments:
+    if series.nothing:
         middle = LEFT + PLOT_WIDTH / 2, TOP + PLOT_HEIGHT / 2
-        elements.append(Text(*middle, "Nothing to draw yet", 13, MUTED, "middle"))
+        elements.append(Text(*middle, series.nothing.capitalize(), 13, MUTED, "middle"))
     if series.left_out:
         elements.append(Text(right, 14, series.left_out, 12, MUTED, "end"))
     size = right + RIGHT, floor + BOTTOM

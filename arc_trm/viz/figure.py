@@ -6,7 +6,7 @@ labels, verdicts and wrong cells.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -14,9 +14,15 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from arc_trm.errors import pluralise
 from arc_trm.evaluation.predictions import InputPrediction, changed_steps
 from arc_trm.puzzles import KINDS, Theme
 from arc_trm.tasks import Grid, Pair, Task, same_grid
+
+CLOSE_SHARE = 0.1
+"""The largest share of wrong cells of a close call; a single wrong cell always is one."""
+RIGHT, VALID, CLOSE, WRONG = "Right", "Valid", "Close call", "Wrong"
+MOST_CERTAIN, LEAST_CERTAIN = "Most certain", "Least certain"
 
 
 class Verdict(StrEnum):
@@ -93,6 +99,15 @@ class PairFigures:
         if best is None and self.output is not None:
             return Verdict.WRONG  # not answered
         return best
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A predicted test input that is worth seeing; `reason` says why, without a full stop."""
+
+    task: Task
+    figures: PairFigures
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,6 +269,74 @@ def predicted_inputs(predictions: Iterable[InputPrediction]) -> list[InputPredic
     found = list(predictions)
     voted = [each for each in found if each.candidates]
     return voted or [each for each in found if each.attempts]
+
+
+def choose_examples(predictions: Iterable[InputPrediction]) -> list[Example]:
+    """Return a right, a valid and a wrong prediction and a close call, as far as there are any.
+
+    A close call is wrong in few cells, or right only at a later attempt. Of several, the one with
+    the smallest share of wrong cells is returned, and of the other groups the most certain one. If
+    no output is known, the most and the least certain prediction are returned. Of equal ones the
+    first is returned.
+    """
+    best: dict[str, tuple[tuple[float, ...], Example]] = {}
+    for prediction in predictions:
+        figures = input_figures(prediction.task, prediction.test, prediction.attempts)
+        for group, rank, reason in _groups(prediction, figures):
+            if group not in best or rank < best[group][0]:
+                best[group] = rank, Example(prediction.task, figures, reason)
+    judged = [best[group][1] for group in (RIGHT, VALID, CLOSE, WRONG) if group in best]
+    certain = [best[group][1] for group in (MOST_CERTAIN, LEAST_CERTAIN) if group in best]
+    if len({id(example.figures) for example in certain}) == 1:
+        certain = certain[:1]  # one prediction, or all are as certain
+    return judged or certain
+
+
+def _groups(
+    prediction: InputPrediction, figures: PairFigures
+) -> Iterator[tuple[str, tuple[float, ...], str]]:
+    """Yield the groups that a prediction is an example of, its rank there and the reason.
+
+    The example with the lowest rank is shown.
+    """
+    share, halt_prob, certainty = 0.0, 0.0, ""
+    if prediction.candidates:
+        first, votes = prediction.candidates[0], pluralise(prediction.votes, "vote")
+        share, halt_prob = first.votes / prediction.votes, first.halt_prob
+        certainty = f" ({first.votes} of {votes}, halt {100 * halt_prob:.0f} %)"
+    rank, verdict = (-share, -halt_prob), figures.verdict
+    if verdict is None:
+        yield MOST_CERTAIN, rank, MOST_CERTAIN + certainty
+        yield LEAST_CERTAIN, (share, halt_prob), LEAST_CERTAIN + certainty
+    elif verdict is Verdict.VALID:
+        known = "" if figures.output is None else ", but not as the known output"
+        yield VALID, rank, f"{VALID}{known}{certainty}"
+    elif verdict is Verdict.CORRECT:
+        label = next(f.label for f in figures.attempts if f.verdict is Verdict.CORRECT)
+        if label == figures.attempts[0].label:
+            yield RIGHT, rank, RIGHT + certainty
+        else:
+            yield CLOSE, (1, *rank), f"{CLOSE}: right only at {label.lower()}"
+    else:
+        wrong, cells = _nearest(figures)
+        if wrong <= max(1, CLOSE_SHARE * cells) and wrong < cells:
+            reason = f"{CLOSE}: {wrong} of {pluralise(cells, 'cell')} wrong"
+            yield CLOSE, (0, wrong / cells), reason
+        else:
+            yield WRONG, rank, WRONG + certainty
+
+
+def _nearest(figures: PairFigures) -> tuple[int, int]:
+    """Return the numbers of wrong and of all cells of the attempt with the smallest wrong share.
+
+    They are equal if no attempt has the size of the known output.
+    """
+    counts = [
+        (len(figure.wrong_cells), figure.grid.size)
+        for figure in figures.attempts
+        if figure.grid is not None and figure.wrong_cells
+    ]
+    return min(counts, key=lambda each: each[0] / each[1], default=(1, 1))
 
 
 def _plain_figure(label: str, grid: Grid) -> GridFigure:

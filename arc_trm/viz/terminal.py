@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice, pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -20,7 +22,7 @@ from arc_trm.viz.figure import (
     PairFigures,
     TraceFigures,
     Verdict,
-    input_figures,
+    choose_examples,
     predicted_inputs,
     task_figures,
     task_title,
@@ -31,16 +33,17 @@ from arc_trm.viz.svg import printable
 from arc_trm.viz.theme import INK
 from submission import Scored
 
-MAX_INPUTS = 6
-"""Test inputs of a run's predictions that are shown."""
+MAX_JUDGED = 2000
+"""Predictions of a run among which examples are chosen: to judge a puzzle takes time."""
 CHART_ROWS = 9  # about so many: the labels are evenly apart
 CHART_WIDTH = 100
 RIGHT, WRONG, DIM = Style(color="green"), Style(color="red"), Style(dim=True)
 BOLD = Style(bold=True)
+EMPTY = "\u2800"
+"""The braille character without a dot."""
 BRAILLE = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each of a character's 4 x 2 dots."""
-LAST_METRICS = {
-    "step": "Step {:,.0f}",
+LAST_METRICS = {  # how they are written, besides the step
     "lm_loss": "loss {:.4g}",
     "exact_accuracy": "exact accuracy {:.1%}",
     "examples_per_second": "{:,.3g} examples a second",
@@ -106,7 +109,8 @@ class Terminal:
     def draw_pair(self, pair: PairFigures, theme: Theme) -> Block:
         """Draw the input, an arrow, and the answers or a question mark."""
         columns = sum(2 * grid.shape[1] + 4 for grid in pair.grids) + 4
-        wide = columns <= self.console.width  # cells two columns wide
+        marked = any(figure.wrong_cells for figure in pair.attempts)
+        wide = marked or columns <= self.console.width  # cells two columns wide, for the marks
         question = self._draw_figure(pair.input, theme, wide)
         rows = len(question) - 2  # without label and size
         arrow = block(*[""] * ((rows + 1) // 2), "→")
@@ -123,6 +127,16 @@ class Terminal:
             figures.append(self._draw_figure(trace.output, theme, True))
         return self.wrap(figures)
 
+    def legend(self, figures: Iterable[GridFigure], theme: Theme) -> Block:
+        """Return a line that says how wrong cells are marked, nothing if there are none."""
+        if not any(figure.wrong_cells for figure in figures):
+            return []
+        return block(f"{'×' if self._fills_cells(theme) else '[ ]'} marks wrong cells")
+
+    def _fills_cells(self, theme: Theme) -> bool:
+        """Return whether cells are drawn in the colours of their values."""
+        return self.has_colours and not theme.boxes
+
     def _draw_figure(self, figure: GridFigure, theme: Theme, wide: bool) -> Block:
         label = Text(figure.label)
         if figure.grid is None:
@@ -138,11 +152,18 @@ class Terminal:
         rows = grid.tolist()
         if theme.boxes:
             return _draw_boxes(figure, grid, theme)
-        if not self.has_colours:
+        if not self._fills_cells(theme):
+            if figure.wrong_cells:
+                columns = range(grid.shape[1])
+                return [_draw_digits(figure, grid, theme, y, columns) for y in range(len(rows))]
             separator = " " if wide else ""
             return [Text(separator.join(theme.characters[v] for v in row)) for row in rows]
         if wide:
-            lines = [[(f"{theme.symbol(v)} ", _cell_style(theme, v)) for v in row] for row in rows]
+            wrong = set(figure.wrong_cells)
+            lines = [
+                [_wide_cell(theme, value, (y, x) in wrong) for x, value in enumerate(row)]
+                for y, row in enumerate(rows)
+            ]
         else:
             lines = [
                 [("▀", _cell_style(theme, low, high)) for high, low in zip(*pair, strict=True)]
@@ -158,47 +179,82 @@ def _cell_style(theme: Theme, value: int | None, upper: int | None = None) -> St
     return Style(bgcolor=None if value is None else theme.colours[value], color=colour)
 
 
+def _wide_cell(theme: Theme, value: int, wrong: bool) -> tuple[str, Style]:
+    """Return the two characters of a cell and their style."""
+    if not wrong:
+        return f"{theme.symbol(value)} ", _cell_style(theme, value)
+    red, green, blue = bytes.fromhex(theme.colours[value][1:])
+    bright = 0.3 * red + 0.6 * green + 0.1 * blue > 128  # the mark is black on bright colours
+    ink = Style(color="#000000" if bright else "#FFFFFF", bold=True)
+    return f"{theme.symbol(value)}×", _cell_style(theme, value) + ink
+
+
+def _draw_digits(figure: GridFigure, grid: Grid, theme: Theme, y: int, columns: range) -> Text:
+    """Draw cells of row `y`, brackets around runs of wrong ones: ` 1[2 3]4 `.
+
+    Cells that the question fills are bold where there are boxes.
+    """
+    bold = figure.given[y] & bool(theme.boxes)
+    wrong = [(y, x) in figure.wrong_cells for x in columns]
+    line = Text().append(*_gap(False, wrong[0]))
+    for x, (here, after) in zip(columns, pairwise([*wrong, False]), strict=True):
+        line.append(theme.characters[grid[y, x]], BOLD if bold[x] else Style())
+        line.append(*_gap(here, after))
+    return line
+
+
+def _gap(wrong_before: bool, wrong_after: bool) -> tuple[str, Style]:
+    """Return what stands between two cells."""
+    if wrong_before == wrong_after:
+        return " ", Style()
+    return ("]" if wrong_before else "["), WRONG
+
+
 def _draw_boxes(figure: GridFigure, grid: Grid, theme: Theme) -> list[Text]:
     """Draw characters between the lines of the boxes; given ones are bold."""
-    side, given = len(grid), figure.given
+    side = len(grid)
     height, width = theme.boxes[side]
     rule = "┼".join(["─" * (2 * width + 1)] * (side // width))
     lines = []
-    for y, row in enumerate(grid.tolist()):
+    for y in range(side):
         if y and y % height == 0:
             lines.append(Text(rule, DIM))
-        line = Text()
-        for x, value in enumerate(row):
-            if x and x % width == 0:
-                line.append(" │", DIM)
-            line.append(f" {theme.characters[value]}", BOLD if given[y, x] else Style())
-        line.append(" ")
-        lines.append(line)
+        boxes = [range(x, x + width) for x in range(0, side, width)]
+        digits = [_draw_digits(figure, grid, theme, y, box) for box in boxes]
+        lines.append(Text("│", DIM).join(digits))
     return lines
 
 
-def draw_chart(series: Series, measure: Measure, width: int) -> list[Text]:
-    """Draw one measure in dots, two columns and four rows of them a character, with axes."""
+def draw_chart(series: Series, measure: Measure, width: int, coloured: bool) -> list[Text]:
+    """Draw one measure in dots, two columns and four rows of them a character, with axes.
+
+    Many points become their running mean, with the points themselves dim behind it in colours.
+    """
+    smoothing = f"running mean of {series.window:,} records" if series.window > 1 else ""
+    notes = ", ".join(filter(None, (series.nothing, smoothing, series.left_out)))
+    heading = Text(measure.title)
+    if notes:
+        fits = len(measure.title) + len(notes) + 3 <= width
+        heading.append(" " if fits else "\n").append(f"({notes})", DIM)
+    if series.nothing:
+        return heading.split()
     spacing = max(1, round(CHART_ROWS / (len(series.y) - 1)))
     labels = {spacing * row: measure.label(tick) for row, tick in enumerate(reversed(series.y))}
     rows = max(labels) + 1
     margin = max(map(len, labels.values()))
     columns = max(min(width, CHART_WIDTH) - margin - 3, 20)
-    dots = np.zeros((4 * rows, 2 * columns), dtype=bool)
-    for segment in series.points(dots.shape[1] - 1, dots.shape[0] - 1):
-        for start, end in zip(segment, segment[1:] or segment, strict=False):
-            count = 2 + int(max(abs(start[0] - end[0]), abs(start[1] - end[1])))
-            across, up = np.linspace(start, end, count).round().astype(int).T
-            dots[-1 - up, across] = True
-    cells = dots.reshape(rows, 4, columns, 2)
-    codes = 0x2800 + (cells * BRAILLE[:, None, :]).sum(axis=(1, 3))
-    title = Text(measure.title)
-    if series.left_out:
-        title.append(f" ({series.left_out})", DIM)
-    lines = [title]
-    for number, row in enumerate(codes.tolist()):
+    line = _braille(series.smoothed(), rows, columns)
+    points = _braille(series, rows, columns) if coloured else line
+    lines = heading.split()
+    for number in range(rows):
         axis = f"{labels.get(number, ''):>{margin}} {'┤' if number in labels else '│'}"
-        lines.append(Text.assemble((axis, DIM), ("".join(map(chr, row)), measure.colour)))
+        cells = Text(axis, DIM)
+        for of_line, of_points in zip(line[number], points[number], strict=True):
+            if of_line != EMPTY or of_points == EMPTY:
+                cells.append(of_line, measure.colour)
+            else:
+                cells.append(of_points, DIM)
+        lines.append(cells)
     first, last = (f"{step:,.0f}" for step in series.x)
     ends = f"{first}{f'step {last}':>{columns - len(first)}}"
     return [
@@ -208,45 +264,73 @@ def draw_chart(series: Series, measure: Measure, width: int) -> list[Text]:
     ]
 
 
+def _braille(series: Series, rows: int, columns: int) -> list[str]:
+    """Return a line through the points of a series as rows of braille characters."""
+    dots = np.zeros((4 * rows, 2 * columns), dtype=bool)
+    for segment in series.points(dots.shape[1] - 1, dots.shape[0] - 1):
+        for start, end in zip(segment, segment[1:] or segment, strict=False):
+            count = 2 + int(max(abs(start[0] - end[0]), abs(start[1] - end[1])))
+            across, up = np.linspace(start, end, count).round().astype(int).T
+            dots[-1 - up, across] = True
+    cells = dots.reshape(rows, 4, columns, 2)
+    codes = ord(EMPTY) + (cells * BRAILLE[:, None, :]).sum(axis=(1, 3))
+    return ["".join(map(chr, row)) for row in codes.tolist()]
+
+
 def show_run(
     terminal: Terminal,
     run: Run,
     predictions: PredictionSet | None = None,
     score: Scored | None = None,
 ) -> None:
-    """Print the training curves of a run, and the score and the first of its predictions."""
+    """Print the training curves of a run, its score, and examples of its predictions."""
     terminal.print(f"{run.path}: {run_title(run)}", "")
-    for measure in MEASURES:
-        series = read_series(run.metrics, measure.key)
-        terminal.print(*draw_chart(series, measure, terminal.console.width), "")
-    terminal.print(_last_metrics(run))
+    if run.metrics:
+        for measure in MEASURES:
+            series = read_series(run.metrics, measure.key)
+            width = terminal.console.width
+            terminal.print(*draw_chart(series, measure, width, terminal.has_colours), "")
+        terminal.print(_last_metrics(run.metrics))
+    else:
+        terminal.print("No metrics yet: the run has not written a record of its training.")
     if score is not None:
         terminal.print("", *score.lines())
     if predictions is not None:
-        _show_predictions(terminal, predictions)
+        _show_examples(terminal, predictions)
 
 
-def _last_metrics(run: Run) -> str:
-    if not run.metrics:
-        return "No metrics yet."
-    last = run.metrics[-1]
-    return ", ".join(text.format(last[key]) for key, text in LAST_METRICS.items() if key in last)
+def _last_metrics(records: Sequence[Mapping[str, float]]) -> str:
+    """Return the last step and the running means there; of a value that is not finite itself."""
+    parts, is_mean = [f"Step {records[-1]['step']:,.0f}"] if "step" in records[-1] else [], False
+    for key, text in LAST_METRICS.items():
+        last, series = records[-1].get(key), read_series(records, key)
+        if last is not None and not math.isfinite(last):
+            parts.append(text.format(last))
+        elif series.segments:
+            parts.append(text.format(series.smoothed().segments[-1][-1][1]))
+            is_mean |= series.window > 1
+    return ", ".join(parts) + (" (running means)" if is_mean else "")
 
 
-def _show_predictions(terminal: Terminal, predictions: PredictionSet) -> None:
-    """Print the first predictions beside one another."""
+def _show_examples(terminal: Terminal, predictions: PredictionSet) -> None:
+    """Print some predictions beside one another, each with the reason why it is shown."""
     predicted, kind = predicted_inputs(predictions), kind_of(predictions.tasks)
-    shown = predicted[:MAX_INPUTS]
-    if not shown:
+    examples = choose_examples(islice(predicted, MAX_JUDGED))
+    if not examples:
         return
-    blocks = []
-    for each in shown:
-        pair = input_figures(each.task, each.test, each.attempts)
-        blocks.append([*block(task_title(each.task)), *terminal.draw_pair(pair, kind.theme)])
-    terminal.print("", *terminal.wrap(blocks, 6), "")
-    if len(shown) < len(predicted):
+    blocks = [
+        [
+            *block(Text(each.reason, BOLD), task_title(each.task)),
+            *terminal.draw_pair(each.figures, kind.theme),
+        ]
+        for each in examples
+    ]
+    figures = [figure for each in examples for figure in each.figures.attempts]
+    terminal.print("", *terminal.wrap(blocks, 6), "", *terminal.legend(figures, kind.theme))
+    if len(examples) < len(predicted):
+        among = "" if len(predicted) <= MAX_JUDGED else f", chosen among the first {MAX_JUDGED:,}"
         command = f"`arc-trm show {kind.noun.upper()}`"
-        terminal.print(f"{len(shown)} of {len(predicted)} shown; {command} shows any.")
+        terminal.print(f"{len(examples)} of {len(predicted):,} shown{among}; {command} shows any.")
 
 
 def show_task(
@@ -268,9 +352,11 @@ def show_task(
     theme, title = theme_of(task), task_title(task)
     terminal.print(f"{title} of {source}" if source else title, "")
     if trace:
-        for each in predictions:
-            if each.trace:
-                terminal.print(*terminal.draw_trace(trace_figures(each), theme), "")
+        traces = [trace_figures(each) for each in predictions if each.trace]
+        for shown in traces:
+            terminal.print(*terminal.draw_trace(shown, theme), "")
+        steps = [step.figure for shown in traces for step in shown.steps]
+        terminal.print(*terminal.legend(steps, theme))
         return
     figures = task_figures(task, predictions)
     demonstrations = [terminal.draw_pair(pair, theme) for pair in figures.demonstrations]
@@ -278,3 +364,5 @@ def show_task(
         terminal.print(*terminal.wrap(demonstrations, 6), "")
     for pair in figures.tests:
         terminal.print(*terminal.draw_pair(pair, theme), "")
+    attempts = [figure for pair in figures.tests for figure in pair.attempts]
+    terminal.print(*terminal.legend(attempts, theme))

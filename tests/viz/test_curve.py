@@ -49,7 +49,7 @@ def test_steps_are_put_in_order() -> None:
 
 
 def test_no_records_and_one() -> None:
-    assert texts_of(draw_curve([]).svg()).count("Nothing to draw yet") == 2
+    assert texts_of(draw_curve([]).svg()).count("No metrics yet") == 2
     drawing = draw_curve([record(7, 1.5, 0.5)])
     assert curves(drawing) == []
     assert sum(isinstance(e, Rectangle) and e.width == e.height == 4 for e in drawing.elements) == 2
@@ -65,15 +65,58 @@ def test_values_that_cannot_be_drawn_cut_the_line_and_are_counted() -> None:
     assert lengths == [2, 2, 7]  # the last loss is a dot
     texts = texts_of(drawing.svg())
     assert "3 not finite, left out" in texts
-    assert "1 without a finished example, left out" in texts
+    assert "1 without a halted sequence, left out" in texts
     assert_inside(drawing)
+
+
+def test_a_step_at_which_no_sequence_halted_does_not_cut_the_line() -> None:
+    records = [record(1, 4, 0.25), record(2, 3, 0), record(3, 2, 0.75)]
+    del records[1]["exact_accuracy"]
+    series = read_series(records, "exact_accuracy")
+    assert series.segments == (((1, 0.25), (3, 0.75)),)
+    assert (series.left_out, series.nothing) == ("1 without a halted sequence, left out", "")
+
+
+@pytest.mark.parametrize(
+    ("records", "nothing", "left_out"),
+    [
+        ([], "no metrics yet", ""),
+        ([{"step": 1, "count": 0}] * 3, "no sequence halted yet", ""),
+        (
+            [{"step": 1, "exact_accuracy": math.nan}, {"step": 2}],
+            "no value can be drawn",
+            "1 not finite, 1 without a halted sequence, left out",
+        ),
+    ],
+)
+def test_a_series_without_points_says_why(
+    records: list[dict[str, float]], nothing: str, left_out: str
+) -> None:
+    series = read_series(records, "exact_accuracy")
+    assert (series.segments, series.nothing, series.left_out) == ((), nothing, left_out)
+    assert nothing.capitalize() in texts_of(draw_curve(records).svg())
+
+
+def test_the_running_mean_keeps_steps_and_cuts() -> None:
+    values = np.random.default_rng(0).uniform(1, 2, 90)
+    records = [record(step, value, 0) for step, value in enumerate(values.tolist())]
+    records[60]["lm_loss"] = math.nan
+    series = read_series(records, "lm_loss")
+    assert series.window == 5
+    first, second = series.smoothed().segments
+    assert [step for step, _ in (*first, *second)] == [n for n in range(90) if n != 60]
+    assert first[30][1] == pytest.approx(values[28:33].mean())
+    assert first[0][1] == pytest.approx(values[:3].mean())
+    assert second[0][1] == pytest.approx(values[61:64].mean())
+    few = read_series(records[:39], "lm_loss")
+    assert few.window == 1 and np.allclose(few.smoothed().segments, few.segments)
 
 
 def test_both_reasons_are_named() -> None:
     records = [record(1, 4, math.nan), record(2, 3, 0), record(3, 2, 0)]
     del records[1]["exact_accuracy"]
     texts = texts_of(draw_curve(records).svg())
-    assert "1 not finite, 1 without a finished example, left out" in texts
+    assert "1 not finite, 1 without a halted sequence, left out" in texts
 
 
 def test_many_points_keep_their_extremes_and_few_pixels() -> None:
@@ -121,4 +164,4 @@ def test_the_curve_of_a_run_is_named_after_it(tmp_path: Path) -> None:
     run = Run(create_run(RunConfig("a-run", 3), tmp_path / "run"))
     write_json(run.path / METRICS, record(1, 4, 0.5))
     texts = texts_of(draw_run(run).svg())
-    assert "a-run, seed 3" in texts and "Nothing to draw yet" not in texts
+    assert "a-run, seed 3" in texts and "No metrics yet" not in texts

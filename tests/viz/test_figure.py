@@ -13,6 +13,7 @@ from arc_trm.viz.figure import (
     Verdict,
     attempt_figure,
     candidate_figures,
+    choose_examples,
     correct_rank,
     input_figures,
     predicted_inputs,
@@ -173,3 +174,113 @@ def test_guesses_are_left_out_if_there_are_votes() -> None:
     guessed, unanswered = prediction(task, OTHER), prediction(task)
     assert predicted_inputs([guessed, voted, unanswered]) == [voted]
     assert predicted_inputs([guessed, unanswered]) == [guessed]
+
+
+# Examples
+
+GRID = as_grid([[1] * 5] * 5)
+
+
+def changed(cells: int) -> Grid:
+    """GRID with that many cells changed."""
+    grid = GRID.copy()
+    grid.reshape(-1)[:cells] = 2
+    return grid
+
+
+def voted(
+    task_id: str,
+    *attempts: Grid | None,
+    output: Grid | None = GRID,
+    votes: int = 3,
+    others: int = 1,
+    halt_prob: float = 0.5,
+    task: Task | None = None,
+) -> InputPrediction:
+    """A prediction whose first candidate has `votes` votes, and the second `others`."""
+    task = task or Task(task_id, (DEMONSTRATION,), (Pair(QUESTION, output),))
+    counts = [(QUESTION, votes, halt_prob)] + [(OTHER, others, 0.1)] * (others > 0)
+    candidates = tuple(Candidate(grid, n, prob, ("p",) * n) for grid, n, prob in counts)
+    return InputPrediction(task, 0, candidates, attempts)
+
+
+def chosen(*predictions: InputPrediction) -> list[tuple[str, str]]:
+    return [(each.task.id, each.reason) for each in choose_examples(predictions)]
+
+
+def test_a_right_one_a_close_call_and_a_wrong_one_are_chosen() -> None:
+    predictions = [
+        voted("wrong", changed(20), changed(25)),
+        voted("surely wrong", QUESTION, None, votes=9, others=0),
+        voted("right", GRID),
+        voted("surely right", GRID, halt_prob=0.9),
+        voted("second", changed(20), GRID, votes=9),
+        voted("two cells", changed(9), changed(2)),
+        voted("one cell", changed(1), None),
+        voted("one cell as well", changed(1)),
+    ]
+    assert chosen(*predictions) == [
+        ("surely right", "Right (3 of 4 votes, halt 90 %)"),
+        ("one cell", "Close call: 1 of 25 cells wrong"),
+        ("surely wrong", "Wrong (9 of 9 votes, halt 50 %)"),
+    ]
+    assert chosen(*predictions[:6])[1] == ("two cells", "Close call: 2 of 25 cells wrong")
+    assert chosen(*predictions[:5])[1] == ("second", "Close call: right only at attempt 2")
+    assert [reason.split()[0] for _, reason in chosen(*predictions[:4])] == ["Right", "Wrong"]
+
+
+def test_the_choice_does_not_depend_on_the_order_but_for_equal_ones() -> None:
+    predictions = [
+        voted("a", GRID, votes=5),
+        voted("b", GRID, votes=2),
+        voted("c", changed(1)),
+        voted("d", changed(2)),
+        voted("e", changed(20), votes=2),
+        voted("f", changed(20), votes=5),
+    ]
+    assert chosen(*predictions) == chosen(*reversed(predictions))
+    assert [task_id for task_id, _ in chosen(*predictions)] == ["a", "c", "f"]
+    first, second = voted("x", GRID), voted("y", GRID)
+    assert chosen(first, second) == [("x", "Right (3 of 4 votes, halt 50 %)")]
+
+
+def test_of_unknown_outputs_the_most_and_the_least_certain_are_chosen() -> None:
+    predictions = [
+        voted("middle", GRID, output=None),
+        voted("sure", GRID, output=None, votes=9),
+        voted("unsure", GRID, output=None, votes=1, halt_prob=0.04),
+    ]
+    assert chosen(*predictions) == [
+        ("sure", "Most certain (9 of 10 votes, halt 50 %)"),
+        ("unsure", "Least certain (1 of 2 votes, halt 4 %)"),
+    ]
+    assert chosen(predictions[0]) == [("middle", "Most certain (3 of 4 votes, halt 50 %)")]
+    assert chosen(*predictions, voted("known", GRID)) == [
+        ("known", "Right (3 of 4 votes, halt 50 %)")
+    ]
+    assert chosen() == []
+
+
+def test_examples_of_puzzles() -> None:
+    near = SOLVED_SUDOKU.copy()
+    near[0, 0] = 2
+    mazes = [puzzle("maze", MAZE, PATH), puzzle("maze", MAZE, None)]
+    sudokus = [puzzle("sudoku", SUDOKU, SOLVED_SUDOKU), puzzle("sudoku", SUDOKU, None)]
+    certain = "(3 of 4 votes, halt 50 %)"
+    cases: list[tuple[Task, Grid, str]] = [
+        (mazes[0], PATH, f"Right {certain}"),
+        (mazes[0], as_grid(OTHER_PATH), f"Valid, but not as the known output {certain}"),
+        (mazes[0], MAZE, "Close call: 1 of 4 cells wrong"),
+        (mazes[1], PATH, f"Valid {certain}"),
+        (mazes[1], MAZE, f"Wrong {certain}"),
+        (sudokus[0], SOLVED_SUDOKU, f"Right {certain}"),
+        (sudokus[0], near, "Close call: 1 of 16 cells wrong"),
+        (sudokus[1], SUDOKU, f"Wrong {certain}"),
+    ]
+    for task, answer, reason in cases:
+        assert chosen(voted("", answer, task=task)) == [("7", reason)]
+
+
+def test_predictions_without_votes_have_no_certainty() -> None:
+    found = InputPrediction(arc_task(OUTPUT), 0, (), (OUTPUT,))
+    assert chosen(found) == [("0a", "Right")]

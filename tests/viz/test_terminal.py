@@ -130,9 +130,70 @@ def test_a_trace(shown: Shown) -> None:
     lines = shown(show_task, TASK, found, True, COLUMNS="120")
     names = ["Test input 1", "Step 1", "Steps 2–3 ✗ wrong", "Step 4 ✓ right", "Correct output"]
     assert re.split(r"\s{3,}", lines[2]) == names
-    assert re.split(r"\s{3,}", lines[3]) == ["6 7 8", "no grid", "9 1", "9 0", "9 0"]
+    assert re.split(r"\s{3,}", lines[3]) == ["6 7 8", "no grid", "9[1]", "9 0", "9 0"]
     for percent in (10, 40, 80):
         assert f"halt {percent} %" in "\n".join(lines)
+
+
+WRONG_ATTEMPT = as_grid([[1, 2, 3], [7, 7, 6], [7, 8, 7]])
+RIGHT_OUTPUT = as_grid([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
+
+
+def test_wrong_cells_are_in_brackets_among_digits(shown: Shown) -> None:
+    task = make_task(RIGHT_OUTPUT)
+    lines = shown(show_task, task, [predicted(task, WRONG_ATTEMPT)])
+    (top,) = [n for n, line in enumerate(lines) if "Attempt 1 ✗ wrong" in line]
+    start = lines[top].index("Attempt 1")
+    rows = [line[start : start + 7] for line in lines[top + 1 : top + 4]]
+    assert rows == [" 1 2 3 ", "[7 7]6 ", " 7 8[7]"]
+    assert [line for line in lines if line][-1] == "[ ] marks wrong cells"
+    right = "\n".join(shown(show_task, task, [predicted(task, RIGHT_OUTPUT)]))
+    assert "[" not in right
+
+
+def test_wrong_cells_are_crossed_in_colours(shown: Shown) -> None:
+    task = make_task(RIGHT_OUTPUT)
+    lines = shown(show_task, task, [predicted(task, WRONG_ATTEMPT)], **COLOURS)
+    plain = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in lines]
+    assert "".join(plain).count("×") == 3 + 1 + 5  # cells, legend, sizes of the grids
+    assert plain[-1] == "× marks wrong cells"
+    # On a bright colour, such as that of 7, the mark is black.
+    assert "\x1b[1;38;2;0;0;0;48;2;255;133;27m ×" in "".join(lines)
+
+
+def test_wide_grids_with_wrong_cells_have_room_for_marks(shown: Shown) -> None:
+    grid = as_grid(np.arange(3 * 30).reshape(3, 30) % 10)
+    wrong = grid.copy()
+    wrong[1, 28:] = 0
+    task = Task("wide", (), (Pair(grid, grid),))
+    lines = shown(show_task, task, [predicted(task, wrong)])
+    assert " 6 7[0 0]" in "\n".join(f"{line} " for line in lines)
+    assert max(map(len, lines)) <= 80
+    coloured = shown(show_task, task, [predicted(task, wrong)], **COLOURS)
+    assert "▀" not in "".join(coloured)
+
+
+def test_wrong_cells_of_a_maze_and_of_a_trace_are_marked(shown: Shown) -> None:
+    question, path = as_grid([[2, 1], [1, 3]]), as_grid([[2, 4], [1, 3]])
+    maze = Task("7", (), (Pair(question, path),), "maze")
+    trace = (TraceStep(question, 0.1), TraceStep(path, 0.9))
+    found = [InputPrediction(maze, 0, (), (question,), trace)]
+    for options in ([False], [True]):
+        lines = shown(show_task, maze, found, *options)
+        assert "S[ ]" in "\n".join(lines)
+        assert [line for line in lines if line][-1] == "[ ] marks wrong cells"
+
+
+def test_wrong_cells_of_a_sudoku_stay_within_their_boxes(shown: Shown) -> None:
+    question = as_grid([[1, 0, 3, 0], [0, 4, 1, 0], [2, 0, 0, 3], [0, 3, 0, 1]])
+    answer = as_grid([[1, 2, 3, 4], [3, 4, 1, 2], [2, 1, 4, 3], [4, 3, 2, 1]])
+    wrong = answer.copy()
+    wrong[2, 1:3] = 4, 1
+    task = Task("3", (), (Pair(question, answer),), "sudoku")
+    for environment in ({}, COLOURS):
+        lines = shown(show_task, task, [predicted(task, wrong)], **environment)
+        plain = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in lines]
+        assert " 2[4]│[1]3 " in "\n".join(plain) and "[ ] marks wrong cells" in plain
 
 
 def test_a_sudoku_has_boxes_and_names_its_set(shown: Shown) -> None:
@@ -195,16 +256,20 @@ def test_a_run_shows_its_curves_score_and_predictions(shown: Shown) -> None:
     assert lines[0] == "run: a-run, seed 3"
     assert "Step 20, loss 0.2, exact accuracy 50.0%, 12 examples a second" in lines
     assert all(line in lines for line in score.lines())
-    assert "Task task0" in output and "Task task5" in output and "task6" not in output
-    assert output.count("✓ right") == 1
-    assert lines[-1] == "6 of 8 shown; `arc-trm show TASK` shows any."  # the guess is not counted
+    assert re.findall(r"Task \w+", output) == ["Task task0", "Task task1"]
+    assert "Right (1 of 1 vote, halt 50 %)" in output and output.count("✓ right") == 1
+    assert "Close call: 1 of 2 cells wrong" in output and "9[0]" in output
+    assert "[ ] marks wrong cells" in lines
+    assert lines[-1] == "2 of 8 shown; `arc-trm show TASK` shows any."  # the guess is not counted
     wide = shown(show_run, run, found, COLUMNS="300")
-    assert max(wide, key=len).count("Test input 1") >= 3
+    assert max(wide, key=len).count("Test input 1") == 2
 
 
 def test_a_run_without_metrics_or_predictions(shown: Shown) -> None:
     output = "\n".join(shown(show_run, make_run(steps=0)))
-    assert output.endswith("No metrics yet.")
+    assert output.splitlines()[2:] == [
+        "No metrics yet: the run has not written a record of its training."
+    ]
     assert not any(ord(c) in DOTS for c in output)
 
 
@@ -223,10 +288,10 @@ def test_the_charts_fall_and_rise_with_the_metrics(shown: Shown) -> None:
         ),
         (
             '{"step": 21, "lm_loss": 0.2, "count": 0}',
-            ["every cell right (1 without a finished example, left out)", "Loss per example\n"],
+            ["every cell right\n(1 without a halted sequence, left out)", "Loss per example\n"],
         ),
     ],
-    ids=["not finite", "without a finished example"],
+    ids=["not finite", "without a halted sequence"],
 )
 def test_records_that_are_left_out_are_counted(shown: Shown, record: str, texts: list[str]) -> None:
     run = make_run()
@@ -234,3 +299,51 @@ def test_records_that_are_left_out_are_counted(shown: Shown, record: str, texts:
         file.write(f"{record}\n")
     output = "\n".join(shown(show_run, run))
     assert all(text in output for text in texts)
+
+
+def write_records(run: Run, records: list[dict[str, float]]) -> Run:
+    (run.path / METRICS).write_text("".join(json.dumps(record) + "\n" for record in records))
+    return Run(run.path)
+
+
+def test_a_short_run_says_that_no_sequence_halted_yet(shown: Shown) -> None:
+    records = [{"step": n, "lm_loss": 2.0, "count": 0} for n in range(1, 8)]
+    output = "\n".join(shown(show_run, write_records(make_run(), records)))
+    assert "every cell right (no sequence halted yet)\n" in output
+    assert output.count("┤") == len(re.findall("┤", output.partition("Exact accuracy")[0]))
+    assert "finite" not in output and "exact accuracy" not in output
+
+
+def test_losses_that_are_not_finite_read_as_what_they_are(shown: Shown) -> None:
+    records = [{"step": n, "lm_loss": float("nan"), "exact_accuracy": 0.5} for n in range(1, 8)]
+    output = "\n".join(shown(show_run, write_records(make_run(), records)))
+    assert "Loss per example (no value can be drawn, 7 not finite, left out)\n" in output
+    assert "Step 7, loss nan, exact accuracy 50.0%" in output
+
+
+def test_many_records_are_drawn_as_their_running_mean(shown: Shown) -> None:
+    """The mean of a loss that jumps between 1 and 3 is a flat line; at the end it is over 21."""
+    records = [
+        {"step": n, "lm_loss": 1.0 + 2 * (n % 2), "exact_accuracy": 0.0} for n in range(1, 801)
+    ]
+    run = write_records(make_run(), records)
+    lines = shown(show_run, run)
+    assert "Loss per example (running mean of 41 records)" in lines
+    assert lines[-1] == "Step 800, loss 1.952, exact accuracy 0.0% (running means)"
+    chart = [line for line in lines[3:] if "┤" in line or "│" in line][:10]
+    dotted = [row for row, line in enumerate(chart) if any(ord(c) in DOTS for c in line)]
+    assert len(dotted) <= 2
+    coloured = shown(show_run, run, **COLOURS)[3 : 3 + len(chart)]
+    raw = [row for row, line in enumerate(coloured) if any(ord(c) in DOTS for c in line)]
+    assert len(raw) >= 5  # the records themselves are behind the mean
+
+
+def test_examples_are_chosen_among_a_part_of_many_predictions(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("arc_trm.viz.terminal.MAX_JUDGED", 3)
+    tasks = [make_task(as_grid([[9, n > 3]]), f"task{n}") for n in range(5)]
+    found = [predicted(task, as_grid([[9, 0]])) for task in tasks]
+    predictions = PredictionSet(TaskSet.from_tasks("made up", tasks), found)
+    lines = shown(show_run, make_run(), predictions)
+    assert lines[-1].startswith("1 of 5 shown, chosen among the first 3; ")

@@ -42,6 +42,7 @@ from arc_trm.viz.theme import CARD, EDGE, GRID_LINE, INK, MUTED, PAPER, RIGHT, W
 MAX_TASKS = 12
 """Tasks of a set that are drawn."""
 WIDTH = 1180  # of the cards in a line, as far as they can be wrapped
+GAP, PADDING = 16, 18  # between cards, and within them
 MAX_CELL = 26
 GRID_SIDE, THUMBNAIL_SIDE = 250, 110
 MIN_CELL = {GRID_SIDE: 8, THUMBNAIL_SIDE: 4}
@@ -65,31 +66,52 @@ def draw_task(task: Task, predictions: Iterable[InputPrediction] = ()) -> Drawin
 
     Sizes are rows x columns. Right attempts carry a tick and the word, wrong ones a cross.
     """
+    sections = []
+    for name, contents in task_contents(task, predictions).items():
+        heading = [_draw_text(name, 15, INK)] if name else []
+        sections.append(column([*heading, _wrap(contents)], 10))
+    width = max(240, *(section.width for section in sections))
+    lines = [_draw_text(fit_text(task_title(task), 22, width), 22, INK)]
+    if counts := task_counts(task):
+        lines.append(_draw_text(counts, 13, MUTED))
+    return framed(column([column(lines, 6), *sections], 26), 32, PAPER)
+
+
+def task_counts(task: Task) -> str:
+    """Return `3 demonstrations, 1 test`; "" without demonstrations."""
+    if not task.train:
+        return ""
+    return f"{pluralise(len(task.train), 'demonstration')}, {pluralise(len(task.test), 'test')}"
+
+
+def task_contents(
+    task: Task, predictions: Iterable[InputPrediction] = ()
+) -> dict[str, list[Drawing]]:
+    """Draw what the cards of `draw_task` hold, by the heading above them.
+
+    Without demonstrations the heading of the tests is "".
+    """
     figures = task_figures(task, predictions)
     style = _Style(_cell_size(figures.grids), theme_of(task))
-    tests = _cards([_draw_pair(pair, style) for pair in figures.tests])
-    sections = [tests]
-    if figures.demonstrations:
-        demonstrations = _cards([_draw_pair(pair, style) for pair in figures.demonstrations])
-        sections = [
-            column([_draw_text(name, 15, INK), cards], 10)
-            for name, cards in (("Demonstrations", demonstrations), ("Test", tests))
-        ]
-    width = max(240, *(section.width for section in sections))
-    heading = _draw_text(fit_text(figures.title, 22, width), 22, INK)
-    if figures.demonstrations:
-        counts = pluralise(len(task.train), "demonstration"), pluralise(len(task.test), "test")
-        heading = column([heading, _draw_text(", ".join(counts), 13, MUTED)], 6)
-    return framed(column([heading, *sections], 26), 32, PAPER)
+    tests = _contents([_draw_pair(pair, style) for pair in figures.tests])
+    if not figures.demonstrations:
+        return {"": tests}
+    demonstrations = _contents([_draw_pair(pair, style) for pair in figures.demonstrations])
+    return {"Demonstrations": demonstrations, "Test": tests}
 
 
 def draw_prediction(prediction: InputPrediction) -> Drawing:
     """Draw a test input with the attempts at it and its known output."""
+    drawn = card(prediction_content(prediction))
+    title = fit_text(task_title(prediction.task), 22, max(240, drawn.width))
+    return framed(column([_draw_text(title, 22, INK), drawn], 22), 32, PAPER)
+
+
+def prediction_content(prediction: InputPrediction) -> Drawing:
+    """Draw what the card of `draw_prediction` holds."""
     figures = input_figures(prediction.task, prediction.test, prediction.attempts)
     style = _Style(_cell_size(figures.grids), theme_of(prediction.task))
-    card = _cards([_draw_pair(figures, style)])
-    title = fit_text(task_title(prediction.task), 22, max(240, card.width))
-    return framed(column([_draw_text(title, 22, INK), card], 22), 32, PAPER)
+    return row(_draw_pair(figures, style), 16)
 
 
 def draw_trace(predictions: Sequence[InputPrediction]) -> Drawing:
@@ -112,7 +134,7 @@ def draw_trace(predictions: Sequence[InputPrediction]) -> Drawing:
                 figures.append(replace(step.figure, label=label))
         if trace.output is not None:
             figures.append(trace.output)
-        parts.append(_cards([[_draw_figure(figure, style)] for figure in figures]))
+        parts.append(_wrap(_contents([[_draw_figure(figure, style)] for figure in figures])))
     return framed(column(parts, 22), 32, PAPER)
 
 
@@ -120,6 +142,16 @@ def draw_tasks(
     title: str, tasks: Iterable[Task], predictions: Iterable[InputPrediction] = ()
 ) -> Drawing:
     """Draw a card for each of the first tasks: its first demonstration, or what was predicted."""
+    parts = [_draw_text(fit_text(title, 18, WIDTH), 18, INK)]
+    if contents := thumbnail_contents(tasks, predictions):
+        parts.append(_wrap(contents))
+    return framed(column(parts, 16), 24, PAPER)
+
+
+def thumbnail_contents(
+    tasks: Iterable[Task], predictions: Iterable[InputPrediction] = ()
+) -> list[Drawing]:
+    """Draw what the cards of `draw_tasks` hold."""
     by_task: dict[str, list[InputPrediction]] = {}
     for prediction in predictions:
         by_task.setdefault(prediction.task_id, []).append(prediction)
@@ -129,10 +161,7 @@ def draw_tasks(
         grids = [grid for pair in pairs for grid in pair.grids]
         style = _Style(_cell_size(grids, THUMBNAIL_SIDE), theme_of(task))
         rows += [_draw_pair(pair, style) for pair in pairs]
-    parts = [_draw_text(fit_text(title, 18, WIDTH), 18, INK)]
-    if rows:
-        parts.append(_cards(rows))
-    return framed(column(parts, 16), 24, PAPER)
+    return _contents(rows) if rows else []
 
 
 def _thumbnails(task: Task, predictions: Sequence[InputPrediction]) -> list[PairFigures]:
@@ -164,28 +193,37 @@ def _draw_pair(pair: PairFigures, style: _Style) -> list[Drawing]:
     return [_draw_figure(pair.input, style), ARROW, *(answers or [_draw_unknown()])]
 
 
-def _cards(rows: Sequence[Sequence[Drawing]]) -> Drawing:
-    """Draw one card per row of figures, figures in aligned slots, as many cards a line as fit."""
+def card(content: Drawing, height: float = 0) -> Drawing:
+    """Draw the card around a content, at least as high as a content of `height`."""
+    middle = centred(content, content.width, max(content.height, height))
+    return framed(middle, PADDING, CARD, EDGE)
+
+
+def _contents(rows: Sequence[Sequence[Drawing]]) -> list[Drawing]:
+    """Place each row of figures side by side, in slots that are aligned from row to row."""
     slots = [
         max(figures[slot].width for figures in rows if slot < len(figures))
         for slot in range(max(map(len, rows)))
     ]
-    cards = []
+    lines = []
     for figures in rows:
         placed = zip(figures, slots, strict=False)
-        cards.append(row([centred(each, width, each.height) for each, width in placed], 16))
-    width = max(card.width for card in cards)
-    gap, padding = 16, 18
-    fitting = max(1, int((WIDTH + gap) // (width + 2 * padding + gap)))
-    lines = math.ceil(len(cards) / fitting)
-    per_line = math.ceil(len(cards) / lines)
+        lines.append(row([centred(each, width, each.height) for each, width in placed], 16))
+    width = max(line.width for line in lines)
+    return [centred(line, width, line.height) for line in lines]
+
+
+def _wrap(contents: Sequence[Drawing]) -> Drawing:
+    """Draw cards around contents of one width, as many a line as fit, those of a line as high."""
+    fitting = max(1, int((WIDTH + GAP) // (contents[0].width + 2 * PADDING + GAP)))
+    lines = math.ceil(len(contents) / fitting)
+    per_line = math.ceil(len(contents) / lines)
     drawn = []
-    for start in range(0, len(cards), per_line):
-        line = cards[start : start + per_line]
-        height = max(card.height for card in line)
-        even = [framed(centred(card, width, height), padding, CARD, EDGE) for card in line]
-        drawn.append(row(even, gap))
-    return column(drawn, gap)
+    for start in range(0, len(contents), per_line):
+        line = contents[start : start + per_line]
+        height = max(content.height for content in line)
+        drawn.append(row([card(content, height) for content in line], GAP))
+    return column(drawn, GAP)
 
 
 def _draw_figure(figure: GridFigure, style: _Style) -> Drawing:

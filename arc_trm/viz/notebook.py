@@ -1,7 +1,11 @@
-"""What notebooks show of objects: a picture and its description as HTML, without scripts."""
+"""What notebooks show of objects: pictures and their description as HTML, without scripts.
+
+Cards wrap as the page allows, and a picture that is wider than the page is scaled down.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import singledispatch
 from html import escape
 
@@ -11,8 +15,21 @@ from arc_trm.runs import Run
 from arc_trm.tasks import Task, TaskSet
 from arc_trm.viz.curve import draw_run, run_title
 from arc_trm.viz.figure import predicted_inputs, task_title, theme_of
-from arc_trm.viz.images import MAX_TASKS, draw_prediction, draw_task, draw_tasks
+from arc_trm.viz.images import (
+    GAP,
+    MAX_TASKS,
+    card,
+    prediction_content,
+    task_contents,
+    task_counts,
+    thumbnail_contents,
+)
 from arc_trm.viz.svg import Drawing, printable
+from arc_trm.viz.theme import INK, MUTED, PAPER
+
+SCALED = "max-width: 100%; height: auto"
+PAGE = f"background: {PAPER}; color: {INK}; padding: 20px; font: 15px sans-serif"
+ROW = f"display: flex; flex-wrap: wrap; align-items: flex-start; gap: {GAP}px"
 
 
 @singledispatch
@@ -23,20 +40,26 @@ def to_html(shown: object) -> str:
 
 @to_html.register
 def _task_html(task: Task) -> str:
-    return _picture(draw_task(task), task_title(task))
+    parts = [_line(task_title(task), 22)]
+    if counts := task_counts(task):
+        parts.append(_line(counts, 13, MUTED))
+    for heading, contents in task_contents(task).items():
+        parts += [_line(heading, 15)] if heading else []
+        parts.append(_row(contents))
+    return _page(task_title(task), parts)
 
 
 @to_html.register
 def _tasks_html(tasks: TaskSet) -> str:
-    title = f"{tasks.name}: {tasks.summary}"
-    return _picture(draw_tasks(title, tasks), title) + _limit_note(len(tasks))
+    return _set_html(f"{tasks.name}: {tasks.summary}", tasks, (), len(tasks))
 
 
 @to_html.register
 def _prediction_html(prediction: InputPrediction) -> str:
-    task = prediction.task
-    name = theme_of(task).input_name(prediction.test + 1).lower()
-    return _picture(draw_prediction(prediction), f"{task_title(task)}, {name}")
+    title = task_title(prediction.task)
+    name = theme_of(prediction.task).input_name(prediction.test + 1).lower()
+    parts = [_line(title, 22), _row([prediction_content(prediction)])]
+    return _page(f"{title}, {name}", parts)
 
 
 @to_html.register
@@ -45,19 +68,31 @@ def _predictions_html(predictions: PredictionSet) -> str:
     tasks, predicted = predictions.tasks, predicted_inputs(predictions)
     shown = {each.task_id: each.task for each in predicted}
     title = f"{tasks.name}: attempts at {len(shown)} of {len(tasks)} {kind_of(tasks).noun}s"
-    return _picture(draw_tasks(title, shown.values(), predicted), title) + _limit_note(len(shown))
+    return _set_html(title, shown.values(), predicted, len(shown))
 
 
 @to_html.register
 def _run_html(run: Run) -> str:
-    return _picture(draw_run(run), f"Training curve of {run_title(run)}")
+    return _page(f"Training curve of {run_title(run)}", [draw_run(run).svg(SCALED)])
 
 
-def _picture(drawing: Drawing, description: str) -> str:
+def _set_html(
+    title: str, tasks: Iterable[Task], predictions: Iterable[InputPrediction], count: int
+) -> str:
+    note = f"<p>The first {MAX_TASKS} of {count}.</p>" if count > MAX_TASKS else ""
+    return _page(title, [_line(title, 18), _row(thumbnail_contents(tasks, predictions))]) + note
+
+
+def _page(description: str, parts: Iterable[str]) -> str:
     label = escape(printable(description), quote=True)
-    style = "max-width: 100%; overflow: auto"
-    return f'<div role="img" aria-label="{label}" style="{style}">{drawing.svg()}</div>'
+    return f'<div role="img" aria-label="{label}" style="{PAGE}">{"".join(parts)}</div>'
 
 
-def _limit_note(count: int) -> str:
-    return f"<p>The first {MAX_TASKS} of {count}.</p>" if count > MAX_TASKS else ""
+def _line(text: str, size: int, colour: str = INK) -> str:
+    style = f"font-size: {size}px; color: {colour}; margin: 0 0 10px; overflow-wrap: anywhere"
+    return f'<div style="{style}">{escape(printable(text))}</div>'
+
+
+def _row(contents: Iterable[Drawing]) -> str:
+    cards = "".join(card(content).svg(SCALED) for content in contents)
+    return f'<div style="{ROW}; margin-bottom: 16px">{cards}</div>'

@@ -95,12 +95,16 @@ class Drawing:
     height: float
     elements: tuple[Element, ...] = ()
 
-    def svg(self) -> str:
-        """Return an SVG document. Text is escaped and made as wide as in the PNG."""
+    def svg(self, style: str = "") -> str:
+        """Return an SVG document. Text is escaped and made as wide as in the PNG.
+
+        `style` is CSS of the picture as a part of a page.
+        """
         size = f'width="{self.width:g}" height="{self.height:g}"'
         view = f'viewBox="0 0 {self.width:g} {self.height:g}"'
         font = 'font-family="Aileron, Helvetica, Arial, sans-serif"'
-        lines = [f'<svg xmlns="http://www.w3.org/2000/svg" {size} {view} {font}>']
+        css = f' style="{style}"' if style else ""
+        lines = [f'<svg xmlns="http://www.w3.org/2000/svg" {size} {view} {font}{css}>']
         lines += map(_svg_element, self.elements)
         return "\n".join([*lines, "</svg>", ""])
 

@@ -237,7 +237,7 @@ def draw_chart(series: Series, measure: Measure, width: int, coloured: bool) -> 
         fits = len(measure.title) + len(notes) + 3 <= width
         heading.append(" " if fits else "\n").append(f"({notes})", DIM)
     if series.nothing:
-        return heading.split()
+        return list(heading.split())
     spacing = max(1, round(CHART_ROWS / (len(series.y) - 1)))
     labels = {spacing * row: measure.label(tick) for row, tick in enumerate(reversed(series.y))}
     rows = max(labels) + 1
@@ -245,7 +245,7 @@ def draw_chart(series: Series, measure: Measure, width: int, coloured: bool) -> 
     columns = max(min(width, CHART_WIDTH) - margin - 3, 20)
     line = _braille(series.smoothed(), rows, columns)
     points = _braille(series, rows, columns) if coloured else line
-    lines = heading.split()
+    lines = list(heading.split())
     for number in range(rows):
         axis = f"{labels.get(number, ''):>{margin}} {'┤' if number in labels else '│'}"
         cells = Text(axis, DIM)

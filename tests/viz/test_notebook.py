@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from arc_trm.config import RunConfig
@@ -14,6 +16,9 @@ from arc_trm.evaluation.predictions import Candidate, InputPrediction, Predictio
 from arc_trm.runs import METRICS, Run, create_run
 from arc_trm.tasks import Pair, Task, TaskSet, as_grid
 from arc_trm.viz import to_html
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 A, B = as_grid([[1]]), as_grid([[2, 3]])
 
@@ -27,7 +32,7 @@ def make_tasks(count: int) -> TaskSet:
 
 def assert_well_formed(html: str) -> None:
     """Assert that it is one picture with a description, and that ids are escaped."""
-    picture, end, _ = html.partition("</div>")
+    picture, end, _ = html.rpartition("</div>")
     ElementTree.fromstring(picture + end)
     assert "<b>" not in html and "script" not in html and 'role="img"' in html
 
@@ -48,7 +53,7 @@ def test_a_task_set(count: int, note: str) -> None:
     html = to_html(make_tasks(count))
     assert_well_formed(html)
     assert f'aria-label="&lt;made up&gt;: {count} tasks, {2 * count} test outputs"' in html
-    assert html.partition("</div>")[2] == note
+    assert html.rpartition("</div>")[2] == note
 
 
 def test_predictions() -> None:
@@ -69,6 +74,32 @@ def test_guesses_are_not_shown_beside_predictions() -> None:
     voted = InputPrediction(first, 0, (Candidate(A, 1, 0.5, ("p",)),), (A,))
     html = to_html(PredictionSet(tasks, [voted, InputPrediction(second, 0, (), (A,))]))
     assert "attempts at 1 of 2 tasks" in html and "&lt;b&gt;1" not in html
+
+
+def test_pictures_scale_to_the_page_and_cards_wrap() -> None:
+    html = to_html(make_tasks(3))
+    assert html.count("<svg") == html.count('style="max-width: 100%; height: auto"') == 3
+    assert "flex-wrap: wrap" in html
+
+
+@pytest.mark.parametrize("width", [320, 700, 1000, 1600])
+def test_nothing_is_cut_at_any_width(browser: Browser, tmp_path: Path, width: int) -> None:
+    """Small tasks stand beside one another where there is room; wide ones are scaled down."""
+    big = as_grid(np.zeros((30, 30)))
+    wide = Task("wide" * 60, (Pair(big, big),) * 3, (Pair(big, big),))
+    attempts = InputPrediction(wide, 0, (), (big, big))
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    for shown in (make_tasks(12), wide, attempts, PredictionSet(make_tasks(1), ())):
+        (tmp_path / "page.html").write_text(f"<meta charset=utf-8>{to_html(shown)}", "utf-8")
+        page.goto((tmp_path / "page.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        boxes = [each.bounding_box() for each in page.query_selector_all("svg")]
+        placed = [box for box in boxes if box is not None]
+        assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in placed)
+        if isinstance(shown, TaskSet):
+            assert len({box["x"] for box in placed}) == {320: 1, 700: 3, 1000: 4, 1600: 7}[width]
+            assert len({box["width"] for box in placed}) == 1
+    page.close()
 
 
 def test_empty_sets() -> None:

@@ -20,7 +20,7 @@ from arc_trm.puzzles import KINDS, Theme
 from arc_trm.tasks import Grid, Pair, Task, same_grid
 
 CLOSE_SHARE = 0.1
-"""The largest share of wrong cells of a close call; a single wrong cell always is one."""
+"""The share of cells up to which a wrong grid of the correct size is a close call."""
 RIGHT, VALID, CLOSE, WRONG = "Right", "Valid", "Close call", "Wrong"
 MOST_CERTAIN, LEAST_CERTAIN = "Most certain", "Least certain"
 
@@ -63,6 +63,16 @@ class GridFigure:
     question: Grid
     verdict: Verdict | None = None
     wrong_cells: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def wrong_share(self) -> float:
+        """The share of cells that are wrong; 0 for a grid of another size."""
+        return 0.0 if self.grid is None else len(self.wrong_cells) / self.grid.size
+
+    @property
+    def is_close(self) -> bool:
+        """Whether at most `CLOSE_SHARE` of the cells, or a single one, are wrong."""
+        return 0 < self.wrong_share <= CLOSE_SHARE or len(self.wrong_cells) == 1
 
     @property
     def given(self) -> npt.NDArray[np.bool_]:
@@ -317,26 +327,13 @@ def _groups(
             yield RIGHT, rank, RIGHT + certainty
         else:
             yield CLOSE, (1, *rank), f"{CLOSE}: right only at {label.lower()}"
+    elif close := [figure for figure in figures.attempts if figure.is_close]:
+        nearest = min(close, key=lambda figure: figure.wrong_share)
+        assert nearest.grid is not None
+        wrong, cells = len(nearest.wrong_cells), pluralise(nearest.grid.size, "cell")
+        yield CLOSE, (0, nearest.wrong_share), f"{CLOSE}: {wrong} of {cells} wrong"
     else:
-        wrong, cells = _nearest(figures)
-        if wrong <= max(1, CLOSE_SHARE * cells) and wrong < cells:
-            reason = f"{CLOSE}: {wrong} of {pluralise(cells, 'cell')} wrong"
-            yield CLOSE, (0, wrong / cells), reason
-        else:
-            yield WRONG, rank, WRONG + certainty
-
-
-def _nearest(figures: PairFigures) -> tuple[int, int]:
-    """Return the numbers of wrong and of all cells of the attempt with the smallest wrong share.
-
-    They are equal if no attempt has the size of the known output.
-    """
-    counts = [
-        (len(figure.wrong_cells), figure.grid.size)
-        for figure in figures.attempts
-        if figure.grid is not None and figure.wrong_cells
-    ]
-    return min(counts, key=lambda each: each[0] / each[1], default=(1, 1))
+        yield WRONG, rank, WRONG + certainty
 
 
 def _plain_figure(label: str, grid: Grid) -> GridFigure:

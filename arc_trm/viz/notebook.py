@@ -80,7 +80,9 @@ def _set_html(
     title: str, tasks: Iterable[Task], predictions: Iterable[InputPrediction], count: int
 ) -> str:
     note = f"<p>The first {MAX_TASKS} of {count}.</p>" if count > MAX_TASKS else ""
-    return _page(title, [_line(title, 18), _row(thumbnail_contents(tasks, predictions))]) + note
+    contents = thumbnail_contents(tasks, predictions)
+    height = max((content.height for content in contents), default=0)
+    return _page(title, [_line(title, 18), _row(contents, height)]) + note
 
 
 def _page(description: str, parts: Iterable[str]) -> str:
@@ -93,6 +95,6 @@ def _line(text: str, size: int, colour: str = INK) -> str:
     return f'<div style="{style}">{escape(printable(text))}</div>'
 
 
-def _row(contents: Iterable[Drawing]) -> str:
-    cards = "".join(card(content).svg(SCALED) for content in contents)
+def _row(contents: Iterable[Drawing], height: float = 0) -> str:
+    cards = "".join(card(content, height).svg(SCALED) for content in contents)
     return f'<div style="{ROW}; margin-bottom: 16px">{cards}</div>'

@@ -371,7 +371,7 @@ def test_notebooks_show_tasks_and_predictions() -> None:
     }
     for name, page in pages.items():
         assert page is not None
-        div, _, more = page.partition("</div>")
+        div, _, more = page.rpartition("</div>")
         ElementTree.fromstring(div + "</div>")  # well-formed, with ids escaped
         assert "<b>" not in page and "script" not in page and 'role="img"' in page
         assert (more == "<p>The first 12 of 20.</p>") == (name in ("tasks", "predictions"))

@@ -31,7 +31,7 @@ def show(
     wrong one, or the most and the least certain one if no output is known.
 
     A task is looked for in the data of the predictions, then of the latest run, then in arc-agi-1
-    and arc-agi-2, and shown with the latest run's predictions unless others are named. Cells are
+    and arc-agi-2, and shown with the predictions made last unless others are named. Cells are
     coloured where the terminal can, and digits elsewhere or where NO_COLOR is set. Wrong cells of
     an attempt are marked in both.
 

@@ -37,14 +37,16 @@ def show_run_in(folder: Path | None, out: Path | None) -> None:
     if out is not None:
         save(draw_run(run), out)
         return
-    predictions, score = None, None
+    predictions, score, origin = None, None, ""
     if folders := predictions_of(run.path):
         source = PredictionSource.open(folders[0])
+        count = len(folders)
+        origin = f"{source.path}" + (f", the last of {count} in the run" if count > 1 else "")
         assert source.log is not None
         predictions = read_predictions(source.log, source.tasks)
         if source.tasks.has_known_outputs or not source.kind.writes_submission:
             score = predictions.fill_missing().score()
-    show_run(Terminal(), run, predictions, score)
+    show_run(Terminal(), run, predictions, score, origin)
 
 
 def show_task_in(
@@ -55,7 +57,7 @@ def show_task_in(
     Args:
         task_id: id of the task, or number of the puzzle.
         data: where to look; None is the predictions' data, the latest run's and ARC-AGI.
-        predictions: where to read them; None is the latest run.
+        predictions: where to read them; None is those made last.
         trace: show how the predictions changed.
         out: picture to write; None prints.
 
@@ -79,7 +81,8 @@ def show_task_in(
     if out is not None:
         save(draw_trace(found) if trace else draw_task(task, found), out)
     else:
-        show_task(Terminal(), task, found, trace, tasks.name if kind.numbered else "")
+        origin = str(source.path) if source is not None and found else ""
+        show_task(Terminal(), task, found, trace, tasks.name if kind.numbered else "", origin)
 
 
 def _open_source(predictions: Path | None) -> PredictionSource | None:

@@ -282,8 +282,12 @@ def show_run(
     run: Run,
     predictions: PredictionSet | None = None,
     score: Scored | None = None,
+    origin: str = "",
 ) -> None:
-    """Print the training curves of a run, its score, and examples of its predictions."""
+    """Print the training curves of a run, its score, and examples of its predictions.
+
+    `origin` is where the predictions are, "" if there are none.
+    """
     terminal.print(f"{run.path}: {run_title(run)}", "")
     if run.metrics:
         for measure in MEASURES:
@@ -293,6 +297,8 @@ def show_run(
         terminal.print(_last_metrics(run.metrics))
     else:
         terminal.print("No metrics yet: the run has not written a record of its training.")
+    if origin:
+        terminal.print("", f"Predictions: {origin}")
     if score is not None:
         terminal.print("", *score.lines())
     if predictions is not None:
@@ -339,6 +345,7 @@ def show_task(
     predictions: Sequence[InputPrediction] = (),
     trace: bool = False,
     source: str = "",
+    origin: str = "",
 ) -> None:
     """Print a task with its predictions.
 
@@ -348,9 +355,13 @@ def show_task(
         predictions: for its test inputs.
         trace: print how they changed over the supervision steps instead.
         source: name of the set that the task is from, for tasks whose ids are numbers.
+        origin: where the predictions are, "" if there are none.
     """
     theme, title = theme_of(task), task_title(task)
-    terminal.print(f"{title} of {source}" if source else title, "")
+    terminal.print(f"{title} of {source}" if source else title)
+    if origin:
+        terminal.print(Text(printable(f"Predictions: {origin}"), DIM))
+    terminal.print("")
     if trace:
         traces = [trace_figures(each) for each in predictions if each.trace]
         for shown in traces:

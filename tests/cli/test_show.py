@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ from arc_trm.config import DataConfig, RunConfig
 from arc_trm.evaluation.prediction_log import PredictionLog
 from arc_trm.evaluation.predictions import Prediction, TraceStep
 from arc_trm.puzzles.theme import ARC_PALETTE
-from arc_trm.runs import PREDICTIONS, RUNS, create_run
+from arc_trm.runs import PREDICTIONS, PREDICTIONS_FOLDER, RUNS, create_run
 from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid
 
 TERMINAL = {"FORCE_COLOR": "1", "COLORTERM": "truecolor", "TERM": "xterm-256color"}
@@ -80,7 +81,7 @@ def make_run(predictions: Sequence[list[Prediction]] = (), steps: int = 20) -> P
     ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
     if predictions:
-        save_predictions(folder / "predictions" / "mine" / PREDICTIONS, predictions)
+        save_predictions(folder / PREDICTIONS_FOLDER / "job" / PREDICTIONS, predictions)
     return folder
 
 
@@ -186,10 +187,11 @@ def test_trace_of_a_task(show: Run) -> None:
     save_trace()
     output = show("aaaa1111", "--predictions", "p.jsonl", "--trace", COLUMNS="120").output
     lines = [re.split(r"\s{3,}", line.rstrip()) for line in output.splitlines()]
-    assert lines[2] == [
+    assert lines[1] == ["Predictions: p.jsonl"]
+    assert lines[3] == [
         *("Test input 1", "Step 1", "Steps 2–3 ✗ wrong", "Step 4 ✓ right", "Correct output")
     ]
-    assert lines[3] == ["6 7 8", "no grid", "9[1]", "9 0", "9 0"]
+    assert lines[4] == ["6 7 8", "no grid", "9[1]", "9 0", "9 0"]
     assert "halt 10 %" in output and "halt 40 %" in output and "halt 80 %" in output
 
 
@@ -254,9 +256,21 @@ def test_a_run_shows_its_curve_and_its_predictions(show: Run, arguments: list[st
     assert "a-run, seed 3" in lines[0]
     assert "Step 20, loss 0.2, exact accuracy 50.0%, 12 examples a second" in text
     assert re.search(r"(?m)^pass@2 +per output +1/2 +50\.0 %", text)
-    assert text.index("cccc1111") < text.index("aaaa1111")
+    assert text.index("Right (1 of 2 votes") < text.index("cccc1111")
+    assert text.index("cccc1111") < text.index("Wrong (1 of 2 votes") < text.index("aaaa1111")
+    assert "Predictions: runs/first/predictions/job/predictions.jsonl" in lines
     assert "shown" not in text  # there are no more
     assert max(len(line) for line in lines if not line.startswith("pass@")) <= 80
+
+
+def test_the_last_of_several_predictions_of_a_run_is_shown_and_named(show: Run) -> None:
+    folder = make_run([RIGHT_THEN_WRONG])
+    later = folder / PREDICTIONS_FOLDER / "later" / PREDICTIONS
+    save_predictions(later, [predicted("cccc1111", as_grid([[2, 1]]), as_grid([[1, 1]]))])
+    os.utime(later, (2e9, 2e9))
+    output = show("runs/first").output
+    assert f"Predictions: {later}, the last of 2 in the run\n" in output
+    assert "Close call: 1 of 2 cells wrong" in output and "Right" not in output
 
 
 def test_the_charts_fall_and_rise_with_the_metrics(show: Run) -> None:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+OTHER_SOLUTIONS = (
+    "only scores against the same solutions can be compared: score them against the same tasks"
+)
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
 INTERVAL = f"{CONFIDENCE:.0%} interval"
@@ -97,7 +100,7 @@ def compare(
 
     places = {task_id: place for place, task_id in enumerate(second.task_ids)}
     if places.keys() != set(first.task_ids):
-        raise SubmissionError("only scores against the same solutions can be compared")
+        raise SubmissionError(OTHER_SOLUTIONS)
     if list(first.rates) != list(second.rates):
         one, other = (", ".join(map(" ".join, each.rates)) for each in (first, second))
         raise SubmissionError(
@@ -113,7 +116,7 @@ def compare(
     for name, (solved, other_total) in second.counts().items():
         before, total = counts[name]
         if not np.array_equal(total, other_total[order]):
-            raise SubmissionError("only scores against the same solutions can be compared")
+            raise SubmissionError(OTHER_SOLUTIONS)
         changes[name] = solved[order] - before
         differences[name] = _difference(changes[name], total, generator, resamples)
     changed = list(zip(first.task_ids, changes[first.deciding], strict=True))

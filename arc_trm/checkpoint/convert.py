@@ -13,15 +13,16 @@ import torch
 import yaml
 from torch import Tensor
 
+from arc_trm.callbacks import Note, ignore
 from arc_trm.checkpoint.published import (
     SETTINGS_FILE,
     SHAPES_FILE,
     PublishedWeights,
     open_published,
-    published_name,
+    publishable_state,
     published_settings,
     published_shapes,
-    unsupported_reason,
+    unpublished_training,
 )
 from arc_trm.checkpoint.published_ids import (
     PublishedIds,
@@ -102,34 +103,41 @@ def convert_from_published(
 
 
 def convert_to_published(
-    folder: str | os.PathLike[str], out: Path, run: RunConfig | None = None
+    folder: str | os.PathLike[str],
+    out: Path,
+    run: RunConfig | None = None,
+    note: Note = ignore,
 ) -> Path:
     """Write weights as the published trainer would have, for published code to load.
 
     Args:
         out: the folder to make, with `step_N`, all_config.yaml, identifiers.json, and in
             shapes.json what the published code takes from its data.
-        run: the config of the run in the folder, if any, whose training settings are written too.
+        run: the config of the run in the folder, if any, whose training settings are written too
+            if the published trainer has them all.
+        note: takes sentences for the user.
 
     Returns:
         The path of the weight file.
 
     Raises:
-        UserError: the published code has no such model.
+        UserError: the published code has no place for a setting or tensor of the model. Then
+            nothing is written.
     """
     weights = WeightsDir(folder)
     config, (network, embedding, names, step) = weights.config, weights.parts
-    if reason := unsupported_reason(config):
-        raise UserError(f"{folder} cannot be written for the published code, which has {reason}")
     if embedding is None:
         raise UserError(
             f"{folder} holds a network alone, but the published code loads none without a puzzle "
             "embedding"
         )
-    # Tensors of one file share its storage, which would be written in full for each of them.
-    tensors = {name: tensor.clone() for name, tensor in network.items()}
-    tensors["puzzle_embedding"] = embedding
-    state = {published_name(name, config.architecture): each for name, each in tensors.items()}
+    state = publishable_state(folder, config, network, embedding)
+    if run is not None and (left_out := unpublished_training(run)):
+        note(
+            f"{SETTINGS_FILE} has no training settings, because the published trainer has no place "
+            f"for {', '.join(left_out)}"
+        )
+        run = None
     with new_folder(out) as unfinished:
         file = unfinished / f"step_{step}"
         try:

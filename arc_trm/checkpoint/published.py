@@ -7,9 +7,10 @@ number of heads and the depth of the recursion.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from arc_trm.puzzles import kinds_with_vocab
 SETTINGS_FILE, SHAPES_FILE = "all_config.yaml", "shapes.json"
 PREFIX = "_orig_mod.model.inner."
 """Before every tensor's name, because the published trainer compiles its model."""
+MAX_NAMED = 5
+"""Settings or tensors without a place that a message names."""
 
 # Published name to ours. In this order each can be replaced by the other.
 _NAMES = (
@@ -68,6 +71,31 @@ _ARCH_KEYS = {
     "H_cycles": "outer_cycles",
     "L_cycles": "inner_cycles",
     "halt_max_steps": "supervision_steps",
+}
+# The same for TrainConfig. Two keys need more than a new name, and some settings only say when this
+# trainer ends or saves; any other is at a value of `_TRAIN_VALUES`.
+_TRAIN_KEYS = {
+    "global_batch_size": "global_batch_size",
+    "lr": "lr",
+    "lr_min_ratio": "lr_min_ratio",
+    "lr_warmup_steps": "warmup_steps",
+    "weight_decay": "weight_decay",
+    "puzzle_emb_lr": "puzzle_emb_lr",
+    "puzzle_emb_weight_decay": "puzzle_emb_weight_decay",
+    "ema_rate": "ema_decay",
+}
+_TRAIN_PLACES = {
+    *_TRAIN_KEYS.values(),
+    "betas",
+    "halt_exploration_prob",
+    *("total_steps", "max_steps", "time_limit", "checkpoint_interval_s"),
+}
+_TRAIN_VALUES: dict[str, tuple[Any, ...]] = {
+    "loss": ("stablemax",),
+    "optimiser": ("adam_atan2",),
+    "embedding_only_fraction": (0.0,),
+    "early_halting": (True,),
+    "supervision_steps": (None,),
 }
 # Published defaults of settings that neither the tensors nor the settings file give.
 _DEFAULTS = {
@@ -340,23 +368,134 @@ def _format_value(value: object) -> str:
 # Writing
 
 
-def unsupported_reason(config: ModelConfig) -> str | None:
-    """Return what the published code has in place of such a model, None if it has the model."""
-    if config.architecture not in _CLASSES:
-        return f"no model of architecture {config.architecture!r}"
-    if config.block != "post_norm":
-        return f"no block {config.block!r}"
-    if config.separate_networks:
-        return "one network for both states of a TRM"
-    if config.architecture == "hrm" and config.mixer == "mlp":
-        return "no HRM with an MLP mixer"
-    smallest = math.ceil(config.puzzle_emb_dim / config.hidden_size)
-    if config.architecture == "hrm" and config.puzzle_emb_len != smallest:
-        return (
-            f"{smallest} positions for the puzzle embedding in an HRM of these sizes, not "
-            f"{config.puzzle_emb_len}"
-        )
-    return None
+def publishable_state(
+    source: object, config: ModelConfig, network: Mapping[str, Tensor], embedding: Tensor
+) -> dict[str, Tensor]:
+    """Return the tensors of a model by their published names, for `torch.save`.
+
+    Lists of what the published code has decide, not lists of what it lacks. So a setting or tensor
+    that is new here is refused, a setting at its default too: nothing says that the published code
+    computes the same.
+
+    Args:
+        source: where the model comes from, for the message.
+        config: of the model.
+        network: tensors by our names.
+        embedding: (num_puzzles, puzzle_emb_dim).
+
+    Raises:
+        UserError: the published code has no place for a setting or a tensor.
+    """
+    refused = _unpublished_settings(config)
+    if refused:  # the tensors are those of another model, too
+        raise _no_place(source, refused)
+    state = {published_name(name, config.architecture): each for name, each in network.items()}
+    state[published_name("puzzle_embedding")] = embedding
+    arch = published_settings(config, None)["arch"]
+    expected = _published_tensors(arch, published_shapes(config, len(embedding)))
+    shapes = {name.removeprefix(PREFIX): tuple(tensor.shape) for name, tensor in state.items()}
+    refused = [
+        f"the tensor {name} {shape}"
+        for name, shape in shapes.items()
+        if expected.get(name) != shape
+    ]
+    refused += [f"a model without {name}" for name in expected if name not in shapes]
+    if refused:
+        raise _no_place(source, refused)
+    # Tensors of one file share its storage, which would be written in full for each of them.
+    return {name: each if each is embedding else each.clone() for name, each in state.items()}
+
+
+def _no_place(source: object, refused: Sequence[str]) -> UserError:
+    more = f" and {len(refused) - MAX_NAMED} more" if len(refused) > MAX_NAMED else ""
+    return UserError(
+        f"{source} cannot be written for the published code, which has no place for "
+        f"{', '.join(refused[:MAX_NAMED])}{more}"
+    )
+
+
+def _unpublished_settings(config: ModelConfig) -> list[str]:
+    """Return the settings that the published code cannot express."""
+    published = _published_values(config)
+    refused = []
+    for field in dataclasses.fields(config):
+        value, known = getattr(config, field.name), published.get(field.name, ())
+        if known is not None and value not in known:
+            instead = f" (only for {', '.join(map(repr, known))})" if known else ""
+            refused.append(f"model.{field.name} {value!r}{instead}")
+    return refused
+
+
+def _published_values(config: ModelConfig) -> dict[str, tuple[Any, ...] | None]:
+    """Return the values that the published code can express, by setting; None is any value.
+
+    HRM's code has neither the mixer nor a model without positions, and derives the number of
+    positions of the puzzle embedding.
+    """
+    any_value: dict[str, tuple[Any, ...] | None] = dict.fromkeys(
+        [*_SHAPE_KEYS.values(), *_ARCH_KEYS.values()]
+    )
+    values = any_value | {
+        "architecture": tuple(_CLASSES),
+        "block": ("post_norm",),
+        "mixer": ("attention", "mlp"),
+        "pos_encoding": ("rope", "learned", "none"),
+        "num_high_level_layers": (None,),
+        "canvas": ("full",),
+        "separate_networks": (False,),
+        "backprop_through": ("last_cycle",),
+    }
+    if config.architecture == "hrm":
+        values |= {
+            "mixer": ("attention",),
+            "pos_encoding": ("rope", "learned"),
+            "num_high_level_layers": None,
+            "puzzle_emb_len": (math.ceil(config.puzzle_emb_dim / config.hidden_size),),
+        }
+    return values
+
+
+def _published_tensors(
+    arch: Mapping[str, Any], shapes: Mapping[str, int]
+) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of all tensors of the published model, by name without `PREFIX`.
+
+    Args:
+        arch: the table `arch` of an all_config.yaml.
+        shapes: the contents of a shapes.json.
+    """
+    width, vocab_size, dim = arch["hidden_size"], shapes["vocab_size"], arch["puzzle_emb_ndim"]
+    length = shapes["seq_len"] + arch.get("puzzle_emb_len", math.ceil(dim / width))
+    tensors: dict[str, tuple[int, ...]] = {
+        "embed_tokens.embedding_weight": (vocab_size, width),
+        "lm_head.weight": (vocab_size, width),
+        "q_head.weight": (2, width),
+        "q_head.bias": (2,),
+        "puzzle_emb.weights": (shapes["num_puzzle_identifiers"], dim),
+        "H_init": (width,),
+        "L_init": (width,),
+    }
+    if arch["pos_encodings"] == "learned":
+        tensors["embed_pos.embedding_weight"] = (length, width)
+    layer = _swiglu_tensors("mlp", width, arch["expansion"])
+    if arch.get("mlp_t"):
+        layer |= _swiglu_tensors("mlp_t", length, arch["expansion"])
+    else:
+        layer["self_attn.qkv_proj.weight"] = (3 * width, width)
+        layer["self_attn.o_proj.weight"] = (width, width)
+    for letter in "LH":
+        for index in range(arch[f"{letter}_layers"]):
+            prefix = f"{letter}_level.layers.{index}."
+            tensors |= {prefix + name: shape for name, shape in layer.items()}
+    return tensors
+
+
+def _swiglu_tensors(name: str, width: int, expansion: float) -> dict[str, tuple[int, ...]]:
+    hidden = math.ceil(round(expansion * width * 2 / 3) / 256) * 256
+    return {
+        f"{name}.gate_up_proj.weight": (2 * hidden, width),
+        f"{name}.down_proj.weight": (width, hidden),
+    }
 
 
 def published_settings(config: ModelConfig, run: RunConfig | None) -> dict[str, Any]:
@@ -374,24 +513,27 @@ def published_settings(config: ModelConfig, run: RunConfig | None) -> dict[str, 
         arch |= {"H_layers": 0, "mlp_t": config.mixer == "mlp", "no_ACT_continue": True}
     if run is None:
         return {"arch": arch}
-    train = run.train
+    train = {theirs: getattr(run.train, ours) for theirs, ours in _TRAIN_KEYS.items()}
     return {
         "arch": arch,
         "data_paths": list(run.data.train),
         "epochs": run.epochs,
         "seed": run.seed,
-        "global_batch_size": train.global_batch_size,
-        "lr": train.lr,
-        "lr_min_ratio": train.lr_min_ratio,
-        "lr_warmup_steps": train.warmup_steps,
-        "beta1": train.betas[0],
-        "beta2": train.betas[1],
-        "weight_decay": train.weight_decay,
-        "puzzle_emb_lr": train.puzzle_emb_lr,
-        "puzzle_emb_weight_decay": train.puzzle_emb_weight_decay,
-        "ema": train.ema_decay > 0,
-        "ema_rate": train.ema_decay,
+        "beta1": run.train.betas[0],
+        "beta2": run.train.betas[1],
+        "ema": run.train.ema_decay > 0,
+        **train,
     }
+
+
+def unpublished_training(run: RunConfig) -> list[str]:
+    """Return how a run was trained otherwise than the published trainer can."""
+    refused = [] if run.adapt is None else ["adapt"]
+    for field in dataclasses.fields(run.train):
+        value, known = getattr(run.train, field.name), _TRAIN_VALUES.get(field.name, ())
+        if field.name not in _TRAIN_PLACES and value not in known:
+            refused.append(f"train.{field.name} {value!r}")
+    return refused
 
 
 def published_shapes(config: ModelConfig, num_puzzles: int) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -61,7 +62,8 @@ def convert(
         if arch_config is not None or identifiers is not None or published_set is not None:
             raise UserError("--to-published takes all from the folder: leave out the other options")
         run = find_run(source)
-        file = str(convert_to_published(source, out, run.config if run else None))
+        config = run.config if run else None
+        file = str(convert_to_published(source, out, config, partial(click.echo, err=True)))
         output({"file": file}, [file], as_json)
         return
     if identifiers is not None and published_set is not None:

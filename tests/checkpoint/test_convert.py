@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ from arc_trm.checkpoint import (
     save_weights,
 )
 from arc_trm.checkpoint.published_ids import PublishedIds
-from arc_trm.config import ModelConfig, TrainConfig, from_dict
+from arc_trm.config import ModelConfig, RunConfig, TrainConfig, from_dict
 from arc_trm.errors import UserError
-from arc_trm.models import PuzzleModel, build_model
+from arc_trm.models import BLOCKS, PuzzleModel, build_model
+from arc_trm.models.layers import Block, Linear
 from arc_trm.training import Trainer
 
 NAMES = ["trm_attention", "trm_mixer", "trm_learned_positions", "hrm"]
@@ -312,7 +314,8 @@ def test_direct_prediction_has_no_published_form(tmp_path: Path) -> None:
     model = build_model(config, 1)
     save_weights(tmp_path / "w", config, model.state_dict(), model.puzzle_embedding, 1)
     code, _, errors = invoke("convert", tmp_path / "w", tmp_path / "out", "--to-published")
-    assert code == 2 and "no model of architecture 'transformer'" in errors
+    assert code == 2
+    assert "has no place for model.architecture 'transformer' (only for 'trm', 'hrm')" in errors
     assert not (tmp_path / "out").exists()
 
 
@@ -404,24 +407,129 @@ def test_an_hrm_with_networks_of_different_depths_keeps_both(tmp_path: Path) -> 
         assert torch.equal(got, expected)
 
 
-@pytest.mark.parametrize(
-    ("shape", "message"),
-    [
-        (
-            {"architecture": "hrm", "puzzle_emb_len": 3},
-            "1 positions for the puzzle embedding in an HRM",
-        ),
-        ({"architecture": "hrm", "mixer": "mlp"}, "no HRM with an MLP mixer"),
-    ],
-)
+UNPUBLISHED = [
+    ({"architecture": "hrm", "puzzle_emb_len": 3}, "model.puzzle_emb_len 3 (only for 1)"),
+    ({"architecture": "hrm", "mixer": "mlp"}, "model.mixer 'mlp' (only for 'attention')"),
+    (
+        {"architecture": "hrm", "pos_encoding": "none"},
+        "model.pos_encoding 'none' (only for 'rope', 'learned')",
+    ),
+    ({"canvas": "bucketed"}, "model.canvas 'bucketed' (only for 'full')"),
+    ({"separate_networks": True}, "model.separate_networks True (only for False)"),
+    (
+        {"canvas": "bucketed", "backprop_through": "all_cycles"},
+        "model.canvas 'bucketed' (only for 'full'), model.backprop_through 'all_cycles'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("shape", "message"), UNPUBLISHED)
 def test_models_that_published_code_lacks_are_reported(
     shape: dict, message: str, tmp_path: Path
 ) -> None:
     code, _, errors = invoke(
         "convert", saved(tmp_path / "w", **shape), tmp_path / "p", "--to-published"
     )
-    assert (code, errors.count("\n")) == (2, 1) and message in errors
-    assert not (tmp_path / "p").exists()
+    assert (code, errors.count("\n")) == (2, 1)
+    assert f"the published code, which has no place for {message}" in errors
+    assert [path.name for path in tmp_path.iterdir()] == ["w"]
+
+
+@dataclass(frozen=True)
+class NewModelConfig(ModelConfig):
+    """What ModelConfig may become."""
+
+    feed_forward: str = "swiglu"
+
+
+def test_a_setting_that_is_new_has_no_place_in_published_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("arc_trm.checkpoint.weights_dir.ModelConfig", NewModelConfig)
+    config = from_dict(NewModelConfig, MODEL)
+    model = build_model(config, 1)
+    (tmp_path / "w").mkdir()
+    save_config(tmp_path / "w", config, ["<blank>"])
+    save_weights(tmp_path / "w", config, model.state_dict(), model.puzzle_embedding, 3)
+    code, _, errors = invoke("convert", tmp_path / "w", tmp_path / "p", "--to-published")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "has no place for model.feed_forward 'swiglu'" in errors
+    assert [path.name for path in tmp_path.iterdir()] == ["w"]
+
+
+class WithKernel(Block):
+    """A published block with one more tensor, as an experiment leaves it."""
+
+    def __init__(self, config: ModelConfig, generator: torch.Generator | None) -> None:
+        super().__init__(config, generator)
+        self.kernel = torch.nn.Parameter(torch.zeros(5, 1, 3))
+
+
+class Narrow(Block):
+    """A published block whose SwiGLU is half as wide."""
+
+    def __init__(self, config: ModelConfig, generator: torch.Generator | None) -> None:
+        super().__init__(config, generator)
+        self.swiglu.down = Linear(128, config.hidden_size, generator)
+
+
+class WithoutMixer(Block):
+    """A published block that does not mix positions."""
+
+    def __init__(self, config: ModelConfig, generator: torch.Generator | None) -> None:
+        super().__init__(config, generator)
+        del self.token_mixer
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (WithKernel, "the tensor L_level.layers.0.kernel (5, 1, 3), the tensor L_level.layers.1."),
+        (Narrow, "the tensor L_level.layers.0.mlp.down_proj.weight (32, 128), "),
+        (WithoutMixer, "a model without L_level.layers.0.self_attn.qkv_proj.weight, a model "),
+    ],
+)
+def test_tensors_without_a_place_in_published_code_are_reported(
+    block: type[Block], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BLOCKS, "post_norm", block)
+    folder = saved(tmp_path / "w")
+    code, _, errors = invoke("convert", folder, tmp_path / "p", "--to-published")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert f"the published code, which has no place for {message}" in errors
+    assert [path.name for path in tmp_path.iterdir()] == ["w"]
+
+
+@dataclass(frozen=True)
+class NewTrainConfig(TrainConfig):
+    """What TrainConfig may become."""
+
+    dropout: float = 0.0
+
+
+@pytest.mark.parametrize(
+    ("train", "left_out"),
+    [
+        (TrainConfig(total_steps=9, time_limit=60.0, lr=2e-4), ""),
+        (TrainConfig(loss="softmax", early_halting=False), "train.loss 'softmax', train.early_hal"),
+        (NewTrainConfig(), "train.dropout 0.0"),
+    ],
+)
+def test_training_settings_that_the_published_trainer_lacks_are_left_out(
+    train: TrainConfig, left_out: str, tmp_path: Path
+) -> None:
+    notes: list[str] = []
+    run = RunConfig(train=train)
+    convert_to_published(saved(tmp_path / "w"), tmp_path / "p", run, notes.append)
+    written = yaml.safe_load((tmp_path / "p" / "all_config.yaml").read_text())
+    if left_out:
+        assert set(written) == {"arch"}
+        assert notes[0].startswith(
+            "all_config.yaml has no training settings, because the published"
+        )
+        assert left_out in notes[0]
+    else:
+        assert written["lr"] == 2e-4 and notes == []
 
 
 def test_an_empty_folder_is_filled_in_place(tmp_path: Path) -> None:

@@ -1,6 +1,10 @@
 """Weights folders, and published weight files to and from them."""
 
-from arc_trm.checkpoint.convert import convert_from_published, convert_to_published
+from arc_trm.checkpoint.convert import (
+    check_published_file,
+    convert_from_published,
+    convert_to_published,
+)
 from arc_trm.checkpoint.published import read_published
 from arc_trm.checkpoint.safetensors_io import read_tensors, write_tensors
 from arc_trm.checkpoint.weights_dir import (
@@ -24,6 +28,7 @@ __all__ = [
     "PUZZLE_IDS_FILE",
     "Weights",
     "WeightsDir",
+    "check_published_file",
     "convert_from_published",
     "convert_to_published",
     "load_weights",

@@ -30,7 +30,13 @@ from arc_trm.checkpoint.published_ids import (
     naming_option,
     write_published_ids,
 )
-from arc_trm.checkpoint.weights_dir import ORIGIN_FILE, WeightsDir, save_config, save_weights
+from arc_trm.checkpoint.weights_dir import (
+    CONFIG_FILE,
+    ORIGIN_FILE,
+    WeightsDir,
+    save_config,
+    save_weights,
+)
 from arc_trm.config import RunConfig
 from arc_trm.data.readers.prebuilt import IDENTIFIERS
 from arc_trm.errors import UserError
@@ -76,8 +82,10 @@ def convert_from_published(
         origin: further facts for origin.json.
 
     Raises:
-        UserError: file, settings and names do not fit each other. Then nothing is left behind.
+        UserError: the file is in arc-trm's own format, or file, settings and names do not fit each
+            other. Then nothing is left behind.
     """
+    check_published_file(step_file)
     published = open_published(step_file, arch_config, settings=settings)
     num_puzzles = len(published.embedding)
     if ids is None and num_puzzles == 1:
@@ -150,6 +158,27 @@ def convert_to_published(
             yaml.safe_dump(published_settings(config, run), written)
         write_published_ids(unfinished / IDENTIFIERS, names)
     return out / file.name
+
+
+def check_published_file(path: Path) -> None:
+    """Raise UserError if a path is no file, or one in arc-trm's own format."""
+    is_folder, is_safetensors = os.path.isdir(path), path.suffix == ".safetensors"
+    own = path if is_folder else path.parent
+    if (is_folder or is_safetensors) and (own / CONFIG_FILE).is_file():
+        raise UserError(
+            f"{path} is in arc-trm's format already and needs no conversion: name its folder as "
+            f"WEIGHTS, as in `arc-trm predict {own} --data DATA`; `arc-trm convert {own} OUT "
+            "--to-published` writes it for published code"
+        )
+    if is_folder:
+        raise UserError(f"{path} is a folder: name the file in it that the published trainer wrote")
+    if not os.path.isfile(path):
+        raise UserError(f"{path} is not a file: name one that the published trainer wrote")
+    if is_safetensors:
+        raise UserError(
+            f"{path} is a safetensors file, but the published trainer writes PyTorch files: name "
+            "one of those, such as step_518071"
+        )
 
 
 def _check_num_puzzles(step_file: Path, num_puzzles: int, ids: PublishedIds) -> None:

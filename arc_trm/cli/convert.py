@@ -52,7 +52,11 @@ def convert(
       arc-trm convert step_9000 weights --arch-config all_config.yaml --identifiers identifiers.json
       arc-trm convert runs/arc2 for-published-code --to-published
     """
-    from arc_trm.checkpoint import convert_from_published, convert_to_published
+    from arc_trm.checkpoint import (
+        check_published_file,
+        convert_from_published,
+        convert_to_published,
+    )
     from arc_trm.checkpoint.published_ids import published_ids, read_published_ids
     from arc_trm.io import check_new
     from arc_trm.runs import find_run
@@ -68,11 +72,7 @@ def convert(
         return
     if identifiers is not None and published_set is not None:
         raise UserError("--identifiers and --published-set exclude each other: leave one out")
-    if not source.is_file():  # before minutes go into identifiers
-        raise UserError(
-            f"{source} is not a file: name what the published trainer wrote, or add --to-published "
-            "to convert a weights folder"
-        )
+    check_published_file(source)  # before minutes go into identifiers
     check_new(out)
     ids = read_published_ids(identifiers) if identifiers is not None else None
     if published_set is not None:

@@ -71,15 +71,14 @@ def push_weights(
         raise UserError(
             f"{licence!r} is not a licence in the Hub's list: write mit or apache-2.0, for example"
         )
-    _ = WeightsDir(Path(folder)).config  # a folder without weights is an error here
-    if get_token() is None:
-        raise UserError(
-            f"uploading to {hub_name()} needs a token of an account that may write to "
-            f"{repository}: set HF_TOKEN, or log in with `hf auth login`"
-        )
     repo_id = RepoId(repository)
     with ExitStack() as stack:
-        weights, files = _open_files(Path(folder), stack)
+        weights, files = _open_files(Path(folder), stack)  # a folder without weights is an error
+        if get_token() is None:
+            raise UserError(
+                f"uploading to {hub_name()} needs a token of an account that may write to "
+                f"{repository}: set HF_TOKEN, or log in with `hf auth login`"
+            )
         card = _model_card(weights, repository, licence)
         with translate_errors(repo_id), _translate_upload_errors(repo_id, note):
             api = HfApi(**LIBRARY)

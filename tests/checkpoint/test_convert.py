@@ -243,6 +243,29 @@ def test_foreign_files_are_refused_and_not_run(kind: str, tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["step_1"]
 
 
+@pytest.mark.parametrize(
+    "source", ["", "model.safetensors", "puzzle_embedding.safetensors", "checkpoint.safetensors"]
+)
+def test_weights_of_our_own_format_need_no_conversion(source: str, tmp_path: Path) -> None:
+    folder = saved(tmp_path / "w")
+    (folder / "checkpoint.safetensors").touch()
+    code, _, errors = invoke("convert", folder / source, tmp_path / "out")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert f"{folder / source} is in arc-trm's format already and needs no conversion" in errors
+    assert f"`arc-trm convert {folder} OUT --to-published`" in errors
+    with pytest.raises(UserError, match="needs no conversion"):
+        convert_from_published(folder / source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_safetensors_file_of_another_project_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").touch()
+    code, _, errors = invoke("convert", tmp_path / "model.safetensors", tmp_path / "out")
+    assert code == 2 and "the published trainer writes PyTorch files: name one of those" in errors
+    code, _, errors = invoke("convert", tmp_path / "nowhere", tmp_path / "out")
+    assert code == 2 and "nowhere is not a file: name one that the published trainer" in errors
+
+
 def test_an_hrm_with_the_settings_of_a_trm_is_reported(tmp_path: Path) -> None:
     settings = GOLDEN / "trm_attention" / "all_config.yaml"
     text = settings.read_text().replace("64", "32")

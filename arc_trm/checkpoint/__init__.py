@@ -5,6 +5,7 @@ from arc_trm.checkpoint.convert import (
     convert_from_published,
     convert_to_published,
 )
+from arc_trm.checkpoint.description import TrainingFacts, WeightsDescription
 from arc_trm.checkpoint.published import read_published
 from arc_trm.checkpoint.safetensors_io import read_tensors, write_tensors
 from arc_trm.checkpoint.weights_dir import (
@@ -26,7 +27,9 @@ __all__ = [
     "NETWORK_FILE",
     "ORIGIN_FILE",
     "PUZZLE_IDS_FILE",
+    "TrainingFacts",
     "Weights",
+    "WeightsDescription",
     "WeightsDir",
     "check_published_file",
     "convert_from_published",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import yaml
 from torch import Tensor
 
 from arc_trm.callbacks import Note, ignore
+from arc_trm.checkpoint.description import TrainingFacts
 from arc_trm.checkpoint.published import (
     SETTINGS_FILE,
     SHAPES_FILE,
@@ -67,6 +68,7 @@ def convert_from_published(
     settings: Mapping[str, Any] | None = None,
     ids: PublishedIds | None = None,
     origin: Mapping[str, Any] | None = None,
+    trained_on: Sequence[str] = (),
 ) -> ConversionResult:
     """Make a weights folder from a published weight file.
 
@@ -80,6 +82,7 @@ def convert_from_published(
         ids: names of the puzzle ids. Puzzle ids without a name, which come last, are left out;
             without any names the puzzle embedding is, unless its only row is the blank one.
         origin: further facts for origin.json.
+        trained_on: datasets that the weights were trained on, if the names do not tell.
 
     Raises:
         UserError: the file is in arc-trm's own format, or file, settings and names do not fit each
@@ -98,7 +101,9 @@ def convert_from_published(
         _check_finite(embedding, step_file)
     notes = _notes(step_file, published, ids)
     with new_folder(out) as folder:
-        save_config(folder, published.config, names)
+        if ids is not None and ids.published_set is not None:
+            trained_on = ids.published_set.trained_on
+        save_config(folder, published.config, names, TrainingFacts(tuple(trained_on)))
         save_weights(folder, published.config, published.network, embedding, _step(step_file))
         facts = {
             "file": step_file.name,

@@ -20,6 +20,7 @@ from arc_trm.callbacks import Progress, ignore
 from arc_trm.data.loader import find_files, load_tasks, missing_files
 from arc_trm.data.puzzle_ids import read_puzzle_ids
 from arc_trm.data.registry import find_manifest, manifests_folder
+from arc_trm.data.training_set import demonstrations_of
 from arc_trm.errors import UserError, suggestion
 from arc_trm.io import atomic_write
 from arc_trm.puzzles.arc.augmentation import ArcAugmentations
@@ -40,6 +41,8 @@ class PublishedIds:
     """Rows of the embedding."""
     source: str
     """What to call the names in a message."""
+    published_set: PublishedSet | None = None
+    """The set with these names, if it is known."""
     note: str | None = None
     """The sentence that says which names are missing, if any."""
 
@@ -61,6 +64,13 @@ class PublishedSet:
     """Digest of the set's identifiers.json."""
     sha256_without_last: str | None = None
     """The same without the last subset, if no package carries that subset."""
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """The subsets, for `TrainingFacts`."""
+        return tuple(
+            demonstrations_of(subset) if subset == self.test else subset for subset in self.subsets
+        )
 
 
 @cache
@@ -179,7 +189,7 @@ def published_ids(name: str, progress: Progress = ignore) -> PublishedIds:
             f"are left out: they belong to {missing[0]}, whose files are not on this machine; no "
             "other puzzle id depends on them"
         )
-    return PublishedIds(names, wanted.num_puzzles, name, note)
+    return PublishedIds(names, wanted.num_puzzles, name, wanted, note)
 
 
 def available_subsets(name: str) -> list[str]:
@@ -197,7 +207,12 @@ def _has_files(subset: str) -> bool:
 def read_published_ids(path: Path) -> PublishedIds:
     """Read an identifiers.json. Raises UserError if it holds no names of puzzle ids."""
     names = read_puzzle_ids(path)
-    return PublishedIds(names, len(names), str(path))
+    found = None
+    if candidates := find_sets(len(names)):
+        digest = _sha256(json.dumps(names))
+        sets = (published_sets()[name] for name in candidates)
+        found = next((each for each in sets if each.sha256 == digest), None)
+    return PublishedIds(names, len(names), str(path), found)
 
 
 def write_published_ids(path: Path, names: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """Weights folders, which explain themselves.
 
-    config.json                    the model's config (ModelConfig)
+    config.json                    the model's config (ModelConfig), how it was trained
     model.safetensors              the network
     puzzle_embedding.safetensors   the puzzle embedding
     puzzle_ids.json                the name of every puzzle id, `<blank>` first
@@ -13,23 +13,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from arc_trm.checkpoint.description import TrainingFacts, WeightsDescription
 from arc_trm.checkpoint.safetensors_io import read_tensors, write_tensors
-from arc_trm.config import ModelConfig, from_dict, read_config, to_dict
+from arc_trm.config import ModelConfig, from_dict, parse_config, read_tables, to_dict
 from arc_trm.data.puzzle_ids import check_puzzle_ids
 from arc_trm.errors import UserError
-from arc_trm.io import write_json
-from arc_trm.models import PuzzleModel, build_model
+from arc_trm.io import read_json, write_json
+from arc_trm.models import ARCHITECTURES, PuzzleModel, build_model
+from arc_trm.puzzles import kinds_with_vocab
 from arc_trm.puzzles.base import BLANK, SEPARATOR
 from submission import parse_json
 
@@ -38,7 +41,7 @@ NETWORK_FILE = "model.safetensors"
 EMBEDDING_FILE = "puzzle_embedding.safetensors"
 PUZZLE_IDS_FILE = "puzzle_ids.json"
 ORIGIN_FILE = "origin.json"
-FORMAT = "arc-trm weights 2"
+FORMAT = "arc-trm weights 3"
 EMBEDDING_TENSOR = "puzzle_embedding"
 """Name of the only tensor in EMBEDDING_FILE."""
 METADATA_KEY = "arc_trm"
@@ -81,8 +84,59 @@ class WeightsDir:
     @cached_property
     def config(self) -> ModelConfig:
         """The model's config. Raises UserError if the folder is not a weights folder."""
-        path = self.folder / CONFIG_FILE
-        return read_config(path, "weights folder", FORMAT, ModelConfig, "model")
+        return parse_config(self._tables, self.folder / CONFIG_FILE, ModelConfig, "model")
+
+    @cached_property
+    def training(self) -> TrainingFacts:
+        """How the weights were trained, as far as config.json says it."""
+        if "training" not in self._tables:  # another program wrote it
+            return TrainingFacts()
+        return parse_config(self._tables, self.folder / CONFIG_FILE, TrainingFacts, "training")
+
+    @cached_property
+    def _tables(self) -> dict[str, Any]:
+        return read_tables(self.folder / CONFIG_FILE, "weights folder", FORMAT)
+
+    @cached_property
+    def origin(self) -> dict[str, str]:
+        """The texts in origin.json, if the folder has one. Whoever made it may write anything."""
+        if not (self.folder / ORIGIN_FILE).is_file():
+            return {}
+        values = read_json(self.folder / ORIGIN_FILE)
+        values = values if isinstance(values, dict) else {}
+        return {key: value for key, value in values.items() if isinstance(value, str)}
+
+    @cached_property
+    def description(self) -> WeightsDescription:
+        """What the weights are for and how they were trained. Embeddings stay in their file.
+
+        Raises:
+            UserError: files are missing, damaged or do not match.
+        """
+        config, (_, embedding, names, step) = self.config, self.parts
+        side = math.isqrt(config.seq_len)
+        return WeightsDescription(
+            architecture=ARCHITECTURES[config.architecture].title,
+            parameters=sum(weight.numel() for weight in _without_memory(config).parameters()),
+            layers=config.num_layers,
+            hidden_size=config.hidden_size,
+            cycles=(config.outer_cycles, config.inner_cycles, config.supervision_steps),
+            side=side if side**2 == config.seq_len else None,
+            puzzles=tuple(kind.title for kind in kinds_with_vocab(config.vocab_size)),
+            puzzle_embeddings=0 if embedding is None else len(embedding),
+            tasks=len({name.partition(SEPARATOR)[0] for name in names} - {BLANK}),
+            step=step,
+            training=self.training,
+            source=self._source(),
+        )
+
+    def _source(self) -> str | None:
+        origin = self.origin
+        revision, subfolder, file = map(origin.get, ("revision", "subfolder", "file"))
+        if "repository" not in origin:
+            return file
+        commit = f"@{revision}" if revision else ""
+        return f"{origin['repository']}{commit}" + (f":{subfolder}" if subfolder else "")
 
     @cached_property
     def parts(self) -> WeightsParts:
@@ -210,9 +264,22 @@ def load_weights(
     return WeightsDir(folder).load(device, dtype, tasks)
 
 
-def save_config(folder: Path, config: ModelConfig, puzzle_names: Sequence[str] | None) -> None:
-    """Write config.json and the names of all puzzle ids, None for a network alone."""
-    write_json(folder / CONFIG_FILE, {"format": FORMAT, "model": to_dict(config)})
+def save_config(
+    folder: Path,
+    config: ModelConfig,
+    puzzle_names: Sequence[str] | None,
+    training: TrainingFacts | None = None,
+) -> None:
+    """Write config.json and the names of all puzzle ids.
+
+    Args:
+        folder: the weights folder.
+        config: of the model.
+        puzzle_names: by puzzle id, `<blank>` first; None for a network alone.
+        training: how the weights are trained; None if nothing is known.
+    """
+    tables = {"model": to_dict(config), "training": to_dict(training or TrainingFacts())}
+    write_json(folder / CONFIG_FILE, {"format": FORMAT, **tables})
     if puzzle_names is not None:
         write_json(folder / PUZZLE_IDS_FILE, list(puzzle_names))
 
@@ -278,6 +345,12 @@ def build_from_tensors(config: ModelConfig, network: Mapping[str, Tensor]) -> Pu
     return model
 
 
+def _without_memory(config: ModelConfig) -> PuzzleModel:
+    """Build a model whose tensors have shapes but no numbers."""
+    with torch.device("meta"):
+        return build_model(config, 1)
+
+
 def check_tensors(config: ModelConfig, network: Mapping[str, Tensor], source: Path) -> None:
     """Check that a network has exactly the tensors of its config, of the same shapes and finite.
 
@@ -286,8 +359,7 @@ def check_tensors(config: ModelConfig, network: Mapping[str, Tensor], source: Pa
     Raises:
         UserError: about the first tensor that is wrong, in the file `source`.
     """
-    with torch.device("meta"):
-        expected = build_model(config, 1).state_dict()
+    expected = _without_memory(config).state_dict()
     for name in sorted(expected.keys() | network.keys()):
         if name not in network:
             raise UserError(f"{source} lacks the tensor {name!r}, which its config needs")

@@ -53,6 +53,7 @@ def convert(
       arc-trm convert runs/arc2 for-published-code --to-published
     """
     from arc_trm.checkpoint import (
+        WeightsDir,
         check_published_file,
         convert_from_published,
         convert_to_published,
@@ -81,6 +82,12 @@ def convert(
     result = convert_from_published(source, out, arch_config=arch_config, ids=ids)
     for note in result.notes:
         click.echo(note, err=True)
-    record = {"folder": str(out), "puzzle_ids": result.num_puzzles, "named": result.num_named}
+    about = WeightsDir(out).description
+    record = {
+        "folder": str(out),
+        "puzzle_ids": result.num_puzzles,
+        "named": result.num_named,
+        "about": about.to_dict(),
+    }
     line = f"{out}: {result.num_named:,} of {result.num_puzzles:,} puzzle embeddings"
-    output(record, [line], as_json)
+    output(record, [line, *about.lines()], as_json)

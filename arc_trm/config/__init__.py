@@ -4,10 +4,12 @@ from arc_trm.config.loader import (
     Preset,
     from_dict,
     load_config,
+    parse_config,
     parse_override,
     preset_names,
     read_config,
     read_preset,
+    read_tables,
     to_dict,
 )
 from arc_trm.config.schema import (
@@ -31,9 +33,11 @@ __all__ = [
     "TrainConfig",
     "from_dict",
     "load_config",
+    "parse_config",
     "parse_override",
     "preset_names",
     "read_config",
     "read_preset",
+    "read_tables",
     "to_dict",
 ]

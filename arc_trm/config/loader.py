@@ -98,6 +98,11 @@ def read_config(path: Path, noun: str, format: str, cls: type[T], table: str = "
     The config is under the key `table`, or beside the key "format" if that is empty. Raises
     UserError if the file is missing, of another format or damaged.
     """
+    return parse_config(read_tables(path, noun, format), path, cls, table)
+
+
+def read_tables(path: Path, noun: str, format: str) -> dict[str, Any]:
+    """Read the JSON file that describes a folder, without its key "format"; see `read_config`."""
     if not os.path.isfile(path):  # Path.is_file raises for names that are too long
         raise UserError(f"{path.parent} is not a {noun}: it has no {path.name}")
     content = read_json(path)
@@ -106,6 +111,11 @@ def read_config(path: Path, noun: str, format: str, cls: type[T], table: str = "
             f"{path} does not say {format!r}: it is from another version of arc-trm, which can "
             "still use it, or from another project"
         )
+    return content
+
+
+def parse_config(content: Any, path: Path, cls: type[T], table: str = "") -> T:
+    """Return the config in what `read_tables` has read from a file; see `read_config`."""
     if table:
         content = content.get(table)
         require(isinstance(content, dict), f"{path} has no table {table!r}")

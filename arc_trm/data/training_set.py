@@ -10,6 +10,7 @@ from pathlib import Path
 from arc_trm.config import RunConfig
 from arc_trm.data.dataset import TaskDataset
 from arc_trm.data.leakage import leakage_warnings, prebuilt_leakage
+from arc_trm.data.loader import public_data_name
 from arc_trm.data.readers.prebuilt import open_prebuilt
 from arc_trm.data.sampler import PuzzleGroup
 from arc_trm.data.splits import (
@@ -21,7 +22,7 @@ from arc_trm.data.splits import (
 )
 from arc_trm.errors import UserError
 from arc_trm.puzzles import KINDS, PuzzleKind, kind_of
-from arc_trm.tasks import DEFAULT_KIND
+from arc_trm.tasks import DEFAULT_KIND, TaskSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +37,18 @@ class TrainingSet:
     """SHA-256, which must be equal when the run is resumed."""
     kind: PuzzleKind
     notes: tuple[str, ...]
+    trained_on: tuple[str, ...]
+    """Names of the datasets without folders; see `demonstrations_of`."""
 
     @property
     def summary(self) -> str:
         """The amount of data, in words."""
         return self.kind.training_summary(len(self.dataset), sum(map(len, self.dataset)))
+
+
+def demonstrations_of(dataset: str) -> str:
+    """Return how a dataset is called whose test outputs are not trained on."""
+    return f"{dataset} (demonstrations)"
 
 
 def build_training_set(config: RunConfig, loaded: Loaded | None = None) -> TrainingSet:
@@ -90,7 +98,19 @@ def _from_tasks(config: RunConfig, loaded: Loaded | None) -> TrainingSet:
     # Pairs, puzzles and their ids; run.json holds the other settings of the batches.
     settings = [tasks.fingerprint(), data.augmentation, str(data.augmentations), str(config.seed)]
     text = "\n".join([*settings, *names]).encode("utf-8", "surrogatepass")
-    return TrainingSet(dataset, names, hashlib.sha256(text).hexdigest(), kind, tuple(notes))
+    fingerprint = hashlib.sha256(text).hexdigest()
+    return TrainingSet(
+        dataset, names, fingerprint, kind, tuple(notes), _trained_on(kind, sets, test_sets)
+    )
+
+
+def _trained_on(
+    kind: PuzzleKind, sets: Sequence[TaskSet], test_sets: Sequence[TaskSet]
+) -> tuple[str, ...]:
+    predicted = {tasks.name for tasks in test_sets} if kind.embeds_tasks else set()
+    names = [public_data_name(tasks.name) for tasks in sets if tasks.name not in predicted]
+    names += [demonstrations_of(public_data_name(name)) for name in sorted(predicted)]
+    return tuple(dict.fromkeys(names))
 
 
 def _from_folder(config: RunConfig, folder: Path, loaded: Loaded | None) -> TrainingSet:
@@ -114,4 +134,7 @@ def _from_folder(config: RunConfig, folder: Path, loaded: Loaded | None) -> Trai
         kind_of(predicted).check_model(model, predicted)
         notes += prebuilt_leakage(dataset, predicted)
     kind = KINDS[puzzles.kind if puzzles is not None else DEFAULT_KIND]
-    return TrainingSet(dataset, dataset.names, dataset.fingerprint(), kind, tuple(notes))
+    trained_on = (public_data_name(str(folder)),)
+    return TrainingSet(
+        dataset, dataset.names, dataset.fingerprint(), kind, tuple(notes), trained_on
+    )

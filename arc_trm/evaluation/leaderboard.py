@@ -60,6 +60,24 @@ def published_results(tasks: TaskSet) -> list[PublishedResult]:
     return []
 
 
+def published_result(system: str, dataset: str) -> PublishedResult:
+    """Return the published result of a system on a dataset; both are in the leaderboard."""
+    (result,) = (
+        PublishedResult(
+            dataset=dataset, percent=tuple(scores[dataset]), tasks=_num_tasks(dataset), **facts
+        )
+        for scores, facts in _results()
+        if facts["system"] == system and dataset in scores
+    )
+    return result
+
+
+def _num_tasks(dataset: str) -> int:
+    manifest, split = find_manifest(dataset) or (None, None)
+    assert manifest is not None and split is not None, "results are published for known splits"
+    return manifest.splits[split].tasks
+
+
 def _is_dataset(tasks: TaskSet, dataset: str) -> bool:
     """Return whether a set has exactly the tasks of a split.
 

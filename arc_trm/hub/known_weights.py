@@ -1,13 +1,38 @@
-"""What is known about published weights that their repositories leave out (known_weights.toml)."""
+"""Published weights that are known by name, with what their repositories leave out."""
 
 from __future__ import annotations
 
+import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any
+
+from arc_trm.checkpoint.published_ids import PublishedSet, published_sets
+from arc_trm.config import ModelConfig
+from arc_trm.evaluation.leaderboard import PublishedResult, published_result
+from arc_trm.hub.repo_id import RepoId
+from arc_trm.puzzles import kinds_with_vocab
+
+UNKNOWN = "unknown"
+BYTES_PER_NUMBER = 4
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What was published for the recipe of some weights; nothing was measured on the weights.
+
+    Attributes:
+        system: its name in datasets/leaderboard.toml.
+        parameters: rounded as published, without the puzzle embedding.
+        layers: of the network.
+    """
+
+    system: str
+    parameters: int
+    layers: int
 
 
 @dataclass(frozen=True)
@@ -19,6 +44,11 @@ class KnownWeights:
         file: name of the weight file, if it is known.
         identifiers: the published set that the weights were trained on, if any.
         settings: published settings, used without an all_config.yaml beside the weights.
+        trained_on: see `TrainingFacts`; empty if it is unknown.
+        recipe: None if it is unknown.
+        scored_on: dataset of the recipe's published score.
+        recommended: for what these are the weights to start with, if for anything.
+        licence: None if it is unknown.
     """
 
     repository: str
@@ -26,6 +56,99 @@ class KnownWeights:
     file: str | None = None
     identifiers: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    trained_on: tuple[str, ...] = ()
+    recipe: Recipe | None = None
+    scored_on: str | None = None
+    recommended: str | None = None
+    licence: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What to give to `arc-trm pull`."""
+        return str(RepoId(self.repository, None, self.subfolder))
+
+    @property
+    def published_set(self) -> PublishedSet | None:
+        """The set that `identifiers` names."""
+        return published_sets()[self.identifiers] if self.identifiers else None
+
+    @property
+    def download_bytes(self) -> int | None:
+        """About how much is downloaded, computed for the recipe; None if it is unknown."""
+        if self.recipe is None:
+            return None
+        num_puzzles = self.published_set.num_puzzles if self.published_set else 1
+        numbers = self.recipe.parameters + num_puzzles * ModelConfig.puzzle_emb_dim
+        return BYTES_PER_NUMBER * numbers
+
+    @property
+    def score(self) -> PublishedResult | None:
+        """The published score of the recipe, which was not measured on these weights."""
+        if self.recipe is None or self.scored_on is None:
+            return None
+        return published_result(self.recipe.system, self.scored_on)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is known as plain JSON, null for what is unknown."""
+        recipe, score, ids = self.recipe, self.score, self.published_set
+        return {
+            "weights": self.name,
+            "trained_on": list(self.trained_on),
+            "parameters": recipe and recipe.parameters,
+            "puzzle_embeddings": ids and ids.num_puzzles,
+            "download_bytes": self.download_bytes,
+            "layers": recipe and recipe.layers,
+            "outer_cycles": self.settings["H_cycles"],
+            "inner_cycles": self.settings["L_cycles"],
+            "supervision_steps": self.settings["halt_max_steps"],
+            "licence": self.licence,
+            "published_score_of_recipe": score and score.to_dict(),
+            "recommended": self.recommended,
+        }
+
+    def lines(self) -> list[str]:
+        """Return what is known for a person: the name, and a line for each fact."""
+        facts = {
+            "canvas": self._canvas(),
+            "trained on": ", ".join(self.trained_on) or UNKNOWN,
+            "size": self._size(),
+            "depth": self._depth(),
+            "licence": self.licence or f"{UNKNOWN}: see the page of {self.repository}",
+            "score": self._score(),
+        }
+        return [self.name, *(f"  {label:<11}{text}" for label, text in facts.items())]
+
+    def _size(self) -> str:
+        if self.recipe is None or self.download_bytes is None:
+            return UNKNOWN
+        size = f"{self.recipe.parameters // 10**6}M parameters"
+        if self.published_set is not None:
+            size += f", {self.published_set.num_puzzles:,} puzzle embeddings"
+        if self.download_bytes < 1e9:
+            return f"{size}, about {self.download_bytes / 1e6:.0f} MB"
+        return f"{size}, about {self.download_bytes / 1e9:.1f} GB"
+
+    def _canvas(self) -> str:
+        side = math.isqrt(self.settings["seq_len"])
+        kinds = kinds_with_vocab(self.settings["vocab_size"])
+        return f"{side}×{side}, for {' or '.join(kind.title for kind in kinds)}"
+
+    def _depth(self) -> str:
+        layers = f"{self.recipe.layers} layers, " if self.recipe is not None else ""
+        settings = self.settings
+        return (
+            f"{layers}{settings['H_cycles']} × {settings['L_cycles']} cycles, "
+            f"{settings['halt_max_steps']} supervision steps"
+        )
+
+    def _score(self) -> str:
+        score = self.score
+        if score is None:
+            return UNKNOWN
+        return (
+            f"{score.text} {score.denominator} of {score.dataset} for {score.system}, "
+            f"{score.origin}; not measured on this file"
+        )
 
 
 @cache
@@ -33,10 +156,20 @@ def known_weights() -> tuple[KnownWeights, ...]:
     """Return all entries."""
     path = resources.files("arc_trm.hub") / "known_weights.toml"
     values = tomllib.loads(path.read_text("utf-8"))
-    return tuple(
-        KnownWeights(**{**entry, "settings": values["settings"][entry["settings"]]})
-        for entry in values["weights"]
-    )
+    recipes = {name: Recipe(**facts) for name, facts in values["recipes"].items()}
+    return tuple(_entry(facts, values["settings"], recipes) for facts in values["weights"])
+
+
+def _entry(
+    facts: dict[str, Any], settings: Mapping[str, Any], recipes: Mapping[str, Recipe]
+) -> KnownWeights:
+    facts["settings"] = settings[facts["settings"]]
+    if "recipe" in facts:
+        facts["recipe"] = recipes[facts["recipe"]]
+    if "identifiers" in facts:
+        facts["trained_on"] = published_sets()[facts["identifiers"]].trained_on
+    facts["trained_on"] = tuple(facts.get("trained_on", ()))
+    return KnownWeights(**facts)
 
 
 def find_known_weights(repository: str, subfolder: str | None) -> KnownWeights:
@@ -45,3 +178,21 @@ def find_known_weights(repository: str, subfolder: str | None) -> KnownWeights:
         if (known.repository, known.subfolder) == (repository, subfolder):
             return known
     return KnownWeights(repository, subfolder)
+
+
+def known_subfolders(repository: str) -> list[KnownWeights]:
+    """Return the entries of a repository of which every one has a subfolder."""
+    found = [known for known in known_weights() if known.repository == repository]
+    return found if all(known.subfolder for known in found) else []
+
+
+def describe_known_weights(weights: Sequence[KnownWeights]) -> list[str]:
+    """Return known weights as text for a person."""
+    lines = [line for known in weights for line in (*known.lines(), "")]
+    lines.append("Size, depth and score are the recipe's; `pull` prints what the file holds.")
+    lines += [
+        f"For {known.recommended}: `arc-trm pull {known.name}`"
+        for known in weights
+        if known.recommended
+    ]
+    return lines

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from arc_trm.checkpoint import ORIGIN_FILE, WeightsDir
+from arc_trm.checkpoint import WeightsDir
 from arc_trm.config import DataConfig, ModelConfig, RunConfig
 from arc_trm.data.loader import public_data_name
 from arc_trm.data.registry import find_manifest
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, format_name
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.hub.repo_id import is_plain_path, is_repository
-from arc_trm.io import read_json
 from arc_trm.models import ARCHITECTURES
 from arc_trm.runs import PREDICTIONS, SUBMISSION, Run, find_run, predictions_of
 
@@ -53,7 +51,7 @@ def model_card(weights: WeightsDir, repository: str, licence: str | None) -> str
     """
     run = find_run(weights.folder)
     config = run.config if run is not None else None
-    history = _run_sections(run, weights.parts.step) if run else [_origin(weights.folder)]
+    history = _run_sections(run, weights.parts.step) if run else [_origin(weights)]
     sections = [
         _front_matter(weights.config, licence),
         f"# {repository.partition('/')[2]}",
@@ -74,16 +72,15 @@ def _front_matter(config: ModelConfig, licence: str | None) -> str:
 
 def _description(weights: WeightsDir, config: RunConfig | None) -> str:
     title = ARCHITECTURES[weights.config.architecture].title
-    network, embedding, names, step = weights.parts
+    _, embedding, names, step = weights.parts
     trained = f", trained for {step:,} steps" if config or step else ""
-    network_size = sum(tensor.numel() for tensor in network.values())
     embedded = "no puzzle embedding"
     if embedding is not None:
         embedded = f"{embedding.numel():,} in the puzzle embedding ({len(names):,} puzzle ids)"
     settings = _table((key, getattr(weights.config, key)) for key in _MODEL_KEYS)
     return (
         f"A {title} for puzzles on grids{trained}, in the format of arc-trm.\n\n"
-        f"{network_size:,} parameters in the network, {embedded}.\n\n{settings}"
+        f"{weights.description.parameters:,} parameters in the network, {embedded}.\n\n{settings}"
     )
 
 
@@ -180,18 +177,17 @@ def _without_paths(sentence: str, run: Run) -> str:
     return sentence
 
 
-def _origin(folder: Path) -> str:
+def _origin(weights: WeightsDir) -> str:
     """Return what is known about weights that no run here has trained."""
-    unknown = "Its training is not recorded here."
-    if not (folder / ORIGIN_FILE).is_file():
-        return f"## Origin\n\n{unknown}"
-    origin = read_json(folder / ORIGIN_FILE)
-    fields = origin if isinstance(origin, dict) else {}
-    texts = {key: fields[key] for key in _ORIGIN_FIELDS if isinstance(fields.get(key), str)}
+    texts = {key: weights.origin[key] for key in _ORIGIN_FIELDS if key in weights.origin}
     if "file" in texts:
         texts["file"] = re.split(r"[/\\]", texts["file"])[-1]
     lines = [f"- {key}: {text}" for key, text in texts.items() if _ORIGIN_FIELDS[key](text)]
-    return "## Origin\n\n" + ("\n".join(lines) or unknown)
+    training = weights.training
+    for use, names in (("trained on", training.trained_on), ("adapted to", training.adapted_to)):
+        if names:
+            lines.append(f"- {use}: {', '.join(map(format_name, names))}")
+    return "## Origin\n\n" + ("\n".join(lines) or "Its training is not recorded here.")
 
 
 def _usage(repository: str, config: RunConfig | None) -> str:

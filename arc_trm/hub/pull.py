@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from arc_trm.errors import UserError
 from arc_trm.hub.client import Unavailable, translate_errors
 from arc_trm.hub.download import fetch, remember_revision
 from arc_trm.hub.find_weights import PublishedFiles, WeightsFiles, find_weights
+from arc_trm.hub.known_weights import known_subfolders
 from arc_trm.hub.repo_files import RepoFiles, list_files
 from arc_trm.hub.repo_id import RepoId, parse_repo_id
 from arc_trm.io import check_new, new_folder, write_json
@@ -58,7 +59,7 @@ def resolve_weights(weights: str, note: Note = ignore, progress: StageProgress =
     if repo_id is None:
         raise UserError(
             f"there is no folder {weights}, and it is not the name of a repository on the Hugging "
-            "Face Hub either (owner/name[@revision][:subfolder])"
+            "Face Hub either (owner/name[@revision][:subfolder]; `arc-trm pull --list` shows some)"
         )
     try:
         pulled = pull_weights(repo_id, note=note, progress=progress, thorough=False)
@@ -94,6 +95,7 @@ def pull_weights(
     """
     if out is not None:
         check_new(out)
+    _check_subfolder(repo_id)
     repo = list_files(repo_id, note)
     found = find_weights(repo, note)
     if isinstance(found, WeightsFiles):
@@ -106,6 +108,18 @@ def pull_weights(
         _copy(folder, names, out, found.pinned, progress)
         folder = out
     return PullResult(folder, found.pinned)
+
+
+def _check_subfolder(repo_id: RepoId) -> None:
+    """Raise UserError without a subfolder in a repository that is known to need one."""
+    choices = known_subfolders(repo_id.repository)
+    if repo_id.subfolder is None and len(choices) > 1:
+        named = " or ".join(
+            f"{replace(repo_id, subfolder=known.subfolder)} (trained on "
+            f"{', '.join(known.trained_on)})"
+            for known in choices
+        )
+        raise UserError(f"{repo_id} has weights in several subfolders, name one: {named}")
 
 
 def _fetch_folder(
@@ -158,6 +172,7 @@ def _convert(
         settings=settings,
         ids=_published_ids(snapshot, found, note, progress),
         origin=_origin(found.pinned),
+        trained_on=found.known.trained_on,
     )
     for sentence in converted.notes:
         note(sentence)
@@ -189,7 +204,9 @@ def _converted_folder(repo: RepoFiles, found: PublishedFiles) -> Path:
     depends_on = {
         "subfolder": found.pinned.subfolder,
         "files": {path: repo.files[path].digest for path in found.paths},
-        "known": asdict(known),
+        "settings": known.settings,
+        "identifiers": known.identifiers,
+        "trained_on": known.trained_on,
         # With the files of another subset more puzzle ids have names.
         "subsets": available_subsets(known.identifiers) if known.identifiers else None,
     }

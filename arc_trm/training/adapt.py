@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from arc_trm.checkpoint import TrainingFacts
 from arc_trm.checkpoint.weights_dir import EMBEDDING_FILE, WeightsDir, build_from_tensors
-from arc_trm.config import ModelConfig
+from arc_trm.config import ModelConfig, RunConfig
 from arc_trm.errors import UserError
 from arc_trm.models import PuzzleModel
 
@@ -22,6 +26,30 @@ def mean_embedding(embedding: Tensor) -> Tensor:
     for start in range(1, len(embedding), CHUNK):
         total += embedding[start : start + CHUNK].double().sum(0)
     return (total / (len(embedding) - 1)).float()
+
+
+def training_facts(
+    config: RunConfig, datasets: Sequence[str], folder: Path, total_steps: int | None
+) -> TrainingFacts:
+    """Return what the weights of a run say about their training.
+
+    Args:
+        config: of the run.
+        datasets: that it trains on.
+        folder: of the run. If the run is resumed, it knows the training of the pretrained weights,
+            which may be gone.
+        total_steps: planned; None before the plan.
+    """
+    facts = TrainingFacts(tuple(datasets), (), config.name, config.seed, total_steps)
+    if config.adapt is None:
+        return facts
+    before = TrainingFacts()
+    for known in (folder, Path(config.adapt.weights)):
+        with suppress(UserError):
+            before = WeightsDir(known).training
+            break
+    adapted_to = tuple(dict.fromkeys((*before.adapted_to, *datasets)))
+    return replace(facts, trained_on=before.trained_on, adapted_to=adapted_to)
 
 
 def load_pretrained(

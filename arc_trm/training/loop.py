@@ -29,7 +29,7 @@ from arc_trm.errors import UserError
 from arc_trm.models import PuzzleModel, build_model, check_model_config
 from arc_trm.runs import CHECKPOINT, Run, create_run, write_run_config
 from arc_trm.time_limit import TimeLimit, format_duration
-from arc_trm.training.adapt import load_pretrained
+from arc_trm.training.adapt import load_pretrained, training_facts
 from arc_trm.training.budget import (
     estimate_steps,
     pick_micro_batch_size,
@@ -177,7 +177,10 @@ class _Setup:
     def save_config(self, writer: RunWriter) -> None:
         """Write the config and the puzzle names of the weights."""
         if writer.is_writer:
-            save_config(self.folder, self.config.model, self.training_set.puzzle_names)
+            facts = training_facts(
+                self.config, self.training_set.trained_on, self.folder, writer.total_steps or None
+            )
+            save_config(self.folder, self.config.model, self.training_set.puzzle_names, facts)
 
     def plan(self, time_limit: TimeLimit) -> float:
         """Plan the schedule and write it to run.json; return the seconds that a checkpoint takes.

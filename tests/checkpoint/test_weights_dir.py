@@ -161,14 +161,14 @@ def cut_network(folder: Path) -> None:
     ("mutate", "message"),
     [
         (remove(CONFIG_FILE), "is not a weights folder: it has no config.json"),
-        (write(CONFIG_FILE, '{"model_type": "bert"}'), "does not say 'arc-trm weights 2'"),
+        (write(CONFIG_FILE, '{"model_type": "bert"}'), "does not say 'arc-trm weights 3'"),
         (
-            write(CONFIG_FILE, '{"format": "arc-trm weights 2", "model": [1]}'),
+            write(CONFIG_FILE, '{"format": "arc-trm weights 3", "model": [1]}'),
             "has no table 'model'",
         ),
         (
             write(CONFIG_FILE, '{"format": "arc-trm weights 1", "model": {"heads": 8}}'),
-            "does not say 'arc-trm weights 2': it is from another version of arc-trm, which can",
+            "does not say 'arc-trm weights 3': it is from another version of arc-trm, which can",
         ),
         (link_to_itself(CONFIG_FILE), "is not a weights folder: it has no config.json"),
         (link_to_itself(NETWORK_FILE), "has no model.safetensors"),

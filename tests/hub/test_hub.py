@@ -466,6 +466,79 @@ def test_the_known_weights_are_valid() -> None:
     for known in known_weights():
         assert parse_repo_id(str(RepoId(known.repository, None, known.subfolder))) is not None
         assert known.identifiers is None or known.identifiers in published_sets()
+        assert known.score is not None or known.recipe is None  # both are of the leaderboard
+
+
+def test_known_weights_are_listed() -> None:
+    done = CliRunner().invoke(main, ["pull", "--list"])
+    assert done.exit_code == 0
+    blocks = done.stdout.split("\n\n")
+    assert len(blocks) == len(known_weights()) + 1  # and the advice
+    assert [block.splitlines()[0] for block in blocks[:2]] == [
+        f"{VERIFICATION}:arc_v1_public",
+        f"{VERIFICATION}:arc_v2_public",
+    ]
+    second = blocks[1]
+    for fact in (
+        "30×30, for ARC",
+        "arc-agi-2/training, arc-agi-2/evaluation (demonstrations), concept-arc",
+        "7M parameters, 1,191,730 puzzle embeddings, about 2.5 GB",
+        "2 layers, 3 × 4 cycles, 16 supervision steps",
+        "licence    unknown: see the page of",
+        "7.8 % per task of arc-agi-2/evaluation for TRM (7M parameters), arXiv 2510.04871; not",
+    ):
+        assert fact in second
+    assert f"Kaggle: `arc-trm pull {VERIFICATION}:arc_v2_public`" in blocks[-1]
+    done = CliRunner().invoke(main, ["pull", "--list", "--json"])
+    listed = json.loads(done.stdout)["weights"]
+    assert [each["weights"] for each in listed] == [known.name for known in known_weights()]
+    assert (listed[1]["puzzle_embeddings"], listed[1]["licence"]) == (1191730, None)
+    assert listed[1]["published_score_of_recipe"]["percent"] == [7.8]
+    unknown = listed[-1]
+    for key in ("parameters", "download_bytes", "layers", "published_score_of_recipe"):
+        assert unknown[key] is None
+    assert unknown["trained_on"] == [] and "trained on unknown" in blocks[-2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name the WEIGHTS to download: `arc-trm pull --list` shows known ones"),
+        (["--list", "o/n"], "leave out WEIGHTS and --out"),
+        (["arc_v2_public"], "`arc-trm pull --list` shows known ones"),
+        (
+            [VERIFICATION],
+            f"name one: {VERIFICATION}:arc_v1_public (trained on arc-agi-1/training, arc-agi-1/"
+            f"evaluation (demonstrations), concept-arc) or {VERIFICATION}:arc_v2_public (trained",
+        ),
+        ([f"{VERIFICATION}@v1"], f"name one: {VERIFICATION}@v1:arc_v1_public (trained on"),
+    ],
+)
+def test_what_to_pull_is_said_without_the_network(
+    hub: Hub, arguments: list[str], message: str
+) -> None:
+    done = CliRunner().invoke(main, ["pull", *arguments])
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert message in done.stderr and not hub.requests
+
+
+def test_pulled_weights_say_what_they_are_for(hub: Hub, tmp_path: Path) -> None:
+    ids = {**published(), "identifiers.json": json.dumps(["<blank>", "a", "b"]).encode()}
+    state = torch.load(io.BytesIO(ids["step_0"]), weights_only=True)
+    name = "_orig_mod.model.inner.puzzle_emb.weights"
+    with io.BytesIO() as step:
+        torch.save({**state, name: state[name][:3].clone()}, step)
+        ids["step_9"] = step.getvalue()
+    del ids["step_0"]
+    hub.repository("p/n", ids)
+    done = CliRunner().invoke(main, ["pull", "p/n", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.stderr
+    commit = hub.repositories["p/n"].refs["main"]
+    about = WeightsDir(tmp_path / "out").description
+    assert done.stdout.splitlines()[2:] == about.lines()
+    assert (about.step, about.tasks, about.source) == (9, 2, f"p/n@{commit}")
+    done = CliRunner().invoke(main, ["pull", "p/n", "--json"])
+    assert json.loads(done.stdout)["about"] == json.loads(json.dumps(about.to_dict()))
 
 
 def make_run(tmp_path: Path) -> Path:
@@ -624,7 +697,9 @@ def test_the_commands(hub: Hub, weights: Path, tmp_path: Path) -> None:
     home.mkdir()
     status, printed, _ = run_command(hub, home, "pull", "o/n", "--out", "copy", "--json")
     commit = hub.repositories["o/n"].refs["main"]
-    assert (status, json.loads(printed)) == (0, {"folder": "copy", "weights": f"o/n@{commit}"})
+    about = json.loads(printed)
+    assert (status, about["folder"], about["weights"]) == (0, "copy", f"o/n@{commit}")
+    assert about["about"]["tasks"] == 5
     assert files_of(home / "copy").keys() == {*WEIGHTS, "origin.json"}
     challenges = str(write_challenges(tmp_path))
     arguments = ("predict", "o/n", "--data", challenges, "--device", "cpu")

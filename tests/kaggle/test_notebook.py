@@ -492,7 +492,7 @@ def test_a_failure_ends_a_commit_and_not_the_rerun(filled: Tree, installed: Path
     filled.write_script([*CODE, "print('not ended')\nRERUN = False", check_cell])
     filled.environment["KAGGLE_IS_COMPETITION_RERUN"] = "1"
     done = filled.run(installed)
-    assert "does not say 'arc-trm weights 2'" in done.stdout
+    assert "does not say 'arc-trm weights 3'" in done.stdout
     assert done.stdout.count("arc-trm adapt FAILED\n") == 3
     assert done.stdout.count("\nnot ended\n") == 1  # after the rerun; the commit ends then
     assert done.returncode == 1

@@ -1,0 +1,95 @@
+"""What weights are for and how they were trained, in words."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from arc_trm.errors import format_name, format_names
+
+
+@dataclass(frozen=True)
+class TrainingFacts:
+    """How weights were trained. It is in config.json, so that copied weights still say it."""
+
+    trained_on: tuple[str, ...] = ()
+    """Datasets, without folders; empty if they are unknown."""
+    adapted_to: tuple[str, ...] = ()
+    """Datasets that the weights were adapted to afterwards."""
+    preset: str | None = None
+    seed: int | None = None
+    total_steps: int | None = None
+    """Planned training steps of the run."""
+
+
+@dataclass(frozen=True)
+class WeightsDescription:
+    """What a weights folder holds. `lines` says it in words, `to_dict` for JSON.
+
+    Attributes:
+        architecture: its title, such as "Tiny Recursive Model".
+        parameters: numbers in the network, without the puzzle embedding.
+        layers: blocks of a network; of an HRM those of the low-level network.
+        cycles: outer cycles, inner cycles, supervision steps.
+        side: of the full canvas in cells; None if it is no square.
+        puzzles: the kinds of puzzles with as many tokens, in words.
+        puzzle_embeddings: rows of the puzzle embedding, the blank one included; 0 without one.
+        tasks: distinct tasks that the puzzle embeddings belong to.
+        step: training steps done, 0 if unknown.
+        training: how they were trained.
+        source: where converted or pulled weights come from; None for the weights of a run here.
+    """
+
+    architecture: str
+    parameters: int
+    layers: int
+    hidden_size: int
+    cycles: tuple[int, int, int]
+    side: int | None
+    puzzles: tuple[str, ...]
+    puzzle_embeddings: int
+    tasks: int
+    step: int
+    training: TrainingFacts
+    source: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all facts as plain JSON, those of the training beside the others."""
+        facts = asdict(self)
+        training: dict[str, Any] = facts.pop("training")
+        return {**facts, **training}
+
+    def lines(self) -> list[str]:
+        """Return the facts for a person, one line each."""
+        outer, inner, steps = self.cycles
+        size = "unknown" if self.side is None else f"{self.side}×{self.side}"
+        puzzles = f", for {' or '.join(self.puzzles)}" if self.puzzles else ""
+        training = self.training
+        depth = f"{outer} × {inner} cycles, {steps} supervision steps"
+        facts = {
+            "model": f"{self.architecture}, {self.parameters:,} parameters",
+            "depth": f"{self.layers} layers of width {self.hidden_size}, {depth}",
+            "canvas": f"{size}{puzzles}",
+            "trained on": format_names(training.trained_on) or "unknown",
+            "adapted to": format_names(training.adapted_to),
+            "steps": self._steps(),
+            "puzzle embeddings": self._puzzle_embeddings(),
+            "source": self.source if self.source and self.source.isprintable() else None,
+        }
+        return [f"{label + ':':<19}{text}" for label, text in facts.items() if text]
+
+    def _steps(self) -> str:
+        training = self.training
+        done = f"{self.step:,}" if self.step else "unknown"
+        if training.total_steps is not None and self.step <= training.total_steps:
+            done = f"{self.step:,} of {training.total_steps:,}"
+        preset = f", preset {format_name(training.preset)}" if training.preset else ""
+        seed = "" if training.seed is None else f", seed {training.seed}"
+        return f"{done}{preset}{seed}"
+
+    def _puzzle_embeddings(self) -> str:
+        if not self.puzzle_embeddings:
+            return "none, so that no ARC task can be predicted"
+        if not self.tasks:
+            return "the blank one alone, which all puzzles share"
+        return f"{self.puzzle_embeddings:,}, of {self.tasks:,} tasks"

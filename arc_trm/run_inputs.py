@@ -92,7 +92,11 @@ class RunInputs:
             raise UserError(f"there is no task in {tasks.name!r}: name some with --data")
         for note in tasks.notes:
             callback.note(note)
-        kind_of(tasks).check_model(opened.config, tasks)
+        kind = kind_of(tasks)
+        kind.check_model(opened.config, tasks)
+        named = folder if weights is None else os.fspath(weights)
+        for note in kind.check_canvas(opened.config, tasks, f"the model in {named}"):
+            callback.note(note)
         from_hub = weights is not None and Path(weights) != folder
         name = os.fspath(weights) if weights is not None and from_hub else folder.resolve().name
         weights_name = name if from_hub else os.path.abspath(folder)

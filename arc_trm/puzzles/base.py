@@ -180,6 +180,21 @@ class PuzzleKind(ABC):
                 f"needs {self.vocab_size}: name other weights, or other data than {tasks.name}"
             )
 
+    def check_canvas(
+        self, model: ModelConfig, tasks: TaskSet, weights: str | None = None
+    ) -> list[str]:
+        """Return notes on tasks whose test inputs do not fit the canvas of a model.
+
+        Args:
+            model: its config.
+            tasks: to predict.
+            weights: name of the model's weights; None is a model that is still to be trained.
+
+        Raises:
+            UserError: no test input fits.
+        """
+        return []
+
     @abstractmethod
     def predicted_tasks(self, sets: Sequence[TaskSet], data: DataConfig) -> TaskSet:
         """Return the tasks of the `data.test` sets that a run predicts."""

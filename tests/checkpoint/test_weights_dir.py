@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +26,7 @@ from arc_trm.checkpoint import (
     EMBEDDING_FILE,
     NETWORK_FILE,
     PUZZLE_IDS_FILE,
+    TrainingFacts,
     WeightsDir,
     load_weights,
     read_published,
@@ -248,6 +250,78 @@ def test_each_file_is_read_once(folder: Path) -> None:
         (folder / name).unlink()
     assert weights.load(tasks={"b"}).puzzle_ids == {"<blank>": 0, "b": 1}
     assert weights.load().puzzle_ids == {"<blank>": 0, "a": 1, "b": 2}
+
+
+def test_a_description_says_canvas_sets_and_steps(folder: Path) -> None:
+    facts = TrainingFacts(("a/train", "b (demonstrations)"), ("c.json",), "tiny", 3, 9)
+    save_config(folder, load_weights(folder).model.config, ["<blank>", "a", "b"], facts)
+    about = WeightsDir(folder).description
+    assert (about.side, about.tasks, about.puzzle_embeddings, about.step) == (4, 2, 3, 5)
+    assert about.training == facts and about.puzzles == ("ARC",)
+    model = load_weights(folder).model
+    assert about.parameters == sum(each.numel() for each in model.parameters())
+    assert about.lines() == [
+        f"model:             Tiny Recursive Model, {about.parameters:,} parameters",
+        "depth:             2 layers of width 32, 2 × 1 cycles, 3 supervision steps",
+        "canvas:            4×4, for ARC",
+        "trained on:        a/train, b (demonstrations)",
+        "adapted to:        c.json",
+        "steps:             5 of 9, preset tiny, seed 3",
+        "puzzle embeddings: 3, of 2 tasks",
+    ]
+    assert about.to_dict()["trained_on"] == ("a/train", "b (demonstrations)")
+    (folder / "run.json").touch()  # the facts survive a copy without it
+    for name in (CONFIG_FILE, NETWORK_FILE, EMBEDDING_FILE, PUZZLE_IDS_FILE):
+        (folder / "copy").mkdir(exist_ok=True)
+        shutil.copy(folder / name, folder / "copy")
+    assert WeightsDir(folder / "copy").description == about
+
+
+def test_augmented_puzzles_are_of_one_task(folder: Path) -> None:
+    weights = load_weights(folder)
+    model = weights.model
+    names = ["<blank>", "a", "a|||t1|||0123456789"]
+    save_config(folder, model.config, names)
+    save_weights(folder, model.config, model.state_dict(), model.puzzle_embedding, 5)
+    about = WeightsDir(folder).description
+    assert (about.tasks, about.puzzle_embeddings) == (1, 3)
+
+
+def test_what_is_unknown_is_said_to_be(folder: Path) -> None:
+    config = read_config(folder)
+    del config["training"]  # as another program writes it
+    (folder / CONFIG_FILE).write_text(json.dumps(config))
+    remove(EMBEDDING_FILE, PUZZLE_IDS_FILE)(folder)
+    about = WeightsDir(folder).description
+    assert about.training == TrainingFacts()
+    lines = about.lines()
+    assert "trained on:        unknown" in lines
+    assert "puzzle embeddings: none, so that no ARC task can be predicted" in lines
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ([], "has no table 'training'"),
+        ({"trained_on": "x"}, "'training.trained_on' is a list"),
+        ({"trained_on": [1]}, "'training.trained_on' is of type str"),
+        ({"seed": 2**70}, "'training.seed' is at most"),
+        ({"lr": 1}, "unknown config key 'training.lr'"),
+    ],
+)
+def test_a_broken_description_is_reported(folder: Path, training: object, message: str) -> None:
+    config = {**read_config(folder), "training": training}
+    (folder / CONFIG_FILE).write_text(json.dumps(config))
+    with pytest.raises(UserError, match=re.escape(message)):
+        _ = WeightsDir(folder).description
+
+
+def test_names_from_elsewhere_cannot_break_a_line(folder: Path) -> None:
+    facts = TrainingFacts(("a\nb\x1b[2J", "x" * 5000), (), "p\nq")
+    save_config(folder, load_weights(folder).model.config, ["<blank>", "a", "b"], facts)
+    (folder / "origin.json").write_text(json.dumps({"repository": "\x1b[2J", "file": 3}))
+    about = WeightsDir(folder).description
+    assert all(line.isprintable() and len(line) < 200 for line in about.lines())
 
 
 class Bomb:

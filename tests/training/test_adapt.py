@@ -13,10 +13,17 @@ from subprocess import CompletedProcess
 import pytest
 import torch
 from click.testing import Result
+from commands import run_cli
 from tiny import TRAIN, make_batch, make_trainer, run_config
 
 from arc_trm import runs
-from arc_trm.checkpoint import load_weights, read_tensors
+from arc_trm.checkpoint import (
+    TrainingFacts,
+    WeightsDir,
+    load_weights,
+    read_tensors,
+    save_config,
+)
 from arc_trm.config import AdaptConfig, ModelConfig, RunConfig, TrainConfig, load_config
 from arc_trm.errors import UserError
 from arc_trm.runs import Run
@@ -301,6 +308,87 @@ def test_tasks_without_a_fitting_demonstration_are_told(tmp_path: Path, config: 
     callback = Notes()
     train_run(config, CPU, tmp_path / "run", callbacks=[callback])
     assert any("1 of 3 tasks (first task1) are not trained on" in n for n in callback.notes)
+
+
+def enlarge(path: Path, task_id: str, side: int) -> None:
+    """Give a task of a challenges file a test input of this side."""
+    tasks = json.loads(path.read_text())
+    tasks[task_id]["test"] = [{"input": [[1] * side] * 2}]
+    path.write_text(json.dumps(tasks))
+
+
+@pytest.mark.parametrize("command", ["adapt", "predict"])
+def test_weights_with_a_small_canvas_are_refused_before_anything_is_written(
+    challenges: Path, weights_dir: Path, tmp_path: Path, command: str
+) -> None:
+    for index, side in enumerate((5, 30, 9)):
+        enlarge(challenges, f"task{index}", side)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    out = tmp_path / "out"
+    done = run_cli(command, weights_dir, "--data", challenges, "--out", out)
+    assert done.exit_code == 2
+    assert done.stderr == (
+        f"Error: the model in {weights_dir} was trained for a canvas of 4×4, but the test inputs of "
+        f"{challenges} need up to 30×30 (task task1): use weights with a larger canvas, which "
+        "`arc-trm pull --list` shows\n"
+    )
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_training_for_a_small_canvas_says_which_one_fits(challenges: Path, tmp_path: Path) -> None:
+    small = ("--set", "model.seq_len=4", "--out", tmp_path / "out", "--max-steps", 0)
+    done = run_cli("train", "--data", challenges, *small)
+    assert done.exit_code == 2
+    assert (
+        "there is no pair to train on: no pair with a known output fits the 2×2 ca" in done.stderr
+    )
+    assert "need up to 3×3: train with `--set model.seq_len=9`" in done.stderr
+    for index in range(3):
+        enlarge(challenges, f"task{index}", 5)
+    done = run_cli("train", "--data", challenges, "--set", "model.seq_len=16", *small[2:])
+    assert done.exit_code == 2
+    assert "the canvas of the model is 4×4, but the test inputs of" in done.stderr
+    assert "up to 5×5 (task task0): add `--set model.seq_len=25`" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_tasks_that_do_not_fit_the_canvas_are_counted(
+    challenges: Path, weights_dir: Path, tmp_path: Path
+) -> None:
+    enlarge(challenges, "task1", 7)
+    for command in ("adapt", "train"):
+        source = (weights_dir,) if command == "adapt" else ()
+        size = () if source else ("--set", "model.seq_len=16")
+        arguments = (*source, "--data", challenges, *size, "--set", "data.augmentations=1")
+        done = run_cli(command, *arguments, "--max-steps", 0, "--out", tmp_path / command)
+        assert done.exit_code == 0, done.stderr
+        model = f"the model in {weights_dir}" if source else "the model"
+        note = (
+            f"1 of 3 tasks have a test input that does not fit the 4×4 canvas of {model} (first "
+            "task1; up to 7×7): what does not fit gets guesses"
+        )
+        assert done.stderr.count(note) == 1
+
+
+def test_adapted_weights_say_what_they_were_trained_on_and_adapted_to(
+    tmp_path: Path, config: RunConfig, weights_dir: Path
+) -> None:
+    model = WeightsDir(weights_dir).config
+    names = WeightsDir(weights_dir).parts.puzzle_names
+    save_config(weights_dir, model, names, TrainingFacts(("a/train",), ("earlier.json",)))
+    run = train_run(config, CPU, tmp_path / "run")
+    expected = TrainingFacts(
+        ("a/train",),
+        ("earlier.json", "tiny_challenges.json (demonstrations)"),
+        "tiny",
+        config.seed,
+        config.train.total_steps,
+    )
+    about = WeightsDir(run).description
+    assert (about.training, about.step, about.tasks) == (expected, config.train.total_steps, 3)
+    weights_dir.rename(tmp_path / "gone")
+    train_run(run.config, CPU, run.path, resume=True)
+    assert WeightsDir(run).training == expected
 
 
 def arguments(weights: Path, challenges: Path) -> list[str]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from arc_trm.config import DataConfig
-from arc_trm.errors import UserError
+from arc_trm.config import DataConfig, ModelConfig
+from arc_trm.errors import UserError, format_name
 from arc_trm.puzzles.arc import canvas, tokenizer
 from arc_trm.puzzles.arc.augmentation import ArcAugmentation, ArcAugmentations
 from arc_trm.puzzles.arc.deduplication import distinct_augmentations
@@ -20,7 +20,7 @@ from arc_trm.puzzles.arc.tokenizer import FULL_SIDE
 from arc_trm.puzzles.base import PuzzleKind
 from arc_trm.puzzles.theme import ARC_PALETTE, Theme
 from arc_trm.rng import rng_for
-from arc_trm.tasks import Grid, Task, TaskSet
+from arc_trm.tasks import Grid, Pair, Task, TaskSet
 from submission import Ranked, Score, score_ranked
 
 
@@ -49,6 +49,35 @@ class Arc(PuzzleKind):
     def augmentations(self, task: Task, index: int, count: int, seed: int) -> ArcAugmentations:
         rng = rng_for(seed, "augmentations", task.id)
         return ArcAugmentations(*distinct_augmentations(task.without_solutions(), count, rng))
+
+    def check_canvas(
+        self, model: ModelConfig, tasks: TaskSet, weights: str | None = None
+    ) -> list[str]:
+        side, size = model.side, f"{model.side}×{model.side}"
+        sides = {task.id: [max(pair.input.shape) for pair in task.test] for task in tasks}
+        too_large = {task_id: max(each) for task_id, each in sides.items() if max(each) > side}
+        if not too_large:
+            return []
+        largest = max(too_large, key=too_large.__getitem__)
+        needed = f"{too_large[largest]}×{too_large[largest]}"
+        if all(each > side for task_sides in sides.values() for each in task_sides):
+            canvas = f"the canvas of the model is {size}"
+            advice = f"add `--set model.seq_len={too_large[largest] ** 2}`"
+            if weights is not None:
+                canvas = f"{weights} was trained for a canvas of {size}"
+                advice = "use weights with a larger canvas, which `arc-trm pull --list` shows"
+            raise UserError(
+                f"{canvas}, but the test inputs of {tasks.name} need up to {needed} (task "
+                f"{format_name(largest)}): {advice}"
+            )
+        first, canvas = (
+            format_name(next(iter(too_large))),
+            f"{size} canvas of {weights or 'the model'}",
+        )
+        return [
+            f"{len(too_large)} of {len(tasks)} tasks have a test input that does not fit the "
+            f"{canvas} (first {first}; up to {needed}): what does not fit gets guesses"
+        ]
 
     def predicted_tasks(self, sets: Sequence[TaskSet], data: DataConfig) -> TaskSet:
         """Return the tasks that fit `data.max_grid_size`, chosen without their test outputs.
@@ -89,11 +118,7 @@ class Arc(PuzzleKind):
         chosen = [_pairs_that_fit(task, side) for task in allowed]
         unusable = [task.id for task in chosen if not _has_output(task)]
         if len(unusable) == len(chosen):
-            raise UserError(
-                f"there is no pair to train on: data.train is {list(data.train)}, data.test is "
-                f"{list(data.test)}, data.max_grid_size is {data.max_grid_size}, the canvas "
-                f"{side}×{side}"
-            )
+            raise UserError(f"there is no pair to train on: {_no_pair(allowed, data, side)}")
         if unusable:
             notes.append(
                 f"{len(unusable)} of {len(chosen)} tasks (first {unusable[0]}) are not trained on: "
@@ -148,6 +173,31 @@ class Arc(PuzzleKind):
         return score_ranked(attempts, tasks.known_solutions())
 
 
+def _no_pair(tasks: Sequence[Task], data: DataConfig, side: int) -> str:
+    """Return why no pair of these tasks is trained on, and what to do."""
+    names = [*data.train, *data.optional_train, *data.test]
+    if not names:
+        return "data.train is [] and data.test is []: name tasks with --data"
+    if not tasks:
+        return (
+            f"every task of {', '.join(names)} has a grid larger than data.max_grid_size "
+            f"({data.max_grid_size}): raise it"
+        )
+    pairs = [pair for task in tasks for pair in (*task.train, *task.test)]
+    needed = max((_side(pair) for pair in pairs if pair.output is not None), default=None)
+    if needed is None:
+        return f"no output in {', '.join(names)} is known: name other tasks"
+    return (
+        f"no pair with a known output fits the {side}×{side} canvas, they need up to "
+        f"{needed}×{needed}: train with `--set model.seq_len={needed**2}`, or adapt weights with a "
+        "larger canvas, which `arc-trm pull --list` shows"
+    )
+
+
+def _side(pair: Pair) -> int:
+    return max(int(side) for grid in pair.grids for side in grid.shape)
+
+
 def _has_output(task: Task) -> bool:
     return any(pair.output is not None for pair in (*task.train, *task.test))
 
@@ -159,8 +209,7 @@ def _test_inputs(task: Task) -> list[list[list[int]]]:
 def _pairs_that_fit(task: Task, side: int) -> Task:
     """Return the task without the pairs that have a grid larger than the canvas."""
     train, test = (
-        tuple(pair for pair in pairs if all(max(grid.shape) <= side for grid in pair.grids))
-        for pairs in (task.train, task.test)
+        tuple(pair for pair in pairs if _side(pair) <= side) for pairs in (task.train, task.test)
     )
     return replace(task, train=train, test=test)
 

@@ -56,20 +56,15 @@ def convert(
         WeightsDir,
         check_published_file,
         convert_from_published,
-        convert_to_published,
     )
     from arc_trm.checkpoint.published_ids import published_ids, read_published_ids
     from arc_trm.io import check_new
-    from arc_trm.runs import find_run
     from arc_trm.viz.progress import show_progress
 
     if to_published:
         if arch_config is not None or identifiers is not None or published_set is not None:
             raise UserError("--to-published takes all from the folder: leave out the other options")
-        run = find_run(source)
-        config = run.config if run else None
-        file = str(convert_to_published(source, out, config, partial(click.echo, err=True)))
-        output({"file": file}, [file], as_json)
+        _to_published(source, out, as_json)
         return
     if identifiers is not None and published_set is not None:
         raise UserError("--identifiers and --published-set exclude each other: leave one out")
@@ -91,3 +86,13 @@ def convert(
     }
     line = f"{out}: {result.num_named:,} of {result.num_puzzles:,} puzzle embeddings"
     output(record, [line, *about.lines()], as_json)
+
+
+def _to_published(folder: Path, out: Path, as_json: bool) -> None:
+    from arc_trm.checkpoint import convert_to_published
+    from arc_trm.runs import find_run
+
+    run = find_run(folder)
+    config = run.config if run else None
+    file = str(convert_to_published(folder, out, config, partial(click.echo, err=True)))
+    output({"file": file}, [file], as_json)

@@ -108,6 +108,7 @@ def test_predict_on_other_tasks_guesses_and_says_so(tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     pair = {"input": [[1] * 9], "output": [[2]]}
     tasks = {name: {"train": [pair], "test": [pair, pair]} for name in ("new", "task0")}
+    tasks["new"]["test"][0] = {"input": [[1]], "output": [[2]]}  # the only one that fits 4×4
     other.write_text(json.dumps(tasks))
     out = tmp_path / "new" / "out"
     arguments = ("predict", tmp_path / "run", "--data", other, "--out", out)

@@ -328,8 +328,8 @@ def test_weights_with_a_small_canvas_are_refused_before_anything_is_written(
     done = run_cli(command, weights_dir, "--data", challenges, "--out", out)
     assert done.exit_code == 2
     assert done.stderr == (
-        f"Error: the model in {weights_dir} was trained for a canvas of 4×4, but the test inputs of "
-        f"{challenges} need up to 30×30 (task task1): use weights with a larger canvas, which "
+        f"Error: the model in {weights_dir} was trained for a canvas of 4×4, but the test inputs "
+        f"of {challenges} need up to 30×30 (task task1): use weights with a larger canvas, which "
         "`arc-trm pull --list` shows\n"
     )
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
@@ -339,9 +339,7 @@ def test_training_for_a_small_canvas_says_which_one_fits(challenges: Path, tmp_p
     small = ("--set", "model.seq_len=4", "--out", tmp_path / "out", "--max-steps", 0)
     done = run_cli("train", "--data", challenges, *small)
     assert done.exit_code == 2
-    assert (
-        "there is no pair to train on: no pair with a known output fits the 2×2 ca" in done.stderr
-    )
+    assert "there is no pair to train on: no pair with a known output fits the 2×2" in done.stderr
     assert "need up to 3×3: train with `--set model.seq_len=9`" in done.stderr
     for index in range(3):
         enlarge(challenges, f"task{index}", 5)

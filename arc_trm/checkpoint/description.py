@@ -30,7 +30,6 @@ class WeightsDescription:
         architecture: its title, such as "Tiny Recursive Model".
         parameters: numbers in the network, without the puzzle embedding.
         layers: blocks of a network; of an HRM those of the low-level network.
-        cycles: outer cycles, inner cycles, supervision steps.
         side: of the full canvas in cells; None if it is no square.
         puzzles: the kinds of puzzles with as many tokens, in words.
         puzzle_embeddings: rows of the puzzle embedding, the blank one included; 0 without one.
@@ -44,7 +43,9 @@ class WeightsDescription:
     parameters: int
     layers: int
     hidden_size: int
-    cycles: tuple[int, int, int]
+    outer_cycles: int
+    inner_cycles: int
+    supervision_steps: int
     side: int | None
     puzzles: tuple[str, ...]
     puzzle_embeddings: int
@@ -61,20 +62,20 @@ class WeightsDescription:
 
     def lines(self) -> list[str]:
         """Return the facts for a person, one line each."""
-        outer, inner, steps = self.cycles
         size = "unknown" if self.side is None else f"{self.side}×{self.side}"
         puzzles = f", for {' or '.join(self.puzzles)}" if self.puzzles else ""
         training = self.training
-        depth = f"{outer} × {inner} cycles, {steps} supervision steps"
+        cycles = f"{self.outer_cycles} × {self.inner_cycles} cycles"
+        depth = f"{self.layers} layers of width {self.hidden_size}, {cycles}"
         facts = {
             "model": f"{self.architecture}, {self.parameters:,} parameters",
-            "depth": f"{self.layers} layers of width {self.hidden_size}, {depth}",
+            "depth": f"{depth}, {self.supervision_steps} supervision steps",
             "canvas": f"{size}{puzzles}",
             "trained on": format_names(training.trained_on) or "unknown",
             "adapted to": format_names(training.adapted_to),
             "steps": self._steps(),
             "puzzle embeddings": self._puzzle_embeddings(),
-            "source": self.source if self.source and self.source.isprintable() else None,
+            "source": self.source,
         }
         return [f"{label + ':':<19}{text}" for label, text in facts.items() if text]
 

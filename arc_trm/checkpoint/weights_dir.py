@@ -47,6 +47,8 @@ EMBEDDING_TENSOR = "puzzle_embedding"
 METADATA_KEY = "arc_trm"
 """Key of our JSON in the metadata of a safetensors file."""
 MAX_STEP = 10**15
+MAX_ORIGIN_LENGTH = 200
+"""Characters of a text in ORIGIN_FILE that is read."""
 RETRY_DELAYS_S = (0.1, 0.5, 2.0)
 """Delays before network and embedding are read again if they are of different training steps."""
 
@@ -99,12 +101,12 @@ class WeightsDir:
 
     @cached_property
     def origin(self) -> dict[str, str]:
-        """The texts in origin.json, if the folder has one. Whoever made it may write anything."""
+        """The short texts in origin.json, if the folder has one."""
         if not (self.folder / ORIGIN_FILE).is_file():
             return {}
         values = read_json(self.folder / ORIGIN_FILE)
-        values = values if isinstance(values, dict) else {}
-        return {key: value for key, value in values.items() if isinstance(value, str)}
+        texts = values.items() if isinstance(values, dict) else ()
+        return {key: text for key, text in texts if _is_short_text(text)}
 
     @cached_property
     def description(self) -> WeightsDescription:
@@ -120,7 +122,9 @@ class WeightsDir:
             parameters=sum(weight.numel() for weight in _without_memory(config).parameters()),
             layers=config.num_layers,
             hidden_size=config.hidden_size,
-            cycles=(config.outer_cycles, config.inner_cycles, config.supervision_steps),
+            outer_cycles=config.outer_cycles,
+            inner_cycles=config.inner_cycles,
+            supervision_steps=config.supervision_steps,
             side=side if side**2 == config.seq_len else None,
             puzzles=tuple(kind.title for kind in kinds_with_vocab(config.vocab_size)),
             puzzle_embeddings=0 if embedding is None else len(embedding),
@@ -252,6 +256,11 @@ class WeightsDir:
                 "from the same place"
             )
         return names
+
+
+def _is_short_text(value: object) -> bool:
+    """Return whether a value from elsewhere can be shown as it is."""
+    return isinstance(value, str) and value.isprintable() and len(value) <= MAX_ORIGIN_LENGTH
 
 
 def load_weights(

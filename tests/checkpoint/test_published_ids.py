@@ -17,6 +17,7 @@ from arc_trm.checkpoint.published_ids import (
     published_sets,
     read_published_ids,
     rebuild_published_ids,
+    write_published_ids,
 )
 from arc_trm.data.loader import DATA_FOLDER, find_tasks, load_tasks
 from arc_trm.data.registry import find_manifest
@@ -101,6 +102,20 @@ def test_recorded_hashes(name: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_file_with_the_names_of_a_set_says_what_was_trained_on(tmp_path: Path) -> None:
+    found = published_ids("arc1-aug10")
+    write_published_ids(tmp_path / "a.json", found.names)
+    read = read_published_ids(tmp_path / "a.json")
+    for ids in (found, read):
+        assert ids.published_set is not None
+        assert ids.published_set.trained_on == (
+            "arc-agi-1/training",
+            "arc-agi-1/evaluation (demonstrations)",
+        )
+    write_published_ids(tmp_path / "b.json", [*found.names[:-1], "another"])
+    assert read_published_ids(tmp_path / "b.json").published_set is None
+
+
 def test_without_conceptarc_its_puzzle_ids_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(DATA_FOLDER, raising=False)
     found = published_ids("arc1concept-aug1000")

@@ -26,7 +26,7 @@ from tiny import run_config, write_challenges, write_predictions, write_weights
 
 from arc_trm import load_model, runs
 from arc_trm.callbacks import ignore
-from arc_trm.checkpoint import WeightsDir, load_weights
+from arc_trm.checkpoint import TrainingFacts, WeightsDir, load_weights, save_config
 from arc_trm.checkpoint.published_ids import published_ids
 from arc_trm.cli import main
 from arc_trm.data.loader import load_tasks
@@ -422,12 +422,14 @@ def test_known_weights_get_their_settings_and_names(
         "step_518071",
         None,
         {"num_heads": 2, "L_cycles": 3, "H_cycles": 3},
+        ("sudoku-extreme/train",),
     )
     monkeypatch.setattr("arc_trm.hub.known_weights.known_weights", lambda: (known,))
     notes: list[str] = []
     folder = pull_weights(repo(text), note=notes.append).folder
     config = load_weights(folder).model.config
     assert (config.num_heads, config.inner_cycles) == (2, 3)
+    assert WeightsDir(folder).training.trained_on == ("sudoku-extreme/train",)
     assert any("H_cycles 3 and L_cycles 3" in note for note in notes)
     assert any("arc-trm convert" in note for note in notes)
     assert list(load_weights(folder).puzzle_ids) == ["<blank>"]
@@ -454,6 +456,10 @@ def test_a_published_set_names_the_puzzle_ids(hub: Hub, monkeypatch: pytest.Monk
     weights = load_weights(pull_weights(repo("p/n"), note=notes.append).folder, tasks={"00576224"})
     assert any("the published set arc1-aug10" in note for note in notes)
     assert len(weights.puzzle_ids) == 1 + 11
+    assert WeightsDir(pull_weights(repo("p/n")).folder).training.trained_on == (
+        "arc-agi-1/training",
+        "arc-agi-1/evaluation (demonstrations)",
+    )
     listed = published_ids("arc1-aug10").names
     for name, row in weights.puzzle_ids.items():
         assert weights.model.puzzle_embedding[row, 0] == listed.index(name)
@@ -638,11 +644,15 @@ def test_the_card_without_a_run_or_without_a_score(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_writer")
     hub.writers.add("hf_writer")
+    config = WeightsDir(weights)
+    facts = TrainingFacts(("arc-agi-1/training", "x\n# y"), ("tasks.json",))
+    save_config(weights, config.config, config.parts.puzzle_names, facts)
     origin = {"repository": "p/n", "revision": "0" * 40, "file": "/home/me/step_1", "x": "/home/me"}
     write_json(weights / "origin.json", origin)
     push_weights(weights, "o/n")
     card = hub.repositories["o/n"].commits[hub.repositories["o/n"].refs["main"]]["README.md"]
     assert b"- repository: p/n" in card and b"- file: step_1" in card and b"/home" not in card
+    assert b'\n- trained on: arc-agi-1/training, "x\\n# y"\n- adapted to: tasks.json\n' in card
     run = make_run(tmp_path)
     (tmp_path / "tiny_challenges.json").unlink()
     push_weights(run, "o/m")

@@ -329,8 +329,8 @@ def test_weights_with_a_small_canvas_are_refused_before_anything_is_written(
     assert done.exit_code == 2
     assert done.stderr == (
         f"Error: the model in {weights_dir} was trained for a canvas of 4×4, but the test inputs "
-        f"of {challenges} need up to 30×30 (task task1): use weights with a larger canvas, which "
-        "`arc-trm pull --list` shows\n"
+        f"of {challenges} need up to 30×30 (first task task0): use weights with a larger canvas, "
+        "which `arc-trm pull --list` shows\n"
     )
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
@@ -346,7 +346,7 @@ def test_training_for_a_small_canvas_says_which_one_fits(challenges: Path, tmp_p
     done = run_cli("train", "--data", challenges, "--set", "model.seq_len=16", *small[2:])
     assert done.exit_code == 2
     assert "the canvas of the model is 4×4, but the test inputs of" in done.stderr
-    assert "up to 5×5 (task task0): add `--set model.seq_len=25`" in done.stderr
+    assert "up to 5×5 (first task task0): add `--set model.seq_len=25`" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -362,8 +362,8 @@ def test_tasks_that_do_not_fit_the_canvas_are_counted(
         assert done.exit_code == 0, done.stderr
         model = f"the model in {weights_dir}" if source else "the model"
         note = (
-            f"1 of 3 tasks have a test input that does not fit the 4×4 canvas of {model} (first "
-            "task1; up to 7×7): what does not fit gets guesses"
+            f"the 4×4 canvas of {model} is too small for test inputs of 1 of 3 tasks, which need "
+            "up to 7×7 (first task task1): these get guesses"
         )
         assert done.stderr.count(note) == 1
 

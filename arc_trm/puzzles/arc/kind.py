@@ -53,31 +53,28 @@ class Arc(PuzzleKind):
     def check_canvas(
         self, model: ModelConfig, tasks: TaskSet, weights: str | None = None
     ) -> list[str]:
-        side, size = model.side, f"{model.side}×{model.side}"
+        side, canvas = model.side, f"{model.side}×{model.side}"
         sides = {task.id: [max(pair.input.shape) for pair in task.test] for task in tasks}
-        too_large = {task_id: max(each) for task_id, each in sides.items() if max(each) > side}
+        too_large = [name for name, each in sides.items() if max(each, default=0) > side]
         if not too_large:
             return []
-        largest = max(too_large, key=too_large.__getitem__)
-        needed = f"{too_large[largest]}×{too_large[largest]}"
-        if all(each > side for task_sides in sides.values() for each in task_sides):
-            canvas = f"the canvas of the model is {size}"
-            advice = f"add `--set model.seq_len={too_large[largest] ** 2}`"
-            if weights is not None:
-                canvas = f"{weights} was trained for a canvas of {size}"
-                advice = "use weights with a larger canvas, which `arc-trm pull --list` shows"
+        largest = max(max(sides[name]) for name in too_large)
+        needed = f"up to {largest}×{largest} (first task {format_name(too_large[0])})"
+        if any(each <= side for task_sides in sides.values() for each in task_sides):
+            return [
+                f"the {canvas} canvas of {weights or 'the model'} is too small for test inputs of "
+                f"{len(too_large)} of {len(tasks)} tasks, which need {needed}: these get guesses"
+            ]
+        problem = f"but the test inputs of {tasks.name} need {needed}"
+        if weights is None:
             raise UserError(
-                f"{canvas}, but the test inputs of {tasks.name} need up to {needed} (task "
-                f"{format_name(largest)}): {advice}"
+                f"the canvas of the model is {canvas}, {problem}: add `--set "
+                f"model.seq_len={largest**2}`"
             )
-        first, canvas = (
-            format_name(next(iter(too_large))),
-            f"{size} canvas of {weights or 'the model'}",
+        raise UserError(
+            f"{weights} was trained for a canvas of {canvas}, {problem}: use weights with a larger "
+            "canvas, which `arc-trm pull --list` shows"
         )
-        return [
-            f"{len(too_large)} of {len(tasks)} tasks have a test input that does not fit the "
-            f"{canvas} (first {first}; up to {needed}): what does not fit gets guesses"
-        ]
 
     def predicted_tasks(self, sets: Sequence[TaskSet], data: DataConfig) -> TaskSet:
         """Return the tasks that fit `data.max_grid_size`, chosen without their test outputs.

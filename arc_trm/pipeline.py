@@ -418,24 +418,20 @@ def _predictions_folder(inputs: RunInputs) -> tuple[Path, str]:
 
 def _metadata(inputs: RunInputs) -> Mapping[str, Any]:
     """Return what readers of the predictions want to know: of which model, tasks and time."""
-    parts = inputs.weights.parts
-    facts: dict[str, Any] = {
+    about = inputs.weights.description
+    training = about.training
+    facts = {
         "model": inputs.model_name,
         "weights": inputs.weights_name,
-        "step": parts.step,
-        "parameters": sum(tensor.numel() for tensor in parts.network.values()),
+        "step": about.step,
+        "parameters": about.parameters,
+        "preset": training.preset,
+        "total_steps": training.total_steps,
+        "seed": training.seed,
+        "train_data": list(dict.fromkeys((*training.trained_on, *training.adapted_to))),
     }
-    if inputs.run is not None:
-        config = inputs.run.config
-        names = [*config.data.train, *config.data.optional_train, *config.data.test]
-        facts |= {
-            "preset": config.name,
-            "total_steps": inputs.run.total_steps,
-            "seed": config.seed,
-            "train_data": [public_data_name(name) for name in dict.fromkeys(names)],
-        }
     return {
-        **facts,
+        **{name: fact for name, fact in facts.items() if fact is not None},
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         **data_metadata(inputs.data),
         "kind": inputs.kind.name,

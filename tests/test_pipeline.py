@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -193,6 +194,25 @@ def test_too_many_steps_are_refused_before_a_run_is_made(challenges: Path, tmp_p
         with pytest.raises(UserError, match=r"_steps must be 0\.\.2147483647"):
             arc_trm.train(data=challenges, max_steps=2**31, out=tmp_path / "run", **limits)
         assert not (tmp_path / "run").exists()
+
+
+def test_predictions_say_how_weights_copied_from_a_run_were_trained(
+    tiny_run: Path, challenges: Path, tmp_path: Path, cli: Callable[..., Result]
+) -> None:
+    (tmp_path / "copy").mkdir()
+    for name in ("config.json", "model.safetensors", "puzzle_embedding.safetensors"):
+        shutil.copy(tiny_run / name, tmp_path / "copy")
+    shutil.copy(tiny_run / "puzzle_ids.json", tmp_path / "copy")
+    of_run, of_copy = (
+        json.loads(cli("predict", each, "--data", challenges, "--json", *out).stdout)["about"]
+        for each, out in ((tiny_run, ()), (tmp_path / "copy", ("--out", tmp_path / "out")))
+    )
+    about = WeightsDir(tiny_run).description
+    for facts in (of_run, of_copy):
+        assert facts["preset"] == "tiny"
+        assert (facts["step"], facts["total_steps"]) == (about.step, about.step)
+        assert facts["train_data"] == ["tiny_challenges.json (demonstrations)"]
+        assert facts["parameters"] == about.parameters
 
 
 def test_predictions_in_memory_are_scored_against_their_own_tasks(challenges: Path) -> None:

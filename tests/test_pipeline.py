@@ -65,7 +65,7 @@ def test_ten_lines_without_a_path(capsys: pytest.CaptureFixture[str]) -> None:
     assert scored == arc_trm.open_predictions().score()
     for shown in (page, predictions._repr_html_(), run._repr_html_()):
         assert shown is not None and shown.startswith('<div role="img"')
-        ElementTree.fromstring(shown.partition("</div>")[0] + "</div>")
+        ElementTree.fromstring(f"<page>{shown}</page>")
     assert page is not None and predictions[0].task_id in page
     mine = read_submission("mine.json")
     assert mine == read_submission(predictions.job.files["submission"])

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from arc_trm.callbacks import Callback
+from arc_trm.time_limit import format_duration
 
 PLAIN_INTERVAL_S = 20.0
+MEAN_STEPS = 100
+"""Training steps of which the running means are, about."""
+MIN_BAR_WIDTH = 5
 
 
 def is_main_process() -> bool:
@@ -32,94 +28,163 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _format_rate(per_second: float) -> str:
-    """Return a rate as text; steps take milliseconds or minutes."""
-    if per_second <= 0:
-        return "no rate yet"
-    return f"{per_second:.1f}/s" if per_second >= 1 else f"{1 / per_second:.1f} s each"
+class _RecentMean:
+    """The weighted mean of a value in the last `MEAN_STEPS` steps in which it was measured."""
+
+    def __init__(self) -> None:
+        self._records: deque[tuple[int, float, float]] = deque()  # steps, value, weight
+
+    def add(self, steps: int, value: float, weight: float) -> None:
+        """Add the mean of so many steps."""
+        self._records.append((steps, value, weight))
+        while self.steps - self._records[0][0] >= MEAN_STEPS:
+            self._records.popleft()
+
+    @property
+    def steps(self) -> int:
+        """How many steps the mean is of."""
+        return sum(steps for steps, _, _ in self._records)
+
+    @property
+    def weight(self) -> float:
+        """The sum of the weights."""
+        return sum(weight for _, _, weight in self._records)
+
+    @property
+    def value(self) -> float:
+        """The mean."""
+        return sum(value * weight for _, value, weight in self._records) / self.weight
 
 
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(_format_rate(task.finished_speed or task.speed or 0.0))
+class _RunningMeans:
+    """Running means of a run's records: the loss, and how many halted examples are exact.
+
+    Args:
+        step: before the first record.
+    """
+
+    def __init__(self, step: int) -> None:
+        self._step, self._loss, self._exact = step, _RecentMean(), _RecentMean()
+
+    def add(self, record: Mapping[str, float]) -> None:
+        """Add a record of metrics.jsonl."""
+        steps = max(1, int(record["step"]) - self._step)
+        self._step = int(record["step"])
+        self._loss.add(steps, record["lm_loss"], steps)
+        if "exact_accuracy" in record:
+            self._exact.add(steps, record["exact_accuracy"], record["count"])
+
+    def describe(self) -> tuple[str, ...]:
+        """Return the means as text, in full and shorter and shorter; none before a record."""
+        if not self._loss.steps:
+            return ()
+        loss = f"loss {self._loss.value:.3f}"
+        over = f"mean of {self._loss.steps} steps: "
+        if not self._exact.steps:
+            return over + loss, f"mean {loss}"
+        exact = f"exact {100 * self._exact.value:.1f} %"
+        halted = f" of {self._exact.weight:.0f} halted"
+        means = f"{loss}, {exact}"
+        return f"{over}{means}{halted}", f"{over}{means}", f"mean {means}", f"mean {loss}"
 
 
 class _Stage:
-    """Shows how far one stage of a job is, by a bar in a terminal and by lines elsewhere."""
+    """Shows how far one stage of a job is, by a bar in a terminal and by lines elsewhere.
 
-    def __init__(self, name: str, console: Console, in_bytes: bool) -> None:
-        self.name, self._console = name, console
+    Args:
+        name: of the stage.
+        console: to print to.
+        unit: what is counted: `MB` (of bytes), `steps`; "" names nothing.
+        first: how much was done before.
+        total: all of it.
+    """
+
+    def __init__(self, name: str, console: Console, unit: str, first: int, total: int) -> None:
+        self.name, self._console, self._unit, self._first = name, console, unit, first
         self.done: int | None = None
-        self._first = 0
-        self._in_bytes, self._status = in_bytes, ""
+        self._means = _RunningMeans(first)
         self._started = self._printed = time.monotonic()
         self._bar: Progress | None = None
         if console.is_terminal and is_main_process():
-            self._bar = Progress(*_columns(in_bytes), console=console)
-            self._task = self._bar.add_task(name, total=None, status="")
+            columns = TextColumn("{task.description}"), BarColumn(None), _Facts(self)
+            self._bar = Progress(*columns, console=console)
+            self._task = self._bar.add_task(name, total=total, completed=first)
             self._bar.start()
 
     def update(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
-        is_first = self.done is None
         self.done = done
-        if is_first:
-            self._first = done
         if record is not None:
-            self._status = _describe(record)
+            self._means.add(record)
         if self._bar is not None:
-            if is_first:
-                self._bar.reset(self._task, total=total, completed=done)
-            self._bar.update(self._task, completed=done, total=total, status=self._status)
+            self._bar.update(self._task, completed=done, total=total)
             return
         now = time.monotonic()
         if now - self._printed >= PLAIN_INTERVAL_S or done >= total:
             self._printed = now
-            self._print_line(done, total, (done - self._first) / max(1e-9, now - self._started))
+            rate = (done - self._first) / max(1e-9, now - self._started)
+            facts = self._facts(done, total, rate)
+            _print(self._console, f"{self.name} {', '.join([*facts, *self._means.describe()[:1]])}")
 
     def close(self) -> None:
         if self._bar is not None:
             self._bar.stop()
 
-    def _print_line(self, done: int, total: int, rate: float) -> None:
-        remaining = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
-        status = f", {self._status}" if self._status else ""
-        count = f"{done / 1e6:.1f}/{total / 1e6:.1f} MB" if self._in_bytes else f"{done}/{total}"
-        speed = f"{rate / 1e6:.1f} MB/s" if self._in_bytes else _format_rate(rate)
-        _print(self._console, f"{self.name} {count}, {speed}{remaining}{status}")
+    def text(self, task: Task) -> str:
+        """Return what is written beside the bar: as much as one line of the terminal holds."""
+        rate = task.finished_speed or task.speed or 0.0
+        facts = " ".join(self._facts(int(task.completed), int(task.total or 0), rate))
+        room = self._console.width - len(self.name) - MIN_BAR_WIDTH - 2
+        texts = [f"{facts}, {means}" for means in self._means.describe()]
+        return next((each for each in texts if len(each) <= room), facts)
+
+    def _facts(self, done: int, total: int, rate: float) -> list[str]:
+        """Return how much is done, how fast, and how long it takes, as far as it is known."""
+        facts = [f"{done}/{total}"]
+        if self._unit == "MB":
+            facts = [f"{done / 1e6:.1f}/{total / 1e6:.1f} MB"]
+        if rate > 0:
+            facts.append(_format_rate(rate, self._unit))
+            if done < total:
+                left = (total - done) / rate
+                facts.append(
+                    f"{math.ceil(left)} s left" if left < 60 else f"{format_duration(left)} left"
+                )
+        if done >= total:
+            facts.append(f"in {format_duration(time.monotonic() - self._started)}")
+        return facts
+
+
+def _format_rate(per_second: float, unit: str) -> str:
+    """Return a rate as text; steps take milliseconds or minutes."""
+    if unit == "MB":
+        return f"{per_second / 1e6:.1f} MB/s"
+    if per_second < 1:
+        return f"{format_duration(1 / per_second)} each"
+    return f"{per_second:.{0 if per_second >= 100 else 1}f} {unit}".rstrip() + "/s"
+
+
+class _Facts(ProgressColumn):
+    def __init__(self, stage: _Stage) -> None:
+        super().__init__(Column(no_wrap=True))
+        self._stage = stage
+
+    def render(self, task: Task) -> Text:
+        return Text(self._stage.text(task))
 
 
 def _print(console: Console, sentence: str) -> None:
     console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
-def _describe(record: Mapping[str, float]) -> str:
-    text = f"loss {record['lm_loss']:.3f}"
-    if "exact_accuracy" in record:
-        text += f", exact {record['exact_accuracy']:.1%}"
-    return text
-
-
-def _columns(in_bytes: bool) -> tuple[ProgressColumn, ...]:
-    return (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn() if in_bytes else MofNCompleteColumn(),
-        TransferSpeedColumn() if in_bytes else _Rate(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[status]}"),
-    )
-
-
 class ConsoleCallback(Callback):
     """Prints notes and shows a bar for each stage of a job, one after the other.
 
-    `show_progress` makes it and closes the last bar.
+    `show_progress` makes it and closes the last bar. Nothing is shown of a stage that has nothing
+    to do.
     """
 
-    def __init__(self, title: str) -> None:
-        self._title, self._console = title, Console(stderr=True)
+    def __init__(self, title: str, unit: str = "") -> None:
+        self._title, self._unit, self._console = title, unit, Console(stderr=True)
         self._stage: _Stage | None = None
 
     def note(self, sentence: str) -> None:
@@ -127,19 +192,22 @@ class ConsoleCallback(Callback):
             _print(self._console, sentence)
 
     def progress(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
-        if total:  # otherwise all was done before
-            self._start(self._title, False).update(done, total, record)
+        stage = self._start(self._title, self._unit, done, total)
+        if stage is not None:
+            stage.update(done, total, record)
 
     def stage(self, name: str, done: int, total: int, in_bytes: bool = True) -> None:
-        stage = self._start(name, in_bytes)
-        if done != stage.done:  # so that a plain line that says the whole is done is printed once
+        stage = self._start(name, "MB" if in_bytes else "", done, total)
+        # A plain line that says the whole is done is printed once.
+        if stage is not None and done != stage.done:
             stage.update(done, total)
 
-    def _start(self, name: str, in_bytes: bool) -> _Stage:
-        """Return the stage of this name, which ends any other one."""
+    def _start(self, name: str, unit: str, done: int, total: int) -> _Stage | None:
+        """Return the stage of this name, which ends any other one; None if all was done before."""
         if self._stage is None or self._stage.name != name:
             self.close()
-            self._stage = _Stage(name, self._console, in_bytes)
+            if done < total:
+                self._stage = _Stage(name, self._console, unit, done, total)
         return self._stage
 
     def close(self) -> None:
@@ -150,9 +218,14 @@ class ConsoleCallback(Callback):
 
 
 @contextmanager
-def show_progress(title: str) -> Iterator[ConsoleCallback]:
-    """Yield a callback for the block; `title` is that of the bar for steps and queries."""
-    callback = ConsoleCallback(title)
+def show_progress(title: str, unit: str = "") -> Iterator[ConsoleCallback]:
+    """Yield a callback for the block.
+
+    Args:
+        title: of the bar for the job itself, such as `training`.
+        unit: what the job counts, such as `steps`; "" names nothing.
+    """
+    callback = ConsoleCallback(title, unit)
     try:
         yield callback
     finally:

@@ -1,0 +1,152 @@
+"""The progress bar in a terminal and the plain lines elsewhere: means, units, one line each."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable
+
+import pytest
+from rich.console import Console
+from rich.progress import Task
+
+from arc_trm.viz import progress
+from arc_trm.viz.progress import MEAN_STEPS, ConsoleCallback, show_progress
+
+CODES = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")
+
+
+class Screen:
+    """What is printed, in a terminal of some width or in a pipe."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, width: int | None) -> None:
+        self.file = io.StringIO()
+        terminal = {"force_terminal": width is not None, "width": width, "color_system": None}
+        monkeypatch.setattr(
+            progress, "Console", lambda **_: Console(file=self.file, _environ={}, **terminal)
+        )
+
+    @property
+    def frames(self) -> list[str]:
+        """All lines that were shown one after the other."""
+        parts = re.split(r"[\r\n]+", CODES.sub("", self.file.getvalue()))
+        return [part for part in parts if part.strip()]
+
+
+def record(step: int, loss: float, exact: float | None = None, count: int = 8) -> dict[str, float]:
+    values = {"step": step, "lm_loss": loss, "count": 0.0}
+    return values if exact is None else {**values, "count": count, "exact_accuracy": exact}
+
+
+def train(callback: ConsoleCallback, total: int, records: Iterable[dict[str, float]]) -> None:
+    known = {each["step"]: each for each in records}
+    for step in range(total + 1):
+        callback.progress(step, total, known.get(step))
+
+
+@pytest.mark.parametrize("total", [600, 155_000])
+@pytest.mark.parametrize("width", [50, 80, 120, 200])
+def test_a_bar_is_one_line_of_any_terminal(
+    monkeypatch: pytest.MonkeyPatch, width: int, total: int
+) -> None:
+    screen = Screen(monkeypatch, width)
+    monkeypatch.setattr(Task, "speed", property(lambda task: 20.14 if task.completed else None))
+    with show_progress("training", "steps") as callback:
+        for step in (0, 1, 2, 598, 599):
+            callback.progress(step, total, record(step, 1.0, 0.25) if step else None)
+            assert callback._stage is not None and callback._stage._bar is not None
+            callback._stage._bar.refresh()
+    assert len(screen.frames) > 5
+    assert all(len(frame) <= width for frame in screen.frames)
+    last = screen.frames[-1]
+    assert "training" in last and f"599/{total}" in last and "no rate" not in screen.file.getvalue()
+    if width >= 80:
+        assert "loss 1.000, exact 25.0 %" in last and "mean" in last
+    if width == 200:
+        assert last.rstrip().endswith("mean of 597 steps: loss 1.000, exact 25.0 % of 16 halted")
+
+
+def test_the_last_line_shows_means_of_the_recent_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen(monkeypatch, None)
+    records = [record(step, 5.0 if step <= 200 else step % 2, 0.5) for step in range(1, 301)]
+    with show_progress("training", "steps") as callback:
+        train(callback, 300, records)
+    (line,) = screen.frames
+    assert re.match(r"training 300/300, [\d.]+ steps/s, in .* s, mean of 100 steps: ", line)
+    assert line.endswith(": loss 0.500, exact 50.0 % of 800 halted")  # not 0 of the last step
+
+
+def test_the_means_weigh_steps_and_halted_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen(monkeypatch, None)
+    records = [record(30, 1.0, 0.0, 30), record(40, 5.0, 1.0, 10)]
+    with show_progress("training", "steps") as callback:
+        train(callback, 40, records)
+    assert screen.frames[-1].endswith("mean of 40 steps: loss 2.000, exact 25.0 % of 40 halted")
+
+
+def test_the_exact_share_does_not_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen(monkeypatch, 120)
+    with show_progress("training", "steps") as callback:
+        for step in range(1, 3 * MEAN_STEPS):
+            callback.progress(step, 10**6, record(step, 1.0, 0.5 if step == 20 else None))
+            assert callback._stage is not None and callback._stage._bar is not None
+            callback._stage._bar.refresh()
+            assert ("exact 50.0 %" in screen.frames[-1]) == (step >= 20)
+
+
+def test_a_resumed_run_counts_its_own_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen(monkeypatch, None)
+    with show_progress("training", "steps") as callback:
+        callback.progress(5000, 5010)
+        callback.progress(5010, 5010, record(5010, 1.0))
+    assert screen.frames[-1].endswith("mean of 10 steps: loss 1.000")
+
+
+@pytest.mark.parametrize("width", [None, 80])
+def test_nothing_is_shown_where_nothing_is_to_do(
+    monkeypatch: pytest.MonkeyPatch, width: int | None
+) -> None:
+    screen = Screen(monkeypatch, width)
+    with show_progress("predicting", "queries") as callback:
+        callback.stage("downloading", 0, 0)
+        callback.progress(0, 0)
+        callback.progress(600, 600)
+    assert screen.frames == []
+
+
+def test_no_rate_is_shown_before_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen(monkeypatch, 80)
+    with show_progress("training", "steps") as callback:
+        callback.progress(0, 600)
+    assert {frame.strip(" ━╸╺") for frame in screen.frames} == {
+        "training" + " " * (80 - 8 - 5) + "0/600"
+    }
+
+
+@pytest.mark.parametrize(
+    ("unit", "rate", "text"),
+    [
+        ("steps", 20.14, "20.1 steps/s"),
+        ("queries", 933.3, "933 queries/s"),
+        ("steps", 0.4, "2.5 s each"),
+        ("steps", 1 / 200, "3m20s each"),
+        ("MB", 1.25e6, "1.2 MB/s"),
+        ("", 3.0, "3.0/s"),
+    ],
+)
+def test_rates_have_units(unit: str, rate: float, text: str) -> None:
+    assert progress._format_rate(rate, unit) == text
+
+
+def test_plain_lines_come_at_intervals_and_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(10_000))  # a step takes a second or more
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
+    screen = Screen(monkeypatch, None)
+    with show_progress("downloading") as callback:
+        for done in range(0, 101):
+            callback.stage("weights", done * 10**6, 100 * 10**6)
+    text = screen.file.getvalue()
+    assert text.endswith("\n") and "\r" not in text and not CODES.search(text)
+    assert 3 <= len(screen.frames) <= 12
+    assert re.match(r"weights [\d.]+/100\.0 MB, [\d.]+ MB/s, .* left$", screen.frames[0])
+    assert screen.frames[-1].startswith("weights 100.0/100.0 MB, ")

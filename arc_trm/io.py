@@ -7,7 +7,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from arc_trm.errors import UserError
@@ -16,6 +16,7 @@ from submission.files import check_replaceable, write_error
 
 __all__ = [
     "WriteError",
+    "append",
     "atomic_write",
     "check_new",
     "check_new_file",
@@ -38,6 +39,33 @@ def relative_path(path: Path) -> Path:
     """Return a path relative to the current folder if it is below it."""
     current = Path.cwd()
     return path.relative_to(current) if path.is_relative_to(current) else path
+
+
+def append(path: Path, data: bytes, sync: bool = False) -> None:
+    """Append all of `data` to a file, which is made if need be, or nothing.
+
+    Args:
+        path: of the file.
+        data: to append.
+        sync: wait until the file is on the disk.
+
+    Raises:
+        WriteError: the file system refuses.
+    """
+    try:
+        with path.open("ab", buffering=0) as file:
+            size, rest = file.seek(0, os.SEEK_END), memoryview(data)
+            try:
+                while rest:
+                    rest = rest[file.write(rest) :]
+                if sync:
+                    os.fsync(file.fileno())
+            except BaseException:
+                with suppress(OSError):
+                    file.truncate(size)
+                raise
+    except OSError as error:
+        raise write_error(path, error) from None
 
 
 def check_new(path: Path) -> None:

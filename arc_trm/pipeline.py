@@ -48,6 +48,7 @@ def train(
     seed: int | None = None,
     out: PathLike | None = None,
     resume: PathLike | None = None,
+    restart: bool = False,
     skip_invalid: bool = False,
     device: str = "auto",
     compiled: bool | None = None,
@@ -70,6 +71,7 @@ def train(
         seed: of everything random.
         out: folder of the run; None is `runs/DATE-TIME-NAME`.
         resume: a run to resume; all settings are those of the run.
+        restart: with `resume`, train the run again from step 0; weights and metrics are replaced.
         skip_invalid: skip invalid rows of CSV files.
         device: auto, cpu, mps, cuda or cuda:NUMBER.
         compiled: use torch.compile; None is where it pays.
@@ -80,10 +82,13 @@ def train(
         UserError: settings, data or the checkpoint do not work, or the loss is no longer finite.
     """
     limit = TimeLimit.parse(time_limit)
-    with _callback("training", callbacks, show_progress) as callback:
+    _check_restart(restart, resume)
+    with _callback("training", "steps", callbacks, show_progress) as callback:
         if resume is not None:
-            run = _resumed(resume, adapts=False)
-            return _train(run.config, run.path, device, compiled, callback, limit, resume=True)
+            run = _find_run(resume, adapts=False)
+            return _train(
+                run.config, run.path, device, compiled, callback, limit, None, True, restart
+            )
         settings = _with_options(overrides, seed, max_steps, limit, skip_invalid, data)
         loaded: dict[str, TaskSet] = {}
         start = preset or "quickstart"
@@ -115,6 +120,7 @@ def adapt(
     seed: int | None = None,
     out: PathLike | None = None,
     resume: PathLike | None = None,
+    restart: bool = False,
     device: str = "auto",
     compiled: bool | None = None,
     callbacks: Sequence[Callback] = (),
@@ -128,17 +134,20 @@ def adapt(
     Args:
         weights: pretrained weights; None is the latest run.
         data: DATA, the new tasks.
-        preset, config, overrides, max_steps, time_limit, seed, out, resume, device, compiled,
-            callbacks, show_progress: as in `train`.
+        preset, config, overrides, max_steps, time_limit, seed, out, resume, restart, device,
+            compiled, callbacks, show_progress: as in `train`.
 
     Raises:
         UserError: weights, settings or data do not work.
     """
     limit = TimeLimit.parse(time_limit)
-    with _callback("adapting", callbacks, show_progress) as callback:
+    _check_restart(restart, resume)
+    with _callback("adapting", "steps", callbacks, show_progress) as callback:
         if resume is not None:
-            run = _resumed(resume, adapts=True)
-            return _train(run.config, run.path, device, compiled, callback, limit, resume=True)
+            run = _find_run(resume, adapts=True)
+            return _train(
+                run.config, run.path, device, compiled, callback, limit, None, True, restart
+            )
         settings = _with_options(overrides, seed, max_steps, limit)
         if data is None:
             raise UserError("name the tasks to adapt to with --data")
@@ -216,7 +225,7 @@ def predict(
     if canvas not in (None, *get_args(Canvas)):
         raise UserError(f"canvas must be one of {', '.join(get_args(Canvas))}, got {canvas!r}")
     limit = TimeLimit.parse(time_limit)
-    with _callback("predicting", callbacks, show_progress) as callback:
+    with _callback("predicting", "queries", callbacks, show_progress) as callback:
         rule, rule_name = _voting_rule(voting_rule)
         inputs = RunInputs.resolve(weights, data, skip_invalid, callback)
         if canvas == "bucketed" and not inputs.kind.embeds_tasks:
@@ -294,14 +303,16 @@ def open_predictions(
 
 
 @contextmanager
-def _callback(title: str, callbacks: Sequence[Callback], show_progress: bool) -> Iterator[Callback]:
+def _callback(
+    title: str, unit: str, callbacks: Sequence[Callback], show_progress: bool
+) -> Iterator[Callback]:
     """Yield one callback for all; with `show_progress` one that prints is the last."""
     if not show_progress:
         yield CallbackList(callbacks)
         return
     from arc_trm.viz.progress import show_progress as show
 
-    with show(title) as console:
+    with show(title, unit) as console:
         yield CallbackList([*callbacks, console])
 
 
@@ -314,15 +325,24 @@ def _train(
     limit: TimeLimit,
     loaded: Mapping[str, TaskSet] | None = None,
     resume: bool = False,
+    restart: bool = False,
 ) -> Run:
     from arc_trm.device import pick_device
     from arc_trm.training import train_run
 
     target = pick_device(device)
-    return train_run(config, target, folder, resume, [callback], limit.started, compiled, loaded)
+    return train_run(
+        config, target, folder, resume, [callback], limit.started, compiled, loaded, restart
+    )
 
 
-def _resumed(resume: PathLike, adapts: bool) -> Run:
+def _check_restart(restart: bool, resume: PathLike | None) -> None:
+    """Raise UserError if no run is named that should be trained again."""
+    if restart and resume is None:
+        raise UserError("--restart trains a run again from step 0: name the run with --resume RUN")
+
+
+def _find_run(resume: PathLike, adapts: bool) -> Run:
     """Return the run to resume. Raises UserError if another command made it."""
     run = Run(resume)
     if (run.config.adapt is not None) != adapts:

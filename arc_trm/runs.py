@@ -35,6 +35,7 @@ class Run(Displayed, os.PathLike[str]):
         interrupted: whether training was stopped by a signal before its end.
         step: the last training step; None reads it from the metrics.
         total_steps: planned steps; None reads them from the config.
+        out_of_time: whether the time limit left no time for a step, so that nothing was trained.
     """
 
     def __init__(
@@ -43,8 +44,9 @@ class Run(Displayed, os.PathLike[str]):
         interrupted: bool = False,
         step: int | None = None,
         total_steps: int | None = None,
+        out_of_time: bool = False,
     ) -> None:
-        self.path, self.interrupted = Path(path), interrupted
+        self.path, self.interrupted, self.out_of_time = Path(path), interrupted, out_of_time
         self._step, self._total_steps = step, total_steps
 
     def __fspath__(self) -> str:

@@ -87,6 +87,12 @@ run_options = add_options(
         is_flag=False,
         flag_value="",
     ),
+    click.option(
+        "--restart",
+        is_flag=True,
+        help="With --resume: train the run again from step 0; its weights and metrics are "
+        "replaced.",
+    ),
     device_options,
     json_option,
 )

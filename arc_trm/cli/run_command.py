@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +16,16 @@ from arc_trm.runs import Run, latest_run
 from arc_trm.viz.progress import is_main_process
 
 INTERRUPTED = 130  # exit status, as of a program that Ctrl-C ended
-GO_WITH_RESUME = ("resume", "device", "compiled", "as_json")
+NOTHING_TRAINED = 3  # exit status
+GO_WITH_RESUME = ("resume", "restart", "device", "compiled", "as_json")
 """Parameters that are no settings of a new run."""
 
 
 def run_command(job: Callable[..., Run], settings: dict[str, Any], as_json: bool) -> None:
-    """Train or adapt and print the run's folder; exit with 130 if it was interrupted.
+    """Train or adapt, print the run's folder and say which command comes next.
+
+    The exit status is 130 if the run was interrupted, and 3 if its time limit left no time for a
+    step; the run's files are written in both cases.
 
     Args:
         job: `pipeline.train` or `pipeline.adapt`.
@@ -39,8 +44,18 @@ def run_command(job: Callable[..., Run], settings: dict[str, Any], as_json: bool
         if run.interrupted:
             command = f"arc-trm {job.__name__} --resume {run.path}"
             click.echo(f"stopped at step {run.step} and saved; resume with `{command}`", err=True)
+        elif not run.out_of_time:
+            click.echo(f"next: `{_next_command(run)}`", err=True)
     if run.interrupted:
         sys.exit(INTERRUPTED)
+    if run.out_of_time:
+        sys.exit(NOTHING_TRAINED)
+
+
+def _next_command(run: Run) -> str:
+    """Return the command that predicts with a run, without --data if the run has test tasks."""
+    data = "" if run.config.data.test else " --data DATA"
+    return f"arc-trm predict {shlex.quote(str(run.path))}{data}"
 
 
 def _check_resume() -> None:

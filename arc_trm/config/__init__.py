@@ -1,5 +1,9 @@
-"""Configs of runs: validated dataclasses (`schema`), presets and overrides (`loader`)."""
+"""Configs of runs: validated dataclasses (`schema`), presets and overrides (`loader`).
 
+`compare` tells how the settings of a run differ from those that its files were written with.
+"""
+
+from arc_trm.config.compare import compare_settings
 from arc_trm.config.loader import (
     Preset,
     from_dict,
@@ -31,6 +35,7 @@ __all__ = [
     "Preset",
     "RunConfig",
     "TrainConfig",
+    "compare_settings",
     "from_dict",
     "load_config",
     "parse_config",

@@ -123,7 +123,8 @@ def parse_config(content: Any, path: Path, cls: type[T], table: str = "") -> T:
         return from_dict(cls, content, table)
     except UserError as error:
         raise UserError(
-            f"{path} is not as it was written ({error}): restore the original file"
+            f"{path} is not as it was written ({error}): restore the original file, or use the "
+            "version of arc-trm that wrote it"
         ) from None
 
 

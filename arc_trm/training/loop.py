@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
 
 from arc_trm.callbacks import Callback, CallbackList
 from arc_trm.checkpoint import save_config
-from arc_trm.config import DataConfig, RunConfig, to_dict
+from arc_trm.config import DataConfig, RunConfig
 from arc_trm.data.loader import absolute_data_path
 from arc_trm.data.prefetch import Prefetcher
 from arc_trm.data.sampler import BatchSampler
@@ -38,9 +39,17 @@ from arc_trm.training.budget import (
 )
 from arc_trm.training.losses import LOSSES
 from arc_trm.training.optim import OPTIMISERS
-from arc_trm.training.run_dir import RunWriter, seconds_spent
+from arc_trm.training.run_dir import (
+    RunWriter,
+    fixed_settings,
+    has_checkpoint,
+    remove_leftovers,
+    remove_training,
+    seconds_spent,
+)
 from arc_trm.training.trainer import Metrics, Trainer, rank_batch_size, to_tensors
 
+T = TypeVar("T")
 CHECKPOINT_INTERVAL_SHARE = 0.05
 """Part of a time limit that a kill may cost."""
 MAX_SAVE_SHARE = 0.05
@@ -57,6 +66,7 @@ def train_run(
     started: float | None = None,
     compiled: bool | None = None,
     loaded: Loaded | None = None,
+    restart: bool = False,
 ) -> Run:
     """Train a run to its end, or until a signal or its time limit ends it.
 
@@ -69,32 +79,44 @@ def train_run(
         started: when the time limit started, a value of `time.monotonic`; None is now.
         compiled: use torch.compile; None is where it pays.
         loaded: datasets that are in memory already.
+        restart: with `resume`, train the run again from step 0; weights and metrics are replaced.
 
     Returns:
         The run, with its last step, its planned steps, and whether a signal ended it.
 
     Raises:
-        UserError: config, data or checkpoint are invalid, or the loss is no longer finite.
+        UserError: config, data or checkpoint are invalid, the checkpoint of a run that was trained
+            is gone, or the loss is no longer finite.
         WriteError: the disk is full or the folder cannot be written; earlier files stay.
     """
     _check_config(config, resume)
     with process_group(device) as process:
         callback = CallbackList(callbacks if process[0] == 0 else ())
-        setup = _Setup(config, device, folder, resume, callback, compiled, process, loaded)
+        found = False
+        if resume and not restart:
+            found = _on_first_rank(process, partial(has_checkpoint, folder or Path(), config))
+        setup = _Setup(config, device, folder, resume, found, callback, compiled, process, loaded)
         time_limit = TimeLimit(config.train.time_limit, started)
         if setup.has_checkpoint:
             time_limit.started -= seconds_spent(setup.folder)
+        if resume and process[0] == 0:
+            remove_leftovers(setup.folder)
+            if restart:
+                remove_training(setup.folder)
         save_seconds = 0.0
         if config.adapt is not None or config.train.time_limit is not None:
             save_seconds = setup.plan(time_limit)
         writer = setup.open_writer(total_steps(setup.config, setup.sampler))
         writer.save_seconds = save_seconds
-        if resume:
+        if setup.has_checkpoint:
             writer.load()
         setup.save_config(writer)
-        callback.note(setup.describe(writer, resume))
-        interrupted = _TrainingLoop(setup, writer, time_limit).run()
-        return Run(setup.folder, interrupted, writer.trainer.steps_done, writer.total_steps)
+        callback.note(setup.describe(writer))
+        if resume:
+            callback.note(_resume_note(setup, writer, restart))
+        interrupted, out_of_time = _TrainingLoop(setup, writer, time_limit).run()
+        steps = writer.trainer.steps_done, writer.total_steps
+        return Run(setup.folder, interrupted, *steps, out_of_time)
 
 
 def _check_config(config: RunConfig, resume: bool) -> None:
@@ -116,7 +138,7 @@ class _Setup:
     Attributes:
         config: data paths absolute, dtype resolved; `plan` sets the schedule.
         generator: of the exploration draws.
-        has_checkpoint: whether the weights come from a checkpoint, which is loaded later.
+        has_checkpoint: whether the weights come from the run's checkpoint, which is loaded later.
     """
 
     def __init__(
@@ -125,6 +147,7 @@ class _Setup:
         device: torch.device,
         folder: Path | None,
         resume: bool,
+        has_checkpoint: bool,
         callback: Callback,
         compiled: bool | None,
         process: tuple[int, int],
@@ -144,7 +167,7 @@ class _Setup:
         global_batch_size = config.train.global_batch_size
         dataset = self.training_set.dataset
         self.sampler = BatchSampler(dataset, global_batch_size, config.seed, rank, world_size)
-        self.has_checkpoint = resumed is not None and os.path.lexists(resumed / CHECKPOINT)
+        self.has_checkpoint = has_checkpoint
         num_puzzles = len(self.training_set.puzzle_names)
         # A resumed run loads its weights from its checkpoint, so the pretrained ones may be gone.
         self.model, self.generator = initial_model(
@@ -157,7 +180,7 @@ class _Setup:
                 f"batches of {batch_size} go through the network in parts of "
                 f"{self.micro_batch_size}, because the memory holds no more"
             )
-        self.folder = resumed or _create_folder(config, folder, rank)
+        self.folder = resumed or _on_first_rank(process, partial(create_run, config, folder))
 
     def open_writer(self, steps: int) -> RunWriter:
         """Return a writer of a run of `steps`, with a new trainer of the model."""
@@ -165,13 +188,8 @@ class _Setup:
         trainer = Trainer(self.model, train, self.generator, self.micro_batch_size)
         for seq_len in self.sampler.by_canvas_size():  # now: checkpoints keep their size
             trainer.get_carry(seq_len)
-        frozen = {
-            "model": to_dict(self.config.model),
-            "dtype": self.config.dtype,
-            "global_batch_size": train.global_batch_size,
-            "optimiser": train.optimiser,
-        }
-        fingerprints = {"data": self.training_set.fingerprint, "config": json.dumps(frozen)}
+        settings = json.dumps(fixed_settings(self.config))
+        fingerprints = {"data": self.training_set.fingerprint, "config": settings}
         return RunWriter(self.folder, trainer, steps, fingerprints)
 
     def save_config(self, writer: RunWriter) -> None:
@@ -220,16 +238,27 @@ class _Setup:
             write_run_config(self.folder, self.config)
         return saving
 
-    def describe(self, writer: RunWriter, resume: bool) -> str:
+    def describe(self, writer: RunWriter) -> str:
         """Return the note with which a run starts."""
         trainer = writer.trainer
         processes = f" × {trainer.world_size}" if trainer.world_size > 1 else ""
-        resumed = f", from step {trainer.steps_done} on" if resume else ""
         return (
             f"{self.training_set.summary}, {writer.total_steps} steps of "
             f"{self.config.train.global_batch_size}, {trainer.flat_params.numel():,} weights, "
-            f"{self.device.type} {self.config.dtype}{processes}, in {self.folder}{resumed}"
+            f"{self.device.type} {self.config.dtype}{processes}, in {self.folder}"
         )
+
+
+def _resume_note(setup: _Setup, writer: RunWriter, restart: bool) -> str:
+    """Return from which step a run in an earlier folder is trained."""
+    folder, done = setup.folder, writer.trainer.steps_done
+    if restart:
+        return f"{folder} starts again from step 0"
+    if not setup.has_checkpoint:
+        return f"{folder} was ended before its first checkpoint, so it starts from step 0"
+    if done >= writer.total_steps and setup.config.train.time_limit is None:
+        return f"{folder} is complete: nothing is left to train after step {done}"
+    return f"{folder} resumes at step {done}"
 
 
 def _with_absolute_paths(data: DataConfig) -> DataConfig:
@@ -273,21 +302,20 @@ def initial_model(
     return model, generator
 
 
-def _create_folder(config: RunConfig, folder: Path | None, rank: int) -> Path:
-    """Make the folder of a new run on rank 0; if that fails, all ranks raise the error."""
-    outcome: list[Path | UserError | None] = [None]
-    if rank == 0:
+def _on_first_rank(process: tuple[int, int], action: Callable[[], T]) -> T:
+    """Return what `action` returns on rank 0; a UserError there is raised on all ranks."""
+    outcome: list[T | UserError | None] = [None]
+    if process[0] == 0:
         try:
-            outcome = [create_run(config, folder)]
+            outcome = [action()]
         except UserError as error:
             outcome = [error]
     if dist.is_initialized():
         dist.broadcast_object_list(outcome)
-    (created,) = outcome
-    if isinstance(created, UserError):
-        raise created
-    assert created is not None
-    return created
+    (result,) = outcome
+    if isinstance(result, UserError):
+        raise result
+    return cast(T, result)
 
 
 def checkpoint_interval(config: RunConfig, time_limit: TimeLimit, save_seconds: float) -> float:
@@ -350,8 +378,12 @@ class _TrainingLoop:
         self.step_seconds: defaultdict[int, float] = defaultdict(float)  # long steps, by S
         self.step_ended_at = self.saved_at = self.recorded_at = time.monotonic()
 
-    def run(self) -> bool:
-        """Train to the end and return whether a signal ended the run before."""
+    def run(self) -> tuple[bool, bool]:
+        """Train to the end.
+
+        Returns:
+            Whether a signal ended the run before, and whether there was no time for a single step.
+        """
         self._report_progress(self.trainer.steps_done)
         prefetcher = Prefetcher(lambda step: to_tensors(self.sampler(step), self.device))
         with sync_stop_flags() as sync, closing(prefetcher):
@@ -365,10 +397,11 @@ class _TrainingLoop:
                 self._step(prefetcher)
             if self.writer.saved_step != self.trainer.steps_done:
                 self._save()
-        complete = self.trainer.steps_done >= self.max_steps
-        if self.time_limit.limit is not None and not interrupted and not complete:
-            self.callback.note(self._end_note(self.time_limit.limit))
-        return interrupted
+        done, limit = self.trainer.steps_done, self.time_limit.limit
+        if limit is None or interrupted or done >= self.max_steps:
+            return interrupted, False
+        self.callback.note(self._end_note(limit))
+        return interrupted, done == 0
 
     def _has_steps(self) -> bool:
         """Return whether steps remain. A run with a time limit continues until the limit."""
@@ -400,6 +433,7 @@ class _TrainingLoop:
         while len(self.unread) > max_unread:
             step, metrics = self.unread.popleft()
             if not math.isfinite(metrics["loss"]):
+                self.writer.write_records()
                 folder, weights = self.writer.folder, "no weights were saved"
                 if (folder / CHECKPOINT).exists():
                     weights = f"the weights in {folder} are of an earlier step"
@@ -433,7 +467,9 @@ class _TrainingLoop:
                 f"{name} ended the run after {self.trainer.steps_done} steps; {self.total_steps} "
                 "were planned"
             )
+        holds = f"nothing was trained, and {self.writer.folder} holds the initial weights"
         return (
-            f"{name} leaves no time for a step after the start-up: nothing was trained, and "
-            f"{self.writer.folder} holds the initial weights"
+            f"{name} leaves no time for a step of {self.config.train.global_batch_size} examples "
+            f"after the start-up: {holds}; start a new run with a longer --time-limit, or with "
+            "shorter steps by a smaller `--set train.global_batch_size`"
         )

@@ -5,20 +5,83 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from arc_trm import runs
 from arc_trm.checkpoint import read_tensors, save_weights, write_tensors
-from arc_trm.errors import UserError
-from arc_trm.io import atomic_write
+from arc_trm.checkpoint.weights_dir import EMBEDDING_FILE, NETWORK_FILE
+from arc_trm.config import RunConfig, compare_settings, to_dict
+from arc_trm.config.compare import Change
+from arc_trm.errors import UserError, format_name
+from arc_trm.io import append, atomic_write, write_error
+from arc_trm.time_limit import format_duration
 from arc_trm.training.trainer import HALTED_NAMES, LOSS_NAMES, METRICS, Trainer
+from submission.errors import format_value
 
 MIN_RECORDS = 1000
 """Records in the metrics.jsonl of a long run, at least."""
 MAX_STEPS_PER_RECORD = 50
+METRICS_INTERVAL_S = 2.0
+"""Seconds between additions to metrics.jsonl while a run trains, at least."""
+MAX_NAMED_CHANGES = 4
+TRAINED_FILES = (runs.CHECKPOINT, NETWORK_FILE, EMBEDDING_FILE, runs.METRICS)
+"""Files that training writes, in the order in which `remove_training` removes them."""
+
+
+def fixed_settings(config: RunConfig) -> dict[str, Any]:
+    """Return the settings on which the tensors of a checkpoint depend, as plain values.
+
+    The others may be changed in run.json before a run is resumed.
+    """
+    train = {
+        "global_batch_size": config.train.global_batch_size,
+        "optimiser": config.train.optimiser,
+    }
+    return {"model": to_dict(config.model), "dtype": config.dtype, "train": train}
+
+
+def has_checkpoint(folder: Path, config: RunConfig) -> bool:
+    """Return whether a run has a checkpoint to resume from; without one it was never trained.
+
+    Raises:
+        UserError: the run was trained, but its checkpoint is gone. Nothing is changed.
+    """
+    if os.path.lexists(folder / runs.CHECKPOINT):
+        return True
+    found = [name for name in (NETWORK_FILE, EMBEDDING_FILE) if os.path.lexists(folder / name)]
+    metrics = folder / runs.METRICS
+    if os.path.lexists(metrics) and not (metrics.is_file() and metrics.stat().st_size == 0):
+        found.append(runs.METRICS)
+    if not found:
+        return False
+    first = format_duration(config.train.checkpoint_interval_s)
+    why = f" (its first one would have come after {first})" if found == [runs.METRICS] else ""
+    command = f"arc-trm {'train' if config.adapt is None else 'adapt'} --resume {folder} --restart"
+    raise UserError(
+        f"{folder} was trained, but it has no {runs.CHECKPOINT} to resume from{why}: copy that "
+        f"file back, or start again from step 0 with `{command}`, which replaces {_join(found)}"
+    )
+
+
+def remove_training(folder: Path) -> None:
+    """Remove weights, metrics and checkpoint of a run that starts again. Raises WriteError."""
+    # The checkpoint first: without it, a kill in between leaves a run that is not resumed.
+    for name in TRAINED_FILES:
+        try:
+            (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise write_error(folder / name, error) from None
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of writes that a kill cut short."""
+    for leftover in folder.glob(".*.tmp"):
+        if leftover.is_file():
+            leftover.unlink()
 
 
 def seconds_spent(folder: Path) -> float:
@@ -61,7 +124,8 @@ class RunWriter:
         self.save_seconds = 0.0
         self.sums = torch.zeros(len(METRICS), dtype=torch.float64)
         self.summed_steps = 0
-        self.records: list[dict[str, float]] = []
+        self._unwritten: list[dict[str, float]] = []
+        self._written_at = time.monotonic()
 
     @property
     def is_writer(self) -> bool:
@@ -83,8 +147,7 @@ class RunWriter:
             if spent is not None:
                 state["spent"] = torch.tensor(spent, dtype=torch.float64)
             # Metrics first: later records can be dropped, lost ones cannot be remade.
-            with atomic_write(folder / runs.METRICS) as file:
-                file.writelines(json.dumps(record) + "\n" for record in self.records)
+            self.write_records(sync=True)
             write_tensors(folder / runs.CHECKPOINT, state, self.fingerprints)
             network = trainer.averaged_state()
             save_weights(folder, model.config, network, model.puzzle_embedding, trainer.steps_done)
@@ -93,39 +156,70 @@ class RunWriter:
     def load(self) -> None:
         """Restore the last checkpoint and drop the records that came after it.
 
-        A run that was killed before its first checkpoint stays at its start.
-
         Raises:
-            UserError: the checkpoint is damaged or from other data or settings.
+            UserError: the checkpoint is damaged or from other data or settings. Nothing is changed.
         """
         started = time.monotonic()
         path = self.folder / runs.CHECKPOINT
-        if self.is_writer:
-            for leftover in self.folder.glob(".*.tmp"):  # of a write that a kill cut short
-                if leftover.is_file():
-                    leftover.unlink()
-        if not os.path.lexists(path):
-            return
         state, fingerprints = _read_checkpoint(path)
         if fingerprints.get("data") != self.fingerprints["data"]:
             raise UserError(
                 f"the tasks are not those that the run in {self.folder} began with: bring back "
                 f"its data and seed ({runs.RUN_CONFIG} names them) or start a new run"
             )
-        if fingerprints.get("config") != self.fingerprints["config"]:
-            raise UserError(
-                f"{path} was made with {fingerprints.get('config')}, but {runs.RUN_CONFIG} now "
-                f"says {self.fingerprints['config']}: change it back or start a new run"
-            )
+        self._check_settings(path, fingerprints.get("config", ""))
         try:
             self.trainer.load_state_dict(state)
             self.sums = state["metrics.sums"]
             self.summed_steps = int(state["metrics.summed_steps"])
         except (KeyError, ValueError) as error:
             raise UserError(f"{path} is not a checkpoint of this run: {error}") from None
-        done = self.trainer.steps_done
-        self.records = [r for r in runs.read_metrics(self.folder) if r["step"] <= done]
+        self._drop_later_records()
         self.save_seconds = time.monotonic() - started  # about as long, until one is timed
+
+    def _check_settings(self, path: Path, text: str) -> None:
+        """Raise UserError if the fixed settings differ from those in the checkpoint's metadata."""
+        try:
+            before = json.loads(text)
+            changes = compare_settings(before, json.loads(self.fingerprints["config"]))
+        except (ValueError, AttributeError, RecursionError):
+            raise UserError(f"{path} is not a checkpoint of this run: it lacks settings") from None
+        if changes.unknown:
+            raise UserError(
+                f"{_describe_before(changes.unknown)} when {path} was written, but this version of "
+                "arc-trm has no such setting: resume with the version that wrote it, or start a "
+                "new run"
+            )
+        if changes.changed:
+            now = _join([format_value(each.now) for each in changes.changed])
+            raise UserError(
+                f"{_describe_before(changes.changed)} when {path} was written, {runs.RUN_CONFIG} "
+                f"now says {now}: change it back or start a new run"
+            )
+
+    def _drop_later_records(self) -> None:
+        """Rewrite metrics.jsonl if it has records that will be made again, or a line cut off."""
+        path, done = self.folder / runs.METRICS, self.trainer.steps_done
+        records = [each for each in runs.read_metrics(self.folder) if each["step"] <= done]
+        text = "".join(map(_to_line, records))
+        if self.is_writer and path.exists() and path.read_text("utf-8") != text:
+            with atomic_write(path) as file:
+                file.write(text)
+
+    def write_records(self, sync: bool = False) -> None:
+        """Append the records that wait to metrics.jsonl, whole lines only.
+
+        Args:
+            sync: wait until the file is on the disk.
+
+        Raises:
+            WriteError: the file system refuses. The file is as before.
+        """
+        data = "".join(map(_to_line, self._unwritten)).encode()
+        if self.is_writer and (data or sync):
+            append(self.folder / runs.METRICS, data, sync)
+        self._unwritten.clear()
+        self._written_at = time.monotonic()
 
     def log_step(
         self, step: int, metrics: Mapping[str, float], seconds: float
@@ -137,12 +231,23 @@ class RunWriter:
         """
         self.sums += torch.tensor([metrics[name] for name in METRICS], dtype=torch.float64)
         self.summed_steps += 1
-        if step % self.steps_per_record and step != self.total_steps:
-            return None
-        record = self._make_record(step, seconds)
-        self.records.append(record)
-        self.sums, self.summed_steps = torch.zeros_like(self.sums), 0
+        record = None
+        if self._is_record_due(step):
+            record = self._make_record(step, seconds)
+            self._unwritten.append(record)
+            self.sums, self.summed_steps = torch.zeros_like(self.sums), 0
+        if self._unwritten and time.monotonic() - self._written_at >= METRICS_INTERVAL_S:
+            self.write_records()
         return record
+
+    def _is_record_due(self, step: int) -> bool:
+        """Return whether a record ends with this step: also with 1, 2, 4, ... of the first steps.
+
+        So there is something to see soon even if steps take long.
+        """
+        every = self.steps_per_record
+        is_early = step < every and step.bit_count() == 1
+        return step % every == 0 or step == self.total_steps or is_early
 
     def _make_record(self, step: int, seconds: float) -> dict[str, float]:
         """Return mean losses per example, and the mean of the rest per example that halted."""
@@ -158,3 +263,20 @@ class RunWriter:
                 record[name] = sums[name] / sums["count"]
         record["examples_per_second"] = self.summed_steps * batch_size / seconds
         return record
+
+
+def _to_line(record: Mapping[str, float]) -> str:
+    return json.dumps(record) + "\n"
+
+
+def _describe_before(changes: Sequence[Change]) -> str:
+    """Return `model.mixer was "mlp" and model.num_heads was 2`."""
+    return _join([f"{format_name(each.key)} was {format_value(each.before)}" for each in changes])
+
+
+def _join(items: Sequence[str]) -> str:
+    """Return `a, b and c`; of many items only the first ones."""
+    if len(items) > MAX_NAMED_CHANGES:
+        items = [*items[:MAX_NAMED_CHANGES], "so on"]
+    *first, last = items
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,171 @@
+"""metrics.jsonl grows while a run trains, in whole lines, and is right after a kill."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import TRAIN, run_config
+
+from arc_trm import runs
+from arc_trm.checkpoint import read_tensors
+from arc_trm.runs import Run
+from arc_trm.training import Callback, run_dir, train_run
+from submission import WriteError
+
+CPU = torch.device("cpu")
+TOTAL = TRAIN["total_steps"]
+
+
+class Reader(Callback):
+    """Reads metrics.jsonl at every step, and ends the run at one as a kill would."""
+
+    def __init__(self, run: Path, stop: int | None = None) -> None:
+        self.path, self.stop = run / runs.METRICS, stop
+        self.seen: list[str] = []
+        self.records: list[Mapping[str, float]] = []
+
+    def progress(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
+        self.seen.append(self.path.read_text() if self.path.exists() else "")
+        if record is not None:
+            self.records.append(record)
+        if done == self.stop:
+            raise InterruptedError
+
+
+def write_at_once(monkeypatch: pytest.MonkeyPatch, interval: float = 0.0) -> None:
+    monkeypatch.setattr(run_dir, "METRICS_INTERVAL_S", interval)
+
+
+def lines(run: Path) -> list[dict[str, Any]]:
+    """The records in the file as they are, without what depends on the machine's speed."""
+    text = (run / runs.METRICS).read_text()
+    assert not text or text.endswith("\n")
+    records = [json.loads(line) for line in text.splitlines()]
+    for record in records:
+        del record["examples_per_second"]
+    return records
+
+
+def test_records_are_written_long_before_the_first_checkpoint(
+    tmp_path: Path, challenges: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_at_once(monkeypatch)
+    run = tmp_path / "run"
+    reader = Reader(run, stop=7)
+    with pytest.raises(InterruptedError):
+        train_run(run_config(challenges), CPU, run, callbacks=[reader])
+    assert not (run / runs.CHECKPOINT).exists()
+    assert len(reader.seen) == 8
+    for step, text in enumerate(reader.seen):
+        assert text == "" or text.endswith("\n")
+        records = [json.loads(line) for line in text.splitlines()]
+        assert records == reader.records[:step]
+    assert Run(run).metrics == reader.records
+
+
+def test_the_file_is_not_written_at_every_step(
+    tmp_path: Path, challenges: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_at_once(monkeypatch, interval=1e9)
+    reader = Reader(tmp_path / "run")
+    train_run(run_config(challenges), CPU, tmp_path / "run", callbacks=[reader])
+    assert {*reader.seen} == {""}
+    assert Run(tmp_path / "run").metrics == reader.records  # at the end all are there
+
+
+def test_a_long_run_has_records_from_its_first_step_on(tmp_path: Path, challenges: Path) -> None:
+    config = run_config(challenges, train={**TRAIN, "total_steps": 10_000})
+    reader = Reader(tmp_path / "run", stop=31)
+    with pytest.raises(InterruptedError):
+        train_run(config, CPU, tmp_path / "run", callbacks=[reader])
+    assert [record["step"] for record in reader.records] == [1, 2, 4, 8, 10, 20, 30]
+
+
+@pytest.fixture
+def killed(tmp_path: Path, challenges: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run with a checkpoint of step 4 whose metrics reach step 9."""
+    run = tmp_path / "killed"
+    config = run_config(challenges, train={**TRAIN, "checkpoint_interval_s": 1e-6})
+    with pytest.raises(InterruptedError):
+        train_run(config, CPU, run, callbacks=[Reader(run, stop=5)])
+    assert int(read_tensors(run / runs.CHECKPOINT)[0]["steps_done"]) == 4
+    checkpoint = (run / runs.CHECKPOINT).read_bytes()
+    with pytest.raises(InterruptedError):
+        train_run(Run(run).config, CPU, run, resume=True, callbacks=[Reader(run, stop=10)])
+    (run / runs.CHECKPOINT).write_bytes(checkpoint)
+    assert [record["step"] for record in lines(run)] == [*range(1, 10)]
+    return run
+
+
+@pytest.mark.parametrize("cut", [0, 1, 40, 10_000])
+@pytest.mark.slow
+def test_no_record_stands_twice_or_is_lost_after_a_kill(
+    tmp_path: Path, challenges: Path, killed: Path, monkeypatch: pytest.MonkeyPatch, cut: int
+) -> None:
+    """The kill cut so many bytes off the file, but nothing that is older than the checkpoint."""
+    write_at_once(monkeypatch)
+    train_run(run_config(challenges), CPU, tmp_path / "straight")
+    path = killed / runs.METRICS
+    kept = "".join(f"{line}\n" for line in path.read_text().splitlines()[:4]).encode()
+    written = path.read_bytes()
+    path.write_bytes(written[: max(len(kept), len(written) - cut)])
+    reader = Reader(killed, stop=6)
+    with suppress(InterruptedError):
+        train_run(Run(killed).config, CPU, killed, resume=True, callbacks=[reader])
+    assert reader.seen[0].encode() == kept  # from the first step on nobody reads dropped records
+    train_run(Run(killed).config, CPU, killed, resume=True)
+    assert lines(killed) == lines(tmp_path / "straight")
+    assert path.read_bytes().startswith(kept)
+
+
+def test_a_full_disk_is_named_and_leaves_whole_lines(
+    tmp_path: Path, killed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_at_once(monkeypatch)
+    shutil.copytree(killed, tmp_path / "before")
+    real = Path.open
+
+    class Full:
+        """A file on a disk that takes ten bytes more."""
+
+        def __init__(self, file: Any) -> None:
+            self._file, self._room = file, 10
+
+        def __enter__(self) -> Full:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self._file.close()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._file, name)
+
+        def write(self, data: memoryview) -> int:
+            if not self._room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            written = self._file.write(data[: self._room])
+            self._room -= written
+            return int(written)
+
+    def open_on_a_full_disk(self: Path, mode: str = "r", *rest: Any, **more: Any) -> Any:
+        file = real(self, mode, *rest, **more)
+        return Full(file) if self.name == runs.METRICS and "a" in mode else file
+
+    monkeypatch.setattr(Path, "open", open_on_a_full_disk)
+    with pytest.raises(WriteError, match=r"metrics\.jsonl: cannot be written: the disk is full"):
+        train_run(Run(killed).config, CPU, killed, resume=True)
+    monkeypatch.undo()
+    assert lines(killed) == lines(tmp_path / "before")[:4]
+    for name in (runs.CHECKPOINT, "model.safetensors"):
+        assert (killed / name).read_bytes() == (tmp_path / "before" / name).read_bytes()
+    assert train_run(Run(killed).config, CPU, killed, resume=True).step == TOTAL
+    assert [record["step"] for record in lines(killed)] == [*range(1, TOTAL + 1)]

@@ -1,0 +1,186 @@
+"""Resuming without a checkpoint never replaces what was trained; --restart does, and says so."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+import torch
+from click.testing import Result
+from tiny import TRAIN, run_config
+
+import arc_trm
+from arc_trm import runs
+from arc_trm.checkpoint import read_tensors
+from arc_trm.checkpoint.weights_dir import EMBEDDING_FILE, NETWORK_FILE
+from arc_trm.config import AdaptConfig
+from arc_trm.errors import UserError
+from arc_trm.runs import Run
+from arc_trm.training import Callback, train_run
+
+CPU = torch.device("cpu")
+WEIGHTS = (NETWORK_FILE, EMBEDDING_FILE)
+TRAINED = (*WEIGHTS, runs.METRICS, runs.CHECKPOINT)
+
+
+class Notes(Callback):
+    """Hears notes, and ends the run at a step as a kill would."""
+
+    def __init__(self, stop: int | None = None) -> None:
+        self.stop = stop
+        self.notes: list[str] = []
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+    def progress(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
+        if done == self.stop:
+            raise InterruptedError
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in run.iterdir()}
+
+
+def check_same_training(run: Path, other: Path) -> None:
+    for file in (runs.CHECKPOINT, *WEIGHTS):
+        one, two = read_tensors(run / file)[0], read_tensors(other / file)[0]
+        assert all(torch.equal(tensor, two[name]) for name, tensor in one.items())
+    steps = [[record["step"] for record in Run(each).metrics] for each in (run, other)]
+    assert steps[0] == steps[1]
+
+
+@pytest.mark.parametrize("kept", [TRAINED[:3], WEIGHTS, (NETWORK_FILE,), (runs.METRICS,)])
+def test_a_trained_run_without_a_checkpoint_is_not_resumed(
+    tiny_run: Path, kept: tuple[str, ...]
+) -> None:
+    for name in TRAINED:
+        if name not in kept:
+            (tiny_run / name).unlink()
+    before = contents(tiny_run)
+    with pytest.raises(UserError) as caught:
+        arc_trm.train(resume=tiny_run)
+    sentence = str(caught.value)
+    assert sentence.startswith(f"{tiny_run} was trained, but it has no checkpoint.safetensors")
+    assert f"`arc-trm train --resume {tiny_run} --restart`" in sentence
+    assert all(name in sentence.partition("replaces")[2] for name in kept)
+    assert ("its first one would have come after 5m00s" in sentence) == (kept == (runs.METRICS,))
+    assert contents(tiny_run) == before
+
+
+@pytest.mark.parametrize("what", ["a link to nothing", "a folder"])
+def test_metrics_that_are_no_file_are_not_taken_for_none(tiny_run: Path, what: str) -> None:
+    for name in TRAINED:
+        (tiny_run / name).unlink()
+    path = tiny_run / runs.METRICS
+    path.mkdir() if what == "a folder" else path.symlink_to("nowhere")
+    with pytest.raises(UserError, match="was trained, but it has no checkpoint"):
+        arc_trm.train(resume=tiny_run)
+
+
+def test_a_run_that_was_never_trained_starts_from_step_0(
+    tmp_path: Path, tiny_run: Path, challenges: Path
+) -> None:
+    run, heard = tmp_path / "killed", Notes()
+    with pytest.raises(InterruptedError):
+        train_run(run_config(challenges), CPU, run, callbacks=[Notes(stop=1)])
+    assert not any((run / name).exists() for name in TRAINED)
+    arc_trm.train(resume=run, callbacks=[heard], device="cpu")
+    assert heard.notes[-1] == (
+        f"{run} was ended before its first checkpoint, so it starts from step 0"
+    )
+    check_same_training(run, tiny_run)
+
+
+@pytest.mark.parametrize("removed", [(), (runs.CHECKPOINT,), TRAINED])
+def test_a_restarted_run_is_trained_again_with_its_own_settings(
+    tmp_path: Path, tiny_run: Path, removed: tuple[str, ...]
+) -> None:
+    run, heard = Path(shutil.copytree(tiny_run, tmp_path / "again")), Notes()
+    settings = (run / runs.RUN_CONFIG).read_bytes()
+    for name in removed:
+        (run / name).unlink()
+    for name in {*TRAINED} - {*removed}:
+        (run / name).write_bytes(b"damaged")
+    result = arc_trm.train(resume=run, restart=True, callbacks=[heard], device="cpu")
+    assert (result.step, result.total_steps) == (TRAIN["total_steps"],) * 2
+    assert heard.notes[-1] == f"{run} starts again from step 0"
+    assert (run / runs.RUN_CONFIG).read_bytes() == settings
+    check_same_training(run, tiny_run)
+
+
+def test_a_kill_after_a_restart_leaves_nothing_of_the_earlier_training(tiny_run: Path) -> None:
+    with pytest.raises(InterruptedError):
+        arc_trm.train(resume=tiny_run, restart=True, callbacks=[Notes(stop=1)], device="cpu")
+    assert not any((tiny_run / name).exists() for name in TRAINED)
+    assert arc_trm.train(resume=tiny_run, device="cpu").step == TRAIN["total_steps"]
+
+
+def test_an_error_before_a_restart_leaves_the_run_as_it_is(tmp_path: Path, tiny_run: Path) -> None:
+    (tmp_path / "tiny_challenges.json").unlink()
+    before = contents(tiny_run)
+    with pytest.raises(UserError, match="cannot be loaded as before"):
+        arc_trm.train(resume=tiny_run, restart=True, device="cpu")
+    assert contents(tiny_run) == before
+
+
+def test_adapting_without_a_checkpoint_is_refused_and_restarted_likewise(
+    tmp_path: Path, challenges: Path, weights_dir: Path
+) -> None:
+    config = replace(run_config(challenges), adapt=AdaptConfig(weights=str(weights_dir)))
+    run = tmp_path / "run"
+    train_run(config, CPU, run)
+    first = Path(shutil.copytree(run, tmp_path / "first"))
+    (run / runs.CHECKPOINT).unlink()
+    with pytest.raises(UserError, match=f"`arc-trm adapt --resume {run} --restart`"):
+        arc_trm.adapt(resume=run, device="cpu")
+    arc_trm.adapt(resume=run, restart=True, device="cpu")
+    check_same_training(run, first)
+
+
+def test_what_a_resumed_run_does_is_said(tmp_path: Path, tiny_run: Path, challenges: Path) -> None:
+    heard = Notes()
+    arc_trm.train(resume=tiny_run, callbacks=[heard], device="cpu")
+    assert heard.notes[-1] == f"{tiny_run} is complete: nothing is left to train after step 12"
+    config = run_config(challenges, train={**TRAIN, "checkpoint_interval_s": 1e-6})
+    with pytest.raises(InterruptedError):
+        train_run(config, CPU, tmp_path / "killed", callbacks=[Notes(stop=5)])
+    arc_trm.train(resume=tmp_path / "killed", callbacks=[heard], device="cpu")
+    assert heard.notes[-1] == f"{tmp_path / 'killed'} resumes at step 4"
+
+
+@pytest.mark.parametrize("job", [arc_trm.train, arc_trm.adapt])
+def test_a_restart_needs_a_run(job: Callable[..., Run]) -> None:
+    with pytest.raises(UserError, match="name the run with --resume RUN"):
+        job(restart=True)
+
+
+def test_the_command_restarts(tiny_run: Path, cli: Callable[..., Result]) -> None:
+    (tiny_run / runs.CHECKPOINT).unlink()
+    refused = cli("train", "--resume", tiny_run, "--device", "cpu")
+    assert refused.exit_code == 2 and refused.stdout == ""
+    assert len(refused.stderr.splitlines()) == 1 and "--restart" in refused.stderr
+    done = cli("train", "--resume", tiny_run, "--restart", "--device", "cpu")
+    assert done.exit_code == 0 and done.stdout == f"{tiny_run}\n"
+    assert f"{tiny_run} starts again from step 0\n" in done.stderr
+
+
+@pytest.mark.slow
+def test_all_processes_refuse_and_restart_together(
+    tiny_run: Path, torchrun: Callable[..., CompletedProcess[str]]
+) -> None:
+    (tiny_run / runs.CHECKPOINT).unlink()
+    before = contents(tiny_run)
+    train = ("-m", "arc_trm", "train", "--device", "cpu", "--resume", tiny_run)
+    refused = torchrun(*train)
+    assert refused.returncode and "was trained, but it has no checkpoint" in refused.stderr
+    assert "Connection closed" not in refused.stderr
+    assert contents(tiny_run) == before
+    done = torchrun(*train, "--restart")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("starts again from step 0") == 1
+    assert [record["step"] for record in Run(tiny_run).metrics] == [*range(1, 13)]

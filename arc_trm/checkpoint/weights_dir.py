@@ -338,9 +338,11 @@ def _read_with_metadata(path: Path) -> tuple[dict[str, Tensor], _Metadata]:
         values = json.loads(metadata.get(METADATA_KEY, "{}"))
         step, model = values.get("step"), values.get("model")
         config = None if model is None else from_dict(ModelConfig, model, "model")
-    except (UserError, ValueError, AttributeError, RecursionError):
+    except (UserError, ValueError, AttributeError, RecursionError) as error:
+        why = f" ({error})" if isinstance(error, UserError) else ""
         raise UserError(
-            f"{path} has metadata {METADATA_KEY!r} that are not as saved: copy or download it again"
+            f"{path} has metadata {METADATA_KEY!r} that are not as saved{why}: copy or download it "
+            "again, or use the version of arc-trm that wrote it"
         ) from None
     valid = isinstance(step, int) and 0 <= step < MAX_STEP
     return tensors, _Metadata(step if valid else None, values.get("puzzle_ids_sha256"), config)

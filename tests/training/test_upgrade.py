@@ -173,6 +173,17 @@ def test_a_setting_that_this_version_lacks_is_named(killed: Path) -> None:
         _ = Run(killed).config
 
 
+@pytest.mark.parametrize("place", ["weights", "config.json"])
+def test_weights_with_a_setting_that_this_version_lacks_are_refused(
+    killed: Path, place: str
+) -> None:
+    edit(killed, place, lambda settings: settings["model"].update(feed_forward="swiglu"))
+    with pytest.raises(UserError) as caught:
+        _ = WeightsDir(killed).parts
+    assert "'model.feed_forward'" in str(caught.value)
+    assert "use the version of arc-trm that wrote it" in str(caught.value)
+
+
 @pytest.mark.parametrize("text", ["", "5", "[]", "{", '{"a": ' * 5000, "[" * 100_000])
 def test_settings_of_a_strange_checkpoint_are_refused(killed: Path, text: str) -> None:
     tensors, metadata = read_tensors(killed / runs.CHECKPOINT)

@@ -101,7 +101,7 @@ def train_run(
             time_limit.started -= seconds_spent(setup.folder)
         if resume and process[0] == 0:
             remove_leftovers(setup.folder)
-            if restart:
+            if not setup.has_checkpoint:
                 remove_training(setup.folder)
         save_seconds = 0.0
         if config.adapt is not None or config.train.time_limit is not None:

@@ -18,7 +18,6 @@ from arc_trm.config import RunConfig, compare_settings, to_dict
 from arc_trm.config.compare import Change
 from arc_trm.errors import UserError, format_name
 from arc_trm.io import append, atomic_write, write_error
-from arc_trm.time_limit import format_duration
 from arc_trm.training.trainer import HALTED_NAMES, LOSS_NAMES, METRICS, Trainer
 from submission.errors import format_value
 
@@ -45,25 +44,20 @@ def fixed_settings(config: RunConfig) -> dict[str, Any]:
 
 
 def has_checkpoint(folder: Path, config: RunConfig) -> bool:
-    """Return whether a run has a checkpoint to resume from; without one it was never trained.
+    """Return whether a run has a checkpoint to resume from; without one it has saved nothing yet.
 
     Raises:
-        UserError: the run was trained, but its checkpoint is gone. Nothing is changed.
+        UserError: the run has weights, but its checkpoint is gone. Nothing is changed.
     """
     if os.path.lexists(folder / runs.CHECKPOINT):
         return True
     found = [name for name in (NETWORK_FILE, EMBEDDING_FILE) if os.path.lexists(folder / name)]
-    metrics = folder / runs.METRICS
-    if os.path.lexists(metrics) and not (metrics.is_file() and metrics.stat().st_size == 0):
-        found.append(runs.METRICS)
     if not found:
         return False
-    first = format_duration(config.train.checkpoint_interval_s)
-    why = f" (its first one would have come after {first})" if found == [runs.METRICS] else ""
     command = f"arc-trm {'train' if config.adapt is None else 'adapt'} --resume {folder} --restart"
     raise UserError(
-        f"{folder} was trained, but it has no {runs.CHECKPOINT} to resume from{why}: copy that "
-        f"file back, or start again from step 0 with `{command}`, which replaces {_join(found)}"
+        f"{folder} was trained, but it has no {runs.CHECKPOINT} to resume from: copy that file "
+        f"back, or start again from step 0 with `{command}`, which replaces {' and '.join(found)}"
     )
 
 

@@ -7,13 +7,28 @@ from collections.abc import Iterable
 
 from submission.errors import UserError, format_name, format_names, pluralise
 
-__all__ = ["UserError", "format_name", "format_names", "pluralise", "suggestion"]
+__all__ = [
+    "UserError",
+    "close_match",
+    "format_name",
+    "format_names",
+    "pluralise",
+    "suggestion",
+]
+
+
+def close_match(name: str, known: Iterable[str], similarity: float = 0.5) -> str | None:
+    """Return the known name that resembles a misspelt one most, None if none does.
+
+    `similarity` is the least ratio of `difflib`, 0 to 1.
+    """
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=similarity)
+    return close[0] if close else None
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` if a known name is close, otherwise the known names."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean {close[0]!r}?"
+    if close := close_match(name, known):
+        return f"; did you mean {close!r}?"
     return f"; known: {', '.join(known)}" if known else ""

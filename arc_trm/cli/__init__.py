@@ -8,11 +8,16 @@ import io
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 import click
 
 from arc_trm._version import __version__
+from arc_trm.cli.launch import check_processes, launch, prints_mistakes, record_mistake
+from arc_trm.cli.option_advice import advise
 from submission.cli import CommandError, CommandGroup
 
 COMMANDS = (
@@ -35,6 +40,12 @@ COMMANDS = (
 """Commands in the order of the help; each is defined in the module of the same name."""
 
 
+PARALLEL_COMMANDS = ("train", "adapt", "predict", "bench")
+"""Commands that several processes can share."""
+ARGUMENTS = "arc_trm.cli.arguments"
+"""Key of the context's metadata with the arguments of the command line."""
+
+
 class _Group(CommandGroup):
     """Loads a command when it is used, and turns system errors into a sentence."""
 
@@ -48,9 +59,34 @@ class _Group(CommandGroup):
         command: click.Command = getattr(module, cmd_name)
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[ARGUMENTS] = tuple(args)
+        with _mistakes(ctx):
+            return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        line = tuple(args)
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and ctx.params["nproc_per_node"] is not None:
+            if name not in PARALLEL_COMMANDS:
+                raise CommandError(
+                    f"`arc-trm {name}` runs in one process: leave out --nproc-per-node, which is "
+                    f"for {', '.join(PARALLEL_COMMANDS)}"
+                )
+            command = copy(command)  # its options are checked before any process starts
+            command.callback = lambda **_: ctx.exit(launch(**ctx.params, arguments=line))
+        return name, command, rest
+
     def invoke(self, ctx: click.Context) -> Any:
-        if ctx.params["debug"]:
-            return click.Group.invoke(self, ctx)
+        with _mistakes(ctx):
+            if ctx.params["debug"]:
+                return click.Group.invoke(self, ctx)
+            return self._invoke(ctx)
+
+    def _invoke(self, ctx: click.Context) -> Any:
+        """Run the command; turn errors of the system into a CommandError."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -73,14 +109,36 @@ class _Group(CommandGroup):
             raise CommandError(f"{place}{error.strerror or error}") from error
 
 
+@contextmanager
+def _mistakes(ctx: click.Context) -> Iterator[None]:
+    """Advise on unknown options; of several processes, let one print a mistake."""
+    try:
+        yield
+    except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption):
+            error = advise(error, ctx.meta[ARGUMENTS])
+        record_mistake(error.format_message())
+        if prints_mistakes():
+            raise error from None
+        ctx.exit(error.exit_code)
+
+
 @click.group(
-    cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+    "arc-trm",
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
+@click.option(
+    "--nproc-per-node",
+    metavar="N",
+    callback=check_processes,
+    help="Run the command in N processes, gpu (one per GPU) or auto; default: in this one.",
 )
 @click.option(
     "--debug", is_flag=True, help="Show the traceback of an error: `arc-trm --debug COMMAND`."
 )
 @click.version_option(__version__, prog_name="arc-trm")
-def main(debug: bool) -> None:
+def main(nproc_per_node: str | None, debug: bool) -> None:
     """Train Tiny Recursive Models on ARC-AGI, predict with two attempts, submit.
 
     \b
@@ -89,6 +147,10 @@ def main(debug: bool) -> None:
       arc-trm predict --attempts 2
       arc-trm score
       arc-trm show
+
+    \b
+    On all GPUs of this machine:
+      arc-trm --nproc-per-node gpu train --preset arc-agi-1
     """
     if threading.current_thread() is threading.main_thread():
         # As an exception, so that everything unfinished is cleaned up.

@@ -28,7 +28,7 @@ def adapt(as_json: bool, **settings: Any) -> None:
       arc-trm adapt weights --data arc-agi_test_challenges.json --time-limit 3h
       arc-trm adapt weights --data challenges.json --preset adapt-long --out runs/new
       arc-trm adapt --resume runs/new
-      torchrun --nproc-per-node 4 -m arc_trm adapt W --data C --out runs/new
+      arc-trm --nproc-per-node gpu adapt W --data C --out runs/new
     """
     from arc_trm import pipeline
 

@@ -40,7 +40,7 @@ def bench(
       arc-trm bench train
       arc-trm bench predict --preset arc-agi-2 --set model.canvas=bucketed
       arc-trm bench scaling --out scaling.svg
-      torchrun --nproc-per-node 4 -m arc_trm bench train --preset arc-agi-1
+      arc-trm --nproc-per-node gpu bench train --preset arc-agi-1
     """
     from arc_trm.benchmarks import run_benchmark
     from arc_trm.config import load_config

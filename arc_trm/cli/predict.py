@@ -80,7 +80,7 @@ def predict(attempts: int, max_guesses: float | None, as_json: bool, **options: 
       arc-trm predict runs/arc2 --data arc-agi_test_challenges.json --out .
       arc-trm predict arcprize/trm_arc_prize_verification:arc_v1_public \\
           --data arc-agi-1/evaluation
-      torchrun --nproc-per-node 4 -m arc_trm predict W --data C --time-limit 2h --out .
+      arc-trm --nproc-per-node gpu predict W --data C --time-limit 2h --out .
     """
     from arc_trm import pipeline
     from arc_trm.evaluation.summary import summarise_job

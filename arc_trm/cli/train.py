@@ -27,7 +27,7 @@ def train(as_json: bool, **settings: Any) -> None:
       arc-trm train --data challenges.json --max-steps 500 --time-limit 20m
       arc-trm train --preset arc-agi-1 --set train.global_batch_size=64
       arc-trm train --resume
-      torchrun --nproc-per-node 4 -m arc_trm train --preset arc-agi-2 --out runs/arc2
+      arc-trm --nproc-per-node gpu train --preset arc-agi-2 --out runs/arc2
     """
     from arc_trm import pipeline
 

@@ -6,7 +6,10 @@
 from arc_trm.config.compare import compare_settings
 from arc_trm.config.loader import (
     Preset,
+    close_keys,
+    find_keys,
     from_dict,
+    key_types,
     load_config,
     parse_config,
     parse_override,
@@ -14,6 +17,7 @@ from arc_trm.config.loader import (
     read_config,
     read_preset,
     read_tables,
+    show_setting,
     to_dict,
 )
 from arc_trm.config.schema import (
@@ -35,8 +39,11 @@ __all__ = [
     "Preset",
     "RunConfig",
     "TrainConfig",
+    "close_keys",
     "compare_settings",
+    "find_keys",
     "from_dict",
+    "key_types",
     "load_config",
     "parse_config",
     "parse_override",
@@ -44,5 +51,6 @@ __all__ = [
     "read_config",
     "read_preset",
     "read_tables",
+    "show_setting",
     "to_dict",
 ]

@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import math
 import os
+import shlex
 import tomllib
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 from arc_trm.config.schema import MAX_INT, WEIGHT_INDEPENDENT_KEYS, ModelConfig, RunConfig, require
-from arc_trm.errors import UserError, suggestion
+from arc_trm.errors import UserError, close_match, suggestion
 from arc_trm.io import read_json
 
 T = typing.TypeVar("T")
+KEY_WORDS = {
+    "batch_size": "train.global_batch_size",
+    "bs": "train.global_batch_size",
+    "depth": "model.num_layers",
+    "layers": "model.num_layers",
+    "dim": "model.hidden_size",
+    "d_model": "model.hidden_size",
+    "width": "model.hidden_size",
+    "heads": "model.num_heads",
+    "learning_rate": "train.lr",
+    "optimizer": "train.optimiser",
+    "precision": "dtype",
+    "steps": "train.total_steps",
+    "wd": "train.weight_decay",
+    "warmup": "train.warmup_steps",
+}
+"""What people call a setting elsewhere, for suggestions."""
+CLOSE = 0.6
+"""Least similarity of a key that is suggested."""
+MAX_SHOWN = 100
+"""Characters of a value in a message."""
 MAX_KEY_LENGTH = 100
 """Characters of a key of --set; no key is as long."""
 
@@ -33,24 +55,26 @@ def to_dict(config: Any) -> dict[str, Any]:
 def _convert(value: Any, kind: Any, key: str) -> Any:
     """Convert a value of TOML or JSON to the type of its field. Raises UserError if it cannot."""
     if dataclasses.is_dataclass(kind):
-        require(isinstance(value, Mapping), f"config key {key!r} is a table, got {value!r}")
+        require(isinstance(value, Mapping), f"config key {key!r} is a table, got {_shown(value)}")
         return from_dict(typing.cast(type, kind), value, key)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:  # always `X | None`
         return None if value is None else _convert(value, arguments[0], key)
     if origin is Literal:
-        hint = suggestion(value, arguments) if isinstance(value, str) else ""
+        close = close_match(value, arguments) if isinstance(value, str) else None
+        hint = f"; did you mean {close!r}?" if close else ""
         choices = ", ".join(arguments)
-        require(value in arguments, f"config key {key!r} is one of {choices}, got {value!r}{hint}")
+        found = _shown(value)
+        require(value in arguments, f"config key {key!r} is one of {choices}, got {found}{hint}")
         return value
     if origin is tuple:
-        example = f": write [{value!r}]" if isinstance(value, str) else ""
+        example = f": write [{_shown(value)}]" if isinstance(value, str) else ""
         is_list = isinstance(value, list | tuple)
-        require(is_list, f"config key {key!r} is a list, got {value!r}{example}")
+        require(is_list, f"config key {key!r} is a list, got {_shown(value)}{example}")
         return tuple(_convert(item, arguments[0], key) for item in value)
     if kind is float and isinstance(value, int) and abs(value) <= MAX_INT:
         value = value if isinstance(value, bool) else float(value)
-    shown = repr(value) if not isinstance(value, int) or abs(value) <= MAX_INT else "a huge number"
+    shown = _shown(value)
     require(
         isinstance(value, kind) and (kind is bool or not isinstance(value, bool)),
         f"config key {key!r} is of type {kind.__name__}, got {shown}",
@@ -62,21 +86,63 @@ def _convert(value: Any, kind: Any, key: str) -> Any:
     return value
 
 
-def _key_names(cls: type, prefix: str = "") -> Iterator[str]:
-    """Yield the names of all keys below a config class, such as `train.lr`."""
+def _key_types(cls: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the names, such as `train.lr`, and types of all keys below a config class."""
     for name, kind in typing.get_type_hints(cls).items():
         key = f"{prefix}.{name}" if prefix else name
         tables = [each for each in (kind, *typing.get_args(kind)) if dataclasses.is_dataclass(each)]
-        yield from _key_names(typing.cast(type, tables[0]), key) if tables else (key,)
+        yield from _key_types(typing.cast(type, tables[0]), key) if tables else ((key, kind),)
+
+
+@cache
+def key_types() -> dict[str, Any]:
+    """Return the types of all config keys by their names, such as `train.lr`."""
+    return dict(_key_types(RunConfig))
+
+
+def find_keys(word: str) -> list[str]:
+    """Return the config keys that a word means: their names, last parts or `KEY_WORDS`.
+
+    `lr`, `train.lr` and `learning_rate` are `train.lr`; `supervision_steps` is a key of two tables.
+    """
+    keys = [key for key in key_types() if word in (key, key.rpartition(".")[2])]
+    same = KEY_WORDS.get(word.rpartition(".")[2])
+    return keys or ([same] if same else [])
+
+
+def close_keys(word: str) -> list[str]:
+    """Return the config keys that a word means, else those whose last part resembles it most."""
+    last = word.rpartition(".")[2]
+    names = {key.rpartition(".")[2] for key in key_types()}
+    return find_keys(word) or find_keys(last) or find_keys(close_match(last, names, CLOSE) or "")
+
+
+def show_setting(key: str, text: str) -> str:
+    """Return `--set KEY=TEXT` for a shell; a list is written as one."""
+    kind = key_types().get(key)
+    if typing.get_origin(kind) is tuple:
+        items = [each.strip(" \"'") for each in text.strip().strip("[]").split(",")]
+        texts = typing.get_args(kind)[0] is str
+        text = f"[{', '.join(map(_toml_string, items) if texts else items)}]"
+    setting = f"{key}={text}"
+    safe = not set(setting) & set('"$`\\!') and setting.isprintable()
+    quoted = f'"{setting}"' if safe and shlex.quote(setting) != setting else shlex.quote(setting)
+    return f"--set {quoted}"
+
+
+def _toml_string(text: str) -> str:
+    """Return a text as a string of TOML."""
+    literal = text.isprintable() and "'" not in text
+    return f"'{text}'" if literal else json.dumps(text, ensure_ascii=False)
 
 
 def _key_advice(cls: type, name: str, prefix: str) -> str:
     """Return which key an unknown `name` in a table may mean, otherwise the keys of the table."""
     own = [f"{prefix}.{each}" if prefix else each for each in typing.get_type_hints(cls)]
-    by_name = {key.rpartition(".")[2]: key for key in (*_key_names(RunConfig), *own)}
-    close = difflib.get_close_matches(name, by_name, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean {by_name[close[0]]!r}?"
+    tables = [key for key in own if key not in key_types()]
+    keys = find_keys(name) or [each for each in [close_match(name, tables)] if each]
+    if found := keys or close_keys(name):
+        return f"; did you mean {' or '.join(map(repr, found))}?"
     return f"; known: {', '.join(sorted(own))}"
 
 
@@ -177,14 +243,37 @@ def parse_override(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     is_key = 0 < len(key.strip()) <= MAX_KEY_LENGTH
     require(bool(equals and is_key), f"--set takes key=value, got {text[:MAX_KEY_LENGTH]!r}")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except (ValueError, RecursionError):
-        parsed = value  # a bare word is a string
-    nested: Any = parsed
+    nested = _parse_value(value)
     for part in reversed(key.strip().split(".")):
         nested = {part: nested}
     return typing.cast(dict[str, Any], nested)
+
+
+def _check_list(override: str) -> None:
+    """Raise UserError, which shows how to write it, if a list lacks its brackets or quotes."""
+    key, _, text = override.partition("=")
+    key = key.strip()
+    is_list = typing.get_origin(key_types().get(key)) is tuple
+    if is_list and not isinstance(_parse_value(text), list):
+        raise UserError(
+            f"config key {key!r} is a list, got {_shown(text)}: write `{show_setting(key, text)}`"
+        )
+
+
+def _parse_value(text: str) -> Any:
+    """Parse the value of an override; a bare word is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        return text
+
+
+def _shown(value: Any) -> str:
+    """Show a value in a message, shortened."""
+    if isinstance(value, int) and abs(value) > MAX_INT:
+        return "a huge number"
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
 
 
 def _read_toml(text: str, source: str) -> dict[str, Any]:
@@ -224,6 +313,7 @@ def load_config(
         values = _merge(values, _read_toml(text, str(file)))
     values.pop("preset", None)  # the preset's description is no setting
     for override in overrides:
+        _check_list(override)
         values = _merge(values, parse_override(override))
     config = from_dict(RunConfig, values)
     require(

@@ -352,7 +352,7 @@ MISTAKES = [
     (["train", "--set", "train.seed=1"], "'train.seed'; did you mean 'seed'?"),
     (["train", "--set", "train.=1"], "unknown config key 'train.'; known: train.betas"),
     (["train", "--set", "seed" + ".a" * 3000 + "=1"], "--set takes key=value, got 'seed.a"),
-    (["train", "--set", "data.train=x"], "'data.train' is a list, got 'x': write ['x']"),
+    (["train", "--set", "data.train=x"], "is a list, got 'x': write `--set \"data.train=['x']\"`"),
     (["data", "show", "x.jsonl"], "x.jsonl has many JSON texts, like a log of predictions"),
     (["score", "x.csv"], "x.csv holds puzzles, not predictions"),
     (["score", "run.json"], "run.json is the config of a run, not predictions"),

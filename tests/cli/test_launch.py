@@ -1,0 +1,125 @@
+"""`arc-trm --nproc-per-node`: several processes print one mistake and end with its status."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import ONE_THREAD, TOO_LONG, run_cli, run_torchrun
+
+import arc_trm
+from arc_trm.cli import PARALLEL_COMMANDS
+from arc_trm.runs import Run
+
+SMALL = ["--device", "cpu", "--set", "data.augmentations=2", "--set", "train.global_batch_size=4"]
+
+
+def start(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
+    """Start `arc-trm` in two processes, which also import modules from `cwd`."""
+    source = Path(arc_trm.__file__).parents[1]
+    return subprocess.Popen(
+        [sys.executable, "-m", "arc_trm", "--nproc-per-node", "2", *map(str, arguments)],
+        env={**ONE_THREAD, "PYTHONPATH": f"{source}{os.pathsep}{cwd}"},
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def delay_rank(rank: int, folder: Path) -> None:
+    """Make the process of a rank sleep at its start, so that the other one fails before it."""
+    code = f"import os, time\nos.environ.get('RANK') == '{rank}' and time.sleep({TOO_LONG})\n"
+    (folder / "sitecustomize.py").write_text(code)
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_are_stopped_by_ctrl_c(tmp_path: Path, challenges: Path) -> None:
+    run = tmp_path / "run"
+    command = ["train", "--data", challenges, *SMALL, "--max-steps", 100_000, "--out", run]
+    process = start(*command, cwd=tmp_path)
+    assert process.stderr is not None
+    first = process.stderr.readline()  # said when the run is about to begin
+    assert "cpu" in first and "× 2, in " in first
+    while not (run / "model.safetensors").exists():
+        assert process.poll() is None, process.stderr.read()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=TOO_LONG)
+    assert process.returncode == 130
+    assert f"resume with `arc-trm train --resume {run}`" in errors
+    assert "Traceback" not in errors and "torch" not in errors
+    assert 0 < Run(run).step < 100_000
+
+
+@pytest.mark.parametrize("slow_rank", [0, 1])
+@pytest.mark.slow
+def test_a_mistake_is_printed_once_whichever_process_makes_it(
+    tmp_path: Path, slow_rank: int
+) -> None:
+    delay_rank(slow_rank, tmp_path)
+    process = start("train", "--data", "nowhere.json", cwd=tmp_path)
+    output, errors = process.communicate(timeout=TOO_LONG)
+    assert (process.returncode, output) == (2, "")
+    (line,) = errors.splitlines()
+    assert line.startswith("Error: 'nowhere.json' is neither a dataset nor")
+
+
+@pytest.mark.slow
+def test_torchrun_shows_a_mistake_of_all_processes_once_before_its_own_report(
+    tmp_path: Path,
+) -> None:
+    done = run_torchrun("-m", "arc_trm", "train", "--data", "nowhere.json", cwd=tmp_path)
+    assert done.returncode == 1  # torchrun's own
+    lines = done.stderr.splitlines()
+    assert sum(line.startswith("Error: 'nowhere.json'") for line in lines) <= 1
+    assert any("'nowhere.json' is neither" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["0", "train"], "'0' is no number of processes: write a number, gpu (one per GPU)"),
+        (["many", "train"], "'many' is no number of processes"),
+        (["2", "score"], "`arc-trm score` runs in one process: leave out --nproc-per-node"),
+        (["2"], "Missing command"),
+        (["2", "trian"], "No such command 'trian'"),
+        (["2", "train", "--lr", "1"], "write `--set train.lr=1`"),
+        (["2", "train", "--max-steps", "x"], "'x' is not a valid integer range"),
+    ],
+)
+def test_a_mistake_in_the_arguments_starts_no_process(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("it started processes")
+
+    monkeypatch.setattr("arc_trm.cli.launch", refuse)
+    result = run_cli("--nproc-per-node", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr.splitlines()[-1]
+
+
+def test_processes_start_no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "0")
+    result = run_cli("--nproc-per-node", 2, "train")
+    assert result.exit_code == 2
+    assert "torchrun has started this process: leave out --nproc-per-node" in result.stderr
+
+
+def test_only_the_first_process_of_a_machine_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    for rank, lines in (("0", 1), ("1", 0)):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        for arguments in (["train", "--preset", "x"], ["--colour"], ["train", "--lr", "1"]):
+            result = run_cli(*arguments)
+            assert result.exit_code == 2
+            assert sum(each.startswith("Error: ") for each in result.stderr.splitlines()) == lines
+
+
+def test_the_help_names_the_option_with_each_command_that_has_it() -> None:
+    assert "--nproc-per-node" in run_cli("--help").stdout
+    for command in PARALLEL_COMMANDS:
+        assert f"arc-trm --nproc-per-node gpu {command} " in run_cli(command, "--help").stdout

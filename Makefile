@@ -31,8 +31,12 @@ test-fast: $(VENV)/installed-dev
 api: $(VENV)/installed-dev
 	$(BIN)/pdoc --docformat google --output-directory build/api $(API)
 
+# pip would say that no version of torch fits.
+OLD = "this needs Python 3.11 or newer, but $(PYTHON) is not: name another, as in make PYTHON=python3.12"
+
 # torch is named first and pinned: a bare `torch` would fetch gigabytes of CUDA packages.
 $(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo $(OLD) >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e .

@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 
 from arc_trm.config import Dtype
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, pluralise
 
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -41,13 +41,30 @@ def pick_device(name: str = "auto") -> torch.device:
     number = int(index or local_rank)
     count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(has_mps)}[kind]
     if number >= count:
-        raise UserError(
-            f"device {name!r} cannot be used here: PyTorch finds {count} of the kind {kind}; "
-            "`--device cpu` always works"
-        )
+        raise UserError(f"device {name!r} cannot be used here: {_reason(kind, count)}")
     if kind == "cpu":
         _keep_freed_memory()
     return torch.device(kind, number) if kind == "cuda" else torch.device(kind)
+
+
+def _reason(kind: str, count: int) -> str:
+    """Return why there is no such device, and what to do."""
+    instead = "`--device cpu` always works"
+    if count and "LOCAL_RANK" in os.environ:
+        return (
+            f"there are more processes than GPUs, of which PyTorch finds {count}: start one for "
+            "each with `--nproc-per-node gpu`"
+        )
+    if kind == "cuda" and not torch.backends.cuda.is_built():
+        return (
+            "this PyTorch was built without CUDA: install one with it, as pytorch.org says; until "
+            f"then {instead}"
+        )
+    if kind == "mps" and not torch.backends.mps.is_built():
+        return f"this PyTorch was built without MPS, which is for Macs; {instead}"
+    if count == 0:
+        return f"PyTorch finds no such device, perhaps for want of a driver; {instead}"
+    return f"PyTorch finds {pluralise(count, 'device')} of this kind, numbered from 0; {instead}"
 
 
 def _keep_freed_memory() -> None:

@@ -241,9 +241,16 @@ def predict(
         if augmentations is None and inputs.run is not None:
             augmentations = inputs.run.config.data.vote_augmentations
 
-        from arc_trm.inference import load_for_inference, plan_predictions, predict_to_folder
+        from arc_trm.inference import (
+            inference_notes,
+            load_for_inference,
+            plan_predictions,
+            predict_to_folder,
+        )
 
         loaded = load_for_inference(inputs.weights, inputs.tasks.ids, device, canvas, compiled)
+        for note in inference_notes(loaded, inputs.tasks, augmentations):
+            callback.note(note)
         plan = plan_predictions(
             loaded, inputs.tasks, augmentations, supervision_steps, attempts, rule, rule_name
         )

@@ -13,6 +13,7 @@ from arc_trm.data.leakage import run_leakage
 from arc_trm.data.loader import load_tasks
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.errors import UserError
+from arc_trm.file_kind import wrong_file
 from arc_trm.puzzles import PuzzleKind, kind_of
 from arc_trm.runs import Run, find_run, latest_run
 from arc_trm.tasks import TaskSet
@@ -112,8 +113,21 @@ def resolve_folder(weights: PathLike | None, callback: Callback | None = None) -
     if weights is None:
         return latest_run()
     if os.path.exists(weights):  # Path.exists raises for names that are too long
+        _check_weights(Path(weights))
         return Path(weights)
     from arc_trm.hub import resolve_weights  # local weights do without the Hub's client
 
     callback = callback or Callback()
     return resolve_weights(os.fspath(weights), callback.note, callback.stage)
+
+
+def _check_weights(path: Path) -> None:
+    """Raise UserError, which says what it is, if a path cannot be that of weights."""
+    expected = "a run, a weights folder or a repository on the Hub"
+    if error := wrong_file(path, "weights", expected):
+        raise error
+    if not path.is_dir():
+        raise UserError(
+            f"{path} is a file, expected {expected}: convert a weight file of the published "
+            "trainer with `arc-trm convert`"
+        )

@@ -21,6 +21,7 @@ FLOORS = [
     ("config",),
     ("puzzles", "device"),
     ("runs",),
+    ("file_kind",),
     ("data", "models"),
     ("checkpoint",),
     ("evaluation",),

@@ -73,7 +73,7 @@ def test_every_process_under_torchrun_gets_a_gpu_of_its_own(
     assert pick_device("cuda:0") == torch.device("cuda:0")  # as the user says
     assert pick_device("cpu") == CPU
     monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(UserError, match="PyTorch finds 2 of the kind cuda"):
+    with pytest.raises(UserError, match="more processes than GPUs, of which PyTorch finds 2"):
         pick_device(name)
 
 
@@ -81,14 +81,30 @@ def test_every_process_under_torchrun_gets_a_gpu_of_its_own(
     ("name", "count"), [("cuda", 0), ("cuda:0", 0), ("mps", 0), ("cuda:2", 2), ("cuda:99", 2)]
 )
 def test_a_missing_device_is_one_sentence(
-    machine: Callable[..., None], name: str, count: int
+    machine: Callable[..., None], monkeypatch: pytest.MonkeyPatch, name: str, count: int
 ) -> None:
     machine(gpus=count)
+    for backend in (torch.backends.cuda, torch.backends.mps):
+        monkeypatch.setattr(backend, "is_built", lambda: True)
     with pytest.raises(UserError) as caught:
         pick_device(name)
     message = str(caught.value)
-    assert f"{name!r} cannot be used here: PyTorch finds {count} of the kind" in message
+    reason = "finds 2 devices of this kind, numbered from 0" if count else "finds no such device"
+    assert f"{name!r} cannot be used here: PyTorch {reason}" in message
     assert "`--device cpu` always works" in message and "\n" not in message
+
+
+def test_a_build_without_the_device_is_named(
+    machine: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine()
+    for backend, name, advice in (
+        (torch.backends.cuda, "cuda", "without CUDA: install one with it, as pytorch.org says"),
+        (torch.backends.mps, "mps", "without MPS, which is for Macs"),
+    ):
+        monkeypatch.setattr(backend, "is_built", lambda: False)
+        with pytest.raises(UserError, match=f"this PyTorch was built {advice}"):
+            pick_device(name)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ SIDES_SHOWN = (5, 10, 15, 20, 25, 30)
 @click.command("list")
 @json_option
 def list_datasets(as_json: bool) -> None:
-    """List the known datasets: their splits and where the files are.
+    """List the known datasets and where their files are.
 
     Files that no package carries are looked for in the folder that the environment variable
     ARC_TRM_DATA names.
@@ -37,11 +37,22 @@ def list_datasets(as_json: bool) -> None:
         click.echo(json.dumps(datasets))
         return
     rows = [
-        (split["name"], split["tasks"], split["test_outputs"], dataset["licence"], _place(split))
+        (
+            each["name"],
+            each["tasks"],
+            each["test_outputs"],
+            dataset["licence"],
+            each["place"] or "missing",
+        )
         for dataset in datasets
-        for split in dataset["splits"]
+        for each in dataset["splits"]
     ]
     _print(_table(("data", "tasks", "test outputs", "licence", "files"), rows))
+    missing = [
+        each["name"] for dataset in datasets for each in dataset["splits"] if not each["place"]
+    ]
+    if missing:
+        _print("", f"missing: `arc-trm data show {missing[0]}` says how to get the files")
 
 
 @click.command("show")
@@ -77,12 +88,6 @@ def show_dataset(what: str, skip_invalid: bool, as_json: bool) -> None:
         _print("", *map(describe_overlap, recorded_overlaps(what)))
 
 
-def _place(split: dict[str, Any]) -> str:
-    if split["files"] is None:
-        return f"missing; `arc-trm data show {split['name']}` says how to get them"
-    return str(split["files"])
-
-
 def _size(side: int) -> str:
     return f"{side} × {side}"
 
@@ -104,6 +109,7 @@ def _tables(splits: Sequence[dict[str, Any]]) -> list[str | Table]:
 
 
 def _card_lines(facts: dict[str, Any]) -> list[str]:
+    from arc_trm.data.describe import GENERATED
     from arc_trm.data.loader import DATA_FOLDER, missing_files
 
     lines = [f"{facts['title']} ({facts['name']})", ""]
@@ -115,11 +121,12 @@ def _card_lines(facts: dict[str, Any]) -> list[str]:
             lines += [f"  {split}: {DATA_FOLDER}/{path}" for path in paths]
         for split, file in source.get("files", {}).items():
             lines.append(f"  {split}: {source['repository']}/{file}")
-    states = {True: ", as published", False: ", NOT as published", None: ""}
     for split in facts["splits"]:
         if split["files"] is None:
             lines.append(f"Missing: {missing_files(split['name'])}")
         else:
+            known = "recorded" if split["place"] == GENERATED else "published"
+            states = {True: f", as {known}", False: f", NOT as {known}", None: ""}
             state = states[split["as_published"]]
             lines.append(f"{split['name']}{state}: {split['files']}")
     return lines

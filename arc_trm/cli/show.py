@@ -9,6 +9,7 @@ import click
 
 from arc_trm.cli.options import data_option, path_option
 from arc_trm.errors import UserError
+from arc_trm.file_kind import file_kind
 
 
 @click.command()
@@ -51,7 +52,18 @@ def show(
         if data or predictions or trace:
             raise UserError("--data, --predictions and --trace go with a task: name one")
         show_run_in(Path(what) if what else None, out)
+    elif os.path.isfile(what):
+        raise UserError(
+            f"{what} is a file, expected a task id or a run folder: name a task, and the file with "
+            f"{_option_for(Path(what))}"
+        )
     else:
         show_task_in(what, data, predictions, trace, out)
     if out is not None:
         click.echo(f"Wrote {out}")
+
+
+def _option_for(path: Path) -> str:
+    """Return the option that takes a file, `--data FILE` or `--predictions FILE`."""
+    kind = file_kind(path)
+    return f"{'--data' if kind and kind.holds == 'tasks' else '--predictions'} {path}"

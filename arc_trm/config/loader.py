@@ -220,6 +220,11 @@ def preset_names() -> list[str]:
     return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name[-5:] == ".toml")
 
 
+def adapting_presets() -> list[str]:
+    """Return the names of the presets that adapt pretrained weights."""
+    return [name for name in preset_names() if "adapt" in _read_toml(read_preset(name).text, name)]
+
+
 def read_preset(name: str) -> Preset:
     """Read a preset. An unknown name is a UserError that suggests the closest one."""
     if name not in preset_names():
@@ -318,7 +323,8 @@ def load_config(
     config = from_dict(RunConfig, values)
     require(
         pretrained is None or config.adapt is not None,
-        f"preset {preset!r} trains from scratch: name one with a table [adapt]",
+        f"preset {preset!r} trains from scratch: name one that adapts, "
+        f"{' or '.join(adapting_presets())}",
     )
     for key, value in to_dict(config.model).items() if pretrained else ():
         trained = getattr(pretrained, key)

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from arc_trm.callbacks import Progress
-from arc_trm.data.loader import find_files, find_tasks, load_tasks
+from arc_trm.data.loader import DATA_FOLDER, find_files, find_tasks, load_tasks
 from arc_trm.data.readers import csv
 from arc_trm.data.registry import (
     GeneratedSource,
+    HubSource,
     Manifest,
     Overlap,
+    PackageSource,
+    Source,
     find_manifest,
     manifests,
     recorded_overlaps,
@@ -22,6 +25,8 @@ from arc_trm.puzzles import KINDS, kind_of
 from arc_trm.tasks import TaskSet
 
 Facts = dict[str, Any]
+GENERATED = "generated"
+"""The place of puzzles that are generated when they are needed."""
 
 
 def describe_datasets() -> list[Facts]:
@@ -74,17 +79,28 @@ def _describe_manifest(manifest: Manifest, only: str | None = None) -> Facts:
 
 def _describe_split(manifest: Manifest, split: str) -> Facts:
     """Return the manifest entry of a split, and where its files are, None if missing."""
-    source, files = None, None
+    source, files, place = None, None, None
     if found := find_files(manifest, split):
-        source, files = found.source.title, str(found.path)
+        source, files, place = found.source.title, str(found.path), _place(found.source)
     elif generated := [each for each in manifest.sources if isinstance(each, GeneratedSource)]:
-        source, files = generated[0].title, "generated when needed"
+        source, files, place = generated[0].title, "generated when needed", GENERATED
     return {
         "name": f"{manifest.name}/{split}",
         **asdict(manifest.splits[split]),
         "source": source,
         "files": files,
+        "place": place,
     }
+
+
+def _place(source: Source) -> str:
+    """Return in a few words where the files of a source are."""
+    match source:
+        case PackageSource():
+            return f"package {source.package}"
+        case HubSource():
+            return "cache of the Hub"
+    return f"in {DATA_FOLDER}"
 
 
 def _card(manifest: Manifest, only: str | None, skip_invalid: bool) -> Facts:

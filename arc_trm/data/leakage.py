@@ -9,18 +9,24 @@ from arc_trm.config import DataConfig
 from arc_trm.data.loader import absolute_data_path, find_tasks, prebuilt_folder
 from arc_trm.data.readers.prebuilt import PrebuiltDataset, open_prebuilt
 from arc_trm.data.registry import find_manifest, known_overlap
+from arc_trm.data.splits import load_test_sets, select_predicted
 from arc_trm.errors import UserError, format_names
 from arc_trm.puzzles import kind_of
 from arc_trm.tasks import TaskSet
 
 
-def leakage_warnings(trained: Sequence[TaskSet], scored: TaskSet) -> list[str]:
-    """Return a sentence for each training set that shares tasks with a set to be scored."""
+def leakage_warnings(
+    trained: Sequence[TaskSet], scored: TaskSet, predicted: TaskSet | None = None
+) -> list[str]:
+    """Return a sentence for each training set that shares tasks with a set to be scored.
+
+    Tasks that are `predicted` are left out if only their demonstrations are trained on.
+    """
     warnings = []
     for tasks in trained:
         if tasks.kind == scored.kind:
             shared = kind_of(scored).shared_tasks(scored, tasks)
-            warnings += _warning(scored, tasks.name, shared)
+            warnings += _warning(scored, tasks.name, _trained_outputs(shared, predicted))
     return warnings
 
 
@@ -41,23 +47,45 @@ def prebuilt_leakage(dataset: PrebuiltDataset, scored: TaskSet) -> list[str]:
 def run_leakage(data: DataConfig, scored: TaskSet) -> list[str]:
     """Return a sentence for each dataset of a run that shares tasks with a set to be scored.
 
-    If the files of a dataset are missing, its manifest decides; other missing data is skipped.
+    Tasks that the run predicts are left out if only their demonstrations are trained on. If the
+    files of a dataset are missing, its manifest decides; other missing data is skipped.
     """
     warnings: list[str] = []
+    predicted = _predicted(data, scored)
     for name in (*data.train, *data.optional_train):
         with suppress(UserError):
             if folder := prebuilt_folder(name):
                 warnings += prebuilt_leakage(open_prebuilt(folder), scored)
             elif absolute_data_path(name) == absolute_data_path(scored.name):
                 loaded_before = scored.renamed(name)
-                warnings += leakage_warnings([loaded_before], scored)
+                warnings += leakage_warnings([loaded_before], scored, predicted)
             elif tasks := find_tasks(name, data.skip_invalid):
-                warnings += leakage_warnings([tasks], scored)
+                warnings += leakage_warnings([tasks], scored, predicted)
             elif find_manifest(name):
                 known = known_overlap(scored.name, name)
                 shared = {here: there for here, there in known.items() if here in scored}
-                warnings += _warning(scored, name, shared)
+                warnings += _warning(scored, name, _trained_outputs(shared, predicted))
     return warnings
+
+
+def _predicted(data: DataConfig, scored: TaskSet) -> TaskSet | None:
+    """Return the tasks that a run predicts; None if it trains on nothing or they are missing."""
+    if data.train or data.optional_train:
+        with suppress(UserError):
+            loaded = {absolute_data_path(scored.name): scored}
+            return select_predicted(load_test_sets(data, loaded), data)
+    return None
+
+
+def _trained_outputs(shared: Mapping[str, str], predicted: TaskSet | None) -> dict[str, str]:
+    """Return the shared tasks whose test outputs are trained on.
+
+    `shared` maps their ids to those in the training set. Of the `predicted` tasks of kinds that
+    embed tasks, only demonstrations are trained on.
+    """
+    if predicted is None or not kind_of(predicted).embeds_tasks:
+        return dict(shared)
+    return {here: there for here, there in shared.items() if there not in predicted}
 
 
 def _warning(scored: TaskSet, trained: str, shared: Mapping[str, str]) -> list[str]:

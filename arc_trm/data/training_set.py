@@ -94,7 +94,7 @@ def _from_tasks(config: RunConfig, loaded: Loaded | None) -> TrainingSet:
     )
     # Numbered puzzles are compared after subsampling, which may separate what one file holds.
     for scored in [predicted] if kind.numbered else test_sets:
-        notes += leakage_warnings([tasks] if kind.numbered else sets, scored)
+        notes += leakage_warnings([tasks] if kind.numbered else sets, scored, predicted)
     notes += task_notes
     names = list(dataset.puzzle_names())
     # Pairs, puzzles and their ids; run.json holds the other settings of the batches.

@@ -23,10 +23,10 @@ from arc_trm.errors import UserError
 from arc_trm.evaluation.prediction_log import LogStatus, PredictionLog, read_predictions
 from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
 from arc_trm.evaluation.summary import PredictionSummary
+from arc_trm.file_kind import PARTS, wrong_file
 from arc_trm.puzzles import KINDS, PuzzleKind, kind_of
 from arc_trm.runs import (
     PREDICTIONS,
-    RUN_CONFIG,
     SUBMISSION,
     Run,
     find_run,
@@ -51,6 +51,9 @@ from submission import (
 
 MAX_MERGED = 32
 """Maximum number of candidates of a test input that vote when predictions are merged."""
+
+EXPECTED = "a predictions.jsonl, a submission, a run or a folder of ARC Prize's benchmarking"
+"""What predictions are, for messages."""
 
 NOT_WRITTEN = "unknown: the job that has its predictions.jsonl here did not write this file"
 
@@ -106,14 +109,15 @@ class PredictionSource:
         """
         folder = Path(path)
         if not os.path.exists(folder):  # Path.exists raises for names that are too long
-            raise UserError(
-                f"{folder} does not exist: name a predictions.jsonl, a submission, a run or a "
-                "folder of ARC Prize's benchmarking"
-            )
+            raise UserError(f"{folder} does not exist: name {EXPECTED}")
+        if folder.name in PARTS and (error := wrong_file(folder, "predictions", EXPECTED)):
+            raise error
         chosen = Path(solutions) if solutions is not None else None
         found = _find_predictions(folder, prefer, data)
         source = cls(str(path), found, data, chosen, tasks)
         _ = source.kind  # an invalid header is an error here
+        if found.log is None and not _has_task_files(found.path):
+            source._read_ranked({})  # a file that is no submission is an error here
         return source
 
     def sharing(self, first: PredictionSource) -> PredictionSource:
@@ -152,7 +156,10 @@ class PredictionSource:
 
     @cached_property
     def _submission(self) -> Submission:
-        return read_submission(self.path)
+        try:
+            return read_submission(self.path)
+        except FormatError as error:
+            raise (wrong_file(self.path, "predictions", EXPECTED) or error) from None
 
     @cached_property
     def run(self) -> Run | None:
@@ -462,11 +469,6 @@ class _Found(NamedTuple):
 
 def _find_predictions(path: Path, prefer: Sequence[str], data: str | None) -> _Found:
     """Return the predictions in a file or folder, the last ones that were made in a run."""
-    if path.is_file() and (path.suffix == ".csv" or path.name == RUN_CONFIG):
-        what = "holds puzzles" if path.suffix == ".csv" else "is the config of a run"
-        raise UserError(
-            f"{path} {what}, not predictions: name a predictions.jsonl, a submission or a run"
-        )
     in_folder = not is_run(path) and any((path / name).is_file() for name in prefer)
     if path.is_dir() and not in_folder:
         if folders := predictions_of(path):
@@ -505,6 +507,11 @@ def _find_file(path: Path, prefer: Sequence[str]) -> _Found:
         return _Found(found[0], None)
     # A submission beside a log of another kind is of another job.
     return _Found(found[0] if writes_submission else log.path, log)
+
+
+def _has_task_files(path: Path) -> bool:
+    """Return whether a path is a folder with JSON files, as of ARC Prize's benchmarking."""
+    return os.path.isdir(path) and any(path.glob("*.json"))
 
 
 def _tasks_of_solutions(solutions: Solutions) -> TaskSet:

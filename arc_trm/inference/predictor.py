@@ -16,7 +16,7 @@ from arc_trm.checkpoint import Weights, WeightsDir
 from arc_trm.config import Canvas
 from arc_trm.data.dataset import parse_augmentation
 from arc_trm.device import DTYPES, compiles, pick_device, pick_dtype
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, pluralise
 from arc_trm.evaluation.predictions import NO_EMBEDDING, Prediction, Skipped, TraceStep
 from arc_trm.puzzles import SEPARATOR, PuzzleKind, kind_of
 from arc_trm.tasks import Grid, Pair, TaskSet
@@ -83,6 +83,21 @@ def max_batch_size(weights: Weights, side: int) -> int:
     """Return the maximum number of queries in a batch with a canvas of this side."""
     length = weights.model.config.puzzle_emb_len + side * side
     return min(MAX_BATCH, max(1, POSITIONS_PER_BATCH // length))
+
+
+def inference_notes(
+    weights: Weights, tasks: TaskSet, augmentations: int | None = None
+) -> list[str]:
+    """Return what a user should know before the first query; arguments as of `build_queries`."""
+    notes = [weights.model.speed_advice()]
+    known = _known_puzzles(weights, tasks, None).values() if augmentations else ()
+    trained = max((len(puzzles) - 1 for puzzles in known), default=augmentations)
+    if augmentations and trained is not None and trained < augmentations:
+        notes.append(
+            f"the weights know at most {pluralise(trained, 'augmentation')} of a task: all of them "
+            f"vote, and no {augmentations}"
+        )
+    return [note for note in notes if note]
 
 
 def build_queries(

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from arc_trm.config import ModelConfig
 from arc_trm.errors import UserError
-from arc_trm.models.cpu_kernels import fastest_ops
+from arc_trm.models.cpu_kernels import fastest_ops, speed_advice
 from arc_trm.models.layers import (
     Linear,
     build_block,
@@ -153,8 +153,17 @@ class PuzzleModel(nn.Module, ABC):
 
     def select_ops(self, dtype: torch.dtype) -> Ops:
         """Return the operations that compute activations of `dtype` without torch.compile."""
-        head_size = self.config.hidden_size // self.config.num_heads
-        return fastest_ops(self.y_init.device, dtype, head_size, self.rope_cache is not None)
+        return fastest_ops(self.y_init.device, dtype, *self._heads())
+
+    def speed_advice(self) -> str | None:
+        """Return what would make this model faster on this machine, None if nothing is known."""
+        return (
+            None if self.compiled else speed_advice(self.y_init.device, self.dtype, *self._heads())
+        )
+
+    def _heads(self) -> tuple[int, bool]:
+        """Return the size of a head, and whether its queries and keys are rotated."""
+        return self.config.hidden_size // self.config.num_heads, self.rope_cache is not None
 
     # What training and prediction call.
 

@@ -44,10 +44,30 @@ def fastest_ops(device: torch.device, dtype: torch.dtype, head_size: int, rotary
     return load_kernels(head_size, rotary) or TORCH_OPS
 
 
+def speed_advice(
+    device: torch.device, dtype: torch.dtype, head_size: int, rotary: bool
+) -> str | None:
+    """Return what to do if the kernels suit this CPU but cannot be compiled, else None."""
+    if device.type != "cpu" or dtype != torch.bfloat16 or not _suits_kernels(head_size):
+        return None
+    if load_kernels(head_size, rotary) is not None:
+        return None
+    return (
+        "the C kernels for this CPU cannot be compiled, so all takes longer: install a C compiler "
+        "such as gcc, or name one in CC"
+    )
+
+
+def _suits_kernels(head_size: int) -> bool:
+    """Return whether this machine can run the kernels for heads of a size."""
+    can_run = platform.system() == "Linux" and has_avx512_bf16()
+    return can_run and head_size % HEAD_SIZE_MULTIPLE == 0
+
+
 @cache
 def load_kernels(head_size: int, rotary: bool) -> KernelOps | None:
     """Compile and load the kernels; return None if this machine cannot compile or run them."""
-    if platform.system() != "Linux" or not has_avx512_bf16() or head_size % HEAD_SIZE_MULTIPLE:
+    if not _suits_kernels(head_size):
         return None
     for amx in (True, False) if has_amx() else (False,):
         library = _load_library(head_size, rotary, amx)

@@ -173,6 +173,8 @@ class _Setup:
         self.model, self.generator = initial_model(
             config, num_puzzles, device, compiled, pretrained=not self.has_checkpoint
         )
+        if advice := self.model.speed_advice():
+            callback.note(advice)
         self.micro_batch_size = pick_micro_batch_size(self.model, device, batch_size)
         fastest = self.model.cpu_micro_batch_size(config.model.length) or batch_size
         if self.micro_batch_size < min(batch_size, fastest):

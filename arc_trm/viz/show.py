@@ -23,6 +23,7 @@ from arc_trm.viz.svg import save
 from arc_trm.viz.terminal import Terminal, show_run, show_task
 
 FALLBACKS = ("arc-agi-1", "arc-agi-2")
+CLOSE = 0.85  # similarity of ids that differ in one of eight digits; more is no misspelling
 MAX_COMPARED = 5000  # ids of a dataset that a misspelt one is compared with
 
 
@@ -108,7 +109,7 @@ def _find_task_set(task_id: str, data: str | None, source: PredictionSource | No
             )
         names.append(tasks.name)
         known |= dict.fromkeys(islice(tasks.ids, MAX_COMPARED))
-    close = difflib.get_close_matches(task_id, known, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(task_id, known, n=3, cutoff=CLOSE)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     raise UserError(
         f"no run folder and no task {task_id!r} in {', '.join(dict.fromkeys(names))}{hint}"

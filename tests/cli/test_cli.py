@@ -142,6 +142,31 @@ def test_scoring_training_tasks_warns(tmp_path: Path, challenges: Path) -> None:
         assert "shares 3 of its 3 tasks" in result.stderr
 
 
+def test_demonstrations_alone_are_no_leak(tmp_path: Path, challenges: Path) -> None:
+    """Tasks in both data.train and data.test are trained on without their test outputs."""
+    options = set_options(*SETTINGS, *(f"data.{key}=['{challenges}']" for key in ("train", "test")))
+    run = tmp_path / "run"
+    trained = run_cli("train", "--out", run, *options)
+    assert "data.train also has 3 tasks to predict (first task0): of these only demonstrations" in (
+        trained.stderr
+    )
+    predicted = run_cli("predict", run, "--data", challenges)
+    scored = run_cli("score", run, "--data", challenges)
+    for result in (trained, predicted, scored):
+        assert result.exit_code == 0, result.stderr
+        assert "shares" not in result.stderr
+    # Another task of the same file is trained on with its output.
+    tasks = json.loads(challenges.read_text())
+    more = tmp_path / "more.json"
+    more.write_text(
+        json.dumps(tasks | {"new": {**tasks["task0"], "test": tasks["task0"]["train"]}})
+    )
+    options = set_options(*SETTINGS, f"data.train=['{more}']", f"data.test=['{challenges}']")
+    assert run_cli("train", "--out", tmp_path / "two", *options).exit_code == 0
+    result = run_cli("predict", tmp_path / "two", "--data", more, "--out", tmp_path / "out")
+    assert "shares 1 of its 4 tasks" in result.stderr and "(new)" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -353,9 +378,9 @@ MISTAKES = [
     (["train", "--set", "train.=1"], "unknown config key 'train.'; known: train.betas"),
     (["train", "--set", "seed" + ".a" * 3000 + "=1"], "--set takes key=value, got 'seed.a"),
     (["train", "--set", "data.train=x"], "is a list, got 'x': write `--set \"data.train=['x']\"`"),
-    (["data", "show", "x.jsonl"], "x.jsonl has many JSON texts, like a log of predictions"),
-    (["score", "x.csv"], "x.csv holds puzzles, not predictions"),
-    (["score", "run.json"], "run.json is the config of a run, not predictions"),
+    (["data", "show", "x.jsonl"], "x.jsonl is a log of predictions, expected"),
+    (["score", "x.csv"], "x.csv is a file of puzzles, expected a predictions.jsonl"),
+    (["score", "run.json"], "run.json is the config of a run, expected a predictions"),
     (["presets", "quikstart"], "unknown preset 'quikstart'; did you mean 'quickstart'?"),
     (["data", "show", "arc-agi-11"], "did you mean"),
     (["trian"], "trian"),
@@ -589,6 +614,16 @@ def test_a_single_attempt_is_written_twice(tiny_run: Path) -> None:
     outputs = [output for task in submission.values() for output in task]
     assert len(outputs) == 3
     assert all(output["attempt_1"] == output["attempt_2"] for output in outputs)
+
+
+def test_more_augmentations_than_were_trained_are_no_secret(tiny_run: Path, tmp_path: Path) -> None:
+    trained = Run(tiny_run).config.data.augmentations
+    for number, told in ((trained, False), (trained + 1, True)):
+        out = tmp_path / str(number)
+        result = run_cli("predict", tiny_run, "--augmentations", number, "--out", out)
+        assert result.exit_code == 0
+        note = f"the weights know at most {trained} augmentations of a task: all of them vote, "
+        assert (f"{note}and no {number}" in result.stderr) == told
 
 
 @pytest.mark.parametrize("attempts", [0, 3])

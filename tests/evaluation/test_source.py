@@ -148,6 +148,9 @@ def test_a_log_without_valid_names_of_its_tasks(
 
 
 def test_which_file_of_a_folder_is_opened(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has no files, expected one "):
+        PredictionSource.open(tmp_path)
+    (tmp_path / "task.json").touch()
     assert PredictionSource.open(tmp_path).path == tmp_path  # perhaps ARC Prize's benchmarking
     tasks = load_tasks(write_challenges(tmp_path))
     PredictionSet(tasks, ()).write_submission(tmp_path / "submission.json")

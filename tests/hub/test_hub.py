@@ -679,10 +679,14 @@ def test_the_card_of_a_named_dataset(tmp_path: Path) -> None:
 def test_warnings_in_the_card_name_no_folder(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     config = runs.Run(run).config
-    data = replace(config.data, train=config.data.test)
+    (challenges,) = config.data.test
+    tasks = json.loads(Path(challenges).read_text())
+    other = tmp_path / "other_challenges.json"  # the same tasks under other ids
+    other.write_text(json.dumps({f"{task_id}x": task for task_id, task in tasks.items()}))
+    data = replace(config.data, train=(str(other),))
     runs.write_run_config(run, replace(config, data=data))
     card = model_card(WeightsDir(run), "o/n", None)
-    assert "**tiny_challenges.json shares 3 of its 3 tasks with tiny_challenges.json" in card
+    assert "**tiny_challenges.json shares 3 of its 3 tasks with other_challenges.json" in card
     assert str(tmp_path) not in card
 
 

@@ -194,6 +194,26 @@ def test_no_kernels_without_a_working_compiler(
     assert not [*tmp_path.rglob("*.so")]
 
 
+@pytest.mark.parametrize("compiler", ["does-not-exist", "false"])
+def test_a_user_is_told_what_would_be_faster(
+    compiler, fresh_kernels, tmp_path, monkeypatch
+) -> None:
+    def advice(**changes) -> str | None:
+        settings = {"hidden_size": 64, "num_heads": 2, "puzzle_emb_dim": 64, "seq_len": 16}
+        model = build_model(from_dict(ModelConfig, settings | changes), 2, torch.bfloat16)
+        return model.speed_advice()
+
+    monkeypatch.setattr(cpu_kernels.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(cpu_kernels, "has_avx512_bf16", lambda: True)
+    monkeypatch.setenv("CC", compiler)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    said = advice()
+    assert said is not None and "install a C compiler such as gcc, or name one in CC" in said
+    assert advice(hidden_size=48, puzzle_emb_dim=48) is None  # there are no kernels for such heads
+    monkeypatch.setattr(cpu_kernels, "has_avx512_bf16", lambda: False)
+    assert advice() is None
+
+
 @pytest.mark.slow
 @needs_kernels
 def test_kernels_are_compiled_once(fresh_kernels, tmp_path, monkeypatch) -> None:

@@ -86,6 +86,7 @@ def test_generated_datasets_are_the_same_everywhere(name: str, cli: Cli) -> None
     facts = json.loads(cli("data", "show", name, "--json").stdout)
     (split,) = facts["splits"]
     assert split["as_published"] and split["files"] == "generated when needed"
+    assert f"{name}, as recorded: generated" in cli("data", "show", name).stdout
 
 
 @pytest.mark.slow

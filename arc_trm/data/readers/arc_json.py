@@ -16,6 +16,7 @@ from typing import Any
 import submission
 from arc_trm.data.registry import PackageSource
 from arc_trm.errors import UserError
+from arc_trm.file_kind import wrong_file
 from arc_trm.tasks import Pair, Task, TaskSet, as_grid
 
 
@@ -31,12 +32,11 @@ def read(path: Path, skip_invalid: bool) -> TaskSet:
         if not files:
             raise UserError(f"{path} has no task files, expected *.json")
         return unique_tasks(str(path), read_task_files(files))
-    if path.suffix == ".jsonl":
-        raise UserError(
-            f"{path} has many JSON texts, like a log of predictions, which is not data: name a "
-            "challenges file or a dataset"
-        )
-    kind, content = submission.read_any(path, ("task", "challenges"))
+    try:
+        kind, content = submission.read_any(path, ("task", "challenges"))
+    except submission.FormatError as error:
+        expected = "a challenges file, a task file or a dataset"
+        raise (wrong_file(path, "tasks", expected) or error) from None
     if kind == "task":
         return unique_tasks(str(path), [_task(path.stem, content)])
     return unique_tasks(str(path), _with_solutions_beside(path, content))

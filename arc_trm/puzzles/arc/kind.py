@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from arc_trm.config import DataConfig, ModelConfig
-from arc_trm.errors import UserError, format_name
+from arc_trm.errors import UserError, format_name, pluralise
 from arc_trm.puzzles.arc import canvas, tokenizer
 from arc_trm.puzzles.arc.augmentation import ArcAugmentation, ArcAugmentations
 from arc_trm.puzzles.arc.deduplication import distinct_augmentations
@@ -107,8 +107,8 @@ class Arc(PuzzleKind):
             )
         if in_both := [task_id for task_id in by_id if task_id in predicted]:
             notes.append(
-                f"{len(in_both)} tasks to predict are in data.train too (first {in_both[0]}): only "
-                "their demonstrations are trained on"
+                f"data.train also has {pluralise(len(in_both), 'task')} to predict (first "
+                f"{format_name(in_both[0])}): of these only demonstrations are trained on"
             )
         allowed = [task for task in by_id.values() if task.id not in predicted]
         allowed += [task.without_solutions() for task in predicted]

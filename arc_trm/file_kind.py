@@ -1,0 +1,95 @@
+"""What a file or folder is, for messages to users who named it in the place of another."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from arc_trm.errors import UserError
+from arc_trm.runs import METRICS, PREDICTIONS, RUN_CONFIG, SUBMISSION, is_run
+from submission import FormatError, read_json, recognise
+
+Holds = Literal["tasks", "solutions", "predictions", "weights", "part"]
+"""What a user may want with a file; a part belongs to a run or weights folder."""
+
+MAX_BYTES = 2**28
+"""Size of the largest file that is read to tell what it is."""
+PARTS = {
+    RUN_CONFIG: "the config of a run",
+    METRICS: "the metrics of a run",
+    "config.json": "the config of a model",
+    "puzzle_ids.json": "the puzzle ids of a weights folder",
+}
+ADVICE: dict[Holds, str] = {
+    "tasks": "name tasks with --data",
+    "solutions": "name solutions with --solutions",
+    "predictions": "`arc-trm score {path}` scores predictions",
+    "weights": "`arc-trm predict {path}` predicts with it",
+    "part": "name its folder, {folder}",
+}
+
+
+class FileKind(NamedTuple):
+    """What a file or folder is, with its article, and what it holds."""
+
+    title: str
+    holds: Holds
+
+
+def file_kind(path: Path) -> FileKind | None:
+    """Return what a file or folder is; None if nothing tells or it cannot be read."""
+    if os.path.isdir(path):
+        return _folder_kind(path)
+    if path.name in PARTS:
+        return FileKind(PARTS[path.name], "part")
+    if path.suffix == ".safetensors":
+        return FileKind("a file of tensors", "part")
+    if path.suffix == ".csv":
+        return FileKind("a file of puzzles", "tasks")
+    if path.suffix == ".jsonl":
+        return FileKind("a log of predictions", "predictions")
+    kind = recognise(_read_json(path))
+    if kind is None:
+        return None
+    holds: Holds = "tasks"
+    if kind in ("submission", "solutions"):
+        holds = "predictions" if kind == "submission" else "solutions"
+    return FileKind(f"a {kind} file", holds)
+
+
+def wrong_file(path: Path, wanted: Holds, expected: str) -> UserError | None:
+    """Return the error for a file or folder that holds something else than is wanted.
+
+    Args:
+        path: what the user named.
+        wanted: what it should hold.
+        expected: what was to be named, such as `a run`.
+
+    Returns:
+        None if it holds what is wanted or nothing tells what it is: what reads it says what is
+        wrong with it.
+    """
+    kind = file_kind(path)
+    if kind is None or kind.holds == wanted:
+        return None
+    advice = ADVICE[kind.holds].format(path=path, folder=path.parent)
+    return UserError(f"{path} is {kind.title}, expected {expected}: {advice}")
+
+
+def _folder_kind(folder: Path) -> FileKind | None:
+    if is_run(folder):
+        return FileKind("a run", "weights")
+    if os.path.isfile(folder / "config.json"):
+        return FileKind("a weights folder", "weights")
+    if any(os.path.isfile(folder / name) for name in (PREDICTIONS, SUBMISSION)):
+        return FileKind("a folder of predictions", "predictions")
+    return None
+
+
+def _read_json(path: Path) -> Any:
+    """Return the content of a JSON file; None if it is no such file or too large."""
+    try:
+        return read_json(path) if path.stat().st_size <= MAX_BYTES else None
+    except (FormatError, OSError, ValueError):
+        return None

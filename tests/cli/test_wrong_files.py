@@ -1,0 +1,134 @@
+"""A file that is named in the place of another: the message says what it is and what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commands import run_cli
+
+TASK = {"train": [{"input": [[1]], "output": [[2]]}], "test": [{"input": [[1]]}]}
+ATTEMPTS = {"attempt_1": [[1]], "attempt_2": [[2]]}
+JSON = {
+    "task.json": TASK,
+    "challenges.json": {"a": TASK},
+    "solutions.json": {"a": [[[2]]]},
+    "submission.json": {"a": [ATTEMPTS]},
+    "run.json": {},
+    "config.json": {},
+    "puzzle_ids.json": [],
+}
+FILES = {  # what a message calls each file, what is in it, and what one may do
+    "task.json": ("a task file", "tasks", "name tasks with --data"),
+    "challenges.json": ("a challenges file", "tasks", "name tasks with --data"),
+    "solutions.json": ("a solutions file", "solutions", "name solutions with --solutions"),
+    "submission.json": (
+        "a submission file",
+        "predictions",
+        "`arc-trm score files/submission.json`",
+    ),
+    "run.json": ("the config of a run", "part", "name its folder, files"),
+    "config.json": ("the config of a model", "part", "name its folder, files"),
+    "puzzle_ids.json": ("the puzzle ids of a weights folder", "part", "name its folder, files"),
+    "metrics.jsonl": ("the metrics of a run", "part", "name its folder, files"),
+    "model.safetensors": ("a file of tensors", "part", "name its folder, files"),
+    "predictions.jsonl": ("a log of predictions", "predictions", "`arc-trm score"),
+    "puzzles.csv": ("a file of puzzles", "tasks", "name tasks with --data"),
+}
+COMMANDS = {
+    "weights": (["predict"], ["adapt", "--data", "files/challenges.json"]),
+    "predictions": (
+        ["score"],
+        ["report"],
+        ["merge", "--out", "out"],
+        ["export", "--format", "submission", "--out", "out"],
+        ["show", "a", "--predictions"],
+    ),
+    "tasks": (["train", "--data"], ["train", "--out", "out", "--data"], ["data", "show"]),
+}
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder `files` in the current folder, with a file of every kind."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for name in FILES:
+        content = json.dumps(JSON[name]).encode() if name in JSON else b"\x00\xff"
+        (folder / name).write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    yield folder
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["files"]  # nothing was written
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+
+
+@pytest.mark.parametrize("wanted", COMMANDS)
+def test_every_kind_of_file_in_the_place_of_another(files: Path, wanted: str) -> None:
+    for command in COMMANDS[wanted]:
+        for name, (title, holds, advice) in FILES.items():
+            if holds == wanted:
+                continue
+            result = run_cli(*command, f"files/{name}")
+            assert result.exit_code == 2, (command, name)
+            error = result.stderr.splitlines()[-1]
+            assert error.startswith(f"Error: files/{name} is {title}, expected a"), command
+            assert advice in error, (command, error)
+
+
+def test_a_file_in_the_place_of_a_task_is_told_its_option(files: Path) -> None:
+    for name, (_, holds, _) in FILES.items():
+        result = run_cli("show", f"files/{name}")
+        assert result.exit_code == 2
+        option = "--data" if holds == "tasks" else "--predictions"
+        assert f"name a task, and the file with {option} files/{name}" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{,", "is not JSON at line 1, column 2"),
+        ("{}", "has no tasks, expected at least one"),
+        ("[1]", "is a list of 1 item, expected an object with task ids as keys"),
+        ("[" * 100_000, "is nested too deeply"),
+        ("", "is empty, expected JSON"),
+    ],
+)
+def test_what_is_wrong_with_a_file_comes_before_what_else_is_missing(
+    files: Path, content: str, message: str
+) -> None:
+    (files / "submission.json").write_text(content)
+    for command in (["score"], ["report"], ["merge", "--out", "out"]):
+        result = run_cli(*command, "files/submission.json")
+        assert result.exit_code == 2
+        assert f"files/submission.json: {message}" in result.stderr
+
+
+def test_an_empty_folder_holds_no_predictions(tmp_path: Path) -> None:
+    result = run_cli("score", tmp_path)
+    assert result.exit_code == 2
+    assert f"{tmp_path}: has no files, expected one TASK.json per task" in result.stderr
+
+
+def test_a_published_weight_file_is_to_be_converted(tmp_path: Path) -> None:
+    path = tmp_path / "step_9"
+    path.write_bytes(b"\x80")
+    result = run_cli("predict", path, "--data", "arc-agi-1")
+    assert result.exit_code == 2
+    assert "convert a weight file of the published trainer with `arc-trm convert`" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("task", "hint"),
+    [
+        ("007bbfb8", "; did you mean '007bbfb7'?"),
+        ("07bbfb7", "; did you mean '007bbfb7'?"),
+        ("12345678", ""),
+        ("zzzz", ""),
+    ],
+)
+def test_only_ids_that_are_really_close_are_suggested(task: str, hint: str) -> None:
+    result = run_cli("show", task)
+    assert result.exit_code == 2
+    assert result.stderr.endswith(f"no task {task!r} in arc-agi-1, arc-agi-2{hint}\n")

@@ -1,3 +1,5 @@
-"""The version of this package, which `pyproject.toml` reads from here."""
+"""The version of this package, that of `submission`, which is installed with it."""
 
-__version__ = "0.1.0"
+from submission._version import __version__
+
+__all__ = ["__version__"]

@@ -55,7 +55,7 @@ def _reason(kind: str, count: int) -> str:
             f"there are more processes than GPUs, of which PyTorch finds {count}: start one for "
             "each with `--nproc-per-node gpu`"
         )
-    if kind == "cuda" and not torch.backends.cuda.is_built():
+    if kind == "cuda" and not torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
         return (
             "this PyTorch was built without CUDA: install one with it, as pytorch.org says; until "
             f"then {instead}"

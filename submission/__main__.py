@@ -8,9 +8,12 @@ import sys
 
 import click
 
+from submission._version import __version__
 from submission.cli import (
+    CONTEXT_SETTINGS,
     CommandGroup,
     challenges_option,
+    json_option,
     kind_option,
     overwrite_option,
     print_validation,
@@ -24,9 +27,16 @@ from submission.ranked import count_outputs, read_ranked
 from submission.scoring import score_file
 
 
-@click.group(cls=CommandGroup)
+@click.group("python -m submission", cls=CommandGroup, context_settings=CONTEXT_SETTINGS)
+@click.version_option(__version__, prog_name="submission")
 def main() -> None:
     """Validate, score and merge files in the official ARC-AGI formats.
+
+    `arc-trm` has the same commands, which also take runs and name tasks with --data.
+
+    \b
+    Example:
+      python -m submission validate submission.json
 
     The exit status is 0 if all is well, and 2 if a file or an argument is invalid.
     """
@@ -38,7 +48,7 @@ def main() -> None:
 @click.argument("file")
 @kind_option
 @challenges_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all problems.")
+@json_option
 def validate(file: str, kind: Kind | None, challenges: str | None, as_json: bool) -> None:
     """List everything that is wrong with FILE, one problem a line.
 
@@ -55,9 +65,13 @@ def validate(file: str, kind: Kind | None, challenges: str | None, as_json: bool
 
 @main.command()
 @click.argument("files", nargs=-1, required=True)
-@click.option("--solutions", required=True, metavar="FILE", help="The right outputs.")
-@click.option("--challenges", metavar="FILE", help="The tasks that all files must match.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every task's outcome.")
+@click.option(
+    "--solutions", required=True, metavar="FILE", help="Official solutions to score against."
+)
+@click.option(
+    "--challenges", metavar="FILE", help="The tasks that all files must match; default: any."
+)
+@json_option
 def score(files: tuple[str, ...], solutions: str, challenges: str | None, as_json: bool) -> None:
     """Score FILES under three denominators, and compare two or more.
 
@@ -90,11 +104,12 @@ def score(files: tuple[str, ...], solutions: str, challenges: str | None, as_jso
 def merge(
     files: tuple[str, ...], out: str, vote_weights: list[float] | None, overwrite: bool
 ) -> None:
-    """Merge answers to the same tasks into one submission by weighted votes.
+    """Merge answers into one submission by weighted votes.
 
-    A file is a submission or an ARC Prize benchmarking folder. It gives its weight to its attempt 1
-    and half of its weight to its attempt 2. The two grids with the most votes become the attempts.
-    Of grids with equal votes, the one named first wins. The first file sets the tasks.
+    All answers are to the same tasks. A file is a submission or an ARC Prize benchmarking folder.
+    It gives its weight to its attempt 1 and half of its weight to its attempt 2. The two grids with
+    the most votes become the attempts. Of grids with equal votes, the one named first wins. The
+    first file sets the tasks.
 
     \b
     Example:

@@ -8,10 +8,13 @@ from typing import Any
 
 import click
 
-from submission.errors import UserError
+from submission.errors import FormatError, UserError
 from submission.files import StrPath, read_challenges
 from submission.formats import KINDS, Kind
 from submission.validation import check_path
+
+CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
+"""Settings of both programs."""
 
 
 class CommandError(click.ClickException):
@@ -20,13 +23,22 @@ class CommandError(click.ClickException):
     exit_code = 2
 
 
-class CommandGroup(click.Group):
+class OrderedGroup(click.Group):
+    """Commands in the order in which they were added."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+class CommandGroup(OrderedGroup):
     """Commands that print a UserError as one sentence, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; turn a UserError into a CommandError."""
         try:
             return super().invoke(ctx)
+        except FormatError as error:
+            raise CommandError(error.describe(ctx.find_root().command_path)) from error
         except UserError as error:
             raise CommandError(str(error)) from error
 
@@ -43,8 +55,9 @@ kind_option = click.option(
     "--kind", type=click.Choice(KINDS), help="The expected kind; default: a guess."
 )
 challenges_option = click.option(
-    "--challenges", metavar="FILE", help="The tasks that FILE must match."
+    "--challenges", metavar="FILE", help="The tasks that FILE must match; default: any."
 )
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 vote_weights_option = click.option(
     "--vote-weights",
     type=_number_list,

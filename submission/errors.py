@@ -43,7 +43,7 @@ class FormatError(SubmissionError):
     Args:
         problems: everything that is wrong; the message has the first problem only.
         path: the file or folder that holds the data.
-        command: the shell command that lists all problems.
+        command: arguments of `python -m submission` that list all problems.
     """
 
     def __init__(
@@ -56,11 +56,15 @@ class FormatError(SubmissionError):
         self.problems, self.path, self.command = tuple(problems), path, command
 
     def __str__(self) -> str:
+        return self.describe("python -m submission")
+
+    def describe(self, program: str) -> str:
+        """Return the message, in which this program lists all problems."""
         sentence = str(self.problems[0])
         if self.path is not None:
             sentence = f"{format_path(self.path)}: {sentence}"
         if more := len(self.problems) - 1:
-            hint = f"; `{self.command}` lists them" if self.command else ""
+            hint = f"; `{program} {self.command}` lists them" if self.command else ""
             sentence += f" (and {pluralise(more, 'more problem')}{hint})"
         return sentence
 

@@ -186,7 +186,7 @@ def _read(
     if found := repeated + kind_problems(kind, data, challenges):
         option = "" if challenges is None else " --challenges CHALLENGES"
         file = shlex.quote(format_path(path))
-        command = f"python -m submission validate --kind {kind}{option} {file}"
+        command = f"validate --kind {kind}{option} {file}"
         raise FormatError(found, path, command)
     return kind, data
 

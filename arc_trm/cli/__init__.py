@@ -18,7 +18,7 @@ import click
 from arc_trm._version import __version__
 from arc_trm.cli.launch import check_processes, launch, prints_mistakes, record_mistake
 from arc_trm.cli.option_advice import advise
-from submission.cli import CommandError, CommandGroup
+from submission.cli import CONTEXT_SETTINGS, CommandError, CommandGroup
 
 COMMANDS = (
     "train",
@@ -126,7 +126,7 @@ def _mistakes(ctx: click.Context) -> Iterator[None]:
 @click.group(
     "arc-trm",
     cls=_Group,
-    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+    context_settings=CONTEXT_SETTINGS,
 )
 @click.option(
     "--nproc-per-node",

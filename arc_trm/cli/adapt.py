@@ -6,15 +6,21 @@ from typing import Any
 
 import click
 
-from arc_trm.cli.options import data_option, run_options, weights_argument
+from arc_trm.cli.options import data_option, json_option, run_options, weights_argument
 from arc_trm.cli.run_command import run_command
 
 
 @click.command()
 @weights_argument
-@click.option("--preset", default="adapt-arc-agi-2", help="Named config to start from.")
-@data_option("Tasks to adapt to; needed for a new run.")
+@data_option("Tasks to adapt to; no default, needed for a new run.")
+@click.option(
+    "--preset",
+    metavar="NAME",
+    default="adapt-arc-agi-2",
+    help="Named config to start from, or adapt-long.",
+)
 @run_options
+@json_option
 def adapt(as_json: bool, **settings: Any) -> None:
     """Adapt pretrained weights to new tasks by their demonstrations.
 

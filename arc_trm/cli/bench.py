@@ -6,16 +6,22 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import config_options, device_options, json_option, path_option
+from arc_trm.cli.options import config_option, device_options, json_option, path_option, set_option
 from arc_trm.errors import UserError
 
 
 @click.command()
 @click.argument("what", type=click.Choice(["predict", "train", "data", "scaling"]))
-@click.option("--preset", default="arc-agi-1", help="Named config to measure.")
-@config_options
-@click.option("--batch-size", type=click.IntRange(1), help="Examples or queries in a step.")
+@click.option("--preset", metavar="NAME", default="arc-agi-1", help="Named config to measure.")
+@set_option
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Examples or queries in a step; default: the preset's.",
+)
 @device_options
+@config_option
 @path_option("--out", "Picture of `scaling`; default: scaling.svg.")
 @json_option
 def bench(

@@ -18,11 +18,15 @@ from arc_trm.errors import UserError
     "--arch-config",
     "Settings of the published weights; default: all_config.yaml beside the file.",
 )
-@path_option("--identifiers", "identifiers.json of the dataset that the weights were trained on.")
+@path_option(
+    "--identifiers",
+    "identifiers.json of the dataset that the weights were trained on; default: none.",
+)
 @click.option(
     "--published-set",
     metavar="NAME",
-    help="The published dataset that the weights were trained on; its ids are rebuilt.",
+    help="The published dataset that the weights were trained on, whose ids are rebuilt; default: "
+    "none.",
 )
 @click.option(
     "--to-published",

@@ -7,9 +7,10 @@ import click
 from arc_trm.cli.data_generate import generate
 from arc_trm.cli.data_identifiers import identifiers
 from arc_trm.cli.data_show import list_datasets, show_dataset
+from submission.cli import OrderedGroup
 
 
-@click.group()
+@click.group(cls=OrderedGroup)
 def data() -> None:
     """List, show, fetch and generate data.
 
@@ -23,17 +24,18 @@ def data() -> None:
       arc-trm data list
       arc-trm data show arc-agi-1
       arc-trm data generate sudoku --out hard.csv
-      arc-trm data identifiers --subset training=arc-agi-1/training --out identifiers.json
+      arc-trm data fetch sudoku-extreme
     """
 
 
-@data.command("fetch")
+@click.command("fetch")
 @click.argument("what", metavar="DATA")
 def fetch(what: str) -> None:
-    """Download a dataset from the Hugging Face Hub into its cache, where its name finds it.
+    """Download a dataset from the Hugging Face Hub.
 
-    DATA is the name of a dataset with files there, or of one of its splits. A download that broke
-    off is resumed; files in the cache are checked again.
+    DATA is the name of a dataset with files there, or of one of its splits. The files go into the
+    Hub's cache, where the name finds them. A download that broke off is resumed; files in the cache
+    are checked again.
 
     \b
     Examples:
@@ -54,5 +56,5 @@ def fetch(what: str) -> None:
         click.echo(path)
 
 
-for _command in (list_datasets, show_dataset, generate, identifiers):
+for _command in (list_datasets, show_dataset, fetch, generate, identifiers):
     data.add_command(_command)

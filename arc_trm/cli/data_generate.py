@@ -11,14 +11,26 @@ from arc_trm.cli.options import json_option, output, path_option
 
 @click.command("generate")
 @click.argument("kind")
-@click.option("--count", type=click.IntRange(1), default=1000, help="Number of puzzles.")
-@click.option("--seed", type=click.IntRange(0), default=0)
-@click.option("--side", type=int, help="Cells a side; default: 9, of a maze 30.")
-@click.option("--min-rating", type=click.IntRange(0), help="Smallest difficulty; see above.")
-@click.option("--max-rating", type=click.IntRange(0), help="Largest difficulty; default: any.")
+@click.option(
+    "--count", type=click.IntRange(1), metavar="N", default=1000, help="Number of puzzles."
+)
+@click.option(
+    "--seed", type=click.IntRange(0), metavar="N", default=0, help="Seed of everything random."
+)
+@click.option("--side", type=int, metavar="N", help="Cells a side; default: 9, of a maze 30.")
+@click.option(
+    "--min-rating",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Smallest difficulty; default: any, or hard if none of these is given.",
+)
+@click.option(
+    "--max-rating", type=click.IntRange(0), metavar="N", help="Largest difficulty; default: any."
+)
 @click.option(
     "--clues",
     type=click.IntRange(0),
+    metavar="N",
     help="Digits of a Sudoku to leave; default: as few as possible.",
 )
 @path_option("--out", "CSV file to write.", required=True)
@@ -26,13 +38,13 @@ from arc_trm.cli.options import json_option, output, path_option
 def generate(
     kind: str, count: int, seed: int, out: Path, as_json: bool, **limits: int | None
 ) -> None:
-    """Generate puzzles of a wanted difficulty from a seed, all different, with their answers.
+    """Generate puzzles of a wanted difficulty from a seed.
 
-    KIND is sudoku or maze. A Sudoku has one solution; its rating is the number of digits that a
-    backtracking solver with naked and hidden singles has to guess. A maze is random; its rating is
-    the steps of a shortest path from S to G. Without --side, --min-rating, --max-rating and --clues
-    puzzles are hard: 10 guesses or 111 steps at least. With one of these, only the given ratings
-    count.
+    KIND is sudoku or maze. All puzzles are different and come with their answers. A Sudoku has one
+    solution; its rating is the number of digits that a backtracking solver with naked and hidden
+    singles has to guess. A maze is random; its rating is the steps of a shortest path from S to G.
+    Without --side, --min-rating, --max-rating and --clues puzzles are hard: 10 guesses or 111 steps
+    at least. With one of these, only the given ratings count.
 
     \b
     Examples:

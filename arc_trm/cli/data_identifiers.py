@@ -23,12 +23,14 @@ from arc_trm.io import check_new_file
 @click.option(
     "--augmentations",
     type=click.IntRange(0, 100_000),
+    metavar="N",
     default=1000,
     help="Augmentations per task.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
+    metavar="N",
     default=42,
     help="Random seed; the published builder has 42.",
 )
@@ -37,7 +39,9 @@ from arc_trm.io import check_new_file
 def identifiers(
     subsets: tuple[str, ...], augmentations: int, seed: int, out: Path, as_json: bool
 ) -> None:
-    """Rebuild the identifiers.json of a published dataset: which puzzle has which id.
+    """Rebuild the puzzle ids of a published dataset.
+
+    They say which puzzle has which row of a published puzzle embedding, as an identifiers.json.
 
     \b
     Examples:

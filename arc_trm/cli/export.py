@@ -22,7 +22,9 @@ from submission.cli import overwrite_option
 @path_option("--out", "The folder or file to write.", "PATH", required=True)
 @overwrite_option
 @data_option("The tasks; default: what the predictions say.")
-@click.option("--model", help="Name of the model in the metadata; default: of the weights.")
+@click.option(
+    "--model", metavar="NAME", help="Name of the model in the metadata; default: of the weights."
+)
 def export(
     predictions: Path | None,
     file_format: str,

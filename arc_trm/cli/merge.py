@@ -23,14 +23,14 @@ def merge(
     overwrite: bool,
     data: str | None,
 ) -> None:
-    """Merge predictions for the same tasks into one submission by ranked votes.
+    """Merge predictions into one submission by ranked votes.
 
-    Each of FILES is a predictions.jsonl, a submission, a run folder, or a folder of ARC Prize's
-    benchmarking. A file gives its weight to its best candidate, half of it to the second, a third
-    to the third and so on. The candidates of a predictions.jsonl are the grids that were voted for,
-    those of other files their attempts. The two grids with the most votes become the attempts; of
-    equals the first one named wins. If there are fewer, attempts of the files are used. The tasks
-    are those of the first file.
+    All predictions are for the same tasks. Each of FILES is a predictions.jsonl, a submission, a
+    run folder, or a folder of ARC Prize's benchmarking. A file gives its weight to its best
+    candidate, half of it to the second, a third to the third and so on. The candidates of a
+    predictions.jsonl are the grids that were voted for, those of other files their attempts. The
+    two grids with the most votes become the attempts; of equals the first one named wins. If there
+    are fewer, attempts of the files are used. The tasks are those of the first file.
 
     \b
     Examples:

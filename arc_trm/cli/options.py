@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from arc_trm.time_limit import PROCESS_STARTED, TimeLimit
+from submission.cli import json_option as json_option
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 PATH = click.Path(path_type=Path)
@@ -41,21 +42,24 @@ weights_argument = click.argument("weights", required=False, metavar="[WEIGHTS]"
 predictions_argument = click.argument(
     "predictions", required=False, type=PATH, metavar="[PREDICTIONS]"
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 skip_invalid_option = click.option(
     "--skip-invalid", is_flag=True, help="Skip invalid rows; only for CSV files of puzzles."
 )
-solutions_option = path_option("--solutions", "Official solutions to score against.")
+solutions_option = path_option(
+    "--solutions", "Official solutions to score against; default: what DATA has."
+)
 time_limit_option = click.option(
     "--time-limit",
     metavar="TIME",
     callback=lambda context, parameter, text: TimeLimit(
         TimeLimit.parse(text).limit, PROCESS_STARTED
     ),
-    help="Stop in this time: 3h, 90m, 45s, 2h30m.",
+    help="Stop in this time: 3h, 90m, 45s, 2h30m; default: no limit.",
 )
 device_options = add_options(
-    click.option("--device", default="auto", help="auto, cuda, cuda:NUMBER, mps or cpu."),
+    click.option(
+        "--device", default="auto", metavar="DEVICE", help="auto, cuda, cuda:NUMBER, mps or cpu."
+    ),
     click.option(
         "--compile/--no-compile",
         "compiled",
@@ -63,26 +67,29 @@ device_options = add_options(
         help="Use torch.compile; default: on GPUs from Ampere on.",
     ),
 )
-config_options = add_options(
-    path_option("--config", "TOML file that changes the preset."),
-    click.option(
-        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting."
-    ),
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one setting, such as train.lr=1e-4; default: the preset's.",
 )
+config_option = path_option("--config", "TOML file that changes the preset; default: none.")
 run_options = add_options(
-    config_options,
+    set_option,
     click.option(
         "--max-steps",
         type=click.IntRange(0),
-        help="Train for at most so many steps. The learning-rate schedule then ends with the last "
-        "one; `adapt` and a time limit also shorten warm-up and weight average to fit.",
+        metavar="N",
+        help="Train for at most N steps; default: the preset's number. The learning-rate schedule "
+        "then ends with the last one; `adapt` and a time limit also shorten warm-up and weight "
+        "average to fit.",
     ),
     time_limit_option,
-    click.option("--seed", type=click.IntRange(0), help="Seed of everything random."),
     path_option("--out", "Run folder; default: runs/DATE-TIME-NAME.", "FOLDER"),
     path_option(
         "--resume",
-        "Resume this run, or the latest one if none is named.",
+        "Resume this run; default: the latest one.",
         "[RUN]",
         is_flag=False,
         flag_value="",
@@ -93,8 +100,14 @@ run_options = add_options(
         help="With --resume: train the run again from step 0; its weights and metrics are "
         "replaced.",
     ),
+    click.option(
+        "--seed",
+        type=click.IntRange(0),
+        metavar="N",
+        help="Seed of everything random; default: the preset's, 0.",
+    ),
     device_options,
-    json_option,
+    config_option,
 )
 
 

@@ -30,21 +30,29 @@ GUESSES = 3
     "--attempts",
     default=2,
     type=click.IntRange(1, 2),
+    metavar="N",
     help="Attempts per ARC test input; 1 repeats the first, as the file holds two.",
 )
 @click.option(
     "--augmentations",
     type=click.IntRange(0),
+    metavar="N",
     help="Number that vote, besides the task itself; default: all that were trained.",
 )
 @click.option(
     "--supervision-steps",
     type=click.IntRange(1),
+    metavar="N",
     help="Per prediction (N_sup); default: the model's.",
 )
 @time_limit_option
 @skip_invalid_option
-@click.option("--batch-size", type=click.IntRange(1), help="Augmented test inputs per batch.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Augmented test inputs per batch; default: what suits the device.",
+)
 @click.option(
     "--canvas",
     type=click.Choice(["full", "bucketed"]),

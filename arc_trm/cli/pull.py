@@ -13,16 +13,19 @@ from arc_trm.cli.options import json_option, output, path_option
 @click.argument("weights", required=False, metavar="WEIGHTS")
 @click.option("--list", "listing", is_flag=True, help="Show the published weights that are known.")
 @path_option(
-    "--out", "New folder to copy the weights into, for a Kaggle dataset for example.", "FOLDER"
+    "--out",
+    "New folder to copy the weights into, for a Kaggle dataset for example; default: none.",
+    "FOLDER",
 )
 @json_option
 def pull(weights: str | None, listing: bool, out: Path | None, as_json: bool) -> None:
-    """Download weights from the Hugging Face Hub; an interrupted download is resumed.
+    """Download weights from the Hugging Face Hub.
 
-    WEIGHTS is owner/name[@revision][:subfolder]. Weights in the format of the published trainer are
-    converted. Prints the folder, the name that means this very commit, and what the weights are
-    for. Everything is kept in the Hub's own cache (HF_HOME), so that `arc-trm predict WEIGHTS`
-    works without network afterwards. HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE are respected.
+    WEIGHTS is owner/name[@revision][:subfolder]. An interrupted download is resumed. Weights in the
+    format of the published trainer are converted. Prints the folder, the name that means this very
+    commit, and what the weights are for. Everything is kept in the Hub's own cache (HF_HOME), so
+    that `arc-trm predict WEIGHTS` works without network afterwards. HF_TOKEN, HF_ENDPOINT and
+    HF_HUB_OFFLINE are respected.
 
     \b
     Examples:

@@ -15,7 +15,9 @@ from arc_trm.cli.options import PATH, json_option, output
 @click.argument("repository", metavar="OWNER/NAME")
 @click.option("--private", is_flag=True, help="Make a new repository private, refuse a public one.")
 @click.option(
-    "--licence", metavar="ID", help="Of the weights, as the Hub spells it: apache-2.0, mit, ..."
+    "--licence",
+    metavar="ID",
+    help="Of the weights, as the Hub spells it: apache-2.0, mit, ...; default: none is stated.",
 )
 @json_option
 def push(weights: Path, repository: str, as_json: bool, **options: Any) -> None:

@@ -17,12 +17,12 @@ from arc_trm.cli.options import data_option, path_option, predictions_argument, 
 def report(
     predictions: Path | None, solutions: Path | None, data: str | None, out: Path | None
 ) -> None:
-    """Write a page to look at: scores, every grid, votes, and how predictions changed.
+    """Write a page to look at and send: scores, grids and votes.
 
     PREDICTIONS is a predictions.jsonl, a run folder, a submission, or a folder of ARC Prize's
     benchmarking; default: the latest run. The page is one file that loads nothing, so it can be
-    opened from the disk and sent to others. A predictions.jsonl has votes and traces, a run also
-    its training curve.
+    opened from the disk and sent to others. A predictions.jsonl has votes and how predictions
+    changed from step to step, a run also its training curve.
 
     \b
     Examples:

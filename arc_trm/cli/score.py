@@ -18,7 +18,7 @@ from arc_trm.cli.options import (
 @click.command()
 @click.argument("predictions", nargs=-1, type=PATH, metavar="[PREDICTIONS]...")
 @solutions_option
-@data_option("Tasks whose known outputs to score against.")
+@data_option("Tasks whose outputs to score against; default: what the predictions say.")
 @click.option(
     "--with-published",
     is_flag=True,
@@ -32,9 +32,10 @@ def score(
     with_published: bool,
     as_json: bool,
 ) -> None:
-    """Score predictions: pass@1 and pass@2, each under its three denominators.
+    """Score predictions, and compare them with others.
 
-    For Sudokus and mazes: exact (every cell as in the known answer) and valid (by the rule).
+    ARC has pass@1 and pass@2, each under its three denominators. Sudokus and mazes have exact
+    (every cell as in the known answer) and valid (by the rule).
 
     PREDICTIONS is a submission.json, a predictions.jsonl, a run folder, or a folder of ARC Prize's
     benchmarking; default: those made last. Two of them are compared: the difference, its interval

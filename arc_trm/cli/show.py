@@ -14,14 +14,16 @@ from arc_trm.file_kind import file_kind
 
 @click.command()
 @click.argument("what", required=False)
-@data_option("Where to look for the task.")
+@data_option("Where to look for the task; default: see above.")
 @path_option(
     "--predictions",
     "Show the attempts in this predictions.jsonl, submission, run or folder of ARC Prize's "
-    "benchmarking.",
+    "benchmarking; default: see above.",
 )
 @click.option("--trace", is_flag=True, help="Show how the prediction changed from step to step.")
-@path_option("--out", "Write a picture instead, of the task or the training curve: .svg or .png.")
+@path_option(
+    "--out", "Write a picture, .svg or .png, of the task or the training curve; default: print."
+)
 def show(
     what: str | None, data: str | None, predictions: Path | None, trace: bool, out: Path | None
 ) -> None:

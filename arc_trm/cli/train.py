@@ -6,15 +6,16 @@ from typing import Any
 
 import click
 
-from arc_trm.cli.options import data_option, run_options, skip_invalid_option
+from arc_trm.cli.options import data_option, json_option, run_options, skip_invalid_option
 from arc_trm.cli.run_command import run_command
 
 
 @click.command()
-@click.option("--preset", help="Named config to start from; default: quickstart.")
+@click.option("--preset", metavar="NAME", help="Named config to start from; default: quickstart.")
 @data_option("Train on these tasks; default: the preset's.")
-@skip_invalid_option
 @run_options
+@skip_invalid_option
+@json_option
 def train(as_json: bool, **settings: Any) -> None:
     """Train a model. Without arguments: 25 real ARC tasks on a CPU, in minutes.
 

@@ -14,7 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 import submission as sub
+from arc_trm.cli import main as arc_trm_main
 from submission.__main__ import main
+from submission._version import __version__
 
 TWO: Any = {"attempt_1": [[1]], "attempt_2": [[2]]}
 FILES: dict[str, Any] = {
@@ -194,6 +196,22 @@ def test_help_has_an_example(command: str) -> None:
     text = run(f"{command} --help").stdout
     assert re.search("Examples?:", text) and f"\n    python -m submission {command} " in text
     assert command in run("--help").stdout
+
+
+def test_the_version_and_short_options() -> None:
+    result = run("--version")
+    assert (result.exit_code, result.output) == (0, f"submission, version {__version__}\n")
+    for command in ("", "validate ", "score ", "merge "):
+        short, long = run(f"{command}-h"), run(f"{command}--help")
+        assert short.exit_code == 0 and short.output == long.output
+
+
+def test_a_message_names_the_program_that_lists_all_problems(files: Path) -> None:
+    for program, expected in ((main, "python -m submission"), (arc_trm_main, "arc-trm")):
+        arguments = ["score", "broken.json", "--solutions", "solutions.json"]
+        result = CliRunner().invoke(program, arguments)
+        assert result.exit_code == 2
+        assert f"`{expected} validate --kind submission broken.json` lists them" in result.stderr
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:

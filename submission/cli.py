@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from submission.errors import FormatError, UserError
+from submission.errors import FormatError, UserError, one_line
 from submission.files import StrPath, read_challenges
 from submission.formats import KINDS, Kind
 from submission.validation import check_path
@@ -21,6 +21,9 @@ class CommandError(click.ClickException):
     """A user's mistake: one sentence on the standard error stream, exit status 2."""
 
     exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class OrderedGroup(click.Group):

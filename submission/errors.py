@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 MAX_NAMED = 5
+MAX_WORD = 500
+"""Characters of the longest word in a message of the command line, most likely a path."""
 
 
 class Problem(NamedTuple):
@@ -83,6 +85,18 @@ class WriteError(SubmissionError):
 def pluralise(number: int, noun: str) -> str:
     """Return the number with its noun: `1 row`, `2 rows`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def one_line(sentence: str) -> str:
+    """Return a message that a terminal shows on one line, whatever names and values it repeats.
+
+    Characters that are not printable become escapes, and very long words are cut.
+    """
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence)
+    words = (
+        word if len(word) <= MAX_WORD else word[: MAX_WORD - 3] + "..." for word in shown.split(" ")
+    )
+    return " ".join(words)
 
 
 def format_name(name: object) -> str:

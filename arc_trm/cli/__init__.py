@@ -19,6 +19,7 @@ from arc_trm._version import __version__
 from arc_trm.cli.launch import check_processes, launch, prints_mistakes, record_mistake
 from arc_trm.cli.option_advice import advise
 from submission.cli import CONTEXT_SETTINGS, CommandError, CommandGroup
+from submission.errors import one_line
 
 COMMANDS = (
     "train",
@@ -117,6 +118,7 @@ def _mistakes(ctx: click.Context) -> Iterator[None]:
     except click.ClickException as error:
         if isinstance(error, click.NoSuchOption):
             error = advise(error, ctx.meta[ARGUMENTS])
+        error.message = one_line(error.message)
         record_mistake(error.format_message())
         if prints_mistakes():
             raise error from None

@@ -132,3 +132,60 @@ def test_only_ids_that_are_really_close_are_suggested(task: str, hint: str) -> N
     result = run_cli("show", task)
     assert result.exit_code == 2
     assert result.stderr.endswith(f"no task {task!r} in arc-agi-1, arc-agi-2{hint}\n")
+
+
+HOSTILE = ["two\nlines", "\x1b[31mred\x1b[0m", "long" * 1000, "\u2028\u202e", "'\"`$x", " "]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["{}"],
+        ["--{}"],
+        ["train", "--{}"],
+        ["train", "--preset", "{}"],
+        ["train", "--config", "{}"],
+        ["train", "--data", "{}"],
+        ["train", "--set", "{}"],
+        ["train", "--set", "{}=1"],
+        ["train", "--set", "train.{}=1"],
+        ["train", "--set", "train.lr={}"],
+        ["train", "--set", "model.mixer={}"],
+        ["train", "--set", "data.test=[1, '{}"],
+        ["train", "--set", "data.test=['''{}''']"],
+        ["train", "--set", "train.optimiser={}"],
+        ["train", "--device", "{}"],
+        ["train", "--time-limit", "{}"],
+        ["train", "--resume", "{}"],
+        ["adapt", "{}", "--data", "arc-agi-1"],
+        ["predict", "{}"],
+        ["score", "{}"],
+        ["score", "{}", "--solutions", "{}"],
+        ["merge", "{}", "--out", "out"],
+        ["validate", "{}"],
+        ["validate", "{}", "--kind", "{}"],
+        ["show", "{}"],
+        ["report", "{}"],
+        ["data", "{}"],
+        ["data", "show", "{}"],
+        ["data", "fetch", "{}"],
+        ["data", "generate", "{}", "--out", "x.csv"],
+        ["data", "identifiers", "--subset", "{}", "--out", "x"],
+        ["presets", "{}"],
+        ["convert", "{}", "out"],
+        ["push", "{}", "a/b"],
+    ],
+    ids=" ".join,
+)
+def test_any_text_in_any_place_is_one_short_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in HOSTILE:
+        result = run_cli(*(part.replace("{}", name) for part in command))
+        assert result.exit_code == 2, (name, result.output)
+        *usage, error = result.stderr.removesuffix("\n").split("\n")
+        assert error.startswith("Error: ") and error.isprintable(), name
+        assert len(error) < 2000, name
+        assert not usage or usage[0].startswith("Usage: "), name
+        assert not any(tmp_path.iterdir()), name

@@ -259,15 +259,23 @@ def test_only_the_samples_are_predicted_and_only_once(
 
 
 @pytest.mark.slow
-def test_the_solver_answers_tasks_of_another_set(tmp_path: Path, run: Path) -> None:
+def test_the_solver_answers_tasks_of_another_set(
+    tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     challenges = run.parent.parent / "tiny_challenges.json"
     solver = plugin.trm(weights=str(run))
     log = evaluate(tmp_path, data=challenges, options={"solver": solver})
     assert all("note" not in sample.metadata for sample in samples_of(log))
+    said: list[str] = []
+    monkeypatch.setattr("arc_trm.integrations.inspect_ai.batching.logger.warning", said.append)
     log = evaluate(tmp_path, data=CHALLENGES, weights=run, options={"limit": 1})
     (sample,) = samples_of(log)
     note = "a guess: the weights have no puzzle embedding for this task"
     assert sample.metadata["note"] == note
+    (warning,) = said
+    assert warning.startswith("1 of 1 test inputs get guesses, which count as unsolved")
+    assert "leave out `-T data=...` for the tasks of the run" in warning
+    assert f"or adapt the weights first, with `arc-trm adapt {run} --data DATA`" in warning
 
 
 @pytest.mark.slow

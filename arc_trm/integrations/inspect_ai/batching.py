@@ -16,7 +16,8 @@ import anyio
 import anyio.to_thread
 
 from arc_trm.callbacks import Callback
-from arc_trm.evaluation.predictions import InputPrediction, build_submission
+from arc_trm.errors import format_name
+from arc_trm.evaluation.predictions import InputPrediction, Skipped, build_submission
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.puzzles import KINDS
 from arc_trm.runs import find_run
@@ -202,10 +203,25 @@ class WeightsSource:
         if self._weights is None or not wanted <= self._tasks:
             self._weights, self._tasks = load_for_inference(self.folder, wanted), wanted
             tasks = _whole_tasks(queries)
-            voters, _ = build_queries(self._weights, tasks, self.augmentations)
+            voters, skipped = build_queries(self._weights, tasks, self.augmentations)
+            if skipped and not self._warned:
+                self._warned = True
+                logger.warning(self._describe(skipped, tasks))
             limit = max_batch_size(self._weights, self._weights.model.config.side)
             self._per_batch = max(1, limit * tasks.test_outputs // max(1, len(voters)))
         return self._weights
+
+    def _describe(self, skipped: Sequence[Skipped], tasks: TaskSet) -> str:
+        """Return how many test inputs get guesses, why, and what to do."""
+        first, folder = skipped[0], self.folder.folder
+        advice = f"adapt the weights first, with `arc-trm adapt {folder} --data DATA`"
+        if find_run(folder):
+            advice = f"leave out `-T data=...` for the tasks of the run, or {advice}"
+        return (
+            f"{len(skipped)} of {tasks.test_outputs} test inputs get guesses, which count as "
+            f"unsolved: task {format_name(first.task_id)}, test input {first.test + 1}: "
+            f"{first.reason}; {advice}"
+        )
 
 
 def _queried_task(queries: Sequence[SampleQuery]) -> Task:

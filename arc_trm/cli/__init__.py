@@ -93,7 +93,8 @@ class _Group(CommandGroup):
         except BrokenPipeError:
             raise
         except KeyboardInterrupt:
-            click.echo("stopped", err=True)
+            if prints_mistakes():
+                click.echo("stopped", err=True)
             ctx.exit(130)
         except (MemoryError, RuntimeError) as error:
             # torch has no class of its own for memory that has run out on the CPU.

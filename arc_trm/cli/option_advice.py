@@ -98,6 +98,10 @@ def _own(context: click.Context, words: Sequence[str], value: str | None) -> Ite
             given = general.opts[0] + ("" if general.is_flag else shown or " N")
             rest = path.removeprefix(root.command_path)
             yield f"it stands before the command, `{root.command_path} {given}{rest}`"
+    parts = set(words[0].split("_"))
+    having = [name for name in _long_names(command) if parts <= set(name[2:].split("-"))]
+    if len(having) == 1:
+        yield f"did you mean `{having[0]}`?"
 
 
 def _settings(context: click.Context, words: Sequence[str], value: str | None) -> Iterator[str]:
@@ -129,12 +133,10 @@ def _of_others(context: click.Context, words: Sequence[str]) -> Iterator[str]:
 
 def _similar(context: click.Context, word: str) -> Iterator[str]:
     """Yield the option or setting whose name resembles a misspelt one, else all options."""
-    options = [each for each in context.command.params if isinstance(each, click.Option)]
-    names = [name for each in options for name in (*each.opts, *each.secondary_opts)]
-    long = [name for name in names if name.startswith("--")]
+    long = _long_names(context.command)
     if close := close_match(word.replace("_", "-"), [name[2:] for name in long], CLOSE):
         yield f"did you mean `--{close}`?"
-    if "--set" in names and (keys := close_keys(word)):
+    if "--set" in long and (keys := close_keys(word)):
         yield f"did you mean `{show_setting(keys[0], 'VALUE')}`?"
     yield f"it has {', '.join(long)}" if long else "it has none"
 
@@ -144,6 +146,12 @@ def _find_option(command: click.Command, word: str) -> click.Option | None:
     name = "--" + word.replace("_", "-")
     options = [each for each in command.params if isinstance(each, click.Option)]
     return next((each for each in options if name in (*each.opts, *each.secondary_opts)), None)
+
+
+def _long_names(command: click.Command) -> list[str]:
+    options = [each for each in command.params if isinstance(each, click.Option)]
+    names = [name for each in options for name in (*each.opts, *each.secondary_opts)]
+    return [name for name in names if name.startswith("--")]
 
 
 def _arguments(command: click.Command) -> list[str | None]:

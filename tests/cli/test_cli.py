@@ -468,7 +468,10 @@ ADAPT_MISTAKES = [
     (["run", "--data", "bare.json"], "task a, train: is an empty list"),
     ([*TINY, "--set", "train.time_limit=1"], "train.time_limit both decide how long the run is"),
     ([*TINY, "--time-limit", "soon"], "a time is written 3h, 90m, 45s or 2h30m, got 'soon'"),
-    ([*TINY, "--preset", "quickstart"], "preset 'quickstart' trains from scratch"),
+    (
+        [*TINY, "--preset", "quickstart"],
+        "from scratch: name one that adapts, adapt-arc-agi-2 or adapt-long",
+    ),
     ([*TINY, "--seed", "1", "--set", "seed=1"], "--seed and `--set seed` decide the same"),
     (["none", *TINY[1:]], "there is no folder none"),
     (["network", *TINY[1:]], "network has no puzzle embedding, whose mean new puzzles start from"),

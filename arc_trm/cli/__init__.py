@@ -14,6 +14,7 @@ from copy import copy
 from typing import Any
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from arc_trm._version import __version__
 from arc_trm.cli.launch import check_processes, launch, prints_mistakes, record_mistake
@@ -119,7 +120,8 @@ def _mistakes(ctx: click.Context) -> Iterator[None]:
     except click.ClickException as error:
         if isinstance(error, click.NoSuchOption):
             error = advise(error, ctx.meta[ARGUMENTS])
-        error.message = one_line(error.message)
+        if isinstance(error, click.UsageError) and not isinstance(error, NoArgsIsHelpError):
+            error = click.UsageError(one_line(error.format_message()), error.ctx)
         record_mistake(error.format_message())
         if prints_mistakes():
             raise error from None

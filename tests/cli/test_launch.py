@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import ONE_THREAD, TOO_LONG, run_cli, run_torchrun
+from commands import TOO_LONG, run_cli, run_torchrun
 
 import arc_trm
 from arc_trm.cli import PARALLEL_COMMANDS
@@ -25,7 +25,7 @@ def start(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
     source = Path(arc_trm.__file__).parents[1]
     return subprocess.Popen(
         [sys.executable, "-m", "arc_trm", "--nproc-per-node", "2", *map(str, arguments)],
-        env={**ONE_THREAD, "PYTHONPATH": f"{source}{os.pathsep}{cwd}"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{source}{os.pathsep}{cwd}"},
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

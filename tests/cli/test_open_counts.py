@@ -12,7 +12,7 @@ from pathlib import Path
 import paths
 import pytest
 from click.testing import Result
-from commands import ONE_THREAD
+from commands import one_thread
 
 # `arc-trm` that counts how often files are opened for reading. Python reports its own opens to the
 # hook. safetensors opens files in native code, so calls of its reader are counted in their place.
@@ -72,7 +72,7 @@ def count_opens(tmp_path: Path) -> Count:
         result = subprocess.run(
             list(map(str, command)),
             cwd=tmp_path,
-            env={**ONE_THREAD, "PYTHONPATH": str(paths.ROOT)},
+            env={**one_thread(), "PYTHONPATH": str(paths.ROOT)},
             capture_output=True,
             text=True,
         )

@@ -11,9 +11,12 @@ from click.testing import CliRunner, Result
 
 from arc_trm.cli import main
 
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
-"""The environment of processes that share this machine's cores with others."""
 TOO_LONG = 200  # seconds: a test that hangs fails, and one on a busy machine does not
+
+
+def one_thread() -> dict[str, str]:
+    """The environment of processes that share this machine's cores with others."""
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def run_cli(*arguments: object) -> Result:
@@ -42,7 +45,7 @@ def run_torchrun(
     """Run a program under torchrun to its end; the arguments are those of `torchrun_command`."""
     return subprocess.run(
         torchrun_command(*arguments, processes=processes),
-        env=ONE_THREAD,
+        env=one_thread(),
         cwd=cwd,
         capture_output=True,
         text=True,

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
-from commands import ONE_THREAD, torchrun_command
+from commands import one_thread, torchrun_command
 from copycat import Copycat, tasks, weights
 from hypothesis import given
 from hypothesis import strategies as st
@@ -490,7 +490,7 @@ class Job:
         more += ("--augmentations", str(augmentations))
         self.process = subprocess.Popen(
             torchrun_command(program, self.left, *command(folder, *more)),
-            env=ONE_THREAD,
+            env=one_thread(),
             stderr=subprocess.PIPE,
             text=True,
         )

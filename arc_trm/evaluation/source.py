@@ -207,7 +207,9 @@ class PredictionSource:
     @property
     def data_names(self) -> list[str]:
         """The datasets that the predictions are for, without the folders of their paths."""
-        names = self._logged_data if self._data is None else [self._data]
+        names: Sequence[str] = self._logged_data if self._data is None else [self._data]
+        if self._data is not None and is_run(Path(self._data)):
+            names = Run(self._data).config.data.test
         return [public_data_name(name) for name in names]
 
     @property

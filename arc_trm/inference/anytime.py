@@ -32,7 +32,7 @@ from arc_trm.inference.code_digest import code_digest
 from arc_trm.inference.predictor import Query, build_queries, max_batch_size, predict_batch, shard
 from arc_trm.inference.workers import Workers
 from arc_trm.puzzles import kind_of
-from arc_trm.runs import PREDICTIONS, SUBMISSION, make_folder
+from arc_trm.runs import PREDICTIONS, SUBMISSION, is_run, make_folder
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import TimeLimit
 from submission import SubmissionError, read_submission, write_submission
@@ -419,7 +419,12 @@ def predict_to_folder(
 
 
 def check_folder(folder: Path, plan: PredictionPlan) -> None:
-    """Raise UserError if a folder holds predictions that are not of this job."""
+    """Raise UserError if a folder is a run, or holds predictions that are not of this job."""
+    if is_run(folder):
+        raise UserError(
+            f"{folder} is a run, which has a folder for each prediction job: leave out --out, or "
+            "name another folder"
+        )
     log = PredictionLog(folder / PREDICTIONS)
     if os.path.lexists(log.path):
         log.check_key(plan.key)

@@ -221,6 +221,13 @@ def test_a_submission_that_another_program_wrote_is_refused(tmp_path: Path) -> N
     assert submission.read_bytes() == before
 
 
+def test_a_run_is_no_folder_for_predictions(tiny_run: Path, cli: Callable[..., Result]) -> None:
+    result = cli("predict", tiny_run, "--out", tiny_run)
+    assert result.exit_code == 2
+    assert f"{tiny_run} is a run, which has a folder for each prediction job" in result.stderr
+    assert not (tiny_run / "predictions.jsonl").exists()
+
+
 def test_other_code_is_another_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = plan()
     assert first.key == plan().key
@@ -579,7 +586,7 @@ def test_a_hanging_worker_does_not_keep_the_others_beyond_the_time(folder: Path)
         assert worker(0, "predict", folder) is not None  # it waits a little for the other
         job.set_left(-60)
         job.wait(lambda: worker(0, "predict", folder) is None)
-    assert job.process.returncode and "Error: not all processes ended in time" in job.stderr
+    assert job.process.returncode and "not all processes ended in time" in job.stderr
     assert job.all_is_submitted() and len(job.predicted()) < len(job.queries)
 
 
@@ -593,7 +600,7 @@ def test_a_worker_that_hangs_at_its_start_does_not_keep_the_others(folder: Path)
         job.wait_for_predictions(1)
         job.set_left(-60)
         job.wait(lambda: worker(1, "predict", folder) is None)
-    assert job.process.returncode and "Error: not all processes ended in time" in job.stderr
+    assert job.process.returncode and "not all processes ended in time" in job.stderr
     assert job.all_is_submitted() and job.predicted()
 
 

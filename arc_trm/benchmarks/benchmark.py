@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from arc_trm.benchmarks.adaptation import PREDICTION_SHARE, TRAINING_SHARE, bench_adapt
 from arc_trm.benchmarks.scaling import bench_scaling
 from arc_trm.benchmarks.throughput import bench_data, bench_predict, bench_train
 from arc_trm.callbacks import Callback
@@ -35,6 +36,8 @@ class BenchmarkResult:
         """Return what a person wants to know."""
         if self.picture is not None:
             return [str(self.picture)]
+        if self.values["what"] == "adapt":
+            return _adapt_lines(self.values)
         one, several = ("example", "examples")
         if self.values["what"] == "predict":
             one, several = ("query", "queries")
@@ -57,7 +60,7 @@ def run_benchmark(
     """Measure steps as a real run does them.
 
     Args:
-        what: `train`, `predict`, `data` or `scaling`.
+        what: `train`, `adapt`, `predict`, `data` or `scaling`.
         config: of the run.
         device: auto, cpu, mps, cuda or cuda:NUMBER.
         batch_size: examples in a step; None suits the run and the device.
@@ -86,7 +89,7 @@ def run_benchmark(
             callback.note(result.to_json())
             raise
         return result
-    measure = {"train": bench_train, "predict": bench_predict}[what]
+    measure = {"train": bench_train, "adapt": bench_adapt, "predict": bench_predict}[what]
     return BenchmarkResult(measure(config, pick_device(device), batch_size, compiled))
 
 
@@ -96,6 +99,38 @@ def _round(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_round(each) for each in value]
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value
+
+
+def _adapt_lines(values: dict[str, Any]) -> list[str]:
+    lines = [f"adapt, preset {values['preset']}, {values['device']}, {values['dtype']}"]
+    for key, title, several in (
+        ("embedding_only", "the puzzle embedding only", "examples"),
+        ("all_weights", "all weights", "examples"),
+        ("predict", "prediction", "queries"),
+    ):
+        each = values[key]
+        lines.append(
+            f"  {title}: {each['examples_per_second']:.4g} {several} a second, "
+            f"{each['seconds_per_step']:.4g} s for {each['batch_size']}, "
+            f"{each['gflop_per_example']:.4g} GFLOP each, {each['utilisation']:.1%} of the "
+            f"{each['product_tflops']:.4g} TFLOP a second of a large matrix product"
+        )
+    size, share = values["global_batch_size"], values["embedding_only_fraction"]
+    lines += [
+        f"steps of {size}, {share:.0%} of them of the puzzle embedding only, and predictions an "
+        "hour:",
+        _hour_line("measured here", values),
+        f"computed, not measured, at {TRAINING_SHARE:.0%} of the peak in training and "
+        f"{PREDICTION_SHARE:.0%} in prediction, as on an H200 (docs/performance.md):",
+    ]
+    for machine, rates in values["computed"].items():
+        lines.append(_hour_line(f"{machine}, {rates['dtype']}", rates))
+    return lines
+
+
+def _hour_line(name: str, rates: dict[str, Any]) -> str:
+    steps, predictions = rates["steps_per_hour"], rates["predictions_per_hour"]
+    return f"  {name:<18}{steps:>10,.0f} steps{predictions:>12,.0f} predictions"
 
 
 def _rate_lines(values: dict[str, Any], one: str, several: str) -> list[str]:

@@ -77,7 +77,21 @@ def bench_train(
     Raises:
         UserError: the run could not start.
     """
-    with process_group(device) as (rank, world_size), ExitStack() as stack:
+    with process_group(device) as process:
+        return measure_training("train", config, device, batch_size, compiled, process)
+
+
+def measure_training(
+    what: str,
+    config: RunConfig,
+    device: torch.device,
+    batch_size: int | None,
+    compiled: bool | None,
+    process: tuple[int, int],
+) -> Result:
+    """Measure the first steps of a run inside the group of its processes (rank, world size)."""
+    rank, world_size = process
+    with ExitStack() as stack:
         config = replace(config, dtype=pick_dtype(config.dtype, device))
         training_set = build_training_set(config)
         if batch_size is None:
@@ -100,7 +114,7 @@ def bench_train(
             _CanvasBenchmark(seq_len, share, training_step(trainer, part, stack))
             for seq_len, (share, part) in sampler.by_canvas_size().items()
         ]
-        measured = _measure("train", config, model, canvases, batch_size, examples, world_size)
+        measured = _measure(what, config, model, canvases, batch_size, examples, world_size)
         data = median_seconds(lambda: sampler(trainer.steps_done), torch.device("cpu"))
         return {
             **measured,
@@ -201,6 +215,7 @@ def _measure(
     synchronise(device)
     first_step = time.monotonic() - PROCESS_STARTED
     rate = product_rate(device, model.dtype)
+    training, alone = what != "predict", config.train.embedding_only_fraction == 1
     by_side, shares, seconds, flops = {}, {}, 0.0, 0.0
     for index, canvas in enumerate(canvases):
         if index:  # the first canvas is warm
@@ -210,8 +225,8 @@ def _measure(
         by_side[side] = _median_step_seconds(canvas.step, device, STEP_SECONDS / len(canvases))
         shares[side] = canvas.share
         seconds += canvas.share * by_side[side]
-        flops += canvas.share * supervision_flops(model, length, what == "train")
-    if what == "predict":
+        flops += canvas.share * supervision_flops(model, length, training, alone)
+    if not training:
         flops *= config.model.supervision_steps
     memory = peak_memory(device)
     rate = max(rate, product_rate(device, model.dtype))

@@ -11,8 +11,12 @@ from arc_trm.errors import UserError
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["predict", "train", "data", "scaling"]))
-@click.option("--preset", metavar="NAME", default="arc-agi-1", help="Named config to measure.")
+@click.argument("what", type=click.Choice(["train", "adapt", "predict", "data", "scaling"]))
+@click.option(
+    "--preset",
+    metavar="NAME",
+    help="Named config to measure; default: arc-agi-1, of `adapt` adapt-arc-agi-2.",
+)
 @set_option
 @click.option(
     "--batch-size",
@@ -26,7 +30,7 @@ from arc_trm.errors import UserError
 @json_option
 def bench(
     what: str,
-    preset: str,
+    preset: str | None,
     config: Path | None,
     overrides: tuple[str, ...],
     batch_size: int | None,
@@ -38,12 +42,14 @@ def bench(
     """Measure how fast this machine is: how long will my run take?
 
     Measures steps as a real run does them, against the rate of a large matrix product, and the cost
-    of each part of a step; `scaling` draws how the time of a step grows. The last line is one JSON
-    object.
+    of each part of a step; `scaling` draws how the time of a step grows. `adapt` measures both
+    phases of adapting, and prediction, and computes both for the GPUs of Kaggle and an H100. The
+    last line is one JSON object.
 
     \b
     Examples:
       arc-trm bench train
+      arc-trm bench adapt --set 'data.test=["challenges.json"]'
       arc-trm bench predict --preset arc-agi-2 --set model.canvas=bucketed
       arc-trm bench scaling --out scaling.svg
       arc-trm --nproc-per-node gpu bench train --preset arc-agi-1
@@ -52,7 +58,8 @@ def bench(
     from arc_trm.config import load_config
     from arc_trm.viz.progress import is_main_process, show_progress
 
-    settings = load_config(preset, config, overrides)
+    default = "adapt-arc-agi-2" if what == "adapt" else "arc-agi-1"
+    settings = load_config(preset or default, config, overrides)
     if out is not None and what != "scaling":
         raise UserError(f"`bench {what}` writes no picture: leave out --out")
     picture = out or Path("scaling.svg")

@@ -50,6 +50,27 @@ def test_flops_are_those_that_pytorch_counts(architecture: str) -> None:
     assert counter.get_total_flops() == batch * 2 * forward
 
 
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "mixer"])
+@pytest.mark.slow
+def test_flops_without_gradients_of_the_weights_are_those_that_pytorch_counts(
+    architecture: str,
+) -> None:
+    shape = ARCHITECTURES.get(architecture, {**ARCHITECTURES["trm"], "mixer": "mlp"})
+    model = build_model(from_dict(ModelConfig, shape), 1).requires_grad_(False)
+    batch, length = 3, model.config.length
+    leaf = model.embed(torch.zeros(batch, length - 1).int(), torch.zeros(batch, 32))
+    leaf.requires_grad_()
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        x = 1 * leaf  # the counter hooks the arguments of modules, which may be no leaves
+        y, z = model.supervision_step(x, *model.initial_state(batch))
+        torch.autograd.grad(y.sum(), leaf)
+        if model.has_continue_head:
+            with torch.no_grad():
+                model.supervision_step(x, y, z)
+    expected = supervision_flops(model, length, training=True, embedding_only=True)
+    assert counter.get_total_flops() == batch * expected
+
+
 def test_flops_of_other_blocks_are_unknown() -> None:
     with pytest.raises(UserError, match="operations of the block 'conv' are not known"):
         block_flops(ModelConfig(block="conv"), 916)
@@ -92,6 +113,31 @@ def test_train_and_predict(cli: Cli, tiny: list[str], what: str, examples: int) 
     if what == "train":
         assert {"data", "loss", "optimisers"} <= result["breakdown"].keys()
         assert set(result["needed_memory_mb"]) >= {"puzzle_embedding", "activations"}
+
+
+def test_adapt_measures_both_phases_and_computes_other_machines(cli: Cli, tiny: list[str]) -> None:
+    preset = ["--preset", "adapt-long", *tiny[2:]]
+    lines = cli("bench", "adapt", *preset).output.splitlines()
+    result = json.loads(lines[-1])
+    phases = [result["embedding_only"], result["all_weights"]]
+    assert phases[0]["gflop_per_example"] < phases[1]["gflop_per_example"]
+    seconds = [128 / each["examples_per_second"] for each in phases]  # a step of adapt-long
+    mean = 0.25 * seconds[0] + 0.75 * seconds[1]
+    assert result["steps_per_hour"] == pytest.approx(3600 / mean, rel=0.01)
+    predicted = 3600 * result["predict"]["examples_per_second"]
+    assert result["predictions_per_hour"] == pytest.approx(predicted, rel=0.01)
+    gflop = 0.25 * phases[0]["gflop_per_example"] + 0.75 * phases[1]["gflop_per_example"]
+    h100 = result["computed"]["H100"]
+    share = h100["steps_per_hour"] / 3600 * 128 * gflop / 989.4e3
+    assert share == pytest.approx(0.32, rel=0.01)
+    (here,) = (line for line in lines if line.startswith("  measured here "))
+    assert "steps" in here and "predictions" in here
+    (heading,) = (line for line in lines if line.startswith("computed, not measured, "))
+    assert [line.split(",")[0].strip() for line in lines[lines.index(heading) + 1 : -1]] == [
+        "L4 × 4",
+        "T4 × 2",
+        "H100",
+    ]
 
 
 @pytest.mark.slow
@@ -172,6 +218,7 @@ def test_scaling_is_drawn(
         (["train", "--out", "x.svg"], "writes no picture"),
         (["data", "--device", "cpu"], "leave out --device"),
         (["scaling", "--batch-size", "4"], "leave out --batch-size"),
+        (["adapt", "--preset", "arc-agi-1"], "trains from scratch, so `bench train` measures it"),
         (["scaling", "--out", "x.gif"], "ends in .svg or .png"),
         (["train", "--preset", "nothing"], "unknown preset"),
         (["train", "--device", "cuda:99"], "cannot be used here"),

@@ -1,0 +1,130 @@
+"""Adaptation: steps and predictions an hour, measured here and computed for other machines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from arc_trm.benchmarks.throughput import Result, bench_predict, measure_training
+from arc_trm.config import RunConfig
+from arc_trm.device import process_group
+from arc_trm.errors import UserError
+
+DATA = "arc-agi-2/evaluation"
+"""What is adapted to unless the config names data: it resembles the hidden tasks."""
+PHASES = {"embedding_only": 1.0, "all_weights": 0.0}
+"""The phases of adapting, and the `train.embedding_only_fraction` that has no other."""
+HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Machine:
+    """GPUs of one kind, for which rates are computed.
+
+    Attributes:
+        tflops: peak of one GPU in `dtype`, dense, by NVIDIA's data sheet.
+    """
+
+    name: str
+    gpus: int
+    dtype: str
+    tflops: float
+
+
+MACHINES = (
+    Machine("L4 × 4", 4, "bfloat16", 121.0),
+    Machine("T4 × 2", 2, "float32", 8.1),  # a T4 has no bfloat16
+    Machine("H100", 1, "bfloat16", 989.4),
+)
+TRAINING_SHARE, PREDICTION_SHARE = 0.32, 0.38
+"""Parts of the peak that an H200 reached (docs/performance.md), assumed for all machines."""
+
+
+def bench_adapt(
+    config: RunConfig,
+    device: torch.device,
+    batch_size: int | None = None,
+    compiled: bool | None = None,
+) -> Result:
+    """Measure both kinds of steps of adapting, and the predictions after them.
+
+    Under torchrun all processes take the steps together; each predicts as many queries.
+
+    Raises:
+        UserError: the config does not adapt, or the run could not start.
+    """
+    if config.adapt is None:
+        raise UserError(
+            f"preset {config.name!r} trains from scratch, so `bench train` measures it: name one "
+            "that adapts, with a table [adapt]"
+        )
+    if not config.data.test:
+        config = replace(config, data=replace(config.data, test=(DATA,)))
+    with process_group(device) as process:
+        phases = {}
+        for phase, fraction in PHASES.items():
+            train = replace(config.train, embedding_only_fraction=fraction)
+            alone = replace(config, train=train)
+            measured = measure_training("adapt", alone, device, batch_size, compiled, process)
+            phases[phase] = _selected(measured)
+        predicted = bench_predict(config, device, batch_size, compiled)
+    described = {key: value for key, value in measured.items() if key in DESCRIPTION}
+    queries_per_second = process[1] * predicted["examples_per_second"]
+    size, share = config.train.global_batch_size, config.train.embedding_only_fraction
+    step_seconds = {name: size / each["examples_per_second"] for name, each in phases.items()}
+    seconds = share * step_seconds["embedding_only"] + (1 - share) * step_seconds["all_weights"]
+    flops = share * phases["embedding_only"]["gflop_per_example"]
+    flops += (1 - share) * phases["all_weights"]["gflop_per_example"]
+    return {
+        "what": "adapt",
+        **described,
+        **phases,
+        "predict": _selected(predicted),
+        "embedding_only_fraction": share,
+        "global_batch_size": size,
+        "steps_per_hour": HOUR / seconds,
+        "predictions_per_hour": HOUR * queries_per_second,
+        "computed": computed_rates(size * flops, predicted["gflop_per_example"]),
+    }
+
+
+DESCRIPTION = ("preset", "device", "threads", "dtype", "torch", "positions", "processes")
+"""Keys of a measurement that are the same in all of them."""
+SELECTED = (
+    "batch_size",
+    "examples_per_second",
+    "seconds_per_step",
+    "seconds_per_step_by_side",
+    "share_by_side",
+    "gflop_per_example",
+    "product_tflops",
+    "utilisation",
+    "first_step_seconds",
+    "peak_memory_mb",
+)
+"""Keys of a measurement that differ between phases."""
+
+
+def _selected(measured: Mapping[str, Any]) -> Result:
+    return {key: measured[key] for key in SELECTED}
+
+
+def computed_rates(gflop_per_step: float, gflop_per_prediction: float) -> dict[str, Any]:
+    """Return steps and predictions an hour for every machine, computed and not measured.
+
+    Args:
+        gflop_per_step: of a batch, the mean over both phases.
+        gflop_per_prediction: of one query.
+    """
+    rates = {}
+    for machine in MACHINES:
+        gflop_per_hour = HOUR * 1e3 * machine.gpus * machine.tflops
+        rates[machine.name] = {
+            "dtype": machine.dtype,
+            "steps_per_hour": TRAINING_SHARE * gflop_per_hour / gflop_per_step,
+            "predictions_per_hour": PREDICTION_SHARE * gflop_per_hour / gflop_per_prediction,
+        }
+    return rates

@@ -5,7 +5,8 @@
 
 pip finds what is missing: it resolves the dependencies in an environment that has only the name and
 version of every package in image.txt. The Python that runs pip must have the image's version. Needs
-pip and the internet. OUT receives all wheels or none.
+Linux on x86_64, pip and the internet: a notebook on Kaggle has all of them (kaggle/README.md has
+its cells). The folder --out receives all wheels or none.
 """
 
 from __future__ import annotations
@@ -72,17 +73,26 @@ def find_python(version: str) -> str:
         )
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise UserError(
-            "Kaggle runs Linux on x86_64, and pip selects wheels for its own machine: run this on "
-            "Linux on x86_64"
+            "Kaggle runs Linux on x86_64, and pip selects wheels for its own machine: run this in "
+            "a notebook on Kaggle (kaggle/README.md has its cells), or on Linux on x86_64"
         )
     if version == "{}.{}".format(*sys.version_info):
         return sys.executable
     python = shutil.which(f"python{version}")
+    advice = f"install Python {version}, or run this in a notebook on Kaggle (kaggle/README.md)"
     if python is None:
         raise UserError(
             f"there is no python{version} here, with which pip would resolve as on the image: "
-            "install it, or run this on Kaggle"
+            f"{advice}"
         )
+    # A name on the PATH may be a shim, as of pyenv, which says itself what it lacks.
+    probe = "import sys, venv; print('{}.{}'.format(*sys.version_info))"
+    done = subprocess.run([python, "-c", probe], capture_output=True, text=True)
+    if done.returncode:
+        text = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
+        raise UserError(f"{python} does not run with the module venv ({text}): {advice}")
+    if done.stdout.strip() != version:
+        raise UserError(f"{python} is Python {done.stdout.strip()}: {advice}")
     return python
 
 
@@ -165,7 +175,13 @@ def main() -> None:
     )
     parser.add_argument("--python", required=True, metavar="X.Y", help="the image's version")
     parser.add_argument("--image", required=True, type=Path, help="list of the image's packages")
-    parser.add_argument("--out", type=Path, default=ROOT / "kaggle" / "wheels")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=ROOT / "kaggle" / "wheels",
+        metavar="FOLDER",
+        help="folder for the wheels, made if need be (default: kaggle/wheels of the project)",
+    )
     parser.add_argument(
         "--constraints",
         type=Path,

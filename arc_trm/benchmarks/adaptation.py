@@ -122,9 +122,11 @@ def computed_rates(gflop_per_step: float, gflop_per_prediction: float) -> dict[s
     rates = {}
     for machine in MACHINES:
         gflop_per_hour = HOUR * 1e3 * machine.gpus * machine.tflops
+        steps = TRAINING_SHARE * gflop_per_hour / gflop_per_step
+        predictions = PREDICTION_SHARE * gflop_per_hour / gflop_per_prediction
         rates[machine.name] = {
             "dtype": machine.dtype,
-            "steps_per_hour": TRAINING_SHARE * gflop_per_hour / gflop_per_step,
-            "predictions_per_hour": PREDICTION_SHARE * gflop_per_hour / gflop_per_prediction,
+            "steps_per_hour": float(f"{steps:.2g}"),  # the shares are no more exact
+            "predictions_per_hour": float(f"{predictions:.2g}"),
         }
     return rates

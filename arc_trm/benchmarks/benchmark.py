@@ -129,8 +129,9 @@ def _adapt_lines(values: dict[str, Any]) -> list[str]:
 
 
 def _hour_line(name: str, rates: dict[str, Any]) -> str:
-    steps, predictions = rates["steps_per_hour"], rates["predictions_per_hour"]
-    return f"  {name:<18}{steps:>10,.0f} steps{predictions:>12,.0f} predictions"
+    numbers = (rates["steps_per_hour"], rates["predictions_per_hour"])
+    steps, predictions = (f"{each:,.0f}" if each >= 10 else f"{each:.2g}" for each in numbers)
+    return f"  {name:<18}{steps:>10} steps{predictions:>12} predictions"
 
 
 def _rate_lines(values: dict[str, Any], one: str, several: str) -> list[str]:

@@ -129,7 +129,7 @@ def test_adapt_measures_both_phases_and_computes_other_machines(cli: Cli, tiny: 
     gflop = 0.25 * phases[0]["gflop_per_example"] + 0.75 * phases[1]["gflop_per_example"]
     h100 = result["computed"]["H100"]
     share = h100["steps_per_hour"] / 3600 * 128 * gflop / 989.4e3
-    assert share == pytest.approx(0.32, rel=0.01)
+    assert share == pytest.approx(0.32, rel=0.05)  # two digits are given
     (here,) = (line for line in lines if line.startswith("  measured here "))
     assert "steps" in here and "predictions" in here
     (heading,) = (line for line in lines if line.startswith("computed, not measured, "))

@@ -635,6 +635,59 @@ def test_a_mistake_is_an_error_and_leaves_no_wheels(
     assert not list(tmp_path.glob("wheels/*"))
 
 
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        (
+            "echo 'pyenv: python3.99: command not found\n  3.99.1' >&2; exit 127",
+            "does not run with the module venv (pyenv: python3.99: command not found 3.99.1): "
+            "install Python 3.99, or run this in a notebook on Kaggle",
+        ),
+        ("exit 1", "does not run with the module venv (exit status 1): install"),
+        ("echo 3.98", "is Python 3.98: install Python 3.99"),
+    ],
+)
+def test_a_python_that_is_a_shim_or_another_one_is_an_error_in_its_own_words(
+    tmp_path: Path, program: str, message: str
+) -> None:
+    shim = tmp_path / "bin" / "python3.99"
+    shim.parent.mkdir()
+    shim.write_text(f"#!/bin/sh\n{program}\n")
+    shim.chmod(0o755)
+    (tmp_path / "image.txt").touch()
+    script = [sys.executable, KAGGLE / "build_wheelhouse.py"]
+    done = subprocess.run(
+        [*script, "--python", "3.99", "--image", tmp_path / "image.txt", "--out", tmp_path / "out"],
+        env=os.environ | {"PATH": f"{shim.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and not (tmp_path / "out").exists()
+    assert f"Error: {shim} {message}" in done.stderr
+
+
+@pytest.mark.parametrize("machine", ["darwin", "win32"])
+def test_other_systems_are_sent_to_kaggle(tmp_path: Path, machine: str) -> None:
+    program = f"import sys; sys.platform = {machine!r}; sys.argv[1:] = sys.argv[2:]; "
+    program += f"import runpy; runpy.run_path({str(KAGGLE / 'build_wheelhouse.py')!r}, "
+    program += "run_name='__main__')"
+    (tmp_path / "image.txt").touch()
+    options = ["--python", VERSION, "--image", tmp_path / "image.txt"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, "-", *options], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "run this in a notebook on Kaggle (kaggle/README.md has its cells)" in done.stderr
+
+
+def test_every_option_of_the_wheelhouse_is_explained() -> None:
+    script = [sys.executable, KAGGLE / "build_wheelhouse.py"]
+    done = subprocess.run([*script, "--help"], capture_output=True, text=True)
+    explained = re.findall(r"(?m)^  (?:-h, )?(--\w+)[^\n]*?(?: {2,}|\n {10,})\w", done.stdout)
+    used = re.findall(r"--\w+", done.stdout.partition("\n\n")[0])
+    assert set(explained) == {*used, "--help"}
+
+
 @needs_wheels
 def test_wheels_that_are_there_are_not_mixed_with_others(wheels: Path, tmp_path: Path) -> None:
     (tmp_path / "image.txt").touch()

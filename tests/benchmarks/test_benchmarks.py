@@ -10,13 +10,15 @@ from subprocess import CompletedProcess
 import pytest
 import torch
 from click.testing import Result
+from paths import ROOT
 from tiny import ARCHITECTURES
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from arc_trm.benchmarks import BenchmarkResult, scaling, throughput, timing
+from arc_trm.benchmarks.adaptation import MACHINES, computed_rates
 from arc_trm.benchmarks.flops import block_flops, supervision_flops
-from arc_trm.config import ModelConfig, from_dict
+from arc_trm.config import ModelConfig, from_dict, load_config
 from arc_trm.errors import UserError
 from arc_trm.models import build_model
 
@@ -138,6 +140,25 @@ def test_adapt_measures_both_phases_and_computes_other_machines(cli: Cli, tiny: 
         "T4 × 2",
         "H100",
     ]
+
+
+@pytest.mark.slow
+def test_the_table_for_kaggle_has_the_computed_numbers() -> None:
+    cells = {machine.name: f"{machine.name}, {machine.dtype} |" for machine in MACHINES}
+    for preset in ("adapt-arc-agi-2", "adapt-long"):
+        config = load_config(preset)
+        model, share = build_model(config.model, 1), config.train.embedding_only_fraction
+        flops = [
+            supervision_flops(model, config.model.length, training, embedding_only)
+            for training, embedding_only in ((True, True), (True, False), (False, False))
+        ]
+        step = config.train.global_batch_size * (share * flops[0] + (1 - share) * flops[1])
+        prediction = config.model.supervision_steps * flops[2]
+        for name, rates in computed_rates(step / 1e9, prediction / 1e9).items():
+            steps, predictions = rates["steps_per_hour"], rates["predictions_per_hour"]
+            cells[name] += f" {steps:,.0f} | {predictions:,.0f} |"
+    table = (ROOT / "kaggle" / "README.md").read_text()
+    assert all(f"| {row}\n" in table for row in cells.values())
 
 
 @pytest.mark.slow

@@ -190,13 +190,13 @@ def test_uploads_have_metadata() -> None:
 
 
 def test_the_readme_puts_a_name_wherever_one_is_needed(tmp_path: Path) -> None:
-    (command,) = re.findall(r"(?m)^    (sed .*)$", (KAGGLE / "README.md").read_text())
+    (command,) = re.findall(r"(?m)^ +(sed .*)$", (KAGGLE / "README.md").read_text())
     for name in (".", "wheels", "weights"):
         (tmp_path / "kaggle" / name).mkdir(exist_ok=True)
         for path in (KAGGLE / name).glob("*.json"):
             shutil.copy(path, tmp_path / "kaggle" / name)
     subprocess.run(command, shell=True, cwd=tmp_path, check=True)
-    named = [path.read_text() for path in (tmp_path / "kaggle").rglob("*.json")]
+    named = [path.read_text() for path in (tmp_path / "kaggle").rglob("*.*")]
     assert len(named) == 3 and not any("OWNER" in text for text in named)
 
 

@@ -226,7 +226,7 @@ def test_a_command_is_tried_again_and_not_waited_for_after_its_end(tmp_path: Pat
     tries = [line for line in printed.getvalue().splitlines() if line.startswith("tried")]
     assert ["nproc-per-node=4" in each for each in tries] == [True, True, False]
     assert all("adapt w --data c --preset p" in each for each in tries)
-    assert namespace["failed"] == [*["arc-trm adapt"] * 3, "adapting, which took no step"]
+    assert namespace["failed"] == ["arc-trm adapt"] * 3
 
 
 # Finding inputs
@@ -381,8 +381,10 @@ def test_a_competition_without_an_evaluation_set_cannot_be_rehearsed(rehearsal: 
 
 # Rehearsals
 
-STAND_IN = """#!/usr/bin/env python3
-# Does to files what `arc-trm` does, by the name of the weights: good, guessing, partly or broken.
+STAND_IN = (
+    f"#!{sys.executable} -S"
+    + """
+# Does to files what `arc-trm` does, by the name of the weights: good, idle, guessing, ...
 import json, shutil, sys
 from pathlib import Path
 
@@ -396,6 +398,7 @@ if command == "adapt":
     shutil.copytree(first, out)
     (out / "run.json").touch()
     (out / "metrics.jsonl").write_text("{}")
+    sys.exit(3 if "idle" in str(first) else 0)
 if command == "predict":
     out.mkdir(parents=True)
     tasks = json.loads(Path(options["--data"]).read_text())
@@ -420,6 +423,7 @@ if command == "merge":
 if command == "score":
     print(json.dumps({"pass@2": {"per_output": {"value": 0.25, "total": 4}}}))
 """
+)
 
 
 class Rehearsal:
@@ -505,14 +509,22 @@ def test_guesses_end_a_rehearsal_with_an_error_and_not_the_rerun(
     assert commands(lines) == ["adapt", "predict", "show", "validate", "validate"]
     assert lines[-1].startswith("0 of 4 tasks answered, 0 voters on the mean, ")
     assert rehearsal.error == (
-        "failed: arc-trm predict, which made nothing but guesses, more than half of the test "
-        "inputs are guesses; the reasons are above"
+        "failed: arc-trm predict (all test inputs are guesses), more than half of the test inputs "
+        "are guesses; the reasons are above"
     )
     monkeypatch.setenv("KAGGLE_IS_COMPETITION_RERUN", "1")
     rehearsal.error = ""
     shutil.rmtree(rehearsal.tree.working / "predictions")
     assert rehearsal.run()[-1].startswith("0 of 4 tasks answered, 0 voters on the mean, ")
     assert not rehearsal.error
+
+
+def test_adapting_without_a_step_is_a_failure_and_not_tried_again(rehearsal: Rehearsal) -> None:
+    (rehearsal.tree.input / "good").rename(rehearsal.tree.input / "idle")
+    lines = rehearsal.run()
+    assert commands(lines)[:3] == ["adapt", "predict", "show"]
+    assert lines[-1].startswith("4 of 4 tasks answered, ")
+    assert rehearsal.error.startswith("failed: arc-trm adapt (there was no time for a step); ")
 
 
 def test_mostly_guesses_are_no_success_either(rehearsal: Rehearsal) -> None:
@@ -834,5 +846,5 @@ def test_a_failure_ends_a_commit_and_not_the_rerun(filled: Tree, installed: Path
     assert done.stdout.count("arc-trm adapt FAILED\n") == 3
     assert done.stdout.count("\nnot ended\n") == 1  # after the rerun; the commit ends then
     assert done.returncode == 1
-    assert done.stderr.startswith("failed: arc-trm adapt, adapting, which took no step, ")
+    assert done.stderr.startswith("failed: arc-trm adapt, more than half of the test inputs are ")
     check(filled, {"submission.json"})

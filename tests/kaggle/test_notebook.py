@@ -551,6 +551,24 @@ def test_weights_that_fail_do_not_lose_the_others(
     assert bool(rehearsal.error) is not rerun
 
 
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("good/model.safetensors", "the weights lack "),
+        ("good/puzzle_embedding.safetensors", "no weights: "),
+        ("wheels/arc_trm-1-py3-none-any.whl", "no wheels: "),
+    ],
+)
+def test_the_rerun_does_not_end_with_an_error_once_there_is_a_submission(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch, missing: str, message: str
+) -> None:
+    monkeypatch.setenv("KAGGLE_IS_COMPETITION_RERUN", "1")
+    (rehearsal.tree.input / missing).unlink()
+    lines = rehearsal.run()
+    assert not rehearsal.error and any(line.startswith(message) for line in lines)
+    assert " of 4 tasks answered, " in lines[-1]
+
+
 def test_adapted_weights_are_kept_if_wished(rehearsal: Rehearsal) -> None:
     lines = rehearsal.run(KEEP_WEIGHTS="True")
     kept = rehearsal.tree.working / "adapted" / "1-good"

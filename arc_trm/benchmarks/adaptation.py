@@ -18,6 +18,19 @@ DATA = "arc-agi-2/evaluation"
 PHASES = {"embedding_only": 1.0, "all_weights": 0.0}
 """The phases of adapting, and the `train.embedding_only_fraction` that has no other."""
 HOUR = 3600.0
+COMMON = ("preset", "device", "threads", "dtype", "torch", "positions", "processes")
+"""Keys of a measurement that are equal in all of them."""
+SELECTED = (
+    "batch_size",
+    "examples_per_second",
+    "seconds_per_step",
+    "seconds_per_step_by_side",
+    "share_by_side",
+    "gflop_per_example",
+    "product_tflops",
+    "utilisation",
+)
+"""Keys of a measurement that differ between them."""
 
 
 @dataclass(frozen=True)
@@ -64,48 +77,40 @@ def bench_adapt(
     if not config.data.test:
         config = replace(config, data=replace(config.data, test=(DATA,)))
     with process_group(device) as process:
-        phases = {}
-        for phase, fraction in PHASES.items():
-            train = replace(config.train, embedding_only_fraction=fraction)
-            alone = replace(config, train=train)
-            measured = measure_training("adapt", alone, device, batch_size, compiled, process)
-            phases[phase] = _selected(measured)
+        measured = {
+            phase: measure_training(
+                "adapt",
+                replace(config, train=replace(config.train, embedding_only_fraction=fraction)),
+                device,
+                batch_size,
+                compiled,
+                process,
+            )
+            for phase, fraction in PHASES.items()
+        }
         predicted = bench_predict(config, device, batch_size, compiled)
-    described = {key: value for key, value in measured.items() if key in DESCRIPTION}
-    queries_per_second = process[1] * predicted["examples_per_second"]
+    first = measured["embedding_only"]
     size, share = config.train.global_batch_size, config.train.embedding_only_fraction
-    step_seconds = {name: size / each["examples_per_second"] for name, each in phases.items()}
-    seconds = share * step_seconds["embedding_only"] + (1 - share) * step_seconds["all_weights"]
-    flops = share * phases["embedding_only"]["gflop_per_example"]
-    flops += (1 - share) * phases["all_weights"]["gflop_per_example"]
+
+    def mean(values: Mapping[str, float]) -> float:
+        """Return the mean of the phases over the steps of a run."""
+        return share * values["embedding_only"] + (1 - share) * values["all_weights"]
+
+    seconds = mean({name: size / each["examples_per_second"] for name, each in measured.items()})
+    gflop = mean({name: size * each["gflop_per_example"] for name, each in measured.items()})
     return {
         "what": "adapt",
-        **described,
-        **phases,
+        **{key: first[key] for key in COMMON},
+        **{phase: _selected(each) for phase, each in measured.items()},
         "predict": _selected(predicted),
+        "first_step_seconds": first["first_step_seconds"],
+        "peak_memory_mb": predicted["peak_memory_mb"],  # of all three, as it never falls
         "embedding_only_fraction": share,
         "global_batch_size": size,
         "steps_per_hour": HOUR / seconds,
-        "predictions_per_hour": HOUR * queries_per_second,
-        "computed": computed_rates(size * flops, predicted["gflop_per_example"]),
+        "predictions_per_hour": HOUR * process[1] * predicted["examples_per_second"],
+        "computed": computed_rates(gflop, predicted["gflop_per_example"]),
     }
-
-
-DESCRIPTION = ("preset", "device", "threads", "dtype", "torch", "positions", "processes")
-"""Keys of a measurement that are the same in all of them."""
-SELECTED = (
-    "batch_size",
-    "examples_per_second",
-    "seconds_per_step",
-    "seconds_per_step_by_side",
-    "share_by_side",
-    "gflop_per_example",
-    "product_tflops",
-    "utilisation",
-    "first_step_seconds",
-    "peak_memory_mb",
-)
-"""Keys of a measurement that differ between phases."""
 
 
 def _selected(measured: Mapping[str, Any]) -> Result:

@@ -254,22 +254,35 @@ def test_mistakes_are_one_sentence(cli: Cli, arguments: list[str], message: str)
 
 
 SHORT = """
-from arc_trm.benchmarks import throughput
+from arc_trm.benchmarks import throughput, timing
 from arc_trm.cli import main
 
-throughput.STEP_SECONDS = 0.01
+throughput.STEP_SECONDS = timing.ACTION_SECONDS = timing.PRODUCT_SECONDS = 0.01
+timing.PRODUCT_SIDE = {"cpu": 64}
 main(prog_name="arc-trm")
 """
 
 
+@pytest.mark.parametrize(
+    ("what", "preset"), [("train", "quickstart"), ("adapt", "adapt-arc-agi-2")]
+)
 @pytest.mark.slow
 def test_processes_measure_together(
-    tiny: list[str], tmp_path: Path, torchrun: Callable[..., CompletedProcess[str]]
+    what: str,
+    preset: str,
+    tiny: list[str],
+    tmp_path: Path,
+    torchrun: Callable[..., CompletedProcess[str]],
 ) -> None:
     script = tmp_path / "short.py"  # measures for a short time only
     script.write_text(SHORT)
-    done = torchrun(script, "bench", "train", *tiny, "--batch-size", 4, "--json")
+    done = torchrun(script, "bench", what, *tiny, "--preset", preset, "--batch-size", 4, "--json")
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     result = json.loads(line)
-    assert (result["processes"], result["batch_size"]) == (2, 4)
+    sizes = [
+        each["batch_size"]
+        for each in (result, *result.values())
+        if isinstance(each, dict) and "batch_size" in each
+    ]
+    assert result["processes"] == 2 and set(sizes) == {4}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from arc_trm.callbacks import Callback
 from arc_trm.config import DataConfig
-from arc_trm.data.leakage import run_leakage
+from arc_trm.data.leakage import named_leakage, run_leakage
 from arc_trm.data.loader import load_tasks
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.errors import UserError
@@ -78,7 +78,10 @@ class RunInputs:
         if data is not None:
             tasks = load_tasks(data, skip_invalid)
             settings = DataConfig(test=(os.fspath(data),), skip_invalid=skip_invalid)
-            for warning in run_leakage(run.config.data, tasks) if run else ():
+            leaks = run_leakage(run.config.data, tasks) if run else []
+            if run is None or run.config.adapt is not None:  # data of the pretrained weights
+                leaks += named_leakage(opened.training.trained_on, tasks)
+            for warning in dict.fromkeys(leaks):
                 callback.note(warning)
         elif run is None:
             raise UserError(f"{folder} is not a run, so name the tasks to predict with --data")

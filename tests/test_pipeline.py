@@ -17,6 +17,7 @@ import arc_trm
 from arc_trm.checkpoint import WeightsDir
 from arc_trm.errors import UserError
 from arc_trm.evaluation.predictions import PredictionSet
+from arc_trm.run_inputs import RunInputs
 from submission import read_submission, submission_problems
 
 TINY = ["model.hidden_size=32", "model.num_heads=2", "model.puzzle_emb_dim=32"]
@@ -222,3 +223,25 @@ def test_predictions_in_memory_are_scored_against_their_own_tasks(challenges: Pa
         arc_trm.score(predictions, solutions="solutions.json")
     with pytest.raises(UserError, match=r"no test output of .* is known"):
         arc_trm.score(predictions)
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "warns"),
+    [
+        ("arc-agi-1/training", True),
+        ("arc-agi-1/training (demonstrations)", False),
+        ("small.json", False),  # of another folder and time, perhaps
+    ],
+)
+def test_weights_without_their_run_say_which_tasks_leaked(
+    weights_dir: Path, trained_on: str, warns: bool
+) -> None:
+    config = json.loads((weights_dir / "config.json").read_text())
+    config["training"]["trained_on"] = [trained_on]
+    (weights_dir / "config.json").write_text(json.dumps(config))
+    small = arc_trm.load_tasks("arc-agi-1/training").filter_by_size(3)
+    Path("small.json").write_text(json.dumps({task.id: task.to_json() for task in small}))
+    recorder = Recorder()
+    RunInputs.resolve(weights_dir, "small.json", callback=recorder)
+    shared = f"small.json shares {len(small)} of its {len(small)} tasks with arc-agi-1/training, "
+    assert any(note.startswith(shared) for note in recorder.notes) is warns

@@ -88,6 +88,15 @@ def _trained_outputs(shared: Mapping[str, str], predicted: TaskSet | None) -> di
     return {here: there for here, there in shared.items() if there not in predicted}
 
 
+def named_leakage(trained_on: Sequence[str], scored: TaskSet) -> list[str]:
+    """Return a sentence for each known dataset of these names that shares tasks with `scored`.
+
+    Names of files are left out: a file of that name may be another one by now.
+    """
+    known = tuple(name for name in trained_on if find_manifest(name))
+    return run_leakage(DataConfig(train=known), scored)
+
+
 def _warning(scored: TaskSet, trained: str, shared: Mapping[str, str]) -> list[str]:
     """Return a sentence on shared tasks; `shared` maps their ids to those in the training set."""
     if not shared:

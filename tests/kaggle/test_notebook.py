@@ -234,7 +234,7 @@ def test_a_command_is_tried_again_and_not_waited_for_after_its_end(tmp_path: Pat
     for process in map(int, (tmp_path / "left").read_text().split()):
         os.kill(process, signal.SIGKILL)  # it still runs
     tries = [line for line in printed.getvalue().splitlines() if line.startswith("tried")]
-    assert ["nproc-per-node=4" in each for each in tries] == [True, True, False]
+    assert ["--nproc-per-node 4 adapt" in each for each in tries] == [True, True, False]
     assert all("adapt w --data c --preset p" in each for each in tries)
     assert namespace["failed"] == ["arc-trm adapt"] * 3
 

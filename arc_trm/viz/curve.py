@@ -1,4 +1,4 @@
-"""The training curve: loss and exact accuracy over the steps, every record as it was written."""
+"""The training curve: loss and exact accuracy over the steps, and their running means."""
 
 from __future__ import annotations
 
@@ -151,23 +151,23 @@ def draw_run(run: Run) -> Drawing:
 
 
 def draw_curve(records: Sequence[Mapping[str, float]], title: str = "Training") -> Drawing:
-    """Draw loss and exact accuracy over the steps, one panel each; nothing is smoothed.
+    """Draw loss and exact accuracy over the steps, one panel each, with their running means.
 
     Args:
         records: lines of a run's metrics, with at least the keys `step`, `lm_loss` and
             `exact_accuracy`. Values that are not finite interrupt the line. They are counted, as
             are records without a value.
-        title: "" draws the panels alone, as a part of a page.
+        title: of the drawing.
     """
-    panels = [draw_panel(read_series(records, measure.key), measure) for measure in MEASURES]
-    if not title:
-        return column(panels, 18)
+    panels = [
+        draw_panel(read_series(records, measure.key), measure, smooth=True) for measure in MEASURES
+    ]
     heading = Text(0, 22, fit_text(title, 22, panels[0].width), 22, INK)
     return framed(column([Drawing(panels[0].width, 28, (heading,)), *panels], 18), 32, PAPER)
 
 
-def draw_panel(series: Series, measure: Measure) -> Drawing:
-    """Draw one measure over the steps, with axes."""
+def draw_panel(series: Series, measure: Measure, smooth: bool = False) -> Drawing:
+    """Draw one measure over the steps, with axes; smoothed with the raw line behind, if wished."""
     first, last = series.x
     floor, right = TOP + PLOT_HEIGHT, LEFT + PLOT_WIDTH
     elements: list[Element] = [Text(0, 14, measure.title, 15, INK)]
@@ -182,13 +182,11 @@ def draw_panel(series: Series, measure: Measure) -> Drawing:
             elements.append(Text(x, floor + 19, f"{tick:,.0f}", 12, MUTED, "middle"))
     elements.append(Line(((LEFT, floor), (right, floor)), MUTED))
     elements.append(Text(LEFT + PLOT_WIDTH / 2, floor + 37, measure.x_label, 12, MUTED, "middle"))
-    for segment in series.points(PLOT_WIDTH, PLOT_HEIGHT):
-        points = tuple((round(LEFT + x, 2), round(floor - y, 2)) for x, y in segment)
-        if len(points) == 1:
-            x, y = points[0]
-            elements.append(Rectangle(x - 2, y - 2, 4, 4, measure.colour))
-        else:
-            elements.append(Line(points, measure.colour, 1.5))
+    if smooth and series.window > 1:
+        elements += _lines(series, _faint(measure.colour), 1)
+        elements += _lines(series.smoothed(), measure.colour, 2)
+    else:
+        elements += _lines(series, measure.colour, 1.5)
     if series.nothing:
         middle = LEFT + PLOT_WIDTH / 2, TOP + PLOT_HEIGHT / 2
         elements.append(Text(*middle, series.nothing.capitalize(), 13, MUTED, "middle"))
@@ -196,6 +194,24 @@ def draw_panel(series: Series, measure: Measure) -> Drawing:
         elements.append(Text(right, 14, series.left_out, 12, MUTED, "end"))
     size = right + RIGHT, floor + BOTTOM
     return framed(Drawing(*size, tuple(elements)), 16, CARD, EDGE)
+
+
+def _lines(series: Series, colour: str, width: float) -> Iterator[Element]:
+    """Yield a line for each segment of a series, or a dot for a single point."""
+    floor = TOP + PLOT_HEIGHT
+    for segment in series.points(PLOT_WIDTH, PLOT_HEIGHT):
+        points = tuple((round(LEFT + x, 2), round(floor - y, 2)) for x, y in segment)
+        if len(points) == 1:
+            x, y = points[0]
+            yield Rectangle(x - 2, y - 2, 4, 4, colour)
+        else:
+            yield Line(points, colour, width)
+
+
+def _faint(colour: str) -> str:
+    """Mix a colour with that of the card, for a line in the background."""
+    shades = zip(bytes.fromhex(colour[1:]), bytes.fromhex(CARD[1:]), strict=True)
+    return "#" + "".join(f"{round(0.35 * ink + 0.65 * card):02X}" for ink, card in shades)
 
 
 def _outline(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -154,6 +154,15 @@ class TaskFigures:
         )
 
 
+    @property
+    def is_close_call(self) -> bool:
+        """Whether the task is solved by later attempts only, or but for a few wrong cells."""
+        if self.needs_several_attempts:
+            return True
+        missed = [pair for pair in self.tests if pair.verdict is Verdict.WRONG]
+        return bool(missed) and all(any(each.is_close for each in pair.attempts) for pair in missed)
+
+
 @dataclass(frozen=True, eq=False)
 class StepFigure:
     """A prediction that stayed the same for one or more supervision steps.

@@ -46,6 +46,8 @@ GAP, PADDING = 16, 18  # between cards, and within them
 MAX_CELL = 26
 GRID_SIDE, THUMBNAIL_SIDE = 250, 110
 MIN_CELL = {GRID_SIDE: 8, THUMBNAIL_SIDE: 4}
+CROSS_CELL = 12
+"""The smallest cell in which a cross can be read; a square marks smaller ones."""
 SHAFT, HEAD = Line(((1, 7), (22, 7)), MUTED, 2), Line(((16, 1), (22, 7), (16, 13)), MUTED, 2)
 ARROW = Drawing(24, 14, (SHAFT, HEAD))
 TICK = Drawing(13, 12, (Line(((1, 6.5), (4.5, 10), (12, 1.5)), RIGHT, 2.5),))
@@ -249,7 +251,8 @@ def _stack(parts: Sequence[Drawing]) -> Drawing:
 def _draw_grid(figure: GridFigure, grid: Grid, style: _Style) -> Drawing:
     """Draw the cells, one pixel apart and framed by one, on the colour of the lines between them.
 
-    Wrong cells carry a cross, or a frame if a cross would hide what is written there.
+    Wrong cells carry a cross; small cells a square, which is easier to see; and written ones a
+    frame, which hides nothing.
     """
     height, width = grid.shape
     cell, theme, given = style.cell, style.theme, figure.given
@@ -265,7 +268,7 @@ def _draw_grid(figure: GridFigure, grid: Grid, style: _Style) -> Drawing:
             drawn.append(Text(middle, base, symbol, size, INK, "middle"))
     drawn += _box_lines(height, width, style)
     for y, x in figure.wrong_cells:
-        drawn += _frame(y, x, cell) if theme.symbols else _cross(y, x, cell)
+        drawn += _mark(y, x, style)
     return Drawing(ground.width, ground.height, tuple(drawn))
 
 
@@ -279,6 +282,14 @@ def _box_lines(height: int, width: int, style: _Style) -> list[Line]:
     xs = [x * style.cell + 0.5 for x in range(columns, width, columns)]
     horizontal = [Line(((0, y), (right, y)), GRID_LINE, 3) for y in ys]
     return [*horizontal, *(Line(((x, 0), (x, bottom)), GRID_LINE, 3) for x in xs)]
+
+
+def _mark(row: int, column: int, style: _Style) -> Sequence[Element]:
+    """Return the mark of a wrong cell."""
+    if style.theme.symbols:
+        return _frame(row, column, style.cell)
+    draw = _cross if style.cell >= CROSS_CELL else _square
+    return draw(row, column, style.cell)
 
 
 def _frame(row: int, column: int, cell: int) -> list[Line]:
@@ -297,6 +308,17 @@ def _cross(row: int, column: int, cell: int) -> list[Line]:
         Line(points, colour, width * cell / 26)
         for colour, width in (("#FFFFFF", 5.0), ("#000000", 2.5))
         for points in strokes
+    ]
+
+
+def _square(row: int, column: int, cell: int) -> list[Rectangle]:
+    """Return a square in a cell, white in black."""
+    middle = (cell + 1) / 2
+    return [
+        Rectangle(
+            column * cell + middle - half, row * cell + middle - half, 2 * half, 2 * half, fill
+        )
+        for half, fill in ((0.34 * cell, "#000000"), (0.2 * cell, "#FFFFFF"))
     ]
 
 

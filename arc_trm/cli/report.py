@@ -6,38 +6,67 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import data_option, path_option, predictions_argument, solutions_option
+from arc_trm.cli.options import (
+    PATH,
+    data_option,
+    path_option,
+    predictions_argument,
+    solutions_option,
+)
+
+
+TRAINED_ON = "Some of these tasks were trained on: this is not a score on unseen tasks."
 
 
 @click.command()
 @predictions_argument
+@click.argument("other", required=False, type=PATH)
 @solutions_option
 @data_option("The tasks; default: what the predictions say.")
-@path_option("--out", "Page to write; default: beside the predictions.")
+@path_option("--out", "Page to write; default: beside the predictions, of two beside OTHER.")
 def report(
-    predictions: Path | None, solutions: Path | None, data: str | None, out: Path | None
+    predictions: Path | None,
+    other: Path | None,
+    solutions: Path | None,
+    data: str | None,
+    out: Path | None,
 ) -> None:
-    """Write a page to look at and send: scores, grids and votes.
+    """Write a page to look at and to send: scores, every grid, votes, and how predictions changed.
 
     PREDICTIONS is a predictions.jsonl, a run folder, a submission, or a folder of ARC Prize's
-    benchmarking; default: the latest run. The page is one file that loads nothing, so it can be
-    opened from the disk and sent to others. A predictions.jsonl has votes and how predictions
-    changed from step to step, a run also its training curve.
+    benchmarking; default: the latest run. With OTHER, the page shows what OTHER gained and lost.
+    The page is one file that loads nothing and names no folder of this machine. A predictions.jsonl
+    has votes and traces, a run also its training curve. An earlier page is replaced; any other file
+    is kept.
 
     \b
     Examples:
       arc-trm report
+      arc-trm report runs/before runs/after
       arc-trm report predictions.jsonl --solutions arc-agi_evaluation_solutions.json
       arc-trm report theirs --data arc-agi-2/evaluation --out theirs.html
     """
     from arc_trm._version import __version__
-    from arc_trm.io import atomic_write
     from arc_trm.pipeline import open_predictions
-    from arc_trm.viz.report import build_report, report_page
+    from arc_trm.viz.report import (
+        build_comparison,
+        build_report,
+        check_replaceable,
+        comparison_path,
+        write_report,
+    )
 
-    source = open_predictions(predictions, data, solutions)
-    page = build_report(source)
-    path = out or source.report_path
-    with atomic_write(path) as file:
-        file.write(report_page(page, __version__))
+    first = open_predictions(predictions, data, solutions)
+    second = None if other is None else open_predictions(other, data, solutions)
+    path = out or (first.report_path if second is None else comparison_path(first, second))
+    check_replaceable(path)
+    leaks = first.leakage() if data is not None else []
+    for note in filter(None, [*leaks, first.scope_note]):
+        click.echo(note, err=True)
+    warnings = [TRAINED_ON] if leaks else []
+    if second is None:
+        page = build_report(first, warnings)
+    else:
+        page = build_comparison(first, second, warnings)
+    write_report(page, path, __version__)
     click.echo(f"Wrote {path}: {page.facts[0]}")

@@ -1,5 +1,21 @@
-"""A page of HTML with everything about a set of predictions: scores, grids, votes and traces."""
+"""A page of HTML with everything about predictions: scores, grids, votes, traces, differences."""
 
-from arc_trm.viz.report.page import Report, build_report, report_page
+from arc_trm.viz.report.page import (
+    Report,
+    build_comparison,
+    build_report,
+    check_replaceable,
+    comparison_path,
+    report_page,
+    write_report,
+)
 
-__all__ = ["Report", "build_report", "report_page"]
+__all__ = [
+    "Report",
+    "build_comparison",
+    "build_report",
+    "check_replaceable",
+    "comparison_path",
+    "report_page",
+    "write_report",
+]

@@ -6,14 +6,15 @@ their grid row by row, as hexadecimal digits.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
-from arc_trm.puzzles import kind_of
+from arc_trm.evaluation.predictions import InputPrediction
+from arc_trm.puzzles import KINDS, kind_of
 from arc_trm.tasks import Task
 from arc_trm.viz.figure import (
     GridFigure,
@@ -25,54 +26,96 @@ from arc_trm.viz.figure import (
     theme_of,
     trace_figures,
 )
+from arc_trm.viz.report.entry import Entry
+from arc_trm.viz.report.outcomes import CHANGES, CLOSE, OUTCOMES, WRONG, change, outcome
 from arc_trm.viz.svg import printable
+from submission.comparison import Comparison
 
 THEME_FIELDS = ("colours", "symbols", "characters", "given", "boxes", "numbered")
 MAX_CANDIDATES = 5
 """Candidates of a test input that are drawn; the page says how many others there are."""
+MIN_STEPS = 3
+"""Different predictions from which on it is worth seeing how they changed."""
 
 
-def gallery(predictions: PredictionSet) -> dict[str, Any]:
+def gallery(entries: Sequence[Entry], comparison: Comparison | None = None) -> dict[str, Any]:
     """Return every task with its demonstrations, tests, candidates, traces and outcome.
 
     Of kinds with sets of millions of puzzles, the first `max_traces` are returned.
+
+    Args:
+        entries: one set of predictions, or two for the same tasks.
+        comparison: of two.
     """
-    tasks = predictions.tasks
+    tasks = entries[-1].predictions.tasks
     kind = kind_of(tasks)
-    drawn = islice(tasks, kind.max_traces)
+    changed = None
+    if comparison is not None:
+        changed = frozenset(comparison.gained), frozenset(comparison.lost)
+    drawn = [_task(task, entries, changed) for task in islice(tasks, kind.max_traces)]
+    marks = OUTCOMES if comparison is None else CHANGES
+    used = {each["outcome"] for each in drawn}
     return {
         "theme": {name: getattr(kind.theme, name) for name in THEME_FIELDS},
         "noun": kind.noun,
-        "has_votes": any(each.candidates for each in predictions),
-        "tasks": [_task(task, predictions, kind.max_attempts) for task in drawn],
+        "names": [printable(entry.name) for entry in entries],
+        "outcomes": [asdict(mark) for mark in marks if mark.key in used],
+        "wrong": WRONG,
+        "close": CLOSE,
+        "tasks": drawn,
     }
 
 
-def _task(task: Task, predictions: PredictionSet, max_attempts: int) -> dict[str, Any]:
-    inputs = [
-        predictions.by_input.get((task.id, test)) or InputPrediction(task, test)
-        for test in range(len(task.test))
+def _task(
+    task: Task,
+    entries: Sequence[Entry],
+    changed: tuple[frozenset[str], frozenset[str]] | None,
+) -> dict[str, Any]:
+    inputs = [_inputs(task, entry) for entry in entries]
+    figures = [task_figures(task, _allowed(task, each)) for each in inputs]
+    entry, last, last_inputs = entries[-1], figures[-1], inputs[-1]
+    tests = [
+        {
+            "input": _figure(last.tests[test].input),
+            "output": _output(pair),
+            "answers": [
+                _answers(found[test], each.tests[test], entry.marks_guesses)
+                for found, each, entry in zip(inputs, figures, entries, strict=True)
+            ],
+        }
+        for test, pair in enumerate(last.tests)
     ]
-    allowed = [replace(each, attempts=each.attempts[:max_attempts]) for each in inputs]
-    figures = task_figures(task, allowed)
-    tests = [_test(each, pair) for each, pair in zip(inputs, figures.tests, strict=True)]
     missed = [
-        pair.verdict is Verdict.WRONG and test["rank"] is not None
-        for pair, test in zip(figures.tests, tests, strict=True)
+        pair.verdict is Verdict.WRONG and correct_rank(each) is not None
+        for pair, each in zip(last.tests, last_inputs, strict=True)
     ]
     return {
         "id": printable(task.id),
-        "title": printable(figures.title),
-        "outcome": figures.outcome,
-        "needs_several_attempts": figures.needs_several_attempts,
+        "title": printable(last.title),
+        "outcome": outcome(last, last_inputs, entry.marks_guesses)
+        if changed is None
+        else change(task.id, figures, *changed),
         "correct_got_votes": any(missed),
-        "confidence": _confidence(task, inputs),
-        "demonstrations": [_pair(pair) for pair in figures.demonstrations],
+        "confidence": _confidence(task, last_inputs),
+        "demonstrations": [[_figure(each.input), _output(each)] for each in last.demonstrations],
         "tests": tests,
     }
 
 
-def _confidence(task: Task, inputs: list[InputPrediction]) -> float | None:
+def _inputs(task: Task, entry: Entry) -> list[InputPrediction]:
+    return [
+        entry.predictions.by_input.get((task.id, test)) or InputPrediction(task, test)
+        for test in range(len(task.test))
+    ]
+
+
+def _allowed(task: Task, inputs: Sequence[InputPrediction]) -> list[InputPrediction]:
+    """Return the predictions with no more attempts than count."""
+    most = KINDS[task.kind].max_attempts
+    return [replace(each, attempts=each.attempts[:most]) for each in inputs]
+
+
+def _confidence(task: Task, inputs: Sequence[InputPrediction]) -> float | None:
     """Return how sure the model is of its best candidates, None if there is no candidate.
 
     It is their mean share of the votes, or the halting probability if a single answer has no rival.
@@ -85,16 +128,16 @@ def _confidence(task: Task, inputs: list[InputPrediction]) -> float | None:
     return sum(candidate.votes / votes for candidate, votes in first) / len(first)
 
 
-def _test(prediction: InputPrediction, pair: PairFigures) -> dict[str, Any]:
+def _answers(prediction: InputPrediction, pair: PairFigures, marks_guesses: bool) -> dict[str, Any]:
+    """Return what one set of predictions has for a test input."""
     candidates, rank = prediction.candidates, correct_rank(prediction)
     figures = candidate_figures(prediction, MAX_CANDIDATES)
-    attempted = {_text(figure) for figure in pair.attempts}
     return {
-        **_pair(pair),
+        "attempts": [_figure(figure) for figure in pair.attempts],
+        "is_guess": marks_guesses and not candidates,
         "candidates": [
             {
                 "figure": _figure(figure),
-                "is_attempt": _text(figure) in attempted,
                 "votes": candidate.votes,
                 "halt_prob": round(candidate.halt_prob, 4),
             }
@@ -109,21 +152,23 @@ def _test(prediction: InputPrediction, pair: PairFigures) -> dict[str, Any]:
 
 
 def _trace(prediction: InputPrediction) -> list[dict[str, Any]]:
-    """Return the halting probability after each step, and the figure of each that changes it."""
+    """Return the halting probability after each step, and the figure of each that changes it.
+
+    A prediction that hardly changed has none.
+    """
+    steps = trace_figures(prediction).steps
+    if len({_text(step.figure) for step in steps}) < MIN_STEPS:
+        return []
     trace: list[dict[str, Any]] = []
-    for step in trace_figures(prediction).steps:
+    for step in steps:
         first, *others = (round(halt_prob, 4) for halt_prob in step.halt_probs)
         trace.append({"halt_prob": first, "figure": _figure(step.figure)})
         trace += [{"halt_prob": halt_prob} for halt_prob in others]
     return trace
 
 
-def _pair(pair: PairFigures) -> dict[str, Any]:
-    return {
-        "input": _figure(pair.input),
-        "attempts": [_figure(figure) for figure in pair.attempts],
-        "output": None if pair.output is None else _figure(pair.output),
-    }
+def _output(pair: PairFigures) -> dict[str, Any] | None:
+    return None if pair.output is None else _figure(pair.output)
 
 
 def _figure(figure: GridFigure) -> dict[str, Any]:

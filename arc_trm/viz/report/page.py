@@ -1,35 +1,36 @@
-"""The page: its contents and text are made here, its grids are drawn by the script in page.js."""
+"""The page: its contents and text are made here, its grids are drawn by the scripts beside it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from importlib import resources
+from pathlib import Path
 from string import Template
+from typing import Any
 
-from arc_trm.evaluation.leaderboard import PublishedResult, published_results, results_title
-from arc_trm.evaluation.predictions import PredictionSet
+import numpy as np
+
+from arc_trm.errors import UserError
+from arc_trm.evaluation.leaderboard import PublishedResult, published_results
+from arc_trm.evaluation.scoring import score_sources
 from arc_trm.evaluation.source import PredictionSource
-from arc_trm.puzzles import PuzzleKind, kind_of
-from arc_trm.viz.curve import draw_curve
+from arc_trm.io import atomic_write
+from arc_trm.puzzles import kind_of
+from arc_trm.viz.report.about import about, differing
+from arc_trm.viz.report.chart import training_section
+from arc_trm.viz.report.entry import Entry
 from arc_trm.viz.report.gallery import gallery
-from arc_trm.viz.svg import printable
-from submission import Rate, Scored
-from submission.scoring import format_rate
+from arc_trm.viz.report.headline import comparison_table, difference, headline, rates_table
+from arc_trm.viz.report.markup import text
+from arc_trm.viz.report.published import published_section
+from submission.comparison import Comparison, compare
 
-FILTERS = {
-    "all": "all",
-    "solved": "solved",
-    "several": "solved, but not in one attempt",
-    "unsolved": "not or partly solved",
-    "partly": "partly solved",
-    "valid": "valid, but not as the known answer",
-    "candidate": "not solved, but the correct answer got votes",
-    "unknown": "correct output not known",
-}
-"""What the page can be filtered by."""
+GENERATOR = '<meta name="generator" content="arc-trm report">'
+"""By which a page of ours is known, near its beginning."""
+SCRIPTS = ("grids.js", "tasks.js", "overview.js")
 
 
 @dataclass(frozen=True)
@@ -38,168 +39,191 @@ class Report:
 
     Attributes:
         facts: sentences on the predictions, the first on how many there are.
-        score: None if no test output is known.
+        entries: one set of predictions, or the two that are compared.
+        comparison: of the second with the first; None of a single one.
         records: of a run's metrics.jsonl.
         results: published for the same tasks.
+        warnings: sentences on the score.
     """
 
     title: str
     facts: Sequence[str]
-    predictions: PredictionSet
-    score: Scored | None
+    entries: tuple[Entry, ...]
+    comparison: Comparison | None = None
     records: Sequence[Mapping[str, float]] = ()
     results: Sequence[PublishedResult] = ()
+    warnings: Sequence[str] = ()
 
 
-def build_report(source: PredictionSource) -> Report:
+def build_report(source: PredictionSource, warnings: Sequence[str] = ()) -> Report:
     """Return the contents of the report on predictions.
+
+    Args:
+        source: the predictions.
+        warnings: sentences on the score, for example that it is not on unseen tasks.
 
     Raises:
         UserError: predictions or tasks cannot be read, or do not fit together.
     """
-    tasks = source.tasks
-    # Without known outputs ARC predictions have no score; others are checked by the rule.
-    scorable = tasks.has_known_outputs or not source.kind.writes_submission
     return Report(
         source.name,
-        _facts(source),
-        source.predictions,
-        source.score() if scorable else None,
-        source.run.metrics if source.run is not None else (),
-        published_results(tasks),
+        _facts([source]),
+        (Entry.of(source),),
+        records=source.run.metrics if source.run is not None else (),
+        results=published_results(source.tasks),
+        warnings=warnings,
     )
 
 
-def _facts(source: PredictionSource) -> list[str]:
-    """Return sentences on predictions; the first says how many there are."""
+def build_comparison(
+    first: PredictionSource, second: PredictionSource, warnings: Sequence[str] = ()
+) -> Report:
+    """Return the contents of the report on what a second set of predictions gained and lost.
+
+    If only one of them names its tasks, these are the tasks of both.
+
+    Raises:
+        UserError: as in `build_report`, or the predictions are for different kinds of puzzle.
+        SubmissionError: they are not scored against the same solutions, or none is known.
+    """
+    if first.names_tasks:
+        second.sharing(first)
+    else:
+        first.sharing(second)
+    scores = score_sources([first, second])
+    comparison = compare(scores[0], scores[1], np.random.default_rng(0))
+    entries = Entry.of(first), Entry.of(second)
+    title = f"{first.name} and {second.name}"
+    return Report(title, _facts([first, second]), entries, comparison, warnings=warnings)
+
+
+def _facts(sources: Sequence[PredictionSource]) -> list[str]:
+    """Return sentences on one or two sets of predictions; the first says how many there are."""
+    source = sources[-1]
     tasks = source.tasks
     kind = kind_of(tasks)
-    # A log marks guesses; other files do not.
-    predicted = sum(
-        bool(each.candidates) if source.log is not None else each.is_answered
-        for each in source.predictions
-    )
     total = f"{len(tasks)} {kind.noun}s"
     if kind.theme.numbered:
         total = f"{tasks.test_outputs} test inputs of {total}"
+    counts = " and ".join(str(_predicted(each)) for each in sources)
     names = ", ".join(source.data_names or [tasks.name])
-    facts = [f"Predicted grids for {predicted} of {total}: {names}"]
+    facts = [f"Predicted grids for {counts} of {total}: {names}"]
     if kind.max_traces is not None and len(tasks) > kind.max_traces:
         facts.append(f"The first {kind.max_traces} {kind.noun}s are drawn below")
-    if "started_at" in source.metadata:
-        facts.append(f"Predicted since {source.metadata['started_at']}")
     return facts
 
 
+def _predicted(source: PredictionSource) -> int:
+    """Count the test inputs with a predicted grid; a log marks guesses, other files do not."""
+    return sum(
+        bool(each.candidates) if source.log is not None else each.is_answered
+        for each in source.predictions
+    )
+
+
 def report_page(report: Report, version: str) -> str:
-    """Return one HTML document that loads nothing: style, script and data are inside."""
-    kind = kind_of(report.predictions.tasks)
+    """Return one HTML document that loads nothing: style, scripts and data are inside."""
+    kind = kind_of(report.entries[-1].predictions.tasks)
+    data = gallery(report.entries, report.comparison)
     values = {
-        "title": _escape(report.title),
-        "facts": "".join(f'<p class="muted">{_escape(fact)}</p>' for fact in report.facts),
-        "scores": _scores(report.score),
-        "published": _published(report),
-        "curve": _curve(report.records),
+        "generator": GENERATOR,
+        "title": text(report.title),
+        "facts": "".join(f"<p>{text(fact)}</p>" for fact in report.facts),
+        "results": _results(report),
+        "sections": _sections(report),
+        "warnings": "".join(f'<p class="warning">{text(each)}</p>' for each in report.warnings),
         "noun": kind.noun,
+        "solution": kind.theme.solution.lower(),
         "heading": f"{kind.noun}s".capitalize(),
         "id_label": "Number" if kind.numbered else f"{kind.noun.capitalize()} id",
-        "outcomes": _outcome_options(kind),
+        "outcomes": _outcomes(data),
         "digits_hidden": " hidden" if kind.theme.symbols else "",
-        "version": _escape(version),
+        "demonstrations_hidden": "" if kind.theme.numbered else " hidden",
+        "close": "close call" if report.comparison is None else "gained",
+        "version": text(version),
         # "<" could end the element that holds the data.
-        "data": json.dumps(
-            gallery(report.predictions), separators=(",", ":"), allow_nan=False
-        ).replace("<", "\\u003c"),
+        "data": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         "css": _read_part("page.css"),
-        "js": _read_part("page.js"),
+        "js": "\n".join(map(_read_part, SCRIPTS)),
     }
     return Template(_read_part("page.html")).substitute(values)
+
+
+def write_report(report: Report, path: Path, version: str) -> None:
+    """Write the page, whole or not at all, where nothing or an earlier page is.
+
+    Raises:
+        UserError: another file is there.
+        WriteError: the file cannot be written.
+    """
+    check_replaceable(path)
+    with atomic_write(path) as file:
+        file.write(report_page(report, version))
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise UserError if a file is at `path` that is not an earlier page."""
+    if not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            start = file.read(1000)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    if GENERATOR.encode() not in start:
+        raise UserError(
+            f"{path} is not an earlier report, so it is not replaced: name another file with --out"
+        )
+
+
+def comparison_path(first: PredictionSource, second: PredictionSource) -> Path:
+    """Return the default path of a comparison: beside the second predictions."""
+    name = re.sub(r"[^\w.-]+", "-", first.name, flags=re.ASCII).strip(".-")[:60]
+    return second.path.parent / f"comparison-with-{name or 'other'}.html"
 
 
 def _read_part(name: str) -> str:
     return resources.files("arc_trm.viz.report").joinpath(name).read_text("utf-8")
 
 
-def _escape(text: str) -> str:
-    return escape(printable(text))
-
-
-def _outcome_options(kind: PuzzleKind) -> str:
-    """Return the options of the filter, without outcomes that the kind of puzzle cannot have."""
-    impossible = ("valid",) if kind.theme.numbered else ("several", "partly", "candidate")
-    possible = {value: text for value, text in FILTERS.items() if value not in impossible}
-    return "\n".join(f'<option value="{value}">{text}</option>' for value, text in possible.items())
-
-
-def _scores(score: Scored | None) -> str:
-    if score is None:
-        return "<h2>Scores</h2><p>No test output of these tasks is known, so there is no score.</p>"
-    rows = [
-        _row(", ".join(name), [format_rate(rate), _percent(rate)], _bar(0, rate.value))
-        for name, rate in score.rates.items()
-    ]
-    labels = {name[-1]: label for name, label in score.labels.items() if name in score.rates}
-    sentences = [*score.notes, "; ".join(f"{name}: {label}" for name, label in labels.items())]
-    notes = "".join(f'<p class="small muted">{_escape(each)}.</p>' for each in sentences)
-    return f"<h2>Scores</h2>{_table('Scores', ['Score', 'Solved', 'Share', ''], rows)}{notes}"
-
-
-def _published(report: Report) -> str:
-    """Return the published results and the report's score for the same tasks."""
-    score, results = report.score, report.results
-    if not results or score is None or score.headline not in score.rates:
-        return ""
-    own, notes = score.rates[score.headline], [f"per {score.noun}", ""]
-    rows = [_row("these predictions", [_percent(own)], _bar(0, own.value), notes, "own")]
-    for each in results:
-        low, high = each.percent[0] / 100, each.percent[-1] / 100
-        bar = _bar(0 if low == high else low, high)
-        rows.append(_row(each.system, [each.text], bar, [each.denominator, each.origin]))
-    title = results_title(results)
-    headings = ["System", "Score", "", "Denominator", "Source"]
-    return f"<h2>{_escape(title)}</h2>{_table(title, headings, rows)}"
-
-
-def _table(name: str, headings: Iterable[str], rows: Iterable[str]) -> str:
-    head = "".join(
-        f"<th scope='col'>{_escape(text)}</th>" if text else "<td class='bars'></td>"
-        for text in headings
-    )
+def _results(report: Report) -> str:
+    """Return the cards with scores, their difference, and who made the predictions."""
+    scores = [entry.score for entry in report.entries if entry.score is not None]
+    summaries = [entry.summary for entry in report.entries]
+    makers = about(summaries)
+    if report.comparison is None:
+        (entry,) = report.entries
+        rates = "".join(map(rates_table, scores))
+        return (
+            f'<section class="card two" aria-label="Score">{headline(entry)}'
+            f"<div>{rates}</div></section>"
+            f'<section class="card" aria-label="Who made them">{makers}</section>'
+        )
+    first, second = report.entries
+    cards = headline(first, "A"), headline(second, "B"), difference(scores, report.comparison)
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{_escape(name)}"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f'<section class="card" aria-label="Score"><div class="three">{"".join(cards)}</div>'
+        f"{comparison_table(scores, report.comparison)}</section>"
+        f'<details class="card"><summary><h2>Who made them</h2> <span class="muted">'
+        f"{text(differing(summaries))}</span></summary>{makers}</details>"
     )
 
 
-def _row(
-    heading: str, numbers: Iterable[str], bar: str, notes: Iterable[str] = (), style: str = ""
-) -> str:
-    cells = [f"<th scope='row'>{_escape(heading)}</th>"]
-    cells += [f"<td class='number'>{_escape(number)}</td>" for number in numbers]
-    cells += [f"<td class='bars'>{bar}</td>", *(f"<td>{_escape(note)}</td>" for note in notes)]
-    return f"<tr class='{style}'>{''.join(cells)}</tr>"
+def _sections(report: Report) -> str:
+    """Return what opens on demand."""
+    published = published_section(report.entries[0].score, report.results)
+    found = training_section(report.records) + published
+    return f'<div class="sections">{found}</div>' if found else ""
 
 
-def _percent(rate: Rate) -> str:
-    return f"{100 * rate.value:.1f} %"
-
-
-def _bar(start: float, end: float) -> str:
-    """Return a bar from start to end of 0 to 1; its numbers are beside it."""
-    style = f"left:{100 * start:.2f}%;width:{100 * (end - start):.2f}%"
-    return f"<span class='bar' aria-hidden='true'><i style='{style}'></i></span>"
-
-
-def _curve(records: Sequence[Mapping[str, float]]) -> str:
-    if not records:
-        return ""
-    last = records[-1]
-    description = f"Loss and exact accuracy over {last['step']:,.0f} steps"
-    if "lm_loss" in last and "exact_accuracy" in last:
-        accuracy = f"{100 * last['exact_accuracy']:.1f} %"
-        description += f"; at the end {last['lm_loss']:.4g} and {accuracy}"
-    return (
-        f'<h2>Training</h2><div class="curve" tabindex="0" role="group" aria-label="Training">'
-        f'<div role="img" aria-label="{_escape(description)}">{draw_curve(records, "").svg()}</div>'
-        f"</div><p>{_escape(description)}.</p>"
-    )
+def _outcomes(data: Mapping[str, Any]) -> str:
+    """Return how many tasks have each outcome and which, for readers without scripts."""
+    ids: dict[str, list[str]] = {}
+    for task in data["tasks"]:
+        ids.setdefault(task["outcome"], []).append(task["id"])
+    lines = []
+    for mark in data["outcomes"]:
+        found = ids[mark["key"]]
+        what = f"{mark['sign']} {mark['words']} ({len(found)})"
+        lines.append(f"<p>{text(what)}: {text(', '.join(found))}</p>")
+    return "".join(lines)

@@ -1,0 +1,127 @@
+"""The top of the page: the rate that counts with its interval, the others, and who made them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from arc_trm.errors import pluralise
+from arc_trm.evaluation.interval import wilson_interval
+from arc_trm.evaluation.summary import PredictionSummary
+from arc_trm.viz.report.entry import Entry
+from arc_trm.viz.report.markup import cell, percent, points, row, table, text
+from submission import Rate, Scored
+from submission.comparison import Comparison
+from submission.scoring import RateName, format_rate
+
+
+def headline_rate(score: Scored) -> RateName:
+    """Return the name of the rate that counts, or the first one if its answers are unknown."""
+    return score.headline if score.headline in score.rates else next(iter(score.rates))
+
+
+def headline(entry: Entry, letter: str = "") -> str:
+    """Return the rate that counts, in large type, with its interval and number of tasks.
+
+    Args:
+        letter: of predictions that are compared, `A` or `B`.
+    """
+    title = (
+        f'<p class="name"><b class="letter">{letter}</b> {text(entry.name)}</p>' if letter else ""
+    )
+    if entry.score is None:
+        return (
+            f'<div class="headline">{title}<h2>Score</h2><p class="big none-known">No score</p>'
+            f"<p>No test output of these tasks is known.</p>{_guesses(entry.summary)}</div>"
+        )
+    name = headline_rate(entry.score)
+    rate, noun = entry.score.rates[name], entry.score.noun
+    low, high = wilson_interval(rate)
+    solved, _, total = format_rate(rate).partition("/")
+    count = f"{solved} of {pluralise(int(total), noun)}"
+    return (
+        f'<div class="headline">{title}<h2>{text(" ".join(name))}</h2>'
+        f'<p class="big">{percent(rate.value)}</p>{_whisker(low, rate.value, high)}'
+        f"<p>95 % Wilson interval {100 * low:.1f} to {percent(high)}, {count}</p>"
+        f"{_guesses(entry.summary)}</div>"
+    )
+
+
+def _whisker(low: float, value: float, high: float) -> str:
+    """Return an interval on a line from 0 to 100 %."""
+    interval = f"left:{100 * low:.2f}%;width:{100 * (high - low):.2f}%"
+    return (
+        f'<div class="whisker" aria-hidden="true"><i style="{interval}"></i>'
+        f'<b style="left:{100 * value:.2f}%"></b><span>0</span><span>50</span><span>100 %</span>'
+        "</div>"
+    )
+
+
+def _guesses(summary: PredictionSummary) -> str:
+    guessed, total = summary.guessed, summary.test_inputs
+    if not guessed:
+        return ""
+    if total is not None and len(guessed) >= total:
+        message = f"All {total} test inputs are guesses: the model predicted no grid for them."
+    else:
+        inputs = f"{len(guessed)} of {total}" if total is not None else str(len(guessed))
+        message = f"{inputs} test inputs are guesses: the model predicted no grid for them."
+    return f'<p class="warning">{text(message)}</p>'
+
+
+def rates_table(score: Scored) -> str:
+    """Return all rates: a line for each denominator, a column for each number of attempts.
+
+    The line of the rate that counts comes first.
+    """
+    names = list(score.rates)
+    columns = list(dict.fromkeys(name[:-1] for name in names))
+    lines = list(dict.fromkeys(name[-1] for name in names))
+    lines.sort(key=lambda line: line != headline_rate(score)[-1])
+    rows = []
+    for line in lines:
+        found = [(*column, line) for column in columns]
+        cells = [cell(_rate(score.rates[name]), "number") for name in found]
+        rows.append(row(line, cells, note=score.labels[found[0]]))
+    headings = ["", *(" ".join(column) or "Share" for column in columns)]
+    notes = "".join(f'<p class="note">{text(note)}.</p>' for note in score.notes)
+    return table("All rates", headings, rows, "quiet") + notes
+
+
+def _rate(rate: Rate) -> str:
+    return f'{percent(rate.value)} <span class="muted">{format_rate(rate)}</span>'
+
+
+def comparison_table(scores: Sequence[Scored], comparison: Comparison) -> str:
+    """Return all rates of both, with the differences and their intervals."""
+    first, second = scores
+    rows = []
+    for name, difference in comparison.differences.items():
+        ends = f"{points(difference.low)} to {points(difference.high)}"
+        cells = [cell(_rate(each.rates[name]), "number") for each in (first, second)]
+        change = f'{points(difference.value)} <span class="muted">{ends}</span>'
+        cells.append(cell(change, "number"))
+        style = "own" if name == headline_rate(first) else ""
+        rows.append(row(" ".join(name), cells, style))
+    headings = ["", "A", "B", "B − A in points, 95 % interval"]
+    return table("All rates", headings, rows, "quiet")
+
+
+def difference(scores: Sequence[Scored], comparison: Comparison) -> str:
+    """Return the difference of the rates that count, in large type, with its interval."""
+    first = scores[0]
+    name, noun = headline_rate(first), first.noun
+    found = comparison.differences[name]
+    gained, lost = len(comparison.gained), len(comparison.lost)
+    verdict = (
+        f"The interval holds 0: these {noun}s do not tell the two apart."
+        if found.low <= 0 <= found.high
+        else "The interval does not hold 0."
+    )
+    return (
+        '<div class="headline"><p class="name">Difference, B − A</p>'
+        f"<h2>{text(' '.join(name))}</h2>"
+        f'<p class="big">{points(found.value)}<small> points</small></p>'
+        f"<p>95 % bootstrap interval {points(found.low)} to {points(found.high)}. {verdict}</p>"
+        f"<p>{pluralise(gained, noun)} gained, {lost} lost by {text(' '.join(first.deciding))}; "
+        f"sign test p = {comparison.p_value:.2g}</p></div>"
+    )

@@ -1,0 +1,84 @@
+"""What became of each task on the page: one outcome each, with a sign that needs no colour."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from arc_trm.evaluation.predictions import InputPrediction
+from arc_trm.viz.figure import Outcome, TaskFigures
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How an outcome is shown.
+
+    Attributes:
+        style: class of the sign's colours.
+    """
+
+    key: str
+    sign: str
+    words: str
+    style: str
+
+
+OUTCOMES = (
+    Mark("right", "✓", "right", "good"),
+    Mark("second", "2", "right at the second attempt", "good outlined"),
+    Mark("valid", "≡", "valid, not as the known answer", "good outlined"),
+    Mark("close", "≈", "a few cells wrong", "bad outlined"),
+    Mark("partly", "◐", "partly right", "bad outlined"),
+    Mark("wrong", "✗", "wrong", "bad"),
+    Mark("guess", "○", "guess", "unsure"),
+    Mark("unknown", "?", "correct output not known", "unsure"),
+)
+"""Outcomes of one set of predictions, in the order of the filter."""
+
+CHANGES = (
+    Mark("gained", "+", "gained", "good"),
+    Mark("lost", "−", "lost", "bad"),
+    Mark("both", "✓", "both right", "good outlined"),
+    Mark("neither", "✗", "neither right", "bad outlined"),
+    Mark("unknown", "?", "correct output not known", "unsure"),
+)
+"""Outcomes of two sets of predictions: what the second gained and lost."""
+
+WRONG = ("wrong", "guess", "partly", "lost", "neither")
+"""Where the key for the next wrong task leads."""
+CLOSE = ("second", "close", "gained")
+"""Where the key for the next close call leads; of two sets of predictions, the next gained task."""
+
+
+def outcome(figures: TaskFigures, inputs: Sequence[InputPrediction], marks_guesses: bool) -> str:
+    """Return the key of the outcome of a task.
+
+    Args:
+        marks_guesses: whether a test input without a candidate is a guess.
+    """
+    found = figures.outcome
+    if found is Outcome.SOLVED:
+        return "second" if figures.needs_several_attempts else "right"
+    if found is Outcome.VALID:
+        return "valid"
+    if marks_guesses and not any(each.candidates for each in inputs):
+        return "guess"
+    if found is Outcome.UNKNOWN:
+        return "unknown"
+    if figures.is_close_call:
+        return "close"
+    return "partly" if found is Outcome.PARTLY else "wrong"
+
+
+def change(
+    task_id: str, both: Sequence[TaskFigures], gained: Collection[str], lost: Collection[str]
+) -> str:
+    """Return the key of what became of a task in a comparison."""
+    if task_id in gained:
+        return "gained"
+    if task_id in lost:
+        return "lost"
+    outcomes = [figures.outcome for figures in both]
+    if all(each is Outcome.UNKNOWN for each in outcomes):
+        return "unknown"
+    return "both" if all(each is Outcome.SOLVED for each in outcomes) else "neither"

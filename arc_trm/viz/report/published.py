@@ -1,0 +1,54 @@
+"""Published results beside the rate of the report, on a scale that shows the differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from arc_trm.evaluation.interval import wilson_interval
+from arc_trm.evaluation.leaderboard import PublishedResult, results_title
+from arc_trm.viz.curve import ticks
+from arc_trm.viz.report.headline import headline_rate
+from arc_trm.viz.report.markup import bar, cell, percent, points, row, table, text
+from submission import Scored
+
+
+def published_section(score: Scored | None, results: Sequence[PublishedResult]) -> str:
+    """Return published results with their differences to a score; "" if there are none."""
+    if not results or score is None or score.headline not in score.rates:
+        return ""
+    rate = score.rates[headline_rate(score)]
+    low, high = wilson_interval(rate)
+    ends = [100 * high, *(each.percent[-1] for each in results)]
+    scale = ticks(0, max(ends), 4)[-1] / 100
+    own = f"per {score.noun}, this page; 95 % interval {100 * low:.1f} to {percent(high)}"
+    rows = [
+        row("these predictions", _cells(0, rate.value / scale, percent(rate.value), ""), "own", own)
+    ]
+    for each in results:
+        first, last = each.percent[0] / 100, each.percent[-1] / 100
+        start = 0 if first == last else first / scale
+        changes = dict.fromkeys(points(rate.value - end) for end in (first, last))
+        cells = _cells(start, last / scale, each.text, " to ".join(changes))
+        rows.append(row(each.system, cells, note=f"{_denominator(each)}, {each.origin}"))
+    title = results_title(results)
+    headings = ["System", f"0 to {100 * scale:g} %", "Score", "Difference"]
+    nearest = results[0]
+    change = points(rate.value - nearest.percent[-1] / 100)
+    lead = f"{change} points to {nearest.system}"
+    return (
+        f'<details class="card"><summary><h2>Published results</h2> '
+        f'<span class="muted">{text(lead)}</span></summary><p>{text(title)}. Differences are '
+        f"points of these predictions minus the published result.</p>"
+        f"{table(title, headings, rows, 'published')}</details>"
+    )
+
+
+def _denominator(result: PublishedResult) -> str:
+    unknown = result.denominator == "not known"
+    return "denominator not known" if unknown else result.denominator
+
+
+def _cells(start: float, end: float, share: str, difference: str) -> list[str]:
+    """Return a bar from start to end of its scale, the score and the difference."""
+    numbers = [cell(text(each), "number") for each in (share, difference)]
+    return [cell(bar(start, end), "bars"), *numbers]

@@ -1,0 +1,86 @@
+"""A run with made-up predictions of every outcome, for pictures and measurements of the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from arc_trm.config import load_config
+from arc_trm.data.loader import load_tasks
+from arc_trm.evaluation.prediction_log import PredictionLog
+from arc_trm.evaluation.predictions import Prediction, TraceStep
+from arc_trm.runs import METRICS, PREDICTIONS, create_run
+from arc_trm.tasks import Grid, Task, as_grid
+
+VOTERS, STEPS = 30, 16
+
+
+def write_run(
+    folder: Path, dataset: str, seed: int, skill: float, tasks: int | None = None
+) -> Path:
+    """Make a run with a training curve and predictions for the tasks of an ARC dataset.
+
+    Args:
+        folder: of the run.
+        seed: the same tasks are easy for every seed.
+        skill: about the share of tasks that are solved.
+        tasks: number of tasks, the smallest first; None is all.
+    """
+    data = [f'data.test=["{dataset}"]', f"seed={seed}"]
+    run = create_run(load_config("arc-agi-1", overrides=data), folder)
+    rng = np.random.default_rng(seed)
+    lines = map(json.dumps, _records(rng))
+    (run / METRICS).write_text("".join(f"{line}\n" for line in lines))
+    log = PredictionLog(run / PREDICTIONS)
+    key = {"weights": f"{seed:08x}", "supervision_steps": STEPS}
+    metadata = {"model": folder.name, "started_at": "2026-11-26T12:00:00+00:00"}
+    log.begin(key, metadata | {"data": [dataset], "max_grid_size": 30})
+    ease = np.random.default_rng(0)  # of the tasks
+    for task in load_tasks(dataset).smallest(tasks) if tasks else load_tasks(dataset):
+        quality = np.clip(skill - ease.random() + 0.5 + 0.15 * rng.normal(), 0, 1)
+        for test, pair in enumerate(task.test):
+            assert pair.output is not None
+            log.append(_predictions(rng, task, test, pair.output, quality))
+    return run
+
+
+def _records(rng: np.random.Generator) -> Iterator[dict[str, float]]:
+    for step in range(10, 10_001, 10):
+        done = 1 - np.exp(-step / 2500)
+        loss = 2.2 * (1 - done) + 0.2 + 0.25 * rng.random()
+        accuracy = float(np.clip(0.7 * done + 0.12 * rng.normal(), 0, 1))
+        record = {"step": step, "lm_loss": loss, "exact_accuracy": accuracy}
+        if rng.random() > done + 0.3:
+            del record["exact_accuracy"]
+        yield record
+
+
+def _predictions(
+    rng: np.random.Generator, task: Task, test: int, output: Grid, quality: float
+) -> Iterator[Prediction]:
+    """Yield the votes on a test input; on a few inputs there are none."""
+    if rng.random() < 0.03:
+        return
+    others = [_noisy(rng, output, noise) for noise in (0.02, 0.1, 0.2, 0.4)]
+    others.append(as_grid(rng.integers(0, 10, (3, 3))))
+    pool = [output, *others]
+    weights = np.array([3 * quality, 1, 0.8, 0.8, 0.8, 0.3]) ** 2
+    for order in range(VOTERS):
+        grid = pool[rng.choice(len(pool), p=weights / weights.sum())]
+        trace: Sequence[TraceStep] = ()
+        if order == 0:
+            noises = np.linspace(0.8, 0, STEPS)
+            trace = [TraceStep(_noisy(rng, grid, n), 1 - float(n)) for n in noises]
+        halt_prob = float(np.clip(quality + 0.1 * rng.normal(), 0, 1))
+        yield Prediction(task.id, test, f"p{order}", order, grid, halt_prob, trace=tuple(trace))
+
+
+def _noisy(rng: np.random.Generator, grid: Grid, noise: float) -> Grid:
+    """Change about this share of the cells, at least one if any."""
+    changed = rng.random(grid.shape) < noise
+    if noise:
+        changed.flat[rng.integers(grid.size)] = True
+    return as_grid(np.where(changed, (grid + rng.integers(1, 10, grid.shape)) % 10, grid))

@@ -14,7 +14,6 @@ from arc_trm.cli.options import (
     solutions_option,
 )
 
-
 TRAINED_ON = "Some of these tasks were trained on: this is not a score on unseen tasks."
 
 

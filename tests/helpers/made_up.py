@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from arc_trm._version import __version__
 from arc_trm.config import load_config
 from arc_trm.data.loader import load_tasks
 from arc_trm.evaluation.prediction_log import PredictionLog
 from arc_trm.evaluation.predictions import Prediction, TraceStep
-from arc_trm.runs import METRICS, PREDICTIONS, create_run
+from arc_trm.runs import METRICS, PREDICTIONS, PREDICTIONS_FOLDER, create_run
 from arc_trm.tasks import Grid, Task, as_grid
 
 VOTERS, STEPS = 30, 16
@@ -34,12 +35,39 @@ def write_run(
     rng = np.random.default_rng(seed)
     lines = map(json.dumps, _records(rng))
     (run / METRICS).write_text("".join(f"{line}\n" for line in lines))
-    log = PredictionLog(run / PREDICTIONS)
-    key = {"weights": f"{seed:08x}", "supervision_steps": STEPS}
-    metadata = {"model": folder.name, "started_at": "2026-11-26T12:00:00+00:00"}
-    log.begin(key, metadata | {"data": [dataset], "max_grid_size": 30})
+    chosen = load_tasks(dataset).smallest(tasks) if tasks else load_tasks(dataset)
+    folder = run / PREDICTIONS_FOLDER / "made-up"
+    folder.mkdir(parents=True)
+    log = PredictionLog(folder / PREDICTIONS)
+    key = {
+        "weights": f"{seed:08x}",
+        "tasks": chosen.fingerprint(False),
+        "supervision_steps": STEPS,
+        "augmentations": VOTERS - 1,
+        "canvas": "full",
+        "dtype": "bfloat16",
+        "attempts": 2,
+        "voting_rule": "majority",
+        "version": __version__,
+        "code": "0123abcd",
+    }
+    metadata = {
+        "model": run.name,
+        "preset": "arc-agi-1",
+        "step": 10_000,
+        "total_steps": 10_000,
+        "seed": seed,
+        "parameters": 6_829_058,
+        "train_data": ["arc-agi-1/training", dataset],
+        "started_at": "2026-11-26T12:00:00+00:00",
+        "data": [dataset],
+        "max_grid_size": 30,
+        "tasks": len(chosen),
+        "test_inputs": chosen.test_outputs,
+    }
+    log.begin(key, metadata)
     ease = np.random.default_rng(0)  # of the tasks
-    for task in load_tasks(dataset).smallest(tasks) if tasks else load_tasks(dataset):
+    for task in chosen:
         quality = np.clip(skill - ease.random() + 0.5 + 0.15 * rng.normal(), 0, 1)
         for test, pair in enumerate(task.test):
             assert pair.output is not None

@@ -30,7 +30,7 @@ from arc_trm.evaluation.source import PredictionSource
 from arc_trm.evaluation.summary import PredictionSummary
 from arc_trm.evaluation.voting import VoteCounter
 from arc_trm.io import write_json
-from arc_trm.runs import METRICS, PREDICTIONS, create_run
+from arc_trm.runs import METRICS, PREDICTIONS, PREDICTIONS_FOLDER, create_run
 from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid
 from arc_trm.viz.report import build_comparison, build_report, report_page
 from arc_trm.viz.report.about import about, differing
@@ -244,7 +244,9 @@ def test_a_run_has_its_curve_and_says_its_tasks(predictions: Path) -> None:
     run = create_run(RunConfig("tiny", 0, data=data), Path("run"))
     records = [{"step": n, "lm_loss": 1 / n, "exact_accuracy": 0.5} for n in range(1, 9)]
     (run / METRICS).write_text("".join(json.dumps(record) + "\n" for record in records))
-    shutil.copy(predictions, run)
+    folder = run / PREDICTIONS_FOLDER / "12345678"
+    folder.mkdir(parents=True)
+    shutil.copy(predictions, folder)
     page = make_page(run)
     assert "Training 8 steps; loss per example 0.125; exact accuracy 50.0 %" in text_of(page)
     assert page.count('class="smooth"') == 2
@@ -282,7 +284,7 @@ def test_the_gallery_has_no_more_than_a_few_candidates() -> None:
     tasks = TaskSet.from_tasks("x", [make_task("many")])
     counter = VoteCounter(tasks)
     counter.add(Prediction("many", 0, f"p{n}", n, as_grid([[n]]), 0.5) for n in range(9))
-    entry = Entry("x", PredictionSummary("x"), PredictionSet(tasks, counter), None, True)
+    entry = Entry("x", PredictionSummary("x"), PredictionSet(tasks, counter), None)
     (task,) = gallery([entry])["tasks"]
     (answers,) = task["tests"][0]["answers"]
     assert len(answers["candidates"]) == 5 and answers["distinct"] == answers["votes"] == 9
@@ -316,7 +318,7 @@ def browser() -> Iterator[Browser]:
 @contextmanager
 def open_report(browser: Browser, predictions: Path) -> Iterator[Page]:
     """Open the report on these predictions from the disk."""
-    path = predictions.with_name("report.html")
+    path = predictions.parent / "report.html"
     with open_page(browser, make_page(predictions), path) as page:
         yield page
 
@@ -650,7 +652,7 @@ def test_browser_shows_a_run_with_its_curve_and_published_results(
 ) -> None:
     """The charts take the colours of the page, fit a phone, and the first task is near the top."""
     run = write_run(tmp_path / "run", "arc-agi-1/evaluation", 0, 0.4)
-    with open_report(browser, run / PREDICTIONS) as page:
+    with open_report(browser, run) as page:
         page.emulate_media(color_scheme=scheme)
         top = page.locator("article").first.evaluate("node => node.getBoundingClientRect().top")
         assert top < 1200
@@ -757,7 +759,10 @@ def test_a_comparison_shows_what_was_gained_and_lost(two: tuple[Path, Path]) -> 
 
 
 def test_what_made_the_predictions_different_is_said(two: tuple[Path, Path]) -> None:
-    first, second = (replace(PredictionSummary("x"), model=name, seed=3) for name in ("a", "b"))
+    entry = Entry.of(PredictionSource.open(two[0]))
+    first, second = (
+        replace(entry, summary=PredictionSummary("x", model=name, seed=3)) for name in "ab"
+    )
     assert differing([first, second]) == "they differ in weights"
     assert differing([first, first]) == "nothing known differs"
     table = about([first, second])

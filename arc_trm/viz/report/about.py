@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
 
-from arc_trm.data.loader import public_data_name
 from arc_trm.evaluation.summary import PredictionSummary
+from arc_trm.puzzles import kind_of
+from arc_trm.viz.report.entry import Entry
 from arc_trm.viz.report.markup import cell, row, table, text
 
+OWN_SETTINGS = ("supervision_steps", "augmentations")
+"""Settings with an entry of their own; the others share one."""
 
-def about(summaries: Sequence[PredictionSummary]) -> str:
+
+def about(entries: Sequence[Entry]) -> str:
     """Return what is known of one set of predictions as a list, of two as a table.
 
     In the table, what differs stands out.
     """
-    facts = [_facts(summary) for summary in summaries]
+    facts = [_facts(entry) for entry in entries]
     names = [name for name in facts[0] if any(each[name] for each in facts)]
     if len(facts) == 1:
         (only,) = facts
@@ -29,33 +33,33 @@ def about(summaries: Sequence[PredictionSummary]) -> str:
     return table("Who made them", ["", "A", "B"], rows, "about")
 
 
-def differing(summaries: Sequence[PredictionSummary]) -> str:
+def differing(entries: Sequence[Entry]) -> str:
     """Say which facts of two sets of predictions differ."""
-    first, second = map(_facts, summaries)
+    first, second = map(_facts, entries)
     names = [name.lower() for name in first if first[name] != second[name]]
     return f"they differ in {', '.join(names)}" if names else "nothing known differs"
 
 
-def _facts(summary: PredictionSummary) -> dict[str, str]:
-    """Return the known facts by name; unknown ones are "" ."""
-    settings = summary.settings
+def _facts(entry: Entry) -> dict[str, str]:
+    """Return the facts by name; unknown ones are empty."""
+    summary = entry.summary
+    others = {key: each for key, each in summary.settings.items() if key not in OWN_SETTINGS}
+    by = f"{summary.version}, code {summary.code}" if summary.code else summary.version
     return {
         "Weights": summary.model or "",
         "Preset": summary.preset or "",
         "Training": _training(summary),
         "Parameters": _parameters(summary.parameters),
-        "Trained on": _names(summary.train_data),
-        "Predicted": _names(summary.data),
-        "Voters per test input": _voters(summary),
-        "Supervision steps": str(settings.get("supervision_steps", "")),
-        "Guesses": _guesses(summary),
-        "Date": date_in_words(summary.started_at),
-        "arc-trm": summary.version or "",
+        "Trained on": _trained_on(entry),
+        "Predicted": ", ".join(summary.data),
+        "Votes": summary.voters_text,
+        "Supervision steps": str(summary.settings.get("supervision_steps", "")),
+        "Augmentations": str(summary.settings.get("augmentations", "")),
+        "Other settings": replace(summary, settings=others).settings_text,
+        "Guesses": _guesses(entry),
+        "Date": summary.date,
+        "arc-trm": by or "",
     }
-
-
-def _names(data: Sequence[str] | None) -> str:
-    return ", ".join(map(public_data_name, data or ()))
 
 
 def _training(summary: PredictionSummary) -> str:
@@ -74,20 +78,18 @@ def _parameters(count: int | None) -> str:
     return f"{count / 1e6:.1f} million" if count >= 1e6 else f"{count:,}"
 
 
-def _voters(summary: PredictionSummary) -> str:
-    if summary.voters is None:
+def _trained_on(entry: Entry) -> str:
+    """Return the names of the data; of tasks to predict only demonstrations are trained on."""
+    names = []
+    for name in entry.summary.train_data:
+        if name not in entry.summary.data:
+            names.append(name)
+        elif kind_of(entry.predictions.tasks).embeds_tasks:
+            names.append(f"{name} (demonstrations)")
+    return ", ".join(names)
+
+
+def _guesses(entry: Entry) -> str:
+    if entry.summary.guessed is None:
         return ""
-    mean, low, high = summary.voters
-    return f"{mean:g}" if low == high else f"{mean:.1f} on the mean, {low:,} to {high:,}"
-
-
-def _guesses(summary: PredictionSummary) -> str:
-    if summary.guessed is None:
-        return ""
-    total = f" of {summary.test_inputs:,} test inputs" if summary.test_inputs else ""
-    return f"{len(summary.guessed):,}{total}"
-
-
-def date_in_words(moment: datetime | None) -> str:
-    """Return `26 November 2026`."""
-    return f"{moment.day} {moment:%B} {moment.year}" if moment is not None else ""
+    return f"{len(entry.guessed):,} of {entry.predictions.tasks.test_outputs:,} test inputs"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from arc_trm.evaluation.predictions import PredictionSet
 from arc_trm.evaluation.source import PredictionSource
@@ -12,19 +13,12 @@ from submission import Scored
 
 @dataclass(frozen=True)
 class Entry:
-    """Predictions, who made them, and their score.
-
-    Attributes:
-        score: None if no test output is known.
-        marks_guesses: whether a test input without a candidate is a guess; files of other
-            solvers have attempts only.
-    """
+    """Predictions, who made them, and their score, which is None if no test output is known."""
 
     name: str
     summary: PredictionSummary
     predictions: PredictionSet
     score: Scored | None
-    marks_guesses: bool
 
     @classmethod
     def of(cls, source: PredictionSource) -> Entry:
@@ -37,8 +31,12 @@ class Entry:
         scorable = source.tasks.has_known_outputs or not source.kind.writes_submission
         return cls(
             source.name,
-            source.summary,
+            replace(source.summary, solved_guesses=source.solved_guesses() if scorable else None),
             source.predictions,
             source.score() if scorable else None,
-            source.log is not None,
         )
+
+    @cached_property
+    def guessed(self) -> frozenset[tuple[str, int]]:
+        """The test inputs without a candidate, (task id, test index); those that are known."""
+        return frozenset(self.summary.guessed or ())

@@ -79,7 +79,7 @@ def _task(
             "input": _figure(last.tests[test].input),
             "output": _output(pair),
             "answers": [
-                _answers(found[test], each.tests[test], entry.marks_guesses)
+                _answers(found[test], each.tests[test], entry)
                 for found, each, entry in zip(inputs, figures, entries, strict=True)
             ],
         }
@@ -92,7 +92,7 @@ def _task(
     return {
         "id": printable(task.id),
         "title": printable(last.title),
-        "outcome": outcome(last, last_inputs, entry.marks_guesses)
+        "outcome": outcome(last, task.id, entry.guessed)
         if changed is None
         else change(task.id, figures, *changed),
         "correct_got_votes": any(missed),
@@ -128,13 +128,13 @@ def _confidence(task: Task, inputs: Sequence[InputPrediction]) -> float | None:
     return sum(candidate.votes / votes for candidate, votes in first) / len(first)
 
 
-def _answers(prediction: InputPrediction, pair: PairFigures, marks_guesses: bool) -> dict[str, Any]:
+def _answers(prediction: InputPrediction, pair: PairFigures, entry: Entry) -> dict[str, Any]:
     """Return what one set of predictions has for a test input."""
     candidates, rank = prediction.candidates, correct_rank(prediction)
     figures = candidate_figures(prediction, MAX_CANDIDATES)
     return {
         "attempts": [_figure(figure) for figure in pair.attempts],
-        "is_guess": marks_guesses and not candidates,
+        "is_guess": (prediction.task_id, prediction.test) in entry.guessed,
         "candidates": [
             {
                 "figure": _figure(figure),

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from arc_trm.errors import pluralise
 from arc_trm.evaluation.interval import wilson_interval
-from arc_trm.evaluation.summary import PredictionSummary
 from arc_trm.viz.report.entry import Entry
 from arc_trm.viz.report.markup import cell, percent, points, row, table, text
 from submission import Rate, Scored
@@ -31,7 +30,7 @@ def headline(entry: Entry, letter: str = "") -> str:
     if entry.score is None:
         return (
             f'<div class="headline">{title}<h2>Score</h2><p class="big none-known">No score</p>'
-            f"<p>No test output of these tasks is known.</p>{_guesses(entry.summary)}</div>"
+            f"<p>No test output of these tasks is known.</p>{_guesses(entry)}</div>"
         )
     name = headline_rate(entry.score)
     rate, noun = entry.score.rates[name], entry.score.noun
@@ -42,7 +41,7 @@ def headline(entry: Entry, letter: str = "") -> str:
         f'<div class="headline">{title}<h2>{text(" ".join(name))}</h2>'
         f'<p class="big">{percent(rate.value)}</p>{_whisker(low, rate.value, high)}'
         f"<p>95 % Wilson interval {100 * low:.1f} to {percent(high)}, {count}</p>"
-        f"{_guesses(entry.summary)}</div>"
+        f"{_guesses(entry)}</div>"
     )
 
 
@@ -56,15 +55,15 @@ def _whisker(low: float, value: float, high: float) -> str:
     )
 
 
-def _guesses(summary: PredictionSummary) -> str:
-    guessed, total = summary.guessed, summary.test_inputs
-    if not guessed:
+def _guesses(entry: Entry) -> str:
+    """Return how many test inputs are guesses, "" if none are."""
+    guesses, total = len(entry.guessed), entry.predictions.tasks.test_outputs
+    if not guesses:
         return ""
-    if total is not None and len(guessed) >= total:
-        message = f"All {total} test inputs are guesses: the model predicted no grid for them."
-    else:
-        inputs = f"{len(guessed)} of {total}" if total is not None else str(len(guessed))
-        message = f"{inputs} test inputs are guesses: the model predicted no grid for them."
+    number = f"All {total} test inputs" if guesses == total else f"{guesses} of {total} test inputs"
+    solved = entry.summary.solved_guesses
+    right = f" {solved} of them {'is' if solved == 1 else 'are'} right." if solved else ""
+    message = f"{number} are guesses: the model predicted no grid for them.{right}"
     return f'<p class="warning">{text(message)}</p>'
 
 

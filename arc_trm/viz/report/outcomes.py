@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from arc_trm.evaluation.predictions import InputPrediction
 from arc_trm.viz.figure import Outcome, TaskFigures
 
 
@@ -50,18 +49,18 @@ CLOSE = ("second", "close", "gained")
 """Where the key for the next close call leads; of two sets of predictions, the next gained task."""
 
 
-def outcome(figures: TaskFigures, inputs: Sequence[InputPrediction], marks_guesses: bool) -> str:
+def outcome(figures: TaskFigures, task_id: str, guessed: Collection[tuple[str, int]]) -> str:
     """Return the key of the outcome of a task.
 
     Args:
-        marks_guesses: whether a test input without a candidate is a guess.
+        guessed: test inputs that are guesses, (task id, test index).
     """
     found = figures.outcome
     if found is Outcome.SOLVED:
         return "second" if figures.needs_several_attempts else "right"
     if found is Outcome.VALID:
         return "valid"
-    if marks_guesses and not any(each.candidates for each in inputs):
+    if all((task_id, test) in guessed for test in range(len(figures.tests))):
         return "guess"
     if found is Outcome.UNKNOWN:
         return "unknown"

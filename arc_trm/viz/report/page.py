@@ -189,8 +189,7 @@ def _read_part(name: str) -> str:
 def _results(report: Report) -> str:
     """Return the cards with scores, their difference, and who made the predictions."""
     scores = [entry.score for entry in report.entries if entry.score is not None]
-    summaries = [entry.summary for entry in report.entries]
-    makers = about(summaries)
+    makers = about(report.entries)
     if report.comparison is None:
         (entry,) = report.entries
         rates = "".join(map(rates_table, scores))
@@ -205,7 +204,7 @@ def _results(report: Report) -> str:
         f'<section class="card" aria-label="Score"><div class="three">{"".join(cards)}</div>'
         f"{comparison_table(scores, report.comparison)}</section>"
         f'<details class="card"><summary><h2>Who made them</h2> <span class="muted">'
-        f"{text(differing(summaries))}</span></summary>{makers}</details>"
+        f"{text(differing(report.entries))}</span></summary>{makers}</details>"
     )
 
 

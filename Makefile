@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # A process per core, with one thread each; the tests of a file stay in one process and share fixtures.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: quickstart test test-fast api clean
+.PHONY: quickstart test test-fast api screenshots clean
 
 # What is meant to be used from Python; `make api` makes build/api/index.html from its docstrings.
 API := arc_trm arc_trm.tasks arc_trm.config arc_trm.puzzles arc_trm.data.readers arc_trm.models arc_trm.checkpoint \
@@ -30,6 +30,10 @@ test-fast: $(VENV)/installed-dev
 
 api: $(VENV)/installed-dev
 	$(BIN)/pdoc --docformat google --output-directory build/api $(API)
+
+# The pictures of the report in docs/images, of made-up predictions; needs Chromium.
+screenshots: $(VENV)/installed-dev
+	PYTHONPATH=tests/helpers $(BIN)/python tests/viz/screenshots.py docs/images
 
 # pip would say that no version of torch fits.
 OLD = "this needs Python 3.11 or newer, but $(PYTHON) is not: name another, as in make PYTHON=python3.12"

@@ -54,7 +54,9 @@ def _chart(measure: Measure, series: Series) -> str:
     )
     notes = [each for each in (_smoothing(series), series.left_out) if each]
     description = f"{measure.title} over {last:,.0f} steps; at the end {_end(measure, series)}"
-    content = _svg(series) if series.segments else '<p class="empty">Nothing to draw yet</p>'
+    content = f'<p class="empty">{text(series.nothing.capitalize())}</p>'
+    if series.segments:
+        content = _svg(series)
     return (
         f'<figure class="chart {measure.key}"><figcaption>{text(measure.title)} '
         f'<span class="muted">{text("; ".join(notes))}</span></figcaption>'

@@ -26,7 +26,7 @@ OUTCOMES = (
     Mark("right", "✓", "right", "good"),
     Mark("second", "2", "right at the second attempt", "good outlined"),
     Mark("valid", "≡", "valid, not as the known answer", "good outlined"),
-    Mark("close", "≈", "a few cells wrong", "bad outlined"),
+    Mark("close", "≈", "nearly right", "bad outlined"),
     Mark("partly", "◐", "partly right", "bad outlined"),
     Mark("wrong", "✗", "wrong", "bad"),
     Mark("guess", "○", "guess", "unsure"),

@@ -83,9 +83,9 @@ strip.addEventListener("keydown", (event) => {
 });
 
 // Going to a task. Those above it grow while they are filled, which moves it away again.
-let moved = false;
+let moved = false, jumps = 0;
 for (const event of ["wheel", "keydown", "pointerdown", "touchstart"]) {
-  addEventListener(event, () => { moved = true; }, { passive: true });
+  addEventListener(event, () => { moved = true; jumps += 1; }, { passive: true });
 }
 let current = -1; // the task that was gone to last
 function goTo(number) {
@@ -96,9 +96,10 @@ function goTo(number) {
   article.querySelector("h3 a").focus({ preventScroll: true });
   showArticle(article);
 }
-function showArticle(article, frames = 10) {
+function showArticle(article, frames = 10, jump = jumps) {
+  if (jump !== jumps) return; // the reader has gone on
   article.scrollIntoView();
-  if (frames) requestAnimationFrame(() => showArticle(article, frames - 1));
+  if (frames) requestAnimationFrame(() => showArticle(article, frames - 1, jump));
 }
 function goToHash() {
   const number = articles.findIndex((article) => `#${article.id}` === location.hash);

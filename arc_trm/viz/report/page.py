@@ -19,6 +19,7 @@ from arc_trm.evaluation.scoring import score_sources
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.io import atomic_write
 from arc_trm.puzzles import kind_of
+from arc_trm.viz.figure import CLOSE_SHARE
 from arc_trm.viz.report.about import about, differing
 from arc_trm.viz.report.chart import training_section
 from arc_trm.viz.report.entry import Entry
@@ -140,6 +141,7 @@ def report_page(report: Report, version: str) -> str:
         "digits_hidden": " hidden" if kind.theme.symbols else "",
         "demonstrations_hidden": "" if kind.theme.numbered else " hidden",
         "close": "close call" if report.comparison is None else "gained",
+        "close_share": f"{100 * CLOSE_SHARE:g} %",
         "version": text(version),
         # "<" could end the element that holds the data.
         "data": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),

@@ -183,7 +183,7 @@ def draw_panel(series: Series, measure: Measure, smooth: bool = False) -> Drawin
     elements.append(Line(((LEFT, floor), (right, floor)), MUTED))
     elements.append(Text(LEFT + PLOT_WIDTH / 2, floor + 37, measure.x_label, 12, MUTED, "middle"))
     if smooth and series.window > 1:
-        elements += _lines(series, _faint(measure.colour), 1)
+        elements += _lines(series, faint(measure.colour), 1)
         elements += _lines(series.smoothed(), measure.colour, 2)
     else:
         elements += _lines(series, measure.colour, 1.5)
@@ -196,6 +196,12 @@ def draw_panel(series: Series, measure: Measure, smooth: bool = False) -> Drawin
     return framed(Drawing(*size, tuple(elements)), 16, CARD, EDGE)
 
 
+def faint(colour: str) -> str:
+    """Mix a colour with that of the card, for a line in the background."""
+    shades = zip(bytes.fromhex(colour[1:]), bytes.fromhex(CARD[1:]), strict=True)
+    return "#" + "".join(f"{round(0.35 * ink + 0.65 * card):02X}" for ink, card in shades)
+
+
 def _lines(series: Series, colour: str, width: float) -> Iterator[Element]:
     """Yield a line for each segment of a series, or a dot for a single point."""
     floor = TOP + PLOT_HEIGHT
@@ -206,12 +212,6 @@ def _lines(series: Series, colour: str, width: float) -> Iterator[Element]:
             yield Rectangle(x - 2, y - 2, 4, 4, colour)
         else:
             yield Line(points, colour, width)
-
-
-def _faint(colour: str) -> str:
-    """Mix a colour with that of the card, for a line in the background."""
-    shades = zip(bytes.fromhex(colour[1:]), bytes.fromhex(CARD[1:]), strict=True)
-    return "#" + "".join(f"{round(0.35 * ink + 0.65 * card):02X}" for ink, card in shades)
 
 
 def _outline(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

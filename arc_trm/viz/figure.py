@@ -153,7 +153,6 @@ class TaskFigures:
             pair.attempts[0].verdict is not Verdict.CORRECT for pair in self.tests
         )
 
-
     @property
     def is_close_call(self) -> bool:
         """Whether the task is solved by later attempts only, or but for a few wrong cells."""

@@ -17,7 +17,7 @@ from arc_trm.config import RunConfig
 from arc_trm.io import write_json
 from arc_trm.runs import METRICS, Run, create_run
 from arc_trm.viz import Drawing, draw_curve, draw_run
-from arc_trm.viz.curve import Measure, draw_panel, read_series, ticks
+from arc_trm.viz.curve import MEASURES, Measure, draw_panel, faint, read_series, ticks
 from arc_trm.viz.svg import Line, Rectangle, Text
 
 
@@ -26,7 +26,10 @@ def record(step: float, loss: float, accuracy: float) -> dict[str, float]:
 
 
 def curves(drawing: Drawing) -> list[Line]:
-    return [e for e in drawing.elements if isinstance(e, Line) and e.width == 1.5]
+    """Return the lines of the records as they are, with or without running means before them."""
+    raw = [measure.colour for measure in MEASURES] + [faint(m.colour) for m in MEASURES]
+    lines = [e for e in drawing.elements if isinstance(e, Line) and e.colour in raw]
+    return [line for line in lines if line.width < 2]
 
 
 def test_a_curve_goes_through_its_points() -> None:
@@ -123,11 +126,27 @@ def test_many_points_keep_their_extremes_and_few_pixels() -> None:
     values = np.random.default_rng(0).uniform(0.2, 0.4, 20_000)
     values[[1234, 17_000]] = 1.0, 0.0
     records = [record(step, value, value) for step, value in enumerate(values.tolist())]
-    for line in curves(draw_curve(records)):
+    lines = curves(draw_curve(records))
+    assert len(lines) == 2
+    for line in lines:
         assert len(line.points) <= 4 * 761
         ys = [y for _, y in line.points]
         assert max(ys) - min(ys) == pytest.approx(220)
         assert len({math.floor(x) for x, _ in line.points}) == 761
+
+
+def test_running_means_are_drawn_before_the_records() -> None:
+    values = np.random.default_rng(0).uniform(0, 1, 500).tolist()
+    records = [record(step, value, value) for step, value in enumerate(values)]
+    lines = [e for e in draw_curve(records).elements if isinstance(e, Line)]
+    for measure in MEASURES:
+        raw, mean = (
+            [line for line in lines if line.colour == colour]
+            for colour in (faint(measure.colour), measure.colour)
+        )
+        assert len(raw) == len(mean) == 1 and lines.index(raw[0]) < lines.index(mean[0])
+        heights = [np.std([y for _, y in line.points]) for line in (raw[0], mean[0])]
+        assert heights[1] < 0.5 * heights[0]
 
 
 @settings(max_examples=100, deadline=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from arc_trm.evaluation.predictions import Candidate, InputPrediction, TraceStep
@@ -124,6 +125,39 @@ def test_outcomes_of_arc_tasks(
     found = [prediction(task, *grids, test=test) for test, grids in enumerate(attempts)]
     figures = task_figures(task, found)
     assert (figures.outcome, figures.needs_several_attempts) == (outcome, several)
+
+
+def with_wrong_cells(count: int) -> Grid:
+    """Return a grid of ten rows and columns, some of whose cells are not 1."""
+    grid = np.ones((10, 10), np.uint8)
+    grid.flat[:count] = 2
+    return as_grid(grid)
+
+
+LARGE = with_wrong_cells(0)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "attempts", "close"),
+    [
+        ([LARGE], [[with_wrong_cells(10)]], True),
+        ([LARGE], [[with_wrong_cells(11)]], False),
+        ([LARGE], [[OTHER, with_wrong_cells(1)]], True),  # by either attempt
+        ([LARGE], [[OTHER, LARGE]], True),  # right, but not at once
+        ([LARGE], [[LARGE]], False),  # right
+        ([LARGE, LARGE], [[LARGE], [with_wrong_cells(3)]], True),
+        ([LARGE, LARGE], [[with_wrong_cells(3)], [with_wrong_cells(50)]], False),
+        ([LARGE], [[as_grid([[1]])]], False),  # of another size
+        ([LARGE], [[]], False),
+        ([None], [[with_wrong_cells(1)]], False),
+    ],
+)
+def test_close_calls(
+    outputs: Sequence[Grid | None], attempts: Sequence[Sequence[Grid | None]], close: bool
+) -> None:
+    task = arc_task(*outputs)
+    found = [prediction(task, *grids, test=test) for test, grids in enumerate(attempts)]
+    assert task_figures(task, found).is_close_call is close
 
 
 @pytest.mark.parametrize(

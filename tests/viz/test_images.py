@@ -198,6 +198,18 @@ def test_wrong_cells_are_crossed_or_framed() -> None:
     assert count_marks(svg) == 0 and "valid" in texts_of(svg)
 
 
+def test_wrong_cells_that_are_too_small_for_a_cross_carry_a_square() -> None:
+    output = np.zeros((29, 29), np.uint8)
+    wrong = output.copy()
+    wrong[3, 4] = 1
+    task = Task("large", (), (Pair(as_grid(output), as_grid(output)),))
+    elements = draw_task(task, [predicted(task, as_grid(wrong))]).elements
+    assert not any(isinstance(e, Line) and e.colour == "#FFFFFF" for e in elements)  # no cross
+    boxes = [e for e in elements if isinstance(e, Rectangle) and e.fill == "#FFFFFF"]
+    (square,) = (box for box in boxes if box.width < 8)
+    assert square.width >= 3
+
+
 def test_a_trace_is_drawn_step_by_step() -> None:
     task = small_task()
     grids = [None, as_grid([[1, 1]]), as_grid([[1, 1]]), as_grid([[1, 2]])]

@@ -33,7 +33,7 @@ def report(
     """Write a page to look at and to send: scores, every grid, votes, and how predictions changed.
 
     PREDICTIONS is a predictions.jsonl, a run folder, a submission, or a folder of ARC Prize's
-    benchmarking; default: the latest run. With OTHER, the page shows what OTHER gained and lost.
+    benchmarking; default: those made last. With OTHER, the page shows what OTHER gained and lost.
     The page is one file that loads nothing and names no folder of this machine. A predictions.jsonl
     has votes and traces, a run also its training curve. An earlier page is replaced; any other file
     is kept.
@@ -59,8 +59,10 @@ def report(
     second = None if other is None else open_predictions(other, data, solutions)
     path = out or (first.report_path if second is None else comparison_path(first, second))
     check_replaceable(path)
-    leaks = first.leakage() if data is not None else []
-    for note in filter(None, [*leaks, first.scope_note]):
+    sources = [first] if second is None else [first, second]
+    notes = [source.scope_note for source in sources]
+    leaks = [leak for source in sources for leak in source.leakage()] if data is not None else []
+    for note in dict.fromkeys(filter(None, [*notes, *leaks])):
         click.echo(note, err=True)
     warnings = [TRAINED_ON] if leaks else []
     if second is None:
@@ -68,4 +70,5 @@ def report(
     else:
         page = build_comparison(first, second, warnings)
     write_report(page, path, __version__)
-    click.echo(f"Wrote {path}: {page.facts[0]}")
+    names = " and ".join(str(source.path) for source in sources)
+    click.echo(f"Wrote {path}, on {names}: {page.facts[0]}")

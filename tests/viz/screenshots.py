@@ -26,7 +26,8 @@ DATASET = "arc-agi-1/evaluation"
 HEIGHTS = {1280: 900, 768: 1000, 360: 780}
 COLOURS = 128  # of a picture, which halves its file
 
-GO_TO = "goTo(data.tasks.findIndex((task) => task.outcome === '{}' && taskSide(task) < 14))"
+GO_TO = """const found = data.tasks.filter((task) => task.outcome === "{}");
+goTo(found.sort((a, b) => taskSide(a) - taskSide(b))[0].number)"""  # the smallest
 UNFOLD = """for (const each of document.querySelectorAll('.sections details')) each.open = true;
 document.querySelector('.sections').scrollIntoView()"""
 ENLARGE = """const figure = document.querySelector(".test .verdict.bad").closest("figure");
@@ -49,14 +50,14 @@ SHOTS = (
     *(Shot("report", "report", width, "light") for width in HEIGHTS),
     *(Shot("report", "report", width, "dark") for width in HEIGHTS),
     Shot("task", "report", 1280, "light", GO_TO.format("second")),
-    Shot("task", "report", 360, "dark", GO_TO.format("second"), 1400),
+    Shot("task", "report", 360, "dark", GO_TO.format("second"), 1200),
     Shot("enlarged", "report", 768, "light", ENLARGE),
     Shot("unfolded", "report", 1280, "dark", UNFOLD),
     Shot("unfolded", "report", 360, "light", UNFOLD, 1400),
     Shot("comparison", "comparison", 1280, "light"),
     Shot("comparison", "comparison", 360, "dark"),
     Shot("comparison-task", "comparison", 1280, "dark", GO_TO.format("gained")),
-    Shot("comparison-task", "comparison", 768, "light", GO_TO.format("lost"), 1500),
+    Shot("comparison-task", "comparison", 768, "light", GO_TO.format("lost")),
 )
 
 

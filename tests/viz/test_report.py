@@ -775,7 +775,9 @@ def test_the_command_compares_two(two: tuple[Path, Path], cli: Callable[..., Res
     done = cli("report", "before", "after")
     assert done.exit_code == 0, done.stderr
     page = Path("after", "comparison-with-tiny-i-model-i.html")
-    assert f"Wrote {page}: Predicted grids for 4 and 4 of 5 test inputs of 4 tasks" in done.stdout
+    files = " and ".join(str(Path(name, PREDICTIONS)) for name in ("before", "after"))
+    facts = "Predicted grids for 4 and 4 of 5 test inputs of 4 tasks: some_challenges.json"
+    assert done.stdout == f"Wrote {page}, on {files}: {facts}\n"
     assert "1 task gained" in page.read_text("utf-8")
 
 

@@ -58,8 +58,8 @@ def row(heading: str, cells: Iterable[str], style: str = "", note: str = "") -> 
 
 
 def cell(content: str, style: str = "") -> str:
-    """Return a cell; `content` is markup."""
-    return f'<td class="{style}">{content}</td>'
+    """Return a cell; `content` is markup. A percent sign stays with its number."""
+    return f'<td class="{style}">{content.replace(" %", "&nbsp;%")}</td>'
 
 
 def bar(start: float, end: float) -> str:

@@ -50,7 +50,6 @@ def report(
     from arc_trm.viz.report import (
         build_comparison,
         build_report,
-        check_replaceable,
         comparison_path,
         write_report,
     )
@@ -58,7 +57,6 @@ def report(
     first = open_predictions(predictions, data, solutions)
     second = None if other is None else open_predictions(other, data, solutions)
     path = out or (first.report_path if second is None else comparison_path(first, second))
-    check_replaceable(path)
     sources = [first] if second is None else [first, second]
     notes = [source.scope_note for source in sources]
     leaks = [leak for source in sources for leak in source.leakage()] if data is not None else []

@@ -158,12 +158,18 @@ def write_report(report: Report, path: Path, version: str) -> None:
         UserError: another file is there.
         WriteError: the file cannot be written.
     """
-    check_replaceable(path)
+    _check_replaceable(path)
     with atomic_write(path) as file:
         file.write(report_page(report, version))
 
 
-def check_replaceable(path: Path) -> None:
+def comparison_path(first: PredictionSource, second: PredictionSource) -> Path:
+    """Return the default path of a comparison: beside the second predictions."""
+    name = re.sub(r"[^\w.-]+", "-", first.name, flags=re.ASCII).strip(".-")[:60]
+    return second.path.parent / f"comparison-with-{name or 'other'}.html"
+
+
+def _check_replaceable(path: Path) -> None:
     """Raise UserError if a file is at `path` that is not an earlier page."""
     if not path.is_file():
         return
@@ -176,12 +182,6 @@ def check_replaceable(path: Path) -> None:
         raise UserError(
             f"{path} is not an earlier report, so it is not replaced: name another file with --out"
         )
-
-
-def comparison_path(first: PredictionSource, second: PredictionSource) -> Path:
-    """Return the default path of a comparison: beside the second predictions."""
-    name = re.sub(r"[^\w.-]+", "-", first.name, flags=re.ASCII).strip(".-")[:60]
-    return second.path.parent / f"comparison-with-{name or 'other'}.html"
 
 
 def _read_part(name: str) -> str:

@@ -160,8 +160,11 @@ def test_report(count_opens: Count, predicted: Path) -> None:
     assert count_opens("report", "run") == once(*DATA, run=[*PREDICTIONS, "metrics.jsonl"])
     curve = once(*DATA, run=["metrics.jsonl"])
     assert count_opens("report", "out") == curve | once(out=PREDICTIONS)
+    # It looks whether it may replace the page of before, and what the weights were trained on.
     submission = count_opens("report", "out/submission.json", "--data", DATA[0])
-    assert submission == curve | once(out=PREDICTIONS)
+    assert submission == once(
+        *DATA, run=["metrics.jsonl", "run.json"], out=[*PREDICTIONS, "report.html"]
+    )
 
 
 @pytest.mark.slow

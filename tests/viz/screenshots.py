@@ -57,7 +57,7 @@ SHOTS = (
     Shot("comparison", "comparison", 1280, "light"),
     Shot("comparison", "comparison", 360, "dark"),
     Shot("comparison-task", "comparison", 1280, "dark", GO_TO.format("gained")),
-    Shot("comparison-task", "comparison", 768, "light", GO_TO.format("lost")),
+    Shot("comparison-task", "comparison", 768, "light", GO_TO.format("lost"), 1300),
 )
 
 

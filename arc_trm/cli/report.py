@@ -30,13 +30,13 @@ def report(
     data: str | None,
     out: Path | None,
 ) -> None:
-    """Write a page to look at and to send: scores, every grid, votes, and how predictions changed.
+    """Write a page to look at and send: scores, grids and votes.
 
     PREDICTIONS is a predictions.jsonl, a run folder, a submission, or a folder of ARC Prize's
     benchmarking; default: those made last. With OTHER, the page shows what OTHER gained and lost.
     The page is one file that loads nothing and names no folder of this machine. A predictions.jsonl
-    has votes and traces, a run also its training curve. An earlier page is replaced; any other file
-    is kept.
+    has votes and how predictions changed from step to step, a run also its training curve. An
+    earlier page is replaced; any other file is kept.
 
     \b
     Examples:

@@ -464,6 +464,7 @@ def _metadata(inputs: RunInputs) -> Mapping[str, Any]:
         "kind": inputs.kind.name,
         "tasks": len(inputs.tasks),
         "test_inputs": inputs.tasks.test_outputs,
+        "leaks": list(inputs.leaks),
     }
 
 

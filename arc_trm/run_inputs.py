@@ -35,6 +35,7 @@ class RunInputs:
         data: the data settings that `tasks` come from.
         model_name: of the weights, for readers of the predictions.
         weights_name: path of the weights, or their name on the Hub.
+        leaks: a sentence for each dataset whose test outputs the weights were trained on.
     """
 
     weights: WeightsDir
@@ -43,6 +44,7 @@ class RunInputs:
     data: DataConfig
     model_name: str
     weights_name: str
+    leaks: tuple[str, ...]
 
     @property
     def kind(self) -> PuzzleKind:
@@ -78,11 +80,6 @@ class RunInputs:
         if data is not None:
             tasks = load_tasks(data, skip_invalid)
             settings = DataConfig(test=(os.fspath(data),), skip_invalid=skip_invalid)
-            leaks = run_leakage(run.config.data, tasks) if run else []
-            if run is None or run.config.adapt is not None:  # data of the pretrained weights
-                leaks += named_leakage(opened.training.trained_on, tasks)
-            for warning in dict.fromkeys(leaks):
-                callback.note(warning)
         elif run is None:
             raise UserError(f"{folder} is not a run, so name the tasks to predict with --data")
         elif skip_invalid:
@@ -94,9 +91,11 @@ class RunInputs:
             tasks = predicted_tasks(settings)
         if not len(tasks):
             raise UserError(f"there is no task in {tasks.name!r}: name some with --data")
-        for note in tasks.notes:
-            callback.note(note)
         kind = kind_of(tasks)
+        # Of numbered puzzles, training has compared the run's own data, which may be millions.
+        leaks = _find_leaks(run, opened, tasks) if data is not None or not kind.numbered else []
+        for note in (*leaks, *tasks.notes):
+            callback.note(note)
         kind.check_model(opened.config, tasks)
         named = folder if weights is None else os.fspath(weights)
         for note in kind.check_canvas(opened.config, tasks, f"the model in {named}"):
@@ -104,7 +103,14 @@ class RunInputs:
         from_hub = weights is not None and Path(weights) != folder
         name = os.fspath(weights) if weights is not None and from_hub else folder.resolve().name
         weights_name = name if from_hub else os.path.abspath(folder)
-        return cls(opened, run, tasks, settings, name, weights_name)
+        return cls(opened, run, tasks, settings, name, weights_name, tuple(leaks))
+
+
+def _find_leaks(run: Run | None, weights: WeightsDir, tasks: TaskSet) -> list[str]:
+    leaks = run_leakage(run.config.data, tasks) if run else []
+    if run is None or run.config.adapt is not None:  # data of the pretrained weights
+        leaks += named_leakage(weights.training.trained_on, tasks)
+    return list(dict.fromkeys(leaks))
 
 
 def resolve_folder(weights: PathLike | None, callback: Callback | None = None) -> Path:

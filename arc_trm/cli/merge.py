@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import PATH, data_option, path_option
+from arc_trm.cli.options import PATH, data_option, json_option, output, path_option
 from submission.cli import overwrite_option, vote_weights_option
 
 
@@ -16,12 +16,14 @@ from submission.cli import overwrite_option, vote_weights_option
 @vote_weights_option
 @overwrite_option
 @data_option("The tasks of a predictions.jsonl; default: its own.")
+@json_option
 def merge(
     files: tuple[Path, ...],
     out: Path,
     vote_weights: list[float] | None,
     overwrite: bool,
     data: str | None,
+    as_json: bool,
 ) -> None:
     """Merge predictions into one submission by ranked votes.
 
@@ -46,6 +48,7 @@ def merge(
     logs: list[PredictionSource] = []
     ranked: list[Ranked] = []
     fallback: list[Ranked] = []
+    about = []
     for file in files:
         source = open_predictions(file, data)
         source.kind.require_submission("merging", str(file))
@@ -53,9 +56,11 @@ def merge(
             logs.append(source.sharing(logs[0]) if logs else source)
         counts = count_outputs(ranked[0]) if ranked else None
         ranked.append(source.candidates(counts))
-        click.echo("\n".join([*source.summary.lines(), ""]), err=True)
+        about.append(source.summary)
         fallback.append(source.attempts(counts))
     summary, notes = merge_files(out, files, ranked, vote_weights, fallback, overwrite)
     for note in notes:
         click.echo(note, err=True)
-    click.echo(summary)
+    lines = [line for each in about for line in (*each.lines(), "")]
+    merged = {"file": str(out), "notes": notes, "about": [each.to_dict() for each in about]}
+    output(merged, [*lines, summary], as_json)

@@ -59,7 +59,7 @@ def report(
     path = out or (first.report_path if second is None else comparison_path(first, second))
     sources = [first] if second is None else [first, second]
     notes = [source.scope_note for source in sources]
-    leaks = [leak for source in sources for leak in source.leakage()] if data is not None else []
+    leaks = [leak for source in sources for leak in source.leakage()]
     for note in dict.fromkeys(filter(None, [*notes, *leaks])):
         click.echo(note, err=True)
     warnings = [TRAINED_ON] if leaks else []
@@ -69,4 +69,4 @@ def report(
         page = build_comparison(first, second, warnings)
     write_report(page, path, __version__)
     names = " and ".join(str(source.path) for source in sources)
-    click.echo(f"Wrote {path}, on {names}: {page.facts[0]}")
+    click.echo(f"Wrote {path} about {names}: {page.facts[0]}")

@@ -64,7 +64,7 @@ def score(
     about, headers = describe_sources(sources)
     record, lines = {"about": about, **record}, [*headers, *lines]
     notes = [source.scope_note for source in sources]
-    notes += sources[0].leakage() if data is not None else []
+    notes += [leak for source in sources for leak in source.leakage()]
     for note in dict.fromkeys(filter(None, notes)):
         click.echo(note, err=True)
     if with_published:

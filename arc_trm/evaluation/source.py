@@ -299,8 +299,11 @@ class PredictionSource:
             ) from None
 
     def leakage(self) -> list[str]:
-        """Return warnings if the run trained on outputs of the tasks that are scored."""
-        return run_leakage(self.run.config.data, self.tasks) if self.run is not None else []
+        """Return warnings if the weights were trained on outputs of the tasks that are scored."""
+        if self._data is not None:
+            return run_leakage(self.run.config.data, self.tasks) if self.run is not None else []
+        leaks = self.metadata.get("leaks")
+        return [str(leak) for leak in leaks] if isinstance(leaks, list) else []
 
     # Predictions
 

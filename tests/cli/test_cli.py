@@ -137,7 +137,7 @@ def test_scoring_training_tasks_warns(tmp_path: Path, challenges: Path) -> None:
     assert run_cli("train", "--out", run, *options).exit_code == 0
     predicted = run_cli("predict", run, "--data", challenges)
     scored = run_cli("score", run, "--data", challenges)
-    for result in (predicted, scored):
+    for result in (predicted, scored, run_cli("score", run), run_cli("report", run)):
         assert result.exit_code == 0
         assert "shares 3 of its 3 tasks" in result.stderr
 

@@ -255,9 +255,9 @@ def test_train_predict_score_show_report(
     assert cli("show", "3", "--out", "three.svg").exit_code == 0
     assert "Known answer" in (tmp_path / "three.svg").read_text()
     report = folder.relative_to(tmp_path) / "report.html"
-    assert cli("report").stdout.startswith(f"Wrote {report}: Predicted grids for ")
+    assert cli("report").stdout.startswith(f"Wrote {report} about {folder.relative_to(tmp_path)}")
     page = report.read_text()
-    assert "<th scope='row'>valid</th>" in page and f'"title":"{title} 1"' in page
+    assert '<th scope="row">valid<' in page and f'"title":"{title} 1"' in page
     both = cli("score", "runs/first", "runs/first")
     assert "gained 0 puzzles by exact" in both.stdout, both.stderr
     assert cli("train", "--resume").exit_code == 0

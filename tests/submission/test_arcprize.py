@@ -381,8 +381,13 @@ def test_merging_takes_all_candidates_of_a_log(cli: Cli, predicted: Path) -> Non
     theirs["task0"][0] = {"attempt_1": right, "attempt_2": C}
     sub.write_json("b.json", theirs)
     result = cli("merge", "predictions.jsonl", "b.json", "--out", "merged.json")
-    assert result.stdout == "merged.json: a valid submission file of 3 tasks with 3 test outputs\n"
-    assert "weights   tiny-model\n" in result.stderr and "file      b.json\n" in result.stderr
+    *about, last = result.stdout.splitlines()
+    assert last == "merged.json: a valid submission file of 3 tasks with 3 test outputs"
+    assert "weights   tiny-model" in about and "file      b.json" in about
+    named = cli("merge", "predictions.jsonl", "b.json", "--out", "again.json", "--json")
+    record = json.loads(named.stdout)
+    assert [each["file"] for each in record["about"]] == ["predictions.jsonl", "b.json"]
+    assert (record["file"], record["notes"]) == ("again.json", [])
     merged = sub.read_submission("merged.json", sub.read_challenges("tiny_challenges.json"))
     # right: 1/2 of the log and 1 of b.json; [[2, 2]]: 1 of the log.
     assert merged["task0"][0] == {"attempt_1": right, "attempt_2": B}

@@ -777,7 +777,7 @@ def test_the_command_compares_two(two: tuple[Path, Path], cli: Callable[..., Res
     page = Path("after", "comparison-with-tiny-i-model-i.html")
     files = " and ".join(str(Path(name, PREDICTIONS)) for name in ("before", "after"))
     facts = "Predicted grids for 4 and 4 of 5 test inputs of 4 tasks: some_challenges.json"
-    assert done.stdout == f"Wrote {page}, on {files}: {facts}\n"
+    assert done.stdout == f"Wrote {page} about {files}: {facts}\n"
     assert "1 task gained" in page.read_text("utf-8")
 
 

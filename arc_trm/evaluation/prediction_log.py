@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -178,7 +179,8 @@ class LogStatus:
             found = cls(str(status["submission"]), voters, guessed)
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return None
-        return found if found.submission == submission else None
+        valid = math.isfinite(voters[0]) and all(test >= 0 for _, test in guessed)
+        return found if valid and found.submission == submission else None
 
 
 class PredictionLog:

@@ -14,6 +14,7 @@ from arc_trm.errors import format_name, pluralise
 from arc_trm.evaluation.prediction_log import LogStatus, PredictionLog
 from arc_trm.evaluation.predictions import PredictionSet
 from arc_trm.io import relative_path
+from submission.errors import format_value
 
 SETTINGS = {
     "supervision_steps": "supervision steps",
@@ -166,13 +167,15 @@ class PredictionSummary:
             size.append(pluralise(self.test_inputs, "test input"))
         names = ", ".join(map(format_name, self.data))
         by = f"arc-trm {format_name(self.version)}, code {format_name(self.code)}"
-        weights = self.weights or self.model
-        if weights and os.path.isabs(weights):
+        weights = self.weights or self.model or ""
+        if os.path.isabs(weights):
             weights = str(relative_path(Path(weights)))
+        if not weights.isprintable():
+            weights = format_value(weights)
         others = pluralise(self.others, "more job") if self.others else ""
         rows = {
             "file": self.file,
-            "weights": f"{weights} ({self.trained})" if self.trained else weights or "",
+            "weights": f"{weights} ({self.trained})" if self.trained else weights,
             "data": f"{names} ({', '.join(size)})" if names and size else names or ", ".join(size),
             "settings": self.settings_text,
             "voters": self.voters_text,

@@ -244,7 +244,8 @@ class PredictionWriter:
         self.counter = VoteCounter(self.tasks, plan.rule, plan.attempts)
         self.submits = kind_of(self.tasks).writes_submission
         self.challenges = self.tasks.to_json(solutions=False) if self.submits else {}
-        self.flushed_at, self.cost, self.submitted = 0.0, 0.0, ""
+        self.flushed_at, self.cost = 0.0, 0.0
+        self.status: LogStatus | None = None
 
     def flush(self) -> None:
         """Count the predictions of all processes and write the submission."""
@@ -252,11 +253,11 @@ class PredictionWriter:
         self.counter.add(self.log.read(self.tasks))
         if self.submits:
             submission = build_submission(self.counter, self.tasks, self.plan.attempts)
-            digest = submission_digest(submission)
-            if digest != self.submitted:
+            status = LogStatus.of(self.counter, submission_digest(submission))
+            if status != self.status:  # also if more votes are for the same attempts
                 # Before the file, so that the log knows it whenever the job is killed.
-                self.log.append_status(LogStatus.of(self.counter, digest))
-                self.submitted = digest
+                self.log.append_status(status)
+                self.status = status
             write_submission(self.folder / SUBMISSION, submission, self.challenges)
         self.flushed_at = time.monotonic()
         self.cost = max(self.cost, self.flushed_at - started)

@@ -315,6 +315,20 @@ def test_the_log_knows_every_submission_that_was_written(tmp_path: Path) -> None
     assert log.status_of(written) is None
 
 
+def test_the_status_counts_votes_that_change_no_attempt(tmp_path: Path) -> None:
+    """The answers of Copycat are those that are guessed before the first prediction."""
+    made, seen = plan(Copycat, attempts=1), set[str]()
+
+    def look(done: int, total: int) -> None:
+        seen.add((tmp_path / "submission.json").read_text())
+
+    predict_into(tmp_path, made, batch_size=1, progress=look)
+    assert len(seen) == 1
+    status = PredictionLog(tmp_path / "predictions.jsonl").status_of(submitted(tmp_path))
+    assert status is not None
+    assert (status.voters, status.guessed) == ((7.0, 7, 7), ())
+
+
 def test_a_full_disk_is_reported_and_the_submission_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

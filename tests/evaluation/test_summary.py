@@ -1,0 +1,72 @@
+"""What predictions say about themselves, from files that anybody may have written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny import write_challenges, write_predictions
+
+from arc_trm import load_tasks
+from arc_trm.evaluation.prediction_log import submission_digest
+from arc_trm.evaluation.predictions import build_submission
+from arc_trm.evaluation.scoring import describe_sources, open_sources, score_sources
+from arc_trm.tasks import TaskSet
+from submission import read_submission
+
+
+@pytest.fixture
+def tasks(tmp_path: Path) -> TaskSet:
+    return load_tasks(write_challenges(tmp_path))
+
+
+def predictions(folder: Path, tasks: TaskSet, **facts: object) -> Path:
+    """A folder with the guesses for tasks, and a log with these facts."""
+    submission = build_submission((), tasks)
+    facts = {"data": [tasks.name], "max_grid_size": 30, **facts}
+    return write_predictions(folder / "made", tasks, submission, **facts)
+
+
+def described(folder: Path) -> tuple[dict[str, object], list[str]]:
+    """What `score` says that the predictions in a folder are."""
+    sources = open_sources([folder], None, None)
+    score_sources(sources)
+    about, lines = describe_sources(sources)
+    json.dumps(about, allow_nan=False)
+    return about, lines
+
+
+def add_status(folder: Path, fields: str) -> None:
+    digest = submission_digest(read_submission(folder / "submission.json"))
+    with (folder / "predictions.jsonl").open("a") as log:
+        log.write(f'{{"status":{{"submission":"{digest}",{fields}}}}}\n')
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        '"voters":[1,1,1],"guessed":[["task1",-9]]',
+        '"voters":[NaN,1,1],"guessed":[]',
+        '"voters":[1e999,1,1],"guessed":[]',
+        '"voters":[1,1e999,1],"guessed":[]',
+        '"voters":[1,1],"guessed":[]',
+        '"voters":[1,1,1],"guessed":[["task1"]]',
+        '"voters":[1,1,1]',
+    ],
+)
+def test_a_status_that_cannot_be_is_no_status(tmp_path: Path, tasks: TaskSet, fields: str) -> None:
+    folder = predictions(tmp_path, tasks)
+    add_status(folder, '"voters":[3,3,3],"guessed":[]')
+    assert described(folder)[0]["voters"] == {"mean": 3.0, "min": 3, "max": 3}
+    add_status(folder, fields)
+    assert described(folder)[0]["voters"] is None
+
+
+def test_texts_of_a_header_are_printed_in_one_plain_line_each(
+    tmp_path: Path, tasks: TaskSet
+) -> None:
+    hostile = "\x1b[2J\nscore: 100 %"
+    facts = dict.fromkeys(("model", "weights", "preset", "train_data"), hostile)
+    lines = described(predictions(tmp_path, tasks, **facts))[1]
+    assert len(lines) > 3 and all(line.isprintable() for line in lines)

@@ -21,7 +21,6 @@ from arc_trm.errors import UserError, pluralise
 from arc_trm.evaluation.predictions import PredictionSet
 from arc_trm.evaluation.source import PredictionSource, data_metadata
 from arc_trm.evaluation.voting import VOTING_RULES, VotingRule
-from arc_trm.history import remember
 from arc_trm.io import file_name
 from arc_trm.puzzles import kind_of
 from arc_trm.run_inputs import PathLike, RunInputs
@@ -358,7 +357,6 @@ def _find_run(resume: PathLike, adapts: bool) -> Run:
             f"{run.path} was made by `arc-trm {command}`: use `arc-trm {command} --resume "
             f"{run.path}`"
         )
-    remember("run", run.path)
     return run
 
 

@@ -29,25 +29,26 @@ def mean_embedding(embedding: Tensor) -> Tensor:
 
 
 def training_facts(
-    config: RunConfig, datasets: Sequence[str], folder: Path, total_steps: int | None
+    config: RunConfig, datasets: Sequence[str], resumed: Path | None, total_steps: int | None
 ) -> TrainingFacts:
     """Return what the weights of a run say about their training.
 
     Args:
         config: of the run.
         datasets: that it trains on.
-        folder: of the run. If the run is resumed, it knows the training of the pretrained weights,
-            which may be gone.
+        resumed: folder of the run if its weights are those of its checkpoint. The folder knows the
+            training of the pretrained weights, which may be gone.
         total_steps: planned; None before the plan.
     """
     facts = TrainingFacts(tuple(datasets), (), config.name, config.seed, total_steps)
     if config.adapt is None:
         return facts
     before = TrainingFacts()
-    for known in (folder, Path(config.adapt.weights)):
+    for known in (resumed, Path(config.adapt.weights)):
         with suppress(UserError):
-            before = WeightsDir(known).training
-            break
+            if known is not None:
+                before = WeightsDir(known).training
+                break
     adapted_to = tuple(dict.fromkeys((*before.adapted_to, *datasets)))
     return replace(facts, trained_on=before.trained_on, adapted_to=adapted_to)
 

@@ -27,6 +27,7 @@ from arc_trm.data.splits import Loaded
 from arc_trm.data.training_set import TrainingSet, build_training_set
 from arc_trm.device import DTYPES, compiles, pick_dtype, process_group
 from arc_trm.errors import UserError
+from arc_trm.history import remember
 from arc_trm.models import PuzzleModel, build_model, check_model_config
 from arc_trm.runs import CHECKPOINT, Run, create_run, write_run_config
 from arc_trm.time_limit import TimeLimit, format_duration
@@ -113,6 +114,8 @@ def train_run(
         setup.save_config(writer)
         callback.note(setup.describe(writer))
         if resume:
+            if writer.is_writer:
+                remember("run", setup.folder)
             callback.note(_resume_note(setup, writer, restart))
         interrupted, out_of_time = _TrainingLoop(setup, writer, time_limit).run()
         steps = writer.trainer.steps_done, writer.total_steps
@@ -197,8 +200,9 @@ class _Setup:
     def save_config(self, writer: RunWriter) -> None:
         """Write the config and the puzzle names of the weights."""
         if writer.is_writer:
+            resumed = self.folder if self.has_checkpoint else None
             facts = training_facts(
-                self.config, self.training_set.trained_on, self.folder, writer.total_steps or None
+                self.config, self.training_set.trained_on, resumed, writer.total_steps or None
             )
             save_config(self.folder, self.config.model, self.training_set.puzzle_names, facts)
 

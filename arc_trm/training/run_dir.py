@@ -65,17 +65,21 @@ def remove_training(folder: Path) -> None:
     """Remove weights, metrics and checkpoint of a run that starts again. Raises WriteError."""
     # The checkpoint first: without it, a kill in between leaves a run that is not resumed.
     for name in TRAINED_FILES:
-        try:
-            (folder / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise write_error(folder / name, error) from None
+        _remove(folder / name)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files of writes that a kill cut short."""
+    """Remove temporary files of writes that a kill cut short. Raises WriteError."""
     for leftover in folder.glob(".*.tmp"):
         if leftover.is_file():
-            leftover.unlink()
+            _remove(leftover)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise write_error(path, error) from None
 
 
 def seconds_spent(folder: Path) -> float:

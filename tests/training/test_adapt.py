@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -391,6 +392,13 @@ def test_adapted_weights_say_what_they_were_trained_on_and_adapted_to(
     weights_dir.rename(tmp_path / "gone")
     train_run(run.config, CPU, run.path, resume=True)
     assert WeightsDir(run).training == expected
+    # A run that starts again forgets what its weights were adapted to before.
+    (tmp_path / "gone").rename(weights_dir)
+    other = Path(shutil.copy(run.config.data.test[0], tmp_path / "other.json"))
+    changed = replace(run.config, data=replace(run.config.data, test=(str(other),)))
+    train_run(changed, CPU, run.path, resume=True, restart=True)
+    adapted_to = ("earlier.json", "other.json (demonstrations)")
+    assert WeightsDir(run).training == replace(expected, adapted_to=adapted_to)
 
 
 def arguments(weights: Path, challenges: Path) -> list[str]:

@@ -14,7 +14,7 @@ from click.testing import Result
 from tiny import TRAIN, run_config
 
 import arc_trm
-from arc_trm import runs
+from arc_trm import history, runs
 from arc_trm.checkpoint import read_tensors
 from arc_trm.checkpoint.weights_dir import EMBEDDING_FILE, NETWORK_FILE
 from arc_trm.config import AdaptConfig
@@ -62,8 +62,10 @@ def test_a_trained_run_without_a_checkpoint_is_not_resumed(
         if name not in kept:
             (tiny_run / name).unlink()
     before = contents(tiny_run)
+    remembered = history.recall("run")
     with pytest.raises(UserError) as caught:
         arc_trm.train(resume=tiny_run)
+    assert history.recall("run") == remembered  # it is no later run than before
     sentence = str(caught.value)
     assert sentence.startswith(f"{tiny_run} was trained, but it has no checkpoint.safetensors")
     assert f"`arc-trm train --resume {tiny_run} --restart`" in sentence
@@ -99,6 +101,7 @@ def test_a_restarted_run_is_trained_again_with_its_own_settings(
     result = arc_trm.train(resume=run, restart=True, callbacks=[heard], device="cpu")
     assert (result.step, result.total_steps) == (TRAIN["total_steps"],) * 2
     assert heard.notes[-1] == f"{run} starts again from step 0"
+    assert runs.latest_run() == run
     assert (run / runs.RUN_CONFIG).read_bytes() == settings
     check_same_training(run, tiny_run)
 

@@ -90,6 +90,7 @@ def _folder_kind(folder: Path) -> FileKind | None:
 def _read_json(path: Path) -> Any:
     """Return the content of a JSON file; None if it is no such file or too large."""
     try:
-        return read_json(path) if path.stat().st_size <= MAX_BYTES else None
+        # A device or pipe might never end.
+        return read_json(path) if path.is_file() and path.stat().st_size <= MAX_BYTES else None
     except (FormatError, OSError, ValueError):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,6 +118,13 @@ def test_a_published_weight_file_is_to_be_converted(tmp_path: Path) -> None:
     result = run_cli("predict", path, "--data", "arc-agi-1")
     assert result.exit_code == 2
     assert "convert a weight file of the published trainer with `arc-trm convert`" in result.stderr
+
+
+def test_a_pipe_in_the_place_of_weights_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    result = run_cli("predict", tmp_path / "pipe", "--data", "arc-agi-1")
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'pipe'} is a file, expected a run, a weights folder" in result.stderr
 
 
 def test_only_ids_that_are_really_close_are_suggested(tmp_path: Path) -> None:

@@ -149,13 +149,12 @@ def latest_run() -> Path:
     Raises:
         UserError: there is no run.
     """
-    found = _run_times()
-    if not found:
-        raise UserError(
-            f"there is no run in {RUNS.resolve()}, and none is known elsewhere: train one with "
-            "`arc-trm train`"
-        )
-    return max(found, key=lambda run: (found[run], run.name))
+    if found := _sorted_by_time(_run_times()):
+        return found[0]
+    raise UserError(
+        f"there is no run in {RUNS.resolve()}, and none is known elsewhere: train one with "
+        "`arc-trm train`"
+    )
 
 
 def latest_predictions() -> Path:
@@ -170,11 +169,11 @@ def latest_predictions() -> Path:
     folders += [path.parent for path in PREDICTIONS_FOLDER.glob(f"*/{PREDICTIONS}")]
     found = _latest_times([*folders, Path()], PREDICTIONS, recall("predictions"))
     runs = _run_times()
-    run = max(runs, key=lambda run: runs[run], default=None)
+    run = next(iter(_sorted_by_time(runs)), None)
     if not found:
         command = "`arc-trm train` and `arc-trm predict`" if run is None else "`arc-trm predict`"
         raise UserError(f"there are no predictions yet: make some with {command}")
-    latest = max(found, key=lambda folder: (found[folder], folder.name))
+    latest = _sorted_by_time(found)[0]
     if run is not None and runs[run] > found[latest] and not predictions_of(run):
         raise UserError(
             f"{run}, the latest run, has no predictions yet: make them with `arc-trm predict "
@@ -186,8 +185,13 @@ def latest_predictions() -> Path:
 def predictions_of(folder: Path) -> list[Path]:
     """Return the folders of the predictions in a run, or in its folder for them, newest first."""
     base = folder / PREDICTIONS_FOLDER if is_run(folder) else folder
-    found = _latest_times([log.parent for log in base.glob(f"*/{PREDICTIONS}")], PREDICTIONS, {})
-    return sorted(found, key=lambda path: (found[path], path.name), reverse=True)
+    logs = base.glob(f"*/{PREDICTIONS}")
+    return _sorted_by_time(_latest_times([log.parent for log in logs], PREDICTIONS, {}))
+
+
+def _sorted_by_time(times: dict[Path, float]) -> list[Path]:
+    """Return folders, the latest first; of the same time, by their names."""
+    return sorted(times, key=lambda folder: (times[folder], folder.name), reverse=True)
 
 
 def _run_times() -> dict[Path, float]:

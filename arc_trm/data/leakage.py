@@ -69,8 +69,11 @@ def run_leakage(data: DataConfig, scored: TaskSet) -> list[str]:
 
 
 def _predicted(data: DataConfig, scored: TaskSet) -> TaskSet | None:
-    """Return the tasks that a run predicts; None if it trains on nothing or they are missing."""
-    if data.train or data.optional_train:
+    """Return the tasks that a run predicts, None if they are missing or do not matter.
+
+    They matter if the run trains on other data too, and only to kinds that embed tasks.
+    """
+    if (data.train or data.optional_train) and kind_of(scored).embeds_tasks:
         with suppress(UserError):
             loaded = {absolute_data_path(scored.name): scored}
             return select_predicted(load_test_sets(data, loaded), data)

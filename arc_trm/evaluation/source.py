@@ -164,8 +164,8 @@ class PredictionSource:
     @cached_property
     def run(self) -> Run | None:
         """The run that the predictions are in, or whose weights made them; None for none."""
-        around = self.path.absolute().parents
-        places = [self.path.parent, *around[2:3]] if len(around) > 2 else [self.path.parent]
+        # A file is in the run itself, or in the folder of a job in the run's predictions.
+        places = (self.path.parent, *self.path.absolute().parents[2:3])
         inside = [each for each in places if is_run(each)]
         if inside:
             return Run(inside[0])

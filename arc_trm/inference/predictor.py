@@ -90,13 +90,14 @@ def inference_notes(
 ) -> list[str]:
     """Return what a user should know before the first query; arguments as of `build_queries`."""
     notes = [weights.model.speed_advice()]
-    known = _known_puzzles(weights, tasks, None).values() if augmentations else ()
-    trained = max((len(puzzles) - 1 for puzzles in known), default=augmentations)
-    if augmentations and trained is not None and trained < augmentations:
-        notes.append(
-            f"the weights know at most {pluralise(trained, 'augmentation')} of a task: all of them "
-            f"vote, and no {augmentations}"
-        )
+    if augmentations:
+        known = _known_puzzles(weights, tasks, None).values()
+        trained = max((len(puzzles) - 1 for puzzles in known), default=augmentations)
+        if trained < augmentations:
+            notes.append(
+                f"the weights know at most {pluralise(trained, 'augmentation')} of a task, so "
+                f"{trained} vote, not {augmentations}"
+            )
     return [note for note in notes if note]
 
 

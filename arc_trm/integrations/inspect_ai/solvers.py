@@ -37,8 +37,8 @@ def trm(
 ) -> Solver:
     """Answer with TRM.
 
-    Without weights and predictions the latest run in `runs` is used; without a run the attempts are
-    guesses. Samples are those of `arc_trm/arc_agi`.
+    Without weights and predictions the latest run is used; without a run the attempts are guesses.
+    Samples are those of `arc_trm/arc_agi`.
 
     Args:
         weights: a run, a weights folder or a repository on the Hugging Face Hub.
@@ -90,7 +90,7 @@ def as_name(argument: object) -> str | None:
 
 
 def latest_run_name() -> str | None:
-    """Return the latest run in `runs`, or None if `runs` holds no run."""
+    """Return the latest run, or None if there is none."""
     try:
         return str(latest_run())
     except UserError:

@@ -127,6 +127,28 @@ def compare(
     )
 
 
+def compare_to_first(names: Sequence[StrPath], scores: Sequence[Scored]) -> list[Comparison]:
+    """Compare every score but the first with the first, by the same resamples each time.
+
+    Args:
+        names: the file or folder of each score.
+        scores: at least two.
+
+    Raises:
+        SubmissionError: two of the scores cannot be compared; it names both.
+    """
+    import numpy as np
+
+    first, *others = map(format_path, names)
+    comparisons = []
+    for other, score in zip(others, scores[1:], strict=True):
+        try:
+            comparisons.append(compare(scores[0], score, np.random.default_rng(0)))
+        except SubmissionError as error:
+            raise SubmissionError(f"{first} and {other}: {error}") from error
+    return comparisons
+
+
 def comparison_table(
     names: Sequence[str], scores: Sequence[Scored], comparison: Comparison
 ) -> list[str]:
@@ -217,15 +239,8 @@ def describe_scores(
     """
     if len(scores) == 1:
         return scores[0].to_dict(), scores[0].lines()
-    import numpy as np
-
     files = list(map(format_path, names))
-    comparisons = []
-    for file, score in zip(files[1:], scores[1:], strict=True):
-        try:
-            comparisons.append(compare(scores[0], score, np.random.default_rng(0)))
-        except SubmissionError as error:
-            raise SubmissionError(f"{files[0]} and {file}: {error}") from error
+    comparisons = compare_to_first(names, scores)
     pairs = list(zip(files, scores, strict=True))
     described = [{"file": file, **score.to_dict()} for file, score in pairs]
     notes = [f"{file}: {note}" for file, score in pairs for note in score.notes]

@@ -210,6 +210,10 @@ class PredictionSource:
         names: Sequence[str] = self._logged_data if self._data is None else [self._data]
         if self._data is not None and is_run(Path(self._data)):
             names = Run(self._data).config.data.test
+        elif not names and self._shared is not None:
+            return self._shared.data_names
+        elif not names and self.run is not None:
+            names = self.run.config.data.test
         return [public_data_name(name) for name in names]
 
     @property

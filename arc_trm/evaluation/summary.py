@@ -25,6 +25,8 @@ SETTINGS = {
     "voting_rule": "voting rule",
 }
 """Fields of a log's key that are settings, and what they are called in a sentence."""
+MAX_NUMBER = 1 << 63
+"""What is not below it counts nothing that there is."""
 
 
 @dataclass(frozen=True)
@@ -248,7 +250,8 @@ class _Facts:
 
     def number(self, name: str) -> int | None:
         value = self._values.get(name)
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
+        valid = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_NUMBER
+        return value if valid else None
 
     def time(self, name: str) -> datetime | None:
         try:

@@ -767,7 +767,8 @@ def test_predictions_for_other_tasks_are_not_compared(two: tuple[Path, Path]) ->
     log = PredictionLog(Path("others.jsonl"))
     log.begin({}, {"data": ["o.json"], "max_grid_size": 30})
     log.append([Prediction("other", 0, "other", 0, RIGHT, 0.5)])
-    with pytest.raises(SubmissionError, match="only scores against the same solutions"):
+    both = f"^{two[0]} and {log.path}: only scores against the same solutions"
+    with pytest.raises(SubmissionError, match=both):
         make_comparison(two[0], log.path)
 
 
@@ -796,8 +797,38 @@ def test_the_command_replaces_earlier_reports_only(
 
 
 def test_no_folder_of_this_machine_is_on_the_page(two: tuple[Path, Path]) -> None:
-    for page in (make_page(two[0].absolute()), make_comparison(*two)):
-        assert str(Path.cwd()) not in page and os.uname().nodename not in text_of(page)
+    run = create_run(
+        RunConfig(
+            "tiny", 0, data=DataConfig(test=(str(Path("before/some_challenges.json").absolute()),))
+        )
+    )
+    theirs = run / "theirs.json"  # says nothing itself: its tasks are those of the run
+    write_json(theirs, PredictionSource.open(two[0]).predictions.submission())
+    Path("theirs.json").write_bytes(theirs.read_bytes())
+    given = PredictionSource.open(two[0].absolute()).tasks  # whose name is a path
+    loaded = PredictionSource.open("theirs.json", tasks=given)
+    pages = {
+        "log": make_page(two[0].absolute()),
+        "comparison": make_comparison(*two),
+        "file in a run": make_page(theirs),
+        "comparison with a file in a run": make_comparison(two[0], theirs),
+        "loaded tasks": report_page(build_report(loaded), "1.2.3"),
+    }
+    for what, page in pages.items():
+        assert str(Path.cwd()) not in page and os.uname().nodename not in text_of(page), what
+
+
+@pytest.mark.parametrize("number", [pytest.param(10**400, id="huge"), -1, 1 << 63, True, 0.5, "9"])
+def test_numbers_that_count_nothing_are_not_known(predictions: Path, number: Any) -> None:
+    """A header comes with a file from elsewhere."""
+    header, *lines = predictions.read_text("utf-8").splitlines()
+    record = json.loads(header)
+    names = ("step", "total_steps", "seed", "parameters", "tasks", "test_inputs")
+    record["metadata"] |= dict.fromkeys(names, number)
+    predictions.write_text("\n".join([json.dumps(record), *lines, ""]), "utf-8")
+    summary = PredictionSource.open(predictions).summary
+    assert [getattr(summary, name) for name in names] == [None] * len(names)
+    assert "Parameters" not in text_of(make_page(predictions))
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-import numpy as np
-
+from arc_trm.data.loader import public_data_name
 from arc_trm.errors import UserError
 from arc_trm.evaluation.leaderboard import PublishedResult, published_results
 from arc_trm.evaluation.scoring import score_sources
@@ -27,7 +26,7 @@ from arc_trm.viz.report.gallery import gallery
 from arc_trm.viz.report.headline import comparison_table, difference, headline, rates_table
 from arc_trm.viz.report.markup import text
 from arc_trm.viz.report.published import published_section
-from submission.comparison import Comparison, compare
+from submission.comparison import Comparison, compare_to_first
 
 GENERATOR = '<meta name="generator" content="arc-trm report">'
 """By which a page of ours is known, near its beginning."""
@@ -85,14 +84,15 @@ def build_comparison(
 
     Raises:
         UserError: as in `build_report`, or the predictions are for different kinds of puzzle.
-        SubmissionError: they are not scored against the same solutions, or none is known.
+        SubmissionError: they are not scored against the same solutions, or none is known; it names
+            both.
     """
     if first.names_tasks:
         second.sharing(first)
     else:
         first.sharing(second)
     scores = score_sources([first, second])
-    comparison = compare(scores[0], scores[1], np.random.default_rng(0))
+    (comparison,) = compare_to_first([first.label, second.label], scores)
     entries = Entry.of(first), Entry.of(second)
     title = f"{first.name} and {second.name}"
     return Report(title, _facts([first, second]), entries, comparison, warnings=warnings)
@@ -107,7 +107,7 @@ def _facts(sources: Sequence[PredictionSource]) -> list[str]:
     if kind.theme.numbered:
         total = f"{tasks.test_outputs} test inputs of {total}"
     counts = " and ".join(str(_predicted(each)) for each in sources)
-    names = ", ".join(source.data_names or [tasks.name])
+    names = ", ".join(source.data_names or [public_data_name(tasks.name)])
     facts = [f"Predicted grids for {counts} of {total}: {names}"]
     if kind.max_traces is not None and len(tasks) > kind.max_traces:
         facts.append(f"The first {kind.max_traces} {kind.noun}s are drawn below")

@@ -416,7 +416,7 @@ def test_browser_goes_to_wrong_tasks_and_close_calls_by_keys(page: Page) -> None
         "Task first001",
         "Task second02",
     ]
-    assert [gone_to("c"), gone_to("w")] == ["Task twofold3", f"Task {HOSTILE}"]
+    assert [gone_to("w"), gone_to("w")] == ["Task twofold3", f"Task {HOSTILE}"]
     assert gone_to("Shift+C") == "Task twofold3"
     assert gone_to("Shift+W") == "Task twofold3"  # there is none before
     assert page.inner_text("#count") == "no earlier one of 4 tasks shown"
@@ -864,6 +864,9 @@ def test_browser_finds_no_barrier_in_a_comparison(comparison: Page, scheme: Any)
     comparison.emulate_media(color_scheme=scheme)
     open_all(comparison)
     find_barriers(comparison)
+    assert comparison.locator(".results details").get_attribute("open") is None
+    comparison.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert comparison.locator(".results details").get_attribute("open") is not None
     check_fits(comparison)
 
 

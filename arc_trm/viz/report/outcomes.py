@@ -43,7 +43,7 @@ CHANGES = (
 )
 """Outcomes of two sets of predictions: what the second gained and lost."""
 
-WRONG = ("wrong", "guess", "partly", "lost", "neither")
+WRONG = ("close", "partly", "wrong", "guess", "lost", "neither")
 """Where the key for the next wrong task leads."""
 CLOSE = ("second", "close", "gained")
 """Where the key for the next close call leads; of two sets of predictions, the next gained task."""

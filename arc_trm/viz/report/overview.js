@@ -129,7 +129,7 @@ addEventListener("keydown", (event) => {
   step(...STEPS[event.key]);
 });
 
-addEventListener("beforeprint", () => { for (const each of document.querySelectorAll(".sections details")) each.open = true; });
+addEventListener("beforeprint", () => { for (const each of document.querySelectorAll(".results details, .sections details")) each.open = true; });
 
 if (data.names.length > 1) order.closest("label").hidden = true;
 filter();

@@ -755,6 +755,9 @@ def test_what_made_the_predictions_different_is_said(two: tuple[Path, Path]) -> 
 def test_a_file_that_names_no_tasks_is_compared_on_those_of_the_other(
     two: tuple[Path, Path],
 ) -> None:
+    unknown = replace(entry, summary=PredictionSummary("x"))
+    assert differing([first, unknown]) == "nothing known differs"
+    assert "not known" in about([first, unknown]) and "differs" not in about([first, unknown])
     before, after = two
     write_json("theirs.json", PredictionSource.open(before).predictions.submission())
     for order in ((Path("theirs.json"), after), (after, Path("theirs.json"))):

@@ -28,7 +28,7 @@ def about(entries: Sequence[Entry]) -> str:
     rows = []
     for name in names:
         values = [each[name] for each in facts]
-        style = "differs" if len(set(values)) > 1 else ""
+        style = "differs" if _differ(values) else ""
         rows.append(row(name, [cell(text(value or "not known")) for value in values], style))
     return table("Who made them", ["", "A", "B"], rows, "about")
 
@@ -36,8 +36,13 @@ def about(entries: Sequence[Entry]) -> str:
 def differing(entries: Sequence[Entry]) -> str:
     """Say which facts of two sets of predictions differ."""
     first, second = map(_facts, entries)
-    names = [name.lower() for name in first if first[name] != second[name]]
+    names = [name.lower() for name in first if _differ([first[name], second[name]])]
     return f"they differ in {', '.join(names)}" if names else "nothing known differs"
+
+
+def _differ(values: Sequence[str]) -> bool:
+    """Return whether values differ; an unknown one may be equal to the other."""
+    return all(values) and len(set(values)) > 1
 
 
 def _facts(entry: Entry) -> dict[str, str]:

@@ -47,6 +47,7 @@ class Series:
         nothing: why there is no point at all, "" if there is one.
         x: first and last step.
         y: ticks of the y axis.
+        last: the value of the last record, which may not be finite; None if it has none.
     """
 
     segments: tuple[tuple[tuple[float, float], ...], ...]
@@ -54,6 +55,7 @@ class Series:
     nothing: str
     x: tuple[float, float]
     y: tuple[float, ...]
+    last: float | None
 
     def relative_height(self, value: float) -> float:
         """Return how far up the y axis a value is: 0 at the bottom, 1 at the top."""
@@ -78,6 +80,13 @@ class Series:
             means = (sums[high] - sums[low]) / (high - low)
             segments.append(tuple(zip(steps.tolist(), means.tolist(), strict=True)))
         return replace(self, segments=tuple(segments))
+
+    @property
+    def end(self) -> float | None:
+        """The running mean at the end, or a last value that is not finite; None without a value."""
+        if self.last is not None and not _drawable(self.last):
+            return self.last
+        return self.smoothed().segments[-1][-1][1] if self.segments else None
 
     def points(self, width: float, height: float) -> Iterator[list[tuple[float, float]]]:
         """Yield each segment as points (x to the right, y upward) within `width` and `height`.
@@ -116,7 +125,7 @@ def read_series(records: Sequence[Mapping[str, float]], key: str) -> Series:
         left_out, nothing = "", "no sequence halted yet" if records else "no metrics yet"
     elif not values:
         nothing = "no value can be drawn"
-    return Series(kept, left_out, nothing, x, y)
+    return Series(kept, left_out, nothing, x, y, known[-1].get(key) if known else None)
 
 
 def _left_out(records: Sequence[Mapping[str, float]], key: str, drawn: int) -> str:

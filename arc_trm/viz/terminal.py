@@ -306,15 +306,13 @@ def show_run(
 
 
 def _last_metrics(records: Sequence[Mapping[str, float]]) -> str:
-    """Return the last step and the running means there; of a value that is not finite itself."""
+    """Return the last step and the running means there, or values that are not finite."""
     parts, is_mean = [f"Step {records[-1]['step']:,.0f}"] if "step" in records[-1] else [], False
     for key, text in LAST_METRICS.items():
-        last, series = records[-1].get(key), read_series(records, key)
-        if last is not None and not math.isfinite(last):
-            parts.append(text.format(last))
-        elif series.segments:
-            parts.append(text.format(series.smoothed().segments[-1][-1][1]))
-            is_mean |= series.window > 1
+        series = read_series(records, key)
+        if series.end is not None:
+            parts.append(text.format(series.end))
+            is_mean |= series.window > 1 and math.isfinite(series.end)
     return ", ".join(parts) + (" (running means)" if is_mean else "")
 
 

@@ -268,6 +268,14 @@ def test_a_curve_is_smoothed_with_the_raw_line_behind() -> None:
     assert "No sequence halted yet" in page  # so there is no exact accuracy
 
 
+def test_a_curve_does_not_end_before_a_loss_that_is_not_finite() -> None:
+    records = [{"step": n, "lm_loss": 1.5} for n in range(1, 9)]
+    page = training_section([*records, {"step": 9, "lm_loss": float("nan")}])
+    assert "9 steps; loss per example nan" in page
+    assert "at the end loss per example nan" in page
+    assert "at the end no sequence halted yet" in page
+
+
 def test_predictions_of_other_solvers(predictions: Path) -> None:
     """A submission and a benchmarking folder have attempts, and no votes."""
     submission = PredictionSource.open(predictions).predictions.submission()

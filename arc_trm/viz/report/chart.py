@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from arc_trm.viz.curve import MEASURES, Measure, Series, read_series, ticks
 from arc_trm.viz.report.markup import text
+from submission.scoring import format_percent
 
 WIDTH, HEIGHT = 600, 160  # units of the SVG
 
@@ -30,13 +31,12 @@ def training_section(records: Sequence[Mapping[str, float]]) -> str:
 
 
 def _end(measure: Measure, series: Series) -> str:
-    """Return the last running mean of a measure as words, "" if it has no value."""
-    smoothed = series.smoothed().segments
-    if not smoothed:
+    """Return where a measure ends as words, "" if it has no value."""
+    if series.end is None:
         return ""
-    value = smoothed[-1][-1][1]
     name = measure.title.partition(":")[0].lower()
-    return f"{name} {100 * value:.1f} %" if measure.percent else f"{name} {value:.3g}"
+    value = format_percent(series.end) if measure.percent else f"{series.end:.3g}"
+    return f"{name} {value}"
 
 
 def _chart(measure: Measure, series: Series) -> str:
@@ -53,7 +53,8 @@ def _chart(measure: Measure, series: Series) -> str:
         for tick in x_ticks
     )
     notes = [each for each in (_smoothing(series), series.left_out) if each]
-    description = f"{measure.title} over {last:,.0f} steps; at the end {_end(measure, series)}"
+    end = _end(measure, series) or series.nothing
+    description = f"{measure.title} over {last:,.0f} steps; at the end {end}"
     content = f'<p class="empty">{text(series.nothing.capitalize())}</p>'
     if series.segments:
         content = _svg(series)

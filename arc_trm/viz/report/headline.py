@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from arc_trm.errors import pluralise
 from arc_trm.evaluation.interval import wilson_interval
 from arc_trm.viz.report.entry import Entry
-from arc_trm.viz.report.markup import cell, percent, points, row, table, text
+from arc_trm.viz.report.markup import cell, points, row, table, text
 from submission import Rate, Scored
 from submission.comparison import Comparison
-from submission.scoring import RateName, format_rate
+from submission.scoring import RateName, format_percent, format_rate
 
 
 def headline_rate(score: Scored) -> RateName:
@@ -39,8 +39,8 @@ def headline(entry: Entry, letter: str = "") -> str:
     count = f"{solved} of {pluralise(int(total), noun)}"
     return (
         f'<div class="headline">{title}<h2>{text(" ".join(name))}</h2>'
-        f'<p class="big">{percent(rate.value)}</p>{_whisker(low, rate.value, high)}'
-        f"<p>95 % Wilson interval {100 * low:.1f} to {percent(high)}, {count}</p>"
+        f'<p class="big">{format_percent(rate.value)}</p>{_whisker(low, rate.value, high)}'
+        f"<p>95 % Wilson interval {100 * low:.1f} to {format_percent(high)}, {count}</p>"
         f"{_guesses(entry)}</div>"
     )
 
@@ -87,7 +87,7 @@ def rates_table(score: Scored) -> str:
 
 
 def _rate(rate: Rate) -> str:
-    return f'{percent(rate.value)} <span class="muted">{format_rate(rate)}</span>'
+    return f'{format_percent(rate.value)} <span class="muted">{format_rate(rate)}</span>'
 
 
 def comparison_table(scores: Sequence[Scored], comparison: Comparison) -> str:

@@ -13,11 +13,6 @@ def text(value: object) -> str:
     return escape(printable(str(value)))
 
 
-def percent(share: float) -> str:
-    """Return `29.0 %`."""
-    return f"{100 * share:.1f} %"
-
-
 def points(difference: float) -> str:
     """Return a difference of shares in points, `+1.5` or `−10.0`."""
     number = f"{100 * difference:+.1f}".replace("-", "−")

@@ -8,8 +8,9 @@ from arc_trm.evaluation.interval import wilson_interval
 from arc_trm.evaluation.leaderboard import PublishedResult, results_title
 from arc_trm.viz.curve import ticks
 from arc_trm.viz.report.headline import headline_rate
-from arc_trm.viz.report.markup import bar, cell, percent, points, row, table, text
+from arc_trm.viz.report.markup import bar, cell, points, row, table, text
 from submission import Scored
+from submission.scoring import format_percent
 
 
 def published_section(score: Scored | None, results: Sequence[PublishedResult]) -> str:
@@ -20,21 +21,26 @@ def published_section(score: Scored | None, results: Sequence[PublishedResult]) 
     low, high = wilson_interval(rate)
     ends = [100 * high, *(each.percent[-1] for each in results)]
     scale = ticks(0, max(ends), 4)[-1] / 100
-    own = f"per {score.noun}, this page; 95 % interval {100 * low:.1f} to {percent(high)}"
+    own = f"per {score.noun}, this page; 95 % interval {100 * low:.1f} to {format_percent(high)}"
     rows = [
-        row("these predictions", _cells(0, rate.value / scale, percent(rate.value), ""), "own", own)
+        row(
+            "these predictions",
+            _cells(0, rate.value / scale, format_percent(rate.value), ""),
+            "own",
+            own,
+        )
     ]
     for each in results:
-        first, last = each.percent[0] / 100, each.percent[-1] / 100
-        start = 0 if first == last else first / scale
-        changes = dict.fromkeys(points(rate.value - end) for end in (first, last))
-        cells = _cells(start, last / scale, each.text, " to ".join(changes))
+        least, most = each.percent[0] / 100, each.percent[-1] / 100
+        start = 0 if least == most else least / scale
+        changes = dict.fromkeys(points(rate.value - end) for end in (least, most))
+        cells = _cells(start, most / scale, each.text, " to ".join(changes))
         rows.append(row(each.system, cells, note=f"{_denominator(each)}, {each.origin}"))
     title = results_title(results)
     headings = ["System", f"0 to {100 * scale:g} %", "Score", "Difference"]
-    nearest = results[0]
-    change = points(rate.value - nearest.percent[-1] / 100)
-    lead = f"{change} points to {nearest.system}"
+    first = results[0]
+    change = points(rate.value - first.percent[-1] / 100)
+    lead = f"{change} points to {first.system}"
     return (
         f'<details class="card"><summary><h2>Published results</h2> '
         f'<span class="muted">{text(lead)}</span></summary><p>{text(title)}. Differences are '

@@ -42,7 +42,7 @@ def run_command(job: Callable[..., Run], settings: dict[str, Any], as_json: bool
             record = {"run": str(run.path), "step": run.step, "total_steps": run.total_steps}
             output(record, [str(run.path)], as_json)
         if run.interrupted:
-            command = f"arc-trm {job.__name__} --resume {run.path}"
+            command = f"arc-trm {job.__name__} --resume {shlex.quote(str(run.path))}"
             click.echo(f"stopped at step {run.step} and saved; resume with `{command}`", err=True)
         elif not run.out_of_time:
             click.echo(f"next: `{_next_command(run)}`", err=True)

@@ -19,23 +19,20 @@ from arc_trm.tasks import Grid, Task, as_grid
 VOTERS, STEPS = 30, 16
 
 
-def write_run(
-    folder: Path, dataset: str, seed: int, skill: float, tasks: int | None = None
-) -> Path:
+def write_run(folder: Path, dataset: str, seed: int, skill: float) -> Path:
     """Make a run with a training curve and predictions for the tasks of an ARC dataset.
 
     Args:
         folder: of the run.
         seed: the same tasks are easy for every seed.
         skill: about the share of tasks that are solved.
-        tasks: number of tasks, the smallest first; None is all.
     """
     data = [f'data.test=["{dataset}"]', f"seed={seed}"]
     run = create_run(load_config("arc-agi-1", overrides=data), folder)
     rng = np.random.default_rng(seed)
     lines = map(json.dumps, _records(rng))
     (run / METRICS).write_text("".join(f"{line}\n" for line in lines))
-    chosen = load_tasks(dataset).smallest(tasks) if tasks else load_tasks(dataset)
+    chosen = load_tasks(dataset)
     folder = run / PREDICTIONS_FOLDER / "made-up"
     folder.mkdir(parents=True)
     log = PredictionLog(folder / PREDICTIONS)

@@ -6,14 +6,13 @@ They show made-up predictions for ARC-AGI-1's evaluation set, in which every out
 from __future__ import annotations
 
 import io
-import os
-import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from browsers import chromium
 from made_up import write_run
 from PIL import Image
 from playwright.sync_api import Browser, ViewportSize, sync_playwright
@@ -64,7 +63,6 @@ SHOTS = (
 def main(images: Path) -> None:
     """Make two made-up runs, the pages on them, and all pictures."""
     images.mkdir(parents=True, exist_ok=True)
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium")
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
         runs = (("made-up-a", 0, 0.3), ("made-up-b", 1, 0.38))
@@ -76,7 +74,7 @@ def main(images: Path) -> None:
         }
         for page, html in pages.items():
             (folder / f"{page}.html").write_text(html, "utf-8")
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         for shot in SHOTS:
             take(browser, shot, folder / f"{shot.page}.html", images)
         browser.close()

@@ -755,6 +755,9 @@ def test_what_made_the_predictions_different_is_said(two: tuple[Path, Path]) -> 
     )
     assert differing([first, second]) == "they differ in weights"
     assert differing([first, first]) == "nothing known differs"
+    unknown = replace(entry, summary=PredictionSummary("x"))
+    assert differing([first, unknown]) == "nothing known differs"
+    assert "not known" in about([first, unknown]) and "differs" not in about([first, unknown])
     table = about([first, second])
     assert table.count('class="differs"') == 1
     assert '<td class="">seed 3</td>' in table
@@ -763,9 +766,6 @@ def test_what_made_the_predictions_different_is_said(two: tuple[Path, Path]) -> 
 def test_a_file_that_names_no_tasks_is_compared_on_those_of_the_other(
     two: tuple[Path, Path],
 ) -> None:
-    unknown = replace(entry, summary=PredictionSummary("x"))
-    assert differing([first, unknown]) == "nothing known differs"
-    assert "not known" in about([first, unknown]) and "differs" not in about([first, unknown])
     before, after = two
     write_json("theirs.json", PredictionSource.open(before).predictions.submission())
     for order in ((Path("theirs.json"), after), (after, Path("theirs.json"))):
@@ -864,6 +864,9 @@ def test_browser_shows_both_sides_of_a_comparison(comparison: Page) -> None:
     groups = comparison.locator("#task-first001 .answers").all()
     verdicts = [group.locator(".verdict").all_text_contents() for group in groups]
     assert verdicts == [["✓ right", "✗ wrong"], ["✗ wrong", "✗ wrong"]]
+    assert comparison.locator(".results details").get_attribute("open") is None
+    comparison.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert comparison.locator(".results details").get_attribute("open") is not None
     comparison.get_by_role("button", name="all tasks 4").click()
     comparison.keyboard.press("c")
     assert comparison.evaluate("document.activeElement.textContent") == "Task twofold3"
@@ -875,9 +878,6 @@ def test_browser_finds_no_barrier_in_a_comparison(comparison: Page, scheme: Any)
     comparison.emulate_media(color_scheme=scheme)
     open_all(comparison)
     find_barriers(comparison)
-    assert comparison.locator(".results details").get_attribute("open") is None
-    comparison.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert comparison.locator(".results details").get_attribute("open") is not None
     check_fits(comparison)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from submission.errors import UserError, format_name, format_names, pluralise
+from submission.errors import UserError, format_name, format_names, one_line, pluralise
 
 __all__ = [
     "UserError",
     "close_match",
     "format_name",
     "format_names",
+    "one_line",
     "pluralise",
     "suggestion",
 ]

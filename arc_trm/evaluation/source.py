@@ -19,7 +19,7 @@ from arc_trm.config import DataConfig, from_dict
 from arc_trm.data.leakage import run_leakage
 from arc_trm.data.loader import absolute_data_path, load_tasks, public_data_name
 from arc_trm.data.splits import predicted_tasks
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, one_line
 from arc_trm.evaluation.prediction_log import LogStatus, PredictionLog, read_predictions
 from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
 from arc_trm.evaluation.summary import PredictionSummary
@@ -307,7 +307,7 @@ class PredictionSource:
         if self._data is not None:
             return run_leakage(self.run.config.data, self.tasks) if self.run is not None else []
         leaks = self.metadata.get("leaks")
-        return [str(leak) for leak in leaks] if isinstance(leaks, list) else []
+        return [one_line(str(leak)) for leak in leaks] if isinstance(leaks, list) else []
 
     # Predictions
 

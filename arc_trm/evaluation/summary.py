@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from arc_trm.data.loader import public_data_name
-from arc_trm.errors import format_name, pluralise
+from arc_trm.errors import format_name, one_line, pluralise
 from arc_trm.evaluation.prediction_log import LogStatus, PredictionLog
 from arc_trm.evaluation.predictions import PredictionSet
 from arc_trm.io import relative_path
@@ -169,11 +169,9 @@ class PredictionSummary:
             size.append(pluralise(self.test_inputs, "test input"))
         names = ", ".join(map(format_name, self.data))
         by = f"arc-trm {format_name(self.version)}, code {format_name(self.code)}"
-        weights = self.weights or self.model or ""
+        weights = one_line(self.weights or self.model or "")
         if os.path.isabs(weights):
             weights = str(relative_path(Path(weights)))
-        if not weights.isprintable():
-            weights = format_value(weights)
         others = pluralise(self.others, "more job") if self.others else ""
         rows = {
             "file": self.file,

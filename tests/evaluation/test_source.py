@@ -147,6 +147,22 @@ def test_a_log_without_valid_names_of_its_tasks(
         assert PredictionSource.open(log.path).tasks
 
 
+def test_a_hostile_header_does_not_reach_the_terminal(tmp_path: Path) -> None:
+    """Whatever a text of the header holds, what is printed of it stays on its line."""
+    hostile, tasks = "\x1b]0;owned\x07\nfile      mine", make_tasks()
+    key = dict.fromkeys(("version", "code", "dtype", "voting_rule", "canvas"), hostile)
+    lists = {name: [hostile] for name in ("data", "train_data", "leaks")}
+    for texts in (("model",), ("model", "weights", "preset")):
+        facts = {**dict.fromkeys(texts, hostile), **lists, "started_at": "2026-11-26T12:00:00Z"}
+        log = PredictionLog(tmp_path / f"{len(texts)}.jsonl")
+        log.begin({"tasks": tasks.fingerprint(False), **key}, facts)
+        log.append(grids_of([[1]]))
+        source = PredictionSource.open(log.path, tasks=tasks)
+        printed = [*source.summary.lines(), *source.leakage()]
+        assert sum("owned" in line for line in printed) >= 5
+        assert all(line.isprintable() for line in printed)
+
+
 def test_which_file_of_a_folder_is_opened(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no files, expected one "):
         PredictionSource.open(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 from paths import ROOT
 
+(PHONY,) = re.findall(r"\.PHONY: (.*)", (ROOT / "Makefile").read_text("utf-8"))
+TARGETS = [target for target in PHONY.split() if target != "clean"]
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 
 
@@ -22,7 +25,7 @@ def make(target: str, python: str, folder: Path) -> subprocess.CompletedProcess[
 
 
 @needs_make
-@pytest.mark.parametrize("target", ["quickstart", "test", "test-fast", "api"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_an_old_python_is_one_sentence_before_anything_is_installed(
     tmp_path: Path, target: str
 ) -> None:

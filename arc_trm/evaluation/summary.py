@@ -14,7 +14,6 @@ from arc_trm.errors import format_name, one_line, pluralise
 from arc_trm.evaluation.prediction_log import LogStatus, PredictionLog
 from arc_trm.evaluation.predictions import PredictionSet
 from arc_trm.io import relative_path
-from submission.errors import format_value
 
 SETTINGS = {
     "supervision_steps": "supervision steps",

@@ -21,6 +21,9 @@ from arc_trm.io import relative_path, write_json
 
 RUNS = Path("runs")
 RUN_CONFIG, METRICS, CHECKPOINT = "run.json", "metrics.jsonl", "checkpoint.safetensors"
+NETWORK = "model.safetensors"
+"""File of a run's weights that also says their training step."""
+MAX_HEADER = 2**20
 SUBMISSION, PREDICTIONS = "submission.json", "predictions.jsonl"
 PREDICTIONS_FOLDER = Path("predictions")
 """Folder, in a run or the current folder, that holds a folder for each prediction job."""
@@ -211,6 +214,21 @@ def _latest_times(folders: list[Path], file: str, recalled: dict[Path, float]) -
             continue  # it is gone
         times[folder] = recalled_time or changed
     return times
+
+
+def saved_step(folder: Path) -> int | None:
+    """Return the training step of the weights in a folder, without loading them; None if unknown.
+
+    A safetensors file begins with the length of its header, 8 bytes, and the header as JSON.
+    """
+    try:
+        with (folder / NETWORK).open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(length, MAX_HEADER)))
+        step = json.loads(header["__metadata__"]["arc_trm"])["step"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return step if isinstance(step, int) else None
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import shutil
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from paths import ROOT
+from sources import imports
 
 # From the ground up. A module imports from floors below its own only, never from its own floor.
 FLOORS = [
@@ -49,18 +49,6 @@ def top_name(module: str) -> str | None:
 
 def module_of(file: Path) -> str:
     return ".".join(file.relative_to(ROOT).with_suffix("").parts)
-
-
-def imports(file: Path) -> set[str]:
-    """All that a file imports, in functions and for types too; `from a import b` is a.b."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.module and not node.level, f"{file}: name the whole module"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
 
 
 SOURCES = sorted([*(ROOT / "arc_trm").rglob("*.py"), *(ROOT / "submission").rglob("*.py")])

@@ -17,7 +17,7 @@ import math
 import os
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,9 +91,13 @@ class WeightsDir:
     @cached_property
     def training(self) -> TrainingFacts:
         """How the weights were trained, as far as config.json says it."""
-        if "training" not in self._tables:  # another program wrote it
-            return TrainingFacts()
-        return parse_config(self._tables, self.folder / CONFIG_FILE, TrainingFacts, "training")
+        facts = self._tables.get("training", {})  # another program may have left them out
+        if isinstance(facts, dict):  # unknown ones are of a newer version, and no reason to refuse
+            names = {each.name for each in fields(TrainingFacts)}
+            facts = {name: fact for name, fact in facts.items() if name in names}
+        return parse_config(
+            {"training": facts}, self.folder / CONFIG_FILE, TrainingFacts, "training"
+        )
 
     @cached_property
     def _tables(self) -> dict[str, Any]:

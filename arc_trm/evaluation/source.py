@@ -32,6 +32,7 @@ from arc_trm.runs import (
     find_run,
     is_run,
     predictions_of,
+    saved_step,
 )
 from arc_trm.tasks import DEFAULT_KIND, Pair, Task, TaskSet, as_grid
 from submission import (
@@ -163,14 +164,13 @@ class PredictionSource:
 
     @cached_property
     def run(self) -> Run | None:
-        """The run that the predictions are in, or whose weights made them; None for none."""
+        """The run whose weights made the predictions, or that they are in; None for none."""
+        weights = self.metadata.get("weights")
+        if isinstance(weights, str) and os.path.isabs(weights) and (run := find_run(Path(weights))):
+            return run
         # A file is in the run itself, or in the folder of a job in the run's predictions.
         places = (self.path.parent, *self.path.absolute().parents[2:3])
-        inside = [each for each in places if is_run(each)]
-        if inside:
-            return Run(inside[0])
-        weights = self.metadata.get("weights")
-        return find_run(Path(weights)) if isinstance(weights, str) else None
+        return next((Run(each) for each in places if is_run(each)), None)
 
     @cached_property
     def summary(self) -> PredictionSummary:
@@ -187,7 +187,8 @@ class PredictionSource:
             )
         status = self._status if self.log is None else LogStatus.of(self.predictions)
         found = PredictionSummary.of_log(str(self.path), made_by, self.data_names, status)
-        return replace(found, others=self.others)
+        step = saved_step(self.run.path) if self.run is not None and found.step else None
+        return replace(found, others=self.others, step_now=step if step != found.step else None)
 
     @property
     def metadata(self) -> Mapping[str, Any]:

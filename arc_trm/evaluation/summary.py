@@ -49,6 +49,7 @@ class PredictionSummary:
         version: of arc-trm.
         code: digest of the code that predicted.
         others: number of other predictions in the same run.
+        step_now: of the run, if it was trained on since.
     """
 
     file: str
@@ -71,6 +72,7 @@ class PredictionSummary:
     version: str | None = None
     code: str | None = None
     others: int = 0
+    step_now: int | None = None
 
     @classmethod
     def of_log(
@@ -167,7 +169,8 @@ class PredictionSummary:
         if self.test_inputs is not None:
             size.append(pluralise(self.test_inputs, "test input"))
         names = ", ".join(map(format_name, self.data))
-        by = f"arc-trm {format_name(self.version)}, code {format_name(self.code)}"
+        code = f", code {format_name(self.code)}" if self.code else ""
+        by = f"arc-trm {format_name(self.version)}{code}"
         weights = one_line(self.weights or self.model or "")
         if os.path.isabs(weights):
             weights = str(relative_path(Path(weights)))
@@ -181,8 +184,13 @@ class PredictionSummary:
             "guesses": self.guesses_text,
             "since": f"{self.date}, {by}" if self.date and self.version else self.date,
             "others": others and f"{others} in the same run",
+            "outdated": "" if self.step_now is None else self._outdated,
         }
         return {name: text for name, text in rows.items() if text}
+
+    @property
+    def _outdated(self) -> str:
+        return f"the run has weights of step {self.step_now} now: predict again for their score"
 
     def lines(self) -> list[str]:
         """Return one aligned line for each thing that is known, the file first."""
@@ -213,6 +221,7 @@ class PredictionSummary:
             "version": self.version,
             "code": self.code,
             "others": self.others,
+            "step_now": self.step_now,
         }
 
 

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
@@ -47,13 +48,24 @@ def _sources(plugins: tuple[object, ...]) -> Iterator[tuple[str, bytes]]:
         files = [each for each in path.rglob("*") if each.suffix in (".py", ".c")]
         for file in files if path.is_dir() else [path]:
             paths[file] = file.relative_to(PACKAGE).as_posix()
-    for plugin in plugins:
-        for part in plugin.__mro__ if isinstance(plugin, type) else (plugin,):
-            module, found = str(getattr(part, "__module__", "")), _source_file(part)
-            if found is not None and PACKAGE not in found.parents:
-                paths.setdefault(found, module)
+    for part in (part for plugin in plugins for part in _parts(plugin)):
+        found = _source_file(part)
+        if found is not None and PACKAGE not in found.parents:
+            paths.setdefault(found, str(part.__module__))
     for path, name in paths.items():
         yield name, path.read_bytes()
+
+
+def _parts(plugin: object) -> Iterator[object]:
+    """Yield the classes and functions that a class, a function or a callable object consists of."""
+    if isinstance(plugin, partial):
+        yield from (part for each in (plugin.func, *plugin.args) for part in _parts(each))
+    elif isinstance(plugin, type):
+        yield from plugin.__mro__
+    elif inspect.isroutine(plugin):
+        yield plugin
+    else:
+        yield from type(plugin).__mro__
 
 
 def _source_file(part: object) -> Path | None:

@@ -100,10 +100,8 @@ def train_run(
         time_limit = TimeLimit(config.train.time_limit, started)
         if setup.has_checkpoint:
             time_limit.started -= seconds_spent(setup.folder)
-        if resume and process[0] == 0:
-            remove_leftovers(setup.folder)
-            if not setup.has_checkpoint:
-                remove_training(setup.folder)
+        if resume:
+            _on_first_rank(process, setup.clean)
         save_seconds = 0.0
         if config.adapt is not None or config.train.time_limit is not None:
             save_seconds = setup.plan(time_limit)
@@ -243,6 +241,12 @@ class _Setup:
         if writer.is_writer:
             write_run_config(self.folder, self.config)
         return saving
+
+    def clean(self) -> None:
+        """Remove what a kill left, and without a checkpoint all that was trained."""
+        remove_leftovers(self.folder)
+        if not self.has_checkpoint:
+            remove_training(self.folder)
 
     def describe(self, writer: RunWriter) -> str:
         """Return the note with which a run starts."""

@@ -306,7 +306,6 @@ def test_what_is_unknown_is_said_to_be(folder: Path) -> None:
         ({"trained_on": "x"}, "'training.trained_on' is a list"),
         ({"trained_on": [1]}, "'training.trained_on' is of type str"),
         ({"seed": 2**70}, "'training.seed' is at most"),
-        ({"lr": 1}, "unknown config key 'training.lr'"),
     ],
 )
 def test_a_broken_description_is_reported(folder: Path, training: object, message: str) -> None:
@@ -314,6 +313,12 @@ def test_a_broken_description_is_reported(folder: Path, training: object, messag
     (folder / CONFIG_FILE).write_text(json.dumps(config))
     with pytest.raises(UserError, match=re.escape(message)):
         _ = WeightsDir(folder).description
+
+
+def test_facts_that_a_newer_version_adds_are_passed_over(folder: Path) -> None:
+    config = {**read_config(folder), "training": {"seed": 3, "teacher": "x"}}
+    (folder / CONFIG_FILE).write_text(json.dumps(config))
+    assert WeightsDir(folder).description.training == TrainingFacts(seed=3)
 
 
 def test_names_from_elsewhere_cannot_break_a_line(folder: Path) -> None:

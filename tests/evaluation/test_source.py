@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import tomllib
 import xml.etree.ElementTree as ElementTree
@@ -20,6 +21,7 @@ from tiny import announce, log_with, write_challenges
 
 import submission as sub
 from arc_trm import load_tasks, predict
+from arc_trm.checkpoint import WeightsDir, save_weights
 from arc_trm.data.registry import find_manifest, manifests_folder
 from arc_trm.errors import UserError
 from arc_trm.evaluation.leaderboard import published_results
@@ -191,6 +193,34 @@ def test_a_submission_is_for_the_tasks_of_the_log_beside_it(
     assert source.tasks.ids == ["task0", "task1"]
     score = json.loads(cli("score", tiny_run, "--json").stdout)
     assert score["pass@2"]["per_task"]["total"] == 2
+
+
+def test_score_says_that_the_run_was_trained_on_since(
+    cli: Callable[..., Result], tiny_run: Path
+) -> None:
+    assert cli("predict", tiny_run).exit_code == 0
+    assert json.loads(cli("score", tiny_run, "--json").stdout)["about"]["step_now"] is None
+    parts = WeightsDir(tiny_run).parts
+    config = WeightsDir(tiny_run).config
+    save_weights(tiny_run, config, parts.network, parts.embedding, parts.step + 1)
+    scored = json.loads(cli("score", tiny_run, "--json").stdout)["about"]
+    assert (scored["step"], scored["step_now"]) == (12, 13)
+    assert "outdated  the run has weights of step 13 now: predict again" in cli("score").stdout
+    (tiny_run / "model.safetensors").write_bytes(b"\xff" * 99)
+    assert json.loads(cli("score", tiny_run, "--json").stdout)["about"]["step_now"] is None
+
+
+def test_predictions_in_a_folder_of_another_run_are_of_the_run_that_made_them(
+    cli: Callable[..., Result], tiny_run: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(tiny_run, tmp_path / "other"))
+    out = other / "predictions" / "x"
+    assert cli("predict", tiny_run, "--out", out).exit_code == 0
+    run = PredictionSource.open(out).run
+    assert run is not None and run.path == tiny_run
+    tiny_run.rename(tmp_path / "moved")
+    run = PredictionSource.open(out).run
+    assert run is not None and run.path == other
 
 
 def test_score_says_which_tasks_of_the_solutions_are_scored(

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 from subprocess import CompletedProcess
@@ -27,6 +28,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from limits import file_size_limit, limits_files
 from processes import finds_processes, worker
+from sources import imports
 from tiny import log_with, run_config, write_challenges
 
 from arc_trm import load_tasks
@@ -238,6 +240,64 @@ def test_other_code_is_another_job(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         predict_into(tmp_path, plan())
 
 
+# Of all that `arc_trm.inference` imports, what neither predicts nor ranks.
+COMPUTES_NOTHING = [
+    "_version",
+    "callbacks",
+    "display",
+    "errors",
+    "file_kind",
+    "history",
+    "io",
+    "registry",
+    "rng",
+    "runs",
+    "time_limit",
+    "config",
+    "checkpoint/__init__",
+    "checkpoint/convert",
+    "checkpoint/description",
+    "checkpoint/published",
+    "checkpoint/published_ids",
+    "checkpoint/safetensors_io",
+    "data/leakage",
+    "data/loader",
+    "data/puzzle_ids",
+    "data/readers",
+    "data/registry",
+    "data/sampler",
+    "data/splits",
+    "data/training_set",
+    "evaluation/prediction_log",
+]
+
+
+def imported_modules() -> set[str]:
+    """The modules of arc_trm that `arc_trm.inference` imports, and those that these import."""
+    found: set[Path] = set()
+    waiting = [*(code_digest.PACKAGE / "inference").glob("*.py")]
+    while waiting:
+        file = waiting.pop()
+        if file in found:
+            continue
+        found.add(file)
+        for name in {part for each in imports(file) for part in (each, each.rpartition(".")[0])}:
+            path = code_digest.PACKAGE.parent.joinpath(*name.split("."))
+            if path.is_relative_to(code_digest.PACKAGE):
+                files = (path.with_suffix(".py"), path / "__init__.py")
+                waiting += [each for each in files if each.is_file()]
+    return {file.relative_to(code_digest.PACKAGE).as_posix() for file in found}
+
+
+def test_every_module_that_prediction_imports_computes_or_is_known_not_to() -> None:
+    modules = imported_modules() - {"__init__.py"}
+    assert {"models/trm.py", "puzzles/arc/kind.py", "runs.py"} < modules
+    names = (*code_digest.COMPUTES, *COMPUTES_NOTHING)
+    for module in modules:
+        parts = {module, module.removesuffix(".py"), *map(str, Path(module).parents)}
+        assert parts & set(names), f"{module}: add it to COMPUTES, or to the list of this test"
+
+
 def test_the_digest_is_of_every_module_that_computes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +325,15 @@ def test_the_digest_is_of_every_module_that_computes(
     for plugin in (Copycat, tasks):  # whose source is not in the package
         assert code_digest.code_digest(plugin) != before
     assert code_digest.code_digest(dict, torch.nn.Module) == before
+    for rule in (partial(tasks), ObjectRule()):
+        assert code_digest.code_digest(rule) != before
+
+
+class ObjectRule:
+    """A voting rule may be an object."""
+
+    def __call__(self) -> None:
+        pass
 
 
 def test_fresh_predicts_everything_anew(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ OTHER_SOLUTIONS = (
 )
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
-INTERVAL = f"{CONFIDENCE:.0%} interval"
+INTERVAL = f"{100 * CONFIDENCE:.0f} % interval"
 MAX_LISTED = 50
 """Gained or lost tasks that are all named; of more, only the first ones are."""
 MAX_NAME = 14

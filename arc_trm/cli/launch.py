@@ -17,15 +17,21 @@ ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 PROCESSES = ("gpu", "auto")
 """Values of --nproc-per-node besides numbers: a process per GPU, or per device."""
 
+MAX_PROCESSES = 64
+"""More processes than a machine has devices exhaust its memory."""
+
 
 def check_processes(
     context: click.Context, option: click.Parameter, text: str | None
 ) -> str | None:
     """Return the value of --nproc-per-node. Raises BadParameter if it is invalid."""
-    if text is None or text in PROCESSES or (text.isdecimal() and int(text) > 0):
+    if text is None or text in PROCESSES:
+        return text
+    if text.isdecimal() and 0 < int(text[:9]) <= MAX_PROCESSES:
         return text
     raise click.BadParameter(
-        f"{text[:20]!r} is no number of processes: write a number, gpu (one per GPU) or auto."
+        f"{text[:20]!r} is no number of processes: write a number up to {MAX_PROCESSES}, gpu (one "
+        "per GPU) or auto."
     )
 
 

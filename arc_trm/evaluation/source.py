@@ -260,7 +260,11 @@ class PredictionSource:
                 f"{self._solutions} cannot be used: official solutions are for ARC, so name "
                 f"{self.kind.title} puzzles with their answers with --data"
             )
-        return read_solutions(self._solutions)
+        try:
+            return read_solutions(self._solutions)
+        except FormatError as error:
+            expected = "official solutions"
+            raise (wrong_file(self._solutions, "solutions", expected) or error) from None
 
     @property
     def names_tasks(self) -> bool:

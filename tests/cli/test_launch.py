@@ -85,7 +85,8 @@ def test_torchrun_shows_a_mistake_of_all_processes_once_before_its_own_report(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["0", "train"], "'0' is no number of processes: write a number, gpu (one per GPU)"),
+        (["0", "train"], "'0' is no number of processes: write a number up to 64, gpu (one per"),
+        (["65", "train"], "'65' is no number of processes"),
         (["many", "train"], "'many' is no number of processes"),
         (["2", "score"], "`arc-trm score` runs in one process: leave out --nproc-per-node"),
         (["2"], "Missing command"),

@@ -206,7 +206,7 @@ def test_the_table_names_everything() -> None:
     rows = comparison_table(
         ("one", "two"), (first, second), sub.compare(first, second, generator())
     )
-    assert rows[0].split() == ["one", "two", "difference", "95%", "interval"]
+    assert rows[0].split() == ["one", "two", "difference", "95", "%", "interval"]
     assert rows[1].split()[:7] == ["pass@1", "per", "output", "1/2", "50.0", "%", "2/2"]
     assert "+50.0  [+0.0, +100.0]" in rows[1]
     assert rows[-5] == "Differences are points of two minus one."

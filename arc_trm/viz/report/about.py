@@ -36,7 +36,11 @@ def about(entries: Sequence[Entry]) -> str:
 def differing(entries: Sequence[Entry]) -> str:
     """Say which facts of two sets of predictions differ."""
     first, second = map(_facts, entries)
-    names = [name.lower() for name in first if _differ([first[name], second[name]])]
+    names = [
+        name.lower()
+        for name in first
+        if name != "Date" and _differ([first[name], second[name]])  # dates nearly always do
+    ]
     return f"they differ in {', '.join(names)}" if names else "nothing known differs"
 
 

@@ -13,10 +13,9 @@ API := arc_trm arc_trm.tasks arc_trm.config arc_trm.puzzles arc_trm.data.readers
 	arc_trm.evaluation.source arc_trm.viz arc_trm.viz.report submission
 
 quickstart: $(VENV)/installed
-	$(BIN)/arc-trm train
-	$(BIN)/arc-trm predict --attempts 2
-	$(BIN)/arc-trm score
-	$(BIN)/arc-trm show
+	@echo "training takes some minutes; see README.md"
+	run=$$($(BIN)/arc-trm train) && $(BIN)/arc-trm predict "$$run" --attempts 2 && \
+		$(BIN)/arc-trm score "$$run" && $(BIN)/arc-trm show "$$run" && $(BIN)/arc-trm report "$$run"
 
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -42,7 +42,7 @@ def recall(kind: Kind) -> dict[Path, float]:
     """Return the folders of a kind with when something was last made there, as Unix times."""
     found: dict[Path, float] = {}
     for line in _last_lines():
-        with suppress(ValueError, TypeError, KeyError, RecursionError):
+        with suppress(ValueError, TypeError, KeyError, OverflowError, RecursionError):
             record = json.loads(line)
             if record["kind"] == kind:
                 found[Path(record["path"])] = float(record["time"])

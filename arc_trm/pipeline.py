@@ -24,7 +24,7 @@ from arc_trm.evaluation.voting import VOTING_RULES, VotingRule
 from arc_trm.io import file_name
 from arc_trm.puzzles import kind_of
 from arc_trm.run_inputs import PathLike, RunInputs
-from arc_trm.runs import PREDICTIONS_FOLDER, Run, latest_predictions, predictions_of
+from arc_trm.runs import PREDICTIONS_FOLDER, Run, latest_predictions, network_digest, predictions_of
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import TimeLimit
 from submission import Scored
@@ -227,6 +227,8 @@ def predict(
     with _callback("predicting", "queries", callbacks, show_progress) as callback:
         rule, rule_name = _voting_rule(voting_rule)
         inputs = RunInputs.resolve(weights, data, skip_invalid, callback)
+        for sentence in inputs.too_large:
+            callback.note(sentence)
         if canvas == "bucketed" and not inputs.kind.embeds_tasks:
             raise UserError(
                 f"--canvas is for grids of many sizes, but {inputs.tasks.name} holds "
@@ -445,6 +447,7 @@ def _metadata(inputs: RunInputs) -> Mapping[str, Any]:
     """Return what readers of the predictions want to know: of which model, tasks and time."""
     about = inputs.weights.description
     training = about.training
+    digests = {} if inputs.kind.numbered else {each.id: each.test_digest() for each in inputs.tasks}
     facts = {
         "model": inputs.model_name,
         "weights": inputs.weights_name,
@@ -463,6 +466,8 @@ def _metadata(inputs: RunInputs) -> Mapping[str, Any]:
         "tasks": len(inputs.tasks),
         "test_inputs": inputs.tasks.test_outputs,
         "leaks": list(inputs.leaks),
+        "network": network_digest(inputs.weights.folder),
+        "test_digests": digests,
     }
 
 

@@ -36,6 +36,7 @@ class RunInputs:
         model_name: of the weights, for readers of the predictions.
         weights_name: path of the weights, or their name on the Hub.
         leaks: a sentence for each dataset whose test outputs the weights were trained on.
+        too_large: a sentence if some tasks do not fit the canvas.
     """
 
     weights: WeightsDir
@@ -45,6 +46,7 @@ class RunInputs:
     model_name: str
     weights_name: str
     leaks: tuple[str, ...]
+    too_large: tuple[str, ...]
 
     @property
     def kind(self) -> PuzzleKind:
@@ -75,6 +77,8 @@ class RunInputs:
 
         callback = callback or Callback()
         folder = resolve_folder(weights, callback)
+        if weights is None:
+            callback.note(f"with the run that was made last, {folder}")
         run, opened = find_run(folder), WeightsDir(folder)
         _ = opened.config  # a folder that holds no weights is an error here
         if data is not None:
@@ -98,12 +102,11 @@ class RunInputs:
             callback.note(note)
         kind.check_model(opened.config, tasks)
         named = folder if weights is None else os.fspath(weights)
-        for note in kind.check_canvas(opened.config, tasks, f"the model in {named}"):
-            callback.note(note)
+        too_large = kind.check_canvas(opened.config, tasks, f"the model in {named}")
         from_hub = weights is not None and Path(weights) != folder
         name = os.fspath(weights) if weights is not None and from_hub else folder.resolve().name
         weights_name = name if from_hub else os.path.abspath(folder)
-        return cls(opened, run, tasks, settings, name, weights_name, tuple(leaks))
+        return cls(opened, run, tasks, settings, name, weights_name, tuple(leaks), tuple(too_large))
 
 
 def _find_leaks(run: Run | None, weights: WeightsDir, tasks: TaskSet) -> list[str]:

@@ -7,6 +7,7 @@ A run folder is a weights folder (`arc_trm.checkpoint`) with `run.json` (the res
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from datetime import datetime
@@ -22,8 +23,6 @@ from arc_trm.io import relative_path, write_json
 RUNS = Path("runs")
 RUN_CONFIG, METRICS, CHECKPOINT = "run.json", "metrics.jsonl", "checkpoint.safetensors"
 NETWORK = "model.safetensors"
-"""File of a run's weights that also says their training step."""
-MAX_HEADER = 2**20
 SUBMISSION, PREDICTIONS = "submission.json", "predictions.jsonl"
 PREDICTIONS_FOLDER = Path("predictions")
 """Folder, in a run or the current folder, that holds a folder for each prediction job."""
@@ -216,19 +215,13 @@ def _latest_times(folders: list[Path], file: str, recalled: dict[Path, float]) -
     return times
 
 
-def saved_step(folder: Path) -> int | None:
-    """Return the training step of the weights in a folder, without loading them; None if unknown.
-
-    A safetensors file begins with the length of its header, 8 bytes, and the header as JSON.
-    """
+def network_digest(folder: Path) -> str | None:
+    """Return a digest of the network in a weights folder; None if it has none."""
     try:
         with (folder / NETWORK).open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, MAX_HEADER)))
-        step = json.loads(header["__metadata__"]["arc_trm"])["step"]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except (OSError, ValueError):
         return None
-    return step if isinstance(step, int) else None
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:

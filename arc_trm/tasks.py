@@ -84,6 +84,11 @@ class Task(Displayed):
         outputs = [pair.output for pair in self.test if pair.output is not None]
         return outputs if len(outputs) == len(self.test) else None
 
+    def test_digest(self) -> str:
+        """Return eight hexadecimal digits that tell the task's test inputs from others."""
+        inputs = [pair.input.tolist() for pair in self.test]
+        return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:8]
+
     def to_json(self, solutions: bool = True) -> dict[str, Any]:
         """Return the task in the official file format, with known test outputs if `solutions`."""
         task = self if solutions else self.without_solutions()

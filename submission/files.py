@@ -110,10 +110,20 @@ def write_json(path: StrPath, data: object) -> None:
 
 
 def check_replaceable(path: StrPath, overwrite: bool) -> None:
-    """Raise SubmissionError if there is something at `path` that may not be overwritten."""
-    if os.path.lexists(path) and not overwrite:
+    """Raise SubmissionError unless nothing is at `path`, or a submission that is overwritten."""
+    if not os.path.lexists(path):
+        return
+    if not overwrite:
         raise SubmissionError(
             f"{format_path(path)} already exists: name another file, or replace it with --overwrite"
+        )
+    try:
+        kind = recognise(read_json(path))
+    except SubmissionError:
+        kind = None
+    if kind != "submission":
+        raise SubmissionError(
+            f"{format_path(path)} is not a submission, so it is not overwritten: name another file"
         )
 
 

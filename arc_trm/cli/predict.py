@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import Any
 
@@ -105,5 +106,8 @@ def predict(attempts: int, max_guesses: float | None, as_json: bool, **options: 
     about = summarise_job(predictions).to_dict()
     lines = list(map(str, job.files.values()))
     output({**job.to_dict(tasks), "about": about}, lines, as_json)
+    click.echo(
+        f"next: `arc-trm score {shlex.quote(str(job.files['predictions'].parent))}`", err=True
+    )
     if job.guessed_too_much(tasks, max_guesses):
         sys.exit(GUESSES)

@@ -81,8 +81,7 @@ def _from_tasks(config: RunConfig, loaded: Loaded | None) -> TrainingSet:
         )
     tasks, task_notes = kind.training_tasks(sets, predicted, data, model.side)
     kind.check_model(model, tasks)
-    if config.adapt is None:  # the canvas of pretrained weights was checked before
-        notes += kind.check_canvas(model, predicted)
+    notes += kind.check_canvas(model, predicted)
     dataset = TaskDataset(
         tasks,
         data.augmentations,

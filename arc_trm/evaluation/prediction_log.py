@@ -340,8 +340,7 @@ class PredictionLog:
         """Raise UserError if the path is that of another file by now."""
         if not os.path.samestat(os.fstat(descriptor), self.path.stat()):
             raise UserError(
-                f"another job has started {self.path} anew, with other weights, tasks or settings: "
-                "give each job a folder of its own"
+                f"another job has started {self.path} anew: run one job at a time in a folder"
             )
 
     def read(self, tasks: TaskSet | None = None, size: int | None = None) -> Iterator[Prediction]:
@@ -376,8 +375,13 @@ class PredictionLog:
                 raise self._invalid(self._lines, reason) from None
             yield prediction
 
-    def status_of(self, submission: Submission) -> LogStatus | None:
-        """Return the last status of this submission; None if no job with this log wrote it."""
+    def status_of(self, submission: Submission, last: bool = False) -> LogStatus | None:
+        """Return the last status of this submission; None if no job with this log wrote it.
+
+        Args:
+            submission: what the status is of.
+            last: return None, too, if predictions follow that status in the log.
+        """
         digest, found = submission_digest(submission), None
         reader = self._open_reader()
         try:
@@ -385,6 +389,8 @@ class PredictionLog:
             for line in reader:
                 if line.startswith(STATUS_START) and digest.encode() in line:
                     found = line
+                elif last and line.strip():
+                    found = None
         except OSError as error:
             raise self._unreadable(error) from None
         return None if found is None else LogStatus.parse(found, digest)

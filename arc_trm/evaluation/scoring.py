@@ -53,12 +53,22 @@ def score_sources(sources: Sequence[PredictionSource]) -> list[Scored]:
     return [source.score() for source in sources]
 
 
-def describe_sources(sources: Sequence[PredictionSource]) -> tuple[Any, list[str]]:
+def describe_sources(
+    sources: Sequence[PredictionSource], scores: Sequence[Scored]
+) -> tuple[Any, list[str]]:
     """Return what scored predictions are, as JSON and as lines that end with a blank one.
 
     JSON is an object for one source, a list for several. What several have in common is said once.
     """
-    summaries = [replace(each.summary, solved_guesses=each.solved_guesses()) for each in sources]
+    summaries = [
+        replace(
+            source.summary,
+            solved_guesses=source.solved_guesses(),
+            scored_tasks=len(score.task_ids),
+            scored_data=source.scored_data,
+        )
+        for source, score in zip(sources, scores, strict=True)
+    ]
     records = [each.to_dict() for each in summaries]
     if len(summaries) == 1:
         return records[0], [*summaries[0].lines(), ""]
@@ -71,6 +81,10 @@ def describe_sources(sources: Sequence[PredictionSource]) -> tuple[Any, list[str
         lines.append(row["file"])
         own = {name: text for name, text in row.items() if name not in (*common, "file")}
         lines += [f"  {line}" for line in format_rows(own)]
+    different = [name for name in ("settings", "data") if name not in common]
+    different += ["step"] if len({each.step for each in summaries}) > 1 else []
+    if len(summaries) > 2 and different:
+        lines.append(f"They differ in {' and '.join(different)}, not only in the seed.")
     return records, [*lines, ""]
 
 

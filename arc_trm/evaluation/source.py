@@ -19,7 +19,7 @@ from arc_trm.config import DataConfig, from_dict
 from arc_trm.data.leakage import run_leakage
 from arc_trm.data.loader import absolute_data_path, load_tasks, public_data_name
 from arc_trm.data.splits import predicted_tasks
-from arc_trm.errors import UserError, one_line
+from arc_trm.errors import UserError, format_name, one_line
 from arc_trm.evaluation.prediction_log import LogStatus, PredictionLog, read_predictions
 from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
 from arc_trm.evaluation.summary import PredictionSummary
@@ -31,8 +31,8 @@ from arc_trm.runs import (
     Run,
     find_run,
     is_run,
+    network_digest,
     predictions_of,
-    saved_step,
 )
 from arc_trm.tasks import DEFAULT_KIND, Pair, Task, TaskSet, as_grid
 from submission import (
@@ -69,7 +69,7 @@ class PredictionSource:
         log: the predictions as a log; None if they are in another format.
         label: the path that the user gave.
         described_by: the log whose header names the tasks; for a submission, the log beside it.
-        others: number of other predictions in the run that the user named.
+        others: folders of other predictions in the run that the user named, newest first.
     """
 
     def __init__(
@@ -186,9 +186,14 @@ class PredictionSource:
                 test_inputs=sum(counts.values()),
             )
         status = self._status if self.log is None else LogStatus.of(self.predictions)
-        found = PredictionSummary.of_log(str(self.path), made_by, self.data_names, status)
-        step = saved_step(self.run.path) if self.run is not None and found.step else None
-        return replace(found, others=self.others, step_now=step if step != found.step else None)
+        names = [public_data_name(name) for name in self._logged_data] or self.data_names
+        found = PredictionSummary.of_log(str(self.path), made_by, names, status)
+        digest = made_by.metadata.get("network")
+        outdated = self.run is not None and digest not in (None, network_digest(self.run.path))
+        found = replace(found, others=tuple(map(str, self.others)), outdated=outdated)
+        if self.run is not None and os.path.isabs(found.weights or ""):
+            found = replace(found, weights=os.path.abspath(self.run.path))  # it may have been moved
+        return found
 
     @property
     def metadata(self) -> Mapping[str, Any]:
@@ -218,6 +223,11 @@ class PredictionSource:
         return [public_data_name(name) for name in names]
 
     @property
+    def scored_data(self) -> tuple[str, ...]:
+        """The names of what is scored, if that is not what was predicted."""
+        return () if self._data is None else tuple(self.data_names)
+
+    @property
     def _logged_data(self) -> list[str]:
         """What a log names as its data, [] without a log."""
         names = self._data_metadata.get("data")
@@ -245,6 +255,7 @@ class PredictionSource:
         Raises UserError if they are not named, cannot be read, or differ from the predicted tasks.
         """
         tasks = self._find_tasks()
+        self._check_test_inputs(tasks)
         return tasks if self._solutions is None else tasks.with_solutions(self.solutions)
 
     @cached_property
@@ -265,6 +276,24 @@ class PredictionSource:
         except FormatError as error:
             expected = "official solutions"
             raise (wrong_file(self._solutions, "solutions", expected) or error) from None
+
+    def _check_test_inputs(self, tasks: TaskSet) -> None:
+        """Raise UserError if tasks of the user's data have other test inputs than predicted ones.
+
+        Tasks of two versions of a dataset may share their ids.
+        """
+        digests = self._data_metadata.get("test_digests")
+        if self._data is None or not isinstance(digests, dict) or self.kind.numbered:
+            return
+        changed = [
+            task.id for task in tasks if digests.get(task.id) not in (None, task.test_digest())
+        ]
+        if changed:
+            raise UserError(
+                f"{len(changed)} of the {len(tasks)} tasks of {tasks.name} have other test inputs "
+                f"than those that {self.path} is for (first {format_name(changed[0])}): name the "
+                "data that was predicted"
+            )
 
     @property
     def names_tasks(self) -> bool:
@@ -452,7 +481,7 @@ class PredictionSource:
         except SubmissionError:
             return None
         fits = all(len(found.get(task.id, ())) == len(task.test) for task in tasks)
-        return found if fits and self.log.status_of(found) is not None else None
+        return found if fits and self.log.status_of(found, last=True) is not None else None
 
 
 def data_metadata(data: DataConfig) -> dict[str, Any]:
@@ -478,7 +507,7 @@ class _Found(NamedTuple):
 
     path: Path
     log: PredictionLog | None
-    others: int = 0
+    others: tuple[Path, ...] = ()
 
 
 def _find_predictions(path: Path, prefer: Sequence[str], data: str | None) -> _Found:
@@ -487,7 +516,9 @@ def _find_predictions(path: Path, prefer: Sequence[str], data: str | None) -> _F
     if path.is_dir() and not in_folder:
         if folders := predictions_of(path):
             chosen = _latest_for(folders, data)
-            return _find_file(chosen, prefer)._replace(others=len(folders) - 1)
+            return _find_file(chosen, prefer)._replace(
+                others=tuple(each for each in folders if each != chosen)
+            )
         if is_run(path):
             raise UserError(
                 f"{path} has no predictions yet: make them with `arc-trm predict {path}`"

@@ -28,6 +28,11 @@ MAX_NUMBER = 1 << 63
 """What is not below it counts nothing that there is."""
 
 
+OUTDATED = "the run has other weights by now: predict again for their score"
+MAX_OTHERS = 3
+"""Number of other predictions in a run that are named."""
+
+
 @dataclass(frozen=True)
 class PredictionSummary:
     """What predictions are; a field that is not known is None or empty.
@@ -45,11 +50,13 @@ class PredictionSummary:
         voters: number of votes per test input: mean, smallest, largest.
         guessed: test inputs without a candidate, (task id, test index from 0).
         solved_guesses: number of guessed test inputs with a right attempt, if they are scored.
+        scored_tasks: number of tasks that are scored, if they are.
+        scored_data: names of what is scored, if that is not what was predicted.
         started_at: when the job was started first.
         version: of arc-trm.
         code: digest of the code that predicted.
-        others: number of other predictions in the same run.
-        step_now: of the run, if it was trained on since.
+        others: folders of other predictions in the same run, newest first.
+        outdated: whether the run has other weights by now.
     """
 
     file: str
@@ -68,11 +75,13 @@ class PredictionSummary:
     voters: tuple[float, int, int] | None = None
     guessed: tuple[tuple[str, int], ...] | None = None
     solved_guesses: int | None = None
+    scored_tasks: int | None = None
+    scored_data: tuple[str, ...] = ()
     started_at: datetime | None = None
     version: str | None = None
     code: str | None = None
-    others: int = 0
-    step_now: int | None = None
+    others: tuple[str, ...] = ()
+    outdated: bool = False
 
     @classmethod
     def of_log(
@@ -174,23 +183,30 @@ class PredictionSummary:
         weights = one_line(self.weights or self.model or "")
         if os.path.isabs(weights):
             weights = str(relative_path(Path(weights)))
-        others = pluralise(self.others, "more job") if self.others else ""
+        more = f" and {len(self.others) - MAX_OTHERS} more" if self.others[MAX_OTHERS:] else ""
         rows = {
             "file": self.file,
             "weights": f"{weights} ({self.trained})" if self.trained else weights,
             "data": f"{names} ({', '.join(size)})" if names and size else names or ", ".join(size),
+            "scored": self._scored,
             "settings": self.settings_text,
             "voters": self.voters_text,
             "guesses": self.guesses_text,
             "since": f"{self.date}, {by}" if self.date and self.version else self.date,
-            "others": others and f"{others} in the same run",
-            "outdated": "" if self.step_now is None else self._outdated,
+            "others": ", ".join(map(one_line, self.others[:MAX_OTHERS])) + more,
+            "outdated": OUTDATED if self.outdated else "",
         }
         return {name: text for name, text in rows.items() if text}
 
     @property
-    def _outdated(self) -> str:
-        return f"the run has weights of step {self.step_now} now: predict again for their score"
+    def _scored(self) -> str:
+        """What is scored, if that is not what was predicted."""
+        number, total = self.scored_tasks, self.tasks
+        if number is None or total is None or (number == total and not self.scored_data):
+            return ""
+        names = ", ".join(map(format_name, self.scored_data))
+        text = pluralise(number, "task") + (f" of {names}" if names else "")
+        return f"{text}; without attempts, a task counts as unsolved" if number > total else text
 
     def lines(self) -> list[str]:
         """Return one aligned line for each thing that is known, the file first."""
@@ -217,11 +233,13 @@ class PredictionSummary:
             "guesses": None if self.guessed is None else len(self.guessed),
             "guessed": None if self.guessed is None else [list(each) for each in self.guessed],
             "solved_guesses": self.solved_guesses,
+            "scored_tasks": self.scored_tasks,
+            "scored_data": list(self.scored_data),
             "started_at": None if self.started_at is None else self.started_at.isoformat(),
             "version": self.version,
             "code": self.code,
-            "others": self.others,
-            "step_now": self.step_now,
+            "others": list(self.others),
+            "outdated": self.outdated,
         }
 
 

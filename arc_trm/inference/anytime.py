@@ -31,8 +31,9 @@ from arc_trm.history import remember
 from arc_trm.inference.code_digest import code_digest
 from arc_trm.inference.predictor import Query, build_queries, max_batch_size, predict_batch, shard
 from arc_trm.inference.workers import Workers
+from arc_trm.io import relative_path
 from arc_trm.puzzles import kind_of
-from arc_trm.runs import PREDICTIONS, SUBMISSION, is_run, make_folder
+from arc_trm.runs import PREDICTIONS, PREDICTIONS_FOLDER, SUBMISSION, is_run, make_folder
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import TimeLimit
 from submission import SubmissionError, read_submission, write_submission
@@ -246,6 +247,7 @@ class PredictionWriter:
         self.challenges = self.tasks.to_json(solutions=False) if self.submits else {}
         self.flushed_at, self.cost = 0.0, 0.0
         self.status: LogStatus | None = None
+        self.logged = 0  # bytes in the log after that status
 
     def flush(self) -> None:
         """Count the predictions of all processes and write the submission."""
@@ -254,11 +256,13 @@ class PredictionWriter:
         if self.submits:
             submission = build_submission(self.counter, self.tasks, self.plan.attempts)
             status = LogStatus.of(self.counter, submission_digest(submission))
-            if status != self.status:  # also if more votes are for the same attempts
+            try:
                 # Before the file, so that the log knows it whenever the job is killed.
-                self.log.append_status(status)
-                self.status = status
-            write_submission(self.folder / SUBMISSION, submission, self.challenges)
+                if status != self.status or self.log.size != self.logged:
+                    self.log.append_status(status)
+                    self.status, self.logged = status, self.log.size
+            finally:
+                write_submission(self.folder / SUBMISSION, submission, self.challenges)
         self.flushed_at = time.monotonic()
         self.cost = max(self.cost, self.flushed_at - started)
 
@@ -348,7 +352,7 @@ class PredictionWriter:
             (*self.plan.skipped, *self.guesses()),
             {**files, "predictions": self.log.path},
             self.time_limit.limit,
-            weights,
+            str(relative_path(Path(weights))) if os.path.isabs(weights) else weights,
         )
         predictions = PredictionSet(self.tasks, self.counter).fill_missing()
         return PredictionSet(self.tasks, predictions, job)
@@ -413,6 +417,8 @@ def predict_to_folder(
             if writer.is_first:
                 progress(done, len(own_queries))
         writer.finish()
+        if writer.is_first:
+            remember("predictions", folder)
     except BaseException:
         writer.flush()  # on every rank, because rank 0 may be gone
         raise
@@ -421,10 +427,10 @@ def predict_to_folder(
 
 def check_folder(folder: Path, plan: PredictionPlan) -> None:
     """Raise UserError if a folder is a run, or holds predictions that are not of this job."""
-    if is_run(folder):
+    if is_run(folder) or (folder.name == PREDICTIONS_FOLDER.name and is_run(folder.parent)):
         raise UserError(
-            f"{folder} is a run, which has a folder for each prediction job: leave out --out, or "
-            "name another folder"
+            f"{folder} is of a run, which has a folder for each prediction job: leave out --out, "
+            "or name another folder"
         )
     log = PredictionLog(folder / PREDICTIONS)
     if os.path.lexists(log.path):

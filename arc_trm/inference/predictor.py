@@ -178,12 +178,10 @@ def _known_puzzles(
 
 
 def _skip_reason(pair: Pair, puzzles: Sequence[object], side: int) -> str | None:
-    if not puzzles:
-        return NO_EMBEDDING
     height, width = pair.input.shape
-    if max(height, width) > side:
+    if max(height, width) > side:  # first, because adapting would not help
         return f"its input of {height}×{width} does not fit the {side}×{side} canvas"
-    return None
+    return None if puzzles else NO_EMBEDDING
 
 
 def shard(queries: Sequence[Query], rank: int, world_size: int) -> Sequence[Query]:

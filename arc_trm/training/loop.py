@@ -100,11 +100,12 @@ def train_run(
         time_limit = TimeLimit(config.train.time_limit, started)
         if setup.has_checkpoint:
             time_limit.started -= seconds_spent(setup.folder)
+        planned = config.adapt is not None or config.train.time_limit is not None
+        if not planned:
+            total_steps(setup.config, setup.sampler)  # raises an error before files are removed
         if resume:
             _on_first_rank(process, setup.clean)
-        save_seconds = 0.0
-        if config.adapt is not None or config.train.time_limit is not None:
-            save_seconds = setup.plan(time_limit)
+        save_seconds = setup.plan(time_limit) if planned else 0.0
         writer = setup.open_writer(total_steps(setup.config, setup.sampler))
         writer.save_seconds = save_seconds
         if setup.has_checkpoint:
@@ -116,6 +117,8 @@ def train_run(
                 remember("run", setup.folder)
             callback.note(_resume_note(setup, writer, restart))
         interrupted, out_of_time = _TrainingLoop(setup, writer, time_limit).run()
+        if writer.is_writer:
+            remember("run", setup.folder)
         steps = writer.trainer.steps_done, writer.total_steps
         return Run(setup.folder, interrupted, *steps, out_of_time)
 

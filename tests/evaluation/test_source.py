@@ -28,6 +28,7 @@ from arc_trm.evaluation.leaderboard import published_results
 from arc_trm.evaluation.prediction_log import PredictionLog, read_predictions
 from arc_trm.evaluation.predictions import InputPrediction, Prediction, PredictionSet, TraceStep
 from arc_trm.evaluation.source import PredictionSource
+from arc_trm.runs import predictions_of
 from arc_trm.tasks import Pair, Task, TaskSet, as_grid
 
 A, B, C = as_grid([[1]]), as_grid([[2, 3]]), as_grid([[4], [5]])
@@ -195,19 +196,68 @@ def test_a_submission_is_for_the_tasks_of_the_log_beside_it(
     assert score["pass@2"]["per_task"]["total"] == 2
 
 
+def test_score_names_what_it_scores_and_what_else_the_run_holds(
+    cli: Callable[..., Result], tiny_run: Path, tmp_path: Path
+) -> None:
+    challenges = tmp_path / "tiny_challenges.json"
+    assert cli("predict", tiny_run).exit_code == 0
+    few = tmp_path / "few" / "tiny_challenges.json"
+    few.parent.mkdir()
+    write_challenges(few.parent, 2)
+    assert cli("predict", tiny_run, "--data", few).exit_code == 0
+    newest, first = predictions_of(tiny_run)
+    text = cli("score", tiny_run).stdout
+    assert "\nscored" not in text and f"\nothers    {first}\n" in text
+    more = cli("score", newest, "--data", challenges).stdout
+    assert "\ndata      tiny_challenges.json (2 tasks, 2 test inputs)\n" in more
+    rest = "without attempts, a task counts as unsolved"
+    assert f"\nscored    3 tasks of tiny_challenges.json; {rest}\n" in more
+    less = json.loads(cli("score", first, "--data", few, "--json").stdout)["about"]
+    assert (less["tasks"], less["scored_tasks"]) == (3, 2)
+    assert less["scored_data"] == ["tiny_challenges.json"]
+    assert cli("predict", tiny_run, "--augmentations", 1).exit_code == 0
+    other = predictions_of(tiny_run)[0]
+    three = cli("score", first, other, first).stdout
+    assert "They differ in settings, not only in the seed." in three
+
+
+def test_other_tasks_of_the_same_ids_are_not_scored(
+    cli: Callable[..., Result], tiny_run: Path, tmp_path: Path
+) -> None:
+    assert cli("predict", tiny_run).exit_code == 0
+    folder = tmp_path / "other"
+    folder.mkdir()
+    write_challenges(folder)
+    path = folder / "tiny_challenges.json"
+    tasks = json.loads(path.read_text())
+    tasks["task1"]["test"][0]["input"][0][0] ^= 1
+    path.write_text(json.dumps(tasks))
+    for command in ("score", "report"):
+        result = cli(command, tiny_run, "--data", path)
+        assert result.exit_code == 2
+        assert f"1 of the 3 tasks of {path} have other test inputs" in result.stderr
+        assert "(first task1): name the data that was predicted" in result.stderr
+
+
+def test_a_moved_run_is_named_where_it_is(
+    cli: Callable[..., Result], tiny_run: Path, tmp_path: Path
+) -> None:
+    assert cli("predict", tiny_run).exit_code == 0
+    moved = tiny_run.rename(tmp_path / "moved")
+    assert json.loads(cli("score", moved, "--json").stdout)["about"]["weights"] == str(moved)
+
+
 def test_score_says_that_the_run_was_trained_on_since(
     cli: Callable[..., Result], tiny_run: Path
 ) -> None:
     assert cli("predict", tiny_run).exit_code == 0
-    assert json.loads(cli("score", tiny_run, "--json").stdout)["about"]["step_now"] is None
+    assert json.loads(cli("score", tiny_run, "--json").stdout)["about"]["outdated"] is False
     parts = WeightsDir(tiny_run).parts
     config = WeightsDir(tiny_run).config
-    save_weights(tiny_run, config, parts.network, parts.embedding, parts.step + 1)
-    scored = json.loads(cli("score", tiny_run, "--json").stdout)["about"]
-    assert (scored["step"], scored["step_now"]) == (12, 13)
-    assert "outdated  the run has weights of step 13 now: predict again" in cli("score").stdout
-    (tiny_run / "model.safetensors").write_bytes(b"\xff" * 99)
-    assert json.loads(cli("score", tiny_run, "--json").stdout)["about"]["step_now"] is None
+    network = {name: tensor + 1 for name, tensor in parts.network.items()}
+    save_weights(tiny_run, config, network, parts.embedding, parts.step)  # as after --restart
+    assert json.loads(cli("score", tiny_run, "--json").stdout)["about"]["outdated"] is True
+    assert "outdated  the run has other weights by now: predict again" in cli("score").stdout
 
 
 def test_predictions_in_a_folder_of_another_run_are_of_the_run_that_made_them(
@@ -305,6 +355,11 @@ def test_the_attempts_of_the_submission_that_a_log_knows_count(tmp_path: Path) -
     one = TaskSet.from_tasks("one", [tasks["task1"]])
     loaded = PredictionSource.open(log.path).load(one)
     assert loaded.attempts() == {"task1": [[[[7]], [[8]]]]}
+    # Predictions that came later, as before a kill, are not in the submission.
+    log.append([Prediction("task1", 0, "task1", 0, B, 0.5)])
+    assert read_set(log.path, tasks).attempts()["task1"][0][0] == B.tolist()
+    announce(log.path, submission)
+    assert read_set(log.path, tasks).attempts()["task1"] == [[[[7]], [[8]]]]
     # A submission for other tasks, or beside a log with another name, does not belong to it.
     moved = log.path.rename(tmp_path / "predictions.0123.jsonl")
     assert read_set(moved, tasks).submission()["task1"] != submission["task1"]

@@ -31,8 +31,7 @@ def predictions(folder: Path, tasks: TaskSet, **facts: object) -> Path:
 def described(folder: Path) -> tuple[dict[str, object], list[str]]:
     """What `score` says that the predictions in a folder are."""
     sources = open_sources([folder], None, None)
-    score_sources(sources)
-    about, lines = describe_sources(sources)
+    about, lines = describe_sources(sources, score_sources(sources))
     json.dumps(about, allow_nan=False)
     return about, lines
 

@@ -226,7 +226,7 @@ def test_a_submission_that_another_program_wrote_is_refused(tmp_path: Path) -> N
 def test_a_run_is_no_folder_for_predictions(tiny_run: Path, cli: Callable[..., Result]) -> None:
     result = cli("predict", tiny_run, "--out", tiny_run)
     assert result.exit_code == 2
-    assert f"{tiny_run} is a run, which has a folder for each prediction job" in result.stderr
+    assert f"{tiny_run} is of a run, which has a folder for each prediction job" in result.stderr
     assert not (tiny_run / "predictions.jsonl").exists()
 
 

@@ -417,6 +417,21 @@ def test_guesses_do_not_vote(cli: Cli, predicted: Path) -> None:
     assert sub.read_submission("merged.json") == sub.read_submission("first.json")
 
 
+def test_only_a_submission_is_overwritten(cli: Cli, predicted: Path) -> None:
+    Path("notes.txt").write_text("mine")
+    Path("folder").mkdir()
+    for name in ("predictions.jsonl", "tiny_challenges.json", "tiny_solutions.json", "notes.txt"):
+        before = Path(name).read_bytes()
+        for command in (
+            ("merge", "predictions.jsonl", "predictions.jsonl"),
+            ("export", "predictions.jsonl", "--format", "submission"),
+        ):
+            result = cli(*command, "--out", name, "--overwrite")
+            assert result.exit_code == 2 and f"{name} is not a submission" in result.stderr
+        assert Path(name).read_bytes() == before
+    assert cli("merge", predicted, "--out", "folder", "--overwrite").exit_code == 2
+
+
 def test_merging_folders_that_lack_tasks(cli: Cli, predicted: Path) -> None:
     cli("export", "predictions.jsonl", "--format", "arcprize", "--out", "theirs")
     Path("theirs/task1.json").unlink()

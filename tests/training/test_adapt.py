@@ -365,9 +365,8 @@ def test_tasks_that_do_not_fit_the_canvas_are_counted(
         arguments = (*source, "--data", challenges, *size, "--set", "data.augmentations=1")
         done = run_cli(command, *arguments, "--max-steps", 0, "--out", tmp_path / command)
         assert done.exit_code == 0, done.stderr
-        model = f"the model in {weights_dir}" if source else "the model"
         note = (
-            f"the 4×4 canvas of {model} is too small for test inputs of 1 of 3 tasks, which need "
+            "the 4×4 canvas of the model is too small for test inputs of 1 of 3 tasks, which need "
             "up to 7×7 (first task task1): these get guesses"
         )
         assert done.stderr.count(note) == 1

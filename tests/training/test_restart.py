@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -117,6 +118,16 @@ def test_an_error_before_a_restart_leaves_the_run_as_it_is(tmp_path: Path, tiny_
     (tmp_path / "tiny_challenges.json").unlink()
     before = contents(tiny_run)
     with pytest.raises(UserError, match="cannot be loaded as before"):
+        arc_trm.train(resume=tiny_run, restart=True, device="cpu")
+    assert contents(tiny_run) == before
+
+
+def test_a_run_without_an_end_is_not_restarted(tiny_run: Path) -> None:
+    config = json.loads((tiny_run / runs.RUN_CONFIG).read_text())
+    del config["train"]
+    (tiny_run / runs.RUN_CONFIG).write_text(json.dumps(config))
+    before = contents(tiny_run)
+    with pytest.raises(UserError, match="the run has no end"):
         arc_trm.train(resume=tiny_run, restart=True, device="cpu")
     assert contents(tiny_run) == before
 

@@ -63,7 +63,8 @@ class Arc(PuzzleKind):
         if any(each <= side for task_sides in sides.values() for each in task_sides):
             return [
                 f"the {canvas} canvas of {weights or 'the model'} is too small for test inputs of "
-                f"{len(too_large)} of {len(tasks)} tasks, which need {needed}: these get guesses"
+                f"{len(too_large)} of {len(tasks)} tasks, which need {needed}: these get guesses; "
+                "`arc-trm pull --list` shows weights with a larger canvas"
             ]
         problem = f"but the test inputs of {tasks.name} need {needed}"
         if weights is None:

@@ -14,7 +14,18 @@ from arc_trm.time_limit import PROCESS_STARTED, TimeLimit
 from submission.cli import json_option as json_option
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-PATH = click.Path(path_type=Path)
+
+
+class _Path(click.Path):
+    """A path that is not empty, as an unset variable of a shell is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the path is empty: name a file or folder.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Path(path_type=Path)
 
 
 def path_option(name: str, help_text: str, metavar: str = "FILE", **settings: Any) -> Decorator:
@@ -87,10 +98,11 @@ run_options = add_options(
     ),
     time_limit_option,
     path_option("--out", "Run folder; default: runs/DATE-TIME-NAME.", "FOLDER"),
-    path_option(
+    click.option(
         "--resume",
-        "Resume this run; default: the latest one.",
-        "[RUN]",
+        type=click.Path(path_type=Path),
+        metavar="[RUN]",
+        help="Resume this run; default: the latest one.",
         is_flag=False,
         flag_value="",
     ),

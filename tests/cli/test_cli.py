@@ -121,6 +121,25 @@ def test_predict_on_other_tasks_guesses_and_says_so(tmp_path: Path) -> None:
     assert "\nguesses   4 of 4 test inputs" in run_cli("validate", out).stdout
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["score", ""],
+        ["report", ""],
+        ["merge", "", "--out", "x.json"],
+        ["predict", "--out", ""],
+        ["export", "--format", "submission", "--out", ""],
+        ["train", "--out", ""],
+    ],
+)
+def test_an_empty_path_is_a_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_mistake(run_cli(*arguments), "the path is empty: name a file or folder")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_share_of_guesses_may_be_too_many(tmp_path: Path) -> None:
     assert train(write_challenges(tmp_path), tmp_path / "run").exit_code == 0
     write_challenges(tmp_path, 4)  # one more task than was trained on

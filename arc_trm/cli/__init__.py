@@ -18,7 +18,7 @@ from click.exceptions import NoArgsIsHelpError
 
 from arc_trm._version import __version__
 from arc_trm.cli.launch import check_processes, launch, prints_mistakes, record_mistake
-from arc_trm.cli.option_advice import advise
+from arc_trm.cli.option_advice import advise, advise_on_command
 from submission.cli import CONTEXT_SETTINGS, CommandError, CommandGroup
 from submission.errors import one_line
 
@@ -70,6 +70,8 @@ class _Group(CommandGroup):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         line = tuple(args)
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise advise_on_command(args[0], ctx)
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None and ctx.params["nproc_per_node"] is not None:
             if name not in PARALLEL_COMMANDS:
@@ -152,6 +154,7 @@ def main(nproc_per_node: str | None, debug: bool) -> None:
       arc-trm predict --attempts 2
       arc-trm score
       arc-trm show
+      arc-trm report
 
     \b
     On all GPUs of this machine:

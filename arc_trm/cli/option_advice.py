@@ -1,4 +1,4 @@
-"""What to write in place of an option that a command does not have."""
+"""What to write in place of an option or a command that there is not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import chain
 import click
 
 from arc_trm.config import close_keys, find_keys, show_setting
-from arc_trm.errors import close_match, format_name
+from arc_trm.errors import UserError, close_match, format_name
 from arc_trm.pipeline import DATA_KEYS
 
 MAX_VALUE = 100
@@ -26,6 +26,7 @@ OPTION_WORDS = {
     "cpu": "device",
     "cuda": "device",
     "dataset": "data",
+    "experiment": "out",
     "fp16": "dtype",
     "gpu": "device",
     "gpus": "nproc_per_node",
@@ -36,18 +37,56 @@ OPTION_WORDS = {
     "load": "weights",
     "max_iters": "max_steps",
     "model": "weights",
+    "name": "out",
     "num_gpus": "nproc_per_node",
     "num_steps": "max_steps",
     "output": "out",
     "output_dir": "out",
     "pretrained": "weights",
     "processes": "nproc_per_node",
+    "run_name": "out",
     "save_dir": "out",
     "steps": "max_steps",
     "tasks": "data",
     "timeout": "time_limit",
 }
 """What people call an option elsewhere; `arc_trm.config.loader.KEY_WORDS` has settings."""
+MEANT_VALUES = {
+    "amp": "bfloat16",
+    "bf16": "bfloat16",
+    "cpu": "cpu",
+    "cuda": "cuda",
+    "fp16": "bfloat16",
+    "gpu": "cuda",
+}
+"""The value that such an option means, by itself, for the one in `OPTION_WORDS`."""
+COMMAND_WORDS = {
+    "download": "pull",
+    "eval": "score",
+    "evaluate": "score",
+    "fine-tune": "adapt",
+    "finetune": "adapt",
+    "generate": "predict",
+    "infer": "predict",
+    "plot": "show",
+    "run": "predict",
+    "submit": "predict",
+    "test": "score",
+    "upload": "push",
+    "view": "show",
+    "visualize": "show",
+}
+"""What people call a command elsewhere."""
+
+
+def advise_on_command(name: str, context: click.Context) -> click.UsageError:
+    """Return an error that says which command an unknown name may mean, else all commands."""
+    group = context.command
+    assert isinstance(group, click.Group)
+    known = group.list_commands(context)
+    meant = COMMAND_WORDS.get(name) or close_match(name, known, CLOSE)
+    advice = f"did you mean `arc-trm {meant}`?" if meant else f"known: {', '.join(known)}"
+    return click.UsageError(f"No such command {name!r}: {advice}", context)
 
 
 def advise(error: click.NoSuchOption, arguments: Sequence[str]) -> click.UsageError:
@@ -61,12 +100,12 @@ def advise(error: click.NoSuchOption, arguments: Sequence[str]) -> click.UsageEr
     assert context is not None
     word = option.lstrip("-").replace("-", "_")
     words = [word, *filter(None, [OPTION_WORDS.get(word)])]
-    value = _find_value(option, arguments)
+    value = _meant_value(word, _find_value(option, arguments))
     candidates = chain(
         _own(context, words, value),
         _settings(context, words, value),
         _of_others(context, words),
-        _similar(context, word),
+        _similar(context, word, value),
     )
     shown = format_name(option)
     return click.UsageError(
@@ -84,6 +123,14 @@ def _find_value(option: str, arguments: Sequence[str]) -> str | None:
     return None
 
 
+def _meant_value(word: str, value: str | None) -> str | None:
+    """Return the value for the option that a word means: for `--gpu 0`, `cuda:0`."""
+    meant = MEANT_VALUES.get(word)
+    if meant == "cuda" and value and value.isascii() and value.isdigit():
+        return f"cuda:{value}"
+    return meant or value
+
+
 def _own(context: click.Context, words: Sequence[str], value: str | None) -> Iterator[str]:
     """Yield options and arguments of this command, and options before it."""
     path, command, root = context.command_path, context.command, context.find_root()
@@ -99,7 +146,8 @@ def _own(context: click.Context, words: Sequence[str], value: str | None) -> Ite
             rest = path.removeprefix(root.command_path)
             yield f"it stands before the command, `{root.command_path} {given}{rest}`"
     parts = set(words[0].split("_"))
-    having = [name for name in _long_names(command) if parts <= set(name[2:].split("-"))]
+    names = _names_taking(context, value)
+    having = [name for name in names if parts <= set(name[2:].split("-"))]
     if len(having) == 1:
         yield f"did you mean `{having[0]}`?"
 
@@ -131,10 +179,11 @@ def _of_others(context: click.Context, words: Sequence[str]) -> Iterator[str]:
         yield f"{' or '.join(keys)} is set in training, with `arc-trm train --set`"
 
 
-def _similar(context: click.Context, word: str) -> Iterator[str]:
+def _similar(context: click.Context, word: str, value: str | None) -> Iterator[str]:
     """Yield the option or setting whose name resembles a misspelt one, else all options."""
     long = _long_names(context.command)
-    if close := close_match(word.replace("_", "-"), [name[2:] for name in long], CLOSE):
+    names = [name[2:] for name in _names_taking(context, value)]
+    if close := close_match(word.replace("_", "-"), names, CLOSE):
         yield f"did you mean `--{close}`?"
     if "--set" in long and (keys := close_keys(word)):
         yield f"did you mean `{show_setting(keys[0], 'VALUE')}`?"
@@ -152,6 +201,22 @@ def _long_names(command: click.Command) -> list[str]:
     options = [each for each in command.params if isinstance(each, click.Option)]
     names = [name for each in options for name in (*each.opts, *each.secondary_opts)]
     return [name for name in names if name.startswith("--")]
+
+
+def _names_taking(context: click.Context, value: str | None) -> list[str]:
+    """Return the long names of options that take a value: `--limit 3` is no `--time-limit`."""
+    return [name for name in _long_names(context.command) if _takes(context, name, value)]
+
+
+def _takes(context: click.Context, name: str, value: str | None) -> bool:
+    option = _find_option(context.command, name[2:])
+    if option is None or option.is_flag or option.multiple or value is None:
+        return True
+    try:
+        option.process_value(context, value)
+    except (UserError, click.UsageError):
+        return False
+    return True
 
 
 def _arguments(command: click.Command) -> list[str | None]:

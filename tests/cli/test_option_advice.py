@@ -10,7 +10,7 @@ import pytest
 from commands import run_cli
 
 from arc_trm.cli import COMMANDS, main
-from arc_trm.cli.option_advice import OPTION_WORDS
+from arc_trm.cli.option_advice import COMMAND_WORDS, MEANT_VALUES, OPTION_WORDS
 from arc_trm.config import find_keys, key_types, load_config, show_setting
 from arc_trm.config.loader import KEY_WORDS
 
@@ -46,6 +46,8 @@ def test_the_last_part_of_every_key_as_an_option_is_answered_with_the_key(comman
         said = advice(command, f"{option}=3")
         if key.startswith("adapt."):
             assert "WEIGHTS" in said
+        elif key == "name":
+            assert said == "write `--out 3`"
         elif command == "adapt" and key in ("data.train", "data.test", "data.optional_train"):
             assert said == "write `--data 3`"
         else:
@@ -83,6 +85,7 @@ def test_words_for_options_and_keys_lead_somewhere() -> None:
         is_option = "--" + meant.replace("_", "-") in known
         assert is_option or find_keys(meant) or meant == "weights" or meant in COMMANDS, word
         assert "--" + word.replace("_", "-") not in known or word == "model"
+    assert MEANT_VALUES.keys() <= OPTION_WORDS.keys()
     for word, key in KEY_WORDS.items():
         assert find_keys(word) == [key] and key in key_types()
 
@@ -109,6 +112,16 @@ def test_words_for_options_and_keys_lead_somewhere() -> None:
         ("predict --version", "it stands before the command, `arc-trm --version predict`"),
         ("adapt --weights w", "write WEIGHTS without an option, `arc-trm adapt w`"),
         ("merge --weights 2,1", "did you mean `--vote-weights`?"),
+        ("train --gpu 0", "write `--device cuda:0`"),
+        ("train --gpu", "write `--device cuda`"),
+        ("predict --cuda=1", "write `--device cuda:1`"),
+        ("predict --cpu", "write `--device cpu`"),
+        ("train --cpu --seed 1", "write `--device cpu`"),
+        ("train --bf16", "write `--set dtype=bfloat16`"),
+        ("adapt w --fp16 --seed 1", "write `--set dtype=bfloat16`"),
+        ("train --amp true", "write `--set dtype=bfloat16`"),
+        ("train --name x", "write `--out x`"),
+        ("predict --run-name x", "write `--out x`"),
         ("train --limit 3h", "did you mean `--time-limit`?"),
         ("predict --steps 4", "did you mean `--supervision-steps`?"),
         ("predict --lr 1", "train.lr is set in training, with `arc-trm train --set`"),
@@ -118,6 +131,26 @@ def test_words_for_options_and_keys_lead_somewhere() -> None:
 )
 def test_what_the_usual_guesses_are_answered_with(arguments: str, said: str) -> None:
     assert advice(*shlex.split(arguments)) == said
+
+
+def test_an_option_is_not_suggested_for_a_value_that_it_does_not_take() -> None:
+    said = advice("predict", "--limit", "3")  # of tasks, perhaps, but not a time
+    assert said.startswith("it has --") and "--max-guesses" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        *((word, f"did you mean `arc-trm {command}`?") for word, command in COMMAND_WORDS.items()),
+        ("trian", "did you mean `arc-trm train`?"),
+        ("zzz", f"known: {', '.join(COMMANDS)}"),
+    ],
+)
+def test_an_unknown_command_is_answered_with_the_one_that_is_meant(name: str, said: str) -> None:
+    result = run_cli(name)
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == f"Error: No such command {name!r}: {said}"
+    assert set(COMMAND_WORDS.values()) <= set(COMMANDS)
 
 
 def test_an_option_that_nothing_resembles_lists_those_that_there_are() -> None:

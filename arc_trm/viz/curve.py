@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from arc_trm.errors import pluralise
 from arc_trm.runs import Run
 from arc_trm.viz.svg import Drawing, Element, Line, Rectangle, Text, column, fit_text, framed
 from arc_trm.viz.theme import CARD, EDGE, INK, MUTED, PAPER
 
 PLOT_WIDTH, PLOT_HEIGHT = 760, 220
+EXACT, EXACT_SHORT = "exact accuracy on training examples", "exact in training"
+"""What the share of halted training examples with every cell right is called; it is no score."""
 LEFT, RIGHT, TOP, BOTTOM = 72, 24, 34, 44  # margins of the plot, which hold labels
 
 
@@ -33,7 +36,7 @@ class Measure:
 
 MEASURES = (
     Measure("lm_loss", "Loss per example", "#B4531A"),
-    Measure("exact_accuracy", "Exact accuracy: grids with every cell right", "#1F6FB2", True),
+    Measure("exact_accuracy", f"{EXACT.capitalize()}: every cell right", "#1F6FB2", True),
 )
 
 
@@ -132,9 +135,11 @@ def _left_out(records: Sequence[Mapping[str, float]], key: str, drawn: int) -> s
     """Return what is left out; metrics of halted sequences are missing if none halted."""
     missing = sum(key not in record for record in records)
     invalid = len(records) - drawn - missing
-    parts = [f"{invalid:,} not finite"] if invalid else []
-    parts += [f"{missing:,} without a halted sequence"] if missing else []
-    return ", ".join([*parts, "left out"]) if parts else ""
+    parts = [f"{pluralise(invalid, 'value')} not finite"] if invalid else []
+    if missing:
+        parts.append(f"{pluralise(missing, 'record')} in which no sequence halted")
+    verb = "is" if missing + invalid == 1 else "are"
+    return f"{' and '.join(parts)} {verb} left out" if parts else ""
 
 
 def ticks(low: float, high: float, count: int) -> tuple[float, ...]:

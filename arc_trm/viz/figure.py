@@ -19,8 +19,11 @@ from arc_trm.evaluation.predictions import InputPrediction, changed_steps
 from arc_trm.puzzles import KINDS, Theme
 from arc_trm.tasks import Grid, Pair, Task, same_grid
 
-CLOSE_SHARE = 0.1
-"""The share of cells up to which a wrong grid of the correct size is a close call."""
+CLOSE_SHARE, CLOSE_SIZE = 0.1, 4
+"""A wrong grid of the correct size is a close call with at most this share of its cells wrong, or
+with a single one of at least so many."""
+CLOSE_WORDS = f"at most {100 * CLOSE_SHARE:g} % of the cells wrong, or one of at least {CLOSE_SIZE}"
+"""The same for readers; docs/evaluation.md says it, too."""
 RIGHT, VALID, CLOSE, WRONG = "Right", "Valid", "Close call", "Wrong"
 MOST_CERTAIN, LEAST_CERTAIN = "Most certain", "Least certain"
 
@@ -71,8 +74,10 @@ class GridFigure:
 
     @property
     def is_close(self) -> bool:
-        """Whether at most `CLOSE_SHARE` of the cells, or a single one, are wrong."""
-        return 0 < self.wrong_share <= CLOSE_SHARE or len(self.wrong_cells) == 1
+        """Whether few cells are wrong: `CLOSE_WORDS`."""
+        if self.grid is not None and len(self.wrong_cells) == 1:
+            return self.grid.size >= CLOSE_SIZE
+        return 0 < self.wrong_share <= CLOSE_SHARE
 
     @property
     def given(self) -> npt.NDArray[np.bool_]:

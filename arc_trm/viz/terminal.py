@@ -16,7 +16,7 @@ from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
 from arc_trm.puzzles import Theme, kind_of
 from arc_trm.runs import Run
 from arc_trm.tasks import Grid, Task
-from arc_trm.viz.curve import MEASURES, Measure, Series, read_series, run_title
+from arc_trm.viz.curve import EXACT_SHORT, MEASURES, Measure, Series, read_series, run_title
 from arc_trm.viz.figure import (
     GridFigure,
     PairFigures,
@@ -45,7 +45,7 @@ BRAILLE = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each of a character's 4 x 2 dots."""
 LAST_METRICS = {  # how they are written, besides the step
     "lm_loss": "loss {:.4g}",
-    "exact_accuracy": "exact accuracy {:.1%}",
+    "exact_accuracy": f"{EXACT_SHORT} {{:.1%}}",
     "examples_per_second": "{:,.3g} examples a second",
 }
 
@@ -333,8 +333,10 @@ def _show_examples(terminal: Terminal, predictions: PredictionSet) -> None:
     terminal.print("", *terminal.wrap(blocks, 6), "", *terminal.legend(figures, kind.theme))
     if len(examples) < len(predicted):
         among = "" if len(predicted) <= MAX_JUDGED else f", chosen among the first {MAX_JUDGED:,}"
+        noun = kind.noun if kind.numbered else "test input"
+        total = f"{len(predicted):,} predicted {noun}s"
         command = f"`arc-trm show {kind.noun.upper()}`"
-        terminal.print(f"{len(examples)} of {len(predicted):,} shown{among}; {command} shows any.")
+        terminal.print(f"{len(examples)} of {total} shown{among}; {command} shows any.")
 
 
 def show_task(

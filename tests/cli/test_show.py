@@ -254,7 +254,7 @@ def test_a_run_shows_its_curve_and_its_predictions(show: Run, arguments: list[st
     lines = show(*arguments).output.splitlines()
     text = "\n".join(lines)
     assert "a-run, seed 3" in lines[0]
-    assert "Step 20, loss 0.2, exact accuracy 50.0%, 12 examples a second" in text
+    assert "Step 20, loss 0.2, exact in training 50.0%, 12 examples a second" in text
     assert re.search(r"(?m)^pass@2 +per output +1/2 +50\.0 %", text)
     assert text.index("Right (1 of 2 votes") < text.index("cccc1111")
     assert text.index("cccc1111") < text.index("Wrong (1 of 2 votes") < text.index("aaaa1111")
@@ -270,7 +270,7 @@ def test_the_last_of_several_predictions_of_a_run_is_shown_and_named(show: Run) 
     os.utime(later, (2e9, 2e9))
     output = show("runs/first").output
     assert f"Predictions: {later}, the last of 2 in the run\n" in output
-    assert "Close call: 1 of 2 cells wrong" in output and "Right" not in output
+    assert "\nWrong" in output and "Right" not in output
 
 
 def test_the_charts_fall_and_rise_with_the_metrics(show: Run) -> None:
@@ -291,7 +291,7 @@ def test_a_chart_of_values_that_are_not_finite(show: Run) -> None:
     with (folder / "metrics.jsonl").open("a") as file:
         file.write('{"step": 21, "lm_loss": NaN, "exact_accuracy": 0.5}\n')
     output = show().output
-    assert "Loss per example (1 not finite, left out)" in output
+    assert "Loss per example (1 value not finite is left out)" in output
     assert "Step 21, loss nan" in output
 
 
@@ -303,7 +303,7 @@ def test_only_a_few_of_many_predictions_are_drawn(
     make_run([predicted(f"task{n}", as_grid([[n]]), as_grid([[0, 0]])) for n in range(9)])
     output = show().output
     assert re.search(r"(?m)^pass@2 +per output +9/9 +100\.0 %", output)
-    assert "1 of 9 shown" in output
+    assert "1 of 9 predicted test inputs shown" in output
     assert "Right (1 of 2 votes, halt 90 %)" in output and "Task task0" in output
     assert "task1" not in output
 

@@ -67,8 +67,8 @@ def test_values_that_cannot_be_drawn_cut_the_line_and_are_counted() -> None:
     lengths = sorted(len(line.points) for line in curves(drawing))
     assert lengths == [2, 2, 7]  # the last loss is a dot
     texts = texts_of(drawing.svg())
-    assert "3 not finite, left out" in texts
-    assert "1 without a halted sequence, left out" in texts
+    assert "3 values not finite are left out" in texts
+    assert "1 record in which no sequence halted is left out" in texts
     assert_inside(drawing)
 
 
@@ -77,7 +77,10 @@ def test_a_step_at_which_no_sequence_halted_does_not_cut_the_line() -> None:
     del records[1]["exact_accuracy"]
     series = read_series(records, "exact_accuracy")
     assert series.segments == (((1, 0.25), (3, 0.75)),)
-    assert (series.left_out, series.nothing) == ("1 without a halted sequence, left out", "")
+    assert (series.left_out, series.nothing) == (
+        "1 record in which no sequence halted is left out",
+        "",
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,7 +91,7 @@ def test_a_step_at_which_no_sequence_halted_does_not_cut_the_line() -> None:
         (
             [{"step": 1, "exact_accuracy": math.nan}, {"step": 2}],
             "no value can be drawn",
-            "1 not finite, 1 without a halted sequence, left out",
+            "1 value not finite and 1 record in which no sequence halted are left out",
         ),
     ],
 )
@@ -119,7 +122,7 @@ def test_both_reasons_are_named() -> None:
     records = [record(1, 4, math.nan), record(2, 3, 0), record(3, 2, 0)]
     del records[1]["exact_accuracy"]
     texts = texts_of(draw_curve(records).svg())
-    assert "1 not finite, 1 without a halted sequence, left out" in texts
+    assert "1 value not finite and 1 record in which no sequence halted are left out" in texts
 
 
 def test_many_points_keep_their_extremes_and_few_pixels() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from arc_trm.evaluation.predictions import Candidate, InputPrediction, TraceStep
 from arc_trm.tasks import Grid, Pair, Task, as_grid
 from arc_trm.viz.figure import (
+    CLOSE_WORDS,
     Outcome,
     Verdict,
     attempt_figure,
@@ -142,6 +144,9 @@ LARGE = with_wrong_cells(0)
     [
         ([LARGE], [[with_wrong_cells(10)]], True),
         ([LARGE], [[with_wrong_cells(11)]], False),
+        ([as_grid([[1]])], [[as_grid([[2]])]], False),  # all of it is wrong
+        ([as_grid([[1, 1, 1]])], [[as_grid([[1, 1, 2]])]], False),
+        ([as_grid([[1, 1], [1, 1]])], [[as_grid([[1, 1], [1, 2]])]], True),
         ([LARGE], [[OTHER, with_wrong_cells(1)]], True),  # by either attempt
         ([LARGE], [[OTHER, LARGE]], True),  # right, but not at once
         ([LARGE], [[LARGE]], False),  # right
@@ -158,6 +163,11 @@ def test_close_calls(
     task = arc_task(*outputs)
     found = [prediction(task, *grids, test=test) for test, grids in enumerate(attempts)]
     assert task_figures(task, found).is_close_call is close
+
+
+def test_the_docs_say_what_a_close_call_is() -> None:
+    page = Path(__file__).parents[2] / "docs/evaluation.md"
+    assert " ".join(page.read_text("utf-8").split()).count(CLOSE_WORDS) == 2
 
 
 @pytest.mark.parametrize(

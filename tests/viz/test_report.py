@@ -33,6 +33,8 @@ from arc_trm.evaluation.voting import VoteCounter
 from arc_trm.io import write_json
 from arc_trm.runs import METRICS, PREDICTIONS, PREDICTIONS_FOLDER, create_run
 from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid
+from arc_trm.viz.curve import EXACT
+from arc_trm.viz.figure import CLOSE_WORDS
 from arc_trm.viz.report import build_comparison, build_report, report_page
 from arc_trm.viz.report.about import about, differing
 from arc_trm.viz.report.chart import training_section
@@ -249,7 +251,7 @@ def test_a_run_has_its_curve_and_says_its_tasks(predictions: Path) -> None:
     folder.mkdir(parents=True)
     shutil.copy(predictions, folder)
     page = make_page(run)
-    assert "Training 8 steps; loss per example 0.125; exact accuracy 50.0 %" in text_of(page)
+    assert f"Training 8 steps; loss per example 0.125; {EXACT} 50.0 %" in text_of(page)
     assert page.count('class="smooth"') == 2
     assert data_of(page)["tasks"][0]["outcome"] == "right"
 
@@ -720,6 +722,14 @@ def write_two(folder: Path) -> tuple[Path, Path]:
 def make_comparison(before: Path, after: Path) -> str:
     sources = [PredictionSource.open(path) for path in (before, after)]
     return report_page(build_comparison(*sources), "1.2.3")
+
+
+def test_a_page_says_what_nearly_right_means_if_it_has_that_mark(
+    two: tuple[Path, Path], predictions: Path
+) -> None:
+    means = f"Nearly right means {CLOSE_WORDS}."
+    assert means in text_of(make_page(predictions))
+    assert "early right" not in text_of(make_comparison(*two))
 
 
 def test_a_comparison_shows_what_was_gained_and_lost(two: tuple[Path, Path]) -> None:

@@ -254,13 +254,14 @@ def test_a_run_shows_its_curves_score_and_predictions(shown: Shown) -> None:
     lines = shown(show_run, run, found, score)
     output = "\n".join(lines)
     assert lines[0] == "run: a-run, seed 3"
-    assert "Step 20, loss 0.2, exact accuracy 50.0%, 12 examples a second" in lines
+    assert "Step 20, loss 0.2, exact in training 50.0%, 12 examples a second" in lines
     assert all(line in lines for line in score.lines())
     assert re.findall(r"Task \w+", output) == ["Task task0", "Task task1"]
     assert "Right (1 of 1 vote, halt 50 %)" in output and output.count("✓ right") == 1
-    assert "Close call: 1 of 2 cells wrong" in output and "9[0]" in output
+    assert "Wrong (1 of 1 vote, halt 50 %)" in output and "9[0]" in output
     assert "[ ] marks wrong cells" in lines
-    assert lines[-1] == "2 of 8 shown; `arc-trm show TASK` shows any."  # the guess is not counted
+    end = "2 of 8 predicted test inputs shown; `arc-trm show TASK` shows any."
+    assert lines[-1] == end  # the guess is not counted
     wide = shown(show_run, run, found, COLUMNS="300")
     assert max(wide, key=len).count("Test input 1") == 2
 
@@ -284,11 +285,14 @@ def test_the_charts_fall_and_rise_with_the_metrics(shown: Shown) -> None:
     [
         (
             '{"step": 21, "lm_loss": NaN, "exact_accuracy": 0.5}',
-            ["Loss per example (1 not finite, left out)", "Step 21, loss nan"],
+            ["Loss per example (1 value not finite is left out)", "Step 21, loss nan"],
         ),
         (
             '{"step": 21, "lm_loss": 0.2, "count": 0}',
-            ["every cell right\n(1 without a halted sequence, left out)", "Loss per example\n"],
+            [
+                "every cell right\n(1 record in which no sequence halted is left out)",
+                "Loss per example\n",
+            ],
         ),
     ],
     ids=["not finite", "without a halted sequence"],
@@ -311,14 +315,14 @@ def test_a_short_run_says_that_no_sequence_halted_yet(shown: Shown) -> None:
     output = "\n".join(shown(show_run, write_records(make_run(), records)))
     assert "every cell right (no sequence halted yet)\n" in output
     assert output.count("┤") == len(re.findall("┤", output.partition("Exact accuracy")[0]))
-    assert "finite" not in output and "exact accuracy" not in output
+    assert "finite" not in output and "exact in training" not in output
 
 
 def test_losses_that_are_not_finite_read_as_what_they_are(shown: Shown) -> None:
     records = [{"step": n, "lm_loss": float("nan"), "exact_accuracy": 0.5} for n in range(1, 8)]
     output = "\n".join(shown(show_run, write_records(make_run(), records)))
-    assert "Loss per example (no value can be drawn, 7 not finite, left out)\n" in output
-    assert "Step 7, loss nan, exact accuracy 50.0%" in output
+    assert "Loss per example (no value can be drawn, 7 values not finite are left out)\n" in output
+    assert "Step 7, loss nan, exact in training 50.0%" in output
 
 
 def test_many_records_are_drawn_as_their_running_mean(shown: Shown) -> None:
@@ -329,7 +333,7 @@ def test_many_records_are_drawn_as_their_running_mean(shown: Shown) -> None:
     run = write_records(make_run(), records)
     lines = shown(show_run, run)
     assert "Loss per example (running mean of 41 records)" in lines
-    assert lines[-1] == "Step 800, loss 1.952, exact accuracy 0.0% (running means)"
+    assert lines[-1] == "Step 800, loss 1.952, exact in training 0.0% (running means)"
     chart = [line for line in lines[3:] if "┤" in line or "│" in line][:10]
     dotted = [row for row, line in enumerate(chart) if any(ord(c) in DOTS for c in line)]
     assert len(dotted) <= 2
@@ -346,4 +350,4 @@ def test_examples_are_chosen_among_a_part_of_many_predictions(
     found = [predicted(task, as_grid([[9, 0]])) for task in tasks]
     predictions = PredictionSet(TaskSet.from_tasks("made up", tasks), found)
     lines = shown(show_run, make_run(), predictions)
-    assert lines[-1].startswith("1 of 5 shown, chosen among the first 3; ")
+    assert lines[-1].startswith("1 of 5 predicted test inputs shown, chosen among the first 3; ")

@@ -18,7 +18,7 @@ from arc_trm.evaluation.scoring import score_sources
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.io import atomic_write
 from arc_trm.puzzles import kind_of
-from arc_trm.viz.figure import CLOSE_SHARE
+from arc_trm.viz.figure import CLOSE_WORDS
 from arc_trm.viz.report.about import about, differing
 from arc_trm.viz.report.chart import training_section
 from arc_trm.viz.report.entry import Entry
@@ -141,7 +141,7 @@ def report_page(report: Report, version: str) -> str:
         "digits_hidden": " hidden" if kind.theme.symbols else "",
         "demonstrations_hidden": "" if kind.theme.numbered else " hidden",
         "close": "close call" if report.comparison is None else "gained",
-        "close_share": f"{100 * CLOSE_SHARE:g} %",
+        "close_meaning": _close_meaning(data),
         "version": text(version),
         # "<" could end the element that holds the data.
         "data": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
@@ -215,6 +215,12 @@ def _sections(report: Report) -> str:
     published = published_section(report.entries[0].score, report.results)
     found = training_section(report.records) + published
     return f'<div class="sections">{found}</div>' if found else ""
+
+
+def _close_meaning(data: Mapping[str, Any]) -> str:
+    """Return what a close call is, "" if the page has none."""
+    marks = (mark for mark in data["outcomes"] if mark["key"] == "close")
+    return "".join(f" {mark['words'].capitalize()} means {CLOSE_WORDS}." for mark in marks)
 
 
 def _outcomes(data: Mapping[str, Any]) -> str:

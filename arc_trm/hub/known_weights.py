@@ -114,7 +114,7 @@ class KnownWeights:
             "size": self._size(),
             "depth": self._depth(),
             "licence": self.licence or f"{UNKNOWN}: see the page of {self.repository}",
-            "score": self._score(),
+            "recipe": self._score(),
         }
         return [self.name, *(f"  {label:<11}{text}" for label, text in facts.items())]
 
@@ -146,8 +146,8 @@ class KnownWeights:
         if score is None:
             return UNKNOWN
         return (
-            f"{score.text} {score.denominator} of {score.dataset} for {score.system}, "
-            f"{score.origin}; not measured on this file"
+            f"{score.text} {score.denominator} of {score.dataset} for {score.system} "
+            f"({score.origin}); this file was not measured"
         )
 
 
@@ -189,7 +189,7 @@ def known_subfolders(repository: str) -> list[KnownWeights]:
 def describe_known_weights(weights: Sequence[KnownWeights]) -> list[str]:
     """Return known weights as text for a person."""
     lines = [line for known in weights for line in (*known.lines(), "")]
-    lines.append("Size, depth and score are the recipe's; `pull` prints what the file holds.")
+    lines.append("Size and depth are the recipe's, too; `pull` prints what the file holds.")
     lines += [
         f"For {known.recommended}: `arc-trm pull {known.name}`"
         for known in weights

@@ -491,7 +491,8 @@ def test_known_weights_are_listed() -> None:
         "7M parameters, 1,191,730 puzzle embeddings, about 2.5 GB",
         "2 layers, 3 × 4 cycles, 16 supervision steps",
         "licence    unknown: see the page of",
-        "7.8 % per task of arc-agi-2/evaluation for TRM (7M parameters), arXiv 2510.04871; not",
+        "recipe     7.8 % per task of arc-agi-2/evaluation for TRM (7M parameters) "
+        "(arXiv 2510.04871); this file was not measured",
     ):
         assert fact in second
     assert f"Kaggle: `arc-trm pull {VERIFICATION}:arc_v2_public`" in blocks[-1]

@@ -20,7 +20,7 @@ from submission.cli import (
     vote_weights_option,
 )
 from submission.comparison import describe_scores
-from submission.ensemble import merge_files
+from submission.ensemble import check_vote_weights, merge_files
 from submission.files import read_challenges, read_solutions
 from submission.formats import Kind, Ranked
 from submission.ranked import count_outputs, read_ranked
@@ -115,6 +115,7 @@ def merge(
     Example:
       python -m submission merge a.json b.json --out merged.json --vote-weights 2,1
     """
+    check_vote_weights(vote_weights, len(files))
     ranked: list[Ranked] = []
     for file in files:
         ranked.append(read_ranked(file, count_outputs(ranked[0]) if ranked else None))

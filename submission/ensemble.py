@@ -89,6 +89,20 @@ def merge_ranked(
     return to_submission(merged)
 
 
+def check_vote_weights(vote_weights: Sequence[float] | None, number: int) -> None:
+    """Raise SubmissionError unless there is one positive number per submission, or None."""
+    if vote_weights is None:
+        return
+    if len(vote_weights) != number:
+        raise SubmissionError(
+            f"the number of vote weights is {len(vote_weights)}, expected {number}, one per "
+            "submission"
+        )
+    for weight in vote_weights:
+        if not (math.isfinite(weight) and weight > 0):
+            raise SubmissionError(f"a vote weight is {weight}, expected a positive number")
+
+
 def merge_files(
     out: StrPath,
     paths: Sequence[StrPath],
@@ -140,15 +154,9 @@ def _candidates(solvers: Sequence[Ranked], task_id: str, index: int) -> list[Seq
 
 
 def _exact_weights(weights: Sequence[float] | None, number: int) -> list[Fraction]:
+    check_vote_weights(weights, number)
     if weights is None:
         return [Fraction(1)] * number
-    if len(weights) != number:
-        raise SubmissionError(
-            f"the number of vote weights is {len(weights)}, expected {number}, one per submission"
-        )
-    for weight in weights:
-        if not (math.isfinite(weight) and weight > 0):
-            raise SubmissionError(f"a vote weight is {weight}, expected a positive number")
     # The decimal number as written: 0.1 + 0.2 ties with 0.3.
     return [Fraction(str(weight)) for weight in weights]
 

@@ -43,7 +43,9 @@ def merge(
     from arc_trm.io import check_replaceable
     from arc_trm.pipeline import open_predictions
     from submission import Ranked, count_outputs, merge_files
+    from submission.ensemble import check_vote_weights
 
+    check_vote_weights(vote_weights, len(files))
     check_replaceable(out, overwrite)
     logs: list[PredictionSource] = []
     ranked: list[Ranked] = []

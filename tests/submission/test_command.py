@@ -118,8 +118,8 @@ def test_validate_stops_listing_somewhere(files: Path) -> None:
         ),
         ("merge submission.json --out none/out.json", "the folder"),
         (
-            "merge submission.json --out out.json --vote-weights 1,2",
-            "the number of vote weights is 2,",
+            "merge none.json none.json --out out.json --vote-weights 2",  # before reading
+            "the number of vote weights is 1, expected 2,",
         ),
         ("merge submission.json --out out.json --vote-weights 0", "a vote weight is 0.0, expected"),
         ("merge submission.json --out out.json --vote-weights a", "'a' is not a list of numbers"),

@@ -17,7 +17,7 @@ from arc_trm.cli.run_command import run_command
     "--preset",
     metavar="NAME",
     default="adapt-arc-agi-2",
-    help="Named config to start from, or adapt-long.",
+    help="Named config to start from: adapt-arc-agi-2 or adapt-long.",
 )
 @run_options
 @json_option

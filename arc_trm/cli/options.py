@@ -93,8 +93,8 @@ run_options = add_options(
         type=click.IntRange(0),
         metavar="N",
         help="Train for at most N steps; default: the preset's number. The learning-rate schedule "
-        "then ends with the last one; `adapt` and a time limit also shorten warm-up and weight "
-        "average to fit.",
+        "then ends with the last one. A short run of adapt, or one with a time limit, also has a "
+        "shorter warm-up and weight average.",
     ),
     time_limit_option,
     path_option("--out", "Run folder; default: runs/DATE-TIME-NAME.", "FOLDER"),

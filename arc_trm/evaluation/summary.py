@@ -192,7 +192,7 @@ class PredictionSummary:
             "settings": self.settings_text,
             "voters": self.voters_text,
             "guesses": self.guesses_text,
-            "since": f"{self.date}, {by}" if self.date and self.version else self.date,
+            "started": f"{self.date}, {by}" if self.date and self.version else self.date,
             "others": ", ".join(map(one_line, self.others[:MAX_OTHERS])) + more,
             "outdated": OUTDATED if self.outdated else "",
         }

@@ -243,7 +243,7 @@ def test_no_job_replaces_what_another_one_wrote(tiny_run: Path, tmp_path: Path) 
         assert about["file"] == str(folder / "submission.json")
         kept |= {path: path.read_bytes() for path in folder.iterdir()}
     headers = {run_cli("score", folder).stdout.partition("\n\n")[0] for folder in seen}
-    texts = {header.partition("\n")[2].partition("since")[0] for header in headers}
+    texts = {header.partition("\n")[2].partition("started")[0] for header in headers}
     assert len(texts) == len(jobs)
     assert len(predictions_of(tiny_run)) == len(jobs)
     weights = tiny_run / "model.safetensors"
@@ -400,6 +400,10 @@ MISTAKES = [
     (["data", "show", "x.jsonl"], "x.jsonl is a log of predictions, expected"),
     (["score", "x.csv"], "x.csv is a file of puzzles, expected a predictions.jsonl"),
     (["score", "run.json"], "run.json is the config of a run, expected a predictions"),
+    (
+        ["merge", "none", "none", "--out", "out.json", "--vote-weights", "2"],
+        "the number of vote weights is 1, expected 2",
+    ),
     (["presets", "quikstart"], "unknown preset 'quikstart'; did you mean 'quickstart'?"),
     (["data", "show", "arc-agi-11"], "did you mean"),
     (["trian"], "trian"),
@@ -716,7 +720,11 @@ def test_an_option_is_the_same_in_every_command(name: str, commands: str) -> Non
 @pytest.mark.parametrize(
     ("command", "name", "sentence"),
     [
-        ("train", "--max-steps", "`adapt` and a time limit also shorten warm-up"),
+        (
+            "train",
+            "--max-steps",
+            "A short run of adapt, or one with a time limit, also has a shorter warm-up",
+        ),
         ("data show", "--skip-invalid", "only for CSV files"),
         ("score", "--with-published", "for Sudokus and mazes, scores of trivial answers"),
     ],

@@ -57,6 +57,8 @@ def recognise(data: object) -> Kind | None:
     if not isinstance(data, dict):
         return None
     votes = Counter(kind for key, value in data.items() if (kind := _kind_of_entry(key, value)))
+    if {"train", "test"} <= data.keys() and votes.keys() & {"task", "solutions"}:
+        return "task"  # whose pairs may be lists
     return votes.most_common(1)[0][0] if votes else None
 
 

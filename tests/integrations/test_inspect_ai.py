@@ -270,7 +270,7 @@ def test_the_solver_answers_tasks_of_another_set(
     monkeypatch.setattr("arc_trm.integrations.inspect_ai.batching.logger.warning", said.append)
     log = evaluate(tmp_path, data=CHALLENGES, weights=run, options={"limit": 1})
     (sample,) = samples_of(log)
-    note = "a guess: the weights have no puzzle embedding for this task"
+    note = "a guess: its input of 5×12 does not fit the 4×4 canvas"
     assert sample.metadata["note"] == note
     (warning,) = said
     assert warning.startswith("1 of 1 test inputs get guesses, which count as unsolved")

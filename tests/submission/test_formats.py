@@ -279,6 +279,7 @@ def test_submission_problems() -> None:
 def test_recognising_broken_files() -> None:
     assert sub.recognise({"train": [], "test": []}) == "task"
     assert sub.recognise({"name": "x", "train": [{"output": 1}]}) == "task"
+    assert sub.recognise({"train": [[], {"input": [[0]]}], "test": [{"input": [[0]]}]}) == "task"
     assert sub.recognise({"a": {"train": []}, "b": 1}) == "challenges"
     assert sub.recognise({"train": [{"attempt_1": []}], "test": [{}]}) == "submission"
     shapeless: list[Any] = [None, 3, [], {}, {"a": 1}, {"a": []}]

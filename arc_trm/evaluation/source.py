@@ -164,10 +164,13 @@ class PredictionSource:
 
     @cached_property
     def run(self) -> Run | None:
-        """The run whose weights made the predictions, or that they are in; None for none."""
+        """The run whose weights made the predictions; if these are not known, that around them."""
         weights = self.metadata.get("weights")
-        if isinstance(weights, str) and os.path.isabs(weights) and (run := find_run(Path(weights))):
-            return run
+        if isinstance(weights, str):
+            if not os.path.isabs(weights):
+                return None  # they are on the Hub
+            if os.path.exists(weights):
+                return find_run(Path(weights))
         # A file is in the run itself, or in the folder of a job in the run's predictions.
         places = (self.path.parent, *self.path.absolute().parents[2:3])
         return next((Run(each) for each in places if is_run(each)), None)

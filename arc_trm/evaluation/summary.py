@@ -163,7 +163,7 @@ class PredictionSummary:
         if self.guessed is None:
             return ""
         text = f"{len(self.guessed)}"
-        if self.test_inputs:
+        if self.test_inputs and not self.scored_data:
             text += f" of {pluralise(self.test_inputs, 'test input')}"
         if self.guessed:
             task_id, test = self.guessed[0]

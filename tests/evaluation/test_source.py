@@ -271,6 +271,8 @@ def test_predictions_in_a_folder_of_another_run_are_of_the_run_that_made_them(
     tiny_run.rename(tmp_path / "moved")
     run = PredictionSource.open(out).run
     assert run is not None and run.path == other
+    tiny_run.mkdir()  # something else is there by now
+    assert PredictionSource.open(out).run is None
 
 
 def test_score_says_which_tasks_of_the_solutions_are_scored(

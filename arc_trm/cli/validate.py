@@ -11,6 +11,7 @@ import click
 
 from arc_trm.cli.options import json_option
 from arc_trm.errors import UserError
+from arc_trm.file_kind import PARTS
 from arc_trm.runs import PREDICTIONS, SUBMISSION, is_run
 from submission import Kind
 from submission.cli import challenges_option, kind_option, print_validation
@@ -35,6 +36,9 @@ def validate(file: str, kind: Kind | None, challenges: str | None, as_json: bool
     Example:
       arc-trm validate submission.json --challenges challenges.json
     """
+    name = Path(file).name
+    if name in PARTS:
+        raise UserError(f"{file} is {PARTS[name]}, which is no official file: name another")
     source = _open_own(Path(file))
     if source is None:
         print_validation(file, kind, challenges, as_json)

@@ -198,3 +198,12 @@ def test_any_text_in_any_place_is_one_short_line(
         assert len(error) < 2000, name
         assert not usage or usage[0].startswith("Usage: "), name
         assert not any(tmp_path.iterdir()), name
+
+
+@pytest.mark.parametrize("name", ["run.json", "config.json", "puzzle_ids.json", "metrics.jsonl"])
+def test_a_part_of_a_run_is_no_official_file(files: Path, name: str) -> None:
+    result = run_cli("validate", f"files/{name}")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"Error: files/{name} is {FILES[name][0]}, which is no official file: name another\n"
+    )

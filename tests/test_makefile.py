@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -21,7 +22,10 @@ def make(target: str, python: str, folder: Path) -> subprocess.CompletedProcess[
     for name in ("pyproject.toml", "constraints.txt"):
         (folder / name).touch()
     command = ["make", "--no-print-directory", "-f", ROOT / "Makefile", target, f"PYTHON={python}"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    # The tests may run in a `make` of their own, whose variables are not for this one.
+    outer = ("MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MFLAGS", "VENV")
+    environment = {name: value for name, value in os.environ.items() if name not in outer}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
 @needs_make

@@ -248,7 +248,7 @@ def test_train_predict_score_show_report(
     assert lines[first].startswith("exact") and lines[first + 1].startswith("valid")
     assert "No results are published for exactly these tasks." in lines
     shown = cli("show").stdout
-    assert f"{title} " in shown and "exact" in shown and " of 8 shown" in shown
+    assert f"{title} " in shown and "exact" in shown and " of 8 predicted" in shown
     one = cli("show", "3").stdout
     assert one.startswith(f"{title} 3 of {tasks.name}\n") and "Known answer" in one
     assert "Step" in cli("show", "3", "--trace").stdout

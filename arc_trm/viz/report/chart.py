@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from arc_trm.viz.curve import MEASURES, Measure, Series, read_series, ticks
+from arc_trm.viz.curve import EXACT_SHORT, MEASURES, Measure, Series, read_series, ticks
 from arc_trm.viz.report.markup import text
 from submission.scoring import format_percent
 
@@ -34,7 +34,7 @@ def _end(measure: Measure, series: Series) -> str:
     """Return where a measure ends as words, "" if it has no value."""
     if series.end is None:
         return ""
-    name = measure.title.partition(":")[0].lower()
+    name = EXACT_SHORT if measure.percent else measure.title.partition(":")[0].lower()
     value = format_percent(series.end) if measure.percent else f"{series.end:.3g}"
     return f"{name} {value}"
 

@@ -134,7 +134,6 @@ def report_page(report: Report, version: str) -> str:
         "sections": _sections(report),
         "warnings": "".join(f'<p class="warning">{text(each)}</p>' for each in report.warnings),
         "noun": kind.noun,
-        "solution": kind.theme.solution.lower(),
         "heading": f"{kind.noun}s".capitalize(),
         "id_label": "Number" if kind.numbered else f"{kind.noun.capitalize()} id",
         "outcomes": _outcomes(data),

@@ -33,7 +33,7 @@ from arc_trm.evaluation.voting import VoteCounter
 from arc_trm.io import write_json
 from arc_trm.runs import METRICS, PREDICTIONS, PREDICTIONS_FOLDER, create_run
 from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid
-from arc_trm.viz.curve import EXACT
+from arc_trm.viz.curve import EXACT_SHORT
 from arc_trm.viz.figure import CLOSE_WORDS
 from arc_trm.viz.report import build_comparison, build_report, report_page
 from arc_trm.viz.report.about import about, differing
@@ -251,7 +251,7 @@ def test_a_run_has_its_curve_and_says_its_tasks(predictions: Path) -> None:
     folder.mkdir(parents=True)
     shutil.copy(predictions, folder)
     page = make_page(run)
-    assert f"Training 8 steps; loss per example 0.125; {EXACT} 50.0 %" in text_of(page)
+    assert f"Training 8 steps; loss per example 0.125; {EXACT_SHORT} 50.0 %" in text_of(page)
     assert page.count('class="smooth"') == 2
     assert data_of(page)["tasks"][0]["outcome"] == "right"
 

@@ -22,7 +22,7 @@ from arc_trm.io import relative_path, write_json
 
 RUNS = Path("runs")
 RUN_CONFIG, METRICS, CHECKPOINT = "run.json", "metrics.jsonl", "checkpoint.safetensors"
-NETWORK = "model.safetensors"
+NETWORK_FILE = "model.safetensors"
 SUBMISSION, PREDICTIONS = "submission.json", "predictions.jsonl"
 PREDICTIONS_FOLDER = Path("predictions")
 """Folder, in a run or the current folder, that holds a folder for each prediction job."""
@@ -218,7 +218,7 @@ def _latest_times(folders: list[Path], file: str, recalled: dict[Path, float]) -
 def network_digest(folder: Path) -> str | None:
     """Return a digest of the network in a weights folder; None if it has none."""
     try:
-        with (folder / NETWORK).open("rb") as file:
+        with (folder / NETWORK_FILE).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
     except (OSError, ValueError):
         return None

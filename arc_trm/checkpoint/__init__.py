@@ -11,7 +11,6 @@ from arc_trm.checkpoint.safetensors_io import read_tensors, write_tensors
 from arc_trm.checkpoint.weights_dir import (
     CONFIG_FILE,
     EMBEDDING_FILE,
-    NETWORK_FILE,
     ORIGIN_FILE,
     PUZZLE_IDS_FILE,
     Weights,
@@ -20,6 +19,7 @@ from arc_trm.checkpoint.weights_dir import (
     save_config,
     save_weights,
 )
+from arc_trm.runs import NETWORK_FILE
 
 __all__ = [
     "CONFIG_FILE",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -50,32 +50,25 @@ def published_results(tasks: TaskSet) -> list[PublishedResult]:
     """Return the published results for exactly these tasks, whatever the name of their set."""
     for dataset in dict.fromkeys(name for scores, _ in _results() for name in scores):
         if _is_dataset(tasks, dataset):
-            return [
-                PublishedResult(
-                    dataset=dataset, percent=tuple(scores[dataset]), tasks=len(tasks), **facts
-                )
-                for scores, facts in _results()
-                if dataset in scores
-            ]
+            return list(_results_on(dataset, len(tasks)))
     return []
 
 
 def published_result(system: str, dataset: str) -> PublishedResult:
     """Return the published result of a system on a dataset; both are in the leaderboard."""
-    (result,) = (
-        PublishedResult(
-            dataset=dataset, percent=tuple(scores[dataset]), tasks=_num_tasks(dataset), **facts
-        )
-        for scores, facts in _results()
-        if facts["system"] == system and dataset in scores
-    )
-    return result
-
-
-def _num_tasks(dataset: str) -> int:
     manifest, split = find_manifest(dataset) or (None, None)
     assert manifest is not None and split is not None, "results are published for known splits"
-    return manifest.splits[split].tasks
+    results = _results_on(dataset, manifest.splits[split].tasks)
+    return next(each for each in results if each.system == system)
+
+
+def _results_on(dataset: str, tasks: int) -> Iterator[PublishedResult]:
+    """Yield the results on a dataset of so many tasks."""
+    for scores, facts in _results():
+        if dataset in scores:
+            yield PublishedResult(
+                dataset=dataset, percent=tuple(scores[dataset]), tasks=tasks, **facts
+            )
 
 
 def _is_dataset(tasks: TaskSet, dataset: str) -> bool:

@@ -12,8 +12,13 @@ from typing import Any
 import torch
 
 from arc_trm import runs
-from arc_trm.checkpoint import read_tensors, save_weights, write_tensors
-from arc_trm.checkpoint.weights_dir import EMBEDDING_FILE, NETWORK_FILE
+from arc_trm.checkpoint import (
+    EMBEDDING_FILE,
+    NETWORK_FILE,
+    read_tensors,
+    save_weights,
+    write_tensors,
+)
 from arc_trm.config import RunConfig, compare_settings, to_dict
 from arc_trm.config.compare import Change
 from arc_trm.errors import UserError, format_name

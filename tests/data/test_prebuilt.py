@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +17,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from notes import Notes
 from paths import GOLDEN
 from puzzles import augment_pair, parse_puzzle_name
 from tiny import MODEL, TRAIN, write_challenges
 
-from arc_trm.callbacks import Callback
 from arc_trm.checkpoint import read_tensors
 from arc_trm.config import DataConfig, RunConfig, from_dict
 from arc_trm.data.dataset import TaskDataset
@@ -109,21 +109,6 @@ def run_config(folder: Path, **changes: object) -> RunConfig:
         "data": {"train": [str(folder)], "test": [str(folder)]},
     }
     return from_dict(RunConfig, {**values, **changes})
-
-
-class Notes(Callback):
-    """Keeps all notes, and raises InterruptedError at a step as a kill would end the run."""
-
-    def __init__(self, stop: int | None = None) -> None:
-        self.stop = stop
-        self.notes: list[str] = []
-
-    def note(self, sentence: str) -> None:
-        self.notes.append(sentence)
-
-    def progress(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
-        if done == self.stop:
-            raise InterruptedError
 
 
 def sentence(action: Callable[[], object]) -> str:

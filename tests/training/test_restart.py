@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -12,35 +12,20 @@ from subprocess import CompletedProcess
 import pytest
 import torch
 from click.testing import Result
+from notes import Notes
 from tiny import TRAIN, run_config
 
 import arc_trm
 from arc_trm import history, runs
-from arc_trm.checkpoint import read_tensors
-from arc_trm.checkpoint.weights_dir import EMBEDDING_FILE, NETWORK_FILE
+from arc_trm.checkpoint import EMBEDDING_FILE, NETWORK_FILE, read_tensors
 from arc_trm.config import AdaptConfig
 from arc_trm.errors import UserError
 from arc_trm.runs import Run
-from arc_trm.training import Callback, train_run
+from arc_trm.training import train_run
 
 CPU = torch.device("cpu")
 WEIGHTS = (NETWORK_FILE, EMBEDDING_FILE)
 TRAINED = (*WEIGHTS, runs.METRICS, runs.CHECKPOINT)
-
-
-class Notes(Callback):
-    """Hears notes, and ends the run at a step as a kill would."""
-
-    def __init__(self, stop: int | None = None) -> None:
-        self.stop = stop
-        self.notes: list[str] = []
-
-    def note(self, sentence: str) -> None:
-        self.notes.append(sentence)
-
-    def progress(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
-        if done == self.stop:
-            raise InterruptedError
 
 
 def contents(run: Path) -> dict[str, bytes]:

@@ -13,8 +13,8 @@ import torch
 from tiny import TRAIN, run_config
 
 from arc_trm import runs
-from arc_trm.checkpoint import WeightsDir, read_tensors, write_tensors
-from arc_trm.checkpoint.weights_dir import EMBEDDING_FILE, METADATA_KEY, NETWORK_FILE
+from arc_trm.checkpoint import EMBEDDING_FILE, NETWORK_FILE, WeightsDir, read_tensors, write_tensors
+from arc_trm.checkpoint.weights_dir import METADATA_KEY
 from arc_trm.config import RunConfig, to_dict
 from arc_trm.config.compare import flatten
 from arc_trm.errors import UserError

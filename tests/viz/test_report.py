@@ -428,7 +428,7 @@ def test_browser_goes_to_wrong_tasks_and_close_calls_by_keys(page: Page) -> None
     ]
     assert [gone_to("w"), gone_to("w")] == ["Task twofold3", f"Task {HOSTILE}"]
     assert gone_to("Shift+C") == "Task twofold3"
-    assert gone_to("Shift+W") == "Task twofold3"  # there is none before
+    assert gone_to("Shift+W") == "Task twofold3"  # no wrong task precedes it, so the page stays
     assert page.inner_text("#count") == "no earlier one of 4 tasks shown"
     page.uncheck("#keys")
     page.locator("#task-second02 h3 a").focus()

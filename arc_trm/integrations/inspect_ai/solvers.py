@@ -90,7 +90,7 @@ def as_name(argument: object) -> str | None:
 
 
 def latest_run_name() -> str | None:
-    """Return the latest run, or None if there is none."""
+    """Return the path of the run made last, or None if no run is known."""
     try:
         return str(latest_run())
     except UserError:

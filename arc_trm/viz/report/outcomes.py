@@ -22,6 +22,8 @@ class Mark:
     style: str
 
 
+UNKNOWN = Mark("unknown", "?", "correct output not known", "unsure")
+
 OUTCOMES = (
     Mark("right", "✓", "right", "good"),
     Mark("second", "2", "right at the second attempt", "good outlined"),
@@ -30,7 +32,7 @@ OUTCOMES = (
     Mark("partly", "◐", "partly right", "bad outlined"),
     Mark("wrong", "✗", "wrong", "bad"),
     Mark("guess", "○", "guess", "unsure"),
-    Mark("unknown", "?", "correct output not known", "unsure"),
+    UNKNOWN,
 )
 """Outcomes of one set of predictions, in the order of the filter."""
 
@@ -39,7 +41,7 @@ CHANGES = (
     Mark("lost", "−", "lost", "bad"),
     Mark("both", "✓", "both right", "good outlined"),
     Mark("neither", "✗", "neither right", "bad outlined"),
-    Mark("unknown", "?", "correct output not known", "unsure"),
+    UNKNOWN,
 )
 """Outcomes of two sets of predictions: what the second gained and lost."""
 

@@ -60,9 +60,8 @@ def score(
     from submission import describe_scores
 
     sources = open_sources(predictions, data, solutions)
-    scores = score_sources(sources)
-    record, lines = describe_scores([source.label for source in sources], scores)
-    about, headers = describe_sources(sources, scores)
+    record, lines = describe_scores([source.label for source in sources], score_sources(sources))
+    about, headers = describe_sources(sources)
     record, lines = {"about": about, **record}, [*headers, *lines]
     notes = [source.scope_note for source in sources]
     notes += [leak for source in sources for leak in source.leakage()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,22 +52,12 @@ def score_sources(sources: Sequence[PredictionSource]) -> list[Scored]:
     return [source.score() for source in sources]
 
 
-def describe_sources(
-    sources: Sequence[PredictionSource], scores: Sequence[Scored]
-) -> tuple[Any, list[str]]:
+def describe_sources(sources: Sequence[PredictionSource]) -> tuple[Any, list[str]]:
     """Return what scored predictions are, as JSON and as lines that end with a blank one.
 
     JSON is an object for one source, a list for several. What several have in common is said once.
     """
-    summaries = [
-        replace(
-            source.summary,
-            solved_guesses=source.solved_guesses(),
-            scored_tasks=len(score.task_ids),
-            scored_data=source.scored_data,
-        )
-        for source, score in zip(sources, scores, strict=True)
-    ]
+    summaries = [source.scored_summary for source in sources]
     records = [each.to_dict() for each in summaries]
     if len(summaries) == 1:
         return records[0], [*summaries[0].lines(), ""]

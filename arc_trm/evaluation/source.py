@@ -226,11 +226,6 @@ class PredictionSource:
         return [public_data_name(name) for name in names]
 
     @property
-    def scored_data(self) -> tuple[str, ...]:
-        """The names of what is scored, if that is not what was predicted."""
-        return () if self._data is None else tuple(self.data_names)
-
-    @property
     def _logged_data(self) -> list[str]:
         """What a log names as its data, [] without a log."""
         names = self._data_metadata.get("data")
@@ -427,7 +422,11 @@ class PredictionSource:
         )
 
     def score(self) -> Scored:
-        """Score the attempts. Raises UserError if no output is known or the tasks do not fit."""
+        """Score the attempts, once. Raises UserError if no output is known or tasks do not fit."""
+        return self._score
+
+    @cached_property
+    def _score(self) -> Scored:
         tasks = self.scored_tasks
         self._check_kind(tasks)
         attempts = self.attempts()
@@ -439,7 +438,17 @@ class PredictionSource:
         except FormatError as error:
             raise FormatError(error.problems, self.path) from error
 
-    def solved_guesses(self) -> int | None:
+    @property
+    def scored_summary(self) -> PredictionSummary:
+        """The summary, with what is scored. Raises UserError as `score` does."""
+        return replace(
+            self.summary,
+            solved_guesses=self._solved_guesses(),
+            scored_tasks=len(self.score().task_ids),
+            scored_data=() if self._data is None else tuple(self.data_names),
+        )
+
+    def _solved_guesses(self) -> int | None:
         """Return how many guessed test inputs have a right attempt; None if this is unknown."""
         guessed = self.summary.guessed
         if guessed is None:

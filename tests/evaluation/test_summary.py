@@ -11,7 +11,7 @@ from tiny import write_challenges, write_predictions
 from arc_trm import load_tasks
 from arc_trm.evaluation.prediction_log import submission_digest
 from arc_trm.evaluation.predictions import build_submission
-from arc_trm.evaluation.scoring import describe_sources, open_sources, score_sources
+from arc_trm.evaluation.scoring import describe_sources, open_sources
 from arc_trm.tasks import TaskSet
 from submission import read_submission
 
@@ -31,7 +31,7 @@ def predictions(folder: Path, tasks: TaskSet, **facts: object) -> Path:
 def described(folder: Path) -> tuple[dict[str, object], list[str]]:
     """What `score` says that the predictions in a folder are."""
     sources = open_sources([folder], None, None)
-    about, lines = describe_sources(sources, score_sources(sources))
+    about, lines = describe_sources(sources)
     json.dumps(about, allow_nan=False)
     return about, lines
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from arc_trm.evaluation.predictions import PredictionSet
@@ -31,7 +31,7 @@ class Entry:
         scorable = source.tasks.has_known_outputs or not source.kind.writes_submission
         return cls(
             source.name,
-            replace(source.summary, solved_guesses=source.solved_guesses() if scorable else None),
+            source.scored_summary if scorable else source.summary,
             source.predictions,
             source.score() if scorable else None,
         )

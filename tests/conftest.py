@@ -13,8 +13,11 @@ import pytest
 from click.testing import Result
 from commands import run_cli, run_torchrun
 
-# A busy machine is no reason to fail an example that takes longer than usual.
-hypothesis.settings.register_profile("tests", deadline=None)
+# A busy machine is no reason to fail an example that takes longer than usual. The same examples in
+# every run, so that a change that is right never fails by chance; `--hypothesis-profile explore`
+# looks for others.
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("explore", deadline=None)
 hypothesis.settings.load_profile("tests")
 
 

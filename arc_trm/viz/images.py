@@ -284,8 +284,8 @@ def _box_lines(height: int, width: int, style: _Style) -> list[Line]:
     return [*horizontal, *(Line(((x, 0), (x, bottom)), GRID_LINE, 3) for x in xs)]
 
 
-def _mark(row: int, column: int, style: _Style) -> Sequence[Element]:
-    """Return the mark of a wrong cell."""
+def _mark(row: int, column: int, style: _Style) -> list[Line]:
+    """Return the mark of a wrong cell, in strokes: the rectangles of a grid are its cells."""
     if style.theme.symbols:
         return _frame(row, column, style.cell)
     draw = _cross if style.cell >= CROSS_CELL else _square
@@ -311,14 +311,12 @@ def _cross(row: int, column: int, cell: int) -> list[Line]:
     ]
 
 
-def _square(row: int, column: int, cell: int) -> list[Rectangle]:
-    """Return a square in a cell, white in black."""
-    middle = (cell + 1) / 2
+def _square(row: int, column: int, cell: int) -> list[Line]:
+    """Return a square in a cell, white in black: two strokes that are as long as they are wide."""
+    x, y = column * cell + (cell + 1) / 2, row * cell + (cell + 1) / 2
     return [
-        Rectangle(
-            column * cell + middle - half, row * cell + middle - half, 2 * half, 2 * half, fill
-        )
-        for half, fill in ((0.34 * cell, "#000000"), (0.2 * cell, "#FFFFFF"))
+        Line(((x - half, y), (x + half, y)), colour, 2 * half)
+        for half, colour in ((0.34 * cell, "#000000"), (0.2 * cell, "#FFFFFF"))
     ]
 
 

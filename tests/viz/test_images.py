@@ -203,11 +203,16 @@ def test_wrong_cells_that_are_too_small_for_a_cross_carry_a_square() -> None:
     wrong = output.copy()
     wrong[3, 4] = 1
     task = Task("large", (), (Pair(as_grid(output), as_grid(output)),))
-    elements = draw_task(task, [predicted(task, as_grid(wrong))]).elements
-    assert not any(isinstance(e, Line) and e.colour == "#FFFFFF" for e in elements)  # no cross
-    boxes = [e for e in elements if isinstance(e, Rectangle) and e.fill == "#FFFFFF"]
-    (square,) = (box for box in boxes if box.width < 8)
-    assert square.width >= 3
+    drawing = draw_task(task, [predicted(task, as_grid(wrong))])
+    (square,) = (e for e in drawing.elements if isinstance(e, Line) and e.colour == "#FFFFFF")
+    ((left, y), (right, _)) = square.points
+    assert right - left == pytest.approx(square.width) and square.width >= 3
+    cells = [e for e in drawing.elements if isinstance(e, Rectangle) and e.fill in ARC_PALETTE]
+    assert len(cells) == 3 * output.size  # the mark is no cell
+    image = Image.open(io.BytesIO(drawing.png()))
+    middle = (round(SCALE * (left + right) / 2), round(SCALE * y))
+    assert image.getpixel(middle) == (255, 255, 255)
+    assert image.getpixel((middle[0], round(SCALE * (y - 1.4 * square.width / 2)))) == (0, 0, 0)
 
 
 def test_a_trace_is_drawn_step_by_step() -> None:

@@ -22,14 +22,16 @@ class Mark:
     style: str
 
 
+VALID = Mark("valid", "≡", "valid, not as the known answer", "good outlined")
+PARTLY = Mark("partly", "◐", "partly right", "bad outlined")
 UNKNOWN = Mark("unknown", "?", "correct output not known", "unsure")
 
 OUTCOMES = (
     Mark("right", "✓", "right", "good"),
     Mark("second", "2", "right at the second attempt", "good outlined"),
-    Mark("valid", "≡", "valid, not as the known answer", "good outlined"),
+    VALID,
     Mark("close", "≈", "nearly right", "bad outlined"),
-    Mark("partly", "◐", "partly right", "bad outlined"),
+    PARTLY,
     Mark("wrong", "✗", "wrong", "bad"),
     Mark("guess", "○", "guess", "unsure"),
     UNKNOWN,
@@ -40,6 +42,8 @@ CHANGES = (
     Mark("gained", "+", "gained", "good"),
     Mark("lost", "−", "lost", "bad"),
     Mark("both", "✓", "both right", "good outlined"),
+    VALID,
+    PARTLY,
     Mark("neither", "✗", "neither right", "bad outlined"),
     UNKNOWN,
 )
@@ -74,12 +78,20 @@ def outcome(figures: TaskFigures, task_id: str, guessed: Collection[tuple[str, i
 def change(
     task_id: str, both: Sequence[TaskFigures], gained: Collection[str], lost: Collection[str]
 ) -> str:
-    """Return the key of what became of a task in a comparison."""
+    """Return the key of what became of a task in a comparison.
+
+    Args:
+        gained, lost: tasks of which the second solves more or less than the first.
+    """
     if task_id in gained:
         return "gained"
     if task_id in lost:
         return "lost"
-    outcomes = [figures.outcome for figures in both]
-    if all(each is Outcome.UNKNOWN for each in outcomes):
-        return "unknown"
-    return "both" if all(each is Outcome.SOLVED for each in outcomes) else "neither"
+    outcomes = {figures.outcome for figures in both}
+    if outcomes == {Outcome.SOLVED}:
+        return "both"
+    if Outcome.VALID in outcomes:
+        return "valid"
+    if Outcome.PARTLY in outcomes:
+        return "partly"
+    return "unknown" if outcomes == {Outcome.UNKNOWN} else "neither"

@@ -54,11 +54,13 @@ class Comparison:
     """How a second score differs from a first.
 
     The second score solves more of the tasks `gained` and less of `lost`, by the deciding rate.
+    `num_tasks` is the number of tasks that the deciding rate counts.
     """
 
     differences: Mapping[RateName, Difference]
     gained: tuple[str, ...]
     lost: tuple[str, ...]
+    num_tasks: int
 
     @property
     def p_value(self) -> float:
@@ -73,6 +75,21 @@ class Comparison:
             term *= k / (changed - k + 1)
             tail += term
         return min(1.0, 2 * tail * (comb(changed, fewer) / (1 << changed)))
+
+    def unchanged_notes(self, noun: str) -> list[str]:
+        """Return what to make of intervals without a width, in sentences; [] if a task changed.
+
+        Resamples of equal scores are equal, however few tasks there are. What n tasks without a
+        change do show is that a share s of changes has a probability of (1 - s)^n at most.
+        """
+        if self.gained or self.lost:
+            return []
+        share = 1 - (1 - CONFIDENCE) ** (1 / self.num_tasks)
+        return [
+            f"No {noun} changed, and then such an interval says nothing.",
+            f"At most {format_percent(share)} of {noun}s like these change, with "
+            f"{100 * CONFIDENCE:.0f} % confidence.",
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain JSON: the differences nested along the names of their rates."""
@@ -124,6 +141,7 @@ def compare(
         differences,
         gained=tuple(task_id for task_id, change in changed if change > 0),
         lost=tuple(task_id for task_id, change in changed if change < 0),
+        num_tasks=int(np.count_nonzero(counts[first.deciding][1])),
     )
 
 
@@ -168,7 +186,8 @@ def comparison_table(
     for verb, task_ids in (("gained", comparison.gained), ("lost", comparison.lost)):
         line = f"{verb} {pluralise(len(task_ids), noun)} by {deciding}"
         lines.append(f"{line}: {format_names(task_ids, MAX_LISTED)}" if task_ids else line)
-    return [*lines, f"sign test on what changed: p = {comparison.p_value:.2g}"]
+    lines.append(f"sign test on what changed: p = {comparison.p_value:.2g}")
+    return [*lines, *comparison.unchanged_notes(noun)]
 
 
 def spread(scores: Sequence[Scored]) -> tuple[dict[RateName, float], dict[RateName, float]]:
@@ -219,6 +238,7 @@ def spread_table(
         *align_columns(_difference_rows(short, comparisons), left=2),
         *_bootstrap_notes(f"each minus {short[0]}", first),
         *lines,
+        *next(filter(None, (each.unchanged_notes(first.noun) for each in comparisons)), []),
     ]
 
 

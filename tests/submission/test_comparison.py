@@ -215,6 +215,21 @@ def test_the_table_names_everything() -> None:
     assert rows[-1] == "sign test on what changed: p = 1"
 
 
+def test_equal_scores_say_how_little_they_prove() -> None:
+    score = score_of({f"t{n}": [n % 3 == 0] for n in range(10)})
+    # 10 tasks of which none changed: (1 - s)^10 = 5 % for a share s of 25.9 %.
+    notes = [
+        "No task changed, and then such an interval says nothing.",
+        "At most 25.9 % of tasks like these change, with 95 % confidence.",
+    ]
+    for count in (2, 3, 5):
+        lines = sub.describe_scores("abcde"[:count], [score] * count)[1]
+        assert lines[-2:] == notes and lines.count(notes[0]) == 1
+    other = score_of({f"t{n}": [n == 1] for n in range(10)})
+    assert not set(notes) & set(sub.describe_scores("ab", [score, other])[1])
+    assert notes[0] in sub.describe_scores("abc", [score, other, score])[1]
+
+
 # Several seeds
 
 
@@ -297,6 +312,6 @@ def test_scores_that_cannot_be_compared_are_named() -> None:
     [(0, 0, 1), (1, 0, 1), (4, 0, 0.125), (0, 5, 0.0625), (9, 1, 22 / 1024), (3, 3, 1)],
 )
 def test_the_sign_test(gained: int, lost: int, expected: float) -> None:
-    comparison = sub.Comparison({}, ("a",) * gained, ("b",) * lost)
+    comparison = sub.Comparison({}, ("a",) * gained, ("b",) * lost, gained + lost)
     assert comparison.p_value == pytest.approx(expected)
-    assert sub.Comparison({}, ("a",) * 3000, ("b",) * 3000).p_value == 1
+    assert sub.Comparison({}, ("a",) * 3000, ("b",) * 3000, 6000).p_value == 1

@@ -111,6 +111,7 @@ def difference(scores: Sequence[Scored], comparison: Comparison) -> str:
     name, noun = headline_rate(first), first.noun
     found = comparison.differences[name]
     gained, lost = len(comparison.gained), len(comparison.lost)
+    notes = "".join(f"<p>{text(note)}</p>" for note in comparison.unchanged_notes(noun))
     verdict = (
         f"The interval holds 0: these {noun}s do not tell the two apart."
         if found.low <= 0 <= found.high
@@ -122,5 +123,5 @@ def difference(scores: Sequence[Scored], comparison: Comparison) -> str:
         f'<p class="big">{points(found.value)}<small> points</small></p>'
         f"<p>95 % bootstrap interval {points(found.low)} to {points(found.high)}. {verdict}</p>"
         f"<p>{pluralise(gained, noun)} gained, {lost} lost by {text(' '.join(first.deciding))}; "
-        f"sign test p = {comparison.p_value:.2g}</p></div>"
+        f"sign test p = {comparison.p_value:.2g}</p>{notes}</div>"
     )

@@ -454,6 +454,7 @@ def _metadata(inputs: RunInputs) -> Mapping[str, Any]:
         "step": about.step,
         "parameters": about.parameters,
         "preset": training.preset,
+        "changed": list(training.changed),
         "total_steps": training.total_steps,
         "seed": training.seed,
         "train_data": list(dict.fromkeys((*training.trained_on, *training.adapted_to))),

@@ -17,6 +17,7 @@ import arc_trm
 from arc_trm.checkpoint import WeightsDir
 from arc_trm.errors import UserError
 from arc_trm.evaluation.predictions import PredictionSet
+from arc_trm.evaluation.source import PredictionSource
 from arc_trm.run_inputs import RunInputs
 from submission import read_submission, submission_problems
 
@@ -204,16 +205,22 @@ def test_predictions_say_how_weights_copied_from_a_run_were_trained(
     for name in ("config.json", "model.safetensors", "puzzle_embedding.safetensors"):
         shutil.copy(tiny_run / name, tmp_path / "copy")
     shutil.copy(tiny_run / "puzzle_ids.json", tmp_path / "copy")
+    config = json.loads((tmp_path / "copy" / "config.json").read_text())
+    config["training"] |= {"preset": "quickstart", "changed": ["train.lr=0.5"]}
+    (tmp_path / "copy" / "config.json").write_text(json.dumps(config))
     of_run, of_copy = (
         json.loads(cli("predict", each, "--data", challenges, "--json", *out).stdout)["about"]
         for each, out in ((tiny_run, ()), (tmp_path / "copy", ("--out", tmp_path / "out")))
     )
     about = WeightsDir(tiny_run).description
     for facts in (of_run, of_copy):
-        assert facts["preset"] == "tiny"
         assert (facts["step"], facts["total_steps"]) == (about.step, about.step)
         assert facts["train_data"] == ["tiny_challenges.json (demonstrations)"]
-        assert facts["parameters"] == about.parameters
+        assert (facts["seed"], facts["parameters"]) == (0, about.parameters)
+    assert (of_run["preset"], of_run["changed"]) == (None, [])  # `tiny` is no preset
+    assert (of_copy["preset"], of_copy["changed"]) == ("quickstart", ["train.lr=0.5"])
+    lines = PredictionSource.open(tmp_path / "out").summary.lines()
+    assert "preset quickstart with train.lr=0.5, step" in lines[1]
 
 
 def test_predictions_in_memory_are_scored_against_their_own_tasks(challenges: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from arc_trm.errors import format_name, format_names
+from arc_trm.config import format_preset
+from arc_trm.errors import format_names
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class TrainingFacts:
     adapted_to: tuple[str, ...] = ()
     """Datasets that the weights were adapted to afterwards."""
     preset: str | None = None
+    changed: tuple[str, ...] = ()
+    """Settings that differ from the preset's, as for --set."""
     seed: int | None = None
     total_steps: int | None = None
     """Planned training steps of the run."""
@@ -84,9 +87,12 @@ class WeightsDescription:
         done = f"{self.step:,}" if self.step else "unknown"
         if training.total_steps is not None and self.step <= training.total_steps:
             done = f"{self.step:,} of {training.total_steps:,}"
-        preset = f", preset {format_name(training.preset)}" if training.preset else ""
-        seed = "" if training.seed is None else f", seed {training.seed}"
-        return f"{done}{preset}{seed}"
+        parts = [done]
+        if training.preset:
+            parts.append(f"preset {format_preset(training.preset, training.changed)}")
+        if training.seed is not None:
+            parts.append(f"seed {training.seed}")
+        return ", ".join(parts)
 
     def _puzzle_embeddings(self) -> str:
         if not self.puzzle_embeddings:

@@ -3,7 +3,7 @@
 `compare` tells how the settings of a run differ from those that its files were written with.
 """
 
-from arc_trm.config.compare import compare_settings
+from arc_trm.config.compare import compare_settings, format_preset, preset_of
 from arc_trm.config.loader import (
     Preset,
     close_keys,
@@ -42,12 +42,14 @@ __all__ = [
     "close_keys",
     "compare_settings",
     "find_keys",
+    "format_preset",
     "from_dict",
     "key_types",
     "load_config",
     "parse_config",
     "parse_override",
     "preset_names",
+    "preset_of",
     "read_config",
     "read_preset",
     "read_tables",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from arc_trm.config.loader import to_dict
+from arc_trm.config.loader import load_config, preset_names, to_dict
 from arc_trm.config.schema import RunConfig
+from arc_trm.errors import format_name
+
+MAX_SHOWN = 3
+"""Changed settings that are named beside a preset."""
 
 
 class Change(NamedTuple):
@@ -38,6 +43,37 @@ def compare_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> Chang
     changed = tuple(Change(*each) for each in pairs if each[1] != each[2])
     unknown = tuple(Change(key, value, None) for key, value in old.items() if key not in new)
     return Changes(changed, unknown)
+
+
+def preset_of(config: RunConfig) -> tuple[str | None, tuple[str, ...]]:
+    """Return the preset that a config is named after and the settings in which it differs.
+
+    Not compared are what runs of one recipe differ in: the seed and the data. Neither is the model
+    of a run that adapts, because it comes from the weights.
+
+    Returns:
+        The name, None if there is no such preset. The settings as for --set, `train.lr=0.001`.
+    """
+    if config.name not in preset_names():
+        return None, ()
+    own = flatten(to_dict(config))
+    skipped = {"seed", "data.train", "data.test", *(key for key in own if key.startswith("adapt"))}
+    if config.adapt is not None:
+        skipped |= {key for key in own if key.startswith("model.")}
+    preset = flatten(to_dict(load_config(config.name)))
+    changed = {key: value for key, value in own.items() if preset.get(key) != value}
+    return config.name, tuple(
+        f"{key}={value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in changed.items()
+        if key not in skipped
+    )
+
+
+def format_preset(name: str, changed: Sequence[str]) -> str:
+    """Return `quickstart with train.lr=0.001`; of many settings the first ones and their number."""
+    shown = [format_name(each) for each in changed[:MAX_SHOWN]]
+    more = f" and {len(changed) - MAX_SHOWN} more" if changed[MAX_SHOWN:] else ""
+    return f"{format_name(name)} with {', '.join(shown)}{more}" if shown else format_name(name)
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

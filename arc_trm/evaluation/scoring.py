@@ -71,6 +71,7 @@ def describe_sources(sources: Sequence[PredictionSource]) -> tuple[Any, list[str
         own = {name: text for name, text in row.items() if name not in (*common, "file")}
         lines += [f"  {line}" for line in format_rows(own)]
     different = [name for name in ("settings", "data") if name not in common]
+    different += ["preset"] if len({each.preset_text for each in summaries}) > 1 else []
     different += ["step"] if len({each.step for each in summaries}) > 1 else []
     if len(summaries) > 2 and different:
         lines.append(f"They differ in {' and '.join(different)}, not only in the seed.")

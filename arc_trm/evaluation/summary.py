@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from arc_trm.config import format_preset
 from arc_trm.data.loader import public_data_name
 from arc_trm.errors import format_name, one_line, pluralise
 from arc_trm.evaluation.prediction_log import LogStatus, PredictionLog
@@ -42,6 +43,7 @@ class PredictionSummary:
         model: name of the weights, for readers elsewhere.
         weights: path of the weights on the machine that predicted, or their name on the Hub.
         preset: of the run that trained the weights, with its steps so far, planned steps and seed.
+        changed: settings of that run that differ from the preset's, as for --set.
         parameters: of the network, without the puzzle embedding.
         train_data: names of what the weights were trained on.
         data: names of what was predicted.
@@ -63,6 +65,7 @@ class PredictionSummary:
     model: str | None = None
     weights: str | None = None
     preset: str | None = None
+    changed: tuple[str, ...] = ()
     step: int | None = None
     total_steps: int | None = None
     seed: int | None = None
@@ -95,27 +98,28 @@ class PredictionSummary:
             data: names of what was predicted.
             status: of the predictions.
         """
-        header, facts = log.header, _Facts(log.metadata)
-        settings = {name: header[name] for name in SETTINGS if name in header}
+        key, facts = _Facts(log.header), _Facts(log.metadata)
+        settings = {name: key.text(name) or key.number(name) for name in SETTINGS}
         return cls(
             file,
-            facts.text("model"),
-            facts.text("weights"),
-            facts.text("preset"),
-            facts.number("step"),
-            facts.number("total_steps"),
-            facts.number("seed"),
-            facts.number("parameters"),
-            facts.texts("train_data"),
-            tuple(data),
-            facts.number("tasks"),
-            facts.number("test_inputs"),
-            {key: value for key, value in settings.items() if isinstance(value, int | str)},
-            None if status is None else status.voters,
-            None if status is None else status.guessed,
+            model=facts.text("model"),
+            weights=facts.text("weights"),
+            preset=facts.text("preset"),
+            changed=facts.texts("changed"),
+            step=facts.number("step"),
+            total_steps=facts.number("total_steps"),
+            seed=facts.number("seed"),
+            parameters=facts.number("parameters"),
+            train_data=facts.texts("train_data"),
+            data=tuple(data),
+            tasks=facts.number("tasks"),
+            test_inputs=facts.number("test_inputs"),
+            settings={name: value for name, value in settings.items() if value is not None},
+            voters=None if status is None else status.voters,
+            guessed=None if status is None else status.guessed,
             started_at=facts.time("started_at"),
-            version=_Facts(header).text("version"),
-            code=_Facts(header).text("code"),
+            version=key.text("version"),
+            code=key.text("code"),
         )
 
     @property
@@ -125,9 +129,14 @@ class PredictionSummary:
         return "" if at is None else f"{at.day} {at:%B %Y, %H:%M} UTC"
 
     @property
+    def preset_text(self) -> str:
+        """The preset and what differs from it: `quickstart with train.lr=0.001`."""
+        return format_preset(self.preset, self.changed) if self.preset else ""
+
+    @property
     def trained(self) -> str:
         """How the weights were trained: `preset quickstart, step 9000 of 9000, seed 0`."""
-        parts = [f"preset {format_name(self.preset)}"] if self.preset else []
+        parts = [f"preset {self.preset_text}"] if self.preset else []
         if self.step:
             total = f" of {self.total_steps}" if self.total_steps else ""
             parts.append(f"step {self.step}{total}")
@@ -220,6 +229,7 @@ class PredictionSummary:
             "model": self.model,
             "weights": self.weights,
             "preset": self.preset,
+            "changed": list(self.changed),
             "step": self.step,
             "total_steps": self.total_steps,
             "seed": self.seed,

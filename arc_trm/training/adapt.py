@@ -12,7 +12,7 @@ from torch import Tensor
 
 from arc_trm.checkpoint import TrainingFacts
 from arc_trm.checkpoint.weights_dir import EMBEDDING_FILE, WeightsDir, build_from_tensors
-from arc_trm.config import ModelConfig, RunConfig
+from arc_trm.config import ModelConfig, RunConfig, preset_of
 from arc_trm.errors import UserError
 from arc_trm.models import PuzzleModel
 
@@ -40,7 +40,14 @@ def training_facts(
             training of the pretrained weights, which may be gone.
         total_steps: planned; None before the plan.
     """
-    facts = TrainingFacts(tuple(datasets), (), config.name, config.seed, total_steps)
+    preset, changed = preset_of(config)
+    facts = TrainingFacts(
+        trained_on=tuple(datasets),
+        preset=preset,
+        changed=changed,
+        seed=config.seed,
+        total_steps=total_steps,
+    )
     if config.adapt is None:
         return facts
     before = TrainingFacts()

@@ -253,7 +253,10 @@ def test_each_file_is_read_once(folder: Path) -> None:
 
 
 def test_a_description_says_canvas_sets_and_steps(folder: Path) -> None:
-    facts = TrainingFacts(("a/train", "b (demonstrations)"), ("c.json",), "tiny", 3, 9)
+    changed = ("train.lr=0.01", "model.hidden_size=32", "dtype=float32", "data.augmentations=2")
+    facts = TrainingFacts(
+        ("a/train", "b (demonstrations)"), ("c.json",), "tiny", changed, seed=3, total_steps=9
+    )
     save_config(folder, load_weights(folder).model.config, ["<blank>", "a", "b"], facts)
     about = WeightsDir(folder).description
     assert (about.side, about.tasks, about.puzzle_embeddings, about.step) == (4, 2, 3, 5)
@@ -266,7 +269,8 @@ def test_a_description_says_canvas_sets_and_steps(folder: Path) -> None:
         "canvas:            4×4, for ARC",
         "trained on:        a/train, b (demonstrations)",
         "adapted to:        c.json",
-        "steps:             5 of 9, preset tiny, seed 3",
+        "steps:             5 of 9, preset tiny with train.lr=0.01, model.hidden_size=32, "
+        "dtype=float32 and 1 more, seed 3",
         "puzzle embeddings: 3, of 2 tasks",
     ]
     assert about.to_dict()["trained_on"] == ("a/train", "b (demonstrations)")

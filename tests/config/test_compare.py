@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from arc_trm.config import RunConfig, compare_settings, to_dict
+from arc_trm.config import (
+    RunConfig,
+    compare_settings,
+    load_config,
+    preset_names,
+    preset_of,
+    to_dict,
+)
 from arc_trm.config.compare import Change, flatten
 
 DEFAULTS = to_dict(RunConfig())
@@ -37,3 +46,26 @@ def test_an_unknown_setting_differs_whatever_it_says() -> None:
         old = {"model": {"mixer": "attention", "feed_forward": value}}
         found = compare_settings(old, {"model": {"mixer": "attention"}})
         assert found == ((), (Change("model.feed_forward", value, None),))
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_a_preset_is_told_from_what_was_changed_in_it(preset: str) -> None:
+    config = load_config(preset)
+    assert preset_of(config) == (preset, ())
+    same = ["seed=7", 'data.train=["elsewhere.json"]', 'data.test=["x.json"]']
+    assert preset_of(load_config(preset, overrides=same)) == (preset, ())
+    changed = ("epochs=3", "dtype=float32", f"train.lr={2 * config.train.lr}")
+    assert preset_of(load_config(preset, overrides=changed)) == (preset, changed)
+
+
+def test_the_model_of_adapted_weights_is_no_change_of_the_preset() -> None:
+    weights = replace(load_config("quickstart").model, hidden_size=256)
+    assert preset_of(load_config("adapt-long", pretrained=weights)) == ("adapt-long", ())
+    assert preset_of(replace(load_config("quickstart"), model=weights)) == (
+        "quickstart",
+        ("model.hidden_size=256",),
+    )
+
+
+def test_a_config_of_another_name_is_of_no_preset() -> None:
+    assert preset_of(replace(load_config("quickstart"), name="mine")) == (None, ())

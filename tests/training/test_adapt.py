@@ -382,9 +382,8 @@ def test_adapted_weights_say_what_they_were_trained_on_and_adapted_to(
     expected = TrainingFacts(
         ("a/train",),
         ("earlier.json", "tiny_challenges.json (demonstrations)"),
-        "tiny",
-        config.seed,
-        config.train.total_steps,
+        seed=config.seed,
+        total_steps=config.train.total_steps,
     )
     about = WeightsDir(run).description
     assert (about.training, about.step, about.tasks) == (expected, config.train.total_steps, 3)

@@ -56,7 +56,7 @@ def _facts(entry: Entry) -> dict[str, str]:
     by = f"{summary.version}, code {summary.code}" if summary.code else summary.version
     return {
         "Weights": summary.model or "",
-        "Preset": summary.preset or "",
+        "Preset": summary.preset_text,
         "Training": _training(summary),
         "Parameters": _parameters(summary.parameters),
         "Trained on": _trained_on(entry),

@@ -13,6 +13,9 @@ from arc_trm.errors import format_name
 MAX_SHOWN = 3
 """Changed settings that are named beside a preset."""
 
+NO_CHANGE = ("seed", "data.train", "data.test", "train.total_steps", "dtype")
+"""Settings that are no change of a preset; of a run, `auto` has become the dtype of its machine."""
+
 
 class Change(NamedTuple):
     """A setting that differs."""
@@ -48,8 +51,8 @@ def compare_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> Chang
 def preset_of(config: RunConfig) -> tuple[str | None, tuple[str, ...]]:
     """Return the preset that a config is named after and the settings in which it differs.
 
-    Not compared are what runs of one recipe differ in: the seed and the data. Neither is the model
-    of a run that adapts, because it comes from the weights.
+    Not compared is what is said beside a preset, or what differs between machines: `NO_CHANGE`.
+    Neither is the model of a run that adapts, because it comes from the weights.
 
     Returns:
         The name, None if there is no such preset. The settings as for --set, `train.lr=0.001`.
@@ -57,7 +60,7 @@ def preset_of(config: RunConfig) -> tuple[str | None, tuple[str, ...]]:
     if config.name not in preset_names():
         return None, ()
     own = flatten(to_dict(config))
-    skipped = {"seed", "data.train", "data.test", *(key for key in own if key.startswith("adapt"))}
+    skipped = {*NO_CHANGE, *(key for key in own if key.startswith("adapt"))}
     if config.adapt is not None:
         skipped |= {key for key in own if key.startswith("model.")}
     preset = flatten(to_dict(load_config(config.name)))

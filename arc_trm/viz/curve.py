@@ -39,6 +39,9 @@ MEASURES = (
     Measure("exact_accuracy", f"{EXACT.capitalize()}: every cell right", "#1F6FB2", True),
 )
 
+COUNTS = {"exact_accuracy": "count"}
+"""Under which key is of how many examples a mean is that is not of all: of those that halted."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -46,6 +49,7 @@ class Series:
 
     Attributes:
         segments: (step, value) of the points between two cuts.
+        weights: of each of these values in a mean: the number of examples that it is of.
         left_out: what cannot be drawn and why, "" if everything is drawn.
         nothing: why there is no point at all, "" if there is one.
         x: first and last step.
@@ -54,6 +58,7 @@ class Series:
     """
 
     segments: tuple[tuple[tuple[float, float], ...], ...]
+    weights: tuple[tuple[float, ...], ...]
     left_out: str
     nothing: str
     x: tuple[float, float]
@@ -75,12 +80,13 @@ class Series:
         Towards the ends of a segment they are over as many points as there are.
         """
         reach, segments = self.window // 2, []
-        for segment in self.segments:
+        for segment, weights in zip(self.segments, self.weights, strict=True):
             steps, values = np.array(segment, np.float64).T
-            sums = np.concatenate([[0.0], np.cumsum(values)])
+            sums = np.cumsum([np.zeros(2), *zip(values * weights, weights, strict=True)], axis=0)
             places = np.arange(len(values))
             low, high = np.maximum(places - reach, 0), np.minimum(places + reach + 1, len(values))
-            means = (sums[high] - sums[low]) / (high - low)
+            totals, counts = (sums[high] - sums[low]).T
+            means = totals / counts
             segments.append(tuple(zip(steps.tolist(), means.tolist(), strict=True)))
         return replace(self, segments=tuple(segments))
 
@@ -110,14 +116,16 @@ class Series:
 def read_series(records: Sequence[Mapping[str, float]], key: str) -> Series:
     """Return the values under a key in the order of their steps."""
     known = sorted((r for r in records if _drawable(r.get("step"))), key=lambda r: r["step"])
-    segments: list[list[tuple[float, float]]] = [[]]
+    parts: list[list[Mapping[str, float]]] = [[]]
     for record in known:
         if _drawable(record.get(key)):
-            segments[-1].append((record["step"], record[key]))
-        elif key in record and segments[-1]:  # a step at which no sequence halted is no cut
-            segments.append([])
-    kept = tuple(tuple(segment) for segment in segments if segment)
-    values = [value for segment in kept for _, value in segment]
+            parts[-1].append(record)
+        elif key in record and parts[-1]:  # a step at which no sequence halted is no cut
+            parts.append([])
+    parts = [part for part in parts if part]
+    segments = tuple(tuple((each["step"], each[key]) for each in part) for part in parts)
+    weights = tuple(tuple(_weight(each, key) for each in part) for part in parts)
+    values = [value for segment in segments for _, value in segment]
     x = (known[0]["step"], known[-1]["step"]) if known else (0.0, 1.0)
     room = max(1, 1e-6 * abs(x[0]))
     if x[1] - x[0] < room:
@@ -128,7 +136,14 @@ def read_series(records: Sequence[Mapping[str, float]], key: str) -> Series:
         left_out, nothing = "", "no sequence halted yet" if records else "no metrics yet"
     elif not values:
         nothing = "no value can be drawn"
-    return Series(kept, left_out, nothing, x, y, known[-1].get(key) if known else None)
+    last = known[-1].get(key) if known else None
+    return Series(segments, weights, left_out, nothing, x, y, last)
+
+
+def _weight(record: Mapping[str, float], key: str) -> float:
+    """Return how many examples a value is of; 1 where the record does not say it."""
+    count = record.get(COUNTS.get(key, ""), 1)
+    return count if _drawable(count) and count > 0 else 1
 
 
 def _left_out(records: Sequence[Mapping[str, float]], key: str, drawn: int) -> str:

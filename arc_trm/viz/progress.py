@@ -82,10 +82,13 @@ class _RunningMeans:
         over = f"mean of {self._loss.steps} steps: "
         if not self._exact.steps:
             return over + loss, f"mean {loss}"
-        exact = f"exact {100 * self._exact.value:.1f} %"
-        halted = f" of {self._exact.weight:.0f} halted"
-        means = f"{loss}, {exact}"
-        return f"{over}{means}{halted}", f"{over}{means}", f"mean {means}", f"mean {loss}"
+        percent, halted = 100 * self._exact.value, self._exact.weight
+        return (
+            f"{over}{loss}, exact {percent:.1f} % of {halted:.0f} halted",
+            f"mean {loss}, exact {percent:.1f} % of halted",
+            f"{loss}, halted exact {percent:.0f} %",  # never without saying of what
+            f"mean {loss}",
+        )
 
 
 class _Stage:

@@ -118,6 +118,23 @@ def test_the_running_mean_keeps_steps_and_cuts() -> None:
     assert few.window == 1 and np.allclose(few.smoothed().segments, few.segments)
 
 
+def test_the_running_mean_of_halted_examples_counts_each_example_once() -> None:
+    generator = np.random.default_rng(0)
+    counts, shares = generator.integers(1, 100, 90), generator.uniform(0, 1, 90)
+    pairs = zip(counts.tolist(), shares.tolist(), strict=True)
+    records = [record(n, 1, share) | {"count": count} for n, (count, share) in enumerate(pairs)]
+    series = read_series(records, "exact_accuracy")
+    means = [value for _, value in series.smoothed().segments[0]]
+    for place in (0, 1, 40, 89):
+        part = slice(max(0, place - 2), place + 3)
+        assert means[place] == pytest.approx(np.average(shares[part], weights=counts[part]))
+    assert series.end == means[-1]
+    for odd in (0, -1, math.nan, math.inf):  # a file that something else wrote
+        records[40]["count"] = odd
+        smoothed = read_series(records, "exact_accuracy").smoothed().segments[0]
+        assert all(math.isfinite(value) for _, value in smoothed)
+
+
 def test_both_reasons_are_named() -> None:
     records = [record(1, 4, math.nan), record(2, 3, 0), record(3, 2, 0)]
     del records[1]["exact_accuracy"]

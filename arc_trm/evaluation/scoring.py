@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,19 @@ def describe_sources(sources: Sequence[PredictionSource]) -> tuple[Any, list[str
     different += ["step"] if len({each.step for each in summaries}) > 1 else []
     if len(summaries) > 2 and different:
         lines.append(f"They differ in {' and '.join(different)}, not only in the seed.")
-    return records, [*lines, ""]
+    return records, [*lines, *_repeated(sources), ""]
+
+
+def _repeated(sources: Sequence[PredictionSource]) -> Iterator[str]:
+    """Yield a sentence for each source with the weights and the settings of an earlier one."""
+    first: dict[tuple[Any, ...], Path] = {}
+    for source in sources:
+        key = (source.metadata.get("network"), *source.summary.settings.items())
+        if isinstance(key[0], str) and first.setdefault(key, source.path) is not source.path:
+            yield (
+                f"{source.path} has the weights and settings of {first[key]}, so it tells nothing "
+                "about another seed."
+            )
 
 
 def describe_context(tasks: TaskSet) -> tuple[dict[str, Any], list[str]]:

@@ -219,6 +219,10 @@ def test_score_names_what_it_scores_and_what_else_the_run_holds(
     other = predictions_of(tiny_run)[0]
     three = cli("score", first, other, first).stdout
     assert "They differ in settings, not only in the seed." in three
+    files = [each / "submission.json" for each in (first, other)]
+    repeated = f"{files[0]} has the weights and settings of {files[0]}, so it tells nothing about"
+    assert three.count("has the weights and settings of") == 1 and repeated in three
+    assert "has the weights and settings of" not in cli("score", first, other).stdout
 
 
 def test_other_tasks_of_the_same_ids_are_not_scored(

@@ -15,6 +15,8 @@ from arc_trm.errors import format_name, one_line, pluralise
 from arc_trm.evaluation.prediction_log import LogStatus, PredictionLog
 from arc_trm.evaluation.predictions import PredictionSet
 from arc_trm.io import relative_path
+from arc_trm.puzzles import KINDS, PuzzleKind
+from arc_trm.tasks import DEFAULT_KIND
 
 SETTINGS = {
     "supervision_steps": "supervision steps",
@@ -47,6 +49,7 @@ class PredictionSummary:
         parameters: of the network, without the puzzle embedding.
         train_data: names of what the weights were trained on.
         data: names of what was predicted.
+        kind: of puzzle, by its name.
         tasks, test_inputs: their numbers.
         settings: by the names in SETTINGS.
         voters: number of votes per test input: mean, smallest, largest.
@@ -72,6 +75,7 @@ class PredictionSummary:
     parameters: int | None = None
     train_data: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
+    kind: str = DEFAULT_KIND
     tasks: int | None = None
     test_inputs: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -112,6 +116,7 @@ class PredictionSummary:
             parameters=facts.number("parameters"),
             train_data=facts.texts("train_data"),
             data=tuple(data),
+            kind=facts.text("kind") or DEFAULT_KIND,
             tasks=facts.number("tasks"),
             test_inputs=facts.number("test_inputs"),
             settings={name: value for name, value in settings.items() if value is not None},
@@ -160,11 +165,26 @@ class PredictionSummary:
 
     @property
     def voters_text(self) -> str:
-        """The number of voters in words: `4.8 per test input (2 to 5)`."""
+        """The number of voters in words: `4.8 per test input (2 to 5)`, or per puzzle."""
         if self.voters is None:
             return ""
         mean, least, most = self.voters
-        return f"{mean:.1f} per test input" + (f" ({least} to {most})" if least < most else "")
+        text = f"{mean:.1f} per {self.query_noun}"
+        return text + (f" ({least} to {most})" if least < most else "")
+
+    @property
+    def query_noun(self) -> str:
+        """What is answered: a test input, or a puzzle, which has one."""
+        return "test input" if self._several else self._kind.noun
+
+    @property
+    def _several(self) -> bool:
+        """Whether a task may have several test inputs."""
+        return self._kind.theme.numbered
+
+    @property
+    def _kind(self) -> PuzzleKind:
+        return KINDS.get(self.kind, KINDS[DEFAULT_KIND])
 
     @property
     def guesses_text(self) -> str:
@@ -173,18 +193,19 @@ class PredictionSummary:
             return ""
         text = f"{len(self.guessed)}"
         if self.test_inputs and not self.scored_data:
-            text += f" of {pluralise(self.test_inputs, 'test input')}"
+            text += f" of {pluralise(self.test_inputs, self.query_noun)}"
         if self.guessed:
             task_id, test = self.guessed[0]
-            text += f", first {format_name(task_id)}, test input {test + 1}"
+            text += f", first {format_name(task_id)}"
+            text += f", test input {test + 1}" if self._several else ""
             if self.solved_guesses is not None:
                 text += f"; {self.solved_guesses} of them right"
         return text
 
     def rows(self) -> dict[str, str]:
         """Return a text for each thing that is known, the file first."""
-        size = [pluralise(self.tasks, "task")] if self.tasks is not None else []
-        if self.test_inputs is not None:
+        size = [pluralise(self.tasks, self._kind.noun)] if self.tasks is not None else []
+        if self.test_inputs is not None and self._several:
             size.append(pluralise(self.test_inputs, "test input"))
         names = ", ".join(map(format_name, self.data))
         code = f", code {format_name(self.code)}" if self.code else ""
@@ -214,8 +235,9 @@ class PredictionSummary:
         if number is None or total is None or (number == total and not self.scored_data):
             return ""
         names = ", ".join(map(format_name, self.scored_data))
-        text = pluralise(number, "task") + (f" of {names}" if names else "")
-        return f"{text}; without attempts, a task counts as unsolved" if number > total else text
+        noun = self._kind.noun
+        text = pluralise(number, noun) + (f" of {names}" if names else "")
+        return f"{text}; without attempts, a {noun} counts as unsolved" if number > total else text
 
     def lines(self) -> list[str]:
         """Return one aligned line for each thing that is known, the file first."""
@@ -236,6 +258,7 @@ class PredictionSummary:
             "parameters": self.parameters,
             "train_data": list(self.train_data),
             "data": list(self.data),
+            "kind": self.kind,
             "tasks": self.tasks,
             "test_inputs": self.test_inputs,
             "settings": dict(self.settings),

@@ -12,6 +12,7 @@ from arc_trm import load_tasks
 from arc_trm.evaluation.prediction_log import submission_digest
 from arc_trm.evaluation.predictions import build_submission
 from arc_trm.evaluation.scoring import describe_sources, open_sources
+from arc_trm.evaluation.summary import PredictionSummary
 from arc_trm.tasks import TaskSet
 from submission import read_submission
 
@@ -69,3 +70,20 @@ def test_texts_of_a_header_are_printed_in_one_plain_line_each(
     facts = dict.fromkeys(("model", "weights", "preset", "train_data"), hostile)
     lines = described(predictions(tmp_path, tasks, **facts))[1]
     assert len(lines) > 3 and all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [
+        ("arc", ("2 tasks, 3 test inputs", "1 of 3 test inputs, first t, test input 1")),
+        ("sudoku", ("2 puzzles", "1 of 3 puzzles, first t")),
+        ("no such kind", ("2 tasks, 3 test inputs", "1 of 3 test inputs, first t, test input 1")),
+    ],
+)
+def test_puzzles_are_called_puzzles(kind: str, rows: tuple[str, str]) -> None:
+    found = PredictionSummary(
+        "f", kind=kind, tasks=2, test_inputs=3, guessed=(("t", 0),), voters=(1.5, 1, 2)
+    ).rows()
+    assert (found["data"], found["guesses"]) == rows
+    noun = "puzzle" if kind == "sudoku" else "test input"
+    assert found["voters"] == f"1.5 per {noun} (1 to 2)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from arc_trm.evaluation.summary import PredictionSummary
 from arc_trm.io import write_json
 from arc_trm.runs import PREDICTIONS
 from arc_trm.tasks import TaskSet
+from arc_trm.viz.report import comparison_path
 from arc_trm.viz.report.about import about, differing
 from arc_trm.viz.report.entry import Entry
 from submission import SubmissionError
@@ -93,11 +95,35 @@ def test_predictions_for_other_tasks_are_not_compared(two: tuple[Path, Path]) ->
 def test_the_command_compares_two(two: tuple[Path, Path], cli: Callable[..., Result]) -> None:
     done = cli("report", "before", "after")
     assert done.exit_code == 0, done.stderr
-    page = Path("after", "comparison-with-tiny-i-model-i.html")
+    (page,) = Path("after").glob("*.html")
+    name = r"comparison-tiny-i-model-i-and-tiny-i-model-i-[0-9a-f]{8}\.html"
+    assert re.fullmatch(name, page.name)
     files = " and ".join(str(Path(name, PREDICTIONS)) for name in ("before", "after"))
     facts = "Predicted grids for 4 and 4 of 5 test inputs of 4 tasks: some_challenges.json"
     assert done.stdout == f"Wrote {page} about {files}: {facts}\n"
     assert "1 task gained" in page.read_text("utf-8")
+
+
+def test_each_comparison_has_a_page_of_its_own_by_default(two: tuple[Path, Path]) -> None:
+    """Also those of one with several files in a folder, and of models that share a name."""
+    before, after = two
+    submission = PredictionSource.open(before).predictions.submission()
+    files = [Path("after", name) for name in ("mine.json", "theirs.json")]
+    for file in files:
+        write_json(file, submission)
+    first, log, *others = (PredictionSource.open(path) for path in (before, after, *files))
+    pairs = [(first, log), (others[0], log), *((first, other) for other in others)]
+    paths = [comparison_path(*pair) for pair in pairs]
+    assert paths == [comparison_path(*pair) for pair in pairs]
+    names = [path.name.rpartition("-")[0] for path in paths]
+    assert names == [
+        "comparison-tiny-i-model-i-and-tiny-i-model-i",
+        "comparison-mine-json-and-tiny-i-model-i",
+        "comparison-tiny-i-model-i-and-mine-json",
+        "comparison-tiny-i-model-i-and-theirs-json",
+    ]
+    assert {path.parent.resolve() for path in paths} == {after.parent.resolve()}
+    assert comparison_path(log, log) != paths[0]  # although the names are the same
 
 
 def test_the_command_replaces_earlier_reports_only(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import re
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -16,7 +17,7 @@ from arc_trm.errors import UserError
 from arc_trm.evaluation.leaderboard import PublishedResult, published_results
 from arc_trm.evaluation.scoring import score_sources
 from arc_trm.evaluation.source import PredictionSource
-from arc_trm.io import atomic_write
+from arc_trm.io import atomic_write, file_name
 from arc_trm.puzzles import kind_of
 from arc_trm.viz.figure import CLOSE_WORDS
 from arc_trm.viz.report.about import about, differing
@@ -163,9 +164,14 @@ def write_report(report: Report, path: Path, version: str) -> None:
 
 
 def comparison_path(first: PredictionSource, second: PredictionSource) -> Path:
-    """Return the default path of a comparison: beside the second predictions."""
-    name = re.sub(r"[^\w.-]+", "-", first.name, flags=re.ASCII).strip(".-")[:60]
-    return second.path.parent / f"comparison-with-{name or 'other'}.html"
+    """Return the default path of a comparison: beside the second predictions, named by both.
+
+    Models may share a name, so that a digest of both paths keeps comparisons apart.
+    """
+    names = "-and-".join(file_name(source.name) for source in (first, second))
+    paths = "\n".join(str(source.path.resolve()) for source in (first, second))
+    digest = hashlib.sha256(os.fsencode(paths)).hexdigest()[:8]
+    return second.path.parent / f"comparison-{names}-{digest}.html"
 
 
 def _check_replaceable(path: Path) -> None:

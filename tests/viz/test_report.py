@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from report_pages import (
     HOSTILE,
+    RIGHT,
     TRACE,
     data_of,
     make_comparison,
@@ -22,12 +23,13 @@ from report_pages import (
 )
 
 from arc_trm.config import DataConfig, RunConfig
+from arc_trm.evaluation.prediction_log import PredictionLog
 from arc_trm.evaluation.predictions import Prediction, PredictionSet
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.evaluation.summary import PredictionSummary
 from arc_trm.evaluation.voting import VoteCounter
 from arc_trm.io import write_json
-from arc_trm.runs import create_run
+from arc_trm.runs import PREDICTIONS, create_run
 from arc_trm.tasks import TaskSet, as_grid
 from arc_trm.viz.figure import CLOSE_WORDS
 from arc_trm.viz.report import build_report, report_page
@@ -174,3 +176,33 @@ def test_without_scripts_the_outcomes_can_be_read(predictions: Path) -> None:
     (still,) = re.findall(r"<noscript>(.*?)</noscript>", page, re.S)
     assert "≈ nearly right (1): twofold3" in still and "JavaScript" in still
     assert "<b>&x" not in still and escape("</script>") in still
+
+
+def terms_of(page: str) -> list[str]:
+    """Return the words that the page explains."""
+    (guide,) = re.findall(r'<details class="guide">(.*?)</details>', page, re.S)
+    return re.findall("<dt>(.*?)</dt>", guide)
+
+
+def test_a_page_explains_the_words_that_it_has(two: tuple[Path, Path]) -> None:
+    """And no others: a submission has no votes, tasks of unknown outputs have no score."""
+    task, score = ["Task"], ["pass@1, pass@2", "95 % interval"]
+    model = ["Vote, candidate", "Supervision step", "Halting probability", "Guess"]
+    assert terms_of(make_page(two[0])) == [*task, *score, "Close call", *model]
+    assert terms_of(make_comparison(*two)) == [*task, *score, "Gained, lost", "Sign test", *model]
+    write_json("theirs.json", PredictionSource.open(two[0]).predictions.submission())
+    theirs = make_page(Path("theirs.json"), "before/some_challenges.json")
+    assert terms_of(theirs) == [*task, *score, "Close call"]
+    assert "Model and settings are not known" in text_of(theirs)
+    Path("before/some_solutions.json").unlink()
+    assert terms_of(make_page(two[0])) == [*task, *model]
+
+
+def test_one_thing_is_said_in_the_singular(tmp_path: Path) -> None:
+    write_json(tmp_path / "t.json", TaskSet.from_tasks("t", [make_task("one")]).to_json())
+    log = PredictionLog(tmp_path / PREDICTIONS)
+    log.begin({}, {"data": [str(tmp_path / "t.json")], "max_grid_size": 30})
+    log.append([Prediction("one", 0, "one", 0, RIGHT, 0.5)])
+    page = make_page(log.path)
+    assert "Predicted grids for 1 of 1 test input of 1 task: t.json" in text_of(page)
+    assert ">Task</h2>" in page

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from report_browser import shown_tasks
-from report_pages import HOSTILE, TASKS
+from report_browser import open_tasks, shown_tasks
+from report_pages import HOSTILE, RIGHT, TASKS
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 
 @pytest.mark.browser
 def test_browser_shows_every_task_and_says_its_outcome(page: Page) -> None:
-    assert page.title() == "tiny <i>model</i>"
+    assert page.title() == "tiny <i>model</i>: Predictions for ARC tasks"
     assert shown_tasks(page) == [task.id for task in TASKS]
     verdicts = page.locator("article > header .outcome").all_text_contents()
     assert verdicts == [
@@ -72,6 +73,41 @@ def test_browser_jumps_from_the_overview(page: Page) -> None:
         page.keyboard.press(key)
     assert page.evaluate("location.hash") == "#task-twofold3"
     assert page.evaluate("document.activeElement.textContent") == "Task twofold3"
+
+
+@pytest.mark.browser
+def test_browser_goes_back_to_the_overview(page: Page) -> None:
+    page.set_viewport_size({"width": 1200, "height": 400})
+    mark = page.locator("#strip a").nth(2)
+
+    def wait_for_mark() -> None:
+        page.wait_for_function(
+            """() => {
+              const box = strip.children[2].getBoundingClientRect();
+              return box.top >= 0 && box.bottom <= innerHeight;
+            }"""
+        )
+
+    mark.click()
+    assert page.url.endswith("#task-twofold3")
+    assert page.locator("#strip [aria-current]").get_attribute("href") == "#task-twofold3"
+    page.wait_for_function("strip.getBoundingClientRect().bottom < 0")
+    page.go_back()
+    assert "#" not in page.url
+    wait_for_mark()
+    mark.click()
+    page.wait_for_function("strip.getBoundingClientRect().bottom < 0")
+    page.get_by_role("link", name="Overview").click()
+    wait_for_mark()
+
+
+@pytest.mark.browser
+def test_browser_has_no_filters_for_a_single_task(browser: Browser, tmp_path: Path) -> None:
+    with open_tasks(browser, tmp_path, TASKS[:1], {("first001", 0): [RIGHT]}) as page:
+        assert shown_tasks(page) == ["first001"]
+        for name in ("#search", "#order", "#strip", "#outcomes", ".keys", "#count", ".back"):
+            assert not page.locator(name).is_visible()
+        assert page.locator("#demonstrations").is_visible()
 
 
 @pytest.mark.browser

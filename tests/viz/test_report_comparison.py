@@ -53,7 +53,9 @@ def test_a_comparison_shows_what_was_gained_and_lost(two: tuple[Path, Path]) -> 
     low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in (change.low, change.high))
     assert "A tiny <i>model</i> pass@2 per task 62.5 %" in text
     assert "B tiny <i>model</i> pass@2 per task 50.0 %" in text
-    assert f"−12.5 points 95 % bootstrap interval {low} to {high}. The interval holds 0" in text
+    assert (
+        f"−12.5 points −100 0 +100 95 % bootstrap interval {low} to {high}. It includes 0" in text
+    )
     assert "1 task gained, 1 lost by pass@2 per output; sign test p = 1" in text
 
 
@@ -160,7 +162,7 @@ def test_browser_shows_both_sides_of_a_comparison(comparison: Page) -> None:
     comparison.get_by_role("button", name="lost 1").click()
     assert shown_tasks(comparison) == ["first001"]
     groups = comparison.locator("#task-first001 .answers").all()
-    verdicts = [group.locator(".verdict").all_text_contents() for group in groups]
+    verdicts = [group.locator("> .row .verdict").all_text_contents() for group in groups]
     assert verdicts == [["✓ right", "✗ wrong"], ["✗ wrong", "✗ wrong"]]
     assert comparison.locator(".results details").get_attribute("open") is None
     comparison.evaluate("dispatchEvent(new Event('beforeprint'))")
@@ -168,6 +170,22 @@ def test_browser_shows_both_sides_of_a_comparison(comparison: Page) -> None:
     comparison.get_by_role("button", name="all tasks 4").click()
     comparison.keyboard.press("c")
     assert comparison.evaluate("document.activeElement.textContent") == "Task twofold3"
+
+
+@pytest.mark.browser
+def test_browser_draws_both_beside_what_is_correct(comparison: Page) -> None:
+    """The correct output belongs to neither; on a phone the difference comes first."""
+    test = comparison.locator("#task-first001 .test")
+    texts = test.locator("> div").all_inner_texts()
+    model = "tiny <i>model</i>"
+    assert [text.split("\n")[0] for text in texts] == ["Test", f"A {model}", f"B {model}"]
+    assert ["Correct output" in text for text in texts] == [True, False, False]
+    top = "all => all.map(each => each.getBoundingClientRect().top)"
+    tops = test.locator(".row").evaluate_all(top)
+    assert len(tops) == 3 and max(tops) - min(tops) < 1
+    comparison.set_viewport_size({"width": 360, "height": 640})
+    first, second, difference = comparison.locator(".three > div").evaluate_all(top)
+    assert difference < first < second
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

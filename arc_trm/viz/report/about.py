@@ -10,6 +10,8 @@ from arc_trm.puzzles import kind_of
 from arc_trm.viz.report.entry import Entry
 from arc_trm.viz.report.markup import cell, row, table, text
 
+TITLE = "Model and settings"
+SAID_ABOVE = ("Predicted", "Guesses")
 OWN_SETTINGS = ("supervision_steps", "augmentations")
 """Settings with an entry of their own; the others share one."""
 
@@ -17,20 +19,23 @@ OWN_SETTINGS = ("supervision_steps", "augmentations")
 def about(entries: Sequence[Entry]) -> str:
     """Return what is known of one set of predictions as a list, of two as a table.
 
-    In the table, what differs stands out.
+    In the table, what differs stands out. The list leaves out what the top of the page says.
     """
     facts = [_facts(entry) for entry in entries]
     names = [name for name in facts[0] if any(each[name] for each in facts)]
     if len(facts) == 1:
         (only,) = facts
-        items = (f"<div><dt>{text(name)}</dt><dd>{text(only[name])}</dd></div>" for name in names)
+        known = [name for name in names if name not in SAID_ABOVE]
+        if not known:
+            return '<p class="muted">Model and settings are not known: the file has grids only.</p>'
+        items = (f"<div><dt>{text(name)}</dt><dd>{_parts(only[name])}</dd></div>" for name in known)
         return f'<dl class="about">{"".join(items)}</dl>'
     rows = []
     for name in names:
         values = [each[name] for each in facts]
         style = "differs" if _differ(values) else ""
         rows.append(row(name, [cell(text(value or "not known")) for value in values], style))
-    return table("Who made them", ["", "A", "B"], rows, "about")
+    return table(TITLE, ["", "A", "B"], rows, "about")
 
 
 def differing(entries: Sequence[Entry]) -> str:
@@ -42,6 +47,11 @@ def differing(entries: Sequence[Entry]) -> str:
         if name != "Date" and _differ([first[name], second[name]])  # dates nearly always do
     ]
     return f"they differ in {', '.join(names)}" if names else "nothing known differs"
+
+
+def _parts(value: str) -> str:
+    """Return an enumeration that is rather wrapped between its parts than in a name."""
+    return " ".join(f"<span>{text(part)}</span>" for part in value.replace(", ", ",\n").split("\n"))
 
 
 def _differ(values: Sequence[str]) -> bool:
@@ -59,12 +69,12 @@ def _facts(entry: Entry) -> dict[str, str]:
         "Preset": summary.preset_text,
         "Training": _training(summary),
         "Parameters": _parameters(summary.parameters),
-        "Trained on": _trained_on(entry),
         "Predicted": ", ".join(summary.data),
+        "Trained on": _trained_on(entry),
+        "Other settings": replace(summary, settings=others).settings_text,
         "Votes": summary.voters_text,
         "Supervision steps": str(summary.settings.get("supervision_steps", "")),
         "Augmentations": str(summary.settings.get("augmentations", "")),
-        "Other settings": replace(summary, settings=others).settings_text,
         "Guesses": _guesses(entry),
         "Date": summary.date,
         "arc-trm": by or "",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from arc_trm.viz.curve import EXACT_SHORT, MEASURES, Measure, Series, read_series, ticks
-from arc_trm.viz.report.markup import text
+from arc_trm.viz.report.markup import folded, text
 from submission.scoring import format_percent
 
 WIDTH, HEIGHT = 600, 160  # units of the SVG
@@ -23,11 +23,7 @@ def training_section(records: Sequence[Mapping[str, float]]) -> str:
     ends = [end for measure, each in series.items() if (end := _end(measure, each))]
     steps = f"{max(record['step'] for record in records):,.0f} steps"
     charts = "".join(_chart(measure, each) for measure, each in series.items())
-    return (
-        f'<details class="card"><summary><h2>Training</h2> '
-        f'<span class="muted">{text("; ".join([steps, *ends]))}</span></summary>'
-        f'<div class="charts">{charts}</div></details>'
-    )
+    return folded("Training", "; ".join([steps, *ends]), f'<div class="charts">{charts}</div>')
 
 
 def _end(measure: Measure, series: Series) -> str:

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 from arc_trm.errors import pluralise
 from arc_trm.evaluation.interval import wilson_interval
+from arc_trm.viz.curve import ticks
 from arc_trm.viz.report.entry import Entry
 from arc_trm.viz.report.markup import cell, points, row, table, text
 from submission import Rate, Scored
 from submission.comparison import Comparison
 from submission.scoring import RateName, format_percent, format_rate
+
+SCALE = ("0", "50", "100 %")
 
 
 def headline_rate(score: Scored) -> RateName:
@@ -29,7 +32,7 @@ def headline(entry: Entry, letter: str = "") -> str:
     )
     if entry.score is None:
         return (
-            f'<div class="headline">{title}<h2>Score</h2><p class="big none-known">No score</p>'
+            f'<div class="headline">{title}<p class="big none-known">No score</p>'
             f"<p>No test output of these tasks is known.</p>{_guesses(entry)}</div>"
         )
     name = headline_rate(entry.score)
@@ -37,21 +40,24 @@ def headline(entry: Entry, letter: str = "") -> str:
     low, high = wilson_interval(rate)
     solved, _, total = format_rate(rate).partition("/")
     count = f"{solved} of {pluralise(int(total), noun)}"
+    parts = ""
+    if not solved.isdigit() and not letter:
+        parts = f'<p class="note">A {noun} with several test inputs counts in parts.</p>'
     return (
         f'<div class="headline">{title}<h2>{text(" ".join(name))}</h2>'
-        f'<p class="big">{format_percent(rate.value)}</p>{_whisker(low, rate.value, high)}'
-        f"<p>95 % Wilson interval {100 * low:.1f} to {format_percent(high)}, {count}</p>"
+        f'<p class="big">{format_percent(rate.value)}</p>{_whisker(low, rate.value, high, SCALE)}'
+        f"<p>95 % Wilson interval {100 * low:.1f} to {format_percent(high)}, {count}</p>{parts}"
         f"{_guesses(entry)}</div>"
     )
 
 
-def _whisker(low: float, value: float, high: float) -> str:
-    """Return an interval on a line from 0 to 100 %."""
+def _whisker(low: float, value: float, high: float, labels: Sequence[str]) -> str:
+    """Return an interval on a line from 0 to 1, with labels at its ends and its middle."""
     interval = f"left:{100 * low:.2f}%;width:{100 * (high - low):.2f}%"
+    written = "".join(f"<span>{text(label)}</span>" for label in labels)
     return (
         f'<div class="whisker" aria-hidden="true"><i style="{interval}"></i>'
-        f'<b style="left:{100 * value:.2f}%"></b><span>0</span><span>50</span><span>100 %</span>'
-        "</div>"
+        f'<b style="left:{100 * value:.2f}%"></b>{written}</div>'
     )
 
 
@@ -63,7 +69,7 @@ def _guesses(entry: Entry) -> str:
     number = f"All {total} test inputs" if guesses == total else f"{guesses} of {total} test inputs"
     solved = entry.summary.solved_guesses
     right = f" {solved} of them {'is' if solved == 1 else 'are'} right." if solved else ""
-    message = f"{number} are guesses: the model predicted no grid for them.{right}"
+    message = f"{number} are guesses: no grid was predicted.{right}"
     return f'<p class="warning">{text(message)}</p>'
 
 
@@ -91,17 +97,19 @@ def _rate(rate: Rate) -> str:
 
 
 def comparison_table(scores: Sequence[Scored], comparison: Comparison) -> str:
-    """Return all rates of both, with the differences and their intervals."""
+    """Return all rates of both, that counts first, with the differences and their intervals."""
     first, second = scores
+    counting = headline_rate(first)
     rows = []
-    for name, difference in comparison.differences.items():
+    for name in sorted(comparison.differences, key=lambda name: name != counting):
+        difference = comparison.differences[name]
         ends = f"{points(difference.low)} to {points(difference.high)}"
         cells = [cell(_rate(each.rates[name]), "number") for each in (first, second)]
         change = f'{points(difference.value)} <span class="muted">{ends}</span>'
         cells.append(cell(change, "number"))
-        style = "own" if name == headline_rate(first) else ""
+        style = "own" if name == counting else ""
         rows.append(row(" ".join(name), cells, style))
-    headings = ["", "A", "B", "B − A in points, 95 % interval"]
+    headings = ["", "A", "B", "B − A, points"]
     return table("All rates", headings, rows, "quiet")
 
 
@@ -113,14 +121,17 @@ def difference(scores: Sequence[Scored], comparison: Comparison) -> str:
     gained, lost = len(comparison.gained), len(comparison.lost)
     notes = "".join(f"<p>{text(note)}</p>" for note in comparison.unchanged_notes(noun))
     verdict = (
-        f"The interval holds 0: these {noun}s do not tell the two apart."
+        f"It includes 0: these {noun}s do not tell the two apart."
         if found.low <= 0 <= found.high
-        else "The interval does not hold 0."
+        else "It excludes 0."
     )
+    end = ticks(0, max(0.1, abs(found.low), abs(found.high)), 2)[-1]  # of a scale around 0
+    low, value, high = ((each / end + 1) / 2 for each in (found.low, found.value, found.high))
+    whisker = _whisker(low, value, high, [f"−{100 * end:g}", "0", f"+{100 * end:g}"])
     return (
         '<div class="headline"><p class="name">Difference, B − A</p>'
         f"<h2>{text(' '.join(name))}</h2>"
-        f'<p class="big">{points(found.value)}<small> points</small></p>'
+        f'<p class="big">{points(found.value)}<small> points</small></p>{whisker}'
         f"<p>95 % bootstrap interval {points(found.low)} to {points(found.high)}. {verdict}</p>"
         f"<p>{pluralise(gained, noun)} gained, {lost} lost by {text(' '.join(first.deciding))}; "
         f"sign test p = {comparison.p_value:.2g}</p>{notes}</div>"

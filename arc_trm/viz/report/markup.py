@@ -19,6 +19,19 @@ def points(difference: float) -> str:
     return "0.0" if number in ("+0.0", "−0.0") else number
 
 
+def folded(title: str, lead: str, content: str) -> str:
+    """Return a card that opens on demand.
+
+    Args:
+        lead: what can be read without opening it.
+        content: markup.
+    """
+    return (
+        f'<details class="card"><summary><h2>{text(title)}</h2> '
+        f'<span class="muted">{text(lead)}</span></summary>{content}</details>'
+    )
+
+
 def table(name: str, headings: Iterable[str], rows: Iterable[str], style: str = "") -> str:
     """Return a table in a box that scrolls if it must.
 

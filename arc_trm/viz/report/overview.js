@@ -9,7 +9,11 @@ const marks = data.tasks.map((task, number) => {
     href: `#${anchor(task)}`, class: `sign ${mark.style}`, text: mark.sign, tabindex: -1,
     title: `${task.title}: ${mark.words}`, "aria-label": `${task.title}: ${mark.words}`,
   });
-  link.addEventListener("click", (event) => { event.preventDefault(); goTo(number); });
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    history.pushState(null, "", link.hash); // so that the browser's "back" leads to the overview
+    goTo(number);
+  });
   return link;
 });
 strip.append(...marks);
@@ -46,7 +50,7 @@ function filter() {
     shown += hit;
   });
   for (const button of buttons) button.setAttribute("aria-pressed", button.dataset.key === chosen);
-  count.textContent = `${shown} of ${articles.length} ${data.noun}s`;
+  count.textContent = `${shown} of ${counted(articles.length, data.noun)}`;
   find("nothing").hidden = shown > 0;
   makeReachable(marks.find((mark) => !mark.hidden));
 }
@@ -84,12 +88,15 @@ strip.addEventListener("keydown", (event) => {
 
 // Going to a task. Those above it grow while they are filled, which moves it away again.
 let moved = false, jumps = 0;
-for (const event of ["wheel", "keydown", "pointerdown", "touchstart"]) {
+for (const event of ["wheel", "keydown", "pointerdown", "touchstart", "popstate"]) {
   addEventListener(event, () => { moved = true; jumps += 1; }, { passive: true });
 }
 let current = -1; // the task that was gone to last
 function goTo(number) {
+  if (current >= 0) marks[current].removeAttribute("aria-current");
   current = number;
+  marks[number].setAttribute("aria-current", "true");
+  makeReachable(marks[number]);
   fillIfNeeded(number);
   const article = articles[number];
   history.replaceState(null, "", `#${article.id}`);
@@ -120,7 +127,7 @@ function step(direction, wanted) {
   const rest = direction > 0 ? shown.slice(here + 1) : shown.slice(0, Math.max(here, 0)).reverse();
   const next = rest.find((number) => wanted(data.tasks[number]));
   if (next !== undefined) goTo(next);
-  else count.textContent = `no ${direction > 0 ? "further" : "earlier"} one of ${shown.length} ${data.noun}s shown`;
+  else count.textContent = `no ${direction > 0 ? "further" : "earlier"} one of ${counted(shown.length, data.noun)} shown`;
 }
 addEventListener("keydown", (event) => {
   const types = event.target.closest("input:not([type=checkbox], [type=range]), select, textarea, dialog");
@@ -129,9 +136,10 @@ addEventListener("keydown", (event) => {
   step(...STEPS[event.key]);
 });
 
-addEventListener("beforeprint", () => { for (const each of document.querySelectorAll(".results details, .sections details")) each.open = true; });
+addEventListener("beforeprint", () => { for (const each of document.querySelectorAll("header details, .results details, .sections details")) each.open = true; });
 
 if (data.names.length > 1) order.closest("label").hidden = true;
+document.body.classList.toggle("single", data.tasks.length === 1);
 filter();
 find("gallery").hidden = false;
 goToHash();

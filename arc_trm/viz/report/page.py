@@ -13,19 +13,20 @@ from string import Template
 from typing import Any
 
 from arc_trm.data.loader import public_data_name
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, pluralise
 from arc_trm.evaluation.leaderboard import PublishedResult, published_results
 from arc_trm.evaluation.scoring import score_sources
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.io import atomic_write, file_name
 from arc_trm.puzzles import kind_of
 from arc_trm.viz.figure import CLOSE_WORDS
-from arc_trm.viz.report.about import about, differing
+from arc_trm.viz.report.about import TITLE, about, differing
 from arc_trm.viz.report.chart import training_section
 from arc_trm.viz.report.entry import Entry
 from arc_trm.viz.report.gallery import gallery
+from arc_trm.viz.report.guide import guide
 from arc_trm.viz.report.headline import comparison_table, difference, headline, rates_table
-from arc_trm.viz.report.markup import text
+from arc_trm.viz.report.markup import folded, text
 from arc_trm.viz.report.published import published_section
 from submission.comparison import Comparison, compare_to_first
 
@@ -104,9 +105,9 @@ def _facts(sources: Sequence[PredictionSource]) -> list[str]:
     source = sources[-1]
     tasks = source.tasks
     kind = kind_of(tasks)
-    total = f"{len(tasks)} {kind.noun}s"
+    total = pluralise(len(tasks), kind.noun)
     if kind.theme.numbered:
-        total = f"{tasks.test_outputs} test inputs of {total}"
+        total = f"{pluralise(tasks.test_outputs, 'test input')} of {total}"
     counts = " and ".join(str(_predicted(each)) for each in sources)
     names = ", ".join(source.data_names or [public_data_name(tasks.name)])
     facts = [f"Predicted grids for {counts} of {total}: {names}"]
@@ -130,12 +131,15 @@ def report_page(report: Report, version: str) -> str:
     values = {
         "generator": GENERATOR,
         "title": text(report.title),
+        "subject": f"Predictions for {kind.title} {kind.noun}s",
+        "guide": guide(report.entries),
         "facts": "".join(f"<p>{text(fact)}</p>" for fact in report.facts),
         "results": _results(report),
         "sections": _sections(report),
         "warnings": "".join(f'<p class="warning">{text(each)}</p>' for each in report.warnings),
         "noun": kind.noun,
-        "heading": f"{kind.noun}s".capitalize(),
+        "heading": (kind.noun if len(data["tasks"]) == 1 else f"{kind.noun}s").capitalize(),
+        "given": " Shaded cells are given." if kind.theme.given else "",
         "id_label": "Number" if kind.numbered else f"{kind.noun.capitalize()} id",
         "outcomes": _outcomes(data),
         "digits_hidden": " hidden" if kind.theme.symbols else "",
@@ -199,19 +203,18 @@ def _results(report: Report) -> str:
     makers = about(report.entries)
     if report.comparison is None:
         (entry,) = report.entries
-        rates = "".join(map(rates_table, scores))
+        rates = "".join(f"<div>{rates_table(score)}</div>" for score in scores)
         return (
-            f'<section class="card two" aria-label="Score">{headline(entry)}'
-            f"<div>{rates}</div></section>"
-            f'<section class="card" aria-label="Who made them">{makers}</section>'
+            f'<section class="card{" two" if rates else ""}" aria-label="Score">{headline(entry)}'
+            f"{rates}</section>"
+            f'<section class="card" aria-label="{TITLE}">{makers}</section>'
         )
     first, second = report.entries
     cards = headline(first, "A"), headline(second, "B"), difference(scores, report.comparison)
     return (
         f'<section class="card" aria-label="Score"><div class="three">{"".join(cards)}</div>'
         f"{comparison_table(scores, report.comparison)}</section>"
-        f'<details class="card"><summary><h2>Who made them</h2> <span class="muted">'
-        f"{text(differing(report.entries))}</span></summary>{makers}</details>"
+        f"{folded(TITLE, differing(report.entries), makers)}"
     )
 
 

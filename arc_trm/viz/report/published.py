@@ -8,7 +8,7 @@ from arc_trm.evaluation.interval import wilson_interval
 from arc_trm.evaluation.leaderboard import PublishedResult, results_title
 from arc_trm.viz.curve import ticks
 from arc_trm.viz.report.headline import headline_rate
-from arc_trm.viz.report.markup import bar, cell, points, row, table, text
+from arc_trm.viz.report.markup import bar, cell, folded, points, row, table, text
 from submission import Scored
 from submission.scoring import format_percent
 
@@ -40,12 +40,12 @@ def published_section(score: Scored | None, results: Sequence[PublishedResult]) 
     headings = ["System", f"0 to {100 * scale:g} %", "Score", "Difference"]
     first = results[0]
     change = points(rate.value - first.percent[-1] / 100)
-    lead = f"{change} points to {first.system}"
-    return (
-        f'<details class="card"><summary><h2>Published results</h2> '
-        f'<span class="muted">{text(lead)}</span></summary><p>{text(title)}. Differences are '
-        f"points of these predictions minus the published result.</p>"
-        f"{table(title, headings, rows, 'published')}</details>"
+    meaning = f"{title}. Differences are points of these predictions minus the published result."
+    shown = table(title, headings, rows, "published")
+    return folded(
+        "Published results",
+        f"{change} points to {first.system}",
+        f"<p>{text(meaning)}</p>{shown}",
     )
 
 

@@ -73,32 +73,33 @@ function demonstrationRow(task, side) {
 // What is said in place of attempts, or about them.
 function attemptsNote(answers) {
   if (!answers.attempts.length) return element("p", { class: "note", text: "No prediction." });
-  return answers.is_guess ? element("p", { class: "note", text: "Nothing was voted for: both attempts are guesses." }) : null;
+  return answers.is_guess ? element("p", { class: "note", text: "The model predicted no grid: both attempts are guesses." }) : null;
 }
 
-// The attempts of one of two sets of predictions.
-function answersGroup(answers, index, draw) {
+// One of two sets of predictions for a test: its attempts, and what else is known, behind a line.
+function answersGroup(answers, index, draw, extras) {
   const name = element("h5", {}, element("b", { class: "letter", text: "AB"[index] }), ` ${data.names[index]}`);
-  return element("div", { class: "answers" }, name, element("div", { class: "row" }, ...answers.attempts.map(draw)), attemptsNote(answers));
+  const more = extras.length ? element("details", { class: "extras" }, element("summary", { class: "note", text: `Votes of ${"AB"[index]}` }), ...extras) : null;
+  return element("div", { class: "answers" }, name, element("div", { class: "row" }, ...answers.attempts.map(draw)), attemptsNote(answers), more);
 }
 
 function testSection(task, test, number, side) {
   const label = test.input.label.toLowerCase();
   const draw = (figure) => drawFigure(figure, test.input.grid, test.output, side);
-  const several = test.answers.length > 1;
-  const figures = several ? test.answers.map((answers, index) => answersGroup(answers, index, draw)) : test.answers[0].attempts.map(draw);
-  if (test.output) figures.push(draw(test.output));
   const extras = test.answers.map((answers, index) => {
     const id = `step-${task.number}-${number}-${index}`;
-    const found = [votesList(answers, test, label), traceSlider(answers, test, label, id, side)].filter(Boolean);
-    if (!found.length) return null;
-    if (!several) return element("div", { class: "extras" }, ...found);
-    return element("details", { class: "extras" }, element("summary", { class: "note", text: `Votes of ${"AB"[index]}` }), ...found);
+    return [votesList(answers, test, label), traceSlider(answers, test, label, id, side)].filter(Boolean);
   });
-  return element("div", { class: several ? "test several" : "test" },
-    theme.numbered ? element("h4", { text: task.tests.length > 1 ? `Test ${number + 1}` : "Test" }) : null,
-    element("div", { class: "row" }, draw(test.input), ...figures), several ? null : attemptsNote(test.answers[0]),
-    element("div", { class: "both" }, ...extras));
+  const title = element("h4", { text: !theme.numbered ? "Puzzle" : task.tests.length > 1 ? `Test ${number + 1}` : "Test" });
+  const output = test.output && draw(test.output);
+  if (test.answers.length > 1) {
+    return element("div", { class: "test several" },
+      element("div", {}, title, element("div", { class: "row" }, draw(test.input), output)),
+      ...test.answers.map((answers, index) => answersGroup(answers, index, draw, extras[index])));
+  }
+  const [answers] = test.answers;
+  return element("div", { class: "test" }, theme.numbered ? title : null,
+    element("div", { class: "row" }, draw(test.input), ...answers.attempts.map(draw), output), attemptsNote(answers), ...extras[0]);
 }
 
 function fillArticle(article, task) {

@@ -29,6 +29,7 @@ GO_TO = """const found = data.tasks.filter((task) => task.outcome === "{}");
 goTo(found.sort((a, b) => taskSide(a) - taskSide(b))[0].number)"""  # the smallest
 UNFOLD = """for (const each of document.querySelectorAll('.sections details')) each.open = true;
 document.querySelector('.sections').scrollIntoView()"""
+GUIDE = """document.querySelector(".guide").open = true"""
 ENLARGE = """const figure = document.querySelector(".test .verdict.bad").closest("figure");
 figure.querySelector(".enlarge").click()"""
 
@@ -50,6 +51,7 @@ SHOTS = (
     *(Shot("report", "report", width, "dark") for width in HEIGHTS),
     Shot("task", "report", 1280, "light", GO_TO.format("second")),
     Shot("task", "report", 360, "dark", GO_TO.format("second"), 1200),
+    Shot("guide", "report", 768, "light", GUIDE),
     Shot("enlarged", "report", 768, "light", ENLARGE),
     Shot("unfolded", "report", 1280, "dark", UNFOLD),
     Shot("unfolded", "report", 360, "light", UNFOLD, 1400),

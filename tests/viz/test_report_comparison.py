@@ -176,7 +176,7 @@ def test_browser_shows_both_sides_of_a_comparison(comparison: Page) -> None:
 def test_browser_draws_both_beside_what_is_correct(comparison: Page) -> None:
     """The correct output belongs to neither; on a phone the difference comes first."""
     test = comparison.locator("#task-first001 .test")
-    texts = test.locator("> div").all_inner_texts()
+    texts = test.locator("> div:first-child, .answers").all_inner_texts()
     model = "tiny <i>model</i>"
     assert [text.split("\n")[0] for text in texts] == ["Test", f"A {model}", f"B {model}"]
     assert ["Correct output" in text for text in texts] == [True, False, False]

@@ -3,7 +3,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const theme = data.theme;
 const SVG = "http://www.w3.org/2000/svg";
-const SIDE = 240, LARGEST = 24, THUMBNAIL = 44; // px of a grid's longer side, of a cell, of a candidate
+const SIDE = 240, LARGEST = 24, THUMBNAIL = 48; // px of a grid's longer side, of a cell, of a candidate
 const CROSS = 12; // px of the smallest cell in which a cross can be read
 const find = (id) => document.getElementById(id);
 const digits = find("digits");

@@ -109,7 +109,7 @@ def comparison_table(scores: Sequence[Scored], comparison: Comparison) -> str:
         cells.append(cell(change, "number"))
         style = "own" if name == counting else ""
         rows.append(row(" ".join(name), cells, style))
-    headings = ["", "A", "B", "B − A, points"]
+    headings = ["", "A", "B", "B − A in points, 95 % interval"]
     return table("All rates", headings, rows, "quiet")
 
 

@@ -95,7 +95,7 @@ function testSection(task, test, number, side) {
   if (test.answers.length > 1) {
     return element("div", { class: "test several" },
       element("div", {}, title, element("div", { class: "row" }, draw(test.input), output)),
-      ...test.answers.map((answers, index) => answersGroup(answers, index, draw, extras[index])));
+      element("div", { class: "sides" }, ...test.answers.map((answers, index) => answersGroup(answers, index, draw, extras[index]))));
   }
   const [answers] = test.answers;
   return element("div", { class: "test" }, theme.numbered ? title : null,

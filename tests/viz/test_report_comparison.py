@@ -59,6 +59,12 @@ def test_a_comparison_shows_what_was_gained_and_lost(two: tuple[Path, Path]) -> 
     assert "1 task gained, 1 lost by pass@2 per output; sign test p = 1" in text
 
 
+def test_equal_predictions_are_not_told_apart_by_an_interval(two: tuple[Path, Path]) -> None:
+    text = text_of(make_comparison(two[0], two[0]))
+    assert "0.0 points −10 0 +10 95 % bootstrap interval 0.0 to 0.0. No task changed" in text
+    assert "includes 0" not in text
+
+
 def test_what_made_the_predictions_different_is_said(two: tuple[Path, Path]) -> None:
     entry = Entry.of(PredictionSource.open(two[0]))
     first, second = (

@@ -119,12 +119,11 @@ def difference(scores: Sequence[Scored], comparison: Comparison) -> str:
     name, noun = headline_rate(first), first.noun
     found = comparison.differences[name]
     gained, lost = len(comparison.gained), len(comparison.lost)
-    notes = "".join(f"<p>{text(note)}</p>" for note in comparison.unchanged_notes(noun))
-    verdict = (
-        f"It includes 0: these {noun}s do not tell the two apart."
-        if found.low <= 0 <= found.high
-        else "It excludes 0."
-    )
+    if not found.low <= 0 <= found.high:
+        verdict = "It excludes 0."
+    else:
+        apart = f"It includes 0: these {noun}s do not tell the two apart."
+        verdict = " ".join(comparison.unchanged_notes(noun) or [apart])
     end = ticks(0, max(0.1, abs(found.low), abs(found.high)), 2)[-1]  # of a scale around 0
     low, value, high = ((each / end + 1) / 2 for each in (found.low, found.value, found.high))
     whisker = _whisker(low, value, high, [f"−{100 * end:g}", "0", f"+{100 * end:g}"])
@@ -132,7 +131,8 @@ def difference(scores: Sequence[Scored], comparison: Comparison) -> str:
         '<div class="headline"><p class="name">Difference, B − A</p>'
         f"<h2>{text(' '.join(name))}</h2>"
         f'<p class="big">{points(found.value)}<small> points</small></p>{whisker}'
-        f"<p>95 % bootstrap interval {points(found.low)} to {points(found.high)}. {verdict}</p>"
+        f"<p>95 % bootstrap interval {points(found.low)} to {points(found.high)}. "
+        f"{text(verdict)}</p>"
         f"<p>{pluralise(gained, noun)} gained, {lost} lost by {text(' '.join(first.deciding))}; "
-        f"sign test p = {comparison.p_value:.2g}</p>{notes}</div>"
+        f"sign test p = {comparison.p_value:.2g}</p></div>"
     )

@@ -14,7 +14,7 @@ from arc_trm.viz.svg import Drawing, Element, Line, Rectangle, Text, column, fit
 from arc_trm.viz.theme import CARD, EDGE, INK, MUTED, PAPER
 
 PLOT_WIDTH, PLOT_HEIGHT = 760, 220
-EXACT, EXACT_SHORT = "exact accuracy on training examples", "exact in training"
+EXACT, EXACT_SHORT = "exact accuracy of halted training examples", "exact of halted"
 """What the share of halted training examples with every cell right is called; it is no score."""
 LEFT, RIGHT, TOP, BOTTOM = 72, 24, 34, 44  # margins of the plot, which hold labels
 

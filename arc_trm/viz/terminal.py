@@ -311,7 +311,7 @@ def _last_metrics(records: Sequence[Mapping[str, float]]) -> str:
     for key, text in LAST_METRICS.items():
         series = read_series(records, key)
         if series.end is not None:
-            parts.append(text.format(series.end))
+            parts.append(text.format(series.end).replace("%", " %"))
             is_mean |= series.window > 1 and math.isfinite(series.end)
     return ", ".join(parts) + (" (running means)" if is_mean else "")
 

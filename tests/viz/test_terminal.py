@@ -254,7 +254,7 @@ def test_a_run_shows_its_curves_score_and_predictions(shown: Shown) -> None:
     lines = shown(show_run, run, found, score)
     output = "\n".join(lines)
     assert lines[0] == "run: a-run, seed 3"
-    assert "Step 20, loss 0.2, exact in training 50.0%, 12 examples a second" in lines
+    assert "Step 20, loss 0.2, exact of halted 50.0 %, 12 examples a second" in lines
     assert all(line in lines for line in score.lines())
     assert re.findall(r"Task \w+", output) == ["Task task0", "Task task1"]
     assert "Right (1 of 1 vote, halt 50 %)" in output and output.count("✓ right") == 1
@@ -313,16 +313,16 @@ def write_records(run: Run, records: list[dict[str, float]]) -> Run:
 def test_a_short_run_says_that_no_sequence_halted_yet(shown: Shown) -> None:
     records = [{"step": n, "lm_loss": 2.0, "count": 0} for n in range(1, 8)]
     output = "\n".join(shown(show_run, write_records(make_run(), records)))
-    assert "every cell right (no sequence halted yet)\n" in output
+    assert "every cell right\n(no sequence halted yet)\n" in output
     assert output.count("┤") == len(re.findall("┤", output.partition("Exact accuracy")[0]))
-    assert "finite" not in output and "exact in training" not in output
+    assert "finite" not in output and "exact of halted" not in output
 
 
 def test_losses_that_are_not_finite_read_as_what_they_are(shown: Shown) -> None:
     records = [{"step": n, "lm_loss": float("nan"), "exact_accuracy": 0.5} for n in range(1, 8)]
     output = "\n".join(shown(show_run, write_records(make_run(), records)))
     assert "Loss per example (no value can be drawn, 7 values not finite are left out)\n" in output
-    assert "Step 7, loss nan, exact in training 50.0%" in output
+    assert "Step 7, loss nan, exact of halted 50.0 %" in output
 
 
 def test_many_records_are_drawn_as_their_running_mean(shown: Shown) -> None:
@@ -333,7 +333,7 @@ def test_many_records_are_drawn_as_their_running_mean(shown: Shown) -> None:
     run = write_records(make_run(), records)
     lines = shown(show_run, run)
     assert "Loss per example (running mean of 41 records)" in lines
-    assert lines[-1] == "Step 800, loss 1.952, exact in training 0.0% (running means)"
+    assert lines[-1] == "Step 800, loss 1.952, exact of halted 0.0 % (running means)"
     chart = [line for line in lines[3:] if "┤" in line or "│" in line][:10]
     dotted = [row for row, line in enumerate(chart) if any(ord(c) in DOTS for c in line)]
     assert len(dotted) <= 2

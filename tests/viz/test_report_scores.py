@@ -28,7 +28,7 @@ def test_the_headline_is_pass_2_per_task_with_its_interval(predictions: Path) ->
     text = text_of(make_page(predictions))
     assert "pass@2 per task 62.5 % " in text
     assert "95 % Wilson interval 21.9 to 90.8 %, 2.5 of 4 tasks" in text
-    assert "1 of 5 test inputs are guesses" in text
+    assert "1 of 5 test inputs is a guess: no grid" in text
 
 
 def test_guesses_alone_are_no_result(tmp_path: Path) -> None:

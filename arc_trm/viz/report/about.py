@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from arc_trm.errors import pluralise
 from arc_trm.evaluation.summary import PredictionSummary
 from arc_trm.puzzles import kind_of
 from arc_trm.viz.report.entry import Entry
@@ -111,4 +112,5 @@ def _trained_on(entry: Entry) -> str:
 def _guesses(entry: Entry) -> str:
     if entry.summary.guessed is None:
         return ""
-    return f"{len(entry.guessed):,} of {entry.predictions.tasks.test_outputs:,} test inputs"
+    total = pluralise(entry.predictions.tasks.test_outputs, entry.summary.query_noun)
+    return f"{len(entry.guessed):,} of {total}"

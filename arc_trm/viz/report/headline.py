@@ -66,10 +66,12 @@ def _guesses(entry: Entry) -> str:
     guesses, total = len(entry.guessed), entry.predictions.tasks.test_outputs
     if not guesses:
         return ""
-    number = f"All {total} test inputs" if guesses == total else f"{guesses} of {total} test inputs"
+    count = pluralise(total, entry.summary.query_noun)
+    number = f"All {count}" if guesses == total > 1 else f"{guesses} of {count}"
     solved = entry.summary.solved_guesses
     right = f" {solved} of them {'is' if solved == 1 else 'are'} right." if solved else ""
-    message = f"{number} are guesses: no grid was predicted.{right}"
+    are = "is a guess" if guesses == 1 else "are guesses"
+    message = f"{number} {are}: no grid was predicted.{right}"
     return f'<p class="warning">{text(message)}</p>'
 
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from arc_trm.config import DataConfig, from_dict
 from arc_trm.data.leakage import run_leakage
 from arc_trm.data.loader import absolute_data_path, load_tasks, public_data_name
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.errors import UserError, format_name, one_line
+from arc_trm.evaluation.finding import FoundPredictions, find_predictions, kind_of_log
 from arc_trm.evaluation.prediction_log import LogStatus, PredictionLog, read_predictions
 from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
 from arc_trm.evaluation.summary import PredictionSummary
@@ -32,7 +32,6 @@ from arc_trm.runs import (
     find_run,
     is_run,
     network_digest,
-    predictions_of,
 )
 from arc_trm.tasks import DEFAULT_KIND, Pair, Task, TaskSet, as_grid
 from submission import (
@@ -75,7 +74,7 @@ class PredictionSource:
     def __init__(
         self,
         label: str,
-        found: _Found,
+        found: FoundPredictions,
         data: str | None,
         solutions: Path | None,
         tasks: TaskSet | None,
@@ -114,7 +113,7 @@ class PredictionSource:
         if folder.name in PARTS and (error := wrong_file(folder, "predictions", EXPECTED)):
             raise error
         chosen = Path(solutions) if solutions is not None else None
-        found = _find_predictions(folder, prefer, data)
+        found = find_predictions(folder, prefer, data)
         source = cls(str(path), found, data, chosen, tasks)
         _ = source.kind  # an invalid header is an error here
         if found.log is None and not _has_task_files(found.path):
@@ -211,7 +210,7 @@ class PredictionSource:
     @property
     def kind(self) -> PuzzleKind:
         """The kind of puzzle. Raises UserError if a log names an unknown one."""
-        return KINDS[DEFAULT_KIND] if self.described_by is None else _kind(self.described_by)
+        return KINDS[DEFAULT_KIND] if self.described_by is None else kind_of_log(self.described_by)
 
     @property
     def data_names(self) -> list[str]:
@@ -502,68 +501,6 @@ def data_metadata(data: DataConfig) -> dict[str, Any]:
         "data": [absolute_data_path(name) for name in data.test],
         **{field: getattr(data, field) for field in DATA_FIELDS},
     }
-
-
-def _kind(log: PredictionLog) -> PuzzleKind:
-    name = str(log.metadata.get("kind", DEFAULT_KIND))
-    if name not in KINDS:
-        raise UserError(
-            f"{log.path} says that it is for puzzles of the kind {name[:40]!r}, expected one "
-            f"of {', '.join(KINDS)}: remove the file and predict again"
-        )
-    return KINDS[name]
-
-
-class _Found(NamedTuple):
-    """The file or folder of predictions, and the log that it is or that lies beside it."""
-
-    path: Path
-    log: PredictionLog | None
-    others: tuple[Path, ...] = ()
-
-
-def _find_predictions(path: Path, prefer: Sequence[str], data: str | None) -> _Found:
-    """Return the predictions in a file or folder, the last ones that were made in a run."""
-    in_folder = not is_run(path) and any((path / name).is_file() for name in prefer)
-    if path.is_dir() and not in_folder:
-        if folders := predictions_of(path):
-            chosen = _latest_for(folders, data)
-            return _find_file(chosen, prefer)._replace(
-                others=tuple(each for each in folders if each != chosen)
-            )
-        if is_run(path):
-            raise UserError(
-                f"{path} has no predictions yet: make them with `arc-trm predict {path}`"
-            )
-    return _find_file(path, prefer)
-
-
-def _latest_for(folders: Sequence[Path], data: str | None) -> Path:
-    """Return the first folder whose predictions are for some data, else the first one."""
-    if data is not None and len(folders) > 1:
-        names = Run(data).config.data.test if is_run(Path(data)) else [data]
-        wanted = [absolute_data_path(name) for name in names]
-        for folder in folders:
-            with suppress(UserError):
-                if PredictionLog(folder / PREDICTIONS).metadata.get("data") == wanted:
-                    return folder
-    return folders[0]
-
-
-def _find_file(path: Path, prefer: Sequence[str]) -> _Found:
-    found = [path / name for name in prefer if (path / name).is_file()] or [path]
-    logs = [PredictionLog(each) for each in found if each.suffix == ".jsonl" and each.is_file()]
-    if not logs and path.name == SUBMISSION and path.with_name(PREDICTIONS).is_file():
-        logs = [PredictionLog(path.with_name(PREDICTIONS))]
-    log = logs[0] if logs else None
-    if log is None or log.path == found[0]:
-        return _Found(found[0], log)
-    try:
-        writes_submission = _kind(log).writes_submission
-    except UserError:
-        return _Found(found[0], None)
-    # A submission beside a log of another kind is of another job.
-    return _Found(found[0] if writes_submission else log.path, log)
 
 
 def _has_task_files(path: Path) -> bool:

@@ -28,7 +28,7 @@ from arc_trm.evaluation.predictions import (
     changed_steps,
     to_rows,
 )
-from arc_trm.evaluation.voting import VoteCounter
+from arc_trm.evaluation.voting import VOTING_RULES, VoteCounter, majority_vote
 from arc_trm.io import atomic_write, write_error
 from arc_trm.puzzles import kind_of
 from arc_trm.tasks import Grid, TaskSet, as_grid
@@ -239,6 +239,12 @@ class PredictionLog:
         fingerprint = self.header.get("tasks")
         return None if fingerprint is None else bool(fingerprint == tasks.fingerprint(False))
 
+    def attempts(self, tasks: TaskSet) -> int:
+        """Return the number of attempts per test input; if it is not known, the maximum."""
+        most = kind_of(tasks).max_attempts
+        found = self.header.get("attempts")
+        return found if type(found) is int and 1 <= found <= most else most
+
     def differences(self, key: Mapping[str, Any], ignored: Collection[str] = ()) -> dict[str, str]:
         """Return how the log's key differs from another one: a text for each field that does."""
         own = {name: self.header.get(name) for name in self.header if name not in NO_KEY}
@@ -428,7 +434,14 @@ def _difference(name: str, own: object, other: object) -> str:
 
 
 def read_predictions(log: PredictionLog, tasks: TaskSet) -> PredictionSet:
-    """Return the logged predictions for `tasks`. Raises UserError if a line is invalid."""
-    counter = VoteCounter(tasks)
+    """Return the logged predictions for `tasks`, voted and with attempts as in the job.
+
+    A rule that is not registered here is replaced by the majority.
+
+    Raises:
+        UserError: a line is invalid.
+    """
+    rule = VOTING_RULES.get(str(log.header.get("voting_rule")), majority_vote)
+    counter = VoteCounter(tasks, rule, log.attempts(tasks))
     counter.add(log.read(tasks))
     return PredictionSet(tasks, (each for each in counter if counter.has(each.task_id, each.test)))

@@ -251,11 +251,16 @@ class PredictionSet(Displayed):
             return self.by_input[key]
         return list(self.by_input.values())[key]
 
-    def fill_missing(self) -> PredictionSet:
-        """Return predictions for all test inputs, with fallback guesses where there are none."""
+    def fill_missing(self, attempts: int | None = None) -> PredictionSet:
+        """Return predictions for all test inputs, with fallback guesses where there are none.
+
+        `attempts`: number of guesses; None is the maximum of the kind of puzzle.
+        """
         predictions = (
             self.by_input.get((task.id, test))
-            or InputPrediction(task, test, (), choose_attempts(self.tasks, pair.input, ()))
+            or InputPrediction(
+                task, test, (), choose_attempts(self.tasks, pair.input, (), attempts=attempts)
+            )
             for task in self.tasks
             for test, pair in enumerate(task.test)
         )

@@ -368,7 +368,7 @@ class PredictionSource:
                 f"{self.path} is for other puzzles than those of {tasks.name}, whose numbers mean "
                 "others: name the data that was predicted, or leave it out"
             )
-        found = read_predictions(self.log, tasks).fill_missing()
+        found = read_predictions(self.log, tasks).fill_missing(self.log.attempts(tasks))
         submission = self._submission_beside(tasks)
         return found if submission is None else found.with_submission(submission)
 

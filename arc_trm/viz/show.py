@@ -12,8 +12,9 @@ from arc_trm.config import DataConfig
 from arc_trm.data.loader import load_tasks
 from arc_trm.errors import UserError
 from arc_trm.evaluation.prediction_log import read_predictions
-from arc_trm.evaluation.predictions import InputPrediction
+from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
 from arc_trm.evaluation.source import PredictionSource
+from arc_trm.evaluation.summary import format_rows
 from arc_trm.puzzles import kind_of
 from arc_trm.runs import Run, latest_predictions, latest_run, predictions_of
 from arc_trm.tasks import TaskSet
@@ -24,6 +25,8 @@ from arc_trm.viz.terminal import Terminal, show_run, show_task
 
 FALLBACKS = ("arc-agi-1", "arc-agi-2")
 CLOSE = 0.85  # similarity of ids that differ in one of eight digits; more is no misspelling
+SHOWN = ("data", "settings", "voters", "guesses", "started", "outdated")
+"""What is said of a run's predictions besides their path."""
 MAX_COMPARED = 5000  # ids of a dataset that a misspelt one is compared with
 
 
@@ -38,16 +41,17 @@ def show_run_in(folder: Path | None, out: Path | None) -> None:
     if out is not None:
         save(draw_run(run), out)
         return
-    predictions, score, origin = None, None, ""
+    predictions, score, origin, about = None, None, "", []
     if folders := predictions_of(run.path):
         source = PredictionSource.open(folders[0])
         count = len(folders)
         origin = f"{source.path}" + (f", the last of {count} in the run" if count > 1 else "")
-        assert source.log is not None
-        predictions = read_predictions(source.log, source.tasks)
+        voted = (each for each in source.predictions if each.candidates)
+        predictions, summary = PredictionSet(source.tasks, voted), source.summary
         if source.tasks.has_known_outputs or not source.kind.writes_submission:
-            score = predictions.fill_missing().score()
-    show_run(Terminal(), run, predictions, score, origin)
+            score, summary = source.score(), source.scored_summary
+        about = format_rows({name: text for name, text in summary.rows().items() if name in SHOWN})
+    show_run(Terminal(), run, predictions, score, origin, about)
 
 
 def show_task_in(

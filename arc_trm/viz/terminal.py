@@ -283,10 +283,17 @@ def show_run(
     predictions: PredictionSet | None = None,
     score: Scored | None = None,
     origin: str = "",
+    about: Sequence[str] = (),
 ) -> None:
     """Print the training curves of a run, its score, and examples of its predictions.
 
-    `origin` is where the predictions are, "" if there are none.
+    Args:
+        terminal: where to print.
+        run: whose training is shown.
+        predictions: to choose examples from.
+        score: of the predictions.
+        origin: where the predictions are, "" if there are none.
+        about: lines on what the predictions are.
     """
     terminal.print(f"{run.path}: {run_title(run)}", "")
     if run.metrics:
@@ -298,7 +305,7 @@ def show_run(
     else:
         terminal.print("No metrics yet: the run has not written a record of its training.")
     if origin:
-        terminal.print("", f"Predictions: {origin}")
+        terminal.print("", f"Predictions: {origin}", *about)
     if score is not None:
         terminal.print("", *score.lines())
     if predictions is not None:

@@ -28,6 +28,7 @@ from arc_trm.evaluation.leaderboard import published_results
 from arc_trm.evaluation.prediction_log import PredictionLog, read_predictions
 from arc_trm.evaluation.predictions import InputPrediction, Prediction, PredictionSet, TraceStep
 from arc_trm.evaluation.source import PredictionSource
+from arc_trm.evaluation.voting import VOTING_RULES, majority_vote, register_voting_rule
 from arc_trm.runs import predictions_of
 from arc_trm.tasks import Pair, Task, TaskSet, as_grid
 
@@ -373,6 +374,39 @@ def test_the_attempts_of_the_submission_that_a_log_knows_count(tmp_path: Path) -
     del submission["task2"]
     sub.write_json(tmp_path / "submission.json", submission)
     assert read_set(log.path, tasks).submission()["task1"] != submission["task1"]
+
+
+def test_predictions_of_one_attempt_have_one_in_every_place(
+    cli: Callable[..., Result], tiny_run: Path, tmp_path: Path
+) -> None:
+    """Also in a log without the submission beside it, and for test inputs without a candidate."""
+    tasks = load_tasks(tmp_path / "tiny_challenges.json")
+    path = tiny_run / "predictions" / "job" / "predictions.jsonl"
+    path.parent.mkdir(parents=True)
+    log = PredictionLog(path)
+    key = {"tasks": tasks.fingerprint(solutions=False), "attempts": 1}
+    log.begin(key, {"data": [tasks.name], "max_grid_size": 30})
+    # Second attempts would be right: of task0 a candidate, of the others the mirrored input.
+    log.append(grids_of(B, B, tasks.known_solutions()["task0"][0]))
+    assert {len(each.attempts) for each in read_set(path, tasks)} == {1}
+    about = json.loads(cli("score", path, "--json").stdout)
+    assert about["pass@2"]["per_task"]["solved"] == 0
+    shown = cli("show", tiny_run).stdout
+    assert "pass@2  per task    0/3  0.0 %" in shown
+    assert "settings  1 attempt\n" in shown and "\nguesses   2, first task1" in shown
+
+
+def test_the_rule_of_a_log_decides_if_it_is_registered(tmp_path: Path) -> None:
+    tasks = load_tasks(write_challenges(tmp_path))
+    for rule, first in (("rare", C), ("gone", B)):
+        log = PredictionLog(tmp_path / f"{rule}.jsonl")
+        log.begin({"voting_rule": rule}, {})
+        log.append(grids_of(B, B, C))
+        register_voting_rule("rare")(lambda predictions: majority_vote(predictions)[::-1])
+        try:
+            assert read_set(log.path, tasks).attempts()["task0"][0][0] == first.tolist()
+        finally:
+            del VOTING_RULES["rare"]
 
 
 def test_a_failed_first_attempt_leaves_the_second_one_second(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from arc_trm.evaluation.voting import VOTING_RULES, VotingRule
 from arc_trm.io import file_name
 from arc_trm.puzzles import kind_of
 from arc_trm.run_inputs import PathLike, RunInputs
-from arc_trm.runs import PREDICTIONS_FOLDER, Run, latest_predictions, network_digest, predictions_of
+from arc_trm.runs import PREDICTIONS_FOLDER, Run, latest_predictions, predictions_of, weights_digest
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import TimeLimit
 from submission import Scored
@@ -467,7 +467,7 @@ def _metadata(inputs: RunInputs) -> Mapping[str, Any]:
         "tasks": len(inputs.tasks),
         "test_inputs": inputs.tasks.test_outputs,
         "leaks": list(inputs.leaks),
-        "network": network_digest(inputs.weights.folder),
+        "weights_digest": weights_digest(inputs.weights.folder),
         "test_digests": digests,
     }
 

@@ -22,7 +22,7 @@ from arc_trm.io import relative_path, write_json
 
 RUNS = Path("runs")
 RUN_CONFIG, METRICS, CHECKPOINT = "run.json", "metrics.jsonl", "checkpoint.safetensors"
-NETWORK_FILE = "model.safetensors"
+NETWORK_FILE, EMBEDDING_FILE = "model.safetensors", "puzzle_embedding.safetensors"
 SUBMISSION, PREDICTIONS = "submission.json", "predictions.jsonl"
 PREDICTIONS_FOLDER = Path("predictions")
 """Folder, in a run or the current folder, that holds a folder for each prediction job."""
@@ -66,6 +66,11 @@ class Run(Displayed, os.PathLike[str]):
     def metrics(self) -> list[dict[str, float]]:
         """The records of metrics.jsonl; a last line that a kill cut off is left out."""
         return read_metrics(self.path)
+
+    @cached_property
+    def weights_digest(self) -> str | None:
+        """The digest of the weights, as `weights_digest` says."""
+        return weights_digest(self.path)
 
     @property
     def step(self) -> int:
@@ -215,11 +220,21 @@ def _latest_times(folders: list[Path], file: str, recalled: dict[Path, float]) -
     return times
 
 
-def network_digest(folder: Path) -> str | None:
-    """Return a digest of the network in a weights folder; None if it has none."""
+def weights_digest(folder: Path) -> str | None:
+    """Return a digest of network and puzzle embedding in a weights folder; None if it has none.
+
+    It takes about a second per gigabyte.
+    """
+    digests = [_file_digest(folder / name) for name in (NETWORK_FILE, EMBEDDING_FILE)]
+    if digests[0] is None:
+        return None
+    return hashlib.sha256("".join(filter(None, digests)).encode()).hexdigest()[:16]
+
+
+def _file_digest(path: Path) -> str | None:
     try:
-        with (folder / NETWORK_FILE).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError):
         return None
 

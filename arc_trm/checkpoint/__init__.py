@@ -10,7 +10,6 @@ from arc_trm.checkpoint.published import read_published
 from arc_trm.checkpoint.safetensors_io import read_tensors, write_tensors
 from arc_trm.checkpoint.weights_dir import (
     CONFIG_FILE,
-    EMBEDDING_FILE,
     ORIGIN_FILE,
     PUZZLE_IDS_FILE,
     Weights,
@@ -19,7 +18,7 @@ from arc_trm.checkpoint.weights_dir import (
     save_config,
     save_weights,
 )
-from arc_trm.runs import NETWORK_FILE
+from arc_trm.runs import EMBEDDING_FILE, NETWORK_FILE
 
 __all__ = [
     "CONFIG_FILE",

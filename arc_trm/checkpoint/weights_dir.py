@@ -34,11 +34,10 @@ from arc_trm.io import read_json, write_json
 from arc_trm.models import ARCHITECTURES, PuzzleModel, build_model
 from arc_trm.puzzles import kinds_with_vocab
 from arc_trm.puzzles.base import BLANK, SEPARATOR
-from arc_trm.runs import NETWORK_FILE
+from arc_trm.runs import EMBEDDING_FILE, NETWORK_FILE
 from submission import parse_json
 
 CONFIG_FILE = "config.json"
-EMBEDDING_FILE = "puzzle_embedding.safetensors"
 PUZZLE_IDS_FILE = "puzzle_ids.json"
 ORIGIN_FILE = "origin.json"
 FORMAT = "arc-trm weights 3"

@@ -82,8 +82,9 @@ def _repeated(sources: Sequence[PredictionSource]) -> Iterator[str]:
     """Yield a sentence for each source with the weights and the settings of an earlier one."""
     first: dict[tuple[Any, ...], Path] = {}
     for source in sources:
-        key = (source.metadata.get("network"), *source.summary.settings.items())
-        if isinstance(key[0], str) and first.setdefault(key, source.path) is not source.path:
+        weights = source.made_by.header.get("weights") if source.made_by is not None else None
+        key = (weights, *source.summary.settings.items())
+        if isinstance(weights, str) and first.setdefault(key, source.path) is not source.path:
             yield (
                 f"{source.path} has the weights and settings of {first[key]}, so it tells nothing "
                 "about another seed."

@@ -29,9 +29,7 @@ from arc_trm.runs import (
     PREDICTIONS,
     SUBMISSION,
     Run,
-    find_run,
     is_run,
-    network_digest,
 )
 from arc_trm.tasks import DEFAULT_KIND, Pair, Task, TaskSet, as_grid
 from submission import (
@@ -165,14 +163,19 @@ class PredictionSource:
     def run(self) -> Run | None:
         """The run whose weights made the predictions; if these are not known, that around them."""
         weights = self.metadata.get("weights")
-        if isinstance(weights, str):
-            if not os.path.isabs(weights):
-                return None  # they are on the Hub
-            if os.path.exists(weights):
-                return find_run(Path(weights))
+        if isinstance(weights, str) and not os.path.isabs(weights):
+            return None  # they are on the Hub
         # A file is in the run itself, or in the folder of a job in the run's predictions.
-        places = (self.path.parent, *self.path.absolute().parents[2:3])
-        return next((Run(each) for each in places if is_run(each)), None)
+        places = [self.path.parent, *self.path.absolute().parents[2:3]]
+        if isinstance(weights, str) and os.path.exists(weights):
+            places.insert(0, Path(weights))
+        runs = [Run(each) for each in places if is_run(each)]
+        # The run may have been moved or copied, and what is at its old place may be another one.
+        return next((each for each in runs if self._has_weights(each)), runs[0] if runs else None)
+
+    def _has_weights(self, run: Run) -> bool:
+        """Return whether a run still has the weights that predicted, as far as that is known."""
+        return self.metadata.get("weights_digest") in (None, run.weights_digest)
 
     @cached_property
     def summary(self) -> PredictionSummary:
@@ -190,8 +193,7 @@ class PredictionSource:
         status = self._status if self.log is None else LogStatus.of(self.predictions)
         names = [public_data_name(name) for name in self._logged_data] or self.data_names
         found = PredictionSummary.of_log(str(self.path), made_by, names, status)
-        digest = made_by.metadata.get("network")
-        outdated = self.run is not None and digest not in (None, network_digest(self.run.path))
+        outdated = self.run is not None and not self._has_weights(self.run)
         found = replace(found, others=tuple(map(str, self.others)), outdated=outdated)
         if self.run is not None and os.path.isabs(found.weights or ""):
             found = replace(found, weights=os.path.abspath(self.run.path))  # it may have been moved

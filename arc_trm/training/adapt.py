@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from arc_trm.checkpoint import TrainingFacts
-from arc_trm.checkpoint.weights_dir import EMBEDDING_FILE, WeightsDir, build_from_tensors
+from arc_trm.checkpoint import EMBEDDING_FILE, TrainingFacts
+from arc_trm.checkpoint.weights_dir import WeightsDir, build_from_tensors
 from arc_trm.config import ModelConfig, RunConfig, preset_of
 from arc_trm.errors import UserError
 from arc_trm.models import PuzzleModel

@@ -226,6 +226,19 @@ def test_score_names_what_it_scores_and_what_else_the_run_holds(
     assert "has the weights and settings of" not in cli("score", first, other).stdout
 
 
+def test_weights_with_another_puzzle_embedding_are_other_weights(
+    cli: Callable[..., Result], tiny_run: Path, tmp_path: Path
+) -> None:
+    """Runs that train the embedding only have equal networks."""
+    other = Path(shutil.copytree(tiny_run, tmp_path / "other"))
+    retrain(other, network=0.0)
+    same = Path(shutil.copytree(tiny_run, tmp_path / "same"))
+    for run in (tiny_run, other, same):
+        assert cli("predict", run).exit_code == 0
+    assert "has the weights and settings of" not in cli("score", tiny_run, other).stdout
+    assert "has the weights and settings of" in cli("score", tiny_run, same).stdout
+
+
 def test_other_tasks_of_the_same_ids_are_not_scored(
     cli: Callable[..., Result], tiny_run: Path, tmp_path: Path
 ) -> None:
@@ -252,15 +265,22 @@ def test_a_moved_run_is_named_where_it_is(
     assert json.loads(cli("score", moved, "--json").stdout)["about"]["weights"] == str(moved)
 
 
+def retrain(run: Path, network: float = 1.0, embedding: float = 1.0) -> None:
+    """Add numbers to the weights of a run, as if it were trained again for as many steps."""
+    folder = WeightsDir(run)
+    changed = {name: tensor + network for name, tensor in folder.parts.network.items()}
+    assert folder.parts.embedding is not None
+    rows = folder.parts.embedding + embedding
+    save_weights(run, folder.config, changed, rows, folder.parts.step)
+
+
+@pytest.mark.parametrize(("network", "embedding"), [(1.0, 0.0), (0.0, 1.0)])
 def test_score_says_that_the_run_was_trained_on_since(
-    cli: Callable[..., Result], tiny_run: Path
+    cli: Callable[..., Result], tiny_run: Path, network: float, embedding: float
 ) -> None:
     assert cli("predict", tiny_run).exit_code == 0
     assert json.loads(cli("score", tiny_run, "--json").stdout)["about"]["outdated"] is False
-    parts = WeightsDir(tiny_run).parts
-    config = WeightsDir(tiny_run).config
-    network = {name: tensor + 1 for name, tensor in parts.network.items()}
-    save_weights(tiny_run, config, network, parts.embedding, parts.step)  # as after --restart
+    retrain(tiny_run, network, embedding)
     assert json.loads(cli("score", tiny_run, "--json").stdout)["about"]["outdated"] is True
     assert "outdated  the run has other weights by now: predict again" in cli("score").stdout
 
@@ -277,7 +297,21 @@ def test_predictions_in_a_folder_of_another_run_are_of_the_run_that_made_them(
     run = PredictionSource.open(out).run
     assert run is not None and run.path == other
     tiny_run.mkdir()  # something else is there by now
-    assert PredictionSource.open(out).run is None
+    run = PredictionSource.open(out).run
+    assert run is not None and run.path == other
+
+
+def test_a_run_in_the_place_of_a_moved_one_did_not_predict(
+    cli: Callable[..., Result], tiny_run: Path, tmp_path: Path
+) -> None:
+    assert cli("predict", tiny_run).exit_code == 0
+    moved = tmp_path / "moved"
+    shutil.copytree(tiny_run, moved)
+    retrain(tiny_run)
+    about = json.loads(cli("score", moved, "--json").stdout)["about"]
+    assert (about["weights"], about["outdated"]) == (str(moved), False)
+    retrain(moved)
+    assert json.loads(cli("score", moved, "--json").stdout)["about"]["outdated"] is True
 
 
 def test_score_says_which_tasks_of_the_solutions_are_scored(

@@ -13,7 +13,7 @@ import math
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -147,11 +147,13 @@ class LogStatus:
         submission: its digest.
         voters: number of votes per test input: mean, smallest, largest.
         guessed: test inputs without a candidate, (task id, test index).
+        is_last: whether no prediction follows the status in the log.
     """
 
     submission: str
     voters: tuple[float, int, int]
     guessed: tuple[tuple[str, int], ...]
+    is_last: bool = True
 
     @classmethod
     def of(cls, predictions: Iterable[InputPrediction], submission: str = "") -> LogStatus:
@@ -381,25 +383,21 @@ class PredictionLog:
                 raise self._invalid(self._lines, reason) from None
             yield prediction
 
-    def status_of(self, submission: Submission, last: bool = False) -> LogStatus | None:
-        """Return the last status of this submission; None if no job with this log wrote it.
-
-        Args:
-            submission: what the status is of.
-            last: return None, too, if predictions follow that status in the log.
-        """
-        digest, found = submission_digest(submission), None
+    def status_of(self, submission: Submission) -> LogStatus | None:
+        """Return the last status of this submission; None if no job with this log wrote it."""
+        digest, found, is_last = submission_digest(submission), None, True
         reader = self._open_reader()
         try:
             reader.seek(0)
             for line in reader:
                 if line.startswith(STATUS_START) and digest.encode() in line:
-                    found = line
-                elif last and line.strip():
-                    found = None
+                    found, is_last = line, True
+                elif line.strip():
+                    is_last = False
         except OSError as error:
             raise self._unreadable(error) from None
-        return None if found is None else LogStatus.parse(found, digest)
+        status = None if found is None else LogStatus.parse(found, digest)
+        return None if status is None else replace(status, is_last=is_last)
 
     def _new_lines(self, size: int | None) -> Iterator[bytes]:
         """Yield complete lines one by one, because a log may have hundreds of megabytes."""

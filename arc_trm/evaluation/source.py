@@ -494,7 +494,8 @@ class PredictionSource:
         except SubmissionError:
             return None
         fits = all(len(found.get(task.id, ())) == len(task.test) for task in tasks)
-        return found if fits and self.log.status_of(found, last=True) is not None else None
+        status = self.log.status_of(found) if fits else None
+        return found if status is not None and status.is_last else None
 
 
 def data_metadata(data: DataConfig) -> dict[str, Any]:

@@ -32,6 +32,10 @@ MAX_NUMBER = 1 << 63
 
 
 OUTDATED = "the run has other weights by now: predict again for their score"
+UNFINISHED = (
+    "the job predicted more after it wrote this file: if it runs no longer, the same `arc-trm "
+    "predict` finishes it"
+)
 MAX_OTHERS = 3
 """Number of other predictions in a run that are named."""
 
@@ -62,6 +66,7 @@ class PredictionSummary:
         code: digest of the code that predicted.
         others: folders of other predictions in the same run, newest first.
         outdated: whether the run has other weights by now.
+        unfinished: whether the job predicted more after it wrote the file, and was killed or runs.
     """
 
     file: str
@@ -89,6 +94,7 @@ class PredictionSummary:
     code: str | None = None
     others: tuple[str, ...] = ()
     outdated: bool = False
+    unfinished: bool = False
 
     @classmethod
     def of_log(
@@ -125,6 +131,7 @@ class PredictionSummary:
             started_at=facts.time("started_at"),
             version=key.text("version"),
             code=key.text("code"),
+            unfinished=status is not None and not status.is_last,
         )
 
     @property
@@ -225,6 +232,7 @@ class PredictionSummary:
             "started": f"{self.date}, {by}" if self.date and self.version else self.date,
             "others": ", ".join(map(one_line, self.others[:MAX_OTHERS])) + more,
             "outdated": OUTDATED if self.outdated else "",
+            "partial": UNFINISHED if self.unfinished else "",
         }
         return {name: text for name, text in rows.items() if text}
 
@@ -273,6 +281,7 @@ class PredictionSummary:
             "code": self.code,
             "others": list(self.others),
             "outdated": self.outdated,
+            "unfinished": self.unfinished,
         }
 
 

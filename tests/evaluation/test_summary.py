@@ -9,11 +9,11 @@ import pytest
 from tiny import write_challenges, write_predictions
 
 from arc_trm import load_tasks
-from arc_trm.evaluation.prediction_log import submission_digest
-from arc_trm.evaluation.predictions import build_submission
+from arc_trm.evaluation.prediction_log import PredictionLog, submission_digest
+from arc_trm.evaluation.predictions import Prediction, build_submission
 from arc_trm.evaluation.scoring import describe_sources, open_sources
 from arc_trm.evaluation.summary import PredictionSummary
-from arc_trm.tasks import TaskSet
+from arc_trm.tasks import TaskSet, as_grid
 from submission import read_submission
 
 
@@ -61,6 +61,20 @@ def test_a_status_that_cannot_be_is_no_status(tmp_path: Path, tasks: TaskSet, fi
     assert described(folder)[0]["voters"] == {"mean": 3.0, "min": 3, "max": 3}
     add_status(folder, fields)
     assert described(folder)[0]["voters"] is None
+
+
+def test_a_submission_that_a_killed_job_left_behind_its_log_says_so(
+    tmp_path: Path, tasks: TaskSet
+) -> None:
+    folder = predictions(tmp_path, tasks)
+    assert described(folder)[0]["unfinished"] is False
+    log = PredictionLog(folder / "predictions.jsonl")
+    log.append([Prediction("task0", 0, "task0", 0, as_grid([[1]]), 0.5)])
+    about, lines = described(folder)
+    assert about["unfinished"] is True
+    assert any(line.startswith("partial   the job predicted more after") for line in lines)
+    add_status(folder, '"voters":[0.3,0,1],"guessed":[]')
+    assert described(folder)[0]["unfinished"] is False
 
 
 def test_texts_of_a_header_are_printed_in_one_plain_line_each(

@@ -8,7 +8,7 @@ that `arc-trm predict` wrote into, or a run, which means the predictions that we
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -190,14 +190,22 @@ class PredictionSource:
                 tasks=len(counts),
                 test_inputs=sum(counts.values()),
             )
-        status = self._status if self.log is None else LogStatus.of(self.predictions)
+        status = self._status if self.log is None else LogStatus.of(self._predicted_inputs())
         names = [public_data_name(name) for name in self._logged_data] or self.data_names
         found = PredictionSummary.of_log(str(self.path), made_by, names, status)
         outdated = self.run is not None and not self._has_weights(self.run)
         found = replace(found, others=tuple(map(str, self.others)), outdated=outdated)
+        if self.log is not None and self._data is not None:
+            found = replace(found, scored_data=tuple(self.data_names))
         if self.run is not None and os.path.isabs(found.weights or ""):
             found = replace(found, weights=os.path.abspath(self.run.path))  # it may have been moved
         return found
+
+    def _predicted_inputs(self) -> Iterator[InputPrediction]:
+        """Yield the predictions for tasks that were to be predicted; the user's may be more."""
+        digests = self._data_metadata.get("test_digests")
+        known = digests if isinstance(digests, dict) and digests else self.tasks
+        return (each for each in self.predictions if each.task_id in known)
 
     @property
     def metadata(self) -> Mapping[str, Any]:
@@ -447,6 +455,7 @@ class PredictionSource:
             solved_guesses=self._solved_guesses(),
             scored_tasks=len(self.score().task_ids),
             scored_data=() if self._data is None else tuple(self.data_names),
+            solutions=None if self._solutions is None else str(self._solutions),
         )
 
     def _solved_guesses(self) -> int | None:

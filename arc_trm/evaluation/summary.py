@@ -61,6 +61,7 @@ class PredictionSummary:
         solved_guesses: number of guessed test inputs with a right attempt, if they are scored.
         scored_tasks: number of tasks that are scored, if they are.
         scored_data: names of what is scored, if that is not what was predicted.
+        solutions: path of the official solutions that it is scored against, if any were named.
         started_at: when the job was started first.
         version: of arc-trm.
         code: digest of the code that predicted.
@@ -89,6 +90,7 @@ class PredictionSummary:
     solved_guesses: int | None = None
     scored_tasks: int | None = None
     scored_data: tuple[str, ...] = ()
+    solutions: str | None = None
     started_at: datetime | None = None
     version: str | None = None
     code: str | None = None
@@ -238,14 +240,17 @@ class PredictionSummary:
 
     @property
     def _scored(self) -> str:
-        """What is scored, if that is not what was predicted."""
+        """What is scored, if that is not what was predicted, and against which solutions."""
         number, total = self.scored_tasks, self.tasks
-        if number is None or total is None or (number == total and not self.scored_data):
+        named = bool(self.scored_data or self.solutions)
+        if number is None or (total in (number, None) and not named):
             return ""
         names = ", ".join(map(format_name, self.scored_data))
         noun = self._kind.noun
         text = pluralise(number, noun) + (f" of {names}" if names else "")
-        return f"{text}; without attempts, a {noun} counts as unsolved" if number > total else text
+        text += f", against {one_line(self.solutions)}" if self.solutions else ""
+        more = total is not None and number > total
+        return f"{text}; without attempts, a {noun} counts as unsolved" if more else text
 
     def lines(self) -> list[str]:
         """Return one aligned line for each thing that is known, the file first."""
@@ -276,6 +281,7 @@ class PredictionSummary:
             "solved_guesses": self.solved_guesses,
             "scored_tasks": self.scored_tasks,
             "scored_data": list(self.scored_data),
+            "solutions": self.solutions,
             "started_at": None if self.started_at is None else self.started_at.isoformat(),
             "version": self.version,
             "code": self.code,

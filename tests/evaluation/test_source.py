@@ -339,9 +339,27 @@ def test_score_says_which_tasks_of_the_solutions_are_scored(
     of_a_run = cli("score", tiny_run / "submission.json", *options)
     assert f"those that {tiny_run} is for: name other tasks with --data" in of_a_run.stderr
     assert json.loads(of_a_run.stdout)["pass@2"]["per_task"]["total"] == 3
+    assert json.loads(of_a_run.stdout)["about"]["solutions"] == str(solutions)
+    assert f"\nscored    3 tasks, against {solutions}\n" in cli("score", out, *options[:2]).stdout
     assert cli("score", out, *options, "--data", challenges).stderr == ""
     sub.write_json(solutions, tasks.known_solutions())
     assert cli("score", out, *options).stderr == ""
+
+
+def test_tasks_that_were_not_to_be_predicted_are_no_guesses(
+    cli: Callable[..., Result], tiny_run: Path, tmp_path: Path
+) -> None:
+    """Of a larger DATA, the numbers of voters and guesses are those of what was predicted."""
+    few, out = tmp_path / "few", tmp_path / "out.json"
+    few.mkdir()
+    assert cli("predict", tiny_run, "--data", write_challenges(few, 2)).exit_code == 0
+    log = predictions_of(tiny_run)[0] / "predictions.jsonl"
+    larger = ("--data", tmp_path / "tiny_challenges.json")
+    for command in (("score", log), ("merge", log, "--out", out)):
+        about = json.loads(cli(*command, *larger, "--json").stdout)["about"]
+        (said,) = about if isinstance(about, list) else [about]
+        assert (said["guesses"], said["voters"]["min"]) == (0, 3)
+        assert said["scored_data"] == ["tiny_challenges.json"]
 
 
 def test_predictions_that_do_not_fit_the_tasks(tmp_path: Path) -> None:

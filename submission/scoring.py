@@ -132,12 +132,15 @@ class Score:
             `pass_at`, whether the output is solved.
         missing: tasks without an answer, counted as unsolved.
         unknown: answered tasks without a solution, not counted.
+        second_attempts: number of answered outputs with a second attempt, which differs from the
+            first.
     """
 
     pass_at: Mapping[int, PassRates]
     tasks: Mapping[str, tuple[tuple[bool, ...], ...]]
     missing: tuple[str, ...]
     unknown: tuple[str, ...]
+    second_attempts: int
 
     noun: ClassVar[str] = "task"
     headline: ClassVar[RateName] = ("pass@2", "per task")  # the form of most published results
@@ -166,16 +169,20 @@ class Score:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences on tasks that only the answers or only the solutions have."""
+        """Sentences on tasks that only the answers or only the solutions have, and on attempts."""
         groups = {
             "not in the submission, counted as unsolved": self.missing,
             "without a solution, not counted": self.unknown,
         }
-        return [
+        notes = [
             f"{pluralise(len(task_ids), 'task')} {what}: {format_names(task_ids)}"
             for what, task_ids in groups.items()
             if task_ids
         ]
+        answered = len(self.tasks) - len(self.missing)
+        if answered and not self.second_attempts and 2 in self.pass_at:
+            notes.append("no test output has a second attempt, so that pass@2 is pass@1")
+        return notes
 
     def counts(self) -> dict[RateName, Counts]:
         """Split every rate by task, as `Scored.counts` says."""
@@ -206,6 +213,7 @@ class Score:
             "tasks": {name: [list(hits) for hits in task] for name, task in self.tasks.items()},
             "missing": list(self.missing),
             "unknown": list(self.unknown),
+            "second_attempts": self.second_attempts,
         }
 
 
@@ -253,6 +261,9 @@ def score_ranked(
         tasks=tasks,
         missing=tuple(task_id for task_id in solutions if task_id not in ranked),
         unknown=tuple(task_id for task_id in ranked if task_id not in solutions),
+        second_attempts=sum(
+            _has_second(grids) for outputs in answered.values() for grids in outputs
+        ),
     )
 
 
@@ -322,6 +333,12 @@ def format_percent(value: float) -> str:
 def to_hashable(grid: Rows) -> tuple[tuple[int, ...], ...]:
     """Convert a grid to tuples; equal grids in lists, tuples or arrays become equal."""
     return tuple(tuple(row) for row in grid)
+
+
+def _has_second(candidates: Sequence[Rows]) -> bool:
+    """Return whether there is a second candidate, which is a grid and differs from the first."""
+    first, second = [*map(to_hashable, candidates[:2]), (), ()][:2]
+    return second not in ((), first)
 
 
 def _hits(candidates: Iterable[Rows], solution: Rows, ks: Sequence[int]) -> tuple[bool, ...]:

@@ -14,6 +14,7 @@ from arc_trm.data.loader import public_data_name
 from arc_trm.data.registry import find_manifest
 from arc_trm.errors import UserError, format_name
 from arc_trm.evaluation.source import PredictionSource
+from arc_trm.evaluation.summary import format_rows
 from arc_trm.hub.repo_id import is_plain_path, is_repository
 from arc_trm.models import ARCHITECTURES
 from arc_trm.runs import PREDICTIONS, SUBMISSION, Run, find_run, predictions_of
@@ -41,6 +42,10 @@ _ORIGIN_FIELDS: dict[str, Callable[[str], object]] = {
     "subfolder": is_plain_path,
     "file": re.compile(r"[\w.-]+").fullmatch,
 }
+
+
+_PREDICTIONS_ROWS = ("settings", "voters", "guesses", "started", "partial")
+"""What is said of scored predictions."""
 
 
 def model_card(weights: WeightsDir, repository: str, licence: str | None) -> str:
@@ -117,9 +122,8 @@ def _run_sections(run: Run, step: int) -> list[str]:
     return [
         f"## Data\n\n{_data(data)}",
         f"## Training\n\n{settings}",
-        "## Scores\n\nOf the run's own predictions for the data that it is to predict: two "
-        "attempts per test input of an ARC task, one answer per other puzzle. Each line has its "
-        f"own denominator.\n\n{_scores(run)}",
+        "## Scores\n\nOf the run's own predictions for the data that it is to predict. Each line "
+        f"has its own denominator.\n\n{_scores(run)}",
     ]
 
 
@@ -157,13 +161,17 @@ def _scores(run: Run) -> str:
     try:
         prefer = (SUBMISSION, PREDICTIONS)
         source = PredictionSource.open(run.path, data=str(run.path), prefer=prefer)
-        lines, warnings = source.score().lines(), source.leakage()
+        summary, warnings = source.scored_summary, source.leakage()
+        rows = {name: text for name, text in summary.rows().items() if name in _PREDICTIONS_ROWS}
+        lines = [*format_rows(rows), "", *source.score().lines()]
     except UserError:
         return (
             "Not scored: when the weights were uploaded, the run's predictions or its data could "
             "not be read, did not fit together, or no right output was known."
         )
-    table = "\n".join(lines)
+    if summary.outdated:
+        return "Not scored: the run's predictions are of other weights than these."
+    table = "\n".join(lines).strip()
     return "\n\n".join(
         [f"```\n{table}\n```", *(f"**{_without_paths(each, run)}**" for each in warnings)]
     )

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +19,14 @@ import huggingface_hub
 import paths
 import pytest
 import torch
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from hub_server import Hub, serve
 from huggingface_hub import constants
 from tiny import run_config, write_challenges, write_predictions, write_weights
 
 from arc_trm import load_model, runs
 from arc_trm.callbacks import ignore
-from arc_trm.checkpoint import TrainingFacts, WeightsDir, load_weights, save_config
+from arc_trm.checkpoint import TrainingFacts, WeightsDir, load_weights, save_config, save_weights
 from arc_trm.checkpoint.published_ids import published_ids
 from arc_trm.cli import main
 from arc_trm.data.loader import load_tasks
@@ -675,6 +675,22 @@ def test_the_card_of_a_named_dataset(tmp_path: Path) -> None:
     assert "0/419" in card and "not in the submission" in card
     assert "shares" not in card  # of tasks in both sets only demonstrations are trained on
     assert "--data arc-agi-1/evaluation" in card
+
+
+def test_the_card_says_of_what_its_score_is(
+    cli: Callable[..., Result], tiny_run: Path, tmp_path: Path
+) -> None:
+    assert cli("predict", tiny_run, "--attempts", 1).exit_code == 0
+    card = model_card(WeightsDir(tiny_run), "o/n", None)
+    assert "2 augmentations, canvas full" in card and " 1 attempt, voting rule" in card
+    assert "\nvoters    3.0 per test input\nguesses   0\n" in card
+    assert "pass@2  per task " in card and str(tmp_path) not in card
+    parts, config = WeightsDir(tiny_run).parts, WeightsDir(tiny_run).config
+    network = {name: tensor + 1 for name, tensor in parts.network.items()}
+    save_weights(tiny_run, config, network, parts.embedding, parts.step)
+    card = model_card(WeightsDir(tiny_run), "o/n", None)
+    assert "Not scored: the run's predictions are of other weights than these." in card
+    assert "pass@2" not in card
 
 
 def test_warnings_in_the_card_name_no_folder(tmp_path: Path) -> None:

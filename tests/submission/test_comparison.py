@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 import submission as sub
 from submission.comparison import MAX_NAME, comparison_table
 
-RIGHT, WRONG = [[1]], [[2]]
+RIGHT, WRONG, OTHER = [[1]], [[2]], [[3]]
 HITS = st.lists(st.booleans(), min_size=1, max_size=3)
 
 
 def score_of(hits: dict[str, list[bool]]) -> sub.Score:
     """A score with these outputs solved in attempt 1."""
-    ranked = {name: [[RIGHT if hit else WRONG] for hit in task] for name, task in hits.items()}
+    ranked = {
+        name: [[RIGHT if hit else WRONG, OTHER] for hit in task] for name, task in hits.items()
+    }
     return sub.score_ranked(ranked, {name: [RIGHT] * len(task) for name, task in hits.items()})
 
 
@@ -296,7 +298,9 @@ def test_three_scores_of_puzzles() -> None:
 
 
 def test_notes_name_their_file_and_stand_above_the_table() -> None:
-    scores = [sub.score_ranked(ranked, {"a": [RIGHT]}) for ranked in ({}, {"a": [[RIGHT]]}, {})]
+    scores = [
+        sub.score_ranked(ranked, {"a": [RIGHT]}) for ranked in ({}, {"a": [[OTHER, RIGHT]]}, {})
+    ]
     lines = sub.describe_scores(["one", "two", "three"], scores)[1]
     assert [line.split(":")[0] for line in lines[:2]] == ["one", "three"]
 

@@ -76,6 +76,23 @@ def test_the_dictionary_of_a_score_is_json() -> None:
     assert result["missing"] == ["gone"] and result["unknown"] == ["other"]
 
 
+def test_answers_of_one_attempt_say_that_pass_at_2_is_pass_at_1() -> None:
+    note = "no test output has a second attempt, so that pass@2 is pass@1"
+    wanted = {"a": [[[1]]], "b": [[[2]]]}
+    for grids, number in (
+        ([[[1]]], 0),
+        ([[[1]], [[1]]], 0),
+        ([[[1]], []], 0),
+        ([[], [[1]]], 1),
+        ([[[3]], [[1]]], 1),
+    ):
+        for ks in ((1, 2), (1,)):
+            result = sub.score_ranked({"a": [grids]}, wanted, ks=ks)
+            assert result.second_attempts == result.to_dict()["second_attempts"] == number
+            assert (note in result.lines()) is (number == 0 and 2 in ks)
+    assert note not in sub.score_ranked({}, wanted).notes
+
+
 def test_every_rate_is_split_by_task() -> None:
     result = sub.score_ranked(sub.to_ranked(ANSWERED), SOLUTIONS, ks=(1, 2, 3))
     assert result.deciding == ("pass@3", "per output")

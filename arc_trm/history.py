@@ -8,6 +8,7 @@ only appended; without the file nothing is lost but the way to folders outside `
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from contextlib import suppress
@@ -39,14 +40,24 @@ def remember(kind: Kind, folder: Path) -> None:
 
 
 def recall(kind: Kind) -> dict[Path, float]:
-    """Return the folders of a kind with when something was last made there, as Unix times."""
+    """Return the folders of a kind with when something was last made there, as Unix times.
+
+    The last folder comes last. A record is made before those after it: the time of one that a
+    clock in the future made is cut to theirs.
+    """
     found: dict[Path, float] = {}
-    for line in _last_lines():
+    latest = math.inf
+    for line in reversed(_last_lines()):
         with suppress(ValueError, TypeError, KeyError, OverflowError, RecursionError):
             record = json.loads(line)
+            path, at = Path(record["path"]), float(record["time"])
+            if not math.isfinite(at):
+                continue
+            # Just before the next record, so that equal times keep their order.
+            latest = min(at, math.nextafter(latest, -math.inf))
             if record["kind"] == kind:
-                found[Path(record["path"])] = float(record["time"])
-    return found
+                found.setdefault(path, latest)
+    return dict(reversed(found.items()))
 
 
 def _last_lines() -> list[bytes]:

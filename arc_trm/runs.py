@@ -17,7 +17,7 @@ from pathlib import Path
 from arc_trm.config import RunConfig, read_config, to_dict
 from arc_trm.display import Displayed
 from arc_trm.errors import UserError
-from arc_trm.history import recall, remember
+from arc_trm.history import Kind, recall, remember
 from arc_trm.io import relative_path, write_json
 
 RUNS = Path("runs")
@@ -174,7 +174,7 @@ def latest_predictions() -> Path:
     """
     folders = [path.parent for path in RUNS.glob(f"*/{PREDICTIONS_FOLDER}/*/{PREDICTIONS}")]
     folders += [path.parent for path in PREDICTIONS_FOLDER.glob(f"*/{PREDICTIONS}")]
-    found = _latest_times([*folders, Path()], PREDICTIONS, recall("predictions"))
+    found = _latest_times([*folders, Path()], PREDICTIONS, _recall("predictions"))
     runs = _run_times()
     run = next(iter(_sorted_by_time(runs)), None)
     if not found:
@@ -192,8 +192,11 @@ def latest_predictions() -> Path:
 def predictions_of(folder: Path) -> list[Path]:
     """Return the folders of the predictions in a run, or in its folder for them, newest first."""
     base = folder / PREDICTIONS_FOLDER if is_run(folder) else folder
-    logs = base.glob(f"*/{PREDICTIONS}")
-    return _sorted_by_time(_latest_times([log.parent for log in logs], PREDICTIONS, {}))
+    folders = [log.parent for log in base.glob(f"*/{PREDICTIONS}")]
+    times = recall("predictions")
+    absolute = {each: Path(os.path.abspath(each)) for each in folders}
+    known = {each: times[path] for each, path in absolute.items() if path in times}
+    return _sorted_by_time(_latest_times(folders, PREDICTIONS, known))
 
 
 def _sorted_by_time(times: dict[Path, float]) -> list[Path]:
@@ -203,15 +206,18 @@ def _sorted_by_time(times: dict[Path, float]) -> list[Path]:
 
 def _run_times() -> dict[Path, float]:
     runs = [path.parent for path in RUNS.glob(f"*/{RUN_CONFIG}")]
-    return _latest_times(runs, RUN_CONFIG, recall("run"))
+    return _latest_times(runs, RUN_CONFIG, _recall("run"))
+
+
+def _recall(kind: Kind) -> dict[Path, float]:
+    """Return what `recall` does, with paths that are short below the current folder."""
+    return {relative_path(folder): time for folder, time in recall(kind).items()}
 
 
 def _latest_times(folders: list[Path], file: str, recalled: dict[Path, float]) -> dict[Path, float]:
     """Map folders that hold a file to when it was made, by the index or else by the file's time."""
-    found = {relative_path(folder): time for folder, time in recalled.items()}
-    found = {**dict.fromkeys(folders, 0.0), **found}
     times = {}
-    for folder, recalled_time in found.items():
+    for folder, recalled_time in {**dict.fromkeys(folders, 0.0), **recalled}.items():
         try:
             changed = (folder / file).stat().st_mtime
         except (OSError, ValueError):

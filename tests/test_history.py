@@ -82,6 +82,18 @@ def test_what_is_gone_or_damaged_is_passed_over(here: Path, tmp_path: Path) -> N
     assert latest_run() == Path("runs/a")
 
 
+def test_a_clock_that_was_ahead_does_not_make_a_run_the_latest_for_good(here: Path) -> None:
+    make_run("runs/a", 10)
+    make_run("runs/ahead", 10**10)
+    assert latest_run() == Path("runs/ahead")
+    make_run("runs/b", 20)
+    assert latest_run() == Path("runs/b")
+    assert list(history.recall("run")) == [here / "runs" / name for name in ("a", "ahead", "b")]
+    with history.index_path().open("a") as index:
+        index.write('{"kind":"run","path":"/x","time":NaN}\n')
+    assert latest_run() == Path("runs/b")
+
+
 def test_an_index_of_many_lines_is_read_from_its_end(here: Path) -> None:
     make_run("runs/a", 10)
     line = json.dumps({"kind": "run", "path": "/gone", "time": 1})
@@ -112,6 +124,9 @@ def test_the_latest_predictions_are_those_made_last(here: Path, tmp_path: Path) 
     assert predictions_of(Path("runs/a")) == [newest, first]
     assert predictions_of(Path("runs/a/predictions")) == [newest, first]
     assert predictions_of(Path("gone")) == []
+    remember("predictions", first, 50)  # the same command again, which had nothing left to do
+    for run in (Path("runs/a"), Path("runs/a").resolve()):
+        assert [each.name for each in predictions_of(run)] == ["x", "z"]
 
 
 def test_predictions_are_not_taken_for_those_of_a_later_run(here: Path, cli: Cli) -> None:

@@ -97,7 +97,7 @@ class RunInputs:
             raise UserError(f"there is no task in {tasks.name!r}: name some with --data")
         kind = kind_of(tasks)
         # Of numbered puzzles, training has compared the run's own data, which may be millions.
-        leaks = _find_leaks(run, opened, tasks) if data is not None or not kind.numbered else []
+        leaks = find_leaks(run, opened, tasks) if data is not None or not kind.numbered else []
         for note in (*leaks, *tasks.notes):
             callback.note(note)
         kind.check_model(opened.config, tasks)
@@ -109,7 +109,8 @@ class RunInputs:
         return cls(opened, run, tasks, settings, name, weights_name, tuple(leaks), tuple(too_large))
 
 
-def _find_leaks(run: Run | None, weights: WeightsDir, tasks: TaskSet) -> list[str]:
+def find_leaks(run: Run | None, weights: WeightsDir, tasks: TaskSet) -> list[str]:
+    """Return a sentence for each dataset whose test outputs the weights, of a run, trained on."""
     leaks = run_leakage(run.config.data, tasks) if run else []
     if run is None or run.config.adapt is not None:  # data of the pretrained weights
         leaks += named_leakage(weights.training.trained_on, tasks)

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from tiny import write_predictions
 
 import arc_trm
 from arc_trm.checkpoint import WeightsDir
 from arc_trm.errors import UserError
-from arc_trm.evaluation.predictions import PredictionSet
+from arc_trm.evaluation.predictions import PredictionSet, build_submission
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.run_inputs import RunInputs
 from submission import read_submission, submission_problems
@@ -252,3 +253,7 @@ def test_weights_without_their_run_say_which_tasks_leaked(
     RunInputs.resolve(weights_dir, "small.json", callback=recorder)
     shared = f"small.json shares {len(small)} of its {len(small)} tasks with arc-agi-1/training, "
     assert any(note.startswith(shared) for note in recorder.notes) is warns
+    facts = {"weights": "o/n@v1", "train_data": [trained_on]}
+    made = write_predictions(Path("made"), small, build_submission((), small), **facts)
+    leaks = PredictionSource.open(made, data="small.json").leakage()
+    assert any(leak.startswith(shared) for leak in leaks) is warns

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from arc_trm.config import DataConfig, from_dict
-from arc_trm.data.leakage import run_leakage
+from arc_trm.data.leakage import named_leakage, run_leakage
 from arc_trm.data.loader import absolute_data_path, load_tasks, public_data_name
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.errors import UserError, format_name, one_line
@@ -346,7 +346,11 @@ class PredictionSource:
     def leakage(self) -> list[str]:
         """Return warnings if the weights were trained on outputs of the tasks that are scored."""
         if self._data is not None:
-            return run_leakage(self.run.config.data, self.tasks) if self.run is not None else []
+            found = run_leakage(self.run.config.data, self.tasks) if self.run is not None else []
+            names = self.metadata.get("train_data")
+            if isinstance(names, list) and (self.run is None or self.run.config.adapt is not None):
+                found += named_leakage(list(map(str, names)), self.tasks)
+            return list(dict.fromkeys(found))
         leaks = self.metadata.get("leaks")
         return [one_line(str(leak)) for leak in leaks] if isinstance(leaks, list) else []
 

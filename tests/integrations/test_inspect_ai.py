@@ -29,7 +29,7 @@ from inspect_ai.log import EvalLog, EvalSample, read_eval_log
 from inspect_ai.model import ChatMessage, Model, ModelName, ModelOutput, ModelUsage, get_model
 from inspect_ai.scorer import SampleScore, Score, Target
 from inspect_ai.solver import TaskState, generate
-from tiny import run_config, write_challenges
+from tiny import run_config, write_challenges, write_predictions
 
 # inspect_ai looks up the first `arc_trm` on the path, and an egg-info in the current folder, which
 # `python -m pytest` puts there, does not name the plugin.
@@ -38,7 +38,7 @@ if "" in sys.path or os.getcwd() in sys.path:
 
 import arc_trm.inference
 from arc_trm import load_tasks
-from arc_trm.evaluation.predictions import PredictionSet
+from arc_trm.evaluation.predictions import PredictionSet, build_submission
 from arc_trm.integrations.inspect_ai import plugin
 from arc_trm.integrations.inspect_ai.batching import (
     NO_SOURCE,
@@ -291,9 +291,31 @@ def test_without_anything_the_latest_run_answers_or_guesses_do(
         assert first == sample.metadata["test_inputs"][sample.metadata["test"]] != second
     monkeypatch.chdir(run.parent.parent)
     outside = plugin.arc_agi(data=str(run.parent.parent / "tiny_challenges.json"))
+    said: list[str] = []
+    monkeypatch.setattr("arc_trm.integrations.inspect_ai.task.logger.warning", said.append)
     for log in (evaluate(tmp_path), evaluate(tmp_path, outside)):
         assert {sample.metadata["source"] for sample in samples_of(log)} == {"runs/run"}
         assert len(samples_of(log)) == 3
+    assert said == ["no weights are named, so the run made last answers: runs/run"]
+
+
+def test_the_log_says_that_tasks_were_trained_on(
+    tmp_path: Path, weights_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("arc_trm.integrations.inspect_ai.task.logger.warning", said.append)
+    config = json.loads((weights_dir / "config.json").read_text())
+    config["training"]["trained_on"] = ["arc-agi-1/training"]
+    (weights_dir / "config.json").write_text(json.dumps(config))
+    small = load_tasks("arc-agi-1/training").filter_by_size(3)
+    Path("small.json").write_text(json.dumps({task.id: task.to_json() for task in small}))
+    leaks = ["small.json shares all with a set"]
+    facts = {"data": [str(tmp_path / "small.json")], "max_grid_size": 30, "leaks": leaks}
+    made = write_predictions(Path("made"), small, build_submission((), small), **facts)
+    plugin.arc_agi(predictions=str(made))
+    assert said == leaks
+    plugin.arc_agi(weights=str(weights_dir), data="small.json")
+    assert said[1].startswith(f"small.json shares {len(small)} of its {len(small)} tasks with arc-")
 
 
 @pytest.mark.slow
@@ -487,6 +509,11 @@ def test_metrics_of_several_epochs_and_of_foreign_samples() -> None:
     half = metrics([("a", 0.5), ("a", 0.5), ("b", 1.0)])
     assert half == {"per_output": 2 / 3, "per_task": 0.75, "strict": 0.625}
     assert all(math.isnan(rate) for rate in metrics([]).values())
+    two = {"task": "c", "test_inputs": [[[1]], [[2]]]}  # as with --limit 1: one of two outputs ran
+    cut = [SampleScore(score=Score(value=1), sample_metadata=two)]
+    assert per_output()(cut) == 1  # type: ignore[arg-type]
+    assert all(math.isnan(made(cut)) for made in (per_task(), strict()))  # type: ignore[arg-type]
+    assert strict()(cut * 2) == 1  # type: ignore[arg-type]
     foreign = [SampleScore(score=Score(value=n), sample_id=n) for n in (0, 1)]
     assert strict()(foreign) == 0.5  # type: ignore[arg-type]
 

@@ -23,45 +23,52 @@ def per_output() -> Metric:
     """Solved test outputs / all test outputs, as the ARC Prize competition counts."""
 
     def value(scores: list[SampleScore]) -> Value:
-        return _mean([part for task in _by_task(scores) for part in task])
+        return _mean([Fraction(each.score.as_float()) for each in scores])
 
     return value
 
 
 @metric
 def per_task() -> Metric:
-    """Mean over tasks of the fraction of their outputs that is solved, as TRM and HRM report it."""
+    """Mean over tasks of the fraction of their outputs that is solved, as TRM and HRM report it.
+
+    Tasks of which some outputs did not run, as with `--limit`, are left out.
+    """
 
     def value(scores: list[SampleScore]) -> Value:
-        return _mean([sum(task, Fraction(0)) / len(task) for task in _by_task(scores)])
+        return _mean([sum(task, Fraction(0)) / len(task) for task in _whole_tasks(scores)])
 
     return value
 
 
 @metric
 def strict() -> Metric:
-    """Tasks with all their outputs solved / all tasks.
+    """Tasks with all their outputs solved / all tasks, of those whose outputs all ran.
 
     If several epochs make an output half solved, a task of two such outputs counts a quarter,
     because each output is answered on its own.
     """
 
     def value(scores: list[SampleScore]) -> Value:
-        return _mean([math.prod(task, start=Fraction(1)) for task in _by_task(scores)])
+        return _mean([math.prod(task, start=Fraction(1)) for task in _whole_tasks(scores)])
 
     return value
 
 
-def _by_task(scores: list[SampleScore]) -> list[list[Fraction]]:
+def _whole_tasks(scores: list[SampleScore]) -> list[list[Fraction]]:
     """Return the values of each task's outputs, exact, so that their order has no influence.
 
-    A sample that does not name its task is a task of its own.
+    Tasks with more test inputs than values are left out. A sample that does not name its task is a
+    task of its own.
     """
     tasks: dict[object, list[Fraction]] = defaultdict(list)
+    outputs: dict[object, int] = {}
     for each in scores:
-        task = (each.sample_metadata or {}).get("task", ("sample", each.sample_id))
+        metadata = each.sample_metadata or {}
+        task = metadata.get("task", ("sample", each.sample_id))
         tasks[task].append(Fraction(each.score.as_float()))
-    return list(tasks.values())
+        outputs[task] = len(metadata.get("test_inputs", ()))
+    return [values for task, values in tasks.items() if len(values) >= outputs[task]]
 
 
 def _mean(parts: Sequence[Fraction]) -> float:

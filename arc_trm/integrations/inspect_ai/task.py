@@ -9,7 +9,6 @@ from inspect_ai import Task, task
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import GenerateConfig, ModelName, get_model
 
-from arc_trm.data.leakage import run_leakage
 from arc_trm.data.loader import load_tasks
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.errors import UserError
@@ -20,6 +19,7 @@ from arc_trm.integrations.inspect_ai.scorers import two_attempts
 from arc_trm.integrations.inspect_ai.solvers import as_name, latest_run_name, model_or_run, trm
 from arc_trm.integrations.prompts import prompt
 from arc_trm.puzzles import kind_of
+from arc_trm.run_inputs import find_leaks, resolve_folder
 from arc_trm.runs import Run, find_run, is_run
 from arc_trm.tasks import TaskSet
 
@@ -53,6 +53,8 @@ def arc_agi(
         is_trm = weights is not None or predictions is not None
         if not is_trm and _model_api() == "none":
             is_trm, weights = True, latest_run_name()
+            if weights is not None:
+                logger.warning(f"no weights are named, so the run made last answers: {weights}")
         if is_trm:
             solver = trm(weights, predictions, augmentations)
         else:
@@ -84,14 +86,21 @@ def _find_tasks(data: str | None, weights: str | None, predictions: str | None) 
             source = PredictionSource.open(predictions, DEFAULT_DATA)
         if not (source.log is not None and source.log.matches_tasks(source.tasks)):
             assert source.predictions  # raises for predictions of other tasks
+        for warning in source.leakage():
+            logger.warning(warning)
         return source.tasks
     run = find_run(Path(weights)) if weights is not None else None
     if data is None and run is not None:
-        return predicted_tasks(run.config.data)
-    name = data if data is not None else DEFAULT_DATA
-    tasks = predicted_tasks(Run(name).config.data) if is_run(Path(name)) else load_tasks(name)
-    for warning in run_leakage(run.config.data, tasks) if run is not None else ():
-        logger.warning(warning)
+        tasks = predicted_tasks(run.config.data)
+    else:
+        name = data if data is not None else DEFAULT_DATA
+        tasks = predicted_tasks(Run(name).config.data) if is_run(Path(name)) else load_tasks(name)
+    if weights is not None:
+        from arc_trm.checkpoint import WeightsDir
+
+        folder = resolve_folder(weights)
+        for warning in find_leaks(find_run(folder), WeightsDir(folder), tasks):
+            logger.warning(warning)
     return tasks
 
 

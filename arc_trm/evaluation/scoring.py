@@ -15,7 +15,8 @@ from arc_trm.evaluation.summary import format_rows
 from arc_trm.puzzles import kind_of
 from arc_trm.runs import PREDICTIONS, SUBMISSION, latest_predictions
 from arc_trm.tasks import TaskSet
-from submission import Scored
+from submission import Scored, SubmissionError
+from submission.comparison import OTHER_SOLUTIONS
 from submission.scoring import format_percent, format_rate
 
 
@@ -41,6 +42,7 @@ def score_sources(sources: Sequence[PredictionSource]) -> list[Scored]:
 
     Raises:
         UserError: they are for different kinds of puzzle, or some cannot be scored.
+        SubmissionError: they are scored against different solutions.
     """
     first = sources[0]
     for source in sources[1:]:
@@ -49,7 +51,23 @@ def score_sources(sources: Sequence[PredictionSource]) -> list[Scored]:
                 f"{first.path} has predictions for {first.kind.title}, but {source.path} for "
                 f"{source.kind.title}: compare one kind"
             )
-    return [source.score() for source in sources]
+    scores = [source.score() for source in sources]
+    for source in sources[1:]:
+        if not _same_solutions(first.scored_tasks, source.scored_tasks):
+            raise SubmissionError(f"{first.label} and {source.label}: {OTHER_SOLUTIONS}")
+    return scores
+
+
+def _same_solutions(tasks: TaskSet, other: TaskSet) -> bool:
+    """Return whether two sets have the same solutions.
+
+    Numbered puzzles must be the same themselves: their ids are numbers in any file.
+    """
+    if tasks is other:
+        return True
+    if kind_of(tasks).numbered:
+        return tasks.fingerprint() == other.fingerprint()
+    return tasks.known_solutions() == other.known_solutions()
 
 
 def describe_sources(sources: Sequence[PredictionSource]) -> tuple[Any, list[str]]:

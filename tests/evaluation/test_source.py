@@ -17,6 +17,7 @@ import pytest
 from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
+from puzzles import write_puzzles
 from tiny import announce, log_with, write_challenges
 
 import submission as sub
@@ -255,6 +256,41 @@ def test_other_tasks_of_the_same_ids_are_not_scored(
         assert result.exit_code == 2
         assert f"1 of the 3 tasks of {path} have other test inputs" in result.stderr
         assert "(first task1): name the data that was predicted" in result.stderr
+
+
+def test_scores_against_other_solutions_of_the_same_ids_are_not_compared(
+    cli: Callable[..., Result], tmp_path: Path
+) -> None:
+    """Of tasks in two versions of a file, and of other puzzles, which have the same numbers."""
+    arc, sudoku = [], []
+    for number in range(2):
+        pair = Pair(as_grid([[1]]), as_grid([[2 + number]]))
+        tasks = TaskSet.from_tasks(f"v{number}.json", [Task("task0", (pair,), (pair,))])
+        sub.write_json(tmp_path / tasks.name, tasks.to_json())
+        log = start_log(
+            tmp_path / f"arc{number}.jsonl",
+            tasks,
+            data=[str(tmp_path / tasks.name)],
+            max_grid_size=30,
+        )
+        log.append([Prediction("task0", 0, "task0", 0, as_grid([[2]]), 0.5)])
+        arc.append(log.path)
+        puzzles = load_tasks(write_puzzles(tmp_path, seed=number, count=3))
+        log = start_log(
+            tmp_path / f"s{number}.jsonl",
+            puzzles,
+            data=[puzzles.name],
+            max_grid_size=30,
+            kind="sudoku",
+        )
+        log.append([Prediction("1", 0, "1", 0, puzzles["1"].test[0].output, 0.5)])
+        sudoku.append(log.path)
+    for paths_of_both in (arc, sudoku):
+        for command in ("score", "report"):
+            result = cli(command, *paths_of_both)
+            assert result.exit_code == 2
+            assert "only scores against the same solutions can be compared" in result.stderr
+        assert cli("score", paths_of_both[0], paths_of_both[0]).exit_code == 0
 
 
 def test_a_moved_run_is_named_where_it_is(

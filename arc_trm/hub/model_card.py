@@ -169,6 +169,8 @@ def _scores(run: Run) -> str:
             "Not scored: when the weights were uploaded, the run's predictions or its data could "
             "not be read, did not fit together, or no right output was known."
         )
+    if source.made_by is None:
+        return "Not scored: nothing says that these weights made the submission in the run."
     if summary.outdated:
         return "Not scored: the run's predictions are of other weights than these."
     table = "\n".join(lines).strip()

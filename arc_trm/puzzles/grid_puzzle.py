@@ -20,7 +20,7 @@ from arc_trm.puzzles.base import PAD, Augmentation, AugmentationList, Flags, Puz
 from arc_trm.rng import rng_for
 from arc_trm.tasks import Grid, Pair, PuzzleArray, Task, TaskSet, as_grid
 from submission import Ranked, Rate, RateName, Scored
-from submission.scoring import Counts, rate_table
+from submission.scoring import Counts, format_percent, format_rate, rate_table
 
 EXACT: RateName = ("exact",)
 VALID: RateName = ("valid",)
@@ -42,8 +42,8 @@ class PuzzleScore:
     """(N,), whether every cell is as in the known answer."""
     valid: Flags
     """(N,), whether the answer follows the rule."""
-    answered: int
-    """Number of puzzles with an answer."""
+    answered: Flags
+    """(N,), whether there is an answer."""
 
     noun: ClassVar[str] = "puzzle"
     deciding: ClassVar[RateName] = EXACT
@@ -74,14 +74,19 @@ class PuzzleScore:
     @property
     def notes(self) -> list[str]:
         """At most one sentence: how many puzzles have an answer, if not all have."""
-        total = len(self.task_ids)
-        if self.answered == total:
+        total, answered = len(self.task_ids), int(self.answered.sum())
+        if answered == total:
             return []
-        sentence = f"{self.answered} of {pluralise(total, 'puzzle')} have an answer"
-        if self.answered:
+        sentence = f"{answered} of {pluralise(total, 'puzzle')} have an answer"
+        if answered:
+            rates = [
+                (name, Rate(int(solved.sum()), int(counted[self.answered].sum())))
+                for name, (solved, counted) in self.counts().items()
+                if counted[self.answered].any()  # the right answers to these may be unknown
+            ]
             shares = ", ".join(
-                f"{name[0]} {100 * rate.solved / self.answered:.1f} %"
-                for name, rate in self.rates.items()
+                f"{name[0]} {format_rate(rate)} {format_percent(rate.value)}"
+                for name, rate in rates
             )
             sentence += f", the others count as wrong; of the answered ones {shares}"
         return [sentence]
@@ -103,7 +108,7 @@ class PuzzleScore:
         return {
             "kind": self.kind.name,
             "puzzles": len(self.task_ids),
-            "answered": self.answered,
+            "answered": int(self.answered.sum()),
             **{name[0]: rate.to_dict() for name, rate in self.rates.items()},
             "tasks": tasks,
         }
@@ -341,7 +346,7 @@ class GridPuzzle(PuzzleKind):
             batch = indices[start : start + VALIDATION_BATCH_SIZE]
             faults = self.validate(puzzles.questions[batch], answers[batch], answered[batch])
             valid[batch] = [not fault for fault in faults]
-        return PuzzleScore(self, puzzles.ids, puzzles.known, exact, valid, int(answered.sum()))
+        return PuzzleScore(self, puzzles.ids, puzzles.known, exact, valid, answered)
 
     def baselines(self, tasks: TaskSet, rng: np.random.Generator) -> dict[str, Scored]:
         """Return the scores of copying the question and of guessing by the rule."""

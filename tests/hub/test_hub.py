@@ -668,7 +668,9 @@ def test_the_card_of_a_named_dataset(tmp_path: Path) -> None:
     data = replace(config.data, test=("arc-agi-1/evaluation",), train=("arc-agi-2/training",))
     runs.write_run_config(run, replace(config, data=data))
     pair = {"attempt_1": [[0]], "attempt_2": [[1]]}
-    write_json(run / "predictions" / "tiny" / "submission.json", {"00576224": [pair]})
+    job = run / "predictions" / "tiny"
+    shutil.rmtree(job)
+    write_predictions(job, load_tasks(data.test[0]), {"00576224": [pair]})
     card = model_card(WeightsDir(run), "o/n", None)
     assert "arc-agi-1/evaluation, ARC-AGI-1 (Apache-2.0" in card
     assert "400 tasks, 419 test outputs" in card
@@ -690,6 +692,10 @@ def test_the_card_says_of_what_its_score_is(
     save_weights(tiny_run, config, network, parts.embedding, parts.step)
     card = model_card(WeightsDir(tiny_run), "o/n", None)
     assert "Not scored: the run's predictions are of other weights than these." in card
+    (job,) = runs.predictions_of(tiny_run)
+    write_json(job / "submission.json", {"task0": [{"attempt_1": [[7]], "attempt_2": [[7]]}]})
+    card = model_card(WeightsDir(tiny_run), "o/n", None)
+    assert "Not scored: nothing says that these weights" in card and "pass@" not in card
     assert "pass@2" not in card
 
 

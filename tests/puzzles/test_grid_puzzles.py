@@ -341,11 +341,11 @@ def test_exact_and_valid_answers_are_counted_apart(tmp_path: Path) -> None:
     assert score.known.tolist() == [True, False, True, True, True]
     assert score.exact[score.known].tolist() == [False, True, False, False]
     assert score.valid.tolist() == [True, True, True, False, False]
-    assert score.answered == 4
+    assert score.answered.sum() == score.to_dict()["answered"] == 4
     lines = score.lines()
     assert "1/4" in lines[0] and "3/5" in lines[1]
     assert "4 of 5 puzzles have an answer" in lines[-1]
-    assert "of the answered ones exact" in lines[-1]
+    assert "of the answered ones exact 1/3 33.3 %, valid 3/4 75.0 %" in lines[-1]
     by_id = score.to_dict()["tasks"]
     assert by_id["2"] == {"exact": None, "valid": True}
     assert by_id["3"] == {"exact": True, "valid": True}

@@ -451,7 +451,7 @@ def _metadata(inputs: RunInputs) -> Mapping[str, Any]:
     facts = {
         "model": inputs.model_name,
         "weights": inputs.weights_name,
-        "step": about.step,
+        "step": about.step if about.step or training.total_steps is not None else None,
         "parameters": about.parameters,
         "preset": training.preset,
         "changed": list(training.changed),

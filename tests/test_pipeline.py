@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from tiny import write_predictions
+from tiny import write_challenges, write_predictions
 
 import arc_trm
-from arc_trm.checkpoint import WeightsDir
+from arc_trm.checkpoint import WeightsDir, save_weights
 from arc_trm.errors import UserError
 from arc_trm.evaluation.predictions import PredictionSet, build_submission
 from arc_trm.evaluation.source import PredictionSource
@@ -222,6 +222,16 @@ def test_predictions_say_how_weights_copied_from_a_run_were_trained(
     assert (of_copy["preset"], of_copy["changed"]) == ("quickstart", ["train.lr=0.5"])
     lines = PredictionSource.open(tmp_path / "out").summary.lines()
     assert "preset quickstart with train.lr=0.5, step" in lines[1]
+
+
+def test_predictions_of_weights_of_an_unknown_step_name_none(weights_dir: Path) -> None:
+    weights = WeightsDir(weights_dir)
+    parts = weights.parts
+    save_weights(weights_dir, weights.config, parts.network, parts.embedding, 0)
+    path = write_challenges(weights_dir.parent)
+    arc_trm.predict(weights_dir, path, out="unknown")
+    summary = arc_trm.open_predictions("unknown").summary
+    assert summary.parameters is not None and summary.step is None
 
 
 def test_predictions_in_memory_are_scored_against_their_own_tasks(challenges: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -181,7 +180,8 @@ class LogStatus:
             found = cls(str(status["submission"]), voters, guessed)
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return None
-        valid = math.isfinite(voters[0]) and all(test >= 0 for _, test in guessed)
+        valid = 0 <= voters[1] <= voters[0] <= voters[2] and all(test >= 0 for _, test in guessed)
+        valid = valid and len(set(guessed)) == len(guessed)
         return found if valid and found.submission == submission else None
 
 

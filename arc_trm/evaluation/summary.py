@@ -151,8 +151,8 @@ class PredictionSummary:
     def trained(self) -> str:
         """How the weights were trained: `preset quickstart, step 9000 of 9000, seed 0`."""
         parts = [f"preset {self.preset_text}"] if self.preset else []
-        if self.step:
-            total = f" of {self.total_steps}" if self.total_steps else ""
+        if self.step is not None:
+            total = f" of {self.total_steps}" if self.total_steps is not None else ""
             parts.append(f"step {self.step}{total}")
         if self.seed is not None:
             parts.append(f"seed {self.seed}")

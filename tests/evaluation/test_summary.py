@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny import write_challenges, write_predictions
@@ -52,6 +53,10 @@ def add_status(folder: Path, fields: str) -> None:
         '"voters":[1,1e999,1],"guessed":[]',
         '"voters":[1,1],"guessed":[]',
         '"voters":[1,1,1],"guessed":[["task1"]]',
+        '"voters":[1,1,1],"guessed":[["task1",0],["task1",0]]',
+        '"voters":[-1,-1,-1],"guessed":[]',
+        '"voters":[9,1,2],"guessed":[]',
+        '"voters":[1,2,1],"guessed":[]',
         '"voters":[1,1,1]',
     ],
 )
@@ -75,6 +80,20 @@ def test_a_submission_that_a_killed_job_left_behind_its_log_says_so(
     assert any(line.startswith("partial   the job predicted more after") for line in lines)
     add_status(folder, '"voters":[0.3,0,1],"guessed":[]')
     assert described(folder)[0]["unfinished"] is False
+
+
+@pytest.mark.parametrize(
+    ("facts", "trained"),
+    [
+        ({"preset": "quickstart", "step": 0, "total_steps": 9000}, "quickstart, step 0 of 9000"),
+        ({"preset": "quickstart", "step": 0, "total_steps": 0}, "quickstart, step 0 of 0"),
+        ({"preset": "quickstart"}, "quickstart"),
+    ],
+)
+def test_weights_without_a_step_of_training_are_said_to_be_so(
+    facts: dict[str, Any], trained: str
+) -> None:
+    assert PredictionSummary("f", **facts).trained == f"preset {trained}"
 
 
 def test_texts_of_a_header_are_printed_in_one_plain_line_each(

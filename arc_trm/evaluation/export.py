@@ -52,10 +52,9 @@ def _provenance(source: PredictionSource, model: str | None) -> Provenance:
         started_at = datetime.fromisoformat(str(source.metadata.get("started_at"))).astimezone(UTC)
     except (ValueError, OverflowError):
         started_at = ended_at
-    by_arc_trm = source.run is not None or source.log is not None
     return Provenance(
         model or source.name,
-        "arc-trm" if by_arc_trm else "unknown",
+        "arc-trm" if source.made_by is not None else "unknown",
         min(started_at, ended_at),
         ended_at,
         {"data": source.data_names} if source.data_names else {},

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, format_name
 from arc_trm.evaluation.leaderboard import describe_results, published_results
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.evaluation.summary import format_rows
@@ -84,13 +84,22 @@ def describe_sources(sources: Sequence[PredictionSource]) -> tuple[Any, list[str
         name: text for name, text in rows[0].items() if all(row.get(name) == text for row in rows)
     }
     lines = [*format_rows(common), ""] if common else []
+    if len({each.train_data for each in summaries}) > 1:  # which no row says otherwise
+        for row, each in zip(rows, summaries, strict=True):
+            row["training"] = ", ".join(map(format_name, each.train_data)) or "on unknown data"
     for row in rows:
         lines.append(row["file"])
         own = {name: text for name, text in row.items() if name not in (*common, "file")}
         lines += [f"  {line}" for line in format_rows(own)]
-    different = [name for name in ("settings", "data") if name not in common]
-    different += ["preset"] if len({each.preset_text for each in summaries}) > 1 else []
-    different += ["step"] if len({each.step for each in summaries}) > 1 else []
+    facts = {
+        "settings": [row.get("settings") for row in rows],
+        "data": [row.get("data") for row in rows],
+        "preset": [each.preset_text for each in summaries],
+        "step": [each.step for each in summaries],
+        "training data": [each.train_data for each in summaries],
+        "code": [(each.version, each.code) for each in summaries],
+    }
+    different = [name for name, values in facts.items() if len(set(values)) > 1]
     if len(summaries) > 2 and different:
         lines.append(f"They differ in {' and '.join(different)}, not only in the seed.")
     return records, [*lines, *_repeated(sources), ""]

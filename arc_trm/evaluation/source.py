@@ -242,9 +242,9 @@ class PredictionSource:
 
     @property
     def name(self) -> str:
-        """Name of the model, else of the run, folder or file."""
+        """Name of the model, else of the file or, for names that all jobs give, of its folder."""
         path = self.path.resolve()
-        fallback = path.parent.name if self.run else path.name
+        fallback = path.parent.name if path.name in (PREDICTIONS, SUBMISSION) else path.name
         return str(self.metadata.get("model") or fallback)
 
     @property

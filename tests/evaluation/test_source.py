@@ -18,7 +18,7 @@ from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
 from puzzles import write_puzzles
-from tiny import announce, log_with, write_challenges
+from tiny import announce, log_with, write_challenges, write_predictions
 
 import submission as sub
 from arc_trm import load_tasks, predict
@@ -221,6 +221,7 @@ def test_score_names_what_it_scores_and_what_else_the_run_holds(
     other = predictions_of(tiny_run)[0]
     three = cli("score", first, other, first).stdout
     assert "They differ in settings, not only in the seed." in three
+    assert "\n  training" not in three
     files = [each / "submission.json" for each in (first, other)]
     repeated = f"{files[0]} has the weights and settings of {files[0]}, so it tells nothing about"
     assert three.count("has the weights and settings of") == 1 and repeated in three
@@ -238,6 +239,38 @@ def test_weights_with_another_puzzle_embedding_are_other_weights(
         assert cli("predict", run).exit_code == 0
     assert "has the weights and settings of" not in cli("score", tiny_run, other).stdout
     assert "has the weights and settings of" in cli("score", tiny_run, same).stdout
+
+
+def test_scores_of_weights_of_other_training_or_code_say_so(
+    cli: Callable[..., Result], tiny_run: Path, tmp_path: Path
+) -> None:
+    """Data to train on is not among the settings of a preset, so no other line tells them apart."""
+    tasks = load_tasks(tmp_path / "tiny_challenges.json")
+    submission = PredictionSet(tasks, ()).submission()
+    folders = []
+    for name in ("one.json", "two.json", "two.json"):
+        facts = {"data": [tasks.name], "max_grid_size": 30, "train_data": [name]}
+        folders.append(write_predictions(tmp_path / f"p{len(folders)}", tasks, submission, **facts))
+    text = cli("score", *folders).stdout
+    assert "\n  training  one.json\n" in text and text.count("\n  training  two.json\n") == 2
+    assert "They differ in training data, not only in the seed." in text
+    assert "  training" not in cli("score", *folders[1:]).stdout
+
+
+def test_a_submission_that_the_run_around_it_did_not_make_is_not_named_after_it(
+    cli: Callable[..., Result], tiny_run: Path, tmp_path: Path
+) -> None:
+    assert cli("predict", tiny_run).exit_code == 0
+    (job,) = predictions_of(tiny_run)
+    merged = tiny_run / "merged.json"
+    shutil.copy(job / "submission.json", merged)
+    assert PredictionSource.open(job).name == "tiny"
+    assert PredictionSource.open(merged).name == "merged.json"
+    for path, model, provider in ((job, "tiny", "arc-trm"), (merged, "merged.json", "unknown")):
+        out = tmp_path / provider
+        assert cli("export", path, "--format", "arcprize", "--out", out).exit_code == 0
+        metadata = json.loads((out / "task0.json").read_text())[0]["attempt_1"]["metadata"]
+        assert (metadata["model"], metadata["provider"]) == (model, provider)
 
 
 def test_other_tasks_of_the_same_ids_are_not_scored(

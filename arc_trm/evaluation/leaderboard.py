@@ -12,6 +12,7 @@ from arc_trm.data.registry import find_manifest, manifests_folder
 from arc_trm.errors import UserError
 from arc_trm.puzzles import KINDS, kind_of
 from arc_trm.tasks import TaskSet
+from submission import Solutions
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _results_on(dataset: str, tasks: int) -> Iterator[PublishedResult]:
 def _is_dataset(tasks: TaskSet, dataset: str) -> bool:
     """Return whether a set has exactly the tasks of a split.
 
-    Numbered puzzles are compared by the name of their dataset, other tasks by their ids.
+    Numbered puzzles are compared by the name of their dataset, others by their ids and outputs.
     """
     manifest, split = find_manifest(dataset) or (None, None)
     if manifest is None or split is None:
@@ -87,7 +88,21 @@ def _is_dataset(tasks: TaskSet, dataset: str) -> bool:
         published = find_tasks(dataset)
     except UserError:
         return False
-    return published is not None and set(published.ids) == set(tasks.ids)
+    if published is None or set(published.ids) != set(tasks.ids):
+        return False
+    return _agree(tasks.known_solutions(), published.known_solutions())
+
+
+def _agree(solutions: Solutions, others: Solutions) -> bool:
+    """Return whether no task has other outputs, as far as both are known.
+
+    Of two versions of a set, one may have more test inputs of a task.
+    """
+    for task_id in solutions.keys() & others.keys():
+        ours, theirs = sorted((solutions[task_id], others[task_id]), key=len)
+        if not all(output in theirs for output in ours):
+            return False
+    return True
 
 
 def describe_results(results: Sequence[PublishedResult]) -> list[str]:

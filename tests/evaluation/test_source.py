@@ -8,6 +8,7 @@ import tempfile
 import tomllib
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -589,6 +590,13 @@ def test_published_results_are_for_exactly_the_public_set(
     assert published_results(tasks.select(tasks.ids[1:])) == []
     another = Task("another", (), tasks[tasks.ids[0]].test)
     assert published_results(TaskSet.from_tasks("more", [*tasks, another])) == []
+    solutions = tasks.known_solutions()
+    first = solutions[tasks.ids[0]]
+    other = tasks.with_solutions(solutions | {tasks.ids[0]: [[[5]] for _ in first]})
+    assert published_results(other) == []  # the same ids, but another task
+    extended = replace(tasks[tasks.ids[0]], test=tasks[tasks.ids[0]].test * 2)
+    longer = TaskSet.from_tasks("other version", [extended, *list(tasks)[1:]])
+    assert published_results(longer) == found
 
 
 @pytest.mark.slow

@@ -91,7 +91,7 @@ def describe_sources(sources: Sequence[PredictionSource]) -> tuple[Any, list[str
         lines.append(row["file"])
         own = {name: text for name, text in row.items() if name not in (*common, "file")}
         lines += [f"  {line}" for line in format_rows(own)]
-    facts = {
+    facts: dict[str, list[Any]] = {
         "settings": [row.get("settings") for row in rows],
         "data": [row.get("data") for row in rows],
         "preset": [each.preset_text for each in summaries],

@@ -15,6 +15,7 @@ from arc_trm.cli.options import (
 )
 
 TRAINED_ON = "Some of these tasks were trained on: this is not a score on unseen tasks."
+OUTDATED = "The run {} has other weights by now: a training curve on this page may be theirs."
 
 
 @click.command()
@@ -46,6 +47,7 @@ def report(
       arc-trm report theirs --data arc-agi-2/evaluation --out theirs.html
     """
     from arc_trm._version import __version__
+    from arc_trm.errors import format_name
     from arc_trm.pipeline import open_predictions
     from arc_trm.viz.report import (
         build_comparison,
@@ -63,6 +65,12 @@ def report(
     for note in dict.fromkeys(filter(None, [*notes, *leaks])):
         click.echo(note, err=True)
     warnings = [TRAINED_ON] if leaks else []
+    outdated = [
+        OUTDATED.format(format_name(each.name)) for each in sources if each.summary.outdated
+    ]
+    for note in outdated:
+        click.echo(note, err=True)
+    warnings += outdated
     if second is None:
         page = build_report(first, warnings)
     else:

@@ -454,25 +454,29 @@ class PredictionSource:
     @property
     def scored_summary(self) -> PredictionSummary:
         """The summary, with what is scored. Raises UserError as `score` does."""
+        solved, scored = self._solved_guesses()
         return replace(
             self.summary,
-            solved_guesses=self._solved_guesses(),
+            solved_guesses=solved,
+            scored_guesses=scored,
             scored_tasks=len(self.score().task_ids),
             scored_data=() if self._data is None else tuple(self.data_names),
             solutions=None if self._solutions is None else str(self._solutions),
         )
 
-    def _solved_guesses(self) -> int | None:
-        """Return how many guessed test inputs have a right attempt; None if this is unknown."""
+    def _solved_guesses(self) -> tuple[int, int] | tuple[None, None]:
+        """Return how many guesses have a right attempt and how many are scored, None if unknown."""
         guessed = self.summary.guessed
         if guessed is None:
-            return None
-        attempts, tasks, solved = self.attempts(), self.scored_tasks, 0
+            return None, None
+        attempts, tasks, solved, scored = self.attempts(), self.scored_tasks, 0, 0
         for task_id, test in guessed:
             known = task_id in tasks and task_id in attempts and test < len(tasks[task_id].test)
             output = tasks[task_id].test[test].output if known else None
-            solved += output is not None and output.tolist() in list(attempts[task_id][test])
-        return solved
+            if output is not None:
+                scored += 1
+                solved += output.tolist() in list(attempts[task_id][test])
+        return solved, scored
 
     def _read_ranked(self, counts: Mapping[str, int]) -> Ranked:
         if self._ranked is None:

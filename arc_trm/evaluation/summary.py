@@ -58,7 +58,8 @@ class PredictionSummary:
         settings: by the names in SETTINGS.
         voters: number of votes per test input: mean, smallest, largest.
         guessed: test inputs without a candidate, (task id, test index from 0).
-        solved_guesses: number of guessed test inputs with a right attempt, if they are scored.
+        solved_guesses: number of guessed test inputs with a right attempt, if some are scored.
+        scored_guesses: number of guessed test inputs that are scored.
         scored_tasks: number of tasks that are scored, if they are.
         scored_data: names of what is scored, if that is not what was predicted.
         solutions: path of the official solutions that it is scored against, if any were named.
@@ -88,6 +89,7 @@ class PredictionSummary:
     voters: tuple[float, int, int] | None = None
     guessed: tuple[tuple[str, int], ...] | None = None
     solved_guesses: int | None = None
+    scored_guesses: int | None = None
     scored_tasks: int | None = None
     scored_data: tuple[str, ...] = ()
     solutions: str | None = None
@@ -208,7 +210,9 @@ class PredictionSummary:
             text += f", first {format_name(task_id)}"
             text += f", test input {test + 1}" if self._several else ""
             if self.solved_guesses is not None:
-                text += f"; {self.solved_guesses} of them right"
+                part = self.scored_guesses != len(self.guessed)
+                of = f"the {self.scored_guesses} that are scored" if part else "them"
+                text += f"; {self.solved_guesses} of {of} right"
         return text
 
     def rows(self) -> dict[str, str]:
@@ -279,6 +283,7 @@ class PredictionSummary:
             "guesses": None if self.guessed is None else len(self.guessed),
             "guessed": None if self.guessed is None else [list(each) for each in self.guessed],
             "solved_guesses": self.solved_guesses,
+            "scored_guesses": self.scored_guesses,
             "scored_tasks": self.scored_tasks,
             "scored_data": list(self.scored_data),
             "solutions": self.solutions,

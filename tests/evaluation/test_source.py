@@ -353,6 +353,12 @@ def test_score_says_that_the_run_was_trained_on_since(
     retrain(tiny_run, network, embedding)
     assert json.loads(cli("score", tiny_run, "--json").stdout)["about"]["outdated"] is True
     assert "outdated  the run has other weights by now: predict again" in cli("score").stdout
+    assert (
+        "outdated  the run has other weights by now: predict again" in cli("show", tiny_run).stdout
+    )
+    said = "The run tiny has other weights by now: a training curve on this page may be theirs."
+    assert cli("report", tiny_run, "--out", tiny_run / "r.html").stderr == f"{said}\n"
+    assert said in (tiny_run / "r.html").read_text()
 
 
 def test_predictions_in_a_folder_of_another_run_are_of_the_run_that_made_them(

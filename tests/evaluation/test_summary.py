@@ -96,6 +96,22 @@ def test_weights_without_a_step_of_training_are_said_to_be_so(
     assert PredictionSummary("f", **facts).trained == f"preset {trained}"
 
 
+def test_guesses_that_are_not_scored_are_not_called_wrong(tmp_path: Path, tasks: TaskSet) -> None:
+    folder = predictions(tmp_path, tasks)
+    add_status(folder, '"voters":[0,0,0],"guessed":[["task0",0],["task1",0]]')
+    solved = tasks.known_solutions()
+    for known, said in (
+        (["task0", "task1"], "2 of them"),
+        (["task0"], "1 of the 1 that are scored"),
+    ):
+        solutions = tmp_path / f"{len(known)}.json"
+        solutions.write_text(json.dumps({name: solved[name] for name in known}))
+        about, lines = describe_sources(open_sources([folder], None, solutions))
+        # The guesses mirror the input, which is right here.
+        assert (about["solved_guesses"], about["scored_guesses"]) == (len(known), len(known))
+        assert any(line.startswith("guesses   2") and f"; {said} right" in line for line in lines)
+
+
 def test_texts_of_a_header_are_printed_in_one_plain_line_each(
     tmp_path: Path, tasks: TaskSet
 ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -121,15 +122,19 @@ class PredictionSource:
     def sharing(self, first: PredictionSource) -> PredictionSource:
         """Share the tasks and solutions of another source, and return this one.
 
-        A log for other tasks keeps its own.
+        What a job predicted for other tasks keeps its own.
         """
         if self.kind is not first.kind:
             return self
-        if self.log is None or self._data is not None:
+        own, other = self.made_by, first.made_by
+        if own is None or self._data is not None:
             same = first.names_tasks
         else:
-            tasks = self.log.header.get("tasks")
-            same = first.log is not None and first.log.header.get("tasks") == tasks
+            same = other is not None and other.header.get("tasks") == own.header.get("tasks")
+            if same and own.metadata.get("data") != first.metadata.get("data"):
+                with suppress(UserError):  # they may have other outputs, if they are still there
+                    _ = self.tasks
+                    same = False
         self._shared = first if same else None
         if self._solutions is not None:
             self.solutions = first.solutions

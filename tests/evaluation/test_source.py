@@ -327,6 +327,30 @@ def test_scores_against_other_solutions_of_the_same_ids_are_not_compared(
         assert cli("score", paths_of_both[0], paths_of_both[0]).exit_code == 0
 
 
+@pytest.mark.parametrize("demonstrations", [1, 2])
+def test_predictions_for_other_outputs_of_the_same_ids_keep_their_own(
+    cli: Callable[..., Result], tiny_run: Path, tmp_path: Path, demonstrations: int
+) -> None:
+    """They are not scored against the tasks of the first; demonstrations do not count."""
+    assert cli("predict", tiny_run).exit_code == 0
+    folder = tmp_path / "other"
+    folder.mkdir()
+    path = write_challenges(folder)
+    tasks = {task.id: task.to_json() for task in load_tasks(path)}
+    del tasks["task2"]["train"][demonstrations:]
+    other = folder / "tasks.json"
+    for same in (True, False):
+        tasks["task1"]["test"][0]["output"][0][0] ^= 0 if same else 1
+        other.write_text(json.dumps(tasks))
+        assert cli("predict", tiny_run, "--data", other).exit_code == 0
+        new, old = predictions_of(tiny_run)[0], predictions_of(tiny_run)[-1]
+        for command in (("score", old, new), ("report", old, new, "--out", tmp_path / "r.html")):
+            result = cli(*command)
+            assert result.exit_code == (0 if same else 2), (command, result.output)
+            said = "only scores against the same solutions can be compared"
+            assert (said in result.stderr) is not same
+
+
 def test_a_moved_run_is_named_where_it_is(
     cli: Callable[..., Result], tiny_run: Path, tmp_path: Path
 ) -> None:

@@ -13,7 +13,16 @@ from arc_trm.errors import format_name
 MAX_SHOWN = 3
 """Changed settings that are named beside a preset."""
 
-NO_CHANGE = ("seed", "data.train", "data.test", "train.total_steps", "dtype")
+NO_CHANGE = (
+    "seed",
+    "data.train",
+    "data.test",
+    "train.total_steps",
+    "train.max_steps",
+    "train.time_limit",
+    "train.checkpoint_interval_s",
+    "dtype",
+)
 """Settings that are no change of a preset; of a run, `auto` has become the dtype of its machine."""
 
 

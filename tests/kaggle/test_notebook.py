@@ -349,6 +349,11 @@ def test_wheels_for_another_python_are_an_error(tree: Tree) -> None:
         ({"ADAPT_SHARE": "0"}, r"^ADAPT_SHARE is 0: "),
         ({"SPARE_SECONDS": "-60"}, r"^SPARE_SECONDS is -60: set it to 1 or more$"),
         ({"REHEARSAL_TASKS": "0"}, r"^REHEARSAL_TASKS is 0: set it to 1 or more, or None$"),
+        ({"REHEARSAL_TASKS": "2.5"}, r"^REHEARSAL_TASKS is 2.5: set it to a whole number or None$"),
+        ({"MINUTES": "'690'"}, r"^MINUTES is '690': set it to a number, without quotes$"),
+        ({"MINUTES": "float('nan')"}, r"^MINUTES is nan: set it to a number"),
+        ({"ADAPT_SHARE": "None"}, r"^ADAPT_SHARE is None: set it to a number"),
+        ({"MINUTES": "60 * 13"}, r"^MINUTES is 780: Kaggle ends notebooks after 720 minutes$"),
     ],
 )
 @pytest.mark.parametrize("rerun", [False, True])
@@ -477,13 +482,50 @@ def test_a_rehearsal_ends_with_one_line(rehearsal: Rehearsal) -> None:
     assert not rehearsal.error
     assert re.fullmatch(
         r"3 of 3 tasks answered, 2 voters on the mean, 0 of \d test inputs are guesses, "
-        r"pass@2 25.0 % of 4 test inputs, 0 h 00 min used",
+        r"pass@2 25.0 % of 4 test inputs, the canvas of good is too small for hidden tasks of "
+        r"30×30, 0 h 00 min used",
         lines[-1],
     )
     tree = rehearsal.tree
     read_submission(tree.submission, read_challenges(next(tree.input.rglob("*_test_*.json"))))
     assert len(read_submission(tree.working / "rehearsal" / "submission.json")) == 3
     assert not (tree.working / "adapted").exists()
+
+
+def test_a_second_start_reports_its_own_predictions_and_loses_none(rehearsal: Rehearsal) -> None:
+    working = rehearsal.tree.working
+    assert "3 of 3 tasks answered" in rehearsal.run(REHEARSAL_TASKS="3", KEEP_WEIGHTS="True")[-1]
+    first = (working / "rehearsal" / "submission.json").read_text()
+    lines = rehearsal.run(REHEARSAL_TASKS="2", KEEP_WEIGHTS="True")
+    assert "2 of 2 tasks answered" in lines[-1] and not rehearsal.error
+    assert len(read_submission(working / "rehearsal" / "submission.json")) == 2
+    assert (working / "rehearsal-1" / "submission.json").read_text() == first
+    names = {"predictions", "rehearsal", "adapted", "submission.json"}
+    aside = {"predictions-1", "rehearsal-1", "adapted-1", "submission-1.json"}
+    assert {path.name for path in working.iterdir()} == names | aside
+
+
+def test_guesses_that_are_right_are_not_taken_for_answers(rehearsal: Rehearsal) -> None:
+    weights = rehearsal.tree.input / "good"
+    weights.rename(weights.with_name("partly"))
+    solutions = next(rehearsal.tree.input.rglob("*_evaluation_solutions.json"))
+    known = json.loads(solutions.read_text())
+    # The stand-in answers [[number of tasks]] and guesses [[0]].
+    solutions.write_text(json.dumps({task: [[[0]]] * len(known[task]) for task in known}))
+    last = rehearsal.run()[-1]
+    (guesses,) = re.findall(r"(\d+) of \d+ test inputs are guesses", last)
+    assert f"pass@2 25.0 % of 4 test inputs, {guesses} of the guesses are right, " in last
+
+
+def test_weights_with_a_small_canvas_are_said_to_be_so(rehearsal: Rehearsal) -> None:
+    write_weights(rehearsal.tree.input / "good", ["a", "b"], seq_len=25)
+    assert "the canvas of good is too small for hidden tasks of 30×30" in rehearsal.run()[-1]
+
+
+def test_damaged_weights_are_one_sentence(rehearsal: Rehearsal) -> None:
+    (rehearsal.tree.input / "good" / "config.json").write_text("{")
+    lines = rehearsal.run()
+    assert rehearsal.error.endswith("; upload the whole folder again") and not commands(lines)
 
 
 def test_tasks_that_the_weights_know_are_counted(rehearsal: Rehearsal) -> None:
@@ -603,7 +645,8 @@ def test_a_rehearsal_with_the_real_commands(tree: Tree) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.fullmatch(
         r"2 of 2 tasks answered, (18|20) voters on the mean, 0 of 2 test inputs are guesses, "
-        r"pass@2 \d+\.\d % of 2 test inputs, 0 h \d\d min used",
+        r"pass@2 \d+\.\d % of 2 test inputs, "
+        r"(the canvas of \w+ is too small for hidden tasks of 30×30, ){2}0 h \d\d min used",
         done.stdout.splitlines()[-1],
     )
     assert done.stdout.count("\ndrawn (") == 4  # two training curves and two tasks

@@ -12,7 +12,7 @@ import torch
 from arc_trm.benchmarks.throughput import training_step
 from arc_trm.benchmarks.timing import median_seconds
 from arc_trm.callbacks import Progress, ignore
-from arc_trm.config import RunConfig
+from arc_trm.config import RunConfig, describe_preset
 from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.training_set import build_training_set
 from arc_trm.device import pick_dtype
@@ -71,7 +71,7 @@ def bench_scaling(
         for value in values:
             points[name].append((value, measure(value)))
             progress(sum(map(len, points.values())), total)
-    result = {"what": "scaling", "preset": config.name, "dtype": config.dtype}
+    result = {"what": "scaling", "preset": describe_preset(config), "dtype": config.dtype}
     return {**result, **points}, _picture(points)
 
 

@@ -24,7 +24,7 @@ from arc_trm.benchmarks.timing import (
     synchronise,
 )
 from arc_trm.checkpoint import Weights
-from arc_trm.config import ModelConfig, RunConfig
+from arc_trm.config import ModelConfig, RunConfig, describe_preset
 from arc_trm.data.prefetch import Prefetcher
 from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.splits import predicted_tasks
@@ -265,7 +265,7 @@ def _default_batch_size(wanted: int, model: ModelConfig, device: torch.device) -
 def _describe(config: RunConfig, device: torch.device, batch_size: int) -> Result:
     cuda = device.type == "cuda"
     return {
-        "preset": config.name,
+        "preset": describe_preset(config),
         "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or "cpu",
         "threads": torch.get_num_threads(),
         "dtype": config.dtype,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import PATH, data_option, json_option, output, path_option
+from arc_trm.cli.options import GUESSES, PATH, data_option, json_option, output, path_option
+from arc_trm.errors import pluralise
 from submission.cli import overwrite_option, vote_weights_option
 
 
@@ -32,7 +34,8 @@ def merge(
     candidate, half of it to the second, a third to the third and so on. The candidates of a
     predictions.jsonl are the grids that were voted for, those of other files their attempts. The
     two grids with the most votes become the attempts; of equals the first one named wins. If there
-    are fewer, attempts of the files are used. The tasks are those of the first file.
+    are fewer, attempts of the files are used, which may be guesses. The tasks are those of the
+    first file. The exit status is 3 if the file was written but no test input has a vote.
 
     \b
     Examples:
@@ -56,13 +59,21 @@ def merge(
         source.kind.require_submission("merging", str(file))
         if source.log is not None:
             logs.append(source.sharing(logs[0]) if logs else source)
-        counts = count_outputs(ranked[0]) if ranked else None
-        ranked.append(source.candidates(counts))
+        first = count_outputs(ranked[0]) if ranked else None
+        ranked.append(source.candidates(first))
         about.append(source.summary)
-        fallback.append(source.attempts(counts))
+        fallback.append(source.attempts(first))
     summary, notes = merge_files(out, files, ranked, vote_weights, fallback, overwrite)
     for note in notes:
         click.echo(note, err=True)
     lines = [line for each in about for line in (*each.lines(), "")]
-    merged = {"file": str(out), "notes": notes, "about": [each.to_dict() for each in about]}
+    counts = count_outputs(ranked[0])
+    inputs = [(task, test) for task, count in counts.items() for test in range(count)]
+    voted = [any(each[task][test] for each in ranked if task in each) for task, test in inputs]
+    if guesses := voted.count(False):
+        lines.append(f"{guesses} of {pluralise(len(voted), 'test input')} have no vote: guesses")
+    described = [each.to_dict() for each in about]
+    merged = {"file": str(out), "notes": notes, "guesses": guesses, "about": described}
     output(merged, [*lines, summary], as_json)
+    if not any(voted):
+        sys.exit(GUESSES)

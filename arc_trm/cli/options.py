@@ -14,6 +14,8 @@ from arc_trm.time_limit import PROCESS_STARTED, TimeLimit
 from submission.cli import json_option as json_option
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+GUESSES = 3
+"""Exit status if the files were written, but too many test inputs are guesses."""
 
 
 class _Path(click.Path):

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from arc_trm.cli.options import (
+    GUESSES,
     data_option,
     device_options,
     is_given,
@@ -19,9 +20,6 @@ from arc_trm.cli.options import (
     time_limit_option,
     weights_argument,
 )
-
-GUESSES = 3
-"""Exit status if the files were written, but too many test inputs are guesses."""
 
 
 @click.command()

@@ -3,7 +3,12 @@
 `compare` tells how the settings of a run differ from those that its files were written with.
 """
 
-from arc_trm.config.compare import compare_settings, format_preset, preset_of
+from arc_trm.config.compare import (
+    compare_settings,
+    describe_preset,
+    format_preset,
+    preset_of,
+)
 from arc_trm.config.loader import (
     Preset,
     close_keys,
@@ -41,6 +46,7 @@ __all__ = [
     "TrainConfig",
     "close_keys",
     "compare_settings",
+    "describe_preset",
     "find_keys",
     "format_preset",
     "from_dict",

@@ -17,7 +17,6 @@ NO_CHANGE = (
     "seed",
     "data.train",
     "data.test",
-    "train.total_steps",
     "train.max_steps",
     "train.time_limit",
     "train.checkpoint_interval_s",
@@ -86,6 +85,11 @@ def format_preset(name: str, changed: Sequence[str]) -> str:
     shown = [format_name(each) for each in changed[:MAX_SHOWN]]
     more = f" and {len(changed) - MAX_SHOWN} more" if changed[MAX_SHOWN:] else ""
     return f"{format_name(name)} with {', '.join(shown)}{more}" if shown else format_name(name)
+
+
+def describe_preset(config: RunConfig) -> str:
+    """Return the name of a config, and what differs from the preset of that name."""
+    return format_preset(config.name, preset_of(config)[1])
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -411,10 +411,19 @@ class PredictionSource:
         return self._read_ranked(counts)
 
     def candidates(self, counts: Mapping[str, int] | None = None) -> Ranked:
-        """Return the candidates to merge: those of a log, otherwise the attempts."""
-        if self.log is None:
-            return self.attempts(counts)
-        return self.predictions.candidates(MAX_MERGED)
+        """Return the candidates to merge: those of a log, otherwise the attempts.
+
+        Attempts that are known to be guesses are no candidates.
+        """
+        if self.log is not None:
+            return self.predictions.candidates(MAX_MERGED)
+        guessed = set(self.summary.guessed or ())
+        return {
+            task_id: [
+                [] if (task_id, test) in guessed else grids for test, grids in enumerate(outputs)
+            ]
+            for task_id, outputs in self.attempts(counts).items()
+        }
 
     @property
     def scored_tasks(self) -> TaskSet:

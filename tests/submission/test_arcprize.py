@@ -13,11 +13,12 @@ import pytest
 from click.testing import Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import write_challenges
+from tiny import write_challenges, write_predictions
 
 import submission as sub
-from arc_trm.evaluation.prediction_log import PredictionLog
-from arc_trm.evaluation.predictions import Prediction
+from arc_trm import load_tasks
+from arc_trm.evaluation.prediction_log import PredictionLog, submission_digest
+from arc_trm.evaluation.predictions import Prediction, build_submission
 from arc_trm.tasks import as_grid
 
 Cli: TypeAlias = Callable[..., Result]
@@ -397,6 +398,23 @@ def test_merging_takes_all_candidates_of_a_log(cli: Cli, predicted: Path) -> Non
         assert sub.read_submission("merged.json")["task0"][0]["attempt_1"] == first
 
 
+def test_a_submission_of_nothing_but_guesses_is_no_success(cli: Cli, predicted: Path) -> None:
+    """Whether the log or the submission of its job is merged."""
+    tasks = load_tasks("tiny_challenges.json")
+    attempts = build_submission((), tasks)
+    facts = {"data": ["tiny_challenges.json"], "max_grid_size": 30}
+    folder = write_predictions(Path("job"), tasks, attempts, **facts)
+    guessed = [[task.id, 0] for task in tasks]
+    status = {"submission": submission_digest(attempts), "voters": [0, 0, 0], "guessed": guessed}
+    with (folder / "predictions.jsonl").open("a") as log:
+        log.write(json.dumps({"status": status}) + "\n")
+    for name in ("predictions.jsonl", "submission.json"):
+        result = cli("merge", folder / name, "--out", f"merged-{name}.json", "--json")
+        assert (result.exit_code, json.loads(result.stdout)["guesses"]) == (3, 3)
+        merged = sub.read_submission(f"merged-{name}.json")
+        assert merged == attempts
+
+
 def test_guesses_do_not_vote(cli: Cli, predicted: Path) -> None:
     """Three logs have one candidate each; the input, which no model predicted, cannot win."""
     names = []
@@ -405,7 +423,9 @@ def test_guesses_do_not_vote(cli: Cli, predicted: Path) -> None:
         log.begin({}, {"data": ["tiny_challenges.json"], "max_grid_size": 30})
         log.append([Prediction("task0", 0, "task0", 0, as_grid(grid), 0.5)])
         names.append(log.path.name)
-    assert cli("merge", *names, "--out", "merged.json").exit_code == 0
+    result = cli("merge", *names, "--out", "merged.json")
+    assert result.exit_code == 0
+    assert "2 of 3 test inputs have no vote: guesses" in result.stdout.splitlines()
     merged = sub.read_submission("merged.json")
     assert merged["task0"][0] == {"attempt_1": A, "attempt_2": B}
     # A task without predictions gets the guesses of the first file, which also follow one vote.

@@ -22,7 +22,8 @@ NO_CHANGE = (
     "train.checkpoint_interval_s",
     "dtype",
 )
-"""Settings that are no change of a preset; of a run, `auto` has become the dtype of its machine."""
+"""Settings that are no change of a preset: what is said beside it, when a run ends and is saved,
+and the dtype, because `auto` has become that of the machine."""
 
 
 class Change(NamedTuple):

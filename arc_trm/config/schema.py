@@ -11,9 +11,20 @@ from arc_trm.errors import UserError
 Dtype = Literal["auto", "float32", "bfloat16"]
 Canvas = Literal["full", "bucketed"]
 BackpropThrough = Literal["last_update", "last_cycle", "all_cycles"]
+InitialState = Literal["fixed", "random"]
+LrSchedule = Literal["constant", "cosine", "linear"]
 
 WEIGHT_INDEPENDENT_KEYS = frozenset(
-    {"outer_cycles", "inner_cycles", "supervision_steps", "canvas", "backprop_through"}
+    {
+        "outer_cycles",
+        "inner_cycles",
+        "supervision_steps",
+        "canvas",
+        "backprop_through",
+        "initial_state",
+        "damping",
+        "latent_noise",
+    }
 )
 """Keys of `ModelConfig` on which no weight depends: they may differ from those of the weights."""
 MAX_INT = 2**31 - 1
@@ -58,8 +69,9 @@ class ModelConfig:
     expansion: float = 4.0
     """Hidden width of SwiGLU: about 2/3 · `expansion` times its input width."""
     block: str = "post_norm"
-    """Block of the networks: `post_norm` (the published one) or a name registered
-    with `arc_trm.models.register_block`."""
+    """Block of the networks: `post_norm` (the published one), `conv_swiglu` (a short convolution
+    over positions inside SwiGLU), `digit_equivariant` (for Sudokus; equal for all digits), or a
+    name registered with `arc_trm.models.register_block`."""
     mixer: Literal["attention", "mlp"] = "attention"
     """How `post_norm` blocks mix positions: self-attention, or a SwiGLU over the positions."""
     pos_encoding: Literal["rope", "learned", "none"] = "rope"
@@ -82,6 +94,13 @@ class ModelConfig:
     backprop_through: BackpropThrough = "last_cycle"
     """Which part of a TRM's supervision step carries gradient: the last updates of z and y (HRM's
     approximation), the last of the T cycles (as published), or all cycles."""
+    initial_state: InitialState = "fixed"
+    """Where y and z start: `fixed` (one vector each for all cells, as published) or `random` (drawn
+    for each cell from a truncated normal distribution of deviation 1)."""
+    damping: float = 1.0
+    """λ of an update z ← (1 − λ) · z + λ · f(z) + β · ε; 1 is the published update."""
+    latent_noise: float = 0.0
+    """β of an update, the deviation of the normal noise ε that is added to z; 0 adds none."""
 
     def __post_init__(self) -> None:
         _require_range("model.", self, 1, 1024, "num_layers", "num_high_level_layers")
@@ -89,6 +108,8 @@ class ModelConfig:
         embedding = ("puzzle_emb_len", "puzzle_emb_dim")
         repeats = ("outer_cycles", "inner_cycles", "supervision_steps")
         _require_range("model.", self, 1, math.inf, *sizes, *embedding, *repeats)
+        _require_range("model.", self, 0, math.inf, "latent_noise")
+        require(0 < self.damping <= 1, "model.damping must be above 0 and at most 1")
         require(0 < self.expansion <= 64, "model.expansion must be above 0 and at most 64")
         if self.mixer == "attention":
             require(
@@ -155,9 +176,17 @@ class DataConfig:
     """Number of puzzles to predict, a fixed random subset; None is all of them."""
     skip_invalid: bool = False
     """Whether invalid rows of CSV files are skipped instead of being an error."""
+    validation: tuple[str, ...] = ()
+    """Datasets with known outputs that are predicted now and then while the run trains. Of ARC
+    tasks the demonstrations are trained on, never the test outputs."""
+    validation_puzzles: int | None = None
+    """Without `validation`, puzzles of the training files that are not trained on but predicted
+    while the run trains; None is as many as `train.eval_time_share` allows of those that
+    `train_puzzles` leaves over, which are none if all are trained on."""
 
     def __post_init__(self) -> None:
         _require_range("data.", self, 1, 30, "max_grid_size")
+        _require_range("data.", self, 0, math.inf, "validation_puzzles")
         _require_range("data.", self, 0, math.inf, "augmentations", "vote_augmentations")
         _require_range("data.", self, 1, math.inf, "train_puzzles", "test_puzzles")
         voting = self.vote_augmentations
@@ -178,10 +207,13 @@ class TrainConfig:
     """Loss of the label tokens: `stablemax`, or a name registered with
     `arc_trm.training.register_loss`."""
     optimiser: str = "adam_atan2"
-    """Optimiser of the network's weights: `adam_atan2`, or a name registered with
+    """Optimiser of the network's weights: `adam_atan2`, `adamw`, `muon` (for the matrices of the
+    blocks; AdamW for the other weights), or a name registered with
     `arc_trm.training.register_optimiser`."""
     lr: float = 1e-4
-    """Learning rate of the network's weights."""
+    """Learning rate of the network's weights; with `muon`, of those that AdamW trains."""
+    muon_lr: float = 0.02
+    """Learning rate of the matrices that `muon` trains."""
     puzzle_emb_lr: float = 1e-2
     """Learning rate of the puzzle embedding."""
     betas: tuple[float, float] = (0.9, 0.95)
@@ -192,8 +224,15 @@ class TrainConfig:
     """Weight decay of the puzzle embedding."""
     warmup_steps: int = 2000
     """Steps over which both learning rates rise linearly."""
-    lr_min_ratio: float = 1.0
-    """Both learning rates fall along a cosine to this fraction of themselves at `total_steps`."""
+    lr_schedule: LrSchedule = "constant"
+    """All learning rates after the warm-up: `constant` (as published), or falling along a `cosine`
+    or `linear` to `lr_min_ratio` of themselves at `total_steps`."""
+    lr_min_ratio: float = 0.1
+    """Fraction of the learning rates at which `cosine` and `linear` end."""
+    grad_clip: float | None = None
+    """Largest norm of the gradient of all weights, to which longer ones are scaled; None is any."""
+    label_smoothing: float = 0.0
+    """Share of each label's probability that is spread evenly over all tokens."""
     total_steps: int | None = None
     """Training steps; None means that `epochs` decides."""
     max_steps: int | None = None
@@ -212,14 +251,32 @@ class TrainConfig:
     """Supervision steps per example in training; None is `model.supervision_steps`."""
     checkpoint_interval_s: float = 300.0
     """Seconds between checkpoints."""
+    eval_interval: int | None = None
+    """Steps between evaluations; None is about a twentieth of the run."""
+    eval_time_share: float = 0.05
+    """Largest share of the run's time that evaluations take, which decides how many puzzles they
+    predict; 0 turns evaluation off."""
+    early_stopping_patience: int | None = None
+    """Evaluations in a row without a better `best_metric` after which the run ends; None is any
+    number."""
+    best_metric: str = "auto"
+    """Metric of an evaluation by which the best checkpoint is chosen, such as `exact` or
+    `pass_at_2`; `auto` is `exact`, for ARC `pass_at_2`."""
+    keep_checkpoints: int = 3
+    """Number of latest weights that are kept besides the best ones."""
 
     def __post_init__(self) -> None:
-        rates = ("lr", "puzzle_emb_lr", "weight_decay", "puzzle_emb_weight_decay")
+        rates = ("lr", "muon_lr", "puzzle_emb_lr", "weight_decay", "puzzle_emb_weight_decay")
         shares = ("ema_decay", "halt_exploration_prob", "lr_min_ratio", "embedding_only_fraction")
-        _require_range("train.", self, 1, math.inf, "global_batch_size", "supervision_steps")
+        counts = ("global_batch_size", "supervision_steps", "eval_interval")
+        _require_range("train.", self, 1, math.inf, *counts, "early_stopping_patience")
+        _require_range("train.", self, 0, 1000, "keep_checkpoints")
+        _require_range("train.", self, 0, 0.5, "eval_time_share")
         _require_range("train.", self, 0, MAX_INT, "total_steps", "max_steps")
         _require_range("train.", self, 0, math.inf, "warmup_steps", *rates)
         _require_range("train.", self, 0, 1, *shares)
+        require(0 <= self.label_smoothing < 1, "train.label_smoothing must be 0 or more, below 1")
+        require(self.grad_clip is None or self.grad_clip > 0, "train.grad_clip must be above 0")
         for name in ("time_limit", "checkpoint_interval_s"):
             value = getattr(self, name)
             require(value is None or value > 0, f"train.{name} (seconds) must be positive")

@@ -134,10 +134,10 @@ class Trainer:
         self.micro_batch_size = micro_batch_size or config.global_batch_size
         self.supervision_steps = config.supervision_steps or model.config.supervision_steps
         if config.total_steps is None and (
-            config.embedding_only_fraction or config.lr_min_ratio != 1
+            config.embedding_only_fraction or config.lr_schedule != "constant"
         ):
             raise UserError(
-                "train.embedding_only_fraction above 0 and train.lr_min_ratio below 1 need "
+                "train.embedding_only_fraction above 0 and a falling train.lr_schedule need "
                 "train.total_steps, the length of the schedule"
             )
         self.embedding_only_steps = round(
@@ -331,8 +331,9 @@ class Trainer:
     ) -> None:
         """Update the puzzle embedding and, unless `embedding_only`, the weights."""
         config = self.config
+        min_ratio = 1.0 if config.lr_schedule == "constant" else config.lr_min_ratio
         factor = learning_rate_factor(
-            self.steps_done, config.total_steps, config.warmup_steps, config.lr_min_ratio
+            self.steps_done, config.total_steps, config.warmup_steps, min_ratio
         )
         if not embedding_only:
             self.optimiser.step(self.gradients, config.lr * factor)

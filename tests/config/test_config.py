@@ -50,7 +50,11 @@ def test_arc_presets_are_the_published_recipe() -> None:
         assert (model.seq_len, model.puzzle_emb_len, model.pos_encoding) == (900, 16, "rope")
         assert (train.global_batch_size, train.lr, train.puzzle_emb_lr) == (768, 1e-4, 1e-2)
         assert (train.weight_decay, train.puzzle_emb_weight_decay) == (0.1, 0.1)
-        assert (train.betas, train.warmup_steps, train.lr_min_ratio) == ((0.9, 0.95), 2000, 1.0)
+        assert (train.betas, train.warmup_steps, train.lr_schedule) == (
+            (0.9, 0.95),
+            2000,
+            "constant",
+        )
         assert (train.ema_decay, train.halt_exploration_prob) == (0.999, 0.1)
         assert (config.epochs, config.data.augmentations) == (100_000, 1000)
         assert config.data.optional_train == ("concept-arc",)

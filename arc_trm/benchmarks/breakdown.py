@@ -134,7 +134,7 @@ def _optimiser_seconds(trainer: Trainer) -> float:
 
     def update() -> None:
         trainer.gradients.zero_()
-        trainer.optimiser.step(trainer.gradients, 0.0)
+        trainer.optimiser.step(0.0)
         update_ema(trainer.ema, trainer.flat_params, trainer.config.ema_decay)
         sign_sgd(embedding, carry["puzzle_ids"], gradients, 0.0, 0.0)
 

@@ -165,6 +165,16 @@ class PuzzleModel(nn.Module, ABC):
         """Return the size of a head, and whether its queries and keys are rotated."""
         return self.config.hidden_size // self.config.num_heads, self.rope_cache is not None
 
+    def block_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the parameters of the blocks, those in module lists.
+
+        Some optimisers treat them otherwise than embeddings and heads; an architecture that keeps
+        its blocks elsewhere says where.
+        """
+        for module in self.children():
+            if isinstance(module, nn.ModuleList):
+                yield from module.parameters()
+
     # What training and prediction call.
 
     def position_ids(self, length: int) -> Tensor | None:

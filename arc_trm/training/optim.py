@@ -7,76 +7,136 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from arc_trm.config import TrainConfig
+from arc_trm.device import DTYPES, pick_dtype
+from arc_trm.errors import UserError
+from arc_trm.models.base import PuzzleModel
 from arc_trm.registry import Registry
 
+# Those of torch.
+ADAM_EPSILON = 1e-8
+CLIP_EPSILON = 1e-6
+MUON_MOMENTUM = 0.95
+NEWTON_SCHULZ_STEPS = 5
+NEWTON_SCHULZ_COEFFICIENTS = (3.4445, -4.775, 2.0315)
+NEWTON_SCHULZ_EPSILON = 1e-7
 
-def flatten(parameters: Iterable[nn.Parameter]) -> tuple[Tensor, Tensor]:
-    """Move parameters and their gradients into one flat buffer each, of which they become views.
 
-    The optimiser, the weight average and the gradient exchange are then a few operations on one
-    tensor.
+@dataclass(frozen=True)
+class NamedParameter:
+    """A parameter of a network, and its place in the flat buffers.
+
+    Attributes:
+        name: as in `model.named_parameters()`.
+        values, gradients: views of the flat buffers, of the parameter's shape.
+        in_block: whether it belongs to a block, not to an embedding or a head.
+    """
+
+    name: str
+    values: Tensor
+    gradients: Tensor
+    in_block: bool
+
+
+class FlatParams:
+    """The weights of a network and their gradients, in one flat buffer each.
+
+    The parameters become views of the buffers, so that an optimiser, the weight average and the
+    gradient exchange can be a few operations on one tensor.
+
+    Attributes:
+        values, gradients: (N,) float32 each.
+        named: the parameters, in the order of the buffers.
+    """
+
+    def __init__(self, model: PuzzleModel) -> None:
+        names, parameters = zip(*model.named_parameters(), strict=True)
+        self.values = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
+        self.gradients = torch.zeros_like(self.values)
+        in_block = {id(parameter) for parameter in model.block_parameters()}
+        self.named = tuple(
+            NamedParameter(name, values, gradients, id(parameter) in in_block)
+            for name, parameter, values, gradients in zip(
+                names,
+                parameters,
+                unflatten(self.values, parameters),
+                unflatten(self.gradients, parameters),
+                strict=True,
+            )
+        )
+        for parameter, named in zip(parameters, self.named, strict=True):
+            parameter.data, parameter.grad = named.values, named.gradients
+
+
+def unflatten(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """Return views of a flat buffer (N,) with the shapes of `like`."""
+    parts = torch.split(flat, [tensor.numel() for tensor in like])
+    return [part.view(tensor.shape) for part, tensor in zip(parts, like, strict=True)]
+
+
+def learning_rate_factor(step: int, config: TrainConfig) -> float:
+    """Return the factor of all learning rates at a step, of which the first is 1.
+
+    It rises linearly to 1 over the warm-up, then follows `lr_schedule` to `lr_min_ratio` at
+    `total_steps`, where it stays.
+    """
+    if step < config.warmup_steps:
+        return step / config.warmup_steps
+    if config.lr_schedule == "constant" or config.total_steps is None:
+        return 1.0
+    falling_steps = config.total_steps - config.warmup_steps
+    progress = min(1.0, (step - config.warmup_steps) / max(1, falling_steps))
+    left = 1 - progress
+    if config.lr_schedule == "cosine":
+        left = 0.5 * (1 + math.cos(math.pi * progress))
+    return config.lr_min_ratio + (1 - config.lr_min_ratio) * left
+
+
+@torch.no_grad()
+def clip_gradients(gradients: Tensor, max_norm: float | None) -> Tensor:
+    """Scale gradients (N,) in place to a norm of at most `max_norm`; None leaves them.
 
     Returns:
-        The weights and the gradients, (N,) each.
+        Their norm before, a tensor of shape () on their device.
     """
-    parameters = list(parameters)
-    flat_params = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
-    gradients = torch.zeros_like(flat_params)
-    for parameter, values, gradient in zip(
-        parameters,
-        unflatten(flat_params, parameters),
-        unflatten(gradients, parameters),
-        strict=True,
-    ):
-        parameter.data, parameter.grad = values, gradient
-    return flat_params, gradients
-
-
-def unflatten(flat: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
-    """Return views of a flat buffer (N,) with the shapes of the parameters."""
-    sizes = [parameter.numel() for parameter in parameters]
-    return [
-        part.view_as(parameter)
-        for part, parameter in zip(torch.split(flat, sizes), parameters, strict=True)
-    ]
-
-
-def learning_rate_factor(
-    step: int, total_steps: int | None, warmup_steps: int, min_ratio: float
-) -> float:
-    """Return the factor of both learning rates: linear warm-up, then a cosine to `min_ratio`.
-
-    The first step is 1. Without `total_steps` the factor stays at 1 after the warm-up.
-    """
-    if step < warmup_steps:
-        return step / warmup_steps
-    if total_steps is None:
-        return 1.0
-    progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-    return min_ratio + (1 - min_ratio) * cosine
+    norm = torch.linalg.vector_norm(gradients)
+    if max_norm is not None:
+        gradients.mul_((max_norm / (norm + CLIP_EPSILON)).clamp(max=1.0))
+    return norm
 
 
 class Optimiser(ABC):
     """Updates the weights of a network; make your own and register it.
 
+    docs/how-to/add-an-optimiser.md has an example.
+
     Args:
-        flat_params: the weights (N,) float32, which steps update in place.
-        config: the settings of the run, such as `betas` and `weight_decay`.
+        params: the weights, which steps update in place, and their gradients: flat and by name.
+        config: the settings of the run, such as `lr`, `betas` and `weight_decay`.
+
+    Raises:
+        UserError: the optimiser cannot train these parameters.
     """
 
-    def __init__(self, flat_params: Tensor, config: TrainConfig) -> None:
-        self.flat_params, self.config = flat_params, config
+    rates: ClassVar[tuple[str, ...]] = ("lr",)
+    """The settings of `TrainConfig` that are its learning rates."""
+
+    def __init__(self, params: FlatParams, config: TrainConfig) -> None:
+        self.params, self.config = params, config
 
     @abstractmethod
-    def step(self, gradients: Tensor, lr: float) -> None:
-        """Update the weights by gradients (N,) float32; `lr` follows the schedule already."""
+    def step(self, lr_factor: float) -> None:
+        """Update `params.values` by `params.gradients`.
+
+        `lr_factor` is that of the schedule: the learning rate is `config.lr * lr_factor`.
+        """
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the tensors that later steps depend on, by name.
@@ -92,6 +152,18 @@ register_optimiser = OPTIMISERS.register
 """Decorator that registers an `Optimiser` under a name, for `train.optimiser`."""
 
 
+class _Moments:
+    """Moving averages of gradients and of their squares, and how many steps they have seen."""
+
+    def __init__(self, size: int, device: torch.device) -> None:
+        self.first = torch.zeros(size, device=device)
+        self.second = torch.zeros(size, device=device)
+        self.steps = torch.tensor(0)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"first_moment": self.first, "second_moment": self.second, "steps": self.steps}
+
+
 @register_optimiser("adam_atan2")
 class AdamAtan2(Optimiser):
     """Adam without an epsilon: the update is an arc tangent.
@@ -101,29 +173,138 @@ class AdamAtan2(Optimiser):
     Source: arXiv 2407.05872, section 4.3.
     """
 
-    def __init__(self, flat_params: Tensor, config: TrainConfig) -> None:
-        super().__init__(flat_params, config)
-        self.first_moment = torch.zeros_like(flat_params)
-        self.second_moment = torch.zeros_like(flat_params)
-        self.steps = torch.tensor(0)
+    def __init__(self, params: FlatParams, config: TrainConfig) -> None:
+        super().__init__(params, config)
+        self.moments = _Moments(params.values.numel(), params.values.device)
 
     @torch.no_grad()
-    def step(self, gradients: Tensor, lr: float) -> None:
-        self.steps += 1
-        steps, (beta1, beta2) = int(self.steps), self.config.betas
-        self.first_moment.lerp_(gradients, 1 - beta1)
-        self.second_moment.lerp_(gradients.square(), 1 - beta2)
-        scale = self.second_moment.sqrt().div_(math.sqrt(1 - beta2**steps))
-        update = torch.atan2(self.first_moment, scale, out=scale)
-        self.flat_params.mul_(1 - lr * self.config.weight_decay)
-        self.flat_params.add_(update, alpha=-lr / (1 - beta1**steps))
+    def step(self, lr_factor: float) -> None:
+        values, gradients, moments = self.params.values, self.params.gradients, self.moments
+        lr, (beta1, beta2) = self.config.lr * lr_factor, self.config.betas
+        moments.steps += 1
+        steps = int(moments.steps)
+        moments.first.lerp_(gradients, 1 - beta1)
+        moments.second.lerp_(gradients.square(), 1 - beta2)
+        scale = moments.second.sqrt().div_(math.sqrt(1 - beta2**steps))
+        update = torch.atan2(moments.first, scale, out=scale)
+        values.mul_(1 - lr * self.config.weight_decay)
+        values.add_(update, alpha=-lr / (1 - beta1**steps))
 
     def state_dict(self) -> dict[str, Tensor]:
-        return {
-            "first_moment": self.first_moment,
-            "second_moment": self.second_moment,
-            "steps": self.steps,
+        return self.moments.state_dict()
+
+
+@register_optimiser("adamw")
+class AdamW(Optimiser):
+    """Adam with decoupled weight decay, as in `torch.optim.AdamW`.
+
+    p ← p·(1 − lr·wd) − lr/(1−β1^t) · m / (sqrt(v)/sqrt(1−β2^t) + ε)
+
+    Source: arXiv 1711.05101, algorithm 2.
+    """
+
+    def __init__(self, params: FlatParams, config: TrainConfig) -> None:
+        super().__init__(params, config)
+        self.moments = _Moments(params.values.numel(), params.values.device)
+
+    @torch.no_grad()
+    def step(self, lr_factor: float) -> None:
+        tensors = [(self.params.values, self.params.gradients)]
+        _adamw_step(tensors, self.moments, self.config.lr * lr_factor, self.config)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return self.moments.state_dict()
+
+
+def _adamw_step(
+    tensors: Sequence[tuple[Tensor, Tensor]], moments: _Moments, lr: float, config: TrainConfig
+) -> None:
+    """Update weights by AdamW; `tensors` are weights and their gradients, pairs of one shape."""
+    beta1, beta2 = config.betas
+    moments.steps += 1
+    steps = int(moments.steps)
+    like = [values for values, _ in tensors]
+    moments_of_each = zip(
+        unflatten(moments.first, like), unflatten(moments.second, like), strict=True
+    )
+    for (values, gradients), (first, second) in zip(tensors, moments_of_each, strict=True):
+        first.lerp_(gradients, 1 - beta1)
+        second.lerp_(gradients.square(), 1 - beta2)
+        scale = second.sqrt().div_(math.sqrt(1 - beta2**steps)).add_(ADAM_EPSILON)
+        values.mul_(1 - lr * config.weight_decay)
+        values.addcdiv_(first, scale, value=-lr / (1 - beta1**steps))
+
+
+@register_optimiser("muon")
+class Muon(Optimiser):
+    """Muon for the matrices of the blocks, as in `torch.optim.Muon`; AdamW for all other weights.
+
+    The momentum of a matrix (rows, columns) is orthogonalised: its singular values become about 1.
+
+    B ← 0.95·B + 0.05·g;  O = orthogonalise(0.05·g + 0.95·B)
+    p ← p·(1 − lr·wd) − lr·sqrt(max(1, rows/columns))·O
+
+    Source: https://kellerjordan.github.io/posts/muon/.
+    """
+
+    rates = ("lr", "muon_lr")
+
+    def __init__(self, params: FlatParams, config: TrainConfig) -> None:
+        super().__init__(params, config)
+        self.matrices = [each for each in params.named if each.in_block and each.values.dim() == 2]
+        if not self.matrices:
+            raise UserError(
+                "train.optimiser muon trains the matrices of the blocks, but this model's blocks "
+                "have none: choose adamw or adam_atan2"
+            )
+        self.momenta = [torch.zeros_like(matrix.values) for matrix in self.matrices]
+        muon_names = {matrix.name for matrix in self.matrices}
+        self.others = [
+            (each.values, each.gradients) for each in params.named if each.name not in muon_names
+        ]
+        device = params.values.device
+        self.moments = _Moments(sum(values.numel() for values, _ in self.others), device)
+        self.dtype = DTYPES[pick_dtype("auto", device)]
+
+    @torch.no_grad()
+    def step(self, lr_factor: float) -> None:
+        _adamw_step(self.others, self.moments, self.config.lr * lr_factor, self.config)
+        lr = self.config.muon_lr * lr_factor
+        for matrix, momentum in zip(self.matrices, self.momenta, strict=True):
+            momentum.lerp_(matrix.gradients, 1 - MUON_MOMENTUM)
+            update = orthogonalise(matrix.gradients.lerp(momentum, MUON_MOMENTUM), self.dtype)
+            rows, columns = matrix.values.shape
+            matrix.values.mul_(1 - lr * self.config.weight_decay)
+            matrix.values.add_(update, alpha=-lr * math.sqrt(max(1, rows / columns)))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        momenta = {
+            f"momentum.{matrix.name}": momentum
+            for matrix, momentum in zip(self.matrices, self.momenta, strict=True)
         }
+        return {**self.moments.state_dict(), **momenta}
+
+
+def orthogonalise(matrix: Tensor, dtype: torch.dtype) -> Tensor:
+    """Bring the singular values of a matrix near 1 by five steps of a Newton–Schulz iteration.
+
+    They end between about 0.7 and 1.2, which costs far less than a decomposition.
+
+    Args:
+        matrix: (rows, columns) float32.
+        dtype: of the products.
+
+    Returns:
+        (rows, columns) of type `dtype`.
+    """
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = (matrix.T if tall else matrix).to(dtype)
+    x = x / x.norm().clamp(min=NEWTON_SCHULZ_EPSILON)
+    a, b, c = NEWTON_SCHULZ_COEFFICIENTS
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.T if tall else x
 
 
 @torch.no_grad()

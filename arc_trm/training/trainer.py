@@ -27,7 +27,8 @@ from arc_trm.training import losses
 from arc_trm.training.losses import HALT_WEIGHT, LOSSES, accum_dtype
 from arc_trm.training.optim import (
     OPTIMISERS,
-    flatten,
+    FlatParams,
+    clip_gradients,
     learning_rate_factor,
     sign_sgd,
     unflatten,
@@ -37,7 +38,7 @@ from arc_trm.training.optim import (
 LOSS_NAMES = ("lm_loss", "halt_loss", "continue_loss")
 HALTED_NAMES = ("accuracy", "exact_accuracy", "halt_accuracy", "steps")
 """Metrics that are sums over the examples that halted."""
-METRICS = ("loss", *LOSS_NAMES, "count", *HALTED_NAMES)
+METRICS = ("loss", *LOSS_NAMES, "count", *HALTED_NAMES, "grad_norm")
 """Names of what `Trainer.step` returns, in this order."""
 
 
@@ -108,7 +109,7 @@ class Trainer:
     Attributes:
         batch_size: B.
         flat_params, gradients, ema: the weights, their gradients at the last step that trained
-            them, and their exponential moving average, (N,) each.
+            them, clipped, and their exponential moving average, (N,) each.
         carries: carry of this rank by S. A carry holds the state of every example of the batch
             between steps; an example stays in it until it halts.
 
@@ -144,11 +145,12 @@ class Trainer:
             config.embedding_only_fraction * (config.total_steps or 0)
         )
         self.token_loss = LOSSES[config.loss]
-        self.flat_params, self.gradients = flatten(model.parameters())
+        params = FlatParams(model)
+        self.flat_params, self.gradients = params.values, params.gradients
         # Loading keeps the embedding off the device, which suits prediction; training updates it.
         model.puzzle_embedding = model.puzzle_embedding.to(self.flat_params.device)
         self.ema = self.flat_params.clone()
-        self.optimiser = OPTIMISERS[config.optimiser](self.flat_params, config)
+        self.optimiser = OPTIMISERS[config.optimiser](params, config)
         self.steps_done = 0
         self.carries: dict[int, dict[str, Tensor]] = {}
 
@@ -230,7 +232,8 @@ class Trainer:
             size. `lm_loss`, `halt_loss` and `continue_loss` (0 unless the model has a continue
             head): sums over the global batch. Sums over the examples that halted at this step:
             their `count`, `accuracy` (fraction of correct cells), `exact_accuracy`,
-            `halt_accuracy` and supervision `steps`.
+            `halt_accuracy` and supervision `steps`. And `grad_norm`, the norm of the gradient of
+            all weights before clipping, 0 where only the puzzle embedding is trained.
 
         Raises:
             ValueError: the batch is invalid.
@@ -246,9 +249,10 @@ class Trainer:
             dist.all_reduce(sums)
             puzzle_ids = _all_gather(puzzle_ids)
             embedding_gradients = _all_gather(embedding_gradients)
+        grad_norm = clip_gradients(self.gradients, self.config.grad_clip)
         self.steps_done += 1
         self._update(puzzle_ids, embedding_gradients, embedding_only)
-        return Metrics(sums)
+        return Metrics(torch.cat([sums, grad_norm.to(sums.dtype).view(1)]))
 
     @contextmanager
     def _requires_grad(self, required: bool) -> Iterator[None]:
@@ -263,13 +267,14 @@ class Trainer:
         """Run forward and backward through a carry, one micro-batch after the other.
 
         Returns:
-            The gradients of the puzzle embeddings (B, size), and the sums of `METRICS`.
+            The gradients of the puzzle embeddings (B, size), and the sums of `METRICS`, which
+            are all but the last.
         """
         model, puzzle_embedding = self.model, self.model.puzzle_embedding
         device, batch = puzzle_embedding.device, self.batch_size
         minimum_steps = self._draw_minimum_steps()
         embedding_gradients = torch.empty(batch, puzzle_embedding.shape[1], device=device)
-        sums = torch.zeros(len(METRICS), dtype=accum_dtype(device), device=device)
+        sums = torch.zeros(len(METRICS) - 1, dtype=accum_dtype(device), device=device)
         self.gradients.zero_()
         length = carry["y"].shape[1]
         limit = max(1, self.micro_batch_size * model.config.length // length)
@@ -331,12 +336,9 @@ class Trainer:
     ) -> None:
         """Update the puzzle embedding and, unless `embedding_only`, the weights."""
         config = self.config
-        min_ratio = 1.0 if config.lr_schedule == "constant" else config.lr_min_ratio
-        factor = learning_rate_factor(
-            self.steps_done, config.total_steps, config.warmup_steps, min_ratio
-        )
+        factor = learning_rate_factor(self.steps_done, config)
         if not embedding_only:
-            self.optimiser.step(self.gradients, config.lr * factor)
+            self.optimiser.step(factor)
             update_ema(self.ema, self.flat_params, config.ema_decay)
         sign_sgd(
             self.model.puzzle_embedding,
@@ -345,6 +347,12 @@ class Trainer:
             config.puzzle_emb_lr * factor,
             config.puzzle_emb_weight_decay,
         )
+
+    def learning_rates(self) -> dict[str, float]:
+        """Return the learning rates of the last step, by their names in `TrainConfig`."""
+        factor = learning_rate_factor(self.steps_done, self.config)
+        names = (*self.optimiser.rates, "puzzle_emb_lr")
+        return {name: getattr(self.config, name) * factor for name in names}
 
     # State
 

@@ -72,7 +72,7 @@ def test_rows_alone_learn_for_their_share_of_the_steps() -> None:
         assert not torch.equal(trainer.model.puzzle_embedding, table)
         assert torch.equal(trainer.flat_params, values) == (step < 2)
         assert torch.equal(trainer.ema, values) == (step < 2)
-    assert trainer.optimiser.steps == 6
+    assert trainer.optimiser.moments.steps == 6
 
 
 def test_rows_learn_the_same_whether_weights_do_or_not() -> None:

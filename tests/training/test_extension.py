@@ -19,7 +19,7 @@ from arc_trm.errors import UserError
 from arc_trm.runs import CHECKPOINT, Run
 from arc_trm.training import Callback, Optimiser, register_loss, register_optimiser, train_run
 from arc_trm.training.losses import LOSSES
-from arc_trm.training.optim import OPTIMISERS
+from arc_trm.training.optim import OPTIMISERS, FlatParams
 
 CPU = torch.device("cpu")
 
@@ -43,13 +43,13 @@ def momentum() -> Iterator[None]:
 
     @register_optimiser("momentum")
     class Momentum(Optimiser):
-        def __init__(self, flat_params: Tensor, config: TrainConfig) -> None:
-            super().__init__(flat_params, config)
-            self.velocity = torch.zeros_like(flat_params)
+        def __init__(self, params: FlatParams, config: TrainConfig) -> None:
+            super().__init__(params, config)
+            self.velocity = torch.zeros_like(params.values)
 
-        def step(self, gradients: Tensor, lr: float) -> None:
-            self.velocity.mul_(self.config.betas[0]).add_(gradients)
-            self.flat_params.sub_(lr * self.velocity)
+        def step(self, lr_factor: float) -> None:
+            self.velocity.mul_(self.config.betas[0]).add_(self.params.gradients)
+            self.params.values.sub_(self.config.lr * lr_factor * self.velocity)
 
         def state_dict(self) -> dict[str, Tensor]:
             return {"velocity": self.velocity}

@@ -72,12 +72,12 @@ _ARCH_KEYS = {
     "L_cycles": "inner_cycles",
     "halt_max_steps": "supervision_steps",
 }
-# The same for TrainConfig. Two keys need more than a new name, and some settings only say when this
-# trainer ends or saves; any other is at a value of `_TRAIN_VALUES`.
+# The same for TrainConfig. Some keys need more than a new name, and some settings only say when
+# this trainer ends, saves or evaluates, or are another optimiser's; any other is at a value of
+# `_TRAIN_VALUES`.
 _TRAIN_KEYS = {
     "global_batch_size": "global_batch_size",
     "lr": "lr",
-    "lr_min_ratio": "lr_min_ratio",
     "lr_warmup_steps": "warmup_steps",
     "weight_decay": "weight_decay",
     "puzzle_emb_lr": "puzzle_emb_lr",
@@ -86,13 +86,16 @@ _TRAIN_KEYS = {
 }
 _TRAIN_PLACES = {
     *_TRAIN_KEYS.values(),
-    "betas",
-    "halt_exploration_prob",
-    *("total_steps", "max_steps", "time_limit", "checkpoint_interval_s"),
+    *("betas", "halt_exploration_prob", "lr_min_ratio", "muon_lr"),
+    *("total_steps", "max_steps", "time_limit", "checkpoint_interval_s", "keep_checkpoints"),
+    *("eval_interval", "eval_time_share", "early_stopping_patience", "best_metric"),
 }
 _TRAIN_VALUES: dict[str, tuple[Any, ...]] = {
     "loss": ("stablemax",),
     "optimiser": ("adam_atan2",),
+    "lr_schedule": ("constant", "cosine"),
+    "grad_clip": (None,),
+    "label_smoothing": (0.0,),
     "embedding_only_fraction": (0.0,),
     "early_halting": (True,),
     "supervision_steps": (None,),
@@ -522,6 +525,8 @@ def published_settings(config: ModelConfig, run: RunConfig | None) -> dict[str, 
         "beta1": run.train.betas[0],
         "beta2": run.train.betas[1],
         "ema": run.train.ema_decay > 0,
+        # The published schedule is a cosine, which ends where it starts if the ratio is 1.
+        "lr_min_ratio": 1.0 if run.train.lr_schedule == "constant" else run.train.lr_min_ratio,
         **train,
     }
 

@@ -204,8 +204,8 @@ class TrainConfig:
     global_batch_size: int = 768
     """Examples in a batch over all processes."""
     loss: str = "stablemax"
-    """Loss of the label tokens: `stablemax`, or a name registered with
-    `arc_trm.training.register_loss`."""
+    """Loss of the label tokens: cross-entropy by `stablemax` or `softmax`, or a name registered
+    with `arc_trm.training.register_loss`."""
     optimiser: str = "adam_atan2"
     """Optimiser of the network's weights: `adam_atan2`, `adamw`, `muon` (for the matrices of the
     blocks; AdamW for the other weights), or a name registered with

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from arc_trm.checkpoint import WeightsDir
-from arc_trm.config import DataConfig, ModelConfig, RunConfig
+from arc_trm.config import DataConfig, ModelConfig, RunConfig, TrainConfig
 from arc_trm.data.loader import public_data_name
 from arc_trm.data.registry import find_manifest
 from arc_trm.errors import UserError, format_name
@@ -100,13 +100,16 @@ def _run_sections(run: Run, step: int) -> list[str]:
             ("loss", train.loss),
             ("optimiser", train.optimiser),
             ("lr, puzzle_emb_lr", f"{train.lr:g}, {train.puzzle_emb_lr:g}"),
-            ("lr_min_ratio", f"{train.lr_min_ratio:g}"),
+            ("muon_lr", f"{train.muon_lr:g}" if train.optimiser == "muon" else None),
+            ("lr_schedule", _schedule(train)),
             ("warmup_steps", train.warmup_steps),
             ("betas", ", ".join(f"{beta:g}" for beta in train.betas)),
             (
                 "weight_decay, puzzle_emb_weight_decay",
                 f"{train.weight_decay:g}, {train.puzzle_emb_weight_decay:g}",
             ),
+            ("grad_clip", train.grad_clip),
+            ("label_smoothing", train.label_smoothing or None),
             ("ema_decay", f"{train.ema_decay:g}"),
             ("halt_exploration_prob", f"{train.halt_exploration_prob:g}"),
             ("supervision_steps", train.supervision_steps),
@@ -209,6 +212,12 @@ def _usage(repository: str, config: RunConfig | None) -> str:
         f"arc-trm pull {repository} --out FOLDER    # for a machine without network\n"
         f'```\n\n```python\nimport arc_trm\n\nmodel = arc_trm.load_model("{repository}")\n```'
     )
+
+
+def _schedule(train: TrainConfig) -> str:
+    if train.lr_schedule == "constant":
+        return "constant"
+    return f"{train.lr_schedule} to {train.lr_min_ratio:g}"
 
 
 def _table(rows: Iterable[tuple[str, object]]) -> str:

@@ -38,7 +38,7 @@ from arc_trm.training.budget import (
     scale_schedule,
     total_steps,
 )
-from arc_trm.training.losses import LOSSES
+from arc_trm.training.losses import build_loss
 from arc_trm.training.optim import OPTIMISERS
 from arc_trm.training.run_dir import (
     RunWriter,
@@ -127,7 +127,7 @@ def _check_config(config: RunConfig, resume: bool) -> None:
     """Raise UserError if settings are unknown or contradict each other, before data is loaded."""
     check_model_config(config.model)
     train = config.train
-    _ = LOSSES[train.loss], OPTIMISERS[train.optimiser]  # raise UserError if unknown
+    _ = build_loss(train), OPTIMISERS[train.optimiser]  # raise UserError if unknown
     # A resumed run has both: the number of steps was planned from the time limit.
     if train.time_limit is not None and train.total_steps is not None and not resume:
         raise UserError(
@@ -177,6 +177,7 @@ class _Setup:
         self.model, self.generator = initial_model(
             config, num_puzzles, device, compiled, pretrained=not self.has_checkpoint
         )
+        OPTIMISERS[config.train.optimiser].check_model(self.model)
         if advice := self.model.speed_advice():
             callback.note(advice)
         self.micro_batch_size = pick_micro_batch_size(self.model, device, batch_size)

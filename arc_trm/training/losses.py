@@ -5,25 +5,47 @@ docs/model.md, section 5. Shape letters: B batch, S cells of a canvas, V vocabul
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from arc_trm.config import TrainConfig
 from arc_trm.data.sampler import IGNORE_LABEL
+from arc_trm.errors import UserError
 from arc_trm.registry import Registry
 
 HALT_WEIGHT = 0.5
 """Weight of the halting losses; that of the tokens has weight 1."""
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[..., Tensor]
 """Maps logits (B, S, V), in the dtype of the activations, and labels (B, S) int, which are
-`IGNORE_LABEL` where a cell is not scored, to one number per example, (B,)."""
+`IGNORE_LABEL` where a cell is not scored, to one number per example, (B,). It may have a third
+argument, `label_smoothing`, for `train.label_smoothing`."""
 
 LOSSES: Registry[Loss] = Registry("loss", "train.loss")
 register_loss = LOSSES.register
 """Decorator that registers a `Loss` under a name, for `train.loss`."""
+
+
+def build_loss(config: TrainConfig) -> Loss:
+    """Return the loss of the tokens, with its label smoothing.
+
+    Raises:
+        UserError: there is no such loss, or it has no label smoothing.
+    """
+    loss = LOSSES[config.loss]
+    if not config.label_smoothing:
+        return loss
+    if "label_smoothing" not in inspect.signature(loss).parameters:
+        raise UserError(
+            f"the loss {config.loss} has no argument label_smoothing: leave "
+            "train.label_smoothing out"
+        )
+    return partial(loss, label_smoothing=config.label_smoothing)
 
 
 def accum_dtype(device: torch.device) -> torch.dtype:
@@ -48,15 +70,38 @@ def log_stablemax(logits: Tensor) -> Tensor:
 
 
 @register_loss("stablemax")
-def token_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Compute the mean of -log p, p by stablemax, over each example's labelled cells.
+def stablemax_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Compute the cross-entropy (B,) of stablemax in `accum_dtype`; see `_cross_entropy`."""
+    return _cross_entropy(log_stablemax(logits), labels, label_smoothing)
+
+
+@register_loss("softmax")
+def softmax_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Compute the cross-entropy (B,) of softmax in float32; see `_cross_entropy`."""
+    return _cross_entropy(logits.float().log_softmax(-1), labels, label_smoothing)
+
+
+def _cross_entropy(log_p: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+    """Compute the mean of -sum(q · log p) over each example's labelled cells.
+
+    q is 1 at the label. Smoothing takes a share of it and spreads that evenly over all tokens, the
+    label included.
+
+    Source of smoothing: arXiv 1512.00567, section 7.
+
+    Args:
+        log_p: (B, S, V).
+        labels: (B, S).
+        label_smoothing: the share.
 
     Returns:
-        (B,) in `accum_dtype`; 0 where no cell is labelled.
+        (B,); 0 where no cell is labelled.
     """
     labelled = labels != IGNORE_LABEL
-    log_p = log_stablemax(logits).gather(-1, labels.clamp(min=0).long().unsqueeze(-1)).squeeze(-1)
-    total = torch.where(labelled, -log_p, 0.0).sum(-1)
+    losses = -log_p.gather(-1, labels.clamp(min=0).long().unsqueeze(-1)).squeeze(-1)
+    if label_smoothing:
+        losses = torch.lerp(losses, -log_p.mean(-1), label_smoothing)
+    total = torch.where(labelled, losses, 0.0).sum(-1)
     return total / labelled.sum(-1).clamp(min=1)
 
 

@@ -1,6 +1,7 @@
 """Optimisers, the moving average of the weights and the learning rate schedule.
 
-docs/model.md, section 6. All weights of a network lie in one flat buffer (N,).
+docs/model.md, section 6; docs/how-to/add-an-optimiser.md. All weights of a network lie in one flat
+buffer (N,).
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def clip_gradients(gradients: Tensor, max_norm: float | None) -> Tensor:
     Returns:
         Their norm before, a tensor of shape () on their device.
     """
-    norm = torch.linalg.vector_norm(gradients)
+    norm: Tensor = torch.linalg.vector_norm(gradients)
     if max_norm is not None:
         gradients.mul_((max_norm / (norm + CLIP_EPSILON)).clamp(max=1.0))
     return norm
@@ -115,14 +116,9 @@ def clip_gradients(gradients: Tensor, max_norm: float | None) -> Tensor:
 class Optimiser(ABC):
     """Updates the weights of a network; make your own and register it.
 
-    docs/how-to/add-an-optimiser.md has an example.
-
     Args:
         params: the weights, which steps update in place, and their gradients: flat and by name.
         config: the settings of the run, such as `lr`, `betas` and `weight_decay`.
-
-    Raises:
-        UserError: the optimiser cannot train these parameters.
     """
 
     rates: ClassVar[tuple[str, ...]] = ("lr",)
@@ -130,6 +126,10 @@ class Optimiser(ABC):
 
     def __init__(self, params: FlatParams, config: TrainConfig) -> None:
         self.params, self.config = params, config
+
+    @classmethod  # noqa: B027
+    def check_model(cls, model: PuzzleModel) -> None:
+        """Raise UserError if the optimiser cannot train a model; by default it can train all."""
 
     @abstractmethod
     def step(self, lr_factor: float) -> None:
@@ -249,14 +249,17 @@ class Muon(Optimiser):
 
     rates = ("lr", "muon_lr")
 
+    @classmethod
+    def check_model(cls, model: PuzzleModel) -> None:
+        if not any(parameter.dim() == 2 for parameter in model.block_parameters()):
+            raise UserError(
+                "train.optimiser muon trains the matrices of blocks, but the blocks of this model "
+                "have none: choose adamw or adam_atan2"
+            )
+
     def __init__(self, params: FlatParams, config: TrainConfig) -> None:
         super().__init__(params, config)
         self.matrices = [each for each in params.named if each.in_block and each.values.dim() == 2]
-        if not self.matrices:
-            raise UserError(
-                "train.optimiser muon trains the matrices of the blocks, but this model's blocks "
-                "have none: choose adamw or adam_atan2"
-            )
         self.momenta = [torch.zeros_like(matrix.values) for matrix in self.matrices]
         muon_names = {matrix.name for matrix in self.matrices}
         self.others = [

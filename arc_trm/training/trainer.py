@@ -24,7 +24,7 @@ from arc_trm.device import on_device
 from arc_trm.errors import UserError
 from arc_trm.models.base import PuzzleModel, validate_ids
 from arc_trm.training import losses
-from arc_trm.training.losses import HALT_WEIGHT, LOSSES, accum_dtype
+from arc_trm.training.losses import HALT_WEIGHT, accum_dtype, build_loss
 from arc_trm.training.optim import (
     OPTIMISERS,
     FlatParams,
@@ -114,7 +114,8 @@ class Trainer:
             between steps; an example stays in it until it halts.
 
     Raises:
-        UserError: the loss or the optimiser does not exist, or settings contradict each other.
+        UserError: the loss or the optimiser does not exist, the optimiser cannot train the model,
+            or settings contradict each other.
     """
 
     def __init__(
@@ -144,7 +145,8 @@ class Trainer:
         self.embedding_only_steps = round(
             config.embedding_only_fraction * (config.total_steps or 0)
         )
-        self.token_loss = LOSSES[config.loss]
+        self.token_loss = build_loss(config)
+        OPTIMISERS[config.optimiser].check_model(model)
         params = FlatParams(model)
         self.flat_params, self.gradients = params.values, params.gradients
         # Loading keeps the embedding off the device, which suits prediction; training updates it.

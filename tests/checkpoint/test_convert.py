@@ -536,6 +536,8 @@ class NewTrainConfig(TrainConfig):
     ("train", "left_out"),
     [
         (TrainConfig(total_steps=9, time_limit=60.0, lr=2e-4), ""),
+        (TrainConfig(lr=2e-4, lr_schedule="cosine", eval_interval=9, muon_lr=0.1), ""),
+        (TrainConfig(lr_schedule="linear", grad_clip=1.0), "train.lr_schedule 'linear', train.gra"),
         (TrainConfig(loss="softmax", early_halting=False), "train.loss 'softmax', train.early_hal"),
         (NewTrainConfig(), "train.dropout 0.0"),
     ],
@@ -555,6 +557,7 @@ def test_training_settings_that_the_published_trainer_lacks_are_left_out(
         assert left_out in notes[0]
     else:
         assert written["lr"] == 2e-4 and notes == []
+        assert written["lr_min_ratio"] == (0.1 if train.lr_schedule == "cosine" else 1.0)
 
 
 def test_an_empty_folder_is_filled_in_place(tmp_path: Path) -> None:

@@ -360,7 +360,7 @@ MISTAKES = [
     (["train", "--set", "train.loss=x"], "train.loss: unknown loss 'x'; known: stablemax"),
     (
         ["train", "--set", "train.optimiser=adam"],
-        "train.optimiser: unknown optimiser 'adam'; did you mean 'adam_atan2'?",
+        "train.optimiser: unknown optimiser 'adam'; did you mean 'adamw'?",
     ),
     (
         ["train", "--set", "data.augmentation=x"],

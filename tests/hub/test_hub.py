@@ -597,6 +597,7 @@ def test_pushed_weights_are_pulled_unchanged(
         "pass@2  per task    1/3  33.3 %",
         "pass@2  strict      1/3  33.3 %",
         "| steps done | 7 |",
+        "| lr_schedule | constant |",
         "tiny_challenges.json",
         "arc-trm predict o/n --data DATA",
     ):

@@ -25,16 +25,16 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def softmax_loss() -> Iterator[None]:
-    """A registered loss: the usual cross-entropy."""
+def brier_loss() -> Iterator[None]:
+    """A registered loss: the squared error of the probabilities."""
 
-    @register_loss("softmax")
-    def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-        losses = F.cross_entropy(logits.transpose(1, 2).float(), labels.long(), reduction="none")
-        return losses.mean(1)
+    @register_loss("brier")
+    def brier_score(logits: Tensor, labels: Tensor) -> Tensor:
+        error = logits.float().softmax(-1) - F.one_hot(labels.long(), logits.shape[-1])
+        return error.square().sum(-1).mean(1)
 
     yield
-    del LOSSES["softmax"]
+    del LOSSES["brier"]
 
 
 @pytest.fixture
@@ -79,11 +79,13 @@ class Recorder(Callback):
             raise InterruptedError
 
 
-def test_loss_from_outside_is_minimised(softmax_loss: None) -> None:
-    trainer = make_trainer(loss="softmax")
+def test_loss_from_outside_is_minimised(brier_loss: None) -> None:
+    trainer = make_trainer(loss="brier")
     other = make_trainer()
     assert trainer.step(make_batch(0))["lm_loss"] != other.step(make_batch(0))["lm_loss"]
     assert trainer.gradients.abs().sum() > 0
+    with pytest.raises(UserError, match=r"brier has no argument label_smoothing: leave train\."):
+        make_trainer(loss="brier", label_smoothing=0.1)
 
 
 @pytest.mark.slow

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arc_trm.config import TrainConfig
 from arc_trm.data.sampler import IGNORE_LABEL
-from arc_trm.training.losses import log_stablemax, token_cross_entropy
+from arc_trm.training.losses import (
+    LOSSES,
+    Loss,
+    build_loss,
+    log_stablemax,
+    softmax_cross_entropy,
+)
 
 
 @given(st.lists(st.floats(-1e4, 1e4), min_size=2, max_size=6))
@@ -21,10 +29,32 @@ def test_stablemax_is_a_distribution_with_finite_gradients(values: list[float]) 
     assert torch.isfinite(logits.grad).all()
 
 
-def test_loss_ignores_unlabelled_cells() -> None:
-    logits = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
-    labels = torch.tensor([[0, IGNORE_LABEL, 2, IGNORE_LABEL], [IGNORE_LABEL] * 4])
-    changed = logits.clone()
+LOGITS = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
+LABELS = torch.tensor([[0, IGNORE_LABEL, 2, IGNORE_LABEL], [IGNORE_LABEL] * 4])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("name", ["stablemax", "softmax"])
+def test_loss_ignores_unlabelled_cells(name: str, smoothing: float) -> None:
+    loss = build_loss(TrainConfig(loss=name, label_smoothing=smoothing))
+    changed = LOGITS.clone()
     changed[0, 1], changed[1] = 9.0, -9.0
-    assert torch.equal(token_cross_entropy(logits, labels), token_cross_entropy(changed, labels))
-    assert token_cross_entropy(logits, labels)[1] == 0
+    assert torch.equal(loss(LOGITS, LABELS), loss(changed, LABELS))
+    assert loss(LOGITS, LABELS)[0] > 0 and loss(LOGITS, LABELS)[1] == 0
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_softmax_cross_entropy_is_that_of_torch(smoothing: float) -> None:
+    expected = F.cross_entropy(
+        LOGITS[0], LABELS[0], ignore_index=IGNORE_LABEL, label_smoothing=smoothing
+    )
+    found = softmax_cross_entropy(LOGITS, LABELS, label_smoothing=smoothing)[0]
+    assert found.item() == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize("loss", [LOSSES["stablemax"], LOSSES["softmax"]])
+def test_smoothing_is_the_mean_over_labels_drawn_at_random(loss: Loss) -> None:
+    labels = torch.tensor([[0, 1, 2, 0]])
+    tokens = [loss(LOGITS[:1], torch.full_like(labels, token)) for token in range(3)]
+    expected = 0.7 * loss(LOGITS[:1], labels) + 0.3 * sum(tokens) / 3
+    assert torch.allclose(loss(LOGITS[:1], labels, label_smoothing=0.3), expected)

@@ -357,7 +357,7 @@ MISTAKES = [
         "model.architecture: unknown architecture 'resnet'; known: hrm, transformer, trm",
     ),
     (["train", "--set", "model.block=x"], "model.block: unknown block 'x'; known: post_norm"),
-    (["train", "--set", "train.loss=x"], "train.loss: unknown loss 'x'; known: stablemax"),
+    (["train", "--set", "train.loss=x"], "train.loss: unknown loss 'x'; known: softmax, stablemax"),
     (
         ["train", "--set", "train.optimiser=adam"],
         "train.optimiser: unknown optimiser 'adam'; did you mean 'adamw'?",

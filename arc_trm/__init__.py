@@ -41,7 +41,10 @@ __all__ = [
 
 
 def load_model(
-    weights: str | os.PathLike[str], device: str = "cpu", dtype: torch.dtype | None = None
+    weights: str | os.PathLike[str],
+    device: str = "cpu",
+    dtype: torch.dtype | None = None,
+    checkpoint: str | int | None = None,
 ) -> PuzzleModel:
     """Load the model of a run, a weights folder or a Hugging Face Hub repository for evaluation.
 
@@ -49,6 +52,9 @@ def load_model(
         weights: the folder, or `owner/name[@revision][:subfolder]`, which is downloaded.
         device: auto, cpu, mps, cuda or cuda:NUMBER.
         dtype: of the activations; None is float32.
+        checkpoint: which weights of a run: `best`, `last`, a step, or several steps with commas,
+            whose weights are averaged. None is `best` if the run was evaluated while it was
+            trained, and `last` otherwise.
 
     Raises:
         UserError: there are no such weights, or their files do not fit each other.
@@ -57,7 +63,7 @@ def load_model(
     from arc_trm.device import pick_device
     from arc_trm.run_inputs import resolve_folder
 
-    return WeightsDir(resolve_folder(weights)).load(pick_device(device), dtype).model
+    return WeightsDir(resolve_folder(weights), checkpoint).load(pick_device(device), dtype).model
 
 
 def _render(displayed: object) -> str:

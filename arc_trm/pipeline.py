@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import Any, get_args
 
 from arc_trm.callbacks import Callback, CallbackList
-from arc_trm.config import Canvas, RunConfig, load_config, parse_override
+from arc_trm.config import AdaptConfig, Canvas, RunConfig, load_config, parse_override
 from arc_trm.data.loader import absolute_data_path, load_tasks, public_data_name
 from arc_trm.errors import UserError, pluralise
 from arc_trm.evaluation.predictions import PredictionSet
 from arc_trm.evaluation.source import PredictionSource, data_metadata
 from arc_trm.evaluation.voting import VOTING_RULES, VotingRule
 from arc_trm.io import file_name
+from arc_trm.kept_checkpoints import CheckpointChoice
 from arc_trm.puzzles import kind_of
 from arc_trm.run_inputs import PathLike, RunInputs
-from arc_trm.runs import PREDICTIONS_FOLDER, Run, latest_predictions, predictions_of, weights_digest
+from arc_trm.runs import PREDICTIONS_FOLDER, Run, latest_predictions, predictions_of
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import TimeLimit
 from submission import Scored
@@ -111,6 +112,7 @@ def adapt(
     weights: PathLike | None = None,
     data: PathLike | None = None,
     *,
+    checkpoint: str | int | None = None,
     preset: str = ADAPT_PRESET,
     config: PathLike | None = None,
     overrides: Sequence[str] = (),
@@ -133,6 +135,7 @@ def adapt(
     Args:
         weights: pretrained weights; None is the latest run.
         data: DATA, the new tasks.
+        checkpoint: which weights of a run, as in `predict`.
         preset, config, overrides, max_steps, time_limit, seed, out, resume, restart, device,
             compiled, callbacks, show_progress: as in `train`.
 
@@ -153,7 +156,7 @@ def adapt(
         if weights is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
             # One of several processes might find the run that another has just made.
             raise UserError("name the WEIGHTS to adapt when several processes run")
-        inputs = RunInputs.resolve(weights, data, callback=callback)
+        inputs = RunInputs.resolve(weights, data, callback=callback, checkpoint=checkpoint)
         if not inputs.kind.embeds_tasks:
             raise UserError(
                 f"adapting needs demonstrations, but {inputs.tasks.name} holds "
@@ -161,7 +164,7 @@ def adapt(
             )
         resolved = load_config(preset, _path(config), settings, inputs.weights.config)
         path = absolute_data_path(data)
-        resolved = _with_inputs(resolved, path, inputs.weights.folder)
+        resolved = _with_inputs(resolved, path, inputs.weights.choice)
         resolved, loaded = _limited(resolved, max_steps, limit), {path: inputs.tasks}
         return _train(resolved, _path(out), device, compiled, callback, limit, loaded)
 
@@ -177,6 +180,7 @@ def predict(
     supervision_steps: int | None = None,
     batch_size: int | None = None,
     canvas: Canvas | None = None,
+    checkpoint: str | int | None = None,
     skip_invalid: bool = False,
     fresh: bool = False,
     voting_rule: str | VotingRule = "majority",
@@ -203,6 +207,9 @@ def predict(
         supervision_steps: None is the model's number.
         batch_size: queries that go through the model together; None suits their length.
         canvas: on which tasks are shown; None is as in training.
+        checkpoint: which weights of a run: `best`, `last`, a step, or several steps with commas,
+            whose weights are averaged. None is `best` if the run was evaluated while it was
+            trained, and `last` otherwise.
         skip_invalid: skip invalid rows of CSV files.
         fresh: predict everything anew, in place of what the same job predicted before.
         voting_rule: name of a registered rule, or the rule itself.
@@ -226,7 +233,7 @@ def predict(
     limit = TimeLimit.parse(time_limit)
     with _callback("predicting", "queries", callbacks, show_progress) as callback:
         rule, rule_name = _voting_rule(voting_rule)
-        inputs = RunInputs.resolve(weights, data, skip_invalid, callback)
+        inputs = RunInputs.resolve(weights, data, skip_invalid, callback, checkpoint)
         for sentence in inputs.too_large:
             callback.note(sentence)
         if canvas == "bucketed" and not inputs.kind.embeds_tasks:
@@ -410,11 +417,12 @@ def _limited(config: RunConfig, max_steps: int | None, limit: TimeLimit) -> RunC
     return replace(config, epochs=None, train=train)
 
 
-def _with_inputs(config: RunConfig, data: str, weights: Path) -> RunConfig:
+def _with_inputs(config: RunConfig, data: str, weights: CheckpointChoice) -> RunConfig:
     """Return the config of `adapt` with its inputs. Raises UserError if it names some itself."""
     assert config.adapt is not None
     for key, value, instead in (
         ("adapt.weights", config.adapt.weights, "WEIGHTS"),
+        ("adapt.checkpoint", config.adapt.checkpoint, "--checkpoint"),
         ("data.train", config.data.train, "--data"),
         ("data.test", config.data.test, "--data"),
         ("data.optional_train", config.data.optional_train, "--data"),
@@ -424,7 +432,7 @@ def _with_inputs(config: RunConfig, data: str, weights: Path) -> RunConfig:
     return replace(
         config,
         data=replace(config.data, test=(data,)),
-        adapt=replace(config.adapt, weights=str(weights.resolve())),
+        adapt=AdaptConfig(str(weights.folder.resolve()), weights.steps),
     )
 
 
@@ -451,6 +459,7 @@ def _metadata(inputs: RunInputs) -> Mapping[str, Any]:
     facts = {
         "model": inputs.model_name,
         "weights": inputs.weights_name,
+        "checkpoint": inputs.weights.choice.name,
         "step": about.step if about.step or training.total_steps is not None else None,
         "parameters": about.parameters,
         "preset": training.preset,
@@ -467,7 +476,7 @@ def _metadata(inputs: RunInputs) -> Mapping[str, Any]:
         "tasks": len(inputs.tasks),
         "test_inputs": inputs.tasks.test_outputs,
         "leaks": list(inputs.leaks),
-        "weights_digest": weights_digest(inputs.weights.folder),
+        "weights_digest": inputs.weights.choice.digest(),
         "test_digests": digests,
     }
 

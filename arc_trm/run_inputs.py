@@ -60,6 +60,7 @@ class RunInputs:
         data: PathLike | None = None,
         skip_invalid: bool = False,
         callback: Callback | None = None,
+        checkpoint: str | int | None = None,
     ) -> RunInputs:
         """Find weights and load tasks, and check that they fit each other.
 
@@ -69,6 +70,7 @@ class RunInputs:
             data: DATA; None is what the run predicts.
             skip_invalid: skip invalid rows of CSV files.
             callback: hears notes, for example that tasks were trained on.
+            checkpoint: which weights of a run, as `WeightsDir` takes it.
 
         Raises:
             UserError: weights or tasks cannot be found or read, or do not fit each other.
@@ -79,8 +81,8 @@ class RunInputs:
         folder = resolve_folder(weights, callback)
         if weights is None:
             callback.note(f"with the run that was made last, {folder}")
-        run, opened = find_run(folder), WeightsDir(folder)
-        _ = opened.config  # a folder that holds no weights is an error here
+        run, opened = find_run(folder), WeightsDir(folder, checkpoint)
+        _ = opened.config, opened.choice  # a folder without these weights is an error here
         if data is not None:
             tasks = load_tasks(data, skip_invalid)
             settings = DataConfig(test=(os.fspath(data),), skip_invalid=skip_invalid)
@@ -98,7 +100,7 @@ class RunInputs:
         kind = kind_of(tasks)
         # Of numbered puzzles, training has compared the run's own data, which may be millions.
         leaks = find_leaks(run, opened, tasks) if data is not None or not kind.numbered else []
-        for note in (*leaks, *tasks.notes):
+        for note in (*opened.notes, *leaks, *tasks.notes):
             callback.note(note)
         kind.check_model(opened.config, tasks)
         named = folder if weights is None else os.fspath(weights)

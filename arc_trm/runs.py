@@ -1,13 +1,13 @@
 """Run folders: where they are and what is in them.
 
 A run folder is a weights folder (`arc_trm.checkpoint`) with `run.json` (the resolved config),
-`metrics.jsonl`, `checkpoint.safetensors` (the whole training state) and, after prediction, a folder
-`predictions/DATA-DIGEST` for each job, with `submission.json` and `predictions.jsonl`.
+`metrics.jsonl`, `checkpoint.safetensors` (the whole training state), `checkpoints/STEP.safetensors`
+(weights of earlier steps) and, after prediction, a folder `predictions/DATA-DIGEST` for each job,
+with `submission.json` and `predictions.jsonl`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from datetime import datetime
@@ -19,10 +19,10 @@ from arc_trm.display import Displayed
 from arc_trm.errors import UserError
 from arc_trm.history import Kind, recall, remember
 from arc_trm.io import relative_path, write_json
+from arc_trm.kept_checkpoints import Checkpoint, list_checkpoints, weights_digest
 
 RUNS = Path("runs")
 RUN_CONFIG, METRICS, CHECKPOINT = "run.json", "metrics.jsonl", "checkpoint.safetensors"
-NETWORK_FILE, EMBEDDING_FILE = "model.safetensors", "puzzle_embedding.safetensors"
 SUBMISSION, PREDICTIONS = "submission.json", "predictions.jsonl"
 PREDICTIONS_FOLDER = Path("predictions")
 """Folder, in a run or the current folder, that holds a folder for each prediction job."""
@@ -50,6 +50,7 @@ class Run(Displayed, os.PathLike[str]):
     ) -> None:
         self.path, self.interrupted, self.out_of_time = Path(path), interrupted, out_of_time
         self._step, self._total_steps = step, total_steps
+        self._digests: dict[str | None, str | None] = {}
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)
@@ -68,9 +69,18 @@ class Run(Displayed, os.PathLike[str]):
         return read_metrics(self.path)
 
     @cached_property
-    def weights_digest(self) -> str | None:
-        """The digest of the weights, as `weights_digest` says."""
-        return weights_digest(self.path)
+    def checkpoints(self) -> list[Checkpoint]:
+        """The weights of several steps that the run keeps; damaged files are left out."""
+        return list_checkpoints(self.path, skip_damaged=True)
+
+    def weights_digest(self, checkpoint: str | None = None) -> str | None:
+        """Return the digest of the weights that a name means, as `choose_checkpoint` says.
+
+        None if there are none. It takes about a second per gigabyte at the first call.
+        """
+        if checkpoint not in self._digests:
+            self._digests[checkpoint] = weights_digest(self.path, checkpoint)
+        return self._digests[checkpoint]
 
     @property
     def step(self) -> int:
@@ -224,25 +234,6 @@ def _latest_times(folders: list[Path], file: str, recalled: dict[Path, float]) -
             continue  # it is gone
         times[folder] = recalled_time or changed
     return times
-
-
-def weights_digest(folder: Path) -> str | None:
-    """Return a digest of network and puzzle embedding in a weights folder; None if it has none.
-
-    It takes about a second per gigabyte.
-    """
-    digests = [_file_digest(folder / name) for name in (NETWORK_FILE, EMBEDDING_FILE)]
-    if digests[0] is None:
-        return None
-    return hashlib.sha256("".join(filter(None, digests)).encode()).hexdigest()[:16]
-
-
-def _file_digest(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError):
-        return None
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:

@@ -17,7 +17,7 @@ FLOORS = [
     ("submission",),
     ("errors", "_version"),
     ("io", "rng", "time_limit", "display", "registry", "callbacks", "history"),
-    ("tasks",),
+    ("tasks", "kept_checkpoints"),
     ("config",),
     ("puzzles", "device"),
     ("runs",),

@@ -6,6 +6,7 @@ from arc_trm.checkpoint.convert import (
     convert_to_published,
 )
 from arc_trm.checkpoint.description import TrainingFacts, WeightsDescription
+from arc_trm.checkpoint.kept import KeptCheckpoints
 from arc_trm.checkpoint.published import read_published
 from arc_trm.checkpoint.safetensors_io import read_tensors, write_tensors
 from arc_trm.checkpoint.weights_dir import (
@@ -18,7 +19,7 @@ from arc_trm.checkpoint.weights_dir import (
     save_config,
     save_weights,
 )
-from arc_trm.runs import EMBEDDING_FILE, NETWORK_FILE
+from arc_trm.kept_checkpoints import EMBEDDING_FILE, NETWORK_FILE
 
 __all__ = [
     "CONFIG_FILE",
@@ -26,6 +27,7 @@ __all__ = [
     "NETWORK_FILE",
     "ORIGIN_FILE",
     "PUZZLE_IDS_FILE",
+    "KeptCheckpoints",
     "TrainingFacts",
     "Weights",
     "WeightsDescription",

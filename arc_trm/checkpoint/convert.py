@@ -120,6 +120,7 @@ def convert_to_published(
     out: Path,
     run: RunConfig | None = None,
     note: Note = ignore,
+    checkpoint: str | int | None = None,
 ) -> Path:
     """Write weights as the published trainer would have, for published code to load.
 
@@ -129,6 +130,7 @@ def convert_to_published(
         run: the config of the run in the folder, if any, whose training settings are written too
             if the published trainer has them all.
         note: takes sentences for the user.
+        checkpoint: which weights of the folder, as `WeightsDir` takes it.
 
     Returns:
         The path of the weight file.
@@ -137,8 +139,10 @@ def convert_to_published(
         UserError: the published code has no place for a setting or tensor of the model. Then
             nothing is written.
     """
-    weights = WeightsDir(folder)
+    weights = WeightsDir(folder, checkpoint)
     config, (network, embedding, names, step) = weights.config, weights.parts
+    for sentence in weights.notes:
+        note(sentence)
     if embedding is None:
         raise UserError(
             f"{folder} holds a network alone, but the published code loads none without a puzzle "

@@ -38,6 +38,8 @@ class WeightsDescription:
         puzzle_embeddings: rows of the puzzle embedding, the blank one included; 0 without one.
         tasks: distinct tasks that the puzzle embeddings belong to.
         step: training steps done, 0 if unknown.
+        checkpoint: which weights of their run they are, such as `best by exact (0.93), step 1000`;
+            None for the last ones.
         training: how they were trained.
         source: where converted or pulled weights come from; None for the weights of a run here.
     """
@@ -54,6 +56,7 @@ class WeightsDescription:
     puzzle_embeddings: int
     tasks: int
     step: int
+    checkpoint: str | None
     training: TrainingFacts
     source: str | None
 
@@ -77,6 +80,7 @@ class WeightsDescription:
             "trained on": format_names(training.trained_on) or "unknown",
             "adapted to": format_names(training.adapted_to),
             "steps": self._steps(),
+            "checkpoint": self.checkpoint,
             "puzzle embeddings": self._puzzle_embeddings(),
             "source": self.source,
         }

@@ -5,6 +5,7 @@
     puzzle_embedding.safetensors   the puzzle embedding
     puzzle_ids.json                the name of every puzzle id, `<blank>` first
     origin.json                    where the weights come from, if no run here trained them
+    checkpoints/STEP.safetensors   weights of earlier steps, if a run keeps some
 
 A network alone has no puzzle embedding and no puzzle ids. Nothing in a folder is ever executed.
 """
@@ -31,21 +32,28 @@ from arc_trm.config import ModelConfig, from_dict, parse_config, read_tables, to
 from arc_trm.data.puzzle_ids import check_puzzle_ids
 from arc_trm.errors import UserError
 from arc_trm.io import read_json, write_json
+from arc_trm.kept_checkpoints import (
+    BEST,
+    EMBEDDING_FILE,
+    EMBEDDING_TENSOR,
+    LAST,
+    MAX_STEP,
+    METADATA_KEY,
+    NETWORK_FILE,
+    Checkpoint,
+    CheckpointChoice,
+    choose_checkpoint,
+    last_checkpoint,
+)
 from arc_trm.models import ARCHITECTURES, PuzzleModel, build_model
 from arc_trm.puzzles import kinds_with_vocab
 from arc_trm.puzzles.base import BLANK, SEPARATOR
-from arc_trm.runs import EMBEDDING_FILE, NETWORK_FILE
 from submission import parse_json
 
 CONFIG_FILE = "config.json"
 PUZZLE_IDS_FILE = "puzzle_ids.json"
 ORIGIN_FILE = "origin.json"
 FORMAT = "arc-trm weights 3"
-EMBEDDING_TENSOR = "puzzle_embedding"
-"""Name of the only tensor in EMBEDDING_FILE."""
-METADATA_KEY = "arc_trm"
-"""Key of our JSON in the metadata of a safetensors file."""
-MAX_STEP = 10**15
 MAX_ORIGIN_LENGTH = 200
 """Characters of a text in ORIGIN_FILE that is read."""
 RETRY_DELAYS_S = (0.1, 0.5, 2.0)
@@ -73,14 +81,42 @@ class WeightsParts(NamedTuple):
     puzzle_names: list[str]
     """The name of every puzzle id; `<blank>` alone without an embedding."""
     step: int
-    """Training steps done, 0 if unknown."""
+    """Training steps done, 0 if unknown; of several checkpoints the last one's."""
 
 
 class WeightsDir:
-    """A weights folder, maybe that of a run. Each file is read once, when it is needed."""
+    """A weights folder, maybe that of a run. Each file is read once, when it is needed.
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
+    Args:
+        folder: of the weights.
+        checkpoint: which weights of the folder, as `choose_checkpoint` takes it: `best`, `last`, a
+            step, or several with commas, whose mean is taken. None is `best` if the run was
+            evaluated while it was trained, and `last` otherwise.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], checkpoint: str | int | None = None) -> None:
+        self.folder, self._checkpoint = Path(folder), checkpoint
+
+    @cached_property
+    def choice(self) -> CheckpointChoice:
+        """Which weights of the folder these are. Raises UserError if it has no such checkpoint."""
+        return choose_checkpoint(self.folder, self._checkpoint)
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of weights that are not the last ones of the folder."""
+        choice, last = self.choice, last_checkpoint(self.folder).step
+        if choice.name == LAST:
+            return ()
+        more = f"; `--checkpoint last` is step {last}" if choice.name == BEST else ""
+        notes = [f"the weights of {self.folder} are {choice.title}{more}"]
+        others = {each.step for each in choice.checkpoints} != {last}
+        if others and choice.uses_shared_embedding and self.parts.embedding is not None:
+            notes.append(
+                f"the puzzle embedding is that of step {last}, of which the run keeps one copy, so "
+                "that these weights may predict something else than when they were evaluated"
+            )
+        return tuple(notes)
 
     @cached_property
     def config(self) -> ModelConfig:
@@ -133,6 +169,7 @@ class WeightsDir:
             puzzle_embeddings=0 if embedding is None else len(embedding),
             tasks=len({name.partition(SEPARATOR)[0] for name in names} - {BLANK}),
             step=step,
+            checkpoint=None if self.choice.name == LAST else self.choice.title,
             training=self.training,
             source=self._source(),
         )
@@ -148,19 +185,34 @@ class WeightsDir:
     @cached_property
     def parts(self) -> WeightsParts:
         """All but the config. Raises UserError if files are missing, damaged or do not match."""
-        config, path = self.config, self.folder / NETWORK_FILE
-        if not path.exists():
-            raise UserError(
-                f"{self.folder} has no {NETWORK_FILE}: if it is a run, it has saved nothing yet; "
-                f"`arc-trm train --resume {self.folder}` resumes it"
-            )
-        network, embedding, metadata = self._read_tensors()
+        read = [
+            self._read_last() if each.path.name == NETWORK_FILE else self._read_kept(each)
+            for each in self.choice.checkpoints
+        ]
+        parts = [self._check(*each) for each in zip(self.choice.checkpoints, read, strict=True)]
+        if len(parts) == 1:
+            return parts[0]
+        # A large puzzle embedding that all share stays in its file.
+        own = any(each.has_embedding for each in self.choice.checkpoints)
+        embeddings = [each.embedding for each in parts if each.embedding is not None]
+        networks = [each.network for each in parts]
+        return WeightsParts(
+            {name: _mean([each[name] for each in networks]) for name in networks[0]},
+            _mean(embeddings) if own else parts[0].embedding,
+            parts[0].puzzle_names,
+            max(each.step for each in parts),
+        )
+
+    def _check(self, checkpoint: Checkpoint, read: _Read) -> WeightsParts:
+        """Return what was read from a checkpoint. Raises UserError if its parts do not match."""
+        network, embedding, metadata = read
         if metadata.model is not None:
-            self._check_saved_config(metadata.model)
-        check_tensors(config, network, path)
+            self._check_saved_config(metadata.model, checkpoint.path.name)
+        check_tensors(self.config, network, checkpoint.path)
         names = [BLANK]
         if embedding is not None:
-            check_embedding(embedding, config.puzzle_emb_dim, self.folder / EMBEDDING_FILE)
+            source = checkpoint.path if checkpoint.has_embedding else self.folder / EMBEDDING_FILE
+            check_embedding(embedding, self.config.puzzle_emb_dim, source)
             names = self._read_puzzle_names(len(embedding), metadata.puzzle_ids_sha256)
         return WeightsParts(network, embedding, names, metadata.step or 0)
 
@@ -199,43 +251,69 @@ class WeightsDir:
         puzzle_ids = {name: puzzle_id for puzzle_id, name in enumerate(names)}
         return Weights(model, puzzle_ids, has_puzzle_embedding)
 
-    def _read_tensors(self) -> tuple[dict[str, Tensor], Tensor | None, _Metadata]:
-        """Return network, embedding and metadata of the same training step.
+    def write(self, folder: Path) -> None:
+        """Write a weights folder that holds these weights alone. Raises WriteError."""
+        network, embedding, names, step = self.parts
+        save_config(folder, self.config, None if embedding is None else names, self.training)
+        save_weights(folder, self.config, network, embedding, step)
+
+    def _read_kept(self, checkpoint: Checkpoint) -> _Read:
+        """Read the weights of an earlier step, and with them the embedding that goes with them."""
+        network, metadata = _read_with_metadata(checkpoint.path)
+        metadata = metadata._replace(step=checkpoint.step)
+        if checkpoint.has_embedding:
+            return network, network.pop(EMBEDDING_TENSOR), metadata
+        found = self._read_embedding()
+        return network, None if found is None else found[0], metadata
+
+    def _read_last(self) -> _Read:
+        """Read the last network and the puzzle embedding of the same training step.
 
         A training run replaces one file after the other, so a mismatch is read again.
         """
-        network_path, path = self.folder / NETWORK_FILE, self.folder / EMBEDDING_FILE
+        path = self.folder / NETWORK_FILE
+        if not path.exists():
+            raise UserError(
+                f"{self.folder} has no {NETWORK_FILE}: if it is a run, it has saved nothing yet; "
+                f"`arc-trm train --resume {self.folder}` resumes it"
+            )
+        for delay in (0.0, *RETRY_DELAYS_S):
+            time.sleep(delay)
+            network, metadata = _read_with_metadata(path)
+            found = self._read_embedding()
+            if found is None:
+                return network, None, metadata
+            embedding, embedding_metadata = found
+            if metadata.step == embedding_metadata.step:
+                return network, embedding, metadata
+        raise UserError(
+            f"{self.folder}: network and puzzle embedding are of different steps, "
+            f"{metadata.step} and {embedding_metadata.step}: if the run is no longer trained, "
+            f"`arc-trm train --resume {self.folder}` writes them again"
+        )
+
+    def _read_embedding(self) -> tuple[Tensor, _Metadata] | None:
+        """Read the puzzle embedding in its own file, None for a network alone."""
+        path = self.folder / EMBEDDING_FILE
         if not path.exists():
             if (self.folder / PUZZLE_IDS_FILE).exists():
                 raise UserError(
                     f"{self.folder} has {PUZZLE_IDS_FILE} but no {EMBEDDING_FILE}: copy the folder "
                     f"again, or remove {PUZZLE_IDS_FILE} to use the network alone"
                 )
-            network, metadata = _read_with_metadata(network_path)
-            return network, None, metadata
-        for delay in (0.0, *RETRY_DELAYS_S):
-            time.sleep(delay)
-            network, metadata = _read_with_metadata(network_path)
-            tensors, embedding_metadata = _read_with_metadata(path)
-            if metadata.step == embedding_metadata.step:
-                break
-        else:
-            raise UserError(
-                f"{self.folder}: network and puzzle embedding are of different steps, "
-                f"{metadata.step} and {embedding_metadata.step}: if the run is no longer trained, "
-                f"`arc-trm train --resume {self.folder}` writes them again"
-            )
+            return None
+        tensors, metadata = _read_with_metadata(path)
         if set(tensors) != {EMBEDDING_TENSOR}:
             raise UserError(f"{path} must hold one tensor, {EMBEDDING_TENSOR!r}")
-        return network, tensors[EMBEDDING_TENSOR], metadata
+        return tensors[EMBEDDING_TENSOR], metadata
 
-    def _check_saved_config(self, saved: ModelConfig) -> None:
-        """Raise UserError if config.json is not the one that the network was saved with."""
+    def _check_saved_config(self, saved: ModelConfig, file: str) -> None:
+        """Raise UserError if config.json is not the one that the network in a file has."""
         for key, value in asdict(self.config).items():
             if getattr(saved, key) != value:
                 raise UserError(
-                    f"{self.folder}: {CONFIG_FILE} says model.{key} is {value}, but {NETWORK_FILE} "
-                    f"was saved with {getattr(saved, key)}: copy both from the same place, or "
+                    f"{self.folder}: {CONFIG_FILE} says model.{key} is {value}, but {file} was "
+                    f"saved with {getattr(saved, key)}: copy both from the same place, or "
                     f"change {CONFIG_FILE} back"
                 )
 
@@ -266,14 +344,20 @@ def _is_short_text(value: object) -> bool:
     return isinstance(value, str) and value.isprintable() and len(value) <= MAX_ORIGIN_LENGTH
 
 
+def _mean(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the mean of tensors of one shape, computed in float64."""
+    return torch.stack([each.double() for each in tensors]).mean(0).to(tensors[0].dtype)
+
+
 def load_weights(
     folder: str | os.PathLike[str],
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
     tasks: Collection[str] | None = None,
+    checkpoint: str | int | None = None,
 ) -> Weights:
-    """Load the weights in a folder; see `WeightsDir.load`."""
-    return WeightsDir(folder).load(device, dtype, tasks)
+    """Load the weights in a folder; see `WeightsDir`."""
+    return WeightsDir(folder, checkpoint).load(device, dtype, tasks)
 
 
 def save_config(
@@ -316,15 +400,30 @@ def save_weights(
         embedding: (num_puzzles, puzzle_emb_dim); None for a network alone.
         step: training steps done.
     """
-    sha256 = None
-    if embedding is not None:
-        sha256 = hashlib.sha256((folder / PUZZLE_IDS_FILE).read_bytes()).hexdigest()
-    # One text: the library shuffles several keys, but equal weights should be equal files.
-    text = json.dumps({"step": step, "puzzle_ids_sha256": sha256, "model": to_dict(config)})
-    metadata = {METADATA_KEY: text}
+    metadata = weights_metadata(folder, config, step, embedding is not None)
     write_tensors(folder / NETWORK_FILE, network, metadata)
     if embedding is not None:
         write_tensors(folder / EMBEDDING_FILE, {EMBEDDING_TENSOR: embedding}, metadata)
+
+
+def weights_metadata(
+    folder: Path, config: ModelConfig, step: int, has_embedding: bool, **facts: object
+) -> dict[str, str]:
+    """Return the metadata of a file of weights; see `save_weights`.
+
+    Args:
+        folder: the weights folder.
+        config: of the model.
+        step: training steps done.
+        has_embedding: whether there is a puzzle embedding, so that the folder has names for it.
+        facts: more to say.
+    """
+    sha256 = None
+    if has_embedding:
+        sha256 = hashlib.sha256((folder / PUZZLE_IDS_FILE).read_bytes()).hexdigest()
+    # One text: the library shuffles several keys, but equal weights should be equal files.
+    known = {"step": step, "puzzle_ids_sha256": sha256, "model": to_dict(config)}
+    return {METADATA_KEY: json.dumps({**known, **facts})}
 
 
 class _Metadata(NamedTuple):
@@ -333,6 +432,10 @@ class _Metadata(NamedTuple):
     step: int | None
     puzzle_ids_sha256: str | None
     model: ModelConfig | None
+
+
+_Read = tuple[dict[str, Tensor], Tensor | None, _Metadata]
+"""Network, puzzle embedding and metadata, as they are in files."""
 
 
 def _read_with_metadata(path: Path) -> tuple[dict[str, Tensor], _Metadata]:

@@ -6,7 +6,13 @@ from typing import Any
 
 import click
 
-from arc_trm.cli.options import data_option, json_option, run_options, weights_argument
+from arc_trm.cli.options import (
+    checkpoint_option,
+    data_option,
+    json_option,
+    run_options,
+    weights_argument,
+)
 from arc_trm.cli.run_command import run_command
 
 
@@ -20,6 +26,7 @@ from arc_trm.cli.run_command import run_command
     help="Named config to start from: adapt-arc-agi-2 or adapt-long.",
 )
 @run_options
+@checkpoint_option
 @json_option
 def adapt(as_json: bool, **settings: Any) -> None:
     """Adapt pretrained weights to new tasks by their demonstrations.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import PATH, json_option, output, path_option
+from arc_trm.cli.options import PATH, checkpoint_option, json_option, output, path_option
 from arc_trm.errors import UserError
 
 
@@ -33,6 +33,7 @@ from arc_trm.errors import UserError
     is_flag=True,
     help="The other way: SOURCE is a run or weights folder, for published code to load.",
 )
+@checkpoint_option
 @json_option
 def convert(
     source: Path,
@@ -41,6 +42,7 @@ def convert(
     identifiers: Path | None,
     published_set: str | None,
     to_published: bool,
+    checkpoint: str | None,
     as_json: bool,
 ) -> None:
     """Convert a published weight file to a weights folder.
@@ -68,8 +70,10 @@ def convert(
     if to_published:
         if arch_config is not None or identifiers is not None or published_set is not None:
             raise UserError("--to-published takes all from the folder: leave out the other options")
-        _to_published(source, out, as_json)
+        _to_published(source, out, checkpoint, as_json)
         return
+    if checkpoint is not None:
+        raise UserError("--checkpoint goes with --to-published: a published file has one step")
     if identifiers is not None and published_set is not None:
         raise UserError("--identifiers and --published-set exclude each other: leave one out")
     check_published_file(source)  # before minutes go into identifiers
@@ -92,11 +96,11 @@ def convert(
     output(record, [line, *about.lines()], as_json)
 
 
-def _to_published(folder: Path, out: Path, as_json: bool) -> None:
+def _to_published(folder: Path, out: Path, checkpoint: str | None, as_json: bool) -> None:
     from arc_trm.checkpoint import convert_to_published
     from arc_trm.runs import find_run
 
-    run = find_run(folder)
+    run, note = find_run(folder), partial(click.echo, err=True)
     config = run.config if run else None
-    file = str(convert_to_published(folder, out, config, partial(click.echo, err=True)))
+    file = str(convert_to_published(folder, out, config, note, checkpoint))
     output({"file": file}, [file], as_json)

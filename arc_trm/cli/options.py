@@ -55,6 +55,12 @@ weights_argument = click.argument("weights", required=False, metavar="[WEIGHTS]"
 predictions_argument = click.argument(
     "predictions", required=False, type=PATH, metavar="[PREDICTIONS]"
 )
+checkpoint_option = click.option(
+    "--checkpoint",
+    metavar="NAME",
+    help="Which weights of a run: best, last, a step, or several as 1000,2000, whose weights are "
+    "averaged; default: best if the run was evaluated while it was trained, otherwise last.",
+)
 skip_invalid_option = click.option(
     "--skip-invalid", is_flag=True, help="Skip invalid rows; only for CSV files of puzzles."
 )

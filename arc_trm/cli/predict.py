@@ -10,6 +10,7 @@ import click
 
 from arc_trm.cli.options import (
     GUESSES,
+    checkpoint_option,
     data_option,
     device_options,
     is_given,
@@ -57,6 +58,7 @@ from arc_trm.cli.options import (
     type=click.Choice(["full", "bucketed"]),
     help="Full, or the smallest that fits each task; default: as in training.",
 )
+@checkpoint_option
 @path_option(
     "--out", "Folder for the files; default: predictions/DATA-DIGEST in the run.", "FOLDER"
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from arc_trm.cli.options import PATH, json_option, output
+from arc_trm.cli.options import PATH, checkpoint_option, json_option, output
 
 
 @click.command()
@@ -19,6 +19,7 @@ from arc_trm.cli.options import PATH, json_option, output
     metavar="ID",
     help="Of the weights, as the Hub spells it: apache-2.0, mit, ...; default: none is stated.",
 )
+@checkpoint_option
 @json_option
 def push(weights: Path, repository: str, as_json: bool, **options: Any) -> None:
     """Upload weights, with a model card, to the Hugging Face Hub.

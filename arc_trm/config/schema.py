@@ -292,6 +292,9 @@ class AdaptConfig:
 
     weights: str = ""
     """Folder of the pretrained weights."""
+    checkpoint: str | None = None
+    """Which weights of that folder: `best`, `last`, a step, or several steps with commas, whose
+    weights are averaged; None is `best` if there are such, and `last` otherwise."""
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,9 @@ class PredictionSource:
 
     def _has_weights(self, run: Run) -> bool:
         """Return whether a run still has the weights that predicted, as far as that is known."""
-        return self.metadata.get("weights_digest") in (None, run.weights_digest)
+        checkpoint = self.metadata.get("checkpoint")
+        now = run.weights_digest(checkpoint if isinstance(checkpoint, str) else None)
+        return self.metadata.get("weights_digest") in (None, now)
 
     @cached_property
     def summary(self) -> PredictionSummary:

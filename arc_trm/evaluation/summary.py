@@ -15,6 +15,7 @@ from arc_trm.errors import format_name, one_line, pluralise
 from arc_trm.evaluation.prediction_log import LogStatus, PredictionLog
 from arc_trm.evaluation.predictions import PredictionSet
 from arc_trm.io import relative_path
+from arc_trm.kept_checkpoints import BEST
 from arc_trm.puzzles import KINDS, PuzzleKind
 from arc_trm.tasks import DEFAULT_KIND
 
@@ -48,6 +49,7 @@ class PredictionSummary:
         file: path of the file or folder.
         model: name of the weights, for readers elsewhere.
         weights: path of the weights on the machine that predicted, or their name on the Hub.
+        checkpoint: which weights of a run: `best`, `last`, a step, or several steps with commas.
         preset: of the run that trained the weights, with its steps so far, planned steps and seed.
         changed: settings of that run that differ from the preset's, as for --set.
         parameters: of the network, without the puzzle embedding.
@@ -74,6 +76,7 @@ class PredictionSummary:
     file: str
     model: str | None = None
     weights: str | None = None
+    checkpoint: str | None = None
     preset: str | None = None
     changed: tuple[str, ...] = ()
     step: int | None = None
@@ -118,6 +121,7 @@ class PredictionSummary:
             file,
             model=facts.text("model"),
             weights=facts.text("weights"),
+            checkpoint=facts.text("checkpoint"),
             preset=facts.text("preset"),
             changed=facts.texts("changed"),
             step=facts.number("step"),
@@ -150,9 +154,18 @@ class PredictionSummary:
         return format_preset(self.preset, self.changed) if self.preset else ""
 
     @property
+    def checkpoint_text(self) -> str:
+        """Which weights of a run they are: `best checkpoint`; empty for those of one step."""
+        name = self.checkpoint or ""
+        if "," in name:
+            return f"mean of checkpoints {format_name(name)}"
+        return "best checkpoint" if name == BEST else ""
+
+    @property
     def trained(self) -> str:
         """How the weights were trained: `preset quickstart, step 9000 of 9000, seed 0`."""
         parts = [f"preset {self.preset_text}"] if self.preset else []
+        parts += filter(None, [self.checkpoint_text])
         if self.step is not None:
             total = f" of {self.total_steps}" if self.total_steps is not None else ""
             parts.append(f"step {self.step}{total}")
@@ -267,6 +280,7 @@ class PredictionSummary:
             "file": self.file,
             "model": self.model,
             "weights": self.weights,
+            "checkpoint": self.checkpoint,
             "preset": self.preset,
             "changed": list(self.changed),
             "step": self.step,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -13,6 +15,7 @@ from arc_trm.config import DataConfig, ModelConfig, RunConfig, TrainConfig
 from arc_trm.data.loader import public_data_name
 from arc_trm.data.registry import find_manifest
 from arc_trm.errors import UserError, format_name
+from arc_trm.evaluation.prediction_log import PredictionLog
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.evaluation.summary import format_rows
 from arc_trm.hub.repo_id import is_plain_path, is_repository
@@ -56,7 +59,7 @@ def model_card(weights: WeightsDir, repository: str, licence: str | None) -> str
     """
     run = find_run(weights.folder)
     config = run.config if run is not None else None
-    history = _run_sections(run, weights.parts.step) if run else [_origin(weights)]
+    history = _run_sections(run, weights) if run else [_origin(weights)]
     sections = [
         _front_matter(weights.config, licence),
         f"# {repository.partition('/')[2]}",
@@ -89,11 +92,12 @@ def _description(weights: WeightsDir, config: RunConfig | None) -> str:
     )
 
 
-def _run_sections(run: Run, step: int) -> list[str]:
+def _run_sections(run: Run, weights: WeightsDir) -> list[str]:
     data, train = run.config.data, run.config.train
     settings = _table(
         [
-            ("steps done", step),
+            ("steps done", weights.parts.step),
+            ("checkpoint", weights.description.checkpoint),
             ("total_steps", train.total_steps),
             ("epochs", run.config.epochs),
             ("global_batch_size", train.global_batch_size),
@@ -126,7 +130,7 @@ def _run_sections(run: Run, step: int) -> list[str]:
         f"## Data\n\n{_data(data)}",
         f"## Training\n\n{settings}",
         "## Scores\n\nOf the run's own predictions for the data that it is to predict. Each line "
-        f"has its own denominator.\n\n{_scores(run)}",
+        f"has its own denominator.\n\n{_scores(run, weights)}",
     ]
 
 
@@ -157,13 +161,18 @@ def _dataset(name: str) -> str:
     )
 
 
-def _scores(run: Run) -> str:
-    """Return the score of a run's predictions for its own data, and warnings of leakage."""
-    if not predictions_of(run.path):
+def _scores(run: Run, weights: WeightsDir) -> str:
+    """Return the score of predictions of the run's own data by weights, and warnings of leakage."""
+    made = predictions_of(run.path)
+    if not made:
         return "Not scored: the run has no predictions yet."
     try:
         prefer = (SUBMISSION, PREDICTIONS)
         source = PredictionSource.open(run.path, data=str(run.path), prefer=prefer)
+        digest = weights.choice.digest()
+        wanted = {**source.metadata, "weights_digest": digest}
+        if own := next((each for each in made if _is_made_by(each, wanted)), None):
+            source = PredictionSource.open(own, data=str(run.path), prefer=prefer)
         summary, warnings = source.scored_summary, source.leakage()
         rows = {name: text for name, text in summary.rows().items() if name in _PREDICTIONS_ROWS}
         lines = [*format_rows(rows), "", *source.score().lines()]
@@ -174,12 +183,20 @@ def _scores(run: Run) -> str:
         )
     if source.made_by is None:
         return "Not scored: nothing says that these weights made the submission in the run."
-    if summary.outdated:
+    if source.metadata.get("weights_digest") not in (None, digest):
         return "Not scored: the run's predictions are of other weights than these."
     table = "\n".join(lines).strip()
     return "\n\n".join(
         [f"```\n{table}\n```", *(f"**{_without_paths(each, run)}**" for each in warnings)]
     )
+
+
+def _is_made_by(folder: Path, wanted: Mapping[str, Any]) -> bool:
+    """Return whether the predictions in a folder are of the same weights and data as wanted."""
+    with suppress(UserError):
+        found = PredictionLog(folder / PREDICTIONS).metadata
+        return all(found.get(key) == wanted.get(key) for key in ("weights_digest", "data"))
+    return False
 
 
 def _without_paths(sentence: str, run: Run) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
@@ -29,6 +30,7 @@ from arc_trm.hub.client import LIBRARY, hub_name, token_error, translate_errors
 from arc_trm.hub.find_weights import MODEL_CARD_FILE
 from arc_trm.hub.model_card import model_card
 from arc_trm.hub.repo_id import RepoId, is_repository
+from arc_trm.kept_checkpoints import LAST
 
 _LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]{0,40}")
 _FILES = (CONFIG_FILE, NETWORK_FILE, EMBEDDING_FILE, PUZZLE_IDS_FILE)
@@ -49,6 +51,7 @@ def push_weights(
     *,
     licence: str | None = None,
     private: bool = False,
+    checkpoint: str | int | None = None,
     note: Note = ignore,
     progress: StageProgress = ignore,
 ) -> PushResult:
@@ -59,6 +62,7 @@ def push_weights(
         repository: `owner/name`; it is created if it does not exist.
         licence: the Hub's name of the weights' licence.
         private: refuse a public repository, and make a new one private.
+        checkpoint: which weights of a run, as `WeightsDir` takes it.
         note: takes sentences for the user.
         progress: takes stages, in bytes.
 
@@ -73,7 +77,10 @@ def push_weights(
         )
     repo_id = RepoId(repository)
     with ExitStack() as stack:
-        weights, files = _open_files(Path(folder), stack)  # a folder without weights is an error
+        weights = WeightsDir(folder, checkpoint)
+        weights, files = _open_files(weights, stack)  # a folder without weights is an error
+        for sentence in weights.notes:
+            note(sentence)
         if get_token() is None:
             raise UserError(
                 f"uploading to {hub_name()} needs a token of an account that may write to "
@@ -93,15 +100,26 @@ def _hub_url() -> str:
     return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
 
 
-def _open_files(folder: Path, stack: ExitStack) -> tuple[WeightsDir, dict[str, _MeteredFile]]:
-    """Read a weights folder and open its files, all of the same training step.
+def _open_files(
+    weights: WeightsDir, stack: ExitStack
+) -> tuple[WeightsDir, dict[str, _MeteredFile]]:
+    """Read weights and open their files, all of the same training step.
 
-    A training run replaces its files one after the other; open files keep their content.
+    A training run replaces its files one after the other; open files keep their content. Weights
+    that are not the last ones of their folder are written into a temporary one.
     """
+    folder = weights.folder
+    if weights.choice.name != LAST:
+        temporary = Path(stack.enter_context(TemporaryDirectory()))
+        weights.write(temporary)
+        names = [name for name in _FILES if (temporary / name).is_file()]
+        return weights, {
+            name: stack.enter_context(_MeteredFile(temporary / name)) for name in names
+        }
     for _ in range(_ATTEMPTS):
         names = [name for name in _FILES if (folder / name).is_file()]
         files = {name: stack.enter_context(_MeteredFile(folder / name)) for name in names}
-        weights = WeightsDir(folder)
+        weights = WeightsDir(folder, LAST)
         _ = weights.parts  # raises if files are damaged
         if all(
             os.path.samestat(os.fstat(file.fileno()), (folder / name).stat())

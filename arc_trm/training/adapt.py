@@ -61,7 +61,7 @@ def training_facts(
 
 
 def load_pretrained(
-    folder: Path, config: ModelConfig, num_puzzles: int, dtype: torch.dtype
+    weights: WeightsDir, config: ModelConfig, num_puzzles: int, dtype: torch.dtype
 ) -> PuzzleModel:
     """Load pretrained weights with a new puzzle embedding: the mean of the pretrained ones.
 
@@ -69,7 +69,7 @@ def load_pretrained(
     trained.
 
     Args:
-        folder: of the pretrained weights; their puzzles are forgotten.
+        weights: the pretrained ones; their puzzles are forgotten.
         config: shape of the weights; its recursion may be another.
         num_puzzles: of the new embedding, the blank one included.
         dtype: of the activations.
@@ -77,7 +77,7 @@ def load_pretrained(
     Raises:
         UserError: the weights are invalid or have no puzzle embedding.
     """
-    parts = WeightsDir(folder).parts
+    folder, parts = weights.folder, weights.parts
     if parts.embedding is None or len(parts.embedding) < 2:
         raise UserError(
             f"{folder} has no puzzle embedding, whose mean new puzzles start from: convert the "

@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 
 from arc_trm.callbacks import Callback, CallbackList
-from arc_trm.checkpoint import save_config
+from arc_trm.checkpoint import WeightsDir, save_config
 from arc_trm.config import DataConfig, RunConfig
 from arc_trm.data.loader import absolute_data_path
 from arc_trm.data.prefetch import Prefetcher
@@ -308,7 +308,8 @@ def initial_model(
     generator = torch.Generator().manual_seed(config.seed)
     dtype = DTYPES[config.dtype]
     if pretrained and config.adapt is not None:
-        model = load_pretrained(Path(config.adapt.weights), config.model, num_puzzles, dtype)
+        weights = WeightsDir(config.adapt.weights, config.adapt.checkpoint)
+        model = load_pretrained(weights, config.model, num_puzzles, dtype)
     else:
         model = build_model(config.model, num_puzzles, dtype, generator)
     model = model.to(device)

@@ -15,6 +15,7 @@ from arc_trm import runs
 from arc_trm.checkpoint import (
     EMBEDDING_FILE,
     NETWORK_FILE,
+    KeptCheckpoints,
     read_tensors,
     save_weights,
     write_tensors,
@@ -67,10 +68,11 @@ def has_checkpoint(folder: Path, config: RunConfig) -> bool:
 
 
 def remove_training(folder: Path) -> None:
-    """Remove weights, metrics and checkpoint of a run that starts again. Raises WriteError."""
+    """Remove weights, metrics and checkpoints of a run that starts again. Raises WriteError."""
     # The checkpoint first: without it, a kill in between leaves a run that is not resumed.
     for name in TRAINED_FILES:
         _remove(folder / name)
+    KeptCheckpoints(folder).clear()
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -78,6 +80,7 @@ def remove_leftovers(folder: Path) -> None:
     for leftover in folder.glob(".*.tmp"):
         if leftover.is_file():
             _remove(leftover)
+    KeptCheckpoints(folder).remove_leftovers()
 
 
 def _remove(path: Path) -> None:
@@ -113,6 +116,7 @@ class RunWriter:
         fingerprints: `data` and `config`, which must be the same when the run is resumed.
 
     Attributes:
+        keeps_at_saves: whether weights are kept at each save, as those of a run without evaluation.
         saved_step: of the last checkpoint, None before the first.
         save_seconds: how long the last checkpoint took.
     """
@@ -123,6 +127,7 @@ class RunWriter:
         self.folder, self.trainer, self.total_steps = folder, trainer, total_steps
         self.fingerprints = fingerprints
         self.steps_per_record = max(1, min(MAX_STEPS_PER_RECORD, total_steps // MIN_RECORDS))
+        self.keeps_at_saves = True
         self.saved_step: int | None = None
         self.save_seconds = 0.0
         self.sums = torch.zeros(len(METRICS), dtype=torch.float64)
@@ -154,10 +159,39 @@ class RunWriter:
             write_tensors(folder / runs.CHECKPOINT, state, self.fingerprints)
             network = trainer.averaged_state()
             save_weights(folder, model.config, network, model.puzzle_embedding, trainer.steps_done)
+            if self.keeps_at_saves and trainer.steps_done:
+                self._keep(network, {}, None)
         self.saved_step, self.save_seconds = trainer.steps_done, time.monotonic() - started
 
+    def keep(self, metrics: Mapping[str, float], best_by: str) -> None:
+        """Keep the weights of this step, which have just been evaluated, to choose from later.
+
+        Args:
+            metrics: of the evaluation, such as `eval/exact`.
+            best_by: the one of them of which the highest is the best.
+
+        Raises:
+            WriteError: the file system refuses; earlier weights stay.
+        """
+        if self.is_writer:
+            self._keep(self.trainer.averaged_state(), metrics, best_by)
+
+    def _keep(
+        self, network: Mapping[str, torch.Tensor], metrics: Mapping[str, float], best_by: str | None
+    ) -> None:
+        trainer, model = self.trainer, self.trainer.model
+        KeptCheckpoints(self.folder).keep(
+            trainer.steps_done,
+            network,
+            model.config,
+            metrics,
+            best_by,
+            trainer.config.keep_checkpoints,
+            model.puzzle_embedding,
+        )
+
     def load(self) -> None:
-        """Restore the last checkpoint and drop the records that came after it.
+        """Restore the last checkpoint and drop records and weights of the steps after it.
 
         Raises:
             UserError: the checkpoint is damaged or from other data or settings. Nothing is changed.
@@ -178,6 +212,8 @@ class RunWriter:
         except (KeyError, ValueError) as error:
             raise UserError(f"{path} is not a checkpoint of this run: {error}") from None
         self._drop_later_records()
+        if self.is_writer:
+            KeptCheckpoints(self.folder).drop_after(self.trainer.steps_done)
         self.save_seconds = time.monotonic() - started  # about as long, until one is timed
 
     def _check_settings(self, path: Path, text: str) -> None:

@@ -45,7 +45,7 @@ def test_the_last_part_of_every_key_as_an_option_is_answered_with_the_key(comman
             continue
         said = advice(command, f"{option}=3")
         if key.startswith("adapt."):
-            assert "WEIGHTS" in said
+            assert "WEIGHTS" in said or "it is an option of adapt" in said
         elif key == "name":
             assert said == "write `--out 3`"
         elif command == "adapt" and key in ("data.train", "data.test", "data.optional_train"):

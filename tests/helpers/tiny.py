@@ -63,6 +63,12 @@ def write_weights(folder: Path, names: Sequence[str] = "abc", **model: object) -
     return folder
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """What is in the files of a folder and of those in it, by their paths there."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
 def log_with(folder: Path, line: str) -> PredictionLog:
     """A p.jsonl that somebody has written a line into."""
     log = PredictionLog(folder / "p.jsonl")

@@ -13,7 +13,7 @@ import pytest
 import torch
 from click.testing import Result
 from notes import Notes
-from tiny import TRAIN, run_config
+from tiny import TRAIN, contents, run_config
 
 import arc_trm
 from arc_trm import history, runs
@@ -26,10 +26,6 @@ from arc_trm.training import train_run
 CPU = torch.device("cpu")
 WEIGHTS = (NETWORK_FILE, EMBEDDING_FILE)
 TRAINED = (*WEIGHTS, runs.METRICS, runs.CHECKPOINT)
-
-
-def contents(run: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in run.iterdir()}
 
 
 def check_same_training(run: Path, other: Path) -> None:

@@ -20,7 +20,7 @@ import torch
 from click.testing import Result
 from commands import TOO_LONG
 from limits import file_size_limit, limits_files
-from tiny import TRAIN, run_config, write_challenges
+from tiny import TRAIN, contents, run_config, write_challenges
 
 from arc_trm import load_model, runs
 from arc_trm.checkpoint import load_weights, read_tensors
@@ -165,7 +165,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(
     run = tmp_path / "run"
     with pytest.raises(InterruptedError):
         train_run(config, CPU, run, callbacks=[StopAfter(4)])
-    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    before = contents(run)
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -173,7 +173,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(WriteError, match="the disk is full"):
         train_run(Run(run).config, CPU, run, resume=True)
-    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+    assert contents(run) == before
 
 
 @limits_files
@@ -212,10 +212,10 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path, config: RunConfi
 def test_a_changed_config_does_not_resume(
     tiny_run: Path, change: Callable[[RunConfig], RunConfig]
 ) -> None:
-    before = {path.name: path.read_bytes() for path in tiny_run.iterdir()}
+    before = contents(tiny_run)
     with pytest.raises(UserError, match=r"change it back or start a new run"):
         train_run(change(Run(tiny_run).config), CPU, tiny_run, resume=True)
-    assert {path.name: path.read_bytes() for path in tiny_run.iterdir()} == before
+    assert contents(tiny_run) == before
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import TRAIN, run_config
+from tiny import TRAIN, contents, run_config
 
 from arc_trm import runs
 from arc_trm.checkpoint import EMBEDDING_FILE, NETWORK_FILE, WeightsDir, read_tensors, write_tensors
@@ -129,10 +129,10 @@ def test_each_new_setting_alone_is_filled_in(folder: Path, killed: Path) -> None
 
 def refusal(run: Path) -> str:
     """Return why a run is not resumed, which changes nothing."""
-    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    before = contents(run)
     with pytest.raises(UserError) as caught:
         train_run(Run(run).config, CPU, run, resume=True)
-    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+    assert contents(run) == before
     sentence = str(caught.value)
     assert "\n" not in sentence and len(sentence) < 1000
     return sentence

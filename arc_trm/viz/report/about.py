@@ -83,7 +83,7 @@ def _facts(entry: Entry) -> dict[str, str]:
 
 
 def _training(summary: PredictionSummary) -> str:
-    parts = []
+    parts = [summary.checkpoint_text] if summary.checkpoint_text else []
     if summary.step is not None:
         total = f" of {summary.total_steps:,}" if summary.total_steps else ""
         parts.append(f"{summary.step:,}{total} steps")

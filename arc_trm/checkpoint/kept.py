@@ -1,0 +1,130 @@
+"""The weights of earlier steps that a run keeps: the last ones, and the best by a metric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from arc_trm.checkpoint.safetensors_io import write_tensors
+from arc_trm.checkpoint.weights_dir import weights_metadata
+from arc_trm.config import ModelConfig
+from arc_trm.io import write_error
+from arc_trm.kept_checkpoints import (
+    CHECKPOINTS_FOLDER,
+    EMBEDDING_TENSOR,
+    Checkpoint,
+    best_checkpoint,
+    list_checkpoints,
+)
+
+
+class KeptCheckpoints:
+    """The folder `checkpoints` of a run, with a file for each step that is kept.
+
+    A file is written whole before others are removed, so that a kill leaves one more at worst,
+    which the next call removes.
+
+    Args:
+        folder: of the run, which has its puzzle ids already.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def list(self) -> Sequence[tuple[int, Mapping[str, float], bool]]:
+        """Return step, metrics and whether it is the best, of each checkpoint by its step."""
+        kept = self._kept()
+        best = best_checkpoint(kept)
+        return [(each.step, each.metrics, each is best) for each in kept]
+
+    def keep(
+        self,
+        step: int,
+        network: Mapping[str, Tensor],
+        config: ModelConfig,
+        metrics: Mapping[str, float],
+        best_by: str | None,
+        keep_last: int,
+        embedding: Tensor | None = None,
+    ) -> None:
+        """Write the weights of a step, and remove those that are neither among the last nor best.
+
+        Args:
+            step: training steps done.
+            network: state dict of the averaged weights.
+            config: of the model.
+            metrics: of the evaluation of these weights, such as `eval/exact`; empty without one.
+            best_by: the one of them of which the highest is the best; None without an evaluation.
+            keep_last: number of latest checkpoints to keep; 0 keeps the best one only.
+            embedding: the puzzle embedding (puzzles, size); None for a network alone. It is in the
+                file if it is not larger than the network, so that the weights predict what they did
+                when they were evaluated. A larger one, which may take gigabytes, is not.
+
+        Raises:
+            WriteError: the file system refuses; earlier checkpoints stay.
+        """
+        path = self.folder / CHECKPOINTS_FOLDER / f"{step}.safetensors"
+        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        new = Checkpoint(path, step, finite, best_by)
+        others = [each for each in self._kept() if each.step != step]
+        kept = self._choose(sorted([*others, new], key=lambda each: each.step), keep_last)
+        if new in kept:
+            self._write(new, network, config, embedding)
+        for each in others:
+            if each not in kept:
+                _remove(each.path)
+
+    def drop_after(self, step: int) -> None:
+        """Remove checkpoints of later steps, which a resumed run trains again. Raises WriteError"""
+        for each in self._kept():
+            if each.step > step:
+                _remove(each.path)
+
+    def clear(self) -> None:
+        """Remove all checkpoints, and temporary files of writes that a kill cut short."""
+        self.drop_after(-1)
+        self.remove_leftovers()
+
+    def remove_leftovers(self) -> None:
+        """Remove temporary files of writes that a kill cut short. Raises WriteError."""
+        for leftover in (self.folder / CHECKPOINTS_FOLDER).glob(".*.tmp"):
+            _remove(leftover)
+
+    def _kept(self) -> Sequence[Checkpoint]:
+        return list_checkpoints(self.folder, skip_damaged=True)
+
+    @staticmethod
+    def _choose(found: Sequence[Checkpoint], keep_last: int) -> Sequence[Checkpoint]:
+        """Return those of the checkpoints, in the order of their steps, that are kept."""
+        best = best_checkpoint(found)
+        last = found[-keep_last:] if keep_last else []
+        return [each for each in found if each in last or each is best]
+
+    def _write(
+        self,
+        new: Checkpoint,
+        network: Mapping[str, Tensor],
+        config: ModelConfig,
+        embedding: Tensor | None,
+    ) -> None:
+        tensors = dict(network)
+        if embedding is not None and embedding.numel() <= sum(map(Tensor.numel, network.values())):
+            tensors[EMBEDDING_TENSOR] = embedding
+        facts = {"metrics": new.metrics, "best_by": new.best_by}
+        has_embedding = embedding is not None
+        metadata = weights_metadata(self.folder, config, new.step, has_embedding, **facts)
+        try:
+            new.path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise write_error(new.path.parent, error) from None
+        write_tensors(new.path, tensors, metadata)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise write_error(path, error) from None

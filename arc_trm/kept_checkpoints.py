@@ -1,0 +1,257 @@
+"""The weights of several training steps in a folder, and the names that choose among them.
+
+    model.safetensors              the last weights
+    checkpoints/STEP.safetensors   weights of earlier steps that a run keeps
+    puzzle_embedding.safetensors   the puzzle embedding of the last weights
+
+A small puzzle embedding is in the file of each step. A large one is in one copy, which belongs to
+the last weights, and weights of earlier steps are used with it. Only headers are read here, so that
+a table of runs needs no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+from safetensors import SafetensorError
+
+from arc_trm.errors import UserError, format_name
+from submission.errors import format_value
+
+CHECKPOINTS_FOLDER = "checkpoints"
+NETWORK_FILE, EMBEDDING_FILE = "model.safetensors", "puzzle_embedding.safetensors"
+EMBEDDING_TENSOR = "puzzle_embedding"
+"""Name of the puzzle embedding among tensors."""
+METADATA_KEY = "arc_trm"
+"""Key of our JSON in the metadata of a safetensors file."""
+BEST, LAST = "best", "last"
+MAX_STEP = 10**15
+MAX_LISTED = 10
+"""Steps that a message names."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The file of one step's weights.
+
+    Attributes:
+        step: training steps done, 0 if unknown.
+        metrics: of the evaluation of these weights, empty without one.
+        best_by: the metric that decides which weights are the best; None without an evaluation.
+        has_embedding: whether the file also holds the puzzle embedding.
+    """
+
+    path: Path
+    step: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    best_by: str | None = None
+    has_embedding: bool = False
+
+
+@dataclass(frozen=True)
+class CheckpointChoice:
+    """What a name means: the weights of one step, or of several, whose mean is taken.
+
+    Attributes:
+        folder: of the weights.
+        name: `best`, `last`, a step, or several of these with commas.
+        checkpoints: what it names.
+    """
+
+    folder: Path
+    name: str
+    checkpoints: tuple[Checkpoint, ...]
+
+    @property
+    def uses_shared_embedding(self) -> bool:
+        """Whether EMBEDDING_FILE belongs to these weights."""
+        return not all(each.has_embedding for each in self.checkpoints)
+
+    @property
+    def steps(self) -> str:
+        """The name by steps, which means the same after more training: `1000` or `1000,2000`.
+
+        `last` stays so if its step is not known.
+        """
+        steps = [str(each.step) for each in self.checkpoints]
+        return self.name if "0" in steps else ",".join(steps)
+
+    @property
+    def title(self) -> str:
+        """The choice in words: `best by exact (0.93), step 1000`, `mean of steps 1000, 2000`."""
+        steps = [each.step for each in self.checkpoints]
+        if len(steps) > 1:
+            return f"mean of steps {', '.join(map(str, steps))}"
+        (found,) = self.checkpoints
+        if self.name == BEST and found.best_by is not None:
+            score = found.metrics[found.best_by]
+            return f"best by {metric_name(found.best_by)} ({score:.4g}), step {found.step}"
+        return f"last, step {found.step}" if self.name == LAST else f"step {found.step}"
+
+    def digest(self) -> str | None:
+        """Return a digest of the files, None without a network. Takes about a second per gigabyte.
+
+        The weights that they hold are the same as long as the digest is.
+        """
+        digests = [_file_digest(each.path) for each in self.checkpoints]
+        if None in digests:
+            return None
+        if self.uses_shared_embedding:
+            digests.append(_file_digest(self.folder / EMBEDDING_FILE))
+        return hashlib.sha256("".join(filter(None, digests)).encode()).hexdigest()[:16]
+
+
+def metric_name(key: str) -> str:
+    """Return the name of a metric without the prefix of its key, `exact` of `eval/exact`."""
+    return format_name(key.removeprefix("eval/"))
+
+
+def list_checkpoints(folder: Path, skip_damaged: bool = False) -> list[Checkpoint]:
+    """Return the checkpoints that are kept in the folder of a run, in the order of their steps.
+
+    Raises:
+        UserError: a file is not a whole safetensors file, unless `skip_damaged`.
+    """
+    found = []
+    for path in (folder / CHECKPOINTS_FOLDER).glob("*.safetensors"):
+        step = _parse_step(path.stem)
+        if step is None:
+            continue
+        try:
+            found.append(_read_header(path, step))
+        except UserError:
+            if not skip_damaged:
+                raise
+    return sorted(found, key=lambda each: each.step)
+
+
+def best_checkpoint(kept: Sequence[Checkpoint]) -> Checkpoint | None:
+    """Return the checkpoint with the highest metric, of equal ones the first; None without one.
+
+    The latest one says which metric decides.
+    """
+    best_by = next((each.best_by for each in reversed(kept) if each.best_by), None)
+    if best_by is None:
+        return None
+    rated = [each for each in kept if best_by in each.metrics]
+    return max(rated, key=lambda each: (each.metrics[best_by], -each.step), default=None)
+
+
+def last_checkpoint(folder: Path) -> Checkpoint:
+    """Return the last weights in a folder, of step 0 if their file is missing or damaged."""
+    path = folder / NETWORK_FILE
+    try:
+        return Checkpoint(path, _read_header(path, None).step)
+    except UserError:
+        return Checkpoint(path, 0)
+
+
+def choose_checkpoint(folder: Path, name: str | int | None = None) -> CheckpointChoice:
+    """Return what a name means.
+
+    Args:
+        folder: a weights folder, maybe that of a run.
+        name: `best`, `last`, a step, or several with commas, whose mean is taken; None is `best` if
+            the run was evaluated while it was trained, and `last` otherwise.
+
+    Raises:
+        UserError: there is no such checkpoint, or one is named twice.
+    """
+    kept, last = list_checkpoints(folder), last_checkpoint(folder)
+    best = best_checkpoint(kept)
+    known = {str(each.step): each for each in (last, *kept) if each.step}
+    known |= {BEST: best} if best is not None else {}
+    known |= {LAST: last}
+    if name is None:
+        name = LAST if best is None else BEST
+    parts = [part.strip() for part in str(name).split(",")]
+    for part in parts:
+        if part not in known:
+            raise UserError(
+                f"{folder} has no checkpoint {format_value(part)}: it has {_listing(known)}"
+            )
+    chosen = tuple(known[part] for part in parts)
+    steps = [each.step for each in chosen]
+    if len(set(steps)) < len(steps):
+        raise UserError(
+            f"{folder} has step {max(steps, key=steps.count)} twice in {format_value(name)}: name "
+            "each step once for the mean of their weights"
+        )
+    return CheckpointChoice(folder, ",".join(parts), chosen)
+
+
+def weights_digest(folder: Path, checkpoint: str | None = None) -> str | None:
+    """Return the digest of the weights that a name means now; None if there are none."""
+    try:
+        return choose_checkpoint(folder, checkpoint).digest()
+    except UserError:
+        return None
+
+
+def _listing(known: Mapping[str, Checkpoint]) -> str:
+    """Return `best (step 1000), last (step 3000), 1000, 2000, 3000`."""
+    named = [f"{name} (step {known[name].step})" for name in (BEST, LAST) if name in known]
+    steps = sorted((each.step for each in known.values() if str(each.step) in known), reverse=True)
+    steps = list(dict.fromkeys(steps))
+    shown = [str(step) for step in reversed(steps[:MAX_LISTED])]
+    more = [f"{len(steps) - MAX_LISTED} earlier ones"] if steps[MAX_LISTED:] else []
+    return ", ".join([*named, *more, *shown])
+
+
+def _parse_step(text: str) -> int | None:
+    """Return the step that the name of a file says, None if it is another file."""
+    valid = text.isascii() and text.isdecimal() and len(text) < len(str(MAX_STEP))
+    return int(text) if valid and str(int(text)) == text else None
+
+
+def _read_header(path: Path, step: int | None) -> Checkpoint:
+    """Return what the header of a file says; `step` None takes the step in its metadata.
+
+    Values of other types than we write are left out. Raises UserError if it is no such file.
+    """
+    try:
+        with safetensors.safe_open(path, "np") as file:
+            names, texts = set(file.keys()), file.metadata() or {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(
+            f"{path} is not a whole safetensors file ({error}): copy it again, or remove it"
+        ) from None
+    facts = _parse(texts.get(METADATA_KEY, "{}"))
+    best_by, metrics = facts.get("best_by"), facts.get("metrics")
+    if step is None:
+        own = facts.get("step")
+        step = own if isinstance(own, int) and 0 <= own < MAX_STEP else 0
+    return Checkpoint(
+        path,
+        step,
+        {
+            key: float(value)
+            for key, value in (metrics if isinstance(metrics, dict) else {}).items()
+            if isinstance(value, int | float) and abs(value) <= sys.float_info.max
+        },
+        best_by if isinstance(best_by, str) else None,
+        EMBEDDING_TENSOR in names,
+    )
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        facts = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def _file_digest(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError):
+        return None

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from arc_trm.errors import UserError
+from arc_trm.kept_checkpoints import CHECKPOINTS_FOLDER
+from arc_trm.provenance import PROVENANCE
 from arc_trm.runs import METRICS, PREDICTIONS, RUN_CONFIG, SUBMISSION, is_run
 from submission import FormatError, read_json, recognise
 
@@ -18,6 +20,7 @@ MAX_BYTES = 2**28
 PARTS = {
     RUN_CONFIG: "the config of a run",
     METRICS: "the metrics of a run",
+    PROVENANCE: "what made a run",
     "config.json": "the config of a model",
     "puzzle_ids.json": "the puzzle ids of a weights folder",
 }
@@ -74,6 +77,9 @@ def wrong_file(path: Path, wanted: Holds, expected: str) -> UserError | None:
     if kind is None or kind.holds == wanted:
         return None
     advice = ADVICE[kind.holds].format(path=path, folder=path.parent)
+    if path.parent.name == CHECKPOINTS_FOLDER:
+        run = path.parent.parent
+        advice = f"name the run and the step, `arc-trm predict {run} --checkpoint {path.stem}`"
     return UserError(f"{path} is {kind.title}, expected {expected}: {advice}")
 
 

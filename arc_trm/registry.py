@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from arc_trm.errors import UserError, suggestion
 
@@ -20,9 +20,13 @@ class Registry(dict[str, T]):
         setting: the config key that names an entry, if there is one.
     """
 
+    made: ClassVar[list[Registry[Any]]] = []
+    """All registries of this process."""
+
     def __init__(self, noun: str, setting: str | None = None) -> None:
         super().__init__()
         self.noun, self.setting = noun, setting
+        self.made.append(self)
 
     def register(self, name: str) -> Callable[[T], T]:
         """Return a decorator that registers its argument under `name`.

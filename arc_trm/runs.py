@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO, Literal
 
 from arc_trm.config import RunConfig, read_config, to_dict
 from arc_trm.display import Displayed
@@ -20,6 +22,7 @@ from arc_trm.errors import UserError
 from arc_trm.history import Kind, recall, remember
 from arc_trm.io import relative_path, write_json
 from arc_trm.kept_checkpoints import Checkpoint, list_checkpoints, weights_digest
+from arc_trm.provenance import ended_complete
 
 RUNS = Path("runs")
 RUN_CONFIG, METRICS, CHECKPOINT = "run.json", "metrics.jsonl", "checkpoint.safetensors"
@@ -27,6 +30,8 @@ SUBMISSION, PREDICTIONS = "submission.json", "predictions.jsonl"
 PREDICTIONS_FOLDER = Path("predictions")
 """Folder, in a run or the current folder, that holds a folder for each prediction job."""
 FORMAT = "arc-trm run 2"
+LOCK = ".lock"
+State = Literal["running", "complete", "interrupted"]
 
 
 class Run(Displayed, os.PathLike[str]):
@@ -83,6 +88,15 @@ class Run(Displayed, os.PathLike[str]):
         return self._digests[checkpoint]
 
     @property
+    def state(self) -> State:
+        """Whether a process trains the run now, or it has reached its end, or neither."""
+        if is_locked(self.path):
+            return "running"
+        total = self.total_steps
+        reached = total is not None and self.step >= total
+        return "complete" if reached or ended_complete(self.path) else "interrupted"
+
+    @property
     def step(self) -> int:
         """The last training step that is known, 0 before the first one."""
         if self._step is not None:
@@ -93,6 +107,56 @@ class Run(Displayed, os.PathLike[str]):
     def total_steps(self) -> int | None:
         """Planned training steps; None if only the number of epochs is known."""
         return self.config.train.total_steps if self._total_steps is None else self._total_steps
+
+
+class RunLock:
+    """Marks a run as being trained, until it is released or its process ends, however it ends.
+
+    Where the file system or the system knows no locks, nothing is marked.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / LOCK
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> RunLock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def acquire(self) -> None:
+        """Take the lock. Raises UserError if another process trains the run."""
+        with suppress(OSError):
+            self._file = self._path.open("ab")
+        if self._file is not None and not _lock(self._file):
+            raise UserError(
+                f"{self._path.parent} is being trained by another process: wait for its end, or "
+                "stop it first"
+            )
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Lock a file; return whether no other process has."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        pass
+    return True
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether a process trains the run in a folder now."""
+    try:
+        with (folder / LOCK).open("rb") as file:
+            return not _lock(file)
+    except OSError:
+        return False
 
 
 def create_run(config: RunConfig, folder: Path | None = None) -> Path:
@@ -166,7 +230,7 @@ def latest_run() -> Path:
     Raises:
         UserError: there is no run.
     """
-    if found := _sorted_by_time(_run_times()):
+    if found := _sorted_by_time(run_times()):
         return found[0]
     raise UserError(
         f"there is no run in {RUNS.resolve()}, and none is known elsewhere: train one with "
@@ -185,7 +249,7 @@ def latest_predictions() -> Path:
     folders = [path.parent for path in RUNS.glob(f"*/{PREDICTIONS_FOLDER}/*/{PREDICTIONS}")]
     folders += [path.parent for path in PREDICTIONS_FOLDER.glob(f"*/{PREDICTIONS}")]
     found = _latest_times([*folders, Path()], PREDICTIONS, _recall("predictions"))
-    runs = _run_times()
+    runs = run_times()
     run = next(iter(_sorted_by_time(runs)), None)
     if not found:
         command = "`arc-trm train` and `arc-trm predict`" if run is None else "`arc-trm predict`"
@@ -214,7 +278,8 @@ def _sorted_by_time(times: dict[Path, float]) -> list[Path]:
     return sorted(times, key=lambda folder: (times[folder], folder.name), reverse=True)
 
 
-def _run_times() -> dict[Path, float]:
+def run_times() -> dict[Path, float]:
+    """Map the runs in `runs` and in the index of `history` to when they were made, Unix times."""
     runs = [path.parent for path in RUNS.glob(f"*/{RUN_CONFIG}")]
     return _latest_times(runs, RUN_CONFIG, _recall("run"))
 

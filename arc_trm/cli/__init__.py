@@ -19,6 +19,7 @@ from click.exceptions import NoArgsIsHelpError
 from arc_trm._version import __version__
 from arc_trm.cli.launch import check_processes, launch, prints_mistakes, record_mistake
 from arc_trm.cli.option_advice import advise, advise_on_command
+from arc_trm.provenance import ARGUMENTS
 from submission.cli import CONTEXT_SETTINGS, CommandError, CommandGroup
 from submission.errors import one_line
 
@@ -31,6 +32,7 @@ COMMANDS = (
     "validate",
     "show",
     "report",
+    "runs",
     "data",
     "presets",
     "convert",
@@ -44,8 +46,6 @@ COMMANDS = (
 
 PARALLEL_COMMANDS = ("train", "adapt", "predict", "bench")
 """Commands that several processes can share."""
-ARGUMENTS = "arc_trm.cli.arguments"
-"""Key of the context's metadata with the arguments of the command line."""
 
 
 class _Group(CommandGroup):

@@ -31,7 +31,8 @@ def show(
 
     WHAT is the id of a task, the number of a Sudoku or maze, or a run folder; default: the latest
     run, with its training curve and examples of its predictions: a right one, a close call and a
-    wrong one, or the most and the least certain one if no output is known.
+    wrong one, or the most and the least certain one if no output is known. `arc-trm runs show RUN`
+    shows what made a run.
 
     A task is looked for in the data of the predictions, then of the latest run, then in arc-agi-1
     and arc-agi-2, and shown with the predictions made last unless others are named. Cells are

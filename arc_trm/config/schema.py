@@ -263,7 +263,7 @@ class TrainConfig:
     """Metric of an evaluation by which the best checkpoint is chosen, such as `exact` or
     `pass_at_2`; `auto` is `exact`, for ARC `pass_at_2`."""
     keep_checkpoints: int = 3
-    """Number of latest weights that are kept besides the best ones."""
+    """Number of latest weights that are kept besides the best ones; 0 keeps the best alone."""
 
     def __post_init__(self) -> None:
         rates = ("lr", "muon_lr", "puzzle_emb_lr", "weight_decay", "puzzle_emb_weight_decay")

@@ -8,7 +8,7 @@ import signal
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,8 @@ from arc_trm.device import DTYPES, compiles, pick_dtype, process_group
 from arc_trm.errors import UserError
 from arc_trm.history import remember
 from arc_trm.models import PuzzleModel, build_model, check_model_config
-from arc_trm.runs import CHECKPOINT, Run, create_run, write_run_config
+from arc_trm.provenance import record_end, record_start
+from arc_trm.runs import CHECKPOINT, Run, RunLock, create_run, write_run_config
 from arc_trm.time_limit import TimeLimit, format_duration
 from arc_trm.training.adapt import load_pretrained, training_facts
 from arc_trm.training.budget import (
@@ -91,12 +92,14 @@ def train_run(
         WriteError: the disk is full or the folder cannot be written; earlier files stay.
     """
     _check_config(config, resume)
-    with process_group(device) as process:
+    with process_group(device) as process, ExitStack() as stack:
         callback = CallbackList(callbacks if process[0] == 0 else ())
         found = False
         if resume and not restart:
             found = _on_first_rank(process, partial(has_checkpoint, folder or Path(), config))
         setup = _Setup(config, device, folder, resume, found, callback, compiled, process, loaded)
+        lock = stack.enter_context(RunLock(setup.folder))
+        _on_first_rank(process, lock.acquire)
         time_limit = TimeLimit(config.train.time_limit, started)
         if setup.has_checkpoint:
             time_limit.started -= seconds_spent(setup.folder)
@@ -112,6 +115,8 @@ def train_run(
             writer.load()
         setup.save_config(writer)
         callback.note(setup.describe(writer))
+        if writer.is_writer:
+            record_start(setup.folder, writer.trainer.steps_done, device, process[1])
         if resume:
             if writer.is_writer:
                 remember("run", setup.folder)
@@ -119,6 +124,7 @@ def train_run(
         interrupted, out_of_time = _TrainingLoop(setup, writer, time_limit).run()
         if writer.is_writer:
             remember("run", setup.folder)
+            record_end(setup.folder, writer.trainer.steps_done, not interrupted)
         steps = writer.trainer.steps_done, writer.total_steps
         return Run(setup.folder, interrupted, *steps, out_of_time)
 

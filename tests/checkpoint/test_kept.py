@@ -478,6 +478,15 @@ def test_a_wrong_name_on_the_command_line_is_one_sentence(
     assert not runs.predictions_of(tiny_run)
 
 
+def test_the_file_of_a_checkpoint_is_named_by_run_and_step(
+    cli: Callable[..., Result], tiny_run: Path
+) -> None:
+    (kept,) = Run(tiny_run).checkpoints
+    result = cli("predict", kept.path)
+    assert result.exit_code == 2
+    assert f"`arc-trm predict {tiny_run} --checkpoint 12`" in result.stderr
+
+
 def test_adapting_starts_from_the_chosen_checkpoint(
     cli: Callable[..., Result], tiny_run: Path, challenges: Path, tmp_path: Path
 ) -> None:

@@ -26,8 +26,16 @@ from tiny import run_config, write_challenges, write_predictions, write_weights
 
 from arc_trm import load_model, runs
 from arc_trm.callbacks import ignore
-from arc_trm.checkpoint import TrainingFacts, WeightsDir, load_weights, save_config, save_weights
+from arc_trm.checkpoint import (
+    KeptCheckpoints,
+    TrainingFacts,
+    WeightsDir,
+    load_weights,
+    save_config,
+    save_weights,
+)
 from arc_trm.checkpoint.published_ids import published_ids
+from arc_trm.checkpoint.weights_dir import WeightsParts
 from arc_trm.cli import main
 from arc_trm.data.loader import load_tasks
 from arc_trm.errors import UserError
@@ -613,6 +621,40 @@ def test_pushed_weights_are_pulled_unchanged(
     assert b"My own words." in everything["README.md"]
     with pytest.raises(UserError, match="leave out --licence"):
         push_weights(run, "o/n", licence="mit")
+
+
+def test_the_chosen_checkpoint_is_pushed(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path)
+    last = WeightsDir(run).parts
+    network = {name: tensor + 1 for name, tensor in last.network.items()}
+    metrics, kept = {"eval/exact": 0.5}, KeptCheckpoints(run)
+    kept.keep(3, network, WeightsDir(run).config, metrics, "eval/exact", 3, last.embedding)
+    monkeypatch.setenv("HF_TOKEN", "hf_writer")
+    hub.writers.add("hf_writer")
+    notes: list[str] = []
+    for name, checkpoint, step in (
+        ("o/best", None, 3),
+        ("o/last", "last", 7),
+        ("o/mean", "3,7", 7),
+    ):
+        pushed = push_weights(run, name, checkpoint=checkpoint, note=notes.append)
+        everything = hub.repositories[name].commits[pushed.repo_id.revision or ""]
+        assert set(everything) == {*WEIGHTS, "README.md", ".gitattributes"}
+        assert f"| steps done | {step} |" in everything["README.md"].decode()
+        pulled, chosen = pull_weights(RepoId(name)).folder, WeightsDir(run, checkpoint).parts
+        assert_same_weights(WeightsDir(pulled).parts, chosen)
+    card = hub.repositories["o/best"].commits[hub.repositories["o/best"].refs["main"]]["README.md"]
+    assert b"| checkpoint | best by exact (0.5), step 3 |" in card
+    assert [note for note in notes if "best by exact (0.5), step 3" in note]
+
+
+def assert_same_weights(one: WeightsParts, other: WeightsParts) -> None:
+    assert (one.step, one.puzzle_names) == (other.step, other.puzzle_names)
+    assert one.embedding is not None and other.embedding is not None
+    assert torch.equal(one.embedding, other.embedding)
+    assert all(torch.equal(tensor, other.network[name]) for name, tensor in one.network.items())
 
 
 WEIGHTS = {"config.json", "model.safetensors", "puzzle_embedding.safetensors", "puzzle_ids.json"}

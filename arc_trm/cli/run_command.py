@@ -12,6 +12,7 @@ import click
 
 from arc_trm.cli.options import is_given, output
 from arc_trm.errors import UserError
+from arc_trm.evaluation.metrics import best_evaluation, describe_evaluation
 from arc_trm.runs import Run, latest_run
 from arc_trm.viz.progress import is_main_process
 
@@ -40,7 +41,13 @@ def run_command(job: Callable[..., Run], settings: dict[str, Any], as_json: bool
     if is_main_process():
         if as_json or not run.interrupted:
             record = {"run": str(run.path), "step": run.step, "total_steps": run.total_steps}
-            output(record, [str(run.path)], as_json)
+            best = best_evaluation(run.metrics, run.config.train.best_metric)
+            if best is not None:
+                click.echo(
+                    f"best evaluation at step {best['step']:.0f}: {describe_evaluation(best)}",
+                    err=True,
+                )
+            output({**record, "best": best}, [str(run.path)], as_json)
         if run.interrupted:
             command = f"arc-trm {job.__name__} --resume {shlex.quote(str(run.path))}"
             click.echo(f"stopped at step {run.step} and saved; resume with `{command}`", err=True)

@@ -20,10 +20,14 @@ NO_CHANGE = (
     "train.max_steps",
     "train.time_limit",
     "train.checkpoint_interval_s",
+    "train.eval_interval",
+    "train.eval_time_share",
+    "train.best_metric",
+    "train.keep_checkpoints",
     "dtype",
 )
-"""Settings that are no change of a preset: what is said beside it, when a run ends and is saved,
-and the dtype, because `auto` has become that of the machine."""
+"""Settings that are no change of a preset: what is said beside it, when a run ends, is saved and is
+evaluated, and the dtype, because `auto` has become that of the machine."""
 
 
 class Change(NamedTuple):

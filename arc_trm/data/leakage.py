@@ -9,25 +9,44 @@ from arc_trm.config import DataConfig
 from arc_trm.data.loader import absolute_data_path, find_tasks, prebuilt_folder
 from arc_trm.data.readers.prebuilt import PrebuiltDataset, open_prebuilt
 from arc_trm.data.registry import find_manifest, known_overlap
-from arc_trm.data.splits import load_test_sets, select_predicted
-from arc_trm.errors import UserError, format_names
+from arc_trm.data.splits import (
+    load_test_sets,
+    load_validation_sets,
+    select_predicted,
+    select_validation,
+)
+from arc_trm.errors import UserError, format_names, pluralise
 from arc_trm.puzzles import kind_of
 from arc_trm.tasks import TaskSet
 
 
 def leakage_warnings(
-    trained: Sequence[TaskSet], scored: TaskSet, predicted: TaskSet | None = None
+    trained: Sequence[TaskSet], scored: TaskSet, unseen: Sequence[TaskSet] = ()
 ) -> list[str]:
     """Return a sentence for each training set that shares tasks with a set to be scored.
 
-    Tasks that are `predicted` are left out if only their demonstrations are trained on.
+    Tasks that are `unseen` are left out if only their demonstrations are trained on.
     """
     warnings = []
     for tasks in trained:
         if tasks.kind == scored.kind:
             shared = kind_of(scored).shared_tasks(scored, tasks)
-            warnings += _warning(scored, tasks.name, _trained_outputs(shared, predicted))
+            warnings += _warning(scored, tasks.name, _trained_outputs(shared, unseen))
     return warnings
+
+
+def validation_leakage(validation: TaskSet, predicted: TaskSet) -> list[str]:
+    """Return a sentence if tasks that a run will be scored on are used for its validation."""
+    if validation.kind != predicted.kind or not len(validation) or not len(predicted):
+        return []
+    kind = kind_of(predicted)
+    shared = kind.shared_tasks(validation, predicted)
+    if not shared:
+        return []
+    return [
+        f"{pluralise(len(shared), kind.noun)} in data.validation are in data.test too: a score of "
+        "weights that were chosen by an evaluation on them is too high"
+    ]
 
 
 def prebuilt_leakage(dataset: PrebuiltDataset, scored: TaskSet) -> list[str]:
@@ -47,48 +66,54 @@ def prebuilt_leakage(dataset: PrebuiltDataset, scored: TaskSet) -> list[str]:
 def run_leakage(data: DataConfig, scored: TaskSet) -> list[str]:
     """Return a sentence for each dataset of a run that shares tasks with a set to be scored.
 
-    Tasks that the run predicts are left out if only their demonstrations are trained on. If the
-    files of a dataset are missing, its manifest decides; other missing data is skipped.
+    Tasks that the run predicts or validates on are left out if only their demonstrations are
+    trained on. If the files of a dataset are missing, its manifest decides; other missing data is
+    skipped.
     """
     warnings: list[str] = []
-    predicted = _predicted(data, scored)
+    unseen = _unseen(data, scored)
     for name in (*data.train, *data.optional_train):
         with suppress(UserError):
             if folder := prebuilt_folder(name):
                 warnings += prebuilt_leakage(open_prebuilt(folder), scored)
             elif absolute_data_path(name) == absolute_data_path(scored.name):
                 loaded_before = scored.renamed(name)
-                warnings += leakage_warnings([loaded_before], scored, predicted)
+                warnings += leakage_warnings([loaded_before], scored, unseen)
             elif tasks := find_tasks(name, data.skip_invalid):
-                warnings += leakage_warnings([tasks], scored, predicted)
+                warnings += leakage_warnings([tasks], scored, unseen)
             elif find_manifest(name):
                 known = known_overlap(scored.name, name)
                 shared = {here: there for here, there in known.items() if here in scored}
-                warnings += _warning(scored, name, _trained_outputs(shared, predicted))
+                warnings += _warning(scored, name, _trained_outputs(shared, unseen))
     return warnings
 
 
-def _predicted(data: DataConfig, scored: TaskSet) -> TaskSet | None:
-    """Return the tasks that a run predicts, None if they are missing or do not matter.
+def _unseen(data: DataConfig, scored: TaskSet) -> list[TaskSet]:
+    """Return the tasks that a run predicts and validates on, unless they do not matter.
 
-    They matter if the run trains on other data too, and only to kinds that embed tasks.
+    They matter if the run trains on other data too, and only to kinds that embed tasks. Missing
+    ones are left out.
     """
+    found: list[TaskSet] = []
     if (data.train or data.optional_train) and kind_of(scored).embeds_tasks:
+        loaded = {absolute_data_path(scored.name): scored}
         with suppress(UserError):
-            loaded = {absolute_data_path(scored.name): scored}
-            return select_predicted(load_test_sets(data, loaded), data)
-    return None
+            found.append(select_predicted(load_test_sets(data, loaded), data))
+        with suppress(UserError):
+            found.append(select_validation(load_validation_sets(data, loaded), data))
+    return found
 
 
-def _trained_outputs(shared: Mapping[str, str], predicted: TaskSet | None) -> dict[str, str]:
+def _trained_outputs(shared: Mapping[str, str], unseen: Sequence[TaskSet]) -> dict[str, str]:
     """Return the shared tasks whose test outputs are trained on.
 
-    `shared` maps their ids to those in the training set. Of the `predicted` tasks of kinds that
-    embed tasks, only demonstrations are trained on.
+    `shared` maps their ids to those in the training set. Of the `unseen` tasks of kinds that embed
+    tasks, only demonstrations are trained on.
     """
-    if predicted is None or not kind_of(predicted).embeds_tasks:
-        return dict(shared)
-    return {here: there for here, there in shared.items() if there not in predicted}
+    hidden = [tasks for tasks in unseen if kind_of(tasks).embeds_tasks]
+    return {
+        here: there for here, there in shared.items() if not any(there in tasks for tasks in hidden)
+    }
 
 
 def named_leakage(trained_on: Sequence[str], scored: TaskSet) -> list[str]:

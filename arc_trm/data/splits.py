@@ -36,6 +36,18 @@ def select_predicted(sets: Sequence[TaskSet], data: DataConfig) -> TaskSet:
     return kind_of(sets[0]).predicted_tasks(sets, data) if sets else TaskSet("", {})
 
 
+def load_validation_sets(data: DataConfig, loaded: Loaded | None = None) -> list[TaskSet]:
+    """Load the datasets of `data.validation`. Raises UserError if they are of different kinds."""
+    sets = [_load(name, data, loaded) for name in data.validation]
+    _check_one_kind(sets)
+    return sets
+
+
+def select_validation(sets: Sequence[TaskSet], data: DataConfig) -> TaskSet:
+    """Return the tasks of the loaded `data.validation` sets that a run is evaluated on."""
+    return kind_of(sets[0]).validation_tasks(sets, data) if sets else TaskSet("", {})
+
+
 def load_training_sets(
     data: DataConfig, loaded: Loaded | None = None
 ) -> tuple[list[TaskSet], list[str]]:

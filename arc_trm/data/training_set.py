@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from arc_trm.config import RunConfig
+from arc_trm.config import DataConfig, RunConfig
 from arc_trm.data.dataset import TaskDataset
-from arc_trm.data.leakage import leakage_warnings, prebuilt_leakage
+from arc_trm.data.leakage import leakage_warnings, prebuilt_leakage, validation_leakage
 from arc_trm.data.loader import public_data_name
 from arc_trm.data.readers.prebuilt import open_prebuilt
 from arc_trm.data.sampler import PuzzleGroup
@@ -17,10 +17,12 @@ from arc_trm.data.splits import (
     Loaded,
     load_test_sets,
     load_training_sets,
+    load_validation_sets,
     select_predicted,
+    select_validation,
     training_folder,
 )
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, pluralise
 from arc_trm.puzzles import KINDS, PuzzleKind, kind_of
 from arc_trm.tasks import DEFAULT_KIND, TaskSet
 
@@ -36,6 +38,8 @@ class TrainingSet:
     fingerprint: str
     """SHA-256, which must be equal when the run is resumed."""
     kind: PuzzleKind
+    validation: TaskSet
+    """Tasks with known outputs that are predicted now and then while the run trains; maybe none."""
     notes: tuple[str, ...]
     trained_on: tuple[str, ...]
     """Names of the datasets without folders; see `demonstrations_of`."""
@@ -67,19 +71,14 @@ def _from_tasks(config: RunConfig, loaded: Loaded | None) -> TrainingSet:
     notes += [note for tasks in sets for note in tasks.notes]
     test_sets = load_test_sets(data, loaded)
     predicted = select_predicted(test_sets, data)
-    kind = KINDS[sets[0].kind if sets else test_sets[0].kind if test_sets else DEFAULT_KIND]
-    if test_sets and predicted.kind != kind.name:
-        key = "train" if data.train else "optional_train"
-        raise UserError(
-            f"data.test holds {kind_of(predicted).title}, but data.{key} "
-            f"{list(getattr(data, key))} {kind.title}: name data of one kind in both"
-        )
+    validation = select_validation(load_validation_sets(data, loaded), data)
+    kind = _common_kind(data, sets, predicted, validation)
     if model.vocab_size != kind.vocab_size:
         raise UserError(
             f"model.vocab_size is {model.vocab_size}, but {kind.title} has {kind.vocab_size} "
             f"tokens: add `--set model.vocab_size={kind.vocab_size}`"
         )
-    tasks, task_notes = kind.training_tasks(sets, predicted, data, model.side)
+    tasks, held_out, task_notes = kind.training_tasks(sets, predicted, validation, data, model.side)
     kind.check_model(model, tasks)
     notes += kind.check_canvas(model, predicted)
     dataset = TaskDataset(
@@ -92,26 +91,82 @@ def _from_tasks(config: RunConfig, loaded: Loaded | None) -> TrainingSet:
         data.augmentation,
     )
     # Numbered puzzles are compared after subsampling, which may separate what one file holds.
+    trained = [tasks] if kind.numbered else sets
     for scored in [predicted] if kind.numbered else test_sets:
-        notes += leakage_warnings([tasks] if kind.numbered else sets, scored, predicted)
+        notes += leakage_warnings(trained, scored, [predicted, validation])
+    if len(validation):
+        notes += leakage_warnings(trained, validation, [predicted, validation])
+    notes += validation_leakage(validation, predicted)
+    if len(held_out):
+        validation, removed = _without_shared(held_out, [tasks, predicted])
+        notes += removed
     notes += task_notes
     names = list(dataset.puzzle_names())
     # Pairs, puzzles and their ids; run.json holds the other settings of the batches.
     settings = [tasks.fingerprint(), data.augmentation, str(data.augmentations), str(config.seed)]
     text = "\n".join([*settings, *names]).encode("utf-8", "surrogatepass")
     fingerprint = hashlib.sha256(text).hexdigest()
-    return TrainingSet(
-        dataset, names, fingerprint, kind, tuple(notes), _trained_on(kind, sets, test_sets)
+    trained_on = _trained_on(kind, sets, test_sets, validation, data)
+    return TrainingSet(dataset, names, fingerprint, kind, validation, tuple(notes), trained_on)
+
+
+def _common_kind(
+    data: DataConfig, sets: Sequence[TaskSet], predicted: TaskSet, validation: TaskSet
+) -> PuzzleKind:
+    """Return the kind of all data of a run. Raises UserError if there are several."""
+    keys = "train" if data.train else "optional_train" if sets else "test"
+    named = [
+        *sets[:1],
+        *([predicted] if data.test else []),
+        *([validation] if data.validation else []),
+    ]
+    kind = KINDS[named[0].kind if named else DEFAULT_KIND]
+    for key, tasks in (("test", predicted), ("validation", validation)):
+        if getattr(data, key) and tasks.kind != kind.name:
+            raise UserError(
+                f"data.{key} holds {kind_of(tasks).title}, but data.{keys} "
+                f"{list(getattr(data, keys))} {kind.title}: name data of one kind in both"
+            )
+    return kind
+
+
+def _without_shared(held_out: TaskSet, others: Sequence[TaskSet]) -> tuple[TaskSet, list[str]]:
+    """Return the puzzles held out that no other set has too, and a note on those left out."""
+    kind, shared = kind_of(held_out), set[str]()
+    for tasks in others:
+        if len(tasks):
+            shared |= kind.shared_tasks(held_out, tasks).keys()
+    if not shared:
+        return held_out, []
+    note = (
+        f"{pluralise(len(shared), kind.noun)} of the {len(held_out)} held out for validation are "
+        "left out, because the training set or data.test has them too"
     )
+    return held_out.select(each for each in held_out.ids if each not in shared), [note]
 
 
 def _trained_on(
-    kind: PuzzleKind, sets: Sequence[TaskSet], test_sets: Sequence[TaskSet]
+    kind: PuzzleKind,
+    sets: Sequence[TaskSet],
+    test_sets: Sequence[TaskSet],
+    validation: TaskSet,
+    data: DataConfig,
 ) -> tuple[str, ...]:
-    predicted = {tasks.name for tasks in test_sets} if kind.embeds_tasks else set()
-    names = [public_data_name(tasks.name) for tasks in sets if tasks.name not in predicted]
-    names += [demonstrations_of(public_data_name(name)) for name in sorted(predicted)]
-    return tuple(dict.fromkeys(names))
+    names = [tasks.name for tasks in sets]
+    predicted = set[str]()
+    if kind.embeds_tasks:
+        predicted = {tasks.name for tasks in test_sets}
+        if len(validation):
+            # A part of a set may be validated on while the outputs of the others are trained on.
+            whole = {
+                tasks.name
+                for tasks in sets
+                if all(task.id in validation for task in tasks.filter_by_size(data.max_grid_size))
+            }
+            predicted |= {name for name in data.validation if name in whole or name not in names}
+    trained = [public_data_name(name) for name in names if name not in predicted]
+    trained += [demonstrations_of(public_data_name(name)) for name in sorted(predicted)]
+    return tuple(dict.fromkeys(trained))
 
 
 def _from_folder(config: RunConfig, folder: Path, loaded: Loaded | None) -> TrainingSet:
@@ -131,11 +186,19 @@ def _from_folder(config: RunConfig, folder: Path, loaded: Loaded | None) -> Trai
         notes.append(f"the examples of {folder} are on the full canvas whatever model.canvas says")
     puzzles = dataset.grid_puzzles  # validates them
     predicted = select_predicted(load_test_sets(data, loaded), data)
-    if data.test:
-        kind_of(predicted).check_model(model, predicted)
-        notes += prebuilt_leakage(dataset, predicted)
+    validation = select_validation(load_validation_sets(data, loaded), data)
+    if data.validation_puzzles and not data.validation:
+        raise UserError(
+            f"data.validation_puzzles can hold out no example of {folder}, which is used as it was "
+            "built: name a dataset in data.validation"
+        )
+    for key, tasks in (("test", predicted), ("validation", validation)):
+        if getattr(data, key):
+            kind_of(tasks).check_model(model, tasks)
+            notes += prebuilt_leakage(dataset, tasks)
+    notes += validation_leakage(validation, predicted)
     kind = KINDS[puzzles.kind if puzzles is not None else DEFAULT_KIND]
     trained_on = (public_data_name(str(folder)),)
     return TrainingSet(
-        dataset, dataset.names, dataset.fingerprint(), kind, tuple(notes), trained_on
+        dataset, dataset.names, dataset.fingerprint(), kind, validation, tuple(notes), trained_on
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -195,6 +195,7 @@ def predict_batch(
     batch: Sequence[Query],
     supervision_steps: int | None,
     retry: list[Query],
+    observe: Callable[[torch.Tensor, torch.Tensor], None] = lambda logits, halt_logits: None,
 ) -> Iterator[Prediction]:
     """Yield the predictions for a batch of queries, augmentations undone.
 
@@ -206,6 +207,8 @@ def predict_batch(
         supervision_steps: per query; None is the model's number.
         retry: a list to which queries are added that must be repeated on the full canvas, because
             their predicted grid reaches the edge of a smaller one.
+        observe: called after every supervision step with the logits (B, S, V) and the halting
+            logits (B,) of the batch.
     """
     model, side, full = weights.model, batch[0].side, weights.model.config.side
     kind = kind_of(tasks)
@@ -222,6 +225,7 @@ def predict_batch(
     traced = [index for index, query in enumerate(batch) if query.traced]
     steps: list[tuple[torch.Tensor, torch.Tensor]] = []
     for logits, halt_logits in model.predict_steps(inputs, puzzle_ids, supervision_steps):
+        observe(logits, halt_logits)
         if traced:  # for ARC about one query in a thousand
             steps.append((logits[traced].argmax(-1).to(torch.uint8), halt_logits[traced]))
     traces = _traces(traced, steps, kind)

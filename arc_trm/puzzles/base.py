@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Protocol, TypeVar, overload
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -94,6 +94,17 @@ AUGMENTERS: Registry[Augmenter] = Registry("augmentation", "data.augmentation")
 register_augmenter = AUGMENTERS.register
 
 
+class TrainingTasks(NamedTuple):
+    """The tasks that a run trains on."""
+
+    trained: TaskSet
+    """Tasks whose pairs with known outputs are trained on."""
+    held_out: TaskSet
+    """Puzzles of the same datasets that are not trained on, for validation."""
+    notes: list[str]
+    """Sentences for the user."""
+
+
 class PuzzleKind(ABC):
     """One kind of puzzle. Stateless; `arc_trm.puzzles.KINDS` holds the registered instances."""
 
@@ -123,6 +134,8 @@ class PuzzleKind(ABC):
     """The characters of the values in CSV files; "" if there are no such files."""
     spellings: ClassVar[Mapping[str, str]] = {}
     """Other characters that files use for some of `symbols`."""
+    best_metrics: ClassVar[tuple[str, ...]] = ("exact", "cell_accuracy")
+    """Metrics of an evaluation by which the best weights can be chosen, the default first."""
     theme: ClassVar[Theme]
     quick_preset: ClassVar[str]
     """Preset of a small model that a CPU trains in minutes."""
@@ -200,14 +213,29 @@ class PuzzleKind(ABC):
         """Return the tasks of the `data.test` sets that a run predicts."""
 
     @abstractmethod
+    def validation_tasks(self, sets: Sequence[TaskSet], data: DataConfig) -> TaskSet:
+        """Return the tasks of the `data.validation` sets, at least one, with known outputs.
+
+        Raises:
+            UserError: no output is known.
+        """
+
+    @abstractmethod
     def training_tasks(
-        self, sets: Sequence[TaskSet], predicted: TaskSet, data: DataConfig, side: int
-    ) -> tuple[TaskSet, list[str]]:
-        """Return tasks whose pairs with known outputs are trained on, and notes for the user.
+        self,
+        sets: Sequence[TaskSet],
+        predicted: TaskSet,
+        validation: TaskSet,
+        data: DataConfig,
+        side: int,
+    ) -> TrainingTasks:
+        """Return what is trained on, and what of it is held out for validation.
 
         Args:
             sets: the datasets of `data.train` and `data.optional_train`.
-            predicted: tasks that the run predicts; none of their test outputs may be returned.
+            predicted: tasks that the run predicts. Of these and of `validation`, kinds that embed
+                tasks train the demonstrations and never the test outputs.
+            validation: tasks of `data.validation`. Without any, puzzles may be held out.
             data: the run's data settings.
             side: of the full canvas.
 

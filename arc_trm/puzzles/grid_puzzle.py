@@ -16,7 +16,15 @@ import numpy.typing as npt
 
 from arc_trm.config import DataConfig, ModelConfig
 from arc_trm.errors import UserError, pluralise
-from arc_trm.puzzles.base import PAD, Augmentation, AugmentationList, Flags, PuzzleKind, Tokens
+from arc_trm.puzzles.base import (
+    PAD,
+    Augmentation,
+    AugmentationList,
+    Flags,
+    PuzzleKind,
+    Tokens,
+    TrainingTasks,
+)
 from arc_trm.rng import rng_for
 from arc_trm.tasks import Grid, Pair, PuzzleArray, Task, TaskSet, as_grid
 from submission import Ranked, Rate, RateName, Scored
@@ -25,6 +33,9 @@ from submission.scoring import Counts, format_percent, format_rate, rate_table
 EXACT: RateName = ("exact",)
 VALID: RateName = ("valid",)
 VALIDATION_BATCH_SIZE = 10_000  # answers that are validated at once
+MAX_HELD_OUT = 10_000
+"""Puzzles that are held out for validation unless their number is set: no evaluation has time for
+more, and a file may have millions."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +150,7 @@ class GridPuzzle(PuzzleKind):
     embeds_tasks: ClassVar[bool] = False
     quick_preset: ClassVar[str] = "sudoku-quick"
     numbered: ClassVar[bool] = True
+    best_metrics: ClassVar[tuple[str, ...]] = ("exact", "valid", "cell_accuracy")
     max_augmentations: ClassVar[int | None] = None
     """Number of augmentations of a puzzle besides itself; None is too many to count."""
     rule: ClassVar[str]
@@ -249,16 +261,32 @@ class GridPuzzle(PuzzleKind):
             )
 
     def predicted_tasks(self, sets: Sequence[TaskSet], data: DataConfig) -> TaskSet:
+        return subsample(self._only_set(sets, "data.test", data.test), data.test_puzzles)
+
+    def validation_tasks(self, sets: Sequence[TaskSet], data: DataConfig) -> TaskSet:
+        puzzles = self._only_set(sets, "data.validation", data.validation)
+        if not puzzles.known.any():
+            raise UserError(f"no answer in {puzzles.name} is known: name others in data.validation")
+        if not puzzles.known.all():
+            puzzles = puzzles.take(puzzles.known)
+        return subsample(puzzles, data.validation_puzzles)
+
+    def _only_set(self, sets: Sequence[TaskSet], key: str, names: Sequence[str]) -> PuzzleArray:
         if len(sets) > 1:
             raise UserError(
-                f"data.test is {list(data.test)}, but puzzles of {self.title} are numbered in each "
+                f"{key} is {list(names)}, but puzzles of {self.title} are numbered in each "
                 "dataset, so only one of them can be predicted at once: name one"
             )
-        return subsample(as_puzzle_array(sets[0]), data.test_puzzles)
+        return as_puzzle_array(sets[0])
 
     def training_tasks(
-        self, sets: Sequence[TaskSet], predicted: TaskSet, data: DataConfig, side: int
-    ) -> tuple[TaskSet, list[str]]:
+        self,
+        sets: Sequence[TaskSet],
+        predicted: TaskSet,
+        validation: TaskSet,
+        data: DataConfig,
+        side: int,
+    ) -> TrainingTasks:
         arrays = [as_puzzle_array(tasks) for tasks in sets]
         if not arrays:
             raise UserError(f"data.train names no {self.title} to train on: name a dataset")
@@ -275,15 +303,21 @@ class GridPuzzle(PuzzleKind):
             raise UserError(
                 f"{size} model.seq_len is {side**2}: add `--set model.seq_len={puzzles.side**2}`"
             )
-        if len(predicted) and (other := as_puzzle_array(predicted)).side != side:
-            raise UserError(
-                f"{size} {other.name} in data.test with {other.side}: one model answers one size"
-            )
-        return subsample(puzzles, data.train_puzzles), list(predicted.notes)
+        for key, others in (("data.test", predicted), ("data.validation", validation)):
+            if len(others) and (other := as_puzzle_array(others)).side != side:
+                raise UserError(
+                    f"{size} {other.name} in {key} with {other.side}: one model answers one size"
+                )
+        if data.validation:
+            trained, held_out = subsample(puzzles, data.train_puzzles), TaskSet("", {})
+        else:
+            trained, held_out = hold_out(puzzles, data.train_puzzles, data.validation_puzzles)
+        return TrainingTasks(trained, held_out, [*predicted.notes, *validation.notes])
 
     def data_settings(self, data: str) -> list[str]:
         """Train on the puzzles of DATA with known answers."""
-        return [f"data.train=[{json.dumps(data)}]", "data.optional_train=[]", "data.test=[]"]
+        others = (f"data.{key}=[]" for key in ("optional_train", "test", "validation"))
+        return [f"data.train=[{json.dumps(data)}]", *others]
 
     def model_settings(self, tasks: TaskSet) -> list[str]:
         """Choose the vocabulary and the size of the puzzles."""
@@ -388,5 +422,40 @@ def subsample(puzzles: PuzzleArray, count: int | None) -> PuzzleArray:
     """
     if count is None or count >= len(puzzles):
         return puzzles
-    rng = rng_for("drawn puzzles", len(puzzles))
-    return puzzles.take(np.sort(rng.permutation(len(puzzles))[:count]))
+    return puzzles.take(np.sort(_drawn(len(puzzles))[:count]))
+
+
+def hold_out(
+    puzzles: PuzzleArray, train: int | None, validation: int | None
+) -> tuple[PuzzleArray, PuzzleArray]:
+    """Split puzzles at random into those to train on and those for validation, each in order.
+
+    Args:
+        puzzles: with known answers.
+        train: how many are trained on; None is all but those for validation.
+        validation: how many are held out; None is all that are not trained on, at most
+            `MAX_HELD_OUT`.
+
+    Returns:
+        The puzzles `subsample` returns for the number to train on, and others.
+
+    Raises:
+        UserError: there are not so many puzzles.
+    """
+    total, held_out = len(puzzles), validation or 0
+    train = total - held_out if train is None or train >= total else train
+    if train < 1 or train + held_out > total:
+        raise UserError(
+            f"{puzzles.name} has {pluralise(total, 'puzzle')} with a known answer, too few to hold "
+            f"out {held_out} (data.validation_puzzles) and train on "
+            f"{'others' if train < 1 else f'{train} (data.train_puzzles)'}: lower one of them"
+        )
+    if validation is None:
+        held_out = min(total - train, MAX_HELD_OUT)
+    rest = puzzles.take(np.sort(_drawn(total)[train : train + held_out]))
+    return subsample(puzzles, train), rest
+
+
+def _drawn(total: int) -> npt.NDArray[np.int64]:
+    """Return the indices of `total` puzzles in the order in which they are drawn."""
+    return rng_for("drawn puzzles", total).permutation(total)

@@ -74,6 +74,7 @@ def estimate_steps(
     sampler: BatchSampler,
     micro_batch_size: int,
     seconds_left: Callable[[], float],
+    evaluation_seconds: float = 0.0,
 ) -> int:
     """Return how many steps fit into the time left, by the measured rates of both kinds of step.
 
@@ -86,6 +87,7 @@ def estimate_steps(
         sampler: of the run.
         micro_batch_size: see `Trainer`.
         seconds_left: returns the time left for steps; measuring takes some of it.
+        evaluation_seconds: of evaluations for every step, which come on top.
     """
     device, samplers = model.puzzle_embedding.device, sampler.by_canvas_size().values()
     # On a CPU a step may take minutes; elsewhere measuring one does no harm.
@@ -97,7 +99,7 @@ def estimate_steps(
         if broadcast_scalar(seconds_left() - seconds, device) < 0:
             return 0
     budget = PROBE_SHARE * seconds_left() / len(samplers)
-    seconds_per_step, alone = 0.0, train.embedding_only_fraction
+    seconds_per_step, alone = evaluation_seconds, train.embedding_only_fraction
     for step_share, embedding_only in ((alone, 1.0), (1 - alone, 0.0)):
         if not step_share:
             continue

@@ -27,10 +27,11 @@ from arc_trm.data.splits import Loaded
 from arc_trm.data.training_set import TrainingSet, build_training_set
 from arc_trm.device import DTYPES, compiles, pick_dtype, process_group
 from arc_trm.errors import UserError
+from arc_trm.evaluation.metrics import describe_evaluation, resolve_best_metric
 from arc_trm.history import remember
 from arc_trm.models import PuzzleModel, build_model, check_model_config
 from arc_trm.provenance import record_end, record_start
-from arc_trm.runs import CHECKPOINT, Run, RunLock, create_run, write_run_config
+from arc_trm.runs import CHECKPOINT, Run, RunLock, create_run, read_metrics, write_run_config
 from arc_trm.time_limit import TimeLimit, format_duration
 from arc_trm.training.adapt import load_pretrained, training_facts
 from arc_trm.training.budget import (
@@ -39,6 +40,7 @@ from arc_trm.training.budget import (
     scale_schedule,
     total_steps,
 )
+from arc_trm.training.evaluation import SAFETY, Evaluator
 from arc_trm.training.losses import build_loss
 from arc_trm.training.optim import OPTIMISERS
 from arc_trm.training.run_dir import (
@@ -56,7 +58,7 @@ CHECKPOINT_INTERVAL_SHARE = 0.05
 """Part of a time limit that a kill may cost."""
 MAX_SAVE_SHARE = 0.05
 """Part of the time that a run with a time limit spends on checkpoints, at most."""
-DATA_FIELDS = ("train", "test", "optional_train")
+DATA_FIELDS = ("train", "test", "optional_train", "validation")
 
 
 def train_run(
@@ -117,6 +119,11 @@ def train_run(
         callback.note(setup.describe(writer))
         if writer.is_writer:
             record_start(setup.folder, writer.trainer.steps_done, device, process[1])
+        if (evaluator := setup.evaluator) is not None:
+            done = writer.trainer.steps_done
+            records = [each for each in read_metrics(setup.folder) if each["step"] <= done]
+            evaluator.begin(writer.trainer, records)
+            callback.note(evaluator.describe())
         if resume:
             if writer.is_writer:
                 remember("run", setup.folder)
@@ -149,6 +156,7 @@ class _Setup:
         config: data paths absolute, dtype resolved; `plan` sets the schedule.
         generator: of the exploration draws.
         has_checkpoint: whether the weights come from the run's checkpoint, which is loaded later.
+        evaluator: None for a run without evaluations.
     """
 
     def __init__(
@@ -169,9 +177,11 @@ class _Setup:
         config = replace(config, dtype=pick_dtype(config.dtype, device))
         if not resume:
             config = replace(config, data=_with_absolute_paths(config.data))
-        self.config = config
         resumed = folder if resume else None
         self.training_set = _load_training_set(config, resumed, loaded)
+        best_metric = resolve_best_metric(config.train.best_metric, self.training_set.kind)
+        config = replace(config, train=replace(config.train, best_metric=best_metric))
+        self.config = config
         for note in self.training_set.notes:
             callback.note(note)
         global_batch_size = config.train.global_batch_size
@@ -193,6 +203,11 @@ class _Setup:
                 f"batches of {batch_size} go through the network in parts of "
                 f"{self.micro_batch_size}, because the memory holds no more"
             )
+        self.evaluator = None
+        if len(self.training_set.validation) and config.train.eval_time_share:
+            self.evaluator = Evaluator(self.model, self.training_set, config)
+            for note in self.evaluator.notes:
+                callback.note(note)
         self.folder = resumed or _on_first_rank(process, partial(create_run, config, folder))
 
     def open_writer(self, steps: int) -> RunWriter:
@@ -203,6 +218,8 @@ class _Setup:
             trainer.get_carry(seq_len)
         settings = json.dumps(fixed_settings(self.config))
         fingerprints = {"data": self.training_set.fingerprint, "config": settings}
+        if self.evaluator is not None:
+            fingerprints["validation"] = self.evaluator.tasks.fingerprint()
         return RunWriter(self.folder, trainer, steps, fingerprints)
 
     def save_config(self, writer: RunWriter) -> None:
@@ -228,12 +245,15 @@ class _Setup:
             steps = total_steps(self.config, self.sampler)
         else:
             slowdown = 1 + saving / checkpoint_interval(self.config, time_limit, saving)
+            evaluation_share, evaluation_seconds = self._plan_evaluations(writer)
+            training_share = (1 - evaluation_share) / slowdown
             steps = estimate_steps(
                 self.model,
                 train,
                 self.sampler,
                 self.micro_batch_size,
-                lambda: (time_limit.left - 2 * saving) / slowdown,
+                lambda: (time_limit.left - 2 * saving) * training_share,
+                evaluation_seconds,
             )
             steps = steps if train.max_steps is None else min(steps, train.max_steps)
         planned = scale_schedule(train, steps)
@@ -251,6 +271,16 @@ class _Setup:
         if writer.is_writer:
             write_run_config(self.folder, self.config)
         return saving
+
+    def _plan_evaluations(self, writer: RunWriter) -> tuple[float, float]:
+        """Return the share of the time that evaluations take, and else their seconds per step."""
+        if self.evaluator is None:
+            return 0.0, 0.0
+        self.evaluator.begin(writer.trainer, ())
+        train = self.config.train
+        if train.eval_interval is None or self.evaluator.puzzles is None:
+            return train.eval_time_share, 0.0
+        return 0.0, self.evaluator.measure() / train.eval_interval
 
     def clean(self) -> None:
         """Remove what a kill left, and without a checkpoint all that was trained."""
@@ -276,6 +306,8 @@ def _resume_note(setup: _Setup, writer: RunWriter, restart: bool) -> str:
         return f"{folder} starts again from step 0"
     if not setup.has_checkpoint:
         return f"{folder} was ended before its first checkpoint, so it starts from step 0"
+    if setup.evaluator is not None and setup.evaluator.is_stopped:
+        return f"{folder} is complete: early stopping ended it at step {done}"
     if done >= writer.total_steps and setup.config.train.time_limit is None:
         return f"{folder} is complete: nothing is left to train after step {done}"
     return f"{folder} resumes at step {done}"
@@ -349,12 +381,13 @@ def checkpoint_interval(config: RunConfig, time_limit: TimeLimit, save_seconds: 
 
 
 @contextmanager
-def sync_stop_flags() -> Iterator[Callable[[bool, bool], tuple[bool, bool, bool]]]:
-    """Yield a function that makes all ranks stop and save at the same step.
+def sync_stop_flags() -> Iterator[Callable[..., list[bool]]]:
+    """Yield a function that makes all ranks stop, save and evaluate at the same step.
 
-    The function takes whether the time is over and whether a checkpoint is due, on this rank, and
-    returns (interrupted, over, due); what is true on one rank is true on all. Ctrl-C and SIGTERM
-    interrupt; a second Ctrl-C raises KeyboardInterrupt at once.
+    The function takes what is true on this rank: whether the time is over, whether a checkpoint is
+    due and so on. It returns whether a signal interrupts the run and then the same things, of which
+    what is true on one rank is true on all. Ctrl-C and SIGTERM interrupt; a second Ctrl-C raises
+    KeyboardInterrupt at once.
     """
     interrupted = False
 
@@ -368,12 +401,11 @@ def sync_stop_flags() -> Iterator[Callable[[bool, bool], tuple[bool, bool, bool]
     if dist.is_initialized() and dist.get_backend() != "gloo":
         group = dist.new_group(backend="gloo")  # between CPUs: no GPU has to be waited for
 
-    def sync(over: bool, due: bool) -> tuple[bool, bool, bool]:
-        flags = torch.tensor([interrupted, over, due], dtype=torch.int32)
+    def sync(*flags: bool) -> list[bool]:
+        shared = torch.tensor([interrupted, *flags], dtype=torch.int32)
         if dist.is_initialized():
-            dist.all_reduce(flags, group=group)
-        any_interrupted, any_over, any_due = flags.bool().tolist()
-        return any_interrupted, any_over, any_due
+            dist.all_reduce(shared, group=group)
+        return shared.bool().tolist()
 
     signals = (signal.SIGINT, signal.SIGTERM)
     handlers = {number: signal.signal(number, handle_signal) for number in signals}
@@ -390,6 +422,7 @@ class _TrainingLoop:
     def __init__(self, setup: _Setup, writer: RunWriter, time_limit: TimeLimit) -> None:
         self.config, self.sampler, self.device = setup.config, setup.sampler, setup.device
         self.writer, self.time_limit, self.callback = writer, time_limit, setup.callback
+        self.evaluator = setup.evaluator
         self.trainer, self.total_steps = writer.trainer, writer.total_steps
         limit = setup.config.train.max_steps
         self.max_steps = math.inf if limit is None else limit
@@ -409,16 +442,24 @@ class _TrainingLoop:
         prefetcher = Prefetcher(lambda step: to_tensors(self.sampler(step), self.device))
         with sync_stop_flags() as sync, closing(prefetcher):
             while True:
-                interrupted, over, due = sync(self._is_over(), self._is_checkpoint_due())
-                if interrupted or over or not self._has_steps():
+                interrupted, over, checkpoint_due, evaluation_due = sync(
+                    self._is_over(), self._is_checkpoint_due(), self._is_evaluation_due()
+                )
+                ended = over or not self._has_steps()
+                if (evaluation_due or ended) and not interrupted:
+                    self._evaluate()
+                if interrupted or ended or self._is_stopped():
                     break
-                if due:
+                if checkpoint_due:
                     self._save()
                     self.saved_at = time.monotonic()
                 self._step(prefetcher)
             if self.writer.saved_step != self.trainer.steps_done:
                 self._save()
         done, limit = self.trainer.steps_done, self.time_limit.limit
+        if self.evaluator is not None and self._is_stopped() and not interrupted:
+            self.callback.note(self.evaluator.describe_stop())
+            return False, False
         if limit is None or interrupted or done >= self.max_steps:
             return interrupted, False
         self.callback.note(self._end_note(limit))
@@ -430,13 +471,42 @@ class _TrainingLoop:
         return self.trainer.steps_done < (self.max_steps if has_limit else self.total_steps)
 
     def _is_over(self) -> bool:
-        """Return whether no time is left for one more step and a checkpoint."""
-        longest_step = max(self.step_seconds.values(), default=0.0)
-        return self.time_limit.left < longest_step + 1.5 * self.writer.save_seconds
+        """Return whether no time is left for one more step, an evaluation and a checkpoint."""
+        needed = max(self.step_seconds.values(), default=0.0)
+        if self.evaluator is not None:
+            needed += SAFETY * self.evaluator.expected_seconds
+        return self._seconds_to_spare() < needed
+
+    def _seconds_to_spare(self) -> float:
+        """Return the time that is left before the last checkpoint."""
+        return self.time_limit.left - 1.5 * self.writer.save_seconds
 
     def _is_checkpoint_due(self) -> bool:
         interval = checkpoint_interval(self.config, self.time_limit, self.writer.save_seconds)
         return self.step_ended_at - self.saved_at >= interval
+
+    def _is_evaluation_due(self) -> bool:
+        return self.evaluator is not None and self.evaluator.due(self.trainer.steps_done)
+
+    def _is_stopped(self) -> bool:
+        return self.evaluator is not None and self.evaluator.is_stopped
+
+    def _evaluate(self) -> None:
+        """Evaluate the weights of this step, unless they were, and report it."""
+        evaluator, step = self.evaluator, self.trainer.steps_done
+        if evaluator is None or step == 0 or evaluator.is_done(step):
+            return
+        self._log_steps()
+        started = time.monotonic()
+        metrics = evaluator.evaluate(self._seconds_to_spare())
+        self.recorded_at += time.monotonic() - started  # the rate is that of training
+        if metrics is None:
+            self.callback.note(f"the time limit leaves no time to evaluate step {step}")
+            return
+        record = self.writer.log_eval(step, metrics)
+        evaluator.records.append(record)
+        self.callback.note(f"step {step}: {describe_evaluation(record)}")
+        self._report_progress(step, record)
 
     def _step(self, prefetcher: Prefetcher[dict[str, torch.Tensor]]) -> None:
         started = time.monotonic()
@@ -448,6 +518,8 @@ class _TrainingLoop:
         seq_len = batch["inputs"].shape[1]
         seconds = self.step_ended_at - started
         self.step_seconds[seq_len] = max(0.9 * self.step_seconds[seq_len], seconds)
+        if self.evaluator is not None:
+            self.evaluator.add_step(seconds)
 
     def _log_steps(self, max_unread: int = 0) -> None:
         """Read and log the metrics of all but the last `max_unread` steps."""

@@ -113,7 +113,8 @@ class RunWriter:
         folder: of the run.
         trainer: whose state is saved.
         total_steps: planned steps, which decide how often a record is made.
-        fingerprints: `data` and `config`, which must be the same when the run is resumed.
+        fingerprints: `data` and `config`, which must be the same when the run is resumed, and
+            `validation`, which must be the same if it was not empty and is not.
 
     Attributes:
         keeps_at_saves: whether weights are kept at each save, as those of a run without evaluation.
@@ -205,6 +206,13 @@ class RunWriter:
                 f"its data and seed ({runs.RUN_CONFIG} names them) or start a new run"
             )
         self._check_settings(path, fingerprints.get("config", ""))
+        before, now = (each.get("validation") for each in (fingerprints, self.fingerprints))
+        if before and now and before != now:
+            raise UserError(
+                f"the tasks for validation are not those that the run in {self.folder} was "
+                f"evaluated on: bring them back ({runs.RUN_CONFIG} names them in data.validation), "
+                "turn evaluation off there with train.eval_time_share = 0, or start a new run"
+            )
         try:
             self.trainer.load_state_dict(state)
             self.sums = state["metrics.sums"]
@@ -277,6 +285,12 @@ class RunWriter:
             self.sums, self.summed_steps = torch.zeros_like(self.sums), 0
         if self._unwritten and time.monotonic() - self._written_at >= METRICS_INTERVAL_S:
             self.write_records()
+        return record
+
+    def log_eval(self, step: int, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Add a record of an evaluation, and return it."""
+        record: dict[str, float] = {"step": step, **metrics}
+        self._unwritten.append(record)
         return record
 
     def _is_record_due(self, step: int) -> bool:

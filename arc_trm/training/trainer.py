@@ -265,6 +265,14 @@ class Trainer:
         finally:
             self.model.requires_grad_()
 
+    def part_size(self, length: int) -> int:
+        """Return how many examples of `length` positions go through the network together.
+
+        The parts of a batch of this rank are equal but for the last one.
+        """
+        limit = max(1, self.micro_batch_size * self.model.config.length // length)
+        return math.ceil(self.batch_size / math.ceil(self.batch_size / limit))
+
     def _backward(self, carry: dict[str, Tensor], embedding_only: bool) -> tuple[Tensor, Tensor]:
         """Run forward and backward through a carry, one micro-batch after the other.
 
@@ -278,9 +286,7 @@ class Trainer:
         embedding_gradients = torch.empty(batch, puzzle_embedding.shape[1], device=device)
         sums = torch.zeros(len(METRICS) - 1, dtype=accum_dtype(device), device=device)
         self.gradients.zero_()
-        length = carry["y"].shape[1]
-        limit = max(1, self.micro_batch_size * model.config.length // length)
-        size = math.ceil(batch / math.ceil(batch / limit))  # equal parts
+        size = self.part_size(carry["y"].shape[1])
         with model.cache_cast_weights(), self._requires_grad(not embedding_only):
             for start in range(0, batch, size):
                 part = slice(start, start + size)

@@ -17,7 +17,7 @@ from arc_trm.puzzles.arc import canvas, tokenizer
 from arc_trm.puzzles.arc.augmentation import ArcAugmentation, ArcAugmentations
 from arc_trm.puzzles.arc.deduplication import distinct_augmentations
 from arc_trm.puzzles.arc.tokenizer import FULL_SIDE
-from arc_trm.puzzles.base import PuzzleKind
+from arc_trm.puzzles.base import PuzzleKind, TrainingTasks
 from arc_trm.puzzles.theme import ARC_PALETTE, Theme
 from arc_trm.rng import rng_for
 from arc_trm.tasks import Grid, Pair, Task, TaskSet
@@ -37,6 +37,7 @@ class Arc(PuzzleKind):
     max_attempts = 2
     writes_submission = True
     max_traces = None
+    best_metrics = ("pass_at_2", "pass_at_1", "exact", "cell_accuracy")
     theme = Theme(ARC_PALETTE)
     quick_preset = "quickstart"
 
@@ -83,21 +84,40 @@ class Arc(PuzzleKind):
         Raises:
             UserError: two sets have different tasks under one id.
         """
-        found: dict[str, Task] = {}
-        for tasks in sets:
-            for task in tasks.filter_by_size(data.max_grid_size):
-                same_id = found.get(task.id)
-                if same_id is not None and _test_inputs(task) != _test_inputs(same_id):
-                    raise UserError(
-                        f"the datasets of data.test ({', '.join(data.test)}) have different tasks "
-                        f"under the id {task.id!r}: name only one of them"
-                    )
-                found[task.id] = task
-        return TaskSet(", ".join(data.test), found, kind=self.name)
+        return TaskSet(", ".join(data.test), _merge(sets, "data.test", data), kind=self.name)
+
+    def validation_tasks(self, sets: Sequence[TaskSet], data: DataConfig) -> TaskSet:
+        """Return the tasks that fit `data.max_grid_size` and whose test outputs are all known.
+
+        Raises:
+            UserError: there is none, or two sets have different tasks under one id.
+        """
+        merged = _merge(sets, "data.validation", data)
+        known = [task_id for task_id, task in merged.items() if task.solutions is not None]
+        if not known:
+            raise UserError(
+                f"data.validation is {list(data.validation)}, which has no task with known test "
+                f"outputs whose grids fit data.max_grid_size ({data.max_grid_size}): name others"
+            )
+        if data.validation_puzzles is not None:
+            order = rng_for("drawn tasks", len(known)).permutation(len(known)).tolist()
+            known = [known[index] for index in sorted(order[: data.validation_puzzles])]
+        chosen = {task_id: merged[task_id] for task_id in known}
+        return TaskSet(", ".join(data.validation), chosen, kind=self.name)
 
     def training_tasks(
-        self, sets: Sequence[TaskSet], predicted: TaskSet, data: DataConfig, side: int
-    ) -> tuple[TaskSet, list[str]]:
+        self,
+        sets: Sequence[TaskSet],
+        predicted: TaskSet,
+        validation: TaskSet,
+        data: DataConfig,
+        side: int,
+    ) -> TrainingTasks:
+        if data.validation_puzzles and not data.validation:
+            raise UserError(
+                "data.validation_puzzles needs ARC tasks to choose from, but data.validation is "
+                "[]: name some"
+            )
         notes = []
         candidates = [task for tasks in sets for task in tasks.filter_by_size(data.max_grid_size)]
         by_id = {task.id: task for task in candidates}
@@ -106,13 +126,16 @@ class Arc(PuzzleKind):
                 f"{len(candidates) - len(by_id)} tasks are in more than one dataset of data.train: "
                 "each is used once, as in the last of them"
             )
-        if in_both := [task_id for task_id in by_id if task_id in predicted]:
+        sets = [tasks for tasks in (validation, predicted) if len(tasks)]
+        merged = _merge(sets, "data.test and data.validation", data)
+        unseen = {task_id: merged[task_id] for task_id in (*predicted.ids, *merged)}
+        if in_both := [task_id for task_id in by_id if task_id in unseen]:
             notes.append(
                 f"data.train also has {pluralise(len(in_both), 'task')} to predict (first "
                 f"{format_name(in_both[0])}): of these only demonstrations are trained on"
             )
-        allowed = [task for task in by_id.values() if task.id not in predicted]
-        allowed += [task.without_solutions() for task in predicted]
+        allowed = [task for task in by_id.values() if task.id not in unseen]
+        allowed += [task.without_solutions() for task in unseen.values()]
         chosen = [_pairs_that_fit(task, side) for task in allowed]
         unusable = [task.id for task in chosen if not _has_output(task)]
         if len(unusable) == len(chosen):
@@ -122,11 +145,13 @@ class Arc(PuzzleKind):
                 f"{len(unusable)} of {len(chosen)} tasks (first {unusable[0]}) are not trained on: "
                 f"they have no pair with a known output that fits the {side}×{side} canvas"
             )
-        return TaskSet("training tasks", {task.id: task for task in chosen}), notes
+        trained = TaskSet("training tasks", {task.id: task for task in chosen})
+        return TrainingTasks(trained, TaskSet("", {}), notes)
 
     def data_settings(self, data: str) -> list[str]:
         """Train on the demonstrations of DATA and predict its test inputs."""
-        return ["data.train=[]", "data.optional_train=[]", f"data.test=[{json.dumps(data)}]"]
+        others = (f"data.{key}=[]" for key in ("train", "optional_train", "validation"))
+        return [*others, f"data.test=[{json.dumps(data)}]"]
 
     def model_settings(self, tasks: TaskSet) -> list[str]:
         """Choose the smallest canvas that fits all tasks."""
@@ -171,9 +196,29 @@ class Arc(PuzzleKind):
         return score_ranked(attempts, tasks.known_solutions())
 
 
+def _merge(sets: Sequence[TaskSet], keys: str, data: DataConfig) -> dict[str, Task]:
+    """Return the tasks of all sets that fit `data.max_grid_size`, by id.
+
+    Of several under one id the last stays. Raises UserError, which says that the sets are those of
+    `keys`, if they have different test inputs.
+    """
+    found: dict[str, Task] = {}
+    for tasks in sets:
+        for task in tasks.filter_by_size(data.max_grid_size):
+            same_id = found.get(task.id)
+            if same_id is not None and _test_inputs(task) != _test_inputs(same_id):
+                names = ", ".join(each.name for each in sets)
+                raise UserError(
+                    f"the datasets of {keys} ({names}) have different tasks under the id "
+                    f"{task.id!r}: name only one of them"
+                )
+            found[task.id] = task
+    return found
+
+
 def _no_pair(tasks: Sequence[Task], data: DataConfig, side: int) -> str:
     """Return why no pair of these tasks is trained on, and what to do."""
-    names = [*data.train, *data.optional_train, *data.test]
+    names = [*data.train, *data.optional_train, *data.test, *data.validation]
     if not names:
         return "data.train is [] and data.test is []: name tasks with --data"
     if not tasks:

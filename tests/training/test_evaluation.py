@@ -1,0 +1,566 @@
+"""Evaluation while a run trains: when, on what, with which weights, and that it changes nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import numpy as np
+import pytest
+import torch
+from click.testing import Result
+from notes import Notes
+from puzzles import grid_config, write_puzzles
+from tiny import MODEL, TRAIN, run_config
+from torch import Tensor
+
+from arc_trm.checkpoint import load_weights, read_tensors
+from arc_trm.config import AdaptConfig, RunConfig, load_config
+from arc_trm.data.training_set import build_training_set
+from arc_trm.errors import UserError
+from arc_trm.evaluation.metrics import evaluations
+from arc_trm.inference import predict_tasks
+from arc_trm.models import PuzzleModel
+from arc_trm.puzzles import KINDS
+from arc_trm.runs import CHECKPOINT, METRICS, RUN_CONFIG, Run
+from arc_trm.training import Callback, Trainer, train_run
+from arc_trm.training import evaluation as module
+from arc_trm.training.evaluation import Evaluator, averaged_weights
+from arc_trm.training.loop import initial_model
+
+CPU = torch.device("cpu")
+
+
+def with_train(config: RunConfig, **train: object) -> RunConfig:
+    return replace(config, train=replace(config.train, **train))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> RunConfig:
+    """Of a run on 5 Sudokus that predicts 7 others every 6 of 30 steps."""
+    config = grid_config(tmp_path, train_puzzles=5, validation_puzzles=7)
+    return with_train(config, eval_interval=6)
+
+
+@pytest.fixture
+def arc(challenges: Path) -> RunConfig:
+    """Of a run of 12 steps on the demonstrations of 3 tasks that predicts them every 5 steps."""
+    data = {
+        "test": [str(challenges)],
+        "validation": [str(challenges)],
+        "validation_puzzles": 3,
+        "augmentations": 2,
+    }
+    return run_config(challenges, data=data, train={**TRAIN, "eval_interval": 5})
+
+
+def evaluated(run: Path) -> list[Mapping[str, float]]:
+    """The records of evaluations, without what depends on the machine's speed."""
+    records = evaluations(Run(run).metrics)
+    return [{k: v for k, v in each.items() if k != "eval/seconds"} for each in records]
+
+
+def start(config: RunConfig, seconds_per_step: float = 1.0) -> Evaluator:
+    """Return the evaluator of a run whose steps take so long."""
+    training_set = build_training_set(config)
+    model, _ = initial_model(config, len(training_set.puzzle_names), CPU, False, False)
+    evaluator = Evaluator(model, training_set, config)
+    evaluator.begin(Trainer(model, config.train), [])
+    for _ in range(10):
+        evaluator.add_step(seconds_per_step)
+    return evaluator
+
+
+# What is measured
+
+
+def test_an_evaluation_is_a_prediction_of_the_saved_weights(
+    tmp_path: Path, grid: RunConfig
+) -> None:
+    run = train_run(grid, CPU, tmp_path / "run")
+    assert [each["step"] for each in evaluated(run.path)] == [6, 12, 18, 24, 30]
+    last = evaluated(run.path)[-1]
+    puzzles = build_training_set(grid).validation
+    predictions = predict_tasks(load_weights(run.path), puzzles)
+    score = predictions.score()
+    assert last["eval/puzzles"] == len(puzzles) == 7
+    assert last["eval/exact"] == score.rates["exact",].value
+    assert last["eval/valid"] == score.rates["valid",].value
+    right = [
+        (each.attempts[0] == each.pair.output).mean() if each.attempts else 0.0
+        for each in predictions
+    ]
+    assert last["eval/cell_accuracy"] == pytest.approx(np.mean(right))
+    assert 0 < last["eval/cell_accuracy"] < 1
+    assert 1 <= last["eval/halt_step"] <= MODEL["supervision_steps"]
+    assert 0 <= last["eval/halt_calibration_error"] <= 1
+    assert set(last) == {
+        "step",
+        *("eval/puzzles", "eval/exact", "eval/valid", "eval/cell_accuracy"),
+        *("eval/halt_step", "eval/halt_calibration_error"),
+    }
+
+
+def copy_inputs(
+    self: PuzzleModel, inputs: Tensor, puzzle_ids: Tensor, supervision_steps: int | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Predict the input, and halt at the second of three steps.
+
+    On a canvas of 8×8 a large grid is predicted to reach the edge.
+    """
+    large = (inputs > 1).sum(-1, keepdim=True) > 40
+    tokens = torch.where(large & (inputs.shape[1] == 64), 5, inputs)
+    logits = torch.nn.functional.one_hot(tokens.long(), 12).float()
+    for halt_logit in (-1.0, 1.0, -2.0):
+        yield logits, torch.full((len(inputs),), halt_logit)
+
+
+@pytest.mark.parametrize("canvas", ["full", "bucketed"])
+def test_tasks_are_voted_on_as_in_a_prediction(
+    tmp_path: Path, arc: RunConfig, challenges: Path, monkeypatch: pytest.MonkeyPatch, canvas: str
+) -> None:
+    """A grid that reaches the edge of a smaller canvas is predicted on the full one once more."""
+    monkeypatch.setattr(PuzzleModel, "predict_steps", copy_inputs)
+    tasks = json.loads(challenges.read_text())
+    small, large = tasks["task0"]["test"][0]["input"], [[1, 2, 3, 4, 5, 6, 7]] * 7
+    part = [[(small[0][0] + 1) % 10, *small[0][1:]], *small[1:]]
+    tasks["task1"]["test"] = [{"input": small}, {"input": small}]
+    tasks["task2"]["test"] = [{"input": large}]
+    challenges.write_text(json.dumps(tasks))
+    solutions = {"task0": [small], "task1": [part, small], "task2": [large]}
+    (tmp_path / "tiny_solutions.json").write_text(json.dumps(solutions))
+    model = replace(arc.model, seq_len=100, canvas=canvas)  # type: ignore[arg-type]
+    evaluator = start(replace(arc, model=model))
+    sides = {query.side for queries in evaluator._queries.values() for query in queries}
+    assert sides == ({10} if canvas == "full" else {8})
+    found = evaluator.evaluate()
+    assert found is not None
+    assert found["eval/puzzles"] == 3
+    assert found["eval/exact"] == 3 / 4
+    assert found["eval/cell_accuracy"] == pytest.approx((1 + 5 / 6 + 1 + 1) / 4)
+    assert found["eval/halt_step"] == 2
+    prob = 1 / (1 + math.exp(2))
+    assert found["eval/halt_calibration_error"] == pytest.approx(3 / 4 - prob)
+    predicted = predict_tasks(evaluator._weights, evaluator.tasks, augmentations=8)
+    rates = predicted.score().rates
+    assert found["eval/pass_at_1"] == rates["pass@1", "per task"].value == pytest.approx(2.5 / 3)
+    assert found["eval/pass_at_2"] == rates["pass@2", "per task"].value
+
+
+def test_at_most_eight_augmentations_vote(arc: RunConfig) -> None:
+    config = replace(arc, data=replace(arc.data, augmentations=20))
+    orders = {query.order for queries in start(config)._queries.values() for query in queries}
+    assert orders == set(range(9))
+    fewer = replace(config, data=replace(config.data, vote_augmentations=1))
+    orders = {query.order for queries in start(fewer)._queries.values() for query in queries}
+    assert orders == {0, 1}
+
+
+def test_tasks_that_do_not_fit_the_canvas_are_left_out(
+    tmp_path: Path, arc: RunConfig, challenges: Path
+) -> None:
+    content = json.loads(challenges.read_text())
+    content["task1"]["test"][0]["input"] = [[1] * 5] * 5
+    challenges.write_text(json.dumps(content))
+    evaluator = start(arc)
+    assert evaluator.tasks.ids == ["task0", "task2"]
+    (note,) = evaluator.notes
+    assert note.startswith("1 of 3 tasks of data.validation are left out (first task1: its input")
+
+
+# Nothing changes
+
+
+def check_same_training(one: Path, two: Path) -> None:
+    first, second = (read_tensors(each / CHECKPOINT)[0] for each in (one, two))
+    assert first.keys() == second.keys()
+    assert any(name.startswith("carry.") for name in first) and "generator" in first
+    different = [name for name in first if not torch.equal(first[name], second[name])]
+    assert different == []
+    one_run, two_run = (
+        [{k: v for k, v in each.items() if k != "examples_per_second"} for each in Run(run).metrics]
+        for run in (one, two)
+    )
+    assert [each for each in one_run if "eval/puzzles" not in each] == two_run
+
+
+@pytest.mark.parametrize("case", ["grid", "arc", "embedding_only", "hrm"])
+def test_training_has_the_same_bits_with_and_without_evaluation(
+    tmp_path: Path, grid: RunConfig, arc: RunConfig, case: str
+) -> None:
+    config = grid if case == "grid" else arc
+    if case == "embedding_only":
+        config = with_train(config, embedding_only_fraction=0.5)
+    if case == "hrm":
+        config = replace(config, model=replace(config.model, architecture="hrm", inner_cycles=2))
+    one, two = tmp_path / "with", tmp_path / "without"
+    train_run(config, CPU, one)
+    train_run(with_train(config, eval_time_share=0.0), CPU, two)
+    assert len(evaluated(one)) >= 3 and evaluated(two) == []
+    check_same_training(one, two)
+
+
+def test_averaged_weights_are_swapped_in_and_out_to_the_last_bit(grid: RunConfig) -> None:
+    model, _ = initial_model(grid, 1, CPU, False, False)
+    trainer = Trainer(model, grid.train)
+    trainer.ema.normal_(generator=torch.Generator().manual_seed(0))
+    trainer.flat_params[0] = float("nan")
+    before = trainer.flat_params.clone()
+    with suppress(InterruptedError), averaged_weights(trainer):
+        assert torch.equal(trainer.flat_params, trainer.ema)
+        assert torch.equal(torch.cat([p.flatten() for p in model.parameters()]), trainer.ema)
+        assert not any(each.training for each in model.modules())
+        raise InterruptedError
+    assert torch.equal(trainer.flat_params.view(torch.int32), before.view(torch.int32))
+    assert all(each.training for each in model.modules())
+
+
+# When
+
+
+def test_the_share_of_the_time_decides_how_many_and_how_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = with_train(grid_config(tmp_path, train_puzzles=2), total_steps=200)
+    monkeypatch.setattr(module, "MIN_PUZZLES", 2)
+    # Time stands still but for a second for every batch of 4.
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    original = Evaluator._predict
+
+    def predict(self: Evaluator, block: Sequence[str]) -> object:
+        now[0] += 1.0
+        return original(self, block)
+
+    monkeypatch.setattr(Evaluator, "_predict", predict)
+    evaluator = start(config, seconds_per_step=4.0)
+    assert evaluator.interval == 10 and evaluator.puzzles is None
+    # 10 steps of 4 s allow 40 · 0.05 / 0.95 = 2.1 s: two batches of 4.
+    assert evaluator.expected_seconds == pytest.approx(3 * 4.0)  # an upper bound: one batch
+    assert not evaluator.due(10)
+    for _ in range(60):
+        evaluator.add_step(4.0)
+    assert not evaluator.due(69) and evaluator.due(70)
+    record = evaluator.evaluate()
+    assert record is not None
+    assert (record["eval/puzzles"], record["eval/seconds"]) == (8, 2.0)
+    evaluator.records.append({"step": 70, **record})
+    assert evaluator.puzzles == 8
+    # The next one is due when 2 s are 5 % of the time again.
+    assert not evaluator.due(70)
+    for _ in range(9):
+        evaluator.add_step(4.0)
+    assert not evaluator.due(80)
+    evaluator.add_step(4.0)
+    assert evaluator.due(80) and not evaluator.due(81)
+
+
+def test_set_numbers_are_kept(grid: RunConfig) -> None:
+    evaluator = start(grid, seconds_per_step=0.0)
+    assert (evaluator.interval, evaluator.puzzles) == (6, 7)
+    assert [step for step in range(20) if evaluator.due(step)] == [6, 12, 18]
+    assert evaluator.describe().startswith("for validation the run predicts 7 puzzles of ")
+    assert evaluator.describe().endswith(".csv, every 6 steps")
+
+
+def test_there_is_no_evaluation_without_time(grid: RunConfig) -> None:
+    evaluator = start(grid)
+    assert evaluator.evaluate(seconds_left=1.0) is None
+    assert evaluator.evaluate(seconds_left=1e3) is not None
+
+
+def test_the_number_is_that_of_the_last_record(tmp_path: Path, grid: RunConfig) -> None:
+    evaluator = start(replace(grid, data=replace(grid.data, validation_puzzles=None)))
+    assert evaluator.puzzles is None
+    record = {"step": 6, "eval/puzzles": 3.0, "eval/exact": 0.5, "eval/seconds": 1.0}
+    evaluator.begin(evaluator._trainer, [record])
+    found = evaluator.evaluate()
+    assert found is not None and found["eval/puzzles"] == 3
+
+
+@pytest.mark.slow
+def test_a_run_with_a_time_limit_is_evaluated_at_its_end(tmp_path: Path, grid: RunConfig) -> None:
+    config = with_train(grid, total_steps=None, time_limit=3.0, eval_interval=None)
+    heard = Notes()
+    run = train_run(config, CPU, tmp_path / "run", callbacks=[heard])
+    assert run.step > 0
+    assert evaluated(run.path)[-1]["step"] == run.step
+    assert any("the time limit of 3.0 s ended the run" in note for note in heard.notes)
+
+
+def test_the_plan_of_a_time_limit_leaves_time_for_evaluations(
+    tmp_path: Path, grid: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[float, float]] = []
+
+    def estimate(*arguments: object) -> int:
+        left, seconds = arguments[4], arguments[5]
+        asked.append((left(), seconds))  # type: ignore
+        return 12
+
+    monkeypatch.setattr("arc_trm.training.loop.estimate_steps", estimate)
+    monkeypatch.setattr(Evaluator, "measure", lambda self: 30.0)
+    for name, interval, share in (("a", None, 0.5), ("b", 6, 0.5), ("c", None, 0.0)):
+        config = with_train(
+            grid,
+            total_steps=None,
+            time_limit=1000.0,
+            max_steps=2,
+            eval_interval=interval,
+            eval_time_share=share,
+        )
+        train_run(config, CPU, tmp_path / name)
+    assert [seconds for _, seconds in asked] == [0.0, 5.0, 0.0]
+    half, whole, off = (left for left, _ in asked)
+    assert half == pytest.approx(500, abs=20)
+    assert whole == pytest.approx(1000, abs=40) and off == pytest.approx(1000, abs=40)
+
+
+def test_a_signal_saves_without_an_evaluation(tmp_path: Path, grid: RunConfig) -> None:
+    class Interrupt(Callback):
+        def progress(
+            self, done: int, total: int, record: Mapping[str, float] | None = None
+        ) -> None:
+            if done == 12:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    run = train_run(grid, CPU, tmp_path / "run", callbacks=[Interrupt()])
+    assert run.interrupted and run.step == 12
+    assert [each["step"] for each in evaluated(run.path)] == [6]
+
+
+# Resuming
+
+
+def test_a_killed_run_has_every_evaluation_once(tmp_path: Path, grid: RunConfig) -> None:
+    config = with_train(grid, checkpoint_interval_s=1e-6)
+    train_run(config, CPU, tmp_path / "straight")
+    killed = tmp_path / "killed"
+    for stop in (8, 12, 13):  # 12 was evaluated after its checkpoint was due
+        resume = killed.exists()
+        with pytest.raises(InterruptedError):
+            started = Run(killed).config if resume else config
+            train_run(started, CPU, killed, resume=resume, callbacks=[Notes(stop=stop)])
+    train_run(Run(killed).config, CPU, killed, resume=True)
+    assert evaluated(killed) == evaluated(tmp_path / "straight")
+
+
+def test_another_validation_set_is_an_error_that_changes_nothing(
+    tmp_path: Path, grid: RunConfig
+) -> None:
+    run = tmp_path / "run"
+    with suppress(InterruptedError):
+        config = with_train(grid, checkpoint_interval_s=1e-6)
+        train_run(config, CPU, run, callbacks=[Notes(stop=8)])
+    settings = json.loads((run / RUN_CONFIG).read_text())
+    settings["data"]["validation"] = [str(write_puzzles(tmp_path, "sudoku", 9, 5))]
+    (run / RUN_CONFIG).write_text(json.dumps(settings))
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    with pytest.raises(UserError) as caught:
+        train_run(Run(run).config, CPU, run, resume=True)
+    assert str(caught.value).startswith("the tasks for validation are not those that the run in")
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+    settings["train"]["eval_time_share"] = 0.0  # as the message says
+    (run / RUN_CONFIG).write_text(json.dumps(settings))
+    assert train_run(Run(run).config, CPU, run, resume=True).step == 30
+
+
+# Early stopping and the best
+
+
+@pytest.fixture
+def exact(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The shares that the next evaluations find exact."""
+    values: list[float] = []
+
+    def evaluate(self: Evaluator, seconds_left: float = 0.0) -> dict[str, float]:
+        return {"eval/puzzles": 7.0, "eval/exact": values.pop(0), "eval/seconds": 0.1}
+
+    monkeypatch.setattr(Evaluator, "evaluate", evaluate)
+    return values
+
+
+def test_a_run_stops_early_and_stays_stopped(
+    tmp_path: Path, grid: RunConfig, exact: list[float]
+) -> None:
+    exact += [0.2, 0.5, 0.5, 0.4, 0.9]
+    heard, run = Notes(), tmp_path / "run"
+    config = with_train(grid, early_stopping_patience=2)
+    found = train_run(config, CPU, run, callbacks=[heard])
+    assert found.step == 24 and not found.interrupted
+    reason = (
+        "early stopping ended the run at step 24: 2 evaluations in a row had no better exact than "
+        "step 12 (exact 50.0 % of 7 validation puzzles)"
+    )
+    assert heard.notes[-1] == reason
+    assert int(read_tensors(run / CHECKPOINT)[0]["steps_done"]) == 24
+    again = Notes()
+    assert train_run(Run(run).config, CPU, run, resume=True, callbacks=[again]).step == 24
+    assert f"{run} is complete: early stopping ended it at step 24" in again.notes
+    assert again.notes[-1] == reason and exact == [0.9]
+    patient = with_train(Run(run).config, early_stopping_patience=3)
+    assert train_run(patient, CPU, run, resume=True).step == 30 and exact == []
+
+
+def test_without_patience_a_run_does_not_stop(
+    tmp_path: Path, grid: RunConfig, exact: list[float]
+) -> None:
+    exact += [0.5, 0.0, 0.0, 0.0, 0.0]
+    assert train_run(grid, CPU, tmp_path / "run").step == 30
+
+
+def test_an_unknown_best_metric_is_an_error_before_a_folder_is_made(
+    tmp_path: Path, grid: RunConfig
+) -> None:
+    with pytest.raises(UserError, match=r"'pass_at_2', but an evaluation of Sudoku has exact, "):
+        train_run(with_train(grid, best_metric="pass_at_2"), CPU, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+# Several processes, torch.compile, adaptation, the command line
+
+EVALUATE = """
+import sys
+import torch
+import torch.distributed as dist
+from arc_trm.device import process_group
+from arc_trm.config import read_config, RunConfig
+from arc_trm.data.training_set import build_training_set
+from arc_trm.runs import Run
+from arc_trm.training import Trainer
+from arc_trm.training.evaluation import Evaluator
+from arc_trm.training.loop import initial_model
+
+config, cpu = Run(sys.argv[1]).config, torch.device("cpu")
+with process_group(cpu) as (rank, world_size):
+    training_set = build_training_set(config)
+    model, _ = initial_model(config, len(training_set.puzzle_names), cpu, False, False)
+    evaluator = Evaluator(model, training_set, config)
+    evaluator.begin(Trainer(model, config.train), [])
+    evaluator.add_step(1.0)
+    found = evaluator.evaluate()
+    everybody = [None] * world_size
+    dist.all_gather_object(everybody, found)
+    assert everybody == [found] * world_size, everybody
+    if rank == 0:
+        torch.save(found, sys.argv[2])
+"""
+
+
+@pytest.mark.slow
+def test_processes_share_the_puzzles_and_agree(
+    tmp_path: Path, arc: RunConfig, torchrun: Callable[..., CompletedProcess[str]]
+) -> None:
+    train_run(with_train(arc, total_steps=0), CPU, tmp_path / "run")
+    program = tmp_path / "evaluate.py"
+    program.write_text(EVALUATE)
+    done = torchrun(program, tmp_path / "run", tmp_path / "found.pt")
+    assert done.returncode == 0, done.stderr
+    found = torch.load(tmp_path / "found.pt")
+    alone = start(arc).evaluate()
+    assert alone is not None
+    for key in alone.keys() - {"eval/seconds"}:
+        assert found[key] == pytest.approx(alone[key]), key
+
+
+@pytest.mark.slow
+def test_a_run_of_two_processes_is_evaluated(
+    tmp_path: Path, grid: RunConfig, torchrun: Callable[..., CompletedProcess[str]]
+) -> None:
+    train_run(with_train(grid, total_steps=0), CPU, tmp_path / "run")
+    settings = json.loads((tmp_path / "run" / RUN_CONFIG).read_text())
+    settings["train"]["total_steps"] = 12
+    (tmp_path / "run" / RUN_CONFIG).write_text(json.dumps(settings))
+    done = torchrun("-m", "arc_trm", "train", "--resume", tmp_path / "run", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    records = evaluated(tmp_path / "run")
+    assert [each["step"] for each in records] == [6, 12]
+    assert all(each["eval/puzzles"] == 7 for each in records)
+
+
+def test_compiled_batches_have_the_size_of_those_of_training(
+    grid: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    original = module.predict_batch
+
+    def predict(weights, tasks, batch, *others):  # type: ignore
+        sizes.append(len(batch))
+        return original(weights, tasks, batch, *others)
+
+    monkeypatch.setattr(module, "predict_batch", predict)
+    plain = start(grid).evaluate()
+    assert sizes == [4, 3]
+    sizes.clear()
+    evaluator = start(grid)
+    evaluator._model.compiled = True
+    monkeypatch.setattr("arc_trm.models.base.compiled_run_blocks", lambda: run_blocks_as_they_are)
+    padded = evaluator.evaluate()
+    assert sizes == [4, 4]
+    assert plain is not None and padded is not None
+    for key in plain.keys() - {"eval/seconds"}:
+        assert plain[key] == pytest.approx(padded[key]), key
+
+
+def run_blocks_as_they_are(*arguments):  # type: ignore
+    from arc_trm.models.layers import run_blocks
+
+    return run_blocks(*arguments)
+
+
+def test_adaptation_is_evaluated(tmp_path: Path, arc: RunConfig, weights_dir: Path) -> None:
+    config = replace(arc, adapt=AdaptConfig(weights=str(weights_dir)))
+    run = train_run(config, CPU, tmp_path / "run")
+    assert [each["step"] for each in evaluated(run.path)] == [5, 10, 12]
+
+
+def test_the_command_prints_the_best_evaluation(
+    tmp_path: Path, cli: Callable[..., Result], grid: RunConfig
+) -> None:
+    train_run(grid, CPU, tmp_path / "run")
+    best = max(evaluated(tmp_path / "run"), key=lambda each: each["eval/exact"])
+    done = cli("train", "--resume", tmp_path / "run", "--json")
+    assert done.exit_code == 0
+    found = json.loads(done.stdout)["best"]
+    assert {key: found[key] for key in best} == best
+    assert f"best evaluation at step {best['step']}: exact " in done.stderr
+    without = tmp_path / "without"
+    train_run(with_train(grid, eval_time_share=0.0), CPU, without)
+    done = cli("train", "--resume", without, "--json")
+    assert json.loads(done.stdout)["best"] is None and "best evaluation" not in done.stderr
+
+
+def test_data_of_the_command_line_replaces_the_validation_of_the_preset(tmp_path: Path) -> None:
+    for kind in KINDS.values():
+        settings = ["data.validation=['x']", *kind.data_settings("y")]
+        assert load_config(overrides=settings).data.validation == ()
+
+
+def test_evaluations_are_reported_beside_the_records_of_training(
+    tmp_path: Path, grid: RunConfig
+) -> None:
+    class Records(Notes):
+        def __init__(self) -> None:
+            super().__init__()
+            self.records: list[Mapping[str, float]] = []
+
+        def progress(
+            self, done: int, total: int, record: Mapping[str, float] | None = None
+        ) -> None:
+            self.records += [] if record is None else [record]
+
+    heard = Records()
+    train_run(grid, CPU, tmp_path / "run", callbacks=[heard])
+    assert heard.records == Run(tmp_path / "run").metrics
+    text = (tmp_path / "run" / METRICS).read_text()
+    assert [json.loads(line) for line in text.splitlines()] == heard.records
+    notes = [note for note in heard.notes if note.startswith("step ")]
+    assert len(notes) == 5
+    assert notes[0].startswith("step 6: exact ") and notes[0].endswith("of 7 validation puzzles")

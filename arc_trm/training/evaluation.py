@@ -198,8 +198,14 @@ class Evaluator:
 
     @property
     def _room(self) -> int:
-        """Queries that all ranks predict in one batch each."""
-        return self._trainer.part_size(self._model.config.length) * self._trainer.world_size
+        """Queries of a block, between which the time is looked at.
+
+        Every rank predicts a batch of training, or less on a CPU, where small ones are as fast.
+        """
+        size = self._trainer.part_size(self._model.config.length)
+        if self._trainer.flat_params.device.type == "cpu" and not self._model.compiled:
+            size = min(size, MIN_PUZZLES)
+        return size * self._trainer.world_size
 
     def measure(self) -> float:
         """Measure how long an evaluation takes whose number of puzzles is set, in seconds."""
@@ -264,7 +270,7 @@ class Evaluator:
         return answers, ids
 
     def _blocks(self, ids: Sequence[str]) -> Iterator[list[str]]:
-        """Yield the tasks in blocks whose queries fill a batch of every rank, or nearly so."""
+        """Yield the tasks in blocks of about `_room` queries."""
         room = self._room
         block, filled = list[str](), 0
         for task_id in ids:

@@ -23,17 +23,20 @@ from torch import Tensor
 
 from arc_trm.checkpoint import load_weights, read_tensors
 from arc_trm.config import AdaptConfig, RunConfig, load_config
+from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.training_set import build_training_set
 from arc_trm.errors import UserError
 from arc_trm.evaluation.metrics import evaluations
 from arc_trm.inference import predict_tasks
 from arc_trm.models import PuzzleModel
+from arc_trm.models.layers import run_blocks
 from arc_trm.puzzles import KINDS
 from arc_trm.runs import CHECKPOINT, METRICS, RUN_CONFIG, Run
 from arc_trm.training import Callback, Trainer, train_run
 from arc_trm.training import evaluation as module
 from arc_trm.training.evaluation import Evaluator, averaged_weights
 from arc_trm.training.loop import initial_model
+from arc_trm.training.trainer import to_tensors
 
 CPU = torch.device("cpu")
 
@@ -229,7 +232,7 @@ def test_the_share_of_the_time_decides_how_many_and_how_often(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = with_train(grid_config(tmp_path, train_puzzles=2), total_steps=200)
-    monkeypatch.setattr(module, "MIN_PUZZLES", 2)
+    monkeypatch.setattr(module, "MIN_PUZZLES", 4)
     # Time stands still but for a second for every batch of 4.
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
@@ -501,7 +504,7 @@ def test_compiled_batches_have_the_size_of_those_of_training(
     sizes.clear()
     evaluator = start(grid)
     evaluator._model.compiled = True
-    monkeypatch.setattr("arc_trm.models.base.compiled_run_blocks", lambda: run_blocks_as_they_are)
+    monkeypatch.setattr("arc_trm.models.base.compiled_run_blocks", lambda: run_blocks)
     padded = evaluator.evaluate()
     assert sizes == [4, 4]
     assert plain is not None and padded is not None
@@ -509,10 +512,30 @@ def test_compiled_batches_have_the_size_of_those_of_training(
         assert plain[key] == pytest.approx(padded[key]), key
 
 
-def run_blocks_as_they_are(*arguments):  # type: ignore
-    from arc_trm.models.layers import run_blocks
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of what only torch.compile loads
+def test_only_the_first_evaluation_compiles(
+    grid: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch._dynamo.utils import counters
 
-    return run_blocks(*arguments)
+    torch._dynamo.reset()
+    counters.clear()
+    compiled = torch.compile(run_blocks, backend="eager")
+    monkeypatch.setattr("arc_trm.models.base.compiled_run_blocks", lambda: compiled)
+    evaluator = start(grid)
+    trainer, evaluator._model.compiled = evaluator._trainer, True
+    sampler = BatchSampler(build_training_set(grid).dataset, 4, 0)
+    graphs = []
+    for step in range(3):
+        trainer.step(to_tensors(sampler(2 * step), CPU))
+        trainer.step(to_tensors(sampler(2 * step + 1), CPU))
+        graphs.append(counters["stats"]["unique_graphs"])
+        assert evaluator.evaluate() is not None
+        graphs.append(counters["stats"]["unique_graphs"])
+    training, first, *later = graphs
+    assert training > 0 and first <= training + 1
+    assert later == [first] * 4
 
 
 def test_adaptation_is_evaluated(tmp_path: Path, arc: RunConfig, weights_dir: Path) -> None:

@@ -180,9 +180,10 @@ class DataConfig:
     """Datasets with known outputs that are predicted now and then while the run trains. Of ARC
     tasks the demonstrations are trained on, never the test outputs."""
     validation_puzzles: int | None = None
-    """Without `validation`, puzzles of the training files that are not trained on but predicted
-    while the run trains; None is as many as `train.eval_time_share` allows of those that
-    `train_puzzles` leaves over, which are none if all are trained on."""
+    """Number of puzzles that are predicted while the run trains, a fixed random subset: of
+    `validation`, or without it of the training files, where they are not trained on. None is as
+    many as `train.eval_time_share` allows, without `validation` of those that `train_puzzles`
+    leaves over."""
 
     def __post_init__(self) -> None:
         _require_range("data.", self, 1, 30, "max_grid_size")
@@ -252,15 +253,17 @@ class TrainConfig:
     checkpoint_interval_s: float = 300.0
     """Seconds between checkpoints."""
     eval_interval: int | None = None
-    """Steps between evaluations; None is about a twentieth of the run."""
+    """Steps between evaluations; None is about a twentieth of the run, or more to keep to
+    `eval_time_share`."""
     eval_time_share: float = 0.05
     """Largest share of the run's time that evaluations take, which decides how many puzzles they
-    predict; 0 turns evaluation off."""
+    predict and how often, unless `data.validation_puzzles` and `eval_interval` do; 0 turns
+    evaluation off."""
     early_stopping_patience: int | None = None
     """Evaluations in a row without a better `best_metric` after which the run ends; None is any
     number."""
     best_metric: str = "auto"
-    """Metric of an evaluation by which the best checkpoint is chosen, such as `exact` or
+    """Metric of an evaluation by which the best weights are chosen, such as `exact` or
     `pass_at_2`; `auto` is `exact`, for ARC `pass_at_2`."""
     keep_checkpoints: int = 3
     """Number of latest weights that are kept besides the best ones; 0 keeps the best alone."""

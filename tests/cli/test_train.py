@@ -68,7 +68,8 @@ def test_a_time_limit_without_a_step_is_no_success(
     load_weights(run)  # the initial ones
     again = cli(command, "--resume", run, "--device=cpu", "--json")
     assert again.exit_code == 3
-    assert json.loads(again.stdout) == {"run": str(run), "step": 0, "total_steps": 0}
+    expected = {"run": str(run), "step": 0, "total_steps": 0, "best": None}
+    assert json.loads(again.stdout) == expected
 
 
 def test_no_steps_are_a_success_if_none_were_wanted(

@@ -100,6 +100,7 @@ class Evaluator:
         interval: steps between evaluations, at least.
         puzzles: how many are predicted; None until the first evaluation has measured it.
         records: of all evaluations so far.
+        best_by: the key in records of which the highest is the best.
         notes: sentences for the user.
 
     Raises:
@@ -111,6 +112,7 @@ class Evaluator:
         kind = kind_of(tasks)
         self._model, self._train, self._trainer = model, train, cast(Trainer, None)
         self._metric = resolve_best_metric(train.best_metric, kind)
+        self.best_by = PREFIX + self._metric
         self._weights = Weights(model, _known_puzzles(training_set))
         augmentations = None
         if kind.embeds_tasks:

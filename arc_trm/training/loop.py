@@ -220,7 +220,9 @@ class _Setup:
         fingerprints = {"data": self.training_set.fingerprint, "config": settings}
         if self.evaluator is not None:
             fingerprints["validation"] = self.evaluator.tasks.fingerprint()
-        return RunWriter(self.folder, trainer, steps, fingerprints)
+        writer = RunWriter(self.folder, trainer, steps, fingerprints)
+        writer.keeps_at_saves = self.evaluator is None
+        return writer
 
     def save_config(self, writer: RunWriter) -> None:
         """Write the config and the puzzle names of the weights."""
@@ -505,6 +507,7 @@ class _TrainingLoop:
             return
         record = self.writer.log_eval(step, metrics)
         evaluator.records.append(record)
+        self.writer.keep(metrics, evaluator.best_by)
         self.callback.note(f"step {step}: {describe_evaluation(record)}")
         self._report_progress(step, record)
 

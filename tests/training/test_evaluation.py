@@ -22,6 +22,7 @@ from tiny import MODEL, TRAIN, run_config
 from torch import Tensor
 
 from arc_trm.checkpoint import load_weights, read_tensors
+from arc_trm.checkpoint.kept import KeptCheckpoints
 from arc_trm.config import AdaptConfig, RunConfig, load_config
 from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.training_set import build_training_set
@@ -91,7 +92,7 @@ def test_an_evaluation_is_a_prediction_of_the_saved_weights(
     assert [each["step"] for each in evaluated(run.path)] == [6, 12, 18, 24, 30]
     last = evaluated(run.path)[-1]
     puzzles = build_training_set(grid).validation
-    predictions = predict_tasks(load_weights(run.path), puzzles)
+    predictions = predict_tasks(load_weights(run.path, checkpoint="last"), puzzles)
     score = predictions.score()
     assert last["eval/puzzles"] == len(puzzles) == 7
     assert last["eval/exact"] == score.rates["exact",].value
@@ -355,6 +356,10 @@ def test_a_killed_run_has_every_evaluation_once(tmp_path: Path, grid: RunConfig)
     assert evaluated(killed) == evaluated(tmp_path / "straight")
 
 
+def contents(run: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
 def test_another_validation_set_is_an_error_that_changes_nothing(
     tmp_path: Path, grid: RunConfig
 ) -> None:
@@ -365,11 +370,11 @@ def test_another_validation_set_is_an_error_that_changes_nothing(
     settings = json.loads((run / RUN_CONFIG).read_text())
     settings["data"]["validation"] = [str(write_puzzles(tmp_path, "sudoku", 9, 5))]
     (run / RUN_CONFIG).write_text(json.dumps(settings))
-    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    before = contents(run)
     with pytest.raises(UserError) as caught:
         train_run(Run(run).config, CPU, run, resume=True)
     assert str(caught.value).startswith("the tasks for validation are not those that the run in")
-    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+    assert contents(run) == before
     settings["train"]["eval_time_share"] = 0.0  # as the message says
     (run / RUN_CONFIG).write_text(json.dumps(settings))
     assert train_run(Run(run).config, CPU, run, resume=True).step == 30
@@ -410,6 +415,17 @@ def test_a_run_stops_early_and_stays_stopped(
     assert again.notes[-1] == reason and exact == [0.9]
     patient = with_train(Run(run).config, early_stopping_patience=3)
     assert train_run(patient, CPU, run, resume=True).step == 30 and exact == []
+
+
+def test_the_weights_of_the_best_evaluation_are_kept(
+    tmp_path: Path, grid: RunConfig, exact: list[float]
+) -> None:
+    exact += [0.2, 0.5, 0.5, 0.4, 0.1]
+    config = with_train(grid, keep_checkpoints=1, checkpoint_interval_s=1e-6)
+    run = train_run(config, CPU, tmp_path / "run")
+    found = KeptCheckpoints(run.path).list()
+    assert [(step, is_best) for step, _, is_best in found] == [(12, True), (30, False)]
+    assert [metrics["eval/exact"] for _, metrics, _ in found] == [0.5, 0.1]
 
 
 def test_without_patience_a_run_does_not_stop(

@@ -106,7 +106,7 @@ def test_a_callback_hears_notes_and_progress(tiny_run: Path) -> None:
     run = arc_trm.train("quickstart", max_steps=4, overrides=TINY, callbacks=[training])
     assert training.steps[-1] == (4, 4)
     assert [done for done, _ in training.steps] == sorted(done for done, _ in training.steps)
-    assert len(training.records) > 0 and all("lm_loss" in each for each in training.records)
+    assert len(training.records) > 0 and all("train/lm_loss" in each for each in training.records)
     assert any(str(run.path) in note for note in training.notes)
     predictions = arc_trm.predict(tiny_run, callbacks=[predicting])
     assert predictions.job is not None

@@ -24,7 +24,7 @@ from arc_trm.config import RunConfig, compare_settings, to_dict
 from arc_trm.config.compare import Change
 from arc_trm.errors import UserError, format_name
 from arc_trm.io import append, atomic_write, write_error
-from arc_trm.training.trainer import HALTED_NAMES, LOSS_NAMES, METRICS, Trainer
+from arc_trm.training.trainer import LOSS_NAMES, METRICS, Trainer
 from submission.errors import format_value
 
 MIN_RECORDS = 1000
@@ -33,6 +33,13 @@ MAX_STEPS_PER_RECORD = 50
 METRICS_INTERVAL_S = 2.0
 """Seconds between additions to metrics.jsonl while a run trains, at least."""
 MAX_NAMED_CHANGES = 4
+OF_HALTED = {
+    "accuracy": "cell_accuracy_of_halted",
+    "exact_accuracy": "exact_of_halted",
+    "halt_accuracy": "halt_accuracy_of_halted",
+    "steps": "steps_of_halted",
+}
+"""Names in records of the means over the examples that halted, by those of `METRICS`."""
 TRAINED_FILES = (runs.CHECKPOINT, NETWORK_FILE, EMBEDDING_FILE, runs.METRICS)
 """Files that training writes, in the order in which `remove_training` removes them."""
 
@@ -303,19 +310,19 @@ class RunWriter:
         return step % every == 0 or step == self.total_steps or is_early
 
     def _make_record(self, step: int, seconds: float) -> dict[str, float]:
-        """Return mean losses per example, and the mean of the rest per example that halted."""
-        batch_size = self.trainer.config.global_batch_size
+        """Return the means of the steps since the last record; docs/data.md lists the keys."""
+        steps, batch_size = self.summed_steps, self.trainer.config.global_batch_size
         sums = dict(zip(METRICS, self.sums.tolist(), strict=True))
-        record: dict[str, float] = {"step": step, "loss": sums["loss"] / self.summed_steps}
+        values = {"loss": sums["loss"] / steps}
         for name in LOSS_NAMES:
             if name != "continue_loss" or self.trainer.model.has_continue_head:
-                record[name] = sums[name] / self.summed_steps / batch_size
-        record["count"] = sums["count"]
-        if sums["count"]:
-            for name in HALTED_NAMES:
-                record[name] = sums[name] / sums["count"]
-        record["examples_per_second"] = self.summed_steps * batch_size / seconds
-        return record
+                values[name] = sums[name] / steps / batch_size
+        halted = sums["count"]
+        values |= {"halted": halted, "halted_share": halted / steps / batch_size}
+        if halted:
+            values |= {new: sums[name] / halted for name, new in OF_HALTED.items()}
+        values["examples_per_second"] = steps * batch_size / seconds
+        return {"step": step, **{f"train/{name}": value for name, value in values.items()}}
 
 
 def _to_line(record: Mapping[str, float]) -> str:

@@ -35,11 +35,11 @@ class Measure:
 
 
 MEASURES = (
-    Measure("lm_loss", "Loss per example", "#B4531A"),
-    Measure("exact_accuracy", f"{EXACT.capitalize()}: every cell right", "#1F6FB2", True),
+    Measure("train/lm_loss", "Loss per example", "#B4531A"),
+    Measure("train/exact_of_halted", f"{EXACT.capitalize()}: every cell right", "#1F6FB2", True),
 )
 
-COUNTS = {"exact_accuracy": "count"}
+COUNTS = {"train/exact_of_halted": "train/halted"}
 """Under which key is of how many examples a mean is that is not of all: of those that halted."""
 
 
@@ -183,9 +183,9 @@ def draw_curve(records: Sequence[Mapping[str, float]], title: str = "Training") 
     """Draw loss and exact accuracy over the steps, one panel each, with their running means.
 
     Args:
-        records: lines of a run's metrics, with at least the keys `step`, `lm_loss` and
-            `exact_accuracy`. Values that are not finite interrupt the line. They are counted, as
-            are records without a value.
+        records: lines of a run's metrics, with at least the keys `step`, `train/lm_loss` and
+            `train/exact_of_halted`. Values that are not finite interrupt the line. They are
+            counted, as are records without a value.
         title: of the drawing.
     """
     panels = [

@@ -71,9 +71,9 @@ class _RunningMeans:
         """Add a record of metrics.jsonl."""
         steps = max(1, int(record["step"]) - self._step)
         self._step = int(record["step"])
-        self._loss.add(steps, record["lm_loss"], steps)
-        if "exact_accuracy" in record:
-            self._exact.add(steps, record["exact_accuracy"], record["count"])
+        self._loss.add(steps, record["train/lm_loss"], steps)
+        if "train/exact_of_halted" in record:
+            self._exact.add(steps, record["train/exact_of_halted"], record["train/halted"])
 
     def describe(self) -> tuple[str, ...]:
         """Return the means as text, in full and shorter and shorter; none before a record."""

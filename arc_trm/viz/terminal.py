@@ -44,9 +44,9 @@ EMPTY = "\u2800"
 BRAILLE = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each of a character's 4 x 2 dots."""
 LAST_METRICS = {  # how they are written, besides the step
-    "lm_loss": "loss {:.4g}",
-    "exact_accuracy": f"{EXACT_SHORT} {{:.1%}}",
-    "examples_per_second": "{:,.3g} examples a second",
+    "train/lm_loss": "loss {:.4g}",
+    "train/exact_of_halted": f"{EXACT_SHORT} {{:.1%}}",
+    "train/examples_per_second": "{:,.3g} examples a second",
 }
 
 

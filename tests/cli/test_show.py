@@ -76,7 +76,12 @@ def make_run(predictions: Sequence[list[Prediction]] = (), steps: int = 20) -> P
     data = DataConfig(train=("mine",), test=("mine",))
     folder = create_run(RunConfig("a-run", 3, data=data), RUNS / "first")
     records = [
-        {"step": n, "lm_loss": 4 / n, "exact_accuracy": n / 40, "examples_per_second": 12.0}
+        {
+            "step": n,
+            "train/lm_loss": 4 / n,
+            "train/exact_of_halted": n / 40,
+            "train/examples_per_second": 12.0,
+        }
         for n in range(1, steps + 1)
     ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
@@ -289,7 +294,7 @@ def test_a_run_without_metrics_or_predictions(show: Run) -> None:
 def test_a_chart_of_values_that_are_not_finite(show: Run) -> None:
     folder = make_run()
     with (folder / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 21, "lm_loss": NaN, "exact_accuracy": 0.5}\n')
+        file.write('{"step": 21, "train/lm_loss": NaN, "train/exact_of_halted": 0.5}\n')
     output = show().output
     assert "Loss per example (1 value not finite is left out)" in output
     assert "Step 21, loss nan" in output

@@ -77,9 +77,9 @@ def _records(rng: np.random.Generator) -> Iterator[dict[str, float]]:
         done = 1 - np.exp(-step / 2500)
         loss = 2.2 * (1 - done) + 0.2 + 0.25 * rng.random()
         accuracy = float(np.clip(0.7 * done + 0.12 * rng.normal(), 0, 1))
-        record = {"step": step, "lm_loss": loss, "exact_accuracy": accuracy}
+        record = {"step": step, "train/lm_loss": loss, "train/exact_of_halted": accuracy}
         if rng.random() > done + 0.3:
-            del record["exact_accuracy"]
+            del record["train/exact_of_halted"]
         yield record
 
 

@@ -51,7 +51,7 @@ def lines(run: Path) -> list[dict[str, Any]]:
     assert not text or text.endswith("\n")
     records = [json.loads(line) for line in text.splitlines()]
     for record in records:
-        del record["examples_per_second"]
+        del record["train/examples_per_second"]
     return records
 
 

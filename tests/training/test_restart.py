@@ -62,7 +62,7 @@ def test_a_run_that_was_never_trained_starts_from_step_0(
     with pytest.raises(InterruptedError):
         train_run(run_config(challenges), CPU, run, callbacks=[Notes(stop=1)])
     assert not any((run / name).exists() for name in TRAINED)
-    (run / runs.METRICS).write_text('{"step": 1, "lm_loss": 9}\n{"st')  # of the first seconds
+    (run / runs.METRICS).write_text('{"step": 1, "train/lm_loss": 9}\n{"st')  # of the first seconds
     arc_trm.train(resume=run, callbacks=[heard], device="cpu")
     assert heard.notes[-1] == (
         f"{run} was ended before its first checkpoint, so it starts from step 0"

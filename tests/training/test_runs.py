@@ -42,7 +42,7 @@ def config(challenges: Path) -> RunConfig:
 def losses(run: Path) -> list[dict[str, float]]:
     records = runs.read_metrics(run)
     for record in records:
-        del record["examples_per_second"]
+        del record["train/examples_per_second"]
     return records
 
 
@@ -265,7 +265,8 @@ def test_a_run_names_its_data_so_that_it_is_found_from_anywhere(
 
 
 @pytest.mark.parametrize(
-    "line", ["5", '"abc"', '{"loss": 1}', '{"step": "a"}', '{"step": 1, "loss": "x"}', "{"]
+    "line",
+    ["5", '"abc"', '{"train/loss": 1}', '{"step": "a"}', '{"step": 1, "train/loss": "x"}', "{"],
 )
 def test_broken_metrics_are_named(tmp_path: Path, line: str) -> None:
     (tmp_path / runs.METRICS).write_text(f'{line}\n{{"step": 2}}\n')

@@ -22,7 +22,7 @@ from arc_trm.viz.svg import Line, Rectangle, Text
 
 
 def record(step: float, loss: float, accuracy: float) -> dict[str, float]:
-    return {"step": step, "lm_loss": loss, "exact_accuracy": accuracy}
+    return {"step": step, "train/lm_loss": loss, "train/exact_of_halted": accuracy}
 
 
 def curves(drawing: Drawing) -> list[Line]:
@@ -46,7 +46,7 @@ def test_a_curve_goes_through_its_points() -> None:
 
 
 def test_steps_are_put_in_order() -> None:
-    assert read_series([record(2, 5, 0), record(1, 7, 0)], "lm_loss").segments == (
+    assert read_series([record(2, 5, 0), record(1, 7, 0)], "train/lm_loss").segments == (
         ((1, 7), (2, 5)),
     )
 
@@ -62,7 +62,7 @@ def test_no_records_and_one() -> None:
 def test_values_that_cannot_be_drawn_cut_the_line_and_are_counted() -> None:
     losses = [5, 4, math.nan, 3, 2, -math.inf, math.inf, 1]
     records = [record(step, loss, 0.5) for step, loss in enumerate(losses)]
-    del records[7]["exact_accuracy"]
+    del records[7]["train/exact_of_halted"]
     drawing = draw_curve(records)
     lengths = sorted(len(line.points) for line in curves(drawing))
     assert lengths == [2, 2, 7]  # the last loss is a dot
@@ -74,8 +74,8 @@ def test_values_that_cannot_be_drawn_cut_the_line_and_are_counted() -> None:
 
 def test_a_step_at_which_no_sequence_halted_does_not_cut_the_line() -> None:
     records = [record(1, 4, 0.25), record(2, 3, 0), record(3, 2, 0.75)]
-    del records[1]["exact_accuracy"]
-    series = read_series(records, "exact_accuracy")
+    del records[1]["train/exact_of_halted"]
+    series = read_series(records, "train/exact_of_halted")
     assert series.segments == (((1, 0.25), (3, 0.75)),)
     assert (series.left_out, series.nothing) == (
         "1 record in which no sequence halted is left out",
@@ -87,9 +87,9 @@ def test_a_step_at_which_no_sequence_halted_does_not_cut_the_line() -> None:
     ("records", "nothing", "left_out"),
     [
         ([], "no metrics yet", ""),
-        ([{"step": 1, "count": 0}] * 3, "no sequence halted yet", ""),
+        ([{"step": 1, "train/halted": 0}] * 3, "no sequence halted yet", ""),
         (
-            [{"step": 1, "exact_accuracy": math.nan}, {"step": 2}],
+            [{"step": 1, "train/exact_of_halted": math.nan}, {"step": 2}],
             "no value can be drawn",
             "1 value not finite and 1 record in which no sequence halted are left out",
         ),
@@ -98,7 +98,7 @@ def test_a_step_at_which_no_sequence_halted_does_not_cut_the_line() -> None:
 def test_a_series_without_points_says_why(
     records: list[dict[str, float]], nothing: str, left_out: str
 ) -> None:
-    series = read_series(records, "exact_accuracy")
+    series = read_series(records, "train/exact_of_halted")
     assert (series.segments, series.nothing, series.left_out) == ((), nothing, left_out)
     assert nothing.capitalize() in texts_of(draw_curve(records).svg())
 
@@ -106,15 +106,15 @@ def test_a_series_without_points_says_why(
 def test_the_running_mean_keeps_steps_and_cuts() -> None:
     values = np.random.default_rng(0).uniform(1, 2, 90)
     records = [record(step, value, 0) for step, value in enumerate(values.tolist())]
-    records[60]["lm_loss"] = math.nan
-    series = read_series(records, "lm_loss")
+    records[60]["train/lm_loss"] = math.nan
+    series = read_series(records, "train/lm_loss")
     assert series.window == 5
     first, second = series.smoothed().segments
     assert [step for step, _ in (*first, *second)] == [n for n in range(90) if n != 60]
     assert first[30][1] == pytest.approx(values[28:33].mean())
     assert first[0][1] == pytest.approx(values[:3].mean())
     assert second[0][1] == pytest.approx(values[61:64].mean())
-    few = read_series(records[:39], "lm_loss")
+    few = read_series(records[:39], "train/lm_loss")
     assert few.window == 1 and np.allclose(few.smoothed().segments, few.segments)
 
 
@@ -122,22 +122,24 @@ def test_the_running_mean_of_halted_examples_counts_each_example_once() -> None:
     generator = np.random.default_rng(0)
     counts, shares = generator.integers(1, 100, 90), generator.uniform(0, 1, 90)
     pairs = zip(counts.tolist(), shares.tolist(), strict=True)
-    records = [record(n, 1, share) | {"count": count} for n, (count, share) in enumerate(pairs)]
-    series = read_series(records, "exact_accuracy")
+    records = [
+        record(n, 1, share) | {"train/halted": count} for n, (count, share) in enumerate(pairs)
+    ]
+    series = read_series(records, "train/exact_of_halted")
     means = [value for _, value in series.smoothed().segments[0]]
     for place in (0, 1, 40, 89):
         part = slice(max(0, place - 2), place + 3)
         assert means[place] == pytest.approx(np.average(shares[part], weights=counts[part]))
     assert series.end == means[-1]
     for odd in (0, -1, math.nan, math.inf):  # a file that something else wrote
-        records[40]["count"] = odd
-        smoothed = read_series(records, "exact_accuracy").smoothed().segments[0]
+        records[40]["train/halted"] = odd
+        smoothed = read_series(records, "train/exact_of_halted").smoothed().segments[0]
         assert all(math.isfinite(value) for _, value in smoothed)
 
 
 def test_both_reasons_are_named() -> None:
     records = [record(1, 4, math.nan), record(2, 3, 0), record(3, 2, 0)]
-    del records[1]["exact_accuracy"]
+    del records[1]["train/exact_of_halted"]
     texts = texts_of(draw_curve(records).svg())
     assert "1 value not finite and 1 record in which no sequence halted are left out" in texts
 

@@ -125,7 +125,7 @@ def test_a_puzzle_whose_answer_is_valid() -> None:
 
 def test_a_run(tmp_path: Path) -> None:
     run = create_run(RunConfig("a <run>", 3), tmp_path / "run")
-    record = {"step": 1, "lm_loss": 2.0, "exact_accuracy": 0.5}
+    record = {"step": 1, "train/lm_loss": 2.0, "train/exact_of_halted": 0.5}
     (run / METRICS).write_text(json.dumps(record) + "\n")
     html = to_html(Run(run))
     assert_well_formed(html)

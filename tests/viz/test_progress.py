@@ -34,8 +34,12 @@ class Screen:
 
 
 def record(step: int, loss: float, exact: float | None = None, count: int = 8) -> dict[str, float]:
-    values = {"step": step, "lm_loss": loss, "count": 0.0}
-    return values if exact is None else {**values, "count": count, "exact_accuracy": exact}
+    values = {"step": step, "train/lm_loss": loss, "train/halted": 0.0}
+    return (
+        values
+        if exact is None
+        else {**values, "train/halted": count, "train/exact_of_halted": exact}
+    )
 
 
 def train(callback: ConsoleCallback, total: int, records: Iterable[dict[str, float]]) -> None:

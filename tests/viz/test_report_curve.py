@@ -19,7 +19,9 @@ from arc_trm.viz.report.chart import training_section
 def test_a_run_has_its_curve_and_says_its_tasks(predictions: Path) -> None:
     data = DataConfig(test=(str(Path("some_challenges.json").absolute()),))
     run = create_run(RunConfig("tiny", 0, data=data), Path("run"))
-    records = [{"step": n, "lm_loss": 1 / n, "exact_accuracy": 0.5} for n in range(1, 9)]
+    records = [
+        {"step": n, "train/lm_loss": 1 / n, "train/exact_of_halted": 0.5} for n in range(1, 9)
+    ]
     (run / METRICS).write_text("".join(json.dumps(record) + "\n" for record in records))
     folder = run / PREDICTIONS_FOLDER / "12345678"
     folder.mkdir(parents=True)
@@ -33,7 +35,7 @@ def test_a_run_has_its_curve_and_says_its_tasks(predictions: Path) -> None:
 def test_a_curve_is_smoothed_with_the_raw_line_behind() -> None:
     rng = np.random.default_rng(0)
     values = (1 + rng.normal(0, 0.1, 500)).tolist()
-    page = training_section([{"step": n, "lm_loss": value} for n, value in enumerate(values)])
+    page = training_section([{"step": n, "train/lm_loss": value} for n, value in enumerate(values)])
     raw, smooth = (re.findall(rf'class="{name}" d="M([^"]+)"', page) for name in ("raw", "smooth"))
 
     def spread(path: str) -> float:
@@ -45,8 +47,8 @@ def test_a_curve_is_smoothed_with_the_raw_line_behind() -> None:
 
 
 def test_a_curve_does_not_end_before_a_loss_that_is_not_finite() -> None:
-    records = [{"step": n, "lm_loss": 1.5} for n in range(1, 9)]
-    page = training_section([*records, {"step": 9, "lm_loss": float("nan")}])
+    records = [{"step": n, "train/lm_loss": 1.5} for n in range(1, 9)]
+    page = training_section([*records, {"step": 9, "train/lm_loss": float("nan")}])
     assert "9 steps; loss per example nan" in page
     assert "at the end loss per example nan" in page
     assert "at the end no sequence halted yet" in page

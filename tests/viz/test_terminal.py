@@ -237,7 +237,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def make_run(steps: int = 20) -> Run:
     run = create_run(RunConfig("a-run", 3), Path("run"))
     records = [
-        {"step": n, "lm_loss": 4 / n, "exact_accuracy": n / 40, "examples_per_second": 12.0}
+        {
+            "step": n,
+            "train/lm_loss": 4 / n,
+            "train/exact_of_halted": n / 40,
+            "train/examples_per_second": 12.0,
+        }
         for n in range(1, steps + 1)
     ]
     (run / METRICS).write_text("".join(json.dumps(record) + "\n" for record in records))
@@ -284,11 +289,11 @@ def test_the_charts_fall_and_rise_with_the_metrics(shown: Shown) -> None:
     ("record", "texts"),
     [
         (
-            '{"step": 21, "lm_loss": NaN, "exact_accuracy": 0.5}',
+            '{"step": 21, "train/lm_loss": NaN, "train/exact_of_halted": 0.5}',
             ["Loss per example (1 value not finite is left out)", "Step 21, loss nan"],
         ),
         (
-            '{"step": 21, "lm_loss": 0.2, "count": 0}',
+            '{"step": 21, "train/lm_loss": 0.2, "train/halted": 0}',
             [
                 "every cell right\n(1 record in which no sequence halted is left out)",
                 "Loss per example\n",
@@ -311,7 +316,7 @@ def write_records(run: Run, records: list[dict[str, float]]) -> Run:
 
 
 def test_a_short_run_says_that_no_sequence_halted_yet(shown: Shown) -> None:
-    records = [{"step": n, "lm_loss": 2.0, "count": 0} for n in range(1, 8)]
+    records = [{"step": n, "train/lm_loss": 2.0, "train/halted": 0} for n in range(1, 8)]
     output = "\n".join(shown(show_run, write_records(make_run(), records)))
     assert "every cell right\n(no sequence halted yet)\n" in output
     assert output.count("┤") == len(re.findall("┤", output.partition("Exact accuracy")[0]))
@@ -319,7 +324,10 @@ def test_a_short_run_says_that_no_sequence_halted_yet(shown: Shown) -> None:
 
 
 def test_losses_that_are_not_finite_read_as_what_they_are(shown: Shown) -> None:
-    records = [{"step": n, "lm_loss": float("nan"), "exact_accuracy": 0.5} for n in range(1, 8)]
+    records = [
+        {"step": n, "train/lm_loss": float("nan"), "train/exact_of_halted": 0.5}
+        for n in range(1, 8)
+    ]
     output = "\n".join(shown(show_run, write_records(make_run(), records)))
     assert "Loss per example (no value can be drawn, 7 values not finite are left out)\n" in output
     assert "Step 7, loss nan, exact of halted 50.0 %" in output
@@ -328,7 +336,8 @@ def test_losses_that_are_not_finite_read_as_what_they_are(shown: Shown) -> None:
 def test_many_records_are_drawn_as_their_running_mean(shown: Shown) -> None:
     """The mean of a loss that jumps between 1 and 3 is a flat line; at the end it is over 21."""
     records = [
-        {"step": n, "lm_loss": 1.0 + 2 * (n % 2), "exact_accuracy": 0.0} for n in range(1, 801)
+        {"step": n, "train/lm_loss": 1.0 + 2 * (n % 2), "train/exact_of_halted": 0.0}
+        for n in range(1, 801)
     ]
     run = write_records(make_run(), records)
     lines = shown(show_run, run)

@@ -21,7 +21,7 @@ FLOORS = [
     ("config",),
     ("puzzles", "device"),
     ("runs",),
-    ("file_kind",),
+    ("file_kind", "tracking"),
     ("data", "models"),
     ("checkpoint",),
     ("evaluation",),

@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from arc_trm.time_limit import PROCESS_STARTED, TimeLimit
+from arc_trm.tracking import TRACKERS
 from submission.cli import json_option as json_option
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -125,6 +126,13 @@ run_options = add_options(
         type=click.IntRange(0),
         metavar="N",
         help="Seed of everything random; default: the preset's, 0.",
+    ),
+    click.option(
+        "--track",
+        multiple=True,
+        type=click.Choice([*TRACKERS]),
+        help="Send the curves to a tracker; may be given twice. tensorboard needs the extra "
+        "`track`, wandb its own client.",
     ),
     device_options,
     config_option,

@@ -14,11 +14,12 @@ from arc_trm.cli.options import is_given, output
 from arc_trm.errors import UserError
 from arc_trm.evaluation.metrics import best_evaluation, describe_evaluation
 from arc_trm.runs import Run, latest_run
+from arc_trm.tracking import TRACKERS
 from arc_trm.viz.progress import is_main_process
 
 INTERRUPTED = 130  # exit status, as of a program that Ctrl-C ended
 NOTHING_TRAINED = 3  # exit status
-GO_WITH_RESUME = ("resume", "restart", "device", "compiled", "as_json")
+GO_WITH_RESUME = ("resume", "restart", "track", "device", "compiled", "as_json")
 """Parameters that are no settings of a new run."""
 
 
@@ -30,14 +31,15 @@ def run_command(job: Callable[..., Run], settings: dict[str, Any], as_json: bool
 
     Args:
         job: `pipeline.train` or `pipeline.adapt`.
-        settings: its arguments.
+        settings: its arguments, and `track`, the names of trackers.
         as_json: print a JSON object.
     """
     if settings["resume"] is not None:
         _check_resume()
         if settings["resume"] == Path(""):  # --resume without a value
             settings["resume"] = latest_run()
-    run = job(**settings, show_progress=True)
+    trackers = list(dict.fromkeys(settings.pop("track")))
+    run = job(**settings, callbacks=[TRACKERS[name]() for name in trackers], show_progress=True)
     if is_main_process():
         if as_json or not run.interrupted:
             record = {"run": str(run.path), "step": run.step, "total_steps": run.total_steps}
@@ -49,7 +51,8 @@ def run_command(job: Callable[..., Run], settings: dict[str, Any], as_json: bool
                 )
             output({**record, "best": best}, [str(run.path)], as_json)
         if run.interrupted:
-            command = f"arc-trm {job.__name__} --resume {shlex.quote(str(run.path))}"
+            options = "".join(f" --track {name}" for name in trackers)
+            command = f"arc-trm {job.__name__} --resume {shlex.quote(str(run.path))}{options}"
             click.echo(f"stopped at step {run.step} and saved; resume with `{command}`", err=True)
         elif not run.out_of_time:
             click.echo(f"next: `{_next_command(run)}`", err=True)

@@ -17,9 +17,9 @@ from typing import TypeVar, cast
 import torch
 import torch.distributed as dist
 
-from arc_trm.callbacks import Callback, CallbackList
+from arc_trm.callbacks import Callback, CallbackList, EndStatus, TrainingStart
 from arc_trm.checkpoint import WeightsDir, save_config
-from arc_trm.config import DataConfig, RunConfig
+from arc_trm.config import DataConfig, RunConfig, to_dict
 from arc_trm.data.loader import absolute_data_path
 from arc_trm.data.prefetch import Prefetcher
 from arc_trm.data.sampler import BatchSampler
@@ -128,7 +128,16 @@ def train_run(
             if writer.is_writer:
                 remember("run", setup.folder)
             callback.note(_resume_note(setup, writer, restart))
-        interrupted, out_of_time = _TrainingLoop(setup, writer, time_limit).run()
+        status: EndStatus = "failed"
+        try:
+            callback.start(setup.training_start(writer))
+            interrupted, out_of_time = _TrainingLoop(setup, writer, time_limit).run()
+            status = "interrupted" if interrupted else "finished"
+        except KeyboardInterrupt:
+            status = "interrupted"
+            raise
+        finally:
+            callback.end(status)
         if writer.is_writer:
             remember("run", setup.folder)
             record_end(setup.folder, writer.trainer.steps_done, not interrupted)
@@ -157,6 +166,7 @@ class _Setup:
         generator: of the exploration draws.
         has_checkpoint: whether the weights come from the run's checkpoint, which is loaded later.
         evaluator: None for a run without evaluations.
+        will_compile: whether the first step of each kind will be compiled.
     """
 
     def __init__(
@@ -194,6 +204,7 @@ class _Setup:
             config, num_puzzles, device, compiled, pretrained=not self.has_checkpoint
         )
         OPTIMISERS[config.train.optimiser].check_model(self.model)
+        self.will_compile = self.model.compiled
         if advice := self.model.speed_advice():
             callback.note(advice)
         self.micro_batch_size = pick_micro_batch_size(self.model, device, batch_size)
@@ -246,6 +257,7 @@ class _Setup:
         if time_limit.limit is None or train.total_steps is not None:  # or planned before a kill
             steps = total_steps(self.config, self.sampler)
         else:
+            self.callback.stage("planning", 0, None)
             slowdown = 1 + saving / checkpoint_interval(self.config, time_limit, saving)
             evaluation_share, evaluation_seconds = self._plan_evaluations(writer)
             training_share = (1 - evaluation_share) / slowdown
@@ -258,6 +270,7 @@ class _Setup:
                 evaluation_seconds,
             )
             steps = steps if train.max_steps is None else min(steps, train.max_steps)
+            self.will_compile = False  # measuring has compiled them
         planned = scale_schedule(train, steps)
         changes = [
             f"{name} is {new:.4g} instead of {old:.4g}"
@@ -289,6 +302,11 @@ class _Setup:
         remove_leftovers(self.folder)
         if not self.has_checkpoint:
             remove_training(self.folder)
+
+    def training_start(self, writer: RunWriter) -> TrainingStart:
+        """Return what callbacks are told when the steps start."""
+        done, total = writer.trainer.steps_done, writer.total_steps
+        return TrainingStart(self.folder, to_dict(self.config), done, total, self.callback.note)
 
     def describe(self, writer: RunWriter) -> str:
         """Return the note with which a run starts."""
@@ -432,6 +450,8 @@ class _TrainingLoop:
         self.max_unread = 1 if setup.device.type == "cuda" else 0
         self.unread: deque[tuple[int, Metrics]] = deque()
         self.step_seconds: defaultdict[int, float] = defaultdict(float)  # long steps, by S
+        self.will_compile = setup.will_compile
+        self.kinds: set[tuple[int, bool]] = set()  # of steps that were done
         self.step_ended_at = self.saved_at = self.recorded_at = time.monotonic()
 
     def run(self) -> tuple[bool, bool]:
@@ -514,6 +534,7 @@ class _TrainingLoop:
     def _step(self, prefetcher: Prefetcher[dict[str, torch.Tensor]]) -> None:
         started = time.monotonic()
         batch = prefetcher(self.trainer.steps_done)
+        self._announce_compiling(batch["inputs"].shape[1])
         metrics = self.trainer.step(batch)
         self.unread.append((self.trainer.steps_done, metrics))
         self._log_steps(self.max_unread)
@@ -523,6 +544,13 @@ class _TrainingLoop:
         self.step_seconds[seq_len] = max(0.9 * self.step_seconds[seq_len], seconds)
         if self.evaluator is not None:
             self.evaluator.add_step(seconds)
+
+    def _announce_compiling(self, seq_len: int) -> None:
+        """Say that the next step will be compiled, if it will be."""
+        kind = seq_len, self.trainer.steps_done < self.trainer.embedding_only_steps
+        if self.will_compile and kind not in self.kinds:
+            self.callback.stage("compiling", 0, None)
+        self.kinds.add(kind)
 
     def _log_steps(self, max_unread: int = 0) -> None:
         """Read and log the metrics of all but the last `max_unread` steps."""

@@ -24,6 +24,7 @@ from arc_trm.config import RunConfig, compare_settings, to_dict
 from arc_trm.config.compare import Change
 from arc_trm.errors import UserError, format_name
 from arc_trm.io import append, atomic_write, write_error
+from arc_trm.tracking import remove_tracked
 from arc_trm.training.trainer import LOSS_NAMES, METRICS, Trainer
 from submission.errors import format_value
 
@@ -75,11 +76,16 @@ def has_checkpoint(folder: Path, config: RunConfig) -> bool:
 
 
 def remove_training(folder: Path) -> None:
-    """Remove weights, metrics and checkpoints of a run that starts again. Raises WriteError."""
+    """Remove weights, metrics, checkpoints and curves of a run that starts again.
+
+    Raises:
+        WriteError: the file system refuses.
+    """
     # The checkpoint first: without it, a kill in between leaves a run that is not resumed.
     for name in TRAINED_FILES:
         _remove(folder / name)
     KeptCheckpoints(folder).clear()
+    remove_tracked(folder)
 
 
 def remove_leftovers(folder: Path) -> None:

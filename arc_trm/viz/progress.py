@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -19,9 +19,13 @@ from arc_trm.evaluation.metrics import evaluations
 from arc_trm.time_limit import format_duration
 
 PLAIN_INTERVAL_S = 20.0
+RATE_WINDOW_S = 60.0
+"""Seconds of a job of which its rate is, about."""
 MEAN_STEPS = 100
 """Training steps of which the running means are, about."""
 MIN_BAR_WIDTH = 5
+HELD_OUT = {"eval/pass_at_2": "pass@2", "eval/exact": "exact"}
+"""What is shown of an evaluation, the first that it has."""
 
 
 def is_main_process() -> bool:
@@ -60,23 +64,38 @@ class _RecentMean:
 class _RunningMeans:
     """Running means of a run's records: the loss, and how many halted examples are exact.
 
+    Beside them the last evaluation on held-out puzzles.
+
     Args:
         step: before the first record.
     """
 
     def __init__(self, step: int) -> None:
         self._step, self._loss, self._exact = step, _RecentMean(), _RecentMean()
+        self._held_out = ""
 
     def add(self, record: Mapping[str, float]) -> None:
         """Add a record of metrics.jsonl."""
-        steps = max(1, int(record["step"]) - self._step)
-        self._step = int(record["step"])
-        self._loss.add(steps, record["train/lm_loss"], steps)
-        if "train/exact_of_halted" in record:
-            self._exact.add(steps, record["train/exact_of_halted"], record["train/halted"])
+        if "train/lm_loss" in record:
+            steps = max(1, int(record["step"]) - self._step)
+            self._step = int(record["step"])
+            self._loss.add(steps, record["train/lm_loss"], steps)
+            if "train/exact_of_halted" in record:
+                self._exact.add(steps, record["train/exact_of_halted"], record["train/halted"])
+        for key, name in HELD_OUT.items():
+            if key in record:
+                percent = f"{100 * record[key]:.1f} %"
+                self._held_out = f"held-out {name} {percent} at step {int(record['step'])}"
+                break
 
     def describe(self) -> tuple[str, ...]:
         """Return the means as text, in full and shorter and shorter; none before a record."""
+        if not self._held_out:
+            return self._describe_training()
+        full = [f"{means}, {self._held_out}" for means in self._describe_training()]
+        return (*full, self._held_out)
+
+    def _describe_training(self) -> tuple[str, ...]:
         if not self._loss.steps:
             return ()
         loss = f"loss {self._loss.value:.3f}"
@@ -92,58 +111,122 @@ class _RunningMeans:
         )
 
 
+class _Rate:
+    """How much is done in a second, of the last minute."""
+
+    def __init__(self) -> None:
+        self._parts: deque[tuple[float, int]] = deque()  # seconds, how much was done in them
+
+    def add(self, seconds: float, count: int) -> None:
+        """Add how much was done in the last seconds."""
+        if self._parts and self._parts[-1][0] < RATE_WINDOW_S / 60:  # few parts, however many steps
+            last_seconds, last_count = self._parts.pop()
+            seconds, count = seconds + last_seconds, count + last_count
+        self._parts.append((seconds, count))
+        while self._seconds - self._parts[0][0] >= RATE_WINDOW_S:
+            self._parts.popleft()
+
+    @property
+    def _seconds(self) -> float:
+        return sum(seconds for seconds, _ in self._parts)
+
+    @property
+    def value(self) -> float:
+        """The rate, 0 before something was done."""
+        return sum(count for _, count in self._parts) / max(1e-9, self._seconds)
+
+
 class _Stage:
     """Shows how far one stage of a job is, by a bar in a terminal and by lines elsewhere.
 
     Args:
         name: of the stage.
         console: to print to.
+        clock: returns seconds.
         unit: what is counted: `MB` (of bytes), `steps`; "" names nothing.
         first: how much was done before.
-        total: all of it.
+        total: all of it; None if nothing is counted, so that only the time is shown.
+        job: the job of which this is a stage, if it has started: the bar is a row below its own.
+
+    Attributes:
+        paused: whether a stage within took the time since the last update, so that the rate leaves
+            this time out, and what was done in it.
     """
 
-    def __init__(self, name: str, console: Console, unit: str, first: int, total: int) -> None:
-        self.name, self._console, self._unit, self._first = name, console, unit, first
+    def __init__(
+        self,
+        name: str,
+        console: Console,
+        clock: Callable[[], float],
+        unit: str,
+        first: int,
+        total: int | None,
+        job: _Stage | None = None,
+    ) -> None:
+        self.name, self.job, self._total = name, job, total
+        self._console, self._clock, self._unit = console, clock, unit
         self.done: int | None = None
-        self._means = _RunningMeans(first)
-        self._started = self._printed = time.monotonic()
-        self._bar: Progress | None = None
-        if console.is_terminal and is_main_process():
-            columns = TextColumn("{task.description}"), BarColumn(None), _Facts(self)
+        self._means, self._rate = _RunningMeans(first), _Rate()
+        self._started = self._printed = self._updated = clock()
+        self._counted, self.paused = first, False
+        self._bar: Progress | None = None if job is None else job._bar
+        if self._bar is not None:
+            self._task = self._bar.add_task(name, total=total, completed=first, stage=self)
+        elif console.is_terminal and is_main_process():
+            columns = TextColumn("{task.description}"), BarColumn(None), _Facts()
             self._bar = Progress(*columns, console=console)
-            self._task = self._bar.add_task(name, total=total, completed=first)
+            self._task = self._bar.add_task(name, total=total, completed=first, stage=self)
             self._bar.start()
+        elif total is None:
+            _print(console, name)
 
-    def update(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
-        self.done = done
+    def update(
+        self, done: int, total: int | None, record: Mapping[str, float] | None = None
+    ) -> None:
+        now, self.done = self._clock(), done
+        if not self.paused:
+            self._rate.add(now - self._updated, done - self._counted)
+        self._updated, self._counted, self.paused = now, done, False
         if record is not None:
             self._means.add(record)
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=total)
             return
-        now = time.monotonic()
-        if now - self._printed >= PLAIN_INTERVAL_S or done >= total:
+        if total is None:
+            return
+        is_evaluation = record is not None and not HELD_OUT.keys().isdisjoint(record)
+        is_done = done >= total and self.job is None
+        if now - self._printed >= PLAIN_INTERVAL_S or is_done or is_evaluation:
             self._printed = now
-            rate = (done - self._first) / max(1e-9, now - self._started)
-            facts = self._facts(done, total, rate)
+            facts = self._facts(done, total)
             _print(self._console, f"{self.name} {', '.join([*facts, *self._means.describe()[:1]])}")
 
     def close(self) -> None:
-        if self._bar is not None:
+        elapsed = self._clock() - self._started
+        if self._bar is None:
+            if self._total is None:
+                _print(self._console, f"{self.name} took {format_duration(elapsed)}")
+        elif self.job is not None:
+            self._bar.remove_task(self._task)
+        else:
             self._bar.stop()
 
     def text(self, task: Task) -> str:
         """Return what is written beside the bar: as much as one line of the terminal holds."""
-        rate = task.finished_speed or task.speed or 0.0
-        facts = " ".join(self._facts(int(task.completed), int(task.total or 0), rate))
-        room = self._console.width - len(self.name) - MIN_BAR_WIDTH - 2
+        assert self._bar is not None
+        total = None if task.total is None else int(task.total)
+        facts = " ".join(self._facts(int(task.completed), total))
+        names = max(len(each.description) for each in self._bar.tasks)
+        room = self._console.width - names - MIN_BAR_WIDTH - 2
         texts = [f"{facts}, {means}" for means in self._means.describe()]
         return next((each for each in texts if len(each) <= room), facts)
 
-    def _facts(self, done: int, total: int, rate: float) -> list[str]:
+    def _facts(self, done: int, total: int | None) -> list[str]:
         """Return how much is done, how fast, and how long it takes, as far as it is known."""
-        facts = [f"{done}/{total}"]
+        elapsed = format_duration(self._clock() - self._started)
+        if total is None:
+            return [elapsed]
+        facts, rate = [f"{done}/{total}"], self._rate.value
         if self._unit == "MB":
             facts = [f"{done / 1e6:.1f}/{total / 1e6:.1f} MB"]
         if rate > 0:
@@ -154,7 +237,7 @@ class _Stage:
                     f"{math.ceil(left)} s left" if left < 60 else f"{format_duration(left)} left"
                 )
         if done >= total:
-            facts.append(f"in {format_duration(time.monotonic() - self._started)}")
+            facts.append(f"in {elapsed}")
         return facts
 
 
@@ -168,12 +251,12 @@ def _format_rate(per_second: float, unit: str) -> str:
 
 
 class _Facts(ProgressColumn):
-    def __init__(self, stage: _Stage) -> None:
+    def __init__(self) -> None:
         super().__init__(Column(no_wrap=True))
-        self._stage = stage
 
     def render(self, task: Task) -> Text:
-        return Text(self._stage.text(task))
+        stage: _Stage = task.fields["stage"]
+        return Text(stage.text(task))
 
 
 def _print(console: Console, sentence: str) -> None:
@@ -183,12 +266,16 @@ def _print(console: Console, sentence: str) -> None:
 class ConsoleCallback(Callback):
     """Prints notes and shows a bar for each stage of a job, one after the other.
 
-    `show_progress` makes it and closes the last bar. Nothing is shown of a stage that has nothing
-    to do.
+    A stage within the job, such as an evaluation, has a second bar, and the time that it takes is
+    left out of the job's rate. Nothing is shown of a stage that has nothing to do. `show_progress`
+    makes it and closes the last bar.
     """
 
-    def __init__(self, title: str, unit: str = "") -> None:
-        self._title, self._unit, self._console = title, unit, Console(stderr=True)
+    def __init__(
+        self, title: str, unit: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._title, self._unit, self._clock = title, unit, clock
+        self._console = Console(stderr=True)
         self._stage: _Stage | None = None
 
     def note(self, sentence: str) -> None:
@@ -201,36 +288,55 @@ class ConsoleCallback(Callback):
         if stage is not None and not is_evaluation:
             stage.update(done, total, record)
 
-    def stage(self, name: str, done: int, total: int, in_bytes: bool = True) -> None:
+    def stage(self, name: str, done: int, total: int | None, in_bytes: bool = True) -> None:
         stage = self._start(name, "MB" if in_bytes else "", done, total)
         # A plain line that says the whole is done is printed once.
         if stage is not None and done != stage.done:
             stage.update(done, total)
 
-    def _start(self, name: str, unit: str, done: int, total: int) -> _Stage | None:
+    def _start(self, name: str, unit: str, done: int, total: int | None) -> _Stage | None:
         """Return the stage of this name, which ends any other one; None if all was done before."""
-        if self._stage is None or self._stage.name != name:
-            self.close()
-            if done < total:
-                self._stage = _Stage(name, self._console, unit, done, total)
+        if self._stage is not None and self._stage.name == name:
+            return self._stage
+        job = self._job
+        if self._stage is not None and self._stage is not job:
+            self._stage.close()
+        self._stage = job
+        if job is not None:
+            if name == self._title:
+                return job
+            job.paused = True
+        if total is not None and done >= total:
+            return None
+        self._stage = _Stage(name, self._console, self._clock, unit, done, total, job)
         return self._stage
 
+    @property
+    def _job(self) -> _Stage | None:
+        """The bar of the job itself, None before it has started."""
+        if self._stage is None or self._stage.name == self._title:
+            return self._stage
+        return self._stage.job
+
     def close(self) -> None:
-        """Remove the bar."""
-        if self._stage is not None:
+        """Remove the bars."""
+        while self._stage is not None:
             self._stage.close()
-        self._stage = None
+            self._stage = self._stage.job
 
 
 @contextmanager
-def show_progress(title: str, unit: str = "") -> Iterator[ConsoleCallback]:
+def show_progress(
+    title: str, unit: str = "", clock: Callable[[], float] = time.monotonic
+) -> Iterator[ConsoleCallback]:
     """Yield a callback for the block.
 
     Args:
         title: of the bar for the job itself, such as `training`.
         unit: what the job counts, such as `steps`; "" names nothing.
+        clock: returns seconds.
     """
-    callback = ConsoleCallback(title, unit)
+    callback = ConsoleCallback(title, unit, clock)
     try:
         yield callback
     finally:

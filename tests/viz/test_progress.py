@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 import pytest
 from rich.console import Console
-from rich.progress import Task
 
+from arc_trm.time_limit import format_duration
 from arc_trm.viz import progress
 from arc_trm.viz.progress import MEAN_STEPS, ConsoleCallback, show_progress
 
@@ -33,6 +33,16 @@ class Screen:
         return [part for part in parts if part.strip()]
 
 
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def record(step: int, loss: float, exact: float | None = None, count: int = 8) -> dict[str, float]:
     values = {"step": step, "train/lm_loss": loss, "train/halted": 0.0}
     return (
@@ -54,9 +64,10 @@ def test_a_bar_is_one_line_of_any_terminal(
     monkeypatch: pytest.MonkeyPatch, width: int, total: int
 ) -> None:
     screen = Screen(monkeypatch, width)
-    monkeypatch.setattr(Task, "speed", property(lambda task: 20.14 if task.completed else None))
-    with show_progress("training", "steps") as callback:
+    clock = Clock()
+    with show_progress("training", "steps", clock) as callback:
         for step in (0, 1, 2, 598, 599):
+            clock.now = step / 20.14
             callback.progress(step, total, record(step, 1.0, 0.25) if step else None)
             assert callback._stage is not None and callback._stage._bar is not None
             callback._stage._bar.refresh()
@@ -143,14 +154,153 @@ def test_rates_have_units(unit: str, rate: float, text: str) -> None:
 
 
 def test_plain_lines_come_at_intervals_and_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(range(10_000))  # a step takes a second or more
-    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
+    clock = Clock()
     screen = Screen(monkeypatch, None)
-    with show_progress("downloading") as callback:
+    with show_progress("downloading", clock=clock) as callback:
         for done in range(0, 101):
+            clock.now += 1
             callback.stage("weights", done * 10**6, 100 * 10**6)
     text = screen.file.getvalue()
     assert text.endswith("\n") and "\r" not in text and not CODES.search(text)
     assert 3 <= len(screen.frames) <= 12
     assert re.match(r"weights [\d.]+/100\.0 MB, [\d.]+ MB/s, .* left$", screen.frames[0])
     assert screen.frames[-1].startswith("weights 100.0/100.0 MB, ")
+
+
+def at_rates(
+    callback: ConsoleCallback, clock: Clock, total: int, rates: Iterable[tuple[int, float]]
+) -> int:
+    """Report steps: so many at so many a second, again and again."""
+    done = 0
+    callback.progress(done, total)
+    for steps, rate in rates:
+        for _ in range(steps):
+            clock.now, done = clock.now + 1 / rate, done + 1
+            callback.progress(done, total)
+    return done
+
+
+def frame(screen: Screen, callback: ConsoleCallback) -> list[str]:
+    """The rows that the bars show now."""
+    assert callback._stage is not None and callback._stage._bar is not None
+    before = len(screen.frames)
+    callback._stage._bar.refresh()
+    return screen.frames[before:]
+
+
+@pytest.mark.parametrize("width", [None, 120])
+def test_rate_and_time_left_are_those_of_the_last_minute(
+    monkeypatch: pytest.MonkeyPatch, width: int | None
+) -> None:
+    screen, clock = Screen(monkeypatch, width), Clock()
+    with show_progress("training", "steps", clock) as callback:
+        at_rates(callback, clock, 7000, [(6000, 50.0), (200, 2.0)])
+        shown = screen.frames[-1] if width is None else frame(screen, callback)[-1]
+    found = re.search(r"(\d+)/7000,? 2\.0 steps/s,? (\S+) left", shown)
+    assert found and int(found[1]) > 6120  # a minute of the slow steps
+    assert found[2] == format_duration((7000 - int(found[1])) / 2)
+
+
+def test_a_rate_of_steps_that_take_minutes_is_that_of_the_last_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen, clock = Screen(monkeypatch, None), Clock()
+    with show_progress("training", "steps", clock) as callback:
+        at_rates(callback, clock, 10, [(2, 1 / 300), (1, 1 / 120)])
+    assert screen.frames[-1] == "training 3/10, 2m00s each, 14m00s left"
+
+
+@pytest.mark.parametrize("width", [None, 120])
+def test_compiling_is_shown_as_such_and_left_out_of_the_rate(
+    monkeypatch: pytest.MonkeyPatch, width: int | None
+) -> None:
+    screen, clock = Screen(monkeypatch, width), Clock()
+    with show_progress("training", "steps", clock) as callback:
+        callback.progress(0, 1000)
+        callback.stage("compiling", 0, None)
+        clock.now += 34
+        if width is not None:
+            job, compiling = frame(screen, callback)
+            assert "0/1000" in job and "steps/s" not in job
+            assert compiling.startswith("compiling ") and compiling.rstrip().endswith(" 34.0 s")
+        for step in range(1, 13):
+            callback.progress(step, 1000)
+            clock.now += 2
+        callback.progress(13, 1000)
+        last = screen.frames[-1] if width is None else frame(screen, callback)[-1]
+        assert last.startswith("training ") and "2.0 s each" in last
+        assert "13/1000" in last or width is None
+    if width is None:
+        assert screen.frames[:2] == ["compiling", "compiling took 34.0 s"]
+
+
+@pytest.mark.parametrize("width", [None, 120])
+def test_planning_ends_when_the_job_starts(
+    monkeypatch: pytest.MonkeyPatch, width: int | None
+) -> None:
+    screen, clock = Screen(monkeypatch, width), Clock()
+    with show_progress("training", "steps", clock) as callback:
+        callback.stage("planning", 0, None)
+        clock.now += 5
+        at_rates(callback, clock, 100, [(100, 10.0)])
+        callback.note("done")
+    if width is None:
+        assert screen.frames[:2] == ["planning", "planning took 5.0 s"]
+        assert screen.frames[2] == "training 100/100, 10.0 steps/s, in 10.0 s"
+    else:
+        assert any(each.startswith("planning ") and " 5.0 s" in each for each in screen.frames)
+        assert "in 10.0 s" in screen.frames[-1] and "planning" not in screen.frames[-1]
+
+
+def evaluation(step: int, **values: float) -> dict[str, float]:
+    return {"step": step, "eval/puzzles": 50, "eval/exact": 0.125, "eval/seconds": 30.0, **values}
+
+
+@pytest.mark.parametrize("width", [None, 120])
+def test_an_evaluation_is_a_stage_and_its_result_stays(
+    monkeypatch: pytest.MonkeyPatch, width: int | None
+) -> None:
+    screen, clock = Screen(monkeypatch, width), Clock()
+    with show_progress("training", "steps", clock) as callback:
+        at_rates(callback, clock, 1000, [(50, 10.0)])
+        for done in range(51):
+            callback.stage("evaluating", done, 50, in_bytes=False)
+            clock.now += 0.5
+        if width is not None:
+            job, evaluating = frame(screen, callback)
+            assert "50/1000" in job
+            assert evaluating.startswith("evaluating ") and "50/50" in evaluating
+        callback.progress(50, 1000, evaluation(50))
+        for step in range(51, 101):
+            clock.now += 0.1
+            callback.progress(step, 1000, record(step, 0.5))
+        (last,) = screen.frames[-1:] if width is None else frame(screen, callback)
+    assert "10.0 steps/s" in last
+    if width is None:  # a line at once, although the last one was just before
+        assert (
+            last == "training 50/1000, 10.0 steps/s, 1m35s left, held-out exact 12.5 % at step 50"
+        )
+        assert all(each.startswith(("training", "evaluating")) for each in screen.frames)
+    else:
+        assert last.rstrip().endswith("loss 0.500, held-out exact 12.5 % at step 50")
+
+
+def test_of_two_attempts_both_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen(monkeypatch, None)
+    values = {"eval/pass_at_1": 0.1, "eval/pass_at_2": 0.2}
+    with show_progress("training", "steps") as callback:
+        callback.progress(0, 10)
+        callback.progress(10, 10, record(10, 1.0))
+        callback.progress(10, 10, evaluation(10, **values))
+    assert screen.frames[-1].endswith("loss 1.000, held-out pass@2 20.0 % at step 10")
+
+
+def test_a_stage_without_anything_to_do_leaves_the_job_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen, clock = Screen(monkeypatch, 80), Clock()
+    with show_progress("training", "steps", clock) as callback:
+        at_rates(callback, clock, 100, [(20, 1.0)])
+        callback.stage("evaluating", 0, 0, in_bytes=False)
+        (row,) = frame(screen, callback)
+        assert "20/100" in row and "1.0 steps/s" in row

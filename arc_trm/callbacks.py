@@ -37,6 +37,7 @@ class TrainingStart:
         step: the last step that is done, 0 in a new run. Records of later steps follow, also of
             those that were trained before a kill.
         total_steps: planned steps.
+        records: of metrics.jsonl so far, of none but the steps that are done.
         note: shows the user a sentence.
     """
 
@@ -44,6 +45,7 @@ class TrainingStart:
     config: Mapping[str, Any]
     step: int
     total_steps: int
+    records: Sequence[Mapping[str, float]]
     note: Note
 
 

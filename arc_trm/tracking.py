@@ -12,19 +12,20 @@ import re
 import secrets
 import shlex
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import struct
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from arc_trm.callbacks import Callback, EndStatus, TrainingStart
 from arc_trm.errors import UserError, one_line
-from arc_trm.io import append, relative_path, write_error
+from arc_trm.io import atomic_write, relative_path, write_error
 
 TENSORBOARD_FOLDER = "tensorboard"
-WANDB_LOG = Path("wandb", "arc-trm.jsonl")
-"""File, in a run, of the id of its W&B run and of the steps that were sent."""
+WANDB_FOLDER = "wandb"
+WANDB_ID = Path(WANDB_FOLDER, "run-id.txt")
+"""File, in a run, of the id of its W&B run."""
 WANDB_PROJECT = "arc-trm"
 WANDB_VERSION = (0, 31)
 """The first version with all settings that are used here."""
@@ -35,7 +36,8 @@ WANDB_TIMEOUT_S = 30.0
 class TensorBoardCallback(Callback):
     """Writes a run's records to RUN/tensorboard, for `tensorboard --logdir runs`.
 
-    A resumed run continues its curves: points of steps that are trained again are replaced.
+    A resumed run continues its curves: points of steps that are trained again are replaced. One
+    that was not tracked before gets the points that metrics.jsonl has.
 
     Raises:
         UserError: tensorboard is not installed.
@@ -55,11 +57,14 @@ class TensorBoardCallback(Callback):
         from torch.utils.tensorboard import SummaryWriter
 
         folder, step = training.folder / TENSORBOARD_FOLDER, training.step
+        is_new = not folder.exists()
         # Points of later steps come again; TensorBoard drops those that a killed run has left.
         purge_step = step + 1 if step else None
         self._writer = SummaryWriter(folder, purge_step=purge_step)
         text = json.dumps(training.config, indent=2).replace("\n", "\n    ")
         self._writer.add_text("config", f"    {text}", step)  # indented: a block of code
+        for record in training.records if is_new else ():
+            self._add(record)
         self._writer.flush()
         shown = shlex.quote(str(relative_path(training.folder.absolute().parent)))
         training.note(f"curves are in {folder}: `tensorboard --logdir {shown}` draws them")
@@ -67,9 +72,12 @@ class TensorBoardCallback(Callback):
     def progress(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
         if record is None or self._writer is None:
             return
+        self._add(record)
+        self._writer.flush()  # a kill must not take points of steps that are not trained again
+
+    def _add(self, record: Mapping[str, float]) -> None:
         for name, value in _values(record).items():
             self._writer.add_scalar(name, value, int(record["step"]))
-        self._writer.flush()  # a kill must not take points that the checkpoint says are done
 
     def end(self, status: EndStatus) -> None:
         if self._writer is not None:
@@ -80,7 +88,8 @@ class WandbCallback(Callback):
     """Sends a run's records to Weights & Biases, through its own client.
 
     Its files lie in RUN/wandb. Without a login or a server it writes there only, to be sent later
-    with `wandb sync`. A resumed run continues the same W&B run, and sends no record twice.
+    with `wandb sync`. A resumed run continues the same W&B run: no record is sent twice, and those
+    that a kill has taken from W&B are sent from metrics.jsonl.
 
     Args:
         options: of `wandb.init`, in place of those chosen here, such as `project` (the environment
@@ -105,8 +114,8 @@ class WandbCallback(Callback):
         self._run: Any = None
 
     def start(self, training: TrainingStart) -> None:
-        self._log = training.folder / WANDB_LOG
-        run_id, self._sent = _read_wandb_log(self._log) if training.step else (None, {})
+        id_path = training.folder / WANDB_ID
+        run_id = _read_wandb_id(id_path) if training.step else None
         options = {
             "id": run_id or secrets.token_hex(8),
             "project": os.environ.get("WANDB_PROJECT") or WANDB_PROJECT,
@@ -118,26 +127,27 @@ class WandbCallback(Callback):
         self._run = _open_wandb_run(options, training.note)
         self._run.config.update(dict(training.config), allow_val_change=True)
         if run_id != options["id"]:
-            self._write_log({"id": options["id"]}, new=True)
+            id_path.parent.mkdir(exist_ok=True)
+            with atomic_write(id_path) as file:
+                file.write(options["id"])
+        # Of a run that continues online, W&B says its next step.
+        self._last_step = self._run.step - 1
+        if self._run.offline and run_id is not None:
+            self._last_step = _last_wandb_step(id_path.parent, run_id)
+        for record in training.records:
+            self._add(record)
 
     def progress(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
-        if record is None or self._run is None:
-            return
-        step, values = int(record["step"]), _values(record)
-        kind = _kind(values)
-        if step > self._sent.get(kind, -1):  # not sent before the run was killed
-            self._run.log(values, step=step)
-            self._write_log({"step": step, "kind": kind})
+        if record is not None and self._run is not None:
+            self._add(record)
+
+    def _add(self, record: Mapping[str, float]) -> None:
+        if record["step"] > self._last_step:  # W&B does not have it from before a kill
+            self._run.log(_values(record), step=int(record["step"]))
 
     def end(self, status: EndStatus) -> None:
         if self._run is not None:
             self._run.finish(exit_code=0 if status == "finished" else 1)
-
-    def _write_log(self, line: Mapping[str, Any], new: bool = False) -> None:
-        if new:
-            self._log.parent.mkdir(exist_ok=True)
-            self._log.unlink(missing_ok=True)
-        append(self._log, f"{json.dumps(line)}\n".encode())
 
 
 TRACKERS: dict[str, Callable[[], Callback]] = {
@@ -158,7 +168,7 @@ def remove_tracked(folder: Path) -> None:
     try:
         if (folder / TENSORBOARD_FOLDER).is_dir():
             shutil.rmtree(folder / TENSORBOARD_FOLDER)
-        (folder / WANDB_LOG).unlink(missing_ok=True)
+        (folder / WANDB_ID).unlink(missing_ok=True)
     except OSError as error:
         raise write_error(folder, error) from None
 
@@ -176,11 +186,6 @@ def _values(record: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in record.items() if name != "step"}
 
 
-def _kind(values: Mapping[str, float]) -> str:
-    """Return `train` or `eval`, which the keys of a record begin with."""
-    return next(iter(values), "").partition("/")[0]
-
-
 def _open_wandb_run(options: dict[str, Any], note: Callable[[str], None]) -> Any:
     """Start a W&B run, offline if need be, and say where its data go."""
     import wandb
@@ -192,42 +197,63 @@ def _open_wandb_run(options: dict[str, Any], note: Callable[[str], None]) -> Any
         finish_timeout=WANDB_TIMEOUT_S,
     )
     options = {"settings": settings, **options}
-    mode = options.get("mode") or os.environ.get("WANDB_MODE") or "online"
-    reason = ""
-    # Without a login W&B would ask for one, and an unattended run would wait for ever.
-    if mode == "online" and not wandb.login(prompt=False, verify=False):
-        mode, reason = "offline", "there is no login for W&B (`wandb login` makes one)"
-    try:
-        run = wandb.init(**{**options, "mode": mode})
-    except wandb.errors.Error as error:
-        if mode == "offline":
-            raise
-        reason = f"W&B cannot be reached ({one_line(str(error).splitlines()[0])})"
-        run = wandb.init(**{**options, "mode": "offline"})
-    if not run.offline:
-        note(f"W&B shows the run at {run.url}")
-        return run
-    folder = shlex.quote(str(relative_path(Path(run.dir).absolute().parent)))
-    stay = f"W&B's data stay in {folder}; `wandb sync {folder}` sends them"
-    note(f"{reason}: {stay}" if reason else stay)
+    mode, reason = options.get("mode") or os.environ.get("WANDB_MODE") or "online", ""
+    if mode == "online":
+        try:
+            # Without a login W&B would ask for one, and an unattended run would wait for ever.
+            if wandb.login(prompt=False, verify=False):
+                run = wandb.init(**{**options, "mode": mode})
+                note(f"W&B shows the run at {run.url}")
+                return run
+            reason = "there is no login for W&B (`wandb login` makes one): "
+        except wandb.errors.Error as error:
+            reason = f"W&B cannot be used online ({one_line(str(error).splitlines()[0])}): "
+            wandb.teardown()  # its process would say that the id is in use
+        mode = "offline"
+    run = wandb.init(**{**options, "mode": mode})
+    if run.offline:
+        folder = shlex.quote(str(relative_path(Path(run.dir).absolute().parent)))
+        note(f"{reason}W&B's data stay in {folder}; `wandb sync {folder}` sends them")
     return run
 
 
-def _read_wandb_log(path: Path) -> tuple[str | None, dict[str, int]]:
-    """Return the id of a run's W&B run, and the last step that was sent by kind of record.
-
-    Lines that a kill has cut off or that somebody has changed are left out.
-    """
-    run_id, sent = None, dict[str, int]()
+def _read_wandb_id(path: Path) -> str | None:
+    """Return the id of a run's W&B run; None if there is none, or the file holds something else."""
     try:
-        lines = path.read_text("utf-8").splitlines()
+        text = path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError):
-        return None, {}
-    for line in lines:
-        with suppress(ValueError, TypeError, KeyError, RecursionError):
-            values = json.loads(line)
-            if "id" in values and re.fullmatch(r"[\w-]{1,64}", values["id"]):
-                run_id = values["id"]
-            elif "step" in values:
-                sent[str(values["kind"])] = int(values["step"])
-    return run_id, sent
+        return None
+    return text if re.fullmatch(r"[\w-]{1,64}", text) else None
+
+
+def _last_wandb_step(folder: Path, run_id: str) -> int:
+    """Return the last step that W&B's files in a folder have of a run, -1 without one.
+
+    W&B writes them every 15 s or so, so a kill takes what was logged since.
+    """
+    steps = [-1]
+    for path in folder.glob(f"*/run-{run_id}.wandb"):
+        histories = (each.history for each in read_wandb_file(path) if each.HasField("history"))
+        steps += (history.step.num for history in histories)
+    return max(steps)
+
+
+def read_wandb_file(path: Path) -> Iterator[Any]:
+    """Yield the records of a .wandb file, which is a log in LevelDB's format, as protobufs."""
+    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
+
+    block, header, whole, last_part = 32768, 7, 1, 4
+    data, parts, position = path.read_bytes(), b"", header  # the file's own header is as long
+    while position + header <= len(data):
+        if block - position % block < header:
+            position += block - position % block  # the end of a block is padding
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, position)
+        position += header
+        parts += data[position : position + length]
+        position += length
+        if kind in (whole, last_part) and position <= len(data):
+            record = Record()
+            record.ParseFromString(parts)
+            yield record
+            parts = b""

@@ -131,8 +131,7 @@ run_options = add_options(
         "--track",
         multiple=True,
         type=click.Choice([*TRACKERS]),
-        help="Send the curves to a tracker; may be given twice. tensorboard needs the extra "
-        "`track`, wandb its own client.",
+        help="Also send the metrics to TensorBoard or W&B; may be given twice; default: to none.",
     ),
     device_options,
     config_option,

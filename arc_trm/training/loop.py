@@ -306,7 +306,8 @@ class _Setup:
     def training_start(self, writer: RunWriter) -> TrainingStart:
         """Return what callbacks are told when the steps start."""
         done, total = writer.trainer.steps_done, writer.total_steps
-        return TrainingStart(self.folder, to_dict(self.config), done, total, self.callback.note)
+        settings, records = to_dict(self.config), read_metrics(self.folder)
+        return TrainingStart(self.folder, settings, done, total, records, self.callback.note)
 
     def describe(self, writer: RunWriter) -> str:
         """Return the note with which a run starts."""

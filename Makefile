@@ -8,7 +8,8 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 .PHONY: quickstart test test-fast api screenshots clean
 
 # What is meant to be used from Python; `make api` makes build/api/index.html from its docstrings.
-API := arc_trm arc_trm.tasks arc_trm.config arc_trm.puzzles arc_trm.data.readers arc_trm.models arc_trm.checkpoint \
+API := arc_trm arc_trm.callbacks arc_trm.tracking arc_trm.tasks arc_trm.config arc_trm.puzzles \
+	arc_trm.data.readers arc_trm.models arc_trm.checkpoint \
 	arc_trm.training arc_trm.inference arc_trm.evaluation.predictions arc_trm.evaluation.voting \
 	arc_trm.evaluation.source arc_trm.viz arc_trm.viz.report submission
 

@@ -75,7 +75,7 @@ def train(
         skip_invalid: skip invalid rows of CSV files.
         device: auto, cpu, mps, cuda or cuda:NUMBER.
         compiled: use torch.compile; None is where it pays.
-        callbacks: hear notes and progress.
+        callbacks: hear notes and progress, and track (`arc_trm.tracking`; the option --track).
         show_progress: print notes and show a bar.
 
     Raises:

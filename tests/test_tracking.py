@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -241,6 +242,27 @@ def test_compiling_is_a_stage_of_the_first_step_of_each_kind(
     )
     train_run(limited, CPU, tmp_path / "c", compiled=True, callbacks=[stages])
     assert stages.heard == ["planning", 0, 1, 2]  # measuring has compiled the steps
+
+
+def test_the_python_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny = ["model.hidden_size=32", "model.num_heads=2", "model.puzzle_emb_dim=32"]
+    tiny += ["data.max_grid_size=3", "data.augmentations=1", "train.warmup_steps=2"]
+    page = (ROOT / "docs" / "training.md").read_text()
+    blocks = [x for x in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "callbacks=" in x]
+    trackers, own = blocks
+    assert ', WandbCallback(tags=["first"])' in trackers  # has tests of its own
+    trackers = trackers.replace(', WandbCallback(tags=["first"])', "")
+    for block in (trackers, own):
+        names: dict[str, Any] = {}
+        assert "max_steps=500" in block
+        exec(block.replace("max_steps=500", f"max_steps=3, overrides={tiny}"), names)
+        run = names["run"]
+        if block is own:
+            lines = (run.path / "loss.csv").read_text().splitlines()
+            assert [int(line.split(",")[0]) for line in lines] == [1, 2, 3]
+        else:
+            check_curves(run.path)
 
 
 # Options and missing packages

@@ -183,7 +183,7 @@ class _Stage:
     def update(
         self, done: int, total: int | None, record: Mapping[str, float] | None = None
     ) -> None:
-        now, self.done = self._clock(), done
+        now, is_new, self.done = self._clock(), done != self.done, done
         if not self.paused:
             self._rate.add(now - self._updated, done - self._counted)
         self._updated, self._counted, self.paused = now, done, False
@@ -194,9 +194,8 @@ class _Stage:
             return
         if total is None:
             return
-        is_evaluation = record is not None and not HELD_OUT.keys().isdisjoint(record)
-        is_done = done >= total and self.job is None
-        if now - self._printed >= PLAIN_INTERVAL_S or is_done or is_evaluation:
+        is_done = done >= total and is_new and self.job is None
+        if now - self._printed >= PLAIN_INTERVAL_S or is_done:
             self._printed = now
             facts = self._facts(done, total)
             _print(self._console, f"{self.name} {', '.join([*facts, *self._means.describe()[:1]])}")

@@ -271,18 +271,15 @@ def test_an_evaluation_is_a_stage_and_its_result_stays(
             assert "50/1000" in job
             assert evaluating.startswith("evaluating ") and "50/50" in evaluating
         callback.progress(50, 1000, evaluation(50))
-        for step in range(51, 101):
+        for step in range(51, 251):
             clock.now += 0.1
             callback.progress(step, 1000, record(step, 0.5))
         (last,) = screen.frames[-1:] if width is None else frame(screen, callback)
     assert "10.0 steps/s" in last
-    if width is None:  # a line at once, although the last one was just before
-        assert (
-            last == "training 50/1000, 10.0 steps/s, 1m35s left, held-out exact 12.5 % at step 50"
-        )
-        assert all(each.startswith(("training", "evaluating")) for each in screen.frames)
-    else:
-        assert last.rstrip().endswith("loss 0.500, held-out exact 12.5 % at step 50")
+    assert last.rstrip().endswith("loss 0.500, held-out exact 12.5 % at step 50")
+    if width is None:
+        names = [each.partition(" ")[0] for each in screen.frames]
+        assert names == ["evaluating", "training", "training"]
 
 
 def test_of_two_attempts_both_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,9 +287,11 @@ def test_of_two_attempts_both_count(monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"eval/pass_at_1": 0.1, "eval/pass_at_2": 0.2}
     with show_progress("training", "steps") as callback:
         callback.progress(0, 10)
+        callback.progress(9, 10, evaluation(9, **values))
         callback.progress(10, 10, record(10, 1.0))
-        callback.progress(10, 10, evaluation(10, **values))
-    assert screen.frames[-1].endswith("loss 1.000, held-out pass@2 20.0 % at step 10")
+        callback.progress(10, 10, evaluation(10, **values))  # the note of it says enough
+    (line,) = screen.frames
+    assert line.endswith("loss 1.000, held-out pass@2 20.0 % at step 9")
 
 
 def test_a_stage_without_anything_to_do_leaves_the_job_alone(

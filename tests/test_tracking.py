@@ -61,7 +61,8 @@ def check_curves(run: Path) -> None:
     found = {
         tag: [(point.step, point.value) for point in each] for tag, each in scalars(run).items()
     }
-    assert {"train/lm_loss", "train/halted_share", "train/exact_of_halted"} <= found.keys()
+    known = {"lm_loss", "halted_share", "exact_of_halted", "grad_norm", "lr", "puzzle_emb_lr"}
+    assert {f"train/{name}" for name in known} <= found.keys()
     assert found.keys() == expected.keys()
     for name, points in expected.items():
         assert [step for step, _ in found[name]] == [step for step, _ in points]

@@ -327,6 +327,8 @@ class RunWriter:
         values |= {"halted": halted, "halted_share": halted / steps / batch_size}
         if halted:
             values |= {new: sums[name] / halted for name, new in OF_HALTED.items()}
+        values["grad_norm"] = sums["grad_norm"] / steps
+        values |= self.trainer.learning_rates(step)
         values["examples_per_second"] = steps * batch_size / seconds
         return {"step": step, **{f"train/{name}": value for name, value in values.items()}}
 

@@ -356,9 +356,12 @@ class Trainer:
             config.puzzle_emb_weight_decay,
         )
 
-    def learning_rates(self) -> dict[str, float]:
-        """Return the learning rates of the last step, by their names in `TrainConfig`."""
-        factor = learning_rate_factor(self.steps_done, self.config)
+    def learning_rates(self, step: int | None = None) -> dict[str, float]:
+        """Return the learning rates of a step, the first being 1, by their names in `TrainConfig`.
+
+        None is the last step.
+        """
+        factor = learning_rate_factor(self.steps_done if step is None else step, self.config)
         names = (*self.optimiser.rates, "puzzle_emb_lr")
         return {name: getattr(self.config, name) * factor for name in names}
 

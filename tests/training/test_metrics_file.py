@@ -18,7 +18,7 @@ from tiny import TRAIN, run_config
 from arc_trm import runs
 from arc_trm.checkpoint import read_tensors
 from arc_trm.runs import Run
-from arc_trm.training import Callback, run_dir, train_run
+from arc_trm.training import Callback, Trainer, run_dir, train_run
 from submission import WriteError
 
 CPU = torch.device("cpu")
@@ -169,3 +169,50 @@ def test_a_full_disk_is_named_and_leaves_whole_lines(
         assert (killed / name).read_bytes() == (tmp_path / "before" / name).read_bytes()
     assert train_run(Run(killed).config, CPU, killed, resume=True).step == TOTAL
     assert [record["step"] for record in lines(killed)] == [*range(1, TOTAL + 1)]
+
+
+def test_records_say_how_the_steps_since_the_last_one_went(
+    tmp_path: Path, challenges: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[Mapping[str, float]] = []
+    real = Trainer.step
+
+    def step(self: Trainer, batch: Mapping[str, torch.Tensor]) -> Mapping[str, float]:
+        metrics = real(self, batch)
+        steps.append({**metrics, **self.learning_rates()})
+        return metrics
+
+    monkeypatch.setattr(Trainer, "step", step)
+    monkeypatch.setattr(run_dir, "MIN_RECORDS", 1)
+    train_run(run_config(challenges), CPU, tmp_path / "run")
+    records = Run(tmp_path / "run").metrics
+    assert [record["step"] for record in records] == [1, 2, 4, 8, 12]
+    size, first = TRAIN["global_batch_size"], 0
+    for record in records:
+        part, first = steps[first : int(record["step"])], int(record["step"])
+
+        def total(name: str, part: list[Mapping[str, float]] = part) -> float:
+            return sum(step[name] for step in part)
+
+        examples, halted = len(part) * size, total("count")
+        expected = {
+            "step": first,
+            "train/loss": total("loss") / len(part),
+            "train/lm_loss": total("lm_loss") / examples,
+            "train/halt_loss": total("halt_loss") / examples,
+            "train/halted": halted,
+            "train/halted_share": halted / examples,
+            "train/grad_norm": total("grad_norm") / len(part),
+            "train/lr": part[-1]["lr"],
+            "train/puzzle_emb_lr": part[-1]["puzzle_emb_lr"],
+        }
+        if halted:
+            expected |= {
+                "train/cell_accuracy_of_halted": total("accuracy") / halted,
+                "train/exact_of_halted": total("exact_accuracy") / halted,
+                "train/halt_accuracy_of_halted": total("halt_accuracy") / halted,
+                "train/steps_of_halted": total("steps") / halted,
+            }
+        assert record.pop("train/examples_per_second") > 0
+        assert record == pytest.approx(expected)
+    assert halted > 0

@@ -235,6 +235,8 @@ class _Stage:
                 facts.append(
                     f"{math.ceil(left)} s left" if left < 60 else f"{format_duration(left)} left"
                 )
+        elif self.job is not None:
+            facts.append(elapsed)
         if done >= total:
             facts.append(f"in {elapsed}")
         return facts

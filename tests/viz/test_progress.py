@@ -263,6 +263,10 @@ def test_an_evaluation_is_a_stage_and_its_result_stays(
     screen, clock = Screen(monkeypatch, width), Clock()
     with show_progress("training", "steps", clock) as callback:
         at_rates(callback, clock, 1000, [(50, 10.0)])
+        callback.stage("evaluating", 0, 50, in_bytes=False)
+        clock.now += 2
+        if width is not None:
+            assert frame(screen, callback)[1].rstrip().endswith(" 0/50 2.0 s")
         for done in range(51):
             callback.stage("evaluating", done, 50, in_bytes=False)
             clock.now += 0.5

@@ -14,8 +14,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from click.testing import Result
 from commands import TOO_LONG, one_thread
 from notes import Notes
 from paths import ROOT
+from puzzles import grid_config
 from tiny import TRAIN, run_config
 
 from arc_trm import runs, tracking
@@ -95,6 +97,23 @@ def test_tensorboard_shows_what_metrics_have(tmp_path: Path, challenges: Path) -
         k: v for k, v in json.loads((run / "run.json").read_text()).items() if k != "format"
     }
     assert all(line.startswith("    ") for line in shown.splitlines())  # a block of code
+
+
+def test_evaluations_are_curves_and_a_stage(tmp_path: Path) -> None:
+    class Stages(Callback):
+        heard: ClassVar[list[object]] = []
+
+        def stage(self, name: str, done: int, total: int | None, in_bytes: bool = True) -> None:
+            self.heard.append((name, done, total, in_bytes))
+
+    config = grid_config(tmp_path, train_puzzles=5, validation_puzzles=7)
+    config = replace(config, train=replace(config.train, total_steps=12, eval_interval=6))
+    stages = Stages()
+    train_run(config, CPU, tmp_path / "run", callbacks=[TensorBoardCallback(), stages])
+    check_curves(tmp_path / "run")
+    exact = scalars(tmp_path / "run")["eval/exact"]
+    assert [point.step for point in exact] == [6, 12]
+    assert stages.heard == [("evaluating", 0, 7, False)] * 2
 
 
 def test_a_killed_run_continues_its_curves(tmp_path: Path, challenges: Path) -> None:

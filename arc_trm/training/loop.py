@@ -520,6 +520,7 @@ class _TrainingLoop:
         if evaluator is None or step == 0 or evaluator.is_done(step):
             return
         self._log_steps()
+        self.callback.stage("evaluating", 0, evaluator.puzzles, in_bytes=False)
         started = time.monotonic()
         metrics = evaluator.evaluate(self._seconds_to_spare())
         self.recorded_at += time.monotonic() - started  # the rate is that of training

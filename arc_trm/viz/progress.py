@@ -15,7 +15,6 @@ from rich.table import Column
 from rich.text import Text
 
 from arc_trm.callbacks import Callback
-from arc_trm.evaluation.metrics import evaluations
 from arc_trm.time_limit import format_duration
 
 PLAIN_INTERVAL_S = 20.0
@@ -285,8 +284,7 @@ class ConsoleCallback(Callback):
 
     def progress(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
         stage = self._start(self._title, self._unit, done, total)
-        is_evaluation = record is not None and bool(evaluations([record]))  # a note tells of it
-        if stage is not None and not is_evaluation:
+        if stage is not None:
             stage.update(done, total, record)
 
     def stage(self, name: str, done: int, total: int | None, in_bytes: bool = True) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from arc_trm.benchmarks.timing import median_seconds
 from arc_trm.models import PuzzleModel
-from arc_trm.models.layers import Attention, Block
+from arc_trm.models.layers import Attention, PostNormBlock
 from arc_trm.training import Trainer
 from arc_trm.training.losses import halt_loss
 from arc_trm.training.optim import sign_sgd, update_ema
@@ -24,7 +24,7 @@ Breakdown = dict[str, float]
 def prediction_breakdown(model: PuzzleModel, batch_size: int) -> Breakdown:
     """Return the seconds of each component of predicting a batch on the full canvas."""
     steps = model.config.supervision_steps
-    size = min(batch_size, model.cpu_micro_batch_size(model.config.length) or batch_size)
+    size = min(batch_size, model.cpu_micro_batch_size(model.state_length()) or batch_size)
     with model.cache_cast_weights():
         block = _block_breakdown(model, size, backward=False)
         heads = _head_seconds(model, size, backward=False)
@@ -57,14 +57,14 @@ def training_breakdown(trainer: Trainer) -> Breakdown:
 
 def _random_state(model: PuzzleModel, batch_size: int, requires_grad: bool) -> Tensor:
     """Return random numbers (B, L, D) in the dtype of the activations."""
-    shape = (batch_size, model.config.length, model.config.hidden_size)
+    shape = (batch_size, model.state_length(), model.config.hidden_size)
     generator = torch.Generator().manual_seed(0)
     state = torch.randn(shape, generator=generator).to(model.y_init.device, model.dtype)
     return state.requires_grad_(requires_grad)
 
 
-def _first_block(model: PuzzleModel) -> Block:
-    return next(module for module in model.modules() if isinstance(module, Block))
+def _first_block(model: PuzzleModel) -> PostNormBlock:
+    return next(module for module in model.modules() if isinstance(module, PostNormBlock))
 
 
 def _module_seconds(

@@ -152,7 +152,8 @@ def bench_predict(
     names = training_set.puzzle_names
     model, _ = initial_model(config, len(names), device, compiled, pretrained=False)
     with torch.no_grad():  # so that no predicted grid reaches the edge of a smaller canvas
-        model.token_head.weight.zero_()
+        for weight in model.heads.parameters():
+            weight.zero_()
     model.puzzle_embedding = model.puzzle_embedding.cpu()  # as of loaded weights
     weights = Weights(model.eval(), {name: index for index, name in enumerate(names)})
     queries, _ = build_queries(weights, tasks)

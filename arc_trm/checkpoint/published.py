@@ -34,11 +34,11 @@ MAX_NAMED = 5
 
 # Published name to ours. In this order each can be replaced by the other.
 _NAMES = (
-    ("embed_tokens.embedding_weight", "token_embedding"),
-    ("embed_pos.embedding_weight", "position_embedding"),
+    ("embed_tokens.embedding_weight", "embedding.tokens"),
+    ("embed_pos.embedding_weight", "embedding.positions"),
     ("puzzle_emb.weights", "puzzle_embedding"),
-    ("lm_head.", "token_head."),
-    ("q_head.", "halt_head."),
+    ("lm_head.", "heads.token."),
+    ("q_head.", "heads.halt."),
     ("H_init", "y_init"),
     ("L_init", "z_init"),
     ("self_attn.qkv_proj.", "token_mixer.qkv."),
@@ -206,7 +206,7 @@ def open_published(
     architecture, network = _rename(_read_state_dict(step_file), step_file)
     _check_matrices(architecture, network, step_file)
     embedding = network.pop("puzzle_embedding")
-    vocab_size, hidden_size = network["token_embedding"].shape
+    vocab_size, hidden_size = network["embedding.tokens"].shape
     smallest = math.ceil(embedding.shape[1] / hidden_size)
     if architecture == "hrm":  # which has no such setting
         settings["puzzle_emb_len"] = smallest
@@ -312,8 +312,8 @@ def _first_block(architecture: str) -> str:
 def _check_matrices(architecture: str, network: Mapping[str, Tensor], step_file: Path) -> None:
     """Raise UserError unless the tensors that show the config are matrices."""
     block = _first_block(architecture)
-    required = ("token_embedding", "puzzle_embedding", f"{block}.swiglu.down.weight")
-    optional = ("position_embedding", f"{block}.token_mixer.down.weight")
+    required = ("embedding.tokens", "puzzle_embedding", f"{block}.swiglu.down.weight")
+    optional = ("embedding.positions", f"{block}.token_mixer.down.weight")
     for name in (*required, *(each for each in optional if each in network)):
         if name not in network or network[name].dim() != 2 or not network[name].numel():
             theirs = published_name(name, architecture).removeprefix(PREFIX)
@@ -324,9 +324,9 @@ def _shown_settings(
     architecture: str, network: Mapping[str, Tensor], embedding: Tensor, puzzle_emb_len: int
 ) -> dict[str, Any]:
     """Return the settings that the tensors show, by their published names."""
-    vocab_size, hidden_size = network["token_embedding"].shape
+    vocab_size, hidden_size = network["embedding.tokens"].shape
     mixer = network.get(f"{_first_block(architecture)}.token_mixer.down.weight")
-    learned = network.get("position_embedding")
+    learned = network.get("embedding.positions")
     shown: dict[str, Any] = {
         "vocab_size": vocab_size,
         "hidden_size": hidden_size,

@@ -107,8 +107,8 @@ class ModelConfig:
         sizes = ("vocab_size", "seq_len", "hidden_size", "num_heads")
         embedding = ("puzzle_emb_len", "puzzle_emb_dim")
         repeats = ("outer_cycles", "inner_cycles", "supervision_steps")
-        _require_range("model.", self, 1, math.inf, *sizes, *embedding, *repeats)
-        _require_range("model.", self, 0, math.inf, "latent_noise")
+        _require_range("model.", self, 1, math.inf, *sizes, *repeats)
+        _require_range("model.", self, 0, math.inf, *embedding, "latent_noise")
         require(0 < self.damping <= 1, "model.damping must be above 0 and at most 1")
         require(0 < self.expansion <= 64, "model.expansion must be above 0 and at most 64")
         if self.mixer == "attention":

@@ -9,10 +9,10 @@ import torch
 
 from arc_trm.config import ModelConfig
 
-# The architectures register themselves when they are imported.
-from arc_trm.models import hrm, transformer, trm  # noqa: F401
+# Architectures and blocks register themselves when they are imported.
+from arc_trm.models import digit_equivariant, hrm, transformer, trm  # noqa: F401
 from arc_trm.models.base import ARCHITECTURES, PuzzleModel, register_architecture
-from arc_trm.models.layers import BLOCKS, register_block
+from arc_trm.models.layers import BLOCKS, block_class, register_block
 
 __all__ = [
     "ARCHITECTURES",
@@ -26,13 +26,14 @@ __all__ = [
 
 
 def check_model_config(config: ModelConfig) -> None:
-    """Check that the architecture and the block exist and that the former can use all settings.
+    """Check that the architecture and the block exist and can use all settings.
 
     Raises:
-        UserError: they do not or it cannot.
+        UserError: they do not or cannot.
     """
-    architecture, _ = ARCHITECTURES[config.architecture], BLOCKS[config.block]
+    architecture, block = ARCHITECTURES[config.architecture], block_class(config)
     architecture.check_config(config)
+    block.check_config(config)
 
 
 def build_model(

@@ -16,25 +16,17 @@ from functools import cache
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from arc_trm.config import ModelConfig
 from arc_trm.errors import UserError
 from arc_trm.models.cpu_kernels import fastest_ops, speed_advice
-from arc_trm.models.layers import (
-    Linear,
-    build_block,
-    build_rope_cache,
-    run_blocks,
-    swiglu_width,
-    truncated_normal,
-)
+from arc_trm.models.embedding import canvas_position_ids
+from arc_trm.models.layers import block_class, build_rope_cache, run_blocks
+from arc_trm.models.linear import Linear, truncated_normal
 from arc_trm.models.ops import TORCH_OPS, Ops
 from arc_trm.registry import Registry
 
-HALT_BIAS = -5.0
-"""Initial bias of the halting head: a new model does not halt early."""
 CPU_ACTIVATION_BYTES = 24 * 2**20
 """Upper bound of the largest activation on a CPU. From 32 MB on, glibc returns freed memory to the
 system at once, so that every new tensor has to be paged in again."""
@@ -72,22 +64,13 @@ class PuzzleModel(nn.Module, ABC):
     ) -> None:
         super().__init__()
         self.config, self.dtype = config, dtype
-        width = config.hidden_size
-        tokens = truncated_normal((config.vocab_size, width), width**-0.5, generator)
-        self.token_embedding = nn.Parameter(tokens)
-        self.position_embedding: nn.Parameter | None = None
-        if config.pos_encoding == "learned":
-            positions = truncated_normal((config.length, width), width**-0.5, generator)
-            self.position_embedding = nn.Parameter(positions)
+        width, block = config.hidden_size, block_class(config)
+        self.embedding = block.embedding(config, generator)
         rotary = config.pos_encoding == "rope" and config.mixer == "attention"
         rope_cache = build_rope_cache(config.length, width // config.num_heads) if rotary else None
         self.register_buffer("rope_cache", rope_cache, persistent=False)
         self._build_networks(generator)
-        self.token_head = Linear(width, config.vocab_size, generator)
-        # skip_init: PyTorch's own initialisation would draw random numbers that nothing uses.
-        self.halt_head = nn.utils.skip_init(nn.Linear, width, 2)  # type: ignore[no-untyped-call]
-        nn.init.zeros_(self.halt_head.weight)
-        nn.init.constant_(self.halt_head.bias, HALT_BIAS)
+        self.heads = block.heads(config, generator)
         self.register_buffer("y_init", truncated_normal((width,), 1.0, generator))
         self.register_buffer("z_init", truncated_normal((width,), 1.0, generator))
         puzzle_embedding = torch.zeros(num_puzzles, config.puzzle_emb_dim)
@@ -132,15 +115,17 @@ class PuzzleModel(nn.Module, ABC):
 
     def _build_blocks(self, num_layers: int, generator: torch.Generator | None) -> nn.ModuleList:
         """Build a network of `num_layers` blocks."""
-        return nn.ModuleList(build_block(self.config, generator) for _ in range(num_layers))
+        block = block_class(self.config)
+        return nn.ModuleList(block(self.config, generator) for _ in range(num_layers))
 
     def _run_blocks(
         self, blocks: nn.ModuleList, h: Tensor, injection: Tensor | None = None
     ) -> Tensor:
         """Run `h` + `injection`, both (B, L, D), through a network."""
         rope_cache = self.rope_cache
-        if rope_cache is not None and (ids := self.position_ids(h.shape[1])) is not None:
-            rope_cache = rope_cache[:, ids]
+        if rope_cache is not None:
+            ids = canvas_position_ids(self.config, h.shape[1], rope_cache.device)
+            rope_cache = rope_cache if ids is None else rope_cache[:, ids]
         if self.compiled:
             try:
                 return compiled_run_blocks()(blocks, h, injection, rope_cache, TORCH_OPS)
@@ -177,66 +162,39 @@ class PuzzleModel(nn.Module, ABC):
 
     # What training and prediction call.
 
-    def position_ids(self, length: int) -> Tensor | None:
-        """Return the positions on the full canvas of a smaller square one of length P + S.
-
-        Returns:
-            (length,) int64, or None if `length` is that of the full canvas.
+    def state_length(self, seq_len: int | None = None) -> int:
+        """Return L, the positions of a state, for a canvas of S = `seq_len` cells; None is full.
 
         Raises:
-            ValueError: there is no such canvas, or the mixer takes the full canvas only.
+            ValueError: the model cannot take such a canvas.
         """
-        config = self.config
-        if length == config.length:
-            return None
-        cells = length - config.puzzle_emb_len
-        side, full_side = math.isqrt(max(0, cells)), math.isqrt(config.seq_len)
-        square = side * side == cells and full_side * full_side == config.seq_len
-        if not square or not 0 < side < full_side or config.mixer != "attention":
-            raise ValueError(
-                f"{cells} cells are neither the canvas of {config.seq_len} nor a smaller square of "
-                "it that a model with attention can take"
-            )
-        return _canvas_position_ids(config.puzzle_emb_len, side, full_side, self.y_init.device)
+        return self.embedding.state_length(seq_len or self.config.seq_len)
 
     def initial_state(self, batch: int, length: int | None = None) -> tuple[Tensor, Tensor]:
         """Return the initial y and z, (B, L, D) views; L is that of the full canvas by default."""
-        shape = (batch, length or self.config.length, self.config.hidden_size)
+        shape = (batch, length or self.state_length(), self.config.hidden_size)
         return self.y_init.to(self.dtype).expand(shape), self.z_init.to(self.dtype).expand(shape)
 
     def embed(self, inputs: Tensor, puzzle_embeddings: Tensor) -> Tensor:
-        """Embed puzzles and tokens, add learned positions if there are any, and scale by sqrt(D).
+        """Embed puzzles and tokens.
 
         Args:
             inputs: (B, S) int tokens.
-            puzzle_embeddings: (B, puzzle_emb_dim) float32, padded with zeros to P positions.
+            puzzle_embeddings: (B, puzzle_emb_dim) float32.
 
         Returns:
-            x (B, L, D), puzzle positions first.
+            x (B, L, D).
         """
-        config = self.config
-        padding = config.puzzle_emb_len * config.hidden_size - config.puzzle_emb_dim
-        puzzle = F.pad(puzzle_embeddings.to(self.dtype), (0, padding))
-        puzzle = puzzle.view(-1, config.puzzle_emb_len, config.hidden_size)
-        tokens = F.embedding(inputs.int(), self.token_embedding.to(self.dtype))
-        x = torch.cat([puzzle, tokens], dim=1)
-        if self.position_embedding is not None:
-            positions = self.position_embedding.to(self.dtype)
-            position_ids = self.position_ids(x.shape[1])
-            if position_ids is not None:
-                positions = positions[position_ids]
-            x = math.sqrt(0.5) * (x + positions)
-        return math.sqrt(config.hidden_size) * x
+        x: Tensor = self.embedding(inputs, puzzle_embeddings, self.dtype)
+        return x
 
     def token_logits(self, y: Tensor) -> Tensor:
         """Return logits (B, S, V) of the answer y (B, L, D), in the dtype of the activations."""
-        logits: Tensor = self.token_head(y)[:, self.config.puzzle_emb_len :]
-        return logits
+        return self.heads.token_logits(y)
 
     def halt_logits(self, y: Tensor) -> Tensor:
-        """Return (B, 2) float32, halt and continue, from the first position of y (B, L, D)."""
-        logits: Tensor = self.halt_head(y[:, 0].float())
-        return logits
+        """Return (B, 2) float32, halt and continue, of the answer y (B, L, D)."""
+        return self.heads.halt_logits(y)
 
     @contextmanager
     def cache_cast_weights(self) -> Iterator[None]:
@@ -262,9 +220,8 @@ class PuzzleModel(nn.Module, ABC):
         """
         if self.y_init.device.type != "cpu":
             return None
-        config = self.config
-        hidden = 2 * swiglu_width(config.hidden_size, config.expansion)
-        return max(1, CPU_ACTIVATION_BYTES // (length * hidden * self.dtype.itemsize))
+        numbers = block_class(self.config).largest_activation(self.config, length)
+        return max(1, CPU_ACTIVATION_BYTES // (numbers * self.dtype.itemsize))
 
     @torch.no_grad()
     def predict_steps(
@@ -288,7 +245,7 @@ class PuzzleModel(nn.Module, ABC):
         if steps < 1:
             raise ValueError(f"supervision_steps must be at least 1, got {steps}")
         validate_ids("inputs", inputs, (None, None), 0, config.vocab_size)
-        self.position_ids(config.puzzle_emb_len + inputs.shape[1])  # raises if there is no canvas
+        self.state_length(inputs.shape[1])  # raises if there is no such canvas
         validate_ids("puzzle_ids", puzzle_ids, inputs.shape[:1], 0, len(self.puzzle_embedding))
         embeddings = self.puzzle_embedding[puzzle_ids.to(self.puzzle_embedding.device)]
         x = self.embed(inputs, embeddings.to(self.y_init.device))
@@ -343,16 +300,6 @@ def compile_errors() -> tuple[type[Exception], ...]:
     from torch._dynamo.exc import TorchDynamoException
 
     return (TorchDynamoException, ImportError)
-
-
-@cache
-def _canvas_position_ids(
-    puzzle_emb_len: int, side: int, full_side: int, device: torch.device
-) -> Tensor:
-    """Return the puzzle positions, then those of the cells of a square in the full canvas."""
-    rows, columns = torch.meshgrid(*[torch.arange(side, device=device)] * 2, indexing="ij")
-    cells = puzzle_emb_len + (rows * full_side + columns).flatten()
-    return torch.cat([torch.arange(puzzle_emb_len, device=device), cells])
 
 
 def validate_ids(name: str, ids: Tensor, shape: Sequence[int | None], low: int, high: int) -> None:

@@ -7,82 +7,21 @@ H heads. Weights are float32 and are cast to the dtype of the activations when t
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from arc_trm.config import ModelConfig
+from arc_trm.errors import UserError
+from arc_trm.models.embedding import CellEmbedding, CellHeads, Embedding, Heads
+from arc_trm.models.linear import Linear
 from arc_trm.models.ops import Ops
 from arc_trm.registry import Registry
 
 ROPE_BASE = 10000.0
-# Standard deviation of a standard normal distribution truncated at ±2.
-_TRUNCATED_STD = math.sqrt(
-    1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(2 / math.sqrt(2))
-)
-
-
-def truncated_normal(
-    shape: tuple[int, ...], std: float, generator: torch.Generator | None
-) -> Tensor:
-    """Draw float32 numbers from a normal distribution truncated at ±2σ.
-
-    `std` is the standard deviation after truncation; σ is chosen accordingly. `generator` is on the
-    CPU; None is PyTorch's global one.
-    """
-    sigma = std / _TRUNCATED_STD
-    values = torch.empty(shape)
-    return nn.init.trunc_normal_(values, 0.0, sigma, -2 * sigma, 2 * sigma, generator=generator)
-
-
-class _CachedLinear(torch.autograd.Function):
-    """x W^T with a cached cast of W; the gradient of W is in W's own dtype."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, cached_weight: Tensor) -> Tensor:
-        ctx.save_for_backward(x, cached_weight)
-        ctx.dtype = weight.dtype
-        return F.linear(x, cached_weight)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        x, cached_weight = ctx.saved_tensors
-        grad_x = grad @ cached_weight if ctx.needs_input_grad[0] else None
-        if not ctx.needs_input_grad[1]:
-            return grad_x, None, None
-        grad_rows, x_rows = grad.flatten(0, -2), x.flatten(0, -2)
-        return grad_x, (grad_rows.t() @ x_rows).to(ctx.dtype), None
-
-
-class Linear(nn.Module):
-    """x W^T without bias, W (n_out, n_in) initialised by fan-in."""
-
-    cached_weight: Tensor | None = None
-    """The weight in the dtype of the activations, within `PuzzleModel.cache_cast_weights`; None
-    casts the weight at every use."""
-
-    def __init__(self, n_in: int, n_out: int, generator: torch.Generator | None) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(truncated_normal((n_out, n_in), n_in**-0.5, generator))
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out `cached_weight`, for the weight of a copy may change."""
-        return {name: value for name, value in self.__dict__.items() if name != "cached_weight"}
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.cached_weight is None:
-            return F.linear(x, self.weight.to(x.dtype))
-        if not torch.is_grad_enabled():
-            return F.linear(x, self.cached_weight)
-        out: Tensor = _CachedLinear.apply(  # type: ignore[no-untyped-call]
-            x, self.weight, self.cached_weight
-        )
-        return out
 
 
 def swiglu_width(width: int, expansion: float) -> int:
@@ -135,16 +74,63 @@ class Attention(nn.Module):
         return out
 
 
+class Block(nn.Module, ABC):
+    """A block that receives the rope cache and `Ops`, and may bring an embedding and heads.
+
+    Args:
+        config: of the model.
+        generator: of the initial weights, on the CPU; None is PyTorch's global generator.
+    """
+
+    embedding: ClassVar[type[Embedding]] = CellEmbedding
+    """How puzzles enter a state that such blocks change."""
+    heads: ClassVar[type[Heads]] = CellHeads
+    """How logits are read from it."""
+
+    def __init__(self, config: ModelConfig, generator: torch.Generator | None) -> None:
+        super().__init__()
+
+    @classmethod
+    def check_config(cls, config: ModelConfig) -> None:
+        """Raise UserError if the block cannot use a setting."""
+        if not config.puzzle_emb_len:
+            raise UserError(f"model.puzzle_emb_len must be at least 1 for the block {config.block}")
+
+    @classmethod
+    def largest_activation(cls, config: ModelConfig, length: int) -> int:
+        """Return the numbers of the largest tensor that an example of L = `length` needs."""
+        return length * 2 * swiglu_width(config.hidden_size, config.expansion)
+
+    @classmethod
+    def saved_activations(cls, config: ModelConfig) -> int:
+        """Estimate the numbers that a block keeps of an example on the full canvas for backward.
+
+        Half as many again as PyTorch's saved-tensor hooks count.
+        """
+        hidden = swiglu_width(config.hidden_size, config.expansion)
+        return config.length * (14 * config.hidden_size + 6 * hidden)
+
+    @abstractmethod
+    def forward(self, h: Tensor, rope_cache: Tensor | None, ops: Ops) -> Tensor:
+        """Map h (B, L, D) to (B, L, D); see `Ops.attention` for `rope_cache`."""
+
+
 BlockFactory = Callable[[ModelConfig, torch.Generator | None], nn.Module]
 """A function or class of (config, generator) that makes a block: a module that maps h (B, L, D) to
-(B, L, D). A subclass of `Block` also receives the rope cache and `Ops`."""
+(B, L, D), or a `Block`."""
 BLOCKS: Registry[BlockFactory] = Registry("block", "model.block")
 register_block = BLOCKS.register
 """Decorator that registers a `BlockFactory` under a name, for `model.block`."""
 
 
+def block_class(config: ModelConfig) -> type[Block]:
+    """Return the class of the block that `config.block` names, `BlockAdapter` of other modules."""
+    factory = BLOCKS[config.block]
+    return factory if isinstance(factory, type) and issubclass(factory, Block) else BlockAdapter
+
+
 @register_block("post_norm")
-class Block(nn.Module):
+class PostNormBlock(Block):
     """The published post-norm block.
 
     h = norm(h + token_mixer(h)), then h = norm(h + swiglu(h)). The token mixer is self-attention,
@@ -153,16 +139,18 @@ class Block(nn.Module):
     """
 
     def __init__(self, config: ModelConfig, generator: torch.Generator | None) -> None:
-        super().__init__()
+        super().__init__(config, generator)
         self.token_mixer: Attention | SwiGLU
         if config.mixer == "attention":
             self.token_mixer = Attention(config.hidden_size, config.num_heads, generator)
         else:
             self.token_mixer = SwiGLU(config.length, config.expansion, generator)
-        self.swiglu = SwiGLU(config.hidden_size, config.expansion, generator)
+        self.swiglu = self._build_swiglu(config, generator)
+
+    def _build_swiglu(self, config: ModelConfig, generator: torch.Generator | None) -> SwiGLU:
+        return SwiGLU(config.hidden_size, config.expansion, generator)
 
     def forward(self, h: Tensor, rope_cache: Tensor | None, ops: Ops) -> Tensor:
-        """Map h (B, L, D) to (B, L, D); see `Ops.attention` for `rope_cache`."""
         if isinstance(self.token_mixer, Attention):
             h = ops.residual_norm(h, self.token_mixer(h, rope_cache, ops))
         else:
@@ -171,28 +159,22 @@ class Block(nn.Module):
         return ops.residual_norm(h, self.swiglu(h, ops))
 
 
-class BlockAdapter(nn.Module):
+class BlockAdapter(Block):
     """A module (B, L, D) -> (B, L, D) that is called like a `Block`."""
 
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
+    def __init__(self, config: ModelConfig, generator: torch.Generator | None) -> None:
+        super().__init__(config, generator)
+        self.module = BLOCKS[config.block](config, generator)
 
     def forward(self, h: Tensor, rope_cache: Tensor | None, ops: Ops) -> Tensor:
         out: Tensor = self.module(h)
         return out
 
 
-def build_block(config: ModelConfig, generator: torch.Generator | None) -> nn.Module:
-    """Build the block that `config.block` names, callable as `block(h, rope_cache, ops)`."""
-    block = BLOCKS[config.block](config, generator)
-    return block if isinstance(block, Block) else BlockAdapter(block)
-
-
 def run_blocks(
     blocks: nn.ModuleList, h: Tensor, injection: Tensor | None, rope_cache: Tensor | None, ops: Ops
 ) -> Tensor:
-    """Run `h` + `injection`, both (B, L, D), through blocks that `build_block` made."""
+    """Run `h` + `injection`, both (B, L, D), through blocks."""
     if injection is not None:
         h = h + injection
     for block in blocks:

@@ -16,7 +16,7 @@ from arc_trm.data.sampler import Batch, BatchSampler
 from arc_trm.device import memory_bytes
 from arc_trm.errors import UserError
 from arc_trm.models import PuzzleModel
-from arc_trm.models.layers import swiglu_width
+from arc_trm.models.layers import block_class
 from arc_trm.training.trainer import Trainer, to_tensors
 
 # The published schedule for adaptation has 12 500 steps, a warm-up of 2000 and an average over
@@ -155,11 +155,8 @@ def _mean_step_seconds(trainer: Trainer, sampler: BatchSampler, budget: float) -
 
 def activation_bytes(model: PuzzleModel) -> int:
     """Estimate the bytes that a step keeps of an example on the full canvas for backward."""
-    config = model.config
-    hidden = swiglu_width(config.hidden_size, config.expansion)
-    # Numbers per position and block: half as many again as PyTorch's saved-tensor hooks count.
-    block = 14 * config.hidden_size + 6 * hidden
-    return config.length * block * model.blocks_with_gradient * model.dtype.itemsize
+    numbers = block_class(model.config).saved_activations(model.config)
+    return numbers * model.blocks_with_gradient * model.dtype.itemsize
 
 
 def pick_micro_batch_size(model: PuzzleModel, device: torch.device, batch_size: int) -> int:
@@ -169,5 +166,5 @@ def pick_micro_batch_size(model: PuzzleModel, device: torch.device, batch_size: 
     parts of a batch of this process are equal but for the last one.
     """
     fitting = memory_bytes(device) / 2 / activation_bytes(model)
-    fastest = model.cpu_micro_batch_size(model.config.length) or batch_size
+    fastest = model.cpu_micro_batch_size(model.state_length()) or batch_size
     return math.ceil(batch_size / math.ceil(batch_size / min(fitting, fastest)))

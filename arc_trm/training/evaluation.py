@@ -204,7 +204,7 @@ class Evaluator:
 
         Every rank predicts a batch of training, or less on a CPU, where small ones are as fast.
         """
-        size = self._trainer.part_size(self._model.config.length)
+        size = self._trainer.part_size(self._model.state_length())
         if self._trainer.flat_params.device.type == "cpu" and not self._model.compiled:
             size = min(size, MIN_PUZZLES)
         return size * self._trainer.world_size
@@ -300,7 +300,7 @@ class Evaluator:
         self, queries: Sequence[Query], side: int, retry: list[Query]
     ) -> list[_Answer]:
         answers = list[_Answer]()
-        size = self._trainer.part_size(self._model.config.puzzle_emb_len + side * side)
+        size = self._trainer.part_size(self._model.state_length(side * side))
         for start in range(0, len(queries), size):
             batch = queries[start : start + size]
             missing = self._batch_size(size) - len(batch)

@@ -208,7 +208,7 @@ class _Setup:
         if advice := self.model.speed_advice():
             callback.note(advice)
         self.micro_batch_size = pick_micro_batch_size(self.model, device, batch_size)
-        fastest = self.model.cpu_micro_batch_size(config.model.length) or batch_size
+        fastest = self.model.cpu_micro_batch_size(self.model.state_length()) or batch_size
         if self.micro_batch_size < min(batch_size, fastest):
             callback.note(
                 f"batches of {batch_size} go through the network in parts of "

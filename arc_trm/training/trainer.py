@@ -172,9 +172,8 @@ class Trainer:
     def _new_carry(self, seq_len: int) -> dict[str, Tensor]:
         """Make a carry in which all examples have halted, so that the next batch fills it."""
         model, batch = self.model, self.batch_size
-        length, device = model.config.puzzle_emb_len + seq_len, self.flat_params.device
-        model.position_ids(length)  # raises if there is no such canvas
-        y, z = (state.clone() for state in model.initial_state(batch, length))
+        device = self.flat_params.device
+        y, z = (state.clone() for state in model.initial_state(batch, model.state_length(seq_len)))
         return {
             "y": y,
             "z": z,
@@ -270,7 +269,7 @@ class Trainer:
 
         The parts of a batch of this rank are equal but for the last one.
         """
-        limit = max(1, self.micro_batch_size * self.model.config.length // length)
+        limit = max(1, self.micro_batch_size * self.model.state_length() // length)
         return math.ceil(self.batch_size / math.ceil(self.batch_size / limit))
 
     def _backward(self, carry: dict[str, Tensor], embedding_only: bool) -> tuple[Tensor, Tensor]:
@@ -320,12 +319,13 @@ class Trainer:
                 next_halt_logits = model.halt_logits(next_y)
             continue_loss = losses.continue_loss(halt_logits[:, 1], next_halt_logits, last).sum()
         loss = (lm_loss + HALT_WEIGHT * (halt_loss + continue_loss)) / config.global_batch_size
-        if embedding_only:
+        embedding_gradients = torch.zeros_like(embeddings)  # empty without a puzzle embedding
+        if embedding_only and embeddings.numel():
             (embedding_gradients,) = torch.autograd.grad(loss, embeddings)
-        else:
+        elif not embedding_only:
             loss.backward()  # type: ignore[no-untyped-call]
-            assert embeddings.grad is not None
-            embedding_gradients = embeddings.grad
+            if embeddings.grad is not None:
+                embedding_gradients = embeddings.grad
         with torch.no_grad():
             halted = last
             if config.early_halting:

@@ -28,7 +28,8 @@ from arc_trm.checkpoint.published_ids import PublishedIds
 from arc_trm.config import ModelConfig, RunConfig, TrainConfig, from_dict
 from arc_trm.errors import UserError
 from arc_trm.models import BLOCKS, PuzzleModel, build_model
-from arc_trm.models.layers import Block, Linear
+from arc_trm.models.layers import Block
+from arc_trm.models.linear import Linear
 from arc_trm.training import Trainer
 
 NAMES = ["trm_attention", "trm_mixer", "trm_learned_positions", "hrm"]
@@ -167,7 +168,7 @@ def write(path: Path, **changes: Any) -> Path:
 
 
 BAD_TENSORS = {
-    "lacks the tensor 'halt_head.bias'": {"q_head.bias": None},
+    "lacks the tensor 'heads.halt.bias'": {"q_head.bias": None},
     "holds no TRM or HRM: there is no matrix 'puzzle_emb.weights'": {"puzzle_emb.weights": None},
     "has a tensor 'unknown', which its config does not need": {"unknown": torch.zeros(1)},
     "puzzle_emb_ndim is 32 in the weights, but 64 in the settings": {

@@ -144,7 +144,7 @@ def write_metadata(text: str) -> Mutation:
 def save_again(folder: Path, embedding: torch.Tensor, first: float = 0.0, step: int = 5) -> None:
     """Save another network and embedding; `first` is a number of the network."""
     model = build_model(from_dict(ModelConfig, MODEL), 1)
-    model.token_embedding.data[0, 0] = first
+    model.embedding.tokens.data[0, 0] = first
     save_weights(folder, model.config, model.state_dict(), embedding, step)
 
 
@@ -222,7 +222,7 @@ def cut_network(folder: Path) -> None:
         (mix_steps, "network and puzzle embedding are of different steps, 6 and 5"),
         (
             partial(save_again, embedding=torch.zeros(3, 32), first=torch.nan),
-            "'token_embedding' holds something else than finite numbers",
+            "'embedding.tokens' holds something else than finite numbers",
         ),
         (
             partial(save_again, embedding=torch.zeros(3, 32, dtype=torch.int32)),
@@ -429,7 +429,7 @@ def test_invalid_layer_numbers_are_reported(tmp_path: Path) -> None:
 
 def test_learned_positions_need_their_length() -> None:
     config = replace(from_dict(ModelConfig, MODEL), pos_encoding="learned")
-    assert TRM(config, 1).position_embedding.shape == (17, 32)
+    assert TRM(config, 1).embedding.positions.shape == (17, 32)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -88,7 +88,7 @@ def test_a_model_that_predicts_no_grid_is_reported() -> None:
     known = tasks()
     loaded = weights(TRM, known)
     with torch.no_grad():
-        loaded.model.token_head.weight.zero_()  # so every cell is PAD
+        loaded.model.heads.token.weight.zero_()  # so every cell is PAD
     predictions = predict_tasks(loaded, known)
     assert predictions.job is not None
     guesses = predictions.job.guesses
@@ -132,7 +132,7 @@ def test_halting_probabilities_of_a_diverged_model_are_zero() -> None:
     known = tasks()
     loaded = weights(TRM, known)
     with torch.no_grad():
-        loaded.model.halt_head.weight.fill_(float("nan"))
+        loaded.model.heads.halt.weight.fill_(float("nan"))
     for prediction in predict_tasks(loaded, known):
         assert {each.halt_prob for each in prediction.candidates} <= {0}
         assert {step.halt_prob for step in prediction.trace} == {0}

@@ -106,7 +106,7 @@ def test_separate_networks_are_saved_and_loaded_but_not_published(tmp_path: Path
 @pytest.mark.parametrize(("early_halting", "halted"), [(True, 4), (False, 0)])
 def test_without_early_halting_an_example_takes_all_steps(early_halting: bool, halted: int) -> None:
     trainer = make_trainer(halt_exploration_prob=0.0, early_halting=early_halting)
-    trainer.model.halt_head.bias.data.fill_(50.0)  # halts at once if it may
+    trainer.model.heads.halt.bias.data.fill_(50.0)  # halts at once if it may
     counts = [trainer.step(make_batch(step))["count"] for step in range(3)]
     assert counts == [halted, halted, 4]
 

@@ -27,6 +27,7 @@ from arc_trm.errors import UserError
 from arc_trm.inference import predict_tasks
 from arc_trm.inference.predictor import Query, build_queries, max_batch_size, predict_batch
 from arc_trm.models import PuzzleModel, build_model
+from arc_trm.models.embedding import canvas_position_ids
 from arc_trm.puzzles.arc.augmentation import ArcAugmentation
 from arc_trm.puzzles.arc.canvas import CANVAS_SIDES, canvas_side
 from arc_trm.puzzles.arc.tokenizer import EOS, encode_pair
@@ -123,7 +124,7 @@ def make_model(**changes: object) -> PuzzleModel:
 def test_cells_keep_the_positions_of_the_full_canvas(pos_encoding: str) -> None:
     model = make_model(pos_encoding=pos_encoding)
     side, full = 6, 15
-    position_ids = model.position_ids(1 + side * side)
+    position_ids = canvas_position_ids(model.config, 1 + side * side, CPU)
     assert position_ids is not None and position_ids[0] == 0
     expected = [1 + row * full + column for row in range(side) for column in range(side)]
     assert position_ids[1:].tolist() == expected
@@ -134,7 +135,7 @@ def test_cells_keep_the_positions_of_the_full_canvas(pos_encoding: str) -> None:
         canvas[:, :side, :side] = tokens.view(1, side, side)
         whole = model.embed(canvas.view(1, -1), torch.zeros(1, 32))
         assert torch.equal(small, whole[:, position_ids])
-    assert model.position_ids(1 + full * full) is None
+    assert canvas_position_ids(model.config, 1 + full * full, CPU) is None
 
 
 @pytest.mark.parametrize("cells", [0, 7, 256])

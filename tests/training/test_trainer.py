@@ -78,7 +78,7 @@ def test_state_continues_to_the_last_bit(architecture: str) -> None:
 
 def test_an_example_is_carried_until_it_halts_and_then_replaced() -> None:
     trainer = make_trainer(halt_exploration_prob=0.0)
-    trainer.model.halt_head.bias.data.fill_(-50.0)  # never halts early
+    trainer.model.heads.halt.bias.data.fill_(-50.0)  # never halts early
     for step in range(6):
         before = trainer.carry["inputs"].clone()
         halted = trainer.carry["halted"].clone()
@@ -93,7 +93,7 @@ def test_an_example_is_carried_until_it_halts_and_then_replaced() -> None:
 def test_exploration_keeps_examples_from_halting_early() -> None:
     def first_halts(exploration: float) -> int:
         trainer = make_trainer(halt_exploration_prob=exploration)
-        trainer.model.halt_head.bias.data.fill_(50.0)  # halts at once if it may
+        trainer.model.heads.halt.bias.data.fill_(50.0)  # halts at once if it may
         trainer.step(make_batch(0))
         return int(trainer.carry["halted"].sum())
 

@@ -1,0 +1,75 @@
+"""Linear layers without bias, whose weights are cast to the dtype of the activations."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+# Standard deviation of a standard normal distribution truncated at ±2.
+_TRUNCATED_STD = math.sqrt(
+    1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(2 / math.sqrt(2))
+)
+
+
+def truncated_normal(
+    shape: tuple[int, ...], std: float, generator: torch.Generator | None
+) -> Tensor:
+    """Draw float32 numbers from a normal distribution truncated at ±2σ.
+
+    `std` is the standard deviation after truncation; σ is chosen accordingly. `generator` is on the
+    CPU; None is PyTorch's global one.
+    """
+    sigma = std / _TRUNCATED_STD
+    values = torch.empty(shape)
+    return nn.init.trunc_normal_(values, 0.0, sigma, -2 * sigma, 2 * sigma, generator=generator)
+
+
+class _CachedLinear(torch.autograd.Function):
+    """x W^T with a cached cast of W; the gradient of W is in W's own dtype."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, cached_weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, cached_weight)
+        ctx.dtype = weight.dtype
+        return F.linear(x, cached_weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x, cached_weight = ctx.saved_tensors
+        grad_x = grad @ cached_weight if ctx.needs_input_grad[0] else None
+        if not ctx.needs_input_grad[1]:
+            return grad_x, None, None
+        grad_rows, x_rows = grad.flatten(0, -2), x.flatten(0, -2)
+        return grad_x, (grad_rows.t() @ x_rows).to(ctx.dtype), None
+
+
+class Linear(nn.Module):
+    """x W^T without bias, W (n_out, n_in) initialised by fan-in."""
+
+    cached_weight: Tensor | None = None
+    """The weight in the dtype of the activations, within `PuzzleModel.cache_cast_weights`; None
+    casts the weight at every use."""
+
+    def __init__(self, n_in: int, n_out: int, generator: torch.Generator | None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(truncated_normal((n_out, n_in), n_in**-0.5, generator))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out `cached_weight`, for the weight of a copy may change."""
+        return {name: value for name, value in self.__dict__.items() if name != "cached_weight"}
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.cached_weight is None:
+            return F.linear(x, self.weight.to(x.dtype))
+        if not torch.is_grad_enabled():
+            return F.linear(x, self.cached_weight)
+        out: Tensor = _CachedLinear.apply(  # type: ignore[no-untyped-call]
+            x, self.weight, self.cached_weight
+        )
+        return out

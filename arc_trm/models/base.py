@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from arc_trm.config import ModelConfig
 from arc_trm.errors import UserError
-from arc_trm.models.cpu_kernels import fastest_ops, speed_advice
+from arc_trm.models.cpu_kernels import HEAD_SIZE_MULTIPLE, fastest_ops, speed_advice
 from arc_trm.models.embedding import canvas_position_ids
 from arc_trm.models.layers import block_class, build_rope_cache, run_blocks
 from arc_trm.models.linear import Linear, truncated_normal
@@ -148,7 +148,10 @@ class PuzzleModel(nn.Module, ABC):
 
     def _heads(self) -> tuple[int, bool]:
         """Return the size of a head, and whether its queries and keys are rotated."""
-        return self.config.hidden_size // self.config.num_heads, self.rope_cache is not None
+        config = self.config
+        if config.mixer == "mlp":  # has no heads: any size that the kernels can take will do
+            return HEAD_SIZE_MULTIPLE, False
+        return config.hidden_size // config.num_heads, self.rope_cache is not None
 
     def block_parameters(self) -> Iterator[nn.Parameter]:
         """Yield the parameters of the blocks, those in module lists.

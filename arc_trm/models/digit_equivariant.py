@@ -26,6 +26,9 @@ from arc_trm.models.ops import Ops
 
 FIRST_DIGIT = 2
 """Token of the digit 1."""
+WIDTH_MULTIPLE = 64
+"""Hidden widths are multiples of it: of 256, as published, they would be needlessly wide for the
+small hidden sizes that suffice."""
 NOT_A_DIGIT = -1e4
 """Logit of all tokens but the digits of the puzzle; no cell of a solved Sudoku holds one."""
 
@@ -94,6 +97,15 @@ def _transpose(x: Tensor) -> Tensor:
     return out
 
 
+def _hidden_widths(config: ModelConfig) -> tuple[int, int]:
+    """Return the hidden widths of the SwiGLUs over cells and over channels."""
+    over_cells, over_channels = (
+        swiglu_width(width, config.expansion, WIDTH_MULTIPLE)
+        for width in (config.seq_len, config.hidden_size)
+    )
+    return over_cells, over_channels
+
+
 @register_block("digit_equivariant")
 class DigitEquivariantBlock(Block):
     """Mixes cells, then digits, then channels; each adds to h and is followed by an RMS norm.
@@ -108,9 +120,10 @@ class DigitEquivariantBlock(Block):
     def __init__(self, config: ModelConfig, generator: torch.Generator | None) -> None:
         super().__init__(config, generator)
         self.num_digits = config.side
-        self.cell_mixer = SwiGLU(config.seq_len, config.expansion, generator)
+        over_cells, over_channels = _hidden_widths(config)
+        self.cell_mixer = SwiGLU(config.seq_len, over_cells, generator)
         self.digit_mixer = Linear(config.hidden_size, config.hidden_size, generator)
-        self.swiglu = SwiGLU(config.hidden_size, config.expansion, generator)
+        self.swiglu = SwiGLU(config.hidden_size, over_channels, generator)
 
     @classmethod
     def check_config(cls, config: ModelConfig) -> None:
@@ -134,18 +147,15 @@ class DigitEquivariantBlock(Block):
 
     @classmethod
     def largest_activation(cls, config: ModelConfig, length: int) -> int:
-        over_cells = (
-            config.side * config.hidden_size * swiglu_width(config.seq_len, config.expansion)
-        )
-        over_channels = length * swiglu_width(config.hidden_size, config.expansion)
-        return 2 * max(over_cells, over_channels)
+        over_cells, over_channels = _hidden_widths(config)
+        return 2 * max(config.side * config.hidden_size * over_cells, length * over_channels)
 
     @classmethod
     def saved_activations(cls, config: ModelConfig) -> int:
+        over_cells, over_channels = _hidden_widths(config)
         width, length = config.hidden_size, config.side * config.seq_len
-        over_cells = config.side * width * swiglu_width(config.seq_len, config.expansion)
-        over_channels = length * swiglu_width(width, config.expansion)
-        return 9 * length * width + 5 * (over_cells + over_channels)
+        hidden = config.side * width * over_cells + length * over_channels
+        return 14 * length * width + 5 * hidden
 
     def forward(self, h: Tensor, rope_cache: Tensor | None, ops: Ops) -> Tensor:
         length, others = h.shape[1], self.num_digits - 1

@@ -24,9 +24,9 @@ from arc_trm.registry import Registry
 ROPE_BASE = 10000.0
 
 
-def swiglu_width(width: int, expansion: float) -> int:
-    """Hidden width of a SwiGLU: round(expansion · width · 2/3), up to a multiple of 256."""
-    return math.ceil(round(expansion * width * 2 / 3) / 256) * 256
+def swiglu_width(width: int, expansion: float, multiple: int = 256) -> int:
+    """Hidden width of a SwiGLU: round(expansion · width · 2/3), up to a multiple."""
+    return math.ceil(round(expansion * width * 2 / 3) / multiple) * multiple
 
 
 class SwiGLU(nn.Module):
@@ -35,9 +35,8 @@ class SwiGLU(nn.Module):
     Source: "GLU Variants Improve Transformer" (arXiv 2002.05202), equation 6.
     """
 
-    def __init__(self, width: int, expansion: float, generator: torch.Generator | None) -> None:
+    def __init__(self, width: int, hidden: int, generator: torch.Generator | None) -> None:
         super().__init__()
-        hidden = swiglu_width(width, expansion)
         self.gate_up = Linear(width, 2 * hidden, generator)
         self.down = Linear(hidden, width, generator)
 
@@ -144,11 +143,13 @@ class PostNormBlock(Block):
         if config.mixer == "attention":
             self.token_mixer = Attention(config.hidden_size, config.num_heads, generator)
         else:
-            self.token_mixer = SwiGLU(config.length, config.expansion, generator)
+            hidden = swiglu_width(config.length, config.expansion)
+            self.token_mixer = SwiGLU(config.length, hidden, generator)
         self.swiglu = self._build_swiglu(config, generator)
 
     def _build_swiglu(self, config: ModelConfig, generator: torch.Generator | None) -> SwiGLU:
-        return SwiGLU(config.hidden_size, config.expansion, generator)
+        hidden = swiglu_width(config.hidden_size, config.expansion)
+        return SwiGLU(config.hidden_size, hidden, generator)
 
     def forward(self, h: Tensor, rope_cache: Tensor | None, ops: Ops) -> Tensor:
         if isinstance(self.token_mixer, Attention):

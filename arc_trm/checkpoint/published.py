@@ -447,6 +447,9 @@ def _published_values(config: ModelConfig) -> dict[str, tuple[Any, ...] | None]:
         "canvas": ("full",),
         "separate_networks": (False,),
         "backprop_through": ("last_cycle",),
+        "initial_state": ("fixed",),
+        "damping": (1.0,),
+        "latent_noise": (0.0,),
     }
     if config.architecture == "hrm":
         values |= {

@@ -19,6 +19,7 @@ from arc_trm.device import DTYPES, compiles, pick_device, pick_dtype
 from arc_trm.errors import UserError, pluralise
 from arc_trm.evaluation.predictions import NO_EMBEDDING, Prediction, Skipped, TraceStep
 from arc_trm.puzzles import SEPARATOR, PuzzleKind, kind_of
+from arc_trm.rng import seed_for
 from arc_trm.tasks import Grid, Pair, TaskSet
 
 MAX_BATCH = 512
@@ -224,7 +225,8 @@ def predict_batch(
     puzzle_ids = torch.tensor([q.puzzle_id for q in batch], device=model.puzzle_embedding.device)
     traced = [index for index, query in enumerate(batch) if query.traced]
     steps: list[tuple[torch.Tensor, torch.Tensor]] = []
-    for logits, halt_logits in model.predict_steps(inputs, puzzle_ids, supervision_steps):
+    seeds = [seed_for(query.task_id, query.test, query.puzzle) for query in batch]
+    for logits, halt_logits in model.predict_steps(inputs, puzzle_ids, supervision_steps, seeds):
         observe(logits, halt_logits)
         if traced:  # for ARC about one query in a thousand
             steps.append((logits[traced].argmax(-1).to(torch.uint8), halt_logits[traced]))

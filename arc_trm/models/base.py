@@ -24,6 +24,7 @@ from arc_trm.models.cpu_kernels import HEAD_SIZE_MULTIPLE, fastest_ops, speed_ad
 from arc_trm.models.embedding import canvas_position_ids
 from arc_trm.models.layers import block_class, build_rope_cache, run_blocks
 from arc_trm.models.linear import Linear, truncated_normal
+from arc_trm.models.noise import Noise
 from arc_trm.models.ops import TORCH_OPS, Ops
 from arc_trm.registry import Registry
 
@@ -91,8 +92,13 @@ class PuzzleModel(nn.Module, ABC):
         """
 
     @abstractmethod
-    def supervision_step(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the next y and z from x, y and z; all are (B, L, D)."""
+    def supervision_step(
+        self, x: Tensor, y: Tensor, z: Tensor, noise: Noise | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the next y and z from x, y and z; all are (B, L, D).
+
+        `noise` is that of the batch, for `_damp`; None without `config.latent_noise`.
+        """
 
     @property
     @abstractmethod
@@ -136,6 +142,20 @@ class PuzzleModel(nn.Module, ABC):
                 self.compiled = False
         return run_blocks(blocks, h, injection, rope_cache, self.select_ops(h.dtype))
 
+    def _damp(self, z: Tensor, update: Tensor, noise: Noise | None) -> Tensor:
+        """Return the next z: (1 − λ) · z + λ · update + β · ε, all (B, L, D).
+
+        λ is `config.damping`, β `config.latent_noise` (docs/model.md, section 11).
+        """
+        damping, scale = self.config.damping, self.config.latent_noise
+        if damping != 1:
+            update = torch.lerp(z, update, damping)
+        if scale:
+            if noise is None:
+                raise ValueError("a model with latent noise needs the noise of the batch")
+            update = update + (scale * noise.normal(update.shape)).to(update.dtype)
+        return update
+
     def select_ops(self, dtype: torch.dtype) -> Ops:
         """Return the operations that compute activations of `dtype` without torch.compile."""
         return fastest_ops(self.y_init.device, dtype, *self._heads())
@@ -173,9 +193,25 @@ class PuzzleModel(nn.Module, ABC):
         """
         return self.embedding.state_length(seq_len or self.config.seq_len)
 
-    def initial_state(self, batch: int, length: int | None = None) -> tuple[Tensor, Tensor]:
-        """Return the initial y and z, (B, L, D) views; L is that of the full canvas by default."""
+    @property
+    def is_random(self) -> bool:
+        """Whether a state depends on random numbers, so that examples need seeds."""
+        return self.config.initial_state == "random" or self.config.latent_noise > 0
+
+    def initial_state(
+        self, batch: int, length: int | None = None, noise: Noise | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the initial y and z, (B, L, D); views if they are fixed.
+
+        Args:
+            batch: B.
+            length: L; None is that of the full canvas.
+            noise: of the batch, from which random starts are drawn; None returns the fixed ones.
+        """
         shape = (batch, length or self.state_length(), self.config.hidden_size)
+        if noise is not None and self.config.initial_state == "random":
+            y, z = (noise.truncated_normal(shape).to(self.dtype) for _ in range(2))
+            return y, z
         return self.y_init.to(self.dtype).expand(shape), self.z_init.to(self.dtype).expand(shape)
 
     def embed(self, inputs: Tensor, puzzle_embeddings: Tensor) -> Tensor:
@@ -228,7 +264,11 @@ class PuzzleModel(nn.Module, ABC):
 
     @torch.no_grad()
     def predict_steps(
-        self, inputs: Tensor, puzzle_ids: Tensor, supervision_steps: int | None = None
+        self,
+        inputs: Tensor,
+        puzzle_ids: Tensor,
+        supervision_steps: int | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Predict a batch and yield the answer after every supervision step.
 
@@ -236,6 +276,8 @@ class PuzzleModel(nn.Module, ABC):
             inputs: (B, S) int tokens on the full canvas or a smaller square one.
             puzzle_ids: (B,) int rows of the puzzle embedding; 0 is the blank puzzle.
             supervision_steps: number of steps; None is `config.supervision_steps`.
+            seeds: of each example's random start and noise, if the model has any; None is 0 for
+                all.
 
         Yields:
             Logits (B, S, V) float32 and halt logits (B,) float32.
@@ -247,6 +289,8 @@ class PuzzleModel(nn.Module, ABC):
         steps = config.supervision_steps if supervision_steps is None else supervision_steps
         if steps < 1:
             raise ValueError(f"supervision_steps must be at least 1, got {steps}")
+        if seeds is not None and len(seeds) != len(inputs):
+            raise ValueError(f"{len(inputs)} examples need as many seeds, got {len(seeds)}")
         validate_ids("inputs", inputs, (None, None), 0, config.vocab_size)
         self.state_length(inputs.shape[1])  # raises if there is no such canvas
         validate_ids("puzzle_ids", puzzle_ids, inputs.shape[:1], 0, len(self.puzzle_embedding))
@@ -254,13 +298,22 @@ class PuzzleModel(nn.Module, ABC):
         x = self.embed(inputs, embeddings.to(self.y_init.device))
         micro_batch_size = self.cpu_micro_batch_size(x.shape[1]) or max(1, len(x))
         chunks = x.chunk(max(1, math.ceil(len(x) / micro_batch_size)))
-        states = [(chunk, *self.initial_state(*chunk.shape[:2])) for chunk in chunks]
+        seeds = [0] * len(x) if seeds is None else seeds
+        states, start = [], 0
+        for chunk in chunks:
+            noise = None
+            if self.is_random:
+                noise = Noise.from_seeds(seeds[start : start + len(chunk)], x.device)
+            states.append((chunk, *self.initial_state(len(chunk), chunk.shape[1], noise), noise))
+            start += len(chunk)
         for _ in range(steps):
             # Set again in every step: a generator's caller runs between its steps.
             with torch.no_grad(), self.cache_cast_weights():
-                states = [(x, *self.supervision_step(x, y, z)) for x, y, z in states]
-                logits = torch.cat([self.token_logits(y).float() for _, y, _ in states])
-                halt = torch.cat([self.halt_logits(y)[:, 0] for _, y, _ in states])
+                states = [
+                    (x, *self.supervision_step(x, y, z, noise), noise) for x, y, z, noise in states
+                ]
+                logits = torch.cat([self.token_logits(y).float() for _, y, _, _ in states])
+                halt = torch.cat([self.halt_logits(y)[:, 0] for _, y, _, _ in states])
             yield logits, halt
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from arc_trm.config import ModelConfig
 from arc_trm.models.base import PuzzleModel, register_architecture, require_defaults
+from arc_trm.models.noise import Noise
 
 
 @register_architecture("hrm")
@@ -49,13 +50,15 @@ class HRM(PuzzleModel):
         """Return (B,) bool from (B, 2): whether halting has a larger value than continuing."""
         return halt_logits[:, 0] > halt_logits[:, 1]
 
-    def _update_z(self, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-        return self._run_blocks(self.z_blocks, z, y + x)
+    def _update_z(self, x: Tensor, y: Tensor, z: Tensor, noise: Noise | None) -> Tensor:
+        return self._damp(z, self._run_blocks(self.z_blocks, z, y + x), noise)
 
     def _update_y(self, y: Tensor, z: Tensor) -> Tensor:
         return self._run_blocks(self.y_blocks, y, z)
 
-    def supervision_step(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    def supervision_step(
+        self, x: Tensor, y: Tensor, z: Tensor, noise: Noise | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return y and z after T·n updates of z and T updates of y; all tensors are (B, L, D).
 
         The last update of each carries gradient: the one-step gradient of the HRM paper, section 2,
@@ -64,8 +67,8 @@ class HRM(PuzzleModel):
         outer_cycles, inner_cycles = self.config.outer_cycles, self.config.inner_cycles
         with torch.no_grad():
             for step in range(1, outer_cycles * inner_cycles):
-                z = self._update_z(x, y, z)
+                z = self._update_z(x, y, z, noise)
                 if step % inner_cycles == 0:
                     y = self._update_y(y, z)
-        z = self._update_z(x, y, z)
+        z = self._update_z(x, y, z, noise)
         return self._update_y(y, z), z

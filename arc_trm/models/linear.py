@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-# Standard deviation of a standard normal distribution truncated at ±2.
-_TRUNCATED_STD = math.sqrt(
+TRUNCATED_STD = math.sqrt(
     1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(2 / math.sqrt(2))
 )
+"""Standard deviation of a standard normal distribution truncated at ±2."""
 
 
 def truncated_normal(
@@ -24,7 +24,7 @@ def truncated_normal(
     `std` is the standard deviation after truncation; σ is chosen accordingly. `generator` is on the
     CPU; None is PyTorch's global one.
     """
-    sigma = std / _TRUNCATED_STD
+    sigma = std / TRUNCATED_STD
     values = torch.empty(shape)
     return nn.init.trunc_normal_(values, 0.0, sigma, -2 * sigma, 2 * sigma, generator=generator)
 

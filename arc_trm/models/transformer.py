@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from arc_trm.config import ModelConfig
 from arc_trm.errors import UserError
 from arc_trm.models.base import PuzzleModel, register_architecture, require_defaults
+from arc_trm.models.noise import Noise
 
 
 @register_architecture("transformer")
@@ -31,6 +32,11 @@ class Transformer(PuzzleModel):
                 "the architecture transformer predicts in a single pass: set model.outer_cycles, "
                 "model.inner_cycles and model.supervision_steps to 1"
             )
+        if (config.initial_state, config.damping, config.latent_noise) != ("fixed", 1, 0):
+            raise UserError(
+                "the architecture transformer carries no state: leave model.initial_state, "
+                "model.damping and model.latent_noise out"
+            )
 
     def _build_networks(self, generator: torch.Generator | None) -> None:
         self.blocks = self._build_blocks(self.config.num_layers, generator)
@@ -39,6 +45,8 @@ class Transformer(PuzzleModel):
     def blocks_per_step(self) -> int:
         return self.config.num_layers
 
-    def supervision_step(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    def supervision_step(
+        self, x: Tensor, y: Tensor, z: Tensor, noise: Noise | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return y (B, L, D) computed from x alone, and z unchanged; the old y is not read."""
         return self._run_blocks(self.blocks, x), z

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from arc_trm.config import ModelConfig
 from arc_trm.models.base import PuzzleModel, register_architecture, require_defaults
+from arc_trm.models.noise import Noise
 
 
 @register_architecture("trm")
@@ -50,29 +51,31 @@ class TRM(PuzzleModel):
             "all_cycles": self.blocks_per_step,
         }[config.backprop_through]
 
-    def _update_z(self, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-        return self._run_blocks(self.blocks, z, y + x)
+    def _update_z(self, x: Tensor, y: Tensor, z: Tensor, noise: Noise | None) -> Tensor:
+        return self._damp(z, self._run_blocks(self.blocks, z, y + x), noise)
 
     def _update_y(self, y: Tensor, z: Tensor) -> Tensor:
         return self._run_blocks(self.blocks if self.y_blocks is None else self.y_blocks, y, z)
 
-    def _cycle(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    def _cycle(self, x: Tensor, y: Tensor, z: Tensor, noise: Noise | None) -> tuple[Tensor, Tensor]:
         """Update z n times, then y once. With "last_update" only the last two carry gradient."""
         inner_cycles = self.config.inner_cycles
         without_gradient = inner_cycles - 1 if self.config.backprop_through == "last_update" else 0
         with torch.no_grad():
             for _ in range(without_gradient):
-                z = self._update_z(x, y, z)
+                z = self._update_z(x, y, z, noise)
         for _ in range(inner_cycles - without_gradient):
-            z = self._update_z(x, y, z)
+            z = self._update_z(x, y, z, noise)
         return self._update_y(y, z), z
 
-    def supervision_step(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    def supervision_step(
+        self, x: Tensor, y: Tensor, z: Tensor, noise: Noise | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return y and z after T cycles; all tensors are (B, L, D).
 
         `config.backprop_through` says which updates carry gradient.
         """
         with nullcontext() if self.config.backprop_through == "all_cycles" else torch.no_grad():
             for _ in range(self.config.outer_cycles - 1):
-                y, z = self._cycle(x, y, z)
-        return self._cycle(x, y, z)
+                y, z = self._cycle(x, y, z, noise)
+        return self._cycle(x, y, z, noise)

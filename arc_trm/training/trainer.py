@@ -23,6 +23,7 @@ from arc_trm.data.sampler import IGNORE_LABEL, Batch
 from arc_trm.device import on_device
 from arc_trm.errors import UserError
 from arc_trm.models.base import PuzzleModel, validate_ids
+from arc_trm.models.noise import Noise
 from arc_trm.training import losses
 from arc_trm.training.losses import HALT_WEIGHT, accum_dtype, build_loss
 from arc_trm.training.optim import (
@@ -101,7 +102,8 @@ class Trainer:
     Args:
         model: its parameters become views of one flat buffer.
         config: batch size, loss, optimiser, learning rates and schedule.
-        generator: CPU generator of the exploration draws, in the same state on all ranks.
+        generator: CPU generator of the exploration draws and of the seeds of random starts and
+            noise, in the same state on all ranks.
         micro_batch_size: examples on the full canvas that go through the network together, more
             on a smaller canvas; None is all. Splitting a batch saves memory and changes results by
             rounding only.
@@ -198,12 +200,12 @@ class Trainer:
         for key, (low, high) in limits.items():
             validate_ids(f"batch[{key!r}]", batch[key], carry[key].shape, low, high)
 
-    def _refill_carry(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _refill_carry(self, batch: Mapping[str, Tensor], noise: Noise | None) -> dict[str, Tensor]:
         """Replace the examples of a carry that have halted by those of a batch, in place."""
         self._check_batch(batch)  # on the CPU: a check on the device would have to wait for it
         carry = self.get_carry(batch["inputs"].shape[-1])
         halted = carry["halted"]
-        y0, z0 = self.model.initial_state(*carry["y"].shape[:2])
+        y0, z0 = self.model.initial_state(self.batch_size, carry["y"].shape[1], noise)
         fresh = {"y": y0, "z": z0, "steps": torch.zeros_like(carry["steps"]), **batch}
         for key, new in fresh.items():
             old = carry[key]
@@ -218,6 +220,14 @@ class Trainer:
         high = max(3, self.supervision_steps + 1)
         steps = torch.randint(2, high, (size,), generator=self.generator, dtype=torch.int32)
         return on_device((explored * steps)[self._slice], self.flat_params.device)
+
+    def _draw_noise(self) -> Noise | None:
+        """Return the random numbers of this step, from a seed for each example; None needs none."""
+        if not self.model.is_random:
+            return None
+        size = (self.config.global_batch_size,)
+        seeds = torch.randint(2**63 - 1, size, generator=self.generator)
+        return Noise.from_seeds(seeds[self._slice].tolist(), self.flat_params.device)
 
     # Steps
 
@@ -240,9 +250,10 @@ class Trainer:
             ValueError: the batch is invalid.
         """
         embedding_only = self.steps_done < self.embedding_only_steps
-        carry = self._refill_carry(batch)
+        noise = self._draw_noise()
+        carry = self._refill_carry(batch, noise)
         carry["steps"] += 1
-        embedding_gradients, sums = self._backward(carry, embedding_only)
+        embedding_gradients, sums = self._backward(carry, noise, embedding_only)
         puzzle_ids = carry["puzzle_ids"]
         if self.world_size > 1:
             if not embedding_only:
@@ -272,7 +283,9 @@ class Trainer:
         limit = max(1, self.micro_batch_size * self.model.state_length() // length)
         return math.ceil(self.batch_size / math.ceil(self.batch_size / limit))
 
-    def _backward(self, carry: dict[str, Tensor], embedding_only: bool) -> tuple[Tensor, Tensor]:
+    def _backward(
+        self, carry: dict[str, Tensor], noise: Noise | None, embedding_only: bool
+    ) -> tuple[Tensor, Tensor]:
         """Run forward and backward through a carry, one micro-batch after the other.
 
         Returns:
@@ -291,19 +304,23 @@ class Trainer:
                 part = slice(start, start + size)
                 micro_batch = {name: tensor[part] for name, tensor in carry.items()}
                 embedding_gradients[part], part_sums = self._micro_step(
-                    micro_batch, minimum_steps[part], embedding_only
+                    micro_batch, minimum_steps[part], noise and noise[part], embedding_only
                 )
                 sums += part_sums
         return embedding_gradients, sums
 
     def _micro_step(
-        self, carry: dict[str, Tensor], minimum_steps: Tensor, embedding_only: bool
+        self,
+        carry: dict[str, Tensor],
+        minimum_steps: Tensor,
+        noise: Noise | None,
+        embedding_only: bool,
     ) -> tuple[Tensor, Tensor]:
         """Do a part of `_backward`: update the carry's state, accumulate gradients of weights."""
         model, config, labels = self.model, self.config, carry["labels"]
         embeddings = model.puzzle_embedding[carry["puzzle_ids"]].requires_grad_()
         x = model.embed(carry["inputs"], embeddings)
-        y, z = model.supervision_step(x, carry["y"], carry["z"])
+        y, z = model.supervision_step(x, carry["y"], carry["z"], noise)
         logits, halt_logits = model.token_logits(y), model.halt_logits(y)
         last = carry["steps"] >= self.supervision_steps
         with torch.no_grad():
@@ -315,7 +332,7 @@ class Trainer:
         continue_loss = torch.zeros_like(halt_loss)
         if model.has_continue_head:
             with torch.no_grad():
-                next_y, _ = model.supervision_step(x, y, z)
+                next_y, _ = model.supervision_step(x, y, z, noise)
                 next_halt_logits = model.halt_logits(next_y)
             continue_loss = losses.continue_loss(halt_logits[:, 1], next_halt_logits, last).sum()
         loss = (lm_loss + HALT_WEIGHT * (halt_loss + continue_loss)) / config.global_batch_size

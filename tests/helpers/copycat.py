@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -22,7 +22,11 @@ class Copycat(TRM):
     """Predicts its own input, with a halting probability that rises with the puzzle id."""
 
     def predict_steps(
-        self, inputs: torch.Tensor, puzzle_ids: torch.Tensor, supervision_steps: int | None = None
+        self,
+        inputs: torch.Tensor,
+        puzzle_ids: torch.Tensor,
+        supervision_steps: int | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         logits = torch.nn.functional.one_hot(inputs.long(), 12).float()
         logits[:, 0, FIRST_COLOUR] += 0.5  # so colour 0 is second in the first cell

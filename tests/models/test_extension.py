@@ -19,6 +19,7 @@ from arc_trm.models import (
     register_architecture,
     register_block,
 )
+from arc_trm.models.noise import Noise
 from arc_trm.training import Trainer
 
 
@@ -48,7 +49,9 @@ def looped_transformer() -> Iterator[type[PuzzleModel]]:
         def blocks_with_gradient(self) -> int:
             return self.blocks_per_step
 
-        def supervision_step(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        def supervision_step(
+            self, x: Tensor, y: Tensor, z: Tensor, noise: Noise | None = None
+        ) -> tuple[Tensor, Tensor]:
             for _ in range(self.config.outer_cycles):
                 y = self._run_blocks(self.blocks, y, x)
             return y, z

@@ -231,7 +231,7 @@ def test_a_grid_at_the_edge_of_its_canvas_is_predicted_again_on_the_full_one(
     weights, tasks = load_weights(run), load_tasks(str(challenges))
     cells: list[int] = []
 
-    def predict_steps(inputs, puzzle_ids, supervision_steps=None):
+    def predict_steps(inputs, puzzle_ids, supervision_steps=None, seeds=None):
         cells.append(inputs.shape[1])
         side = round(inputs.shape[1] ** 0.5)
         logits = torch.zeros(len(inputs), side, side, 12)

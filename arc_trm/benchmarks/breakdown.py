@@ -13,7 +13,7 @@ from torch import Tensor
 
 from arc_trm.benchmarks.timing import median_seconds
 from arc_trm.models import PuzzleModel
-from arc_trm.models.layers import Attention, PostNormBlock
+from arc_trm.models.layers import Attention, Block, PostNormBlock
 from arc_trm.training import Trainer
 from arc_trm.training.losses import halt_loss
 from arc_trm.training.optim import sign_sgd, update_ema
@@ -63,8 +63,8 @@ def _random_state(model: PuzzleModel, batch_size: int, requires_grad: bool) -> T
     return state.requires_grad_(requires_grad)
 
 
-def _first_block(model: PuzzleModel) -> PostNormBlock:
-    return next(module for module in model.modules() if isinstance(module, PostNormBlock))
+def _first_block(model: PuzzleModel) -> Block:
+    return next(module for module in model.modules() if isinstance(module, Block))
 
 
 def _module_seconds(
@@ -84,8 +84,13 @@ def _module_seconds(
 
 
 def _block_breakdown(model: PuzzleModel, batch_size: int, backward: bool) -> Breakdown:
-    """Return the seconds of each component of one block."""
+    """Return the seconds of each component of one block, of the whole where they are not known."""
     block, ops = _first_block(model), model.select_ops(model.dtype)
+    if not isinstance(block, PostNormBlock):
+        whole = _module_seconds(
+            lambda h: block.forward(h, model.rope_cache, ops), model, batch_size, backward
+        )
+        return {"block": whole}
     token_mixer = block.token_mixer
 
     def mix(h: Tensor) -> Tensor:

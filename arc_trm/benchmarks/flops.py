@@ -2,34 +2,57 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
 from arc_trm.config import ModelConfig
 from arc_trm.errors import UserError
 from arc_trm.models import PuzzleModel
-from arc_trm.models.layers import swiglu_width
+from arc_trm.models.layers import block_class
+from arc_trm.models.ops import TORCH_OPS
 
 
 def block_flops(config: ModelConfig, length: int) -> int:
     """Return the FLOP of one block on one example of L = `length` positions, forward.
 
     Raises:
-        UserError: the operations of the block are not known.
+        UserError: the operations of the block cannot be counted.
     """
-    products = 0 if config.mixer == "mlp" else 4 * length * length * config.hidden_size
-    return _weight_flops(config, length) + products
+    forward, _ = _count(config, length)
+    return forward
 
 
-def _weight_flops(config: ModelConfig, length: int) -> int:
-    """Return the FLOP of those products of a block that have a weight as a factor."""
-    if config.block != "post_norm":
+@lru_cache
+def _count(config: ModelConfig, length: int) -> tuple[int, int]:
+    """Count the FLOP of a block: all products forward, and those that have a weight as a factor.
+
+    PyTorch counts them on tensors without numbers, so that a block may be anything. The gradients
+    of the weights take as many as the products that have a weight as a factor.
+    """
+    try:
+        with torch.device("meta"):
+            block = block_class(config)(config, None)
+            h = torch.empty(1, length, config.hidden_size, requires_grad=True)
+        # Attention as plain products: the counter does not know every fused kernel.
+        with sdpa_kernel(SDPBackend.MATH):
+            with FlopCounterMode(display=False) as forward:
+                total = block(1 * h, None, TORCH_OPS).sum()
+            with FlopCounterMode(display=False) as backward:
+                torch.autograd.grad(
+                    total, [h, *block.parameters()], retain_graph=True, allow_unused=True
+                )
+            with FlopCounterMode(display=False) as of_input:
+                torch.autograd.grad(total, h)
+    except (RuntimeError, TypeError) as error:
         raise UserError(
-            f"the operations of the block {config.block!r} are not known, so its utilisation "
-            "cannot be measured: `arc-trm bench scaling` measures its seconds"
-        )
-    width = config.hidden_size
-    swiglu = 6 * length * width * swiglu_width(width, config.expansion)
-    if config.mixer == "mlp":
-        return swiglu + 6 * length * width * swiglu_width(length, config.expansion)
-    return swiglu + 8 * length * width * width
+            f"the operations of the block {config.block!r} cannot be counted ({error}), so its "
+            "utilisation cannot be measured: `arc-trm bench scaling` measures its seconds"
+        ) from None
+    weights = backward.get_total_flops() - of_input.get_total_flops()
+    return forward.get_total_flops(), weights
 
 
 def supervision_flops(
@@ -49,5 +72,6 @@ def supervision_flops(
             blocks += model.blocks_per_step
     flops = blocks * block_flops(model.config, length)
     if training and embedding_only:
-        flops -= model.blocks_with_gradient * _weight_flops(model.config, length)
+        _, of_weights = _count(model.config, length)
+        flops -= model.blocks_with_gradient * of_weights
     return flops

@@ -33,6 +33,7 @@ from arc_trm.device import pick_dtype, process_group
 from arc_trm.errors import UserError
 from arc_trm.inference.predictor import Query, build_queries, max_batch_size, predict_batch
 from arc_trm.models import PuzzleModel
+from arc_trm.models.layers import state_length
 from arc_trm.models.ops import TORCH_OPS
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import PROCESS_STARTED
@@ -222,7 +223,7 @@ def _measure(
         if index:  # the first canvas is warm
             canvas.step()
         side = str(math.isqrt(canvas.seq_len))
-        length = config.model.puzzle_emb_len + canvas.seq_len
+        length = model.state_length(canvas.seq_len)
         by_side[side] = _median_step_seconds(canvas.step, device, STEP_SECONDS / len(canvases))
         shares[side] = canvas.share
         seconds += canvas.share * by_side[side]
@@ -260,7 +261,7 @@ def _default_batch_size(wanted: int, model: ModelConfig, device: torch.device) -
     """Return the batch size of a run, or a smaller one where a CPU would work too long for it."""
     if device.type == "cuda":
         return wanted
-    return min(wanted, max(1, int(MAX_CPU_BLOCK_FLOPS / block_flops(model, model.length))))
+    return min(wanted, max(1, int(MAX_CPU_BLOCK_FLOPS / block_flops(model, state_length(model)))))
 
 
 def _describe(config: RunConfig, device: torch.device, batch_size: int) -> Result:
@@ -272,7 +273,7 @@ def _describe(config: RunConfig, device: torch.device, batch_size: int) -> Resul
         "dtype": config.dtype,
         "torch": torch.__version__,
         "batch_size": batch_size,
-        "positions": config.model.length,
+        "positions": state_length(config.model),
     }
 
 

@@ -82,7 +82,7 @@ def load_for_inference(
 
 def max_batch_size(weights: Weights, side: int) -> int:
     """Return the maximum number of queries in a batch with a canvas of this side."""
-    length = weights.model.config.puzzle_emb_len + side * side
+    length = weights.model.state_length(side * side)
     return min(MAX_BATCH, max(1, POSITIONS_PER_BATCH // length))
 
 

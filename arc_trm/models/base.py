@@ -22,7 +22,7 @@ from arc_trm.config import ModelConfig
 from arc_trm.errors import UserError
 from arc_trm.models.cpu_kernels import HEAD_SIZE_MULTIPLE, fastest_ops, speed_advice
 from arc_trm.models.embedding import canvas_position_ids
-from arc_trm.models.layers import block_class, build_rope_cache, run_blocks
+from arc_trm.models.layers import block_class, build_rope_cache, run_blocks, state_length
 from arc_trm.models.linear import Linear, truncated_normal
 from arc_trm.models.noise import Noise
 from arc_trm.models.ops import TORCH_OPS, Ops
@@ -186,12 +186,8 @@ class PuzzleModel(nn.Module, ABC):
     # What training and prediction call.
 
     def state_length(self, seq_len: int | None = None) -> int:
-        """Return L, the positions of a state, for a canvas of S = `seq_len` cells; None is full.
-
-        Raises:
-            ValueError: the model cannot take such a canvas.
-        """
-        return self.embedding.state_length(seq_len or self.config.seq_len)
+        """See `arc_trm.models.layers.state_length`."""
+        return state_length(self.config, seq_len)
 
     @property
     def is_random(self) -> bool:

@@ -44,8 +44,8 @@ class DigitEmbedding(Embedding):
         width = config.hidden_size
         self.roles = nn.Parameter(truncated_normal((3, width), width**-0.5, generator))
 
-    def state_length(self, seq_len: int) -> int:
-        config = self.config
+    @classmethod
+    def state_length(cls, config: ModelConfig, seq_len: int) -> int:
         if seq_len != config.seq_len:
             raise ValueError(f"{seq_len} cells are not the canvas of {config.seq_len}")
         return config.side * seq_len

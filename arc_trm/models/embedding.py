@@ -38,8 +38,9 @@ class Embedding(nn.Module, ABC):
         super().__init__()
         self.config = config
 
+    @classmethod
     @abstractmethod
-    def state_length(self, seq_len: int) -> int:
+    def state_length(cls, config: ModelConfig, seq_len: int) -> int:
         """Return L for a canvas of S = `seq_len` cells.
 
         Raises:
@@ -96,9 +97,10 @@ class CellEmbedding(Embedding):
             positions = truncated_normal((config.length, width), width**-0.5, generator)
             self.positions = nn.Parameter(positions)
 
-    def state_length(self, seq_len: int) -> int:
-        length = self.config.puzzle_emb_len + seq_len
-        canvas_position_ids(self.config, length, self.tokens.device)  # raises if there is none
+    @classmethod
+    def state_length(cls, config: ModelConfig, seq_len: int) -> int:
+        length = config.puzzle_emb_len + seq_len
+        canvas_position_ids(config, length, torch.device("cpu"))  # raises if there is no canvas
         return length
 
     def forward(self, inputs: Tensor, puzzle_embeddings: Tensor, dtype: torch.dtype) -> Tensor:

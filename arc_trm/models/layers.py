@@ -128,6 +128,15 @@ def block_class(config: ModelConfig) -> type[Block]:
     return factory if isinstance(factory, type) and issubclass(factory, Block) else BlockAdapter
 
 
+def state_length(config: ModelConfig, seq_len: int | None = None) -> int:
+    """Return L, the positions of a state, for a canvas of S = `seq_len` cells; None is full.
+
+    Raises:
+        ValueError: the model cannot take such a canvas.
+    """
+    return block_class(config).embedding.state_length(config, seq_len or config.seq_len)
+
+
 @register_block("post_norm")
 class PostNormBlock(Block):
     """The published post-norm block.

@@ -28,7 +28,7 @@ from arc_trm.checkpoint.published_ids import PublishedIds
 from arc_trm.config import ModelConfig, RunConfig, TrainConfig, from_dict
 from arc_trm.errors import UserError
 from arc_trm.models import BLOCKS, PuzzleModel, build_model
-from arc_trm.models.layers import Block
+from arc_trm.models.layers import PostNormBlock
 from arc_trm.models.linear import Linear
 from arc_trm.training import Trainer
 
@@ -483,7 +483,7 @@ def test_a_setting_that_is_new_has_no_place_in_published_code(
     assert [path.name for path in tmp_path.iterdir()] == ["w"]
 
 
-class WithKernel(Block):
+class WithKernel(PostNormBlock):
     """A published block with one more tensor, as an experiment leaves it."""
 
     def __init__(self, config: ModelConfig, generator: torch.Generator | None) -> None:
@@ -491,7 +491,7 @@ class WithKernel(Block):
         self.kernel = torch.nn.Parameter(torch.zeros(5, 1, 3))
 
 
-class Narrow(Block):
+class Narrow(PostNormBlock):
     """A published block whose SwiGLU is half as wide."""
 
     def __init__(self, config: ModelConfig, generator: torch.Generator | None) -> None:
@@ -499,7 +499,7 @@ class Narrow(Block):
         self.swiglu.down = Linear(128, config.hidden_size, generator)
 
 
-class WithoutMixer(Block):
+class WithoutMixer(PostNormBlock):
     """A published block that does not mix positions."""
 
     def __init__(self, config: ModelConfig, generator: torch.Generator | None) -> None:
@@ -516,7 +516,7 @@ class WithoutMixer(Block):
     ],
 )
 def test_tensors_without_a_place_in_published_code_are_reported(
-    block: type[Block], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    block: type[PostNormBlock], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(BLOCKS, "post_norm", block)
     folder = saved(tmp_path / "w")

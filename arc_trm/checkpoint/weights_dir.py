@@ -45,7 +45,7 @@ from arc_trm.kept_checkpoints import (
     choose_checkpoint,
     last_checkpoint,
 )
-from arc_trm.models import ARCHITECTURES, PuzzleModel, build_model
+from arc_trm.models import ARCHITECTURES, BLOCKS, PuzzleModel, build_model
 from arc_trm.puzzles import kinds_with_vocab
 from arc_trm.puzzles.base import BLANK, SEPARATOR
 from submission import parse_json
@@ -208,6 +208,7 @@ class WeightsDir:
         network, embedding, metadata = read
         if metadata.model is not None:
             self._check_saved_config(metadata.model, checkpoint.path.name)
+        self._check_registered()
         check_tensors(self.config, network, checkpoint.path)
         names = [BLANK]
         if embedding is not None:
@@ -306,6 +307,17 @@ class WeightsDir:
         if set(tensors) != {EMBEDDING_TENSOR}:
             raise UserError(f"{path} must hold one tensor, {EMBEDDING_TENSOR!r}")
         return tensors[EMBEDDING_TENSOR], metadata
+
+    def _check_registered(self) -> None:
+        """Raise UserError if the architecture or the block of the weights is not registered."""
+        names = ((ARCHITECTURES, self.config.architecture), (BLOCKS, self.config.block))
+        for registry, name in names:
+            if name not in registry:
+                raise UserError(
+                    f"{self.folder} needs the {registry.noun} {name!r}, which is not part of "
+                    "arc-trm: import the file that registers it, in Python, before loading the "
+                    "weights"
+                )
 
     def _check_saved_config(self, saved: ModelConfig, file: str) -> None:
         """Raise UserError if config.json is not the one that the network in a file has."""

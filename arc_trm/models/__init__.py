@@ -12,11 +12,12 @@ from arc_trm.config import ModelConfig
 # Architectures and blocks register themselves when they are imported.
 from arc_trm.models import conv_swiglu, digit_equivariant, hrm, transformer, trm  # noqa: F401
 from arc_trm.models.base import ARCHITECTURES, PuzzleModel, register_architecture
-from arc_trm.models.layers import BLOCKS, block_class, register_block
+from arc_trm.models.layers import BLOCKS, Block, block_class, register_block
 
 __all__ = [
     "ARCHITECTURES",
     "BLOCKS",
+    "Block",
     "PuzzleModel",
     "build_model",
     "check_model_config",

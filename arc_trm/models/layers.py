@@ -170,15 +170,19 @@ class PostNormBlock(Block):
 
 
 class BlockAdapter(Block):
-    """A module (B, L, D) -> (B, L, D) that is called like a `Block`."""
+    """A module (B, L, D) -> (B, L, D) that is called like a `Block`.
+
+    Its weights are float32. If the activations are not, it runs under torch.autocast.
+    """
 
     def __init__(self, config: ModelConfig, generator: torch.Generator | None) -> None:
         super().__init__(config, generator)
         self.module = BLOCKS[config.block](config, generator)
 
     def forward(self, h: Tensor, rope_cache: Tensor | None, ops: Ops) -> Tensor:
-        out: Tensor = self.module(h)
-        return out
+        with torch.autocast(h.device.type, h.dtype, enabled=h.dtype != torch.float32):
+            out: Tensor = self.module(h)
+        return out.to(h.dtype)
 
 
 def run_blocks(

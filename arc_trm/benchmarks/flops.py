@@ -47,8 +47,9 @@ def _count(config: ModelConfig, length: int) -> tuple[int, int]:
             with FlopCounterMode(display=False) as of_input:
                 torch.autograd.grad(total, h)
     except (RuntimeError, TypeError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(
-            f"the operations of the block {config.block!r} cannot be counted ({error}), so its "
+            f"the operations of the block {config.block!r} cannot be counted ({reason}), so its "
             "utilisation cannot be measured: `arc-trm bench scaling` measures its seconds"
         ) from None
     weights = backward.get_total_flops() - of_input.get_total_flops()

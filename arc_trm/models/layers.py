@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import ClassVar
 
 import torch
@@ -180,7 +181,7 @@ class BlockAdapter(Block):
         self.module = BLOCKS[config.block](config, generator)
 
     def forward(self, h: Tensor, rope_cache: Tensor | None, ops: Ops) -> Tensor:
-        with torch.autocast(h.device.type, h.dtype, enabled=h.dtype != torch.float32):
+        with nullcontext() if h.dtype == torch.float32 else torch.autocast(h.device.type, h.dtype):
             out: Tensor = self.module(h)
         return out.to(h.dtype)
 

@@ -20,9 +20,16 @@ from arc_trm.benchmarks.adaptation import MACHINES, computed_rates
 from arc_trm.benchmarks.flops import block_flops, supervision_flops
 from arc_trm.config import ModelConfig, from_dict, load_config
 from arc_trm.errors import UserError
-from arc_trm.models import build_model
+from arc_trm.models import BLOCKS, PuzzleModel, build_model
 
 PUBLISHED = ModelConfig()
+NO_EMBEDDING = {"mixer": "mlp", "puzzle_emb_len": 0, "puzzle_emb_dim": 0}
+SHAPES: dict[str, dict[str, object]] = {
+    **ARCHITECTURES,
+    "mixer": {**ARCHITECTURES["trm"], "mixer": "mlp"},
+    "conv_swiglu": {**ARCHITECTURES["trm"], "block": "conv_swiglu"},
+    "digits": {**ARCHITECTURES["trm"], **NO_EMBEDDING, "block": "digit_equivariant"},
+}
 Cli = Callable[..., Result]
 
 
@@ -35,13 +42,19 @@ def test_published_size_takes_the_documented_flops() -> None:
     assert supervision_flops(model, 916, training=True) == 25 * network
 
 
-@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "mixer"])
+def embedded(model: PuzzleModel, batch: int) -> torch.Tensor:
+    """x of empty puzzles."""
+    config = model.config
+    puzzle_embeddings = torch.zeros(batch, config.puzzle_emb_dim)
+    return model.embed(torch.zeros(batch, config.seq_len).int(), puzzle_embeddings)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.slow
-def test_flops_are_those_that_pytorch_counts(architecture: str) -> None:
-    shape = ARCHITECTURES.get(architecture, {**ARCHITECTURES["trm"], "mixer": "mlp"})
+def test_flops_are_those_that_pytorch_counts(shape: dict[str, object]) -> None:
     model = build_model(from_dict(ModelConfig, shape), 1)
-    batch, length = 3, model.config.length
-    x = model.embed(torch.zeros(batch, length - 1).int(), torch.zeros(batch, 32))
+    batch, length = 3, model.state_length()
+    x = embedded(model, batch)
     # Attention as plain products: the counter does not know the fused kernel of the CPU.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         y, _ = model.supervision_step(x.requires_grad_(), *model.initial_state(batch))
@@ -52,16 +65,14 @@ def test_flops_are_those_that_pytorch_counts(architecture: str) -> None:
     assert counter.get_total_flops() == batch * 2 * forward
 
 
-@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "mixer"])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.slow
 def test_flops_without_gradients_of_the_weights_are_those_that_pytorch_counts(
-    architecture: str,
+    shape: dict[str, object],
 ) -> None:
-    shape = ARCHITECTURES.get(architecture, {**ARCHITECTURES["trm"], "mixer": "mlp"})
     model = build_model(from_dict(ModelConfig, shape), 1).requires_grad_(False)
-    batch, length = 3, model.config.length
-    leaf = model.embed(torch.zeros(batch, length - 1).int(), torch.zeros(batch, 32))
-    leaf.requires_grad_()
+    batch, length = 3, model.state_length()
+    leaf = embedded(model, batch).requires_grad_()
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         x = 1 * leaf  # the counter hooks the arguments of modules, which may be no leaves
         y, z = model.supervision_step(x, *model.initial_state(batch))
@@ -73,9 +84,27 @@ def test_flops_without_gradients_of_the_weights_are_those_that_pytorch_counts(
     assert counter.get_total_flops() == batch * expected
 
 
-def test_flops_of_other_blocks_are_unknown() -> None:
-    with pytest.raises(UserError, match="operations of the block 'conv' are not known"):
-        block_flops(ModelConfig(block="conv"), 916)
+@pytest.mark.parametrize(
+    ("block", "flops"), [("linear", 2 * 5 * 32 * 32), ("nothing", None), ("looped", None)]
+)
+def test_flops_of_blocks_from_outside_are_counted(
+    block: str, flops: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Looped(torch.nn.Module):
+        def forward(self, h: torch.Tensor) -> torch.Tensor:
+            while h.sum() > 1:  # nobody knows how often
+                h = h / 2
+            return h
+
+    made = {"linear": torch.nn.Linear(32, 32, device="meta"), "looped": Looped()}
+    for name, module in made.items():
+        monkeypatch.setitem(BLOCKS, name, lambda config, generator, module=module: module)
+    config = ModelConfig(block=block, hidden_size=32, puzzle_emb_dim=32)
+    if flops is not None:
+        assert block_flops(config, 5) == flops
+        return
+    with pytest.raises(UserError, match=f"block '{block}'"):
+        block_flops(config, 5)
 
 
 @pytest.fixture

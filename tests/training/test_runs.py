@@ -145,6 +145,7 @@ def test_torchrun_gives_the_losses_of_one_process(
     torchrun: Callable[..., CompletedProcess[str]],
 ) -> None:
     settings = ["--set=train.total_steps=8", "--set=train.checkpoint_interval_s=300"]
+    settings += ["--set=model.initial_state=random", "--set=model.latent_noise=0.1"]
     options = [*long_run(challenges), *settings]
     alone, together = tmp_path / "alone", tmp_path / "together"
     result = cli("train", *options, "--out", alone)

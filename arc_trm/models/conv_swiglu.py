@@ -27,14 +27,15 @@ class ConvSwiGLU(SwiGLU):
 
     def __init__(self, width: int, hidden: int, generator: torch.Generator | None) -> None:
         super().__init__(width, hidden, generator)
-        kernel = truncated_normal((KERNEL_SIZE, hidden), KERNEL_SIZE**-0.5, generator)
+        # Of the shape that nn.Conv1d has: optimisers for matrices should leave it alone.
+        kernel = truncated_normal((hidden, 1, KERNEL_SIZE), KERNEL_SIZE**-0.5, generator)
         self.kernel = nn.Parameter(kernel)
         self.bias = nn.Parameter(torch.zeros(hidden))
 
     def forward(self, x: Tensor, ops: Ops) -> Tensor:
         """Map x (B, L, width) to (B, L, width)."""
         u = ops.silu_mul(self.gate_up(x))
-        previous, current = self.kernel.to(u.dtype)
+        previous, current = self.kernel.squeeze(1).T.to(u.dtype).contiguous()
         shifted = F.pad(u, (0, 0, 1, -1))
         mixed = torch.addcmul(self.bias.to(u.dtype) + current * u, previous, shifted)
         out: Tensor = self.down(F.silu(mixed))

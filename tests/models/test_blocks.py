@@ -217,9 +217,7 @@ def test_conv_swiglu_is_the_published_block_with_a_convolution(mixer: str) -> No
     h = state(model)
     gate, up = (h @ conv.gate_up.weight.T).chunk(2, dim=-1)
     u = (F.silu(gate) * up).transpose(1, 2)
-    hidden = u.shape[1]
-    kernel = conv.kernel.T[:, None]  # (hidden, 1, 2), as PyTorch has it
-    mixed = F.conv1d(F.pad(u, (1, 0)), kernel, conv.bias, groups=hidden)
+    mixed = F.conv1d(F.pad(u, (1, 0)), conv.kernel, conv.bias, groups=u.shape[1])
     expected = F.silu(mixed).transpose(1, 2) @ conv.down.weight.T
     assert torch.allclose(conv(h, TORCH_OPS), expected, atol=1e-5)
 

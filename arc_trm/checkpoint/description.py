@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from arc_trm.config import format_preset
+from arc_trm.config import ModelConfig, format_preset
 from arc_trm.errors import format_names
 
 
@@ -32,6 +32,7 @@ class WeightsDescription:
     Attributes:
         architecture: its title, such as "Tiny Recursive Model".
         parameters: numbers in the network, without the puzzle embedding.
+        block: name of its block.
         layers: blocks of a network; of an HRM those of the low-level network.
         side: of the full canvas in cells; None if it is no square.
         puzzles: the kinds of puzzles with as many tokens, in words.
@@ -46,6 +47,7 @@ class WeightsDescription:
 
     architecture: str
     parameters: int
+    block: str
     layers: int
     hidden_size: int
     outer_cycles: int
@@ -72,7 +74,8 @@ class WeightsDescription:
         puzzles = f", for {' or '.join(self.puzzles)}" if self.puzzles else ""
         training = self.training
         cycles = f"{self.outer_cycles} × {self.inner_cycles} cycles"
-        depth = f"{self.layers} layers of width {self.hidden_size}, {cycles}"
+        block = "" if self.block == ModelConfig.block else f" {self.block}"
+        depth = f"{self.layers}{block} layers of width {self.hidden_size}, {cycles}"
         facts = {
             "model": f"{self.architecture}, {self.parameters:,} parameters",
             "depth": f"{depth}, {self.supervision_steps} supervision steps",

@@ -159,6 +159,7 @@ class WeightsDir:
         return WeightsDescription(
             architecture=ARCHITECTURES[config.architecture].title,
             parameters=sum(weight.numel() for weight in _without_memory(config).parameters()),
+            block=config.block,
             layers=config.num_layers,
             hidden_size=config.hidden_size,
             outer_cycles=config.outer_cycles,
@@ -166,7 +167,7 @@ class WeightsDir:
             supervision_steps=config.supervision_steps,
             side=side if side**2 == config.seq_len else None,
             puzzles=tuple(kind.title for kind in kinds_with_vocab(config.vocab_size)),
-            puzzle_embeddings=0 if embedding is None else len(embedding),
+            puzzle_embeddings=len(embedding) if embedding is not None and embedding.numel() else 0,
             tasks=len({name.partition(SEPARATOR)[0] for name in names} - {BLANK}),
             step=step,
             checkpoint=None if self.choice.name == LAST else self.choice.title,

@@ -14,6 +14,7 @@ from tiny import ARCHITECTURES, MODEL, TRAIN, make_batch, write_weights
 from torch import Tensor, nn
 
 from arc_trm.checkpoint import load_weights
+from arc_trm.checkpoint.weights_dir import WeightsDir
 from arc_trm.config import ModelConfig, TrainConfig, from_dict
 from arc_trm.errors import UserError
 from arc_trm.models import (
@@ -326,6 +327,9 @@ def own_block() -> type[nn.Module]:
 
 def test_weights_need_the_block_that_they_hold(own_block: type[nn.Module], tmp_path: Path) -> None:
     folder = write_weights(tmp_path / "w", block="perceptron")
+    assert "depth:             2 perceptron layers of width 32" in "\n".join(
+        WeightsDir(folder).description.lines()
+    )
     model = load_weights(folder).model
     assert model.config.block == "perceptron"
     assert sum(isinstance(module, own_block) for module in model.modules()) == 2

@@ -73,11 +73,12 @@ class ModelConfig:
     over positions inside SwiGLU), `digit_equivariant` (for Sudokus; equal for all digits), or a
     name registered with `arc_trm.models.register_block`."""
     mixer: Literal["attention", "mlp"] = "attention"
-    """How `post_norm` blocks mix positions: self-attention, or a SwiGLU over the positions."""
+    """How blocks mix positions: self-attention, or a SwiGLU over the positions."""
     pos_encoding: Literal["rope", "learned", "none"] = "rope"
     """Rotary, learned or no position encoding."""
     puzzle_emb_len: int = 16
-    """P, the number of positions for the puzzle embedding, in front of the cells."""
+    """P, the number of positions for the puzzle embedding, in front of the cells; 0 for the block
+    `digit_equivariant`, which has none."""
     puzzle_emb_dim: int = 512
     """Numbers in a puzzle embedding; at most `puzzle_emb_len` · `hidden_size`."""
     outer_cycles: int = 3
@@ -96,7 +97,7 @@ class ModelConfig:
     approximation), the last of the T cycles (as published), or all cycles."""
     initial_state: InitialState = "fixed"
     """Where y and z start: `fixed` (one vector each for all cells, as published) or `random` (drawn
-    for each cell from a truncated normal distribution of deviation 1)."""
+    for each position from a truncated normal distribution of deviation 1)."""
     damping: float = 1.0
     """λ of an update z ← (1 − λ) · z + λ · f(z) + β · ε; 1 is the published update."""
     latent_noise: float = 0.0

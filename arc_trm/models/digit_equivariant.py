@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from arc_trm.config import ModelConfig
 from arc_trm.errors import UserError
-from arc_trm.models.embedding import Embedding, Heads
+from arc_trm.models.embedding import Embedding, Heads, build_halt_head
 from arc_trm.models.layers import Block, SwiGLU, register_block, swiglu_width
 from arc_trm.models.linear import Linear, truncated_normal
 from arc_trm.models.ops import Ops
@@ -66,6 +66,7 @@ class DigitHeads(Heads):
     def __init__(self, config: ModelConfig, generator: torch.Generator | None) -> None:
         super().__init__(config, generator)
         self.digit = Linear(config.hidden_size, 1, generator)
+        self.halt = build_halt_head(config.hidden_size)
 
     def token_logits(self, y: Tensor) -> Tensor:
         side, vocab_size = self.config.side, self.config.vocab_size

@@ -67,10 +67,6 @@ class Heads(nn.Module, ABC):
     def __init__(self, config: ModelConfig, generator: torch.Generator | None) -> None:
         super().__init__()
         self.config = config
-        # skip_init: PyTorch's own initialisation would draw random numbers that nothing uses.
-        self.halt = nn.utils.skip_init(nn.Linear, config.hidden_size, 2)  # type: ignore[no-untyped-call]
-        nn.init.zeros_(self.halt.weight)
-        nn.init.constant_(self.halt.bias, HALT_BIAS)
 
     @abstractmethod
     def token_logits(self, y: Tensor) -> Tensor:
@@ -79,6 +75,15 @@ class Heads(nn.Module, ABC):
     @abstractmethod
     def halt_logits(self, y: Tensor) -> Tensor:
         """Return (B, 2) float32, halt and continue, of the answer y (B, L, D)."""
+
+
+def build_halt_head(width: int) -> nn.Linear:
+    """Build a linear layer to the halting logits, whose first output is always `HALT_BIAS`."""
+    # skip_init: PyTorch's own initialisation would draw random numbers that nothing uses.
+    head: nn.Linear = nn.utils.skip_init(nn.Linear, width, 2)  # type: ignore[no-untyped-call]
+    nn.init.zeros_(head.weight)
+    nn.init.constant_(head.bias, HALT_BIAS)
+    return head
 
 
 class CellEmbedding(Embedding):
@@ -123,9 +128,9 @@ class CellHeads(Heads):
     """The logits of a cell by a linear layer from its position; halting from the first position."""
 
     def __init__(self, config: ModelConfig, generator: torch.Generator | None) -> None:
-        # In this order, for the halting head draws no random numbers.
         super().__init__(config, generator)
         self.token = Linear(config.hidden_size, config.vocab_size, generator)
+        self.halt = build_halt_head(config.hidden_size)
 
     def token_logits(self, y: Tensor) -> Tensor:
         logits: Tensor = self.token(y)[:, self.config.puzzle_emb_len :]

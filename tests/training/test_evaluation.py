@@ -113,7 +113,11 @@ def test_an_evaluation_is_a_prediction_of_the_saved_weights(
 
 
 def copy_inputs(
-    self: PuzzleModel, inputs: Tensor, puzzle_ids: Tensor, supervision_steps: int | None = None
+    self: PuzzleModel,
+    inputs: Tensor,
+    puzzle_ids: Tensor,
+    supervision_steps: int | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Predict the input, and halt at the second of three steps.
 

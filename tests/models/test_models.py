@@ -199,7 +199,7 @@ def test_run_of_every_architecture(tmp_path: Path, architecture: str) -> None:
     train_run(config, torch.device("cpu"), run)
     has_continue_loss = architecture == "hrm"
     metrics = runs.read_metrics(run)
-    assert all(("continue_loss" in record) == has_continue_loss for record in metrics)
+    assert all(("train/continue_loss" in record) == has_continue_loss for record in metrics)
     model = load_model(run)
     assert model.config == config.model
     state, _ = read_tensors(run / runs.CHECKPOINT)

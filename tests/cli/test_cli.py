@@ -356,7 +356,7 @@ MISTAKES = [
         ["train", "--set", "model.architecture=resnet"],
         "model.architecture: unknown architecture 'resnet'; known: hrm, transformer, trm",
     ),
-    (["train", "--set", "model.block=x"], "model.block: unknown block 'x'; known: post_norm"),
+    (["train", "--set", "model.block=x"], "model.block: unknown block 'x'; known: "),
     (["train", "--set", "train.loss=x"], "train.loss: unknown loss 'x'; known: softmax, stablemax"),
     (
         ["train", "--set", "train.optimiser=adam"],
@@ -394,7 +394,7 @@ MISTAKES = [
     (["train", "--set", "lr=1"], "unknown config key 'lr'; did you mean 'train.lr'?"),
     (["train", "--set", "total_steps=1"], "did you mean 'train.total_steps'?"),
     (["train", "--set", "train.seed=1"], "'train.seed'; did you mean 'seed'?"),
-    (["train", "--set", "train.=1"], "unknown config key 'train.'; known: train.betas"),
+    (["train", "--set", "train.=1"], "unknown config key 'train.'; known: train.best_metric"),
     (["train", "--set", "seed" + ".a" * 3000 + "=1"], "--set takes key=value, got 'seed.a"),
     (["train", "--set", "data.train=x"], "is a list, got 'x': write `--set \"data.train=['x']\"`"),
     (["data", "show", "x.jsonl"], "x.jsonl is a log of predictions, expected"),

@@ -97,7 +97,7 @@ def test_train_predict_score_validate(tmp_path: Path, monkeypatch: pytest.Monkey
     assert run_cli("validate", file, "--challenges", str(challenges)).exit_code == 0
     assert run_cli("train", "--resume").stdout == f"{run.relative_to(tmp_path)}\n"
     record = json.loads(run_cli("train", "--resume", "--json").stdout)
-    assert record == {"run": "runs/first", "step": 6, "total_steps": 6}
+    assert record == {"run": "runs/first", "step": 6, "total_steps": 6, "best": None}
     record = json.loads(run_cli("predict", "--json").stdout)
     assert (record["tasks"], record["test_inputs"]) == (3, 3)
     assert Path(record["submission"]).is_file() and Path(record["predictions"]).is_file()

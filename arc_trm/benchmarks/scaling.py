@@ -21,7 +21,8 @@ from arc_trm.puzzles.arc.canvas import CANVAS_SIDES
 from arc_trm.training import Trainer
 from arc_trm.training.budget import pick_micro_batch_size
 from arc_trm.training.loop import initial_model
-from arc_trm.viz.curve import Measure, draw_panel, read_series
+from arc_trm.viz.curve import Curve, Panel, draw_panel
+from arc_trm.viz.series import read_series
 from arc_trm.viz.svg import Drawing, column, framed
 from arc_trm.viz.theme import PAPER
 
@@ -127,6 +128,6 @@ def _picture(points: Points) -> Drawing:
     panels = []
     for name, (title, x_label) in PANELS.items():
         records = [{"step": x, "seconds": seconds} for x, seconds in points[name]]
-        measure = Measure("seconds", title, COLOUR, x_label=x_label)
-        panels.append(draw_panel(read_series(records, "seconds"), measure))
+        curve = Curve(read_series(records, "seconds"), "", COLOUR, "seconds")
+        panels.append(draw_panel(Panel(title, (curve,), x_label=x_label)))
     return framed(column(panels, 18), 32, PAPER)

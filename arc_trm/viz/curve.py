@@ -1,172 +1,225 @@
-"""The training curve: loss and exact accuracy over the steps, and their running means."""
+"""The curves of a run: its loss, and the share of exact answers in training and held out."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, NamedTuple, TypeAlias
 
-import numpy as np
-
-from arc_trm.errors import pluralise
 from arc_trm.runs import Run
-from arc_trm.viz.svg import Drawing, Element, Line, Rectangle, Text, column, fit_text, framed
+from arc_trm.viz.series import Axes, Point, Record, Series, read_series, ticks
+from arc_trm.viz.svg import (
+    Drawing,
+    Element,
+    Line,
+    Rectangle,
+    Text,
+    column,
+    fit_text,
+    framed,
+    text_width,
+)
 from arc_trm.viz.theme import CARD, EDGE, INK, MUTED, PAPER
 
 PLOT_WIDTH, PLOT_HEIGHT = 760, 220
-EXACT, EXACT_SHORT = "exact accuracy of halted training examples", "exact of halted"
+LEFT, RIGHT, TOP, BOTTOM = 72, 24, 34, 44
+"""Margins of the plot, which hold labels; above it there is room for the legend, too."""
+LEGEND_SIZE, LEGEND_ROW, LEGEND_GAP, SWATCH = 12, 20, 18, 18
+MAX_MARKS = 100
+"""Points of a line that are marked; more would hide it."""
+TRAINING, HELD_OUT, OTHER_HELD_OUT = "#1F6FB2", "#B4531A", INK
+"""Colours of curves, which do not need to be told apart by hue."""
+LOSS, EXACT_OF_HALTED = "train/lm_loss", "train/exact_of_halted"
+EXACT_SHORT = "exact of halted"
 """What the share of halted training examples with every cell right is called; it is no score."""
-LEFT, RIGHT, TOP, BOTTOM = 72, 24, 34, 44  # margins of the plot, which hold labels
+SHARES = {
+    "eval/exact": "exact",
+    "eval/valid": "valid",
+    "eval/cell_accuracy": "right cells",
+    "eval/pass_at_1": "pass@1",
+    "eval/pass_at_2": "pass@2",
+}
+"""Metrics of an evaluation that are shares, and their names in a sentence."""
+Mark: TypeAlias = Literal["line", "points", "best"]
 
 
 @dataclass(frozen=True)
-class Measure:
-    """One thing that is measured, under `key` in the records, and how it is drawn."""
+class Curve:
+    """A line in a panel.
 
-    key: str
-    title: str
+    Attributes:
+        series: that is drawn.
+        label: in the legend, "" for none.
+        colour: of the line.
+        key: of the metric.
+        background: series that are drawn faint behind all lines, such as what a mean is of.
+        marked: whether each point is marked, if they are not too many.
+        best: the point that is marked as the best.
+    """
+
+    series: Series
+    label: str
     colour: str
+    key: str
+    background: tuple[Series, ...] = ()
+    marked: bool = False
+    best: Point | None = None
+
+    @property
+    def marks(self) -> tuple[Point, ...]:
+        """The points that are marked."""
+        points = self.series.points
+        return points if self.marked and len(points) <= MAX_MARKS else ()
+
+    @property
+    def all_series(self) -> tuple[Series, ...]:
+        """What is drawn in front and behind."""
+        return (self.series, *self.background)
+
+
+class LegendEntry(NamedTuple):
+    """What a legend says of a curve, of its best point (`best`), or of what is left out."""
+
+    text: str
+    mark: Mark | None
+    """None is a note about the panel."""
+    curve: Curve
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Curves over the same axes; those of a run begin with that of training."""
+
+    title: str
+    curves: tuple[Curve, ...]
     percent: bool = False
     x_label: str = "Step"
 
+    @cached_property
+    def axes(self) -> Axes:
+        """Axes that hold all curves."""
+        return Axes.around([each for curve in self.curves for each in curve.all_series])
+
+    @property
+    def nothing(self) -> str:
+        """Why there is nothing to draw, "" if there is something."""
+        is_empty = all(not each.segments for curve in self.curves for each in curve.all_series)
+        return self.curves[0].series.nothing if is_empty else ""
+
     def label(self, value: float) -> str:
         """Return a value as text."""
-        return f"{100 * value:g} %" if self.percent else f"{value:g}"
+        return format_metric(value, self.percent)
+
+    def legend(self) -> list[LegendEntry]:
+        """Return the curves that have points, their best points, and what is left out."""
+        entries, notes = [], []
+        for curve in self.curves:
+            if curve.series.segments and curve.label:
+                entries.append(
+                    LegendEntry(curve.label, "points" if curve.marked else "line", curve)
+                )
+            if curve.best is not None:
+                x, value = curve.best
+                text = f"best: {self.label(value)} at {self.x_label.lower()} {x:,.0f}"
+                entries.append(LegendEntry(text, "best", curve))
+            reasons = [curve.series.left_out]
+            if not curve.series.segments and not self.nothing:
+                reasons.append(curve.series.nothing)
+            prefix = "of evaluations, " if curve.key.startswith("eval/") else ""
+            notes += [LegendEntry(f"{prefix}{each}", None, curve) for each in reasons if each]
+        return entries + notes
 
 
-MEASURES = (
-    Measure("train/lm_loss", "Loss per example", "#B4531A"),
-    Measure("train/exact_of_halted", f"{EXACT.capitalize()}: every cell right", "#1F6FB2", True),
-)
-
-COUNTS = {"train/exact_of_halted": "train/halted"}
-"""Under which key is of how many examples a mean is that is not of all: of those that halted."""
+def format_metric(value: float, percent: bool) -> str:
+    """Return a value as text with four digits, a share in percent."""
+    return f"{100 * value:.4g} %" if percent else f"{value:.4g}"
 
 
-@dataclass(frozen=True)
-class Series:
-    """One measure over the steps, cut where a value is not finite.
+def run_panels(records: Sequence[Record], best_metric: str = "auto") -> tuple[Panel, Panel]:
+    """Return the loss, and the exact answers of halted training examples and of held-out puzzles.
 
-    Attributes:
-        segments: (step, value) of the points between two cuts.
-        weights: of each of these values in a mean: the number of examples that it is of.
-        left_out: what cannot be drawn and why, "" if everything is drawn.
-        nothing: why there is no point at all, "" if there is one.
-        x: first and last step.
-        y: ticks of the y axis.
-        last: the value of the last record, which may not be finite; None if it has none.
+    Args:
+        records: lines of a run's metrics.
+        best_metric: by which the best evaluation is marked, as in `train.best_metric`.
     """
-
-    segments: tuple[tuple[tuple[float, float], ...], ...]
-    weights: tuple[tuple[float, ...], ...]
-    left_out: str
-    nothing: str
-    x: tuple[float, float]
-    y: tuple[float, ...]
-    last: float | None
-
-    def relative_height(self, value: float) -> float:
-        """Return how far up the y axis a value is: 0 at the bottom, 1 at the top."""
-        return (value - self.y[0]) / (self.y[-1] - self.y[0])
-
-    @property
-    def window(self) -> int:
-        """Points of a running mean, an odd number: about a twentieth of all; 1 if they are few."""
-        return 2 * (sum(map(len, self.segments)) // 40) + 1
-
-    def smoothed(self) -> Series:
-        """Return the running means over `window` points, each at its middle, with the same axes.
-
-        Towards the ends of a segment they are over as many points as there are.
-        """
-        reach, segments = self.window // 2, []
-        for segment, weights in zip(self.segments, self.weights, strict=True):
-            steps, values = np.array(segment, np.float64).T
-            sums = np.cumsum([np.zeros(2), *zip(values * weights, weights, strict=True)], axis=0)
-            places = np.arange(len(values))
-            low, high = np.maximum(places - reach, 0), np.minimum(places + reach + 1, len(values))
-            totals, counts = (sums[high] - sums[low]).T
-            means = totals / counts
-            segments.append(tuple(zip(steps.tolist(), means.tolist(), strict=True)))
-        return replace(self, segments=tuple(segments))
-
-    @property
-    def end(self) -> float | None:
-        """The running mean at the end, or a last value that is not finite; None without a value."""
-        if self.last is not None and not _drawable(self.last):
-            return self.last
-        return self.smoothed().segments[-1][-1][1] if self.segments else None
-
-    def points(self, width: float, height: float) -> Iterator[list[tuple[float, float]]]:
-        """Yield each segment as points (x to the right, y upward) within `width` and `height`.
-
-        Of every unit of x only the first, lowest, highest and last point are kept, which look like
-        all of them in a line of about that width.
-        """
-        first, last = self.x
-        for segment in self.segments:
-            units: dict[int, list[tuple[float, float]]] = {}
-            for step, value in segment:
-                x = width * (step - first) / (last - first)
-                point = x, height * self.relative_height(value)
-                units.setdefault(math.floor(x), []).append(point)
-            yield [point for unit in units.values() for point in _outline(unit)]
+    loss = smoothed_curve(read_series(records, LOSS), "training examples", TRAINING, LOSS)
+    exact = smoothed_curve(
+        read_series(records, EXACT_OF_HALTED),
+        "of halted training examples",
+        TRAINING,
+        EXACT_OF_HALTED,
+    )
+    held_out = held_out_curves(records, best_metric)
+    return (
+        Panel("Loss per example", (loss,)),
+        Panel("Exact: every cell right", (exact, *held_out), percent=True),
+    )
 
 
-def read_series(records: Sequence[Mapping[str, float]], key: str) -> Series:
-    """Return the values under a key in the order of their steps."""
-    known = sorted((r for r in records if _drawable(r.get("step"))), key=lambda r: r["step"])
-    parts: list[list[Mapping[str, float]]] = [[]]
-    for record in known:
-        if _drawable(record.get(key)):
-            parts[-1].append(record)
-        elif key in record and parts[-1]:  # a step at which no sequence halted is no cut
-            parts.append([])
-    parts = [part for part in parts if part]
-    segments = tuple(tuple((each["step"], each[key]) for each in part) for part in parts)
-    weights = tuple(tuple(_weight(each, key) for each in part) for part in parts)
-    values = [value for segment in segments for _, value in segment]
-    x = (known[0]["step"], known[-1]["step"]) if known else (0.0, 1.0)
-    room = max(1, 1e-6 * abs(x[0]))
-    if x[1] - x[0] < room:
-        x = (x[0] - room, x[0] + room)
-    y = ticks(min([0.0, *values]), max([0.0, *values]), 4)
-    left_out, nothing = _left_out(records, key, len(values)), ""
-    if all(key not in record for record in records):
-        left_out, nothing = "", "no sequence halted yet" if records else "no metrics yet"
-    elif not values:
-        nothing = "no value can be drawn"
-    last = known[-1].get(key) if known else None
-    return Series(segments, weights, left_out, nothing, x, y, last)
+def smoothed_curve(series: Series, label: str, colour: str, key: str) -> Curve:
+    """Return the running mean of a series in front of itself; itself if it has few points."""
+    if series.window == 1:
+        return Curve(series, label, colour, key)
+    label = f"{label}, running mean of {series.window:,} records"
+    return Curve(series.smoothed(), label, colour, key, (series,))
 
 
-def _weight(record: Mapping[str, float], key: str) -> float:
-    """Return how many examples a value is of; 1 where the record does not say it."""
-    count = record.get(COUNTS.get(key, ""), 1)
-    return count if _drawable(count) and count > 0 else 1
+def held_out_curves(records: Sequence[Record], best_metric: str = "auto") -> list[Curve]:
+    """Return the curves of the evaluations, none without evaluations; the last has the best.
+
+    They are of `eval/exact`, of ARC of pass@1 and pass@2, and of another share that decides which
+    weights are the best.
+    """
+    best_key = best_metric_key(records, best_metric)
+    keys = [key for key in ("eval/pass_at_1", "eval/pass_at_2") if has_key(records, key)]
+    keys = keys or [key for key in ("eval/exact",) if has_key(records, key)]
+    if best_key in SHARES and has_key(records, best_key):
+        keys = [*(key for key in keys if key != best_key), best_key]
+    curves = []
+    for key in keys:
+        series = read_series(records, key)
+        name = f"{SHARES[key]} " if len(keys) > 1 or key != "eval/exact" else ""
+        label = f"{name}held out, averaged weights{_puzzles(records)}"
+        colour = HELD_OUT if key == keys[-1] else OTHER_HELD_OUT
+        best = series.best() if key == best_key else None
+        curves.append(Curve(series, label, colour, key, marked=True, best=best))
+    return curves
 
 
-def _left_out(records: Sequence[Mapping[str, float]], key: str, drawn: int) -> str:
-    """Return what is left out; metrics of halted sequences are missing if none halted."""
-    missing = sum(key not in record for record in records)
-    invalid = len(records) - drawn - missing
-    parts = [f"{pluralise(invalid, 'value')} not finite"] if invalid else []
-    if missing:
-        parts.append(f"{pluralise(missing, 'record')} in which no sequence halted")
-    verb = "is" if missing + invalid == 1 else "are"
-    return f"{' and '.join(parts)} {verb} left out" if parts else ""
+def describe_held_out(panel: Panel) -> str:
+    """Return the best and the last evaluation in words, "" without one."""
+    curve = next((curve for curve in panel.curves if curve.best is not None), None)
+    if curve is None or curve.best is None:
+        return ""
+    best, last = (
+        f"{panel.label(value)} at step {step:,.0f}"
+        for step, value in (curve.best, curve.series.points[-1])
+    )
+    return f"held out {SHARES[curve.key]} at best {best}, last {last}"
 
 
-def ticks(low: float, high: float, count: int) -> tuple[float, ...]:
-    """Return about `count` + 1 round numbers, evenly apart, that enclose `low` and `high`."""
-    if high - low < 1e-9 * max(1, abs(low)):
-        high = low + max(1, abs(low))
-    span = high - low
-    unit = 10.0 ** math.floor(math.log10(span / count))
-    step = next(unit * m for m in (1, 2, 2.5, 5, 10, 20) if unit * m * count >= span * (1 - 1e-9))
-    first = math.floor(low / step + 1e-9)
-    last = math.ceil(high / step - 1e-9)
-    return tuple(step * number for number in range(first, last + 1))
+def best_metric_key(records: Sequence[Record], best_metric: str) -> str:
+    """Return the key by which evaluations are ranked; `auto` is pass@2 for ARC, else exact."""
+    if best_metric != "auto":
+        return f"eval/{best_metric}"
+    return next((key for key in ("eval/pass_at_2",) if has_key(records, key)), "eval/exact")
+
+
+def has_key(records: Sequence[Record], key: str) -> bool:
+    """Return whether any record has a key."""
+    return any(key in record for record in records)
+
+
+def _puzzles(records: Sequence[Record]) -> str:
+    """Return `, 200 puzzles` or, of evaluations that differ, `, 100–200 puzzles`; of ARC tasks."""
+    counts = [value for _, value in read_series(records, "eval/puzzles").points]
+    low, high = min(counts, default=0), max(counts, default=0)
+    if not 0 < low <= high < 1e9:
+        return ""
+    number = f"{low:,.0f}" if low == high else f"{low:,.0f}–{high:,.0f}"
+    noun = "task" if has_key(records, "eval/pass_at_1") else "puzzle"
+    return f", {number} {noun}{'' if high == 1 else 's'}"
 
 
 def run_title(run: Run) -> str:
@@ -175,52 +228,62 @@ def run_title(run: Run) -> str:
 
 
 def draw_run(run: Run) -> Drawing:
-    """Draw the training curve of a run."""
-    return draw_curve(run.metrics, run_title(run))
+    """Draw the curves of a run."""
+    return draw_curve(run.metrics, run_title(run), run.config.train.best_metric)
 
 
-def draw_curve(records: Sequence[Mapping[str, float]], title: str = "Training") -> Drawing:
-    """Draw loss and exact accuracy over the steps, one panel each, with their running means.
+def draw_curve(
+    records: Sequence[Record], title: str = "Training", best_metric: str = "auto"
+) -> Drawing:
+    """Draw loss and exact answers over the steps, one panel each, in training and held out.
 
     Args:
-        records: lines of a run's metrics, with at least the keys `step`, `train/lm_loss` and
-            `train/exact_of_halted`. Values that are not finite interrupt the line. They are
+        records: lines of a run's metrics. Values that are not finite interrupt the line. They are
             counted, as are records without a value.
         title: of the drawing.
+        best_metric: by which the best evaluation is marked, as in `train.best_metric`.
     """
-    panels = [
-        draw_panel(read_series(records, measure.key), measure, smooth=True) for measure in MEASURES
-    ]
-    heading = Text(0, 22, fit_text(title, 22, panels[0].width), 22, INK)
-    return framed(column([Drawing(panels[0].width, 28, (heading,)), *panels], 18), 32, PAPER)
+    return draw_panels(run_panels(records, best_metric), title)
 
 
-def draw_panel(series: Series, measure: Measure, smooth: bool = False) -> Drawing:
-    """Draw one measure over the steps, with axes; smoothed with the raw line behind, if wished."""
-    first, last = series.x
-    floor, right = TOP + PLOT_HEIGHT, LEFT + PLOT_WIDTH
-    elements: list[Element] = [Text(0, 14, measure.title, 15, INK)]
-    for tick in series.y:
-        y = floor - PLOT_HEIGHT * series.relative_height(tick)
+def draw_panels(panels: Sequence[Panel], title: str) -> Drawing:
+    """Draw panels below one another, under a title."""
+    drawn = [draw_panel(panel) for panel in panels]
+    heading = Text(0, 22, fit_text(title, 22, drawn[0].width), 22, INK)
+    return framed(column([Drawing(drawn[0].width, 28, (heading,)), *drawn], 18), 32, PAPER)
+
+
+def draw_panel(panel: Panel) -> Drawing:
+    """Draw curves over their axes, under a legend."""
+    legend, legend_rows = _draw_legend(panel.legend())
+    top = TOP + LEGEND_ROW * legend_rows
+    floor, right = top + PLOT_HEIGHT, LEFT + PLOT_WIDTH
+    first, last = panel.axes.x
+    elements: list[Element] = [Text(0, 14, panel.title, 15, INK), *legend]
+    for tick in panel.axes.y:
+        y = floor - PLOT_HEIGHT * panel.axes.relative_height(tick)
         elements.append(Line(((LEFT, y), (right, y)), EDGE))
-        elements.append(Text(LEFT - 8, y + 4, measure.label(tick), 12, MUTED, "end"))
+        elements.append(Text(LEFT - 8, y + 4, panel.label(tick), 12, MUTED, "end"))
     for tick in ticks(first, last, 6):
         if first <= tick <= last and tick == round(tick):
             x = LEFT + PLOT_WIDTH * (tick - first) / (last - first)
             elements.append(Line(((x, floor), (x, floor + 5)), MUTED))
             elements.append(Text(x, floor + 19, f"{tick:,.0f}", 12, MUTED, "middle"))
     elements.append(Line(((LEFT, floor), (right, floor)), MUTED))
-    elements.append(Text(LEFT + PLOT_WIDTH / 2, floor + 37, measure.x_label, 12, MUTED, "middle"))
-    if smooth and series.window > 1:
-        elements += _lines(series, faint(measure.colour), 1)
-        elements += _lines(series.smoothed(), measure.colour, 2)
-    else:
-        elements += _lines(series, measure.colour, 1.5)
-    if series.nothing:
-        middle = LEFT + PLOT_WIDTH / 2, TOP + PLOT_HEIGHT / 2
-        elements.append(Text(*middle, series.nothing.capitalize(), 13, MUTED, "middle"))
-    if series.left_out:
-        elements.append(Text(right, 14, series.left_out, 12, MUTED, "end"))
+    elements.append(Text(LEFT + PLOT_WIDTH / 2, floor + 37, panel.x_label, 12, MUTED, "middle"))
+    for curve in panel.curves:
+        for series in curve.background:
+            elements += _lines(panel.axes, series, faint(curve.colour), 1, floor)
+    for curve in panel.curves:
+        width = 2 if curve.background or curve.marked else 1.5
+        elements += _lines(panel.axes, curve.series, curve.colour, width, floor)
+        for point in curve.marks:
+            elements.append(_square(_place(panel.axes, point, floor), 6, curve.colour))
+        if curve.best is not None:
+            elements += _best_mark(_place(panel.axes, curve.best, floor), curve.colour)
+    if panel.nothing:
+        middle = LEFT + PLOT_WIDTH / 2, top + PLOT_HEIGHT / 2
+        elements.append(Text(*middle, panel.nothing.capitalize(), 13, MUTED, "middle"))
     size = right + RIGHT, floor + BOTTOM
     return framed(Drawing(*size, tuple(elements)), 16, CARD, EDGE)
 
@@ -231,26 +294,53 @@ def faint(colour: str) -> str:
     return "#" + "".join(f"{round(0.35 * ink + 0.65 * card):02X}" for ink, card in shades)
 
 
-def _lines(series: Series, colour: str, width: float) -> Iterator[Element]:
+def _draw_legend(entries: Sequence[LegendEntry]) -> tuple[list[Element], int]:
+    """Return a legend below the title, in as many rows as its texts need, and their number."""
+    elements: list[Element] = []
+    room = LEFT + PLOT_WIDTH
+    x, row = 0.0, 0
+    for entry in entries:
+        indent = SWATCH + 6 if entry.mark else 0
+        text = fit_text(entry.text, LEGEND_SIZE, room - indent)
+        width = indent + text_width(text, LEGEND_SIZE)
+        if x and x + width > room:
+            x, row = 0.0, row + 1
+        y = TOP + LEGEND_ROW * row
+        middle = x + SWATCH / 2, y - 4
+        if entry.mark in ("line", "points"):
+            elements.append(Line(((x, y - 4), (x + SWATCH, y - 4)), entry.curve.colour, 2))
+        if entry.mark == "points":
+            elements.append(_square(middle, 6, entry.curve.colour))
+        if entry.mark == "best":
+            elements += _best_mark(middle, entry.curve.colour)
+        elements.append(Text(x + indent, y, text, LEGEND_SIZE, MUTED))
+        x += width + LEGEND_GAP
+    return elements, row + 1 if entries else 0
+
+
+def _square(middle: Point, size: float, colour: str) -> Rectangle:
+    return Rectangle(middle[0] - size / 2, middle[1] - size / 2, size, size, colour)
+
+
+def _best_mark(middle: Point, colour: str) -> Iterator[Element]:
+    """Yield a square within a square."""
+    for size, fill in ((13, colour), (9, CARD), (5, colour)):
+        yield _square(middle, size, fill)
+
+
+def _place(axes: Axes, point: Point, floor: float) -> Point:
+    """Return where a point is in a panel whose x axis is at the height `floor`."""
+    x, y = axes.place(point, PLOT_WIDTH, PLOT_HEIGHT)
+    return round(LEFT + x, 2), round(floor - y, 2)
+
+
+def _lines(
+    axes: Axes, series: Series, colour: str, width: float, floor: float
+) -> Iterator[Element]:
     """Yield a line for each segment of a series, or a dot for a single point."""
-    floor = TOP + PLOT_HEIGHT
-    for segment in series.points(PLOT_WIDTH, PLOT_HEIGHT):
+    for segment in axes.lines(series, PLOT_WIDTH, PLOT_HEIGHT):
         points = tuple((round(LEFT + x, 2), round(floor - y, 2)) for x, y in segment)
         if len(points) == 1:
-            x, y = points[0]
-            yield Rectangle(x - 2, y - 2, 4, 4, colour)
+            yield _square(points[0], 4, colour)
         else:
             yield Line(points, colour, width)
-
-
-def _outline(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the first, lowest, highest and last point, in their order and each once."""
-    numbers = range(len(points))
-    lowest = min(numbers, key=lambda number: points[number][1])
-    highest = max(numbers, key=lambda number: points[number][1])
-    return [points[number] for number in sorted({0, lowest, highest, len(points) - 1})]
-
-
-def _drawable(value: float | None) -> bool:
-    """Return whether a value is finite, and so small that differences do not overflow."""
-    return value is not None and math.isfinite(value) and abs(value) < 1e100

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice, pairwise
 from typing import TypeAlias
 
@@ -16,7 +16,15 @@ from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
 from arc_trm.puzzles import Theme, kind_of
 from arc_trm.runs import Run
 from arc_trm.tasks import Grid, Task
-from arc_trm.viz.curve import EXACT_SHORT, MEASURES, Measure, Series, read_series, run_title
+from arc_trm.viz.curve import (
+    EXACT_OF_HALTED,
+    EXACT_SHORT,
+    LOSS,
+    Panel,
+    describe_held_out,
+    run_panels,
+    run_title,
+)
 from arc_trm.viz.figure import (
     GridFigure,
     PairFigures,
@@ -29,6 +37,7 @@ from arc_trm.viz.figure import (
     theme_of,
     trace_figures,
 )
+from arc_trm.viz.series import Axes, Point, Series, read_series
 from arc_trm.viz.svg import printable
 from arc_trm.viz.theme import INK
 from submission import Scored
@@ -43,9 +52,12 @@ EMPTY = "\u2800"
 """The braille character without a dot."""
 BRAILLE = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each of a character's 4 x 2 dots."""
+MARKS = ("●", "○", "◌")
+"""How the points of held-out curves are marked, the last curve first."""
+BEST, THROUGH = "◆", "━"
 LAST_METRICS = {  # how they are written, besides the step
-    "train/lm_loss": "loss {:.4g}",
-    "train/exact_of_halted": f"{EXACT_SHORT} {{:.1%}}",
+    LOSS: "loss {:.4g}",
+    EXACT_OF_HALTED: f"{EXACT_SHORT} {{:.1%}}",
     "train/examples_per_second": "{:,.3g} examples a second",
 }
 
@@ -225,38 +237,27 @@ def _draw_boxes(figure: GridFigure, grid: Grid, theme: Theme) -> list[Text]:
     return lines
 
 
-def draw_chart(series: Series, measure: Measure, width: int, coloured: bool) -> list[Text]:
-    """Draw one measure in dots, two columns and four rows of them a character, with axes.
+def draw_chart(panel: Panel, width: int, coloured: bool) -> list[Text]:
+    """Draw curves in dots, two columns and four rows of them a character, with axes and a legend.
 
-    Many points become their running mean, with the points themselves dim behind it in colours.
+    What is behind a curve is dim, and only drawn in colours. So are lines between marked points.
     """
-    smoothing = f"running mean of {series.window:,} records" if series.window > 1 else ""
-    notes = ", ".join(filter(None, (series.nothing, smoothing, series.left_out)))
-    heading = Text(measure.title)
-    if notes:
-        fits = len(measure.title) + len(notes) + 3 <= width
-        heading.append(" " if fits else "\n").append(f"({notes})", DIM)
-    if series.nothing:
-        return list(heading.split())
-    spacing = max(1, round(CHART_ROWS / (len(series.y) - 1)))
-    labels = {spacing * row: measure.label(tick) for row, tick in enumerate(reversed(series.y))}
+    lines = [Text(panel.title), *_chart_legend(panel, width)]
+    if panel.nothing:
+        lines[0].append(f" ({panel.nothing})", DIM)
+        return lines
+    axes = panel.axes
+    spacing = max(1, round(CHART_ROWS / (len(axes.y) - 1)))
+    labels = {spacing * row: panel.label(tick) for row, tick in enumerate(reversed(axes.y))}
     rows = max(labels) + 1
     margin = max(map(len, labels.values()))
     columns = max(min(width, CHART_WIDTH) - margin - 3, 20)
-    line = _braille(series.smoothed(), rows, columns)
-    points = _braille(series, rows, columns) if coloured else line
-    lines = list(heading.split())
-    for number in range(rows):
+    cells = _chart_cells(panel, rows, columns, coloured)
+    for number, row in enumerate(cells):
         axis = f"{labels.get(number, ''):>{margin}} {'┤' if number in labels else '│'}"
-        cells = Text(axis, DIM)
-        for of_line, of_points in zip(line[number], points[number], strict=True):
-            if of_line != EMPTY or of_points == EMPTY:
-                cells.append(of_line, measure.colour)
-            else:
-                cells.append(of_points, DIM)
-        lines.append(cells)
-    first, last = (f"{step:,.0f}" for step in series.x)
-    ends = f"{first}{f'step {last}':>{columns - len(first)}}"
+        lines.append(Text.assemble((axis, DIM), *row))
+    first, last = (f"{x:,.0f}" for x in axes.x)
+    ends = f"{first}{f'{panel.x_label.lower()} {last}':>{columns - len(first)}}"
     return [
         *lines,
         Text(f"{'':{margin}} └{'─' * columns}", DIM),
@@ -264,10 +265,70 @@ def draw_chart(series: Series, measure: Measure, width: int, coloured: bool) -> 
     ]
 
 
-def _braille(series: Series, rows: int, columns: int) -> list[str]:
+def _chart_legend(panel: Panel, width: int) -> list[Text]:
+    """Return the entries of the legend, as many a line as fit, each with its mark."""
+    signs = _signs(panel)
+    lines: list[Text] = []
+    for entry in panel.legend():
+        text = Text()
+        if entry.mark is None:
+            text.append(f"({entry.text})", DIM)
+        else:
+            sign = BEST if entry.mark == "best" else signs.get(entry.curve.key, THROUGH)
+            text.append(sign, _ink(entry.curve.colour)).append(f" {entry.text}", DIM)
+        if lines and lines[-1].cell_len + 3 + text.cell_len <= width:
+            lines[-1].append("   ").append_text(text)
+        else:
+            lines.append(text)
+    return lines
+
+
+def _signs(panel: Panel) -> dict[str, str]:
+    """Return by which character the points of each curve are marked, by its key."""
+    marked = [curve.key for curve in reversed(panel.curves) if curve.marked]
+    return dict(zip(marked, MARKS, strict=False))
+
+
+def _chart_cells(
+    panel: Panel, rows: int, columns: int, coloured: bool
+) -> list[list[tuple[str, Style]]]:
+    """Return the characters of a chart and their styles."""
+    cells = [[(EMPTY, Style())] * columns for _ in range(rows)]
+
+    def draw(series: Series, style: Style) -> None:
+        for y, line in enumerate(braille(panel.axes, series, rows, columns)):
+            for x, dots in enumerate(line):
+                if dots != EMPTY:
+                    cells[y][x] = dots, style
+
+    def mark(point: Point, sign: str, style: Style) -> None:
+        x, y = panel.axes.place(point, 2 * columns - 1, 4 * rows - 1)
+        cells[rows - 1 - round(y) // 4][round(x) // 2] = sign, style
+
+    for curve in panel.curves if coloured else ():
+        for series in curve.background:
+            draw(series, DIM)
+    for curve in panel.curves:
+        if coloured or not curve.marked:
+            draw(curve.series, _ink(curve.colour))
+    signs = _signs(panel)
+    for curve in panel.curves:
+        for point in curve.series.points if curve.marked else ():
+            mark(point, signs[curve.key], _ink(curve.colour))
+        if curve.best is not None:
+            mark(curve.best, BEST, _ink(curve.colour))
+    return cells
+
+
+def _ink(colour: str) -> Style:
+    """Return the style of a colour; that of text is the terminal's own."""
+    return Style() if colour == INK else Style(color=colour)
+
+
+def braille(axes: Axes, series: Series, rows: int, columns: int) -> list[str]:
     """Return a line through the points of a series as rows of braille characters."""
     dots = np.zeros((4 * rows, 2 * columns), dtype=bool)
-    for segment in series.points(dots.shape[1] - 1, dots.shape[0] - 1):
+    for segment in axes.lines(series, dots.shape[1] - 1, dots.shape[0] - 1):
         for start, end in zip(segment, segment[1:] or segment, strict=False):
             count = 2 + int(max(abs(start[0] - end[0]), abs(start[1] - end[1])))
             across, up = np.linspace(start, end, count).round().astype(int).T
@@ -297,11 +358,13 @@ def show_run(
     """
     terminal.print(f"{run.path}: {run_title(run)}", "")
     if run.metrics:
-        for measure in MEASURES:
-            series = read_series(run.metrics, measure.key)
+        panels = run_panels(run.metrics, run.config.train.best_metric)
+        for panel in panels:
             width = terminal.console.width
-            terminal.print(*draw_chart(series, measure, width, terminal.has_colours), "")
-        terminal.print(_last_metrics(run.metrics))
+            terminal.print(*draw_chart(panel, width, terminal.has_colours), "")
+        terminal.print(_last_metrics(run))
+        if held_out := describe_held_out(panels[-1]):
+            terminal.print(held_out.capitalize())
     else:
         terminal.print("No metrics yet: the run has not written a record of its training.")
     if origin:
@@ -312,11 +375,12 @@ def show_run(
         _show_examples(terminal, predictions)
 
 
-def _last_metrics(records: Sequence[Mapping[str, float]]) -> str:
+def _last_metrics(run: Run) -> str:
     """Return the last step and the running means there, or values that are not finite."""
-    parts, is_mean = [f"Step {records[-1]['step']:,.0f}"] if "step" in records[-1] else [], False
+    planned = "" if run.total_steps is None else f" of {run.total_steps:,}"
+    parts, is_mean = [f"Step {run.step:,}{planned}"], False
     for key, text in LAST_METRICS.items():
-        series = read_series(records, key)
+        series = read_series(run.metrics, key)
         if series.end is not None:
             parts.append(text.format(series.end).replace("%", " %"))
             is_mean |= series.window > 1 and math.isfinite(series.end)

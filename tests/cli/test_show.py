@@ -296,7 +296,7 @@ def test_a_chart_of_values_that_are_not_finite(show: Run) -> None:
     with (folder / "metrics.jsonl").open("a") as file:
         file.write('{"step": 21, "train/lm_loss": NaN, "train/exact_of_halted": 0.5}\n')
     output = show().output
-    assert "Loss per example (1 value not finite is left out)" in output
+    assert "━ training examples   (1 value not finite is left out)" in output
     assert "Step 21, loss nan" in output
 
 

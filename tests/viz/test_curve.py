@@ -17,7 +17,18 @@ from arc_trm.config import RunConfig
 from arc_trm.io import write_json
 from arc_trm.runs import METRICS, Run, create_run
 from arc_trm.viz import Drawing, draw_curve, draw_run
-from arc_trm.viz.curve import MEASURES, Measure, draw_panel, faint, read_series, ticks
+from arc_trm.viz.curve import (
+    HELD_OUT,
+    MAX_MARKS,
+    OTHER_HELD_OUT,
+    TRAINING,
+    Curve,
+    Panel,
+    draw_panel,
+    faint,
+    run_panels,
+)
+from arc_trm.viz.series import read_series, ticks
 from arc_trm.viz.svg import Line, Rectangle, Text
 
 
@@ -26,10 +37,25 @@ def record(step: float, loss: float, accuracy: float) -> dict[str, float]:
 
 
 def curves(drawing: Drawing) -> list[Line]:
-    """Return the lines of the records as they are, with or without running means before them."""
-    raw = [measure.colour for measure in MEASURES] + [faint(m.colour) for m in MEASURES]
+    """Return the lines of training records as they are, with or without running means."""
+    raw = (TRAINING, faint(TRAINING))
     lines = [e for e in drawing.elements if isinstance(e, Line) and e.colour in raw]
     return [line for line in lines if line.width < 2]
+
+
+def evaluation(step: float, exact: float, puzzles: float = 200) -> dict[str, float]:
+    return {"step": step, "eval/exact": exact, "eval/puzzles": puzzles, "eval/seconds": 0.5}
+
+
+def lines_of(drawing: Drawing, colour: str) -> list[Line]:
+    """Return the lines of a colour but those of the legend."""
+    lines = [e for e in drawing.elements if isinstance(e, Line) and e.colour == colour]
+    return [line for line in lines if len(line.points) != 2 or line.points[1][0] > 200]
+
+
+def squares(drawing: Drawing, colour: str, size: float) -> list[Rectangle]:
+    found = [e for e in drawing.elements if isinstance(e, Rectangle) and e.fill == colour]
+    return [each for each in found if each.width == each.height == size]
 
 
 def test_a_curve_goes_through_its_points() -> None:
@@ -89,7 +115,7 @@ def test_a_step_at_which_no_sequence_halted_does_not_cut_the_line() -> None:
         ([], "no metrics yet", ""),
         ([{"step": 1, "train/halted": 0}] * 3, "no sequence halted yet", ""),
         (
-            [{"step": 1, "train/exact_of_halted": math.nan}, {"step": 2}],
+            [{"step": 1, "train/exact_of_halted": math.nan}, {"step": 2, "train/halted": 0}],
             "no value can be drawn",
             "1 value not finite and 1 record in which no sequence halted are left out",
         ),
@@ -160,21 +186,31 @@ def test_many_points_keep_their_extremes_and_few_pixels() -> None:
 def test_running_means_are_drawn_before_the_records() -> None:
     values = np.random.default_rng(0).uniform(0, 1, 500).tolist()
     records = [record(step, value, value) for step, value in enumerate(values)]
-    lines = [e for e in draw_curve(records).elements if isinstance(e, Line)]
-    for measure in MEASURES:
-        raw, mean = (
-            [line for line in lines if line.colour == colour]
-            for colour in (faint(measure.colour), measure.colour)
-        )
-        assert len(raw) == len(mean) == 1 and lines.index(raw[0]) < lines.index(mean[0])
-        heights = [np.std([y for _, y in line.points]) for line in (raw[0], mean[0])]
+    drawing = draw_curve(records)
+    raw, means = (lines_of(drawing, colour) for colour in (faint(TRAINING), TRAINING))
+    assert len(raw) == len(means) == 2  # a panel each
+    for behind, mean in zip(raw, means, strict=True):
+        assert drawing.elements.index(behind) < drawing.elements.index(mean)
+        heights = [np.std([y for _, y in line.points]) for line in (behind, mean)]
         assert heights[1] < 0.5 * heights[0]
+    legend = "of halted training examples, running mean of 25 records"
+    assert legend in texts_of(drawing.svg())
 
 
-@settings(max_examples=100, deadline=None)
+anything = st.floats() | st.just(math.nan) | st.floats(0, 1)
+
+
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(
-        st.builds(record, st.integers(0, 10**9), st.floats(), st.floats(0, 1) | st.just(math.nan)),
+        st.builds(record, st.integers(0, 10**12), st.floats(), anything)
+        | st.builds(evaluation, st.integers(0, 10**12), anything, anything)
+        | st.builds(
+            lambda step, one, two: {"step": step, "eval/pass_at_1": one, "eval/pass_at_2": two},
+            st.integers(0, 10**12),
+            anything,
+            anything,
+        ),
         max_size=20,
     )
 )
@@ -197,7 +233,8 @@ def test_ticks_enclose_what_is_drawn(low: float, span: float, count: int) -> Non
 
 def test_the_x_axis_says_what_it_measures() -> None:
     series = read_series([{"step": 1, "seconds": 2}, {"step": 2, "seconds": 3}], "seconds")
-    panel = draw_panel(series, Measure("seconds", "Seconds of a step", "#000000", x_label="Size"))
+    curve = Curve(series, "", "#000000", "seconds")
+    panel = draw_panel(Panel("Seconds of a step", (curve,), x_label="Size"))
     assert {"Seconds of a step", "Size"} <= set(texts_of(panel.svg()))
 
 
@@ -206,3 +243,100 @@ def test_the_curve_of_a_run_is_named_after_it(tmp_path: Path) -> None:
     write_json(run.path / METRICS, record(1, 4, 0.5))
     texts = texts_of(draw_run(run).svg())
     assert "a-run, seed 3" in texts and "No metrics yet" not in texts
+
+
+# Evaluations
+
+
+def test_evaluations_are_drawn_beside_training_with_the_best_marked() -> None:
+    records = [record(step, 1, 0.9) for step in range(0, 101, 10)]
+    records += [evaluation(50, 0.2), evaluation(75, 0.6), evaluation(100, 0.6)]
+    drawing = draw_curve(records)
+    (line,) = (each for each in lines_of(drawing, HELD_OUT) if len(each.points) == 3)
+    training = next(each for each in lines_of(drawing, TRAINING) if len(each.points) == 11)
+    left, right = training.points[0][0], training.points[-1][0]
+    assert [(x - left) / (right - left) for x, _ in line.points] == pytest.approx([0.5, 0.75, 1])
+    (best,) = [each for each in squares(drawing, HELD_OUT, 13) if each.y > line.points[-1][1] - 10]
+    assert best.x + 6.5 == pytest.approx(line.points[1][0])  # of equal ones the first
+    texts = texts_of(drawing.svg())
+    assert {
+        "of halted training examples",
+        "held out, averaged weights, 200 puzzles",
+        "best: 60 % at step 75",
+    } <= set(texts)
+
+
+def test_evaluations_neither_cut_training_nor_count_as_left_out() -> None:
+    training = [record(step, 1, 0.5) for step in range(1, 6)]
+    records = [*training[:2], evaluation(2, 0.1), *training[2:], evaluation(5, 0.3)]
+    loss, exact = run_panels(records)
+    curves_found = [*loss.curves, *exact.curves]
+    assert [len(curve.series.segments) for curve in curves_found] == [1, 1, 1]
+    assert [len(curve.series.points) for curve in curves_found] == [5, 5, 2]
+    assert [curve.series.left_out for curve in curves_found] == ["", "", ""]
+
+
+def test_evaluations_that_cannot_be_drawn_are_counted() -> None:
+    records = [record(1, 1, 0.5), evaluation(1, math.nan, -1), evaluation(2, 0.5, 1e99)]
+    texts = texts_of(draw_curve(records).svg())
+    assert "of evaluations, 1 value not finite is left out" in texts
+    assert "held out, averaged weights" in texts  # of how many puzzles is not known
+
+
+def test_arc_has_both_numbers_of_attempts_and_the_best_by_two() -> None:
+    records = [
+        record(n, 1, 0.5)
+        | evaluation(n, 0.1, 40)
+        | {"eval/pass_at_1": n / 20, "eval/pass_at_2": n / 10}
+        for n in range(1, 6)
+    ]
+    _, exact = run_panels(records)
+    assert [curve.key for curve in exact.curves[1:]] == ["eval/pass_at_1", "eval/pass_at_2"]
+    assert [curve.colour for curve in exact.curves[1:]] == [OTHER_HELD_OUT, HELD_OUT]
+    assert [curve.best for curve in exact.curves[1:]] == [None, (5, 0.5)]
+    texts = texts_of(draw_curve(records).svg())
+    assert "pass@2 held out, averaged weights, 40 tasks" in texts
+
+
+@pytest.mark.parametrize(
+    ("metric", "keys", "best"),
+    [
+        ("auto", ["eval/exact"], (2, 0.5)),
+        ("exact", ["eval/exact"], (2, 0.5)),
+        ("valid", ["eval/exact", "eval/valid"], (1, 0.9)),
+        ("halt_step", ["eval/exact"], None),  # no share
+        ("no_such", ["eval/exact"], None),
+    ],
+)
+def test_the_best_is_by_the_metric_of_the_run(
+    metric: str, keys: list[str], best: tuple[float, float] | None
+) -> None:
+    records = [
+        evaluation(1, 0.4) | {"eval/valid": 0.9, "eval/halt_step": 3.0},
+        evaluation(2, 0.5) | {"eval/valid": 0.8, "eval/halt_step": 2.0},
+    ]
+    _, exact = run_panels(records, metric)
+    assert [curve.key for curve in exact.curves[1:]] == keys
+    assert exact.curves[-1].best == best
+
+
+def test_numbers_of_puzzles_that_differ_are_said() -> None:
+    _, exact = run_panels([evaluation(1, 0.4, 100), evaluation(2, 0.4, 1200)])
+    assert exact.curves[1].label == "held out, averaged weights, 100–1,200 puzzles"
+
+
+def test_many_evaluations_are_a_line_without_marks() -> None:
+    few, many = (
+        draw_curve([evaluation(step, 0.5) for step in range(count)])
+        for count in (MAX_MARKS, MAX_MARKS + 1)
+    )
+    assert len(squares(few, HELD_OUT, 6)) == MAX_MARKS + 1  # and that of the legend
+    assert len(squares(many, HELD_OUT, 6)) == 1
+    assert len(squares(many, HELD_OUT, 13)) == 2  # the best one, and the legend
+
+
+def test_training_without_a_halted_sequence_says_so_beside_evaluations() -> None:
+    records = [{"step": 1, "train/lm_loss": 2.0, "train/halted": 0}, evaluation(1, 0.5)]
+    texts = texts_of(draw_curve(records).svg())
+    assert "no sequence halted yet" in texts and "No sequence halted yet" not in texts
+    assert "held out, averaged weights, 200 puzzles" in texts

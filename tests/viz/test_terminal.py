@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from charts import DOTS, check_charts
 
-from arc_trm.config import RunConfig
+from arc_trm.config import RunConfig, TrainConfig
 from arc_trm.evaluation.predictions import Candidate, InputPrediction, PredictionSet, TraceStep
 from arc_trm.puzzles.theme import ARC_PALETTE
-from arc_trm.runs import METRICS, Run, create_run
+from arc_trm.runs import METRICS, Run, create_run, write_run_config
 from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid
 from arc_trm.viz.terminal import Terminal, show_run, show_task
 
@@ -290,13 +291,17 @@ def test_the_charts_fall_and_rise_with_the_metrics(shown: Shown) -> None:
     [
         (
             '{"step": 21, "train/lm_loss": NaN, "train/exact_of_halted": 0.5}',
-            ["Loss per example (1 value not finite is left out)", "Step 21, loss nan"],
+            [
+                "━ training examples   (1 value not finite is left out)\n",
+                "━ of halted training examples\n",
+                "Step 21, loss nan",
+            ],
         ),
         (
             '{"step": 21, "train/lm_loss": 0.2, "train/halted": 0}',
             [
-                "every cell right\n(1 record in which no sequence halted is left out)",
-                "Loss per example\n",
+                "━ of halted training examples\n(1 record in which no sequence halted is left out)",
+                "━ training examples\n",
             ],
         ),
     ],
@@ -318,7 +323,7 @@ def write_records(run: Run, records: list[dict[str, float]]) -> Run:
 def test_a_short_run_says_that_no_sequence_halted_yet(shown: Shown) -> None:
     records = [{"step": n, "train/lm_loss": 2.0, "train/halted": 0} for n in range(1, 8)]
     output = "\n".join(shown(show_run, write_records(make_run(), records)))
-    assert "every cell right\n(no sequence halted yet)\n" in output
+    assert "every cell right (no sequence halted yet)\n" in output
     assert output.count("┤") == len(re.findall("┤", output.partition("Exact accuracy")[0]))
     assert "finite" not in output and "exact of halted" not in output
 
@@ -329,7 +334,7 @@ def test_losses_that_are_not_finite_read_as_what_they_are(shown: Shown) -> None:
         for n in range(1, 8)
     ]
     output = "\n".join(shown(show_run, write_records(make_run(), records)))
-    assert "Loss per example (no value can be drawn, 7 values not finite are left out)\n" in output
+    assert "per example (no value can be drawn)\n(7 values not finite are left out)\n" in output
     assert "Step 7, loss nan, exact of halted 50.0 %" in output
 
 
@@ -341,14 +346,55 @@ def test_many_records_are_drawn_as_their_running_mean(shown: Shown) -> None:
     ]
     run = write_records(make_run(), records)
     lines = shown(show_run, run)
-    assert "Loss per example (running mean of 41 records)" in lines
+    assert "━ training examples, running mean of 41 records" in lines
     assert lines[-1] == "Step 800, loss 1.952, exact of halted 0.0 % (running means)"
-    chart = [line for line in lines[3:] if "┤" in line or "│" in line][:10]
+    chart = [line for line in lines[4:] if "┤" in line or "│" in line][:10]
     dotted = [row for row, line in enumerate(chart) if any(ord(c) in DOTS for c in line)]
     assert len(dotted) <= 2
-    coloured = shown(show_run, run, **COLOURS)[3 : 3 + len(chart)]
+    coloured = shown(show_run, run, **COLOURS)[4 : 4 + len(chart)]
     raw = [row for row, line in enumerate(coloured) if any(ord(c) in DOTS for c in line)]
     assert len(raw) >= 5  # the records themselves are behind the mean
+
+
+def with_evaluations(run: Run) -> Run:
+    """Add three evaluations, the second the best, to the run of `make_run`."""
+    with (run.path / METRICS).open("a") as file:
+        for step, exact in ((5, 0.0), (10, 0.45), (20, 0.25)):
+            evaluation = {"step": step, "eval/exact": exact, "eval/puzzles": 200}
+            file.write(json.dumps(evaluation) + "\n")
+    return Run(run.path)
+
+
+def test_evaluations_are_marked_beside_the_curve_of_training(shown: Shown) -> None:
+    lines = shown(show_run, with_evaluations(make_run()))
+    assert "━ of halted training examples   ● held out, averaged weights, 200 puzzles" in lines
+    assert "◆ best: 45 % at step 10" in lines
+    assert lines[-1] == "Held out exact at best 45 % at step 10, last 25 % at step 20"
+    rows = [line for line in lines if "┤" in line or "│" in line]
+    found = [(y, x) for y, line in enumerate(rows) for x, sign in enumerate(line) if sign in "●◆"]
+    (top, best), (_, last), (bottom, first) = found
+    assert rows[top][best] == "◆" and rows[bottom].startswith(" 0 % ┤")
+    assert last == max(map(len, rows)) - 1
+    assert (best - first) / (last - first) == pytest.approx(5 / 15, abs=0.03)
+    assert max(map(len, lines)) <= 80
+
+
+def test_evaluations_are_joined_in_colours_only(shown: Shown) -> None:
+    run = write_records(make_run(), [{"step": 1, "train/lm_loss": 1.0, "train/halted": 0}])
+    run = with_evaluations(run)
+    plain, coloured = (
+        "".join(shown(show_run, run, **environment)).partition("Exact: ")[2]
+        for environment in ({}, COLOURS)
+    )
+    dots = [sum(ord(c) in DOTS for c in text) for text in (plain, coloured)]
+    assert dots[0] == 0 and dots[1] > 40
+    assert plain.count("●") == coloured.count("●") == 3  # two, and the legend
+
+
+def test_a_planned_run_says_how_far_it_is(shown: Shown) -> None:
+    run = make_run()
+    write_run_config(run.path, replace(run.config, train=TrainConfig(total_steps=1000)))
+    assert any(line.startswith("Step 20 of 1,000, loss") for line in shown(show_run, Run(run.path)))
 
 
 def test_examples_are_chosen_among_a_part_of_many_predictions(

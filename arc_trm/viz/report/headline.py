@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from arc_trm.errors import pluralise
 from arc_trm.evaluation.interval import wilson_interval
-from arc_trm.viz.curve import ticks
 from arc_trm.viz.report.entry import Entry
 from arc_trm.viz.report.markup import cell, points, row, table, text
+from arc_trm.viz.series import ticks
 from submission import Rate, Scored
 from submission.comparison import Comparison
 from submission.scoring import RateName, format_percent, format_rate

@@ -44,6 +44,7 @@ class Report:
         entries: one set of predictions, or the two that are compared.
         comparison: of the second with the first; None of a single one.
         records: of a run's metrics.jsonl.
+        best_metric: of the run, by which its best evaluation is marked.
         results: published for the same tasks.
         warnings: sentences on the score.
     """
@@ -53,6 +54,7 @@ class Report:
     entries: tuple[Entry, ...]
     comparison: Comparison | None = None
     records: Sequence[Mapping[str, float]] = ()
+    best_metric: str = "auto"
     results: Sequence[PublishedResult] = ()
     warnings: Sequence[str] = ()
 
@@ -72,6 +74,7 @@ def build_report(source: PredictionSource, warnings: Sequence[str] = ()) -> Repo
         _facts([source]),
         (Entry.of(source),),
         records=source.run.metrics if source.run is not None else (),
+        best_metric=source.run.config.train.best_metric if source.run is not None else "auto",
         results=published_results(source.tasks),
         warnings=warnings,
     )
@@ -221,7 +224,7 @@ def _results(report: Report) -> str:
 def _sections(report: Report) -> str:
     """Return what opens on demand."""
     published = published_section(report.entries[0].score, report.results)
-    found = training_section(report.records) + published
+    found = training_section(report.records, report.best_metric) + published
     return f'<div class="sections">{found}</div>' if found else ""
 
 

@@ -34,6 +34,8 @@ MAX_STEPS_PER_RECORD = 50
 METRICS_INTERVAL_S = 2.0
 """Seconds between additions to metrics.jsonl while a run trains, at least."""
 MAX_NAMED_CHANGES = 4
+SECONDS = "train/seconds"
+"""Key of the time that training took so far."""
 OF_HALTED = {
     "accuracy": "cell_accuracy_of_halted",
     "exact_accuracy": "exact_of_halted",
@@ -131,6 +133,7 @@ class RunWriter:
 
     Attributes:
         keeps_at_saves: whether weights are kept at each save, as those of a run without evaluation.
+        seconds: that the steps until the last record took, before a resume, too.
         saved_step: of the last checkpoint, None before the first.
         save_seconds: how long the last checkpoint took.
     """
@@ -142,6 +145,7 @@ class RunWriter:
         self.fingerprints = fingerprints
         self.steps_per_record = max(1, min(MAX_STEPS_PER_RECORD, total_steps // MIN_RECORDS))
         self.keeps_at_saves = True
+        self.seconds = 0.0
         self.saved_step: int | None = None
         self.save_seconds = 0.0
         self.sums = torch.zeros(len(METRICS), dtype=torch.float64)
@@ -265,6 +269,8 @@ class RunWriter:
         if self.is_writer and path.exists() and path.read_text("utf-8") != text:
             with atomic_write(path) as file:
                 file.write(text)
+        times = (each[SECONDS] for each in reversed(records) if SECONDS in each)
+        self.seconds = next(times, 0.0)
 
     def write_records(self, sync: bool = False) -> None:
         """Append the records that wait to metrics.jsonl, whole lines only.
@@ -293,6 +299,7 @@ class RunWriter:
         self.summed_steps += 1
         record = None
         if self._is_record_due(step):
+            self.seconds += seconds
             record = self._make_record(step, seconds)
             self._unwritten.append(record)
             self.sums, self.summed_steps = torch.zeros_like(self.sums), 0
@@ -330,7 +337,8 @@ class RunWriter:
         values["grad_norm"] = sums["grad_norm"] / steps
         values |= self.trainer.learning_rates(step)
         values["examples_per_second"] = steps * batch_size / seconds
-        return {"step": step, **{f"train/{name}": value for name, value in values.items()}}
+        named = {f"train/{name}": value for name, value in values.items()}
+        return {"step": step, **named, SECONDS: self.seconds}
 
 
 def _to_line(record: Mapping[str, float]) -> str:

@@ -51,7 +51,7 @@ def lines(run: Path) -> list[dict[str, Any]]:
     assert not text or text.endswith("\n")
     records = [json.loads(line) for line in text.splitlines()]
     for record in records:
-        del record["train/examples_per_second"]
+        del record["train/examples_per_second"], record["train/seconds"]
     return records
 
 
@@ -213,6 +213,26 @@ def test_records_say_how_the_steps_since_the_last_one_went(
                 "train/halt_accuracy_of_halted": total("halt_accuracy") / halted,
                 "train/steps_of_halted": total("steps") / halted,
             }
-        assert record.pop("train/examples_per_second") > 0
+        assert record.pop("train/examples_per_second") > 0 < record.pop("train/seconds")
         assert record == pytest.approx(expected)
     assert halted > 0
+
+
+def test_the_time_of_training_goes_on_after_a_kill(
+    tmp_path: Path, challenges: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_at_once(monkeypatch)
+    train = {**TRAIN, "checkpoint_interval_s": 1e-9}
+    run, config = tmp_path / "run", run_config(challenges, train=train)
+    with pytest.raises(InterruptedError):
+        train_run(config, CPU, run, callbacks=[Reader(run, stop=7)])
+    path = run / runs.METRICS
+    text = path.read_text()
+    records = [json.loads(line) for line in text.splitlines()]
+    for record in records:
+        record["train/seconds"] += 1000  # as of a run that has trained for long
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    train_run(config, CPU, run, resume=True)
+    times = [record["train/seconds"] for record in Run(run).metrics]
+    assert len(times) > len(records) and times == sorted(times)
+    assert times[0] > 1000 and times[-1] < 2000

@@ -42,7 +42,7 @@ def config(challenges: Path) -> RunConfig:
 def losses(run: Path) -> list[dict[str, float]]:
     records = runs.read_metrics(run)
     for record in records:
-        del record["train/examples_per_second"]
+        del record["train/examples_per_second"], record["train/seconds"]
     return records
 
 

@@ -31,6 +31,7 @@ COMMANDS = (
     "merge",
     "validate",
     "show",
+    "compare",
     "report",
     "runs",
     "data",

@@ -36,7 +36,7 @@ def report(
     PREDICTIONS is a predictions.jsonl, a run folder, a submission, or a folder of ARC Prize's
     benchmarking; default: those made last. With OTHER, the page shows what OTHER gained and lost.
     The page is one file that loads nothing and names no folder of this machine. A predictions.jsonl
-    has votes and how predictions changed from step to step, a run also its training curve. An
+    has votes and how predictions changed from step to step, a run also its curves. An
     earlier page is replaced; any other file is kept.
 
     \b

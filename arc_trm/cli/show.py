@@ -21,18 +21,20 @@ from arc_trm.file_kind import file_kind
     "benchmarking; default: see above.",
 )
 @click.option("--trace", is_flag=True, help="Show how the prediction changed from step to step.")
-@path_option(
-    "--out", "Write a picture, .svg or .png, of the task or the training curve; default: print."
-)
+@path_option("--out", "Write a picture, .svg or .png, of the task or the curves; default: print.")
 def show(
     what: str | None, data: str | None, predictions: Path | None, trace: bool, out: Path | None
 ) -> None:
     """Show a task with its predictions, or how a run went.
 
     WHAT is the id of a task, the number of a Sudoku or maze, or a run folder; default: the latest
-    run, with its training curve and examples of its predictions: a right one, a close call and a
-    wrong one, or the most and the least certain one if no output is known. `arc-trm runs show RUN`
-    shows what made a run.
+    run, with its curves and examples of its predictions: a right one, a close call and a wrong one,
+    or the most and the least certain one if no output is known.
+
+    The curves are the loss, and the share of exact answers: of training examples that halted, and
+    of held-out puzzles where the run was evaluated, the best evaluation marked. While a run trains
+    they are those so far. `arc-trm compare` shows several runs together, `arc-trm runs
+    show RUN` what made a run.
 
     A task is looked for in the data of the predictions, then of the latest run, then in arc-agi-1
     and arc-agi-2, and shown with the predictions made last unless others are named. Cells are
@@ -42,6 +44,7 @@ def show(
     \b
     Examples:
       arc-trm show
+      arc-trm show runs/my-run --out curves.svg
       arc-trm show 007bbfb7
       arc-trm show 007bbfb7 --out task.svg
       arc-trm show 007bbfb7 --trace

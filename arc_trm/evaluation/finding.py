@@ -48,7 +48,8 @@ def find_predictions(path: Path, prefer: Sequence[str], data: str | None) -> Fou
             )
         if is_run(path):
             raise UserError(
-                f"{path} has no predictions yet: make them with `arc-trm predict {path}`"
+                f"{path} has no predictions yet: make them with `arc-trm predict {path}`; "
+                f"`arc-trm show {path}` shows its training"
             )
     return _find_file(path, prefer)
 

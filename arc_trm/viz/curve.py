@@ -26,6 +26,8 @@ PLOT_WIDTH, PLOT_HEIGHT = 760, 220
 LEFT, RIGHT, TOP, BOTTOM = 72, 24, 34, 44
 """Margins of the plot, which hold labels; above it there is room for the legend, too."""
 LEGEND_SIZE, LEGEND_ROW, LEGEND_GAP, SWATCH = 12, 20, 18, 18
+MAX_PUZZLES = 1e9
+"""Larger numbers of puzzles are no such numbers."""
 MAX_MARKS = 100
 """Points of a line that are marked; more would hide it."""
 TRAINING, HELD_OUT, OTHER_HELD_OUT = "#1F6FB2", "#B4531A", INK
@@ -215,7 +217,7 @@ def _puzzles(records: Sequence[Record]) -> str:
     """Return `, 200 puzzles` or, of evaluations that differ, `, 100–200 puzzles`; of ARC tasks."""
     counts = [value for _, value in read_series(records, "eval/puzzles").points]
     low, high = min(counts, default=0), max(counts, default=0)
-    if not 0 < low <= high < 1e9:
+    if not 0 < low <= high < MAX_PUZZLES:
         return ""
     number = f"{low:,.0f}" if low == high else f"{low:,.0f}–{high:,.0f}"
     noun = "task" if has_key(records, "eval/pass_at_1") else "puzzle"

@@ -13,6 +13,7 @@ from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
 from arc_trm.puzzles import kind_of
 from arc_trm.runs import Run
 from arc_trm.tasks import Task, TaskSet
+from arc_trm.viz.compare import RunComparison
 from arc_trm.viz.curve import draw_run, run_title
 from arc_trm.viz.figure import predicted_inputs, task_title, theme_of
 from arc_trm.viz.images import (
@@ -74,6 +75,16 @@ def _predictions_html(predictions: PredictionSet) -> str:
 @to_html.register
 def _run_html(run: Run) -> str:
     return _page(f"Training curve of {run_title(run)}", [draw_run(run).svg(SCALED)])
+
+
+@to_html.register
+def _comparison_html(comparison: RunComparison) -> str:
+    """Show the curves of runs, or with too many settings for a picture their values."""
+    lines = [*map(comparison.describe_group, comparison.groups), *comparison.sentences()]
+    parts = [_line(comparison.summary, 18), *(_line(line, 13) for line in lines)]
+    if comparison.can_be_drawn:
+        parts.append(comparison.draw().svg(SCALED))
+    return _page(comparison.summary, parts)
 
 
 def _set_html(

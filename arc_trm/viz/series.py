@@ -131,11 +131,9 @@ def with_seconds(records: Sequence[Record]) -> list[Record] | None:
     if not times:
         return None
     steps, seconds = zip(*sorted({0: 0.0, **times}.items()), strict=True)
-    return [
-        {**each, SECONDS: float(np.interp(each["step"], steps, seconds))}
-        for each in records
-        if _drawable(each.get("step"))
-    ]
+    known = [each for each in records if _drawable(each.get("step"))]
+    found = np.interp([each["step"] for each in known], steps, seconds).tolist()
+    return [{**each, SECONDS: at} for each, at in zip(known, found, strict=True)]
 
 
 def mean_series(many: Sequence[Series]) -> Series:

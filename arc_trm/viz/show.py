@@ -31,7 +31,7 @@ MAX_COMPARED = 5000  # ids of a dataset that a misspelt one is compared with
 
 
 def show_run_in(folder: Path | None, out: Path | None) -> None:
-    """Print a run's training curve and some of its predictions, or write a picture of the curve.
+    """Print a run's curves and some of its predictions, or write a picture of the curves.
 
     Args:
         folder: of the run; None is the latest run.

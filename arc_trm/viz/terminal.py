@@ -16,6 +16,8 @@ from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
 from arc_trm.puzzles import Theme, kind_of
 from arc_trm.runs import Run
 from arc_trm.tasks import Grid, Task
+from arc_trm.time_limit import format_duration
+from arc_trm.viz.compare import ComparedRun, RunComparison
 from arc_trm.viz.curve import (
     EXACT_OF_HALTED,
     EXACT_SHORT,
@@ -46,6 +48,8 @@ MAX_JUDGED = 2000
 """Predictions of a run among which examples are chosen: to judge a puzzle takes time."""
 CHART_ROWS = 9  # about so many: the labels are evenly apart
 CHART_WIDTH = 100
+INDENT, SMALL_CURVE, MAX_PATH = 2, 24, 30
+"""Columns before the runs of a comparison, of their curves, and of their paths at most."""
 RIGHT, WRONG, DIM = Style(color="green"), Style(color="red"), Style(dim=True)
 BOLD = Style(bold=True)
 EMPTY = "\u2800"
@@ -58,7 +62,7 @@ BEST, THROUGH = "◆", "━"
 LAST_METRICS = {  # how they are written, besides the step
     LOSS: "loss {:.4g}",
     EXACT_OF_HALTED: f"{EXACT_SHORT} {{:.1%}}",
-    "train/examples_per_second": "{:,.3g} examples a second",
+    "train/examples_per_second": "{} examples a second",
 }
 
 
@@ -382,9 +386,62 @@ def _last_metrics(run: Run) -> str:
     for key, text in LAST_METRICS.items():
         series = read_series(run.metrics, key)
         if series.end is not None:
-            parts.append(text.format(series.end).replace("%", " %"))
+            end = _rate(series.end) if key.endswith("per_second") else series.end
+            parts.append(text.format(end).replace("%", " %"))
             is_mean |= series.window > 1 and math.isfinite(series.end)
     return ", ".join(parts) + (" (running means)" if is_mean else "")
+
+
+def show_comparison(terminal: Terminal, comparison: RunComparison) -> None:
+    """Print the runs of a comparison in a table with small curves, and what differs between them.
+
+    The small curves have the same axes, so that their forms can be compared.
+    """
+    axes = Axes.around([each.series for each in comparison.runs])
+    heading = ("run", "seed", "step", comparison.value_name, "at step", "time", "examples/s")
+    rows = [_comparison_row(comparison, each) for each in comparison.runs]
+    widths = [max(map(len, column)) for column in zip(heading, *rows, strict=True)]
+    room = terminal.console.width - sum(widths) - 2 * len(widths) - INDENT
+    columns = min(room, SMALL_CURVE) if room >= 8 else 0
+    terminal.print(comparison.summary, "")
+    terminal.print(Text(f"{'':{INDENT}}{_aligned(heading, widths)}", DIM))
+    lines = iter(zip(comparison.runs, rows, strict=True))
+    for group in comparison.groups:
+        terminal.print(Text(printable(comparison.describe_group(group)), BOLD))
+        for run, row in islice(lines, len(group.runs)):
+            line = f"{'':{INDENT}}{_aligned(row, widths)}"
+            curve = braille(axes, run.series, 1, columns)[0] if columns else ""
+            terminal.print(f"{line}  {curve}".rstrip())
+    if sentences := comparison.sentences():
+        terminal.print("", *sentences)
+
+
+def _comparison_row(comparison: RunComparison, run: ComparedRun) -> tuple[str, ...]:
+    """Return the cells of a run, "" for what is not known."""
+    path, rate = printable(str(run.run.path)), run.examples_per_second
+    return (
+        path if len(path) <= MAX_PATH else f"…{path[1 - MAX_PATH :]}",
+        str(run.seed),
+        f"{run.run.step:,}",
+        comparison.label(run.value),
+        f"{run.step:,.0f}",
+        "" if run.seconds is None else format_duration(run.seconds),
+        "" if rate is None else _rate(rate),
+    )
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Return the cells of a row, all but the first flush right."""
+    first, *others = (
+        f"{cell:{'>' if number else '<'}{width}}"
+        for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "  ".join([first, *others])
+
+
+def _rate(value: float) -> str:
+    """Return examples a second with three digits, or all of a large number."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _show_examples(terminal: Terminal, predictions: PredictionSet) -> None:

@@ -81,6 +81,10 @@ def _records(rng: np.random.Generator) -> Iterator[dict[str, float]]:
         if rng.random() > done + 0.3:
             del record["train/exact_of_halted"]
         yield record
+        if step % 500 == 0:
+            pass_at_2 = 0.42 * done - 0.05 * max(0, step - 7500) / 2500
+            attempts = {"eval/pass_at_1": 0.8 * pass_at_2, "eval/pass_at_2": pass_at_2}
+            yield {"step": step, "eval/puzzles": 40, **attempts, "eval/seconds": 9.0}
 
 
 def _predictions(

@@ -84,10 +84,10 @@ def _legend_item(entry: LegendEntry) -> str:
     if entry.mark is None:
         return f"<li>{text(entry.text)}</li>"
     style = _style(entry.curve)
-    swatch = "" if entry.mark == "best" else f'<path class="smooth {style}" d="M1 6H17"/>'
+    swatch = "" if entry.mark == "best" else f'<path class="smooth {style}" d="M1 8H17"/>'
     if entry.mark != "line":
-        swatch += _dot((9, 6), style, entry.mark == "best")
-    svg = f'<svg width="18" height="12" aria-hidden="true">{swatch}</svg>'
+        swatch += _dot((9, 8), style, entry.mark == "best")
+    svg = f'<svg width="18" height="16" aria-hidden="true">{swatch}</svg>'
     return f"<li>{svg} {text(entry.text)}</li>"
 
 

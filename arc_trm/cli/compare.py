@@ -33,7 +33,7 @@ def compare(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Compare how runs went: what differs, how good they became, how long they took.
+    """Compare how runs went: what differs, and how good they became.
 
     RUN is a run folder; runs that still train can be compared, too. The metric is eval/pass_at_2
     or eval/exact of the evaluations while they trained, the best one of each run, or

@@ -189,16 +189,14 @@ def held_out_curves(records: Sequence[Record], best_metric: str = "auto") -> lis
     return curves
 
 
-def describe_held_out(panel: Panel) -> str:
-    """Return the best and the last evaluation in words, "" without one."""
-    curve = next((curve for curve in panel.curves if curve.best is not None), None)
-    if curve is None or curve.best is None:
-        return ""
-    best, last = (
-        f"{panel.label(value)} at step {step:,.0f}"
-        for step, value in (curve.best, curve.series.points[-1])
-    )
-    return f"held out {SHARES[curve.key]} at best {best}, last {last}"
+def describe_best(panel: Panel) -> str:
+    """Return the best evaluation in words, "" without one."""
+    for curve in panel.curves:
+        if curve.best is not None:
+            step, value = curve.best
+            share = panel.label(value)
+            return f"held out {SHARES[curve.key]} at best {share} at step {step:,.0f}"
+    return ""
 
 
 def best_metric_key(records: Sequence[Record], best_metric: str) -> str:

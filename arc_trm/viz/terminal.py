@@ -23,7 +23,7 @@ from arc_trm.viz.curve import (
     EXACT_SHORT,
     LOSS,
     Panel,
-    describe_held_out,
+    describe_best,
     run_panels,
     run_title,
 )
@@ -367,8 +367,9 @@ def show_run(
             width = terminal.console.width
             terminal.print(*draw_chart(panel, width, terminal.has_colours), "")
         terminal.print(_last_metrics(run))
-        if held_out := describe_held_out(panels[-1]):
-            terminal.print(held_out.capitalize())
+        if best := describe_best(panels[-1]):
+            last = panels[-1].curves[-1].series.points[-1][1]
+            terminal.print(f"{best.capitalize()}, last {panels[-1].label(last)}")
     else:
         terminal.print("No metrics yet: the run has not written a record of its training.")
     if origin:

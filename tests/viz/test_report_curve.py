@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from report_pages import data_of, make_page, text_of
 
-from arc_trm.config import DataConfig, RunConfig
+from arc_trm.config import DataConfig, RunConfig, TrainConfig
 from arc_trm.runs import METRICS, PREDICTIONS_FOLDER, create_run
 from arc_trm.viz.curve import EXACT_SHORT
 from arc_trm.viz.report.chart import training_section
@@ -72,6 +72,21 @@ def test_evaluations_are_drawn_and_said_beside_training() -> None:
     assert ys / 160 == pytest.approx([0.75, 0.5, 0.625])
     assert plot.count('class="dot held-out"') == 4 and plot.count('class="ring held-out"') == 1
     text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
-    held_out = "held out exact at best 50 % at step 6, last 37.5 % at step 8"
+    held_out = "held out exact at best 50 % at step 6"
     assert f"exact of halted 90.0 %; {held_out}" in text
     assert "held out, averaged weights, 200 puzzles best: 50 % at step 6" in text
+
+
+def test_the_best_evaluation_of_a_page_is_by_the_metric_of_the_run(predictions: Path) -> None:
+    data = DataConfig(test=(str(Path("some_challenges.json").absolute()),))
+    train = TrainConfig(best_metric="valid")
+    run = create_run(RunConfig("tiny", 0, data=data, train=train), Path("run"))
+    records = [
+        {"step": 1, "eval/exact": 0.25, "eval/valid": 0.75, "eval/puzzles": 8},
+        {"step": 2, "eval/exact": 0.5, "eval/valid": 0.625, "eval/puzzles": 8},
+    ]
+    (run / METRICS).write_text("".join(json.dumps(record) + "\n" for record in records))
+    folder = run / PREDICTIONS_FOLDER / "12345678"
+    folder.mkdir(parents=True)
+    shutil.copy(predictions, folder)
+    assert "held out valid at best 75 % at step 1" in text_of(make_page(run))

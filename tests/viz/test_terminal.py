@@ -369,7 +369,7 @@ def test_evaluations_are_marked_beside_the_curve_of_training(shown: Shown) -> No
     lines = shown(show_run, with_evaluations(make_run()))
     assert "━ of halted training examples   ● held out, averaged weights, 200 puzzles" in lines
     assert "◆ best: 45 % at step 10" in lines
-    assert lines[-1] == "Held out exact at best 45 % at step 10, last 25 % at step 20"
+    assert lines[-1] == "Held out exact at best 45 % at step 10, last 25 %"
     rows = [line for line in lines if "┤" in line or "│" in line]
     found = [(y, x) for y, line in enumerate(rows) for x, sign in enumerate(line) if sign in "●◆"]
     (top, best), (_, last), (bottom, first) = found

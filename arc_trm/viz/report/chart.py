@@ -15,7 +15,7 @@ from arc_trm.viz.curve import (
     Curve,
     LegendEntry,
     Panel,
-    describe_held_out,
+    describe_best,
     run_panels,
 )
 from arc_trm.viz.report.markup import folded, text
@@ -35,7 +35,7 @@ def training_section(records: Sequence[Record], best_metric: str = "auto") -> st
         return ""
     loss, exact = run_panels(records, best_metric)
     steps = f"{max(record['step'] for record in records):,.0f} steps"
-    ends = [*(_end(panel) for panel in (loss, exact)), describe_held_out(exact)]
+    ends = [*(_end(panel) for panel in (loss, exact)), describe_best(exact)]
     charts = "".join(_chart(panel) for panel in (loss, exact))
     lead = "; ".join(filter(None, [steps, *ends]))
     return folded("Training", lead, f'<div class="charts">{charts}</div>')
@@ -65,7 +65,7 @@ def _chart(panel: Panel) -> str:
         for tick in x_ticks
     )
     legend = "".join(map(_legend_item, panel.legend()))
-    ends = [_end(panel) or panel.curves[0].series.nothing, describe_held_out(panel)]
+    ends = [_end(panel) or panel.curves[0].series.nothing, describe_best(panel)]
     end = "; ".join(filter(None, ends))
     description = f"{panel.title} over {last:,.0f} steps; at the end {end}"
     content = f'<p class="empty">{text(panel.nothing.capitalize())}</p>'

@@ -19,6 +19,7 @@ from arc_trm.evaluation.scoring import score_sources
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.io import atomic_write, file_name
 from arc_trm.puzzles import kind_of
+from arc_trm.viz.curve import SHARES, has_key
 from arc_trm.viz.figure import CLOSE_WORDS
 from arc_trm.viz.report.about import TITLE, about, differing
 from arc_trm.viz.report.chart import training_section
@@ -69,12 +70,16 @@ def build_report(source: PredictionSource, warnings: Sequence[str] = ()) -> Repo
     Raises:
         UserError: predictions or tasks cannot be read, or do not fit together.
     """
+    records = source.run.metrics if source.run is not None else ()
+    best_metric = "auto"
+    if source.run is not None and any(has_key(records, key) for key in SHARES):
+        best_metric = source.run.config.train.best_metric
     return Report(
         source.name,
         _facts([source]),
         (Entry.of(source),),
-        records=source.run.metrics if source.run is not None else (),
-        best_metric=source.run.config.train.best_metric if source.run is not None else "auto",
+        records=records,
+        best_metric=best_metric,
         results=published_results(source.tasks),
         warnings=warnings,
     )

@@ -18,7 +18,8 @@ from typing import Any, Literal, TypeAlias
 from arc_trm.config import to_dict
 from arc_trm.config.compare import describe_preset, flatten
 from arc_trm.display import Displayed
-from arc_trm.errors import UserError, suggestion
+from arc_trm.errors import UserError, format_names, suggestion
+from arc_trm.provenance import read_provenance
 from arc_trm.runs import Run
 from arc_trm.viz.curve import (
     EXACT_OF_HALTED,
@@ -53,6 +54,8 @@ NO_DIFFERENCE = ("name", "seed", "train.checkpoint_interval_s", "train.keep_chec
 """Settings that change nothing but what chance does."""
 DATA_SETTINGS = ("data.train", "data.train_puzzles", "data.validation", "data.validation_puzzles")
 """Settings on which depends what is held out."""
+CODE = "code"
+"""Key of the digest of the source of arc-trm and of what was registered, beside the settings."""
 TIME_LIMIT = "train.time_limit"
 PLANNED: Mapping[str, Callable[[float, float], float]] = {
     "epochs": lambda _value, _steps: 0.0,
@@ -140,7 +143,7 @@ class RunGroup:
 
     Attributes:
         label: what differs from the other groups.
-        settings: those that differ between the groups, as for --set.
+        settings: those that differ between the groups, by their keys as for --set, and `code`.
         colour: of its curves.
         runs: of the group, at least one.
         is_repeated: whether another run has the same settings and the same seed.
@@ -233,10 +236,14 @@ class RunComparison(Displayed):
         same = [
             str(run.run.path) for group in self.groups if group.is_repeated for run in group.runs
         ]
+        machines = {machine for each in self.runs for machine in _machines(each.run)}
+        if len(machines) > 1:
+            listed = format_names(sorted(machines))
+            notes.append(f"Times of different machines are not comparable: {listed}")
         if same:
             notes.append(
                 f"{', '.join(same)} have the settings and the seed of another one of these runs: "
-                "what differs is not in run.json, the code for example"
+                "what differs is not recorded"
             )
         return notes
 
@@ -467,7 +474,7 @@ def _groups(runs: Sequence[ComparedRun]) -> list[RunGroup]:
 
     If two of them have the same seed, something else differs, and each stays alone.
     """
-    settings = [flatten(to_dict(each.run.config)) for each in runs]
+    settings = [_settings(each.run) for each in runs]
     members: list[list[int]] = []
     for number, own in enumerate(settings):
         alike = (each for each in members if not _differing([settings[each[0]], own]))
@@ -501,6 +508,20 @@ def _groups(runs: Sequence[ComparedRun]) -> list[RunGroup]:
     ]
 
 
+def _settings(run: Run) -> Settings:
+    """Return the config of a run as one table, and what is known of the code that trained it."""
+    return {CODE: _code(run), **flatten(to_dict(run.config))}
+
+
+def _code(run: Run) -> str | None:
+    """Return a digest of the source, or several of a resumed run; None if it is not known."""
+    sources = (
+        each.get("source") or each.get("source_digest") for each in read_provenance(run.path)
+    )
+    names = [str(each).removeprefix("source-").removesuffix(".zip")[:8] for each in sources if each]
+    return ", ".join(dict.fromkeys(names)) or None
+
+
 def _has_equal_seeds(runs: Sequence[ComparedRun], numbers: Sequence[int]) -> bool:
     return len({runs[number].seed for number in numbers}) < len(numbers)
 
@@ -515,6 +536,8 @@ def _differs(key: str, one: Settings, other: Settings) -> bool:
     """Return whether a setting differs; what a time limit decided is none."""
     if key in NO_DIFFERENCE or one.get(key) == other.get(key):
         return False
+    if key == CODE:
+        return None not in (one[CODE], other[CODE])  # an unknown one may be the same
     if key not in PLANNED or one.get(TIME_LIMIT) is None or other.get(TIME_LIMIT) is None:
         return True
     parts = [PLANNED[key](each[key], each["train.total_steps"] or 1) for each in (one, other)]
@@ -524,7 +547,8 @@ def _differs(key: str, one: Settings, other: Settings) -> bool:
 def _label(run: Run, differing: Sequence[str], settings: Settings, name_preset: bool) -> str:
     """Return the preset and its changes, or only what differs if all have the same preset."""
     if name_preset or not differing:
-        return describe_preset(run.config)
+        code = f", code={settings[CODE]}" if CODE in differing else ""
+        return describe_preset(run.config) + code
     shown = [f"{key}={_value(settings.get(key))}" for key in differing[:MAX_SHOWN]]
     more = f" and {len(differing) - MAX_SHOWN} more" if differing[MAX_SHOWN:] else ""
     return f"{', '.join(shown)}{more}"
@@ -542,6 +566,17 @@ def _difference(first: RunGroup, other: RunGroup) -> GroupDifference:
     (low, high), (other_low, other_high) = first.range, other.range
     overlap = low <= other_high and other_low <= high
     return GroupDifference(other, value, overlap, 2 / math.comb(sum(numbers), numbers[0]))
+
+
+def _machines(run: Run) -> list[str]:
+    """Return on what a run was trained, as far as it is known."""
+    entries = read_provenance(run.path)
+    parts = ([each.get(key) for key in ("device", "processes", "cpu")] for each in entries)
+    return [
+        f"{device} × {processes} with {cpu}"
+        for device, processes, cpu in parts
+        if None not in (device, processes, cpu)
+    ]
 
 
 def _puzzle_counts(run: ComparedRun) -> list[float]:

@@ -11,6 +11,8 @@ from drawings import assert_inside, overlap, texts_of
 from made_up_runs import make_run, write_metrics
 
 from arc_trm.errors import UserError
+from arc_trm.io import write_json
+from arc_trm.provenance import FORMAT, PROVENANCE
 from arc_trm.viz import compare_runs, to_html
 from arc_trm.viz.compare import COLOURS, direction
 from arc_trm.viz.curve import faint
@@ -151,6 +153,50 @@ def test_what_a_time_limit_planned_is_no_difference(
         for seed, (name, settings) in enumerate((("a", first), ("b", second)))
     ]
     assert len(compare_runs(runs).groups) == groups
+
+
+def write_provenance(run: Path, *entries: dict[str, object]) -> Path:
+    write_json(run / PROVENANCE, {"format": FORMAT, "entries": list(entries), "ended": None})
+    return run
+
+
+ONE: dict[str, object] = {"source_digest": "1" * 64, "source": None}
+EDITED: dict[str, object] = {"source_digest": "1" * 64, "source": "source-abcdabcd.zip"}
+
+
+def test_other_code_is_no_seed_of_the_same_settings() -> None:
+    runs = [make_run(Path(name), [0.5], n % 2) for n, name in enumerate("abcdef")]
+    for run, entry in zip(runs, (ONE, ONE, EDITED, EDITED), strict=False):
+        write_provenance(run, entry)
+    found = compare_runs(runs[:4])
+    assert [group.label for group in found.groups] == ["code=11111111", "code=abcdabcd"]
+    assert [len(group.runs) for group in found.groups] == [2, 2]
+    assert [group.settings for group in found.groups] == [
+        {"code": "11111111"},
+        {"code": "abcdabcd"},
+    ]
+    resumed = write_provenance(runs[4], ONE, EDITED)
+    labels = [group.label for group in compare_runs([runs[0], resumed]).groups]
+    assert labels == ["code=11111111", "code=11111111, abcdabcd"]
+    unknown = runs[5]
+    assert len(compare_runs([runs[0], unknown]).groups) == 1
+
+
+@pytest.mark.parametrize("entries", [[], [{}], [{"source": [], "source_digest": {"x": 1}}]])
+def test_hostile_provenance_does_not_matter(entries: list[dict[str, object]]) -> None:
+    runs = [make_run(Path(name), [0.5], seed) for seed, name in enumerate("ab")]
+    write_provenance(runs[0], *entries)
+    assert compare_runs(runs).runs[0].value == 0.5
+
+
+def test_times_of_different_machines_are_told_apart() -> None:
+    runs = [make_run(Path(name), [0.5], seed) for seed, name in enumerate("abc")]
+    for run, device in zip(runs, ("cpu", "cpu", "GPU"), strict=True):
+        write_provenance(run, {"device": device, "processes": 1, "cpu": "a CPU"})
+    assert compare_runs(runs[:2]).notes == []
+    assert compare_runs(runs).notes == [
+        "Times of different machines are not comparable: GPU × 1 with a CPU, cpu × 1 with a CPU"
+    ]
 
 
 # Metrics

@@ -380,6 +380,7 @@ def test_hostile_records_are_compared_as_far_as_they_can_be() -> None:
         },
         {"step": -3, "eval/exact": 1e99, "eval/puzzles": -1.0},
         {"step": 10**15, "eval/exact": 0.5, "train/lm_loss": 0.0},
+        {"step": 9, "eval/exact": 0.5, "eval/puzzles": 1e50},
         {
             "step": 7,
             "eval/exact": 0.25,

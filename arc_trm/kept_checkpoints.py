@@ -63,11 +63,13 @@ class CheckpointChoice:
         folder: of the weights.
         name: `best`, `last`, a step, or several of these with commas.
         checkpoints: what it names.
+        last: the last weights of the folder.
     """
 
     folder: Path
     name: str
     checkpoints: tuple[Checkpoint, ...]
+    last: Checkpoint
 
     @property
     def uses_shared_embedding(self) -> bool:
@@ -184,7 +186,7 @@ def choose_checkpoint(folder: Path, name: str | int | None = None) -> Checkpoint
             f"{folder} has step {max(steps, key=steps.count)} twice in {format_value(name)}: name "
             "each step once for the mean of their weights"
         )
-    return CheckpointChoice(folder, ",".join(parts), chosen)
+    return CheckpointChoice(folder, ",".join(parts), chosen, last)
 
 
 def weights_digest(folder: Path, checkpoint: str | None = None) -> str | None:

@@ -43,7 +43,6 @@ from arc_trm.kept_checkpoints import (
     Checkpoint,
     CheckpointChoice,
     choose_checkpoint,
-    last_checkpoint,
 )
 from arc_trm.models import ARCHITECTURES, BLOCKS, PuzzleModel, build_model
 from arc_trm.puzzles import kinds_with_vocab
@@ -105,7 +104,7 @@ class WeightsDir:
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What a user should know of weights that are not the last ones of the folder."""
-        choice, last = self.choice, last_checkpoint(self.folder).step
+        choice, last = self.choice, self.choice.last.step
         if choice.name == LAST:
             return ()
         more = f"; `--checkpoint last` is step {last}" if choice.name == BEST else ""

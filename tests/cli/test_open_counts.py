@@ -56,6 +56,7 @@ Count = Callable[..., dict[str, int]]
 
 DATA = ["tiny_challenges.json", "tiny_solutions.json"]
 WEIGHTS = ["config.json", "puzzle_ids.json", "model.safetensors", "puzzle_embedding.safetensors"]
+CHECKPOINT = "checkpoints/12.safetensors"
 PREDICTIONS = ["predictions.jsonl", "submission.json"]
 
 
@@ -97,11 +98,12 @@ def inputs(counts: dict[str, int]) -> dict[str, int]:
 
 @pytest.fixture
 def count_reads(count_opens: Count) -> Count:
-    """As `count_opens`, without the weights, which are read for their digest."""
+    """As `count_opens`, without the weights, of which headers and digests are read."""
 
     def run(*arguments: object) -> dict[str, int]:
         counts = count_opens(*arguments)
-        return {name: count for name, count in counts.items() if Path(name).name not in WEIGHTS[2:]}
+        weights = [*WEIGHTS[2:], Path(CHECKPOINT).name]
+        return {name: count for name, count in counts.items() if Path(name).name not in weights}
 
     return run
 
@@ -126,8 +128,9 @@ def predicted(tiny_run: Path, tmp_path: Path, cli: Callable[..., Result]) -> Pat
 @pytest.mark.slow
 def test_predict(count_opens: Count, tiny_run: Path, tmp_path: Path) -> None:
     tiny_run.rename(tmp_path / "run")
-    # Network and embedding are read for their digest, too.
-    run = once(*DATA, run=[*WEIGHTS, "run.json"]) | {f"run/{name}": 2 for name in WEIGHTS[2:]}
+    # Network and embedding are read for their digest, too, and headers for the steps they are of.
+    run = once(*DATA, run=[*WEIGHTS, "run.json", CHECKPOINT])
+    run |= {f"run/{WEIGHTS[2]}": 3, f"run/{WEIGHTS[3]}": 2}
     assert inputs(count_opens("predict", "run")) == run
     assert inputs(count_opens("predict", "run")) == run  # resumed
     (tmp_path / "out").mkdir()

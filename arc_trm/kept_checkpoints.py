@@ -15,14 +15,15 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import safetensors
 from safetensors import SafetensorError
 
-from arc_trm.errors import UserError, format_name
+from arc_trm.errors import UserError
+from arc_trm.metric_keys import format_metric, metric_name
 from submission.errors import format_value
 
 CHECKPOINTS_FOLDER = "checkpoints"
@@ -87,14 +88,14 @@ class CheckpointChoice:
 
     @property
     def title(self) -> str:
-        """The choice in words: `best by exact (0.93), step 1000`, `mean of steps 1000, 2000`."""
+        """The choice in words: `best by exact (93 %), step 1000`, `mean of steps 1000, 2000`."""
         steps = [each.step for each in self.checkpoints]
         if len(steps) > 1:
             return f"mean of steps {', '.join(map(str, steps))}"
         (found,) = self.checkpoints
         if self.name == BEST and found.best_by is not None:
-            score = found.metrics[found.best_by]
-            return f"best by {metric_name(found.best_by)} ({score:.4g}), step {found.step}"
+            score = format_metric(found.best_by, found.metrics[found.best_by])
+            return f"best by {metric_name(found.best_by)} ({score}), step {found.step}"
         return f"last, step {found.step}" if self.name == LAST else f"step {found.step}"
 
     def digest(self) -> str | None:
@@ -108,11 +109,6 @@ class CheckpointChoice:
         if self.uses_shared_embedding:
             digests.append(_file_digest(self.folder / EMBEDDING_FILE))
         return hashlib.sha256("".join(filter(None, digests)).encode()).hexdigest()[:16]
-
-
-def metric_name(key: str) -> str:
-    """Return the name of a metric without the prefix of its key, `exact` of `eval/exact`."""
-    return format_name(key.removeprefix("eval/"))
 
 
 def list_checkpoints(folder: Path, skip_damaged: bool = False) -> list[Checkpoint]:
@@ -137,12 +133,12 @@ def list_checkpoints(folder: Path, skip_damaged: bool = False) -> list[Checkpoin
 def best_checkpoint(kept: Sequence[Checkpoint]) -> Checkpoint | None:
     """Return the checkpoint with the highest metric, of equal ones the first; None without one.
 
-    The latest one says which metric decides.
+    The latest one says which metric decides, also if earlier ones were rated by another.
     """
     best_by = next((each.best_by for each in reversed(kept) if each.best_by), None)
     if best_by is None:
         return None
-    rated = [each for each in kept if best_by in each.metrics]
+    rated = [replace(each, best_by=best_by) for each in kept if best_by in each.metrics]
     return max(rated, key=lambda each: (each.metrics[best_by], -each.step), default=None)
 
 

@@ -13,12 +13,14 @@ from arc_trm.config import format_preset, preset_of
 from arc_trm.data.loader import public_data_name
 from arc_trm.errors import UserError, format_name, one_line, pluralise
 from arc_trm.evaluation.prediction_log import PredictionLog
+from arc_trm.evaluation.summary import format_rows
 from arc_trm.io import relative_path
-from arc_trm.kept_checkpoints import Checkpoint, best_checkpoint, metric_name
+from arc_trm.kept_checkpoints import Checkpoint, best_checkpoint
+from arc_trm.metric_keys import EVAL, EXACT_OF_HALTED, format_metric, metric_name
 from arc_trm.provenance import read_provenance
-from arc_trm.runs import PREDICTIONS, Run, is_run, predictions_of, run_times
+from arc_trm.runs import PREDICTIONS, RUN_CONFIG, Run, is_run, predictions_of, run_times
+from submission.scoring import align_columns
 
-EXACT_OF_HALTED = "train/exact_of_halted"
 MAX_CHECKPOINTS, MAX_PREDICTIONS, MAX_FILES = 20, 10, 30
 """How many of each `RunSummary.lines` names."""
 
@@ -78,10 +80,15 @@ class RunSummary:
 
     @property
     def score(self) -> tuple[str, float] | None:
-        """Name and value of the metric of the best checkpoint."""
+        """Key and value of the metric of the best checkpoint."""
         if self.best is None or self.best.best_by is None:
             return None
-        return metric_name(self.best.best_by), self.best.metrics[self.best.best_by]
+        return self.best.best_by, self.best.metrics[self.best.best_by]
+
+    @property
+    def best_step(self) -> int | None:
+        """Step of the best checkpoint."""
+        return None if self.best is None else self.best.step
 
     @property
     def steps_text(self) -> str:
@@ -92,10 +99,11 @@ class RunSummary:
     def row(self) -> tuple[str, ...]:
         """Return the texts of its line in a table, in the order of COLUMNS."""
         best, exact = "", ""
-        if self.score is not None and self.best is not None:
-            best = f"{self.score[0]} {self.score[1]:.4g} at {self.best.step:,}"
+        if self.score is not None:
+            key, value = self.score
+            best = f"{metric_name(key)} {format_metric(key, value)} at {self.best_step:,}"
         if self.exact_of_halted is not None:
-            exact = f"{100 * self.exact_of_halted:.1f} %"
+            exact = format_metric(EXACT_OF_HALTED, self.exact_of_halted)
         return (
             format_name(str(relative_path(self.path))),
             f"{self.started_at.astimezone():%Y-%m-%d %H:%M}",
@@ -120,9 +128,9 @@ class RunSummary:
             "data": list(self.data),
             "step": self.step,
             "total_steps": self.total_steps,
-            "best_metric": None if self.score is None else self.score[0],
+            "best_metric": None if self.score is None else self.score[0].removeprefix(EVAL),
             "best_value": None if self.score is None else self.score[1],
-            "best_step": None if self.best is None else self.best.step,
+            "best_step": self.best_step,
             "exact_of_halted": self.exact_of_halted,
         }
 
@@ -144,8 +152,7 @@ def list_runs(limit: int | None) -> tuple[list[RunSummary], int]:
 def format_table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return a line for each row, columns aligned; columns that are empty are left out."""
     used = [n for n in range(len(rows[0])) if any(row[n] for row in rows[1:])]
-    widths = {n: max(len(row[n]) for row in rows) for n in used}
-    return ["  ".join(f"{row[n]:<{widths[n]}}" for n in used).rstrip() for row in rows]
+    return align_columns([[row[n] for n in used] for row in rows], left=len(used))
 
 
 def describe_run(folder: Path) -> tuple[dict[str, Any], list[str]]:
@@ -158,15 +165,15 @@ def describe_run(folder: Path) -> tuple[dict[str, Any], list[str]]:
         raise UserError(f"{folder} is not a run: `arc-trm runs list` lists those that there are")
     run = Run(folder)
     _ = run.config
-    summary = RunSummary.of(run, (folder / "run.json").stat().st_mtime)
+    summary = RunSummary.of(run, (folder / RUN_CONFIG).stat().st_mtime)
     entries = read_provenance(folder)
-    best, kept = summary.best, run.checkpoints
+    best_step, kept = summary.best_step, run.checkpoints
     predictions, files = _predictions(folder), _files(folder)
     record = {
         **summary.to_dict(),
         "made_by": entries,
         "checkpoints": [
-            {"step": each.step, "metrics": dict(each.metrics), "best": each == best}
+            {"step": each.step, "metrics": dict(each.metrics), "best": each.step == best_step}
             for each in kept
         ],
         "predictions": predictions,
@@ -174,14 +181,17 @@ def describe_run(folder: Path) -> tuple[dict[str, Any], list[str]]:
     }
     lines = [
         f"{folder}: {summary.state}, {summary.steps_text} steps",
-        f"preset:   {format_name(summary.preset)}",
-        *(f"          {format_name(each)}" for each in summary.changed),
-        f"data:     {', '.join(map(format_name, summary.data)) or 'none'}",
+        *format_rows(
+            {
+                "preset": format_preset(summary.preset, summary.changed),
+                "data": ", ".join(map(format_name, summary.data)) or "none",
+            }
+        ),
     ]
     for entry in entries:
         lines += ["", *_entry_lines(entry)]
     if kept:
-        lines += ["", *_checkpoint_lines(kept, best)]
+        lines += ["", *_checkpoint_lines(kept, best_step)]
     if predictions:
         rows = [[each["folder"], each["weights"], each["data"]] for each in predictions]
         shown = [("PREDICTIONS", "WEIGHTS", "DATA"), *rows[:MAX_PREDICTIONS]]
@@ -219,20 +229,23 @@ def _entry_lines(entry: Mapping[str, Any]) -> list[str]:
         "machine": f"{text('device')}{processes}, {text('cpu')}, {text('system')}",
         "versions": f"Python {text('python')}, torch {text('torch')}{cuda}, numpy {text('numpy')}",
     }
-    return [f"{name + ':':<9} {value}" for name, value in rows.items() if value]
+    return format_rows({name: value for name, value in rows.items() if value})
 
 
-def _checkpoint_lines(kept: Sequence[Checkpoint], best: Checkpoint | None) -> list[str]:
+def _checkpoint_lines(kept: Sequence[Checkpoint], best_step: int | None) -> list[str]:
     """Return a table of checkpoints with the metrics of their evaluations, the latest first."""
     names = list(dict.fromkeys(name for each in kept for name in each.metrics))
     header = ("CHECKPOINT", "", *map(metric_name, names))
     rows = [
         (
             str(each.step),
-            "best" if each == best else "",
-            *(f"{each.metrics[name]:.4g}" if name in each.metrics else "" for name in names),
+            "best" if each.step == best_step else "",
+            *(
+                format_metric(name, each.metrics[name]) if name in each.metrics else ""
+                for name in names
+            ),
         )
-        for each in sorted(kept, key=lambda each: (each != best, -each.step))
+        for each in sorted(kept, key=lambda each: (each.step != best_step, -each.step))
     ]
     return [*format_table([header, *rows[:MAX_CHECKPOINTS]]), *_more(len(rows), MAX_CHECKPOINTS)]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +18,17 @@ from sources import imports
 FLOORS = [
     ("submission",),
     ("errors", "_version"),
-    ("io", "rng", "time_limit", "display", "registry", "callbacks", "history", "source_code"),
+    (
+        "io",
+        "rng",
+        "time_limit",
+        "display",
+        "registry",
+        "callbacks",
+        "history",
+        "source_code",
+        "metric_keys",
+    ),
     ("tasks", "kept_checkpoints", "provenance"),
     ("config",),
     ("puzzles", "device"),
@@ -75,6 +87,17 @@ def test_only_some_modules_import_some_packages(file: Path) -> None:
     assert not packages & {"datasets", "kaggle"}, "these are folders here, and packages on PyPI"
     if "rich" in packages:
         assert top_name(module) == "cli" or module in PRINT_WITH_RICH
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=module_of)
+def test_keys_of_metrics_are_spelled_in_one_module(file: Path) -> None:
+    found = {
+        node.value
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and re.fullmatch(r"(train|eval)/\w*", str(node.value))
+    }
+    is_folder = {"train/"} if module_of(file) == "arc_trm.data.readers.prebuilt" else set()
+    assert module_of(file) == "arc_trm.metric_keys" or found <= is_folder
 
 
 # Imports the modules named as arguments; prints those that do not load without torch, and where.

@@ -34,12 +34,6 @@ class KeptCheckpoints:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def list(self) -> Sequence[tuple[int, Mapping[str, float], bool]]:
-        """Return step, metrics and whether it is the best, of each checkpoint by its step."""
-        kept = self._kept()
-        best = best_checkpoint(kept)
-        return [(each.step, each.metrics, each is best) for each in kept]
-
     def keep(
         self,
         step: int,
@@ -99,9 +93,11 @@ class KeptCheckpoints:
     @staticmethod
     def _choose(found: Sequence[Checkpoint], keep_last: int) -> Sequence[Checkpoint]:
         """Return those of the checkpoints, in the order of their steps, that are kept."""
-        best = best_checkpoint(found)
-        last = found[-keep_last:] if keep_last else []
-        return [each for each in found if each in last or each is best]
+        chosen = [*found[-keep_last:]] if keep_last else []
+        if (best := best_checkpoint(found)) is not None:
+            chosen.append(best)
+        steps = {each.step for each in chosen}
+        return [each for each in found if each.step in steps]
 
     def _write(
         self,

@@ -5,6 +5,7 @@ docs/training.md says what each of them means.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from arc_trm.errors import UserError
+from arc_trm.metric_keys import EVAL, PUZZLES, SHARES
 from arc_trm.puzzles import PuzzleKind, kind_of
 from arc_trm.tasks import TaskSet
 from submission import Ranked
+from submission.scoring import format_percent
 
-PREFIX = "eval/"
-"""Begins the name of every metric of an evaluation in a record of metrics.jsonl."""
 CALIBRATION_BINS = 15
 AUTO = "auto"
 
@@ -111,29 +112,21 @@ def resolve_best_metric(metric: str, kind: PuzzleKind) -> str:
 
 def evaluations(records: Sequence[Mapping[str, float]]) -> list[Mapping[str, float]]:
     """Return the records of evaluations among those of metrics.jsonl."""
-    return [record for record in records if f"{PREFIX}puzzles" in record]
+    return [record for record in records if PUZZLES in record]
 
 
 def best_evaluation(
     records: Sequence[Mapping[str, float]], metric: str
 ) -> Mapping[str, float] | None:
     """Return the first record with the largest value of a metric, None if none has it."""
-    key = PREFIX + metric
-    return max((each for each in records if key in each), key=lambda each: each[key], default=None)
+    key = EVAL + metric
+    found = (each for each in records if math.isfinite(each.get(key, math.nan)))
+    return max(found, key=lambda each: each[key], default=None)
 
 
 def describe_evaluation(record: Mapping[str, float]) -> str:
     """Return the metrics of a record for a person: `exact 97.7 %, ... of 128 puzzles`."""
-    shares = {
-        "exact": "exact",
-        "valid": "valid",
-        "cell_accuracy": "cells",
-        "pass_at_1": "pass@1",
-        "pass_at_2": "pass@2",
-    }
     parts = [
-        f"{name} {100 * record[PREFIX + key]:.1f} %"
-        for key, name in shares.items()
-        if PREFIX + key in record
+        f"{name} {format_percent(record[key])}" for key, name in SHARES.items() if key in record
     ]
-    return f"{', '.join(parts)} of {record[f'{PREFIX}puzzles']:.0f} validation puzzles"
+    return f"{', '.join(parts)} of {record[PUZZLES]:.0f} validation puzzles"

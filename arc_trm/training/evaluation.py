@@ -24,7 +24,6 @@ from arc_trm.config import RunConfig
 from arc_trm.data.training_set import TrainingSet
 from arc_trm.errors import UserError, pluralise
 from arc_trm.evaluation.metrics import (
-    PREFIX,
     Outcome,
     best_evaluation,
     describe_evaluation,
@@ -36,6 +35,7 @@ from arc_trm.evaluation.metrics import (
 from arc_trm.evaluation.predictions import Prediction, PredictionSet
 from arc_trm.evaluation.voting import VoteCounter
 from arc_trm.inference.predictor import Query, build_queries, predict_batch, shard
+from arc_trm.metric_keys import EVAL, PUZZLES
 from arc_trm.models import PuzzleModel
 from arc_trm.puzzles import SEPARATOR, kind_of
 from arc_trm.rng import rng_for
@@ -112,7 +112,7 @@ class Evaluator:
         kind = kind_of(tasks)
         self._model, self._train, self._trainer = model, train, cast(Trainer, None)
         self._metric = resolve_best_metric(train.best_metric, kind)
-        self.best_by = PREFIX + self._metric
+        self.best_by = EVAL + self._metric
         self._weights = Weights(model, _known_puzzles(training_set))
         augmentations = None
         if kind.embeds_tasks:
@@ -158,8 +158,8 @@ class Evaluator:
         self.puzzles = self._chosen
         if self.records:
             last = self.records[-1]
-            self.puzzles = max(1, min(int(last[f"{PREFIX}puzzles"]), len(self.tasks)))
-            self._expected = last.get(f"{PREFIX}seconds")
+            self.puzzles = max(1, min(int(last[PUZZLES]), len(self.tasks)))
+            self._expected = last.get(f"{EVAL}seconds")
 
     # When
 
@@ -245,7 +245,7 @@ class Evaluator:
         metrics = self._metrics(self._select(ids), answers)
         self._expected = self._broadcast(time.monotonic() - started)
         self._trained = 0.0
-        return {**metrics, f"{PREFIX}seconds": self._expected}
+        return {**metrics, f"{EVAL}seconds": self._expected}
 
     def _select(self, ids: Sequence[str]) -> TaskSet:
         chosen = set(ids)
@@ -372,7 +372,7 @@ class Evaluator:
         attempts = PredictionSet(tasks, votes).attempts()
         ordered = [outcomes[key] for key in sorted(outcomes)]
         summary = summarise(tasks, attempts, ordered)
-        return {PREFIX + name: value for name, value in summary.items()}
+        return {EVAL + name: value for name, value in summary.items()}
 
     # Which was best
 

@@ -24,6 +24,7 @@ from arc_trm.config import RunConfig, compare_settings, to_dict
 from arc_trm.config.compare import Change
 from arc_trm.errors import UserError, format_name
 from arc_trm.io import append, atomic_write, write_error
+from arc_trm.metric_keys import SECONDS, TRAIN
 from arc_trm.tracking import remove_tracked
 from arc_trm.training.trainer import LOSS_NAMES, METRICS, Trainer
 from submission.errors import format_value
@@ -34,8 +35,6 @@ MAX_STEPS_PER_RECORD = 50
 METRICS_INTERVAL_S = 2.0
 """Seconds between additions to metrics.jsonl while a run trains, at least."""
 MAX_NAMED_CHANGES = 4
-SECONDS = "train/seconds"
-"""Key of the time that training took so far."""
 OF_HALTED = {
     "accuracy": "cell_accuracy_of_halted",
     "exact_accuracy": "exact_of_halted",
@@ -337,7 +336,7 @@ class RunWriter:
         values["grad_norm"] = sums["grad_norm"] / steps
         values |= self.trainer.learning_rates(step)
         values["examples_per_second"] = steps * batch_size / seconds
-        named = {f"train/{name}": value for name, value in values.items()}
+        named = {TRAIN + name: value for name, value in values.items()}
         return {"step": step, **named, SECONDS: self.seconds}
 
 

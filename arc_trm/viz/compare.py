@@ -19,19 +19,27 @@ from arc_trm.config import to_dict
 from arc_trm.config.compare import describe_preset, flatten
 from arc_trm.display import Displayed
 from arc_trm.errors import UserError, format_names, suggestion
+from arc_trm.metric_keys import (
+    EVAL,
+    EXACT,
+    EXACT_OF_HALTED,
+    EXAMPLES_PER_SECOND,
+    LM_LOSS,
+    PASS_AT_2,
+    PUZZLES,
+    format_metric,
+    is_share,
+)
 from arc_trm.provenance import read_provenance
 from arc_trm.runs import Run
 from arc_trm.viz.curve import (
-    EXACT_OF_HALTED,
-    LOSS,
     MAX_PUZZLES,
     Curve,
     Panel,
     draw_panels,
-    format_metric,
 )
 from arc_trm.viz.series import (
-    SECONDS,
+    TIME,
     Point,
     Record,
     Series,
@@ -44,10 +52,10 @@ from arc_trm.viz.svg import Drawing
 X: TypeAlias = Literal["step", "seconds"]
 Settings: TypeAlias = Mapping[str, Any]
 """A config as one table, whose keys are those of --set."""
-DEFAULT_METRICS = ("eval/pass_at_2", "eval/exact", EXACT_OF_HALTED)
+DEFAULT_METRICS = (PASS_AT_2, EXACT, EXACT_OF_HALTED)
 """The first that all runs have is compared. Only ARC has pass@2."""
 TITLES = {
-    LOSS: "loss per training example",
+    LM_LOSS: "loss per training example",
     EXACT_OF_HALTED: "share of halted training examples with every cell right",
 }
 NO_DIFFERENCE = ("name", "seed", "train.checkpoint_interval_s", "train.keep_checkpoints")
@@ -109,17 +117,17 @@ class ComparedRun:
     @cached_property
     def seconds(self) -> float | None:
         """How long it was trained, None if its records do not say it."""
-        times = [value for _, value in read_series(self.records, SECONDS).points]
+        times = [value for _, value in read_series(self.records, TIME).points]
         return max(times, default=None)
 
     @cached_property
     def examples_per_second(self) -> float | None:
         """Running mean at the end; None if no record says it."""
-        return read_series(self.records, "train/examples_per_second").end
+        return read_series(self.records, EXAMPLES_PER_SECOND).end
 
     def seconds_at(self, step: float) -> float | None:
         """Return the time at a step of the records."""
-        found = (each[SECONDS] for each in self.records if each["step"] == step and SECONDS in each)
+        found = (each[TIME] for each in self.records if each["step"] == step and TIME in each)
         return next(found, None)
 
     def to_json(self) -> dict[str, Any]:
@@ -199,11 +207,6 @@ class RunComparison(Displayed):
         self.metric, self.groups, self.with_loss, self.x = metric, tuple(groups), with_loss, x
 
     @property
-    def percent(self) -> bool:
-        """Whether the metric is a share."""
-        return is_share(self.metric)
-
-    @property
     def runs(self) -> list[ComparedRun]:
         """All runs."""
         return [each for group in self.groups for each in group.runs]
@@ -224,7 +227,7 @@ class RunComparison(Displayed):
     @cached_property
     def notes(self) -> list[str]:
         notes = []
-        if self.metric.startswith("eval/"):
+        if self.metric.startswith(EVAL):
             counts = [value for each in self.runs for value in _puzzle_counts(each)]
             if counts and min(counts) < max(counts):
                 number = _range_text(counts)
@@ -260,7 +263,7 @@ class RunComparison(Displayed):
 
     def label(self, value: float) -> str:
         """Return a value of the metric as text."""
-        return format_metric(value, self.percent)
+        return format_metric(self.metric, value)
 
     def describe_group(self, group: RunGroup) -> str:
         """Return the label of a group, of several seeds with their mean and range."""
@@ -283,7 +286,7 @@ class RunComparison(Displayed):
     def _describe_difference(self, difference: GroupDifference) -> str:
         names = f"{difference.group.label} against {self.groups[0].label}"
         size = f"{difference.value:+.4g}"
-        if self.percent:
+        if is_share(self.metric):
             size = f"{100 * difference.value:+.3g} points"
         size = size.replace("-", "−")
         if difference.overlap:
@@ -331,7 +334,7 @@ class RunComparison(Displayed):
                 f"a picture tells {len(COLOURS)} settings apart, and these are "
                 f"{len(self.groups)}: name fewer runs"
             )
-        metrics = [self.metric, LOSS] if self.with_loss else [self.metric]
+        metrics = [self.metric, LM_LOSS] if self.with_loss else [self.metric]
         x_label, scale = "Step", 1
         if self.x == "seconds":
             longest = max(each.seconds or 0 for each in self.runs)
@@ -340,14 +343,14 @@ class RunComparison(Displayed):
         panels = []
         for key in metrics:
             curves = tuple(self._curve(group, key, scale) for group in self.groups)
-            panels.append(Panel(metric_title(key), curves, is_share(key), x_label))
+            panels.append(Panel(metric_title(key), curves, x_label))
         names = {each.run.config.name for each in self.runs}
         name = f"{names.pop()}, " if len(names) == 1 else ""
         return draw_panels(panels, f"{name}{len(self.runs)} runs")
 
     def _curve(self, group: RunGroup, key: str, scale: int) -> Curve:
         """Return the curve of a group, with x in units of `scale`."""
-        x = SECONDS if self.x == "seconds" else "step"
+        x = TIME if self.x == "seconds" else "step"
         many = [
             drawn_series(
                 [{**record, x: record[x] / scale} for record in each.records if x in record], key, x
@@ -355,7 +358,7 @@ class RunComparison(Displayed):
             for each in group.runs
         ]
         if len(many) == 1:
-            return Curve(many[0], group.label, group.colour, key, marked=key.startswith("eval/"))
+            return Curve(many[0], group.label, group.colour, key, marked=key.startswith(EVAL))
         label = f"{group.label}: mean and each of {len(many)} seeds"
         return Curve(mean_series(many), label, group.colour, key, tuple(many))
 
@@ -380,18 +383,11 @@ def compare_runs(
     records = [with_seconds(run.metrics) or run.metrics for run in found]
     if x == "seconds":
         for run, each in zip(found, records, strict=True):
-            if not any(SECONDS in record for record in each):
+            if not any(TIME in record for record in each):
                 raise UserError(f"{run.path} does not say how long it was trained: use --x step")
     chosen = _choose_metric(found, metric)
     compared = [_compared(*each, chosen) for each in zip(found, records, strict=True)]
-    return RunComparison(chosen, _groups(compared), metric is None and chosen != LOSS, x)
-
-
-def is_share(key: str) -> bool:
-    """Return whether a metric is a share between 0 and 1."""
-    name = key.rpartition("/")[2]
-    parts = ("exact", "accuracy", "share", "pass_at_", "valid", "calibration_error")
-    return any(part in name for part in parts)
+    return RunComparison(chosen, _groups(compared), metric is None and chosen != LM_LOSS, x)
 
 
 def direction(key: str) -> Literal["highest", "lowest"] | None:
@@ -406,13 +402,13 @@ def metric_title(key: str) -> str:
     """Return what a metric is called above its curves."""
     if key in TITLES:
         return f"{key}: {TITLES[key]}"
-    return f"{key}: held out, averaged weights" if key.startswith("eval/") else key
+    return f"{key}: held out, averaged weights" if key.startswith(EVAL) else key
 
 
 def drawn_series(records: Sequence[Record], key: str, x: str = "step") -> Series:
     """Return a metric as it is compared: evaluations as they are, of training running means."""
     series = read_series(records, key, x)
-    return series if key.startswith("eval/") else series.smoothed()
+    return series if key.startswith(EVAL) else series.smoothed()
 
 
 def _check_runs(runs: Sequence[Run]) -> None:
@@ -435,7 +431,7 @@ def _choose_metric(runs: Sequence[Run], metric: str | None) -> str:
     keys = [metric_keys(run.metrics) for run in runs]
     shared = [key for key in keys[0] if all(key in others for others in keys)]
     if metric is None:
-        for key in (*DEFAULT_METRICS, LOSS):
+        for key in (*DEFAULT_METRICS, LM_LOSS):
             if key in shared:
                 return key
         raise UserError(f"the runs have no metric in common by which to compare them{_of(shared)}")
@@ -465,7 +461,7 @@ def _compared(run: Run, records: Sequence[Record], metric: str) -> ComparedRun:
         point = series.best(lowest=best == "lowest")
     assert point is not None, "a metric of all runs has points"
     step, value = point
-    evaluations = len(series.points) if metric.startswith("eval/") else None
+    evaluations = len(series.points) if metric.startswith(EVAL) else None
     return ComparedRun(run, records, series, value, step, evaluations)
 
 
@@ -580,7 +576,7 @@ def _machines(run: Run) -> list[str]:
 
 
 def _puzzle_counts(run: ComparedRun) -> list[float]:
-    counts = [value for _, value in read_series(run.records, "eval/puzzles").points]
+    counts = [value for _, value in read_series(run.records, PUZZLES).points]
     return [value for value in counts if 0 < value < MAX_PUZZLES]
 
 

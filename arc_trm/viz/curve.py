@@ -7,6 +7,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias
 
+from arc_trm.metric_keys import (
+    EVAL,
+    EXACT,
+    EXACT_OF_HALTED,
+    LM_LOSS,
+    PASS_AT_1,
+    PASS_AT_2,
+    PUZZLES,
+    SHARES,
+    format_metric,
+    has_key,
+    is_share,
+    main_metric,
+    metric_name,
+)
 from arc_trm.runs import Run
 from arc_trm.viz.series import Axes, Point, Record, Series, read_series, ticks
 from arc_trm.viz.svg import (
@@ -32,17 +47,8 @@ MAX_MARKS = 100
 """Points of a line that are marked; more would hide it."""
 TRAINING, HELD_OUT, OTHER_HELD_OUT = "#1F6FB2", "#B4531A", INK
 """Colours of curves, which do not need to be told apart by hue."""
-LOSS, EXACT_OF_HALTED = "train/lm_loss", "train/exact_of_halted"
 EXACT_SHORT = "exact of halted"
 """What the share of halted training examples with every cell right is called; it is no score."""
-SHARES = {
-    "eval/exact": "exact",
-    "eval/valid": "valid",
-    "eval/cell_accuracy": "right cells",
-    "eval/pass_at_1": "pass@1",
-    "eval/pass_at_2": "pass@2",
-}
-"""Metrics of an evaluation that are shares, and their names in a sentence."""
 Mark: TypeAlias = Literal["line", "points", "best"]
 
 
@@ -91,17 +97,21 @@ class LegendEntry(NamedTuple):
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves over the same axes; those of a run begin with that of training."""
+    """Curves over the same axes, all shares or none; those of a run begin with that of training."""
 
     title: str
     curves: tuple[Curve, ...]
-    percent: bool = False
     x_label: str = "Step"
 
     @cached_property
     def axes(self) -> Axes:
         """Axes that hold all curves."""
         return Axes.around([each for curve in self.curves for each in curve.all_series])
+
+    @property
+    def percent(self) -> bool:
+        """Whether the values are shares."""
+        return is_share(self.curves[0].key)
 
     @property
     def nothing(self) -> str:
@@ -111,7 +121,7 @@ class Panel:
 
     def label(self, value: float) -> str:
         """Return a value as text."""
-        return format_metric(value, self.percent)
+        return format_metric(self.curves[0].key, value)
 
     def legend(self) -> list[LegendEntry]:
         """Return the curves that have points, their best points, and what is left out."""
@@ -128,14 +138,9 @@ class Panel:
             reasons = [curve.series.left_out]
             if not curve.series.segments and not self.nothing:
                 reasons.append(curve.series.nothing)
-            prefix = "of evaluations, " if curve.key.startswith("eval/") else ""
+            prefix = "of evaluations, " if curve.key.startswith(EVAL) else ""
             notes += [LegendEntry(f"{prefix}{each}", None, curve) for each in reasons if each]
         return entries + notes
-
-
-def format_metric(value: float, percent: bool) -> str:
-    """Return a value as text with four digits, a share in percent."""
-    return f"{100 * value:.4g} %" if percent else f"{value:.4g}"
 
 
 def run_panels(records: Sequence[Record], best_metric: str = "auto") -> tuple[Panel, Panel]:
@@ -145,7 +150,7 @@ def run_panels(records: Sequence[Record], best_metric: str = "auto") -> tuple[Pa
         records: lines of a run's metrics.
         best_metric: by which the best evaluation is marked, as in `train.best_metric`.
     """
-    loss = smoothed_curve(read_series(records, LOSS), "training examples", TRAINING, LOSS)
+    loss = smoothed_curve(read_series(records, LM_LOSS), "training examples", TRAINING, LM_LOSS)
     exact = smoothed_curve(
         read_series(records, EXACT_OF_HALTED),
         "of halted training examples",
@@ -155,7 +160,7 @@ def run_panels(records: Sequence[Record], best_metric: str = "auto") -> tuple[Pa
     held_out = held_out_curves(records, best_metric)
     return (
         Panel("Loss per example", (loss,)),
-        Panel("Exact: every cell right", (exact, *held_out), percent=True),
+        Panel("Exact: every cell right", (exact, *held_out)),
     )
 
 
@@ -174,14 +179,14 @@ def held_out_curves(records: Sequence[Record], best_metric: str = "auto") -> lis
     weights are the best.
     """
     best_key = best_metric_key(records, best_metric)
-    keys = [key for key in ("eval/pass_at_1", "eval/pass_at_2") if has_key(records, key)]
-    keys = keys or [key for key in ("eval/exact",) if has_key(records, key)]
+    keys = [key for key in (PASS_AT_1, PASS_AT_2) if has_key(records, key)]
+    keys = keys or [key for key in (EXACT,) if has_key(records, key)]
     if best_key in SHARES and has_key(records, best_key):
         keys = [*(key for key in keys if key != best_key), best_key]
     curves = []
     for key in keys:
         series = read_series(records, key)
-        name = f"{SHARES[key]} " if len(keys) > 1 or key != "eval/exact" else ""
+        name = f"{SHARES[key]} " if len(keys) > 1 or key != EXACT else ""
         label = f"{name}held out, averaged weights{_puzzles(records)}"
         colour = HELD_OUT if key == keys[-1] else OTHER_HELD_OUT
         best = series.best() if key == best_key else None
@@ -195,30 +200,23 @@ def describe_best(panel: Panel) -> str:
         if curve.best is not None:
             step, value = curve.best
             share = panel.label(value)
-            return f"held out {SHARES[curve.key]} at best {share} at step {step:,.0f}"
+            return f"held out {metric_name(curve.key)} at best {share} at step {step:,.0f}"
     return ""
 
 
 def best_metric_key(records: Sequence[Record], best_metric: str) -> str:
     """Return the key by which evaluations are ranked; `auto` is pass@2 for ARC, else exact."""
-    if best_metric != "auto":
-        return f"eval/{best_metric}"
-    return next((key for key in ("eval/pass_at_2",) if has_key(records, key)), "eval/exact")
-
-
-def has_key(records: Sequence[Record], key: str) -> bool:
-    """Return whether any record has a key."""
-    return any(key in record for record in records)
+    return main_metric(records) if best_metric == "auto" else EVAL + best_metric
 
 
 def _puzzles(records: Sequence[Record]) -> str:
     """Return `, 200 puzzles` or, of evaluations that differ, `, 100–200 puzzles`; of ARC tasks."""
-    counts = [value for _, value in read_series(records, "eval/puzzles").points]
+    counts = [value for _, value in read_series(records, PUZZLES).points]
     low, high = min(counts, default=0), max(counts, default=0)
     if not 0 < low <= high < MAX_PUZZLES:
         return ""
     number = f"{low:,.0f}" if low == high else f"{low:,.0f}–{high:,.0f}"
-    noun = "task" if has_key(records, "eval/pass_at_1") else "puzzle"
+    noun = "task" if has_key(records, PASS_AT_1) else "puzzle"
     return f", {number} {noun}{'' if high == 1 else 's'}"
 
 

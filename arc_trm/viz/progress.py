@@ -15,7 +15,15 @@ from rich.table import Column
 from rich.text import Text
 
 from arc_trm.callbacks import Callback
+from arc_trm.metric_keys import (
+    EXACT_OF_HALTED,
+    HALTED,
+    LM_LOSS,
+    main_metric,
+    metric_name,
+)
 from arc_trm.time_limit import format_duration
+from submission.scoring import format_percent
 
 PLAIN_INTERVAL_S = 20.0
 RATE_WINDOW_S = 60.0
@@ -23,8 +31,6 @@ RATE_WINDOW_S = 60.0
 MEAN_STEPS = 100
 """Training steps of which the running means are, about."""
 MIN_BAR_WIDTH = 5
-HELD_OUT = {"eval/pass_at_2": "pass@2", "eval/exact": "exact"}
-"""What is shown of an evaluation, the first that it has."""
 
 
 def is_main_process() -> bool:
@@ -75,17 +81,15 @@ class _RunningMeans:
 
     def add(self, record: Mapping[str, float]) -> None:
         """Add a record of metrics.jsonl."""
-        if "train/lm_loss" in record:
+        if LM_LOSS in record:
             steps = max(1, int(record["step"]) - self._step)
             self._step = int(record["step"])
-            self._loss.add(steps, record["train/lm_loss"], steps)
-            if "train/exact_of_halted" in record:
-                self._exact.add(steps, record["train/exact_of_halted"], record["train/halted"])
-        for key, name in HELD_OUT.items():
-            if key in record:
-                percent = f"{100 * record[key]:.1f} %"
-                self._held_out = f"held-out {name} {percent} at step {int(record['step'])}"
-                break
+            self._loss.add(steps, record[LM_LOSS], steps)
+            if EXACT_OF_HALTED in record:
+                self._exact.add(steps, record[EXACT_OF_HALTED], record[HALTED])
+        if (key := main_metric([record])) in record:
+            percent = format_percent(record[key])
+            self._held_out = f"held-out {metric_name(key)} {percent} at step {int(record['step'])}"
 
     def describe(self) -> tuple[str, ...]:
         """Return the means as text, in full and shorter and shorter; none before a record."""

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import numpy as np
 
 from arc_trm.errors import pluralise
+from arc_trm.metric_keys import EXACT_OF_HALTED, HALTED, SECONDS
 
 Record: TypeAlias = Mapping[str, float]
 """A line of metrics.jsonl."""
@@ -20,11 +21,11 @@ MAX_VALUE = 1e100
 """Differences of larger values may overflow."""
 MAX_X = 1e11
 """Steps with more digits have no room below an axis."""
-COUNTS = {"train/exact_of_halted": "train/halted"}
+COUNTS = {EXACT_OF_HALTED: HALTED}
 """Under which key is of how many examples a mean is that is not of all: of those that halted."""
 OF_HALTED = "_of_halted"
 """End of the keys that records without a halted sequence do not have."""
-SECONDS = "seconds"
+TIME = "seconds"
 """Key of the time of a record, which `with_seconds` adds."""
 
 
@@ -116,7 +117,7 @@ def read_series(records: Sequence[Record], key: str, x: str = "step") -> Series:
 
 
 def with_seconds(records: Sequence[Record]) -> list[Record] | None:
-    """Return records with their time, from the start of training, as `SECONDS`.
+    """Return records with their time, from the start of training, as `TIME`.
 
     The time of an evaluation is that of its step between the records of training.
 
@@ -124,16 +125,16 @@ def with_seconds(records: Sequence[Record]) -> list[Record] | None:
         None if no record says its time.
     """
     times = {
-        each["step"]: each["train/seconds"]
+        each["step"]: each[SECONDS]
         for each in records
-        if _drawable(each.get("step")) and _drawable(each.get("train/seconds"), MAX_X)
+        if _drawable(each.get("step")) and _drawable(each.get(SECONDS), MAX_X)
     }
     if not times:
         return None
     steps, seconds = zip(*sorted({0: 0.0, **times}.items()), strict=True)
     known = [each for each in records if _drawable(each.get("step"))]
     found = np.interp([each["step"] for each in known], steps, seconds).tolist()
-    return [{**each, SECONDS: at} for each, at in zip(known, found, strict=True)]
+    return [{**each, TIME: at} for each, at in zip(known, found, strict=True)]
 
 
 def mean_series(many: Sequence[Series]) -> Series:

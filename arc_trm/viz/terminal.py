@@ -13,15 +13,14 @@ from rich.style import Style
 from rich.text import Text
 
 from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
+from arc_trm.metric_keys import EXACT_OF_HALTED, EXAMPLES_PER_SECOND, LM_LOSS
 from arc_trm.puzzles import Theme, kind_of
 from arc_trm.runs import Run
 from arc_trm.tasks import Grid, Task
 from arc_trm.time_limit import format_duration
 from arc_trm.viz.compare import ComparedRun, RunComparison
 from arc_trm.viz.curve import (
-    EXACT_OF_HALTED,
     EXACT_SHORT,
-    LOSS,
     Panel,
     describe_best,
     run_panels,
@@ -43,6 +42,7 @@ from arc_trm.viz.series import Axes, Point, Series, read_series
 from arc_trm.viz.svg import printable
 from arc_trm.viz.theme import INK
 from submission import Scored
+from submission.scoring import align_columns
 
 MAX_JUDGED = 2000
 """Predictions of a run among which examples are chosen: to judge a puzzle takes time."""
@@ -60,9 +60,9 @@ MARKS = ("●", "○", "◌")
 """How the points of held-out curves are marked, the last curve first."""
 BEST, THROUGH = "◆", "━"
 LAST_METRICS = {  # how they are written, besides the step
-    LOSS: "loss {:.4g}",
+    LM_LOSS: "loss {:.4g}",
     EXACT_OF_HALTED: f"{EXACT_SHORT} {{:.1%}}",
-    "train/examples_per_second": "{} examples a second",
+    EXAMPLES_PER_SECOND: "{} examples a second",
 }
 
 
@@ -387,7 +387,7 @@ def _last_metrics(run: Run) -> str:
     for key, text in LAST_METRICS.items():
         series = read_series(run.metrics, key)
         if series.end is not None:
-            end = _rate(series.end) if key.endswith("per_second") else series.end
+            end = _rate(series.end) if key == EXAMPLES_PER_SECOND else series.end
             parts.append(text.format(end).replace("%", " %"))
             is_mean |= series.window > 1 and math.isfinite(series.end)
     return ", ".join(parts) + (" (running means)" if is_mean else "")
@@ -401,18 +401,17 @@ def show_comparison(terminal: Terminal, comparison: RunComparison) -> None:
     axes = Axes.around([each.series for each in comparison.runs])
     heading = ("run", "seed", "step", comparison.value_name, "at step", "time", "examples/s")
     rows = [_comparison_row(comparison, each) for each in comparison.runs]
-    widths = [max(map(len, column)) for column in zip(heading, *rows, strict=True)]
-    room = terminal.console.width - sum(widths) - 2 * len(widths) - INDENT
+    first, *others = (f"{'':{INDENT}}{line}" for line in align_columns([heading, *rows]))
+    width = max(map(len, (first, *others)))
+    room = terminal.console.width - width - 2
     columns = min(room, SMALL_CURVE) if room >= 8 else 0
-    terminal.print(comparison.summary, "")
-    terminal.print(Text(f"{'':{INDENT}}{_aligned(heading, widths)}", DIM))
-    lines = iter(zip(comparison.runs, rows, strict=True))
+    terminal.print(comparison.summary, "", Text(first, DIM))
+    lines = iter(zip(comparison.runs, others, strict=True))
     for group in comparison.groups:
         terminal.print(Text(printable(comparison.describe_group(group)), BOLD))
-        for run, row in islice(lines, len(group.runs)):
-            line = f"{'':{INDENT}}{_aligned(row, widths)}"
+        for run, line in islice(lines, len(group.runs)):
             curve = braille(axes, run.series, 1, columns)[0] if columns else ""
-            terminal.print(f"{line}  {curve}".rstrip())
+            terminal.print(f"{line:{width}}  {curve}".rstrip())
     if sentences := comparison.sentences():
         terminal.print("", *sentences)
 
@@ -429,15 +428,6 @@ def _comparison_row(comparison: RunComparison, run: ComparedRun) -> tuple[str, .
         "" if run.seconds is None else format_duration(run.seconds),
         "" if rate is None else _rate(rate),
     )
-
-
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Return the cells of a row, all but the first flush right."""
-    first, *others = (
-        f"{cell:{'>' if number else '<'}{width}}"
-        for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    )
-    return "  ".join([first, *others])
 
 
 def _rate(value: float) -> str:

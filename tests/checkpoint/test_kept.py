@@ -30,7 +30,12 @@ from arc_trm.checkpoint import (
 from arc_trm.checkpoint.weights_dir import weights_metadata
 from arc_trm.errors import UserError
 from arc_trm.evaluation.source import PredictionSource
-from arc_trm.kept_checkpoints import choose_checkpoint, list_checkpoints, weights_digest
+from arc_trm.kept_checkpoints import (
+    best_checkpoint,
+    choose_checkpoint,
+    list_checkpoints,
+    weights_digest,
+)
 from arc_trm.models import build_model
 from arc_trm.runs import Run
 from arc_trm.training import train_run
@@ -81,10 +86,12 @@ class Folder:
 
     def steps(self) -> dict[int, bool]:
         """The steps that are kept, and whether each is the best."""
+        found = list_checkpoints(self.path)
         assert {p.name for p in (self.path / "checkpoints").glob("*")} == {
-            f"{step}.safetensors" for step, *_ in self.kept.list()
+            f"{each.step}.safetensors" for each in found
         }
-        return {step: best for step, _, best in self.kept.list()}
+        best = best_checkpoint(found)
+        return {each.step: best is not None and each.step == best.step for each in found}
 
     def value(self, checkpoint: str | int | None = None) -> tuple[float, float]:
         """The step that network and puzzle embedding tell."""
@@ -104,8 +111,7 @@ def test_the_last_ones_and_the_best_are_kept(folder: Folder) -> None:
     for step, exact in scores.items():
         folder.keep(step, exact, keep_last=2)
     assert folder.steps() == {200: True, 500: False, 600: False}  # of equal ones the first
-    (_, metrics, _), *_ = folder.kept.list()
-    assert metrics == {"eval/exact": 0.7}
+    assert list_checkpoints(folder.path)[0].metrics == {"eval/exact": 0.7}
     folder.keep(700, 0.8, keep_last=2)  # a new best, so that the old one goes
     assert folder.steps() == {600: False, 700: True}
 
@@ -129,6 +135,25 @@ def test_what_was_kept_without_evaluation_goes_when_evaluated_ones_come(folder: 
         folder.keep(step)
     folder.keep(4, 0.1, keep_last=1)
     assert folder.steps() == {4: True}
+
+
+@pytest.mark.parametrize("before", ["eval/exact", "x"])
+def test_the_latest_checkpoint_says_which_metric_decides(folder: Folder, before: str) -> None:
+    """A run may be resumed with another `train.best_metric`, and a file may come from elsewhere."""
+    metrics = {"eval/exact": 0.9, "eval/valid": 0.25}
+    for step, best_by, valid in ((1, before, 0.25), (2, before, 0.5), (3, "eval/valid", 0.125)):
+        folder.kept.keep(
+            step,
+            folder.network(step),
+            folder.model.config,
+            {**metrics, "eval/valid": valid},
+            best_by,
+            3,
+            folder.embedding(step),
+        )
+    folder.save(4)
+    assert folder.steps() == {1: False, 2: True, 3: False}
+    assert choose_checkpoint(folder.path).title == "best by valid (50 %), step 2"
 
 
 def test_a_resumed_run_drops_what_it_trains_again(folder: Folder) -> None:
@@ -174,8 +199,8 @@ def test_names_choose_the_weights(folder: Folder) -> None:
         "last": 300,
         "200": 200,
     }
-    assert about["best"].checkpoint == "best by exact (0.5), step 100"
-    assert "checkpoint:        best by exact (0.5), step 100" in about["best"].lines()
+    assert about["best"].checkpoint == "best by exact (50 %), step 100"
+    assert "checkpoint:        best by exact (50 %), step 100" in about["best"].lines()
     assert about["last"].checkpoint is None
     mean = WeightsDir(folder.path, "100,200").description
     assert (mean.step, mean.checkpoint) == (200, "mean of steps 100, 200")
@@ -204,7 +229,7 @@ def test_a_large_puzzle_embedding_is_in_one_copy(tmp_path: Path) -> None:
     assert folder.value("best") == (100, 300)
     assert folder.value("100,200") == (150, 300)
     (which, embedding) = WeightsDir(folder.path).notes
-    assert which.endswith("best by exact (0.9), step 100; `--checkpoint last` is step 300")
+    assert which.endswith("best by exact (90 %), step 100; `--checkpoint last` is step 300")
     assert "the puzzle embedding is that of step 300" in embedding
     assert WeightsDir(folder.path, "last").notes == ()
     before = {name: weights_digest(folder.path, name) for name in ("best", "last")}

@@ -68,7 +68,7 @@ def test_the_table_has_a_line_for_each_run(
     assert cells[2:] == [
         "complete",
         "12 of 12",
-        "exact 0.5 at 4",
+        "exact 50 % at 4",
         "74.2 %",
         "tiny",
         "tiny_challenges.json",
@@ -126,10 +126,10 @@ def test_show_says_what_made_a_run_and_what_it_holds(
     text = result.stdout
     assert text.startswith("runs/tiny: complete, 12 of 12 steps\n")
     for line in (
-        "command:  from Python",
-        "CHECKPOINT        exact  pass_at_2",
-        "4           best  0.5    0.25",
-        "8                 0.25   0.125",
+        "command   from Python",
+        "CHECKPOINT        exact  pass@2",
+        "4           best  50 %   25 %",
+        "8                 25 %   12.5 %",
         "runs/tiny/predictions/tiny-1  best, step 4  tiny_challenges.json",
         "checkpoints/4.safetensors",
     ):
@@ -149,7 +149,7 @@ def test_strange_provenance_is_shown_in_one_line_each(
     (here / "runs/tiny/provenance.json").write_text(json.dumps({"entries": [entry]}))
     result = cli("runs", "show", "runs/tiny")
     assert result.exit_code == 0 and "\x1b" not in result.stdout
-    assert "command:  a" in result.stdout
+    assert "command   a" in result.stdout
 
 
 def test_what_is_no_run_is_one_sentence(cli: Callable[..., Result], here: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -72,6 +74,8 @@ def test_the_best_evaluation_is_the_first_of_the_largest() -> None:
     assert evaluations(mixed) == records
     assert best_evaluation(mixed, "exact") == records[1]
     assert best_evaluation(mixed, "pass_at_2") is None
+    strange = [{"step": 0, "eval/exact": value} for value in (math.nan, math.inf)]
+    assert best_evaluation([*strange, *mixed], "exact") == records[1]
     assert describe_evaluation(records[1]) == "exact 50.0 % of 2 validation puzzles"
 
 

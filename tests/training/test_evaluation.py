@@ -22,13 +22,13 @@ from tiny import MODEL, TRAIN, run_config
 from torch import Tensor
 
 from arc_trm.checkpoint import load_weights, read_tensors
-from arc_trm.checkpoint.kept import KeptCheckpoints
 from arc_trm.config import AdaptConfig, RunConfig, load_config
 from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.training_set import build_training_set
 from arc_trm.errors import UserError
 from arc_trm.evaluation.metrics import evaluations
 from arc_trm.inference import predict_tasks
+from arc_trm.kept_checkpoints import best_checkpoint
 from arc_trm.models import PuzzleModel
 from arc_trm.models.layers import run_blocks
 from arc_trm.puzzles import KINDS
@@ -428,9 +428,10 @@ def test_the_weights_of_the_best_evaluation_are_kept(
     exact += [0.2, 0.5, 0.5, 0.4, 0.1]
     config = with_train(grid, keep_checkpoints=1, checkpoint_interval_s=1e-6)
     run = train_run(config, CPU, tmp_path / "run")
-    found = KeptCheckpoints(run.path).list()
-    assert [(step, is_best) for step, _, is_best in found] == [(12, True), (30, False)]
-    assert [metrics["eval/exact"] for _, metrics, _ in found] == [0.5, 0.1]
+    found = [(each.step, each.metrics["eval/exact"]) for each in run.checkpoints]
+    assert found == [(12, 0.5), (30, 0.1)]
+    best = best_checkpoint(run.checkpoints)
+    assert best is not None and best.step == 12
 
 
 def test_without_patience_a_run_does_not_stop(

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from arc_trm.viz.series import SECONDS, Axes, Series, mean_series, read_series, with_seconds
+from arc_trm.viz.series import TIME, Axes, Series, mean_series, read_series, with_seconds
 
 
 def series(*points: tuple[float, float]) -> Series:
@@ -59,7 +59,7 @@ def test_evaluations_take_their_time_from_training() -> None:
     ]
     timed = with_seconds(records)
     assert timed is not None
-    assert [each[SECONDS] for each in timed] == [30, 50, 15, 40, 50, 30]
+    assert [each[TIME] for each in timed] == [30, 50, 15, 40, 50, 30]
     assert with_seconds([{"step": 1, "train/loss": 1.0}]) is None
 
 

@@ -18,8 +18,8 @@ from arc_trm.evaluation.leaderboard import PublishedResult, published_results
 from arc_trm.evaluation.scoring import score_sources
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.io import atomic_write, file_name
+from arc_trm.metric_keys import SHARES, has_key
 from arc_trm.puzzles import kind_of
-from arc_trm.viz.curve import SHARES, has_key
 from arc_trm.viz.figure import CLOSE_WORDS
 from arc_trm.viz.report.about import TITLE, about, differing
 from arc_trm.viz.report.chart import training_section

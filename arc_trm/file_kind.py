@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from arc_trm.errors import UserError
-from arc_trm.kept_checkpoints import CHECKPOINTS_FOLDER
-from arc_trm.provenance import PROVENANCE
 from arc_trm.runs import METRICS, PREDICTIONS, RUN_CONFIG, SUBMISSION, is_run
+from arc_trm.runs.checkpoints import CHECKPOINTS_FOLDER
+from arc_trm.runs.provenance import PROVENANCE
 from submission import FormatError, read_json, recognise
 
 Holds = Literal["tasks", "solutions", "predictions", "weights", "part"]

@@ -22,10 +22,10 @@ from arc_trm.evaluation.predictions import PredictionSet
 from arc_trm.evaluation.source import PredictionSource, data_metadata
 from arc_trm.evaluation.voting import VOTING_RULES, VotingRule
 from arc_trm.io import file_name
-from arc_trm.kept_checkpoints import CheckpointChoice
 from arc_trm.puzzles import kind_of
 from arc_trm.run_inputs import PathLike, RunInputs
 from arc_trm.runs import PREDICTIONS_FOLDER, Run, latest_predictions, predictions_of
+from arc_trm.runs.checkpoints import CheckpointChoice
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import TimeLimit
 from submission import Scored

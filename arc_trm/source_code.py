@@ -28,7 +28,7 @@ def digest_sources(sources: Iterable[tuple[str, bytes]]) -> str:
 
 
 def package_files() -> Iterator[tuple[str, Path]]:
-    """Yield name and path of each source file of this package, `arc_trm/runs.py` for example."""
+    """Yield name and path of each source file of this package, `arc_trm/tasks.py` for example."""
     for package in PACKAGES:
         for path in sorted(package.rglob("*")):
             if path.suffix in SUFFIXES:

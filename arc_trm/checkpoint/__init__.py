@@ -19,7 +19,7 @@ from arc_trm.checkpoint.weights_dir import (
     save_config,
     save_weights,
 )
-from arc_trm.kept_checkpoints import EMBEDDING_FILE, NETWORK_FILE
+from arc_trm.runs.checkpoints import EMBEDDING_FILE, NETWORK_FILE
 
 __all__ = [
     "CONFIG_FILE",

@@ -12,7 +12,7 @@ from arc_trm.checkpoint.safetensors_io import write_tensors
 from arc_trm.checkpoint.weights_dir import weights_metadata
 from arc_trm.config import ModelConfig
 from arc_trm.io import write_error
-from arc_trm.kept_checkpoints import (
+from arc_trm.runs.checkpoints import (
     CHECKPOINTS_FOLDER,
     EMBEDDING_TENSOR,
     Checkpoint,

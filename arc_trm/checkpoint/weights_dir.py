@@ -32,7 +32,10 @@ from arc_trm.config import ModelConfig, from_dict, parse_config, read_tables, to
 from arc_trm.data.puzzle_ids import check_puzzle_ids
 from arc_trm.errors import UserError
 from arc_trm.io import read_json, write_json
-from arc_trm.kept_checkpoints import (
+from arc_trm.models import ARCHITECTURES, BLOCKS, PuzzleModel, build_model
+from arc_trm.puzzles import kinds_with_vocab
+from arc_trm.puzzles.base import BLANK, SEPARATOR
+from arc_trm.runs.checkpoints import (
     BEST,
     EMBEDDING_FILE,
     EMBEDDING_TENSOR,
@@ -44,9 +47,6 @@ from arc_trm.kept_checkpoints import (
     CheckpointChoice,
     choose_checkpoint,
 )
-from arc_trm.models import ARCHITECTURES, BLOCKS, PuzzleModel, build_model
-from arc_trm.puzzles import kinds_with_vocab
-from arc_trm.puzzles.base import BLANK, SEPARATOR
 from submission import parse_json
 
 CONFIG_FILE = "config.json"

@@ -19,7 +19,7 @@ from click.exceptions import NoArgsIsHelpError
 from arc_trm._version import __version__
 from arc_trm.cli.launch import check_processes, launch, prints_mistakes, record_mistake
 from arc_trm.cli.option_advice import advise, advise_on_command
-from arc_trm.provenance import ARGUMENTS
+from arc_trm.runs.provenance import ARGUMENTS
 from submission.cli import CONTEXT_SETTINGS, CommandError, CommandGroup
 from submission.errors import one_line
 

@@ -43,7 +43,7 @@ def list_command(list_all: bool, as_json: bool) -> None:
       arc-trm runs list
       arc-trm runs list --json
     """
-    from arc_trm.run_summary import COLUMNS, format_table, list_runs
+    from arc_trm.viz.run_summary import COLUMNS, format_table, list_runs
 
     found, total = list_runs(None if list_all else MAX_RUNS)
     lines = format_table([COLUMNS, *(each.row() for each in found)]) if found else []
@@ -72,8 +72,8 @@ def show_command(run: Path | None, as_json: bool) -> None:
       arc-trm runs show
       arc-trm runs show runs/arc2 --json
     """
-    from arc_trm.run_summary import describe_run
     from arc_trm.runs import latest_run
+    from arc_trm.viz.run_summary import describe_run
 
     record, lines = describe_run(latest_run() if run is None else run)
     output(record, lines, as_json)

@@ -15,8 +15,8 @@ from arc_trm.errors import format_name, one_line, pluralise
 from arc_trm.evaluation.prediction_log import LogStatus, PredictionLog
 from arc_trm.evaluation.predictions import PredictionSet
 from arc_trm.io import relative_path
-from arc_trm.kept_checkpoints import BEST
 from arc_trm.puzzles import KINDS, PuzzleKind
+from arc_trm.runs.checkpoints import BEST
 from arc_trm.tasks import DEFAULT_KIND
 
 SETTINGS = {

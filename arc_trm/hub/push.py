@@ -30,7 +30,7 @@ from arc_trm.hub.client import LIBRARY, hub_name, token_error, translate_errors
 from arc_trm.hub.find_weights import MODEL_CARD_FILE
 from arc_trm.hub.model_card import model_card
 from arc_trm.hub.repo_id import RepoId, is_repository
-from arc_trm.kept_checkpoints import LAST
+from arc_trm.runs.checkpoints import LAST
 
 _LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]{0,40}")
 _FILES = (CONFIG_FILE, NETWORK_FILE, EMBEDDING_FILE, PUZZLE_IDS_FILE)

@@ -27,13 +27,13 @@ from arc_trm.evaluation.predictions import (
     build_submission,
 )
 from arc_trm.evaluation.voting import VoteCounter, VotingRule, majority_vote
-from arc_trm.history import remember
 from arc_trm.inference.code_digest import code_digest
 from arc_trm.inference.predictor import Query, build_queries, max_batch_size, predict_batch, shard
 from arc_trm.inference.workers import Workers
 from arc_trm.io import relative_path
 from arc_trm.puzzles import kind_of
 from arc_trm.runs import PREDICTIONS, PREDICTIONS_FOLDER, SUBMISSION, is_run, make_folder
+from arc_trm.runs.history import remember
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import TimeLimit
 from submission import SubmissionError, read_submission, write_submission

@@ -28,10 +28,10 @@ from arc_trm.data.training_set import TrainingSet, build_training_set
 from arc_trm.device import DTYPES, compiles, pick_dtype, process_group
 from arc_trm.errors import UserError
 from arc_trm.evaluation.metrics import describe_evaluation, resolve_best_metric
-from arc_trm.history import remember
 from arc_trm.models import PuzzleModel, build_model, check_model_config
-from arc_trm.provenance import record_end, record_start
 from arc_trm.runs import CHECKPOINT, Run, RunLock, create_run, read_metrics, write_run_config
+from arc_trm.runs.history import remember
+from arc_trm.runs.provenance import record_end, record_start
 from arc_trm.time_limit import TimeLimit, format_duration
 from arc_trm.training.adapt import load_pretrained, training_facts
 from arc_trm.training.budget import (

@@ -30,8 +30,8 @@ from arc_trm.metric_keys import (
     format_metric,
     is_share,
 )
-from arc_trm.provenance import read_provenance
 from arc_trm.runs import Run
+from arc_trm.runs.provenance import read_provenance
 from arc_trm.viz.curve import (
     MAX_PUZZLES,
     Curve,

@@ -30,14 +30,14 @@ from arc_trm.checkpoint import (
 from arc_trm.checkpoint.weights_dir import weights_metadata
 from arc_trm.errors import UserError
 from arc_trm.evaluation.source import PredictionSource
-from arc_trm.kept_checkpoints import (
+from arc_trm.models import build_model
+from arc_trm.runs import Run
+from arc_trm.runs.checkpoints import (
     best_checkpoint,
     choose_checkpoint,
     list_checkpoints,
     weights_digest,
 )
-from arc_trm.models import build_model
-from arc_trm.runs import Run
 from arc_trm.training import train_run
 from arc_trm.training.run_dir import RunWriter
 from submission import WriteError

@@ -13,7 +13,7 @@ from tiny import write_predictions
 
 from arc_trm.checkpoint import KeptCheckpoints, WeightsDir
 from arc_trm.data.loader import load_tasks
-from arc_trm.history import remember
+from arc_trm.runs.history import remember
 
 
 def keep(run: Path, **scores: float) -> None:

@@ -646,8 +646,8 @@ def test_the_chosen_checkpoint_is_pushed(
         pulled, chosen = pull_weights(RepoId(name)).folder, WeightsDir(run, checkpoint).parts
         assert_same_weights(WeightsDir(pulled).parts, chosen)
     card = hub.repositories["o/best"].commits[hub.repositories["o/best"].refs["main"]]["README.md"]
-    assert b"| checkpoint | best by exact (0.5), step 3 |" in card
-    assert [note for note in notes if "best by exact (0.5), step 3" in note]
+    assert b"| checkpoint | best by exact (50 %), step 3 |" in card
+    assert [note for note in notes if "best by exact (50 %), step 3" in note]
 
 
 def assert_same_weights(one: WeightsParts, other: WeightsParts) -> None:

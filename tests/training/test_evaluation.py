@@ -28,11 +28,11 @@ from arc_trm.data.training_set import build_training_set
 from arc_trm.errors import UserError
 from arc_trm.evaluation.metrics import evaluations
 from arc_trm.inference import predict_tasks
-from arc_trm.kept_checkpoints import best_checkpoint
 from arc_trm.models import PuzzleModel
 from arc_trm.models.layers import run_blocks
 from arc_trm.puzzles import KINDS
 from arc_trm.runs import CHECKPOINT, METRICS, RUN_CONFIG, Run
+from arc_trm.runs.checkpoints import best_checkpoint
 from arc_trm.training import Callback, Trainer, train_run
 from arc_trm.training import evaluation as module
 from arc_trm.training.evaluation import Evaluator, averaged_weights

@@ -16,11 +16,11 @@ from notes import Notes
 from tiny import TRAIN, contents, run_config
 
 import arc_trm
-from arc_trm import history, runs
+from arc_trm import runs
 from arc_trm.checkpoint import EMBEDDING_FILE, NETWORK_FILE, read_tensors
 from arc_trm.config import AdaptConfig
 from arc_trm.errors import UserError
-from arc_trm.runs import Run
+from arc_trm.runs import Run, history
 from arc_trm.training import train_run
 
 CPU = torch.device("cpu")

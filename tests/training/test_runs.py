@@ -189,7 +189,8 @@ def test_a_file_that_may_not_grow_is_named(
     size: int,
     file: str,
 ) -> None:
-    monkeypatch.setattr("arc_trm.provenance._copied_files", lambda: ({}, {}))  # larger than some
+    # A copy of the source is larger than some of these sizes.
+    monkeypatch.setattr("arc_trm.runs.provenance._copied_files", lambda: ({}, {}))
     run = tmp_path / "run"
     options = [*long_run(challenges), "--max-steps", 2]
     with file_size_limit(size):

@@ -12,7 +12,7 @@ from made_up_runs import make_run, write_metrics
 
 from arc_trm.errors import UserError
 from arc_trm.io import write_json
-from arc_trm.provenance import FORMAT, PROVENANCE
+from arc_trm.runs.provenance import FORMAT, PROVENANCE
 from arc_trm.viz import compare_runs, to_html
 from arc_trm.viz.compare import COLOURS, direction
 from arc_trm.viz.curve import faint

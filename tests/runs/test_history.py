@@ -11,9 +11,9 @@ import pytest
 from click.testing import Result
 from tiny import run_config, write_challenges, write_predictions
 
-from arc_trm import history, load_tasks
+from arc_trm import load_tasks
 from arc_trm.errors import UserError
-from arc_trm.runs import create_run, latest_predictions, latest_run, predictions_of
+from arc_trm.runs import create_run, history, latest_predictions, latest_run, predictions_of
 
 Cli = Callable[..., Result]
 

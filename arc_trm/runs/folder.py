@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from arc_trm.config import RunConfig, read_config, to_dict
 from arc_trm.display import Displayed
 from arc_trm.errors import UserError
-from arc_trm.history import Kind, recall, remember
 from arc_trm.io import relative_path, write_json
-from arc_trm.kept_checkpoints import Checkpoint, list_checkpoints, weights_digest
-from arc_trm.provenance import ended_complete
+from arc_trm.runs.checkpoints import Checkpoint, list_checkpoints, weights_digest
+from arc_trm.runs.history import Kind, recall, remember
+from arc_trm.runs.lock import is_locked
+from arc_trm.runs.provenance import ended_complete
 
 RUNS = Path("runs")
 RUN_CONFIG, METRICS, CHECKPOINT = "run.json", "metrics.jsonl", "checkpoint.safetensors"
@@ -30,7 +30,6 @@ SUBMISSION, PREDICTIONS = "submission.json", "predictions.jsonl"
 PREDICTIONS_FOLDER = Path("predictions")
 """Folder, in a run or the current folder, that holds a folder for each prediction job."""
 FORMAT = "arc-trm run 2"
-LOCK = ".lock"
 State = Literal["running", "complete", "interrupted"]
 
 
@@ -107,56 +106,6 @@ class Run(Displayed, os.PathLike[str]):
     def total_steps(self) -> int | None:
         """Planned training steps; None if only the number of epochs is known."""
         return self.config.train.total_steps if self._total_steps is None else self._total_steps
-
-
-class RunLock:
-    """Marks a run as being trained, until it is released or its process ends, however it ends.
-
-    Where the file system or the system knows no locks, nothing is marked.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / LOCK
-        self._file: BinaryIO | None = None
-
-    def __enter__(self) -> RunLock:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def acquire(self) -> None:
-        """Take the lock. Raises UserError if another process trains the run."""
-        with suppress(OSError):
-            self._file = self._path.open("ab")
-        if self._file is not None and not _lock(self._file):
-            raise UserError(
-                f"{self._path.parent} is being trained by another process: wait for its end, or "
-                "stop it first"
-            )
-
-
-def _lock(file: BinaryIO) -> bool:
-    """Lock a file; return whether no other process has."""
-    try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError):
-        pass
-    return True
-
-
-def is_locked(folder: Path) -> bool:
-    """Return whether a process trains the run in a folder now."""
-    try:
-        with (folder / LOCK).open("rb") as file:
-            return not _lock(file)
-    except OSError:
-        return False
 
 
 def create_run(config: RunConfig, folder: Path | None = None) -> Path:

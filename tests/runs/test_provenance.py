@@ -25,10 +25,10 @@ from paths import ROOT
 from tiny import TRAIN, run_config
 
 import arc_trm
-from arc_trm import provenance, source_code
+from arc_trm import source_code
 from arc_trm.errors import UserError
-from arc_trm.provenance import read_provenance, record_start
-from arc_trm.runs import Run
+from arc_trm.runs import Run, provenance
+from arc_trm.runs.provenance import read_provenance, record_start
 from arc_trm.training import register_loss, train_run
 from arc_trm.training.losses import LOSSES
 from submission import WriteError
@@ -99,7 +99,7 @@ def test_a_run_says_what_made_it(tiny_run: Path) -> None:
     assert sources == {name for name, _ in source_code.package_files()}
     assert {"arc_trm/models/cpu_kernels.c", "submission/scoring.py"} < sources
     assert "arc_trm/config/presets/quickstart.toml" in sources
-    assert files["arc_trm/runs.py"] == (ROOT / "arc_trm" / "runs.py").read_bytes()
+    assert files["arc_trm/runs/lock.py"] == (ROOT / "arc_trm" / "runs" / "lock.py").read_bytes()
 
 
 def test_the_command_line_is_as_given(

@@ -15,10 +15,10 @@ from arc_trm.errors import UserError, format_name, one_line, pluralise
 from arc_trm.evaluation.prediction_log import PredictionLog
 from arc_trm.evaluation.summary import format_rows
 from arc_trm.io import relative_path
-from arc_trm.kept_checkpoints import Checkpoint, best_checkpoint
 from arc_trm.metric_keys import EVAL, EXACT_OF_HALTED, format_metric, metric_name
-from arc_trm.provenance import read_provenance
 from arc_trm.runs import PREDICTIONS, RUN_CONFIG, Run, is_run, predictions_of, run_times
+from arc_trm.runs.checkpoints import Checkpoint, best_checkpoint
+from arc_trm.runs.provenance import read_provenance
 from submission.scoring import align_columns
 
 MAX_CHECKPOINTS, MAX_PREDICTIONS, MAX_FILES = 20, 10, 30

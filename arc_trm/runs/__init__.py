@@ -1,0 +1,45 @@
+"""Runs: their folders, what made them, the weights that they keep, and an index of the latest."""
+
+from arc_trm.runs.folder import (
+    CHECKPOINT,
+    METRICS,
+    PREDICTIONS,
+    PREDICTIONS_FOLDER,
+    RUN_CONFIG,
+    RUNS,
+    SUBMISSION,
+    Run,
+    create_run,
+    find_run,
+    is_run,
+    latest_predictions,
+    latest_run,
+    make_folder,
+    predictions_of,
+    read_metrics,
+    run_times,
+    write_run_config,
+)
+from arc_trm.runs.lock import RunLock
+
+__all__ = [
+    "CHECKPOINT",
+    "METRICS",
+    "PREDICTIONS",
+    "PREDICTIONS_FOLDER",
+    "RUNS",
+    "RUN_CONFIG",
+    "SUBMISSION",
+    "Run",
+    "RunLock",
+    "create_run",
+    "find_run",
+    "is_run",
+    "latest_predictions",
+    "latest_run",
+    "make_folder",
+    "predictions_of",
+    "read_metrics",
+    "run_times",
+    "write_run_config",
+]

@@ -252,7 +252,7 @@ class TrainConfig:
     supervision_steps: int | None = None
     """Supervision steps per example in training; None is `model.supervision_steps`."""
     checkpoint_interval_s: float = 300.0
-    """Seconds between checkpoints."""
+    """Seconds between saves of training state and weights."""
     eval_interval: int | None = None
     """Steps between evaluations; None is about a twentieth of the run, or more to keep to
     `eval_time_share`."""

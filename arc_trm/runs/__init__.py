@@ -1,13 +1,13 @@
 """Runs: their folders, what made them, the weights that they keep, and an index of the latest."""
 
 from arc_trm.runs.folder import (
-    CHECKPOINT,
     METRICS,
     PREDICTIONS,
     PREDICTIONS_FOLDER,
     RUN_CONFIG,
     RUNS,
     SUBMISSION,
+    TRAINING_STATE,
     Run,
     create_run,
     find_run,
@@ -23,13 +23,13 @@ from arc_trm.runs.folder import (
 from arc_trm.runs.lock import RunLock
 
 __all__ = [
-    "CHECKPOINT",
     "METRICS",
     "PREDICTIONS",
     "PREDICTIONS_FOLDER",
     "RUNS",
     "RUN_CONFIG",
     "SUBMISSION",
+    "TRAINING_STATE",
     "Run",
     "RunLock",
     "create_run",

@@ -1,9 +1,9 @@
 """Run folders: where they are and what is in them.
 
 A run folder is a weights folder (`arc_trm.checkpoint`) with `run.json` (the resolved config),
-`metrics.jsonl`, `checkpoint.safetensors` (the whole training state), `checkpoints/STEP.safetensors`
-(weights of earlier steps) and, after prediction, a folder `predictions/DATA-DIGEST` for each job,
-with `submission.json` and `predictions.jsonl`.
+`metrics.jsonl`, `training_state.safetensors` (all that resuming needs),
+`checkpoints/STEP.safetensors` (weights of several steps) and, after prediction, a folder
+`predictions/DATA-DIGEST` for each job, with `submission.json` and `predictions.jsonl`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from arc_trm.runs.lock import is_locked
 from arc_trm.runs.provenance import ended_complete
 
 RUNS = Path("runs")
-RUN_CONFIG, METRICS, CHECKPOINT = "run.json", "metrics.jsonl", "checkpoint.safetensors"
+RUN_CONFIG, METRICS, TRAINING_STATE = "run.json", "metrics.jsonl", "training_state.safetensors"
 SUBMISSION, PREDICTIONS = "submission.json", "predictions.jsonl"
 PREDICTIONS_FOLDER = Path("predictions")
 """Folder, in a run or the current folder, that holds a folder for each prediction job."""

@@ -29,7 +29,7 @@ from arc_trm.device import DTYPES, compiles, pick_dtype, process_group
 from arc_trm.errors import UserError
 from arc_trm.evaluation.metrics import describe_evaluation, resolve_best_metric
 from arc_trm.models import PuzzleModel, build_model, check_model_config
-from arc_trm.runs import CHECKPOINT, Run, RunLock, create_run, read_metrics, write_run_config
+from arc_trm.runs import TRAINING_STATE, Run, RunLock, create_run, read_metrics, write_run_config
 from arc_trm.runs.history import remember
 from arc_trm.runs.provenance import record_end, record_start
 from arc_trm.time_limit import TimeLimit, format_duration
@@ -561,7 +561,7 @@ class _TrainingLoop:
             if not math.isfinite(metrics["loss"]):
                 self.writer.write_records()
                 folder, weights = self.writer.folder, "no weights were saved"
-                if (folder / CHECKPOINT).exists():
+                if (folder / TRAINING_STATE).exists():
                     weights = f"the weights in {folder} are of an earlier step"
                 raise UserError(
                     f"the loss is {metrics['loss']} at step {step}: start a new run with a lower "

@@ -42,7 +42,7 @@ OF_HALTED = {
     "steps": "steps_of_halted",
 }
 """Names in records of the means over the examples that halted, by those of `METRICS`."""
-TRAINED_FILES = (runs.CHECKPOINT, NETWORK_FILE, EMBEDDING_FILE, runs.METRICS)
+TRAINED_FILES = (runs.TRAINING_STATE, NETWORK_FILE, EMBEDDING_FILE, runs.METRICS)
 """Files that training writes, in the order in which `remove_training` removes them."""
 
 
@@ -64,14 +64,14 @@ def has_checkpoint(folder: Path, config: RunConfig) -> bool:
     Raises:
         UserError: the run has weights, but its checkpoint is gone. Nothing is changed.
     """
-    if os.path.lexists(folder / runs.CHECKPOINT):
+    if os.path.lexists(folder / runs.TRAINING_STATE):
         return True
     found = [name for name in (NETWORK_FILE, EMBEDDING_FILE) if os.path.lexists(folder / name)]
     if not found:
         return False
     command = f"arc-trm {'train' if config.adapt is None else 'adapt'} --resume {folder} --restart"
     raise UserError(
-        f"{folder} was trained, but it has no {runs.CHECKPOINT} to resume from: copy that file "
+        f"{folder} was trained, but it has no {runs.TRAINING_STATE} to resume from: copy that file "
         f"back, or start again from step 0 with `{command}`, which replaces {' and '.join(found)}"
     )
 
@@ -106,7 +106,7 @@ def _remove(path: Path) -> None:
 
 def seconds_spent(folder: Path) -> float:
     """Return the seconds that a run with a time limit had taken at its last checkpoint."""
-    state, _ = _read_checkpoint(folder / runs.CHECKPOINT)
+    state, _ = _read_checkpoint(folder / runs.TRAINING_STATE)
     return float(state.get("spent", 0.0))
 
 
@@ -173,7 +173,7 @@ class RunWriter:
                 state["spent"] = torch.tensor(spent, dtype=torch.float64)
             # Metrics first: later records can be dropped, lost ones cannot be remade.
             self.write_records(sync=True)
-            write_tensors(folder / runs.CHECKPOINT, state, self.fingerprints)
+            write_tensors(folder / runs.TRAINING_STATE, state, self.fingerprints)
             network = trainer.averaged_state()
             save_weights(folder, model.config, network, model.puzzle_embedding, trainer.steps_done)
             if self.keeps_at_saves and trainer.steps_done:
@@ -214,7 +214,7 @@ class RunWriter:
             UserError: the checkpoint is damaged or from other data or settings. Nothing is changed.
         """
         started = time.monotonic()
-        path = self.folder / runs.CHECKPOINT
+        path = self.folder / runs.TRAINING_STATE
         state, fingerprints = _read_checkpoint(path)
         if fingerprints.get("data") != self.fingerprints["data"]:
             raise UserError(
@@ -234,7 +234,7 @@ class RunWriter:
             self.sums = state["metrics.sums"]
             self.summed_steps = int(state["metrics.summed_steps"])
         except (KeyError, ValueError) as error:
-            raise UserError(f"{path} is not a checkpoint of this run: {error}") from None
+            raise UserError(f"{path} is not the training state of this run: {error}") from None
         self._drop_later_records()
         if self.is_writer:
             KeptCheckpoints(self.folder).drop_after(self.trainer.steps_done)
@@ -246,7 +246,9 @@ class RunWriter:
             before = json.loads(text)
             changes = compare_settings(before, json.loads(self.fingerprints["config"]))
         except (ValueError, AttributeError, RecursionError):
-            raise UserError(f"{path} is not a checkpoint of this run: it lacks settings") from None
+            raise UserError(
+                f"{path} is not the training state of this run: it lacks settings"
+            ) from None
         if changes.unknown:
             raise UserError(
                 f"{_describe_before(changes.unknown)} when {path} was written, but this version of "

@@ -247,11 +247,12 @@ def test_foreign_files_are_refused_and_not_run(kind: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "source", ["", "model.safetensors", "puzzle_embedding.safetensors", "checkpoint.safetensors"]
+    "source",
+    ["", "model.safetensors", "puzzle_embedding.safetensors", "training_state.safetensors"],
 )
 def test_weights_of_our_own_format_need_no_conversion(source: str, tmp_path: Path) -> None:
     folder = saved(tmp_path / "w")
-    (folder / "checkpoint.safetensors").touch()
+    (folder / "training_state.safetensors").touch()
     code, _, errors = invoke("convert", folder / source, tmp_path / "out")
     assert (code, errors.count("\n")) == (2, 1)
     assert f"{folder / source} is in arc-trm's format already and needs no conversion" in errors

@@ -33,7 +33,7 @@ from arc_trm.data.splits import predicted_tasks
 from arc_trm.errors import UserError
 from arc_trm.puzzles import IDENTITY, PAD
 from arc_trm.puzzles.arc.tokenizer import FIRST_COLOUR, encode_pair
-from arc_trm.runs import CHECKPOINT, Run
+from arc_trm.runs import TRAINING_STATE, Run
 from arc_trm.tasks import Pair, Task, TaskSet
 from arc_trm.training import train_run
 
@@ -277,7 +277,7 @@ def test_training_and_resuming(tmp_path: Path, tasks: list[Task]) -> None:
     with suppress(InterruptedError):
         train_run(config, CPU, killed, callbacks=[notes])
     train_run(Run(killed).config, CPU, killed, resume=True)
-    for file in (CHECKPOINT, "model.safetensors", "puzzle_embedding.safetensors"):
+    for file in (TRAINING_STATE, "model.safetensors", "puzzle_embedding.safetensors"):
         one, other = (read_tensors(run / file) for run in (straight, killed))
         assert one[1] == other[1]
         assert all(torch.equal(tensor, other[0][name]) for name, tensor in one[0].items())

@@ -865,7 +865,7 @@ def test_a_command_that_fails_early_is_resumed(filled: Tree, installed: Path) ->
             return result
 
         victim = wait_for(lambda: worker(1, "adapt", root))
-        wait_for(lambda: any(root.glob("tmp/*/1-*/checkpoint.safetensors")))
+        wait_for(lambda: any(root.glob("tmp/*/1-*/training_state.safetensors")))
         os.kill(victim, signal.SIGKILL)
         guesses = filled.submission.stat().st_mtime_ns
         victim = wait_for(lambda: worker(1, "predict", root))

@@ -202,7 +202,7 @@ def test_run_of_every_architecture(tmp_path: Path, architecture: str) -> None:
     assert all(("train/continue_loss" in record) == has_continue_loss for record in metrics)
     model = load_model(run)
     assert model.config == config.model
-    state, _ = read_tensors(run / runs.CHECKPOINT)
+    state, _ = read_tensors(run / runs.TRAINING_STATE)
     average = torch.cat([parameter.flatten() for parameter in model.parameters()])
     assert torch.equal(average, state["ema"])
 

@@ -102,7 +102,7 @@ def test_resuming_continues_to_the_last_bit_without_the_first_weights(
     load_weights(tmp_path / "killed")  # weights from the start on
     weights_dir.rename(tmp_path / "gone")
     train_run(Run(tmp_path / "killed").config, CPU, tmp_path / "killed", resume=True)
-    for file in (runs.CHECKPOINT, "model.safetensors", "puzzle_embedding.safetensors"):
+    for file in (runs.TRAINING_STATE, "model.safetensors", "puzzle_embedding.safetensors"):
         one, other = (read_tensors(tmp_path / r / file) for r in ("killed", "straight"))
         assert one[1] == other[1]
         assert all(torch.equal(tensor, other[0][name]) for name, tensor in one[0].items())
@@ -131,7 +131,7 @@ def test_a_time_limit_plans_the_steps_and_is_remembered(tmp_path: Path, config: 
     planned = Run(tmp_path / "run").config.train
     assert planned.total_steps == outcome.total_steps > 0
     assert outcome.step > 0 and not outcome.interrupted
-    state, _ = read_tensors(tmp_path / "run" / runs.CHECKPOINT)
+    state, _ = read_tensors(tmp_path / "run" / runs.TRAINING_STATE)
     assert float(state["spent"]) > 0
 
 

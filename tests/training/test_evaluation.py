@@ -31,7 +31,7 @@ from arc_trm.inference import predict_tasks
 from arc_trm.models import PuzzleModel
 from arc_trm.models.layers import run_blocks
 from arc_trm.puzzles import KINDS
-from arc_trm.runs import CHECKPOINT, METRICS, RUN_CONFIG, Run
+from arc_trm.runs import METRICS, RUN_CONFIG, TRAINING_STATE, Run
 from arc_trm.runs.checkpoints import best_checkpoint
 from arc_trm.training import Callback, Trainer, train_run
 from arc_trm.training import evaluation as module
@@ -187,7 +187,7 @@ def test_tasks_that_do_not_fit_the_canvas_are_left_out(
 
 
 def check_same_training(one: Path, two: Path) -> None:
-    first, second = (read_tensors(each / CHECKPOINT)[0] for each in (one, two))
+    first, second = (read_tensors(each / TRAINING_STATE)[0] for each in (one, two))
     assert first.keys() == second.keys()
     assert any(name.startswith("carry.") for name in first) and "generator" in first
     different = [name for name in first if not torch.equal(first[name], second[name])]
@@ -413,7 +413,7 @@ def test_a_run_stops_early_and_stays_stopped(
         "step 12 (exact 50.0 % of 7 validation puzzles)"
     )
     assert heard.notes[-1] == reason
-    assert int(read_tensors(run / CHECKPOINT)[0]["steps_done"]) == 24
+    assert int(read_tensors(run / TRAINING_STATE)[0]["steps_done"]) == 24
     again = Notes()
     assert train_run(Run(run).config, CPU, run, resume=True, callbacks=[again]).step == 24
     assert f"{run} is complete: early stopping ended it at step 24" in again.notes

@@ -16,7 +16,7 @@ from torch import Tensor
 from arc_trm.checkpoint import read_tensors
 from arc_trm.config import RunConfig, TrainConfig
 from arc_trm.errors import UserError
-from arc_trm.runs import CHECKPOINT, Run
+from arc_trm.runs import TRAINING_STATE, Run
 from arc_trm.training import Callback, Optimiser, register_loss, register_optimiser, train_run
 from arc_trm.training.losses import LOSSES
 from arc_trm.training.optim import OPTIMISERS, FlatParams
@@ -98,8 +98,8 @@ def test_optimiser_from_outside_trains_and_resumes_exactly(
     with suppress(InterruptedError):
         train_run(config, CPU, tmp_path / "killed", callbacks=[Recorder(stop=5)])
     train_run(Run(tmp_path / "killed").config, CPU, tmp_path / "killed", resume=True)
-    expected, _ = read_tensors(tmp_path / "straight" / CHECKPOINT)
-    found, _ = read_tensors(tmp_path / "killed" / CHECKPOINT)
+    expected, _ = read_tensors(tmp_path / "straight" / TRAINING_STATE)
+    found, _ = read_tensors(tmp_path / "killed" / TRAINING_STATE)
     assert expected["optimiser.velocity"].abs().sum() > 0
     assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
 

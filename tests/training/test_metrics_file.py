@@ -63,7 +63,7 @@ def test_records_are_written_long_before_the_first_checkpoint(
     reader = Reader(run, stop=7)
     with pytest.raises(InterruptedError):
         train_run(run_config(challenges), CPU, run, callbacks=[reader])
-    assert not (run / runs.CHECKPOINT).exists()
+    assert not (run / runs.TRAINING_STATE).exists()
     assert len(reader.seen) == 8
     for step, text in enumerate(reader.seen):
         assert text == "" or text.endswith("\n")
@@ -97,11 +97,11 @@ def killed(tmp_path: Path, challenges: Path, monkeypatch: pytest.MonkeyPatch) ->
     config = run_config(challenges, train={**TRAIN, "checkpoint_interval_s": 1e-6})
     with pytest.raises(InterruptedError):
         train_run(config, CPU, run, callbacks=[Reader(run, stop=5)])
-    assert int(read_tensors(run / runs.CHECKPOINT)[0]["steps_done"]) == 4
-    checkpoint = (run / runs.CHECKPOINT).read_bytes()
+    assert int(read_tensors(run / runs.TRAINING_STATE)[0]["steps_done"]) == 4
+    checkpoint = (run / runs.TRAINING_STATE).read_bytes()
     with pytest.raises(InterruptedError):
         train_run(Run(run).config, CPU, run, resume=True, callbacks=[Reader(run, stop=10)])
-    (run / runs.CHECKPOINT).write_bytes(checkpoint)
+    (run / runs.TRAINING_STATE).write_bytes(checkpoint)
     assert [record["step"] for record in lines(run)] == [*range(1, 10)]
     return run
 
@@ -165,7 +165,7 @@ def test_a_full_disk_is_named_and_leaves_whole_lines(
         train_run(Run(killed).config, CPU, killed, resume=True)
     monkeypatch.undo()
     assert lines(killed) == lines(tmp_path / "before")[:4]
-    for name in (runs.CHECKPOINT, "model.safetensors"):
+    for name in (runs.TRAINING_STATE, "model.safetensors"):
         assert (killed / name).read_bytes() == (tmp_path / "before" / name).read_bytes()
     assert train_run(Run(killed).config, CPU, killed, resume=True).step == TOTAL
     assert [record["step"] for record in lines(killed)] == [*range(1, TOTAL + 1)]

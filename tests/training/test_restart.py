@@ -25,11 +25,11 @@ from arc_trm.training import train_run
 
 CPU = torch.device("cpu")
 WEIGHTS = (NETWORK_FILE, EMBEDDING_FILE)
-TRAINED = (*WEIGHTS, runs.METRICS, runs.CHECKPOINT)
+TRAINED = (*WEIGHTS, runs.METRICS, runs.TRAINING_STATE)
 
 
 def check_same_training(run: Path, other: Path) -> None:
-    for file in (runs.CHECKPOINT, *WEIGHTS):
+    for file in (runs.TRAINING_STATE, *WEIGHTS):
         one, two = read_tensors(run / file)[0], read_tensors(other / file)[0]
         assert all(torch.equal(tensor, two[name]) for name, tensor in one.items())
     steps = [[record["step"] for record in Run(each).metrics] for each in (run, other)]
@@ -49,7 +49,7 @@ def test_a_trained_run_without_a_checkpoint_is_not_resumed(
         arc_trm.train(resume=tiny_run)
     assert history.recall("run") == remembered  # it is no later run than before
     sentence = str(caught.value)
-    assert sentence.startswith(f"{tiny_run} was trained, but it has no checkpoint.safetensors")
+    assert sentence.startswith(f"{tiny_run} was trained, but it has no training_state.safetensors")
     assert f"`arc-trm train --resume {tiny_run} --restart`" in sentence
     assert all(name in sentence.partition("replaces")[2] for name in kept if name in WEIGHTS)
     assert contents(tiny_run) == before
@@ -70,7 +70,7 @@ def test_a_run_that_was_never_trained_starts_from_step_0(
     check_same_training(run, tiny_run)
 
 
-@pytest.mark.parametrize("removed", [(), (runs.CHECKPOINT,), TRAINED])
+@pytest.mark.parametrize("removed", [(), (runs.TRAINING_STATE,), TRAINED])
 def test_a_restarted_run_is_trained_again_with_its_own_settings(
     tmp_path: Path, tiny_run: Path, removed: tuple[str, ...]
 ) -> None:
@@ -120,7 +120,7 @@ def test_adapting_without_a_checkpoint_is_refused_and_restarted_likewise(
     run = tmp_path / "run"
     train_run(config, CPU, run)
     first = Path(shutil.copytree(run, tmp_path / "first"))
-    (run / runs.CHECKPOINT).unlink()
+    (run / runs.TRAINING_STATE).unlink()
     with pytest.raises(UserError, match=f"`arc-trm adapt --resume {run} --restart`"):
         arc_trm.adapt(resume=run, device="cpu")
     arc_trm.adapt(resume=run, restart=True, device="cpu")
@@ -145,7 +145,7 @@ def test_a_restart_needs_a_run(job: Callable[..., Run]) -> None:
 
 
 def test_the_command_restarts(tiny_run: Path, cli: Callable[..., Result]) -> None:
-    (tiny_run / runs.CHECKPOINT).unlink()
+    (tiny_run / runs.TRAINING_STATE).unlink()
     refused = cli("train", "--resume", tiny_run, "--device", "cpu")
     assert refused.exit_code == 2 and refused.stdout == ""
     assert len(refused.stderr.splitlines()) == 1 and "--restart" in refused.stderr
@@ -158,7 +158,7 @@ def test_the_command_restarts(tiny_run: Path, cli: Callable[..., Result]) -> Non
 def test_all_processes_refuse_and_restart_together(
     tiny_run: Path, torchrun: Callable[..., CompletedProcess[str]]
 ) -> None:
-    (tiny_run / runs.CHECKPOINT).unlink()
+    (tiny_run / runs.TRAINING_STATE).unlink()
     before = contents(tiny_run)
     train = ("-m", "arc_trm", "train", "--device", "cpu", "--resume", tiny_run)
     refused = torchrun(*train)

@@ -73,7 +73,7 @@ def test_resuming_continues_to_the_last_bit(
     with suppress(InterruptedError):
         train_run(resumed, CPU, tmp_path / "killed", resume=True, callbacks=[end])
     assert losses(tmp_path / "killed") == losses(tmp_path / "straight")
-    for file in (runs.CHECKPOINT, "model.safetensors", "puzzle_embedding.safetensors"):
+    for file in (runs.TRAINING_STATE, "model.safetensors", "puzzle_embedding.safetensors"):
         one, other = (read_tensors(tmp_path / r / file) for r in ("killed", "straight"))
         assert one[1] == other[1]
         assert all(torch.equal(tensor, other[0][name]) for name, tensor in one[0].items())
@@ -103,7 +103,7 @@ def wait_for(process: subprocess.Popen[str], run: Path, steps: int = 0) -> None:
 
 
 def saved_steps(run: Path) -> int:
-    state, _ = read_tensors(run / runs.CHECKPOINT)
+    state, _ = read_tensors(run / runs.TRAINING_STATE)
     return int(state["steps_done"])
 
 
@@ -179,7 +179,8 @@ def test_a_full_disk_leaves_the_last_checkpoint(
 
 @limits_files
 @pytest.mark.parametrize(
-    ("size", "file"), [(100, "run.json"), (10_000, runs.CHECKPOINT), (100_000, runs.CHECKPOINT)]
+    ("size", "file"),
+    [(100, "run.json"), (10_000, runs.TRAINING_STATE), (100_000, runs.TRAINING_STATE)],
 )
 def test_a_file_that_may_not_grow_is_named(
     tmp_path: Path,
@@ -234,10 +235,10 @@ def test_no_record_is_lost_when_a_kill_comes_between_two_files(
     train_run(config, CPU, tmp_path / "straight")
     with pytest.raises(InterruptedError):
         train_run(config, CPU, run, callbacks=[StopAfter(4)])
-    checkpoint = (run / runs.CHECKPOINT).read_bytes()
+    checkpoint = (run / runs.TRAINING_STATE).read_bytes()
     with pytest.raises(InterruptedError):
         train_run(Run(run).config, CPU, run, resume=True, callbacks=[StopAfter(7)])
-    (run / runs.CHECKPOINT).write_bytes(checkpoint)  # metrics.jsonl is already ahead of it
+    (run / runs.TRAINING_STATE).write_bytes(checkpoint)  # metrics.jsonl is already ahead of it
     (run / ".0123456789abcdef.tmp").write_text("half a file")
     train_run(Run(run).config, CPU, run, resume=True)
     assert losses(run) == losses(tmp_path / "straight")
@@ -302,18 +303,20 @@ def test_a_run_of_another_version_is_named(tiny_run: Path) -> None:
 
 
 def test_a_cut_checkpoint_is_named(tiny_run: Path) -> None:
-    data = (tiny_run / runs.CHECKPOINT).read_bytes()
-    (tiny_run / runs.CHECKPOINT).write_bytes(data[:-100])
+    data = (tiny_run / runs.TRAINING_STATE).read_bytes()
+    (tiny_run / runs.TRAINING_STATE).write_bytes(data[:-100])
     with pytest.raises(
-        UserError, match=r"checkpoint\.safetensors is damaged, so the run cannot be resumed"
+        UserError, match=r"training_state\.safetensors is damaged, so the run cannot be resumed"
     ):
         train_run(Run(tiny_run).config, CPU, tiny_run, resume=True)
 
 
 def test_a_checkpoint_that_links_to_nothing_is_no_reason_to_start_anew(tiny_run: Path) -> None:
-    (tiny_run / runs.CHECKPOINT).unlink()
-    (tiny_run / runs.CHECKPOINT).symlink_to("nowhere")
-    with pytest.raises(UserError, match=r"checkpoint\.safetensors is damaged, so the run cannot"):
+    (tiny_run / runs.TRAINING_STATE).unlink()
+    (tiny_run / runs.TRAINING_STATE).symlink_to("nowhere")
+    with pytest.raises(
+        UserError, match=r"training_state\.safetensors is damaged, so the run cannot"
+    ):
         train_run(Run(tiny_run).config, CPU, tiny_run, resume=True)
 
 
@@ -325,7 +328,7 @@ def test_a_run_is_never_overwritten(tiny_run: Path) -> None:
 def test_a_saved_run_loads_with_the_averaged_weights(tmp_path: Path, config: RunConfig) -> None:
     outcome = train_run(config, CPU, tmp_path / "run")
     assert (outcome.step, outcome.interrupted) == (TRAIN["total_steps"], False)
-    state, _ = read_tensors(tmp_path / "run" / runs.CHECKPOINT)
+    state, _ = read_tensors(tmp_path / "run" / runs.TRAINING_STATE)
     model = load_model(tmp_path / "run")
     average = torch.cat([parameter.flatten() for parameter in model.parameters()])
     assert torch.equal(average, state["ema"])

@@ -23,7 +23,7 @@ from arc_trm.training import Callback, train_run
 
 CPU = torch.device("cpu")
 STOP = 5
-FILES = (runs.CHECKPOINT, NETWORK_FILE, EMBEDDING_FILE)
+FILES = (runs.TRAINING_STATE, NETWORK_FILE, EMBEDDING_FILE)
 PLACES = ("run.json", "config.json", "checkpoint", "weights")
 
 
@@ -89,7 +89,7 @@ def edit(run: Path, place: str, change: Callable[[dict[str, Any]], object]) -> N
     """Change the settings that a file of a run holds."""
     match place:
         case "checkpoint":
-            edit_metadata(run / runs.CHECKPOINT, "config", change)
+            edit_metadata(run / runs.TRAINING_STATE, "config", change)
         case "weights":
             for file in (NETWORK_FILE, EMBEDDING_FILE):
                 edit_metadata(run / file, METADATA_KEY, change)
@@ -141,8 +141,8 @@ def refusal(run: Path) -> str:
 def test_a_changed_setting_is_named_with_both_values(killed: Path) -> None:
     edit(killed, "run.json", lambda settings: settings["model"].update(mixer="mlp"))
     assert refusal(killed) == (
-        f'model.mixer was "attention" when {killed / runs.CHECKPOINT} was written, run.json now '
-        'says "mlp": change it back or start a new run'
+        f'model.mixer was "attention" when {killed / runs.TRAINING_STATE} was written, run.json '
+        'now says "mlp": change it back or start a new run'
     )
 
 
@@ -164,9 +164,9 @@ def test_a_new_setting_that_is_not_at_its_default_is_a_difference(killed: Path) 
 def test_a_setting_that_this_version_lacks_is_named(killed: Path) -> None:
     edit(killed, "checkpoint", lambda settings: settings["model"].update(feed_forward="swiglu"))
     assert refusal(killed) == (
-        f'model.feed_forward was "swiglu" when {killed / runs.CHECKPOINT} was written, but this '
-        "version of arc-trm has no such setting: resume with the version that wrote it, or start "
-        "a new run"
+        f'model.feed_forward was "swiglu" when {killed / runs.TRAINING_STATE} was written, but '
+        "this version of arc-trm has no such setting: resume with the version that wrote it, or "
+        "start a new run"
     )
     edit(killed, "run.json", lambda settings: settings["model"].update(feed_forward="swiglu"))
     with pytest.raises(UserError, match=r"'model\.feed_forward'.*use the version of arc-trm that"):
@@ -186,10 +186,10 @@ def test_weights_with_a_setting_that_this_version_lacks_are_refused(
 
 @pytest.mark.parametrize("text", ["", "5", "[]", "{", '{"a": ' * 5000, "[" * 100_000])
 def test_settings_of_a_strange_checkpoint_are_refused(killed: Path, text: str) -> None:
-    tensors, metadata = read_tensors(killed / runs.CHECKPOINT)
+    tensors, metadata = read_tensors(killed / runs.TRAINING_STATE)
     tensors = {name: tensor.clone() for name, tensor in tensors.items()}
-    write_tensors(killed / runs.CHECKPOINT, tensors, {**metadata, "config": text})
-    assert "is not a checkpoint of this run" in refusal(killed)
+    write_tensors(killed / runs.TRAINING_STATE, tensors, {**metadata, "config": text})
+    assert "is not the training state of this run" in refusal(killed)
 
 
 def test_many_strange_settings_make_one_short_sentence(killed: Path) -> None:

@@ -32,9 +32,9 @@ def show(
     or the most and the least certain one if no output is known.
 
     The curves are the loss, and the share of exact answers: of training examples that halted, and
-    of held-out puzzles where the run was evaluated, the best evaluation marked. While a run trains
-    they are those so far. `arc-trm compare` shows several runs together, `arc-trm runs
-    show RUN` what made a run.
+    of validation puzzles where the run was evaluated, the best evaluation marked. While a run
+    trains they are those so far. `arc-trm compare` shows several runs together, `arc-trm runs show
+    RUN` what made a run.
 
     A task is looked for in the data of the predictions, then of the latest run, then in arc-agi-1
     and arc-agi-2, and shown with the predictions made last unless others are named. Cells are

@@ -61,7 +61,7 @@ TITLES = {
 NO_DIFFERENCE = ("name", "seed", "train.checkpoint_interval_s", "train.keep_checkpoints")
 """Settings that change nothing but what chance does."""
 DATA_SETTINGS = ("data.train", "data.train_puzzles", "data.validation", "data.validation_puzzles")
-"""Settings on which depends what is held out."""
+"""Settings on which depends which puzzles are for validation."""
 CODE = "code"
 """Key of the digest of the source of arc-trm and of what was registered, beside the settings."""
 TIME_LIMIT = "train.time_limit"
@@ -402,7 +402,7 @@ def metric_title(key: str) -> str:
     """Return what a metric is called above its curves."""
     if key in TITLES:
         return f"{key}: {TITLES[key]}"
-    return f"{key}: held out, averaged weights" if key.startswith(EVAL) else key
+    return f"{key}: of validation puzzles, averaged weights" if key.startswith(EVAL) else key
 
 
 def drawn_series(records: Sequence[Record], key: str, x: str = "step") -> Series:

@@ -1,4 +1,4 @@
-"""The curves of a run: its loss, and the share of exact answers in training and held out."""
+"""The curves of a run: its loss, and the shares of exact answers in training and validation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MAX_PUZZLES = 1e9
 """Larger numbers of puzzles are no such numbers."""
 MAX_MARKS = 100
 """Points of a line that are marked; more would hide it."""
-TRAINING, HELD_OUT, OTHER_HELD_OUT = "#1F6FB2", "#B4531A", INK
+TRAINING, VALIDATION, OTHER_VALIDATION = "#1F6FB2", "#B4531A", INK
 """Colours of curves, which do not need to be told apart by hue."""
 EXACT_SHORT = "exact of halted"
 """What the share of halted training examples with every cell right is called; it is no score."""
@@ -144,7 +144,7 @@ class Panel:
 
 
 def run_panels(records: Sequence[Record], best_metric: str = "auto") -> tuple[Panel, Panel]:
-    """Return the loss, and the exact answers of halted training examples and of held-out puzzles.
+    """Return the loss, and the exact answers of halted training examples and of validation puzzles.
 
     Args:
         records: lines of a run's metrics.
@@ -157,10 +157,10 @@ def run_panels(records: Sequence[Record], best_metric: str = "auto") -> tuple[Pa
         TRAINING,
         EXACT_OF_HALTED,
     )
-    held_out = held_out_curves(records, best_metric)
+    validation = validation_curves(records, best_metric)
     return (
         Panel("Loss per example", (loss,)),
-        Panel("Exact: every cell right", (exact, *held_out)),
+        Panel("Exact: every cell right", (exact, *validation)),
     )
 
 
@@ -172,7 +172,7 @@ def smoothed_curve(series: Series, label: str, colour: str, key: str) -> Curve:
     return Curve(series.smoothed(), label, colour, key, (series,))
 
 
-def held_out_curves(records: Sequence[Record], best_metric: str = "auto") -> list[Curve]:
+def validation_curves(records: Sequence[Record], best_metric: str = "auto") -> list[Curve]:
     """Return the curves of the evaluations, none without evaluations; the last has the best.
 
     They are of `eval/exact`, of ARC of pass@1 and pass@2, and of another share that decides which
@@ -187,8 +187,8 @@ def held_out_curves(records: Sequence[Record], best_metric: str = "auto") -> lis
     for key in keys:
         series = read_series(records, key)
         name = f"{SHARES[key]} " if len(keys) > 1 or key != EXACT else ""
-        label = f"{name}held out, averaged weights{_puzzles(records)}"
-        colour = HELD_OUT if key == keys[-1] else OTHER_HELD_OUT
+        label = f"{name}of {_puzzles(records)}, averaged weights"
+        colour = VALIDATION if key == keys[-1] else OTHER_VALIDATION
         best = series.best() if key == best_key else None
         curves.append(Curve(series, label, colour, key, marked=True, best=best))
     return curves
@@ -200,7 +200,7 @@ def describe_best(panel: Panel) -> str:
         if curve.best is not None:
             step, value = curve.best
             share = panel.label(value)
-            return f"held out {metric_name(curve.key)} at best {share} at step {step:,.0f}"
+            return f"validation {metric_name(curve.key)} at best {share} at step {step:,.0f}"
     return ""
 
 
@@ -210,14 +210,14 @@ def best_metric_key(records: Sequence[Record], best_metric: str) -> str:
 
 
 def _puzzles(records: Sequence[Record]) -> str:
-    """Return `, 200 puzzles` or, of evaluations that differ, `, 100–200 puzzles`; of ARC tasks."""
+    """Return `200 validation puzzles`; `100–200 ...` if evaluations differ; of ARC tasks."""
     counts = [value for _, value in read_series(records, PUZZLES).points]
     low, high = min(counts, default=0), max(counts, default=0)
-    if not 0 < low <= high < MAX_PUZZLES:
-        return ""
-    number = f"{low:,.0f}" if low == high else f"{low:,.0f}–{high:,.0f}"
     noun = "task" if has_key(records, PASS_AT_1) else "puzzle"
-    return f", {number} {noun}{'' if high == 1 else 's'}"
+    if not 0 < low <= high < MAX_PUZZLES:
+        return f"validation {noun}s"
+    number = f"{low:,.0f}" if low == high else f"{low:,.0f}–{high:,.0f}"
+    return f"{number} validation {noun}{'' if high == 1 else 's'}"
 
 
 def run_title(run: Run) -> str:
@@ -233,7 +233,7 @@ def draw_run(run: Run) -> Drawing:
 def draw_curve(
     records: Sequence[Record], title: str = "Training", best_metric: str = "auto"
 ) -> Drawing:
-    """Draw loss and exact answers over the steps, one panel each, in training and held out.
+    """Draw loss and exact answers over the steps, one panel each, in training and validation.
 
     Args:
         records: lines of a run's metrics. Values that are not finite interrupt the line. They are

@@ -74,7 +74,7 @@ def _predictions_html(predictions: PredictionSet) -> str:
 
 @to_html.register
 def _run_html(run: Run) -> str:
-    return _page(f"Training curve of {run_title(run)}", [draw_run(run).svg(SCALED)])
+    return _page(f"Curves of {run_title(run)}", [draw_run(run).svg(SCALED)])
 
 
 @to_html.register

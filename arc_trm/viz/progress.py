@@ -69,7 +69,7 @@ class _RecentMean:
 class _RunningMeans:
     """Running means of a run's records: the loss, and how many halted examples are exact.
 
-    Beside them the last evaluation on held-out puzzles.
+    Beside them the last evaluation on validation puzzles.
 
     Args:
         step: before the first record.
@@ -77,7 +77,7 @@ class _RunningMeans:
 
     def __init__(self, step: int) -> None:
         self._step, self._loss, self._exact = step, _RecentMean(), _RecentMean()
-        self._held_out = ""
+        self._validation = ""
 
     def add(self, record: Mapping[str, float]) -> None:
         """Add a record of metrics.jsonl."""
@@ -89,14 +89,16 @@ class _RunningMeans:
                 self._exact.add(steps, record[EXACT_OF_HALTED], record[HALTED])
         if (key := main_metric([record])) in record:
             percent = format_percent(record[key])
-            self._held_out = f"held-out {metric_name(key)} {percent} at step {int(record['step'])}"
+            self._validation = (
+                f"validation {metric_name(key)} {percent} at step {int(record['step'])}"
+            )
 
     def describe(self) -> tuple[str, ...]:
         """Return the means as text, in full and shorter and shorter; none before a record."""
-        if not self._held_out:
+        if not self._validation:
             return self._describe_training()
-        full = [f"{means}, {self._held_out}" for means in self._describe_training()]
-        return (*full, self._held_out)
+        full = [f"{means}, {self._validation}" for means in self._describe_training()]
+        return (*full, self._validation)
 
     def _describe_training(self) -> tuple[str, ...]:
         if not self._loss.steps:

@@ -13,7 +13,7 @@ from rich.style import Style
 from rich.text import Text
 
 from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
-from arc_trm.metric_keys import EXACT_OF_HALTED, EXAMPLES_PER_SECOND, LM_LOSS
+from arc_trm.metric_keys import EXACT_OF_HALTED, EXAMPLES_PER_SECOND, LM_LOSS, format_metric
 from arc_trm.puzzles import Theme, kind_of
 from arc_trm.runs import Run
 from arc_trm.tasks import Grid, Task
@@ -57,11 +57,11 @@ EMPTY = "\u2800"
 BRAILLE = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each of a character's 4 x 2 dots."""
 MARKS = ("●", "○", "◌")
-"""How the points of held-out curves are marked, the last curve first."""
+"""How the points of validation curves are marked, the last curve first."""
 BEST, THROUGH = "◆", "━"
-LAST_METRICS = {  # how they are written, besides the step
-    LM_LOSS: "loss {:.4g}",
-    EXACT_OF_HALTED: f"{EXACT_SHORT} {{:.1%}}",
+LAST_METRICS = {  # what is said of them, besides the step
+    LM_LOSS: "loss {}",
+    EXACT_OF_HALTED: f"{EXACT_SHORT} {{}}",
     EXAMPLES_PER_SECOND: "{} examples a second",
 }
 
@@ -387,8 +387,9 @@ def _last_metrics(run: Run) -> str:
     for key, text in LAST_METRICS.items():
         series = read_series(run.metrics, key)
         if series.end is not None:
-            end = _rate(series.end) if key == EXAMPLES_PER_SECOND else series.end
-            parts.append(text.format(end).replace("%", " %"))
+            is_rate = key == EXAMPLES_PER_SECOND
+            end = _rate(series.end) if is_rate else format_metric(key, series.end)
+            parts.append(text.format(end))
             is_mean |= series.window > 1 and math.isfinite(series.end)
     return ", ".join(parts) + (" (running means)" if is_mean else "")
 

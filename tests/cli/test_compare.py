@@ -43,7 +43,7 @@ def compare() -> Compare:
 
 def test_a_table_of_all_runs(compare: Compare) -> None:
     lines = compare(*FOUR).output.splitlines()
-    assert lines[0] == "eval/exact: held out, averaged weights; best of 2 evaluations"
+    assert lines[0] == "eval/exact: of validation puzzles, averaged weights; best of 2 evaluations"
     cells = [re.sub(f"[{chr(0x2800)}-{chr(0x28FF)}]+", "", line).split() for line in lines]
     assert cells[2] == ["run", "seed", "step", "best", "at", "step", "time", "examples/s"]
     assert lines[3] == "train.optimiser=adamw: mean 62.5 %, 50 % to 75 %, 2 seeds"

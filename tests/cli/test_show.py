@@ -259,7 +259,7 @@ def test_a_run_shows_its_curve_and_its_predictions(show: Run, arguments: list[st
     lines = show(*arguments).output.splitlines()
     text = "\n".join(lines)
     assert "a-run, seed 3" in lines[0]
-    assert "Step 20, loss 0.2, exact of halted 50.0 %, 12 examples a second" in text
+    assert "Step 20, loss 0.2, exact of halted 50 %, 12 examples a second" in text
     assert re.search(r"(?m)^pass@2 +per output +1/2 +50\.0 %", text)
     assert text.index("Right (1 of 2 votes") < text.index("cccc1111")
     assert text.index("cccc1111") < text.index("Wrong (1 of 2 votes") < text.index("aaaa1111")

@@ -33,6 +33,11 @@ GUIDE = """document.querySelector(".guide").open = true"""
 ENLARGE = """const figure = document.querySelector(".test .verdict.bad").closest("figure");
 figure.querySelector(".enlarge").click()"""
 
+SETTLE = """() => new Promise((done) => {
+  const wait = (frames) => frames ? requestAnimationFrame(() => wait(frames - 1)) : done();
+  wait(30);  // a jump takes 10 frames, however long they are
+})"""
+
 
 @dataclass(frozen=True)
 class Shot:
@@ -90,7 +95,7 @@ def take(browser: Browser, shot: Shot, path: Path, images: Path) -> None:
     page.wait_for_selector("body[data-complete]", timeout=120_000)
     if shot.script:
         page.evaluate(shot.script)
-        page.wait_for_timeout(1000)  # until the jump has ended
+        page.evaluate(SETTLE)
     image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     file = images / f"{shot.name}-{shot.width}-{shot.scheme}.png"
     image.quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)

@@ -45,7 +45,10 @@ def test_seeds_of_the_same_settings_are_a_group() -> None:
     assert [each.seed for each in adamw.runs] == [0, 1]
     assert (adamw.mean, adamw.range, muon.mean) == (0.625, (0.5, 0.75), 0.25)
     assert [each.step for each in found.runs] == [66, 66, 66]
-    assert found.summary == "eval/exact: held out, averaged weights; best of 3 evaluations"
+    assert (
+        found.summary
+        == "eval/exact: of validation puzzles, averaged weights; best of 3 evaluations"
+    )
     text = "train.optimiser=adamw: mean 62.5 %, 50 % to 75 %, 2 seeds"
     assert found.describe_group(adamw) == text
     assert found.describe_group(muon) == "train.optimiser=muon: 25 %"

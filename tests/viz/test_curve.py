@@ -18,10 +18,10 @@ from arc_trm.io import write_json
 from arc_trm.runs import METRICS, Run, create_run
 from arc_trm.viz import Drawing, draw_curve, draw_run
 from arc_trm.viz.curve import (
-    HELD_OUT,
     MAX_MARKS,
-    OTHER_HELD_OUT,
+    OTHER_VALIDATION,
     TRAINING,
+    VALIDATION,
     Curve,
     Panel,
     draw_panel,
@@ -252,16 +252,18 @@ def test_evaluations_are_drawn_beside_training_with_the_best_marked() -> None:
     records = [record(step, 1, 0.9) for step in range(0, 101, 10)]
     records += [evaluation(50, 0.2), evaluation(75, 0.6), evaluation(100, 0.6)]
     drawing = draw_curve(records)
-    (line,) = (each for each in lines_of(drawing, HELD_OUT) if len(each.points) == 3)
+    (line,) = (each for each in lines_of(drawing, VALIDATION) if len(each.points) == 3)
     training = next(each for each in lines_of(drawing, TRAINING) if len(each.points) == 11)
     left, right = training.points[0][0], training.points[-1][0]
     assert [(x - left) / (right - left) for x, _ in line.points] == pytest.approx([0.5, 0.75, 1])
-    (best,) = [each for each in squares(drawing, HELD_OUT, 13) if each.y > line.points[-1][1] - 10]
+    (best,) = [
+        each for each in squares(drawing, VALIDATION, 13) if each.y > line.points[-1][1] - 10
+    ]
     assert best.x + 6.5 == pytest.approx(line.points[1][0])  # of equal ones the first
     texts = texts_of(drawing.svg())
     assert {
         "of halted training examples",
-        "held out, averaged weights, 200 puzzles",
+        "of 200 validation puzzles, averaged weights",
         "best: 60 % at step 75",
     } <= set(texts)
 
@@ -280,7 +282,7 @@ def test_evaluations_that_cannot_be_drawn_are_counted() -> None:
     records = [record(1, 1, 0.5), evaluation(1, math.nan, -1), evaluation(2, 0.5, 1e99)]
     texts = texts_of(draw_curve(records).svg())
     assert "of evaluations, 1 value not finite is left out" in texts
-    assert "held out, averaged weights" in texts  # of how many puzzles is not known
+    assert "of validation puzzles, averaged weights" in texts  # of how many puzzles is not known
 
 
 def test_arc_has_both_numbers_of_attempts_and_the_best_by_two() -> None:
@@ -292,10 +294,10 @@ def test_arc_has_both_numbers_of_attempts_and_the_best_by_two() -> None:
     ]
     _, exact = run_panels(records)
     assert [curve.key for curve in exact.curves[1:]] == ["eval/pass_at_1", "eval/pass_at_2"]
-    assert [curve.colour for curve in exact.curves[1:]] == [OTHER_HELD_OUT, HELD_OUT]
+    assert [curve.colour for curve in exact.curves[1:]] == [OTHER_VALIDATION, VALIDATION]
     assert [curve.best for curve in exact.curves[1:]] == [None, (5, 0.5)]
     texts = texts_of(draw_curve(records).svg())
-    assert "pass@2 held out, averaged weights, 40 tasks" in texts
+    assert "pass@2 of 40 validation tasks, averaged weights" in texts
 
 
 @pytest.mark.parametrize(
@@ -322,7 +324,7 @@ def test_the_best_is_by_the_metric_of_the_run(
 
 def test_numbers_of_puzzles_that_differ_are_said() -> None:
     _, exact = run_panels([evaluation(1, 0.4, 100), evaluation(2, 0.4, 1200)])
-    assert exact.curves[1].label == "held out, averaged weights, 100–1,200 puzzles"
+    assert exact.curves[1].label == "of 100–1,200 validation puzzles, averaged weights"
 
 
 def test_many_evaluations_are_a_line_without_marks() -> None:
@@ -330,13 +332,13 @@ def test_many_evaluations_are_a_line_without_marks() -> None:
         draw_curve([evaluation(step, 0.5) for step in range(count)])
         for count in (MAX_MARKS, MAX_MARKS + 1)
     )
-    assert len(squares(few, HELD_OUT, 6)) == MAX_MARKS + 1  # and that of the legend
-    assert len(squares(many, HELD_OUT, 6)) == 1
-    assert len(squares(many, HELD_OUT, 13)) == 2  # the best one, and the legend
+    assert len(squares(few, VALIDATION, 6)) == MAX_MARKS + 1  # and that of the legend
+    assert len(squares(many, VALIDATION, 6)) == 1
+    assert len(squares(many, VALIDATION, 13)) == 2  # the best one, and the legend
 
 
 def test_training_without_a_halted_sequence_says_so_beside_evaluations() -> None:
     records = [{"step": 1, "train/lm_loss": 2.0, "train/halted": 0}, evaluation(1, 0.5)]
     texts = texts_of(draw_curve(records).svg())
     assert "no sequence halted yet" in texts and "No sequence halted yet" not in texts
-    assert "held out, averaged weights, 200 puzzles" in texts
+    assert "of 200 validation puzzles, averaged weights" in texts

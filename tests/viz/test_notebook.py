@@ -129,7 +129,7 @@ def test_a_run(tmp_path: Path) -> None:
     (run / METRICS).write_text(json.dumps(record) + "\n")
     html = to_html(Run(run))
     assert_well_formed(html)
-    assert 'aria-label="Training curve of a &lt;run&gt;, seed 3"' in html
+    assert 'aria-label="Curves of a &lt;run&gt;, seed 3"' in html
     assert "Loss per example" in html
 
 

@@ -280,7 +280,7 @@ def test_an_evaluation_is_a_stage_and_its_result_stays(
             callback.progress(step, 1000, record(step, 0.5))
         (last,) = screen.frames[-1:] if width is None else frame(screen, callback)
     assert "10.0 steps/s" in last
-    assert last.rstrip().endswith("loss 0.500, held-out exact 12.5 % at step 50")
+    assert last.rstrip().endswith("loss 0.500, validation exact 12.5 % at step 50")
     if width is None:
         names = [each.partition(" ")[0] for each in screen.frames]
         assert names == ["evaluating", "training", "training"]
@@ -295,7 +295,7 @@ def test_of_two_attempts_both_count(monkeypatch: pytest.MonkeyPatch) -> None:
         callback.progress(10, 10, record(10, 1.0))
         callback.progress(10, 10, evaluation(10, **values))  # the note of it says enough
     (line,) = screen.frames
-    assert line.endswith("loss 1.000, held-out pass@2 20.0 % at step 9")
+    assert line.endswith("loss 1.000, validation pass@2 20.0 % at step 9")
 
 
 def test_a_stage_without_anything_to_do_leaves_the_job_alone(

@@ -28,7 +28,7 @@ def test_a_run_has_its_curve_and_says_its_tasks(predictions: Path) -> None:
     folder.mkdir(parents=True)
     shutil.copy(predictions, folder)
     page = make_page(run)
-    assert f"Training 8 steps; loss per example 0.125; {EXACT_SHORT} 50.0 %" in text_of(page)
+    assert f"Training 8 steps; loss per example 0.125; {EXACT_SHORT} 50 %" in text_of(page)
     assert page.count('class="smooth training" d="M0.0') == 2
     assert data_of(page)["tasks"][0]["outcome"] == "right"
 
@@ -66,15 +66,15 @@ def test_evaluations_are_drawn_and_said_beside_training() -> None:
         records.append({"step": step, "eval/exact": exact, "eval/puzzles": 200})
     page = training_section(records)
     plot = page.rpartition("<svg viewBox")[2]
-    (line,) = re.findall(r'class="smooth held-out" d="M([^"]+)"', plot)
+    (line,) = re.findall(r'class="smooth validation" d="M([^"]+)"', plot)
     xs, ys = np.array([float(number) for number in re.findall(r"[\d.]+", line)]).reshape(-1, 2).T
     assert xs / 600 == pytest.approx([3 / 7, 5 / 7, 1], abs=1e-3)
     assert ys / 160 == pytest.approx([0.75, 0.5, 0.625])
-    assert plot.count('class="dot held-out"') == 4 and plot.count('class="ring held-out"') == 1
+    assert plot.count('class="dot validation"') == 4 and plot.count('class="ring validation"') == 1
     text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
-    held_out = "held out exact at best 50 % at step 6"
-    assert f"exact of halted 90.0 %; {held_out}" in text
-    assert "held out, averaged weights, 200 puzzles best: 50 % at step 6" in text
+    validation = "validation exact at best 50 % at step 6"
+    assert f"exact of halted 90 %; {validation}" in text
+    assert "of 200 validation puzzles, averaged weights best: 50 % at step 6" in text
 
 
 def test_the_best_evaluation_of_a_page_is_by_the_metric_of_the_run(predictions: Path) -> None:
@@ -89,4 +89,4 @@ def test_the_best_evaluation_of_a_page_is_by_the_metric_of_the_run(predictions: 
     folder = run / PREDICTIONS_FOLDER / "12345678"
     folder.mkdir(parents=True)
     shutil.copy(predictions, folder)
-    assert "held out valid at best 75 % at step 1" in text_of(make_page(run))
+    assert "validation valid at best 75 % at step 1" in text_of(make_page(run))

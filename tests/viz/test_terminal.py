@@ -260,7 +260,7 @@ def test_a_run_shows_its_curves_score_and_predictions(shown: Shown) -> None:
     lines = shown(show_run, run, found, score)
     output = "\n".join(lines)
     assert lines[0] == "run: a-run, seed 3"
-    assert "Step 20, loss 0.2, exact of halted 50.0 %, 12 examples a second" in lines
+    assert "Step 20, loss 0.2, exact of halted 50 %, 12 examples a second" in lines
     assert all(line in lines for line in score.lines())
     assert re.findall(r"Task \w+", output) == ["Task task0", "Task task1"]
     assert "Right (1 of 1 vote, halt 50 %)" in output and output.count("✓ right") == 1
@@ -335,7 +335,7 @@ def test_losses_that_are_not_finite_read_as_what_they_are(shown: Shown) -> None:
     ]
     output = "\n".join(shown(show_run, write_records(make_run(), records)))
     assert "per example (no value can be drawn)\n(7 values not finite are left out)\n" in output
-    assert "Step 7, loss nan, exact of halted 50.0 %" in output
+    assert "Step 7, loss nan, exact of halted 50 %" in output
 
 
 def test_many_records_are_drawn_as_their_running_mean(shown: Shown) -> None:
@@ -347,7 +347,7 @@ def test_many_records_are_drawn_as_their_running_mean(shown: Shown) -> None:
     run = write_records(make_run(), records)
     lines = shown(show_run, run)
     assert "━ training examples, running mean of 41 records" in lines
-    assert lines[-1] == "Step 800, loss 1.952, exact of halted 0.0 % (running means)"
+    assert lines[-1] == "Step 800, loss 1.952, exact of halted 0 % (running means)"
     chart = [line for line in lines[4:] if "┤" in line or "│" in line][:10]
     dotted = [row for row, line in enumerate(chart) if any(ord(c) in DOTS for c in line)]
     assert len(dotted) <= 2
@@ -367,9 +367,9 @@ def with_evaluations(run: Run) -> Run:
 
 def test_evaluations_are_marked_beside_the_curve_of_training(shown: Shown) -> None:
     lines = shown(show_run, with_evaluations(make_run()))
-    assert "━ of halted training examples   ● held out, averaged weights, 200 puzzles" in lines
+    assert "━ of halted training examples   ● of 200 validation puzzles, averaged weights" in lines
     assert "◆ best: 45 % at step 10" in lines
-    assert lines[-1] == "Held out exact at best 45 % at step 10, last 25 %"
+    assert lines[-1] == "Validation exact at best 45 % at step 10, last 25 %"
     rows = [line for line in lines if "┤" in line or "│" in line]
     found = [(y, x) for y, line in enumerate(rows) for x, sign in enumerate(line) if sign in "●◆"]
     (top, best), (_, last), (bottom, first) = found

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from arc_trm.viz.curve import (
     EXACT_SHORT,
-    HELD_OUT,
     TRAINING,
+    VALIDATION,
     Curve,
     LegendEntry,
     Panel,
@@ -20,7 +20,6 @@ from arc_trm.viz.curve import (
 )
 from arc_trm.viz.report.markup import folded, text
 from arc_trm.viz.series import Axes, Point, Record, Series, ticks
-from submission.scoring import format_percent
 
 WIDTH, HEIGHT = 600, 160  # units of the SVG
 
@@ -47,7 +46,7 @@ def _end(panel: Panel) -> str:
     if end is None:
         return ""
     name = EXACT_SHORT if panel.percent else panel.title.lower()
-    return f"{name} {format_percent(end) if panel.percent else f'{end:.3g}'}"
+    return f"{name} {panel.label(end)}"
 
 
 def _chart(panel: Panel) -> str:
@@ -93,7 +92,7 @@ def _legend_item(entry: LegendEntry) -> str:
 
 def _style(curve: Curve) -> str:
     """Return the class of a curve, by its colour."""
-    return {TRAINING: "training", HELD_OUT: "held-out"}.get(curve.colour, "other")
+    return {TRAINING: "training", VALIDATION: "validation"}.get(curve.colour, "other")
 
 
 def _svg(panel: Panel) -> str:

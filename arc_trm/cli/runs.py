@@ -36,7 +36,7 @@ def list_command(list_all: bool, as_json: bool) -> None:
     where they were made. A run is complete if it has reached its last step, or its time limit.
 
     BEST is the best evaluation while the run was trained, with its step. EXACT OF HALTED is of
-    training examples, so it says nothing about unseen puzzles.
+    training examples, a running mean, so it says nothing about unseen puzzles.
 
     \b
     Examples:

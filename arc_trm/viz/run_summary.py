@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from arc_trm.metric_keys import EVAL, EXACT_OF_HALTED, format_metric, metric_nam
 from arc_trm.runs import PREDICTIONS, RUN_CONFIG, Run, is_run, predictions_of, run_times
 from arc_trm.runs.checkpoints import Checkpoint, best_checkpoint
 from arc_trm.runs.provenance import read_provenance
+from arc_trm.viz.series import read_series
 from submission.scoring import align_columns
 
 MAX_CHECKPOINTS, MAX_PREDICTIONS, MAX_FILES = 20, 10, 30
@@ -39,7 +41,8 @@ class RunSummary:
         data: names of what it trains on, and of what it predicts.
         step, total_steps: done and planned.
         best: the best checkpoint by an evaluation.
-        exact_of_halted: share of the training examples that halted which were exact, at the end.
+        exact_of_halted: share of the training examples that halted which were exact, the running
+            mean at the end, as `arc-trm show` has it.
     """
 
     path: Path
@@ -64,7 +67,7 @@ class RunSummary:
             return cls(run.path, at, "damaged", one_line(str(error)))
         data = config.data
         names = dict.fromkeys((*data.train, *data.optional_train, *data.test))
-        exact = [each[EXACT_OF_HALTED] for each in metrics if EXACT_OF_HALTED in each]
+        exact = read_series(metrics, EXACT_OF_HALTED).end
         return cls(
             run.path,
             at,
@@ -75,7 +78,7 @@ class RunSummary:
             step=run.step,
             total_steps=run.total_steps,
             best=best_checkpoint(run.checkpoints),
-            exact_of_halted=exact[-1] if exact else None,
+            exact_of_halted=exact if exact is not None and math.isfinite(exact) else None,
         )
 
     @property

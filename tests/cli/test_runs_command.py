@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from made_up_runs import write_metrics
 from tiny import write_predictions
 
 from arc_trm.checkpoint import KeptCheckpoints, WeightsDir
@@ -79,6 +80,20 @@ def test_the_table_has_a_line_for_each_run(
     best = {key: record["runs"][0][key] for key in ("best_metric", "best_value", "best_step")}
     assert best == {"best_metric": "exact", "best_value": 0.5, "best_step": 4}
     assert record["runs"][1]["best_step"] is None
+
+
+@pytest.mark.parametrize(("end", "shown"), [(1.0, "83.33 %"), (float("nan"), "")])
+def test_the_share_of_halted_examples_is_that_of_the_curves(
+    cli: Callable[..., Result], here: Path, end: float, shown: str
+) -> None:
+    keys = {"train/exact_of_halted": 0.5, "train/halted": 4.0}
+    records = [{"step": step, **keys} for step in range(1, 100)]
+    records[-1] |= {"train/exact_of_halted": end, "train/halted": 16.0}
+    write_metrics(here / "runs/tiny", records)
+    result = cli("runs", "list")
+    assert result.exit_code == 0 and (shown in result.stdout)
+    assert ("%" in result.stdout.replace("50 % at 4", "")) == bool(shown)
+    assert "NaN" not in cli("runs", "list", "--json").stdout
 
 
 def test_few_of_many_runs_are_listed(cli: Callable[..., Result], here: Path) -> None:

@@ -31,6 +31,7 @@ from arc_trm.inference.code_digest import code_digest
 from arc_trm.inference.predictor import Query, build_queries, max_batch_size, predict_batch, shard
 from arc_trm.inference.workers import Workers
 from arc_trm.io import relative_path
+from arc_trm.models import BLOCKS, PuzzleModel
 from arc_trm.puzzles import kind_of
 from arc_trm.runs import PREDICTIONS, PREDICTIONS_FOLDER, SUBMISSION, is_run, make_folder
 from arc_trm.runs.history import remember
@@ -212,12 +213,17 @@ def plan_predictions(
         "dtype": str(model.dtype).removeprefix("torch."),
         "canvas": model.config.canvas,
         "version": __version__,
-        "code": code_digest(type(model), type(kind), rule),
+        "code": code_digest(*_parts(model), type(kind), rule),
         "augmentations": max((query.order for query in queries), default=0),
         "attempts": attempts,
         "voting_rule": rule_name,
     }
     return PredictionPlan(weights, tasks, queries, skipped, steps, attempts, rule, key)
+
+
+def _parts(model: PuzzleModel) -> list[object]:
+    """Return the classes that a model consists of, and what makes its blocks."""
+    return [*dict.fromkeys(map(type, model.modules())), BLOCKS[model.config.block]]
 
 
 VOTE_FIELDS = ("augmentations", "attempts", "voting_rule")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from random import Random
 from subprocess import CompletedProcess
 from typing import Any
 
+import copycat
 import numpy as np
 import pytest
 import torch
@@ -29,7 +31,7 @@ from hypothesis import strategies as st
 from limits import file_size_limit, limits_files
 from processes import finds_processes, worker
 from sources import imports
-from tiny import log_with, run_config, write_challenges
+from tiny import MODEL, log_with, run_config, write_challenges
 
 from arc_trm import load_tasks
 from arc_trm.checkpoint import load_weights
@@ -46,7 +48,7 @@ from arc_trm.inference import (
 )
 from arc_trm.inference.anytime import PredictionPlan
 from arc_trm.inference.predictor import shard
-from arc_trm.models import PuzzleModel
+from arc_trm.models import BLOCKS, PuzzleModel
 from arc_trm.models.trm import TRM
 from arc_trm.tasks import as_grid
 from arc_trm.time_limit import TimeLimit
@@ -298,6 +300,35 @@ def test_every_module_that_prediction_imports_computes_or_is_known_not_to() -> N
     for module in modules:
         parts = {module, module.removesuffix(".py"), *map(str, Path(module).parents)}
         assert parts & set(names), f"{module}: add it to COMPUTES, or to the list of this test"
+
+
+OWN_BLOCK = """
+import torch
+
+class Layer(torch.nn.Linear):
+    pass
+
+def build(config, generator):
+    return torch.nn.Linear(config.hidden_size, config.hidden_size)
+"""
+
+
+@pytest.mark.parametrize("name", ["Layer", "build"])
+def test_another_block_of_ones_own_is_other_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A block may change and keep its tensors, so its predictions are told apart by its source."""
+    monkeypatch.syspath_prepend(tmp_path)
+    source = tmp_path / f"block_by_{name.lower()}.py"
+    source.write_text(OWN_BLOCK)
+    own = importlib.import_module(source.stem)
+    makers = {"Layer": lambda *_: own.Layer(MODEL["hidden_size"], MODEL["hidden_size"])}
+    monkeypatch.setitem(BLOCKS, "own", makers.get(name, own.build))
+    monkeypatch.setattr(copycat, "MODEL", {**MODEL, "block": "own"})
+    before = plan().key["code"]
+    assert plan().key["code"] == before
+    source.write_text(f"{OWN_BLOCK}# changed")
+    assert plan().key["code"] != before
 
 
 def test_the_digest_is_of_every_module_that_computes(

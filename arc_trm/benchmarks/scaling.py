@@ -20,7 +20,7 @@ from arc_trm.models import PuzzleModel
 from arc_trm.puzzles.arc.canvas import CANVAS_SIDES
 from arc_trm.training import Trainer
 from arc_trm.training.budget import pick_micro_batch_size
-from arc_trm.training.loop import initial_model
+from arc_trm.training.setup import initial_model
 from arc_trm.viz.curve import Curve, Panel, draw_panel
 from arc_trm.viz.series import read_series
 from arc_trm.viz.svg import Drawing, column, framed

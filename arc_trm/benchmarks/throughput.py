@@ -44,7 +44,7 @@ from arc_trm.training.budget import (
     pick_micro_batch_size,
     total_steps,
 )
-from arc_trm.training.loop import initial_model
+from arc_trm.training.setup import initial_model
 from arc_trm.training.trainer import to_tensors
 
 STEP_SECONDS = 10.0

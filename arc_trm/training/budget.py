@@ -1,4 +1,4 @@
-"""Budgets: how many steps a run takes, and how much of a batch the memory holds at once."""
+"""Budgets: how many steps a run takes, how often it is saved, and what the memory holds at once."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from arc_trm.device import memory_bytes
 from arc_trm.errors import UserError
 from arc_trm.models import PuzzleModel
 from arc_trm.models.layers import block_class
+from arc_trm.time_limit import TimeLimit
 from arc_trm.training.trainer import Trainer, to_tensors
 
 # The published schedule for adaptation has 12 500 steps, a warm-up of 2000 and an average over
@@ -26,6 +27,10 @@ PROBE_SHARE = 0.01
 """Part of a time limit in which steps are measured."""
 MAX_PROBE_STEPS = 20
 """Steps of each kind that are measured, at most."""
+CHECKPOINT_INTERVAL_SHARE = 0.05
+"""Part of a time limit that a kill may cost."""
+MAX_SAVE_SHARE = 0.05
+"""Part of the time that a run with a time limit spends on checkpoints, at most."""
 
 
 def total_steps(config: RunConfig, sampler: BatchSampler) -> int:
@@ -66,6 +71,15 @@ def broadcast_scalar(value: float, device: torch.device) -> float:
     shared = torch.tensor(value, device=device)
     dist.broadcast(shared, 0)
     return float(shared)
+
+
+def checkpoint_interval(config: RunConfig, time_limit: TimeLimit, save_seconds: float) -> float:
+    """Return the seconds between checkpoints; a kill costs little of a short time limit, too."""
+    interval = config.train.checkpoint_interval_s
+    if time_limit.limit is None:
+        return interval
+    share = max(CHECKPOINT_INTERVAL_SHARE * time_limit.limit, save_seconds / MAX_SAVE_SHARE)
+    return min(interval, share)
 
 
 def estimate_steps(

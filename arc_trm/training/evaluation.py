@@ -13,7 +13,6 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import cast
 
 import torch
 import torch.distributed as dist
@@ -29,7 +28,6 @@ from arc_trm.evaluation.metrics import (
     describe_evaluation,
     evaluations,
     halting_steps,
-    resolve_best_metric,
     summarise,
 )
 from arc_trm.evaluation.predictions import Prediction, PredictionSet
@@ -93,26 +91,25 @@ class Evaluator:
     Args:
         model: of the run.
         training_set: of the run, with tasks for validation.
-        config: of the run.
+        config: of the run, whose `train.best_metric` names a metric.
 
     Attributes:
         tasks: the tasks for validation that the model can predict.
         interval: steps between evaluations, at least.
         puzzles: how many are predicted; None until the first evaluation has measured it.
         records: of all evaluations so far.
-        best_by: the key in records of which the highest is the best.
         notes: sentences for the user.
 
     Raises:
         UserError: the model can predict none of the tasks.
     """
 
+    _trainer: Trainer
+
     def __init__(self, model: PuzzleModel, training_set: TrainingSet, config: RunConfig) -> None:
         tasks, train = training_set.validation, config.train
         kind = kind_of(tasks)
-        self._model, self._train, self._trainer = model, train, cast(Trainer, None)
-        self._metric = resolve_best_metric(train.best_metric, kind)
-        self.best_by = EVAL + self._metric
+        self._model, self._train = model, train
         self._weights = Weights(model, _known_puzzles(training_set))
         augmentations = None
         if kind.embeds_tasks:
@@ -168,17 +165,20 @@ class Evaluator:
         self._trained += seconds
         self._step_seconds.append(seconds)
 
-    def due(self, step: int) -> bool:
-        """Return whether the run should be evaluated after this step."""
-        if step == 0 or step % self.interval or self.is_done(step) or not self._step_seconds:
+    @property
+    def is_due(self) -> bool:
+        """Whether the run should be evaluated after the step that it has reached."""
+        if self.is_done or self._trainer.steps_done % self.interval or not self._step_seconds:
             return False
         if self._train.eval_interval is not None:
             return True
         return self._share * self._trained >= self.expected_seconds
 
-    def is_done(self, step: int) -> bool:
-        """Return whether the run was evaluated after this step."""
-        return bool(self.records) and self.records[-1]["step"] == step
+    @property
+    def is_done(self) -> bool:
+        """Whether the run was evaluated after the step that it has reached, or has no step yet."""
+        step = self._trainer.steps_done
+        return step == 0 or (bool(self.records) and self.records[-1]["step"] == step)
 
     @property
     def expected_seconds(self) -> float:
@@ -227,10 +227,10 @@ class Evaluator:
     # What
 
     def evaluate(self, seconds_left: float = math.inf) -> dict[str, float] | None:
-        """Evaluate the averaged weights. All ranks must call it together.
+        """Evaluate the averaged weights, and add to `records`. All ranks must call it together.
 
         Returns:
-            A record without its step, the same on all ranks; None if there is not enough time left.
+            The record, the same on all ranks; None if there is not enough time left.
         """
         started, world_size = time.monotonic(), self._trainer.world_size
         if self._broadcast(seconds_left - self.expected_seconds) < 0:
@@ -245,7 +245,10 @@ class Evaluator:
         metrics = self._metrics(self._select(ids), answers)
         self._expected = self._broadcast(time.monotonic() - started)
         self._trained = 0.0
-        return {**metrics, f"{EVAL}seconds": self._expected}
+        step = {"step": self._trainer.steps_done}
+        record = {**step, **metrics, f"{EVAL}seconds": self._expected}
+        self.records.append(record)
+        return record
 
     def _select(self, ids: Sequence[str]) -> TaskSet:
         chosen = set(ids)
@@ -379,7 +382,7 @@ class Evaluator:
     @property
     def best(self) -> Mapping[str, float] | None:
         """The record of the best evaluation so far; of equals the first."""
-        return best_evaluation(self.records, self._metric)
+        return best_evaluation(self.records, self._train.best_metric)
 
     @property
     def is_stopped(self) -> bool:
@@ -411,8 +414,8 @@ class Evaluator:
         assert best is not None and patience is not None
         return (
             f"early stopping ended the run at step {self.records[-1]['step']:.0f}: "
-            f"{pluralise(patience, 'evaluation')} in a row had no better {self._metric} than step "
-            f"{best['step']:.0f} ({describe_evaluation(best)})"
+            f"{pluralise(patience, 'evaluation')} in a row had no better {self._train.best_metric} "
+            f"than step {best['step']:.0f} ({describe_evaluation(best)})"
         )
 
 

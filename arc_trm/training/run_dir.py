@@ -24,7 +24,7 @@ from arc_trm.config import RunConfig, compare_settings, to_dict
 from arc_trm.config.compare import Change
 from arc_trm.errors import UserError, format_name
 from arc_trm.io import append, atomic_write, write_error
-from arc_trm.metric_keys import SECONDS, TRAIN
+from arc_trm.metric_keys import EVAL, SECONDS, TRAIN
 from arc_trm.tracking import remove_tracked
 from arc_trm.training.trainer import LOSS_NAMES, METRICS, Trainer
 from submission.errors import format_value
@@ -180,19 +180,6 @@ class RunWriter:
                 self._keep(network, {}, None)
         self.saved_step, self.save_seconds = trainer.steps_done, time.monotonic() - started
 
-    def keep(self, metrics: Mapping[str, float], best_by: str) -> None:
-        """Keep the weights of this step, which have just been evaluated, to choose from later.
-
-        Args:
-            metrics: of the evaluation, such as `eval/exact`.
-            best_by: the one of them of which the highest is the best.
-
-        Raises:
-            WriteError: the file system refuses; earlier weights stay.
-        """
-        if self.is_writer:
-            self._keep(self.trainer.averaged_state(), metrics, best_by)
-
     def _keep(
         self, network: Mapping[str, torch.Tensor], metrics: Mapping[str, float], best_by: str | None
     ) -> None:
@@ -308,11 +295,17 @@ class RunWriter:
             self.write_records()
         return record
 
-    def log_eval(self, step: int, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Add a record of an evaluation, and return it."""
-        record: dict[str, float] = {"step": step, **metrics}
+    def log_evaluation(self, record: dict[str, float]) -> None:
+        """Add the record of an evaluation, and keep the weights that it is of to choose from later.
+
+        Raises:
+            WriteError: the file system refuses; earlier weights stay.
+        """
         self._unwritten.append(record)
-        return record
+        if self.is_writer:
+            metrics = {name: value for name, value in record.items() if name != "step"}
+            best_by = EVAL + self.trainer.config.best_metric
+            self._keep(self.trainer.averaged_state(), metrics, best_by)
 
     def _is_record_due(self, step: int) -> bool:
         """Return whether a record ends with this step: also with 1, 2, 4, ... of the first steps.

@@ -428,7 +428,7 @@ def evaluate(run: Path, scores: Mapping[int, float], shift: float = 0.1) -> None
 
 
 def test_a_writer_keeps_what_was_evaluated(tmp_path: Path) -> None:
-    trainer = make_trainer()
+    trainer = make_trainer(best_metric="exact")
     save_config(tmp_path, trainer.model.config, ["<blank>", *"abcde"])
     writer = RunWriter(tmp_path, trainer, 12, {})
     writer.keeps_at_saves = False
@@ -436,7 +436,7 @@ def test_a_writer_keeps_what_was_evaluated(tmp_path: Path) -> None:
         trainer.step(make_batch(step))
         writer.save()
         assert not (tmp_path / "checkpoints").exists()
-    writer.keep({"eval/exact": 0.5}, "eval/exact")
+    writer.log_evaluation({"step": 3, "eval/exact": 0.5})
     (found,) = list_checkpoints(tmp_path)
     assert (found.step, found.metrics, found.best_by) == (3, {"eval/exact": 0.5}, "eval/exact")
     best = WeightsDir(tmp_path, "best").parts.network

@@ -30,8 +30,7 @@ from arc_trm.errors import UserError
 from arc_trm.runs import Run
 from arc_trm.time_limit import TimeLimit, parse_duration
 from arc_trm.training import Callback, Trainer, train_run
-from arc_trm.training.budget import scale_schedule
-from arc_trm.training.loop import checkpoint_interval
+from arc_trm.training.budget import checkpoint_interval, scale_schedule
 from arc_trm.training.run_dir import RunWriter
 
 CPU = torch.device("cpu")
@@ -140,7 +139,7 @@ def test_a_time_limit_plans_the_steps_and_is_remembered(tmp_path: Path, config: 
 def test_the_clock_ends_a_run_whatever_was_planned(
     tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch, planned: int
 ) -> None:
-    monkeypatch.setattr("arc_trm.training.loop.estimate_steps", lambda *_: planned)
+    monkeypatch.setattr("arc_trm.training.setup.estimate_steps", lambda *_: planned)
     callback = Notes()
     outcome = train_run(limited(config, 2.0), CPU, tmp_path / "run", callbacks=[callback])
     assert outcome.total_steps == planned and not outcome.interrupted
@@ -155,7 +154,7 @@ def test_the_clock_ends_a_run_whatever_was_planned(
 def test_max_steps_end_a_run_before_its_time_limit(
     tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch, planned: int
 ) -> None:
-    monkeypatch.setattr("arc_trm.training.loop.estimate_steps", lambda *_: planned)
+    monkeypatch.setattr("arc_trm.training.setup.estimate_steps", lambda *_: planned)
     config = limited(config, 3600.0)
     config = replace(config, train=replace(config.train, max_steps=5))
     callback = Notes()
@@ -188,7 +187,7 @@ def test_a_run_killed_before_its_plan_was_made_plans_for_the_time_left(
 
     run = tmp_path / "run"
     with monkeypatch.context() as patched, pytest.raises(InterruptedError):
-        patched.setattr("arc_trm.training.loop.estimate_steps", killed)
+        patched.setattr("arc_trm.training.setup.estimate_steps", killed)
         train_run(limited(config, 3600.0), CPU, run, started=time.monotonic() - 3000)
     if not checkpoint:  # a kill came before anything was saved
         for file in run.glob("*.safetensors"):
@@ -199,7 +198,7 @@ def test_a_run_killed_before_its_plan_was_made_plans_for_the_time_left(
         left.append(arguments[-1]())  # type: ignore[operator]
         return 0
 
-    monkeypatch.setattr("arc_trm.training.loop.estimate_steps", planned)
+    monkeypatch.setattr("arc_trm.training.setup.estimate_steps", planned)
     resumed = Run(run).config
     train_run(resumed, CPU, run, resume=True)
     assert (500 < left[0] < 600) if checkpoint else (3500 < left[0] < 3600)
@@ -247,7 +246,7 @@ def test_the_time_that_saving_takes_is_kept_back(
         self.saved_step, self.save_seconds = self.trainer.steps_done, 1000.0
 
     monkeypatch.setattr(RunWriter, "save", slow_save)
-    monkeypatch.setattr("arc_trm.training.loop.estimate_steps", lambda *_: 10**6)
+    monkeypatch.setattr("arc_trm.training.setup.estimate_steps", lambda *_: 10**6)
     assert train_run(limited(config, 1500.0), CPU, tmp_path / "run").step == 0
     assert train_run(limited(config, 1503.0), CPU, tmp_path / "other").step > 0
 

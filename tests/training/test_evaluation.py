@@ -36,7 +36,7 @@ from arc_trm.runs.checkpoints import best_checkpoint
 from arc_trm.training import Callback, Trainer, train_run
 from arc_trm.training import evaluation as module
 from arc_trm.training.evaluation import Evaluator, averaged_weights
-from arc_trm.training.loop import initial_model
+from arc_trm.training.setup import initial_model
 from arc_trm.training.trainer import to_tensors
 
 CPU = torch.device("cpu")
@@ -74,12 +74,19 @@ def evaluated(run: Path) -> list[Mapping[str, float]]:
 def start(config: RunConfig, seconds_per_step: float = 1.0) -> Evaluator:
     """Return the evaluator of a run whose steps take so long."""
     training_set = build_training_set(config)
+    config = with_train(config, best_metric=training_set.kind.best_metrics[0])
     model, _ = initial_model(config, len(training_set.puzzle_names), CPU, False, False)
     evaluator = Evaluator(model, training_set, config)
     evaluator.begin(Trainer(model, config.train), [])
     for _ in range(10):
         evaluator.add_step(seconds_per_step)
     return evaluator
+
+
+def is_due(evaluator: Evaluator, step: int) -> bool:
+    """Whether a run at this step should be evaluated."""
+    evaluator._trainer.steps_done = step
+    return evaluator.is_due
 
 
 # What is measured
@@ -253,28 +260,28 @@ def test_the_share_of_the_time_decides_how_many_and_how_often(
     assert evaluator.interval == 10 and evaluator.puzzles is None
     # 10 steps of 4 s allow 40 · 0.05 / 0.95 = 2.1 s: two batches of 4.
     assert evaluator.expected_seconds == pytest.approx(3 * 4.0)  # an upper bound: one batch
-    assert not evaluator.due(10)
+    assert not is_due(evaluator, 10)
     for _ in range(60):
         evaluator.add_step(4.0)
-    assert not evaluator.due(69) and evaluator.due(70)
+    assert not is_due(evaluator, 69) and is_due(evaluator, 70)
     record = evaluator.evaluate()
     assert record is not None
     assert (record["eval/puzzles"], record["eval/seconds"]) == (8, 2.0)
-    evaluator.records.append({"step": 70, **record})
+    assert evaluator.records == [record] and record["step"] == 70
     assert evaluator.puzzles == 8
     # The next one is due when 2 s are 5 % of the time again.
-    assert not evaluator.due(70)
+    assert not is_due(evaluator, 70)
     for _ in range(9):
         evaluator.add_step(4.0)
-    assert not evaluator.due(80)
+    assert not is_due(evaluator, 80)
     evaluator.add_step(4.0)
-    assert evaluator.due(80) and not evaluator.due(81)
+    assert is_due(evaluator, 80) and not is_due(evaluator, 81)
 
 
 def test_set_numbers_are_kept(grid: RunConfig) -> None:
     evaluator = start(grid, seconds_per_step=0.0)
     assert (evaluator.interval, evaluator.puzzles) == (6, 7)
-    assert [step for step in range(20) if evaluator.due(step)] == [6, 12, 18]
+    assert [step for step in range(20) if is_due(evaluator, step)] == [6, 12, 18]
     assert evaluator.describe().startswith("for validation the run predicts 7 puzzles of ")
     assert evaluator.describe().endswith(".csv, every 6 steps")
 
@@ -294,12 +301,31 @@ def test_the_number_is_that_of_the_last_record(tmp_path: Path, grid: RunConfig) 
     assert found is not None and found["eval/puzzles"] == 3
 
 
-@pytest.mark.slow
-def test_a_run_with_a_time_limit_is_evaluated_at_its_end(tmp_path: Path, grid: RunConfig) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, which passes in training steps (0.1 s each) and in evaluations (0.05 s a block)."""
+    now = [0.0]
+
+    def takes(seconds: float, method: Callable[..., object]) -> Callable[..., object]:
+        def timed(*arguments: object) -> object:
+            now[0] += seconds
+            return method(*arguments)
+
+        return timed
+
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr(Trainer, "step", takes(0.1, Trainer.step))
+    monkeypatch.setattr(Evaluator, "_predict", takes(0.05, Evaluator._predict))
+    return now
+
+
+def test_a_run_with_a_time_limit_is_evaluated_at_its_end(
+    tmp_path: Path, grid: RunConfig, clock: list[float]
+) -> None:
     config = with_train(grid, total_steps=None, time_limit=3.0, eval_interval=None)
     heard = Notes()
     run = train_run(config, CPU, tmp_path / "run", callbacks=[heard])
-    assert run.step > 0
+    assert 10 < run.step < 30 and clock[0] <= 3.0
     assert evaluated(run.path)[-1]["step"] == run.step
     assert any("the time limit of 3.0 s ended the run" in note for note in heard.notes)
 
@@ -314,7 +340,7 @@ def test_the_plan_of_a_time_limit_leaves_time_for_evaluations(
         asked.append((left(), seconds))  # type: ignore
         return 12
 
-    monkeypatch.setattr("arc_trm.training.loop.estimate_steps", estimate)
+    monkeypatch.setattr("arc_trm.training.setup.estimate_steps", estimate)
     monkeypatch.setattr(Evaluator, "measure", lambda self: 30.0)
     for name, interval, share in (("a", None, 0.5), ("b", 6, 0.5), ("c", None, 0.0)):
         config = with_train(
@@ -394,7 +420,9 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     values: list[float] = []
 
     def evaluate(self: Evaluator, seconds_left: float = 0.0) -> dict[str, float]:
-        return {"eval/puzzles": 7.0, "eval/exact": values.pop(0), "eval/seconds": 0.1}
+        metrics = {"eval/puzzles": 7.0, "eval/exact": values.pop(0), "eval/seconds": 0.1}
+        self.records.append({"step": self._trainer.steps_done, **metrics})
+        return self.records[-1]
 
     monkeypatch.setattr(Evaluator, "evaluate", evaluate)
     return values
@@ -461,7 +489,7 @@ from arc_trm.data.training_set import build_training_set
 from arc_trm.runs import Run
 from arc_trm.training import Trainer
 from arc_trm.training.evaluation import Evaluator
-from arc_trm.training.loop import initial_model
+from arc_trm.training.setup import initial_model
 
 config, cpu = Run(sys.argv[1]).config, torch.device("cpu")
 with process_group(cpu) as (rank, world_size):

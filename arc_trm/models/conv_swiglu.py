@@ -46,9 +46,7 @@ class ConvSwiGLU(SwiGLU):
 class ConvSwiGLUBlock(PostNormBlock):
     """`post_norm` with a `ConvSwiGLU` over the channels; the token mixer is the same."""
 
-    def _build_swiglu(self, config: ModelConfig, generator: torch.Generator | None) -> SwiGLU:
-        hidden = swiglu_width(config.hidden_size, config.expansion)
-        return ConvSwiGLU(config.hidden_size, hidden, generator)
+    swiglu_type = ConvSwiGLU
 
     @classmethod
     def saved_activations(cls, config: ModelConfig) -> int:

@@ -147,6 +147,9 @@ class PostNormBlock(Block):
     SwiGLU also runs over positions.
     """
 
+    swiglu_type: ClassVar[type[SwiGLU]] = SwiGLU
+    """Of the SwiGLU over channels."""
+
     def __init__(self, config: ModelConfig, generator: torch.Generator | None) -> None:
         super().__init__(config, generator)
         self.token_mixer: Attention | SwiGLU
@@ -155,11 +158,8 @@ class PostNormBlock(Block):
         else:
             hidden = swiglu_width(config.length, config.expansion)
             self.token_mixer = SwiGLU(config.length, hidden, generator)
-        self.swiglu = self._build_swiglu(config, generator)
-
-    def _build_swiglu(self, config: ModelConfig, generator: torch.Generator | None) -> SwiGLU:
         hidden = swiglu_width(config.hidden_size, config.expansion)
-        return SwiGLU(config.hidden_size, hidden, generator)
+        self.swiglu = self.swiglu_type(config.hidden_size, hidden, generator)
 
     def forward(self, h: Tensor, rope_cache: Tensor | None, ops: Ops) -> Tensor:
         if isinstance(self.token_mixer, Attention):

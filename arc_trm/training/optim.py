@@ -164,18 +164,25 @@ class _Moments:
         return {"first_moment": self.first, "second_moment": self.second, "steps": self.steps}
 
 
+class _Adam(Optimiser):
+    """An optimiser with both moments of all weights."""
+
+    def __init__(self, params: FlatParams, config: TrainConfig) -> None:
+        super().__init__(params, config)
+        self.moments = _Moments(params.values.numel(), params.values.device)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return self.moments.state_dict()
+
+
 @register_optimiser("adam_atan2")
-class AdamAtan2(Optimiser):
+class AdamAtan2(_Adam):
     """Adam without an epsilon: the update is an arc tangent.
 
     p ← p·(1 − lr·wd) − lr/(1−β1^t) · atan2(m, sqrt(v)/sqrt(1−β2^t))
 
     Source: arXiv 2407.05872, section 4.3.
     """
-
-    def __init__(self, params: FlatParams, config: TrainConfig) -> None:
-        super().__init__(params, config)
-        self.moments = _Moments(params.values.numel(), params.values.device)
 
     @torch.no_grad()
     def step(self, lr_factor: float) -> None:
@@ -190,12 +197,9 @@ class AdamAtan2(Optimiser):
         values.mul_(1 - lr * self.config.weight_decay)
         values.add_(update, alpha=-lr / (1 - beta1**steps))
 
-    def state_dict(self) -> dict[str, Tensor]:
-        return self.moments.state_dict()
-
 
 @register_optimiser("adamw")
-class AdamW(Optimiser):
+class AdamW(_Adam):
     """Adam with decoupled weight decay, as in `torch.optim.AdamW`.
 
     p ← p·(1 − lr·wd) − lr/(1−β1^t) · m / (sqrt(v)/sqrt(1−β2^t) + ε)
@@ -203,17 +207,10 @@ class AdamW(Optimiser):
     Source: arXiv 1711.05101, algorithm 2.
     """
 
-    def __init__(self, params: FlatParams, config: TrainConfig) -> None:
-        super().__init__(params, config)
-        self.moments = _Moments(params.values.numel(), params.values.device)
-
     @torch.no_grad()
     def step(self, lr_factor: float) -> None:
         tensors = [(self.params.values, self.params.gradients)]
         _adamw_step(tensors, self.moments, self.config.lr * lr_factor, self.config)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        return self.moments.state_dict()
 
 
 def _adamw_step(

@@ -111,6 +111,11 @@ class RunSetup:
             self.evaluator = Evaluator(self.model, self.training_set, config)
             for note in self.evaluator.notes:
                 callback.note(note)
+        elif config.train.early_stopping_patience is not None:
+            raise UserError(
+                "train.early_stopping_patience needs evaluations, but this run has none: set "
+                "data.validation or data.validation_puzzles, and train.eval_time_share above 0"
+            )
         self.folder = resumed or on_first_rank(process, partial(create_run, config, folder))
 
     def begin(self, time_limit: TimeLimit, restart: bool) -> RunWriter:

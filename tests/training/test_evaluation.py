@@ -469,6 +469,18 @@ def test_without_patience_a_run_does_not_stop(
     assert train_run(grid, CPU, tmp_path / "run").step == 30
 
 
+def test_patience_without_evaluations_is_an_error_before_a_folder_is_made(
+    tmp_path: Path, grid: RunConfig
+) -> None:
+    patient = with_train(grid, early_stopping_patience=2)
+    no_time = with_train(patient, eval_time_share=0.0)
+    no_puzzles = replace(patient, data=replace(patient.data, validation_puzzles=0))
+    for config in (no_time, no_puzzles):
+        with pytest.raises(UserError, match="early_stopping_patience needs evaluations"):
+            train_run(config, CPU, tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+
 def test_an_unknown_best_metric_is_an_error_before_a_folder_is_made(
     tmp_path: Path, grid: RunConfig
 ) -> None:

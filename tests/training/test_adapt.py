@@ -195,7 +195,7 @@ def test_a_run_killed_before_its_plan_was_made_plans_for_the_time_left(
     left: list[float] = []
 
     def planned(*arguments: object) -> int:
-        left.append(arguments[-1]())  # type: ignore[operator]
+        left.append(arguments[4]())  # type: ignore[operator]
         return 0
 
     monkeypatch.setattr("arc_trm.training.setup.estimate_steps", planned)

@@ -234,7 +234,8 @@ class TrainConfig:
     grad_clip: float | None = None
     """Largest norm of the gradient of all weights, to which longer ones are scaled; None is any."""
     label_smoothing: float = 0.0
-    """Share of each label's probability that is spread evenly over all tokens."""
+    """Share of each label's probability that is spread evenly over all tokens that the model can
+    predict."""
     total_steps: int | None = None
     """Training steps; None means that `epochs` decides."""
     max_steps: int | None = None

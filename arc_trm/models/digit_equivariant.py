@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from arc_trm.config import ModelConfig
 from arc_trm.errors import UserError
-from arc_trm.models.embedding import Embedding, Heads, build_halt_head
+from arc_trm.models.embedding import IMPOSSIBLE_LOGIT, Embedding, Heads, build_halt_head
 from arc_trm.models.layers import Block, SwiGLU, register_block, swiglu_width
 from arc_trm.models.linear import Linear, truncated_normal
 from arc_trm.models.ops import Ops
@@ -29,8 +29,6 @@ FIRST_DIGIT = 2
 WIDTH_MULTIPLE = 64
 """Hidden widths are multiples of it: of 256, as published, they would be needlessly wide for the
 small hidden sizes that suffice."""
-NOT_A_DIGIT = -1e4
-"""Logit of all tokens but the digits of the puzzle; no cell of a solved Sudoku holds one."""
 
 
 class DigitEmbedding(Embedding):
@@ -71,7 +69,9 @@ class DigitHeads(Heads):
     def token_logits(self, y: Tensor) -> Tensor:
         side, vocab_size = self.config.side, self.config.vocab_size
         logits = self.digit(y).view(-1, side, self.config.seq_len).transpose(1, 2)
-        return F.pad(logits, (FIRST_DIGIT, vocab_size - FIRST_DIGIT - side), value=NOT_A_DIGIT)
+        # No cell of a solved Sudoku holds another token than its digits.
+        padding = FIRST_DIGIT, vocab_size - FIRST_DIGIT - side
+        return F.pad(logits, padding, value=IMPOSSIBLE_LOGIT)
 
     def halt_logits(self, y: Tensor) -> Tensor:
         logits: Tensor = self.halt(y.mean(1, dtype=torch.float32))

@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from arc_trm.config import ModelConfig
 from arc_trm.models.linear import Linear, truncated_normal
 
+IMPOSSIBLE_LOGIT = -1e4
+"""Logit of a token that a model cannot predict."""
 HALT_BIAS = -5.0
 """Initial bias of the halting head: a new model does not halt early."""
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from arc_trm.config import TrainConfig
 from arc_trm.data.sampler import IGNORE_LABEL
 from arc_trm.errors import UserError
+from arc_trm.models.embedding import IMPOSSIBLE_LOGIT
 from arc_trm.registry import Registry
 
 HALT_WEIGHT = 0.5
@@ -24,7 +25,8 @@ HALT_WEIGHT = 0.5
 Loss = Callable[..., Tensor]
 """Maps logits (B, S, V), in the dtype of the activations, and labels (B, S) int, which are
 `IGNORE_LABEL` where a cell is not scored, to one number per example, (B,). It may have a third
-argument, `label_smoothing`, for `train.label_smoothing`."""
+argument, `label_smoothing`, for `train.label_smoothing`. Logits of tokens that the model cannot
+predict are `arc_trm.models.embedding.IMPOSSIBLE_LOGIT`."""
 
 LOSSES: Registry[Loss] = Registry("loss", "train.loss")
 register_loss = LOSSES.register
@@ -72,25 +74,26 @@ def log_stablemax(logits: Tensor) -> Tensor:
 @register_loss("stablemax")
 def stablemax_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Compute the cross-entropy (B,) of stablemax in `accum_dtype`; see `_cross_entropy`."""
-    return _cross_entropy(log_stablemax(logits), labels, label_smoothing)
+    return _cross_entropy(log_stablemax(logits), logits, labels, label_smoothing)
 
 
 @register_loss("softmax")
 def softmax_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Compute the cross-entropy (B,) of softmax in float32; see `_cross_entropy`."""
-    return _cross_entropy(logits.float().log_softmax(-1), labels, label_smoothing)
+    return _cross_entropy(logits.float().log_softmax(-1), logits, labels, label_smoothing)
 
 
-def _cross_entropy(log_p: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+def _cross_entropy(log_p: Tensor, logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
     """Compute the mean of -sum(q · log p) over each example's labelled cells.
 
-    q is 1 at the label. Smoothing takes a share of it and spreads that evenly over all tokens, the
-    label included.
+    q is 1 at the label. Smoothing takes a share of it and spreads that evenly over all tokens that
+    the model can predict, the label included. Those that a block excludes by their logit would add
+    thousands to the loss and push all other logits down.
 
     Source of smoothing: arXiv 1512.00567, section 7.
 
     Args:
-        log_p: (B, S, V).
+        log_p, logits: (B, S, V).
         labels: (B, S).
         label_smoothing: the share.
 
@@ -100,7 +103,9 @@ def _cross_entropy(log_p: Tensor, labels: Tensor, label_smoothing: float) -> Ten
     labelled = labels != IGNORE_LABEL
     losses = -log_p.gather(-1, labels.clamp(min=0).long().unsqueeze(-1)).squeeze(-1)
     if label_smoothing:
-        losses = torch.lerp(losses, -log_p.mean(-1), label_smoothing)
+        possible = logits > IMPOSSIBLE_LOGIT / 2  # half of it: bfloat16 rounds
+        mean = torch.where(possible, log_p, 0.0).sum(-1) / possible.sum(-1)
+        losses = torch.lerp(losses, -mean, label_smoothing)
     total = torch.where(labelled, losses, 0.0).sum(-1)
     return total / labelled.sum(-1).clamp(min=1)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from arc_trm.config import TrainConfig
 from arc_trm.data.sampler import IGNORE_LABEL
+from arc_trm.models.embedding import IMPOSSIBLE_LOGIT
 from arc_trm.training.losses import (
     LOSSES,
     Loss,
@@ -50,6 +51,17 @@ def test_softmax_cross_entropy_is_that_of_torch(smoothing: float) -> None:
     )
     found = softmax_cross_entropy(LOGITS, LABELS, label_smoothing=smoothing)[0]
     assert found.item() == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("loss", [LOSSES["stablemax"], LOSSES["softmax"]])
+def test_smoothing_leaves_out_tokens_that_the_model_cannot_predict(
+    loss: Loss, dtype: torch.dtype
+) -> None:
+    labels, logits = torch.tensor([[0, 1, 2, 0]]), LOGITS[:1].to(dtype)
+    padded = F.pad(logits, (2, 1), value=IMPOSSIBLE_LOGIT)
+    found = loss(padded, labels + 2, label_smoothing=0.1)
+    assert found.item() == pytest.approx(loss(logits, labels, label_smoothing=0.1).item(), 1e-4)
 
 
 @pytest.mark.parametrize("loss", [LOSSES["stablemax"], LOSSES["softmax"]])

@@ -168,7 +168,12 @@ class Evaluator:
     @property
     def is_due(self) -> bool:
         """Whether the run should be evaluated after the step that it has reached."""
-        if self.is_done or self._trainer.steps_done % self.interval or not self._step_seconds:
+        step = self._trainer.steps_done
+        if step == 0 or step % self.interval or self.is_done:
+            return False
+        # A run that a signal has ended before an evaluation resumes with it, but how many puzzles
+        # there is time for is only known after a step.
+        if not self._step_seconds and (self.puzzles is None or self._train.eval_interval is None):
             return False
         if self._train.eval_interval is not None:
             return True

@@ -210,6 +210,8 @@ class RunWriter:
             )
         self._check_settings(path, fingerprints.get("config", ""))
         before, now = (each.get("validation") for each in (fingerprints, self.fingerprints))
+        if before and not now:  # evaluation is off, but may be turned on again later
+            self.fingerprints["validation"] = before
         if before and now and before != now:
             raise UserError(
                 f"the tasks for validation are not those that the run in {self.folder} was "

@@ -409,6 +409,26 @@ def test_another_validation_set_is_an_error_that_changes_nothing(
     settings["train"]["eval_time_share"] = 0.0  # as the message says
     (run / RUN_CONFIG).write_text(json.dumps(settings))
     assert train_run(Run(run).config, CPU, run, resume=True).step == 30
+    settings["train"]["eval_time_share"] = 0.05  # turned on again, it is still another set
+    (run / RUN_CONFIG).write_text(json.dumps(settings))
+    with pytest.raises(UserError, match="the tasks for validation are not those that the run in"):
+        train_run(Run(run).config, CPU, run, resume=True)
+
+
+def test_a_run_that_is_interrupted_before_an_evaluation_resumes_with_it(
+    tmp_path: Path, grid: RunConfig
+) -> None:
+    whole, run = train_run(grid, CPU, tmp_path / "whole"), tmp_path / "run"
+
+    class Interrupt(Callback):
+        def progress(self, done: int, total: int, record: object = None) -> None:
+            if done == 12:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    assert train_run(grid, CPU, run, callbacks=[Interrupt()]).step == 12
+    assert [each["step"] for each in evaluated(run)] == [6]
+    train_run(Run(run).config, CPU, run, resume=True)
+    assert evaluated(run) == evaluated(whole.path)
 
 
 # Early stopping and the best

@@ -30,7 +30,7 @@ import click
 
 from arc_trm._version import __version__
 from arc_trm.errors import UserError
-from arc_trm.io import atomic_write, read_json, write_error, write_json
+from arc_trm.io import atomic_write, check_ordinary, read_json, write_error, write_json
 from arc_trm.registry import Registry
 from arc_trm.source_code import PACKAGE, digest_sources, module_name, package_files, plugin_files
 
@@ -114,8 +114,8 @@ def record_start(folder: Path, step: int, device: torch.device, processes: int) 
     if name is not None and not (folder / name).is_file():
         _write_zip(folder / name, files)
     write_json(folder / PROVENANCE, {"format": FORMAT, "entries": entries, "ended": None})
-    for path in folder.glob("source-*.zip"):  # of what a restart has replaced
-        if path.name not in [each.get("source") for each in entries]:
+    for path in folder.glob("source-*.zip") if step == 0 else ():  # of what a restart replaces
+        if path.name != name:
             with suppress(OSError):
                 path.unlink()
 
@@ -151,6 +151,7 @@ def command_line() -> str | None:
 
 def _read(folder: Path) -> dict[str, Any]:
     try:
+        check_ordinary(folder / PROVENANCE)
         values = read_json(folder / PROVENANCE)
     except (UserError, OSError, ValueError, RecursionError):
         return {}

@@ -248,7 +248,10 @@ def test_a_resumed_run_gets_an_entry_if_its_code_is_another(tmp_path: Path, pack
 def test_a_damaged_file_is_replaced(tmp_path: Path, text: str) -> None:
     (tmp_path / "provenance.json").write_text(text)
     assert read_provenance(tmp_path) == []
+    kept = tmp_path / "source-12345678.zip"  # of an entry that cannot be read
+    kept.write_bytes(b"")
     assert start(tmp_path, 5)["step"] == 5
+    assert kept.exists()
 
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

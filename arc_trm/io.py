@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +22,7 @@ __all__ = [
     "atomic_write",
     "check_new",
     "check_new_file",
+    "check_ordinary",
     "check_replaceable",
     "file_name",
     "new_folder",
@@ -39,6 +42,15 @@ def relative_path(path: Path) -> Path:
     """Return a path relative to the current folder if it is below it."""
     current = Path.cwd()
     return path.relative_to(current) if path.is_relative_to(current) else path
+
+
+def check_ordinary(path: Path) -> None:
+    """Raise OSError unless a path is an ordinary file: a pipe or a device may never end."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is not an ordinary file", str(path))
 
 
 def append(path: Path, data: bytes, sync: bool = False) -> None:

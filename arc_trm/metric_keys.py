@@ -15,11 +15,12 @@ LM_LOSS = "train/lm_loss"
 HALTED, EXACT_OF_HALTED = "train/halted", "train/exact_of_halted"
 EXAMPLES_PER_SECOND, SECONDS = "train/examples_per_second", "train/seconds"
 PUZZLES, EXACT = "eval/puzzles", "eval/exact"
+CELL_ACCURACY = "eval/cell_accuracy"
 PASS_AT_1, PASS_AT_2 = "eval/pass_at_1", "eval/pass_at_2"
 SHARES = {
     EXACT: "exact",
     "eval/valid": "valid",
-    "eval/cell_accuracy": "cell accuracy",
+    CELL_ACCURACY: "cell accuracy",
     PASS_AT_1: "pass@1",
     PASS_AT_2: "pass@2",
 }

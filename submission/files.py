@@ -304,4 +304,6 @@ def write_error(path: StrPath, error: OSError) -> WriteError:
             reason = f"{folder} is not a folder"
         case PermissionError():
             reason = f"permission denied in the folder {folder}"
+        case FileExistsError():
+            reason = "something else than a folder has this name"
     return WriteError(path, reason)

@@ -17,6 +17,7 @@ from arc_trm.runs.checkpoints import (
     EMBEDDING_TENSOR,
     Checkpoint,
     best_checkpoint,
+    checkpoint_paths,
     list_checkpoints,
 )
 
@@ -73,9 +74,9 @@ class KeptCheckpoints:
 
     def drop_after(self, step: int) -> None:
         """Remove checkpoints of later steps, which a resumed run trains again. Raises WriteError"""
-        for each in self._kept():
-            if each.step > step:
-                _remove(each.path)
+        for later, path in checkpoint_paths(self.folder).items():
+            if later > step:
+                _remove(path)
 
     def clear(self) -> None:
         """Remove all checkpoints, and temporary files of writes that a kill cut short."""
@@ -85,7 +86,8 @@ class KeptCheckpoints:
     def remove_leftovers(self) -> None:
         """Remove temporary files of writes that a kill cut short. Raises WriteError."""
         for leftover in (self.folder / CHECKPOINTS_FOLDER).glob(".*.tmp"):
-            _remove(leftover)
+            if leftover.is_file():
+                _remove(leftover)
 
     def _kept(self) -> Sequence[Checkpoint]:
         return list_checkpoints(self.folder, skip_damaged=True)

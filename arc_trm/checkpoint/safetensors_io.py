@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from arc_trm.errors import UserError
-from arc_trm.io import atomic_write, write_error
+from arc_trm.io import atomic_write, check_ordinary, write_error
+from arc_trm.runs.checkpoints import reading_reason
 
 
 def write_tensors(
@@ -57,6 +58,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         UserError: the file does not exist or is not a whole safetensors file.
     """
     try:
+        check_ordinary(path)
         with safetensors.safe_open(path, "pt") as file:
             names = file.keys()
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
@@ -64,5 +66,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise UserError(f"{path} does not exist") from None
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(
-            f"{path} is not a whole safetensors file ({error}): copy or download it again"
+            f"{path} is not a whole safetensors file ({reading_reason(error)}): copy or download "
+            "it again"
         ) from None

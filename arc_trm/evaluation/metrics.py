@@ -15,6 +15,7 @@ import numpy.typing as npt
 from arc_trm.errors import UserError
 from arc_trm.metric_keys import EVAL, PUZZLES, SHARES
 from arc_trm.puzzles import PuzzleKind, kind_of
+from arc_trm.runs.checkpoints import evaluation_rank
 from arc_trm.tasks import TaskSet
 from submission import Ranked
 from submission.scoring import format_percent
@@ -118,10 +119,13 @@ def evaluations(records: Sequence[Mapping[str, float]]) -> list[Mapping[str, flo
 def best_evaluation(
     records: Sequence[Mapping[str, float]], metric: str
 ) -> Mapping[str, float] | None:
-    """Return the first record with the largest value of a metric, None if none has it."""
+    """Return the first of the best records by a metric, None if none has a finite value of it.
+
+    `evaluation_rank` says which are better.
+    """
     key = EVAL + metric
-    found = (each for each in records if math.isfinite(each.get(key, math.nan)))
-    return max(found, key=lambda each: each[key], default=None)
+    rated = [each for each in records if math.isfinite(each.get(key, math.nan))]
+    return max(rated, key=lambda each: evaluation_rank(each, key), default=None)
 
 
 def describe_evaluation(record: Mapping[str, float]) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,7 +24,8 @@ import safetensors
 from safetensors import SafetensorError
 
 from arc_trm.errors import UserError
-from arc_trm.metric_keys import format_metric, metric_name
+from arc_trm.io import check_ordinary
+from arc_trm.metric_keys import CELL_ACCURACY, format_metric, metric_name
 from submission.errors import format_value
 
 CHECKPOINTS_FOLDER = "checkpoints"
@@ -111,6 +113,13 @@ class CheckpointChoice:
         return hashlib.sha256("".join(filter(None, digests)).encode()).hexdigest()[:16]
 
 
+def checkpoint_paths(folder: Path) -> dict[int, Path]:
+    """Return the paths of the checkpoints in the folder of a run, whole or damaged, by steps."""
+    paths = (folder / CHECKPOINTS_FOLDER).glob("*.safetensors")
+    steps = {path: _parse_step(path.stem) for path in paths if not path.is_dir()}
+    return {step: path for path, step in steps.items() if step is not None}
+
+
 def list_checkpoints(folder: Path, skip_damaged: bool = False) -> list[Checkpoint]:
     """Return the checkpoints that are kept in the folder of a run, in the order of their steps.
 
@@ -118,10 +127,7 @@ def list_checkpoints(folder: Path, skip_damaged: bool = False) -> list[Checkpoin
         UserError: a file is not a whole safetensors file, unless `skip_damaged`.
     """
     found = []
-    for path in (folder / CHECKPOINTS_FOLDER).glob("*.safetensors"):
-        step = _parse_step(path.stem)
-        if step is None:
-            continue
+    for step, path in checkpoint_paths(folder).items():
         try:
             found.append(_read_header(path, step))
         except UserError:
@@ -131,7 +137,7 @@ def list_checkpoints(folder: Path, skip_damaged: bool = False) -> list[Checkpoin
 
 
 def best_checkpoint(kept: Sequence[Checkpoint]) -> Checkpoint | None:
-    """Return the checkpoint with the highest metric, of equal ones the first; None without one.
+    """Return the checkpoint with the highest metric, None without one; see `evaluation_rank`.
 
     The latest one says which metric decides, also if earlier ones were rated by another.
     """
@@ -139,7 +145,19 @@ def best_checkpoint(kept: Sequence[Checkpoint]) -> Checkpoint | None:
     if best_by is None:
         return None
     rated = [replace(each, best_by=best_by) for each in kept if best_by in each.metrics]
-    return max(rated, key=lambda each: (each.metrics[best_by], -each.step), default=None)
+    return max(
+        rated,
+        key=lambda each: (evaluation_rank(each.metrics, best_by), -each.step),
+        default=None,
+    )
+
+
+def evaluation_rank(metrics: Mapping[str, float], best_by: str) -> tuple[float, float]:
+    """Return by what evaluations are ranked: a metric, and where it is equal, the right cells.
+
+    In the first evaluations of a run often no answer is exact, but the weights get better.
+    """
+    return metrics[best_by], metrics.get(CELL_ACCURACY, 0.0)
 
 
 def last_checkpoint(folder: Path) -> Checkpoint:
@@ -162,16 +180,19 @@ def choose_checkpoint(folder: Path, name: str | int | None = None) -> Checkpoint
     Raises:
         UserError: there is no such checkpoint, or one is named twice.
     """
-    kept, last = list_checkpoints(folder), last_checkpoint(folder)
-    best = best_checkpoint(kept)
+    parts = [] if name is None else [part.strip() for part in str(name).split(",")]
+    # A damaged file may have been the best.
+    kept = list_checkpoints(folder, skip_damaged=bool(parts) and BEST not in parts)
+    last, best = last_checkpoint(folder), best_checkpoint(kept)
     known = {str(each.step): each for each in (last, *kept) if each.step}
     known |= {BEST: best} if best is not None else {}
     known |= {LAST: last}
-    if name is None:
-        name = LAST if best is None else BEST
-    parts = [part.strip() for part in str(name).split(",")]
+    parts = parts or [LAST if best is None else BEST]
     for part in parts:
         if part not in known:
+            path = folder / CHECKPOINTS_FOLDER / f"{part}.safetensors"
+            if _parse_step(part) is not None and os.path.lexists(path):
+                _read_header(path, None)  # says what is wrong with it
             raise UserError(
                 f"{folder} has no checkpoint {format_value(part)}: it has {_listing(known)}"
             )
@@ -215,11 +236,13 @@ def _read_header(path: Path, step: int | None) -> Checkpoint:
     Values of other types than we write are left out. Raises UserError if it is no such file.
     """
     try:
+        check_ordinary(path)
         with safetensors.safe_open(path, "np") as file:
             names, texts = set(file.keys()), file.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(
-            f"{path} is not a whole safetensors file ({error}): copy it again, or remove it"
+            f"{path} is not a whole safetensors file ({reading_reason(error)}): copy it again, or "
+            "remove it"
         ) from None
     facts = _parse(texts.get(METADATA_KEY, "{}"))
     best_by, metrics = facts.get("best_by"), facts.get("metrics")
@@ -239,6 +262,11 @@ def _read_header(path: Path, step: int | None) -> Checkpoint:
     )
 
 
+def reading_reason(error: Exception) -> str:
+    """Return why a safetensors file cannot be read."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
 def _parse(text: str) -> dict[str, Any]:
     try:
         facts = json.loads(text)
@@ -249,6 +277,7 @@ def _parse(text: str) -> dict[str, Any]:
 
 def _file_digest(path: Path) -> str | None:
     try:
+        check_ordinary(path)
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError):

@@ -18,7 +18,7 @@ from typing import Literal
 from arc_trm.config import RunConfig, read_config, to_dict
 from arc_trm.display import Displayed
 from arc_trm.errors import UserError
-from arc_trm.io import relative_path, write_json
+from arc_trm.io import check_ordinary, relative_path, write_json
 from arc_trm.runs.checkpoints import Checkpoint, list_checkpoints, weights_digest
 from arc_trm.runs.history import Kind, recall, remember
 from arc_trm.runs.lock import is_locked
@@ -254,9 +254,12 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
     """Return the records of a run's metrics.jsonl; a last line that a kill cut off is left out."""
     path = folder / METRICS
     try:
+        check_ordinary(path)
         lines = path.read_text("utf-8").splitlines()
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text") from None
     records = []

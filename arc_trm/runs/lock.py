@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from arc_trm.errors import UserError
+from arc_trm.io import check_ordinary
 
 LOCK = ".lock"
 RETRY_DELAYS_S = (0.05, 0.2)
@@ -34,6 +35,8 @@ class RunLock:
     def acquire(self) -> None:
         """Take the lock. Raises UserError if another process trains the run."""
         with suppress(OSError):
+            if self._path.exists():
+                check_ordinary(self._path)
             self._file = self._path.open("ab")
         for delay in (0.0, *RETRY_DELAYS_S):
             time.sleep(delay)
@@ -48,6 +51,7 @@ class RunLock:
 def is_locked(folder: Path) -> bool:
     """Return whether a process trains the run in a folder now."""
     try:
+        check_ordinary(folder / LOCK)
         with (folder / LOCK).open("rb") as file:
             return not _lock(file, shared=True)  # others may ask at the same time
     except OSError:

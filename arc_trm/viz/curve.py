@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias
 
+from arc_trm.evaluation.metrics import best_evaluation
 from arc_trm.metric_keys import (
     EVAL,
     EXACT,
@@ -189,9 +190,16 @@ def validation_curves(records: Sequence[Record], best_metric: str = "auto") -> l
         name = f"{SHARES[key]} " if len(keys) > 1 or key != EXACT else ""
         label = f"{name}of {_puzzles(records)}, averaged weights"
         colour = VALIDATION if key == keys[-1] else OTHER_VALIDATION
-        best = series.best() if key == best_key else None
+        best = _best_point(records, series, key) if key == best_key else None
         curves.append(Curve(series, label, colour, key, marked=True, best=best))
     return curves
+
+
+def _best_point(records: Sequence[Record], series: Series, key: str) -> Point | None:
+    """Return the point of the evaluation whose weights are the best."""
+    found = best_evaluation(records, key.removeprefix(EVAL))
+    point = None if found is None else (found["step"], found[key])
+    return point if point in series.points else series.best()
 
 
 def describe_best(panel: Panel) -> str:

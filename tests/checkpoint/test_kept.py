@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from arc_trm.runs.checkpoints import (
     list_checkpoints,
     weights_digest,
 )
+from arc_trm.runs.provenance import read_provenance
 from arc_trm.training import train_run
 from arc_trm.training.run_dir import RunWriter
 from submission import WriteError
@@ -346,6 +348,61 @@ def test_strange_metadata_make_no_best_checkpoint(folder: Folder, facts: str) ->
     assert choose_checkpoint(folder.path).name == "last"
 
 
+def test_of_equal_ones_the_best_has_more_right_cells(folder: Folder) -> None:
+    for step, exact, cells in ((100, 0.0, 0.1), (200, 0.0, 0.3), (300, 0.0, 0.3), (400, 0.0, 0.2)):
+        metrics = {"eval/exact": exact, "eval/cell_accuracy": cells}
+        config, network = folder.model.config, folder.network(step)
+        folder.kept.keep(step, network, config, metrics, "eval/exact", 0, folder.embedding(step))
+    assert folder.steps() == {200: True}
+    assert choose_checkpoint(folder.path).title == "best by exact (0), step 200"
+
+
+def test_a_damaged_one_is_in_the_way_only_where_it_may_be_meant(folder: Folder) -> None:
+    folder.save(300)
+    folder.keep(100, 0.9)
+    folder.keep(200, 0.5)
+    path = folder.path / "checkpoints" / "100.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    for name in (None, "best", "last,best", 100, "100,200"):
+        with pytest.raises(UserError, match=r"100\.safetensors is not a whole safetensors file"):
+            choose_checkpoint(folder.path, name)
+    for name, value in (("last", 300), (200, 200), ("last, 200", 250)):
+        assert folder.value(name)[0] == value
+    folder.kept.clear()
+    assert not list((folder.path / "checkpoints").iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_is_not_waited_for(folder: Folder) -> None:
+    def give_up(*_: object) -> None:
+        raise AssertionError("reading it waits for ever")
+
+    folder.save(300)
+    folder.keep(100, 0.9)
+    place = folder.path / "checkpoints"
+    for path in (place / "200.safetensors", folder.path / ".lock", folder.path / runs.METRICS):
+        os.mkfifo(path)
+    os.mkfifo(folder.path / "provenance.json")
+    handler = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(30)
+    try:
+        assert [each.step for each in Run(folder.path).checkpoints] == [100]
+        with pytest.raises(UserError, match=r"200.safetensors .*\(it is not an ordinary file\)"):
+            choose_checkpoint(folder.path)
+        assert not runs.is_locked(folder.path)
+        assert read_provenance(folder.path) == []
+        with pytest.raises(UserError, match=r"metrics.jsonl cannot be read: it is not an ordinary"):
+            runs.read_metrics(folder.path)
+        (folder.path / "model.safetensors").unlink()
+        os.mkfifo(folder.path / "model.safetensors")
+        with pytest.raises(UserError, match=r"model.safetensors .*\(it is not an ordinary file\)"):
+            load_weights(folder.path, checkpoint="last")
+        assert weights_digest(folder.path, "last") is None
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, handler)
+
+
 def test_other_files_are_no_checkpoints(folder: Folder) -> None:
     folder.save(300)
     folder.keep(100, 0.9)
@@ -353,7 +410,18 @@ def test_other_files_are_no_checkpoints(folder: Folder) -> None:
     for name in ("0100", "x", "١٠", "9" * 40, "-5"):
         shutil.copy(place / "100.safetensors", place / f"{name}.safetensors")
     (place / "README").write_text("")
+    for name in ("7.safetensors", ".8.safetensors.tmp"):
+        (place / name).mkdir()
     assert [each.step for each in list_checkpoints(folder.path)] == [100]
+    folder.kept.clear()
+    assert not (place / "100.safetensors").exists() and (place / "7.safetensors").is_dir()
+
+
+def test_a_file_in_place_of_the_folder_is_one_sentence(folder: Folder) -> None:
+    (folder.path / "checkpoints").write_text("")
+    message = r"checkpoints: cannot be written: something else than a folder has this name$"
+    with pytest.raises(WriteError, match=message):
+        folder.keep(1, 0.5)
 
 
 def test_a_full_disk_keeps_the_earlier_ones(

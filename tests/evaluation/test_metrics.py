@@ -79,6 +79,17 @@ def test_the_best_evaluation_is_the_first_of_the_largest() -> None:
     assert describe_evaluation(records[1]) == "exact 50.0 % of 2 validation puzzles"
 
 
+def test_of_equal_evaluations_the_best_has_more_right_cells() -> None:
+    values = [(math.nan, 0.9), (0.0, 0.1), (0.0, 0.4), (0.0, 0.4), (0.0, 0.2)]
+    records = [
+        {"step": n, "eval/puzzles": 2.0, "eval/exact": exact, "eval/cell_accuracy": cells}
+        for n, (exact, cells) in enumerate(values)
+    ]
+    assert best_evaluation(records, "exact") == records[2]
+    assert best_evaluation(records, "cell_accuracy") == records[0]
+    assert best_evaluation(records[:1], "exact") is None
+
+
 def test_auto_is_the_metric_of_the_kind_and_others_are_listed() -> None:
     assert resolve_best_metric("auto", KINDS["arc"]) == "pass_at_2"
     assert resolve_best_metric("auto", KINDS["maze"]) == "exact"

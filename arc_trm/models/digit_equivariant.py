@@ -23,6 +23,8 @@ from arc_trm.models.embedding import IMPOSSIBLE_LOGIT, Embedding, Heads, build_h
 from arc_trm.models.layers import Block, SwiGLU, register_block, swiglu_width
 from arc_trm.models.linear import Linear, truncated_normal
 from arc_trm.models.ops import Ops
+from arc_trm.puzzles import PuzzleKind
+from arc_trm.puzzles.sudoku.kind import Sudoku
 
 FIRST_DIGIT = 2
 """Token of the digit 1."""
@@ -144,6 +146,14 @@ class DigitEquivariantBlock(Block):
             raise UserError(
                 "the block digit_equivariant has weights for every cell and no position encoding: "
                 "leave model.pos_encoding out"
+            )
+
+    @classmethod
+    def check_kind(cls, kind: PuzzleKind) -> None:
+        if not isinstance(kind, Sudoku):
+            raise UserError(
+                f"the block digit_equivariant is for Sudokus, but the data hold {kind.title}: "
+                "choose another model.block"
             )
 
     @classmethod

@@ -20,14 +20,15 @@ from arc_trm.errors import UserError
 from arc_trm.models.embedding import CellEmbedding, CellHeads, Embedding, Heads
 from arc_trm.models.linear import Linear
 from arc_trm.models.ops import Ops
+from arc_trm.puzzles import PuzzleKind
 from arc_trm.registry import Registry
 
 ROPE_BASE = 10000.0
 
 
 def swiglu_width(width: int, expansion: float, multiple: int = 256) -> int:
-    """Hidden width of a SwiGLU: round(expansion · width · 2/3), up to a multiple."""
-    return math.ceil(round(expansion * width * 2 / 3) / multiple) * multiple
+    """Hidden width of a SwiGLU: round(expansion · width · 2/3), at least 1, up to a multiple."""
+    return math.ceil(max(1, round(expansion * width * 2 / 3)) / multiple) * multiple
 
 
 class SwiGLU(nn.Module):
@@ -95,6 +96,10 @@ class Block(nn.Module, ABC):
         """Raise UserError if the block cannot use a setting."""
         if not config.puzzle_emb_len:
             raise UserError(f"model.puzzle_emb_len must be at least 1 for the block {config.block}")
+
+    @classmethod
+    def check_kind(cls, kind: PuzzleKind) -> None:
+        """Raise UserError if the block is not for a kind of puzzles; by default it is for all."""
 
     @classmethod
     def largest_activation(cls, config: ModelConfig, length: int) -> int:

@@ -169,7 +169,7 @@ class Evaluator:
     def is_due(self) -> bool:
         """Whether the run should be evaluated after the step that it has reached."""
         step = self._trainer.steps_done
-        if step == 0 or step % self.interval or self.is_done:
+        if step % self.interval or self.is_done:
             return False
         # A run that a signal has ended before an evaluation resumes with it, but how many puzzles
         # there is time for is only known after a step.

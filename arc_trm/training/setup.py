@@ -23,6 +23,7 @@ from arc_trm.device import DTYPES, compiles, pick_dtype
 from arc_trm.errors import UserError
 from arc_trm.evaluation.metrics import resolve_best_metric
 from arc_trm.models import PuzzleModel, build_model
+from arc_trm.models.layers import block_class
 from arc_trm.runs import create_run, read_metrics, write_run_config
 from arc_trm.runs.history import remember
 from arc_trm.runs.provenance import record_start
@@ -81,6 +82,7 @@ class RunSetup:
             config = replace(config, data=_with_absolute_paths(config.data))
         resumed = folder if resume else None
         self.training_set = _load_training_set(config, resumed, loaded)
+        block_class(config.model).check_kind(self.training_set.kind)
         best_metric = resolve_best_metric(config.train.best_metric, self.training_set.kind)
         config = replace(config, train=replace(config.train, best_metric=best_metric))
         self.config = config

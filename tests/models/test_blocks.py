@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from paths import ROOT
-from tiny import ARCHITECTURES, MODEL, TRAIN, make_batch, write_weights
+from puzzles import grid_config
+from tiny import ARCHITECTURES, MODEL, TRAIN, make_batch, run_config, write_weights
 from torch import Tensor, nn
 
 from arc_trm.checkpoint import load_weights
@@ -25,10 +26,11 @@ from arc_trm.models import (
     check_model_config,
     register_block,
 )
-from arc_trm.models.digit_equivariant import NOT_A_DIGIT, DigitEquivariantBlock
+from arc_trm.models.digit_equivariant import DigitEquivariantBlock
+from arc_trm.models.embedding import IMPOSSIBLE_LOGIT
 from arc_trm.models.layers import PostNormBlock
 from arc_trm.models.ops import TORCH_OPS
-from arc_trm.training import Trainer
+from arc_trm.training import Trainer, train_run
 from arc_trm.training.budget import activation_bytes
 
 SIDES = [4, 6, 9]
@@ -158,7 +160,7 @@ def test_logits_are_those_of_the_fields(side: int) -> None:
     for digit in range(1, side + 1):
         assert torch.allclose(logits[..., digit + 1], fields[:, digit - 1] @ vector, atol=1e-5)
     rest = [token for token in range(11) if not 2 <= token < side + 2]
-    assert (logits[..., rest] == NOT_A_DIGIT).all()
+    assert (logits[..., rest] == IMPOSSIBLE_LOGIT).all()
     with torch.no_grad():
         model.heads.halt.weight.normal_()
     expected = y.mean(1) @ model.heads.halt.weight.T + model.heads.halt.bias
@@ -271,7 +273,7 @@ def test_blocks_compute_bfloat16(block: str) -> None:
     puzzle_ids = torch.zeros(2).int()
     expected, _ = next(exact.predict_steps(tokens, puzzle_ids, 1))
     got, _ = next(model.predict_steps(tokens, puzzle_ids, 1))
-    known = expected > NOT_A_DIGIT
+    known = expected > IMPOSSIBLE_LOGIT
     assert 0 < (got - expected)[known].norm() / expected[known].norm() < 0.1
 
 
@@ -304,6 +306,22 @@ def test_settings_that_a_block_cannot_use_are_refused(
     with pytest.raises(UserError) as error:
         check_model_config(config)
     assert message in str(error.value)
+
+
+def test_a_block_for_sudokus_trains_on_no_other_puzzles(tmp_path: Path, challenges: Path) -> None:
+    settings = {"block": "digit_equivariant", "mixer": "mlp", "seq_len": 16}
+    settings |= {"puzzle_emb_len": 0, "puzzle_emb_dim": 0}
+    mazes, arc = grid_config(tmp_path, "maze"), run_config(challenges)
+    arc = replace(arc, data=replace(arc.data, max_grid_size=3))
+    for config, kind in ((mazes, "Maze"), (arc, "ARC")):
+        model = from_dict(ModelConfig, {**asdict(config.model), **settings})
+        with pytest.raises(UserError) as error:
+            train_run(replace(config, model=model), torch.device("cpu"), tmp_path / "run")
+        assert str(error.value) == (
+            f"the block digit_equivariant is for Sudokus, but the data hold {kind}: choose another "
+            "model.block"
+        )
+        assert not (tmp_path / "run").exists()
 
 
 # Blocks from outside

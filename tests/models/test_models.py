@@ -168,7 +168,7 @@ def test_baseline_presets_differ_from_trm_only_where_published(
 
 @pytest.mark.parametrize(
     ("width", "expansion", "hidden"),
-    [(512, 4, 1536), (96, 4, 256), (97, 4, 512), (32, 4, 256)],
+    [(512, 4, 1536), (96, 4, 256), (97, 4, 512), (32, 4, 256), (8, 0.01, 256)],
 )
 def test_swiglu_width_is_a_multiple_of_256(width: int, expansion: float, hidden: int) -> None:
     assert swiglu_width(width, expansion) == hidden

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, pluralise
 from arc_trm.metric_keys import EVAL, PUZZLES, SHARES
 from arc_trm.puzzles import PuzzleKind, kind_of
 from arc_trm.runs.checkpoints import evaluation_rank
@@ -112,8 +112,11 @@ def resolve_best_metric(metric: str, kind: PuzzleKind) -> str:
 
 
 def evaluations(records: Sequence[Mapping[str, float]]) -> list[Mapping[str, float]]:
-    """Return the records of evaluations among those of metrics.jsonl."""
-    return [record for record in records if PUZZLES in record]
+    """Return the records of evaluations among those of metrics.jsonl, which may be edited by hand.
+
+    An evaluation is of a finite number of puzzles, at least one.
+    """
+    return [each for each in records if 1 <= each.get(PUZZLES, math.nan) < math.inf]
 
 
 def best_evaluation(
@@ -124,7 +127,7 @@ def best_evaluation(
     `evaluation_rank` says which are better.
     """
     key = EVAL + metric
-    rated = [each for each in records if math.isfinite(each.get(key, math.nan))]
+    rated = [each for each in evaluations(records) if math.isfinite(each.get(key, math.nan))]
     return max(rated, key=lambda each: evaluation_rank(each, key), default=None)
 
 
@@ -133,4 +136,5 @@ def describe_evaluation(record: Mapping[str, float]) -> str:
     parts = [
         f"{name} {format_percent(record[key])}" for key, name in SHARES.items() if key in record
     ]
-    return f"{', '.join(parts)} of {record[PUZZLES]:.0f} validation puzzles"
+    puzzles = pluralise(int(record[PUZZLES]), "validation puzzle")
+    return f"{', '.join(parts)} of {puzzles}"

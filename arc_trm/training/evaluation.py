@@ -156,7 +156,8 @@ class Evaluator:
         if self.records:
             last = self.records[-1]
             self.puzzles = max(1, min(int(last[PUZZLES]), len(self.tasks)))
-            self._expected = last.get(f"{EVAL}seconds")
+            seconds = last.get(f"{EVAL}seconds", math.nan)
+            self._expected = seconds if math.isfinite(seconds) else None
 
     # When
 

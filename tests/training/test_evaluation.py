@@ -415,6 +415,41 @@ def test_another_validation_set_is_an_error_that_changes_nothing(
         train_run(Run(run).config, CPU, run, resume=True)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("eval/puzzles", math.nan),
+        ("eval/puzzles", math.inf),
+        ("eval/puzzles", -3),
+        ("eval/puzzles", None),
+        ("eval/exact", math.nan),
+        ("eval/seconds", math.nan),
+        ("eval/seconds", None),
+    ],
+)
+def test_a_run_resumes_with_records_that_were_edited_by_hand(
+    tmp_path: Path,
+    grid: RunConfig,
+    key: str,
+    value: float | None,
+    cli: Callable[..., Result],
+) -> None:
+    run = tmp_path / "run"
+
+    class Interrupt(Callback):
+        def progress(self, done: int, total: int, record: object = None) -> None:
+            if done == 27:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    train_run(grid, CPU, run, callbacks=[Interrupt()])
+    path, record = run / METRICS, {"step": 25, "eval/puzzles": 7, "eval/exact": 1, key: value}
+    record = {name: number for name, number in record.items() if number is not None}
+    path.write_text(path.read_text() + json.dumps(record) + "\n")
+    result = cli("train", "--resume", run, "--device", "cpu")
+    assert result.exit_code == 0, result.stderr
+    assert evaluated(run)[-1]["step"] == 30 and evaluated(run)[-1]["eval/puzzles"] == 7
+
+
 def test_a_run_that_is_interrupted_before_an_evaluation_resumes_with_it(
     tmp_path: Path, grid: RunConfig
 ) -> None:
@@ -630,7 +665,8 @@ def test_the_command_prints_the_best_evaluation(
     tmp_path: Path, cli: Callable[..., Result], grid: RunConfig
 ) -> None:
     train_run(grid, CPU, tmp_path / "run")
-    best = max(evaluated(tmp_path / "run"), key=lambda each: each["eval/exact"])
+    names = "eval/exact", "eval/cell_accuracy"
+    best = max(evaluated(tmp_path / "run"), key=lambda each: [each[name] for name in names])
     done = cli("train", "--resume", tmp_path / "run", "--json")
     assert done.exit_code == 0
     found = json.loads(done.stdout)["best"]

@@ -165,9 +165,12 @@ def remove_tracked(folder: Path) -> None:
     Raises:
         WriteError: the file system refuses.
     """
+    curves = folder / TENSORBOARD_FOLDER
     try:
-        if (folder / TENSORBOARD_FOLDER).is_dir():
-            shutil.rmtree(folder / TENSORBOARD_FOLDER)
+        if curves.is_symlink():
+            curves.unlink()  # other runs may use the folder that it leads to
+        elif curves.is_dir():
+            shutil.rmtree(curves)
         (folder / WANDB_ID).unlink(missing_ok=True)
     except OSError as error:
         raise write_error(folder, error) from None

@@ -37,6 +37,7 @@ from arc_trm.tracking import (
     WANDB_ID,
     TensorBoardCallback,
     read_wandb_file,
+    remove_tracked,
 )
 from arc_trm.training import train_run
 
@@ -502,3 +503,13 @@ def test_a_late_start_gets_the_curves_so_far(tmp_path: Path, challenges: Path) -
     kill_at(6, run_config(challenges, train=OFTEN), run)
     train_run(Run(run).config, CPU, run, resume=True, callbacks=[TensorBoardCallback()])
     check_curves(run)
+
+
+def test_a_restart_removes_a_link_to_curves_and_not_what_it_leads_to(tmp_path: Path) -> None:
+    run, shared = tmp_path / "run", tmp_path / "shared"
+    for folder in (run, shared):
+        folder.mkdir()
+    (shared / "events").write_text("")
+    (run / "tensorboard").symlink_to(shared)
+    remove_tracked(run)
+    assert not os.path.lexists(run / "tensorboard") and (shared / "events").exists()

@@ -182,15 +182,17 @@ def describe_run(folder: Path) -> tuple[dict[str, Any], list[str]]:
         "predictions": predictions,
         "files": dict(files),
     }
-    lines = [
-        f"{folder}: {summary.state}, {summary.steps_text} steps",
-        *format_rows(
-            {
-                "preset": format_preset(summary.preset, summary.changed),
-                "data": ", ".join(map(format_name, summary.data)) or "none",
-            }
-        ),
-    ]
+    lines = [f"{folder}: {summary.state}: {summary.problem}"]
+    if summary.problem is None:
+        lines = [
+            f"{folder}: {summary.state}, {summary.steps_text} steps",
+            *format_rows(
+                {
+                    "preset": format_preset(summary.preset, summary.changed),
+                    "data": ", ".join(map(format_name, summary.data)) or "none",
+                }
+            ),
+        ]
     for entry in entries:
         lines += ["", *_entry_lines(entry)]
     if kept:

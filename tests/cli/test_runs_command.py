@@ -130,6 +130,17 @@ def test_a_damaged_run_is_a_line_and_a_sentence(
     assert len(result.stderr.splitlines()) == 1 and "run.json" in result.stderr
 
 
+def test_show_says_why_a_run_is_damaged(cli: Callable[..., Result], here: Path) -> None:
+    (run,) = (here / "runs").iterdir()
+    (run / "metrics.jsonl").write_bytes(b"\xff")
+    result = cli("runs", "show", run)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0] == (
+        f"{run}: damaged: {run}/metrics.jsonl is not UTF-8 text"
+    )
+    assert "preset:" not in result.stdout
+
+
 def test_show_says_what_made_a_run_and_what_it_holds(
     cli: Callable[..., Result], here: Path
 ) -> None:

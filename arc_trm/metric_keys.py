@@ -1,10 +1,11 @@
-"""The keys of the records in metrics.jsonl, and how their values are written for a person.
+"""The keys of the records in metrics.jsonl, how evaluations rank, and how values are written.
 
 docs/data.md and docs/training.md say what each of them means.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from arc_trm.errors import format_name
@@ -17,6 +18,7 @@ EXAMPLES_PER_SECOND, SECONDS = "train/examples_per_second", "train/seconds"
 PUZZLES, EXACT = "eval/puzzles", "eval/exact"
 CELL_ACCURACY = "eval/cell_accuracy"
 PASS_AT_1, PASS_AT_2 = "eval/pass_at_1", "eval/pass_at_2"
+CELL_ACCURACY = "eval/cell_accuracy"
 SHARES = {
     EXACT: "exact",
     "eval/valid": "valid",
@@ -47,6 +49,16 @@ def format_metric(key: str, value: float) -> str:
 def main_metric(records: Sequence[Mapping[str, float]]) -> str:
     """Return the key by which evaluations are compared: pass@2, which only ARC has, else exact."""
     return PASS_AT_2 if has_key(records, PASS_AT_2) else EXACT
+
+
+def rank_evaluation(metrics: Mapping[str, float], key: str) -> tuple[float, float]:
+    """Return a rank by the value of a key: the best evaluation is the first with the highest.
+
+    Few puzzles often give equal shares, and a run that solves none yet gives 0 each time. Then the
+    cells that are right tell evaluations apart.
+    """
+    accuracy = metrics.get(CELL_ACCURACY, 0.0)
+    return metrics[key], accuracy if math.isfinite(accuracy) else 0.0
 
 
 def has_key(records: Sequence[Mapping[str, float]], key: str) -> bool:

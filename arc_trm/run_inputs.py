@@ -96,7 +96,8 @@ class RunInputs:
             settings = run.config.data
             tasks = predicted_tasks(settings)
         if not len(tasks):
-            raise UserError(f"there is no task in {tasks.name!r}: name some with --data")
+            where = f"{os.fspath(data)} has" if data is not None else f"data.test of {folder} names"
+            raise UserError(f"{where} no task to predict: name some with --data")
         kind = kind_of(tasks)
         # Of numbered puzzles, training has compared the run's own data, which may be millions.
         leaks = find_leaks(run, opened, tasks) if data is not None or not kind.numbered else []

@@ -39,7 +39,7 @@ class WeightsDescription:
         puzzle_embeddings: rows of the puzzle embedding, the blank one included; 0 without one.
         tasks: distinct tasks that the puzzle embeddings belong to.
         step: training steps done, 0 if unknown.
-        checkpoint: which weights of their run they are, such as `best by exact (0.93), step 1000`;
+        checkpoint: which weights of their run they are, such as `best by exact (93 %), step 1000`;
             None for the last ones.
         training: how they were trained.
         source: where converted or pulled weights come from; None for the weights of a run here.

@@ -108,7 +108,7 @@ class WeightsDir:
         if choice.name == LAST:
             return ()
         more = f"; `--checkpoint last` is step {last}" if choice.name == BEST else ""
-        notes = [f"the weights of {self.folder} are {choice.title}{more}"]
+        notes = [f"weights of {self.folder}: {choice.title}{more}"]
         others = {each.step for each in choice.checkpoints} != {last}
         if others and choice.uses_shared_embedding and self.parts.embedding is not None:
             notes.append(

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.errors import UserError, pluralise
-from arc_trm.metric_keys import EVAL, PUZZLES, SHARES
+from arc_trm.errors import UserError
+from arc_trm.metric_keys import EVAL, PASS_AT_1, PUZZLES, SHARES
 from arc_trm.puzzles import PuzzleKind, kind_of
-from arc_trm.runs.checkpoints import evaluation_rank
 from arc_trm.tasks import TaskSet
 from submission import Ranked
 from submission.scoring import format_percent
@@ -124,17 +123,17 @@ def best_evaluation(
 ) -> Mapping[str, float] | None:
     """Return the first of the best records by a metric, None if none has a finite value of it.
 
-    `evaluation_rank` says which are better.
+    `rank_evaluation` says which are better.
     """
     key = EVAL + metric
     rated = [each for each in evaluations(records) if math.isfinite(each.get(key, math.nan))]
-    return max(rated, key=lambda each: evaluation_rank(each, key), default=None)
+    return max(rated, key=lambda each: rank_evaluation(each, key), default=None)
 
 
 def describe_evaluation(record: Mapping[str, float]) -> str:
-    """Return the metrics of a record for a person: `exact 97.7 %, ... of 128 puzzles`."""
+    """Return the metrics of a record in words: `exact 97.7 %, ... of 128 validation puzzles`."""
     parts = [
         f"{name} {format_percent(record[key])}" for key, name in SHARES.items() if key in record
     ]
-    puzzles = pluralise(int(record[PUZZLES]), "validation puzzle")
-    return f"{', '.join(parts)} of {puzzles}"
+    number, noun = record[PUZZLES], "task" if PASS_AT_1 in record else "puzzle"
+    return f"{', '.join(parts)} of {number:.0f} validation {noun}{'' if number == 1 else 's'}"

@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 
 from arc_trm.errors import UserError
 from arc_trm.io import check_ordinary
-from arc_trm.metric_keys import CELL_ACCURACY, format_metric, metric_name
+from arc_trm.metric_keys import format_metric, metric_name, rank_evaluation
 from submission.errors import format_value
 
 CHECKPOINTS_FOLDER = "checkpoints"
@@ -137,7 +137,7 @@ def list_checkpoints(folder: Path, skip_damaged: bool = False) -> list[Checkpoin
 
 
 def best_checkpoint(kept: Sequence[Checkpoint]) -> Checkpoint | None:
-    """Return the checkpoint with the highest metric, None without one; see `evaluation_rank`.
+    """Return the checkpoint that ranks highest, of equal ones the first; None without one.
 
     The latest one says which metric decides, also if earlier ones were rated by another.
     """
@@ -147,17 +147,9 @@ def best_checkpoint(kept: Sequence[Checkpoint]) -> Checkpoint | None:
     rated = [replace(each, best_by=best_by) for each in kept if best_by in each.metrics]
     return max(
         rated,
-        key=lambda each: (evaluation_rank(each.metrics, best_by), -each.step),
+        key=lambda each: (rank_evaluation(each.metrics, best_by), -each.step),
         default=None,
     )
-
-
-def evaluation_rank(metrics: Mapping[str, float], best_by: str) -> tuple[float, float]:
-    """Return by what evaluations are ranked: a metric, and where it is equal, the right cells.
-
-    In the first evaluations of a run often no answer is exact, but the weights get better.
-    """
-    return metrics[best_by], metrics.get(CELL_ACCURACY, 0.0)
 
 
 def last_checkpoint(folder: Path) -> Checkpoint:

@@ -20,6 +20,7 @@ from arc_trm.config.compare import describe_preset, flatten
 from arc_trm.display import Displayed
 from arc_trm.errors import UserError, format_names, suggestion
 from arc_trm.metric_keys import (
+    CELL_ACCURACY,
     EVAL,
     EXACT,
     EXACT_OF_HALTED,
@@ -292,7 +293,8 @@ class RunComparison(Displayed):
         if difference.overlap:
             return f"{names}: no difference, the ranges overlap ({size})"
         chance = f"{100 * (difference.chance or 0):.2g} %"
-        return f"{names}: {size}, the ranges do not overlap (by chance alone {chance} do not)"
+        by_chance = f"chance alone does that in {chance} of cases"
+        return f"{names}: {size}, the ranges do not overlap ({by_chance})"
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as plain values."""
@@ -458,7 +460,8 @@ def _compared(run: Run, records: Sequence[Record], metric: str) -> ComparedRun:
     best = direction(metric)
     point: Point | None = series.points[-1]
     if best is not None:
-        point = series.best(lowest=best == "lowest")
+        ties = read_series(records, CELL_ACCURACY) if metric.startswith(EVAL) else None
+        point = series.best(best == "lowest", ties)
     assert point is not None, "a metric of all runs has points"
     step, value = point
     evaluations = len(series.points) if metric.startswith(EVAL) else None

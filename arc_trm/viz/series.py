@@ -24,7 +24,7 @@ MAX_X = 1e11
 COUNTS = {EXACT_OF_HALTED: HALTED}
 """Under which key is of how many examples a mean is that is not of all: of those that halted."""
 OF_HALTED = "_of_halted"
-"""End of the keys that records without a halted sequence do not have."""
+"""End of the keys that records without a halted example do not have."""
 TIME = "seconds"
 """Key of the time of a record, which `with_seconds` adds."""
 
@@ -82,10 +82,18 @@ class Series:
             return self.last
         return self.smoothed().points[-1][1] if self.segments else None
 
-    def best(self, lowest: bool = False) -> Point | None:
-        """Return the first point with the highest (or lowest) value, None without a point."""
-        choose = min if lowest else max
-        return choose(self.points, key=lambda point: point[1], default=None)
+    def best(self, lowest: bool = False, tie_breaker: Series | None = None) -> Point | None:
+        """Return the point with the highest (or lowest) value, None without a point.
+
+        Of equal ones it is that where `tie_breaker` is highest, then the first.
+        """
+        sign = -1 if lowest else 1
+        second = dict(tie_breaker.points) if tie_breaker is not None else {}
+        return max(
+            self.points,
+            key=lambda point: (sign * point[1], second.get(point[0], 0.0)),
+            default=None,
+        )
 
 
 def read_series(records: Sequence[Record], key: str, x: str = "step") -> Series:
@@ -100,7 +108,7 @@ def read_series(records: Sequence[Record], key: str, x: str = "step") -> Series:
     for record in known:
         if _drawable(record.get(key)):
             parts[-1].append(record)
-        elif key in record and parts[-1]:  # a step at which no sequence halted is no cut
+        elif key in record and parts[-1]:  # a step at which no example halted is no cut
             parts.append([])
     parts = [part for part in parts if part]
     segments = tuple(tuple((each[x], each[key]) for each in part) for part in parts)
@@ -233,11 +241,11 @@ def _missing(records: Sequence[Record], key: str) -> str:
     """Return why none of the records has a key."""
     if not records:
         return "no metrics yet"
-    return "no sequence halted yet" if key.endswith(OF_HALTED) else f"no {key} yet"
+    return "no example halted yet" if key.endswith(OF_HALTED) else f"no {key} yet"
 
 
 def _left_out(records: Sequence[Record], key: str, x: str) -> str:
-    """Return what is left out; metrics of halted sequences are missing if none halted."""
+    """Return what is left out; metrics of halted examples are missing if none halted."""
     found = [record for record in records if key in record]
     missing = len(records) - len(found)
     invalid = [r for r in found if not (_drawable(r[key]) and _drawable(r.get(x), MAX_X))]
@@ -247,7 +255,7 @@ def _left_out(records: Sequence[Record], key: str, x: str) -> str:
         why = "too large" if finite else "not finite"
         parts.append(f"{pluralise(len(invalid), 'value')} {why}")
     if missing:
-        why = "in which no sequence halted" if key.endswith(OF_HALTED) else f"without {key}"
+        why = "in which no example halted" if key.endswith(OF_HALTED) else f"without {key}"
         parts.append(f"{pluralise(missing, 'record')} {why}")
     verb = "is" if missing + len(invalid) == 1 else "are"
     return f"{' and '.join(parts)} {verb} left out" if parts else ""

@@ -74,8 +74,16 @@ class Folder:
         """Save the last weights, as a run does at times."""
         save_weights(self.path, self.model.config, self.network(step), self.embedding(step), step)
 
-    def keep(self, step: int, exact: float | None = None, keep_last: int = 3) -> None:
+    def keep(
+        self,
+        step: int,
+        exact: float | None = None,
+        keep_last: int = 3,
+        cells: float | None = None,
+    ) -> None:
         metrics, best_by = ({}, None) if exact is None else ({"eval/exact": exact}, "eval/exact")
+        if cells is not None:
+            metrics["eval/cell_accuracy"] = cells
         self.kept.keep(
             step,
             self.network(step),
@@ -116,6 +124,12 @@ def test_the_last_ones_and_the_best_are_kept(folder: Folder) -> None:
     assert list_checkpoints(folder.path)[0].metrics == {"eval/exact": 0.7}
     folder.keep(700, 0.8, keep_last=2)  # a new best, so that the old one goes
     assert folder.steps() == {600: False, 700: True}
+
+
+def test_of_equal_checkpoints_the_one_with_more_cells_right_is_the_best(folder: Folder) -> None:
+    for step, cells in {100: 0.3, 200: 0.6, 300: 0.5}.items():
+        folder.keep(step, 0.0, keep_last=1, cells=cells)  # as a run that solves nothing yet
+    assert folder.steps() == {200: True, 300: False}
 
 
 def test_without_evaluation_the_last_ones_are_kept(folder: Folder) -> None:
@@ -529,7 +543,7 @@ def test_predictions_say_which_checkpoint_made_them(
         about = json.loads(result.stdout)["about"]
         assert about["checkpoint"] == (name or "best")
         folders[name] = Path(about["file"]).parent
-        assert ("the weights of" in result.stderr) == (name != "last")
+        assert ("weights of " in result.stderr) == (name != "last")
         shown = cli("score", folders[name])
         assert text in shown.stdout and "other weights" not in shown.stdout
     assert len(set(folders.values())) == 4  # a folder for each

@@ -53,7 +53,7 @@ def test_a_table_of_all_runs(compare: Compare) -> None:
     assert len(curves) == 4 and len({line[-24:] for line in curves}) > 1
     assert lines[-1] == (
         "train.optimiser=muon against train.optimiser=adamw: +21.9 points, the ranges do not "
-        "overlap (by chance alone 33 % do not)."
+        "overlap (chance alone does that in 33 % of cases)."
     )
     assert max(map(len, lines[:-1])) <= 80
 

@@ -90,6 +90,22 @@ def test_of_equal_evaluations_the_best_has_more_right_cells() -> None:
     assert best_evaluation(records[:1], "exact") is None
 
 
+def test_of_equal_evaluations_the_one_with_more_cells_right_is_the_best() -> None:
+    values = [(0.0, 0.2), (0.0, 0.7), (0.0, 0.7), (0.0, 0.5)]
+    records = [
+        {"step": n, "eval/puzzles": 2.0, "eval/exact": exact, "eval/cell_accuracy": cells}
+        for n, (exact, cells) in enumerate(values, 1)
+    ]
+    assert best_evaluation(records, "exact") == records[1]
+    solved = {**records[0], "step": 5, "eval/exact": 0.5}
+    assert best_evaluation([*records, solved], "exact") == solved
+
+
+def test_validation_puzzles_of_arc_are_tasks() -> None:
+    record = {"eval/puzzles": 1.0, "eval/pass_at_1": 0.0, "eval/pass_at_2": 1.0}
+    assert describe_evaluation(record) == "pass@1 0.0 %, pass@2 100.0 % of 1 validation task"
+
+
 def test_auto_is_the_metric_of_the_kind_and_others_are_listed() -> None:
     assert resolve_best_metric("auto", KINDS["arc"]) == "pass_at_2"
     assert resolve_best_metric("auto", KINDS["maze"]) == "exact"

@@ -92,7 +92,7 @@ def test_the_sentence_on_a_difference() -> None:
     runs = [*make_seeds("a", [0.5, 0.6], ADAMW), *make_seeds("m", [0.3, 0.4], MUON)]
     assert compare_runs(runs).sentences() == [
         "train.optimiser=muon against train.optimiser=adamw: −20 points, the ranges do not overlap "
-        "(by chance alone 33 % do not)."
+        "(chance alone does that in 33 % of cases)."
     ]
 
 
@@ -233,6 +233,15 @@ def test_the_value_of_a_metric(metric: str, best: str, value: float, step: int) 
     found = compare_runs(runs, metric)
     assert found.value_name == best
     assert [(each.value, each.step) for each in found.runs] == [(pytest.approx(value), step)] * 2
+
+
+def test_the_step_of_the_best_value_is_that_of_the_best_checkpoint() -> None:
+    records = [
+        {"step": step, "eval/puzzles": 8.0, "eval/exact": 0.0, "eval/cell_accuracy": cells}
+        for step, cells in ((1, 0.25), (2, 0.75), (3, 0.5))
+    ]
+    runs = [write_metrics(make_run(Path(name), seed=n), records) for n, name in enumerate("ab")]
+    assert [each.step for each in compare_runs(runs, "eval/exact").runs] == [2, 2]
 
 
 def test_which_value_of_a_metric_is_best() -> None:

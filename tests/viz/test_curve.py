@@ -94,7 +94,7 @@ def test_values_that_cannot_be_drawn_cut_the_line_and_are_counted() -> None:
     assert lengths == [2, 2, 7]  # the last loss is a dot
     texts = texts_of(drawing.svg())
     assert "3 values not finite are left out" in texts
-    assert "1 record in which no sequence halted is left out" in texts
+    assert "1 record in which no example halted is left out" in texts
     assert_inside(drawing)
 
 
@@ -104,7 +104,7 @@ def test_a_step_at_which_no_sequence_halted_does_not_cut_the_line() -> None:
     series = read_series(records, "train/exact_of_halted")
     assert series.segments == (((1, 0.25), (3, 0.75)),)
     assert (series.left_out, series.nothing) == (
-        "1 record in which no sequence halted is left out",
+        "1 record in which no example halted is left out",
         "",
     )
 
@@ -113,11 +113,11 @@ def test_a_step_at_which_no_sequence_halted_does_not_cut_the_line() -> None:
     ("records", "nothing", "left_out"),
     [
         ([], "no metrics yet", ""),
-        ([{"step": 1, "train/halted": 0}] * 3, "no sequence halted yet", ""),
+        ([{"step": 1, "train/halted": 0}] * 3, "no example halted yet", ""),
         (
             [{"step": 1, "train/exact_of_halted": math.nan}, {"step": 2, "train/halted": 0}],
             "no value can be drawn",
-            "1 value not finite and 1 record in which no sequence halted are left out",
+            "1 value not finite and 1 record in which no example halted are left out",
         ),
     ],
 )
@@ -167,7 +167,7 @@ def test_both_reasons_are_named() -> None:
     records = [record(1, 4, math.nan), record(2, 3, 0), record(3, 2, 0)]
     del records[1]["train/exact_of_halted"]
     texts = texts_of(draw_curve(records).svg())
-    assert "1 value not finite and 1 record in which no sequence halted are left out" in texts
+    assert "1 value not finite and 1 record in which no example halted are left out" in texts
 
 
 def test_many_points_keep_their_extremes_and_few_pixels() -> None:
@@ -260,6 +260,8 @@ def test_evaluations_are_drawn_beside_training_with_the_best_marked() -> None:
         each for each in squares(drawing, VALIDATION, 13) if each.y > line.points[-1][1] - 10
     ]
     assert best.x + 6.5 == pytest.approx(line.points[1][0])  # of equal ones the first
+    cells = [each | {"eval/cell_accuracy": each["step"] / 100} for each in records]
+    assert "best: 60 % at step 100" in texts_of(draw_curve(cells).svg())  # or that with more cells
     texts = texts_of(drawing.svg())
     assert {
         "of halted training examples",
@@ -340,5 +342,5 @@ def test_many_evaluations_are_a_line_without_marks() -> None:
 def test_training_without_a_halted_sequence_says_so_beside_evaluations() -> None:
     records = [{"step": 1, "train/lm_loss": 2.0, "train/halted": 0}, evaluation(1, 0.5)]
     texts = texts_of(draw_curve(records).svg())
-    assert "no sequence halted yet" in texts and "No sequence halted yet" not in texts
+    assert "no example halted yet" in texts and "No example halted yet" not in texts
     assert "of 200 validation puzzles, averaged weights" in texts

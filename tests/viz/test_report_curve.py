@@ -47,7 +47,7 @@ def test_a_curve_is_smoothed_with_the_raw_line_behind() -> None:
 
     assert len(raw) == len(smooth) == 1 and page.index(raw[0]) < page.index(smooth[0])
     assert spread(smooth[0]) < 0.5 * spread(raw[0])
-    assert "No sequence halted yet" in page  # so there is no exact accuracy
+    assert "No example halted yet" in page  # so there is no exact accuracy
 
 
 def test_a_curve_does_not_end_before_a_loss_that_is_not_finite() -> None:
@@ -55,7 +55,7 @@ def test_a_curve_does_not_end_before_a_loss_that_is_not_finite() -> None:
     page = training_section([*records, {"step": 9, "train/lm_loss": float("nan")}])
     assert "9 steps; loss per example nan" in page
     assert "at the end loss per example nan" in page
-    assert "at the end no sequence halted yet" in page
+    assert "at the end no example halted yet" in page
 
 
 def test_evaluations_are_drawn_and_said_beside_training() -> None:

@@ -48,6 +48,13 @@ def test_the_first_of_equal_values_is_the_best() -> None:
     assert series().best() is None
 
 
+def test_of_equal_values_the_one_with_the_higher_second_value_is_the_best() -> None:
+    found = series((1, 0.5), (2, 0.5), (3, 0.5), (4, 0.0))
+    cells = series((1, 0.25), (3, 0.75), (4, 1))  # unknown at step 2
+    assert found.best(tie_breaker=cells) == (3, 0.5)
+    assert found.best(lowest=True, tie_breaker=cells) == (4, 0.0)
+
+
 def test_evaluations_take_their_time_from_training() -> None:
     records = [
         {"step": 10, "train/seconds": 30.0},

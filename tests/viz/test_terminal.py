@@ -300,12 +300,12 @@ def test_the_charts_fall_and_rise_with_the_metrics(shown: Shown) -> None:
         (
             '{"step": 21, "train/lm_loss": 0.2, "train/halted": 0}',
             [
-                "━ of halted training examples\n(1 record in which no sequence halted is left out)",
+                "━ of halted training examples\n(1 record in which no example halted is left out)",
                 "━ training examples\n",
             ],
         ),
     ],
-    ids=["not finite", "without a halted sequence"],
+    ids=["not finite", "without a halted example"],
 )
 def test_records_that_are_left_out_are_counted(shown: Shown, record: str, texts: list[str]) -> None:
     run = make_run()
@@ -323,7 +323,7 @@ def write_records(run: Run, records: list[dict[str, float]]) -> Run:
 def test_a_short_run_says_that_no_sequence_halted_yet(shown: Shown) -> None:
     records = [{"step": n, "train/lm_loss": 2.0, "train/halted": 0} for n in range(1, 8)]
     output = "\n".join(shown(show_run, write_records(make_run(), records)))
-    assert "every cell right (no sequence halted yet)\n" in output
+    assert "every cell right (no example halted yet)\n" in output
     assert output.count("┤") == len(re.findall("┤", output.partition("Exact accuracy")[0]))
     assert "finite" not in output and "exact of halted" not in output
 

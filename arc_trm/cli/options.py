@@ -92,7 +92,8 @@ set_option = click.option(
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change one setting, such as train.lr=1e-4; default: the preset's.",
+    help="Change one setting, such as train.lr=1e-4; may be given several times; default: the "
+    "preset's.",
 )
 config_option = path_option("--config", "TOML file that changes the preset; default: none.")
 run_options = add_options(

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arc_trm.errors import UserError
-from arc_trm.metric_keys import EVAL, PASS_AT_1, PUZZLES, SHARES
+from arc_trm.metric_keys import EVAL, PASS_AT_1, PUZZLES, SHARES, rank_evaluation
 from arc_trm.puzzles import PuzzleKind, kind_of
 from arc_trm.tasks import TaskSet
 from submission import Ranked

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from paths import ROOT
 from tiny import TRAIN, make_batch, make_trainer, run_config
 from torch import Tensor
 
 from arc_trm.checkpoint import read_tensors
 from arc_trm.config import RunConfig, TrainConfig
+from arc_trm.data.generated_file import generate_file
 from arc_trm.errors import UserError
+from arc_trm.puzzles.generate import GeneratorConfig
 from arc_trm.runs import TRAINING_STATE, Run
-from arc_trm.training import Callback, Optimiser, register_loss, register_optimiser, train_run
+from arc_trm.training import (
+    IGNORE_LABEL,
+    Callback,
+    Optimiser,
+    register_loss,
+    register_optimiser,
+    train_run,
+)
 from arc_trm.training.losses import LOSSES
 from arc_trm.training.optim import OPTIMISERS, FlatParams
 
@@ -56,6 +69,27 @@ def momentum() -> Iterator[None]:
 
     yield
     del OPTIMISERS["momentum"]
+
+
+def test_the_page_about_losses_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs/how-to/add-a-loss.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert "max_steps=200" in code and "range(3)" in code
+    code = code.replace("max_steps=200", "max_steps=2").replace("range(3)", "range(1)")
+    monkeypatch.chdir(tmp_path)
+    generate_file(GeneratorConfig("sudoku", 110, side=4, clues=8), Path("train.csv"))
+    names: dict[str, Any] = {"__name__": "focal", "__annotations__": {}}
+    try:
+        exec(compile(code, "focal.py", "exec"), names)
+        names["main"]()
+        logits = torch.tensor([[[0.0, 0.0], [0.0, 0.0]]])
+        labels = torch.tensor([[1, IGNORE_LABEL]])
+        assert names["focal_loss"](logits, labels).item() == pytest.approx(0.25 * math.log(2))
+    finally:
+        del LOSSES["focal"]
+    for name in ("stablemax", "focal"):
+        run = Run(tmp_path / "runs" / f"{name}-0")
+        assert run.config.train.loss == name and run.metrics[-1]["eval/puzzles"] == 100
 
 
 class Recorder(Callback):

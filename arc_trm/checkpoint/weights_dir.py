@@ -105,12 +105,11 @@ class WeightsDir:
     def notes(self) -> tuple[str, ...]:
         """What a user should know of weights that are not the last ones of the folder."""
         choice, last = self.choice, self.choice.last.step
-        if choice.name == LAST:
+        if {each.step for each in choice.checkpoints} == {last}:
             return ()
         more = f"; `--checkpoint last` is step {last}" if choice.name == BEST else ""
         notes = [f"weights of {self.folder}: {choice.title}{more}"]
-        others = {each.step for each in choice.checkpoints} != {last}
-        if others and choice.uses_shared_embedding and self.parts.embedding is not None:
+        if choice.uses_shared_embedding and self.parts.embedding is not None:
             notes.append(
                 f"the puzzle embedding is that of step {last}, of which the run keeps one copy, so "
                 "that these weights may predict something else than when they were evaluated"

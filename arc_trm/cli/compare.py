@@ -40,8 +40,8 @@ def compare(
     train/exact_of_halted if they were not evaluated; the picture has the loss, too.
 
     Runs that differ in nothing but the seed are taken together: their mean and range. Where the
-    ranges of two settings overlap, there is no difference. All are compared with the first. Best
-    values are of puzzles that chose them; `arc-trm score` says what weights are worth.
+    ranges of two settings overlap, there is no clear difference. All are compared with the first.
+    Best values are of puzzles that chose them; `arc-trm score` says what weights are worth.
 
     \b
     Examples:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -36,7 +38,8 @@ def list_command(list_all: bool, as_json: bool) -> None:
     where they were made. A run is complete if it has reached its last step, or its time limit.
 
     BEST is the best evaluation while the run was trained, with its step. EXACT OF HALTED is of
-    training examples, a running mean, so it says nothing about unseen puzzles.
+    training examples, a running mean, so it says nothing about unseen puzzles. A terminal shows
+    what fits its width; written to a file or a pipe, lines are whole.
 
     \b
     Examples:
@@ -51,6 +54,9 @@ def list_command(list_all: bool, as_json: bool) -> None:
         lines.append(f"and {total - len(found)} earlier ones: --all lists them")
     if not total:
         lines = ["there are no runs yet: `arc-trm train` makes one"]
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        lines = [line if len(line) <= width else f"{line[: width - 1]}…" for line in lines]
     output({"runs": [each.to_dict() for each in found], "total": total}, lines, as_json)
     for each in found:
         if each.problem:

@@ -291,7 +291,7 @@ class RunComparison(Displayed):
             size = f"{100 * difference.value:+.3g} points"
         size = size.replace("-", "−")
         if difference.overlap:
-            return f"{names}: no difference, the ranges overlap ({size})"
+            return f"{names}: no clear difference, the ranges overlap ({size})"
         chance = f"{100 * (difference.chance or 0):.2g} %"
         by_chance = f"chance alone does that in {chance} of cases"
         return f"{names}: {size}, the ranges do not overlap ({by_chance})"

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 from made_up_runs import write_metrics
+from paths import ROOT
 from tiny import write_predictions
 
 from arc_trm.checkpoint import KeptCheckpoints, WeightsDir
@@ -106,6 +111,18 @@ def test_few_of_many_runs_are_listed(cli: Callable[..., Result], here: Path) -> 
     assert lines[-1] == "and 6 earlier ones: --all lists them"
     assert len(cli("runs", "list", "--all").stdout.splitlines()) == 27
     assert "interrupted" in lines[1] and "0 of 12" in lines[1]
+
+
+def test_lines_fit_the_width_of_a_terminal(here: Path) -> None:
+    main, terminal = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "60", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "arc_trm", "runs", "list"]
+    done = subprocess.run(command, stdout=terminal, env=environment, check=True)
+    os.close(terminal)
+    lines = os.read(main, 100_000).decode().splitlines()
+    os.close(main)
+    assert done.returncode == 0 and [len(line) for line in lines] == [60, 60]
+    assert lines[1].startswith("runs/tiny") and lines[1].endswith("…")
 
 
 def test_without_runs_the_table_says_how_to_make_one(

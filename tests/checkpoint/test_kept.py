@@ -39,6 +39,7 @@ from arc_trm.runs.checkpoints import (
     list_checkpoints,
     weights_digest,
 )
+from arc_trm.runs.lock import is_locked
 from arc_trm.runs.provenance import read_provenance
 from arc_trm.training import train_run
 from arc_trm.training.run_dir import RunWriter
@@ -368,7 +369,7 @@ def test_of_equal_ones_the_best_has_more_right_cells(folder: Folder) -> None:
         config, network = folder.model.config, folder.network(step)
         folder.kept.keep(step, network, config, metrics, "eval/exact", 0, folder.embedding(step))
     assert folder.steps() == {200: True}
-    assert choose_checkpoint(folder.path).title == "best by exact (0), step 200"
+    assert choose_checkpoint(folder.path).title == "best by exact (0 %), step 200"
 
 
 def test_a_damaged_one_is_in_the_way_only_where_it_may_be_meant(folder: Folder) -> None:
@@ -403,7 +404,7 @@ def test_a_pipe_is_not_waited_for(folder: Folder) -> None:
         assert [each.step for each in Run(folder.path).checkpoints] == [100]
         with pytest.raises(UserError, match=r"200.safetensors .*\(it is not an ordinary file\)"):
             choose_checkpoint(folder.path)
-        assert not runs.is_locked(folder.path)
+        assert not is_locked(folder.path)
         assert read_provenance(folder.path) == []
         with pytest.raises(UserError, match=r"metrics.jsonl cannot be read: it is not an ordinary"):
             runs.read_metrics(folder.path)

@@ -162,7 +162,7 @@ def test_all_processes_refuse_and_restart_together(
     before = contents(tiny_run)
     train = ("-m", "arc_trm", "train", "--device", "cpu", "--resume", tiny_run)
     refused = torchrun(*train)
-    assert refused.returncode and "was trained, but it has no checkpoint" in refused.stderr
+    assert refused.returncode and "was trained, but it has no training_state.safetensors" in refused.stderr
     assert "Connection closed" not in refused.stderr
     assert contents(tiny_run) == before
     done = torchrun(*train, "--restart")

@@ -18,7 +18,6 @@ EXAMPLES_PER_SECOND, SECONDS = "train/examples_per_second", "train/seconds"
 PUZZLES, EXACT = "eval/puzzles", "eval/exact"
 CELL_ACCURACY = "eval/cell_accuracy"
 PASS_AT_1, PASS_AT_2 = "eval/pass_at_1", "eval/pass_at_2"
-CELL_ACCURACY = "eval/cell_accuracy"
 SHARES = {
     EXACT: "exact",
     "eval/valid": "valid",

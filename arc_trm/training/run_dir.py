@@ -25,6 +25,7 @@ from arc_trm.config.compare import Change
 from arc_trm.errors import UserError, format_name
 from arc_trm.io import append, atomic_write, write_error
 from arc_trm.metric_keys import EVAL, SECONDS, TRAIN
+from arc_trm.runs.provenance import PROVENANCE
 from arc_trm.tracking import remove_tracked
 from arc_trm.training.trainer import LOSS_NAMES, METRICS, Trainer
 from submission.errors import format_value
@@ -42,7 +43,7 @@ OF_HALTED = {
     "steps": "steps_of_halted",
 }
 """Names in records of the means over the examples that halted, by those of `METRICS`."""
-TRAINED_FILES = (runs.TRAINING_STATE, NETWORK_FILE, EMBEDDING_FILE, runs.METRICS)
+TRAINED_FILES = (runs.TRAINING_STATE, PROVENANCE, NETWORK_FILE, EMBEDDING_FILE, runs.METRICS)
 """Files that training writes, in the order in which `remove_training` removes them."""
 
 

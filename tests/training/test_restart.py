@@ -22,6 +22,7 @@ from arc_trm.config import AdaptConfig
 from arc_trm.errors import UserError
 from arc_trm.runs import Run, history
 from arc_trm.training import train_run
+from arc_trm.training.run_dir import remove_training
 
 CPU = torch.device("cpu")
 WEIGHTS = (NETWORK_FILE, EMBEDDING_FILE)
@@ -92,7 +93,14 @@ def test_a_kill_after_a_restart_leaves_nothing_of_the_earlier_training(tiny_run:
     with pytest.raises(InterruptedError):
         arc_trm.train(resume=tiny_run, restart=True, callbacks=[Notes(stop=1)], device="cpu")
     assert not any((tiny_run / name).exists() for name in TRAINED)
+    assert Run(tiny_run).state == "interrupted"
     assert arc_trm.train(resume=tiny_run, device="cpu").step == TRAIN["total_steps"]
+
+
+def test_a_run_of_which_a_restart_has_removed_the_training_is_not_complete(tiny_run: Path) -> None:
+    assert Run(tiny_run).state == "complete"
+    remove_training(tiny_run)  # and then a kill
+    assert Run(tiny_run).state == "interrupted"
 
 
 def test_an_error_before_a_restart_leaves_the_run_as_it_is(tmp_path: Path, tiny_run: Path) -> None:
@@ -162,7 +170,8 @@ def test_all_processes_refuse_and_restart_together(
     before = contents(tiny_run)
     train = ("-m", "arc_trm", "train", "--device", "cpu", "--resume", tiny_run)
     refused = torchrun(*train)
-    assert refused.returncode and "was trained, but it has no training_state.safetensors" in refused.stderr
+    assert refused.returncode
+    assert "was trained, but it has no training_state.safetensors" in refused.stderr
     assert "Connection closed" not in refused.stderr
     assert contents(tiny_run) == before
     done = torchrun(*train, "--restart")

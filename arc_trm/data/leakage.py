@@ -67,25 +67,31 @@ def run_leakage(data: DataConfig, scored: TaskSet) -> list[str]:
     """Return a sentence for each dataset of a run that shares tasks with a set to be scored.
 
     Tasks that the run predicts or validates on are left out if only their demonstrations are
-    trained on. If the files of a dataset are missing, its manifest decides; other missing data is
-    skipped.
+    trained on, and so are puzzles of its only training set that it holds out. If the files of a
+    dataset are missing, its manifest decides; other missing data is skipped.
     """
     warnings: list[str] = []
     unseen = _unseen(data, scored)
-    for name in (*data.train, *data.optional_train):
+    names = (*data.train, *data.optional_train)
+    for name in names:
         with suppress(UserError):
             if folder := prebuilt_folder(name):
                 warnings += prebuilt_leakage(open_prebuilt(folder), scored)
             elif absolute_data_path(name) == absolute_data_path(scored.name):
-                loaded_before = scored.renamed(name)
+                loaded_before = _trained_part(scored.renamed(name), data, names)
                 warnings += leakage_warnings([loaded_before], scored, unseen)
             elif tasks := find_tasks(name, data.skip_invalid):
-                warnings += leakage_warnings([tasks], scored, unseen)
+                trained = _trained_part(tasks, data, names)
+                warnings += leakage_warnings([trained], scored, unseen)
             elif find_manifest(name):
                 known = known_overlap(scored.name, name)
                 shared = {here: there for here, there in known.items() if here in scored}
                 warnings += _warning(scored, name, _trained_outputs(shared, unseen))
     return warnings
+
+
+def _trained_part(tasks: TaskSet, data: DataConfig, names: Sequence[str]) -> TaskSet:
+    return kind_of(tasks).trained_part(tasks, data) if len(names) == 1 else tasks
 
 
 def _unseen(data: DataConfig, scored: TaskSet) -> list[TaskSet]:

@@ -243,6 +243,10 @@ class PuzzleKind(ABC):
             UserError: there is nothing to train on.
         """
 
+    def trained_part(self, tasks: TaskSet, data: DataConfig) -> TaskSet:
+        """Return the tasks of a dataset that a run with no other training set trains on."""
+        return tasks
+
     @abstractmethod
     def data_settings(self, data: str) -> list[str]:
         """Return settings, `KEY=VALUE`, of a run that trains on DATA alone."""

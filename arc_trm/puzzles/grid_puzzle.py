@@ -265,10 +265,8 @@ class GridPuzzle(PuzzleKind):
 
     def validation_tasks(self, sets: Sequence[TaskSet], data: DataConfig) -> TaskSet:
         puzzles = self._only_set(sets, "data.validation", data.validation)
-        if not puzzles.known.any():
+        if not len(puzzles := _with_answers(puzzles)):
             raise UserError(f"no answer in {puzzles.name} is known: name others in data.validation")
-        if not puzzles.known.all():
-            puzzles = puzzles.take(puzzles.known)
         return subsample(puzzles, data.validation_puzzles)
 
     def _only_set(self, sets: Sequence[TaskSet], key: str, names: Sequence[str]) -> PuzzleArray:
@@ -294,11 +292,9 @@ class GridPuzzle(PuzzleKind):
         for array in arrays:
             if array.side != arrays[0].side:
                 raise UserError(f"{size} {array.name} with {array.side}: train on one size")
-        puzzles = PuzzleArray.concatenate(arrays)
-        if not puzzles.known.any():
+        puzzles = _with_answers(PuzzleArray.concatenate(arrays))
+        if not len(puzzles):
             raise UserError(f"no answer in {puzzles.name} is known: name others to train on")
-        if not puzzles.known.all():
-            puzzles = puzzles.take(puzzles.known)
         if puzzles.side != side:
             raise UserError(
                 f"{size} model.seq_len is {side**2}: add `--set model.seq_len={puzzles.side**2}`"
@@ -308,11 +304,11 @@ class GridPuzzle(PuzzleKind):
                 raise UserError(
                     f"{size} {other.name} in {key} with {other.side}: one model answers one size"
                 )
-        if data.validation:
-            trained, held_out = subsample(puzzles, data.train_puzzles), TaskSet("", {})
-        else:
-            trained, held_out = hold_out(puzzles, data.train_puzzles, data.validation_puzzles)
+        trained, held_out = _split(puzzles, data)
         return TrainingTasks(trained, held_out, [*predicted.notes, *validation.notes])
+
+    def trained_part(self, tasks: TaskSet, data: DataConfig) -> TaskSet:
+        return _split(_with_answers(as_puzzle_array(tasks)), data)[0]
 
     def data_settings(self, data: str) -> list[str]:
         """Train on the puzzles of DATA with known answers."""
@@ -423,6 +419,17 @@ def subsample(puzzles: PuzzleArray, count: int | None) -> PuzzleArray:
     if count is None or count >= len(puzzles):
         return puzzles
     return puzzles.take(np.sort(_drawn(len(puzzles))[:count]))
+
+
+def _with_answers(puzzles: PuzzleArray) -> PuzzleArray:
+    return puzzles if puzzles.known.all() else puzzles.take(puzzles.known)
+
+
+def _split(puzzles: PuzzleArray, data: DataConfig) -> tuple[PuzzleArray, TaskSet]:
+    """Return the puzzles that a run trains on, and those that it holds out for validation."""
+    if data.validation:
+        return subsample(puzzles, data.train_puzzles), TaskSet("", {})
+    return hold_out(puzzles, data.train_puzzles, data.validation_puzzles)
 
 
 def hold_out(

@@ -93,6 +93,18 @@ def test_no_puzzle_held_out_is_trained_on_or_scored(tmp_path: Path) -> None:
     ) in found.notes
 
 
+def test_puzzles_held_out_were_not_trained_on_when_they_are_scored(tmp_path: Path) -> None:
+    config = with_data(grid_config(tmp_path), validation_puzzles=4)
+    scored = load_tasks(config.data.train[0])
+    (leak,) = run_leakage(config.data, scored)
+    assert "shares 8 of its 12" in leak
+    held_out = build_training_set(config).validation
+    assert run_leakage(config.data, as_puzzle_array(held_out)) == []
+    # Of several training sets it is not known which puzzles were held out.
+    both = with_data(config, optional_train=config.data.train).data
+    assert "shares 12 of its 12" in run_leakage(both, scored)[0]
+
+
 def test_named_puzzles_that_are_trained_on_are_counted(tmp_path: Path) -> None:
     file = str(write_puzzles(tmp_path))
     found = build_training_set(grid_config(tmp_path, validation=[file], train_puzzles=5))

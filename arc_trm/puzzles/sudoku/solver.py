@@ -136,19 +136,22 @@ def search(
     num_puzzles = states.shape[1]
     count, guesses = np.zeros((2, num_puzzles), np.int64)
     solution = np.zeros((num_puzzles, side * side), np.uint8)
-    stack, puzzle = states.copy(), np.arange(num_puzzles)  # the puzzle of each state on the stack
+    # States are rows of a pool, so that none is copied when the stack changes. The stack has their
+    # row and their puzzle.
+    pool, row, puzzle = np.ascontiguousarray(states.T), *np.tile(np.arange(num_puzzles), (2, 1))
+    free = np.empty(0, np.int64)
     popcount = np.array([mask.bit_count() for mask in range(2**side)], np.uint8)
     rounds = 0
     while len(puzzle):
         # Expand only the newest states of every puzzle, so that the stack stays small.
         by_puzzle = np.argsort(puzzle, kind="stable")
-        ends = np.searchsorted(puzzle[by_puzzle], puzzle[by_puzzle], side="right")
+        ends = np.bincount(puzzle, minlength=num_puzzles).cumsum()[puzzle[by_puzzle]]
         age = ends - np.arange(len(puzzle))  # 1 is the newest state of its puzzle
         per_puzzle = max(
             1, min(SEARCH_BATCH_SIZE // int((age == 1).sum()), rounds // DEPTH_FIRST_ROUNDS)
         )
         popped = by_puzzle[age <= per_puzzle]
-        masks, mask_puzzle = stack[:, popped], puzzle[popped]
+        masks, mask_puzzle = np.ascontiguousarray(pool[row[popped]].T), puzzle[popped]
         kept = np.ones(len(puzzle), np.bool_)
         kept[popped] = False
         if rounds:  # the first states are the questions, which hold no guess
@@ -169,7 +172,14 @@ def search(
         kept &= unfinished[puzzle]
         branching = consistent & ~solved & unfinished[mask_puzzle]
         children, parents = _branch(masks[:, branching], num_candidates[:, branching], rng)
-        stack = np.concatenate([stack[:, kept], children], axis=1)
+        free = np.concatenate([free, row[~kept]])
+        if (missing := len(parents) - len(free)) > 0:
+            rows = np.arange(len(pool), 2 * len(pool) + missing)
+            free = np.concatenate([free, rows])
+            pool = np.concatenate([pool, np.empty((len(rows), side * side), np.uint16)])
+        used, free = np.split(free, [len(parents)])
+        pool[used] = children.T
+        row = np.concatenate([row[kept], used])
         puzzle = np.concatenate([puzzle[kept], mask_puzzle[branching][parents]])
     return SearchResult(count, solution.reshape(num_puzzles, side, side), guesses)
 

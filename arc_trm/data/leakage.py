@@ -77,12 +77,10 @@ def run_leakage(data: DataConfig, scored: TaskSet) -> list[str]:
         with suppress(UserError):
             if folder := prebuilt_folder(name):
                 warnings += prebuilt_leakage(open_prebuilt(folder), scored)
-            elif absolute_data_path(name) == absolute_data_path(scored.name):
-                loaded_before = _trained_part(scored.renamed(name), data, names)
-                warnings += leakage_warnings([loaded_before], scored, unseen)
-            elif tasks := find_tasks(name, data.skip_invalid):
-                trained = _trained_part(tasks, data, names)
-                warnings += leakage_warnings([trained], scored, unseen)
+            elif tasks := _find_unless_loaded(name, data, scored):
+                if len(names) == 1:
+                    tasks = kind_of(tasks).trained_part(tasks, data)
+                warnings += leakage_warnings([tasks], scored, unseen)
             elif find_manifest(name):
                 known = known_overlap(scored.name, name)
                 shared = {here: there for here, there in known.items() if here in scored}
@@ -90,8 +88,10 @@ def run_leakage(data: DataConfig, scored: TaskSet) -> list[str]:
     return warnings
 
 
-def _trained_part(tasks: TaskSet, data: DataConfig, names: Sequence[str]) -> TaskSet:
-    return kind_of(tasks).trained_part(tasks, data) if len(names) == 1 else tasks
+def _find_unless_loaded(name: str, data: DataConfig, scored: TaskSet) -> TaskSet | None:
+    if absolute_data_path(name) == absolute_data_path(scored.name):
+        return scored.renamed(name)
+    return find_tasks(name, data.skip_invalid)
 
 
 def _unseen(data: DataConfig, scored: TaskSet) -> list[TaskSet]:

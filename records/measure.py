@@ -1,0 +1,172 @@
+"""Measure how long recipes take to reach the target of a track, several seeds each.
+
+    python records/measure.py TRACK RECIPE [RECIPE ...] [--seeds N]
+    python records/measure.py TRACK                       # the table of what was measured
+
+Each RECIPE is a folder `records/TRACK/RECIPE` with a `config.toml`. Its seeds are trained and
+scored on the track's held-out puzzles, one run after the other. The recipes take turns, so that a
+change of the machine's speed meets all of them alike. `log.jsonl` in the folder gets a line for
+every run, `seed-N.txt` what the training printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from arc_trm.provenance import read_provenance
+
+RECORDS = Path(__file__).parent
+PRESET = "sudoku-quick"
+"""Preset whose settings a config.toml changes; it names all that matter, see tests/records."""
+MADE_BY = ("cpu", "version", "commit", "changed", "source_digest", "python", "torch", "numpy")
+"""What a log says of the code and the machine."""
+T_95 = {2: 6.314, 3: 2.920, 4: 2.353, 5: 2.132, 6: 2.015, 7: 1.943, 8: 1.895, 9: 1.860, 10: 1.833}
+"""One-sided 95 % quantiles of Student's t distribution for so many seeds."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """A task and the share of exact answers that a recipe has to reach."""
+
+    name: str
+    train: str
+    test: str
+    target: float
+
+    @property
+    def overrides(self) -> list[str]:
+        """The settings that a recipe may not choose."""
+        return [f"data.train=['{self.train}']", f"data.test=['{self.test}']"]
+
+
+def read_track(name: str) -> Track:
+    """Read a track from tracks.toml."""
+    tracks = tomllib.loads((RECORDS / "tracks.toml").read_text("utf-8"))
+    if name not in tracks:
+        raise SystemExit(f"there is no track {name!r}: name one of {', '.join(tracks)}")
+    return Track(name, **tracks[name])
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """Return the runs of a recipe by seed; of a seed that was run again, the last run."""
+    path = folder / "log.jsonl"
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    runs = {run["seed"]: run for run in map(json.loads, lines)}
+    return [runs[seed] for seed in sorted(runs)]
+
+
+def arc_trm(*arguments: str, log: Path | None = None) -> str:
+    """Run a command of arc-trm and return what it prints; what it reports goes to `log`."""
+    command = [sys.executable, "-m", "arc_trm", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if log is not None:
+        log.write_text(done.stderr, "utf-8")
+    if done.returncode:
+        raise SystemExit(f"`arc-trm {' '.join(arguments)}` failed: {done.stderr}")
+    return done.stdout
+
+
+def measure(track: Track, recipe: str, seed: int) -> dict[str, Any]:
+    """Train and score one seed of a recipe, and add it to its log."""
+    folder = RECORDS / track.name / recipe
+    with tempfile.TemporaryDirectory() as scratch:
+        run = str(Path(scratch) / "run")
+        settings = [part for each in track.overrides for part in ("--set", each)]
+        config = str(folder / "config.toml")
+        options = ["--preset", PRESET, "--config", config, "--seed", str(seed), "--out", run]
+        started = time.monotonic()
+        arc_trm("train", *options, *settings, log=folder / f"seed-{seed}.txt")
+        seconds = time.monotonic() - started
+        arc_trm("predict", run, "--checkpoint", "last")
+        score = json.loads(arc_trm("score", run, "--json"))
+        made_by = read_provenance(Path(run))[-1]
+    exact = score["exact"]
+    result = {
+        "seed": seed,
+        "seconds": round(seconds, 1),
+        "exact": exact["solved"],
+        "of": exact["total"],
+        "date": time.strftime("%Y-%m-%d"),
+        **{key: made_by[key] for key in MADE_BY},
+    }
+    with (folder / "log.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(result) + "\n")
+    return result
+
+
+def reaches(runs: Sequence[dict[str, Any]], target: float) -> bool:
+    """Return whether the mean share of exact answers is at least `target`, 95 times in 100."""
+    shares = [run["exact"] / run["of"] for run in runs]
+    if len(shares) not in T_95:
+        return False
+    error = statistics.stdev(shares) / math.sqrt(len(shares))
+    return statistics.fmean(shares) - T_95[len(shares)] * error >= target
+
+
+def is_faster(runs: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> bool:
+    """Return whether every run is faster than every other one: by chance 1 of 252 with 5 and 5."""
+    return max(run["seconds"] for run in runs) < min(run["seconds"] for run in others)
+
+
+def table(track: Track) -> str:
+    """Return the table of a track: the recipes that were measured, in the order of their names."""
+    folders = sorted(path.parent for path in (RECORDS / track.name).glob("*/log.jsonl"))
+    logs = {folder.name: read_log(folder) for folder in folders}
+    lines = [
+        "| recipe | seeds | exact | seconds | times as fast as `published` | "
+        f"reaches {100 * track.target:g} % |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    published = logs.get("published")
+    for name, runs in logs.items():
+        exact = [run["exact"] for run in runs]
+        seconds = [run["seconds"] for run in runs]
+        ratio = ""
+        if published and name != "published":
+            baseline = statistics.fmean(run["seconds"] for run in published)
+            ratio = f"{baseline / statistics.fmean(seconds):.1f}"
+            if not is_faster(runs, published):
+                ratio += ", ranges overlap"
+        lines.append(
+            f"| `{name}` | {len(runs)} | {statistics.fmean(exact):.1f} of {runs[0]['of']} "
+            f"({min(exact)} to {max(exact)}) | {statistics.fmean(seconds):.1f} "
+            f"({min(seconds):.1f} to {max(seconds):.1f}) | {ratio or '1'} | "
+            f"{'yes' if reaches(runs, track.target) else 'no'} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure what the command line names, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("track")
+    parser.add_argument("recipes", nargs="*", metavar="RECIPE")
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 0 to N - 1")
+    arguments = parser.parse_args()
+    track = read_track(arguments.track)
+    for recipe in arguments.recipes:
+        if not (RECORDS / track.name / recipe / "config.toml").exists():
+            raise SystemExit(f"records/{track.name}/{recipe} has no config.toml: write one")
+    for seed in range(arguments.seeds):
+        for recipe in arguments.recipes:
+            result = measure(track, recipe, seed)
+            print(
+                f"{recipe}, seed {seed}: {result['seconds']} s, {result['exact']} exact", flush=True
+            )
+    print(table(track))
+
+
+if __name__ == "__main__":
+    main()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import resource
 import statistics
 import subprocess
 import sys
@@ -27,6 +28,8 @@ from typing import Any
 
 from arc_trm.provenance import read_provenance
 
+Run = dict[str, Any]
+"""What was measured of one run, and with what."""
 RECORDS = Path(__file__).parent
 PRESET = "sudoku-quick"
 """Preset whose settings a config.toml changes; it names all that matter, see tests/records."""
@@ -38,12 +41,12 @@ T_95 = {2: 6.314, 3: 2.920, 4: 2.353, 5: 2.132, 6: 2.015, 7: 1.943, 8: 1.895, 9:
 
 @dataclass(frozen=True)
 class Track:
-    """A task and the share of exact answers that a recipe has to reach."""
+    """Puzzles, and the share of exact answers that a recipe has to reach, if there is one."""
 
     name: str
     train: str
     test: str
-    target: float
+    target: float = math.nan
 
     @property
     def overrides(self) -> list[str]:
@@ -59,12 +62,20 @@ def read_track(name: str) -> Track:
     return Track(name, **tracks[name])
 
 
-def read_log(folder: Path) -> list[dict[str, Any]]:
-    """Return the runs of a recipe by seed; of a seed that was run again, the last run."""
-    path = folder / "log.jsonl"
+def read_runs(path: Path, *keys: str) -> list[Run]:
+    """Return the runs in a log; of those with equal values under all `keys`, the last one."""
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
-    runs = {run["seed"]: run for run in map(json.loads, lines)}
-    return [runs[seed] for seed in sorted(runs)]
+    runs = list(map(json.loads, lines))
+    if not keys:
+        return runs
+    last = {tuple(run[key] for key in keys): run for run in runs}
+    return [last[key] for key in sorted(last)]
+
+
+def append(path: Path, run: Run) -> None:
+    """Add a run to a log."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(run) + "\n")
 
 
 def arc_trm(*arguments: str, log: Path | None = None) -> str:
@@ -78,52 +89,53 @@ def arc_trm(*arguments: str, log: Path | None = None) -> str:
     return done.stdout
 
 
-def measure(track: Track, recipe: str, seed: int) -> dict[str, Any]:
-    """Train and score one seed of a recipe, and add it to its log."""
-    folder = RECORDS / track.name / recipe
+def train_and_score(
+    track: Track, recipe: Path, seed: int, settings: Sequence[str] = (), log: Path | None = None
+) -> Run:
+    """Train a recipe and score its last weights on the held-out puzzles of a track."""
     with tempfile.TemporaryDirectory() as scratch:
         run = str(Path(scratch) / "run")
-        settings = [part for each in track.overrides for part in ("--set", each)]
-        config = str(folder / "config.toml")
+        chosen = [part for each in (*track.overrides, *settings) for part in ("--set", each)]
+        config = str(recipe / "config.toml")
         options = ["--preset", PRESET, "--config", config, "--seed", str(seed), "--out", run]
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
         started = time.monotonic()
-        arc_trm("train", *options, *settings, log=folder / f"seed-{seed}.txt")
+        arc_trm("train", *options, *chosen, log=log)
         seconds = time.monotonic() - started
+        now = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu_seconds = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
         arc_trm("predict", run, "--checkpoint", "last")
-        score = json.loads(arc_trm("score", run, "--json"))
+        exact = json.loads(arc_trm("score", run, "--json"))["exact"]
         made_by = read_provenance(Path(run))[-1]
-    exact = score["exact"]
-    result = {
+    return {
         "seed": seed,
         "seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu_seconds, 1),
         "exact": exact["solved"],
         "of": exact["total"],
         "date": time.strftime("%Y-%m-%d"),
         **{key: made_by[key] for key in MADE_BY},
     }
-    with (folder / "log.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(result) + "\n")
-    return result
 
 
-def reaches(runs: Sequence[dict[str, Any]], target: float) -> bool:
+def reaches(runs: Sequence[Run], target: float) -> bool:
     """Return whether the mean share of exact answers is at least `target`, 95 times in 100."""
     shares = [run["exact"] / run["of"] for run in runs]
     if len(shares) not in T_95:
         return False
     error = statistics.stdev(shares) / math.sqrt(len(shares))
-    return statistics.fmean(shares) - T_95[len(shares)] * error >= target
+    return bool(statistics.fmean(shares) - T_95[len(shares)] * error >= target)
 
 
-def is_faster(runs: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> bool:
+def is_faster(runs: Sequence[Run], others: Sequence[Run]) -> bool:
     """Return whether every run is faster than every other one: by chance 1 of 252 with 5 and 5."""
-    return max(run["seconds"] for run in runs) < min(run["seconds"] for run in others)
+    return bool(max(run["seconds"] for run in runs) < min(run["seconds"] for run in others))
 
 
 def table(track: Track) -> str:
     """Return the table of a track: the recipes that were measured, in the order of their names."""
     folders = sorted(path.parent for path in (RECORDS / track.name).glob("*/log.jsonl"))
-    logs = {folder.name: read_log(folder) for folder in folders}
+    logs = {each.name: read_runs(each / "log.jsonl", "seed") for each in folders}
     lines = [
         "| recipe | seeds | exact | seconds | times as fast as `published` | "
         f"reaches {100 * track.target:g} % |",
@@ -161,10 +173,10 @@ def main() -> None:
             raise SystemExit(f"records/{track.name}/{recipe} has no config.toml: write one")
     for seed in range(arguments.seeds):
         for recipe in arguments.recipes:
-            result = measure(track, recipe, seed)
-            print(
-                f"{recipe}, seed {seed}: {result['seconds']} s, {result['exact']} exact", flush=True
-            )
+            folder = RECORDS / track.name / recipe
+            run = train_and_score(track, folder, seed, log=folder / f"seed-{seed}.txt")
+            append(folder / "log.jsonl", run)
+            print(f"{recipe}, seed {seed}: {run['seconds']} s, {run['exact']} exact", flush=True)
     print(table(track))
 
 

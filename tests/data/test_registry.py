@@ -77,6 +77,7 @@ def test_the_datasets() -> None:
         "arc-agi-1",
         "arc-agi-2",
         "concept-arc",
+        "maze-10x10",
         "maze-hard",
         "sudoku-6x6",
         "sudoku-easy",

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arc_trm.provenance import read_provenance
+from arc_trm.runs.provenance import read_provenance
 
 Run = dict[str, Any]
 """What was measured of one run, and with what."""

@@ -31,7 +31,7 @@ from arc_trm.runs.provenance import read_provenance
 Run = dict[str, Any]
 """What was measured of one run, and with what."""
 RECORDS = Path(__file__).parent
-PRESET = "sudoku-quick"
+PRESET = "sudoku-gpu"
 """Preset whose settings a config.toml changes; it names all that matter, see tests/records."""
 MADE_BY = ("cpu", "version", "commit", "changed", "source_digest", "python", "torch", "numpy")
 """What a log says of the code and the machine."""

@@ -20,13 +20,13 @@ class Registry(dict[str, T]):
         setting: the config key that names an entry, if there is one.
     """
 
-    made: ClassVar[list[Registry[Any]]] = []
+    instances: ClassVar[list[Registry[Any]]] = []
     """All registries of this process."""
 
     def __init__(self, noun: str, setting: str | None = None) -> None:
         super().__init__()
         self.noun, self.setting = noun, setting
-        self.made.append(self)
+        self.instances.append(self)
 
     def register(self, name: str) -> Callable[[T], T]:
         """Return a decorator that registers its argument under `name`.

@@ -1,10 +1,10 @@
-"""Measure what one idea gives alone: one setting of the published recipe at a time, three seeds.
+"""Measure what one idea gives alone: a recipe with one thing changed at a time, three seeds each.
 
-    python records/ablate.py TRACK [IDEA ...] [--seeds N]
-    python records/ablate.py TRACK --table                # the table of what was measured
+    python records/ablate.py TRACK RECIPE [IDEA ...] [--seeds N]
+    python records/ablate.py TRACK RECIPE --table         # the table of what was measured
 
-`ablations.toml` names the ideas. Every run gets a line in `records/TRACK/ablations.jsonl`; what is
-in there is not run again.
+`ablations.toml` names the ideas. Every run gets a line in `records/TRACK/RECIPE/ablations.jsonl`;
+what is in there is not run again. With OMP_NUM_THREADS=1 two such processes share two cores.
 """
 
 from __future__ import annotations
@@ -14,21 +14,74 @@ import json
 import statistics
 import tomllib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from measure import RECORDS, Run, Track, append, read_runs, read_track, train_and_score
+from measure import RECORDS, Run, Track, append, find_recipe, read_runs, read_track, train_and_score
 
-BASE = "published"
+BASE = "as it is"
 
 
-def read_ideas(track: Track) -> tuple[dict[str, list[str]], int]:
-    """Return the settings of each idea for a track, and the number of steps."""
+@dataclass(frozen=True)
+class Ablation:
+    """Ideas to try on a recipe.
+
+    Attributes:
+        ideas: the settings that each of them changes.
+        steps: of every run; None leaves them to the recipe and the ideas.
+    """
+
+    track: Track
+    recipe: Path
+    ideas: dict[str, list[str]]
+    steps: int | None
+
+    @property
+    def log(self) -> Path:
+        """What was measured."""
+        return self.recipe / "ablations.jsonl"
+
+    def measure(self, idea: str, seed: int) -> Run:
+        """Train and score an idea with a seed."""
+        steps = [] if self.steps is None else [f"train.total_steps={self.steps}"]
+        run = train_and_score(self.track, self.recipe, seed, [*steps, *self.ideas[idea]])
+        return {"idea": idea, **run}
+
+    def table(self) -> str:
+        """Return the table of the ideas that were measured, the recipe as it is first."""
+        runs: dict[str, list[Run]] = {name: [] for name in self.ideas}
+        for run in read_runs(self.log, "idea", "seed"):
+            runs[run["idea"]].append(run)
+        steps = "" if self.steps is None else f", {self.steps} steps"
+        lines = [
+            f"| {self.track.name}{steps} | settings | seeds | exact | mean | against it | CPU seconds |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+        ]
+        for name, found in runs.items():
+            if found:
+                exact = [run["exact"] for run in found]
+                seconds = statistics.fmean(run["cpu_seconds"] for run in found)
+                settings = ", ".join(f"`{each}`" for each in self.ideas[name])
+                against = "" if name == BASE else verdict(found, runs[BASE])
+                lines.append(
+                    f"| {name} | {settings} | {len(found)} | {', '.join(map(str, exact))} "
+                    f"| {statistics.fmean(exact):.0f} | {against} | {seconds:.0f} |"
+                )
+        return "\n".join(lines)
+
+
+def read_ablation(track: Track, recipe: Path) -> Ablation:
+    """Read the ideas for a recipe on a track from ablations.toml."""
     content = tomllib.loads((RECORDS / "ablations.toml").read_text("utf-8"))
-    steps = int(content["tracks"][track.name]["steps"])
-    return {
+    if recipe.name not in content:
+        raise SystemExit(f"ablations.toml has no ideas for {recipe.name}: add some")
+    steps = content[recipe.name].get("steps", {}).get(track.name)
+    ideas = {
         name: idea.get(track.name, idea)["settings"]
-        for name, idea in content["ideas"].items()
+        for name, idea in content[recipe.name]["ideas"].items()
         if track.name in idea.get("tracks", [track.name])
-    }, steps
+    }
+    return Ablation(track, recipe, {BASE: [], **ideas}, steps)
 
 
 def verdict(runs: Sequence[Run], base: Sequence[Run]) -> str:
@@ -39,48 +92,25 @@ def verdict(runs: Sequence[Run], base: Sequence[Run]) -> str:
     return "worse" if max(exact) < min(others) else "no difference"
 
 
-def table(track: Track) -> str:
-    """Return the table of a track's ideas, the published recipe first."""
-    ideas, steps = read_ideas(track)
-    runs: dict[str, list[Run]] = {name: [] for name in ideas}
-    for run in read_runs(RECORDS / track.name / "ablations.jsonl", "idea", "seed"):
-        runs[run["idea"]].append(run)
-    lines = [
-        f"| {steps} steps | seeds | exact of 1000 | mean | against `{BASE}` | CPU seconds |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for name, found in runs.items():
-        if found:
-            exact = [run["exact"] for run in found]
-            seconds = statistics.fmean(run["cpu_seconds"] for run in found)
-            against = "" if name == BASE else verdict(found, runs[BASE])
-            lines.append(
-                f"| `{name}` | {len(found)} | {', '.join(map(str, exact))} "
-                f"| {statistics.fmean(exact):.0f} | {against} | {seconds:.0f} |"
-            )
-    return "\n".join(lines)
-
-
 def main() -> None:
     """Measure what the command line names, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("track")
+    parser.add_argument("recipe")
     parser.add_argument("ideas", nargs="*", metavar="IDEA", help="default: all")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1")
     parser.add_argument("--table", action="store_true", help="print the table alone")
     arguments = parser.parse_args()
     track = read_track(arguments.track)
-    ideas, steps = read_ideas(track)
-    log = RECORDS / track.name / "ablations.jsonl"
+    ablation = read_ablation(track, find_recipe(track, arguments.recipe))
     for seed in [] if arguments.table else range(arguments.seeds):
-        for name in arguments.ideas or ideas:
-            if any((run["idea"], run["seed"]) == (name, seed) for run in read_runs(log)):
-                continue
-            settings = [*ideas[name], f"train.total_steps={steps}"]
-            run = train_and_score(track, RECORDS / track.name / BASE, seed, settings)
-            append(log, {"idea": name, **run})
-            print(json.dumps({"idea": name, "seed": seed, "exact": run["exact"]}), flush=True)
-    print(table(track))
+        for name in arguments.ideas or ablation.ideas:
+            done = {(run["idea"], run["seed"]) for run in read_runs(ablation.log)}
+            if (name, seed) not in done:
+                run = ablation.measure(name, seed)
+                append(ablation.log, run)
+                print(f"{name}, seed {seed}: {run['exact']} exact", flush=True)
+    print(ablation.table())
 
 
 if __name__ == "__main__":

@@ -62,6 +62,14 @@ def read_track(name: str) -> Track:
     return Track(name, **tracks[name])
 
 
+def find_recipe(track: Track, name: str) -> Path:
+    """Return the folder of a recipe."""
+    folder = RECORDS / track.name / name
+    if not (folder / "config.toml").exists():
+        raise SystemExit(f"{folder} has no config.toml: write one")
+    return folder
+
+
 def read_runs(path: Path, *keys: str) -> list[Run]:
     """Return the runs in a log; of those with equal values under all `keys`, the last one."""
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
@@ -168,15 +176,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 0 to N - 1")
     arguments = parser.parse_args()
     track = read_track(arguments.track)
-    for recipe in arguments.recipes:
-        if not (RECORDS / track.name / recipe / "config.toml").exists():
-            raise SystemExit(f"records/{track.name}/{recipe} has no config.toml: write one")
+    folders = [find_recipe(track, recipe) for recipe in arguments.recipes]
     for seed in range(arguments.seeds):
-        for recipe in arguments.recipes:
-            folder = RECORDS / track.name / recipe
+        for folder in folders:
             run = train_and_score(track, folder, seed, log=folder / f"seed-{seed}.txt")
             append(folder / "log.jsonl", run)
-            print(f"{recipe}, seed {seed}: {run['seconds']} s, {run['exact']} exact", flush=True)
+            print(f"{folder.name}, seed {seed}: {run['seconds']} s, {run['exact']} exact", flush=True)
     print(table(track))
 
 

@@ -261,7 +261,7 @@ def _copied_files() -> tuple[dict[str, bytes], dict[str, str | None]]:
 
 def _registered() -> Iterator[tuple[str, object]]:
     """Yield what is registered but not a part of this package, as `loss focal` and the like."""
-    for registry in Registry.made:
+    for registry in Registry.instances:
         for name, entry in registry.items():
             module = module_name(_definition(entry))
             if module.partition(".")[0] != PACKAGE.name:

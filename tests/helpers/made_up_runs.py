@@ -20,7 +20,7 @@ def make_run(
     folder: Path,
     exact: Sequence[float] = (),
     seed: int = 0,
-    preset: str = "sudoku-quick",
+    preset: str = "maze-quick",
     settings: Sequence[str] = (),
     metric: str = "eval/exact",
     puzzles: int = 200,

@@ -126,6 +126,6 @@ def test_without_early_halting_an_example_takes_all_steps(early_halting: bool, h
     ],
 )
 def test_every_ablation_is_one_setting(setting: str) -> None:
-    config = load_config("sudoku-quick", overrides=[setting])
-    assert isinstance(config, RunConfig) and config != load_config("sudoku-quick")
+    config = load_config("maze-quick", overrides=[setting])
+    assert isinstance(config, RunConfig) and config != load_config("maze-quick")
     build_model(config.model, 1, generator=torch.Generator().manual_seed(0))

@@ -100,14 +100,14 @@ def test_equal_seeds_of_equal_settings_stay_alone() -> None:
     runs = [make_run(Path(name), [0.5], seed) for name, seed in (("a", 0), ("b", 0), ("c", 1))]
     found = compare_runs(runs)
     assert [len(group.runs) for group in found.groups] == [1, 1, 1]
-    assert [group.label for group in found.groups] == [f"sudoku-quick, {run}" for run in runs]
+    assert [group.label for group in found.groups] == [f"maze-quick, {run}" for run in runs]
     assert "a, b, c have the settings and the seed of another one of these runs" in found.notes[0]
 
 
 def test_a_group_of_seeds_alone_is_named_after_its_preset() -> None:
     found = compare_runs(make_seeds("a", [0.5, 0.75], "train.lr=0.5"))
     (group,) = found.groups
-    assert group.label == "sudoku-quick with train.lr=0.5"
+    assert group.label == "maze-quick with train.lr=0.5"
     assert found.sentences() == []
 
 
@@ -117,7 +117,7 @@ def test_other_presets_are_named_with_their_changes() -> None:
         make_run(Path("b"), [0.5], preset="quickstart", settings=["train.lr=0.5"]),
     ]
     labels = [group.label for group in compare_runs(runs).groups]
-    assert labels == ["sudoku-quick", "quickstart with train.lr=0.5"]
+    assert labels == ["maze-quick", "quickstart with train.lr=0.5"]
 
 
 def test_many_settings_are_counted() -> None:
@@ -326,7 +326,7 @@ def test_the_curves_of_groups_are_their_means_and_seeds() -> None:
     )
     texts = texts_of(drawing.svg())
     assert {
-        "sudoku-quick, 3 runs",
+        "maze-quick, 3 runs",
         "train.optimiser=adamw: mean and each of 2 seeds",
         "train.optimiser=muon",
         "train/lm_loss: loss per training example",

@@ -61,6 +61,7 @@ class Sudoku(GridPuzzle):
     title = "Sudoku"
     vocab_size = 11
     default_side = 9
+    quick_preset = "sudoku-quick"
     symbols = ".123456789"
     spellings: ClassVar[dict[str, str]] = {"0": "."}
     rule = "every row, column and box holds every digit, and the given cells stay"

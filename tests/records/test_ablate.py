@@ -1,0 +1,68 @@
+"""What ablations say comes from their logs, and their settings are real ones."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from paths import ROOT
+
+from arc_trm.config import load_config
+
+RECORDS = ROOT / "records"
+RECIPES = tomllib.loads((RECORDS / "ablations.toml").read_text("utf-8"))
+FOLDERS = [
+    path.parent for name in RECIPES for path in sorted(RECORDS.glob(f"*/{name}/config.toml"))
+]
+
+
+@pytest.fixture
+def ablate(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script records/ablate.py as a module."""
+    monkeypatch.syspath_prepend(RECORDS)
+    return importlib.import_module("ablate")
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda each: f"{each.parent.name}/{each.name}")
+def test_every_idea_changes_the_config(ablate: ModuleType, folder: Path) -> None:
+    track = ablate.read_track(folder.parent.name)
+    ablation = ablate.read_ablation(track, folder)
+    preset = importlib.import_module("measure").PRESET
+    configs = [
+        load_config(preset, folder / "config.toml", [*track.overrides, *settings])
+        for settings in ablation.ideas.values()
+    ]
+    assert len(configs) > 3
+    assert all(first != other for first in configs for other in configs if first is not other)
+
+
+def test_the_table_says_whether_ranges_lie_apart(ablate: ModuleType, tmp_path: Path) -> None:
+    ideas = {"as it is": [], "good": ["a.b=1"], "same": ["a.b=2"], "bad": ["c=3"], "open": ["d=4"]}
+    track = ablate.Track("easy", "a", "b")
+    ablation = ablate.Ablation(track, tmp_path, ideas, 100)
+    exact = {"as it is": (5, 7), "good": (8, 9), "same": (7, 8), "bad": (3, 4)}
+    lines = [
+        json.dumps({"idea": idea, "seed": seed, "exact": count, "cpu_seconds": 10 + seed})
+        for idea, counts in exact.items()
+        for seed, count in enumerate(counts)
+    ]
+    ablation.log.write_text("\n".join(lines))
+    assert ablation.table().splitlines() == [
+        "| easy, 100 steps | settings | seeds | exact | mean | against it | CPU seconds |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| as it is |  | 2 | 5, 7 | 6 |  | 10 |",
+        "| good | `a.b=1` | 2 | 8, 9 | 8 | better | 10 |",
+        "| same | `a.b=2` | 2 | 7, 8 | 8 | no difference | 10 |",
+        "| bad | `c=3` | 2 | 3, 4 | 4 | worse | 10 |",
+    ]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda each: f"{each.parent.name}/{each.name}")
+def test_the_log_holds_the_table_of_what_was_measured(ablate: ModuleType, folder: Path) -> None:
+    ablation = ablate.read_ablation(ablate.read_track(folder.parent.name), folder)
+    if ablation.log.exists():
+        assert ablation.table() in (RECORDS / "LOG.md").read_text("utf-8")

@@ -10,7 +10,6 @@ what is in there is not run again. With OMP_NUM_THREADS=1 two such processes sha
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tomllib
 from collections.abc import Sequence
@@ -54,7 +53,8 @@ class Ablation:
             runs[run["idea"]].append(run)
         steps = "" if self.steps is None else f", {self.steps} steps"
         lines = [
-            f"| {self.track.name}{steps} | settings | seeds | exact | mean | against it | CPU seconds |",
+            f"| {self.track.name}{steps} | settings | seeds | exact | mean | against it "
+            "| CPU seconds |",
             "| --- | --- | --- | --- | --- | --- | --- |",
         ]
         for name, found in runs.items():
@@ -73,13 +73,13 @@ class Ablation:
 def read_ablation(track: Track, recipe: Path) -> Ablation:
     """Read the ideas for a recipe on a track from ablations.toml."""
     content = tomllib.loads((RECORDS / "ablations.toml").read_text("utf-8"))
-    if recipe.name not in content:
-        raise SystemExit(f"ablations.toml has no ideas for {recipe.name}: add some")
+    if track.name not in content.get(recipe.name, {}).get("tracks", []):
+        raise SystemExit(f"ablations.toml has no ideas for {recipe.name} on {track.name}: add some")
     steps = content[recipe.name].get("steps", {}).get(track.name)
     ideas = {
         name: idea.get(track.name, idea)["settings"]
         for name, idea in content[recipe.name]["ideas"].items()
-        if track.name in idea.get("tracks", [track.name])
+        if track.name in idea.get("tracks", content[recipe.name]["tracks"])
     }
     return Ablation(track, recipe, {BASE: [], **ideas}, steps)
 

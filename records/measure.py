@@ -181,7 +181,9 @@ def main() -> None:
         for folder in folders:
             run = train_and_score(track, folder, seed, log=folder / f"seed-{seed}.txt")
             append(folder / "log.jsonl", run)
-            print(f"{folder.name}, seed {seed}: {run['seconds']} s, {run['exact']} exact", flush=True)
+            print(
+                f"{folder.name}, seed {seed}: {run['seconds']} s, {run['exact']} exact", flush=True
+            )
     print(table(track))
 
 

@@ -15,9 +15,7 @@ from arc_trm.config import load_config
 
 RECORDS = ROOT / "records"
 RECIPES = tomllib.loads((RECORDS / "ablations.toml").read_text("utf-8"))
-FOLDERS = [
-    path.parent for name in RECIPES for path in sorted(RECORDS.glob(f"*/{name}/config.toml"))
-]
+FOLDERS = [RECORDS / track / name for name, recipe in RECIPES.items() for track in recipe["tracks"]]
 
 
 @pytest.fixture

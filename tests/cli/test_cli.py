@@ -762,7 +762,10 @@ def test_presets_say_what_they_need_and_give() -> None:
     assert list(record) == preset_names()
     assert {"hardware", "time", "memory", "gives"} <= record["quickstart"].keys()
     single = run_cli("presets", "sudoku-quick").stdout
-    assert single.startswith("sudoku-quick: ") and "[model]\nblock = " in single
+    assert (
+        single.startswith("sudoku-quick: ")
+        and '[model]\nblock = "digit_equivariant"\nvocab_size = 11' in single
+    )
 
 
 def test_the_version_is_printed() -> None:

@@ -16,7 +16,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from measure import RECORDS, Run, Track, append, find_recipe, read_runs, read_track, train_and_score
+from measure import (
+    RECORDS,
+    Run,
+    Track,
+    add_seeds,
+    append,
+    find_recipe,
+    read_runs,
+    read_track,
+    run_script,
+    train_and_score,
+)
+
+from arc_trm.errors import UserError, suggestion
 
 BASE = "as it is"
 
@@ -74,7 +87,7 @@ def read_ablation(track: Track, recipe: Path) -> Ablation:
     """Read the ideas for a recipe on a track from ablations.toml."""
     content = tomllib.loads((RECORDS / "ablations.toml").read_text("utf-8"))
     if track.name not in content.get(recipe.name, {}).get("tracks", []):
-        raise SystemExit(f"ablations.toml has no ideas for {recipe.name} on {track.name}: add some")
+        raise UserError(f"ablations.toml has no ideas for {recipe.name} on {track.name}: add some")
     steps = content[recipe.name].get("steps", {}).get(track.name)
     ideas = {
         name: idea.get(track.name, idea)["settings"]
@@ -98,11 +111,17 @@ def main() -> None:
     parser.add_argument("track")
     parser.add_argument("recipe")
     parser.add_argument("ideas", nargs="*", metavar="IDEA", help="default: all")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1")
+    add_seeds(parser, 3)
     parser.add_argument("--table", action="store_true", help="print the table alone")
     arguments = parser.parse_args()
     track = read_track(arguments.track)
     ablation = read_ablation(track, find_recipe(track, arguments.recipe))
+    for name in arguments.ideas:
+        if name not in ablation.ideas:
+            raise UserError(
+                f"ablations.toml has no idea {name!r} for {arguments.recipe} on {track.name}"
+                f"{suggestion(name, ablation.ideas)}"
+            )
     for seed in [] if arguments.table else range(arguments.seeds):
         for name in arguments.ideas or ablation.ideas:
             done = {(run["idea"], run["seed"]) for run in read_runs(ablation.log)}
@@ -114,4 +133,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

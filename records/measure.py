@@ -21,11 +21,12 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from arc_trm.errors import UserError, suggestion
 from arc_trm.runs.provenance import read_provenance
 
 Run = dict[str, Any]
@@ -58,7 +59,7 @@ def read_track(name: str) -> Track:
     """Read a track from tracks.toml."""
     tracks = tomllib.loads((RECORDS / "tracks.toml").read_text("utf-8"))
     if name not in tracks:
-        raise SystemExit(f"there is no track {name!r}: name one of {', '.join(tracks)}")
+        raise UserError(f"there is no track {name!r}{suggestion(name, tracks)}")
     return Track(name, **tracks[name])
 
 
@@ -66,7 +67,7 @@ def find_recipe(track: Track, name: str) -> Path:
     """Return the folder of a recipe."""
     folder = RECORDS / track.name / name
     if not (folder / "config.toml").exists():
-        raise SystemExit(f"{folder} has no config.toml: write one")
+        raise UserError(f"{folder} has no config.toml: write one")
     return folder
 
 
@@ -93,7 +94,7 @@ def arc_trm(*arguments: str, log: Path | None = None) -> str:
     if log is not None:
         log.write_text(done.stderr, "utf-8")
     if done.returncode:
-        raise SystemExit(f"`arc-trm {' '.join(arguments)}` failed: {done.stderr}")
+        raise UserError(f"`arc-trm {' '.join(arguments)}` failed: {done.stderr.strip()}")
     return done.stdout
 
 
@@ -168,12 +169,33 @@ def table(track: Track) -> str:
     return "\n".join(lines)
 
 
+def add_seeds(parser: argparse.ArgumentParser, default: int) -> None:
+    """Add the option `--seeds`."""
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=default,
+        choices=range(1, max(T_95) + 1),
+        metavar="N",
+        help=f"seeds 0 to N - 1, default {default}, at most {max(T_95)}",
+    )
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """Call `main`; a UserError ends the process with its sentence and status 2."""
+    try:
+        main()
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
 def main() -> None:
     """Measure what the command line names, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("track")
     parser.add_argument("recipes", nargs="*", metavar="RECIPE")
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 0 to N - 1")
+    add_seeds(parser, 5)
     arguments = parser.parse_args()
     track = read_track(arguments.track)
     folders = [find_recipe(track, recipe) for recipe in arguments.recipes]
@@ -188,4 +210,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -207,6 +207,10 @@ class RunComparison(Displayed):
     ) -> None:
         self.metric, self.groups, self.with_loss, self.x = metric, tuple(groups), with_loss, x
 
+    def __repr__(self) -> str:
+        groups = map(self.describe_group, self.groups)
+        return "\n".join([self.summary, *groups, *self.sentences()])
+
     @property
     def runs(self) -> list[ComparedRun]:
         """All runs."""

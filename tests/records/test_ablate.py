@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import tomllib
 from pathlib import Path
@@ -18,20 +17,14 @@ RECIPES = tomllib.loads((RECORDS / "ablations.toml").read_text("utf-8"))
 FOLDERS = [RECORDS / track / name for name, recipe in RECIPES.items() for track in recipe["tracks"]]
 
 
-@pytest.fixture
-def ablate(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script records/ablate.py as a module."""
-    monkeypatch.syspath_prepend(RECORDS)
-    return importlib.import_module("ablate")
-
-
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda each: f"{each.parent.name}/{each.name}")
-def test_every_idea_changes_the_config(ablate: ModuleType, folder: Path) -> None:
+def test_every_idea_changes_the_config(
+    ablate: ModuleType, measure: ModuleType, folder: Path
+) -> None:
     track = ablate.read_track(folder.parent.name)
     ablation = ablate.read_ablation(track, folder)
-    preset = importlib.import_module("measure").PRESET
     configs = [
-        load_config(preset, folder / "config.toml", [*track.overrides, *settings])
+        load_config(measure.PRESET, folder / "config.toml", [*track.overrides, *settings])
         for settings in ablation.ideas.values()
     ]
     assert len(configs) > 3

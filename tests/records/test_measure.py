@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import tomllib
 from pathlib import Path
@@ -16,13 +15,6 @@ from arc_trm.config import load_config, read_preset
 
 RECORDS = ROOT / "records"
 RECIPES = sorted(path.parent for path in RECORDS.glob("*/*/config.toml"))
-
-
-@pytest.fixture
-def measure(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script records/measure.py as a module."""
-    monkeypatch.syspath_prepend(RECORDS)
-    return importlib.import_module("measure")
 
 
 def runs(*exact: int, seconds: float = 10.0) -> list[dict[str, Any]]:
@@ -102,6 +94,16 @@ def test_recipes_do_not_depend_on_the_preset(measure: ModuleType, folder: Path) 
     ]
     # The track names the puzzles.
     assert set(missing) == {"data.train", "data.test"}, f"{folder}/config.toml leaves them open"
+
+
+def test_the_preset_is_the_fastest_recipe(measure: ModuleType) -> None:
+    track = measure.read_track("sudoku-easy")
+    recipe = RECORDS / track.name / "digit-equivariant" / "config.toml"
+    # Settings of what neither has.
+    same = ["model.num_heads=1", "train.puzzle_emb_lr=0", "train.puzzle_emb_weight_decay=0"]
+    assert load_config("sudoku-quick", None, same) == load_config(
+        measure.PRESET, recipe, [*track.overrides, *same]
+    )
 
 
 @pytest.mark.parametrize("track", ["sudoku-easy", "sudoku-6x6"])

@@ -90,10 +90,13 @@ def test_ranges_that_overlap_are_no_difference(
 
 def test_the_sentence_on_a_difference() -> None:
     runs = [*make_seeds("a", [0.5, 0.6], ADAMW), *make_seeds("m", [0.3, 0.4], MUON)]
-    assert compare_runs(runs).sentences() == [
+    found = compare_runs(runs)
+    (sentence,) = found.sentences()
+    assert sentence == (
         "train.optimiser=muon against train.optimiser=adamw: −20 points, the ranges do not overlap "
         "(chance alone does that in 33 % of cases)."
-    ]
+    )
+    assert str(found).splitlines()[1:] == [*map(found.describe_group, found.groups), sentence]
 
 
 def test_equal_seeds_of_equal_settings_stay_alone() -> None:

@@ -198,6 +198,8 @@ def main() -> None:
     add_seeds(parser, 5)
     arguments = parser.parse_args()
     track = read_track(arguments.track)
+    if math.isnan(track.target):
+        raise UserError(f"{track.name} has no target in tracks.toml: add one, or use ablate.py")
     folders = [find_recipe(track, recipe) for recipe in arguments.recipes]
     for seed in range(arguments.seeds):
         for folder in folders:

@@ -101,9 +101,9 @@ def test_the_preset_is_the_fastest_recipe(measure: ModuleType) -> None:
     recipe = RECORDS / track.name / "digit-equivariant" / "config.toml"
     # Settings of what neither has.
     same = ["model.num_heads=1", "train.puzzle_emb_lr=0", "train.puzzle_emb_weight_decay=0"]
-    assert load_config("sudoku-quick", None, same) == load_config(
-        measure.PRESET, recipe, [*track.overrides, *same]
-    )
+    quick = load_config("sudoku-quick", None, same)
+    fastest = load_config(measure.PRESET, recipe, [*track.overrides, *same])
+    assert (quick.model, quick.train) == (fastest.model, fastest.train)
 
 
 @pytest.mark.parametrize("track", ["sudoku-easy", "sudoku-6x6"])

@@ -98,7 +98,9 @@ def read_ablation(track: Track, recipe: Path) -> Ablation:
 
 
 def verdict(runs: Sequence[Run], base: Sequence[Run]) -> str:
-    """Return whether the ranges of exact answers lie apart."""
+    """Return whether the ranges of exact answers lie apart; of fewer than three seeds nothing."""
+    if min(len(runs), len(base)) < 3:
+        return ""
     exact, others = ([run["exact"] for run in each] for each in (runs, base))
     if min(exact) > max(others):
         return "better"

@@ -35,7 +35,13 @@ def test_the_table_says_whether_ranges_lie_apart(ablate: ModuleType, tmp_path: P
     ideas = {"as it is": [], "good": ["a.b=1"], "same": ["a.b=2"], "bad": ["c=3"], "open": ["d=4"]}
     track = ablate.Track("easy", "a", "b")
     ablation = ablate.Ablation(track, tmp_path, ideas, 100)
-    exact = {"as it is": (5, 7), "good": (8, 9), "same": (7, 8), "bad": (3, 4)}
+    exact = {
+        "as it is": (5, 7, 6),
+        "good": (8, 9, 8),
+        "same": (7, 8, 9),
+        "bad": (3, 4, 3),
+        "open": (1, 2),
+    }
     lines = [
         json.dumps({"idea": idea, "seed": seed, "exact": count, "cpu_seconds": 10 + seed})
         for idea, counts in exact.items()
@@ -45,10 +51,11 @@ def test_the_table_says_whether_ranges_lie_apart(ablate: ModuleType, tmp_path: P
     assert ablation.table().splitlines() == [
         "| easy, 100 steps | settings | seeds | exact | mean | against it | CPU seconds |",
         "| --- | --- | --- | --- | --- | --- | --- |",
-        "| as it is |  | 2 | 5, 7 | 6 |  | 10 |",
-        "| good | `a.b=1` | 2 | 8, 9 | 8 | better | 10 |",
-        "| same | `a.b=2` | 2 | 7, 8 | 8 | no difference | 10 |",
-        "| bad | `c=3` | 2 | 3, 4 | 4 | worse | 10 |",
+        "| as it is |  | 3 | 5, 7, 6 | 6 |  | 11 |",
+        "| good | `a.b=1` | 3 | 8, 9, 8 | 8 | better | 11 |",
+        "| same | `a.b=2` | 3 | 7, 8, 9 | 8 | no difference | 11 |",
+        "| bad | `c=3` | 3 | 3, 4, 3 | 3 | worse | 11 |",
+        "| open | `d=4` | 2 | 1, 2 | 2 |  | 10 |",
     ]
 
 

@@ -96,14 +96,18 @@ def test_recipes_do_not_depend_on_the_preset(measure: ModuleType, folder: Path) 
     assert set(missing) == {"data.train", "data.test"}, f"{folder}/config.toml leaves them open"
 
 
-def test_the_preset_is_the_fastest_recipe(measure: ModuleType) -> None:
+@pytest.mark.parametrize(
+    ("preset", "recipe"),
+    [("sudoku-quick", "digit-equivariant"), ("sudoku-quick-published", "published")],
+)
+def test_presets_are_recipes(measure: ModuleType, preset: str, recipe: str) -> None:
     track = measure.read_track("sudoku-easy")
-    recipe = RECORDS / track.name / "digit-equivariant" / "config.toml"
-    # Settings of what neither has.
+    path = RECORDS / track.name / recipe / "config.toml"
+    # Settings of what a model without attention or a puzzle embedding does not have.
     same = ["model.num_heads=1", "train.puzzle_emb_lr=0", "train.puzzle_emb_weight_decay=0"]
-    quick = load_config("sudoku-quick", None, same)
-    fastest = load_config(measure.PRESET, recipe, [*track.overrides, *same])
-    assert (quick.model, quick.train) == (fastest.model, fastest.train)
+    quick = load_config(preset, None, same)
+    measured = load_config(measure.PRESET, path, [*track.overrides, *same])
+    assert (quick.model, quick.train) == (measured.model, measured.train)
 
 
 @pytest.mark.parametrize("track", ["sudoku-easy", "sudoku-6x6"])

@@ -4,7 +4,8 @@
     python records/ablate.py TRACK RECIPE --table         # the table of what was measured
 
 `ablations.toml` names the ideas. Every run gets a line in `records/TRACK/RECIPE/ablations.jsonl`;
-what is in there is not run again. With OMP_NUM_THREADS=1 two such processes share two cores.
+what is in there is not run again, unless its settings were changed since. With OMP_NUM_THREADS=1
+two such processes share two cores.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from measure import (
     find_recipe,
     read_runs,
     read_track,
+    recipe_digest,
     run_script,
     train_and_score,
 )
@@ -55,15 +57,23 @@ class Ablation:
 
     def measure(self, idea: str, seed: int) -> Run:
         """Train and score an idea with a seed."""
+        return {
+            "idea": idea,
+            **train_and_score(self.track, self.recipe, seed, self.settings(idea)),
+        }
+
+    def settings(self, idea: str) -> list[str]:
+        """Return the settings of an idea, the number of steps among them."""
         steps = [] if self.steps is None else [f"train.total_steps={self.steps}"]
-        run = train_and_score(self.track, self.recipe, seed, [*steps, *self.ideas[idea]])
-        return {"idea": idea, **run}
+        return [*steps, *self.ideas[idea]]
+
+    def measured(self, idea: str) -> list[Run]:
+        """Return the runs of an idea so far."""
+        return read_runs(self.log, recipe_digest(self.track, self.recipe, self.settings(idea)))
 
     def table(self) -> str:
         """Return the table of the ideas that were measured, the recipe as it is first."""
-        runs: dict[str, list[Run]] = {name: [] for name in self.ideas}
-        for run in read_runs(self.log, "idea", "seed"):
-            runs[run["idea"]].append(run)
+        runs = {name: self.measured(name) for name in self.ideas}
         steps = "" if self.steps is None else f", {self.steps} steps"
         lines = [
             f"| {self.track.name}{steps} | settings | seeds | exact | mean | against it "
@@ -110,9 +120,9 @@ def verdict(runs: Sequence[Run], base: Sequence[Run]) -> str:
 def main() -> None:
     """Measure what the command line names, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("track")
-    parser.add_argument("recipe")
-    parser.add_argument("ideas", nargs="*", metavar="IDEA", help="default: all")
+    parser.add_argument("track", metavar="TRACK", help="of records/tracks.toml")
+    parser.add_argument("recipe", metavar="RECIPE", help="a folder in records/TRACK")
+    parser.add_argument("ideas", nargs="*", metavar="IDEA", help="of ablations.toml, default: all")
     add_seeds(parser, 3)
     parser.add_argument("--table", action="store_true", help="print the table alone")
     arguments = parser.parse_args()
@@ -126,8 +136,7 @@ def main() -> None:
             )
     for seed in [] if arguments.table else range(arguments.seeds):
         for name in arguments.ideas or ablation.ideas:
-            done = {(run["idea"], run["seed"]) for run in read_runs(ablation.log)}
-            if (name, seed) not in done:
+            if seed not in {run["seed"] for run in ablation.measured(name)}:
                 run = ablation.measure(name, seed)
                 append(ablation.log, run)
                 print(f"{name}, seed {seed}: {run['exact']} exact", flush=True)

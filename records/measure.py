@@ -3,15 +3,18 @@
     python records/measure.py TRACK RECIPE [RECIPE ...] [--seeds N]
     python records/measure.py TRACK                       # the table of what was measured
 
-Each RECIPE is a folder `records/TRACK/RECIPE` with a `config.toml`. Its seeds are trained and
-scored on the track's held-out puzzles, one run after the other. The recipes take turns, so that a
-change of the machine's speed meets all of them alike. `log.jsonl` in the folder gets a line for
-every run, `seed-N.txt` what the training printed.
+TRACK is one of tracks.toml. Each RECIPE is a folder `records/TRACK/RECIPE` with a `config.toml`.
+Its seeds are trained and scored on the track's held-out puzzles, one run after the other. The
+recipes take turns, so that a change of the machine's speed meets all of them alike. `log.jsonl` in
+the folder gets a line for every run, `seed-N.txt` what the training printed. Of a seed the last
+line counts, and of a config that was changed since no line.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import itertools
 import json
 import math
 import resource
@@ -71,14 +74,18 @@ def find_recipe(track: Track, name: str) -> Path:
     return folder
 
 
-def read_runs(path: Path, *keys: str) -> list[Run]:
-    """Return the runs in a log; of those with equal values under all `keys`, the last one."""
-    lines = path.read_text("utf-8").splitlines() if path.exists() else []
-    runs = list(map(json.loads, lines))
-    if not keys:
-        return runs
-    last = {tuple(run[key] for key in keys): run for run in runs}
-    return [last[key] for key in sorted(last)]
+def recipe_digest(track: Track, recipe: Path, settings: Sequence[str] = ()) -> str:
+    """Return a digest of what decides a run besides its seed: config, puzzles and settings."""
+    config = tomllib.loads((recipe / "config.toml").read_text("utf-8"))
+    text = json.dumps([config, track.overrides, list(settings)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_runs(log: Path, digest: str) -> list[Run]:
+    """Return the runs of a recipe with a digest in a log, of each seed the last one."""
+    lines = log.read_text("utf-8").splitlines() if log.exists() else []
+    last = {run["seed"]: run for run in map(json.loads, lines) if run["recipe_digest"] == digest}
+    return [last[seed] for seed in sorted(last)]
 
 
 def append(path: Path, run: Run) -> None:
@@ -122,18 +129,19 @@ def train_and_score(
         "cpu_seconds": round(cpu_seconds, 1),
         "exact": exact["solved"],
         "of": exact["total"],
+        "recipe_digest": recipe_digest(track, recipe, settings),
         "date": time.strftime("%Y-%m-%d"),
         **{key: made_by[key] for key in MADE_BY},
     }
 
 
-def reaches(runs: Sequence[Run], target: float) -> bool:
-    """Return whether the mean share of exact answers is at least `target`, 95 times in 100."""
+def least_mean(runs: Sequence[Run]) -> float:
+    """Return the share of exact answers that the mean of a recipe exceeds, 95 times in 100."""
     shares = [run["exact"] / run["of"] for run in runs]
     if len(shares) not in T_95:
-        return False
+        return 0.0
     error = statistics.stdev(shares) / math.sqrt(len(shares))
-    return bool(statistics.fmean(shares) - T_95[len(shares)] * error >= target)
+    return statistics.fmean(shares) - T_95[len(shares)] * error
 
 
 def is_faster(runs: Sequence[Run], others: Sequence[Run]) -> bool:
@@ -142,31 +150,49 @@ def is_faster(runs: Sequence[Run], others: Sequence[Run]) -> bool:
 
 
 def table(track: Track) -> str:
-    """Return the table of a track: the recipes that were measured, in the order of their names."""
-    folders = sorted(path.parent for path in (RECORDS / track.name).glob("*/log.jsonl"))
-    logs = {each.name: read_runs(each / "log.jsonl", "seed") for each in folders}
+    """Return the table of a track: what reaches the target, the fastest first, then the rest."""
+    folders = [path.parent for path in (RECORDS / track.name).glob("*/log.jsonl")]
+    logs = {each: read_runs(each / "log.jsonl", recipe_digest(track, each)) for each in folders}
+    seconds = {
+        each: statistics.fmean(run["seconds"] for run in runs)
+        for each, runs in logs.items()
+        if runs
+    }
+    bounds = {each: least_mean(logs[each]) for each in seconds}
+    published = RECORDS / track.name / "published"
     lines = [
-        "| recipe | seeds | exact | seconds | times as fast as `published` | "
-        f"reaches {100 * track.target:g} % |",
-        "| --- | --- | --- | --- | --- | --- |",
+        f"| recipe | seeds | exact | reaches {100 * track.target:g} % | supervision steps "
+        "at prediction | seconds | times as fast as `published` |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    published = logs.get("published")
-    for name, runs in logs.items():
-        exact = [run["exact"] for run in runs]
-        seconds = [run["seconds"] for run in runs]
-        ratio = ""
-        if published and name != "published":
-            baseline = statistics.fmean(run["seconds"] for run in published)
-            ratio = f"{baseline / statistics.fmean(seconds):.1f}"
-            if not is_faster(runs, published):
+    for each in sorted(seconds, key=lambda each: (bounds[each] < track.target, seconds[each])):
+        runs, does = logs[each], bounds[each] >= track.target
+        ratio = "1" if each == published else ""
+        if published in seconds and each != published and does:
+            ratio = f"{seconds[published] / seconds[each]:.1f}"
+            if not is_faster(runs, logs[published]):
                 ratio += ", ranges overlap"
+        config = tomllib.loads((each / "config.toml").read_text("utf-8"))
+        exact, times = ([run[key] for run in runs] for key in ("exact", "seconds"))
         lines.append(
-            f"| `{name}` | {len(runs)} | {statistics.fmean(exact):.1f} of {runs[0]['of']} "
-            f"({min(exact)} to {max(exact)}) | {statistics.fmean(seconds):.1f} "
-            f"({min(seconds):.1f} to {max(seconds):.1f}) | {ratio or '1'} | "
-            f"{'yes' if reaches(runs, track.target) else 'no'} |"
+            f"| `{each.name}` | {len(runs)} | {statistics.fmean(exact):.1f} of {runs[0]['of']} "
+            f"({min(exact)} to {max(exact)}) | {'yes' if does else 'no'}: at least "
+            f"{100 * bounds[each]:.1f} % | {config['model']['supervision_steps']} | "
+            f"{seconds[each]:.1f} ({min(times):.1f} to {max(times):.1f}) | {ratio} |"
         )
     return "\n".join(lines)
+
+
+def comparison(track: Track, one: Path, other: Path) -> str:
+    """Return which of two recipes is faster, in a sentence."""
+    runs, others = (
+        read_runs(each / "log.jsonl", recipe_digest(track, each)) for each in (one, other)
+    )
+    if is_faster(others, runs):
+        one, other = other, one
+    elif not is_faster(runs, others):
+        return f"{one.name} and {other.name}: no difference in speed, the ranges overlap"
+    return f"{one.name} is faster than {other.name}: every run"
 
 
 def add_seeds(parser: argparse.ArgumentParser, default: int) -> None:
@@ -193,8 +219,10 @@ def run_script(main: Callable[[], None]) -> None:
 def main() -> None:
     """Measure what the command line names, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("track")
-    parser.add_argument("recipes", nargs="*", metavar="RECIPE")
+    parser.add_argument("track", metavar="TRACK", help="of records/tracks.toml")
+    parser.add_argument(
+        "recipes", nargs="*", metavar="RECIPE", help="a folder in records/TRACK; none: the table"
+    )
     add_seeds(parser, 5)
     arguments = parser.parse_args()
     track = read_track(arguments.track)
@@ -209,6 +237,8 @@ def main() -> None:
                 f"{folder.name}, seed {seed}: {run['seconds']} s, {run['exact']} exact", flush=True
             )
     print(table(track))
+    for one, other in itertools.combinations(folders, 2):
+        print(comparison(track, one, other))
 
 
 if __name__ == "__main__":

@@ -181,7 +181,9 @@ def test_data_that_cannot_be_trained_on_is_an_error(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sudoku-quick", "sudoku-quick-published", "sudoku-gpu", "maze-quick"])
+@pytest.mark.parametrize(
+    "name", ["sudoku-quick", "sudoku-quick-published", "sudoku-gpu", "maze-quick"]
+)
 def test_presets_that_need_no_file(name: str) -> None:
     config = load_config(name)
     training_set = build_training_set(config)

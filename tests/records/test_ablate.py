@@ -31,7 +31,10 @@ def test_every_idea_changes_the_config(
     assert all(first != other for first in configs for other in configs if first is not other)
 
 
-def test_the_table_says_whether_ranges_lie_apart(ablate: ModuleType, tmp_path: Path) -> None:
+def test_the_table_says_whether_ranges_lie_apart(
+    ablate: ModuleType, measure: ModuleType, tmp_path: Path
+) -> None:
+    (tmp_path / "config.toml").write_text("[model]\nhidden_size = 8\n")
     ideas = {"as it is": [], "good": ["a.b=1"], "same": ["a.b=2"], "bad": ["c=3"], "open": ["d=4"]}
     track = ablate.Track("easy", "a", "b")
     ablation = ablate.Ablation(track, tmp_path, ideas, 100)
@@ -43,7 +46,15 @@ def test_the_table_says_whether_ranges_lie_apart(ablate: ModuleType, tmp_path: P
         "open": (1, 2),
     }
     lines = [
-        json.dumps({"idea": idea, "seed": seed, "exact": count, "cpu_seconds": 10 + seed})
+        json.dumps(
+            {
+                "idea": idea,
+                "seed": seed,
+                "exact": count,
+                "recipe_digest": measure.recipe_digest(track, tmp_path, ablation.settings(idea)),
+                "cpu_seconds": 10 + seed,
+            }
+        )
         for idea, counts in exact.items()
         for seed, count in enumerate(counts)
     ]

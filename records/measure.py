@@ -188,6 +188,9 @@ def comparison(track: Track, one: Path, other: Path) -> str:
     runs, others = (
         read_runs(each / "log.jsonl", recipe_digest(track, each)) for each in (one, other)
     )
+    for each, log in ((one, runs), (other, others)):
+        if least_mean(log) < track.target:
+            return f"{each.name} misses the target: its speed says nothing"
     if is_faster(others, runs):
         one, other = other, one
     elif not is_faster(runs, others):

@@ -84,7 +84,8 @@ def recipe_digest(track: Track, recipe: Path, settings: Sequence[str] = ()) -> s
 def read_runs(log: Path, digest: str) -> list[Run]:
     """Return the runs of a recipe with a digest in a log, of each seed the last one."""
     lines = log.read_text("utf-8").splitlines() if log.exists() else []
-    last = {run["seed"]: run for run in map(json.loads, lines) if run.get("recipe_digest") == digest}
+    runs = [run for run in map(json.loads, lines) if run.get("recipe_digest") == digest]
+    last = {run["seed"]: run for run in runs}
     return [last[seed] for seed in sorted(last)]
 
 

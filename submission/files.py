@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import secrets
 import shlex
 import stat
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -225,11 +227,22 @@ def _parse(content: bytes, path: StrPath) -> tuple[Any, list[Problem]]:
     def refuse_constant(name: str) -> None:
         raise FormatError([Problem("", f"holds {name}, expected only numbers that JSON has")], path)
 
+    def read_float(digits: str) -> float:
+        if math.isinf(value := float(digits)):
+            message = f"holds {digits[:20]}, expected numbers up to {sys.float_info.max:.2g}"
+            raise FormatError([Problem("", message)], path)
+        return value
+
     try:
         text = content.decode("utf-8")
         if text.startswith("\ufeff"):
             raise FormatError([Problem("", "starts with a byte order mark, expected none")], path)
-        data = json.loads(text, object_pairs_hook=build_object, parse_constant=refuse_constant)
+        data = json.loads(
+            text,
+            object_pairs_hook=build_object,
+            parse_constant=refuse_constant,
+            parse_float=read_float,
+        )
     except UnicodeDecodeError as error:
         message = f"is not UTF-8 text (byte {error.start + 1}), expected JSON in UTF-8"
     except json.JSONDecodeError as error:

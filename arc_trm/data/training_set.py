@@ -76,7 +76,8 @@ def _from_tasks(config: RunConfig, loaded: Loaded | None) -> TrainingSet:
     if model.vocab_size != kind.vocab_size:
         raise UserError(
             f"model.vocab_size is {model.vocab_size}, but {kind.title} has {kind.vocab_size} "
-            f"tokens: add `--set model.vocab_size={kind.vocab_size}`"
+            f"tokens: use a preset for {kind.title} such as {kind.quick_preset}, or add `--set "
+            f"model.vocab_size={kind.vocab_size}`"
         )
     tasks, held_out, task_notes = kind.training_tasks(sets, predicted, validation, data, model.side)
     kind.check_model(model, tasks)
@@ -95,10 +96,17 @@ def _from_tasks(config: RunConfig, loaded: Loaded | None) -> TrainingSet:
     for scored in [predicted] if kind.numbered else test_sets:
         notes += leakage_warnings(trained, scored, [predicted, validation])
     if len(validation):
-        notes += leakage_warnings(trained, validation, [predicted, validation])
+        named = validation.renamed("data.validation")
+        notes += leakage_warnings(trained, named, [predicted, validation])
     notes += validation_leakage(validation, predicted)
     if len(held_out):
         validation, removed = _without_shared(held_out, [tasks, predicted])
+        if data.validation_puzzles and not len(validation):
+            raise UserError(
+                f"the {pluralise(len(held_out), kind.noun)} that data.validation_puzzles holds out "
+                "are all in the training set or in data.test too: name other data in data.test, "
+                "or puzzles for evaluation in data.validation"
+            )
         notes += removed
     notes += task_notes
     names = list(dataset.puzzle_names())

@@ -135,7 +135,7 @@ class DigitEquivariantBlock(Block):
             raise UserError(
                 f"the block digit_equivariant is for Sudokus: model.seq_len ({config.seq_len}) "
                 f"must be the square of a side, and model.vocab_size ({config.vocab_size}) at "
-                "least that side + 2"
+                "least that side + 2; for other puzzles choose another model.block"
             )
         if config.mixer != "mlp" or config.puzzle_emb_len or config.puzzle_emb_dim:
             raise UserError(
@@ -153,7 +153,7 @@ class DigitEquivariantBlock(Block):
         if not isinstance(kind, Sudoku):
             raise UserError(
                 f"the block digit_equivariant is for Sudokus, but the data hold {kind.title}: "
-                "choose another model.block"
+                f"choose another model.block, or a preset such as {kind.quick_preset}"
             )
 
     @classmethod

@@ -207,7 +207,8 @@ class RunWriter:
         if fingerprints.get("data") != self.fingerprints["data"]:
             raise UserError(
                 f"the tasks are not those that the run in {self.folder} began with: bring back "
-                f"its data and seed ({runs.RUN_CONFIG} names them) or start a new run"
+                f"its data, and the settings of data and the seed in {runs.RUN_CONFIG}, or start a "
+                "new run"
             )
         self._check_settings(path, fingerprints.get("config", ""))
         before, now = (each.get("validation") for each in (fingerprints, self.fingerprints))

@@ -20,7 +20,7 @@ from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.splits import Loaded
 from arc_trm.data.training_set import TrainingSet, build_training_set
 from arc_trm.device import DTYPES, compiles, pick_dtype
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, pluralise
 from arc_trm.evaluation.metrics import resolve_best_metric
 from arc_trm.models import PuzzleModel, build_model
 from arc_trm.models.layers import block_class
@@ -99,6 +99,12 @@ class RunSetup:
         )
         OPTIMISERS[config.train.optimiser].check_model(self.model)
         self.will_compile = self.model.compiled
+        trained, predicted = config.train.supervision_steps, config.model.supervision_steps
+        if trained is not None and trained > predicted:
+            callback.note(
+                f"train.supervision_steps is {trained}, but predictions and evaluations take "
+                f"model.supervision_steps: {predicted}"
+            )
         if advice := self.model.speed_advice():
             callback.note(advice)
         self.micro_batch_size = pick_micro_batch_size(self.model, device, batch_size)
@@ -247,7 +253,7 @@ class RunSetup:
         trainer = writer.trainer
         processes = f" × {trainer.world_size}" if trainer.world_size > 1 else ""
         return (
-            f"{self.training_set.summary}, {writer.total_steps} steps of "
+            f"{self.training_set.summary}, {pluralise(writer.total_steps, 'step')} of "
             f"{self.config.train.global_batch_size}, {trainer.flat_params.numel():,} weights, "
             f"{self.device.type} {self.config.dtype}{processes}, in {self.folder}"
         )
@@ -281,7 +287,7 @@ def _load_training_set(
         if resumed is None:
             raise
         raise UserError(
-            f"the training data of {resumed} cannot be loaded as before ({error}): bring it back"
+            f"the data of {resumed} cannot be loaded as before ({error}): bring it back"
         ) from None
 
 

@@ -18,7 +18,7 @@ from arc_trm.evaluation.summary import format_rows
 from arc_trm.io import relative_path
 from arc_trm.metric_keys import EVAL, EXACT_OF_HALTED, format_metric, metric_name
 from arc_trm.runs import PREDICTIONS, RUN_CONFIG, Run, is_run, predictions_of, run_times
-from arc_trm.runs.checkpoints import Checkpoint, best_checkpoint
+from arc_trm.runs.checkpoints import Checkpoint, best_checkpoint, checkpoint_paths
 from arc_trm.runs.provenance import read_provenance
 from arc_trm.viz.series import read_series
 from submission.scoring import align_columns
@@ -33,7 +33,7 @@ class RunSummary:
 
     Attributes:
         path: of its folder.
-        started_at: when it was started or resumed last.
+        started_at: when it was started, or resumed with other code or on another machine.
         state: `running`, `complete` or `interrupted`; `damaged` if its config cannot be read.
         problem: why it cannot be read.
         preset: with which it was made.
@@ -58,9 +58,9 @@ class RunSummary:
     exact_of_halted: float | None = None
 
     @classmethod
-    def of(cls, run: Run, started_at: float) -> RunSummary:
-        """Return the summary of a run that was started at a Unix time."""
-        at = datetime.fromtimestamp(started_at, UTC)
+    def of(cls, run: Run, used_at: float) -> RunSummary:
+        """Return the summary of a run; `used_at`, a Unix time, counts if it has no provenance."""
+        at = _started_at(run.path) or datetime.fromtimestamp(used_at, UTC)
         try:
             config, metrics = run.config, run.metrics
         except UserError as error:
@@ -171,6 +171,7 @@ def describe_run(folder: Path) -> tuple[dict[str, Any], list[str]]:
     summary = RunSummary.of(run, (folder / RUN_CONFIG).stat().st_mtime)
     entries = read_provenance(folder)
     best_step, kept = summary.best_step, run.checkpoints
+    damaged = checkpoint_paths(folder).keys() - {each.step for each in kept}
     predictions, files = _predictions(folder), _files(folder)
     record = {
         **summary.to_dict(),
@@ -179,6 +180,7 @@ def describe_run(folder: Path) -> tuple[dict[str, Any], list[str]]:
             {"step": each.step, "metrics": dict(each.metrics), "best": each.step == best_step}
             for each in kept
         ],
+        "damaged_checkpoints": sorted(damaged),
         "predictions": predictions,
         "files": dict(files),
     }
@@ -197,6 +199,9 @@ def describe_run(folder: Path) -> tuple[dict[str, Any], list[str]]:
         lines += ["", *_entry_lines(entry)]
     if kept:
         lines += ["", *_checkpoint_lines(kept, best_step)]
+    if damaged:
+        steps = ", ".join(map(str, sorted(damaged)))
+        lines += ["", f"damaged checkpoints: {steps}"]
     if predictions:
         rows = [[each["folder"], each["weights"], each["data"]] for each in predictions]
         shown = [("PREDICTIONS", "WEIGHTS", "DATA"), *rows[:MAX_PREDICTIONS]]
@@ -205,6 +210,16 @@ def describe_run(folder: Path) -> tuple[dict[str, Any], list[str]]:
     sizes = [(name, _size(size)) for name, size in files[:MAX_FILES]]
     lines += ["", *format_table([("FILE", "SIZE"), *sizes]), *_more(len(files), MAX_FILES)]
     return record, [*lines, f"{pluralise(len(files), 'file')}, {_size(total)}"]
+
+
+def _started_at(folder: Path) -> datetime | None:
+    """Return when the last entry of provenance.json began; None without one that says so."""
+    entries = read_provenance(folder)
+    try:
+        at = datetime.fromisoformat(entries[-1]["started_at"])
+        return at.astimezone(UTC)
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError):
+        return None
 
 
 def _more(count: int, limit: int) -> list[str]:

@@ -185,6 +185,26 @@ def test_show_says_what_made_a_run_and_what_it_holds(
     assert record["files"]["run.json"] == Path("runs/tiny/run.json").stat().st_size
 
 
+def test_show_names_damaged_checkpoints(cli: Callable[..., Result], here: Path) -> None:
+    (here / "runs/tiny/checkpoints/6.safetensors").write_bytes(b"garbage")
+    assert "damaged checkpoints: 6" in cli("runs", "show", "runs/tiny").stdout
+    record = json.loads(cli("runs", "show", "runs/tiny", "--json").stdout)
+    assert record["damaged_checkpoints"] == [6]
+
+
+def test_a_run_was_started_when_its_provenance_says_so(
+    cli: Callable[..., Result], here: Path
+) -> None:
+    path = here / "runs/tiny/provenance.json"
+    values = json.loads(path.read_text())
+    values["entries"][-1]["started_at"] = "2026-01-02T03:04:05+00:00"
+    said = json.dumps(values)
+    for text in (said, '{"entries": [{"started_at": [1]}]}', "{}"):
+        path.write_text(text)
+        (run,) = json.loads(cli("runs", "list", "--json").stdout)["runs"]
+        assert (run["started_at"] == "2026-01-02T03:04:05+00:00") is (text == said)
+
+
 def test_strange_provenance_is_shown_in_one_line_each(
     cli: Callable[..., Result], here: Path
 ) -> None:

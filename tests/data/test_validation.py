@@ -93,6 +93,13 @@ def test_no_puzzle_held_out_is_trained_on_or_scored(tmp_path: Path) -> None:
     ) in found.notes
 
 
+def test_puzzles_held_out_that_are_all_scored_are_an_error(tmp_path: Path) -> None:
+    file = str(write_puzzles(tmp_path))
+    config = grid_config(tmp_path, train=[file], test=[file], validation_puzzles=4)
+    with pytest.raises(UserError, match=r"the 4 puzzles that data\.validation_puzzles holds out"):
+        build_training_set(config)
+
+
 def test_puzzles_held_out_were_not_trained_on_when_they_are_scored(tmp_path: Path) -> None:
     config = with_data(grid_config(tmp_path), validation_puzzles=4)
     scored = load_tasks(config.data.train[0])
@@ -110,7 +117,9 @@ def test_named_puzzles_that_are_trained_on_are_counted(tmp_path: Path) -> None:
     found = build_training_set(grid_config(tmp_path, validation=[file], train_puzzles=5))
     assert len(found.validation) == 12 and len(found.dataset) == 5
     (note,) = (note for note in found.notes if "shares" in note)
-    assert note.startswith(f"{file} shares 5 of its 12 puzzles with {file}, which was trained on")
+    assert note.startswith(
+        f"data.validation shares 5 of its 12 puzzles with {file}, which was trained on"
+    )
     part = grid_config(tmp_path, validation=[file], validation_puzzles=2)
     assert len(build_training_set(part).validation) == 2
 

@@ -313,13 +313,13 @@ def test_a_block_for_sudokus_trains_on_no_other_puzzles(tmp_path: Path, challeng
     settings |= {"puzzle_emb_len": 0, "puzzle_emb_dim": 0}
     mazes, arc = grid_config(tmp_path, "maze"), run_config(challenges)
     arc = replace(arc, data=replace(arc.data, max_grid_size=3))
-    for config, kind in ((mazes, "Maze"), (arc, "ARC")):
+    for config, kind, preset in ((mazes, "Maze", "maze-quick"), (arc, "ARC", "quickstart")):
         model = from_dict(ModelConfig, {**asdict(config.model), **settings})
         with pytest.raises(UserError) as error:
             train_run(replace(config, model=model), torch.device("cpu"), tmp_path / "run")
         assert str(error.value) == (
             f"the block digit_equivariant is for Sudokus, but the data hold {kind}: choose another "
-            "model.block"
+            f"model.block, or a preset such as {preset}"
         )
         assert not (tmp_path / "run").exists()
 

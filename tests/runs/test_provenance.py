@@ -244,7 +244,17 @@ def test_a_resumed_run_gets_an_entry_if_its_code_is_another(tmp_path: Path, pack
     assert [path.name for path in run.glob("*.zip")] == [second["source"]]
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"entries": 5}', '{"entries": [5, "x"]}', "[" * 5000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"entries": 5}',
+        '{"entries": [5, "x"]}',
+        '{"entries": [{"step": 1e400}]}',
+        "[" * 5000,
+    ],
+)
 def test_a_damaged_file_is_replaced(tmp_path: Path, text: str) -> None:
     (tmp_path / "provenance.json").write_text(text)
     assert read_provenance(tmp_path) == []

@@ -55,6 +55,7 @@ def leftovers(folder: Path) -> list[str]:
         ("{}".encode("utf-16"), "is not UTF-8 text (byte 1), expected JSON in UTF-8"),
         (b"\xef\xbb\xbf{}", "starts with a byte order mark, expected none"),
         (b'{"a": NaN}', "holds NaN, expected only numbers that JSON has"),
+        (b'{"a": -1e400}', "holds -1e400, expected numbers up to 1.8e+308"),
         (b"[-Infinity]", "holds -Infinity, expected only numbers that JSON has"),
         (
             b"[" * 500_000,

@@ -539,9 +539,23 @@ def test_patience_without_evaluations_is_an_error_before_a_folder_is_made(
 def test_an_unknown_best_metric_is_an_error_before_a_folder_is_made(
     tmp_path: Path, grid: RunConfig
 ) -> None:
-    with pytest.raises(UserError, match=r"'pass_at_2', but an evaluation of Sudoku has exact, "):
-        train_run(with_train(grid, best_metric="pass_at_2"), CPU, tmp_path / "run")
+    for metric, message in (
+        ("pass_at_2", "'pass_at_2', but an evaluation of Sudoku has exact, valid, cell_accuracy: "),
+        ("exakt", "did you mean 'exact', or auto"),
+    ):
+        with pytest.raises(UserError, match=message):
+            train_run(with_train(grid, best_metric=metric), CPU, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_more_supervision_steps_in_training_than_at_prediction_are_told(
+    tmp_path: Path, grid: RunConfig
+) -> None:
+    heard = Notes()
+    deeper = grid.model.supervision_steps + 1
+    config = with_train(grid, supervision_steps=deeper, total_steps=1)
+    train_run(config, CPU, tmp_path / "run", callbacks=[heard])
+    assert any(f"train.supervision_steps is {deeper}, but" in note for note in heard.notes)
 
 
 # Several processes, torch.compile, adaptation, the command line

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from measure import (
     append,
     find_recipe,
     read_runs,
+    read_toml,
     read_track,
     recipe_digest,
     run_script,
@@ -95,7 +95,7 @@ class Ablation:
 
 def read_ablation(track: Track, recipe: Path) -> Ablation:
     """Read the ideas for a recipe on a track from ablations.toml."""
-    content = tomllib.loads((RECORDS / "ablations.toml").read_text("utf-8"))
+    content = read_toml(RECORDS / "ablations.toml")
     if track.name not in content.get(recipe.name, {}).get("tracks", []):
         raise UserError(f"ablations.toml has no ideas for {recipe.name} on {track.name}: add some")
     steps = content[recipe.name].get("steps", {}).get(track.name)

@@ -18,6 +18,7 @@ import itertools
 import json
 import math
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from arc_trm.errors import UserError, suggestion
+from arc_trm.runs.lock import RunLock
 from arc_trm.runs.provenance import read_provenance
 
 Run = dict[str, Any]
@@ -60,49 +62,81 @@ class Track:
 
 def read_track(name: str) -> Track:
     """Read a track from tracks.toml."""
-    tracks = tomllib.loads((RECORDS / "tracks.toml").read_text("utf-8"))
+    tracks = read_toml(RECORDS / "tracks.toml")
     if name not in tracks:
         raise UserError(f"there is no track {name!r}{suggestion(name, tracks)}")
-    return Track(name, **tracks[name])
+    try:
+        return Track(name, **tracks[name])
+    except TypeError:
+        raise UserError(
+            f"tracks.toml: {name} has {', '.join(tracks[name])}, expected train, test and maybe "
+            "target"
+        ) from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file. Raises UserError if it is none."""
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not TOML ({error}): mend it") from None
 
 
 def find_recipe(track: Track, name: str) -> Path:
     """Return the folder of a recipe."""
     folder = RECORDS / track.name / name
-    if not (folder / "config.toml").exists():
+    if name != Path(name).name or not (folder / "config.toml").exists():
         raise UserError(f"{folder} has no config.toml: write one")
     return folder
 
 
 def recipe_digest(track: Track, recipe: Path, settings: Sequence[str] = ()) -> str:
     """Return a digest of what decides a run besides its seed: config, puzzles and settings."""
-    config = tomllib.loads((recipe / "config.toml").read_text("utf-8"))
+    config = read_toml(recipe / "config.toml")
     text = json.dumps([config, track.overrides, list(settings)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def read_runs(log: Path, digest: str) -> list[Run]:
     """Return the runs of a recipe with a digest in a log, of each seed the last one."""
-    lines = log.read_text("utf-8").splitlines() if log.exists() else []
-    runs = [run for run in map(json.loads, lines) if run.get("recipe_digest") == digest]
-    last = {run["seed"]: run for run in runs}
+    last: dict[int, Run] = {}
+    for number, line in enumerate(_whole_lines(log), 1):
+        try:
+            run = json.loads(line)
+            if run.get("recipe_digest") == digest:
+                last[run["seed"]] = run
+        except (ValueError, AttributeError, KeyError, TypeError):
+            raise UserError(f"{log}, line {number} is not a run: remove it") from None
     return [last[seed] for seed in sorted(last)]
 
 
-def append(path: Path, run: Run) -> None:
-    """Add a run to a log."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(run) + "\n")
+def append(log: Path, run: Run) -> None:
+    """Add a run to a log, in place of a last line that a kill cut off."""
+    with log.open("ab") as file:
+        whole = sum(len(line.encode()) + 1 for line in _whole_lines(log))
+        if whole < file.tell():
+            file.truncate(whole)
+        file.write(f"{json.dumps(run)}\n".encode())
+
+
+def _whole_lines(log: Path) -> list[str]:
+    try:
+        return log.read_bytes().decode().split("\n")[:-1]
+    except FileNotFoundError:
+        return []
+    except UnicodeDecodeError:
+        raise UserError(f"{log} is not UTF-8 text: mend it") from None
 
 
 def arc_trm(*arguments: str, log: Path | None = None) -> str:
     """Run a command of arc-trm and return what it prints; what it reports goes to `log`."""
     command = [sys.executable, "-m", "arc_trm", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        *_, last = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+        raise UserError(f"`arc-trm {' '.join(arguments)}` failed: {last}")
     if log is not None:
         log.write_text(done.stderr, "utf-8")
-    if done.returncode:
-        raise UserError(f"`arc-trm {' '.join(arguments)}` failed: {done.stderr.strip()}")
     return done.stdout
 
 
@@ -173,12 +207,12 @@ def table(track: Track) -> str:
             ratio = f"{seconds[published] / seconds[each]:.1f}"
             if not is_faster(runs, logs[published]):
                 ratio += ", ranges overlap"
-        config = tomllib.loads((each / "config.toml").read_text("utf-8"))
+        steps = read_toml(each / "config.toml")["model"]["supervision_steps"]
         exact, times = ([run[key] for run in runs] for key in ("exact", "seconds"))
         lines.append(
             f"| `{each.name}` | {len(runs)} | {statistics.fmean(exact):.1f} of {runs[0]['of']} "
             f"({min(exact)} to {max(exact)}) | {'yes' if does else 'no'}: at least "
-            f"{100 * bounds[each]:.1f} % | {config['model']['supervision_steps']} | "
+            f"{100 * bounds[each]:.1f} % | {steps} | "
             f"{seconds[each]:.1f} ({min(times):.1f} to {max(times):.1f}) | {ratio} |"
         )
     return "\n".join(lines)
@@ -212,12 +246,30 @@ def add_seeds(parser: argparse.ArgumentParser, default: int) -> None:
 
 
 def run_script(main: Callable[[], None]) -> None:
-    """Call `main`; a UserError ends the process with its sentence and status 2."""
+    """Call `main`; a UserError ends the process with its sentence and status 2.
+
+    Ctrl-C and SIGTERM end it with status 130, and what runs in other processes too.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main()
+    except KeyboardInterrupt:
+        print("stopped: the log has all runs that were finished", file=sys.stderr)
+        raise SystemExit(130) from None
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def measure(track: Track, folders: Sequence[Path], seeds: int) -> None:
+    """Train and score some seeds of recipes, which take turns, and write their logs."""
+    for seed in range(seeds):
+        for folder in folders:
+            run = train_and_score(track, folder, seed, log=folder / f"seed-{seed}.txt")
+            append(folder / "log.jsonl", run)
+            print(
+                f"{folder.name}, seed {seed}: {run['seconds']} s, {run['exact']} exact", flush=True
+            )
 
 
 def main() -> None:
@@ -233,14 +285,13 @@ def main() -> None:
     if math.isnan(track.target):
         raise UserError(f"{track.name} has no target in tracks.toml: add one, or use ablate.py")
     folders = [find_recipe(track, recipe) for recipe in arguments.recipes]
-    for seed in range(arguments.seeds):
-        for folder in folders:
-            run = train_and_score(track, folder, seed, log=folder / f"seed-{seed}.txt")
-            append(folder / "log.jsonl", run)
-            print(
-                f"{folder.name}, seed {seed}: {run['seconds']} s, {run['exact']} exact", flush=True
-            )
-    print(table(track))
+    measured = table(track)  # checks the logs before anything is trained
+    if folders:
+        with RunLock(RECORDS) as lock:
+            lock.acquire()  # two at once would slow each other down
+            measure(track, folders, arguments.seeds)
+        measured = table(track)
+    print(measured)
     for one, other in itertools.combinations(folders, 2):
         print(comparison(track, one, other))
 

@@ -58,7 +58,7 @@ def test_the_table_says_whether_ranges_lie_apart(
         for idea, counts in exact.items()
         for seed, count in enumerate(counts)
     ]
-    ablation.log.write_text("\n".join(lines))
+    ablation.log.write_text("".join(f"{line}\n" for line in lines))
     assert ablation.table().splitlines() == [
         "| easy, 100 steps | settings | seeds | exact | mean | against it | CPU seconds |",
         "| --- | --- | --- | --- | --- | --- | --- |",

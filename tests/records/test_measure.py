@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +15,7 @@ import pytest
 from paths import ROOT
 
 from arc_trm.config import load_config, read_preset
+from arc_trm.errors import UserError
 
 RECORDS = ROOT / "records"
 RECIPES = sorted(path.parent for path in RECORDS.glob("*/*/config.toml"))
@@ -161,3 +166,83 @@ def test_presets_are_recipes(measure: ModuleType, preset: str, recipe: str) -> N
 def test_the_page_holds_the_table_of_the_logs(measure: ModuleType, track: str) -> None:
     page = (RECORDS / "README.md").read_text("utf-8")
     assert measure.table(measure.read_track(track)) in page
+
+
+# Kills and mistakes
+
+
+def test_a_line_that_a_kill_cut_off_is_replaced(measure: ModuleType, track: Any) -> None:
+    log, before = measure.RECORDS / track.name / "fast" / "log.jsonl", measure.table(track)
+    text = log.read_bytes()
+    log.write_bytes(text + b'{"seed": 3, "exa')
+    assert measure.table(track) == before
+    measure.append(log, {"seed": 3})
+    assert log.read_bytes() == text + b'{"seed": 3}\n'
+
+
+@pytest.mark.parametrize("line", ["{", "5", "null", '"x"', '{"recipe_digest": "DIGEST"}'])
+def test_a_damaged_log_is_one_sentence(measure: ModuleType, track: Any, line: str) -> None:
+    folder = measure.RECORDS / track.name / "fast"
+    line = line.replace("DIGEST", measure.recipe_digest(track, folder))
+    (folder / "log.jsonl").write_text(line + "\n")
+    with pytest.raises(UserError, match=r"log\.jsonl, line 1 is not a run: remove it"):
+        measure.table(track)
+
+
+def test_a_recipe_is_of_its_track(measure: ModuleType, track: Any) -> None:
+    write_recipe(measure, measure.Track("hard", "a", "b"), "other", [])
+    for name in ("../hard/other", "none", str(measure.RECORDS / "hard" / "other")):
+        with pytest.raises(UserError, match=r"has no config\.toml"):
+            measure.find_recipe(track, name)
+    (measure.RECORDS / "tracks.toml").write_text("[hard]\ntrain = 'a'\n[odd")
+    with pytest.raises(UserError, match=r"tracks\.toml is not TOML"):
+        measure.read_track("hard")
+    (measure.RECORDS / "tracks.toml").write_text("[hard]\ntrain = 'a'\n")
+    with pytest.raises(UserError, match="hard has train, expected train, test and maybe target"):
+        measure.read_track("hard")
+
+
+FAILING = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+import measure
+measure.arc_trm = lambda *_, **__: time.sleep(60)
+measure.RECORDS = measure.Path(sys.argv[2])
+measure.tempfile.tempdir = sys.argv[3]
+sys.argv = ["measure.py", "easy", "mine", "--seeds", "1"]
+print("ready", flush=True)
+measure.run_script(measure.main)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_nothing_behind(
+    measure: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    records, scratch = tmp_path / "records", tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(measure, "RECORDS", records)
+    folder = write_recipe(measure, measure.Track("easy", "a", "b"), "mine", [])
+    (records / "tracks.toml").write_text("[easy]\ntrain = 'a'\ntest = 'b'\ntarget = 0.9\n")
+    command = [sys.executable, "-c", FAILING, str(ROOT / "records"), str(records), str(scratch)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        while not any(scratch.iterdir()):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.decode().splitlines() == ["stopped: the log has all runs that were finished"]
+    assert not any(scratch.iterdir())
+    assert sorted(path.name for path in folder.iterdir()) == ["config.toml"]
+
+
+def test_a_failed_training_leaves_the_report_of_the_one_before(
+    measure: ModuleType, tmp_path: Path
+) -> None:
+    log = tmp_path / "seed-0.txt"
+    log.write_text("good")
+    with pytest.raises(UserError, match=r"`arc-trm presets nosuch` failed: .*unknown preset"):
+        measure.arc_trm("presets", "nosuch", log=log)
+    assert log.read_text() == "good"

@@ -176,7 +176,7 @@ def cut_network(folder: Path) -> None:
         (link_to_itself(NETWORK_FILE), "has no model.safetensors"),
         (link_to_itself(EMBEDDING_FILE), "but no puzzle_embedding.safetensors"),
         (link_to_itself(PUZZLE_IDS_FILE), "puzzle_ids.json cannot be read (Too many levels of"),
-        (write_infinite_expansion, "'model.expansion' must be finite"),
+        (write_infinite_expansion, "config.json: holds 1e400, expected numbers up to"),
         (remove(NETWORK_FILE), "has no model.safetensors: if it is a run, it has saved nothing"),
         (cut_network, "is not a whole safetensors file"),
         (

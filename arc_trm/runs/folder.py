@@ -19,7 +19,7 @@ from arc_trm.config import RunConfig, read_config, to_dict
 from arc_trm.display import Displayed
 from arc_trm.errors import UserError
 from arc_trm.io import check_ordinary, relative_path, write_json
-from arc_trm.runs.checkpoints import Checkpoint, list_checkpoints, weights_digest
+from arc_trm.runs.checkpoints import MAX_STEP, Checkpoint, list_checkpoints, weights_digest
 from arc_trm.runs.history import Kind, recall, remember
 from arc_trm.runs.lock import is_locked
 from arc_trm.runs.provenance import ended_complete
@@ -266,7 +266,10 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
     for number, line in enumerate(lines, 1):
         try:
             record = {str(key): float(value) for key, value in json.loads(line).items()}
-            records.append({**record, "step": int(record["step"])})
+            step = int(record["step"])
+            if abs(step) > MAX_STEP:
+                raise ValueError
+            records.append({**record, "step": step})
         except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
             if number < len(lines):
                 raise UserError(

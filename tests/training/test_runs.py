@@ -269,7 +269,15 @@ def test_a_run_names_its_data_so_that_it_is_found_from_anywhere(
 
 @pytest.mark.parametrize(
     "line",
-    ["5", '"abc"', '{"train/loss": 1}', '{"step": "a"}', '{"step": 1, "train/loss": "x"}', "{"],
+    [
+        "5",
+        '"abc"',
+        '{"train/loss": 1}',
+        '{"step": "a"}',
+        '{"step": 1e300}',
+        '{"step": 1, "train/loss": "x"}',
+        "{",
+    ],
 )
 def test_broken_metrics_are_named(tmp_path: Path, line: str) -> None:
     (tmp_path / runs.METRICS).write_text(f'{line}\n{{"step": 2}}\n')

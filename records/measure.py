@@ -75,7 +75,7 @@ def read_track(name: str) -> Track:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file. Raises UserError if it is none."""
+    """Read a TOML file. Raises UserError if it cannot be read or parsed."""
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -108,6 +108,11 @@ def read_runs(log: Path, digest: str) -> list[Run]:
         except (ValueError, AttributeError, KeyError, TypeError):
             raise UserError(f"{log}, line {number} is not a run: remove it") from None
     return [last[seed] for seed in sorted(last)]
+
+
+def measured_runs(track: Track, recipe: Path) -> list[Run]:
+    """Return the runs of a recipe as it is now, of each seed the last one."""
+    return read_runs(recipe / "log.jsonl", recipe_digest(track, recipe))
 
 
 def append(log: Path, run: Run) -> None:
@@ -187,7 +192,7 @@ def is_faster(runs: Sequence[Run], others: Sequence[Run]) -> bool:
 def table(track: Track) -> str:
     """Return the table of a track: what reaches the target, the fastest first, then the rest."""
     folders = [path.parent for path in (RECORDS / track.name).glob("*/log.jsonl")]
-    logs = {each: read_runs(each / "log.jsonl", recipe_digest(track, each)) for each in folders}
+    logs = {each: measured_runs(track, each) for each in folders}
     seconds = {
         each: statistics.fmean(run["seconds"] for run in runs)
         for each, runs in logs.items()
@@ -220,9 +225,7 @@ def table(track: Track) -> str:
 
 def comparison(track: Track, one: Path, other: Path) -> str:
     """Return which of two recipes is faster, in a sentence."""
-    runs, others = (
-        read_runs(each / "log.jsonl", recipe_digest(track, each)) for each in (one, other)
-    )
+    runs, others = measured_runs(track, one), measured_runs(track, other)
     for each, log in ((one, runs), (other, others)):
         if least_mean(log) < track.target:
             return f"{each.name} misses the target: its speed says nothing"

@@ -162,7 +162,7 @@ def train_and_score(
         cpu_seconds = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
         arc_trm("predict", run, "--checkpoint", "last")
         exact = json.loads(arc_trm("score", run, "--json"))["exact"]
-        made_by = read_provenance(Path(run))[-1]
+        made_by = read_provenance(Path(run)).entries[-1]
     return {
         "seed": seed,
         "seconds": round(seconds, 1),

@@ -22,7 +22,7 @@ from arc_trm.io import check_ordinary, relative_path, write_json
 from arc_trm.runs.checkpoints import MAX_STEP, Checkpoint, list_checkpoints, weights_digest
 from arc_trm.runs.history import Kind, recall, remember
 from arc_trm.runs.lock import is_locked
-from arc_trm.runs.provenance import ended_complete
+from arc_trm.runs.provenance import RunProvenance, read_provenance
 
 RUNS = Path("runs")
 RUN_CONFIG, METRICS, TRAINING_STATE = "run.json", "metrics.jsonl", "training_state.safetensors"
@@ -77,6 +77,11 @@ class Run(Displayed, os.PathLike[str]):
         """The weights of several steps that the run keeps; damaged files are left out."""
         return list_checkpoints(self.path, skip_damaged=True)
 
+    @cached_property
+    def provenance(self) -> RunProvenance:
+        """What made the run."""
+        return read_provenance(self.path)
+
     def weights_digest(self, checkpoint: str | None = None) -> str | None:
         """Return the digest of the weights that a name means, as `choose_checkpoint` says.
 
@@ -93,7 +98,7 @@ class Run(Displayed, os.PathLike[str]):
             return "running"
         total = self.total_steps
         reached = total is not None and self.step >= total
-        return "complete" if reached or ended_complete(self.path) else "interrupted"
+        return "complete" if reached or self.provenance.complete else "interrupted"
 
     @property
     def step(self) -> int:

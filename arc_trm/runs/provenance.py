@@ -90,6 +90,19 @@ class Provenance:
     system: str
 
 
+@dataclass(frozen=True)
+class RunProvenance:
+    """What provenance.json says; values may be of any type, as the folder may be from elsewhere.
+
+    Attributes:
+        entries: the fields of `Provenance`, the first entry first; [] if there are none.
+        complete: whether the last training reached its end; None if it was killed, or runs.
+    """
+
+    entries: list[dict[str, Any]]
+    complete: bool | None
+
+
 def record_start(folder: Path, step: int, device: torch.device, processes: int) -> None:
     """Write what trains a run from now on into its folder.
 
@@ -108,7 +121,7 @@ def record_start(folder: Path, step: int, device: torch.device, processes: int) 
     files, plugins = _copied_files()
     name = f"source-{digest_sources(files.items())[:8]}.zip" if files else None
     entry = asdict(_provenance(step, name, plugins, device, processes))
-    entries = read_provenance(folder) if step else []
+    entries = read_provenance(folder).entries if step else []
     if not entries or _lasting(entries[-1]) != _lasting(entry):
         entries.append(entry)
     if name is not None and not (folder / name).is_file():
@@ -123,23 +136,18 @@ def record_start(folder: Path, step: int, device: torch.device, processes: int) 
 def record_end(folder: Path, step: int, complete: bool) -> None:
     """Write that the training of a run has ended, at its end or before. Raises WriteError."""
     ended = {"step": step, "ended_at": _now(), "complete": complete}
-    entries = read_provenance(folder)
+    entries = read_provenance(folder).entries
     write_json(folder / PROVENANCE, {"format": FORMAT, "entries": entries, "ended": ended})
 
 
-def read_provenance(folder: Path) -> list[dict[str, Any]]:
-    """Return the entries of a run, the first one first; [] if there are none or they are damaged.
-
-    Values may be of any type: the folder may be from elsewhere.
-    """
-    entries = _read(folder).get("entries")
-    return [each for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
-
-
-def ended_complete(folder: Path) -> bool | None:
-    """Return whether the last training of a run reached its end; None if it was killed, or runs."""
-    ended = _read(folder).get("ended")
-    return ended.get("complete") is True if isinstance(ended, dict) else None
+def read_provenance(folder: Path) -> RunProvenance:
+    """Return what made a run; nothing is known of one whose file is missing or damaged."""
+    values = _read(folder)
+    entries, ended = values.get("entries"), values.get("ended")
+    return RunProvenance(
+        [each for each in entries if isinstance(each, dict)] if isinstance(entries, list) else [],
+        ended.get("complete") is True if isinstance(ended, dict) else None,
+    )
 
 
 def command_line() -> str | None:

@@ -32,7 +32,6 @@ from arc_trm.metric_keys import (
     is_share,
 )
 from arc_trm.runs import Run
-from arc_trm.runs.provenance import read_provenance
 from arc_trm.viz.curve import (
     MAX_PUZZLES,
     Curve,
@@ -518,9 +517,7 @@ def _settings(run: Run) -> Settings:
 
 def _code(run: Run) -> str | None:
     """Return a digest of the source, or several of a resumed run; None if it is not known."""
-    sources = (
-        each.get("source") or each.get("source_digest") for each in read_provenance(run.path)
-    )
+    sources = (each.get("source") or each.get("source_digest") for each in run.provenance.entries)
     names = [str(each).removeprefix("source-").removesuffix(".zip")[:8] for each in sources if each]
     return ", ".join(dict.fromkeys(names)) or None
 
@@ -573,8 +570,8 @@ def _difference(first: RunGroup, other: RunGroup) -> GroupDifference:
 
 def _machines(run: Run) -> list[str]:
     """Return on what a run was trained, as far as it is known."""
-    entries = read_provenance(run.path)
-    parts = ([each.get(key) for key in ("device", "processes", "cpu")] for each in entries)
+    keys = ("device", "processes", "cpu")
+    parts = ([entry.get(key) for key in keys] for entry in run.provenance.entries)
     return [
         f"{device} × {processes} with {cpu}"
         for device, processes, cpu in parts

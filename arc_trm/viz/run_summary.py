@@ -19,7 +19,6 @@ from arc_trm.io import relative_path
 from arc_trm.metric_keys import EVAL, EXACT_OF_HALTED, format_metric, metric_name
 from arc_trm.runs import PREDICTIONS, RUN_CONFIG, Run, is_run, predictions_of, run_times
 from arc_trm.runs.checkpoints import Checkpoint, best_checkpoint, checkpoint_paths
-from arc_trm.runs.provenance import read_provenance
 from arc_trm.viz.series import read_series
 from submission.scoring import align_columns
 
@@ -60,7 +59,7 @@ class RunSummary:
     @classmethod
     def of(cls, run: Run, used_at: float) -> RunSummary:
         """Return the summary of a run; `used_at`, a Unix time, counts if it has no provenance."""
-        at = _started_at(run.path) or datetime.fromtimestamp(used_at, UTC)
+        at = _started_at(run) or datetime.fromtimestamp(used_at, UTC)
         try:
             config, metrics = run.config, run.metrics
         except UserError as error:
@@ -169,7 +168,7 @@ def describe_run(folder: Path) -> tuple[dict[str, Any], list[str]]:
     run = Run(folder)
     _ = run.config
     summary = RunSummary.of(run, (folder / RUN_CONFIG).stat().st_mtime)
-    entries = read_provenance(folder)
+    entries = run.provenance.entries
     best_step, kept = summary.best_step, run.checkpoints
     damaged = checkpoint_paths(folder).keys() - {each.step for each in kept}
     predictions, files = _predictions(folder), _files(folder)
@@ -212,11 +211,10 @@ def describe_run(folder: Path) -> tuple[dict[str, Any], list[str]]:
     return record, [*lines, f"{pluralise(len(files), 'file')}, {_size(total)}"]
 
 
-def _started_at(folder: Path) -> datetime | None:
+def _started_at(run: Run) -> datetime | None:
     """Return when the last entry of provenance.json began; None without one that says so."""
-    entries = read_provenance(folder)
     try:
-        at = datetime.fromisoformat(entries[-1]["started_at"])
+        at = datetime.fromisoformat(run.provenance.entries[-1]["started_at"])
         return at.astimezone(UTC)
     except (IndexError, KeyError, TypeError, ValueError, OverflowError):
         return None

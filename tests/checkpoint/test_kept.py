@@ -405,7 +405,7 @@ def test_a_pipe_is_not_waited_for(folder: Folder) -> None:
         with pytest.raises(UserError, match=r"200.safetensors .*\(it is not an ordinary file\)"):
             choose_checkpoint(folder.path)
         assert not is_locked(folder.path)
-        assert read_provenance(folder.path) == []
+        assert read_provenance(folder.path).entries == []
         with pytest.raises(UserError, match=r"metrics.jsonl cannot be read: it is not an ordinary"):
             runs.read_metrics(folder.path)
         (folder.path / "model.safetensors").unlink()

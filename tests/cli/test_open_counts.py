@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -190,3 +191,12 @@ def test_merge(count_reads: Count, predicted: Path) -> None:
     assert count_reads(*again) == both | replaced
     with_submission = count_reads("merge", "run", "out/submission.json", "--out", "more.json")
     assert with_submission == both
+
+
+@pytest.mark.slow
+def test_runs(count_reads: Count, tiny_run: Path, tmp_path: Path) -> None:
+    for name in ("run", "other"):
+        shutil.copytree(tiny_run, tmp_path / name)
+    files = ["run.json", "metrics.jsonl", "provenance.json"]
+    assert count_reads("runs", "show", "run") == once(run=[*files, ".lock"])
+    assert count_reads("compare", "run", "other") == once(run=files, other=files)

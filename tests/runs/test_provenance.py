@@ -57,7 +57,7 @@ def start(folder: Path, step: int = 0) -> dict[str, Any]:
     """Record a start; the entry that is the last one then."""
     folder.mkdir(exist_ok=True)
     record_start(folder, step, CPU, 1)
-    return read_provenance(folder)[-1]
+    return read_provenance(folder).entries[-1]
 
 
 def archive(folder: Path, entry: dict[str, Any]) -> dict[str, bytes]:
@@ -89,7 +89,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_run_says_what_made_it(tiny_run: Path) -> None:
-    (entry,) = read_provenance(tiny_run)
+    (entry,) = read_provenance(tiny_run).entries
     assert (entry["step"], entry["command"], entry["device"]) == (0, None, "cpu")
     assert (entry["version"], entry["torch"]) == (arc_trm.__version__, torch.__version__)
     assert entry["python"] == ".".join(map(str, sys.version_info[:3]))
@@ -109,7 +109,7 @@ def test_the_command_line_is_as_given(
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     options = ["--data", challenges.name, "--max-steps", 0, "--device", "cpu", "--out", "a run"]
     assert cli("train", *options).exit_code == 0
-    (entry,) = read_provenance(Path("a run"))
+    (entry,) = read_provenance(Path("a run")).entries
     assert entry["command"] == (
         "arc-trm train --data tiny_challenges.json --max-steps 0 --device cpu --out 'a run'"
     )
@@ -232,15 +232,15 @@ def test_a_resumed_run_gets_an_entry_if_its_code_is_another(tmp_path: Path, pack
     run = tmp_path / "run"
     first = start(run)
     start(run, 5)
-    assert read_provenance(run) == [first]
+    assert read_provenance(run).entries == [first]
     (package / "arc_trm" / "kernels.c").write_text("// changed")
     provenance._package_sources.cache_clear()
     second = start(run, 7)
-    assert read_provenance(run) == [first, second]
+    assert read_provenance(run).entries == [first, second]
     assert (second["step"], second["source_digest"] != first["source_digest"]) == (7, True)
     assert archive(run, first)["arc_trm/kernels.c"] == b"// C"
     assert archive(run, second)["arc_trm/kernels.c"] == b"// changed"
-    assert start(run, 0) == read_provenance(run)[0]  # it starts again: what it was is gone
+    assert start(run, 0) == read_provenance(run).entries[0]  # it starts again: what it was is gone
     assert [path.name for path in run.glob("*.zip")] == [second["source"]]
 
 
@@ -257,7 +257,7 @@ def test_a_resumed_run_gets_an_entry_if_its_code_is_another(tmp_path: Path, pack
 )
 def test_a_damaged_file_is_replaced(tmp_path: Path, text: str) -> None:
     (tmp_path / "provenance.json").write_text(text)
-    assert read_provenance(tmp_path) == []
+    assert read_provenance(tmp_path).entries == []
     kept = tmp_path / "source-12345678.zip"  # of an entry that cannot be read
     kept.write_bytes(b"")
     assert start(tmp_path, 5)["step"] == 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -152,7 +153,8 @@ def test_the_commands_train_predict_score_show_and_report(
     assert scored["baselines"]["copying the question"]["exact"]["solved"] == 0
     assert latin_square.rule in cli("score").stdout
 
-    assert "Latin square 1" in cli("show").stdout
+    # Which ones stand out depends on what was learnt, and that on the machine.
+    assert re.search(r"^ *Latin square \d+\b", cli("show").stdout, re.MULTILINE)
     shown = cli("show", "3").stdout
     assert shown.startswith("Latin square 3 of ") and "Known answer" in shown
     assert all(letter in shown for letter in "_abcd")

@@ -79,7 +79,7 @@ def train(
         show_progress: print notes and show a bar.
 
     Raises:
-        UserError: settings, data or the checkpoint do not work, or the loss is no longer finite.
+        UserError: settings, data or training state do not work, or the loss is no longer finite.
     """
     limit = TimeLimit.parse(time_limit)
     _check_restart(restart, resume)

@@ -42,7 +42,7 @@ from arc_trm.tracking import (
 from arc_trm.training import train_run
 
 CPU = torch.device("cpu")
-OFTEN = {**TRAIN, "checkpoint_interval_s": 1e-6}
+OFTEN = {**TRAIN, "save_interval_s": 1e-6}
 STEPS = [*range(1, TRAIN["total_steps"] + 1)]
 
 
@@ -384,7 +384,7 @@ class Signal(Notes):
 
 tracking.WANDB_TIMEOUT_S = 2.0
 run = Path("runs/a")
-train = {**TRAIN, "checkpoint_interval_s": 1e-6}
+train = {**TRAIN, "save_interval_s": 1e-6}
 config = Run(run).config if is_run(run) else run_config(Path("tiny_challenges.json"), train=train)
 notes = Signal(stop=int(sys.argv[1]))
 callbacks = [tracking.WandbCallback(tags=["tried"]), notes]

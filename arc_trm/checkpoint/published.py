@@ -87,7 +87,7 @@ _TRAIN_KEYS = {
 _TRAIN_PLACES = {
     *_TRAIN_KEYS.values(),
     *("betas", "halt_exploration_prob", "lr_min_ratio", "muon_lr"),
-    *("total_steps", "max_steps", "time_limit", "checkpoint_interval_s", "keep_checkpoints"),
+    *("total_steps", "max_steps", "time_limit", "save_interval_s", "keep_checkpoints"),
     *("eval_interval", "eval_time_share", "early_stopping_patience", "best_metric"),
 }
 _TRAIN_VALUES: dict[str, tuple[Any, ...]] = {

@@ -13,7 +13,7 @@ import click
 from arc_trm.cli.options import is_given, output
 from arc_trm.errors import UserError
 from arc_trm.evaluation.metrics import best_evaluation, describe_evaluation
-from arc_trm.runs import Run, latest_run
+from arc_trm.runs import RUN_CONFIG, Run, latest_run
 from arc_trm.tracking import TRACKERS
 from arc_trm.viz.progress import is_main_process
 
@@ -77,5 +77,6 @@ def _check_resume() -> None:
     ]
     if given:
         raise UserError(
-            f"--resume uses the settings in the run folder: leave out {', '.join(given)}"
+            f"--resume uses the settings in RUN/{RUN_CONFIG}, which can be edited: leave out "
+            f"{', '.join(given)}"
         )

@@ -19,7 +19,7 @@ NO_CHANGE = (
     "data.test",
     "train.max_steps",
     "train.time_limit",
-    "train.checkpoint_interval_s",
+    "train.save_interval_s",
     "train.eval_interval",
     "train.eval_time_share",
     "train.best_metric",

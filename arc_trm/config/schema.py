@@ -252,7 +252,7 @@ class TrainConfig:
     """Whether an example may halt before its last supervision step."""
     supervision_steps: int | None = None
     """Supervision steps per example in training; None is `model.supervision_steps`."""
-    checkpoint_interval_s: float = 300.0
+    save_interval_s: float = 300.0
     """Seconds between saves of training state and weights."""
     eval_interval: int | None = None
     """Steps between evaluations; None is about a twentieth of the run, or more to keep to
@@ -282,7 +282,7 @@ class TrainConfig:
         _require_range("train.", self, 0, 1, *shares)
         require(0 <= self.label_smoothing < 1, "train.label_smoothing must be 0 or more, below 1")
         require(self.grad_clip is None or self.grad_clip > 0, "train.grad_clip must be above 0")
-        for name in ("time_limit", "checkpoint_interval_s"):
+        for name in ("time_limit", "save_interval_s"):
             value = getattr(self, name)
             require(value is None or value > 0, f"train.{name} (seconds) must be positive")
         require(

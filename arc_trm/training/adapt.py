@@ -36,8 +36,8 @@ def training_facts(
     Args:
         config: of the run.
         datasets: that it trains on.
-        resumed: folder of the run if its weights are those of its checkpoint. The folder knows the
-            training of the pretrained weights, which may be gone.
+        resumed: folder of the run if its weights are those of its training state. The folder knows
+            the training of the pretrained weights, which may be gone.
         total_steps: planned; None before the plan.
     """
     preset, changed = preset_of(config)

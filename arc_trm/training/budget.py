@@ -27,10 +27,10 @@ PROBE_SHARE = 0.01
 """Part of a time limit in which steps are measured."""
 MAX_PROBE_STEPS = 20
 """Steps of each kind that are measured, at most."""
-CHECKPOINT_INTERVAL_SHARE = 0.05
+SAVE_INTERVAL_SHARE = 0.05
 """Part of a time limit that a kill may cost."""
 MAX_SAVE_SHARE = 0.05
-"""Part of the time that a run with a time limit spends on checkpoints, at most."""
+"""Part of the time that a run with a time limit spends on saving, at most."""
 
 
 def total_steps(config: RunConfig, sampler: BatchSampler) -> int:
@@ -73,12 +73,12 @@ def broadcast_scalar(value: float, device: torch.device) -> float:
     return float(shared)
 
 
-def checkpoint_interval(config: RunConfig, time_limit: TimeLimit, save_seconds: float) -> float:
-    """Return the seconds between checkpoints; a kill costs little of a short time limit, too."""
-    interval = config.train.checkpoint_interval_s
+def save_interval(config: RunConfig, time_limit: TimeLimit, save_seconds: float) -> float:
+    """Return the seconds between saves; a kill costs little of a short time limit, too."""
+    interval = config.train.save_interval_s
     if time_limit.limit is None:
         return interval
-    share = max(CHECKPOINT_INTERVAL_SHARE * time_limit.limit, save_seconds / MAX_SAVE_SHARE)
+    share = max(SAVE_INTERVAL_SHARE * time_limit.limit, save_seconds / MAX_SAVE_SHARE)
     return min(interval, share)
 
 

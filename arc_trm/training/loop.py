@@ -26,11 +26,11 @@ from arc_trm.runs import TRAINING_STATE, Run, RunLock
 from arc_trm.runs.history import remember
 from arc_trm.runs.provenance import record_end
 from arc_trm.time_limit import TimeLimit, format_duration
-from arc_trm.training.budget import checkpoint_interval
+from arc_trm.training.budget import save_interval
 from arc_trm.training.evaluation import SAFETY
 from arc_trm.training.losses import build_loss
 from arc_trm.training.optim import OPTIMISERS
-from arc_trm.training.run_dir import RunWriter, has_checkpoint
+from arc_trm.training.run_dir import RunWriter, has_training_state
 from arc_trm.training.setup import RunSetup, on_first_rank
 from arc_trm.training.trainer import Metrics, to_tensors
 
@@ -63,8 +63,8 @@ def train_run(
         The run, with its last step, its planned steps, and whether a signal ended it.
 
     Raises:
-        UserError: config, data or checkpoint are invalid, the checkpoint of a run that was trained
-            is gone, or the loss is no longer finite.
+        UserError: config, data or training state are invalid, the training state of a run that was
+            trained is gone, or the loss is no longer finite.
         WriteError: the disk is full or the folder cannot be written; earlier files stay.
     """
     _check_config(config, resume)
@@ -72,7 +72,7 @@ def train_run(
         callback = CallbackList(callbacks if process[0] == 0 else ())
         found = False
         if resume and not restart:
-            found = on_first_rank(process, partial(has_checkpoint, folder or Path(), config))
+            found = on_first_rank(process, partial(has_training_state, folder or Path(), config))
         setup = RunSetup(config, device, folder, resume, found, callback, compiled, process, loaded)
         with RunLock(setup.folder) as lock:
             on_first_rank(process, lock.acquire)
@@ -117,8 +117,8 @@ def _check_config(config: RunConfig, resume: bool) -> None:
 def sync_stop_flags() -> Iterator[Callable[..., list[bool]]]:
     """Yield a function that makes all ranks stop, save and evaluate at the same step.
 
-    The function takes what is true on this rank: whether the time is over, whether a checkpoint is
-    due and so on. It returns whether a signal interrupts the run and then the same things, of which
+    The function takes what is true on this rank: whether the time is over, whether a save is due
+    and so on. It returns whether a signal interrupts the run and then the same things, of which
     what is true on one rank is true on all. Ctrl-C and SIGTERM interrupt; a second Ctrl-C raises
     KeyboardInterrupt at once.
     """
@@ -150,7 +150,7 @@ def sync_stop_flags() -> Iterator[Callable[..., list[bool]]]:
 
 
 class _TrainingLoop:
-    """Takes the steps of a run, logs them and saves checkpoints."""
+    """Takes the steps of a run, logs them and saves the run."""
 
     def __init__(self, setup: RunSetup, writer: RunWriter, time_limit: TimeLimit) -> None:
         self.config, self.sampler, self.device = setup.config, setup.sampler, setup.device
@@ -177,15 +177,15 @@ class _TrainingLoop:
         prefetcher = Prefetcher(lambda step: to_tensors(self.sampler(step), self.device))
         with sync_stop_flags() as sync, closing(prefetcher):
             while True:
-                interrupted, over, checkpoint_due, evaluation_due = sync(
-                    self._is_over(), self._is_checkpoint_due(), self._is_evaluation_due()
+                interrupted, over, save_due, evaluation_due = sync(
+                    self._is_over(), self._is_save_due(), self._is_evaluation_due()
                 )
                 ended = over or not self._has_steps()
                 if (evaluation_due or ended) and not interrupted:
                     self._evaluate()
                 if interrupted or ended or self._is_stopped():
                     break
-                if checkpoint_due:
+                if save_due:
                     self._save()
                     self.saved_at = time.monotonic()
                 self._step(prefetcher)
@@ -206,18 +206,18 @@ class _TrainingLoop:
         return self.trainer.steps_done < (self.max_steps if has_limit else self.total_steps)
 
     def _is_over(self) -> bool:
-        """Return whether no time is left for one more step, an evaluation and a checkpoint."""
+        """Return whether no time is left for one more step, an evaluation and a save."""
         needed = max(self.step_seconds.values(), default=0.0)
         if self.evaluator is not None:
             needed += SAFETY * self.evaluator.expected_seconds
         return self._seconds_to_spare() < needed
 
     def _seconds_to_spare(self) -> float:
-        """Return the time that is left before the last checkpoint."""
+        """Return the time that is left before the last save."""
         return self.time_limit.left - 1.5 * self.writer.save_seconds
 
-    def _is_checkpoint_due(self) -> bool:
-        interval = checkpoint_interval(self.config, self.time_limit, self.writer.save_seconds)
+    def _is_save_due(self) -> bool:
+        interval = save_interval(self.config, self.time_limit, self.writer.save_seconds)
         return self.step_ended_at - self.saved_at >= interval
 
     def _is_evaluation_due(self) -> bool:

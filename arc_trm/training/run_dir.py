@@ -1,4 +1,4 @@
-"""The folder of a run while it is trained: metrics, checkpoints and weights."""
+"""The folder of a run while it is trained: metrics, training state and weights."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ TRAINED_FILES = (runs.TRAINING_STATE, PROVENANCE, NETWORK_FILE, EMBEDDING_FILE, 
 
 
 def fixed_settings(config: RunConfig) -> dict[str, Any]:
-    """Return the settings on which the tensors of a checkpoint depend, as plain values.
+    """Return the settings on which the tensors of a training state depend, as plain values.
 
     The others may be changed in run.json before a run is resumed.
     """
@@ -59,11 +59,11 @@ def fixed_settings(config: RunConfig) -> dict[str, Any]:
     return {"model": to_dict(config.model), "dtype": config.dtype, "train": train}
 
 
-def has_checkpoint(folder: Path, config: RunConfig) -> bool:
-    """Return whether a run has a checkpoint to resume from; without one it has saved nothing yet.
+def has_training_state(folder: Path, config: RunConfig) -> bool:
+    """Return whether a run has a training state; without one it has saved nothing yet.
 
     Raises:
-        UserError: the run has weights, but its checkpoint is gone. Nothing is changed.
+        UserError: the run has weights, but its training state is gone. Nothing is changed.
     """
     if os.path.lexists(folder / runs.TRAINING_STATE):
         return True
@@ -83,7 +83,7 @@ def remove_training(folder: Path) -> None:
     Raises:
         WriteError: the file system refuses.
     """
-    # The checkpoint first: without it, a kill in between leaves a run that is not resumed.
+    # The training state first: without it, a kill in between leaves a run that is not resumed.
     for name in TRAINED_FILES:
         _remove(folder / name)
     KeptCheckpoints(folder).clear()
@@ -106,12 +106,12 @@ def _remove(path: Path) -> None:
 
 
 def seconds_spent(folder: Path) -> float:
-    """Return the seconds that a run with a time limit had taken at its last checkpoint."""
-    state, _ = _read_checkpoint(folder / runs.TRAINING_STATE)
+    """Return the seconds that a run with a time limit had taken at its last save."""
+    state, _ = _read_state(folder / runs.TRAINING_STATE)
     return float(state.get("spent", 0.0))
 
 
-def _read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+def _read_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     try:
         return read_tensors(path)
     except UserError:
@@ -134,8 +134,8 @@ class RunWriter:
     Attributes:
         keeps_at_saves: whether weights are kept at each save, as those of a run without evaluation.
         seconds: that the steps until the last record took, before a resume, too.
-        saved_step: of the last checkpoint, None before the first.
-        save_seconds: how long the last checkpoint took.
+        saved_step: of the last save, None before the first.
+        save_seconds: how long the last save took.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class RunWriter:
         return self.trainer.rank == 0
 
     def save(self, spent: float | None = None) -> None:
-        """Save metrics, checkpoint and weights. All ranks must call it together.
+        """Save metrics, training state and weights. All ranks must call it together.
 
         Args:
             spent: seconds that a run with a time limit has taken so far.
@@ -196,14 +196,14 @@ class RunWriter:
         )
 
     def load(self) -> None:
-        """Restore the last checkpoint and drop records and weights of the steps after it.
+        """Restore the training state and drop records and weights of the steps after it.
 
         Raises:
-            UserError: the checkpoint is damaged or from other data or settings. Nothing is changed.
+            UserError: it is damaged or from other data or settings. Nothing is changed.
         """
         started = time.monotonic()
         path = self.folder / runs.TRAINING_STATE
-        state, fingerprints = _read_checkpoint(path)
+        state, fingerprints = _read_state(path)
         if fingerprints.get("data") != self.fingerprints["data"]:
             raise UserError(
                 f"the tasks are not those that the run in {self.folder} began with: bring back "
@@ -232,7 +232,7 @@ class RunWriter:
         self.save_seconds = time.monotonic() - started  # about as long, until one is timed
 
     def _check_settings(self, path: Path, text: str) -> None:
-        """Raise UserError if the fixed settings differ from those in the checkpoint's metadata."""
+        """Raise UserError if fixed settings differ from those in the training state's metadata."""
         try:
             before = json.loads(text)
             changes = compare_settings(before, json.loads(self.fingerprints["config"]))

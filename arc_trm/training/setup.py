@@ -30,9 +30,9 @@ from arc_trm.runs.provenance import record_start
 from arc_trm.time_limit import TimeLimit
 from arc_trm.training.adapt import load_pretrained, training_facts
 from arc_trm.training.budget import (
-    checkpoint_interval,
     estimate_steps,
     pick_micro_batch_size,
+    save_interval,
     scale_schedule,
     total_steps,
 )
@@ -57,7 +57,7 @@ class RunSetup:
     Attributes:
         config: data paths absolute, dtype resolved; `plan` sets the schedule.
         generator: of the exploration draws.
-        has_checkpoint: whether the weights come from the run's checkpoint, which is loaded later.
+        has_training_state: whether the weights come from it, which is loaded later.
         evaluator: None for a run without evaluations.
         will_compile: whether the first step of each kind will be compiled.
     """
@@ -68,7 +68,7 @@ class RunSetup:
         device: torch.device,
         folder: Path | None,
         resume: bool,
-        has_checkpoint: bool,
+        has_training_state: bool,
         callback: Callback,
         compiled: bool | None,
         process: tuple[int, int],
@@ -91,11 +91,11 @@ class RunSetup:
         global_batch_size = config.train.global_batch_size
         dataset = self.training_set.dataset
         self.sampler = BatchSampler(dataset, global_batch_size, config.seed, rank, world_size)
-        self.has_checkpoint = has_checkpoint
+        self.has_training_state = has_training_state
         num_puzzles = len(self.training_set.puzzle_names)
-        # A resumed run loads its weights from its checkpoint, so the pretrained ones may be gone.
+        # A resumed run has its weights in its training state: the pretrained ones may be gone.
         self.model, self.generator = initial_model(
-            config, num_puzzles, device, compiled, pretrained=not self.has_checkpoint
+            config, num_puzzles, device, compiled, pretrained=not self.has_training_state
         )
         OPTIMISERS[config.train.optimiser].check_model(self.model)
         self.will_compile = self.model.compiled
@@ -127,13 +127,13 @@ class RunSetup:
         self.folder = resumed or on_first_rank(process, partial(create_run, config, folder))
 
     def begin(self, time_limit: TimeLimit, restart: bool) -> RunWriter:
-        """Plan the run, and return a writer that is at its first step or at its checkpoint.
+        """Plan the run, and return a writer that is at its first step or at its last save.
 
         Args:
-            time_limit: of the run; the time before its checkpoint is taken off.
+            time_limit: of the run; the time before its last save is taken off.
             restart: whether a run is trained again from step 0, for the user.
         """
-        if self.has_checkpoint:
+        if self.has_training_state:
             time_limit.started -= seconds_spent(self.folder)
         planned = self.config.adapt is not None or time_limit.limit is not None
         if not planned:
@@ -143,7 +143,7 @@ class RunSetup:
         save_seconds = self.plan(time_limit) if planned else 0.0
         writer = self.open_writer(total_steps(self.config, self.sampler))
         writer.save_seconds = save_seconds
-        if self.has_checkpoint:
+        if self.has_training_state:
             writer.load()
         self.save_config(writer)
         self.callback.note(self.describe(writer))
@@ -164,7 +164,7 @@ class RunSetup:
         """Return a writer of a run of `steps`, with a new trainer of the model."""
         train = replace(self.config.train, total_steps=steps)
         trainer = Trainer(self.model, train, self.generator, self.micro_batch_size)
-        for seq_len in self.sampler.by_canvas_size():  # now: checkpoints keep their size
+        for seq_len in self.sampler.by_canvas_size():  # now: saves take as long as later
             trainer.get_carry(seq_len)
         settings = json.dumps(fixed_settings(self.config))
         fingerprints = {"data": self.training_set.fingerprint, "config": settings}
@@ -177,19 +177,19 @@ class RunSetup:
     def save_config(self, writer: RunWriter) -> None:
         """Write the config and the puzzle names of the weights."""
         if writer.is_writer:
-            resumed = self.folder if self.has_checkpoint else None
+            resumed = self.folder if self.has_training_state else None
             facts = training_facts(
                 self.config, self.training_set.trained_on, resumed, writer.total_steps or None
             )
             save_config(self.folder, self.config.model, self.training_set.puzzle_names, facts)
 
     def plan(self, time_limit: TimeLimit) -> float:
-        """Plan the schedule and write it to run.json; return the seconds that a checkpoint takes.
+        """Plan the schedule and write it to run.json; return the seconds that a save takes.
 
         First the initial weights of a new run are saved, so that there are some whatever happens.
         """
         writer = self.open_writer(0)
-        if not self.has_checkpoint:
+        if not self.has_training_state:
             self.save_config(writer)
             writer.save(time_limit.spent)
         train, saving = self.config.train, writer.save_seconds
@@ -197,7 +197,7 @@ class RunSetup:
             steps = total_steps(self.config, self.sampler)
         else:
             self.callback.stage("planning", 0, None)
-            slowdown = 1 + saving / checkpoint_interval(self.config, time_limit, saving)
+            slowdown = 1 + saving / save_interval(self.config, time_limit, saving)
             evaluation_share, evaluation_seconds = self._plan_evaluations(writer)
             training_share = (1 - evaluation_share) / slowdown
             steps = estimate_steps(
@@ -237,9 +237,9 @@ class RunSetup:
         return 0.0, self.evaluator.measure() / train.eval_interval
 
     def clean(self) -> None:
-        """Remove what a kill left, and without a checkpoint all that was trained."""
+        """Remove what a kill left, and without a training state all that was trained."""
         remove_leftovers(self.folder)
-        if not self.has_checkpoint:
+        if not self.has_training_state:
             remove_training(self.folder)
 
     def training_start(self, writer: RunWriter) -> TrainingStart:
@@ -263,8 +263,8 @@ class RunSetup:
         folder, done = self.folder, writer.trainer.steps_done
         if restart:
             return f"{folder} starts again from step 0"
-        if not self.has_checkpoint:
-            return f"{folder} was ended before its first checkpoint, so it starts from step 0"
+        if not self.has_training_state:
+            return f"{folder} was ended before its first save, so it starts from step 0"
         if self.evaluator is not None and self.evaluator.is_stopped:
             return f"{folder} is complete: early stopping ended it at step {done}"
         if done >= writer.total_steps and self.config.train.time_limit is None:

@@ -392,7 +392,7 @@ class Trainer:
         return {name: tensor.clone() for name, tensor in state.items()}
 
     def _shared_state(self) -> dict[str, Tensor]:
-        """Return the tensors that are the same on all ranks, by their name in a checkpoint."""
+        """Return the tensors that are the same on all ranks, by their name in a training state."""
         optimiser = self.optimiser.state_dict()
         return {
             "flat_params": self.flat_params,

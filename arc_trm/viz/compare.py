@@ -58,7 +58,7 @@ TITLES = {
     LM_LOSS: "loss per training example",
     EXACT_OF_HALTED: "share of halted training examples with every cell right",
 }
-NO_DIFFERENCE = ("name", "seed", "train.checkpoint_interval_s", "train.keep_checkpoints")
+NO_DIFFERENCE = ("name", "seed", "train.save_interval_s", "train.keep_checkpoints")
 """Settings that change nothing but what chance does."""
 DATA_SETTINGS = ("data.train", "data.train_puzzles", "data.validation", "data.validation_puzzles")
 """Settings on which depends which puzzles are for validation."""

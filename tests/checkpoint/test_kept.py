@@ -459,7 +459,7 @@ def test_a_full_disk_keeps_the_earlier_ones(
 def test_a_run_without_evaluation_keeps_weights_at_each_save(
     tmp_path: Path, challenges: Path
 ) -> None:
-    train = {**TRAIN, "checkpoint_interval_s": 1e-6, "keep_checkpoints": 2}
+    train = {**TRAIN, "save_interval_s": 1e-6, "keep_checkpoints": 2}
     run = train_run(run_config(challenges, train=train), CPU, tmp_path / "run")
     assert [each.step for each in run.checkpoints] == [11, 12]
     last, kept = (WeightsDir(run, name).parts for name in ("last", 12))
@@ -469,7 +469,7 @@ def test_a_run_without_evaluation_keeps_weights_at_each_save(
 
 
 def test_a_killed_run_keeps_the_same_weights(tmp_path: Path, challenges: Path) -> None:
-    train = {**TRAIN, "checkpoint_interval_s": 1e-6}
+    train = {**TRAIN, "save_interval_s": 1e-6}
     config = run_config(challenges, train=train)
     straight = train_run(config, CPU, tmp_path / "straight")
     with pytest.raises(InterruptedError):

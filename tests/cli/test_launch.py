@@ -17,7 +17,7 @@ from arc_trm.cli import PARALLEL_COMMANDS
 from arc_trm.runs import Run
 
 SMALL = ["--device", "cpu", "--set", "data.augmentations=2", "--set", "train.global_batch_size=4"]
-SAVES_OFTEN = ["--set", "train.checkpoint_interval_s=0.05"]
+SAVES_OFTEN = ["--set", "train.save_interval_s=0.05"]
 
 
 def start(*arguments: object, cwd: Path) -> subprocess.Popen[str]:

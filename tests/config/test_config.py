@@ -91,7 +91,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
         ("epochs=1" + "0" * 40, "'epochs' is at most 2147483647, got a huge number"),
         ("seed=" + "9" * 5000, "'seed' is of type int"),
         ("seed=" + "[" * 5000, "'seed' is of type int"),
-        ("train.checkpoint_interval_s=inf", "'train.checkpoint_interval_s' must be finite"),
+        ("train.save_interval_s=inf", "'train.save_interval_s' must be finite"),
         ("model.expansion=1e9", "model.expansion must be above 0 and at most 64"),
         ("model.num_layers=1000000", "model.num_layers must be 1..1024"),
         ("train=3", "'train' is a table, got 3"),

@@ -271,7 +271,7 @@ def test_an_epoch_visits_every_group_once_and_takes_its_pairs_without_replacemen
 @pytest.mark.slow
 def test_training_and_resuming(tmp_path: Path, tasks: list[Task]) -> None:
     build(tmp_path / "built", tasks)
-    config = run_config(tmp_path / "built", train={**TRAIN, "checkpoint_interval_s": 1e-6})
+    config = run_config(tmp_path / "built", train={**TRAIN, "save_interval_s": 1e-6})
     killed, straight, notes = tmp_path / "killed", tmp_path / "straight", Notes(stop=5)
     train_run(config, CPU, straight)
     with suppress(InterruptedError):

@@ -269,7 +269,7 @@ def test_train_predict_score_show_report(
 @pytest.mark.slow
 def test_a_killed_run_resumes_with_the_same_numbers(tmp_path: Path) -> None:
     config = grid_config(tmp_path)
-    config = replace(config, train=replace(config.train, checkpoint_interval_s=1e-6))
+    config = replace(config, train=replace(config.train, save_interval_s=1e-6))
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     train_run(config, CPU, whole)
 

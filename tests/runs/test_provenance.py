@@ -284,7 +284,7 @@ def test_a_run_has_a_state(tmp_path: Path, challenges: Path) -> None:
         def progress(self, *_: object) -> None:
             states.append(Run(tmp_path / "run").state)
 
-    config = run_config(challenges, train={**TRAIN, "checkpoint_interval_s": 1e-6})
+    config = run_config(challenges, train={**TRAIN, "save_interval_s": 1e-6})
     with pytest.raises(InterruptedError):
         train_run(config, CPU, tmp_path / "run", callbacks=[Ask(), Notes(stop=4)])
     assert set(states) == {"running"}

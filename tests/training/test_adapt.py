@@ -30,7 +30,7 @@ from arc_trm.errors import UserError
 from arc_trm.runs import Run
 from arc_trm.time_limit import TimeLimit, parse_duration
 from arc_trm.training import Callback, Trainer, train_run
-from arc_trm.training.budget import checkpoint_interval, scale_schedule
+from arc_trm.training.budget import save_interval, scale_schedule
 from arc_trm.training.run_dir import RunWriter
 
 CPU = torch.device("cpu")
@@ -38,7 +38,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def config(challenges: Path, weights_dir: Path) -> RunConfig:
-    made = run_config(challenges, train={**TRAIN, "checkpoint_interval_s": 1e-6})
+    made = run_config(challenges, train={**TRAIN, "save_interval_s": 1e-6})
     return replace(
         made,
         train=replace(made.train, embedding_only_fraction=0.25),
@@ -118,9 +118,7 @@ class Notes(Callback):
 def limited(config: RunConfig, seconds: float) -> RunConfig:
     return replace(
         config,
-        train=replace(
-            config.train, total_steps=None, time_limit=seconds, checkpoint_interval_s=300.0
-        ),
+        train=replace(config.train, total_steps=None, time_limit=seconds, save_interval_s=300.0),
     )
 
 
@@ -217,7 +215,7 @@ def test_a_kill_does_not_cost_much_of_a_short_time_limit(
 ) -> None:
     """Nor does saving: five hundredths of the time at most."""
     every = run_config(challenges)  # 300 s
-    assert checkpoint_interval(every, TimeLimit(limit), saving) == pytest.approx(seconds)
+    assert save_interval(every, TimeLimit(limit), saving) == pytest.approx(seconds)
 
 
 @pytest.mark.slow

@@ -375,7 +375,7 @@ def test_a_signal_saves_without_an_evaluation(tmp_path: Path, grid: RunConfig) -
 
 
 def test_a_killed_run_has_every_evaluation_once(tmp_path: Path, grid: RunConfig) -> None:
-    config = with_train(grid, checkpoint_interval_s=1e-6)
+    config = with_train(grid, save_interval_s=1e-6)
     train_run(config, CPU, tmp_path / "straight")
     killed = tmp_path / "killed"
     for stop in (8, 12, 13):  # 12 was evaluated after its checkpoint was due
@@ -396,7 +396,7 @@ def test_another_validation_set_is_an_error_that_changes_nothing(
 ) -> None:
     run = tmp_path / "run"
     with suppress(InterruptedError):
-        config = with_train(grid, checkpoint_interval_s=1e-6)
+        config = with_train(grid, save_interval_s=1e-6)
         train_run(config, CPU, run, callbacks=[Notes(stop=8)])
     settings = json.loads((run / RUN_CONFIG).read_text())
     settings["data"]["validation"] = [str(write_puzzles(tmp_path, "sudoku", 9, 5))]
@@ -509,7 +509,7 @@ def test_the_weights_of_the_best_evaluation_are_kept(
     tmp_path: Path, grid: RunConfig, exact: list[float]
 ) -> None:
     exact += [0.2, 0.5, 0.5, 0.4, 0.1]
-    config = with_train(grid, keep_checkpoints=1, checkpoint_interval_s=1e-6)
+    config = with_train(grid, keep_checkpoints=1, save_interval_s=1e-6)
     run = train_run(config, CPU, tmp_path / "run")
     found = [(each.step, each.metrics["eval/exact"]) for each in run.checkpoints]
     assert found == [(12, 0.5), (30, 0.1)]

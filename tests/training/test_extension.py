@@ -126,7 +126,7 @@ def test_loss_from_outside_is_minimised(brier_loss: None) -> None:
 def test_optimiser_from_outside_trains_and_resumes_exactly(
     momentum: None, tmp_path: Path, challenges: Path
 ) -> None:
-    train = {**TRAIN, "optimiser": "momentum", "checkpoint_interval_s": 1e-6}
+    train = {**TRAIN, "optimiser": "momentum", "save_interval_s": 1e-6}
     config = run_config(challenges, train=train)
     train_run(config, CPU, tmp_path / "straight")
     with suppress(InterruptedError):

@@ -94,7 +94,7 @@ def test_a_long_run_has_records_from_its_first_step_on(tmp_path: Path, challenge
 def killed(tmp_path: Path, challenges: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run with a checkpoint of step 4 whose metrics reach step 9."""
     run = tmp_path / "killed"
-    config = run_config(challenges, train={**TRAIN, "checkpoint_interval_s": 1e-6})
+    config = run_config(challenges, train={**TRAIN, "save_interval_s": 1e-6})
     with pytest.raises(InterruptedError):
         train_run(config, CPU, run, callbacks=[Reader(run, stop=5)])
     assert int(read_tensors(run / runs.TRAINING_STATE)[0]["steps_done"]) == 4
@@ -222,7 +222,7 @@ def test_the_time_of_training_goes_on_after_a_kill(
     tmp_path: Path, challenges: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_at_once(monkeypatch)
-    train = {**TRAIN, "checkpoint_interval_s": 1e-9}
+    train = {**TRAIN, "save_interval_s": 1e-9}
     run, config = tmp_path / "run", run_config(challenges, train=train)
     with pytest.raises(InterruptedError):
         train_run(config, CPU, run, callbacks=[Reader(run, stop=7)])

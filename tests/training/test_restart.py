@@ -65,9 +65,7 @@ def test_a_run_that_was_never_trained_starts_from_step_0(
     assert not any((run / name).exists() for name in TRAINED)
     (run / runs.METRICS).write_text('{"step": 1, "train/lm_loss": 9}\n{"st')  # of the first seconds
     arc_trm.train(resume=run, callbacks=[heard], device="cpu")
-    assert heard.notes[-1] == (
-        f"{run} was ended before its first checkpoint, so it starts from step 0"
-    )
+    assert heard.notes[-1] == (f"{run} was ended before its first save, so it starts from step 0")
     check_same_training(run, tiny_run)
 
 
@@ -139,7 +137,7 @@ def test_what_a_resumed_run_does_is_said(tmp_path: Path, tiny_run: Path, challen
     heard = Notes()
     arc_trm.train(resume=tiny_run, callbacks=[heard], device="cpu")
     assert heard.notes[-1] == f"{tiny_run} is complete: nothing is left to train after step 12"
-    config = run_config(challenges, train={**TRAIN, "checkpoint_interval_s": 1e-6})
+    config = run_config(challenges, train={**TRAIN, "save_interval_s": 1e-6})
     with pytest.raises(InterruptedError):
         train_run(config, CPU, tmp_path / "killed", callbacks=[Notes(stop=5)])
     arc_trm.train(resume=tmp_path / "killed", callbacks=[heard], device="cpu")

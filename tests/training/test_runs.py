@@ -36,7 +36,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def config(challenges: Path) -> RunConfig:
     """Of a run that saves after every step."""
-    return run_config(challenges, train={**TRAIN, "checkpoint_interval_s": 1e-6})
+    return run_config(challenges, train={**TRAIN, "save_interval_s": 1e-6})
 
 
 def losses(run: Path) -> list[dict[str, float]]:
@@ -85,7 +85,7 @@ def long_run(challenges: Path) -> list[str]:
     config.write_text(
         f'dtype = "float32"\n[data]\ntest = ["{challenges}"]\naugmentations = 2\n'
         "[model]\nseq_len = 16\nhidden_size = 32\nnum_heads = 2\npuzzle_emb_dim = 32\n"
-        "[train]\nglobal_batch_size = 4\ntotal_steps = 100000\ncheckpoint_interval_s = 1e-6\n"
+        "[train]\nglobal_batch_size = 4\ntotal_steps = 100000\nsave_interval_s = 1e-6\n"
     )
     return ["--config", str(config), "--device", "cpu"]
 
@@ -144,7 +144,7 @@ def test_torchrun_gives_the_losses_of_one_process(
     cli: Callable[..., Result],
     torchrun: Callable[..., CompletedProcess[str]],
 ) -> None:
-    settings = ["--set=train.total_steps=8", "--set=train.checkpoint_interval_s=300"]
+    settings = ["--set=train.total_steps=8", "--set=train.save_interval_s=300"]
     settings += ["--set=model.initial_state=random", "--set=model.latent_noise=0.1"]
     options = [*long_run(challenges), *settings]
     alone, together = tmp_path / "alone", tmp_path / "together"

@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tiny import write_challenges
 
     folder = tmp_path_factory.mktemp("upgrade")
-    train = {**TRAIN, "checkpoint_interval_s": 1e-6}
+    train = {**TRAIN, "save_interval_s": 1e-6}
     config = run_config(write_challenges(folder), train=train)
     train_run(config, CPU, folder / "straight")
     with pytest.raises(InterruptedError):

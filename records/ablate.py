@@ -76,8 +76,8 @@ class Ablation:
         runs = {name: self.measured(name) for name in self.ideas}
         steps = "" if self.steps is None else f", {self.steps} steps"
         lines = [
-            f"| {self.track.name}{steps} | settings | seeds | exact | mean | against it "
-            "| CPU seconds |",
+            f"| {self.track.name}{steps} | settings | seeds | exact | mean "
+            "| compared | CPU seconds |",
             "| --- | --- | --- | --- | --- | --- | --- |",
         ]
         for name, found in runs.items():

@@ -4,7 +4,7 @@
     python records/measure.py TRACK                       # the table of what was measured
 
 TRACK is one of tracks.toml. Each RECIPE is a folder `records/TRACK/RECIPE` with a `config.toml`.
-Its seeds are trained and scored on the track's held-out puzzles, one run after the other. The
+Its seeds are trained and scored on the track's test puzzles, one run after the other. The
 recipes take turns, so that a change of the machine's speed meets all of them alike. `log.jsonl` in
 the folder gets a line for every run, `seed-N.txt` what the training printed. Of a seed the last
 line counts, and of a config that was changed since no line.
@@ -148,7 +148,7 @@ def arc_trm(*arguments: str, log: Path | None = None) -> str:
 def train_and_score(
     track: Track, recipe: Path, seed: int, settings: Sequence[str] = (), log: Path | None = None
 ) -> Run:
-    """Train a recipe and score its last weights on the held-out puzzles of a track."""
+    """Train a recipe and score its last weights on the test puzzles of a track."""
     with tempfile.TemporaryDirectory() as scratch:
         run = str(Path(scratch) / "run")
         chosen = [part for each in (*track.overrides, *settings) for part in ("--set", each)]

@@ -60,7 +60,7 @@ def test_the_table_says_whether_ranges_lie_apart(
     ]
     ablation.log.write_text("".join(f"{line}\n" for line in lines))
     assert ablation.table().splitlines() == [
-        "| easy, 100 steps | settings | seeds | exact | mean | against it | CPU seconds |",
+        "| easy, 100 steps | settings | seeds | exact | mean | compared | CPU seconds |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         "| as it is |  | 3 | 5, 7, 6 | 6 |  | 11 |",
         "| good | `a.b=1` | 3 | 8, 9, 8 | 8 | better | 11 |",

@@ -36,8 +36,8 @@ WANDB_TIMEOUT_S = 30.0
 class TensorBoardCallback(Callback):
     """Writes a run's records to RUN/tensorboard, for `tensorboard --logdir runs`.
 
-    A resumed run continues its curves: points of steps that are trained again are replaced. One
-    that was not tracked before gets the points that metrics.jsonl has.
+    A resumed run continues its curves: points of steps that are trained again are replaced, and
+    those of steps that were not tracked come from metrics.jsonl.
 
     Raises:
         UserError: tensorboard is not installed.
@@ -57,14 +57,15 @@ class TensorBoardCallback(Callback):
         from torch.utils.tensorboard import SummaryWriter
 
         folder, step = training.folder / TENSORBOARD_FOLDER, training.step
-        is_new = not folder.exists()
+        tracked = _last_tensorboard_step(folder)
         # Points of later steps come again; TensorBoard drops those that a killed run has left.
-        purge_step = step + 1 if step else None
+        purge_step = step + 1 if tracked > step else None
         self._writer = SummaryWriter(folder, purge_step=purge_step)
         text = json.dumps(training.config, indent=2).replace("\n", "\n    ")
         self._writer.add_text("config", f"    {text}", step)  # indented: a block of code
-        for record in training.records if is_new else ():
-            self._add(record)
+        for record in training.records:
+            if record["step"] > tracked:
+                self._add(record)
         self._writer.flush()
         shown = shlex.quote(str(relative_path(training.folder.absolute().parent)))
         training.note(f"curves are in {folder}: `tensorboard --logdir {shown}` draws them")
@@ -115,7 +116,7 @@ class WandbCallback(Callback):
 
     def start(self, training: TrainingStart) -> None:
         id_path = training.folder / WANDB_ID
-        run_id = _read_wandb_id(id_path) if training.step else None
+        run_id = _read_wandb_id(id_path)
         options = {
             "id": run_id or secrets.token_hex(8),
             "project": os.environ.get("WANDB_PROJECT") or WANDB_PROJECT,
@@ -218,6 +219,20 @@ def _open_wandb_run(options: dict[str, Any], note: Callable[[str], None]) -> Any
         folder = shlex.quote(str(relative_path(Path(run.dir).absolute().parent)))
         note(f"{reason}W&B's data stay in {folder}; `wandb sync {folder}` sends them")
     return run
+
+
+def _last_tensorboard_step(folder: Path) -> int:
+    """Return the last step of the curves in a folder, -1 without one."""
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    last = -1
+    for path in sorted(folder.glob("events.out.tfevents.*")):
+        for event in EventFileLoader(str(path)).Load():
+            if event.HasField("summary"):
+                last = max(last, event.step)
+            elif event.HasField("session_log"):  # from its step on, earlier points do not count
+                last = min(last, event.step - 1)
+    return last
 
 
 def _read_wandb_id(path: Path) -> str | None:

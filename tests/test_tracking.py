@@ -138,6 +138,28 @@ def test_a_killed_run_continues_its_curves(tmp_path: Path, challenges: Path) -> 
     check_curves(run)
 
 
+def test_curves_of_a_run_that_is_resumed_at_step_0(tmp_path: Path, challenges: Path) -> None:
+    limited = {**TRAIN, "total_steps": None, "time_limit": 1000.0, "max_steps": 8}
+    run = tmp_path / "run"  # planned and saved before the first step
+    kill_at(3, run_config(challenges, train=limited), run, TensorBoardCallback())
+    train_run(Run(run).config, CPU, run, resume=True, callbacks=[TensorBoardCallback()])
+    check_curves(run)
+
+
+def test_what_was_not_tracked_in_between_is_added(tmp_path: Path, challenges: Path) -> None:
+    run, config = tmp_path / "run", run_config(challenges, train=OFTEN)
+    kill_at(7, config, run, TensorBoardCallback())
+    state = (run / runs.TRAINING_STATE).read_bytes()
+    for stop, tracker in ((8, [TensorBoardCallback()]), (10, [])):
+        with pytest.raises(InterruptedError):
+            callbacks = [*tracker, Notes(stop=stop)]
+            train_run(config, CPU, run, resume=True, callbacks=callbacks)
+        if tracker:  # 7 and 8 come again
+            (run / runs.TRAINING_STATE).write_bytes(state)
+    train_run(config, CPU, run, resume=True, callbacks=[TensorBoardCallback()])
+    assert [point.step for point in scalars(run)["train/loss"]] == STEPS
+
+
 def test_a_restart_begins_new_curves(tmp_path: Path, challenges: Path) -> None:
     run = tmp_path / "run"
     kill_at(6, run_config(challenges, train=OFTEN), run, TensorBoardCallback())

@@ -5,7 +5,7 @@
 
 `ablations.toml` names the ideas. Every run gets a line in `records/TRACK/RECIPE/ablations.jsonl`;
 what is in there is not run again, unless its settings were changed since. With OMP_NUM_THREADS=1
-two such processes share two cores.
+two such processes can share two cores, each with other ideas.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from measure import (
 )
 
 from arc_trm.errors import UserError, suggestion
+from arc_trm.runs.lock import is_locked
 
 BASE = "as it is"
 
@@ -134,6 +135,10 @@ def main() -> None:
                 f"ablations.toml has no idea {name!r} for {arguments.recipe} on {track.name}"
                 f"{suggestion(name, ablation.ideas)}"
             )
+    if not arguments.table and is_locked(RECORDS):
+        raise UserError(
+            "measure.py is running, whose times other work would spoil: wait for its end"
+        )
     for seed in [] if arguments.table else range(arguments.seeds):
         for name in arguments.ideas or ablation.ideas:
             if seed not in {run["seed"] for run in ablation.measured(name)}:

@@ -36,6 +36,8 @@ from arc_trm.runs.provenance import read_provenance
 
 Run = dict[str, Any]
 """What was measured of one run, and with what."""
+NUMBERS = ("exact", "of", "seconds", "cpu_seconds")
+"""What tables need of a run."""
 RECORDS = Path(__file__).parent
 PRESET = "sudoku-gpu"
 """Preset whose settings a config.toml changes; it names all that matter, see tests/records."""
@@ -105,6 +107,7 @@ def read_runs(log: Path, digest: str) -> list[Run]:
             run = json.loads(line)
             if run.get("recipe_digest") == digest:
                 last[run["seed"]] = run
+                _ = [float(run[key]) for key in NUMBERS]
         except (ValueError, AttributeError, KeyError, TypeError):
             raise UserError(f"{log}, line {number} is not a run: remove it") from None
     return [last[seed] for seed in sorted(last)]
@@ -149,6 +152,7 @@ def train_and_score(
     track: Track, recipe: Path, seed: int, settings: Sequence[str] = (), log: Path | None = None
 ) -> Run:
     """Train a recipe and score its last weights on the test puzzles of a track."""
+    digest = recipe_digest(track, recipe, settings)  # now: config.toml may be edited meanwhile
     with tempfile.TemporaryDirectory() as scratch:
         run = str(Path(scratch) / "run")
         chosen = [part for each in (*track.overrides, *settings) for part in ("--set", each)]
@@ -169,7 +173,7 @@ def train_and_score(
         "cpu_seconds": round(cpu_seconds, 1),
         "exact": exact["solved"],
         "of": exact["total"],
-        "recipe_digest": recipe_digest(track, recipe, settings),
+        "recipe_digest": digest,
         "date": time.strftime("%Y-%m-%d"),
         **{key: made_by[key] for key in MADE_BY},
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,8 @@ import pytest
 from paths import ROOT
 
 from arc_trm.config import load_config
+from arc_trm.errors import UserError
+from arc_trm.runs.lock import RunLock
 
 RECORDS = ROOT / "records"
 RECIPES = tomllib.loads((RECORDS / "ablations.toml").read_text("utf-8"))
@@ -51,6 +54,8 @@ def test_the_table_says_whether_ranges_lie_apart(
                 "idea": idea,
                 "seed": seed,
                 "exact": count,
+                "of": 10,
+                "seconds": 11.0,
                 "recipe_digest": measure.recipe_digest(track, tmp_path, ablation.settings(idea)),
                 "cpu_seconds": 10 + seed,
             }
@@ -75,3 +80,19 @@ def test_the_log_holds_the_table_of_what_was_measured(ablate: ModuleType, folder
     ablation = ablate.read_ablation(ablate.read_track(folder.parent.name), folder)
     if ablation.log.exists():
         assert ablation.table() in (RECORDS / "LOG.md").read_text("utf-8")
+
+
+def test_nothing_is_tried_while_records_are_measured(
+    ablate: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ablate, "RECORDS", tmp_path)
+    monkeypatch.setattr(ablate, "read_track", lambda _: None)
+    monkeypatch.setattr(ablate, "find_recipe", lambda *_: None)
+    found = ablate.Ablation(ablate.Track("easy", "a", "b"), tmp_path, {"as it is": []}, 100)
+    monkeypatch.setattr(ablate, "read_ablation", lambda *_: found)
+    monkeypatch.setattr(sys, "argv", ["ablate.py", "easy", "mine"])
+    with RunLock(tmp_path) as lock:
+        lock.acquire()
+        with pytest.raises(UserError, match=r"measure\.py is running"):
+            ablate.main()
+    assert not found.log.exists()

@@ -8,7 +8,7 @@ import sys
 import time
 import tomllib
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +23,7 @@ RECIPES = sorted(path.parent for path in RECORDS.glob("*/*/config.toml"))
 
 def runs(*exact: int, seconds: float = 10.0) -> list[dict[str, Any]]:
     return [
-        {"seed": seed, "exact": count, "of": 1000, "seconds": seconds + seed}
+        {"seed": seed, "exact": count, "of": 1000, "seconds": seconds + seed, "cpu_seconds": 9.0}
         for seed, count in enumerate(exact)
     ]
 
@@ -109,6 +109,24 @@ def test_runs_of_a_config_that_was_changed_do_not_count(measure: ModuleType, tra
     assert "| `copy` | 3 | 2.0 of 1000 (1 to 3) |" in measure.table(track)
 
 
+def test_a_config_that_is_changed_while_it_is_measured_does_not_count(
+    measure: ModuleType, track: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_recipe(measure, track, "mine", [])
+    digest = measure.recipe_digest(track, folder)
+
+    def arc_trm(name: str, *_: str, log: Path | None = None) -> str:
+        if name == "train":
+            write_recipe(measure, track, "mine", [], width=16)
+        return '{"exact": {"solved": 9, "total": 10}}'
+
+    made_by = SimpleNamespace(entries=[dict.fromkeys(measure.MADE_BY)])
+    monkeypatch.setattr(measure, "arc_trm", arc_trm)
+    monkeypatch.setattr(measure, "read_provenance", lambda _: made_by)
+    run = measure.train_and_score(track, folder, 0)
+    assert run["recipe_digest"] == digest != measure.recipe_digest(track, folder)
+
+
 def test_two_recipes_in_a_sentence(measure: ModuleType, track: Any) -> None:
     fast, slow, published = (
         measure.RECORDS / track.name / name for name in ("fast", "slow", "published")
@@ -180,7 +198,18 @@ def test_a_line_that_a_kill_cut_off_is_replaced(measure: ModuleType, track: Any)
     assert log.read_bytes() == text + b'{"seed": 3}\n'
 
 
-@pytest.mark.parametrize("line", ["{", "5", "null", '"x"', '{"recipe_digest": "DIGEST"}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        "5",
+        "null",
+        '"x"',
+        '{"recipe_digest": "DIGEST"}',
+        '{"recipe_digest": "DIGEST", "seed": 0, "exact": 9, "of": 10, "seconds": 3}',
+        '{"recipe_digest": "DIGEST", "seed": 0, "exact": 9, "of": "many", "seconds": 3}',
+    ],
+)
 def test_a_damaged_log_is_one_sentence(measure: ModuleType, track: Any, line: str) -> None:
     folder = measure.RECORDS / track.name / "fast"
     line = line.replace("DIGEST", measure.recipe_digest(track, folder))

@@ -109,7 +109,7 @@ class WeightsDir:
             return ()
         more = f"; `--checkpoint last` is step {last}" if choice.name == BEST else ""
         notes = [f"weights of {self.folder}: {choice.title}{more}"]
-        if choice.uses_shared_embedding and self.parts.embedding is not None:
+        if choice.has_later_embedding and self.parts.embedding is not None:
             notes.append(
                 f"the puzzle embedding is that of step {last}, of which the run keeps one copy, so "
                 "that these weights may predict something else than when they were evaluated"

@@ -450,7 +450,10 @@ def hold_out(
         UserError: there are not so many puzzles.
     """
     total, held_out = len(puzzles), validation or 0
-    train = total - held_out if train is None or train >= total else train
+    if train is None:
+        train = total - held_out
+    elif not held_out:
+        train = min(train, total)
     if train < 1 or train + held_out > total:
         raise UserError(
             f"{puzzles.name} has {pluralise(total, 'puzzle')} with a known answer, too few to hold "

@@ -80,6 +80,11 @@ class CheckpointChoice:
         return not all(each.has_embedding for each in self.checkpoints)
 
     @property
+    def has_later_embedding(self) -> bool:
+        """Whether weights of an earlier step have no embedding but EMBEDDING_FILE, a later one."""
+        return any(not each.has_embedding and each != self.last for each in self.checkpoints)
+
+    @property
     def steps(self) -> str:
         """The name by steps, which means the same after more training: `1000` or `1000,2000`.
 

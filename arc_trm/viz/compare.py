@@ -540,8 +540,10 @@ def _differs(key: str, one: Settings, other: Settings) -> bool:
         return None not in (one[CODE], other[CODE])  # an unknown one may be the same
     if key not in PLANNED or one.get(TIME_LIMIT) is None or other.get(TIME_LIMIT) is None:
         return True
-    parts = [PLANNED[key](each[key], each["train.total_steps"] or 1) for each in (one, other)]
-    return not math.isclose(*parts, rel_tol=0.01)
+    steps = [each["train.total_steps"] or 1 for each in (one, other)]
+    parts = map(PLANNED[key], (one[key], other[key]), steps)
+    rounding = 1 / min(steps)  # a number of steps is whole
+    return not math.isclose(*parts, rel_tol=0.01, abs_tol=rounding)
 
 
 def _label(run: Run, differing: Sequence[str], settings: Settings, name_preset: bool) -> str:

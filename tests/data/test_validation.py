@@ -60,7 +60,7 @@ def test_without_a_number_to_train_on_only_a_number_for_validation_holds_any_out
     assert not set(trained_ids(found)) & set(found.validation.ids)
 
 
-@pytest.mark.parametrize(("train", "validation"), [(None, 12), (12, 13), (10, 3)])
+@pytest.mark.parametrize(("train", "validation"), [(None, 12), (12, 13), (10, 3), (12, 1), (20, 1)])
 def test_too_few_puzzles_are_an_error(tmp_path: Path, train: int | None, validation: int) -> None:
     config = grid_config(tmp_path, train_puzzles=train, validation_puzzles=validation)
     with pytest.raises(UserError, match=f"12 puzzles .* too few to hold out {validation} "):

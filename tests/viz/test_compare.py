@@ -145,6 +145,7 @@ def planned(steps: int, warmup: int, horizon: float) -> list[str]:
     [
         (planned(1000, 100, 100), planned(1200, 120, 120), 1),
         (planned(1000, 50, 100), planned(1000, 50, 100), 1),
+        (planned(319, 51, 100), planned(322, 52, 101), 1),  # rounded to whole steps
         (planned(1000, 100, 100), planned(1000, 50, 100), 2),
         (planned(1000, 100, 100), planned(1000, 100, 50), 2),
         (planned(1000, 100, 100)[1:], planned(1200, 120, 120)[1:], 2),

@@ -44,8 +44,12 @@ class KeptCheckpoints:
         best_by: str | None,
         keep_last: int,
         embedding: Tensor | None = None,
+        saved_step: int | None = None,
     ) -> None:
         """Write the weights of a step, and remove those that are neither among the last nor best.
+
+        A run that a kill ends resumes at its last save, and makes later checkpoints again, perhaps
+        without an evaluation. So the best one until then is kept, too.
 
         Args:
             step: training steps done.
@@ -57,6 +61,7 @@ class KeptCheckpoints:
             embedding: the puzzle embedding (puzzles, size); None for a network alone. It is in the
                 file if it is not larger than the network, so that the weights predict what they did
                 when they were evaluated. A larger one, which may take gigabytes, is not.
+            saved_step: at which the run would be resumed; None if it was not saved yet.
 
         Raises:
             WriteError: the file system refuses; earlier checkpoints stay.
@@ -65,7 +70,8 @@ class KeptCheckpoints:
         finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
         new = Checkpoint(path, step, finite, best_by)
         others = [each for each in self._kept() if each.step != step]
-        kept = self._choose(sorted([*others, new], key=lambda each: each.step), keep_last)
+        found = sorted([*others, new], key=lambda each: each.step)
+        kept = self._choose(found, keep_last, saved_step)
         if new in kept:
             self._write(new, network, config, embedding)
         for each in others:
@@ -93,11 +99,13 @@ class KeptCheckpoints:
         return list_checkpoints(self.folder, skip_damaged=True)
 
     @staticmethod
-    def _choose(found: Sequence[Checkpoint], keep_last: int) -> Sequence[Checkpoint]:
+    def _choose(
+        found: Sequence[Checkpoint], keep_last: int, saved_step: int | None
+    ) -> Sequence[Checkpoint]:
         """Return those of the checkpoints, in the order of their steps, that are kept."""
-        chosen = [*found[-keep_last:]] if keep_last else []
-        if (best := best_checkpoint(found)) is not None:
-            chosen.append(best)
+        saved = [each for each in found if saved_step is not None and each.step <= saved_step]
+        best = (best_checkpoint(found), best_checkpoint(saved))
+        chosen = [*(found[-keep_last:] if keep_last else ()), *filter(None, best)]
         steps = {each.step for each in chosen}
         return [each for each in found if each.step in steps]
 

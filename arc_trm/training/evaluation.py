@@ -10,7 +10,7 @@ import math
 import statistics
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -232,17 +232,28 @@ class Evaluator:
 
     # What
 
-    def evaluate(self, seconds_left: float = math.inf) -> dict[str, float] | None:
+    def evaluate(
+        self,
+        seconds_left: float = math.inf,
+        is_interrupted: Callable[[], bool] = lambda: False,
+    ) -> dict[str, float] | None:
         """Evaluate the averaged weights, and add to `records`. All ranks must call it together.
 
+        Args:
+            seconds_left: that it may take.
+            is_interrupted: whether to stop, the same on all ranks; asked before each block.
+
         Returns:
-            The record, the same on all ranks; None if there is not enough time left.
+            The record, the same on all ranks; None if there is not enough time left, or if it was
+            interrupted.
         """
         started, world_size = time.monotonic(), self._trainer.world_size
         if self._broadcast(seconds_left - self.expected_seconds) < 0:
             return None
         with averaged_weights(self._trainer):
-            answers, ids = self._answers(started, seconds_left)
+            answers, ids = self._answers(started, seconds_left, is_interrupted)
+        if not ids:
+            return None
         if world_size > 1:
             parts: list[list[_Answer]] = [[] for _ in range(world_size)]
             dist.all_gather_object(parts, answers)
@@ -260,10 +271,13 @@ class Evaluator:
         chosen = set(ids)
         return self.tasks.select(each for each in self.tasks.ids if each in chosen)
 
-    def _answers(self, started: float, seconds_left: float) -> tuple[list[_Answer], list[str]]:
+    def _answers(
+        self, started: float, seconds_left: float, is_interrupted: Callable[[], bool]
+    ) -> tuple[list[_Answer], list[str]]:
         """Return this rank's answers, and the ids of the tasks that all ranks have predicted.
 
-        Unless the number of puzzles is known, as many are predicted as there is time for.
+        Unless the number of puzzles is known, as many are predicted as there is time for. If it is
+        interrupted, there are none.
         """
         budget = min(self._share * self.interval * self._median_step, seconds_left)
         answers, ids = list[_Answer](), list[str]()
@@ -272,6 +286,8 @@ class Evaluator:
             self._predict(blocks[0])  # compiles, which is no measure
             started = time.monotonic()
         for number, block in enumerate(blocks, 1):
+            if is_interrupted():
+                return [], []
             answers += self._predict(block)
             ids += block
             if self.puzzles is None and len(ids) >= MIN_PUZZLES:

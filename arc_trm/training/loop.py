@@ -165,7 +165,7 @@ class _TrainingLoop:
         self.step_seconds: defaultdict[int, float] = defaultdict(float)  # long steps, by S
         self.will_compile = setup.will_compile
         self.kinds: set[tuple[int, bool]] = set()  # of steps that were done
-        self.step_ended_at = self.saved_at = self.recorded_at = time.monotonic()
+        self.step_ended_at = self.saved_at = self.logged_at = time.monotonic()
 
     def run(self) -> tuple[bool, bool]:
         """Train to the end.
@@ -182,7 +182,7 @@ class _TrainingLoop:
                 )
                 ended = over or not self._has_steps()
                 if (evaluation_due or ended) and not interrupted:
-                    self._evaluate()
+                    interrupted = self._evaluate(lambda: sync()[0])
                 if interrupted or ended or self._is_stopped():
                     break
                 if save_due:
@@ -226,22 +226,29 @@ class _TrainingLoop:
     def _is_stopped(self) -> bool:
         return self.evaluator is not None and self.evaluator.is_stopped
 
-    def _evaluate(self) -> None:
-        """Evaluate the weights of this step, unless they were, and report it."""
+    def _evaluate(self, is_interrupted: Callable[[], bool]) -> bool:
+        """Evaluate the weights of this step, unless they were, and report it.
+
+        Returns:
+            Whether a signal has cut the evaluation short, so that there is none.
+        """
         evaluator, step = self.evaluator, self.trainer.steps_done
         if evaluator is None or evaluator.is_done:
-            return
+            return False
         self._log_steps()
         self.callback.stage("evaluating", 0, evaluator.puzzles, in_bytes=False)
         started = time.monotonic()
-        record = evaluator.evaluate(self._seconds_to_spare())
+        record = evaluator.evaluate(self._seconds_to_spare(), is_interrupted)
+        if record is None and is_interrupted():
+            return True
         if record is None:
             self.callback.note(f"the time limit leaves no time to evaluate step {step}")
         else:
             self.writer.log_evaluation(record)
             self.callback.note(f"step {step}: {describe_evaluation(record)}")
             self._report_progress(step, record)
-        self.recorded_at += time.monotonic() - started  # the rate is that of training
+        self.logged_at += time.monotonic() - started  # the rate is that of training
+        return False
 
     def _step(self, prefetcher: Prefetcher[dict[str, torch.Tensor]]) -> None:
         started = time.monotonic()
@@ -268,20 +275,24 @@ class _TrainingLoop:
         """Read and log the metrics of all but the last `max_unread` steps."""
         while len(self.unread) > max_unread:
             step, metrics = self.unread.popleft()
-            if not math.isfinite(metrics["loss"]):
+            self._check_finite(step, metrics)
+            now = time.monotonic()
+            record = self.writer.log_step(step, metrics, now - self.logged_at)
+            self.logged_at = now
+            self._report_progress(step, record)
+
+    def _check_finite(self, step: int, metrics: Metrics) -> None:
+        """Raise UserError if a step has made weights that are not finite, before they are saved."""
+        for key, name in (("loss", "loss"), ("grad_norm", "gradient norm")):
+            if not math.isfinite(metrics[key]):
                 self.writer.write_records()
                 folder, weights = self.writer.folder, "no weights were saved"
                 if (folder / TRAINING_STATE).exists():
                     weights = f"the weights in {folder} are of an earlier step"
                 raise UserError(
-                    f"the loss is {metrics['loss']} at step {step}: start a new run with a lower "
+                    f"the {name} is {metrics[key]} at step {step}: start a new run with a lower "
                     f"train.lr; {weights}"
                 )
-            now = time.monotonic()
-            record = self.writer.log_step(step, metrics, now - self.recorded_at)
-            if record is not None:
-                self.recorded_at = now
-            self._report_progress(step, record)
 
     def _save(self) -> None:
         self._log_steps()

@@ -134,7 +134,8 @@ class RunWriter:
     Attributes:
         keeps_at_saves: whether weights are kept at each save, as those of a run without evaluation.
         seconds: that the steps until the last record took, before a resume, too.
-        saved_step: of the last save, None before the first.
+        saved_step: of the last save by this process, None before the first.
+        resumed_step: at which a resume would start, None before the first save.
         save_seconds: how long the last save took.
     """
 
@@ -147,9 +148,10 @@ class RunWriter:
         self.keeps_at_saves = True
         self.seconds = 0.0
         self.saved_step: int | None = None
+        self.resumed_step: int | None = None
         self.save_seconds = 0.0
         self.sums = torch.zeros(len(METRICS), dtype=torch.float64)
-        self.summed_steps = 0
+        self.summed_steps, self.summed_seconds = 0, 0.0
         self._unwritten: list[dict[str, float]] = []
         self._written_at = time.monotonic()
 
@@ -170,11 +172,13 @@ class RunWriter:
         if self.is_writer:
             state["metrics.sums"] = self.sums
             state["metrics.summed_steps"] = torch.tensor(self.summed_steps)
+            state["metrics.summed_seconds"] = torch.tensor(self.summed_seconds, dtype=torch.float64)
             if spent is not None:
                 state["spent"] = torch.tensor(spent, dtype=torch.float64)
             # Metrics first: later records can be dropped, lost ones cannot be remade.
             self.write_records(sync=True)
             write_tensors(folder / runs.TRAINING_STATE, state, self.fingerprints)
+            self.resumed_step = trainer.steps_done
             network = trainer.averaged_state()
             save_weights(folder, model.config, network, model.puzzle_embedding, trainer.steps_done)
             if self.keeps_at_saves and trainer.steps_done:
@@ -193,6 +197,7 @@ class RunWriter:
             best_by,
             trainer.config.keep_checkpoints,
             model.puzzle_embedding,
+            self.resumed_step,
         )
 
     def load(self) -> None:
@@ -224,9 +229,11 @@ class RunWriter:
             self.trainer.load_state_dict(state)
             self.sums = state["metrics.sums"]
             self.summed_steps = int(state["metrics.summed_steps"])
+            self.summed_seconds = float(state["metrics.summed_seconds"])
         except (KeyError, ValueError) as error:
             raise UserError(f"{path} is not the training state of this run: {error}") from None
         self._drop_later_records()
+        self.resumed_step = self.trainer.steps_done
         if self.is_writer:
             KeptCheckpoints(self.folder).drop_after(self.trainer.steps_done)
         self.save_seconds = time.monotonic() - started  # about as long, until one is timed
@@ -282,19 +289,20 @@ class RunWriter:
     def log_step(
         self, step: int, metrics: Mapping[str, float], seconds: float
     ) -> dict[str, float] | None:
-        """Add the metrics of a step; `seconds` have passed since the last record.
+        """Add the metrics of a step that took `seconds`.
 
         Returns:
             A record of the steps since the last one if it is due, else None.
         """
         self.sums += torch.tensor([metrics[name] for name in METRICS], dtype=torch.float64)
         self.summed_steps += 1
+        self.summed_seconds += seconds
         record = None
         if self._is_record_due(step):
-            self.seconds += seconds
-            record = self._make_record(step, seconds)
+            self.seconds += self.summed_seconds
+            record = self._make_record(step)
             self._unwritten.append(record)
-            self.sums, self.summed_steps = torch.zeros_like(self.sums), 0
+            self.sums, self.summed_steps, self.summed_seconds = torch.zeros_like(self.sums), 0, 0.0
         if self._unwritten and time.monotonic() - self._written_at >= METRICS_INTERVAL_S:
             self.write_records()
         return record
@@ -320,7 +328,7 @@ class RunWriter:
         is_early = step < every and step.bit_count() == 1
         return step % every == 0 or step == self.total_steps or is_early
 
-    def _make_record(self, step: int, seconds: float) -> dict[str, float]:
+    def _make_record(self, step: int) -> dict[str, float]:
         """Return the means of the steps since the last record; docs/data.md lists the keys."""
         steps, batch_size = self.summed_steps, self.trainer.config.global_batch_size
         sums = dict(zip(METRICS, self.sums.tolist(), strict=True))
@@ -334,7 +342,7 @@ class RunWriter:
             values |= {new: sums[name] / halted for name, new in OF_HALTED.items()}
         values["grad_norm"] = sums["grad_norm"] / steps
         values |= self.trainer.learning_rates(step)
-        values["examples_per_second"] = steps * batch_size / seconds
+        values["examples_per_second"] = steps * batch_size / self.summed_seconds
         named = {TRAIN + name: value for name, value in values.items()}
         return {"step": step, **named, SECONDS: self.seconds}
 

@@ -110,8 +110,8 @@ class Trainer:
 
     Attributes:
         batch_size: B.
-        flat_params, gradients, ema: the weights, their gradients at the last step that trained
-            them, clipped, and their exponential moving average, (N,) each.
+        flat_params, gradients, ema: the weights, their gradients at the last step (clipped; 0 where
+            it trained the puzzle embedding alone) and their exponential moving average, (N,) each.
         carries: carry of this rank by S. A carry holds the state of every example of the batch
             between steps; an example stays in it until it halts.
 

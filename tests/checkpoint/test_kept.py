@@ -81,6 +81,7 @@ class Folder:
         exact: float | None = None,
         keep_last: int = 3,
         cells: float | None = None,
+        saved_step: int | None = None,
     ) -> None:
         metrics, best_by = ({}, None) if exact is None else ({"eval/exact": exact}, "eval/exact")
         if cells is not None:
@@ -93,6 +94,7 @@ class Folder:
             best_by,
             keep_last,
             self.embedding(step),
+            saved_step,
         )
 
     def steps(self) -> dict[int, bool]:
@@ -130,6 +132,18 @@ def test_the_last_ones_and_the_best_are_kept(folder: Folder) -> None:
 def test_of_equal_checkpoints_the_one_with_more_cells_right_is_the_best(folder: Folder) -> None:
     for step, cells in {100: 0.3, 200: 0.6, 300: 0.5}.items():
         folder.keep(step, 0.0, keep_last=1, cells=cells)  # as a run that solves nothing yet
+    assert folder.steps() == {200: True, 300: False}
+    assert choose_checkpoint(folder.path).title == "best by exact (0 %), step 200"
+
+
+def test_a_kill_before_the_next_save_leaves_the_best_until_the_last_one(folder: Folder) -> None:
+    for step, exact in ((100, 0.5), (120, 0.4), (200, 0.9), (220, 0.8)):
+        folder.keep(step, exact, keep_last=1, saved_step=150)
+    assert folder.steps() == {100: False, 200: True, 220: False}
+    folder.kept.drop_after(150)  # as a run that is resumed
+    assert folder.steps() == {100: True}
+    folder.keep(200, 0.9, keep_last=1, saved_step=150)
+    folder.keep(300, 0.7, keep_last=1, saved_step=250)  # 200 is safe by now
     assert folder.steps() == {200: True, 300: False}
 
 
@@ -210,6 +224,8 @@ def test_names_choose_the_weights(folder: Folder) -> None:
     assert folder.value("last") == (300, 300)
     assert folder.value("100,200") == (150, 150)  # their mean
     assert folder.value("100, 200,last") == (200, 200)
+    (note,) = WeightsDir(folder.path, "100,200,last").notes  # each has its own embedding
+    assert note.endswith(": mean of steps 100, 200, 300")
     about = {name: WeightsDir(folder.path, name).description for name in ("best", "last", "200")}
     assert {name: each.step for name, each in about.items()} == {
         "best": 100,
@@ -361,15 +377,6 @@ def test_strange_metadata_make_no_best_checkpoint(folder: Folder, facts: str) ->
     (found,) = list_checkpoints(folder.path)
     assert (found.step, found.metrics.get("eval/exact")) == (100, None)
     assert choose_checkpoint(folder.path).name == "last"
-
-
-def test_of_equal_ones_the_best_has_more_right_cells(folder: Folder) -> None:
-    for step, exact, cells in ((100, 0.0, 0.1), (200, 0.0, 0.3), (300, 0.0, 0.3), (400, 0.0, 0.2)):
-        metrics = {"eval/exact": exact, "eval/cell_accuracy": cells}
-        config, network = folder.model.config, folder.network(step)
-        folder.kept.keep(step, network, config, metrics, "eval/exact", 0, folder.embedding(step))
-    assert folder.steps() == {200: True}
-    assert choose_checkpoint(folder.path).title == "best by exact (0 %), step 200"
 
 
 def test_a_damaged_one_is_in_the_way_only_where_it_may_be_meant(folder: Folder) -> None:

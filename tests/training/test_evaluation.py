@@ -32,7 +32,7 @@ from arc_trm.models import PuzzleModel
 from arc_trm.models.layers import run_blocks
 from arc_trm.puzzles import KINDS
 from arc_trm.runs import METRICS, RUN_CONFIG, TRAINING_STATE, Run
-from arc_trm.runs.checkpoints import best_checkpoint
+from arc_trm.runs.checkpoints import best_checkpoint, list_checkpoints
 from arc_trm.training import Callback, Trainer, train_run
 from arc_trm.training import evaluation as module
 from arc_trm.training.evaluation import Evaluator, averaged_weights
@@ -371,7 +371,52 @@ def test_a_signal_saves_without_an_evaluation(tmp_path: Path, grid: RunConfig) -
     assert [each["step"] for each in evaluated(run.path)] == [6]
 
 
+def test_a_signal_cuts_an_evaluation_short(
+    tmp_path: Path, grid: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupt(Callback):
+        def stage(self, name: str, done: int, total: int | None, in_bytes: bool = True) -> None:
+            self.heard += 1
+            if self.heard == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        heard = 0
+
+    train_run(grid, CPU, tmp_path / "straight")
+    run = train_run(grid, CPU, tmp_path / "run", callbacks=[Interrupt()])
+    assert run.interrupted and run.step == 12
+    assert [each["step"] for each in evaluated(run.path)] == [6]
+    assert int(read_tensors(run.path / TRAINING_STATE)[0]["steps_done"]) == 12
+    train_run(Run(run.path).config, CPU, run.path, resume=True)
+    assert evaluated(run.path) == evaluated(tmp_path / "straight")
+
+
 # Resuming
+
+
+def test_a_kill_after_an_evaluation_keeps_the_best_that_a_resume_has(
+    tmp_path: Path, grid: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Kill(Callback):
+        def progress(
+            self, done: int, total: int, record: Mapping[str, float] | None = None
+        ) -> None:
+            if done == 12 and record is not None and "eval/exact" in record:
+                raise InterruptedError  # before the save of this step
+
+    measured = Evaluator._metrics
+    monkeypatch.setattr(
+        Evaluator,
+        "_metrics",
+        lambda self, *each: {**measured(self, *each), "eval/exact": self._trainer.steps_done / 100},
+    )
+    config, run = with_train(grid, keep_checkpoints=0, save_interval_s=1e-6), tmp_path / "run"
+    with pytest.raises(InterruptedError):
+        train_run(config, CPU, run, callbacks=[Kill()])
+    assert [each.step for each in list_checkpoints(run)] == [6, 12]
+    config = with_train(Run(run).config, eval_time_share=0.0)
+    assert train_run(config, CPU, run, resume=True).step == 30
+    assert [each.step for each in list_checkpoints(run)] == [6]
 
 
 def test_a_killed_run_has_every_evaluation_once(tmp_path: Path, grid: RunConfig) -> None:
@@ -474,7 +519,7 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The shares that the next evaluations find exact."""
     values: list[float] = []
 
-    def evaluate(self: Evaluator, seconds_left: float = 0.0) -> dict[str, float]:
+    def evaluate(self: Evaluator, *_: object) -> dict[str, float]:
         metrics = {"eval/puzzles": 7.0, "eval/exact": values.pop(0), "eval/seconds": 0.1}
         self.records.append({"step": self._trainer.steps_done, **metrics})
         return self.records[-1]

@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import TRAIN, run_config
+from tiny import TRAIN, make_trainer, run_config
 
 from arc_trm import runs
-from arc_trm.checkpoint import read_tensors
+from arc_trm.checkpoint import read_tensors, save_config
 from arc_trm.runs import Run
 from arc_trm.training import Callback, Trainer, run_dir, train_run
+from arc_trm.training.run_dir import RunWriter
+from arc_trm.training.trainer import METRICS
 from submission import WriteError
 
 CPU = torch.device("cpu")
@@ -216,6 +218,27 @@ def test_records_say_how_the_steps_since_the_last_one_went(
         assert record.pop("train/examples_per_second") > 0 < record.pop("train/seconds")
         assert record == pytest.approx(expected)
     assert halted > 0
+
+
+def test_the_time_of_a_record_goes_on_after_a_kill(tmp_path: Path) -> None:
+    state, fingerprints = tmp_path / "run", {"data": "", "config": "{}"}
+    state.mkdir()
+    records: list[dict[str, float] | None] = []
+    for steps in (range(1, 15), range(15, 21)):
+        trainer = make_trainer()
+        save_config(state, trainer.model.config, ["<blank>", *"abcde"])
+        writer = RunWriter(state, trainer, 10_000, fingerprints)
+        if steps[0] > 1:
+            writer.load()
+        values = dict.fromkeys(METRICS, 1.0)
+        records += [writer.log_step(step, values, 2.0) for step in steps]
+        trainer.steps_done = steps[-1]
+        writer.save()
+    found = {int(each["step"]): each for each in records if each is not None}
+    assert found.keys() == {1, 2, 4, 8, 10, 20}
+    for step, record in found.items():
+        assert record["train/seconds"] == 2.0 * step
+        assert record["train/examples_per_second"] == trainer.config.global_batch_size / 2
 
 
 def test_the_time_of_training_goes_on_after_a_kill(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import signal
 import subprocess
@@ -27,7 +28,7 @@ from arc_trm.checkpoint import load_weights, read_tensors
 from arc_trm.config import RunConfig
 from arc_trm.errors import UserError
 from arc_trm.runs import Run
-from arc_trm.training import Callback, train_run
+from arc_trm.training import Callback, train_run, trainer
 from submission import WriteError
 
 CPU = torch.device("cpu")
@@ -205,8 +206,29 @@ def test_a_file_that_may_not_grow_is_named(
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path, config: RunConfig) -> None:
     config = replace(config, train=replace(config.train, lr=1e30, warmup_steps=0))
-    with pytest.raises(UserError, match=r"the loss is nan at step \d+.*lower train.lr"):
+    message = r"the (loss|gradient norm) is (nan|inf) at step \d+.*lower train.lr"
+    with pytest.raises(UserError, match=message):
         train_run(config, CPU, tmp_path / "run")
+
+
+def test_weights_of_a_gradient_that_is_no_number_are_not_saved(
+    tmp_path: Path, challenges: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def clip(gradients: torch.Tensor, limit: float | None) -> torch.Tensor:
+        calls.append(limit)
+        if len(calls) == 3:
+            gradients.fill_(math.nan)
+        return clipped(gradients, limit)
+
+    calls, clipped = list[float | None](), trainer.clip_gradients
+    monkeypatch.setattr(trainer, "clip_gradients", clip)
+    config = run_config(challenges, train={**TRAIN, "save_interval_s": 1e-6})
+    run = tmp_path / "run"
+    with pytest.raises(UserError, match=r"the gradient norm is nan at step 3: .* earlier step"):
+        train_run(config, CPU, run)
+    state, _ = read_tensors(run / runs.TRAINING_STATE)
+    assert int(state["steps_done"]) == 2
+    assert all(tensor.isfinite().all() for tensor in state.values())
 
 
 @pytest.mark.parametrize(

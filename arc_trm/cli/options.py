@@ -93,7 +93,7 @@ set_option = click.option(
     multiple=True,
     metavar="KEY=VALUE",
     help="Change one setting, such as train.lr=1e-4; may be given several times; default: the "
-    "preset's.",
+    "preset's, which `arc-trm presets NAME` shows.",
 )
 config_option = path_option("--config", "TOML file that changes the preset; default: none.")
 run_options = add_options(

@@ -6,6 +6,7 @@ says so and training continues, and metrics.jsonl has all records in any case.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -13,7 +14,8 @@ import secrets
 import shlex
 import shutil
 import struct
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from typing import Any
 from arc_trm.callbacks import Callback, EndStatus, TrainingStart
 from arc_trm.errors import UserError, one_line
 from arc_trm.io import atomic_write, relative_path, write_error
+from arc_trm.metric_keys import SECONDS
 
 TENSORBOARD_FOLDER = "tensorboard"
 WANDB_FOLDER = "wandb"
@@ -36,8 +39,9 @@ WANDB_TIMEOUT_S = 30.0
 class TensorBoardCallback(Callback):
     """Writes a run's records to RUN/tensorboard, for `tensorboard --logdir runs`.
 
-    A resumed run continues its curves: points of steps that are trained again are replaced, and
-    those of steps that were not tracked come from metrics.jsonl.
+    A resumed run writes all its points again, from metrics.jsonl, and TensorBoard drops the ones
+    before: a killed session may have left others, and one without the tracker none. Their time is
+    that of training, counted back from the resume.
 
     Raises:
         UserError: tensorboard is not installed.
@@ -56,16 +60,13 @@ class TensorBoardCallback(Callback):
     def start(self, training: TrainingStart) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        folder, step = training.folder / TENSORBOARD_FOLDER, training.step
-        tracked = _last_tensorboard_step(folder)
-        # Points of later steps come again; TensorBoard drops those that a killed run has left.
-        purge_step = step + 1 if tracked > step else None
-        self._writer = SummaryWriter(folder, purge_step=purge_step)
+        folder = training.folder / TENSORBOARD_FOLDER
+        self._writer = SummaryWriter(folder, purge_step=0)
         text = json.dumps(training.config, indent=2).replace("\n", "\n    ")
-        self._writer.add_text("config", f"    {text}", step)  # indented: a block of code
-        for record in training.records:
-            if record["step"] > tracked:
-                self._add(record)
+        self._writer.add_text("config", f"    {text}", training.step)  # indented: a block of code
+        seconds, now = _seconds(training.records), time.time()
+        for record, trained in zip(training.records, seconds, strict=True):
+            self._add(record, now - seconds[-1] + trained)
         self._writer.flush()
         shown = shlex.quote(str(relative_path(training.folder.absolute().parent)))
         training.note(f"curves are in {folder}: `tensorboard --logdir {shown}` draws them")
@@ -76,9 +77,9 @@ class TensorBoardCallback(Callback):
         self._add(record)
         self._writer.flush()  # a kill must not take points of steps that are not trained again
 
-    def _add(self, record: Mapping[str, float]) -> None:
+    def _add(self, record: Mapping[str, float], at: float | None = None) -> None:
         for name, value in _values(record).items():
-            self._writer.add_scalar(name, value, int(record["step"]))
+            self._writer.add_scalar(name, value, int(record["step"]), walltime=at)
 
     def end(self, status: EndStatus) -> None:
         if self._writer is not None:
@@ -185,6 +186,12 @@ def _version(package: str) -> tuple[int, ...] | None:
         return None
 
 
+def _seconds(records: Sequence[Mapping[str, float]]) -> list[float]:
+    """Return for how long a run had trained at each record; an evaluation does not say it."""
+    found = itertools.accumulate(records, lambda last, each: each.get(SECONDS, last), initial=0.0)
+    return [*found][1:]
+
+
 def _values(record: Mapping[str, float]) -> dict[str, float]:
     """Return what a record holds besides its step."""
     return {name: value for name, value in record.items() if name != "step"}
@@ -219,20 +226,6 @@ def _open_wandb_run(options: dict[str, Any], note: Callable[[str], None]) -> Any
         folder = shlex.quote(str(relative_path(Path(run.dir).absolute().parent)))
         note(f"{reason}W&B's data stay in {folder}; `wandb sync {folder}` sends them")
     return run
-
-
-def _last_tensorboard_step(folder: Path) -> int:
-    """Return the last step of the curves in a folder, -1 without one."""
-    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-
-    last = -1
-    for path in sorted(folder.glob("events.out.tfevents.*")):
-        for event in EventFileLoader(str(path)).Load():
-            if event.HasField("summary"):
-                last = max(last, event.step)
-            elif event.HasField("session_log"):  # from its step on, earlier points do not count
-                last = min(last, event.step - 1)
-    return last
 
 
 def _read_wandb_id(path: Path) -> str | None:

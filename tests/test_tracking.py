@@ -146,18 +146,61 @@ def test_curves_of_a_run_that_is_resumed_at_step_0(tmp_path: Path, challenges: P
     check_curves(run)
 
 
-def test_what_was_not_tracked_in_between_is_added(tmp_path: Path, challenges: Path) -> None:
+def test_curves_are_those_of_metrics_whatever_was_tracked(tmp_path: Path, challenges: Path) -> None:
     run, config = tmp_path / "run", run_config(challenges, train=OFTEN)
     kill_at(7, config, run, TensorBoardCallback())
     state = (run / runs.TRAINING_STATE).read_bytes()
-    for stop, tracker in ((8, [TensorBoardCallback()]), (10, [])):
+    for stop, tracker in ((9, [TensorBoardCallback()]), (10, [])):
         with pytest.raises(InterruptedError):
             callbacks = [*tracker, Notes(stop=stop)]
             train_run(config, CPU, run, resume=True, callbacks=callbacks)
-        if tracker:  # 7 and 8 come again
+        if tracker:  # 7 to 9 come again, without the tracker
             (run / runs.TRAINING_STATE).write_bytes(state)
     train_run(config, CPU, run, resume=True, callbacks=[TensorBoardCallback()])
-    assert [point.step for point in scalars(run)["train/loss"]] == STEPS
+    assert [record["step"] for record in Run(run).metrics] == STEPS
+    check_curves(run)
+    times = [point.wall_time for point in scalars(run)["train/loss"]]
+    assert times == sorted(times)
+
+
+def test_a_kill_while_old_points_are_written_loses_none(tmp_path: Path, challenges: Path) -> None:
+    class Killed(TensorBoardCallback):
+        def _add(self, record: Mapping[str, float], at: float | None = None) -> None:
+            if record["step"] == 4:
+                raise KeyboardInterrupt
+            super()._add(record, at)
+
+    run, config = tmp_path / "run", run_config(challenges, train=OFTEN)
+    kill_at(7, config, run)
+    with pytest.raises(KeyboardInterrupt):
+        train_run(config, CPU, run, resume=True, callbacks=[Killed()])
+    assert [point.step for point in scalars(run)["train/loss"]] == [1, 2, 3]
+    train_run(config, CPU, run, resume=True, callbacks=[TensorBoardCallback()])
+    check_curves(run)
+
+
+def test_an_evaluation_that_a_signal_cut_short_is_a_point(tmp_path: Path) -> None:
+    class Interrupt(Callback):
+        def stage(self, name: str, done: int, total: int | None, in_bytes: bool = True) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    config = grid_config(tmp_path, train_puzzles=5, validation_puzzles=7)
+    config = replace(config, train=replace(config.train, total_steps=12, eval_interval=6))
+    run = tmp_path / "run"
+    found = train_run(config, CPU, run, callbacks=[TensorBoardCallback(), Interrupt()])
+    assert found.interrupted and found.step == 6
+    for callback in (Notes(stop=8), TensorBoardCallback()):
+        with suppress(InterruptedError):
+            train_run(Run(run).config, CPU, run, resume=True, callbacks=[callback])
+    assert [point.step for point in scalars(run)["eval/exact"]] == [6, 12]
+    check_curves(run)
+
+
+def test_a_pipe_among_the_curves_is_not_waited_for(tmp_path: Path, challenges: Path) -> None:
+    run, config = tmp_path / "run", run_config(challenges, train=OFTEN)
+    kill_at(3, config, run, TensorBoardCallback())
+    os.mkfifo(run / TENSORBOARD_FOLDER / "events.out.tfevents.0")
+    assert train_run(config, CPU, run, resume=True, callbacks=[TensorBoardCallback()]).step == 12
 
 
 def test_a_restart_begins_new_curves(tmp_path: Path, challenges: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -74,9 +74,12 @@ class KeptCheckpoints:
         kept = self._choose(found, keep_last, saved_step)
         if new in kept:
             self._write(new, network, config, embedding)
-        for each in others:
-            if each not in kept:
-                _remove(each.path)
+        _remove_all(others, kept)
+
+    def prune(self, keep_last: int, saved_step: int) -> None:
+        """Remove what a run that is saved at a step needs no longer. Raises WriteError."""
+        found = self._kept()
+        _remove_all(found, self._choose(found, keep_last, saved_step))
 
     def drop_after(self, step: int) -> None:
         """Remove checkpoints of later steps, which a resumed run trains again. Raises WriteError"""
@@ -127,6 +130,12 @@ class KeptCheckpoints:
         except OSError as error:
             raise write_error(new.path.parent, error) from None
         write_tensors(new.path, tensors, metadata)
+
+
+def _remove_all(found: Iterable[Checkpoint], kept: Collection[Checkpoint]) -> None:
+    for each in found:
+        if each not in kept:
+            _remove(each.path)
 
 
 def _remove(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import time
 from collections.abc import Sequence
 
@@ -73,8 +74,8 @@ def launch(nproc_per_node: str, debug: bool, arguments: Sequence[str]) -> int:
         if sentence and sentence != sentences.get(0):  # the process of local rank 0 prints its own
             click.echo(f"Error: {sentence}", err=True)
         return first.exitcode if first.exitcode >= 0 else 128 - first.exitcode
-    except SignalException as error:
-        return 128 + error.sigval
+    except SignalException as error:  # SIGTERM interrupts a job as Ctrl-C does
+        return 128 + (signal.SIGINT if error.sigval == signal.SIGTERM else error.sigval)
     return 0
 
 

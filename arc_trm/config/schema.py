@@ -29,6 +29,8 @@ WEIGHT_INDEPENDENT_KEYS = frozenset(
 """Keys of `ModelConfig` on which no weight depends: they may differ from those of the weights."""
 MAX_INT = 2**31 - 1
 """Upper bound of every integer in a config."""
+MAX_RATE = 1e30
+"""Upper bound of learning rates and weight decays, far below the largest float32."""
 
 
 def require(condition: bool, message: str) -> None:
@@ -278,7 +280,8 @@ class TrainConfig:
         _require_range("train.", self, 0, 1000, "keep_checkpoints")
         _require_range("train.", self, 0, 0.5, "eval_time_share")
         _require_range("train.", self, 0, MAX_INT, "total_steps", "max_steps")
-        _require_range("train.", self, 0, math.inf, "warmup_steps", *rates)
+        _require_range("train.", self, 0, math.inf, "warmup_steps")
+        _require_range("train.", self, 0, MAX_RATE, *rates)
         _require_range("train.", self, 0, 1, *shares)
         require(0 <= self.label_smoothing < 1, "train.label_smoothing must be 0 or more, below 1")
         require(self.grad_clip is None or self.grad_clip > 0, "train.grad_clip must be above 0")

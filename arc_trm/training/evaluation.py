@@ -33,7 +33,7 @@ from arc_trm.evaluation.metrics import (
 from arc_trm.evaluation.predictions import Prediction, PredictionSet
 from arc_trm.evaluation.voting import VoteCounter
 from arc_trm.inference.predictor import Query, build_queries, predict_batch, shard
-from arc_trm.metric_keys import EVAL, PUZZLES
+from arc_trm.metric_keys import EVAL, PUZZLES, SECONDS
 from arc_trm.models import PuzzleModel
 from arc_trm.puzzles import SEPARATOR, kind_of
 from arc_trm.rng import rng_for
@@ -158,6 +158,11 @@ class Evaluator:
             self.puzzles = max(1, min(int(last[PUZZLES]), len(self.tasks)))
             seconds = last.get(f"{EVAL}seconds", math.nan)
             self._expected = seconds if math.isfinite(seconds) else None
+        trained, evaluated_at = 0.0, 0.0
+        for record in records:
+            trained = record.get(SECONDS, trained)
+            evaluated_at = trained if PUZZLES in record else evaluated_at
+        self._trained = trained - evaluated_at if math.isfinite(trained - evaluated_at) else 0.0
 
     # When
 
@@ -174,7 +179,8 @@ class Evaluator:
             return False
         # A run that a signal has ended before an evaluation resumes with it, but how many puzzles
         # there is time for is only known after a step.
-        if not self._step_seconds and (self.puzzles is None or self._train.eval_interval is None):
+        is_planned = self.puzzles is not None and self._train.eval_interval is not None
+        if not (is_planned or self._step_seconds or self._expected is not None):
             return False
         if self._train.eval_interval is not None:
             return True

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 import torch.distributed as dist
@@ -183,6 +184,8 @@ class _TrainingLoop:
                 ended = over or not self._has_steps()
                 if (evaluation_due or ended) and not interrupted:
                     interrupted = self._evaluate(lambda: sync()[0])
+                    if not (interrupted or ended):  # it took time
+                        interrupted, ended = sync(self._is_over())
                 if interrupted or ended or self._is_stopped():
                     break
                 if save_due:
@@ -235,7 +238,7 @@ class _TrainingLoop:
         evaluator, step = self.evaluator, self.trainer.steps_done
         if evaluator is None or evaluator.is_done:
             return False
-        self._log_steps()
+        self._check_weights()
         self.callback.stage("evaluating", 0, evaluator.puzzles, in_bytes=False)
         started = time.monotonic()
         record = evaluator.evaluate(self._seconds_to_spare(), is_interrupted)
@@ -282,20 +285,27 @@ class _TrainingLoop:
             self._report_progress(step, record)
 
     def _check_finite(self, step: int, metrics: Metrics) -> None:
-        """Raise UserError if a step has made weights that are not finite, before they are saved."""
         for key, name in (("loss", "loss"), ("grad_norm", "gradient norm")):
             if not math.isfinite(metrics[key]):
-                self.writer.write_records()
-                folder, weights = self.writer.folder, "no weights were saved"
-                if (folder / TRAINING_STATE).exists():
-                    weights = f"the weights in {folder} are of an earlier step"
-                raise UserError(
-                    f"the {name} is {metrics[key]} at step {step}: start a new run with a lower "
-                    f"train.lr; {weights}"
-                )
+                self._fail(f"the {name} is {metrics[key]} at step {step}")
+
+    def _check_weights(self) -> None:
+        """Raise UserError if the weights, which are to be saved, are not finite."""
+        self._log_steps()
+        if not self.trainer.is_finite:
+            self._fail(f"weights are not finite after step {self.trainer.steps_done}")
+
+    def _fail(self, what: str) -> NoReturn:
+        self.writer.write_records()
+        folder, weights = self.writer.folder, "no weights were saved"
+        if (folder / TRAINING_STATE).exists():
+            weights = f"the weights in {folder} are of an earlier step"
+        raise UserError(
+            f"{what}: start a new run with lower learning rates or weight decays; {weights}"
+        )
 
     def _save(self) -> None:
-        self._log_steps()
+        self._check_weights()
         self.writer.save(None if self.time_limit.limit is None else self.time_limit.spent)
 
     def _report_progress(self, step: int, record: dict[str, float] | None = None) -> None:

@@ -181,7 +181,10 @@ class RunWriter:
             self.resumed_step = trainer.steps_done
             network = trainer.averaged_state()
             save_weights(folder, model.config, network, model.puzzle_embedding, trainer.steps_done)
-            if self.keeps_at_saves and trainer.steps_done:
+            if not self.keeps_at_saves:
+                kept = KeptCheckpoints(folder)
+                kept.prune(trainer.config.keep_checkpoints, trainer.steps_done)
+            elif trainer.steps_done:
                 self._keep(network, {}, None)
         self.saved_step, self.save_seconds = trainer.steps_done, time.monotonic() - started
 
@@ -230,7 +233,12 @@ class RunWriter:
             self.sums = state["metrics.sums"]
             self.summed_steps = int(state["metrics.summed_steps"])
             self.summed_seconds = float(state["metrics.summed_seconds"])
-        except (KeyError, ValueError) as error:
+        except KeyError as error:
+            raise UserError(
+                f"{path} has no {error}, so it is not the training state of this run, or another "
+                "version of arc-trm wrote it: resume with that version, or start a new run"
+            ) from None
+        except ValueError as error:
             raise UserError(f"{path} is not the training state of this run: {error}") from None
         self._drop_later_records()
         self.resumed_step = self.trainer.steps_done

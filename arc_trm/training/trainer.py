@@ -384,6 +384,13 @@ class Trainer:
 
     # State
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all weights and their averages are finite numbers."""
+        tensors = (self.flat_params, self.ema, self.model.puzzle_embedding)
+        sums = [each.sum(dtype=torch.float64) for each in tensors if each is not None]
+        return bool(torch.stack(sums).isfinite().all())
+
     def averaged_state(self) -> dict[str, Tensor]:
         """Return the model's state dict with the moving average in place of the weights."""
         names, parameters = zip(*self.model.named_parameters(), strict=True)

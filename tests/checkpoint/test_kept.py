@@ -143,8 +143,12 @@ def test_a_kill_before_the_next_save_leaves_the_best_until_the_last_one(folder: 
     folder.kept.drop_after(150)  # as a run that is resumed
     assert folder.steps() == {100: True}
     folder.keep(200, 0.9, keep_last=1, saved_step=150)
-    folder.keep(300, 0.7, keep_last=1, saved_step=250)  # 200 is safe by now
+    folder.keep(300, 0.7, keep_last=1, saved_step=150)
+    assert folder.steps() == {100: False, 200: True, 300: False}
+    folder.kept.prune(keep_last=1, saved_step=250)  # 200 is safe by now
     assert folder.steps() == {200: True, 300: False}
+    folder.kept.prune(keep_last=0, saved_step=300)
+    assert folder.steps() == {200: True}
 
 
 def test_without_evaluation_the_last_ones_are_kept(folder: Folder) -> None:

@@ -39,8 +39,11 @@ def delay_rank(rank: int, folder: Path) -> None:
     (folder / "sitecustomize.py").write_text(code)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.slow
-def test_two_processes_train_and_are_stopped_by_ctrl_c(tmp_path: Path, challenges: Path) -> None:
+def test_two_processes_train_and_are_stopped_by_a_signal(
+    tmp_path: Path, challenges: Path, number: int
+) -> None:
     run = tmp_path / "run"
     options = [*SMALL, *SAVES_OFTEN, "--max-steps", 100_000, "--out", run]
     process = start("train", "--data", challenges, *options, cwd=tmp_path)
@@ -50,7 +53,7 @@ def test_two_processes_train_and_are_stopped_by_ctrl_c(tmp_path: Path, challenge
     while not (run / "model.safetensors").exists():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=TOO_LONG)
     assert process.returncode == 130
     assert f"resume with `arc-trm train --resume {run}`" in errors

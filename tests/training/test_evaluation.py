@@ -36,6 +36,7 @@ from arc_trm.runs.checkpoints import best_checkpoint, list_checkpoints
 from arc_trm.training import Callback, Trainer, train_run
 from arc_trm.training import evaluation as module
 from arc_trm.training.evaluation import Evaluator, averaged_weights
+from arc_trm.training.loop import _TrainingLoop
 from arc_trm.training.setup import initial_model
 from arc_trm.training.trainer import to_tensors
 
@@ -391,7 +392,33 @@ def test_a_signal_cuts_an_evaluation_short(
     assert evaluated(run.path) == evaluated(tmp_path / "straight")
 
 
+def test_no_step_is_taken_for_whose_evaluation_there_is_no_time(
+    tmp_path: Path, grid: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_over(self: _TrainingLoop) -> bool:  # evaluating step 12 has taken the rest of the time
+        assert self.evaluator is not None
+        return any(record["step"] == 12 for record in self.evaluator.records)
+
+    monkeypatch.setattr(_TrainingLoop, "_is_over", is_over)
+    run = train_run(grid, CPU, tmp_path / "run")
+    assert run.step == 12 and not run.interrupted
+    assert [each["step"] for each in evaluated(run.path)] == [6, 12]
+
+
 # Resuming
+
+
+def test_the_time_since_the_last_evaluation_survives_a_resume(grid: RunConfig) -> None:
+    records: list[dict[str, float]] = [
+        {"step": 10, "train/seconds": 10.0},
+        {"step": 10, "eval/puzzles": 7.0, "eval/exact": 0.5, "eval/seconds": 1.0},
+        {"step": 20, "train/seconds": 40.0},
+    ]
+    for seconds, due in ((40.0, True), (20.0, False)):  # 5 % of 30 s, of 10 s
+        records[-1]["train/seconds"] = seconds
+        evaluator = start(with_train(grid, eval_interval=None, total_steps=200))
+        evaluator.begin(evaluator._trainer, records)
+        assert is_due(evaluator, 20) is due
 
 
 def test_a_kill_after_an_evaluation_keeps_the_best_that_a_resume_has(

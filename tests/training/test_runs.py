@@ -24,7 +24,7 @@ from limits import file_size_limit, limits_files
 from tiny import TRAIN, contents, run_config, write_challenges
 
 from arc_trm import load_model, runs
-from arc_trm.checkpoint import load_weights, read_tensors
+from arc_trm.checkpoint import load_weights, read_tensors, write_tensors
 from arc_trm.config import RunConfig
 from arc_trm.errors import UserError
 from arc_trm.runs import Run
@@ -206,9 +206,25 @@ def test_a_file_that_may_not_grow_is_named(
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path, config: RunConfig) -> None:
     config = replace(config, train=replace(config.train, lr=1e30, warmup_steps=0))
-    message = r"the (loss|gradient norm) is (nan|inf) at step \d+.*lower train.lr"
+    message = r"the (loss|gradient norm) is (nan|inf) at step \d+.*lower learning rates"
     with pytest.raises(UserError, match=message):
         train_run(config, CPU, tmp_path / "run")
+
+
+def test_an_update_that_is_not_finite_is_not_saved(tmp_path: Path, challenges: Path) -> None:
+    rates = {"lr": 1e30, "weight_decay": 1e30, "warmup_steps": 0, "save_interval_s": 1e-6}
+    config, run = run_config(challenges, train={**TRAIN, **rates}), tmp_path / "run"
+    with pytest.raises(UserError, match=r"weights are not finite after step 1: .* were saved"):
+        train_run(config, CPU, run)
+    assert not [*run.glob("*.safetensors")]
+
+
+def test_a_training_state_of_another_version_is_said_to_be_one(tiny_run: Path) -> None:
+    tensors, metadata = read_tensors(tiny_run / runs.TRAINING_STATE)
+    del tensors["metrics.summed_seconds"]
+    write_tensors(tiny_run / runs.TRAINING_STATE, tensors, metadata)
+    with pytest.raises(UserError, match=r"has no 'metrics\.summed_seconds', .* another version"):
+        train_run(Run(tiny_run).config, torch.device("cpu"), tiny_run, resume=True)
 
 
 def test_weights_of_a_gradient_that_is_no_number_are_not_saved(

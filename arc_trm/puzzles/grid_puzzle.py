@@ -148,7 +148,7 @@ class GridPuzzle(PuzzleKind):
 
     first_value_token: ClassVar[int] = 1
     embeds_tasks: ClassVar[bool] = False
-    quick_preset: ClassVar[str] = "maze-quick"
+    quick_preset: ClassVar[str] = "maze-quick-published"
     numbered: ClassVar[bool] = True
     best_metrics: ClassVar[tuple[str, ...]] = ("exact", "valid", "cell_accuracy")
     max_augmentations: ClassVar[int | None] = None

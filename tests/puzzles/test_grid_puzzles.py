@@ -182,7 +182,8 @@ def test_data_that_cannot_be_trained_on_is_an_error(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["sudoku-quick", "sudoku-quick-published", "sudoku-gpu", "maze-quick"]
+    "name",
+    ["sudoku-quick", "sudoku-quick-published", "sudoku-gpu", "maze-quick", "maze-quick-published"],
 )
 def test_presets_that_need_no_file(name: str) -> None:
     config = load_config(name)

@@ -168,11 +168,15 @@ def test_recipes_do_not_depend_on_the_preset(measure: ModuleType, folder: Path) 
 
 @pytest.mark.parametrize(
     ("preset", "recipe"),
-    [("sudoku-quick", "digit-equivariant"), ("sudoku-quick-published", "published")],
+    [
+        ("sudoku-quick", "sudoku-easy/digit-equivariant"),
+        ("sudoku-quick-published", "sudoku-easy/published"),
+        ("maze-quick-published", "maze-10x10/published"),
+    ],
 )
 def test_presets_are_recipes(measure: ModuleType, preset: str, recipe: str) -> None:
-    track = measure.read_track("sudoku-easy")
-    path = RECORDS / track.name / recipe / "config.toml"
+    track = measure.read_track(recipe.partition("/")[0])
+    path = RECORDS / recipe / "config.toml"
     # Settings of what a model without attention or a puzzle embedding does not have.
     same = ["model.num_heads=1", "train.puzzle_emb_lr=0", "train.puzzle_emb_weight_decay=0"]
     quick = load_config(preset, None, same)

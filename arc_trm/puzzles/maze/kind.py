@@ -28,6 +28,7 @@ class Maze(GridPuzzle):
     title = "Maze"
     vocab_size = 6
     default_side = MAX_SIDE
+    quick_preset = "maze-quick"
     symbols = "# SGo"
     max_augmentations = SYMMETRIES - 1
     rule = "a shortest path from S to G, and nothing else is changed"

@@ -76,8 +76,9 @@ def test_resuming_continues_to_the_last_bit(
     assert losses(tmp_path / "killed") == losses(tmp_path / "straight")
     for file in (runs.TRAINING_STATE, "model.safetensors", "puzzle_embedding.safetensors"):
         one, other = (read_tensors(tmp_path / r / file) for r in ("killed", "straight"))
-        assert one[1] == other[1]
-        assert all(torch.equal(tensor, other[0][name]) for name, tensor in one[0].items())
+        assert one[1] == other[1] and one[0].keys() == other[0].keys()
+        names = one[0].keys() - {"metrics.summed_seconds"}  # how fast the machine was
+        assert all(torch.equal(one[0][name], other[0][name]) for name in names)
 
 
 def long_run(challenges: Path) -> list[str]:

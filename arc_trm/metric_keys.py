@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 from arc_trm.errors import format_name
 
@@ -58,6 +59,14 @@ def rank_evaluation(metrics: Mapping[str, float], key: str) -> tuple[float, floa
     """
     accuracy = metrics.get(CELL_ACCURACY, 0.0)
     return metrics[key], accuracy if math.isfinite(accuracy) else 0.0
+
+
+def training_seconds(records: Sequence[Mapping[str, float]]) -> list[float]:
+    """Return how long a run had trained before the first record and at each of them, in seconds.
+
+    Evaluations do not say it: theirs is the time of the record before.
+    """
+    return [*accumulate(records, lambda last, each: each.get(SECONDS, last), initial=0.0)]
 
 
 def has_key(records: Sequence[Mapping[str, float]], key: str) -> bool:

@@ -6,7 +6,6 @@ says so and training continues, and metrics.jsonl has all records in any case.
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import re
@@ -15,7 +14,7 @@ import shlex
 import shutil
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from typing import Any
 from arc_trm.callbacks import Callback, EndStatus, TrainingStart
 from arc_trm.errors import UserError, one_line
 from arc_trm.io import atomic_write, relative_path, write_error
-from arc_trm.metric_keys import SECONDS
+from arc_trm.metric_keys import training_seconds
 
 TENSORBOARD_FOLDER = "tensorboard"
 WANDB_FOLDER = "wandb"
@@ -40,8 +39,8 @@ class TensorBoardCallback(Callback):
     """Writes a run's records to RUN/tensorboard, for `tensorboard --logdir runs`.
 
     A resumed run writes all its points again, from metrics.jsonl, and TensorBoard drops the ones
-    before: a killed session may have left others, and one without the tracker none. Their time is
-    that of training, counted back from the resume.
+    before: after a kill they may be wrong, and steps that were trained without the tracker have
+    none. Their wall time is computed from the time of training, back from the resume.
 
     Raises:
         UserError: tensorboard is not installed.
@@ -64,7 +63,8 @@ class TensorBoardCallback(Callback):
         self._writer = SummaryWriter(folder, purge_step=0)
         text = json.dumps(training.config, indent=2).replace("\n", "\n    ")
         self._writer.add_text("config", f"    {text}", training.step)  # indented: a block of code
-        seconds, now = _seconds(training.records), time.time()
+        _, *seconds = training_seconds(training.records)
+        now = time.time()
         for record, trained in zip(training.records, seconds, strict=True):
             self._add(record, now - seconds[-1] + trained)
         self._writer.flush()
@@ -184,12 +184,6 @@ def _version(package: str) -> tuple[int, ...] | None:
         return tuple(map(int, re.findall(r"\d+", metadata.version(package))[:2]))
     except metadata.PackageNotFoundError:
         return None
-
-
-def _seconds(records: Sequence[Mapping[str, float]]) -> list[float]:
-    """Return for how long a run had trained at each record; an evaluation does not say it."""
-    found = itertools.accumulate(records, lambda last, each: each.get(SECONDS, last), initial=0.0)
-    return [*found][1:]
 
 
 def _values(record: Mapping[str, float]) -> dict[str, float]:

@@ -137,7 +137,7 @@ def main() -> None:
             )
     if not arguments.table and is_locked(RECORDS):
         raise UserError(
-            "measure.py is running, whose times other work would spoil: wait for its end"
+            "measure.py is running, and other work would change its times: wait for its end"
         )
     for seed in [] if arguments.table else range(arguments.seeds):
         for name in arguments.ideas or ablation.ideas:

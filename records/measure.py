@@ -107,7 +107,8 @@ def read_runs(log: Path, digest: str) -> list[Run]:
             run = json.loads(line)
             if run.get("recipe_digest") == digest:
                 last[run["seed"]] = run
-                _ = [float(run[key]) for key in NUMBERS]
+                if not all(isinstance(run[key], int | float) for key in NUMBERS):
+                    raise ValueError
         except (ValueError, AttributeError, KeyError, TypeError):
             raise UserError(f"{log}, line {number} is not a run: remove it") from None
     return [last[seed] for seed in sorted(last)]
@@ -152,7 +153,7 @@ def train_and_score(
     track: Track, recipe: Path, seed: int, settings: Sequence[str] = (), log: Path | None = None
 ) -> Run:
     """Train a recipe and score its last weights on the test puzzles of a track."""
-    digest = recipe_digest(track, recipe, settings)  # now: config.toml may be edited meanwhile
+    digest = recipe_digest(track, recipe, settings)  # config.toml may be edited during the run
     with tempfile.TemporaryDirectory() as scratch:
         run = str(Path(scratch) / "run")
         chosen = [part for each in (*track.overrides, *settings) for part in ("--set", each)]

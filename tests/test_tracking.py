@@ -120,7 +120,7 @@ def test_evaluations_are_curves_and_a_stage(tmp_path: Path) -> None:
 def test_a_killed_run_continues_its_curves(tmp_path: Path, challenges: Path) -> None:
     run = tmp_path / "run"
     kill_at(6, run_config(challenges, train=OFTEN), run, TensorBoardCallback())
-    checkpoint = (run / runs.TRAINING_STATE).read_bytes()
+    state = (run / runs.TRAINING_STATE).read_bytes()
     with pytest.raises(InterruptedError):
         train_run(
             Run(run).config,
@@ -129,7 +129,7 @@ def test_a_killed_run_continues_its_curves(tmp_path: Path, challenges: Path) -> 
             resume=True,
             callbacks=[TensorBoardCallback(), Notes(stop=10)],
         )
-    (run / runs.TRAINING_STATE).write_bytes(checkpoint)  # steps 6 to 10 come again
+    (run / runs.TRAINING_STATE).write_bytes(state)  # steps 6 to 10 come again
     assert [point.step for point in scalars(run)["train/loss"]] == [*range(1, 11)]
     train_run(Run(run).config, CPU, run, resume=True, callbacks=[TensorBoardCallback()])
     assert len([*(run / TENSORBOARD_FOLDER).iterdir()]) == 3
@@ -179,7 +179,7 @@ def test_a_kill_while_old_points_are_written_loses_none(tmp_path: Path, challeng
     check_curves(run)
 
 
-def test_an_evaluation_that_a_signal_cut_short_is_a_point(tmp_path: Path) -> None:
+def test_an_evaluation_that_a_signal_stopped_is_a_point(tmp_path: Path) -> None:
     class Interrupt(Callback):
         def stage(self, name: str, done: int, total: int | None, in_bytes: bool = True) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -443,7 +443,7 @@ from arc_trm.training import train_run
 class Signal(Notes):
     def progress(self, done, total, record=None):
         if done == 5:
-            shutil.copy(run / "training_state.safetensors", "checkpoint-of-step-4")
+            shutil.copy(run / "training_state.safetensors", "state-of-step-4")
         if done == self.stop:
             os.kill(os.getpid(), int(sys.argv[2]))
 
@@ -502,7 +502,7 @@ def logged_config(path: Path) -> dict[str, Any]:
 def test_wandb_offline_has_every_record_once_after_kills(tmp_path: Path, challenges: Path) -> None:
     run = tmp_path / "runs" / "a"
     assert track_wandb(tmp_path, 6, signal.SIGTERM).returncode == 0
-    shutil.copy(tmp_path / "checkpoint-of-step-4", run / runs.TRAINING_STATE)  # 5 and 6 come again
+    shutil.copy(tmp_path / "state-of-step-4", run / runs.TRAINING_STATE)  # 5 and 6 come again
     assert track_wandb(tmp_path, 9).returncode == -signal.SIGKILL  # 7 and 8 are lost, not trained
     done = track_wandb(tmp_path)
     assert done.returncode == 0, done.stderr

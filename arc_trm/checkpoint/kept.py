@@ -48,8 +48,8 @@ class KeptCheckpoints:
     ) -> None:
         """Write the weights of a step, and remove those that are neither among the last nor best.
 
-        A run that a kill ends resumes at its last save, and makes later checkpoints again, perhaps
-        without an evaluation. So the best one until then is kept, too.
+        After a kill a run resumes at its last save and removes later checkpoints. So the best one
+        of the steps up to that save is kept, too.
 
         Args:
             step: training steps done.
@@ -77,7 +77,7 @@ class KeptCheckpoints:
         _remove_all(others, kept)
 
     def prune(self, keep_last: int, saved_step: int) -> None:
-        """Remove what a run that is saved at a step needs no longer. Raises WriteError."""
+        """Remove checkpoints that a run saved at a step no longer needs. Raises WriteError."""
         found = self._kept()
         _remove_all(found, self._choose(found, keep_last, saved_step))
 

@@ -33,7 +33,7 @@ from arc_trm.evaluation.metrics import (
 from arc_trm.evaluation.predictions import Prediction, PredictionSet
 from arc_trm.evaluation.voting import VoteCounter
 from arc_trm.inference.predictor import Query, build_queries, predict_batch, shard
-from arc_trm.metric_keys import EVAL, PUZZLES, SECONDS
+from arc_trm.metric_keys import EVAL, PUZZLES, training_seconds
 from arc_trm.models import PuzzleModel
 from arc_trm.puzzles import SEPARATOR, kind_of
 from arc_trm.rng import rng_for
@@ -153,16 +153,15 @@ class Evaluator:
         self.records = evaluations(records)
         self.interval = self._train.eval_interval or max(1, steps // EVALUATIONS)
         self.puzzles = self._chosen
+        trained = training_seconds(records)
+        since_evaluation = trained[-1]
         if self.records:
             last = self.records[-1]
+            since_evaluation -= trained[records.index(last) + 1]
             self.puzzles = max(1, min(int(last[PUZZLES]), len(self.tasks)))
             seconds = last.get(f"{EVAL}seconds", math.nan)
             self._expected = seconds if math.isfinite(seconds) else None
-        trained, evaluated_at = 0.0, 0.0
-        for record in records:
-            trained = record.get(SECONDS, trained)
-            evaluated_at = trained if PUZZLES in record else evaluated_at
-        self._trained = trained - evaluated_at if math.isfinite(trained - evaluated_at) else 0.0
+        self._trained = since_evaluation if math.isfinite(since_evaluation) else 0.0
 
     # When
 
@@ -246,8 +245,8 @@ class Evaluator:
         """Evaluate the averaged weights, and add to `records`. All ranks must call it together.
 
         Args:
-            seconds_left: that it may take.
-            is_interrupted: whether to stop, the same on all ranks; asked before each block.
+            seconds_left: how many seconds it may take.
+            is_interrupted: returns whether to stop, alike on all ranks; called before each block.
 
         Returns:
             The record, the same on all ranks; None if there is not enough time left, or if it was

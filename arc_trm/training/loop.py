@@ -184,7 +184,7 @@ class _TrainingLoop:
                 ended = over or not self._has_steps()
                 if (evaluation_due or ended) and not interrupted:
                     interrupted = self._evaluate(lambda: sync()[0])
-                    if not (interrupted or ended):  # it took time
+                    if not (interrupted or ended):  # the time limit may be reached by now
                         interrupted, ended = sync(self._is_over())
                 if interrupted or ended or self._is_stopped():
                     break
@@ -233,7 +233,7 @@ class _TrainingLoop:
         """Evaluate the weights of this step, unless they were, and report it.
 
         Returns:
-            Whether a signal has cut the evaluation short, so that there is none.
+            Whether a signal stopped the evaluation before its end; then nothing is recorded.
         """
         evaluator, step = self.evaluator, self.trainer.steps_done
         if evaluator is None or evaluator.is_done:

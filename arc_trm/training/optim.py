@@ -141,8 +141,8 @@ class Optimiser(ABC):
     def state_dict(self) -> dict[str, Tensor]:
         """Return the tensors that later steps depend on, by name.
 
-        They are the tensors themselves, not copies, of the same shapes from the start: saves
-        store them, and resuming a run writes into them. Keep a number in a tensor of shape ().
+        They are the tensors themselves, not copies, of the same shapes from the start: saving
+        stores them, and resuming a run writes into them. Keep a number in a tensor of shape ().
         """
         return {}
 

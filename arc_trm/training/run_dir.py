@@ -24,7 +24,7 @@ from arc_trm.config import RunConfig, compare_settings, to_dict
 from arc_trm.config.compare import Change
 from arc_trm.errors import UserError, format_name
 from arc_trm.io import append, atomic_write, write_error
-from arc_trm.metric_keys import EVAL, SECONDS, TRAIN
+from arc_trm.metric_keys import EVAL, SECONDS, TRAIN, training_seconds
 from arc_trm.runs.provenance import PROVENANCE
 from arc_trm.tracking import remove_tracked
 from arc_trm.training.trainer import LOSS_NAMES, METRICS, Trainer
@@ -276,8 +276,7 @@ class RunWriter:
         if self.is_writer and path.exists() and path.read_text("utf-8") != text:
             with atomic_write(path) as file:
                 file.write(text)
-        times = (each[SECONDS] for each in reversed(records) if SECONDS in each)
-        self.seconds = next(times, 0.0)
+        self.seconds = training_seconds(records)[-1]
 
     def write_records(self, sync: bool = False) -> None:
         """Append the records that wait to metrics.jsonl, whole lines only.

@@ -372,9 +372,7 @@ def test_a_signal_saves_without_an_evaluation(tmp_path: Path, grid: RunConfig) -
     assert [each["step"] for each in evaluated(run.path)] == [6]
 
 
-def test_a_signal_cuts_an_evaluation_short(
-    tmp_path: Path, grid: RunConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_signal_stops_an_evaluation(tmp_path: Path, grid: RunConfig) -> None:
     class Interrupt(Callback):
         def stage(self, name: str, done: int, total: int | None, in_bytes: bool = True) -> None:
             self.heard += 1
@@ -450,7 +448,7 @@ def test_a_killed_run_has_every_evaluation_once(tmp_path: Path, grid: RunConfig)
     config = with_train(grid, save_interval_s=1e-6)
     train_run(config, CPU, tmp_path / "straight")
     killed = tmp_path / "killed"
-    for stop in (8, 12, 13):  # 12 was evaluated after its checkpoint was due
+    for stop in (8, 12, 13):  # at 12 a save was due before the evaluation
         resume = killed.exists()
         with pytest.raises(InterruptedError):
             started = Run(killed).config if resume else config

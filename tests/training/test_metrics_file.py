@@ -57,7 +57,7 @@ def lines(run: Path) -> list[dict[str, Any]]:
     return records
 
 
-def test_records_are_written_long_before_the_first_checkpoint(
+def test_records_are_written_long_before_the_first_save(
     tmp_path: Path, challenges: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_at_once(monkeypatch)
@@ -94,16 +94,16 @@ def test_a_long_run_has_records_from_its_first_step_on(tmp_path: Path, challenge
 
 @pytest.fixture
 def killed(tmp_path: Path, challenges: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run with a checkpoint of step 4 whose metrics reach step 9."""
+    """A run that was saved at step 4 and whose metrics reach step 9."""
     run = tmp_path / "killed"
     config = run_config(challenges, train={**TRAIN, "save_interval_s": 1e-6})
     with pytest.raises(InterruptedError):
         train_run(config, CPU, run, callbacks=[Reader(run, stop=5)])
     assert int(read_tensors(run / runs.TRAINING_STATE)[0]["steps_done"]) == 4
-    checkpoint = (run / runs.TRAINING_STATE).read_bytes()
+    state = (run / runs.TRAINING_STATE).read_bytes()
     with pytest.raises(InterruptedError):
         train_run(Run(run).config, CPU, run, resume=True, callbacks=[Reader(run, stop=10)])
-    (run / runs.TRAINING_STATE).write_bytes(checkpoint)
+    (run / runs.TRAINING_STATE).write_bytes(state)
     assert [record["step"] for record in lines(run)] == [*range(1, 10)]
     return run
 
@@ -113,7 +113,7 @@ def killed(tmp_path: Path, challenges: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_no_record_stands_twice_or_is_lost_after_a_kill(
     tmp_path: Path, challenges: Path, killed: Path, monkeypatch: pytest.MonkeyPatch, cut: int
 ) -> None:
-    """The kill cut so many bytes off the file, but nothing that is older than the checkpoint."""
+    """The kill cut so many bytes off the file, but nothing older than the training state."""
     write_at_once(monkeypatch)
     train_run(run_config(challenges), CPU, tmp_path / "straight")
     path = killed / runs.METRICS

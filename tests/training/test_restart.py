@@ -1,4 +1,4 @@
-"""Resuming without a checkpoint never replaces what was trained; --restart does, and says so."""
+"""Resuming without a training state never replaces what was trained; --restart does and says so."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_same_training(run: Path, other: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [TRAINED[:3], WEIGHTS, (NETWORK_FILE,), (EMBEDDING_FILE,)])
-def test_a_trained_run_without_a_checkpoint_is_not_resumed(
+def test_a_trained_run_without_a_training_state_is_not_resumed(
     tiny_run: Path, kept: tuple[str, ...]
 ) -> None:
     for name in TRAINED:
@@ -119,7 +119,7 @@ def test_a_run_without_an_end_is_not_restarted(tiny_run: Path) -> None:
     assert contents(tiny_run) == before
 
 
-def test_adapting_without_a_checkpoint_is_refused_and_restarted_likewise(
+def test_adapting_without_a_training_state_is_refused_and_restarted_likewise(
     tmp_path: Path, challenges: Path, weights_dir: Path
 ) -> None:
     config = replace(run_config(challenges), adapt=AdaptConfig(weights=str(weights_dir)))

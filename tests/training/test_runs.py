@@ -110,7 +110,7 @@ def saved_steps(run: Path) -> int:
 
 
 @pytest.mark.slow
-def test_a_killed_process_leaves_a_whole_checkpoint(tmp_path: Path, challenges: Path) -> None:
+def test_a_killed_process_leaves_a_whole_training_state(tmp_path: Path, challenges: Path) -> None:
     run = tmp_path / "run"
     process = start(*long_run(challenges), "--out", run)
     wait_for(process, run)
@@ -207,7 +207,7 @@ def test_a_file_that_may_not_grow_is_named(
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path, config: RunConfig) -> None:
     config = replace(config, train=replace(config.train, lr=1e30, warmup_steps=0))
-    message = r"the (loss|gradient norm) is (nan|inf) at step \d+.*lower learning rates"
+    message = r"the loss is nan at step \d+.*lower learning rates"
     with pytest.raises(UserError, match=message):
         train_run(config, CPU, tmp_path / "run")
 
@@ -274,10 +274,10 @@ def test_no_record_is_lost_when_a_kill_comes_between_two_files(
     train_run(config, CPU, tmp_path / "straight")
     with pytest.raises(InterruptedError):
         train_run(config, CPU, run, callbacks=[StopAfter(4)])
-    checkpoint = (run / runs.TRAINING_STATE).read_bytes()
+    state = (run / runs.TRAINING_STATE).read_bytes()
     with pytest.raises(InterruptedError):
         train_run(Run(run).config, CPU, run, resume=True, callbacks=[StopAfter(7)])
-    (run / runs.TRAINING_STATE).write_bytes(checkpoint)  # metrics.jsonl is already ahead of it
+    (run / runs.TRAINING_STATE).write_bytes(state)  # metrics.jsonl is already ahead of it
     (run / ".0123456789abcdef.tmp").write_text("half a file")
     train_run(Run(run).config, CPU, run, resume=True)
     assert losses(run) == losses(tmp_path / "straight")
@@ -349,7 +349,7 @@ def test_a_run_of_another_version_is_named(tiny_run: Path) -> None:
         _ = Run(tiny_run).config
 
 
-def test_a_cut_checkpoint_is_named(tiny_run: Path) -> None:
+def test_a_truncated_training_state_is_named(tiny_run: Path) -> None:
     data = (tiny_run / runs.TRAINING_STATE).read_bytes()
     (tiny_run / runs.TRAINING_STATE).write_bytes(data[:-100])
     with pytest.raises(
@@ -358,7 +358,7 @@ def test_a_cut_checkpoint_is_named(tiny_run: Path) -> None:
         train_run(Run(tiny_run).config, CPU, tiny_run, resume=True)
 
 
-def test_a_checkpoint_that_links_to_nothing_is_no_reason_to_start_anew(tiny_run: Path) -> None:
+def test_a_training_state_that_links_to_nothing_is_no_reason_to_start_anew(tiny_run: Path) -> None:
     (tiny_run / runs.TRAINING_STATE).unlink()
     (tiny_run / runs.TRAINING_STATE).symlink_to("nowhere")
     with pytest.raises(

@@ -24,7 +24,7 @@ from arc_trm.training import Callback, train_run
 CPU = torch.device("cpu")
 STOP = 5
 FILES = (runs.TRAINING_STATE, NETWORK_FILE, EMBEDDING_FILE)
-PLACES = ("run.json", "config.json", "checkpoint", "weights")
+PLACES = ("run.json", "config.json", "state", "weights")
 
 
 class Kill(Callback):
@@ -88,7 +88,7 @@ def edit_metadata(path: Path, key: str, edit: Callable[[dict[str, Any]], object]
 def edit(run: Path, place: str, change: Callable[[dict[str, Any]], object]) -> None:
     """Change the settings that a file of a run holds."""
     match place:
-        case "checkpoint":
+        case "state":
             edit_metadata(run / runs.TRAINING_STATE, "config", change)
         case "weights":
             for file in (NETWORK_FILE, EMBEDDING_FILE):
@@ -156,13 +156,13 @@ def test_several_changed_settings_are_named_and_the_same_ones_are_not(killed: Pa
 
 
 def test_a_new_setting_that_is_not_at_its_default_is_a_difference(killed: Path) -> None:
-    edit(killed, "checkpoint", lambda settings: drop(settings, ["model.mixer"]))
+    edit(killed, "state", lambda settings: drop(settings, ["model.mixer"]))
     edit(killed, "run.json", lambda settings: settings["model"].update(mixer="mlp"))
     assert refusal(killed).startswith('model.mixer was "attention" when ')
 
 
 def test_a_setting_that_this_version_lacks_is_named(killed: Path) -> None:
-    edit(killed, "checkpoint", lambda settings: settings["model"].update(feed_forward="swiglu"))
+    edit(killed, "state", lambda settings: settings["model"].update(feed_forward="swiglu"))
     assert refusal(killed) == (
         f'model.feed_forward was "swiglu" when {killed / runs.TRAINING_STATE} was written, but '
         "this version of arc-trm has no such setting: resume with the version that wrote it, or "
@@ -185,7 +185,7 @@ def test_weights_with_a_setting_that_this_version_lacks_are_refused(
 
 
 @pytest.mark.parametrize("text", ["", "5", "[]", "{", '{"a": ' * 5000, "[" * 100_000])
-def test_settings_of_a_strange_checkpoint_are_refused(killed: Path, text: str) -> None:
+def test_settings_of_a_strange_training_state_are_refused(killed: Path, text: str) -> None:
     tensors, metadata = read_tensors(killed / runs.TRAINING_STATE)
     tensors = {name: tensor.clone() for name, tensor in tensors.items()}
     write_tensors(killed / runs.TRAINING_STATE, tensors, {**metadata, "config": text})
@@ -194,5 +194,5 @@ def test_settings_of_a_strange_checkpoint_are_refused(killed: Path, text: str) -
 
 def test_many_strange_settings_make_one_short_sentence(killed: Path) -> None:
     strange = {f"{'x' * 500}\n{n}": "y" * 10_000 for n in range(500)}
-    edit(killed, "checkpoint", lambda settings: settings.update(strange))
+    edit(killed, "state", lambda settings: settings.update(strange))
     assert " and so on when " in refusal(killed)

@@ -15,12 +15,21 @@ from pathlib import Path
 from typing import Any, get_args
 
 from arc_trm.callbacks import Callback, CallbackList
-from arc_trm.config import AdaptConfig, Canvas, RunConfig, load_config, parse_override
+from arc_trm.config import (
+    AdaptConfig,
+    Canvas,
+    EmbeddingChoice,
+    InitialState,
+    RunConfig,
+    inference_config,
+    load_config,
+    parse_override,
+)
 from arc_trm.data.loader import absolute_data_path, load_tasks, public_data_name
 from arc_trm.errors import UserError, pluralise
 from arc_trm.evaluation.predictions import PredictionSet
+from arc_trm.evaluation.selection import SelectionRule
 from arc_trm.evaluation.source import PredictionSource, data_metadata
-from arc_trm.evaluation.voting import VOTING_RULES, VotingRule
 from arc_trm.io import file_name
 from arc_trm.puzzles import kind_of
 from arc_trm.run_inputs import PathLike, RunInputs
@@ -177,19 +186,26 @@ def predict(
     out: PathLike | None = None,
     time_limit: str | float | TimeLimit | None = None,
     augmentations: int | None = None,
+    samples: int | None = None,
+    noise: float | None = None,
+    starts: InitialState | None = None,
+    views: int | None = None,
     supervision_steps: int | None = None,
+    early_exit: bool | None = None,
+    select: str | SelectionRule | None = None,
+    seed: int | None = None,
     batch_size: int | None = None,
     canvas: Canvas | None = None,
     checkpoint: str | int | None = None,
+    puzzle_embedding: EmbeddingChoice = "trained",
     skip_invalid: bool = False,
     fresh: bool = False,
-    voting_rule: str | VotingRule = "majority",
     device: str = "auto",
     compiled: bool | None = None,
     callbacks: Sequence[Callback] = (),
     show_progress: bool = False,
 ) -> PredictionSet:
-    """Predict test inputs with the votes of all augmentations.
+    """Predict test inputs by the answers of all augmentations, samples and views.
 
     Writes predictions.jsonl, every prediction, and for ARC submission.json, which is valid as soon
     as the weights are loaded, and improves. Each job, which is weights, data, settings and code,
@@ -204,15 +220,18 @@ def predict(
             folder if the weights are not a run's.
         time_limit: `3h`, `90m`, `45s` or seconds from now.
         augmentations: that vote besides the task itself; None is all that were trained.
-        supervision_steps: None is the model's number.
+        samples, noise, starts, views, supervision_steps, early_exit, select, seed: how the weights
+            are asked, as the fields of `InferenceConfig` say it; `select` may also be a selection
+            rule itself. If all are None, they are asked as `tune_inference` chose, or plainly.
         batch_size: queries that go through the model together; None suits their length.
         canvas: on which tasks are shown; None is as in training.
         checkpoint: which weights of a run: `best`, `last`, a step, or several steps with commas,
             whose weights are averaged. None is `best` if the run was evaluated while it was
             trained, and `last` otherwise.
+        puzzle_embedding: `trained`, or what the puzzle embedding is replaced by to see what it
+            contributes: `zero`, `shuffled` (the rows of other puzzles) or `mean` (of all rows).
         skip_invalid: skip invalid rows of CSV files.
         fresh: predict everything anew, in place of what the same job predicted before.
-        voting_rule: name of a registered rule, or the rule itself.
         device, compiled, callbacks, show_progress: as in `train`.
 
     Returns:
@@ -223,16 +242,30 @@ def predict(
     """
     for name, value, least in (
         ("augmentations", augmentations, 0),
-        ("supervision_steps", supervision_steps, 1),
         ("batch_size", batch_size, 1),
     ):
         if value is not None and value < least:
             raise UserError(f"{name} must be at least {least}, got {value}")
     if canvas not in (None, *get_args(Canvas)):
         raise UserError(f"canvas must be one of {', '.join(get_args(Canvas))}, got {canvas!r}")
+    if puzzle_embedding not in get_args(EmbeddingChoice):
+        raise UserError(
+            f"puzzle_embedding must be one of {', '.join(get_args(EmbeddingChoice))}, got "
+            f"{puzzle_embedding!r}"
+        )
+    rule = select if callable(select) else None
+    chosen = inference_config(
+        samples=samples,
+        noise=noise,
+        starts=starts,
+        views=views,
+        supervision_steps=supervision_steps,
+        early_exit=early_exit,
+        select=None if rule else select,
+        seed=seed,
+    )
     limit = TimeLimit.parse(time_limit)
     with _callback("predicting", "queries", callbacks, show_progress) as callback:
-        rule, rule_name = _voting_rule(voting_rule)
         inputs = RunInputs.resolve(weights, data, skip_invalid, callback, checkpoint)
         for sentence in inputs.too_large:
             callback.note(sentence)
@@ -240,6 +273,11 @@ def predict(
             raise UserError(
                 f"--canvas is for grids of many sizes, but {inputs.tasks.name} holds "
                 f"{inputs.kind.title}: leave it out"
+            )
+        if puzzle_embedding in ("shuffled", "mean") and not inputs.kind.embeds_tasks:
+            raise UserError(
+                f"all puzzles of {inputs.kind.title} share one puzzle embedding, so "
+                f"{puzzle_embedding} has no effect: use zero, or leave it out"
             )
         if attempts is not None and not 1 <= attempts <= inputs.kind.max_attempts:
             raise UserError(
@@ -249,19 +287,22 @@ def predict(
         if augmentations is None and inputs.run is not None:
             augmentations = inputs.run.config.data.vote_augmentations
 
+        if chosen is None and rule is None and (chosen := inputs.weights.inference) is not None:
+            callback.note(f"asking as `arc-trm tune-inference` chose: {chosen}")
+
         from arc_trm.inference import (
             inference_notes,
             load_for_inference,
-            plan_predictions,
+            make_plan,
             predict_to_folder,
         )
 
-        loaded = load_for_inference(inputs.weights, inputs.tasks.ids, device, canvas, compiled)
+        loaded = load_for_inference(
+            inputs.weights, inputs.tasks.ids, device, canvas, compiled, puzzle_embedding
+        )
         for note in inference_notes(loaded, inputs.tasks, augmentations):
             callback.note(note)
-        plan = plan_predictions(
-            loaded, inputs.tasks, augmentations, supervision_steps, attempts, rule, rule_name
-        )
+        plan = make_plan(loaded, inputs.tasks, augmentations, chosen, attempts, rule)
         folder, others = _path(out), []
         if folder is None:
             base, name = _predictions_folder(inputs)
@@ -434,13 +475,6 @@ def _with_inputs(config: RunConfig, data: str, weights: CheckpointChoice) -> Run
         data=replace(config.data, test=(data,)),
         adapt=AdaptConfig(str(weights.folder.resolve()), weights.steps),
     )
-
-
-def _voting_rule(rule: str | VotingRule) -> tuple[VotingRule, str]:
-    """Return a rule and its name."""
-    if isinstance(rule, str):
-        return VOTING_RULES[rule], rule
-    return rule, str(getattr(rule, "__qualname__", type(rule).__qualname__))
 
 
 def _predictions_folder(inputs: RunInputs) -> tuple[Path, str]:

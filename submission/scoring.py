@@ -96,6 +96,11 @@ class Scored(Protocol):
     def notes(self) -> Sequence[str]:
         """Sentences without full stop on tasks that are unanswered or not counted."""
 
+    @property
+    def selected_by(self) -> str:
+        """The rule that selected among several answers to each task, for example `rule`; empty if
+        there was no other than the usual vote."""
+
     def counts(self) -> Mapping[RateName, Counts]:
         """Split every rate by task, in the order of `task_ids`.
 
@@ -141,6 +146,7 @@ class Score:
     missing: tuple[str, ...]
     unknown: tuple[str, ...]
     second_attempts: int
+    selected_by: str = ""
 
     noun: ClassVar[str] = "task"
     headline: ClassVar[RateName] = ("pass@2", "per task")  # the form of most published results
@@ -214,6 +220,7 @@ class Score:
             "missing": list(self.missing),
             "unknown": list(self.unknown),
             "second_attempts": self.second_attempts,
+            "selected_by": self.selected_by or None,
         }
 
 
@@ -294,12 +301,21 @@ def nest(values: Mapping[RateName, Any]) -> dict[str, Any]:
     return nested
 
 
+def rate_title(scored: Scored, name: RateName) -> str:
+    """Return what a rate is called beside its value: `pass@2 per task`, `exact by rule`."""
+    return " ".join([*name, *_selection(scored)])
+
+
+def _selection(scored: Scored) -> list[str]:
+    return [f"by {scored.selected_by}"] if scored.selected_by else []
+
+
 def rate_table(scored: Scored) -> list[str]:
     """Format a score as a line per rate, then a line for each thing that the rates count."""
     if not scored.rates:
         return []
     rows = [
-        [*name, format_rate(rate), format_percent(rate.value)]
+        [*name, *_selection(scored), format_rate(rate), format_percent(rate.value)]
         for name, rate in scored.rates.items()
     ]
     # Rates that count the same thing share its line.

@@ -31,7 +31,8 @@ from arc_trm.data.splits import predicted_tasks
 from arc_trm.data.training_set import build_training_set
 from arc_trm.device import pick_dtype, process_group
 from arc_trm.errors import UserError
-from arc_trm.inference.predictor import Query, build_queries, max_batch_size, predict_batch
+from arc_trm.inference.engine import predict_batch
+from arc_trm.inference.queries import Query, build_queries, max_batch_size
 from arc_trm.models import PuzzleModel
 from arc_trm.models.layers import state_length
 from arc_trm.models.ops import TORCH_OPS

@@ -4,6 +4,7 @@
     model.safetensors              the network
     puzzle_embedding.safetensors   the puzzle embedding
     puzzle_ids.json                the name of every puzzle id, `<blank>` first
+    inference.json                 how the weights are asked, if `arc-trm tune-inference` chose it
     origin.json                    where the weights come from, if no run here trained them
     checkpoints/STEP.safetensors   weights of earlier steps, if a run keeps some
 
@@ -28,7 +29,16 @@ from torch import Tensor
 
 from arc_trm.checkpoint.description import TrainingFacts, WeightsDescription
 from arc_trm.checkpoint.safetensors_io import read_tensors, write_tensors
-from arc_trm.config import ModelConfig, from_dict, parse_config, read_tables, to_dict
+from arc_trm.config import (
+    EmbeddingChoice,
+    InferenceConfig,
+    ModelConfig,
+    from_dict,
+    parse_config,
+    read_config,
+    read_tables,
+    to_dict,
+)
 from arc_trm.data.puzzle_ids import check_puzzle_ids
 from arc_trm.errors import UserError
 from arc_trm.io import read_json, write_json
@@ -52,6 +62,8 @@ from submission import parse_json
 CONFIG_FILE = "config.json"
 PUZZLE_IDS_FILE = "puzzle_ids.json"
 ORIGIN_FILE = "origin.json"
+INFERENCE_FILE = "inference.json"
+INFERENCE_FORMAT = "arc-trm inference 1"
 FORMAT = "arc-trm weights 3"
 MAX_ORIGIN_LENGTH = 200
 """Characters of a text in ORIGIN_FILE that is read."""
@@ -69,6 +81,8 @@ class Weights:
     the folder's, in the folder's order."""
     has_puzzle_embedding: bool = True
     """Whether the folder has one; otherwise the model's is a row of zeros."""
+    embedding_choice: EmbeddingChoice = "trained"
+    """What the model's puzzle embedding was replaced by, if it was."""
 
 
 class WeightsParts(NamedTuple):
@@ -135,6 +149,18 @@ class WeightsDir:
     @cached_property
     def _tables(self) -> dict[str, Any]:
         return read_tables(self.folder / CONFIG_FILE, "weights folder", FORMAT)
+
+    @cached_property
+    def inference(self) -> InferenceConfig | None:
+        """How the weights are asked by default; None without inference.json.
+
+        Raises:
+            UserError: the file is not as it was written.
+        """
+        path = self.folder / INFERENCE_FILE
+        if not os.path.lexists(path):
+            return None
+        return read_config(path, "weights folder", INFERENCE_FORMAT, InferenceConfig, "inference")
 
     @cached_property
     def origin(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from arc_trm.config.inference import MAX_ANSWERS
 from arc_trm.time_limit import PROCESS_STARTED, TimeLimit
 from arc_trm.tracking import TRACKERS
 from submission.cli import json_option as json_option
@@ -136,6 +137,59 @@ run_options = add_options(
     ),
     device_options,
     config_option,
+)
+
+
+inference_options = add_options(
+    click.option(
+        "--samples",
+        type=click.IntRange(1, MAX_ANSWERS),
+        metavar="K",
+        help="Answers from each view or augmentation, the first without noise; default: 1.",
+    ),
+    click.option(
+        "--noise",
+        type=float,
+        metavar="SIGMA",
+        help="Deviation of the noise on the latents before each supervision step, of all samples "
+        "but the first; 0.3, for example; default: 0.",
+    ),
+    click.option(
+        "--starts",
+        type=click.Choice(["fixed", "random"]),
+        help="Where the latents of all samples but the first start; default: as in training.",
+    ),
+    click.option(
+        "--views",
+        type=click.IntRange(1, MAX_ANSWERS),
+        metavar="M",
+        help="Views of a Sudoku or maze: permuted digits and symmetries, undone before selection; "
+        "default: 1, the puzzle itself.",
+    ),
+    click.option(
+        "--supervision-steps",
+        type=click.IntRange(1),
+        metavar="D",
+        help="Per answer (N_sup); default: the model's.",
+    ),
+    click.option(
+        "--early-exit",
+        is_flag=True,
+        default=None,
+        help="Take an answer as soon as its halting logit is above 0.",
+    ),
+    click.option(
+        "--select",
+        metavar="RULE",
+        help="How one of several answers is chosen: votes, best_halt, first_halt, rule, "
+        "confidence or particles; default: rule for Sudokus and mazes, votes for ARC.",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(0),
+        metavar="N",
+        help="Seed of noise and random starts; default: 0.",
+    ),
 )
 
 

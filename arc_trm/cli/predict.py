@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -13,6 +13,7 @@ from arc_trm.cli.options import (
     checkpoint_option,
     data_option,
     device_options,
+    inference_options,
     is_given,
     json_option,
     output,
@@ -21,6 +22,7 @@ from arc_trm.cli.options import (
     time_limit_option,
     weights_argument,
 )
+from arc_trm.config import EmbeddingChoice
 
 
 @click.command()
@@ -39,12 +41,7 @@ from arc_trm.cli.options import (
     metavar="N",
     help="Number that vote, besides the task itself; default: all that were trained.",
 )
-@click.option(
-    "--supervision-steps",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Per prediction (N_sup); default: the model's.",
-)
+@inference_options
 @time_limit_option
 @skip_invalid_option
 @click.option(
@@ -59,6 +56,12 @@ from arc_trm.cli.options import (
     help="Full, or the smallest that fits each task; default: as in training.",
 )
 @checkpoint_option
+@click.option(
+    "--puzzle-embedding",
+    type=click.Choice(get_args(EmbeddingChoice)),
+    default="trained",
+    help="Predict with another puzzle embedding, to see what it contributes; default: trained.",
+)
 @path_option(
     "--out", "Folder for the files; default: predictions/DATA-DIGEST in the run.", "FOLDER"
 )
@@ -73,7 +76,10 @@ from arc_trm.cli.options import (
 @device_options
 @json_option
 def predict(attempts: int, max_guesses: float | None, as_json: bool, **options: Any) -> None:
-    """Predict test inputs with the votes of all augmentations.
+    """Predict test inputs by all augmentations, samples and views.
+
+    With several samples or views, a Sudoku or maze is asked again only while its answer is
+    doubtful: it breaks the rule, or no copy that gave it halts.
 
     Writes predictions.jsonl, every prediction, and for ARC submission.json, the official file,
     which is valid as soon as the weights are loaded, and improves. Other weights, data, settings or
@@ -89,6 +95,8 @@ def predict(attempts: int, max_guesses: float | None, as_json: bool, **options: 
       arc-trm predict runs/arc2 --data arc-agi_test_challenges.json --out .
       arc-trm predict arcprize/trm_arc_prize_verification:arc_v1_public \\
           --data arc-agi-1/evaluation
+      arc-trm predict runs/sudoku --samples 16 --noise 0.3
+      arc-trm predict runs/maze --views 8 --select votes
       arc-trm --nproc-per-node gpu predict W --data C --time-limit 2h --out .
     """
     from arc_trm import pipeline
@@ -103,7 +111,10 @@ def predict(attempts: int, max_guesses: float | None, as_json: bool, **options: 
         return
     for sentence in job.notes(tasks):
         click.echo(sentence, err=True)
-    about = summarise_job(predictions).to_dict()
+    summary = summarise_job(predictions)
+    if summary.asked is not None:
+        click.echo(f"asked {summary.asked.text(summary.query_noun)}", err=True)
+    about = summary.to_dict()
     lines = list(map(str, job.files.values()))
     output({**job.to_dict(tasks), "about": about}, lines, as_json)
     click.echo(

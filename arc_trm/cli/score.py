@@ -62,6 +62,8 @@ def score(
     sources = open_sources(predictions, data, solutions)
     record, lines = describe_scores([source.label for source in sources], score_sources(sources))
     about, headers = describe_sources(sources)
+    if len(sources) == 1 and (breadth := sources[0].breadth) is not None:
+        record, lines = {**record, "breadth": breadth.to_dict()}, [*lines, "", *breadth.lines()]
     record, lines = {"about": about, **record}, [*headers, *lines]
     notes = [source.scope_note for source in sources]
     notes += [leak for source in sources for leak in source.leakage()]

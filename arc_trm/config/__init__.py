@@ -9,6 +9,7 @@ from arc_trm.config.compare import (
     format_preset,
     preset_of,
 )
+from arc_trm.config.inference import EmbeddingChoice, InferenceConfig, inference_config
 from arc_trm.config.loader import (
     Preset,
     close_keys,
@@ -30,6 +31,7 @@ from arc_trm.config.schema import (
     Canvas,
     DataConfig,
     Dtype,
+    InitialState,
     ModelConfig,
     RunConfig,
     TrainConfig,
@@ -40,6 +42,9 @@ __all__ = [
     "Canvas",
     "DataConfig",
     "Dtype",
+    "EmbeddingChoice",
+    "InferenceConfig",
+    "InitialState",
     "ModelConfig",
     "Preset",
     "RunConfig",
@@ -50,6 +55,7 @@ __all__ = [
     "find_keys",
     "format_preset",
     "from_dict",
+    "inference_config",
     "key_types",
     "load_config",
     "parse_config",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from arc_trm.config.inference import MAX_ANSWERS
 from arc_trm.errors import UserError
 from arc_trm.evaluation.predictions import (
     InputPrediction,
@@ -27,17 +29,20 @@ from arc_trm.evaluation.predictions import (
     changed_steps,
     to_rows,
 )
-from arc_trm.evaluation.voting import VOTING_RULES, VoteCounter, majority_vote
+from arc_trm.evaluation.selection import SELECTION_RULES, select_by_votes, selection_label
+from arc_trm.evaluation.voting import VoteCounter
 from arc_trm.io import atomic_write, write_error
-from arc_trm.puzzles import kind_of
+from arc_trm.puzzles import PuzzleKind, kind_of
 from arc_trm.tasks import Grid, TaskSet, as_grid
 from submission import FormatError, Submission, grid_problems
 from submission.errors import format_value
 
-FORMAT = "arc-trm predictions 3"
+FORMAT = "arc-trm predictions 4"
 STATUS_START = b'{"status":'
 
 
+MAX_NUMBER = 1 << 31
+"""What is not below it counts nothing that there is."""
 NO_KEY = ("format", "metadata")
 """Fields of the header that are not of the key."""
 
@@ -49,8 +54,14 @@ class _LineError(ValueError):
 def _to_record(prediction: Prediction) -> dict[str, Any]:
     task, test, puzzle = prediction.task_id, prediction.test, prediction.puzzle
     record: dict[str, Any] = {"task": task, "test": test, "puzzle": puzzle}
+    names = ("sample", "order", "steps", "confidence")
+    record |= {name: value for name in names if (value := getattr(prediction, name))}
+    if prediction.is_draft:
+        record["draft"] = True
+    if prediction.valid is not None:
+        record["valid"] = prediction.valid
     if prediction.grid is not None:
-        record |= {"order": prediction.order, "halt_prob": prediction.halt_prob}
+        record["halt_prob"] = prediction.halt_prob
         record["grid"] = prediction.grid.tolist()
         if prediction.runner_up is not None:
             ((row, column),) = np.argwhere(prediction.runner_up != prediction.grid).tolist()
@@ -88,6 +99,13 @@ def _probability(value: Any) -> float:
     return probability
 
 
+def _number(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number < MAX_NUMBER:
+        raise _LineError(f"it has the number {number}, which is not 0 to {MAX_NUMBER - 1}")
+    return number
+
+
 def _grid(rows: Any) -> Grid:
     if problems := grid_problems(rows):
         raise _LineError(str(FormatError(problems)))
@@ -102,10 +120,10 @@ def _from_record(record: Any) -> Prediction:
     """
     if not isinstance(record, dict):
         raise _LineError("it is not a JSON object")
-    grid, runner_up, order, halt_prob = None, None, 0, 0.0
+    grid, runner_up, halt_prob = None, None, 0.0
     if "grid" in record:
         grid = _grid(record["grid"])
-        order, halt_prob = int(record["order"]), _probability(record["halt_prob"])
+        halt_prob = _probability(record["halt_prob"])
         if "runner_up" in record:
             row, column, value = map(int, record["runner_up"])
             if min(row, column) < 0 or not 0 <= value <= 9:
@@ -114,8 +132,22 @@ def _from_record(record: Any) -> Prediction:
             changed[row, column] = value
             runner_up = as_grid(changed)
     task, test, puzzle = str(record["task"]), int(record["test"]), str(record["puzzle"])
-    trace = _trace(record.get("trace", []))
-    return Prediction(task, test, puzzle, order, grid, halt_prob, runner_up, trace)
+    order, sample, steps = (_number(record.get(each, 0)) for each in ("order", "sample", "steps"))
+    return Prediction(
+        task,
+        test,
+        puzzle,
+        order,
+        grid,
+        halt_prob,
+        runner_up,
+        _trace(record.get("trace", [])),
+        sample,
+        steps,
+        record.get("draft") is True,
+        _probability(record.get("confidence", 0.0)),
+        record["valid"] if isinstance(record.get("valid"), bool) else None,
+    )
 
 
 def _check_fits(prediction: Prediction, tasks: TaskSet) -> None:
@@ -246,6 +278,21 @@ class PredictionLog:
         most = kind_of(tasks).max_attempts
         found = self.header.get("attempts")
         return found if type(found) is int and 1 <= found <= most else most
+
+    @property
+    def answers(self) -> int:
+        """Largest number of answers to a test input under one augmentation; 1 if unknown."""
+        counts = [self.header.get(name) for name in ("samples", "views")]
+        known = [each for each in counts if type(each) is int and 1 <= each <= MAX_ANSWERS]
+        return math.prod(known)
+
+    def selected_by(self, kind: PuzzleKind) -> str:
+        """Return the rule that selected among several answers to puzzles of a kind, as of `Scored`.
+
+        It is "" if the log does not say it.
+        """
+        select = self.header.get("select")
+        return selection_label(select, self.answers, kind) if isinstance(select, str) else ""
 
     def differences(self, key: Mapping[str, Any], ignored: Collection[str] = ()) -> dict[str, str]:
         """Return how the log's key differs from another one: a text for each field that does."""
@@ -434,12 +481,13 @@ def _difference(name: str, own: object, other: object) -> str:
 def read_predictions(log: PredictionLog, tasks: TaskSet) -> PredictionSet:
     """Return the logged predictions for `tasks`, voted and with attempts as in the job.
 
-    A rule that is not registered here is replaced by the majority.
+    A rule that is not registered here is replaced by votes.
 
     Raises:
         UserError: a line is invalid.
     """
-    rule = VOTING_RULES.get(str(log.header.get("voting_rule")), majority_vote)
+    rule = SELECTION_RULES.get(str(log.header.get("select")), select_by_votes)
     counter = VoteCounter(tasks, rule, log.attempts(tasks))
     counter.add(log.read(tasks))
-    return PredictionSet(tasks, (each for each in counter if counter.has(each.task_id, each.test)))
+    found = (each for each in counter if counter.has(each.task_id, each.test))
+    return PredictionSet(tasks, found, selected_by=log.selected_by(kind_of(tasks)))

@@ -19,6 +19,8 @@ from submission import Ranked, Scored, Submission, to_ranked, write_submission
 NO_EMBEDDING = "the weights have no puzzle embedding for this task"
 """The reason why a test input of unknown tasks has no prediction."""
 
+QueryKey = tuple[str, int, str, int]
+"""Task id, test index, puzzle and sample."""
 GridKey = tuple[tuple[int, ...], bytes]
 
 
@@ -105,12 +107,18 @@ class Prediction:
 
     Attributes:
         test: index of the test input, from 0.
-        puzzle: name of the puzzle id that was queried.
+        puzzle: name of the puzzle id, or of the view, that was queried.
         order: index of the puzzle among those of its task; 0 is the task itself.
-        grid: None if the model predicts no grid.
+        grid: None if the model predicts no grid, or if another copy decided before it.
         halt_prob: the sigmoid of the halting logit, an estimate that `grid` is correct.
         runner_up: `grid` with the second most likely value in its least certain cell.
         trace: intermediate predictions, stored for some queries only.
+        sample: index of the sample; 0 is the plain one, without noise.
+        steps: number of supervision steps after which this is the prediction.
+        is_draft: whether the query was to take more steps.
+        confidence: mean over the cells of the canvas of the most likely token's probability.
+        valid: whether the grid keeps the rule of the puzzle; None if it has none, or if nobody
+            needed to know.
     """
 
     task_id: str
@@ -121,11 +129,28 @@ class Prediction:
     halt_prob: float = 0.0
     runner_up: Grid | None = None
     trace: tuple[TraceStep, ...] = ()
+    sample: int = 0
+    steps: int = 0
+    is_draft: bool = False
+    confidence: float = 0.0
+    valid: bool | None = None
 
     @property
-    def key(self) -> tuple[str, int, str]:
-        """The task id, the test index and the puzzle: what was queried."""
-        return self.task_id, self.test, self.puzzle
+    def key(self) -> QueryKey:
+        """The task id, the test index, the puzzle and the sample: what was queried."""
+        return self.task_id, self.test, self.puzzle, self.sample
+
+    @property
+    def title(self) -> str:
+        """What tells the query from others for its test input: `sample 3`, `view 2, sample 1`."""
+        parts = [f"view {self.order}"] if self.order else []
+        parts += [f"sample {self.sample}"] if self.sample else []
+        return ", ".join(parts) or "plain"
+
+    @property
+    def turn(self) -> tuple[int, int]:
+        """Sorts predictions for a test input by the order in which they are asked."""
+        return self.sample, self.order
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -166,6 +191,10 @@ class InputPrediction(Displayed):
         attempts: the grids to submit; None is a failed attempt. Those of other solvers may be more
             or fewer than the kind of puzzle allows.
         trace: intermediate predictions for the task without augmentation, if stored.
+        sample_traces: those of further samples and views, if stored, by their names.
+        plain: the answer without noise to the task without augmentation; None if there is none.
+        answers: number of predictions, with those that have no grid.
+        steps: number of supervision steps that they took.
     """
 
     task: Task
@@ -173,6 +202,10 @@ class InputPrediction(Displayed):
     candidates: tuple[Candidate, ...] = ()
     attempts: tuple[Grid | None, ...] = ()
     trace: tuple[TraceStep, ...] = ()
+    sample_traces: Mapping[str, tuple[TraceStep, ...]] = field(default_factory=dict)
+    plain: Grid | None = None
+    answers: int = 0
+    steps: int = 0
 
     @property
     def task_id(self) -> str:
@@ -221,7 +254,8 @@ class InputPrediction(Displayed):
 class PredictionSet(Displayed):
     """Predictions for some or all test inputs of `tasks`, by (task id, test index), in order.
 
-    `job` is the outcome of the job that made them, None for stored ones.
+    `job` is the outcome of the job that made them, None for stored ones; `selected_by` is the rule
+    that selected among several answers, as of `Scored`.
     """
 
     def __init__(
@@ -229,8 +263,9 @@ class PredictionSet(Displayed):
         tasks: TaskSet,
         predictions: Iterable[InputPrediction],
         job: PredictionJob | None = None,
+        selected_by: str = "",
     ) -> None:
-        self.tasks, self.job = tasks, job
+        self.tasks, self.job, self.selected_by = tasks, job, selected_by
         self.by_input: Mapping[tuple[str, int], InputPrediction] = {
             (each.task_id, each.test): each for each in predictions
         }
@@ -264,7 +299,7 @@ class PredictionSet(Displayed):
             for task in self.tasks
             for test, pair in enumerate(task.test)
         )
-        return PredictionSet(self.tasks, predictions)
+        return PredictionSet(self.tasks, predictions, selected_by=self.selected_by)
 
     def with_submission(self, submission: Submission) -> PredictionSet:
         """Return the predictions with the attempts of a submission for all of `tasks`."""
@@ -273,7 +308,7 @@ class PredictionSet(Displayed):
         for each in self:
             attempts = tuple(map(as_grid, ranked[each.task_id][each.test]))
             predictions.append(replace(each, attempts=attempts))
-        return PredictionSet(self.tasks, predictions)
+        return PredictionSet(self.tasks, predictions, selected_by=self.selected_by)
 
     def submission(self) -> Submission:
         """Return the official submission, as `build_submission` does."""
@@ -304,7 +339,7 @@ class PredictionSet(Displayed):
 
     def score(self) -> Scored:
         """Score the attempts; raise UserError if no test output of `tasks` is known."""
-        return kind_of(self.tasks).score(self.tasks, self.attempts())
+        return kind_of(self.tasks).score(self.tasks, self.attempts(), self.selected_by)
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return one `InputPrediction.to_dict` per test input."""

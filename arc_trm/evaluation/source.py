@@ -20,6 +20,7 @@ from arc_trm.data.leakage import named_leakage, run_leakage
 from arc_trm.data.loader import absolute_data_path, load_tasks, public_data_name
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.errors import UserError, format_name, one_line
+from arc_trm.evaluation.breadth import Asked, Breadth
 from arc_trm.evaluation.finding import FoundPredictions, find_predictions, kind_of_log
 from arc_trm.evaluation.prediction_log import LogStatus, PredictionLog, read_predictions
 from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
@@ -202,6 +203,11 @@ class PredictionSource:
         found = PredictionSummary.of_log(str(self.path), made_by, names, status)
         outdated = self.run is not None and not self._has_weights(self.run)
         found = replace(found, others=tuple(map(str, self.others)), outdated=outdated)
+        if self.log is not None and (
+            self.log.answers > 1 or self.log.header.get("early_exit") is True
+        ):
+            asked = Asked.of(self._predicted_inputs(), self.log.selected_by(self.kind))
+            found = replace(found, asked=asked)
         if self.log is not None and self._data is not None:
             found = replace(found, scored_data=tuple(self.data_names))
         if self.run is not None and os.path.isabs(found.weights or ""):
@@ -463,7 +469,8 @@ class PredictionSource:
             problem = Problem("", f"has attempts at none of the {len(tasks)} tasks with a solution")
             raise FormatError([problem], self.path)
         try:
-            return self.kind.score(tasks, attempts)
+            selected_by = "" if self.made_by is None else self.made_by.selected_by(self.kind)
+            return self.kind.score(tasks, attempts, selected_by)
         except FormatError as error:
             raise FormatError(error.problems, self.path) from error
 
@@ -479,6 +486,14 @@ class PredictionSource:
             scored_data=() if self._data is None else tuple(self.data_names),
             solutions=None if self._solutions is None else str(self._solutions),
         )
+
+    @cached_property
+    def breadth(self) -> Breadth | None:
+        """What the answers were worth if several were asked; None otherwise, or without a log."""
+        log = self.log
+        if log is None or log.answers == 1:
+            return None
+        return Breadth.of(self.predictions, self.score())
 
     def _solved_guesses(self) -> tuple[int, int] | tuple[None, None]:
         """Return how many guesses have a right attempt and how many are scored, None if unknown."""

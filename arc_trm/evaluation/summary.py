@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from arc_trm.config import format_preset
+from arc_trm.config import InferenceConfig, format_preset, to_dict
 from arc_trm.data.loader import public_data_name
 from arc_trm.errors import format_name, one_line, pluralise
+from arc_trm.evaluation.breadth import Asked
 from arc_trm.evaluation.prediction_log import LogStatus, PredictionLog
 from arc_trm.evaluation.predictions import PredictionSet
 from arc_trm.io import relative_path
@@ -25,9 +27,22 @@ SETTINGS = {
     "canvas": "canvas",
     "dtype": "dtype",
     "attempts": "attempts",
-    "voting_rule": "voting rule",
+    "samples": "samples",
+    "noise": "noise",
+    "starts": "starts",
+    "views": "views",
+    "early_exit": "early exit",
+    "select": "selected by",
+    "seed": "seed",
+    "puzzle_embedding": "puzzle embedding",
 }
 """Fields of a log's key that are settings, and what they are called in a sentence."""
+USUAL = {
+    **to_dict(InferenceConfig()),
+    "supervision_steps": None,
+    "puzzle_embedding": "trained",
+}
+"""Values of settings that are not worth a word."""
 MAX_NUMBER = 1 << 63
 """What is not below it counts nothing that there is."""
 
@@ -71,6 +86,7 @@ class PredictionSummary:
         others: folders of other predictions in the same run, newest first.
         outdated: whether the run has other weights by now.
         unfinished: whether the job predicted more after it wrote the file, and was killed or runs.
+        asked: how much was asked about each test input, if it was more than once.
     """
 
     file: str
@@ -102,6 +118,7 @@ class PredictionSummary:
     others: tuple[str, ...] = ()
     outdated: bool = False
     unfinished: bool = False
+    asked: Asked | None = None
 
     @classmethod
     def of_log(
@@ -116,7 +133,9 @@ class PredictionSummary:
             status: of the predictions.
         """
         key, facts = _Facts(log.header), _Facts(log.metadata)
-        settings = {name: key.text(name) or key.number(name) for name in SETTINGS}
+        settings = {name: key.setting(name) for name in SETTINGS}
+        if log.answers == 1 and not settings["augmentations"]:
+            settings["select"] = None  # nothing to select from
         return cls(
             file,
             model=facts.text("model"),
@@ -133,7 +152,11 @@ class PredictionSummary:
             kind=facts.text("kind") or DEFAULT_KIND,
             tasks=facts.number("tasks"),
             test_inputs=facts.number("test_inputs"),
-            settings={name: value for name, value in settings.items() if value is not None},
+            settings={
+                name: value
+                for name, value in settings.items()
+                if value is not None and value != USUAL.get(name)
+            },
             voters=None if status is None else status.voters,
             guessed=None if status is None else status.guessed,
             started_at=facts.time("started_at"),
@@ -179,7 +202,11 @@ class PredictionSummary:
         texts = []
         for key, value in self.settings.items():
             noun = SETTINGS[key]
-            if isinstance(value, int):
+            if value is True:
+                texts.append(noun)
+            elif key in ("noise", "seed"):
+                texts.append(f"{noun} {value:g}")
+            elif isinstance(value, int):
                 texts.append(pluralise(value, noun.removesuffix("s")))
             else:
                 texts.append(
@@ -246,6 +273,7 @@ class PredictionSummary:
             "data": f"{names} ({', '.join(size)})" if names and size else names or ", ".join(size),
             "scored": self._scored,
             "settings": self.settings_text,
+            "asked": "" if self.asked is None else self.asked.text(self.query_noun),
             "voters": self.voters_text,
             "guesses": self.guesses_text,
             "started": f"{self.date}, {by}" if self.date and self.version else self.date,
@@ -307,6 +335,7 @@ class PredictionSummary:
             "others": list(self.others),
             "outdated": self.outdated,
             "unfinished": self.unfinished,
+            "asked": None if self.asked is None else self.asked.to_dict(),
         }
 
 
@@ -322,7 +351,11 @@ def summarise_job(predictions: PredictionSet) -> PredictionSummary:
     log, status = PredictionLog(files["predictions"]), LogStatus.of(predictions)
     names = _Facts(log.metadata).texts("data")
     file = str(files.get("submission", log.path))
-    return PredictionSummary.of_log(file, log, [public_data_name(name) for name in names], status)
+    data = [public_data_name(name) for name in names]
+    summary = PredictionSummary.of_log(file, log, data, status)
+    if log.answers == 1 and log.header.get("early_exit") is not True:
+        return summary
+    return replace(summary, asked=Asked.of(predictions, predictions.selected_by))
 
 
 class _Facts:
@@ -343,6 +376,12 @@ class _Facts:
         value = self._values.get(name)
         valid = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_NUMBER
         return value if valid else None
+
+    def setting(self, name: str) -> str | int | float | bool | None:
+        value = self._values.get(name)
+        if isinstance(value, bool | float):
+            return value if math.isfinite(value) and 0 <= value < MAX_NUMBER else None
+        return self.text(name) or self.number(name)
 
     def time(self, name: str) -> datetime | None:
         try:

@@ -1,19 +1,14 @@
-"""Vote among the predictions of all augmentations of a task (docs/model.md, section 7).
-
-A voting rule ranks the grids predicted for a test input. The published one groups equal
-grids and ranks them by (votes, mean halting probability), both descending.
-"""
+"""Collect the predictions for test inputs, and select among them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from arc_trm.evaluation.predictions import (
-    Candidate,
     GridKey,
     InputPrediction,
     Prediction,
@@ -21,43 +16,23 @@ from arc_trm.evaluation.predictions import (
     choose_attempts,
     grid_key,
 )
-from arc_trm.registry import Registry
+from arc_trm.evaluation.selection import SelectionRule, select_by_votes
 from arc_trm.tasks import Grid, TaskSet
-
-VotingRule = Callable[[Sequence[Prediction]], list[Candidate]]
-"""Maps predictions with a grid, in any order, to candidates, best first."""
-
-VOTING_RULES: Registry[VotingRule] = Registry("voting rule")
-register_voting_rule = VOTING_RULES.register
-
-
-@register_voting_rule("majority")
-def majority_vote(predictions: Sequence[Prediction]) -> list[Candidate]:
-    """Rank equal grids by (votes, mean halting probability).
-
-    Of candidates with equal rank, the one of the first puzzle comes first.
-    """
-    groups: dict[GridKey, list[Prediction]] = {}
-    for prediction in sorted(predictions, key=lambda p: p.order):
-        assert prediction.grid is not None, "only predictions with a grid vote"
-        groups.setdefault(grid_key(prediction.grid), []).append(prediction)
-    candidates = []
-    for group in groups.values():
-        grid, halt_prob = group[0].grid, sum(p.halt_prob for p in group) / len(group)
-        assert grid is not None
-        candidates.append(Candidate(grid, len(group), halt_prob, tuple(p.puzzle for p in group)))
-    return sorted(candidates, key=lambda c: (-c.votes, -c.halt_prob))
 
 
 @dataclass(slots=True)
 class _Counted:
-    """What was counted for one test input; `ranked` is None until it is needed."""
+    """What was counted for one test input; `ranked` is None until it is needed.
 
-    puzzles: set[str] = field(default_factory=set)
-    votes: list[Prediction] = field(default_factory=list)
-    certainty: tuple[float, int] | None = None
+    Predictions are those with the most supervision steps of each query, by puzzle and sample.
+    """
+
+    predictions: dict[tuple[str, int], Prediction] = field(default_factory=dict)
+    steps: int = 0
+    certainty: tuple[float, int, int] | None = None
     runner_up: Grid | None = None
     trace: tuple[TraceStep, ...] = ()
+    sample_traces: dict[str, tuple[TraceStep, ...]] = field(default_factory=dict)
     ranked: InputPrediction | None = None
 
 
@@ -73,7 +48,7 @@ class VoteCounter:
     def __init__(
         self,
         tasks: TaskSet,
-        rule: VotingRule = majority_vote,
+        rule: SelectionRule = select_by_votes,
         attempts: int | None = None,
     ) -> None:
         self.tasks, self.rule, self.attempts = tasks, rule, attempts
@@ -81,33 +56,55 @@ class VoteCounter:
         self._grids: dict[GridKey, Grid] = {}
 
     def add(self, predictions: Iterable[Prediction]) -> None:
-        """Count predictions; only the first for each puzzle counts."""
+        """Count predictions.
+
+        Of several for one query, that of the most supervision steps counts, and of these the first.
+        """
         for prediction in predictions:
-            task_id, test, _ = prediction.key
+            task_id, test, puzzle, sample = prediction.key
             key = task_id, test
             exists = task_id in self.tasks and 0 <= test < len(self.tasks[task_id].test)
             if not exists or self.has(*prediction.key):
                 continue
             counted = self._counted[key]
-            counted.puzzles.add(prediction.puzzle)
-            if prediction.trace:
-                counted.trace, counted.ranked = prediction.trace, None
-            grid = prediction.grid
-            if grid is None:
+            earlier = counted.predictions.get((puzzle, sample))
+            counted.steps += prediction.steps
+            if earlier is not None and prediction.is_draft and prediction.steps <= earlier.steps:
                 continue
-            order, halt_prob = prediction.order, prediction.halt_prob
-            if counted.certainty is None or (halt_prob, -order) > counted.certainty:
-                # Its runner-up may become an attempt.
-                counted.certainty, counted.runner_up = (halt_prob, -order), prediction.runner_up
-            grid = self._deduplicate(grid)
-            counted.votes.append(Prediction(*key, prediction.puzzle, order, grid, halt_prob))
             counted.ranked = None
+            if prediction.trace and prediction.turn == (0, 0):
+                counted.trace = prediction.trace
+            elif prediction.trace:
+                counted.sample_traces[prediction.title] = prediction.trace
+            grid, halt_prob = prediction.grid, prediction.halt_prob
+            certainty = (halt_prob, -prediction.order, -sample)
+            if grid is not None and (counted.certainty is None or certainty > counted.certainty):
+                # Its runner-up may become an attempt.
+                counted.certainty, counted.runner_up = certainty, prediction.runner_up
+            # Only what selection needs is kept.
+            grid = None if grid is None else self._deduplicate(grid)
+            kept = replace(prediction, task_id=task_id, grid=grid, runner_up=None, trace=())
+            counted.predictions[puzzle, sample] = kept
 
-    def has(self, task_id: str, test: int, puzzle: str | None = None) -> bool:
-        """Return whether a test input has a prediction, of this puzzle or, for None, of any."""
+    def has(self, task_id: str, test: int, puzzle: str | None = None, sample: int = 0) -> bool:
+        """Return whether a query has a prediction that is no draft.
+
+        `puzzle` None asks whether the test input has any prediction.
+        """
         counted = self._counted.get((task_id, test))
-        puzzles = counted.puzzles if counted else ()
-        return bool(puzzles) if puzzle is None else puzzle in puzzles
+        if counted is None or puzzle is None:
+            return counted is not None and bool(counted.predictions)
+        found = counted.predictions.get((puzzle, sample))
+        return found is not None and not found.is_draft
+
+    def count(self, task_id: str, test: int) -> int:
+        """Return how many predictions of a test input are no drafts."""
+        return sum(not each.is_draft for each in self.predictions(task_id, test))
+
+    def predictions(self, task_id: str, test: int) -> list[Prediction]:
+        """Return the predictions that are counted for a test input, without their traces."""
+        counted = self._counted.get((task_id, test))
+        return [] if counted is None else list(counted.predictions.values())
 
     def _deduplicate(self, grid: Grid) -> Grid:
         """Return an equal grid that all equal predictions share, which saves memory."""
@@ -121,12 +118,23 @@ class VoteCounter:
         counted = self._counted[key]
         if counted.ranked is None:
             task, test = self.tasks[key[0]], key[1]
-            candidates = tuple(self.rule(counted.votes))
+            found = counted.predictions.values()
+            candidates = tuple(self.rule([each for each in found if each.grid is not None]))
             grids, test_input = [each.grid for each in candidates], task.test[test].input
             attempts = choose_attempts(
                 self.tasks, test_input, grids, counted.runner_up, self.attempts
             )
-            counted.ranked = InputPrediction(task, test, candidates, attempts, counted.trace)
+            counted.ranked = InputPrediction(
+                task,
+                test,
+                candidates,
+                attempts,
+                counted.trace,
+                counted.sample_traces,
+                next((each.grid for each in found if each.turn == (0, 0)), None),
+                len(found),
+                counted.steps,
+            )
         return counted.ranked
 
     def __iter__(self) -> Iterator[InputPrediction]:

@@ -1,14 +1,20 @@
-"""Prediction: queries and batches (`predictor`), and the anytime job (`anytime`)."""
+"""Prediction: which queries there are (`queries`), how a model is asked (`engine`), what is asked
+next (`schedule`), and the anytime job (`anytime`)."""
 
-from arc_trm.inference.anytime import plan_predictions, predict_tasks, predict_to_folder
-from arc_trm.inference.predictor import Query, build_queries, inference_notes, load_for_inference
+from arc_trm.inference.anytime import make_plan, predict_tasks, predict_to_folder
+from arc_trm.inference.queries import (
+    Query,
+    build_queries,
+    inference_notes,
+    load_for_inference,
+)
 
 __all__ = [
     "Query",
     "build_queries",
     "inference_notes",
     "load_for_inference",
-    "plan_predictions",
+    "make_plan",
     "predict_tasks",
     "predict_to_folder",
 ]

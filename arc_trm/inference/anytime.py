@@ -9,26 +9,34 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import groupby, islice
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from arc_trm._version import __version__
 from arc_trm.callbacks import Note, Progress, ignore
 from arc_trm.checkpoint import Weights
-from arc_trm.config import to_dict
+from arc_trm.config import InferenceConfig, to_dict
 from arc_trm.errors import UserError
 from arc_trm.evaluation.prediction_log import LogStatus, PredictionLog, submission_digest
 from arc_trm.evaluation.predictions import (
     Prediction,
     PredictionJob,
     PredictionSet,
+    QueryKey,
     Skipped,
     build_submission,
 )
-from arc_trm.evaluation.voting import VoteCounter, VotingRule, majority_vote
+from arc_trm.evaluation.selection import SELECTION_RULES, SelectionRule, selection_label
+from arc_trm.evaluation.voting import VoteCounter
 from arc_trm.inference.code_digest import code_digest
-from arc_trm.inference.predictor import Query, build_queries, max_batch_size, predict_batch, shard
+from arc_trm.inference.engine import Engine
+from arc_trm.inference.groups import GROUP_RULES
+from arc_trm.inference.pace import Pace
+from arc_trm.inference.queries import Query, build_queries, max_batch_size, shard
+from arc_trm.inference.resolve import resolve_inference
+from arc_trm.inference.schedule import DoubtSchedule, FixedSchedule, Schedule
 from arc_trm.inference.workers import Workers
 from arc_trm.io import relative_path
 from arc_trm.models import BLOCKS, PuzzleModel
@@ -39,8 +47,6 @@ from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import TimeLimit
 from submission import SubmissionError, read_submission, write_submission
 
-FIRST_BATCH_SIZE = 1  # with a time limit, because the duration of a query is not known yet
-MAX_BATCH_FRACTION = 0.01  # of the time limit, for one batch
 WORKER_GRACE_S = 10.0  # how long to wait for other processes after the time limit
 FLUSH_INTERVAL_RATIO = 20.0  # seconds between writing the files, per second that it takes
 
@@ -55,9 +61,9 @@ def predict_tasks(
     tasks: TaskSet,
     augmentations: int | None = None,
     batch_size: int | None = None,
-    supervision_steps: int | None = None,
+    config: InferenceConfig | None = None,
     attempts: int | None = None,
-    rule: VotingRule = majority_vote,
+    rule: SelectionRule | None = None,
 ) -> PredictionSet:
     """Predict every test input of `tasks` in memory.
 
@@ -66,23 +72,25 @@ def predict_tasks(
         tasks: to predict; their test outputs have no effect.
         augmentations: maximum number besides the task itself; None is all that were trained.
         batch_size: queries per batch; None depends on the size of the canvas.
-        supervision_steps: per query; None is the model's number.
+        config: how the model is asked; None asks once.
         attempts: number per test input; None is the maximum of the kind of puzzle.
-        rule: ranks the predictions of a test input.
+        rule: ranks the predictions of a test input in place of the rule that `config` names.
 
     Raises:
-        UserError: the model cannot predict this kind of puzzle.
+        UserError: the model cannot predict this kind of puzzle, or cannot be asked so.
     """
     kind_of(tasks).check_model(weights.model.config, tasks)
-    queries, skipped = build_queries(weights, tasks, augmentations)
-    counter = VoteCounter(tasks, rule, attempts)
-    for batch in _predictions(weights, tasks, queries, batch_size, supervision_steps, TimeLimit()):
+    plan = make_plan(weights, tasks, augmentations, config, attempts, rule)
+    counter, schedule = plan.counter(), plan.schedule(plan.queries)
+    for batch in predict_scheduled(plan, schedule, TimeLimit(), batch_size):
         counter.add(batch)
-    guesses = tuple(skipped) + tuple(
-        Skipped(*key, NO_GRID) for key in _inputs(queries) if not counter[key].candidates
+    guesses = tuple(plan.skipped) + tuple(
+        Skipped(*key, NO_GRID) for key in _inputs(plan.queries) if not counter[key].candidates
     )
-    job = PredictionJob(len(queries), len(queries), guesses)
-    return PredictionSet(tasks, PredictionSet(tasks, counter).fill_missing(), job)
+    count = sum(counter[key].answers for key in _inputs(plan.queries))
+    job = PredictionJob(count, count, guesses)
+    predictions = PredictionSet(tasks, counter).fill_missing()
+    return PredictionSet(tasks, predictions, job, plan.selected_by)
 
 
 def _inputs(queries: Sequence[Query]) -> list[tuple[str, int]]:
@@ -90,89 +98,122 @@ def _inputs(queries: Sequence[Query]) -> list[tuple[str, int]]:
     return list(dict.fromkeys((query.task_id, query.test) for query in queries))
 
 
-def _predictions(
-    weights: Weights,
-    tasks: TaskSet,
-    queries: Sequence[Query],
-    batch_size: int | None,
-    supervision_steps: int | None,
+def predict_scheduled(
+    plan: PredictionPlan,
+    schedule: Schedule,
     time_limit: TimeLimit,
+    batch_size: int | None = None,
     reserve: Callable[[], float] = lambda: 0.0,
 ) -> Iterator[list[Prediction]]:
-    """Yield the predictions for queries batch by batch until the time limit.
+    """Yield predictions for the queries of a schedule, as they are made, until the time limit.
 
-    Queries that must be repeated on the full canvas follow their batch.
+    Queries that are cut off then have a draft as their prediction, which is yielded last.
     """
-
-    def limit(side: int) -> int:
-        return batch_size or max_batch_size(weights, side)
-
-    for batch in _batches(queries, limit, time_limit, reserve):
-        retry: list[Query] = []
-        yield list(predict_batch(weights, tasks, batch, supervision_steps, retry))
-        for larger in _batches(retry, limit, time_limit, reserve):
-            yield list(predict_batch(weights, tasks, larger, supervision_steps, []))
-
-
-def _batches(
-    queries: Sequence[Query],
-    limit: Callable[[int], int],
-    time_limit: TimeLimit,
-    reserve: Callable[[], float],
-) -> Iterator[Sequence[Query]]:
-    """Yield batches of one canvas size and at most `limit` queries while there is time.
-
-    With a time limit, batches start small and grow while they take a small fraction of it.
-    """
-    size, per_query, previous_side = float(FIRST_BATCH_SIZE), 0.0, 0
-    for side, group in groupby(queries, key=lambda query: query.side):
-        # The cost of a query grows at least as its cells, and at most as their square.
-        if previous_side:
-            growth = (side / previous_side) ** (4 if side > previous_side else 2)
-            size, per_query = size / growth, per_query * growth
-        previous_side, same_size, position = side, list(group), 0
-        while position < len(same_size):
-            seconds_left = time_limit.left - reserve()
-            if time_limit.limit is None:
-                size = limit(side)
-            elif seconds_left <= per_query:
-                return
-            elif per_query:
-                size = min(size, seconds_left / per_query)
-            count = max(1, min(int(size), limit(side)))
-            batch = same_size[position : position + count]
-            position += count
-            started = time.monotonic()
-            yield batch
-            duration = time.monotonic() - started
-            if time_limit.limit is not None:
-                per_query = max(0.9 * per_query, duration / len(batch))
-                if 2 * duration < MAX_BATCH_FRACTION * time_limit.limit:
-                    size = max(size, min(limit(side), 2 * len(batch)))
+    weights, steps = plan.weights, plan.supervision_steps
+    engine = Engine(weights, plan.tasks, plan.config)
+    pace = Pace(time_limit, reserve, lambda side: batch_size or max_batch_size(weights, side))
+    while True:
+        if (side := schedule.next_side(engine.side)) is not None:
+            engine.add(schedule.take(pace.room(len(engine), side), engine.side))
+        if not len(engine):
+            return
+        active, started = len(engine), time.monotonic()
+        found = engine.step()
+        pace.measure(active, steps, time.monotonic() - started)
+        schedule.repeat(engine.retry)
+        engine.retry.clear()
+        schedule.add(found)
+        if found:
+            yield found
+        if pace.seconds_left <= 0:
+            if drafts := engine.drain():
+                yield drafts
+            return
 
 
 @dataclass(frozen=True, eq=False)
 class PredictionPlan:
-    """Everything that the files of a prediction job depend on; `plan_predictions` makes it.
+    """Everything that a prediction job depends on; `make_plan` makes it.
 
     Attributes:
         weights: only tasks with a puzzle embedding can be predicted.
-        queries: of the job, in order.
+        queries: of the job, in order; of puzzles that are asked several times, the plain ones.
         skipped: test inputs that cannot be queried.
-        supervision_steps: per query.
+        config: how the model is asked; no field is None or `auto`, except `starts`.
         attempts: number per test input.
         rule: ranks the predictions of a test input.
-        key: what tells the job from others, as JSON.
+        augmentations: largest number that votes.
     """
 
     weights: Weights
     tasks: TaskSet
     queries: Sequence[Query]
     skipped: Sequence[Skipped]
-    supervision_steps: int
+    config: InferenceConfig
     attempts: int
-    rule: VotingRule
-    key: Mapping[str, Any]
+    rule: SelectionRule
+    augmentations: int
+
+    @property
+    def supervision_steps(self) -> int:
+        """Supervision steps of a query."""
+        return self.config.supervision_steps or self.weights.model.config.supervision_steps
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether what is asked depends on earlier predictions."""
+        return self.config.answers > 1 and not kind_of(self.tasks).embeds_tasks
+
+    @property
+    def selected_by(self) -> str:
+        """The rule that selects among several answers, as of `Scored`."""
+        return selection_label(self.config.select, self.config.answers, kind_of(self.tasks))
+
+    def counter(self) -> VoteCounter:
+        """Return a counter without predictions."""
+        return VoteCounter(self.tasks, self.rule, self.attempts)
+
+    def schedule(self, queries: Sequence[Query], counter: VoteCounter | None = None) -> Schedule:
+        """Return the schedule of some of the queries; `counter` has the predictions so far."""
+        known = counter or self.counter()
+        if not self.is_adaptive:
+            groups = {query.group for query in queries if query.group and not known.has(*query.key)}
+            return FixedSchedule(
+                query
+                for query in queries
+                if not known.has(*query.key) or (query.group is not None and query.group in groups)
+            )
+        predictions = (
+            each for query in queries for each in known.predictions(query.task_id, query.test)
+        )
+        kind = kind_of(self.tasks)
+        return DoubtSchedule(queries, self.config, kind, self.rule, predictions)
+
+    @cached_property
+    def key(self) -> Mapping[str, Any]:
+        """What tells the job from others, as JSON."""
+        model, config = self.weights.model, self.config
+        digest = hashlib.sha256()
+        for name, tensor in sorted(model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().data)
+        digest.update(model.puzzle_embedding.detach().cpu().contiguous().numpy().data)
+        shape = replace(model.config, canvas="full")  # the canvas has a field of its own
+        digest.update(json.dumps([to_dict(shape), list(self.weights.puzzle_ids)]).encode())
+        is_grouped = config.select in GROUP_RULES
+        return {
+            "weights": digest.hexdigest(),
+            "tasks": self.tasks.fingerprint(solutions=False),
+            "dtype": str(model.dtype).removeprefix("torch."),
+            "canvas": model.config.canvas,
+            "puzzle_embedding": self.weights.embedding_choice,
+            "version": __version__,
+            "code": code_digest(*_parts(model), type(kind_of(self.tasks)), self.rule),
+            "augmentations": self.augmentations,
+            "attempts": self.attempts,
+            **to_dict(config),
+            "group": [config.select, config.samples, config.views] if is_grouped else None,
+        }
 
     @property
     def digest(self) -> str:
@@ -180,45 +221,35 @@ class PredictionPlan:
         return hashlib.sha256(json.dumps(self.key, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def plan_predictions(
+def make_plan(
     weights: Weights,
     tasks: TaskSet,
     augmentations: int | None = None,
-    supervision_steps: int | None = None,
+    config: InferenceConfig | None = None,
     attempts: int | None = None,
-    rule: VotingRule = majority_vote,
-    rule_name: str = "majority",
+    rule: SelectionRule | None = None,
 ) -> PredictionPlan:
-    """Return the queries of a job and its key.
+    """Return the queries of a job, and all that decides what is predicted.
 
     Args:
-        weights, tasks, augmentations, supervision_steps, attempts, rule: as for `predict_tasks`.
-        rule_name: of the rule, for the key.
+        weights, tasks, augmentations, config, attempts, rule: as for `predict_tasks`.
+
+    Raises:
+        UserError: the model cannot be asked so.
     """
     model, kind = weights.model, kind_of(tasks)
-    queries, skipped = build_queries(weights, tasks, augmentations)
-    steps = supervision_steps or model.config.supervision_steps
-    attempts = kind.max_attempts if attempts is None else attempts
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().data)
-    digest.update(model.puzzle_embedding.detach().cpu().contiguous().numpy().data)
-    config = replace(model.config, canvas="full")  # the canvas has a field of its own
-    digest.update(json.dumps([to_dict(config), list(weights.puzzle_ids)]).encode())
-    key = {
-        "weights": digest.hexdigest(),
-        "tasks": tasks.fingerprint(solutions=False),
-        "supervision_steps": steps,
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "canvas": model.config.canvas,
-        "version": __version__,
-        "code": code_digest(*_parts(model), type(kind), rule),
-        "augmentations": max((query.order for query in queries), default=0),
-        "attempts": attempts,
-        "voting_rule": rule_name,
-    }
-    return PredictionPlan(weights, tasks, queries, skipped, steps, attempts, rule, key)
+    resolved = resolve_inference(model, kind, tasks, config or InferenceConfig(), rule)
+    queries, skipped = build_queries(weights, tasks, augmentations, resolved)
+    return PredictionPlan(
+        weights,
+        tasks,
+        queries,
+        skipped,
+        resolved,
+        kind.max_attempts if attempts is None else attempts,
+        rule or SELECTION_RULES[resolved.select],
+        max((query.order for query in queries), default=0),
+    )
 
 
 def _parts(model: PuzzleModel) -> list[object]:
@@ -226,8 +257,10 @@ def _parts(model: PuzzleModel) -> list[object]:
     return [*dict.fromkeys(map(type, model.modules())), BLOCKS[model.config.block]]
 
 
-VOTE_FIELDS = ("augmentations", "attempts", "voting_rule")
-"""Fields of a key that decide which predictions vote, and how, but not what they are."""
+SELECTION_FIELDS = ("augmentations", "attempts", "select", "samples", "views")
+"""Fields of a key that decide which predictions count, and how, but not what they are."""
+SAMPLE_FIELDS = (*SELECTION_FIELDS, "noise", "starts", "seed", "group")
+"""Fields of a key on which the plain predictions do not depend."""
 
 
 class PredictionWriter:
@@ -248,7 +281,7 @@ class PredictionWriter:
         self.workers = Workers()
         self.is_first = self.workers.rank == 0
         self.log = PredictionLog(folder / PREDICTIONS)
-        self.counter = VoteCounter(self.tasks, plan.rule, plan.attempts)
+        self.counter = plan.counter()
         self.submits = kind_of(self.tasks).writes_submission
         self.challenges = self.tasks.to_json(solutions=False) if self.submits else {}
         self.flushed_at, self.cost = 0.0, 0.0
@@ -280,10 +313,12 @@ class PredictionWriter:
             if not self.counter[key].candidates
         ]
 
-    def missing(self) -> list[Query]:
-        """Return the queries without a prediction."""
-        has = self.counter.has
-        return [q for q in self.queries if not has(q.task_id, q.test, q.puzzle)]
+    def counts(self) -> tuple[int, int]:
+        """Return how many queries have a prediction, and how many are known to need one."""
+        predicted = sum(self.counter.count(*key) for key in _inputs(self.queries))
+        waiting = {q.key for q in self.plan.schedule(self.queries, self.counter).waiting()}
+        missing = sum(not self.counter.has(*key) for key in waiting)
+        return predicted, predicted + missing
 
     def flush_if_due(self) -> None:
         """Flush in the first process if the last flush was long ago."""
@@ -301,8 +336,8 @@ class PredictionWriter:
 
     def start(
         self, metadata: Mapping[str, Any], others: Sequence[Path], fresh: bool, note: Note
-    ) -> Sequence[Query]:
-        """Start or continue the log, and return the queries of this process without a prediction.
+    ) -> Schedule:
+        """Start or continue the log, and return what this process has to ask.
 
         The first process to arrive starts the log, because any other might never arrive, and
         publishes its size through a counter. All processes read the log up to that size, so that
@@ -316,22 +351,47 @@ class PredictionWriter:
         if not workers.wait("size", 1, self.timed_out):
             raise UserError(f"{self.log.path} was not started in time by the first process")
         self.counter.add(self.log.read(self.tasks, workers.arrive("size", 0)))
-        missing, total = self.missing(), len(self.queries)
-        if self.is_first and len(missing) < total:
-            note(f"{total - len(missing)} of {total} predictions exist already")
-        return shard(missing, workers.rank, workers.world_size)
+        predicted, total = self.counts()
+        if self.is_first and predicted:
+            note(f"{predicted} of {total} predictions exist already")
+        plan, queries = self.plan, self.queries
+        if not plan.is_adaptive:
+            queries = plan.schedule(queries, self.counter).waiting()
+        own = shard(queries, workers.rank, workers.world_size)
+        return plan.schedule(own, self.counter)
 
     def _copy_equal(self, others: Sequence[Path]) -> None:
-        """Copy what other jobs predicted for the same queries by the same weights and settings."""
-        needed = {(query.task_id, query.test, query.puzzle) for query in self.queries}
-        for folder in others:
-            log = PredictionLog(folder / PREDICTIONS)
-            with suppress(UserError):  # a damaged log is no reason not to predict
-                if log.path != self.log.path and not log.differences(self.plan.key, VOTE_FIELDS):
-                    found = (each for each in log.read(self.tasks) if each.key in needed)
-                    while batch := list(islice(found, COPY_BATCH)):
+        """Copy what other jobs predicted for the same queries by the same weights and settings.
+
+        If further queries depend on what was copied, these are looked for, too.
+        """
+        counter = self.plan.counter()
+        while needed := {q.key for q in self.plan.schedule(self.queries, counter).waiting()}:
+            wanted = len(needed)
+            for folder in others:
+                with suppress(UserError):  # a damaged log is no reason not to predict
+                    for batch in self._equal(PredictionLog(folder / PREDICTIONS), needed):
                         self.log.append(batch)
+                        counter.add(batch)
                         needed.difference_update(each.key for each in batch)
+            if len(needed) == wanted or not self.plan.is_adaptive:
+                return
+
+    def _equal(self, log: PredictionLog, needed: set[QueryKey]) -> Iterator[list[Prediction]]:
+        """Yield the predictions of another job's log for queries that this job has, too."""
+        if log.path == self.log.path or log.differences(self.plan.key, SAMPLE_FIELDS):
+            return
+        same_samples = not log.differences(self.plan.key, SELECTION_FIELDS)
+        embeds_tasks = kind_of(self.tasks).embeds_tasks
+        found = (
+            each
+            for each in log.read(self.tasks)
+            if each.key in needed
+            and not each.is_draft
+            and (same_samples or each.turn == (0, 0) or (embeds_tasks and not each.sample))
+        )
+        while batch := list(islice(found, COPY_BATCH)):
+            yield batch
 
     def finish(self) -> None:
         """Wait for the other processes, and write the submission.
@@ -350,18 +410,16 @@ class PredictionWriter:
 
     def result(self, weights: str) -> PredictionSet:
         """Return the predictions for all test inputs and the outcome of the job."""
-        total = len(self.queries)
         files = {"submission": self.folder / SUBMISSION} if self.submits else {}
         job = PredictionJob(
-            total - len(self.missing()),
-            total,
+            *self.counts(),
             (*self.plan.skipped, *self.guesses()),
             {**files, "predictions": self.log.path},
             self.time_limit.limit,
             str(relative_path(Path(weights))) if os.path.isabs(weights) else weights,
         )
         predictions = PredictionSet(self.tasks, self.counter).fill_missing()
-        return PredictionSet(self.tasks, predictions, job)
+        return PredictionSet(self.tasks, predictions, job, self.plan.selected_by)
 
 
 def predict_to_folder(
@@ -401,27 +459,19 @@ def predict_to_folder(
     check_folder(folder, plan)
     make_folder(folder, "folder for the predictions")
     writer = PredictionWriter(folder, plan, time_limit, grace)
-    own_queries, done = writer.start(metadata or {}, others, fresh, note), 0
+    schedule, done = writer.start(metadata or {}, others, fresh, note), 0
     try:
         if writer.is_first:
             remember("predictions", folder)
             writer.flush()
-            if own_queries:
-                progress(done, len(own_queries))
-        for batch in _predictions(
-            plan.weights,
-            plan.tasks,
-            own_queries,
-            batch_size,
-            plan.supervision_steps,
-            time_limit,
-            writer.reserve,
-        ):
+            if total := len(schedule):
+                progress(done, total)
+        for batch in predict_scheduled(plan, schedule, time_limit, batch_size, writer.reserve):
             writer.log.append(batch)
             writer.flush_if_due()
             done += len(batch)
             if writer.is_first:
-                progress(done, len(own_queries))
+                progress(done, done + len(schedule))
         writer.finish()
         if writer.is_first:
             remember("predictions", folder)

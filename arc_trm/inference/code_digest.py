@@ -13,6 +13,7 @@ COMPUTES = (
     "checkpoint/weights_dir.py",
     "data/dataset.py",
     "evaluation/predictions.py",
+    "evaluation/selection.py",
     "evaluation/voting.py",
     "device.py",
     "tasks.py",

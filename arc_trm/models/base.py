@@ -7,11 +7,11 @@ D hidden size, V vocabulary size. y is the current answer (published `z_H`), z t
 
 from __future__ import annotations
 
-import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from typing import ClassVar
 
@@ -26,6 +26,7 @@ from arc_trm.models.layers import block_class, build_rope_cache, run_blocks, sta
 from arc_trm.models.linear import Linear, truncated_normal
 from arc_trm.models.noise import Noise
 from arc_trm.models.ops import TORCH_OPS, Ops
+from arc_trm.models.state import LatentState, Sampling
 from arc_trm.registry import Registry
 
 CPU_ACTIVATION_BYTES = 24 * 2**20
@@ -42,6 +43,9 @@ class PuzzleModel(nn.Module, ABC):
 
     title: ClassVar[str] = "puzzle model"
     """Name of the architecture in a model card."""
+
+    carries_state: ClassVar[bool] = True
+    """Whether a supervision step depends on y or z, so that noise on them has an effect."""
 
     has_continue_head: ClassVar[bool] = False
     """Whether the second halting logit, the value of another supervision step, is trained."""
@@ -194,6 +198,11 @@ class PuzzleModel(nn.Module, ABC):
         """Whether a state depends on random numbers, so that examples need seeds."""
         return self.config.initial_state == "random" or self.config.latent_noise > 0
 
+    @property
+    def has_trained_halting(self) -> bool:
+        """Whether the halting logits depend on the answer; those of a new model do not."""
+        return self.heads.has_trained_halting
+
     def initial_state(
         self, batch: int, length: int | None = None, noise: Noise | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -206,9 +215,17 @@ class PuzzleModel(nn.Module, ABC):
         """
         shape = (batch, length or self.state_length(), self.config.hidden_size)
         if noise is not None and self.config.initial_state == "random":
-            y, z = (noise.truncated_normal(shape).to(self.dtype) for _ in range(2))
-            return y, z
+            return self.random_state(batch, shape[1], noise)
         return self.y_init.to(self.dtype).expand(shape), self.z_init.to(self.dtype).expand(shape)
+
+    def random_state(self, batch: int, length: int, noise: Noise) -> tuple[Tensor, Tensor]:
+        """Return an initial y and z, (B, L, D), drawn for each position.
+
+        Both are from a normal distribution truncated at ±2σ, of deviation 1.
+        """
+        shape = (batch, length, self.config.hidden_size)
+        y, z = (noise.truncated_normal(shape).to(self.dtype) for _ in range(2))
+        return y, z
 
     def embed(self, inputs: Tensor, puzzle_embeddings: Tensor) -> Tensor:
         """Embed puzzles and tokens.
@@ -287,30 +304,73 @@ class PuzzleModel(nn.Module, ABC):
             raise ValueError(f"supervision_steps must be at least 1, got {steps}")
         if seeds is not None and len(seeds) != len(inputs):
             raise ValueError(f"{len(inputs)} examples need as many seeds, got {len(seeds)}")
+        state = self.begin(
+            inputs, puzzle_ids, [Sampling(seed) for seed in seeds or [0] * len(inputs)]
+        )
+        for _ in range(steps):
+            state = self.advance(state)
+            yield self.read_logits(state), self.read_halt_logits(state)
+
+    @torch.no_grad()
+    def begin(
+        self, inputs: Tensor, puzzle_ids: Tensor, sampling: Sequence[Sampling]
+    ) -> LatentState:
+        """Return the state of a batch before its first supervision step.
+
+        Args:
+            inputs, puzzle_ids: as of `predict_steps`.
+            sampling: how each of the B examples is sampled.
+
+        Raises:
+            ValueError: tokens or puzzle ids are out of range, or of another shape or type.
+        """
+        config = self.config
         validate_ids("inputs", inputs, (None, None), 0, config.vocab_size)
         self.state_length(inputs.shape[1])  # raises if there is no such canvas
         validate_ids("puzzle_ids", puzzle_ids, inputs.shape[:1], 0, len(self.puzzle_embedding))
         embeddings = self.puzzle_embedding[puzzle_ids.to(self.puzzle_embedding.device)]
         x = self.embed(inputs, embeddings.to(self.y_init.device))
-        micro_batch_size = self.cpu_micro_batch_size(x.shape[1]) or max(1, len(x))
-        chunks = x.chunk(max(1, math.ceil(len(x) / micro_batch_size)))
-        seeds = [0] * len(x) if seeds is None else seeds
-        states, start = [], 0
-        for chunk in chunks:
-            noise = None
-            if self.is_random:
-                noise = Noise.from_seeds(seeds[start : start + len(chunk)], x.device)
-            states.append((chunk, *self.initial_state(len(chunk), chunk.shape[1], noise), noise))
-            start += len(chunk)
-        for _ in range(steps):
-            # Set again in every step: a generator's caller runs between its steps.
-            with torch.no_grad(), self.cache_cast_weights():
-                states = [
-                    (x, *self.supervision_step(x, y, z, noise), noise) for x, y, z, noise in states
-                ]
-                logits = torch.cat([self.token_logits(y).float() for _, y, _, _ in states])
-                halt = torch.cat([self.halt_logits(y)[:, 0] for _, y, _, _ in states])
-            yield logits, halt
+        noise = None
+        if self.is_random or any(each.starts == "random" or each.noise for each in sampling):
+            noise = Noise.from_seeds([each.seed for each in sampling], x.device)
+        y, z = self.initial_state(len(x), x.shape[1])
+        starts = [each.starts or config.initial_state for each in sampling]
+        if noise is not None and "random" in starts:
+            y, z = y.clone(), z.clone()
+            drawn = [index for index, start in enumerate(starts) if start == "random"]
+            y[drawn], z[drawn] = self.random_state(len(drawn), x.shape[1], noise.take(drawn))
+        return LatentState(x, y, z, noise, tuple(each.noise for each in sampling))
+
+    @torch.no_grad()
+    def advance(self, state: LatentState) -> LatentState:
+        """Return the state of a batch after one more supervision step."""
+        ys, zs = [], []
+        with self.cache_cast_weights():
+            for part in self._micro_batches(state):
+                noise = part.noise if self.is_random else None
+                y, z = self.supervision_step(part.x, *part.with_noise(), noise)
+                ys.append(y)
+                zs.append(z)
+        return replace(state, y=join(ys), z=join(zs))
+
+    @torch.no_grad()
+    def read_logits(self, state: LatentState) -> Tensor:
+        """Return the logits (B, S, V) float32 of the current answers."""
+        with self.cache_cast_weights():
+            return join([self.token_logits(each.y).float() for each in self._micro_batches(state)])
+
+    @torch.no_grad()
+    def read_halt_logits(self, state: LatentState) -> Tensor:
+        """Return the halting logits (B,) float32 of the current answers."""
+        return join([self.halt_logits(each.y)[:, 0] for each in self._micro_batches(state)])
+
+    def _micro_batches(self, state: LatentState) -> list[LatentState]:
+        return state.split(self.cpu_micro_batch_size(state.x.shape[1]) or len(state))
+
+
+def join(parts: Sequence[Tensor]) -> Tensor:
+    """Concatenate the parts of a batch; a single one is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 ARCHITECTURES: Registry[type[PuzzleModel]] = Registry("architecture", "model.architecture")

@@ -74,6 +74,13 @@ class Heads(nn.Module, ABC):
     def token_logits(self, y: Tensor) -> Tensor:
         """Return logits (B, S, V) of the answer y (B, L, D), in the dtype of the activations."""
 
+    @property
+    def has_trained_halting(self) -> bool:
+        """Whether the halting logits depend on the answer; new heads that `build_halt_head` made
+        as `halt` do not."""
+        head = getattr(self, "halt", None)
+        return not isinstance(head, nn.Linear) or bool(head.weight.any())
+
     @abstractmethod
     def halt_logits(self, y: Tensor) -> Tensor:
         """Return (B, 2) float32, halt and continue, of the answer y (B, L, D)."""

@@ -35,6 +35,15 @@ class Noise:
         """Return the numbers of a part of the batch, which advances the same generators."""
         return Noise(self.generators[part], self.device)
 
+    def take(self, indices: Sequence[int]) -> Noise:
+        """Return the numbers of some examples, which advances the same generators."""
+        return Noise([self.generators[index] for index in indices], self.device)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Noise]) -> Noise:
+        """Join the numbers of batches on one device."""
+        return cls([each for part in parts for each in part.generators], parts[0].device)
+
     def normal(self, shape: Sequence[int]) -> Tensor:
         """Draw (B, ...) float32 numbers from the standard normal distribution."""
         return self._draw(shape, lambda out, generator: out.normal_(generator=generator))

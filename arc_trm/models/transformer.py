@@ -20,6 +20,7 @@ class Transformer(PuzzleModel):
     """The blocks map the embedded input to the answer; no state is carried."""
 
     title = "direct-prediction transformer"
+    carries_state = False
 
     blocks: nn.ModuleList
 

@@ -124,6 +124,8 @@ class PuzzleKind(ABC):
     demonstrations; otherwise all share the blank one."""
     numbered: ClassVar[bool] = False
     """Whether ids are numbers within a dataset, which mean other puzzles in other datasets."""
+    has_rule: ClassVar[bool] = False
+    """Whether a rule decides which answers are valid, so that it can choose among several."""
     max_attempts: ClassVar[int] = 1
     """Answers per test input."""
     writes_submission: ClassVar[bool] = False
@@ -181,6 +183,18 @@ class PuzzleKind(ABC):
         """Return the augmentation with this name. An invalid name is a ValueError."""
         if name:
             raise ValueError(f"puzzles of {self.title} have no named augmentation, got {name!r}")
+        return IDENTITY
+
+    @property
+    def max_views(self) -> int | None:
+        """Number of views of a puzzle, itself included; None is any number.
+
+        Kinds that embed tasks have the augmentations that were trained instead.
+        """
+        return 1
+
+    def view(self, side: int, number: int) -> Augmentation:
+        """Return view `number`, from 0, of puzzles with that side; view 0 is the puzzle itself."""
         return IDENTITY
 
     # Data
@@ -281,9 +295,27 @@ class PuzzleKind(ABC):
         """Return whether an answer follows the rule of the puzzle; None if there is no rule."""
         return None
 
+    def valid_answers(
+        self, questions: Sequence[Grid], answers: Sequence[Grid | None]
+    ) -> list[bool | None]:
+        """Return for each answer what `is_valid` says; False for None."""
+        return [
+            False if answer is None else self.is_valid(question, answer)
+            for question, answer in zip(questions, answers, strict=True)
+        ]
+
     @abstractmethod
-    def score(self, tasks: TaskSet, attempts: Ranked) -> Scored:
-        """Score attempts at test inputs of `tasks`. Raises UserError if no output is known."""
+    def score(self, tasks: TaskSet, attempts: Ranked, selected_by: str = "") -> Scored:
+        """Score attempts at test inputs of `tasks`.
+
+        Args:
+            tasks: with the known outputs.
+            attempts: per task and test input, best first.
+            selected_by: as of `Scored`.
+
+        Raises:
+            UserError: no output is known.
+        """
 
     def baselines(self, tasks: TaskSet, rng: np.random.Generator) -> dict[str, Scored]:
         """Return the scores of trivial answers by their description."""

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from arc_trm.config import DataConfig, ModelConfig
 from arc_trm.errors import UserError, pluralise
 from arc_trm.puzzles.base import (
+    IDENTITY,
     PAD,
     Augmentation,
     AugmentationList,
@@ -55,6 +56,8 @@ class PuzzleScore:
     """(N,), whether the answer follows the rule."""
     answered: Flags
     """(N,), whether there is an answer."""
+    selected_by: str = ""
+    """The rule that selected each answer among several; "" if there was one."""
 
     noun: ClassVar[str] = "puzzle"
     deciding: ClassVar[RateName] = EXACT
@@ -120,6 +123,7 @@ class PuzzleScore:
             "kind": self.kind.name,
             "puzzles": len(self.task_ids),
             "answered": int(self.answered.sum()),
+            "selected_by": self.selected_by or None,
             **{name[0]: rate.to_dict() for name, rate in self.rates.items()},
             "tasks": tasks,
         }
@@ -150,6 +154,7 @@ class GridPuzzle(PuzzleKind):
     embeds_tasks: ClassVar[bool] = False
     quick_preset: ClassVar[str] = "maze-quick-published"
     numbered: ClassVar[bool] = True
+    has_rule: ClassVar[bool] = True
     best_metrics: ClassVar[tuple[str, ...]] = ("exact", "valid", "cell_accuracy")
     max_augmentations: ClassVar[int | None] = None
     """Number of augmentations of a puzzle besides itself; None is too many to count."""
@@ -195,6 +200,16 @@ class GridPuzzle(PuzzleKind):
         good as another.
         """
         return np.ones(len(questions), np.int64)
+
+    @property
+    def max_views(self) -> int | None:
+        return None if self.max_augmentations is None else self.max_augmentations + 1
+
+    def view(self, side: int, number: int) -> Augmentation:
+        """Return view `number`, from 0: an augmentation that depends on the number alone."""
+        if number == 0:
+            return IDENTITY
+        return self.augmentation(number, side, rng_for("view", self.name, side, number))
 
     # Generation; kinds without a generator keep these defaults
 
@@ -359,16 +374,31 @@ class GridPuzzle(PuzzleKind):
         same_shape = answer.shape == question.shape
         return same_shape and self.validate(question[None], answer[None], np.ones(1, bool)) == [""]
 
-    def score(self, tasks: TaskSet, attempts: Ranked) -> PuzzleScore:
+    def valid_answers(
+        self, questions: Sequence[Grid], answers: Sequence[Grid | None]
+    ) -> list[bool | None]:
+        known = np.array([each is not None for each in answers], np.bool_)
+        if not len(known):
+            return []
+        filled = [
+            question if answer is None else answer
+            for question, answer in zip(questions, answers, strict=True)
+        ]
+        faults = self.validate(np.stack(questions), np.stack(filled), known)
+        return [bool(has) and not fault for has, fault in zip(known, faults, strict=True)]
+
+    def score(self, tasks: TaskSet, attempts: Ranked, selected_by: str = "") -> PuzzleScore:
         puzzles = as_puzzle_array(tasks)
         answers, answered = np.zeros_like(puzzles.questions), np.zeros(len(puzzles), np.bool_)
         for index, task_id in enumerate(puzzles.ids):
             candidates = attempts.get(task_id, ((),))[0]
             if len(candidates) and len(candidates[0]):
                 answers[index], answered[index] = candidates[0], True
-        return self._score(puzzles, answers, answered)
+        return self._score(puzzles, answers, answered, selected_by)
 
-    def _score(self, puzzles: PuzzleArray, answers: Grid, answered: Flags) -> PuzzleScore:
+    def _score(
+        self, puzzles: PuzzleArray, answers: Grid, answered: Flags, selected_by: str = ""
+    ) -> PuzzleScore:
         exact = answered & (answers == puzzles.answers).all((1, 2))
         valid = np.zeros(len(puzzles), np.bool_)
         indices = np.flatnonzero(answered)
@@ -376,7 +406,7 @@ class GridPuzzle(PuzzleKind):
             batch = indices[start : start + VALIDATION_BATCH_SIZE]
             faults = self.validate(puzzles.questions[batch], answers[batch], answered[batch])
             valid[batch] = [not fault for fault in faults]
-        return PuzzleScore(self, puzzles.ids, puzzles.known, exact, valid, answered)
+        return PuzzleScore(self, puzzles.ids, puzzles.known, exact, valid, answered, selected_by)
 
     def baselines(self, tasks: TaskSet, rng: np.random.Generator) -> dict[str, Scored]:
         """Return the scores of copying the question and of guessing by the rule."""

@@ -32,7 +32,8 @@ from arc_trm.evaluation.metrics import (
 )
 from arc_trm.evaluation.predictions import Prediction, PredictionSet
 from arc_trm.evaluation.voting import VoteCounter
-from arc_trm.inference.predictor import Query, build_queries, predict_batch, shard
+from arc_trm.inference.engine import predict_batch
+from arc_trm.inference.queries import Query, build_queries, shard
 from arc_trm.metric_keys import EVAL, PUZZLES, training_seconds
 from arc_trm.models import PuzzleModel
 from arc_trm.puzzles import SEPARATOR, kind_of

@@ -29,8 +29,8 @@ from arc_trm.errors import UserError
 from arc_trm.evaluation.leaderboard import published_results
 from arc_trm.evaluation.prediction_log import PredictionLog, read_predictions
 from arc_trm.evaluation.predictions import InputPrediction, Prediction, PredictionSet, TraceStep
+from arc_trm.evaluation.selection import SELECTION_RULES, register_selection, select_by_votes
 from arc_trm.evaluation.source import PredictionSource
-from arc_trm.evaluation.voting import VOTING_RULES, majority_vote, register_voting_rule
 from arc_trm.runs import predictions_of
 from arc_trm.tasks import Pair, Task, TaskSet, as_grid
 
@@ -92,7 +92,7 @@ def test_an_invalid_trace_is_named(tmp_path: Path, trace: str) -> None:
 
 def test_a_log_of_another_version_is_named(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text('{"format": "arc-trm predictions 1"}\n')
-    with pytest.raises(UserError, match=r"p\.jsonl.* it does not say 'arc-trm predictions 3'"):
+    with pytest.raises(UserError, match=r"p\.jsonl.* it does not say 'arc-trm predictions 4'"):
         list(PredictionLog(tmp_path / "p.jsonl").read())
 
 
@@ -156,7 +156,7 @@ def test_a_log_without_valid_names_of_its_tasks(
 def test_a_hostile_header_does_not_reach_the_terminal(tmp_path: Path) -> None:
     """Whatever a text of the header holds, what is printed of it stays on its line."""
     hostile, tasks = "\x1b]0;owned\x07\nfile      mine", make_tasks()
-    key = dict.fromkeys(("version", "code", "dtype", "voting_rule", "canvas"), hostile)
+    key = dict.fromkeys(("version", "code", "dtype", "select", "canvas"), hostile)
     lists = {name: [hostile] for name in ("data", "train_data", "leaks")}
     for texts in (("model",), ("model", "weights", "preset")):
         facts = {**dict.fromkeys(texts, hostile), **lists, "started_at": "2026-11-26T12:00:00Z"}
@@ -552,13 +552,13 @@ def test_the_rule_of_a_log_decides_if_it_is_registered(tmp_path: Path) -> None:
     tasks = load_tasks(write_challenges(tmp_path))
     for rule, first in (("rare", C), ("gone", B)):
         log = PredictionLog(tmp_path / f"{rule}.jsonl")
-        log.begin({"voting_rule": rule}, {})
+        log.begin({"select": rule}, {})
         log.append(grids_of(B, B, C))
-        register_voting_rule("rare")(lambda predictions: majority_vote(predictions)[::-1])
+        register_selection("rare")(lambda predictions: select_by_votes(predictions)[::-1])
         try:
             assert read_set(log.path, tasks).attempts()["task0"][0][0] == first.tolist()
         finally:
-            del VOTING_RULES["rare"]
+            del SELECTION_RULES["rare"]
 
 
 def test_a_failed_first_attempt_leaves_the_second_one_second(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from arc_trm.evaluation.predictions import (
     build_submission,
     choose_attempts,
 )
-from arc_trm.evaluation.voting import VoteCounter, majority_vote
+from arc_trm.evaluation.selection import select_by_votes
+from arc_trm.evaluation.voting import VoteCounter
 from arc_trm.puzzles import SEPARATOR
 from arc_trm.puzzles.arc.augmentation import ArcAugmentation
 from arc_trm.puzzles.arc.tokenizer import decode
@@ -72,7 +73,7 @@ def test_golden_submission_and_pass_at_k() -> None:
     tasks, predictions = golden_votes()
     ranked = {
         task.id: [
-            [c.grid.tolist() for c in majority_vote(predictions.get((task.id, index), []))]
+            [c.grid.tolist() for c in select_by_votes(predictions.get((task.id, index), []))]
             for index in range(len(task.test))
         ]
         for task in tasks
@@ -119,8 +120,9 @@ def test_attempts_are_two_different_valid_grids(
 
 @given(st.lists(st.tuples(grids, st.floats(0, 1)), max_size=12))
 @pytest.mark.slow
-def test_majority_vote_counts_every_vote_once(predicted: list[tuple[np.ndarray, float]]) -> None:
-    candidates = majority_vote([make_prediction(n, *values) for n, values in enumerate(predicted)])
+def test_select_by_votes_counts_every_vote_once(predicted: list[tuple[np.ndarray, float]]) -> None:
+    made = [make_prediction(n, *values) for n, values in enumerate(predicted)]
+    candidates = select_by_votes(made)
     assert sorted(name for c in candidates for name in c.puzzles) == sorted(
         map(str, range(len(predicted)))
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from tiny import MODEL
 from arc_trm.checkpoint import Weights
 from arc_trm.config import ModelConfig, from_dict
 from arc_trm.data.dataset import TaskDataset
+from arc_trm.models.state import LatentState, Sampling
 from arc_trm.models.trm import TRM
 from arc_trm.puzzles.arc.tokenizer import FIRST_COLOUR
 from arc_trm.tasks import Pair, Task, TaskSet, as_grid
@@ -21,16 +22,22 @@ SIDE = 4
 class Copycat(TRM):
     """Predicts its own input, with a halting probability that rises with the puzzle id."""
 
-    def predict_steps(
-        self,
-        inputs: torch.Tensor,
-        puzzle_ids: torch.Tensor,
-        supervision_steps: int | None = None,
-        seeds: Sequence[int] | None = None,
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def begin(
+        self, inputs: torch.Tensor, puzzle_ids: torch.Tensor, sampling: Sequence[Sampling]
+    ) -> LatentState:
         logits = torch.nn.functional.one_hot(inputs.long(), 12).float()
         logits[:, 0, FIRST_COLOUR] += 0.5  # so colour 0 is second in the first cell
-        yield logits, puzzle_ids.float() / 10
+        halt_logits = puzzle_ids.float().reshape(-1, 1, 1) / 10
+        return LatentState(logits, halt_logits, halt_logits, None, (0.0,) * len(inputs))
+
+    def advance(self, state: LatentState) -> LatentState:
+        return state
+
+    def read_logits(self, state: LatentState) -> torch.Tensor:
+        return state.x
+
+    def read_halt_logits(self, state: LatentState) -> torch.Tensor:
+        return state.y[:, 0, 0]
 
 
 def tasks() -> TaskSet:

@@ -44,7 +44,7 @@ def write_run(folder: Path, dataset: str, seed: int, skill: float) -> Path:
         "canvas": "full",
         "dtype": "bfloat16",
         "attempts": 2,
-        "voting_rule": "majority",
+        "select": "votes",
         "version": __version__,
         "code": "0123abcd",
     }

@@ -727,7 +727,7 @@ def test_the_card_says_of_what_its_score_is(
 ) -> None:
     assert cli("predict", tiny_run, "--attempts", 1).exit_code == 0
     card = model_card(WeightsDir(tiny_run), "o/n", None)
-    assert "2 augmentations, canvas full" in card and " 1 attempt, voting rule" in card
+    assert "2 augmentations, canvas full" in card and " 1 attempt, selected by votes" in card
     assert "\nvoters    3.0 per test input\nguesses   0\n" in card
     assert "pass@2  per task " in card and str(tmp_path) not in card
     parts, config = WeightsDir(tiny_run).parts, WeightsDir(tiny_run).config

@@ -35,6 +35,7 @@ from tiny import MODEL, log_with, run_config, write_challenges
 
 from arc_trm import load_tasks
 from arc_trm.checkpoint import load_weights
+from arc_trm.config import InferenceConfig
 from arc_trm.errors import UserError
 from arc_trm.evaluation.prediction_log import PredictionLog, read_predictions
 from arc_trm.evaluation.predictions import Prediction, PredictionSet, build_submission
@@ -42,12 +43,12 @@ from arc_trm.evaluation.voting import VoteCounter
 from arc_trm.inference import (
     build_queries,
     code_digest,
-    plan_predictions,
+    make_plan,
     predict_tasks,
     predict_to_folder,
 )
 from arc_trm.inference.anytime import PredictionPlan
-from arc_trm.inference.predictor import shard
+from arc_trm.inference.queries import shard
 from arc_trm.models import BLOCKS, PuzzleModel
 from arc_trm.models.trm import TRM
 from arc_trm.tasks import as_grid
@@ -66,9 +67,8 @@ def plan(
     attempts: int | None = None,
 ) -> PredictionPlan:
     known = tasks()
-    return plan_predictions(
-        weights(model, known), known, augmentations, supervision_steps, attempts
-    )
+    config = InferenceConfig(supervision_steps=supervision_steps)
+    return make_plan(weights(model, known), known, augmentations, config, attempts)
 
 
 def predict_into(
@@ -343,7 +343,7 @@ def test_the_digest_is_of_every_module_that_computes(
         "models/trm.py",
         "models/cpu_kernels.c",
         "puzzles/arc/kind.py",
-        "inference/predictor.py",
+        "inference/queries.py",
         "evaluation/voting.py",
         "data/dataset.py",
         "device.py",

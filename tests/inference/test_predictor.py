@@ -8,6 +8,7 @@ import torch
 from copycat import SIDE, Copycat, tasks, weights
 
 from arc_trm.checkpoint import Weights
+from arc_trm.config import InferenceConfig
 from arc_trm.errors import UserError
 from arc_trm.inference import predict_tasks
 from arc_trm.models.trm import TRM
@@ -115,7 +116,9 @@ def test_the_prediction_is_that_of_the_last_supervision_step() -> None:
 def test_traces_of_the_task_itself_are_kept() -> None:
     known = tasks()
     loaded = weights(TRM, known)
-    for prediction in predict_tasks(loaded, known, batch_size=4, supervision_steps=3):
+    for prediction in predict_tasks(
+        loaded, known, batch_size=4, config=InferenceConfig(supervision_steps=3)
+    ):
         assert len(prediction.trace) == 3
         tokens = torch.from_numpy(encode_pair(prediction.pair, SIDE)[0]).int()[None]
         puzzle_id = torch.tensor([loaded.puzzle_ids[prediction.task_id]])

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
 import copycat
 import pytest
 import torch
-import torch.nn.functional as F
 from tiny import ARCHITECTURES, MODEL, TRAIN, make_batch
 from torch import Tensor
 
 from arc_trm.config import ModelConfig, TrainConfig, from_dict
 from arc_trm.errors import UserError
-from arc_trm.inference.predictor import build_queries, predict_batch
+from arc_trm.inference.engine import predict_batch
+from arc_trm.inference.queries import build_queries
 from arc_trm.models import PuzzleModel, build_model, check_model_config
 from arc_trm.models.layers import run_blocks
 from arc_trm.models.noise import Noise
 from arc_trm.models.ops import TORCH_OPS
+from arc_trm.models.state import LatentState, Sampling
 from arc_trm.training import Trainer
 
 CPU = torch.device("cpu")
@@ -161,14 +161,15 @@ def test_a_query_has_a_seed_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = copycat.weights(copycat.Copycat, known)
     queries, _ = build_queries(loaded, known, 2)
     seen: list[int] = []
+    begin = copycat.Copycat.begin
 
     def record(
-        model: PuzzleModel, inputs: Tensor, puzzle_ids: Tensor, steps: object, seeds: list[int]
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        seen.extend(seeds)
-        yield F.one_hot(inputs.long(), 12).float(), puzzle_ids.float()
+        model: copycat.Copycat, inputs: Tensor, puzzle_ids: Tensor, sampling: list[Sampling]
+    ) -> LatentState:
+        seen.extend(each.seed for each in sampling)
+        return begin(model, inputs, puzzle_ids, sampling)
 
-    monkeypatch.setattr(copycat.Copycat, "predict_steps", record)
+    monkeypatch.setattr(copycat.Copycat, "begin", record)
     list(predict_batch(loaded, known, queries, None, []))
     assert len(set(seen)) == len(queries) > 4  # three test inputs, original and augmentations
     together = dict(zip(queries, seen, strict=True))

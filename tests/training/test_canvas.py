@@ -25,7 +25,8 @@ from arc_trm.data.sampler import IGNORE_LABEL, BatchSampler
 from arc_trm.data.training_set import build_training_set
 from arc_trm.errors import UserError
 from arc_trm.inference import predict_tasks
-from arc_trm.inference.predictor import Query, build_queries, max_batch_size, predict_batch
+from arc_trm.inference.engine import predict_batch
+from arc_trm.inference.queries import Query, build_queries, max_batch_size
 from arc_trm.models import PuzzleModel, build_model
 from arc_trm.models.embedding import canvas_position_ids
 from arc_trm.puzzles.arc.augmentation import ArcAugmentation
@@ -231,14 +232,14 @@ def test_a_grid_at_the_edge_of_its_canvas_is_predicted_again_on_the_full_one(
     weights, tasks = load_weights(run), load_tasks(str(challenges))
     cells: list[int] = []
 
-    def predict_steps(inputs, puzzle_ids, supervision_steps=None, seeds=None):
-        cells.append(inputs.shape[1])
-        side = round(inputs.shape[1] ** 0.5)
-        logits = torch.zeros(len(inputs), side, side, 12)
+    def read_logits(state):
+        cells.append(state.x.shape[1] - weights.model.config.puzzle_emb_len)
+        side = round(cells[-1] ** 0.5)
+        logits = torch.zeros(len(state), side, side, 12)
         logits[:, :12, :13, 5] = 1.0  # 12×13 of colour 3 where there is room
-        yield logits.flatten(1, 2), torch.zeros(len(inputs))
+        return logits.flatten(1, 2)
 
-    monkeypatch.setattr(weights.model, "predict_steps", predict_steps)
+    monkeypatch.setattr(weights.model, "read_logits", read_logits)
     queries, _ = build_queries(weights, tasks)
     small = [query for query in queries if query.side == 8]
     retry: list[Query] = []

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from arc_trm.evaluation.metrics import evaluations
 from arc_trm.inference import predict_tasks
 from arc_trm.models import PuzzleModel
 from arc_trm.models.layers import run_blocks
+from arc_trm.models.state import LatentState, Sampling
 from arc_trm.puzzles import KINDS
 from arc_trm.runs import METRICS, RUN_CONFIG, TRAINING_STATE, Run
 from arc_trm.runs.checkpoints import best_checkpoint, list_checkpoints
@@ -120,30 +121,39 @@ def test_an_evaluation_is_a_prediction_of_the_saved_weights(
     }
 
 
-def copy_inputs(
-    self: PuzzleModel,
-    inputs: Tensor,
-    puzzle_ids: Tensor,
-    supervision_steps: int | None = None,
-    seeds: Sequence[int] | None = None,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Predict the input, and halt at the second of three steps.
+@pytest.fixture
+def copied_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every model predict its input, and halt at the second of three steps.
 
     On a canvas of 8×8 a large grid is predicted to reach the edge.
     """
-    large = (inputs > 1).sum(-1, keepdim=True) > 40
-    tokens = torch.where(large & (inputs.shape[1] == 64), 5, inputs)
-    logits = torch.nn.functional.one_hot(tokens.long(), 12).float()
-    for halt_logit in (-1.0, 1.0, -2.0):
-        yield logits, torch.full((len(inputs),), halt_logit)
+
+    def begin(
+        self: PuzzleModel, inputs: Tensor, puzzle_ids: Tensor, sampling: Sequence[Sampling]
+    ) -> LatentState:
+        large = (inputs > 1).sum(-1, keepdim=True) > 40
+        tokens = torch.where(large & (inputs.shape[1] == 64), 5, inputs)
+        logits = torch.nn.functional.one_hot(tokens.long(), 12).float()
+        steps = torch.zeros(len(inputs), 1, 1)
+        return LatentState(logits, steps, steps, None, (0.0,) * len(inputs))
+
+    def advance(self: PuzzleModel, state: LatentState) -> LatentState:
+        return replace(state, y=state.y + 1)
+
+    def read_halt_logits(self: PuzzleModel, state: LatentState) -> Tensor:
+        return torch.tensor([0.0, -1.0, 1.0, -2.0])[state.y[:, 0, 0].long()]
+
+    monkeypatch.setattr(PuzzleModel, "begin", begin)
+    monkeypatch.setattr(PuzzleModel, "advance", advance)
+    monkeypatch.setattr(PuzzleModel, "read_logits", lambda self, state: state.x)
+    monkeypatch.setattr(PuzzleModel, "read_halt_logits", read_halt_logits)
 
 
 @pytest.mark.parametrize("canvas", ["full", "bucketed"])
 def test_tasks_are_voted_on_as_in_a_prediction(
-    tmp_path: Path, arc: RunConfig, challenges: Path, monkeypatch: pytest.MonkeyPatch, canvas: str
+    tmp_path: Path, arc: RunConfig, challenges: Path, copied_inputs: None, canvas: str
 ) -> None:
     """A grid that reaches the edge of a smaller canvas is predicted on the full one once more."""
-    monkeypatch.setattr(PuzzleModel, "predict_steps", copy_inputs)
     tasks = json.loads(challenges.read_text())
     small, large = tasks["task0"]["test"][0]["input"], [[1, 2, 3, 4, 5, 6, 7]] * 7
     part = [[(small[0][0] + 1) % 10, *small[0][1:]], *small[1:]]

@@ -16,6 +16,7 @@ import anyio
 import anyio.to_thread
 
 from arc_trm.callbacks import Callback
+from arc_trm.config import InferenceConfig
 from arc_trm.errors import format_name
 from arc_trm.evaluation.predictions import InputPrediction, Skipped, build_submission
 from arc_trm.evaluation.source import PredictionSource
@@ -142,12 +143,15 @@ class WeightsSource:
     Args:
         weights: a run, a weights folder or a Hub repository, which is downloaded.
         augmentations: number that vote besides the task itself; None is all that were trained.
+        config: how the weights are asked; None is as `tune_inference` chose, or plainly.
 
     Raises:
         UserError: there are no such weights.
     """
 
-    def __init__(self, weights: str, augmentations: int | None) -> None:
+    def __init__(
+        self, weights: str, augmentations: int | None, config: InferenceConfig | None = None
+    ) -> None:
         from arc_trm.checkpoint import WeightsDir
         from arc_trm.run_inputs import resolve_folder
 
@@ -158,6 +162,7 @@ class WeightsSource:
         if augmentations is None and run is not None:
             augmentations = run.config.data.vote_augmentations
         self.augmentations = augmentations
+        self.config = config or self.folder.inference or InferenceConfig()
         self._weights: Weights | None = None
         self._tasks: frozenset[str] = frozenset()  # whose puzzle embeddings are loaded
         self._per_batch = 1  # queries that fill a batch with their augmentations
@@ -172,7 +177,7 @@ class WeightsSource:
         for query in queries[: self._per_batch]:
             by_task[query.task_id].append(query)
         tasks = TaskSet.from_tasks("queries", map(_queried_task, by_task.values()))
-        predictions = predict_tasks(weights, tasks, self.augmentations)
+        predictions = predict_tasks(weights, tasks, self.augmentations, config=self.config)
         assert predictions.job is not None
         reasons = {
             (each.task_id, each.test): f"a guess: {each.reason}" for each in predictions.job.guesses
@@ -197,13 +202,13 @@ class WeightsSource:
     def _load(self, queries: Sequence[SampleQuery]) -> Weights:
         """Return the weights with the puzzle embeddings of the queried tasks."""
         from arc_trm.inference import build_queries, load_for_inference
-        from arc_trm.inference.predictor import max_batch_size
+        from arc_trm.inference.queries import max_batch_size
 
         wanted = frozenset(query.task_id for query in queries)
         if self._weights is None or not wanted <= self._tasks:
             self._weights, self._tasks = load_for_inference(self.folder, wanted), wanted
             tasks = _whole_tasks(queries)
-            voters, skipped = build_queries(self._weights, tasks, self.augmentations)
+            voters, skipped = build_queries(self._weights, tasks, self.augmentations, self.config)
             if skipped and not self._warned:
                 self._warned = True
                 logger.warning(self._describe(skipped, tasks))

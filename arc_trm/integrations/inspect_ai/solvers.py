@@ -9,6 +9,7 @@ from typing import Any
 from inspect_ai.model import ModelOutput, ModelUsage
 from inspect_ai.solver import Generate, Solver, TaskState, fork, solver
 
+from arc_trm.config import InferenceConfig, inference_config
 from arc_trm.errors import UserError, pluralise
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.integrations.inspect_ai.batching import (
@@ -33,7 +34,16 @@ ATTEMPTS_KEY = "arc_trm:attempts"
 
 @solver
 def trm(
-    weights: str | None = None, predictions: str | None = None, augmentations: int | None = None
+    weights: str | None = None,
+    predictions: str | None = None,
+    augmentations: int | None = None,
+    samples: int | None = None,
+    noise: float | None = None,
+    starts: str | None = None,
+    supervision_steps: int | None = None,
+    early_exit: bool | None = None,
+    select: str | None = None,
+    seed: int | None = None,
 ) -> Solver:
     """Answer with TRM.
 
@@ -45,9 +55,21 @@ def trm(
         predictions: stored predictions in place of weights: predictions.jsonl, submission.json, a
             folder of ARC Prize's benchmarking, or a run.
         augmentations: that vote besides the task itself; None is all that were trained.
+        samples, noise, starts, supervision_steps, early_exit, select, seed: how the weights are
+            asked, as the fields of `InferenceConfig`; all None is as `tune_inference` chose, or
+            plainly.
     """
     with translate_errors():
-        name, source = _find_source(weights, predictions, augmentations)
+        config = inference_config(
+            samples=samples,
+            noise=noise,
+            starts=starts,
+            supervision_steps=supervision_steps,
+            early_exit=early_exit,
+            select=select,
+            seed=seed,
+        )
+        name, source = _find_source(weights, predictions, augmentations, config)
     batcher = RequestBatcher(source)
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
@@ -63,7 +85,10 @@ def trm(
 
 
 def _find_source(
-    weights: str | None, predictions: str | None, augmentations: int | None
+    weights: str | None,
+    predictions: str | None,
+    augmentations: int | None,
+    config: InferenceConfig | None,
 ) -> tuple[str, Source]:
     """Return the name of the source and the source."""
     if augmentations is not None and (type(augmentations) is not int or augmentations < 0):
@@ -72,12 +97,14 @@ def _find_source(
         raise UserError("weights and predictions exclude each other: name one of them")
     if predictions is not None and augmentations is not None:
         raise UserError("augmentations are for weights: predictions are voted already")
+    if predictions is not None and config is not None:
+        raise UserError(f"predictions are made already, so they cannot be asked with {config}")
     weights, predictions = as_name(weights), as_name(predictions)
     if predictions is not None:
         return predictions, FileSource(PredictionSource.open(predictions))
     weights = weights or latest_run_name()
     if weights is not None:
-        return weights, WeightsSource(weights, augmentations)
+        return weights, WeightsSource(weights, augmentations, config)
     logger.warning(f"the answers are {NO_SOURCE}, not those of a model")
     return NO_SOURCE, guess
 
@@ -162,10 +189,12 @@ def one_attempt(number: int) -> Solver:
 
 
 @solver
-def model_or_run(attempts: int = 2, augmentations: int | None = None) -> Solver:
+def model_or_run(
+    attempts: int = 2, augmentations: int | None = None, settings: dict[str, Any] | None = None
+) -> Solver:
     """Use `language_model`, or `trm` if there is no model (`none/none`)."""
     prompted = language_model(attempts)
-    own = functools.cache(lambda: trm(augmentations=augmentations))
+    own = functools.cache(lambda: trm(augmentations=augmentations, **(settings or {})))
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         chosen = own() if state.model.api == "none" else prompted

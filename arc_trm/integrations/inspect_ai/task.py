@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from inspect_ai import Task, task
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import GenerateConfig, ModelName, get_model
 
+from arc_trm.config import inference_config
 from arc_trm.data.loader import load_tasks
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.errors import UserError
@@ -16,7 +18,12 @@ from arc_trm.evaluation.source import PredictionSource
 from arc_trm.integrations.inspect_ai.batching import logger
 from arc_trm.integrations.inspect_ai.errors import translate_errors
 from arc_trm.integrations.inspect_ai.scorers import two_attempts
-from arc_trm.integrations.inspect_ai.solvers import as_name, latest_run_name, model_or_run, trm
+from arc_trm.integrations.inspect_ai.solvers import (
+    as_name,
+    latest_run_name,
+    model_or_run,
+    trm,
+)
 from arc_trm.integrations.prompts import prompt
 from arc_trm.puzzles import kind_of
 from arc_trm.run_inputs import find_leaks, resolve_folder
@@ -33,6 +40,13 @@ def arc_agi(
     predictions: str | None = None,
     attempts: int = 2,
     augmentations: int | None = None,
+    samples: int | None = None,
+    noise: float | None = None,
+    starts: str | None = None,
+    supervision_steps: int | None = None,
+    early_exit: bool | None = None,
+    select: str | None = None,
+    seed: int | None = None,
 ) -> Task:
     """Build the task of ARC-AGI: predict the output of every test input in one or two attempts.
 
@@ -45,28 +59,40 @@ def arc_agi(
         predictions: a file or folder with stored predictions.
         attempts: 1 or 2.
         augmentations: of TRM that vote besides the task itself; None is all that were trained.
+        samples, noise, starts, supervision_steps, early_exit, select, seed: how TRM is asked, as
+            for the solver `trm`.
     """
     with translate_errors():
         if attempts not in (1, 2):
             raise UserError(f"attempts is {attempts}: use 1 or 2")
         data, weights, predictions = map(as_name, (data, weights, predictions))
+        settings: dict[str, Any] = {
+            "samples": samples,
+            "noise": noise,
+            "starts": starts,
+            "supervision_steps": supervision_steps,
+            "early_exit": early_exit,
+            "select": select,
+            "seed": seed,
+        }
+        inference_config(**settings)  # a wrong value is an error even if a language model answers
         is_trm = weights is not None or predictions is not None
         if not is_trm and _model_api() == "none":
             is_trm, weights = True, latest_run_name()
             if weights is not None:
                 logger.warning(f"no weights are named, so the run made last answers: {weights}")
         if is_trm:
-            solver = trm(weights, predictions, augmentations)
+            solver = trm(weights, predictions, augmentations, **settings)
         else:
-            solver = model_or_run(attempts, augmentations)
+            solver = model_or_run(attempts, augmentations, settings)
         tasks = _find_tasks(data, weights, predictions)
-        samples = _samples(tasks)
+        dataset = _samples(tasks)
     return Task(
-        dataset=MemoryDataset(samples, name=tasks.name),
+        dataset=MemoryDataset(dataset, name=tasks.name),
         solver=solver,
         scorer=two_attempts(attempts),
         # For TRM all samples wait at once, so that they are answered in a few batches.
-        config=GenerateConfig(max_connections=len(samples)) if is_trm else GenerateConfig(),
+        config=GenerateConfig(max_connections=len(dataset)) if is_trm else GenerateConfig(),
     )
 
 

@@ -190,10 +190,10 @@ class Arc(PuzzleKind):
         for colour in np.argsort(-counts, kind="stable")[:3]:
             yield np.full_like(test_input, colour)
 
-    def score(self, tasks: TaskSet, attempts: Ranked) -> Score:
+    def score(self, tasks: TaskSet, attempts: Ranked, selected_by: str = "") -> Score:
         if not tasks.has_known_outputs:
             raise UserError(f"no test output of {tasks.name!r} is known, so nothing can be scored")
-        return score_ranked(attempts, tasks.known_solutions())
+        return replace(score_ranked(attempts, tasks.known_solutions()), selected_by=selected_by)
 
 
 def _merge(sets: Sequence[TaskSet], keys: str, data: DataConfig) -> dict[str, Task]:

@@ -11,7 +11,7 @@ from arc_trm.viz.report.markup import cell, points, row, table, text
 from arc_trm.viz.series import ticks
 from submission import Rate, Scored
 from submission.comparison import Comparison
-from submission.scoring import RateName, format_percent, format_rate
+from submission.scoring import RateName, format_percent, format_rate, rate_title
 
 SCALE = ("0", "50", "100 %")
 
@@ -44,7 +44,7 @@ def headline(entry: Entry, letter: str = "") -> str:
     if not solved.isdigit() and not letter:
         parts = f'<p class="note">A {noun} with several test inputs counts in parts.</p>'
     return (
-        f'<div class="headline">{title}<h2>{text(" ".join(name))}</h2>'
+        f'<div class="headline">{title}<h2>{text(rate_title(entry.score, name))}</h2>'
         f'<p class="big">{format_percent(rate.value)}</p>{_whisker(low, rate.value, high, SCALE)}'
         f"<p>95 % Wilson interval {100 * low:.1f} to {format_percent(high)}, {count}</p>{parts}"
         f"{_guesses(entry)}</div>"
@@ -89,7 +89,8 @@ def rates_table(score: Scored) -> str:
         found = [(*column, line) for column in columns]
         cells = [cell(_rate(score.rates[name]), "number") for name in found]
         rows.append(row(line, cells, note=score.labels[found[0]]))
-    headings = ["", *(" ".join(column) or "Share" for column in columns)]
+    share = rate_title(score, ("Share",))
+    headings = ["", *(rate_title(score, column) if column else share for column in columns)]
     notes = "".join(f'<p class="note">{text(note)}.</p>' for note in score.notes)
     return table("All rates", headings, rows, "quiet") + notes
 
@@ -111,7 +112,8 @@ def comparison_table(scores: Sequence[Scored], comparison: Comparison) -> str:
         cells.append(cell(change, "number"))
         style = "own" if name == counting else ""
         rows.append(row(" ".join(name), cells, style))
-    headings = ["", "A", "B", "B − A in points, 95 % interval"]
+    sides = [rate_title(each, (letter,)) for letter, each in zip("AB", scores, strict=True)]
+    headings = ["", *sides, "B − A in points, 95 % interval"]
     return table("All rates", headings, rows, "quiet")
 
 

@@ -1,42 +1,47 @@
-"""Build queries for the test inputs of tasks, and predict them in batches."""
+"""Build queries for the test inputs of tasks."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import torch
+from torch import Tensor
 
 from arc_trm.checkpoint import Weights, WeightsDir
-from arc_trm.config import Canvas
+from arc_trm.config import Canvas, EmbeddingChoice, InferenceConfig
 from arc_trm.data.dataset import parse_augmentation
 from arc_trm.device import DTYPES, compiles, pick_device, pick_dtype
 from arc_trm.errors import UserError, pluralise
-from arc_trm.evaluation.predictions import NO_EMBEDDING, Prediction, Skipped, TraceStep
-from arc_trm.puzzles import SEPARATOR, PuzzleKind, kind_of
-from arc_trm.rng import seed_for
-from arc_trm.tasks import Grid, Pair, TaskSet
+from arc_trm.evaluation.predictions import NO_EMBEDDING, QueryKey, Skipped
+from arc_trm.inference.groups import GROUP_RULES, GroupKey
+from arc_trm.puzzles import SEPARATOR, kind_of
+from arc_trm.rng import rng_for
+from arc_trm.tasks import Pair, TaskSet
 
 MAX_BATCH = 512
+MAX_TRACED = 8
+"""Answers to a test input whose intermediate predictions are stored, at most."""
 POSITIONS_PER_BATCH = 2**17
 """Maximum number of positions in a batch, if no batch size is given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One test input under one augmentation.
+    """One sample of one test input under one augmentation or view.
 
     Attributes:
         test: index of the test input, from 0.
         puzzle, puzzle_id: the augmented task, and its index in the puzzle embedding.
-        order: index of the augmented task among those of its task; 0 is the task itself.
+        order: index of the augmented task, or of the view, among those of its task; 0 is the task
+            itself.
         side: of the canvas.
         traced: whether intermediate predictions are stored.
+        sample: index of the sample; 0 is the plain one, without noise.
+        steps: number of supervision steps; None is that of the job.
+        is_draft: whether the query is to be repeated with more steps if there is time.
+        group: what is asked side by side with it and decided together; None if nothing is.
     """
 
     task_id: str
@@ -46,6 +51,15 @@ class Query:
     order: int
     side: int
     traced: bool
+    sample: int = 0
+    steps: int | None = None
+    is_draft: bool = False
+    group: GroupKey | None = None
+
+    @property
+    def key(self) -> QueryKey:
+        """As `Prediction.key`."""
+        return self.task_id, self.test, self.puzzle, self.sample
 
 
 def load_for_inference(
@@ -54,6 +68,7 @@ def load_for_inference(
     device: str = "auto",
     canvas: Canvas | None = None,
     compiled: bool | None = None,
+    puzzle_embedding: EmbeddingChoice = "trained",
 ) -> Weights:
     """Load weights with the puzzle embeddings of some tasks, as all may take gigabytes.
 
@@ -63,6 +78,7 @@ def load_for_inference(
         device: auto, cpu, mps, cuda or cuda:NUMBER.
         canvas: `model.canvas` of prediction; None is as in training.
         compiled: use torch.compile; None uses it on GPUs that it supports.
+        puzzle_embedding: `trained`, or what it is replaced by (`replace_embedding`).
 
     Raises:
         UserError: the folder has no weights, or a network without a puzzle embedding.
@@ -74,10 +90,32 @@ def load_for_inference(
             f"{folder.folder} has a network without a puzzle embedding, which can predict no task: "
             "convert it again with --identifiers or --published-set"
         )
+    replace_embedding(weights.model.puzzle_embedding, puzzle_embedding)
+    weights = replace(weights, embedding_choice=puzzle_embedding)
     weights.model.compiled = compiles(target, compiled)
     if canvas is not None:
         weights.model.config = replace(weights.model.config, canvas=canvas)
     return weights
+
+
+def replace_embedding(embedding: Tensor, choice: EmbeddingChoice) -> None:
+    """Replace a puzzle embedding in place, to see what it contributes to predictions.
+
+    Args:
+        embedding: (num_puzzles, puzzle_emb_dim), of the tasks to predict; row 0 is the blank one's.
+        choice: `trained` changes nothing; `zero` sets zeros; `mean` sets the mean of all rows but
+            the blank one in each of them; `shuffled` gives each row to the next one but the blank
+            one, in an order that depends on their number alone, so that no puzzle keeps its own.
+    """
+    rows = embedding[1:]
+    if choice == "zero":
+        embedding.zero_()
+    elif choice == "mean" and len(rows):
+        rows.copy_(rows.mean(0).expand_as(rows))
+    elif choice == "shuffled" and len(rows):
+        order = rng_for("shuffled embedding", len(rows)).permutation(len(rows)).tolist()
+        taken = rows[[*order[1:], order[0]]].clone()
+        rows[order] = taken
 
 
 def max_batch_size(weights: Weights, side: int) -> int:
@@ -103,9 +141,15 @@ def inference_notes(
 
 
 def build_queries(
-    weights: Weights, tasks: TaskSet, augmentations: int | None = None
+    weights: Weights,
+    tasks: TaskSet,
+    augmentations: int | None = None,
+    config: InferenceConfig | None = None,
 ) -> tuple[list[Query], list[Skipped]]:
     """Return all queries, in rounds over all tasks: first the tasks themselves, then augmentations.
+
+    Of kinds that embed tasks, further samples follow in rounds of their own. Of other kinds only
+    the plain queries are returned, from which `further_queries` makes the others.
 
     If there are several canvas sizes, rounds are joined until the queries of one size fill a batch.
 
@@ -113,6 +157,7 @@ def build_queries(
         weights: of the model.
         tasks: of the model's kind and size.
         augmentations: maximum number besides the task itself; None is all that were trained.
+        config: how the model is asked; None asks once.
 
     Returns:
         The queries, and the test inputs that cannot be queried.
@@ -120,23 +165,24 @@ def build_queries(
     Raises:
         UserError: a name of a puzzle id is invalid.
     """
-    config, kind = weights.model.config, kind_of(tasks)
+    config = config or InferenceConfig()
+    model, kind = weights.model.config, kind_of(tasks)
     if augmentations and not kind.embeds_tasks:
         raise UserError(
             f"{tasks.name} holds {kind.title}, which is predicted once without augmentations: "
             "leave them out"
         )
     known = _known_puzzles(weights, tasks, augmentations)
-    bucketed = config.canvas == "bucketed"
+    bucketed = model.canvas == "bucketed"
     queries: list[Query] = []
     skipped: list[Skipped] = []
     for index, task in enumerate(tasks):
-        puzzles, side = known.get(task.id, []), config.side
+        puzzles, side = known.get(task.id, []), model.side
         if bucketed:
             side = kind.canvas_side(task.without_solutions(), side)
         stored = kind.max_traces is None or index < kind.max_traces
         for test, pair in enumerate(task.test):
-            if reason := _skip_reason(pair, puzzles, config.side):
+            if reason := _skip_reason(pair, puzzles, model.side):
                 skipped.append(Skipped(task.id, test, reason))
                 continue
             queries += (
@@ -147,13 +193,40 @@ def build_queries(
     if bucketed and queries:  # as many as fill a batch of every canvas size
         sides = {query.side for query in queries}
         inputs = {(query.task_id, query.test) for query in queries}
-        rounds = math.ceil(len(sides) * max_batch_size(weights, config.side) / len(inputs))
+        rounds = math.ceil(len(sides) * max_batch_size(weights, model.side) / len(inputs))
 
-    def position(query: Query) -> tuple[int, int, int]:
+    if kind.embeds_tasks:
+        queries += [
+            more for query in queries for more in further_queries(query, config, 1, config.samples)
+        ]
+
+    def position(query: Query) -> tuple[int, int, int, int]:
         block = query.order and 1 + (query.order - 1) // rounds
-        return block, query.side, query.order
+        sample_round = min(query.sample, 1) if query.group else query.sample
+        return sample_round, block, query.side, query.order
 
     return sorted(queries, key=position), skipped
+
+
+def further_queries(query: Query, config: InferenceConfig, start: int, stop: int) -> list[Query]:
+    """Return the queries `start` to `stop` - 1 that belong to a plain one, which is number 0.
+
+    The plain queries of all views come first, then the second samples of all views, and so on.
+    """
+    grouped = config.select in GROUP_RULES
+    key: GroupKey = (query.task_id, query.test, *([query.puzzle] if query.puzzle_id else []))
+    return [
+        replace(
+            query,
+            puzzle=f"{query.puzzle}{SEPARATOR}view {view}" if view else query.puzzle,
+            order=view or query.order,
+            sample=sample,
+            traced=query.traced and number < MAX_TRACED,
+            group=key if grouped else None,
+        )
+        for number in range(start, stop)
+        for sample, view in [divmod(number, config.views)]
+    ]
 
 
 def _known_puzzles(
@@ -188,118 +261,3 @@ def _skip_reason(pair: Pair, puzzles: Sequence[object], side: int) -> str | None
 def shard(queries: Sequence[Query], rank: int, world_size: int) -> Sequence[Query]:
     """Return every `world_size`-th query, so that all processes take part in every round."""
     return queries[rank::world_size]
-
-
-def predict_batch(
-    weights: Weights,
-    tasks: TaskSet,
-    batch: Sequence[Query],
-    supervision_steps: int | None,
-    retry: list[Query],
-    observe: Callable[[torch.Tensor, torch.Tensor], None] = lambda logits, halt_logits: None,
-) -> Iterator[Prediction]:
-    """Yield the predictions for a batch of queries, augmentations undone.
-
-    Except for rounding, a prediction does not depend on the rest of the batch.
-
-    Args:
-        weights, tasks: of the queries.
-        batch: queries on canvases of one size.
-        supervision_steps: per query; None is the model's number.
-        retry: a list to which queries are added that must be repeated on the full canvas, because
-            their predicted grid reaches the edge of a smaller one.
-        observe: called after every supervision step with the logits (B, S, V) and the halting
-            logits (B,) of the batch.
-    """
-    model, side, full = weights.model, batch[0].side, weights.model.config.side
-    kind = kind_of(tasks)
-    augmentations = [
-        parse_augmentation(kind, query.puzzle.partition(SEPARATOR)[2]) for query in batch
-    ]
-    encoded = [
-        kind.encode(Pair(augmentation.apply(tasks[query.task_id].test[query.test].input)), side)
-        for query, augmentation in zip(batch, augmentations, strict=True)
-    ]
-    device = model.y_init.device
-    inputs = torch.from_numpy(np.stack([tokens for tokens, _ in encoded])).to(device, torch.int32)
-    puzzle_ids = torch.tensor([q.puzzle_id for q in batch], device=model.puzzle_embedding.device)
-    traced = [index for index, query in enumerate(batch) if query.traced]
-    steps: list[tuple[torch.Tensor, torch.Tensor]] = []
-    seeds = [seed_for(query.task_id, query.test, query.puzzle) for query in batch]
-    for logits, halt_logits in model.predict_steps(inputs, puzzle_ids, supervision_steps, seeds):
-        observe(logits, halt_logits)
-        if traced:  # for ARC about one query in a thousand
-            steps.append((logits[traced].argmax(-1).to(torch.uint8), halt_logits[traced]))
-    traces = _traces(traced, steps, kind)
-    tokens = logits.argmax(-1).to(torch.uint8).cpu().numpy()
-    second_best = _second_best(logits, kind) if kind.max_attempts > 1 else None
-    halt_probs = _halt_probs(halt_logits)
-    for index, (query, augmentation) in enumerate(zip(batch, augmentations, strict=True)):
-        grid, runner_up = kind.decode(tokens[index]), None
-        if grid is not None:
-            if side in grid.shape and side < full:
-                retry.append(replace(query, side=full))
-                continue
-            if second_best is not None:
-                values, margins = second_best
-                changed = _with_second_best(values[index], margins[index], grid)
-                runner_up = augmentation.invert(changed)
-            grid = augmentation.invert(grid)
-        yield Prediction(
-            query.task_id,
-            query.test,
-            query.puzzle,
-            query.order,
-            grid,
-            halt_probs[index],
-            runner_up,
-            traces.get(index, ()),
-        )
-
-
-def _second_best(
-    logits: torch.Tensor, kind: PuzzleKind
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """Return the second most likely value of each cell, and the margin of the best one, (B, S)."""
-    top, values = logits[..., kind.first_value_token :].topk(2)
-    chosen = logits.argmax(-1, keepdim=True) - kind.first_value_token
-    # If two logits are equal, `topk` and `argmax` may order them differently.
-    other = torch.where(values[..., :1] == chosen, values[..., 1:], values[..., :1])
-    second_best = other.squeeze(-1).to(torch.uint8).cpu().numpy()
-    return second_best, (top[..., 0] - top[..., 1]).cpu().numpy()
-
-
-def _with_second_best(
-    values: npt.NDArray[np.uint8], margins: npt.NDArray[np.float32], grid: Grid
-) -> Grid:
-    """Return the decoded grid with the second most likely value in its least certain cell."""
-    side = round(len(values) ** 0.5)
-    height, width = grid.shape
-    margins = margins.reshape(side, side)[:height, :width]
-    row, column = np.unravel_index(int(margins.argmin()), margins.shape)
-    changed = grid.copy()
-    changed[row, column] = values[row * side + column]
-    changed.flags.writeable = False
-    return changed
-
-
-def _halt_probs(halt_logits: torch.Tensor) -> Any:
-    """Return halting probabilities as nested lists; NaN of a diverged model becomes 0."""
-    return halt_logits.sigmoid().nan_to_num(0.0).tolist()
-
-
-def _traces(
-    traced: Sequence[int], steps: Sequence[tuple[torch.Tensor, torch.Tensor]], kind: PuzzleKind
-) -> dict[int, tuple[TraceStep, ...]]:
-    """Map indices in a batch to traces, from tokens (N, S) and halting logits (N,) per step."""
-    if not traced:
-        return {}
-    tokens = torch.stack([step for step, _ in steps]).cpu().numpy()
-    probs = _halt_probs(torch.stack([halt_logits for _, halt_logits in steps]))
-    return {
-        index: tuple(
-            TraceStep(kind.decode(tokens[step, row]), probs[step][row])
-            for step in range(len(steps))
-        )
-        for row, index in enumerate(traced)
-    }

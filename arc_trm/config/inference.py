@@ -1,0 +1,93 @@
+"""How trained weights are asked: breadth (samples and views), depth, and a selection rule."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from arc_trm.config.loader import from_dict
+from arc_trm.config.schema import InitialState, require
+
+EmbeddingChoice = Literal["trained", "zero", "shuffled", "mean"]
+"""The puzzle embedding as it was trained, or what it is replaced by to see what it contributes."""
+AUTO = "auto"
+"""The selection rule that suits the kind of puzzle: `rule` where it has one, else `votes`."""
+MAX_ANSWERS = 1024
+"""Largest number of answers to one test input under one augmentation."""
+MAX_NOISE = 100.0
+
+
+@dataclass(frozen=True)
+class InferenceConfig:
+    """How trained weights are asked (docs/inference.md). The defaults ask once, as published."""
+
+    samples: int = 1
+    """K, answers from each view or augmentation. The first is the plain one, without noise."""
+    noise: float = 0.0
+    """σ of the normal noise that is added to y and z before every supervision step of all samples
+    but the first (PTRM, arXiv 2605.19943)."""
+    starts: InitialState | None = None
+    """Where y and z of all samples but the first start: `fixed`, or `random`, drawn for each
+    position; None is as the model was trained."""
+    views: int = 1
+    """M, views of a Sudoku or maze, the puzzle itself first: permuted digits and symmetries, undone
+    before selection (SiC, arXiv 2601.19085). ARC tasks have augmentations in their place."""
+    supervision_steps: int | None = None
+    """D, supervision steps of an answer; None is the model's number."""
+    early_exit: bool = False
+    """Whether an answer is taken at the first supervision step whose halting logit is above 0."""
+    select: str = AUTO
+    """Selection rule: `auto`, `votes`, `best_halt`, `first_halt`, `rule`, `confidence`,
+    `particles`, or a name registered with `arc_trm.evaluation.selection.register_selection`."""
+
+    seed: int = 0
+    """Seed of the noise and of random starts."""
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "views"):
+            value = getattr(self, name)
+            require(1 <= value <= MAX_ANSWERS, f"{name} must be 1 to {MAX_ANSWERS}, got {value}")
+        require(
+            self.answers <= MAX_ANSWERS,
+            f"samples × views must be at most {MAX_ANSWERS}, got {self.answers}",
+        )
+        require(
+            math.isfinite(self.noise) and 0 <= self.noise <= MAX_NOISE,
+            f"noise must be 0 to {MAX_NOISE:g}, got {self.noise:g}",
+        )
+        require(self.seed >= 0, f"seed must not be negative, got {self.seed}")
+        steps = self.supervision_steps
+        require(steps is None or steps >= 1, f"supervision_steps must be at least 1, got {steps}")
+        for name, given in (("noise", self.noise > 0), ("starts", self.starts is not None)):
+            require(
+                not given or self.samples > 1,
+                f"{name} has no effect on the first sample: ask for more with samples",
+            )
+
+    def __str__(self) -> str:
+        """Return what differs from the defaults: `samples 8, noise 0.3`."""
+        changed = [
+            f"{each.name.replace('_', ' ')} {value}"
+            for each in fields(self)
+            if (value := getattr(self, each.name)) != each.default
+        ]
+        return ", ".join(changed) or "once"
+
+    @property
+    def answers(self) -> int:
+        """Largest number of answers to a test input under one augmentation, samples × views."""
+        return self.samples * self.views
+
+
+def inference_config(**settings: Any) -> InferenceConfig | None:
+    """Return how weights are asked from the fields that are not None, which a user has named.
+
+    Returns:
+        None if all are None.
+
+    Raises:
+        UserError: a value is of another type or out of range.
+    """
+    given = {name: value for name, value in settings.items() if value is not None}
+    return from_dict(InferenceConfig, given) if given else None

@@ -1,0 +1,66 @@
+"""How many queries may be asked at once: what suits the device, and what a time limit leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from arc_trm.time_limit import TimeLimit
+
+FIRST_BATCH_SIZE = 1  # with a time limit, because the duration of a query is not known yet
+MAX_BATCH_FRACTION = 0.01  # of the time limit, for the queries that are asked at once
+FORGETTING = 0.9  # of the slowest time so far, per step, so that one slow step is forgotten
+
+
+class Pace:
+    """Decides how many queries are asked at once.
+
+    With a time limit there are few at first, and more as long as asking them takes a small part of
+    it.
+
+    Args:
+        time_limit: of the job.
+        reserve: returns the seconds to keep for other things.
+        limit: returns the most queries at once on a canvas of a side.
+    """
+
+    def __init__(
+        self, time_limit: TimeLimit, reserve: Callable[[], float], limit: Callable[[int], int]
+    ) -> None:
+        self._time_limit, self._reserve, self._limit = time_limit, reserve, limit
+        self._size = float(FIRST_BATCH_SIZE)
+        self._seconds = 0.0  # that a query takes on a canvas of `_side`, at most; 0 is unknown
+        self._side = 0
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the time limit without the reserve; infinite without one."""
+        return self._time_limit.left - self._reserve()
+
+    def room(self, active: int, side: int) -> int:
+        """Return how many more queries on canvases of `side` may be asked besides `active` ones."""
+        limit = self._limit(side)
+        if self._time_limit.limit is None:
+            return max(0, limit - active)
+        self._change_side(side)
+        size, left = min(self._size, limit), self.seconds_left
+        if self._seconds:
+            size = min(size, left / self._seconds)
+        if size < 1 or left <= 0:
+            return 0  # it could not be answered in time
+        return max(0, max(1, int(size)) - active)
+
+    def _change_side(self, side: int) -> None:
+        # The cost of a query grows at least as its cells, and at most as their square.
+        if self._side and side != self._side:
+            growth = (side / self._side) ** (4 if side > self._side else 2)
+            self._size, self._seconds = self._size / growth, self._seconds * growth
+        self._side = side
+
+    def measure(self, active: int, steps: int, seconds: float) -> None:
+        """Count one supervision step of `active` queries that take `steps` of them."""
+        if self._time_limit.limit is None:
+            return
+        duration = seconds * steps
+        self._seconds = max(FORGETTING * self._seconds, duration / active)
+        if 2 * duration < MAX_BATCH_FRACTION * self._time_limit.limit:
+            self._size = max(self._size, 2 * active)

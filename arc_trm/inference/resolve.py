@@ -1,0 +1,71 @@
+"""Resolve how a model is asked: what is left open, and what it cannot do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from arc_trm.config import InferenceConfig
+from arc_trm.errors import UserError
+from arc_trm.evaluation.selection import SelectionRule, resolve_selection
+from arc_trm.inference.groups import GROUP_RULES
+from arc_trm.models import PuzzleModel
+from arc_trm.puzzles import PuzzleKind
+from arc_trm.tasks import TaskSet
+
+HALTING_RULES = ("best_halt", *GROUP_RULES)
+"""Selection rules that need a trained halting head."""
+
+
+def resolve_inference(
+    model: PuzzleModel,
+    kind: PuzzleKind,
+    tasks: TaskSet,
+    config: InferenceConfig,
+    rule: SelectionRule | None = None,
+) -> InferenceConfig:
+    """Return the config with the number of supervision steps and the name of the selection rule.
+
+    Args:
+        model: to ask.
+        kind, tasks: of the tasks to predict.
+        config: maybe with None or `auto`.
+        rule: if given, it selects in place of the rule that `config` names.
+
+    Raises:
+        UserError: the model or the kind cannot be asked so.
+    """
+    if rule is None:
+        select = resolve_selection(config.select, kind)
+    else:
+        select = str(getattr(rule, "__qualname__", type(rule).__qualname__))
+    if config.samples > 1 and not model.carries_state:
+        raise UserError(
+            f"a {model.title} carries no state, so all its samples are the same: ask for 1 sample"
+        )
+    if config.samples > 1 and not (config.noise or config.starts == "random" or model.is_random):
+        raise UserError(
+            f"{config.samples} samples without noise or random starts are all the same: add noise "
+            "(0.3, for example) or starts=random, or ask for 1 sample"
+        )
+    _check_views(kind, tasks, config.views)
+    if not model.has_trained_halting and (select in HALTING_RULES or config.early_exit):
+        what = "early_exit" if config.early_exit else f"the selection rule {select!r}"
+        raise UserError(
+            f"{what} needs a trained halting head, but that of these weights has never been "
+            "trained: leave it out"
+        )
+    steps = config.supervision_steps or model.config.supervision_steps
+    return replace(config, supervision_steps=steps, select=select)
+
+
+def _check_views(kind: PuzzleKind, tasks: TaskSet, views: int) -> None:
+    """Raise UserError unless the puzzles have so many views."""
+    most = kind.max_views
+    if views == 1 or most is None or views <= most:
+        return
+    if kind.embeds_tasks:
+        raise UserError(
+            f"{tasks.name} holds {kind.title}, whose views are the augmentations that were "
+            "trained: leave out views, and choose the number of augmentations"
+        )
+    raise UserError(f"{kind.title} puzzles have {most} views at most, got {views}")

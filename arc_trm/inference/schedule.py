@@ -1,0 +1,218 @@
+"""Schedules decide which queries are asked next, from what was predicted so far."""
+
+from __future__ import annotations
+
+import heapq
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from arc_trm.config import InferenceConfig
+from arc_trm.evaluation.predictions import Prediction, QueryKey
+from arc_trm.evaluation.selection import RULE, SelectionRule
+from arc_trm.inference.groups import GROUP_RULES
+from arc_trm.inference.queries import Query, further_queries
+from arc_trm.puzzles import PuzzleKind
+from arc_trm.tasks import same_grid
+
+HALTS = 0.5
+"""The halting probability of a halting logit of 0."""
+
+
+class Schedule(ABC):
+    """The queries of one process: `take` hands them out, `add` is told of predictions."""
+
+    def __init__(self) -> None:
+        self._next: deque[Query] = deque()  # handed out before all others
+
+    @abstractmethod
+    def _refill(self) -> None:
+        """Append the next queries to `_next`, which is empty; none if nothing is left."""
+
+    @abstractmethod
+    def add(self, predictions: Iterable[Prediction]) -> None:
+        """Count predictions, on which the next queries may depend."""
+
+    def __len__(self) -> int:
+        """Return the number of queries that `waiting` returns."""
+        return len(self._next)
+
+    @abstractmethod
+    def waiting(self) -> list[Query]:
+        """Return the queries that are known to be needed and were not handed out."""
+
+    def next_side(self, side: int | None) -> int | None:
+        """Return the side of the canvas of the next query; None if none can be asked now.
+
+        `side` is that of the queries that are asked now, as in `take`.
+        """
+        if not self._next:
+            self._refill()
+        if not self._next or self._next[0].side != (side or self._next[0].side):
+            return None
+        return self._next[0].side
+
+    def repeat(self, queries: Sequence[Query]) -> None:
+        """Hand out queries again, before all others."""
+        self._next.extendleft(reversed(queries))
+
+    def take(self, room: int, side: int | None) -> list[Query]:
+        """Return the next queries, all on canvases of one size.
+
+        Args:
+            room: number of queries that may be asked besides those that are. A group stays
+                together, and may be larger if nothing else is asked.
+            side: of the canvas of the queries that are asked now; None if there are none.
+        """
+        taken: list[Query] = []
+        is_idle = side is None
+        while len(taken) < room and (next_side := self.next_side(side)) is not None:
+            side, size = next_side, self._first_group()
+            if len(taken) + size > room and (taken or not is_idle):
+                break
+            taken += [self._next.popleft() for _ in range(size)]
+        return taken
+
+    def _first_group(self) -> int:
+        """Return how many queries at the front are asked side by side."""
+        group, size = self._next[0].group, 1
+        while group is not None and size < len(self._next) and self._next[size].group == group:
+            size += 1
+        return size
+
+
+class FixedSchedule(Schedule):
+    """Queries in an order that nothing changes."""
+
+    def __init__(self, queries: Iterable[Query]) -> None:
+        super().__init__()
+        self._next.extend(queries)
+
+    def add(self, predictions: Iterable[Prediction]) -> None:
+        """Change nothing."""
+
+    def _refill(self) -> None:
+        """There are no others."""
+
+    def waiting(self) -> list[Query]:
+        return list(self._next)
+
+
+@dataclass(slots=True)
+class _OpenPuzzle:
+    """A puzzle that may be asked again.
+
+    Attributes:
+        plain: its plain query.
+        index: of the puzzle.
+        missing: the queries of the current round.
+        asked: number of queries up to the end of the current round.
+        answers: its predictions.
+    """
+
+    plain: Query
+    index: int
+    missing: set[QueryKey]
+    asked: int = 1
+    answers: dict[QueryKey, Prediction] = field(default_factory=dict)
+
+
+class DoubtSchedule(Schedule):
+    """Puzzles that are asked plainly first, and again while their answer is doubtful.
+
+    An answer is doubtful if it breaks the rule of the puzzle, or if no copy that gave it halts;
+    where the rule selects, only if it breaks the rule. Doubtful puzzles are asked again in rounds,
+    each of which doubles the number of answers, the most doubtful ones of a round first. Copies
+    that decide together are asked in one round. What is asked about a puzzle depends on its own
+    answers alone.
+
+    Args:
+        queries: the plain queries, one for each puzzle.
+        config: how the model is asked; its selection rule is one of `SELECTION_RULES`.
+        kind: of the puzzles.
+        rule: selects among the answers to a puzzle.
+        known: predictions that exist already.
+    """
+
+    def __init__(
+        self,
+        queries: Sequence[Query],
+        config: InferenceConfig,
+        kind: PuzzleKind,
+        rule: SelectionRule,
+        known: Iterable[Prediction] = (),
+    ) -> None:
+        super().__init__()
+        self._config, self._has_rule, self._rule = config, kind.has_rule, rule
+        self._open = {
+            (query.task_id, query.test): _OpenPuzzle(query, index, {query.key})
+            for index, query in enumerate(queries)
+        }
+        self._doubtful: list[tuple[int, float, int, list[Query]]] = []
+        self._later = 0  # queries in `_doubtful`
+        for prediction in known:
+            self._count(prediction)
+        for key, puzzle in list(self._open.items()):
+            if puzzle.plain.key in puzzle.answers:
+                self._ask_again(key)
+            else:
+                self._next.append(puzzle.plain)
+
+    def add(self, predictions: Iterable[Prediction]) -> None:
+        for prediction in predictions:
+            puzzle = self._count(prediction)
+            if puzzle is not None and puzzle.missing <= puzzle.answers.keys():
+                self._ask_again((prediction.task_id, prediction.test))
+
+    def _count(self, prediction: Prediction) -> _OpenPuzzle | None:
+        puzzle = self._open.get((prediction.task_id, prediction.test))
+        if puzzle is not None and not prediction.is_draft:
+            puzzle.answers[prediction.key] = prediction
+        return puzzle
+
+    def _ask_again(self, key: tuple[str, int]) -> None:
+        """Ask the next round of a puzzle whose last round is answered, if it needs one."""
+        puzzle, config = self._open[key], self._config
+        while (doubt := self._doubt(puzzle)) is not None and puzzle.asked < config.answers:
+            first, is_grouped = puzzle.asked, config.select in GROUP_RULES
+            puzzle.asked = config.answers if is_grouped else min(2 * first, config.answers)
+            queries = further_queries(puzzle.plain, config, first, puzzle.asked)
+            missing = [query for query in queries if query.key not in puzzle.answers]
+            if missing:
+                puzzle.missing = {query.key for query in missing}
+                wanted = queries if is_grouped else missing  # a group is asked as a whole
+                heapq.heappush(self._doubtful, (first, doubt, puzzle.index, wanted))
+                self._later += len(wanted)
+                return
+        del self._open[key]
+
+    def _doubt(self, puzzle: _OpenPuzzle) -> float | None:
+        """Return how little doubtful the answer to a puzzle is so far; None if it is not."""
+        answers = [
+            each
+            for each in puzzle.answers.values()
+            if each.grid is not None
+            and each.sample * self._config.views + each.order < puzzle.asked
+        ]
+        candidates = self._rule(answers)
+        if not candidates:
+            return -1.0
+        same = [each for each in answers if same_grid(each.grid, candidates[0].grid)]
+        halt_prob = max(each.halt_prob for each in same)
+        if self._has_rule and not any(each.valid for each in same):
+            return halt_prob - 1
+        return None if self._config.select == RULE or halt_prob > HALTS else halt_prob
+
+    def _refill(self) -> None:
+        if self._doubtful:
+            queries = heapq.heappop(self._doubtful)[-1]
+            self._later -= len(queries)
+            self._next.extend(queries)
+
+    def __len__(self) -> int:
+        return len(self._next) + self._later
+
+    def waiting(self) -> list[Query]:
+        later = [query for *_, queries in sorted(self._doubtful) for query in queries]
+        return [*self._next, *later]

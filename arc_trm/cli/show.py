@@ -21,7 +21,11 @@ from arc_trm.file_kind import file_kind
     "benchmarking; default: see above.",
 )
 @click.option("--trace", is_flag=True, help="Show how the prediction changed from step to step.")
-@path_option("--out", "Write a picture, .svg or .png, of the task or the curves; default: print.")
+@path_option(
+    "--out",
+    "Write a picture, .svg or .png, of the task or the curves, or .gif with --trace; default: "
+    "print.",
+)
 def show(
     what: str | None, data: str | None, predictions: Path | None, trace: bool, out: Path | None
 ) -> None:
@@ -41,6 +45,9 @@ def show(
     coloured where the terminal can, and digits elsewhere or where NO_COLOR is set. Wrong cells of
     an attempt are marked in both.
 
+    With --trace, --out writes an animation as .gif or .svg, a frame a step, or all steps side by
+    side as .png. Steps that change nothing share a frame.
+
     \b
     Examples:
       arc-trm show
@@ -48,12 +55,10 @@ def show(
       arc-trm show 007bbfb7
       arc-trm show 007bbfb7 --out task.svg
       arc-trm show 007bbfb7 --trace
+      arc-trm show 007bbfb7 --trace --out trace.gif
     """
     from arc_trm.viz.show import show_run_in, show_task_in
-    from arc_trm.viz.svg import check_ending
 
-    if out is not None:
-        check_ending(out)
     if what is None or os.path.isdir(what):
         if data or predictions or trace:
             raise UserError("--data, --predictions and --trace go with a task: name one")

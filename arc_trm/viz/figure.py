@@ -183,11 +183,17 @@ class StepFigure:
 
 @dataclass(frozen=True, eq=False)
 class TraceFigures:
-    """How the prediction for a test input changed over the supervision steps."""
+    """How the prediction for a test input changed over the supervision steps.
+
+    Attributes:
+        output: None if it is unknown.
+        title: what tells the trace from others for the same input: `sample 3`.
+    """
 
     input: GridFigure
     steps: tuple[StepFigure, ...]
     output: GridFigure | None
+    title: str = ""
 
     @property
     def grids(self) -> list[Grid]:

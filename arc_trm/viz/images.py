@@ -44,8 +44,8 @@ MAX_TASKS = 12
 WIDTH = 1180  # of the cards in a line, as far as they can be wrapped
 GAP, PADDING = 16, 18  # between cards, and within them
 MAX_CELL = 26
-GRID_SIDE, THUMBNAIL_SIDE = 250, 110
-MIN_CELL = {GRID_SIDE: 8, THUMBNAIL_SIDE: 4}
+GRID_SIDE, SAMPLES_SIDE, THUMBNAIL_SIDE = 250, 180, 110
+MIN_CELL = {GRID_SIDE: 8, SAMPLES_SIDE: 6, THUMBNAIL_SIDE: 4}
 CROSS_CELL = 12
 """The smallest cell in which a cross can be read; a square marks smaller ones."""
 SHAFT, HEAD = Line(((1, 7), (22, 7)), MUTED, 2), Line(((16, 1), (22, 7), (16, 13)), MUTED, 2)
@@ -56,8 +56,8 @@ CROSS = Drawing(12, 12, STROKES)
 
 
 @dataclass(frozen=True)
-class _Style:
-    """Pixels from cell to cell, and how cells look."""
+class Style:
+    """How grids are drawn: pixels from cell to cell, and how cells look."""
 
     cell: int
     theme: Theme
@@ -70,12 +70,12 @@ def draw_task(task: Task, predictions: Iterable[InputPrediction] = ()) -> Drawin
     """
     sections = []
     for name, contents in task_contents(task, predictions).items():
-        heading = [_draw_text(name, 15, INK)] if name else []
+        heading = [draw_text(name, 15, INK)] if name else []
         sections.append(column([*heading, _wrap(contents)], 10))
     width = max(240, *(section.width for section in sections))
-    lines = [_draw_text(fit_text(task_title(task), 22, width), 22, INK)]
+    lines = [draw_text(fit_text(task_title(task), 22, width), 22, INK)]
     if counts := task_counts(task):
-        lines.append(_draw_text(counts, 13, MUTED))
+        lines.append(draw_text(counts, 13, MUTED))
     return framed(column([column(lines, 6), *sections], 26), 32, PAPER)
 
 
@@ -94,7 +94,7 @@ def task_contents(
     Without demonstrations the heading of the tests is "".
     """
     figures = task_figures(task, predictions)
-    style = _Style(_cell_size(figures.grids), theme_of(task))
+    style = Style(cell_size(figures.grids), theme_of(task))
     tests = _contents([_draw_pair(pair, style) for pair in figures.tests])
     if not figures.demonstrations:
         return {"": tests}
@@ -106,13 +106,13 @@ def draw_prediction(prediction: InputPrediction) -> Drawing:
     """Draw a test input with the attempts at it and its known output."""
     drawn = card(prediction_content(prediction))
     title = fit_text(task_title(prediction.task), 22, max(240, drawn.width))
-    return framed(column([_draw_text(title, 22, INK), drawn], 22), 32, PAPER)
+    return framed(column([draw_text(title, 22, INK), drawn], 22), 32, PAPER)
 
 
 def prediction_content(prediction: InputPrediction) -> Drawing:
     """Draw what the card of `draw_prediction` holds."""
     figures = input_figures(prediction.task, prediction.test, prediction.attempts)
-    style = _Style(_cell_size(figures.grids), theme_of(prediction.task))
+    style = Style(cell_size(figures.grids), theme_of(prediction.task))
     return row(_draw_pair(figures, style), 16)
 
 
@@ -125,9 +125,9 @@ def draw_trace(predictions: Sequence[InputPrediction]) -> Drawing:
     task = predictions[0].task
     traces = [trace_figures(prediction) for prediction in predictions if prediction.trace]
     grids = [grid for trace in traces for grid in trace.grids]
-    style = _Style(min(_cell_size(grids), 14), theme_of(task))
+    style = Style(min(cell_size(grids), 14), theme_of(task))
     title = fit_text(f"{task_title(task)}: the answer step by step", 22, WIDTH)
-    parts = [_draw_text(title, 22, INK)]
+    parts = [draw_text(title, 22, INK)]
     for trace in traces:
         figures = [trace.input]
         for step in trace.steps:
@@ -136,7 +136,7 @@ def draw_trace(predictions: Sequence[InputPrediction]) -> Drawing:
                 figures.append(replace(step.figure, label=label))
         if trace.output is not None:
             figures.append(trace.output)
-        parts.append(_wrap(_contents([[_draw_figure(figure, style)] for figure in figures])))
+        parts.append(_wrap(_contents([[draw_figure(figure, style)] for figure in figures])))
     return framed(column(parts, 22), 32, PAPER)
 
 
@@ -144,7 +144,7 @@ def draw_tasks(
     title: str, tasks: Iterable[Task], predictions: Iterable[InputPrediction] = ()
 ) -> Drawing:
     """Draw a card for each of the first tasks: its first demonstration, or what was predicted."""
-    parts = [_draw_text(fit_text(title, 18, WIDTH), 18, INK)]
+    parts = [draw_text(fit_text(title, 18, WIDTH), 18, INK)]
     if contents := thumbnail_contents(tasks, predictions):
         parts.append(_wrap(contents))
     return framed(column(parts, 16), 24, PAPER)
@@ -161,7 +161,7 @@ def thumbnail_contents(
     for task in islice(tasks, MAX_TASKS):
         pairs = _thumbnails(task, by_task.get(task.id, ()))
         grids = [grid for pair in pairs for grid in pair.grids]
-        style = _Style(_cell_size(grids, THUMBNAIL_SIDE), theme_of(task))
+        style = Style(cell_size(grids, THUMBNAIL_SIDE), theme_of(task))
         rows += [_draw_pair(pair, style) for pair in pairs]
     return _contents(rows) if rows else []
 
@@ -183,16 +183,16 @@ def _relabel(pair: PairFigures, label: str) -> PairFigures:
     return replace(pair, input=replace(pair.input, label=label))
 
 
-def _cell_size(grids: Iterable[Grid], side: int = GRID_SIDE) -> int:
+def cell_size(grids: Iterable[Grid], side: int = GRID_SIDE) -> int:
     """Return pixels from cell to cell, so that small tasks are readable and large ones fit."""
     longest: int = max(max(grid.shape) for grid in grids)
     return min(max(side // longest, MIN_CELL[side]), MAX_CELL)
 
 
-def _draw_pair(pair: PairFigures, style: _Style) -> list[Drawing]:
+def _draw_pair(pair: PairFigures, style: Style) -> list[Drawing]:
     """Draw the input, an arrow, and the answers or a question mark."""
-    answers = [_draw_figure(figure, style) for figure in pair.answers]
-    return [_draw_figure(pair.input, style), ARROW, *(answers or [_draw_unknown()])]
+    answers = [draw_figure(figure, style) for figure in pair.answers]
+    return [draw_figure(pair.input, style), ARROW, *(answers or [draw_unknown()])]
 
 
 def card(content: Drawing, height: float = 0) -> Drawing:
@@ -228,18 +228,25 @@ def _wrap(contents: Sequence[Drawing]) -> Drawing:
     return column(drawn, GAP)
 
 
-def _draw_figure(figure: GridFigure, style: _Style) -> Drawing:
+def draw_figure(figure: GridFigure, style: Style) -> Drawing:
     """Draw a grid with its label and verdict above and its size below."""
-    label = _draw_text(figure.label, 13, INK)
-    if figure.grid is None:
-        return _stack([label, _draw_unknown(), _draw_text("no grid", 11, MUTED)])
-    if figure.verdict is not None:
-        wrong = figure.verdict is Verdict.WRONG
-        word = _draw_text(figure.verdict, 13, WRONG if wrong else RIGHT)
-        label = row([label, row([CROSS if wrong else TICK, word], 4)], 8)
-    height, width = figure.grid.shape
-    size = _draw_text(f"{height} x {width}", 11, MUTED)
-    return _stack([label, _draw_grid(figure, figure.grid, style), size])
+    return _stack([draw_label(figure), draw_grid(figure, style), draw_size(figure)])
+
+
+def draw_label(figure: GridFigure) -> Drawing:
+    """Draw the label of a grid and what it is worth."""
+    label = draw_text(figure.label, 13, INK)
+    if figure.verdict is None:
+        return label
+    wrong = figure.verdict is Verdict.WRONG
+    word = draw_text(figure.verdict, 13, WRONG if wrong else RIGHT)
+    return row([label, row([CROSS if wrong else TICK, word], 4)], 8)
+
+
+def draw_size(figure: GridFigure) -> Drawing:
+    """Draw the numbers of rows and columns."""
+    size = "no grid" if figure.grid is None else "{} x {}".format(*figure.grid.shape)
+    return draw_text(size, 11, MUTED)
 
 
 def _stack(parts: Sequence[Drawing]) -> Drawing:
@@ -248,12 +255,15 @@ def _stack(parts: Sequence[Drawing]) -> Drawing:
     return column([centred(part, width, part.height) for part in parts], 6)
 
 
-def _draw_grid(figure: GridFigure, grid: Grid, style: _Style) -> Drawing:
+def draw_grid(figure: GridFigure, style: Style) -> Drawing:
     """Draw the cells, one pixel apart and framed by one, on the colour of the lines between them.
 
     Wrong cells carry a cross; small cells a square, which is easier to see; and written ones a
-    frame, which hides nothing.
+    frame, which hides nothing. A question mark stands for a grid that there is not.
     """
+    grid = figure.grid
+    if grid is None:
+        return draw_unknown()
     height, width = grid.shape
     cell, theme, given = style.cell, style.theme, figure.given
     ground = Rectangle(0, 0, width * cell + 1, height * cell + 1, GRID_LINE)
@@ -272,7 +282,7 @@ def _draw_grid(figure: GridFigure, grid: Grid, style: _Style) -> Drawing:
     return Drawing(ground.width, ground.height, tuple(drawn))
 
 
-def _box_lines(height: int, width: int, style: _Style) -> list[Line]:
+def _box_lines(height: int, width: int, style: Style) -> list[Line]:
     """Return the thick lines between boxes."""
     if height not in style.theme.boxes:
         return []
@@ -284,7 +294,7 @@ def _box_lines(height: int, width: int, style: _Style) -> list[Line]:
     return [*horizontal, *(Line(((x, 0), (x, bottom)), GRID_LINE, 3) for x in xs)]
 
 
-def _mark(row: int, column: int, style: _Style) -> list[Line]:
+def _mark(row: int, column: int, style: Style) -> list[Line]:
     """Return the mark of a wrong cell, in strokes: the rectangles of a grid are its cells."""
     if style.theme.symbols:
         return _frame(row, column, style.cell)
@@ -320,11 +330,12 @@ def _square(row: int, column: int, cell: int) -> list[Line]:
     ]
 
 
-def _draw_unknown() -> Drawing:
-    return framed(centred(_draw_text("?", 22, MUTED), 44, 44), 0, PAPER)
+def draw_unknown() -> Drawing:
+    """Draw a question mark in place of a grid."""
+    return framed(centred(draw_text("?", 22, MUTED), 44, 44), 0, PAPER)
 
 
-def _draw_text(text: str, size: int, colour: str) -> Drawing:
+def draw_text(text: str, size: int, colour: str) -> Drawing:
     """Draw one line of text."""
     width = math.ceil(text_width(text, size))
     return Drawing(width, round(1.2 * size), (Text(0, size, text, size, colour),))

@@ -18,15 +18,17 @@ from arc_trm.evaluation.summary import format_rows
 from arc_trm.puzzles import kind_of
 from arc_trm.runs import Run, latest_predictions, latest_run, predictions_of
 from arc_trm.tasks import TaskSet
+from arc_trm.viz.animation import animate_trace
 from arc_trm.viz.curve import draw_run
 from arc_trm.viz.images import draw_task, draw_trace
-from arc_trm.viz.svg import save
+from arc_trm.viz.svg import ANIMATION_ENDING, Drawing, Picture, check_ending, save
 from arc_trm.viz.terminal import Terminal, show_run, show_task
 
 FALLBACKS = ("arc-agi-1", "arc-agi-2")
 CLOSE = 0.85  # similarity of ids that differ in one of eight digits; more is no misspelling
 SHOWN = ("data", "settings", "voters", "guesses", "started", "outdated")
 """What is said of a run's predictions besides their path."""
+TRACE_ENDINGS = (*Drawing.endings, ANIMATION_ENDING)
 MAX_COMPARED = 5000  # ids of a dataset that a misspelt one is compared with
 
 
@@ -36,7 +38,12 @@ def show_run_in(folder: Path | None, out: Path | None) -> None:
     Args:
         folder: of the run; None is the latest run.
         out: picture to write; None prints.
+
+    Raises:
+        UserError: there is no such run, or `out` has no ending of a picture.
     """
+    if out is not None:
+        check_ending(out)
     run = Run(folder or latest_run())
     if out is not None:
         save(draw_run(run), out)
@@ -64,11 +71,14 @@ def show_task_in(
         data: where to look; None is the predictions' data, the latest run's and ARC-AGI.
         predictions: where to read them; None is those made last.
         trace: show how the predictions changed.
-        out: picture to write; None prints.
+        out: picture to write, of a trace also an animation; None prints.
 
     Raises:
-        UserError: there is no such task, or no such predictions.
+        UserError: there is no such task, there are no such predictions, or `out` has no ending of
+            a picture.
     """
+    if out is not None:
+        check_ending(out, TRACE_ENDINGS if trace else Drawing.endings)
     source = _open_source(predictions)
     tasks = _find_task_set(task_id, data, source)
     found = _find_predictions(task_id, tasks, source, predictions is not None)
@@ -84,7 +94,10 @@ def show_task_in(
             f"of {stored}; predict it, or name its predictions.jsonl with --predictions"
         )
     if out is not None:
-        save(draw_trace(found) if trace else draw_task(task, found), out)
+        picture: Picture = draw_task(task, found)
+        if trace:
+            picture = draw_trace(found) if out.suffix.lower() == ".png" else animate_trace(found)
+        save(picture, out)
     else:
         origin = str(source.path) if source is not None and found else ""
         show_task(Terminal(), task, found, trace, tasks.name if kind.numbered else "", origin)

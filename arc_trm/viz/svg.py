@@ -1,4 +1,4 @@
-"""Drawings of rectangles, lines and text, composed once and written as SVG or PNG.
+"""Drawings of rectangles, lines and text, composed once and written as SVG or PNG; `save`.
 
 Coordinates are pixels of the SVG, x to the right and y downward; a PNG has `SCALE` times as many.
 """
@@ -8,15 +8,15 @@ from __future__ import annotations
 import io
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, Protocol, TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont
 
-from arc_trm.errors import UserError, suggestion
+from arc_trm.errors import UserError, close_match
 from arc_trm.io import atomic_write
 from arc_trm.viz.theme import CARD, INK
 
@@ -42,7 +42,7 @@ class Rectangle:
         return self.x, self.y, self.x + self.width, self.y + self.height
 
     def moved(self, dx: float, dy: float) -> Rectangle:
-        return replace(self, x=self.x + dx, y=self.y + dy)
+        return Rectangle(self.x + dx, self.y + dy, self.width, self.height, self.fill)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,8 @@ class Line:
         return min(xs), min(ys), max(xs), max(ys)
 
     def moved(self, dx: float, dy: float) -> Line:
-        return replace(self, points=tuple((x + dx, y + dy) for x, y in self.points))
+        points = tuple((x + dx, y + dy) for x, y in self.points)
+        return Line(points, self.colour, self.width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,22 @@ class Text:
         return left, self.y - 0.8 * self.size, left + width, self.y + 0.25 * self.size
 
     def moved(self, dx: float, dy: float) -> Text:
-        return replace(self, x=self.x + dx, y=self.y + dy)
+        x, y = self.x + dx, self.y + dy
+        return Text(x, y, self.text, self.size, self.colour, self.anchor)
 
 
 Element: TypeAlias = Rectangle | Line | Text
 """Has the `box` that it takes; `moved` returns it at another place."""
+
+
+class Picture(Protocol):
+    """What `save` writes: a `Drawing`, or an `Animation` of several."""
+
+    endings: ClassVar[tuple[str, ...]]
+    """Of the names of its files: `.svg`."""
+
+    def encode(self, ending: str) -> bytes:
+        """Return a file in the format of one of the endings."""
 
 
 @dataclass(frozen=True)
@@ -94,50 +106,74 @@ class Drawing:
     width: float
     height: float
     elements: tuple[Element, ...] = ()
+    endings: ClassVar[tuple[str, ...]] = (".svg", ".png")
 
     def svg(self, style: str = "") -> str:
         """Return an SVG document. Text is escaped and made as wide as in the PNG.
 
         `style` is CSS of the picture as a part of a page.
         """
-        size = f'width="{self.width:g}" height="{self.height:g}"'
-        view = f'viewBox="0 0 {self.width:g} {self.height:g}"'
-        font = 'font-family="Aileron, Helvetica, Arial, sans-serif"'
-        css = f' style="{style}"' if style else ""
-        lines = [f'<svg xmlns="http://www.w3.org/2000/svg" {size} {view} {font}{css}>']
-        lines += map(_svg_element, self.elements)
-        return "\n".join([*lines, "</svg>", ""])
+        return svg_document(self.width, self.height, map(svg_element, self.elements), style)
 
     def png(self) -> bytes:
         """Return a PNG file of `SCALE` times the width and height."""
-        zoom = SCALE * OVERSAMPLING
+        file = io.BytesIO()
+        self.image(SCALE).save(file, "PNG", optimize=True)
+        return file.getvalue()
+
+    def image(self, scale: int) -> Image.Image:
+        """Return an RGB image of `scale` times the width and height."""
+        zoom = scale * OVERSAMPLING
         image = Image.new("RGB", (round(self.width * zoom), round(self.height * zoom)), CARD)
         draw = ImageDraw.Draw(image)
         for element in self.elements:
             _draw_element(draw, element, zoom)
-        file = io.BytesIO()
-        image.reduce(OVERSAMPLING).save(file, "PNG", optimize=True)
-        return file.getvalue()
+        return image.reduce(OVERSAMPLING)
+
+    def encode(self, ending: str) -> bytes:
+        """Return the bytes of a `.svg` or `.png` file."""
+        return self.png() if ending == ".png" else self.svg().encode()
 
 
-def save(drawing: Drawing, path: Path) -> None:
-    """Write a drawing, whole or not at all, in the format that the path's ending says.
+ANIMATION_ENDING = ".gif"
+"""Of a file that only an animation can be written to."""
+
+
+def save(picture: Picture, path: Path) -> None:
+    """Write a picture, whole or not at all, in the format that the path's ending says.
 
     Raises:
-        UserError: the ending is neither .svg nor .png.
+        UserError: the picture has no format with this ending.
         WriteError: the file cannot be written.
     """
-    check_ending(path)
-    data = drawing.png() if path.suffix.lower() == ".png" else drawing.svg().encode()
+    check_ending(path, picture.endings)
+    data = picture.encode(path.suffix.lower())
     with atomic_write(path, "wb") as file:
         file.write(data)
 
 
-def check_ending(path: Path) -> None:
-    """Raise UserError unless `save` can write a file with this ending."""
-    if path.suffix.lower() not in (".svg", ".png"):
-        hint = suggestion(path.suffix, (".svg", ".png")) if path.suffix else ""
-        raise UserError(f"{path}: the name of a picture ends in .svg or .png{hint}")
+def check_ending(path: Path, endings: Sequence[str] = Drawing.endings) -> None:
+    """Raise UserError unless the path has one of the endings, which are those of a drawing."""
+    ending = path.suffix.lower()
+    if ending in endings:
+        return
+    *others, last = endings
+    hint = ""
+    if ending == ANIMATION_ENDING:
+        hint = f"; {ending} is for an animation: `arc-trm show TASK --trace --out FILE{ending}`"
+    elif close := close_match(ending, endings):
+        hint = f"; did you mean {close!r}?"
+    raise UserError(f"{path}: the name of a picture ends in {', '.join(others)} or {last}{hint}")
+
+
+def svg_document(width: float, height: float, lines: Iterable[str], style: str = "") -> str:
+    """Return an SVG document of lines, with CSS of the picture as a part of a page."""
+    size = f'width="{width:g}" height="{height:g}"'
+    view = f'viewBox="0 0 {width:g} {height:g}"'
+    font = 'font-family="Aileron, Helvetica, Arial, sans-serif"'
+    css = f' style="{style}"' if style else ""
+    start = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {view} {font}{css}>'
+    return "\n".join([start, *lines, "</svg>", ""])
 
 
 def printable(text: str) -> str:
@@ -208,7 +244,8 @@ def _moved(drawing: Drawing, dx: float, dy: float) -> Iterable[Element]:
     return (element.moved(dx, dy) for element in drawing.elements)
 
 
-def _svg_element(element: Element) -> str:
+def svg_element(element: Element) -> str:
+    """Return the SVG of an element, its text escaped."""
     match element:
         case Rectangle(x, y, width, height, fill):
             size = f'width="{width:g}" height="{height:g}"'

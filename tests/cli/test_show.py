@@ -200,19 +200,23 @@ def test_trace_of_a_task(show: Run) -> None:
     assert "halt 10 %" in output and "halt 40 %" in output and "halt 80 %" in output
 
 
-@pytest.mark.parametrize("ending", ["svg", "png"])
+@pytest.mark.parametrize("ending", ["svg", "png", "gif", "GIF"])
 def test_a_picture_of_the_trace(show: Run, ending: str) -> None:
     save_trace()
-    show("aaaa1111", "--predictions", "p.jsonl", "--trace", "--out", f"trace.{ending}")
-    if ending == "png":
-        with Image.open("trace.png") as image:
-            image.load()
+    path = f"trace.{ending}"
+    output = show("aaaa1111", "--predictions", "p.jsonl", "--trace", "--out", path).output
+    assert output == f"Wrote {path}\n"
+    if ending == "svg":
+        text = Path(path).read_text()
+        for number, halt in enumerate((10, 20, 40, 80), 1):
+            assert f">Step {number} of 4</text>" in text and f">halt {halt} %</text>" in text
+        assert ">right</text>" in text and ">wrong</text>" in text and ">no grid</text>" in text
+        assert "@keyframes" in text and "<script" not in text
         return
-    text = Path("trace.svg").read_text()
-    for number, halt in enumerate((10, 20, 40, 80), 1):
-        assert f">Step {number}, halt {halt} %</text>" in text
-    assert text.count(">right</text>") == 1 and text.count(">wrong</text>") == 2
-    assert ">no grid</text>" in text
+    with Image.open(path) as image:
+        image.load()
+        frames = getattr(image, "n_frames", 1)
+        assert (image.format, frames) == (("PNG", 1) if ending == "png" else ("GIF", 4))
 
 
 def test_a_task_is_found_in_the_data_of_its_predictions(
@@ -351,7 +355,14 @@ def test_hostile_ids_do_not_reach_the_terminal(show: Run, monkeypatch: pytest.Mo
         (["aaaa1111", "--predictions", "bad.jsonl"], r"bad\.jsonl, line 1"),
         (["aaaa2222", "--predictions", "good.jsonl"], r"good\.jsonl .* no .* 'aaaa2222'"),
         (["bbbb1111", "--predictions", "good.jsonl"], r"good\.jsonl .* no .* 'bbbb1111'"),
-        (["aaaa1111", "--out", "x.gif"], r"x\.gif: .*\.svg or \.png"),
+        (["aaaa1111", "--out", "x.gif"], r"x\.gif: .*\.svg or \.png; \.gif is for an animation"),
+        (["--out", "x.gif"], r"x\.gif: .*\.svg or \.png; \.gif is for an animation"),
+        ([".", "--out", "x.gif"], r"x\.gif: .*\.svg or \.png; \.gif is for an animation"),
+        (["aaaa1111", "--trace", "--out", "x.webp"], r"x\.webp: .*\.svg, \.png or \.gif"),
+        (
+            ["aaaa1111", "--predictions", "good.jsonl", "--trace", "--out", "x.gif"],
+            r"no trace of task 'aaaa1111'",
+        ),
         (["aaaa1111", "--predictions", "good.jsonl", "--trace"], r"no trace of task 'aaaa1111'"),
         (["--trace"], r"name one"),
         ([], r"no run"),
@@ -378,4 +389,5 @@ def test_mistakes_get_one_sentence(arguments: list[str], message: str) -> None:
 def test_help_has_an_example(show: Run) -> None:
     output = show("--help").output
     assert "arc-trm show 007bbfb7 --out task.svg" in output
+    assert "arc-trm show 007bbfb7 --trace --out trace.gif" in output
     assert "--predictions FILE" in output

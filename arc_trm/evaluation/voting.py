@@ -32,7 +32,9 @@ class _Counted:
     certainty: tuple[float, int, int] | None = None
     runner_up: Grid | None = None
     trace: tuple[TraceStep, ...] = ()
-    sample_traces: dict[str, tuple[TraceStep, ...]] = field(default_factory=dict)
+    sample_traces: dict[tuple[int, int], tuple[str, tuple[TraceStep, ...]]] = field(
+        default_factory=dict
+    )
     ranked: InputPrediction | None = None
 
 
@@ -75,7 +77,7 @@ class VoteCounter:
             if prediction.trace and prediction.turn == (0, 0):
                 counted.trace = prediction.trace
             elif prediction.trace:
-                counted.sample_traces[prediction.title] = prediction.trace
+                counted.sample_traces[prediction.turn] = prediction.title, prediction.trace
             grid, halt_prob = prediction.grid, prediction.halt_prob
             certainty = (halt_prob, -prediction.order, -sample)
             if grid is not None and (counted.certainty is None or certainty > counted.certainty):
@@ -130,7 +132,7 @@ class VoteCounter:
                 candidates,
                 attempts,
                 counted.trace,
-                counted.sample_traces,
+                dict(counted.sample_traces[turn] for turn in sorted(counted.sample_traces)),
                 next((each.grid for each in found if each.turn == (0, 0)), None),
                 len(found),
                 counted.steps,

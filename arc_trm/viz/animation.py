@@ -17,7 +17,7 @@ from PIL import Image
 
 from arc_trm.evaluation.predictions import InputPrediction
 from arc_trm.puzzles import Theme
-from arc_trm.viz.figure import GridFigure, TraceFigures, task_title, theme_of, trace_figures
+from arc_trm.viz.figure import GridFigure, TraceFigures, sample_figures, task_title, theme_of
 from arc_trm.viz.images import (
     ARROW,
     CROSS_CELL,
@@ -180,7 +180,7 @@ def animate_trace(predictions: Sequence[InputPrediction]) -> Animation:
         predictions: for different test inputs of the task, at least one of them with a trace.
     """
     task = predictions[0].task
-    rows = [[trace_figures(prediction)] for prediction in predictions if prediction.trace]
+    rows = [sample_figures(prediction) for prediction in predictions if prediction.trace]
     return animate_samples(f"{task_title(task)}: the answer step by step", rows, theme_of(task))
 
 

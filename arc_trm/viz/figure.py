@@ -7,7 +7,7 @@ labels, verdicts and wrong cells.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 
@@ -288,6 +288,17 @@ def trace_figures(prediction: InputPrediction) -> TraceFigures:
         tuple(steps),
         _output_figure(theme.solution, prediction.pair),
     )
+
+
+def sample_figures(prediction: InputPrediction) -> list[TraceFigures]:
+    """Return how the plain answer changed, and those of further samples and views if stored."""
+    if not prediction.sample_traces:
+        return [trace_figures(prediction)]
+    traces = {"plain": prediction.trace, **prediction.sample_traces}
+    return [
+        replace(trace_figures(replace(prediction, trace=trace)), title=title)
+        for title, trace in traces.items()
+    ]
 
 
 def predicted_inputs(predictions: Iterable[InputPrediction]) -> list[InputPrediction]:

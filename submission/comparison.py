@@ -20,6 +20,7 @@ from submission.scoring import (
     format_percent,
     format_rate,
     nest,
+    rate_title,
 )
 
 if TYPE_CHECKING:
@@ -176,7 +177,10 @@ def comparison_table(
         Lines with both rates, the difference and its interval, then the changed tasks.
     """
     (first, second), legend = _short_names(names)
-    rows = [["", first, second, "difference", INTERVAL]]
+    columns = [
+        rate_title(each, (name,)) for name, each in zip((first, second), scores, strict=True)
+    ]
+    rows = [["", *columns, "difference", INTERVAL]]
     for name, difference in comparison.differences.items():
         rates = [each.rates[name] for each in scores]
         values = [f"{format_rate(rate)} {format_percent(rate.value)}" for rate in rates]
@@ -218,7 +222,8 @@ def spread_table(
     first, rates = scores[0], scores[0].rates
     rows: list[list[str]] = _headings(list(rates))
     for name, score in zip(short, scores, strict=True):
-        rows.append([name, *(f"{100 * rate.value:.1f}" for rate in score.rates.values())])
+        title = rate_title(score, (name,))
+        rows.append([title, *(f"{100 * rate.value:.1f}" for rate in score.rates.values())])
     for name, values in zip(("mean", "deviation"), spread(scores), strict=True):
         rows.append([name, *(f"{100 * value:.1f}" for value in values.values())])
     rows.append(["total", *(str(rate.total) for rate in rates.values())])

@@ -9,7 +9,7 @@ from typing import Any
 from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
 from arc_trm.puzzles import PuzzleKind, kind_of
 from arc_trm.tasks import Grid, TaskSet, same_grid
-from submission import Scored
+from submission import Rate, Scored
 from submission.scoring import align_columns, format_percent, format_rate, rate_title
 
 
@@ -84,8 +84,8 @@ class Breadth:
             max((each.answers for each in found), default=0),
         )
 
-    def lines(self) -> list[str]:
-        """Return a table of the rate that counts."""
+    def rows(self) -> list[tuple[str, str, str, Rate]]:
+        """Return name, title of the rate that counts, meaning and rate of each score."""
         meanings = {
             "selected": "the answer that was selected",
             "plain": "the single answer without noise",
@@ -95,9 +95,15 @@ class Breadth:
         scores = (self.chosen, self.plain, self.ceiling)
         for (name, meaning), score in zip(meanings.items(), scores, strict=True):
             key = score.headline if score.headline in score.rates else next(iter(score.rates))
-            rate = score.rates[key]
-            title = rate_title(score, key)
-            rows.append([name, title, meaning, format_rate(rate), format_percent(rate.value)])
+            rows.append((name, rate_title(score, key), meaning, score.rates[key]))
+        return rows
+
+    def lines(self) -> list[str]:
+        """Return a table of the scores."""
+        rows = [
+            [name, title, meaning, format_rate(rate), format_percent(rate.value)]
+            for name, title, meaning, rate in self.rows()
+        ]
         return align_columns(rows, left=3)
 
     def to_dict(self) -> dict[str, Any]:

@@ -374,7 +374,7 @@ class PredictionSource:
         """The predictions for `tasks`. Raises UserError if there are none or they do not fit.
 
         Attempts of a log are those of the submission beside it if its job wrote that, so that both
-        have the same score, whatever the voting rule and the number of attempts.
+        have the same score, whatever the selection rule and the number of attempts.
         """
         found = self.load(self.tasks)
         answered = any(each.candidates or self.log is None for each in found)

@@ -446,7 +446,7 @@ def predict_to_folder(
         batch_size: as for `predict_tasks`.
         metadata: facts for readers of predictions.jsonl, as JSON.
         others: folders of other jobs, whose predictions for the same queries are copied if only
-            the number of augmentations or attempts or the voting rule differs.
+            the number of augmentations or attempts or the selection rule differs.
         fresh: predict everything anew, in place of what the job predicted before.
         grace: seconds to wait for other processes after the time limit.
         progress: called with the number of queries that rank 0 has finished and their total.

@@ -74,6 +74,7 @@ def _facts(entry: Entry) -> dict[str, str]:
         "Trained on": _trained_on(entry),
         "Other settings": replace(summary, settings=others).settings_text,
         "Votes": summary.voters_text,
+        "Asked": "" if summary.asked is None else summary.asked.text(summary.query_noun),
         "Supervision steps": str(summary.settings.get("supervision_steps", "")),
         "Augmentations": str(summary.settings.get("augmentations", "")),
         "Guesses": _guesses(entry),

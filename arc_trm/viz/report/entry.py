@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from arc_trm.evaluation.breadth import Breadth
 from arc_trm.evaluation.predictions import PredictionSet
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.evaluation.summary import PredictionSummary
@@ -13,12 +14,16 @@ from submission import Scored
 
 @dataclass(frozen=True)
 class Entry:
-    """Predictions, who made them, and their score, which is None if no test output is known."""
+    """Predictions, who made them, and their score, which is None if no test output is known.
+
+    `breadth` is what several answers to each test input were worth, None if there was one.
+    """
 
     name: str
     summary: PredictionSummary
     predictions: PredictionSet
     score: Scored | None
+    breadth: Breadth | None = None
 
     @classmethod
     def of(cls, source: PredictionSource) -> Entry:
@@ -34,6 +39,7 @@ class Entry:
             source.scored_summary if scorable else source.summary,
             source.predictions,
             source.score() if scorable else None,
+            source.breadth if scorable else None,
         )
 
     @cached_property

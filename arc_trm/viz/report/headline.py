@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from arc_trm.errors import pluralise
+from arc_trm.evaluation.breadth import Breadth
 from arc_trm.evaluation.interval import wilson_interval
 from arc_trm.viz.report.entry import Entry
 from arc_trm.viz.report.markup import cell, points, row, table, text
@@ -93,6 +94,20 @@ def rates_table(score: Scored) -> str:
     headings = ["", *(rate_title(score, column) if column else share for column in columns)]
     notes = "".join(f'<p class="note">{text(note)}.</p>' for note in score.notes)
     return table("All rates", headings, rows, "quiet") + notes
+
+
+def breadth_table(breadth: Breadth | None) -> str:
+    """Return the scores of what was selected, of the plain answers and of any answer.
+
+    It is "" if there was one answer to each test input.
+    """
+    if breadth is None:
+        return ""
+    rows = [
+        row(name, [cell(_rate(rate), "number")], note=f"{title}: {meaning}")
+        for name, title, meaning, rate in breadth.rows()
+    ]
+    return table("Several answers", ["Answers", "Score"], rows, "quiet")
 
 
 def _rate(rate: Rate) -> str:

@@ -26,7 +26,13 @@ from arc_trm.viz.report.chart import training_section
 from arc_trm.viz.report.entry import Entry
 from arc_trm.viz.report.gallery import gallery
 from arc_trm.viz.report.guide import guide
-from arc_trm.viz.report.headline import comparison_table, difference, headline, rates_table
+from arc_trm.viz.report.headline import (
+    breadth_table,
+    comparison_table,
+    difference,
+    headline,
+    rates_table,
+)
 from arc_trm.viz.report.markup import folded, text
 from arc_trm.viz.report.published import published_section
 from submission.comparison import Comparison, compare_to_first
@@ -211,7 +217,9 @@ def _results(report: Report) -> str:
     makers = about(report.entries)
     if report.comparison is None:
         (entry,) = report.entries
-        rates = "".join(f"<div>{rates_table(score)}</div>" for score in scores)
+        rates = "".join(
+            f"<div>{rates_table(score)}{breadth_table(entry.breadth)}</div>" for score in scores
+        )
         return (
             f'<section class="card{" two" if rates else ""}" aria-label="Score">{headline(entry)}'
             f"{rates}</section>"

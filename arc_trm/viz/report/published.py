@@ -10,7 +10,7 @@ from arc_trm.viz.report.headline import headline_rate
 from arc_trm.viz.report.markup import bar, cell, folded, points, row, table, text
 from arc_trm.viz.series import ticks
 from submission import Scored
-from submission.scoring import format_percent
+from submission.scoring import format_percent, rate_title
 
 
 def published_section(score: Scored | None, results: Sequence[PublishedResult]) -> str:
@@ -24,7 +24,7 @@ def published_section(score: Scored | None, results: Sequence[PublishedResult]) 
     own = f"per {score.noun}, this page; 95 % interval {100 * low:.1f} to {format_percent(high)}"
     rows = [
         row(
-            "these predictions",
+            rate_title(score, ("these predictions",)),
             _cells(0, rate.value / scale, format_percent(rate.value), ""),
             "own",
             own,

@@ -36,7 +36,7 @@ from arc_trm.inference.groups import GROUP_RULES
 from arc_trm.inference.pace import Pace
 from arc_trm.inference.queries import Query, build_queries, max_batch_size, shard
 from arc_trm.inference.resolve import resolve_inference
-from arc_trm.inference.schedule import DoubtSchedule, FixedSchedule, Schedule
+from arc_trm.inference.schedule import DoubtSchedule, FixedSchedule, Schedule, VoteSchedule
 from arc_trm.inference.workers import Workers
 from arc_trm.io import relative_path
 from arc_trm.models import BLOCKS, PuzzleModel
@@ -52,6 +52,8 @@ FLUSH_INTERVAL_RATIO = 20.0  # seconds between writing the files, per second tha
 
 COPY_BATCH = 1000  # predictions copied at once
 
+DRAFT_SHARE = 8
+"""A draft takes one of so many supervision steps."""
 NO_GRID = "the model predicts no grid"
 NO_TIME = "there was no time for it"
 
@@ -160,6 +162,12 @@ class PredictionPlan:
         return self.config.supervision_steps or self.weights.model.config.supervision_steps
 
     @property
+    def draft_steps(self) -> int:
+        """Supervision steps of the first answers under a time limit; 0 if all take all steps."""
+        steps = self.supervision_steps
+        return 0 if steps == 1 else max(1, steps // DRAFT_SHARE)
+
+    @property
     def is_adaptive(self) -> bool:
         """Whether what is asked depends on earlier predictions."""
         return self.config.answers > 1 and not kind_of(self.tasks).embeds_tasks
@@ -173,21 +181,30 @@ class PredictionPlan:
         """Return a counter without predictions."""
         return VoteCounter(self.tasks, self.rule, self.attempts)
 
-    def schedule(self, queries: Sequence[Query], counter: VoteCounter | None = None) -> Schedule:
-        """Return the schedule of some of the queries; `counter` has the predictions so far."""
+    def schedule(
+        self,
+        queries: Sequence[Query],
+        counter: VoteCounter | None = None,
+        is_timed: bool = False,
+    ) -> Schedule:
+        """Return the schedule of some of the queries.
+
+        Args:
+            queries: of the plan.
+            counter: has the predictions so far; None has none.
+            is_timed: whether a time limit may end the job, so that it has to begin with few steps.
+        """
         known = counter or self.counter()
-        if not self.is_adaptive:
-            groups = {query.group for query in queries if query.group and not known.has(*query.key)}
-            return FixedSchedule(
-                query
-                for query in queries
-                if not known.has(*query.key) or (query.group is not None and query.group in groups)
-            )
-        predictions = (
-            each for query in queries for each in known.predictions(query.task_id, query.test)
-        )
-        kind = kind_of(self.tasks)
-        return DoubtSchedule(queries, self.config, kind, self.rule, predictions)
+        inputs = dict.fromkeys((query.task_id, query.test) for query in queries)
+        predictions = (each for key in inputs for each in known.predictions(*key))
+        if self.is_adaptive:
+            kind = kind_of(self.tasks)
+            return DoubtSchedule(queries, self.config, kind, self.rule, predictions)
+        if is_timed and self.draft_steps and self.config.select not in GROUP_RULES:
+            return VoteSchedule(queries, self.draft_steps, predictions)
+        missing = {query.key for query in queries if not known.has(*query.key)}
+        groups = {query.group for query in queries if query.key in missing and query.group}
+        return FixedSchedule(q for q in queries if q.key in missing or q.group in groups)
 
     @cached_property
     def key(self) -> Mapping[str, Any]:
@@ -358,7 +375,7 @@ class PredictionWriter:
         if not plan.is_adaptive:
             queries = plan.schedule(queries, self.counter).waiting()
         own = shard(queries, workers.rank, workers.world_size)
-        return plan.schedule(own, self.counter)
+        return plan.schedule(own, self.counter, self.time_limit.limit is not None)
 
     def _copy_equal(self, others: Sequence[Path]) -> None:
         """Copy what other jobs predicted for the same queries by the same weights and settings.

@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from torch import Tensor
 
@@ -258,6 +259,10 @@ def _skip_reason(pair: Pair, puzzles: Sequence[object], side: int) -> str | None
     return None if puzzles else NO_EMBEDDING
 
 
-def shard(queries: Sequence[Query], rank: int, world_size: int) -> Sequence[Query]:
-    """Return every `world_size`-th query, so that all processes take part in every round."""
-    return queries[rank::world_size]
+def shard(queries: Sequence[Query], rank: int, world_size: int) -> list[Query]:
+    """Return every `world_size`-th query, so that all processes take part in every round.
+
+    Queries that are decided together stay together.
+    """
+    units = [list(unit) for _, unit in groupby(queries, key=lambda each: each.group or each.key)]
+    return [query for unit in units[rank::world_size] for query in unit]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import heapq
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from arc_trm.config import InferenceConfig
-from arc_trm.evaluation.predictions import Prediction, QueryKey
+from arc_trm.evaluation.predictions import GridKey, Prediction, QueryKey, grid_key
 from arc_trm.evaluation.selection import RULE, SelectionRule
 from arc_trm.inference.groups import GROUP_RULES
 from arc_trm.inference.queries import Query, further_queries
@@ -18,6 +18,10 @@ from arc_trm.tasks import same_grid
 
 HALTS = 0.5
 """The halting probability of a halting logit of 0."""
+MAX_DRAFTS = 300
+"""Votes with few supervision steps; more change little (docs/inference.md)."""
+SETTLED = 0.3
+"""Votes are settled if at most this share of them is not for the most frequent grid."""
 
 
 class Schedule(ABC):
@@ -216,3 +220,123 @@ class DoubtSchedule(Schedule):
     def waiting(self) -> list[Query]:
         later = [query for *_, queries in sorted(self._doubtful) for query in queries]
         return [*self._next, *later]
+
+
+@dataclass(slots=True)
+class _VotedInput:
+    """A test input that is voted on.
+
+    Attributes:
+        queries: its queries, in the order in which they are asked.
+        votes: number of supervision steps and grid of the deepest prediction of each query.
+        drafted, asked: number of its first queries that were asked with few steps, and with all.
+    """
+
+    queries: list[Query] = field(default_factory=list)
+    votes: dict[QueryKey, tuple[int, GridKey | None]] = field(default_factory=dict)
+    drafted: int = 0
+    asked: int = 0
+
+    @property
+    def doubt(self) -> float:
+        """The share of votes that are not for the most frequent grid; 1 with less than two."""
+        grids = Counter(grid for _, grid in self.votes.values() if grid is not None)
+        total = grids.total()
+        return 1.0 if total < 2 else 1 - max(grids.values()) / total
+
+
+class VoteSchedule(Schedule):
+    """Test inputs under votes and a time limit: few steps for all first, then what is open.
+
+    First the augmentations of all test inputs are asked with few supervision steps, in rounds that
+    double the number of votes. Then they are asked with all steps in the same rounds: first the
+    plain ones of all test inputs, then those of test inputs whose votes disagree, then the others.
+    If there is time for everything, all queries are asked with all steps, as without a time limit.
+
+    Args:
+        queries: of the job, in order.
+        draft_steps: number of supervision steps of drafts; 0 makes none.
+        known: predictions that exist already.
+    """
+
+    def __init__(
+        self, queries: Sequence[Query], draft_steps: int, known: Iterable[Prediction] = ()
+    ) -> None:
+        super().__init__()
+        self._draft_steps = draft_steps
+        self._inputs: dict[tuple[str, int], _VotedInput] = {}
+        for query in queries:
+            each = self._inputs.setdefault((query.task_id, query.test), _VotedInput())
+            each.queries.append(query)
+        self._final: set[QueryKey] = set()
+        self.add(known)
+        self._rounds = self._plan()
+
+    def add(self, predictions: Iterable[Prediction]) -> None:
+        for prediction in predictions:
+            each = self._inputs.get((prediction.task_id, prediction.test))
+            if each is None:
+                continue
+            steps, _ = each.votes.get(prediction.key, (0, None))
+            if not prediction.is_draft:
+                self._final.add(prediction.key)
+            if steps < prediction.steps or not prediction.is_draft:
+                grid = None if prediction.grid is None else grid_key(prediction.grid)
+                each.votes[prediction.key] = prediction.steps, grid
+
+    def _plan(self) -> Iterator[list[Query]]:
+        """Yield the rounds; each is made when the one before has been handed out."""
+        inputs = list(self._inputs.values())
+        most = max((len(each.queries) for each in inputs), default=0)
+        if self._draft_steps:
+            for voters in _doubled(min(most, MAX_DRAFTS)):
+                chosen = [each for each in inputs if voters <= 2 or each.doubt > SETTLED]
+                yield self._drafts(chosen, voters)
+        for voters in _doubled(most):
+            chosen = [each for each in inputs if voters == 1 or each.doubt > SETTLED]
+            yield self._finals(chosen, voters)
+        yield self._finals(inputs, most)
+
+    def _drafts(self, inputs: Sequence[_VotedInput], voters: int) -> list[Query]:
+        made = []
+        for each in sorted(inputs, key=_side_and_doubt):
+            for query in each.queries[each.drafted : voters]:
+                if query.key not in each.votes:
+                    made.append(replace(query, steps=self._draft_steps, is_draft=True))
+            each.drafted = max(each.drafted, voters)
+        return made
+
+    def _finals(self, inputs: Sequence[_VotedInput], voters: int) -> list[Query]:
+        made = []
+        for each in sorted(inputs, key=_side_and_doubt):
+            made += [q for q in each.queries[each.asked : voters] if q.key not in self._final]
+            each.asked = max(each.asked, voters)
+        return made
+
+    def _refill(self) -> None:
+        for queries in self._rounds:
+            if queries:
+                self._next.extend(queries)
+                return
+
+    def waiting(self) -> list[Query]:
+        return [
+            q for each in self._inputs.values() for q in each.queries if q.key not in self._final
+        ]
+
+    def __len__(self) -> int:
+        return sum(len(each.queries) for each in self._inputs.values()) - len(self._final)
+
+
+def _side_and_doubt(each: _VotedInput) -> tuple[int, float]:
+    return each.queries[0].side, -each.doubt
+
+
+def _doubled(most: int) -> Iterator[int]:
+    """Yield 1, 2, 4, ... below `most`, then `most` if it is not 0."""
+    number = 1
+    while number < most:
+        yield number
+        number *= 2
+    if most:
+        yield most

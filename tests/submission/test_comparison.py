@@ -123,6 +123,7 @@ class PuzzleScore:
     deciding = headline = ("exact",)
     noun = "puzzle"
     notes = ()
+    selected_by = ""
 
     @property
     def task_ids(self) -> list[str]:

@@ -115,13 +115,14 @@ def predict_scheduled(
     engine = Engine(weights, plan.tasks, plan.config)
     pace = Pace(time_limit, reserve, lambda side: batch_size or max_batch_size(weights, side))
     while True:
-        if (side := schedule.next_side(engine.side)) is not None:
-            engine.add(schedule.take(pace.room(len(engine), side), engine.side))
+        if (query := schedule.peek(engine.side)) is not None:
+            room = pace.room(len(engine), query.side, query.steps or steps)
+            engine.add(schedule.take(room, engine.side))
         if not len(engine):
             return
-        active, started = len(engine), time.monotonic()
+        active, most, started = len(engine), engine.max_steps, time.monotonic()
         found = engine.step()
-        pace.measure(active, steps, time.monotonic() - started)
+        pace.measure(active, most, time.monotonic() - started)
         schedule.repeat(engine.retry)
         engine.retry.clear()
         schedule.add(found)

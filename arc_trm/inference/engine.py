@@ -80,6 +80,11 @@ class Engine:
         """Side of the canvas of the queries in the batch; None if there are none."""
         return self._slots[0].query.side if self._slots else None
 
+    @property
+    def max_steps(self) -> int:
+        """Largest number of supervision steps of the queries in the batch; 0 without any."""
+        return max((slot.max_steps for slot in self._slots), default=0)
+
     def add(self, queries: Sequence[Query]) -> None:
         """Add queries on canvases of the batch's size; copies of a group are added together."""
         if not queries:

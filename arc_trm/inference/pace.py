@@ -28,7 +28,7 @@ class Pace:
     ) -> None:
         self._time_limit, self._reserve, self._limit = time_limit, reserve, limit
         self._size = float(FIRST_BATCH_SIZE)
-        self._seconds = 0.0  # that a query takes on a canvas of `_side`, at most; 0 is unknown
+        self._seconds = 0.0  # of a query's step on a canvas of `_side`, at most; 0 is unknown
         self._side = 0
 
     @property
@@ -36,15 +36,18 @@ class Pace:
         """Seconds until the time limit without the reserve; infinite without one."""
         return self._time_limit.left - self._reserve()
 
-    def room(self, active: int, side: int) -> int:
-        """Return how many more queries on canvases of `side` may be asked besides `active` ones."""
+    def room(self, active: int, side: int, steps: int) -> int:
+        """Return how many more queries may be asked besides `active` ones.
+
+        They are on canvases of `side` and take so many supervision steps.
+        """
         limit = self._limit(side)
         if self._time_limit.limit is None:
             return max(0, limit - active)
         self._change_side(side)
         size, left = min(self._size, limit), self.seconds_left
         if self._seconds:
-            size = min(size, left / self._seconds)
+            size = min(size, left / (steps * self._seconds))
         if size < 1 or left <= 0:
             return 0  # it could not be answered in time
         return max(0, max(1, int(size)) - active)
@@ -57,10 +60,9 @@ class Pace:
         self._side = side
 
     def measure(self, active: int, steps: int, seconds: float) -> None:
-        """Count one supervision step of `active` queries that take `steps` of them."""
+        """Count one supervision step of `active` queries, which take at most `steps` of them."""
         if self._time_limit.limit is None:
             return
-        duration = seconds * steps
-        self._seconds = max(FORGETTING * self._seconds, duration / active)
-        if 2 * duration < MAX_BATCH_FRACTION * self._time_limit.limit:
+        self._seconds = max(FORGETTING * self._seconds, seconds / active)
+        if 2 * seconds * steps < MAX_BATCH_FRACTION * self._time_limit.limit:
             self._size = max(self._size, 2 * active)

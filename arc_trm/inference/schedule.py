@@ -46,8 +46,8 @@ class Schedule(ABC):
     def waiting(self) -> list[Query]:
         """Return the queries that are known to be needed and were not handed out."""
 
-    def next_side(self, side: int | None) -> int | None:
-        """Return the side of the canvas of the next query; None if none can be asked now.
+    def peek(self, side: int | None) -> Query | None:
+        """Return the next query without handing it out; None if none can be asked now.
 
         `side` is that of the queries that are asked now, as in `take`.
         """
@@ -55,7 +55,7 @@ class Schedule(ABC):
             self._refill()
         if not self._next or self._next[0].side != (side or self._next[0].side):
             return None
-        return self._next[0].side
+        return self._next[0]
 
     def repeat(self, queries: Sequence[Query]) -> None:
         """Hand out queries again, before all others."""
@@ -71,8 +71,8 @@ class Schedule(ABC):
         """
         taken: list[Query] = []
         is_idle = side is None
-        while len(taken) < room and (next_side := self.next_side(side)) is not None:
-            side, size = next_side, self._first_group()
+        while len(taken) < room and (query := self.peek(side)) is not None:
+            side, size = query.side, self._first_group()
             if len(taken) + size > room and (taken or not is_idle):
                 break
             taken += [self._next.popleft() for _ in range(size)]

@@ -75,8 +75,12 @@ class Schedule(ABC):
             side, size = query.side, self._first_group()
             if len(taken) + size > room and (taken or not is_idle):
                 break
-            taken += [self._next.popleft() for _ in range(size)]
+            taken += [self._hand_out() for _ in range(size)]
         return taken
+
+    def _hand_out(self) -> Query:
+        """Remove the next query and return it."""
+        return self._next.popleft()
 
     def _first_group(self) -> int:
         """Return how many queries at the front are asked side by side."""
@@ -269,6 +273,7 @@ class VoteSchedule(Schedule):
             each = self._inputs.setdefault((query.task_id, query.test), _VotedInput())
             each.queries.append(query)
         self._final: set[QueryKey] = set()
+        self._unanswered: set[QueryKey] = set()
         self.add(known)
         self._rounds = self._plan()
 
@@ -277,6 +282,7 @@ class VoteSchedule(Schedule):
             each = self._inputs.get((prediction.task_id, prediction.test))
             if each is None:
                 continue
+            self._unanswered.discard(prediction.key)
             steps, _ = each.votes.get(prediction.key, (0, None))
             if not prediction.is_draft:
                 self._final.add(prediction.key)
@@ -314,10 +320,16 @@ class VoteSchedule(Schedule):
         return made
 
     def _refill(self) -> None:
-        for queries in self._rounds:
-            if queries:
-                self._next.extend(queries)
+        while not self._next and not self._unanswered:  # on which the next round depends
+            queries = next(self._rounds, None)
+            if queries is None:
                 return
+            self._next.extend(queries)
+
+    def _hand_out(self) -> Query:
+        query = super()._hand_out()
+        self._unanswered.add(query.key)
+        return query
 
     def waiting(self) -> list[Query]:
         return [

@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby, islice
 
 from torch import Tensor
 
@@ -259,5 +260,10 @@ def _skip_reason(pair: Pair, puzzles: Sequence[object], side: int) -> str | None
 
 
 def shard(queries: Sequence[Query], rank: int, world_size: int) -> Sequence[Query]:
-    """Return every `world_size`-th query, so that all processes take part in every round."""
-    return queries[rank::world_size]
+    """Return every `world_size`-th query, so that all processes take part in every round.
+
+    Queries that are decided together count as one.
+    """
+    parts = groupby(enumerate(queries), lambda numbered: numbered[1].group or numbered[0])
+    own = islice(parts, rank, None, world_size)
+    return [query for _, part in own for _, query in part]

@@ -57,13 +57,8 @@ def count_solved(plan: PredictionPlan, schedule: Schedule, seconds: float) -> tu
     counter = plan.counter()
     for batch in predict_scheduled(plan, schedule, TimeLimit(seconds)):
         counter.add(batch)
-    attempts = {(each.task_id, each.test): each.attempts for each in counter}
     solved = sum(
-        any(
-            (grid == output).all() for grid in attempts[task.id, test] if grid.shape == output.shape
-        )
-        for task in plan.tasks
-        for test, output in enumerate(task.solutions or ())
+        any(same_grid(grid, each.pair.output) for grid in each.attempts) for each in counter
     )
     return solved, sum(each.answers for each in counter)
 

@@ -60,7 +60,7 @@ def _convert(value: Any, kind: Any, key: str) -> Any:
         require(isinstance(value, Mapping), f"config key {key!r} is a table, got {_shown(value)}")
         return from_dict(typing.cast(type, kind), value, key)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is types.UnionType:  # always `X | None`
+    if origin in (types.UnionType, typing.Union):  # always `X | None`
         return None if value is None else _convert(value, arguments[0], key)
     if origin is Literal:
         close = close_match(value, arguments) if isinstance(value, str) else None

@@ -75,7 +75,7 @@ class Breadth:
     @classmethod
     def of(cls, predictions: PredictionSet, chosen: Scored) -> Breadth:
         """Return what the predictions were worth, of which `chosen` is the score."""
-        tasks, found = predictions.tasks, [each for each in predictions if each.answers]
+        tasks, found = predictions.tasks, list(predictions)
         kind = kind_of(tasks)
         return cls(
             chosen,
@@ -125,8 +125,12 @@ def _score(
 
 
 def _best_first(kind: PuzzleKind, prediction: InputPrediction) -> list[Grid]:
-    """Return the answers, the right one first, or else a valid one."""
+    """Return the answers, the right one first, or else a valid one.
+
+    Runners-up and guesses among the attempts count, too, as they do in the score.
+    """
     pair, grids = prediction.pair, [each.grid for each in prediction.candidates]
+    grids += [grid for grid in prediction.attempts if grid is not None]
     best = [grid for grid in grids if pair.output is not None and same_grid(grid, pair.output)]
     if not best and kind.has_rule:
         best = [grid for grid in grids if kind.is_valid(pair.input, grid)]

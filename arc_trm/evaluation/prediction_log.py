@@ -92,11 +92,18 @@ def _trace(records: list[list[Any]]) -> tuple[TraceStep, ...]:
     return tuple(trace)
 
 
-def _probability(value: Any) -> float:
+def _probability(value: Any, name: str = "halting probability") -> float:
     probability = float(value)
     if not 0 <= probability <= 1:
-        raise _LineError(f"its halting probability is {probability}, not 0 to 1")
+        raise _LineError(f"its {name} is {probability}, not 0 to 1")
     return probability
+
+
+def _flag(record: Mapping[str, Any], name: str) -> bool | None:
+    flag = record.get(name)
+    if flag is not None and not isinstance(flag, bool):
+        raise _LineError(f"its {name} is {format_value(flag)}, not true or false")
+    return flag
 
 
 def _number(value: Any) -> int:
@@ -144,9 +151,9 @@ def _from_record(record: Any) -> Prediction:
         _trace(record.get("trace", [])),
         sample,
         steps,
-        record.get("draft") is True,
-        _probability(record.get("confidence", 0.0)),
-        record["valid"] if isinstance(record.get("valid"), bool) else None,
+        bool(_flag(record, "draft")),
+        _probability(record.get("confidence", 0.0), "confidence"),
+        _flag(record, "valid"),
     )
 
 

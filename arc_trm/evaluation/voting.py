@@ -25,11 +25,13 @@ class _Counted:
     """What was counted for one test input; `ranked` is None until it is needed.
 
     Predictions are those with the most supervision steps of each query, by puzzle and sample.
+    `runner_up` is that of the prediction with the largest `certainty`, which is no draft if there
+    is another one, and whose query is `surest`.
     """
 
     predictions: dict[tuple[str, int], Prediction] = field(default_factory=dict)
-    steps: int = 0
-    certainty: tuple[float, int, int] | None = None
+    certainty: tuple[bool, float, int, int] | None = None
+    surest: tuple[str, int] | None = None
     runner_up: Grid | None = None
     trace: tuple[TraceStep, ...] = ()
     sample_traces: dict[tuple[int, int], tuple[str, tuple[TraceStep, ...]]] = field(
@@ -70,23 +72,34 @@ class VoteCounter:
                 continue
             counted = self._counted[key]
             earlier = counted.predictions.get((puzzle, sample))
-            counted.steps += prediction.steps
             if earlier is not None and prediction.is_draft and prediction.steps <= earlier.steps:
                 continue
             counted.ranked = None
+            if earlier is not None:
+                self._forget_draft(counted, earlier)
             if prediction.trace and prediction.turn == (0, 0):
                 counted.trace = prediction.trace
             elif prediction.trace:
                 counted.sample_traces[prediction.turn] = prediction.title, prediction.trace
             grid, halt_prob = prediction.grid, prediction.halt_prob
-            certainty = (halt_prob, -prediction.order, -sample)
+            certainty = (not prediction.is_draft, halt_prob, -prediction.order, -sample)
             if grid is not None and (counted.certainty is None or certainty > counted.certainty):
                 # Its runner-up may become an attempt.
                 counted.certainty, counted.runner_up = certainty, prediction.runner_up
+                counted.surest = puzzle, sample
             # Only what selection needs is kept.
             grid = None if grid is None else self._deduplicate(grid)
             kept = replace(prediction, task_id=task_id, grid=grid, runner_up=None, trace=())
             counted.predictions[puzzle, sample] = kept
+
+    @staticmethod
+    def _forget_draft(counted: _Counted, draft: Prediction) -> None:
+        """Forget what was kept besides a draft, so that it leaves nothing behind."""
+        counted.sample_traces.pop(draft.turn, None)
+        if draft.turn == (0, 0):
+            counted.trace = ()
+        if counted.surest == (draft.puzzle, draft.sample):
+            counted.certainty = counted.surest = counted.runner_up = None
 
     def has(self, task_id: str, test: int, puzzle: str | None = None, sample: int = 0) -> bool:
         """Return whether a query has a prediction that is no draft.
@@ -135,7 +148,7 @@ class VoteCounter:
                 dict(counted.sample_traces[turn] for turn in sorted(counted.sample_traces)),
                 next((each.grid for each in found if each.turn == (0, 0)), None),
                 len(found),
-                counted.steps,
+                sum(each.steps for each in found),
             )
         return counted.ranked
 

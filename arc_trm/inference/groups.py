@@ -69,7 +69,8 @@ def resample_particles(
     count = len(halt_logits)
     if is_last:
         return Continue(range(count))
-    weights = np.exp(INVERSE_TEMPERATURE * (halt_logits - halt_logits.max()).astype(np.float64))
+    logits = halt_logits.astype(np.float64)
+    weights = np.exp(INVERSE_TEMPERATURE * (logits - logits.max()))
     edges = np.cumsum(weights / weights.sum())
     pointers = (rng_for(*key, step).random() + np.arange(count)) / count
     return Continue(np.minimum(np.searchsorted(edges, pointers), count - 1).tolist())

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, islice
 
 from torch import Tensor
 
@@ -259,10 +259,11 @@ def _skip_reason(pair: Pair, puzzles: Sequence[object], side: int) -> str | None
     return None if puzzles else NO_EMBEDDING
 
 
-def shard(queries: Sequence[Query], rank: int, world_size: int) -> list[Query]:
+def shard(queries: Sequence[Query], rank: int, world_size: int) -> Sequence[Query]:
     """Return every `world_size`-th query, so that all processes take part in every round.
 
-    Queries that are decided together stay together.
+    Queries that are decided together count as one.
     """
-    units = [list(unit) for _, unit in groupby(queries, key=lambda each: each.group or each.key)]
-    return [query for unit in units[rank::world_size] for query in unit]
+    parts = groupby(enumerate(queries), lambda numbered: numbered[1].group or numbered[0])
+    own = islice(parts, rank, None, world_size)
+    return [query for _, part in own for _, query in part]

@@ -19,11 +19,11 @@ class Noise:
     """The random numbers of a batch.
 
     Args:
-        generators: one for each example, on `device`.
+        generators: one for each example, on `device`; None for an example that draws nothing.
         device: where the numbers are needed.
     """
 
-    def __init__(self, generators: Sequence[torch.Generator], device: torch.device) -> None:
+    def __init__(self, generators: Sequence[torch.Generator | None], device: torch.device) -> None:
         self.generators, self.device = generators, device
 
     @classmethod
@@ -61,5 +61,6 @@ class Noise:
     ) -> Tensor:
         values = torch.empty(shape, device=self.device)
         for example, generator in zip(values, self.generators, strict=True):
+            assert generator is not None, "an example without random numbers draws some"
             fill(example, generator)
         return values

@@ -54,17 +54,20 @@ class LatentState:
 
     @classmethod
     def concatenate(cls, states: Sequence[LatentState]) -> LatentState:
-        """Join batches; all or none of them have random numbers."""
+        """Join batches, of which some may have random numbers and others none."""
         if len(states) == 1:
             return states[0]
-        noises = [state.noise for state in states]
+        noise = None
+        if any(state.noise is not None for state in states):
+            device = states[0].y.device
+            noise = Noise.concatenate(
+                [state.noise or Noise([None] * len(state), device) for state in states]
+            )
         return cls(
             torch.cat([state.x for state in states]),
             torch.cat([state.y for state in states]),
             torch.cat([state.z for state in states]),
-            Noise.concatenate([noise for noise in noises if noise is not None])
-            if noises[0] is not None
-            else None,
+            noise,
             tuple(sigma for state in states for sigma in state.sigma),
         )
 

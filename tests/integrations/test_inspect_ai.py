@@ -147,9 +147,11 @@ class Recorder:
         self._predict = arc_trm.inference.predict_tasks
         monkeypatch.setattr(arc_trm.inference, "predict_tasks", self)
 
-    def __call__(self, weights: Any, tasks: TaskSet, augmentations: int | None) -> PredictionSet:
+    def __call__(
+        self, weights: Any, tasks: TaskSet, augmentations: int | None, **options: Any
+    ) -> PredictionSet:
         self.calls.append([task.id for task in tasks for _ in task.test])
-        return self._predict(weights, tasks, augmentations)
+        return self._predict(weights, tasks, augmentations, **options)
 
 
 def make_model(answer: Callable[[str], str]) -> Model:

@@ -98,6 +98,20 @@ def test_every_augmentation_inverts_and_keeps_the_rule(side: int, seed: int) -> 
         assert changed[0].dtype == np.uint8
 
 
+@given(sides, seeds)
+def test_a_wrong_answer_with_digits_above_the_side_is_changed_back(side: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    augmentation = SUDOKU.augmentation(1, side, rng)
+    answer = rng.integers(0, 10, (side, side)).astype(np.uint8)
+    restored = augmentation.invert(answer)
+    assert restored.dtype == np.uint8
+    inside = restored <= side
+    assert sorted(restored[~inside].tolist()) == sorted(answer[answer > side].tolist())
+    within = np.where(inside, restored, 0).astype(np.uint8)
+    again = augmentation.apply(within)
+    assert np.array_equal(again, np.where(answer <= side, answer, 0))
+
+
 def test_augmentations_move_a_cell_to_every_other() -> None:
     rng = np.random.default_rng(0)
     single = np.zeros((9, 9), np.uint8)

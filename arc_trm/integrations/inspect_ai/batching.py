@@ -6,7 +6,6 @@ requests of many samples for a source.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from logging import getLogger
@@ -169,25 +168,22 @@ class WeightsSource:
         self._warned = False
 
     def __call__(self, queries: Sequence[SampleQuery]) -> SampleAnswers:
-        """Answer as many queries as fill a batch."""
+        """Answer all test inputs of the tasks of as many queries as fill a batch.
+
+        The tasks are whole because random numbers depend on the index of a test input.
+        """
         from arc_trm.inference import predict_tasks
 
         weights = self._load(queries)
-        by_task: dict[str, list[SampleQuery]] = defaultdict(list)
-        for query in queries[: self._per_batch]:
-            by_task[query.task_id].append(query)
-        tasks = TaskSet.from_tasks("queries", map(_queried_task, by_task.values()))
+        tasks = _whole_tasks(queries[: self._per_batch])
         predictions = predict_tasks(weights, tasks, self.augmentations, config=self.config)
         assert predictions.job is not None
         reasons = {
             (each.task_id, each.test): f"a guess: {each.reason}" for each in predictions.job.guesses
         }
         answers = {
-            query.key: SampleAnswer.from_prediction(
-                predictions[task_id, position], reasons.get((task_id, position), "")
-            )
-            for task_id, group in by_task.items()
-            for position, query in enumerate(group)
+            key: SampleAnswer.from_prediction(prediction, reasons.get(key, ""))
+            for key, prediction in predictions.by_input.items()
         }
         guessed = [(key, answer.note) for key, answer in answers.items() if answer.note]
         if guessed and not self._warned:
@@ -227,12 +223,6 @@ class WeightsSource:
             f"unsolved: task {format_name(first.task_id)}, test input {first.test + 1}: "
             f"{first.reason}; {advice}"
         )
-
-
-def _queried_task(queries: Sequence[SampleQuery]) -> Task:
-    """Return a task with the queried test inputs only."""
-    inputs = (query.inputs[query.test] for query in queries)
-    return Task(queries[0].task_id, (), tuple(Pair(grid) for grid in inputs))
 
 
 def _whole_tasks(queries: Sequence[SampleQuery]) -> TaskSet:

@@ -98,7 +98,9 @@ def _find_source(
     if predictions is not None and augmentations is not None:
         raise UserError("augmentations are for weights: predictions are voted already")
     if predictions is not None and config is not None:
-        raise UserError(f"predictions are made already, so they cannot be asked with {config}")
+        raise UserError(
+            "samples, noise and other settings are for weights: predictions are made already"
+        )
     weights, predictions = as_name(weights), as_name(predictions)
     if predictions is not None:
         return predictions, FileSource(PredictionSource.open(predictions))

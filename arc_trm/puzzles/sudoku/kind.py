@@ -19,6 +19,8 @@ from arc_trm.puzzles.sudoku.solver import BOXES, count_digits, solve, units
 from arc_trm.puzzles.theme import puzzle_theme
 from arc_trm.tasks import Grid
 
+MAX_SIDE = max(BOXES)
+
 
 @dataclass(frozen=True)
 class SudokuAugmentation:
@@ -43,7 +45,9 @@ class SudokuAugmentation:
         if self.transposed:
             grid = grid.T
         grid = grid[np.argsort(self.rows)][:, np.argsort(self.columns)]
-        return np.argsort(self.digits).astype(np.uint8)[grid]
+        values = np.arange(MAX_SIDE + 1, dtype=np.uint8)
+        values[self.digits] = np.arange(len(self.digits))
+        return values[grid]  # digits above the side, which a wrong answer may hold, stay
 
 
 def _shuffled_lines(side: int, group: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:

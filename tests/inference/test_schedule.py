@@ -60,7 +60,7 @@ def ask(schedule: Schedule, seed: int, random: Random) -> list[tuple[Query, Pred
     found: list[tuple[Query, Prediction]] = []
     while True:
         side = 4 if active else None
-        if schedule.next_side(side) is not None:
+        if schedule.peek(side) is not None:
             active += schedule.take(random.randint(1, 6), side)
         if not active:
             assert not schedule.waiting() and len(schedule) == 0
@@ -168,15 +168,16 @@ def test_groups_stay_together_and_enter_an_idle_batch_whatever_their_size() -> N
     assert schedule.take(3, 4) == []  # the group does not fit beside others
     assert [query.task_id for query in schedule.take(3, None)] == ["a"] * 5
     assert [query.task_id for query in schedule.take(3, None)] == ["b"] * 2
-    assert schedule.next_side(None) is None
+    assert schedule.peek(None) is None
 
 
 def test_queries_on_another_canvas_wait_until_the_batch_is_empty() -> None:
     schedule = FixedSchedule([*grouped("a", 1), *grouped("b", 1, 5)])
     assert [query.task_id for query in schedule.take(9, None)] == ["a"]
-    assert schedule.next_side(4) is None
+    assert schedule.peek(4) is None
     assert schedule.take(9, 4) == []
-    assert schedule.next_side(None) == 5
+    following = schedule.peek(None)
+    assert following is not None and following.side == 5
     schedule.repeat(grouped("c", 1))
     assert [query.task_id for query in schedule.take(9, None)] == ["c"]
 

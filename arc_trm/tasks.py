@@ -89,6 +89,11 @@ class Task(Displayed):
         inputs = [pair.input.tolist() for pair in self.test]
         return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:8]
 
+    def input_digests(self) -> list[str]:
+        """Return sixteen hexadecimal digits for each test input, by which sets are compared."""
+        texts = (json.dumps(pair.input.tolist()).encode() for pair in self.test)
+        return [hashlib.sha256(text).hexdigest()[:16] for text in texts]
+
     def to_json(self, solutions: bool = True) -> dict[str, Any]:
         """Return the task in the official file format, with known test outputs if `solutions`."""
         task = self if solutions else self.without_solutions()

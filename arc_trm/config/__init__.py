@@ -9,7 +9,12 @@ from arc_trm.config.compare import (
     format_preset,
     preset_of,
 )
-from arc_trm.config.inference import EmbeddingChoice, InferenceConfig, inference_config
+from arc_trm.config.inference import (
+    EmbeddingChoice,
+    InferenceChoice,
+    InferenceConfig,
+    inference_config,
+)
 from arc_trm.config.loader import (
     Preset,
     close_keys,
@@ -43,6 +48,7 @@ __all__ = [
     "DataConfig",
     "Dtype",
     "EmbeddingChoice",
+    "InferenceChoice",
     "InferenceConfig",
     "InitialState",
     "ModelConfig",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from arc_trm.config.loader import from_dict
@@ -16,6 +18,9 @@ AUTO = "auto"
 MAX_ANSWERS = 1024
 """Largest number of answers to one test input under one augmentation."""
 MAX_NOISE = 100.0
+MAX_TEXT_LENGTH = 500
+"""Characters of a text in inference.json."""
+_HEXADECIMAL = re.compile("[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -74,10 +79,57 @@ class InferenceConfig:
         ]
         return ", ".join(changed) or "once"
 
+    def options(self) -> str:
+        """Return the options of `arc-trm predict` that say the same: `--samples 8 --noise 0.3`."""
+        changed = [
+            f"--{each.name.replace('_', '-')}" + ("" if value is True else f" {value}")
+            for each in fields(self)
+            if (value := getattr(self, each.name)) != each.default
+        ]
+        return " ".join(changed) or "--samples 1"
+
     @property
     def answers(self) -> int:
         """Largest number of answers to a test input under one augmentation, samples × views."""
         return self.samples * self.views
+
+
+@dataclass(frozen=True)
+class InferenceChoice:
+    """How some weights are asked by default, as `arc-trm tune-inference` chose it: inference.json.
+
+    Texts from elsewhere are shown to users, so that they must be short and printable.
+    """
+
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
+    """What was chosen."""
+    weights: str = ""
+    """Digest of the weights that were asked, as of `CheckpointChoice.digest`."""
+    data: str = ""
+    """Name of the data that it was tuned on."""
+    puzzles: int = 0
+    """Number of tasks or puzzles of that data that were asked."""
+    digests: tuple[str, ...] = ()
+    """Digests of their test inputs, as of `Task.input_digests`."""
+    reason: str = ""
+    """Why this was chosen, a sentence."""
+
+    def __post_init__(self) -> None:
+        for name in ("data", "reason"):
+            text = getattr(self, name)
+            require(
+                bool(text) and text.isprintable() and len(text) <= MAX_TEXT_LENGTH,
+                f"{name} is not a text of one line, 1 to {MAX_TEXT_LENGTH} characters",
+            )
+        require(self.puzzles >= 1, f"puzzles must be at least 1, got {self.puzzles}")
+        require(bool(self.digests), "digests is empty")
+        for text in (self.weights, *self.digests):
+            require(bool(_HEXADECIMAL.fullmatch(text)), "a digest is not 16 hexadecimal digits")
+
+    def count_shared(self, digests: Iterable[Iterable[str]]) -> int:
+        """Return how many tasks it was tuned on; `digests` are those of their test inputs."""
+        known = set(self.digests)
+        return sum(not known.isdisjoint(each) for each in digests)
 
 
 def inference_config(**settings: Any) -> InferenceConfig | None:

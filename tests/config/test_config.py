@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arc_trm.config import (
+    InferenceConfig,
     Preset,
     RunConfig,
     from_dict,
@@ -146,3 +147,17 @@ def test_a_deeply_nested_file_is_a_mistake(tmp_path: Path) -> None:
     file.write_text("a = " + "[" * 100_000)
     with pytest.raises(UserError, match=r"deep\.toml is nested too deeply"):
         load_config("quickstart", file)
+
+
+def test_a_choice_may_be_left_open() -> None:
+    """A field of several words or None takes both, and names a mistake."""
+    for starts in (None, "random"):
+        assert from_dict(InferenceConfig, {"samples": 2, "starts": starts}).starts == starts
+    with pytest.raises(UserError, match=r"'starts' is one of fixed, random, got .*did you mean"):
+        from_dict(InferenceConfig, {"samples": 2, "starts": "randon"})
+
+
+def test_a_config_of_inference_says_its_options() -> None:
+    assert InferenceConfig().options() == "--samples 1"
+    config = InferenceConfig(samples=4, noise=0.3, supervision_steps=32, early_exit=True)
+    assert config.options() == "--samples 4 --noise 0.3 --supervision-steps 32 --early-exit"

@@ -20,7 +20,7 @@ from arc_trm._version import __version__
 from arc_trm.callbacks import Callback
 from arc_trm.data.loader import load_tasks
 from arc_trm.display import set_renderer
-from arc_trm.pipeline import adapt, open_predictions, predict, score, train
+from arc_trm.pipeline import adapt, open_predictions, predict, score, train, tune_inference
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +37,7 @@ __all__ = [
     "predict",
     "score",
     "train",
+    "tune_inference",
 ]
 
 

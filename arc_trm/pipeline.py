@@ -1,4 +1,4 @@
-"""The pipeline as functions: train, adapt, predict, score. The command line calls these.
+"""The pipeline as functions, which the command line calls: train, adapt, tune, predict, score.
 
 All arguments but the first are the options of the command with the same name, with the same
 defaults, and the same files are written.
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from arc_trm.callbacks import Callback, CallbackList
 from arc_trm.config import (
@@ -39,7 +39,12 @@ from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import TimeLimit
 from submission import Scored
 
+if TYPE_CHECKING:
+    from arc_trm.inference import TuningResult
+
 ADAPT_PRESET = "adapt-arc-agi-2"
+TUNING_TIME = "10m"
+"""Time limit of `tune_inference`."""
 LENGTH_KEYS = ("epochs", "train.total_steps", "train.max_steps", "train.time_limit")
 """Config keys that --max-steps and --time-limit replace."""
 DATA_KEYS = ("data.train", "data.optional_train", "data.test")
@@ -178,6 +183,69 @@ def adapt(
         return _train(resolved, _path(out), device, compiled, callback, limit, loaded)
 
 
+def tune_inference(
+    weights: PathLike | None = None,
+    data: PathLike | None = None,
+    *,
+    time_limit: str | float | TimeLimit | None = TUNING_TIME,
+    augmentations: int | None = None,
+    seed: int = 0,
+    checkpoint: str | int | None = None,
+    skip_invalid: bool = False,
+    device: str = "auto",
+    compiled: bool | None = None,
+    callbacks: Sequence[Callback] = (),
+    show_progress: bool = False,
+) -> TuningResult:
+    """Try how weights are best asked on held-out puzzles, and make it their default.
+
+    Tries noise, samples, supervision steps and views, and chooses the cheapest setting whose
+    accuracy is within one standard error of the best one. Writes the choice into the weights folder
+    as inference.json, whole or not at all, from where `predict` takes it. Ctrl-C and the time limit
+    end the search, and what was measured until then decides.
+
+    Args:
+        weights: a run or a weights folder; None is the latest run.
+        data: DATA, held-out puzzles with known outputs; None is the run's own for validation.
+        time_limit: of the search; None tries everything on up to 10 000 puzzles.
+        augmentations: that vote besides the task itself, as in `predict`.
+        seed: of the choice of puzzles, of noise and of random starts.
+        checkpoint, skip_invalid: as in `predict`.
+        device, compiled, callbacks, show_progress: as in `train`.
+
+    Raises:
+        UserError: weights or data do not work, puzzles were trained on or are those that the run
+            predicts, or there was no time to compare anything.
+    """
+    limit = TimeLimit.parse(time_limit)
+    if augmentations is not None and augmentations < 0:
+        raise UserError(f"augmentations must be at least 0, got {augmentations}")
+    if seed < 0:
+        raise UserError(f"seed must not be negative, got {seed}")
+    with _callback("tuning", "settings", callbacks, show_progress) as callback:
+        if weights is not None and not os.path.exists(weights):
+            raise UserError(
+                f"there is no folder {os.fspath(weights)}, into which the choice could be written: "
+                "name a run or a weights folder; `arc-trm pull` copies one from the Hub"
+            )
+        inputs = RunInputs.resolve(weights, data, skip_invalid, callback, checkpoint, held_out=True)
+        for sentence in inputs.too_large:
+            callback.note(sentence)
+        if augmentations is None and inputs.run is not None:
+            augmentations = inputs.run.config.data.vote_augmentations
+
+        from arc_trm.checkpoint import INFERENCE_FILE, save_inference
+        from arc_trm.inference import load_for_inference, tune
+
+        folder = inputs.weights.folder
+        digest = inputs.weights.choice.digest()
+        loaded = load_for_inference(inputs.weights, inputs.tasks.ids, device, None, compiled)
+        assert digest is not None  # the weights were read
+        result = tune(loaded, inputs.tasks, limit, augmentations, seed, callback)
+        save_inference(folder, result.choice(digest))
+        return replace(result, file=folder / INFERENCE_FILE)
+
+
 def predict(
     weights: PathLike | None = None,
     data: PathLike | None = None,
@@ -287,22 +355,30 @@ def predict(
         if augmentations is None and inputs.run is not None:
             augmentations = inputs.run.config.data.vote_augmentations
 
-        if chosen is None and rule is None and (chosen := inputs.weights.inference) is not None:
-            callback.note(f"asking as `arc-trm tune-inference` chose: {chosen}")
-
+        from arc_trm.checkpoint import INFERENCE_FILE
         from arc_trm.inference import (
+            default_inference,
             inference_notes,
             load_for_inference,
             make_plan,
             predict_to_folder,
         )
 
+        default = None
+        if chosen is None and rule is None:
+            default = default_inference(inputs.weights, inputs.tasks, callback.note)
         loaded = load_for_inference(
             inputs.weights, inputs.tasks.ids, device, canvas, compiled, puzzle_embedding
         )
         for note in inference_notes(loaded, inputs.tasks, augmentations):
             callback.note(note)
-        plan = make_plan(loaded, inputs.tasks, augmentations, chosen, attempts, rule)
+        try:
+            plan = make_plan(loaded, inputs.tasks, augmentations, chosen or default, attempts, rule)
+        except UserError as error:
+            if default is None:
+                raise
+            path = inputs.weights.folder / INFERENCE_FILE
+            raise UserError(f"{path}, the default of these weights, fails: {error}") from None
         folder, others = _path(out), []
         if folder is None:
             base, name = _predictions_folder(inputs)

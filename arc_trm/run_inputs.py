@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +14,8 @@ from arc_trm.config import DataConfig
 from arc_trm.data.leakage import named_leakage, run_leakage
 from arc_trm.data.loader import load_tasks
 from arc_trm.data.splits import predicted_tasks
-from arc_trm.errors import UserError
+from arc_trm.data.training_set import held_out_tasks
+from arc_trm.errors import UserError, format_names
 from arc_trm.file_kind import wrong_file
 from arc_trm.puzzles import PuzzleKind, kind_of
 from arc_trm.runs import Run, find_run, latest_run
@@ -61,6 +64,7 @@ class RunInputs:
         skip_invalid: bool = False,
         callback: Callback | None = None,
         checkpoint: str | int | None = None,
+        held_out: bool = False,
     ) -> RunInputs:
         """Find weights and load tasks, and check that they fit each other.
 
@@ -71,6 +75,8 @@ class RunInputs:
             skip_invalid: skip invalid rows of CSV files.
             callback: hears notes, for example that tasks were trained on.
             checkpoint: which weights of a run, as `WeightsDir` takes it.
+            held_out: whether settings are chosen by the tasks, so that they must be none that the
+                run predicts or trains on; without DATA they are its puzzles for validation.
 
         Raises:
             UserError: weights or tasks cannot be found or read, or do not fit each other.
@@ -87,20 +93,28 @@ class RunInputs:
             tasks = load_tasks(data, skip_invalid)
             settings = DataConfig(test=(os.fspath(data),), skip_invalid=skip_invalid)
         elif run is None:
-            raise UserError(f"{folder} is not a run, so name the tasks to predict with --data")
+            what = "held-out puzzles" if held_out else "the tasks to predict"
+            raise UserError(f"{folder} is not a run, so name {what} with --data")
         elif skip_invalid:
             raise UserError(
                 "--skip-invalid goes with --data; the data of a run has data.skip_invalid"
             )
         else:
             settings = run.config.data
-            tasks = predicted_tasks(settings)
+            tasks = held_out_tasks(run.config) if held_out else predicted_tasks(settings)
+        if not len(tasks) and held_out and data is None:
+            raise UserError(
+                f"{folder} has no puzzles for validation (data.validation, data.validation_puzzles)"
+                ": name some with --data that it neither trained on nor predicts"
+            )
         if not len(tasks):
             where = f"{os.fspath(data)} has" if data is not None else f"data.test of {folder} names"
             raise UserError(f"{where} no task to predict: name some with --data")
         kind = kind_of(tasks)
         # Of numbered puzzles, training has compared the run's own data, which may be millions.
         leaks = find_leaks(run, opened, tasks) if data is not None or not kind.numbered else []
+        if held_out:
+            _check_held_out(run, tasks, leaks)
         for note in (*opened.notes, *leaks, *tasks.notes):
             callback.note(note)
         kind.check_model(opened.config, tasks)
@@ -110,6 +124,25 @@ class RunInputs:
         name = os.fspath(weights) if weights is not None and from_hub else folder.resolve().name
         weights_name = name if from_hub else os.path.abspath(folder)
         return cls(opened, run, tasks, settings, name, weights_name, tuple(leaks), tuple(too_large))
+
+
+def _check_held_out(run: Run | None, tasks: TaskSet, leaks: Sequence[str]) -> None:
+    """Raise UserError if tasks are no held-out ones: a run predicts them, or trained on them."""
+    kind = kind_of(tasks)
+    if leaks:
+        raise UserError(f"{leaks[0]}: name held-out {kind.noun}s with --data")
+    predicted = TaskSet("", {})
+    if run is not None:
+        with suppress(UserError):  # data that is gone cannot be compared
+            predicted = predicted_tasks(run.config.data)
+    if not len(predicted) or predicted.kind != tasks.kind:
+        return
+    if shared := kind.shared_tasks(tasks, predicted):
+        raise UserError(
+            f"{tasks.name} shares {len(shared)} of its {len(tasks)} {kind.noun}s with data.test of "
+            f"the run, {predicted.name}, on which it is scored ({format_names(list(shared))}): "
+            f"name held-out {kind.noun}s with --data"
+        )
 
 
 def find_leaks(run: Run | None, weights: WeightsDir, tasks: TaskSet) -> list[str]:

@@ -11,12 +11,14 @@ from arc_trm.checkpoint.published import read_published
 from arc_trm.checkpoint.safetensors_io import read_tensors, write_tensors
 from arc_trm.checkpoint.weights_dir import (
     CONFIG_FILE,
+    INFERENCE_FILE,
     ORIGIN_FILE,
     PUZZLE_IDS_FILE,
     Weights,
     WeightsDir,
     load_weights,
     save_config,
+    save_inference,
     save_weights,
 )
 from arc_trm.runs.checkpoints import EMBEDDING_FILE, NETWORK_FILE
@@ -24,6 +26,7 @@ from arc_trm.runs.checkpoints import EMBEDDING_FILE, NETWORK_FILE
 __all__ = [
     "CONFIG_FILE",
     "EMBEDDING_FILE",
+    "INFERENCE_FILE",
     "NETWORK_FILE",
     "ORIGIN_FILE",
     "PUZZLE_IDS_FILE",
@@ -39,6 +42,7 @@ __all__ = [
     "read_published",
     "read_tensors",
     "save_config",
+    "save_inference",
     "save_weights",
     "write_tensors",
 ]

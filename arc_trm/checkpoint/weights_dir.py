@@ -19,7 +19,7 @@ import math
 import os
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,7 +31,7 @@ from arc_trm.checkpoint.description import TrainingFacts, WeightsDescription
 from arc_trm.checkpoint.safetensors_io import read_tensors, write_tensors
 from arc_trm.config import (
     EmbeddingChoice,
-    InferenceConfig,
+    InferenceChoice,
     ModelConfig,
     from_dict,
     parse_config,
@@ -151,8 +151,8 @@ class WeightsDir:
         return read_tables(self.folder / CONFIG_FILE, "weights folder", FORMAT)
 
     @cached_property
-    def inference(self) -> InferenceConfig | None:
-        """How the weights are asked by default; None without inference.json.
+    def inference(self) -> InferenceChoice | None:
+        """How some weights of the folder are asked by default; None without inference.json.
 
         Raises:
             UserError: the file is not as it was written.
@@ -160,7 +160,12 @@ class WeightsDir:
         path = self.folder / INFERENCE_FILE
         if not os.path.lexists(path):
             return None
-        return read_config(path, "weights folder", INFERENCE_FORMAT, InferenceConfig, "inference")
+        return read_config(path, "weights folder", INFERENCE_FORMAT, InferenceChoice)
+
+    @cached_property
+    def inference_fits(self) -> bool:
+        """Whether `inference` was chosen for these weights, not for others of the folder."""
+        return self.inference is not None and self.inference.weights == self.choice.digest()
 
     @cached_property
     def origin(self) -> dict[str, str]:
@@ -278,10 +283,17 @@ class WeightsDir:
         return Weights(model, puzzle_ids, has_puzzle_embedding)
 
     def write(self, folder: Path) -> None:
-        """Write a weights folder that holds these weights alone. Raises WriteError."""
+        """Write a weights folder that holds these weights alone. Raises WriteError.
+
+        The default of how they are asked goes with them.
+        """
         network, embedding, names, step = self.parts
         save_config(folder, self.config, None if embedding is None else names, self.training)
         save_weights(folder, self.config, network, embedding, step)
+        if self.inference is not None and self.inference_fits:
+            digest = WeightsDir(folder).choice.digest()
+            assert digest is not None
+            save_inference(folder, replace(self.inference, weights=digest))
 
     def _read_kept(self, checkpoint: Checkpoint) -> _Read:
         """Read the weights of an earlier step, and with them the embedding that goes with them."""
@@ -441,6 +453,11 @@ def save_weights(
     write_tensors(folder / NETWORK_FILE, network, metadata)
     if embedding is not None:
         write_tensors(folder / EMBEDDING_FILE, {EMBEDDING_TENSOR: embedding}, metadata)
+
+
+def save_inference(folder: Path, choice: InferenceChoice) -> None:
+    """Write inference.json, whole or not at all. Raises WriteError."""
+    write_json(folder / INFERENCE_FILE, {"format": INFERENCE_FORMAT, **to_dict(choice)})
 
 
 def weights_metadata(

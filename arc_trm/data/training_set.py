@@ -118,6 +118,29 @@ def _from_tasks(config: RunConfig, loaded: Loaded | None) -> TrainingSet:
     return TrainingSet(dataset, names, fingerprint, kind, validation, tuple(notes), trained_on)
 
 
+def held_out_tasks(config: RunConfig) -> TaskSet:
+    """Return the tasks that a run is evaluated on while it trains; maybe none.
+
+    They are those of `data.validation`, or puzzles of its training data that it does not train on.
+
+    Raises:
+        UserError: data is missing or invalid.
+    """
+    data = config.data
+    validation = select_validation(load_validation_sets(data), data)
+    if len(validation) or training_folder(data):
+        return validation
+    sets, _ = load_training_sets(data)
+    if not sets:
+        return validation
+    predicted = select_predicted(load_test_sets(data), data)
+    kind, side = kind_of(sets[0]), config.model.side
+    tasks, held_out, _ = kind.training_tasks(sets, predicted, validation, data, side)
+    if len(held_out):
+        held_out, _ = _without_shared(held_out, [tasks, predicted])
+    return held_out.renamed(f"puzzles held out of {public_data_name(held_out.name)}")
+
+
 def _common_kind(
     data: DataConfig, sets: Sequence[TaskSet], predicted: TaskSet, validation: TaskSet
 ) -> PuzzleKind:

@@ -7,7 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from arc_trm.callbacks import Note
-from arc_trm.checkpoint import CONFIG_FILE, EMBEDDING_FILE, NETWORK_FILE, PUZZLE_IDS_FILE
+from arc_trm.checkpoint import (
+    CONFIG_FILE,
+    EMBEDDING_FILE,
+    INFERENCE_FILE,
+    NETWORK_FILE,
+    PUZZLE_IDS_FILE,
+)
 from arc_trm.checkpoint.published import SETTINGS_FILE
 from arc_trm.data.readers.prebuilt import IDENTIFIERS
 from arc_trm.errors import UserError
@@ -20,7 +26,14 @@ _STEP_FILE = re.compile(r"step_(\d{1,15})")
 _PICKLED = (".pt", ".pth", ".bin", ".ckpt")
 _MAX_LISTED = 10
 # In the order of their download. The network is the last: without it a folder is not complete.
-_WEIGHTS_FILES = (CONFIG_FILE, PUZZLE_IDS_FILE, MODEL_CARD_FILE, EMBEDDING_FILE, NETWORK_FILE)
+_WEIGHTS_FILES = (
+    CONFIG_FILE,
+    PUZZLE_IDS_FILE,
+    MODEL_CARD_FILE,
+    INFERENCE_FILE,
+    EMBEDDING_FILE,
+    NETWORK_FILE,
+)
 
 
 @dataclass(frozen=True)

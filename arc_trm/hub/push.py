@@ -21,6 +21,7 @@ from arc_trm.callbacks import Note, StageProgress, ignore
 from arc_trm.checkpoint import (
     CONFIG_FILE,
     EMBEDDING_FILE,
+    INFERENCE_FILE,
     NETWORK_FILE,
     PUZZLE_IDS_FILE,
     WeightsDir,
@@ -33,7 +34,7 @@ from arc_trm.hub.repo_id import RepoId, is_repository
 from arc_trm.runs.checkpoints import LAST
 
 _LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]{0,40}")
-_FILES = (CONFIG_FILE, NETWORK_FILE, EMBEDDING_FILE, PUZZLE_IDS_FILE)
+_FILES = (CONFIG_FILE, NETWORK_FILE, EMBEDDING_FILE, PUZZLE_IDS_FILE, INFERENCE_FILE)
 _ATTEMPTS = 3
 
 
@@ -81,6 +82,8 @@ def push_weights(
         weights, files = _open_files(weights, stack)  # a folder without weights is an error
         for sentence in weights.notes:
             note(sentence)
+        if weights.inference is not None and not weights.inference_fits:
+            note(f"{INFERENCE_FILE} is left out: it was tuned for other weights than these")
         if get_token() is None:
             raise UserError(
                 f"uploading to {hub_name()} needs a token of an account that may write to "
@@ -120,12 +123,15 @@ def _open_files(
         names = [name for name in _FILES if (folder / name).is_file()]
         files = {name: stack.enter_context(_MeteredFile(folder / name)) for name in names}
         weights = WeightsDir(folder, LAST)
-        _ = weights.parts  # raises if files are damaged
+        _ = weights.parts, weights.inference  # raises if files are damaged
         if all(
             os.path.samestat(os.fstat(file.fileno()), (folder / name).stat())
             for name, file in files.items()
         ):
-            return weights, files  # no file was replaced between opening and reading it
+            # No file was replaced between opening and reading it.
+            if not weights.inference_fits:
+                files.pop(INFERENCE_FILE, None)
+            return weights, files
     raise UserError(f"{folder} is being trained: push it when its training has ended, or a copy")
 
 
@@ -186,7 +192,7 @@ def _upload(
     report("sending")
     for operation in added:
         api.preupload_lfs_files(repository, [operation], num_threads=1)
-    leftovers = {EMBEDDING_FILE, PUZZLE_IDS_FILE} & existing - set(files)
+    leftovers = {EMBEDDING_FILE, PUZZLE_IDS_FILE, INFERENCE_FILE} & existing - set(files)
     commit = api.create_commit(
         repository,
         [

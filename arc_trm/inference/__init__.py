@@ -1,5 +1,5 @@
 """Prediction: which queries there are (`queries`), how a model is asked (`engine`), what is asked
-next (`schedule`), and the anytime job (`anytime`)."""
+next (`schedule`), the anytime job (`anytime`), and how a model is best asked (`tune`)."""
 
 from arc_trm.inference.anytime import make_plan, predict_tasks, predict_to_folder
 from arc_trm.inference.queries import (
@@ -8,13 +8,18 @@ from arc_trm.inference.queries import (
     inference_notes,
     load_for_inference,
 )
+from arc_trm.inference.resolve import default_inference
+from arc_trm.inference.tune import TuningResult, tune
 
 __all__ = [
     "Query",
+    "TuningResult",
     "build_queries",
+    "default_inference",
     "inference_notes",
     "load_for_inference",
     "make_plan",
     "predict_tasks",
     "predict_to_folder",
+    "tune",
 ]

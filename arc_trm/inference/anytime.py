@@ -106,14 +106,20 @@ def predict_scheduled(
     time_limit: TimeLimit,
     batch_size: int | None = None,
     reserve: Callable[[], float] = lambda: 0.0,
+    paced: bool = True,
 ) -> Iterator[list[Prediction]]:
     """Yield predictions for the queries of a schedule, as they are made, until the time limit.
 
-    Queries that are cut off then have a draft as their prediction, which is yielded last.
+    Queries that are cut off then have a draft as their prediction, which is yielded last. If
+    `paced`, batches are small first and grow as long as the time limit allows.
     """
     weights, steps = plan.weights, plan.supervision_steps
     engine = Engine(weights, plan.tasks, plan.config)
-    pace = Pace(time_limit, reserve, lambda side: batch_size or max_batch_size(weights, side))
+    pace = Pace(
+        time_limit if paced else TimeLimit(),
+        reserve,
+        lambda side: batch_size or max_batch_size(weights, side),
+    )
     while True:
         if (query := schedule.peek(engine.side)) is not None:
             room = pace.room(len(engine), query.side, query.steps or steps)
@@ -128,7 +134,7 @@ def predict_scheduled(
         schedule.add(found)
         if found:
             yield found
-        if pace.seconds_left <= 0:
+        if time_limit.left - reserve() <= 0:
             if drafts := engine.drain():
                 yield drafts
             return

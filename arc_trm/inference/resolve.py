@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from arc_trm.callbacks import Note
+from arc_trm.checkpoint import INFERENCE_FILE, WeightsDir
 from arc_trm.config import InferenceConfig
 from arc_trm.errors import UserError
 from arc_trm.evaluation.selection import SelectionRule, resolve_selection
 from arc_trm.inference.groups import GROUP_RULES
 from arc_trm.models import PuzzleModel
-from arc_trm.puzzles import PuzzleKind
+from arc_trm.puzzles import PuzzleKind, kind_of
 from arc_trm.tasks import TaskSet
 
 HALTING_RULES = ("best_halt", *GROUP_RULES)
@@ -56,6 +58,41 @@ def resolve_inference(
         )
     steps = config.supervision_steps or model.config.supervision_steps
     return replace(config, supervision_steps=steps, select=select)
+
+
+def default_inference(weights: WeightsDir, tasks: TaskSet, note: Note) -> InferenceConfig | None:
+    """Return how weights are asked where a user has named no option.
+
+    Args:
+        weights: maybe with a choice of `arc-trm tune-inference`.
+        tasks: to predict.
+        note: hears which choice is used, or why none is.
+
+    Returns:
+        The choice; None without one, or if it was made for other weights of the folder.
+
+    Raises:
+        UserError: the choice was made on some of the tasks, or its file is damaged.
+    """
+    choice, path = weights.inference, weights.folder / INFERENCE_FILE
+    if choice is None:
+        return None
+    if not weights.inference_fits:
+        note(
+            f"{path} was tuned for other weights than these ({weights.choice.title}), so they are "
+            f"asked plainly; `arc-trm tune-inference {weights.folder}` tunes for these"
+        )
+        return None
+    if shared := choice.count_shared(task.input_digests() for task in tasks):
+        noun = kind_of(tasks).noun
+        raise UserError(
+            f"{tasks.name} shares {shared} of its {len(tasks)} {noun}s with {choice.data}, on "
+            f"which `arc-trm tune-inference` chose how these weights are asked, so that a score "
+            f"would be too high: name other data, or ask so anyway with "
+            f"{choice.inference.options()}"
+        )
+    note(f"asking as `arc-trm tune-inference` chose: {choice.inference}")
+    return choice.inference
 
 
 def _check_views(kind: PuzzleKind, tasks: TaskSet, views: int) -> None:

@@ -32,11 +32,13 @@ from arc_trm.checkpoint import (
     WeightsDir,
     load_weights,
     save_config,
+    save_inference,
     save_weights,
 )
 from arc_trm.checkpoint.published_ids import published_ids
 from arc_trm.checkpoint.weights_dir import WeightsParts
 from arc_trm.cli import main
+from arc_trm.config import InferenceChoice, InferenceConfig
 from arc_trm.data.loader import load_tasks
 from arc_trm.errors import UserError
 from arc_trm.hub import RepoId, parse_repo_id, pull_weights, push_weights, resolve_weights
@@ -648,6 +650,37 @@ def test_the_chosen_checkpoint_is_pushed(
     card = hub.repositories["o/best"].commits[hub.repositories["o/best"].refs["main"]]["README.md"]
     assert b"| checkpoint | best by exact (50 %), step 3 |" in card
     assert [note for note in notes if "best by exact (50 %), step 3" in note]
+
+
+def test_how_weights_are_asked_goes_with_them(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path)
+    last = WeightsDir(run).parts
+    network = {name: tensor + 1 for name, tensor in last.network.items()}
+    KeptCheckpoints(run).keep(
+        3, network, WeightsDir(run).config, {"eval/exact": 0.5}, "eval/exact", 3, last.embedding
+    )
+    monkeypatch.setenv("HF_TOKEN", "hf_writer")
+    hub.writers.add("hf_writer")
+    config = InferenceConfig(samples=4, noise=0.3)
+    for tuned, pushed in (("last", "last"), ("3", "best"), ("last", "best"), ("best", "last")):
+        digest = WeightsDir(run, tuned).choice.digest()
+        assert digest is not None
+        choice = InferenceChoice(config, digest, "x.csv", 1, ("0" * 16,), "it is best")
+        save_inference(run, choice)
+        notes: list[str] = []
+        push_weights(run, "o/n", checkpoint=pushed, note=notes.append)
+        pulled = WeightsDir(pull_weights(RepoId("o/n"), tmp_path / f"{tuned}-{pushed}").folder)
+        if (tuned == "last") == (pushed == "last"):
+            assert pulled.inference is not None and pulled.inference_fits
+            assert pulled.inference.inference == config
+        else:  # also removed from the repository
+            assert pulled.inference is None
+            assert any(note.startswith("inference.json is left out") for note in notes)
+    (run / "inference.json").write_text("{")
+    with pytest.raises(UserError, match=r"inference\.json"):
+        push_weights(run, "o/n", checkpoint="last")
 
 
 def assert_same_weights(one: WeightsParts, other: WeightsParts) -> None:

@@ -161,7 +161,7 @@ class WeightsSource:
         if augmentations is None and run is not None:
             augmentations = run.config.data.vote_augmentations
         self.augmentations = augmentations
-        self.config = config or self.folder.inference or InferenceConfig()
+        self.config, self._is_given = config, config is not None
         self._weights: Weights | None = None
         self._tasks: frozenset[str] = frozenset()  # whose puzzle embeddings are loaded
         self._per_batch = 1  # queries that fill a batch with their augmentations
@@ -197,13 +197,15 @@ class WeightsSource:
 
     def _load(self, queries: Sequence[SampleQuery]) -> Weights:
         """Return the weights with the puzzle embeddings of the queried tasks."""
-        from arc_trm.inference import build_queries, load_for_inference
+        from arc_trm.inference import build_queries, default_inference, load_for_inference
         from arc_trm.inference.queries import max_batch_size
 
         wanted = frozenset(query.task_id for query in queries)
         if self._weights is None or not wanted <= self._tasks:
             self._weights, self._tasks = load_for_inference(self.folder, wanted), wanted
             tasks = _whole_tasks(queries)
+            if not self._is_given:
+                self.config = default_inference(self.folder, tasks, logger.info)
             voters, skipped = build_queries(self._weights, tasks, self.augmentations, self.config)
             if skipped and not self._warned:
                 self._warned = True

@@ -1,0 +1,592 @@
+"""Tune how a model is asked: try settings on held-out puzzles, and choose the cheapest good one.
+
+The search is no grid. It tries the plain answer, then depth, then noise with few samples, then
+views, then more samples and combinations of what was best so far. All settings are tried on the
+same random puzzles, so that they are compared puzzle by puzzle. Answers that several settings share
+are asked for once.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from arc_trm.callbacks import Callback
+from arc_trm.checkpoint import Weights
+from arc_trm.config import InferenceChoice, InferenceConfig, to_dict
+from arc_trm.config.inference import MAX_TEXT_LENGTH
+from arc_trm.data.loader import public_data_name
+from arc_trm.errors import UserError, pluralise
+from arc_trm.evaluation.predictions import Prediction, PredictionSet, QueryKey
+from arc_trm.evaluation.voting import VoteCounter
+from arc_trm.inference.anytime import PredictionPlan, make_plan, predict_scheduled
+from arc_trm.inference.queries import Query, build_queries, max_batch_size
+from arc_trm.models import PuzzleModel
+from arc_trm.puzzles import PuzzleKind, kind_of
+from arc_trm.rng import rng_for
+from arc_trm.tasks import TaskSet
+from arc_trm.time_limit import TimeLimit, format_duration
+from submission import Rate
+from submission.scoring import align_columns, format_percent, format_rate
+
+NOISES = (0.1, 0.2, 0.3, 0.5, 1.0)
+"""σ of the noise that is tried."""
+DEPTHS = (2, 4)
+"""Multiples of the model's supervision steps that are tried."""
+FEW_SAMPLES, MORE_SAMPLES, MOST_SAMPLES = 4, 16, 64
+VIEWS = (4, 16)
+PLAIN = InferenceConfig()
+
+MAX_TASKS = 10_000
+"""Puzzles on which settings are tried, at most: more would make inference.json large."""
+MIN_TASKS = 30
+"""Puzzles on which settings are tried if there are so many, however short the time is."""
+PROBE_SHARE = 0.02
+"""Share of the time for the first measurement of speed, which doubles its puzzles until then."""
+FIRST_PROBE = 8
+SEARCH_SHARE = 0.6
+"""Share of the time left that the search is expected to take: later settings may depend on better
+ones that cost more, and speed varies."""
+MARGIN = 1.1
+"""A setting is tried if so many times the seconds that it is expected to take are left."""
+CPU_BATCH = 64
+"""Queries at once on a CPU, which is no faster with more and would notice the time limit late."""
+ROUNDING = 1e-9
+MAX_KNOWN = 500_000
+"""Answers that are kept for later settings that share them, at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What was measured of one setting.
+
+    Attributes:
+        config: the setting.
+        rate: the headline rate: of exact answers, for ARC pass@2 per task.
+        solved: (N,) solved share of each task, in the order of the tasks.
+        steps: mean supervision steps per test input, of all answers to it.
+        seconds: that all its answers took, also those that an earlier setting has asked for.
+    """
+
+    config: InferenceConfig
+    rate: Rate
+    solved: npt.NDArray[np.float64]
+    steps: float
+    seconds: float
+
+    @property
+    def title(self) -> str:
+        """The setting in words."""
+        return setting_title(self.config)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the measurement as plain JSON."""
+        return {
+            "setting": self.title,
+            "config": to_dict(self.config),
+            **self.rate.to_dict(),
+            "steps": self.steps,
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class TuningResult:
+    """What was measured, and the setting that was chosen.
+
+    Attributes:
+        tasks: on which all settings were tried.
+        rate_name: what the accuracy is called, `exact` or `pass@2 per task`.
+        trials: in the order in which they were tried, at least two.
+        skipped: settings for which there was no time.
+        interrupted: whether a signal ended the search.
+        time_limit: of the search in seconds; None for none.
+        file: the inference.json that was written; None before.
+    """
+
+    tasks: TaskSet
+    rate_name: str
+    trials: tuple[Trial, ...]
+    skipped: tuple[InferenceConfig, ...]
+    interrupted: bool
+    time_limit: float | None
+    file: Path | None = None
+
+    @property
+    def chosen(self) -> Trial:
+        """The cheapest trial whose accuracy is within one standard error of the best one."""
+        return choose(self.trials)
+
+    @property
+    def reason(self) -> str:
+        """Why it was chosen, a sentence without full stop."""
+        chosen, best = self.chosen, most_accurate(self.trials)
+        noun = kind_of(self.tasks).noun
+        error = f"one standard error (of the difference, paired by {noun})"
+        if chosen.config == PLAIN:
+            return f"no setting is better than the plain answer by more than {error}"
+        if chosen is best:
+            return f"{chosen.title} is best; all cheaper settings are worse by more than {error}"
+        rates = [format_percent(each.rate.value) for each in (chosen, best)]
+        return (
+            f"{chosen.title} ({self.rate_name} {rates[0]}) is the cheapest setting within {error} "
+            f"of the best one, {best.title} ({rates[1]})"
+        )
+
+    def notes(self) -> list[str]:
+        """Return sentences on what was not measured."""
+        notes = []
+        if self.skipped:
+            names = "; ".join(map(setting_title, self.skipped))
+            notes.append(f"not tried: {names}")
+        if self.interrupted:
+            notes.append(f"interrupted: chosen among {len(self.trials)} settings")
+        elif self.skipped and self.time_limit is not None:
+            notes.append(
+                f"the time limit of {format_duration(self.time_limit)} left no time for "
+                f"{pluralise(len(self.skipped), 'setting')}: allow more with --time-limit"
+            )
+        return notes
+
+    def lines(self) -> list[str]:
+        """Return a table of the trials, the cheapest first."""
+        kind = kind_of(self.tasks)
+        unit = "task" if kind.embeds_tasks else kind.noun
+        unit = "test input" if self.tasks.test_outputs != len(self.tasks) else unit
+        rows = [["setting", self.rate_name, "", f"steps per {unit}", "seconds", ""]]
+        for trial in sorted(self.trials, key=lambda each: each.steps):
+            mark = "<- chosen" if trial is self.chosen else ""
+            rows.append([*_cells(trial), mark])
+        widths = align_columns([row[:-1] for row in rows])
+        return [f"{line}  {row[-1]}".rstrip() for line, row in zip(widths, rows, strict=True)]
+
+    def choice(self, weights: str) -> InferenceChoice:
+        """Return what is stored beside the weights with this digest."""
+        tasks, name = self.tasks, public_data_name(self.tasks.name)
+        shown = name if name.isprintable() else ascii(name)
+        return InferenceChoice(
+            self.chosen.config,
+            weights,
+            shown[:MAX_TEXT_LENGTH],
+            len(tasks),
+            tuple(sorted({digest for task in tasks for digest in task.input_digests()})),
+            self.reason,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain JSON."""
+        return {
+            "data": self.tasks.name,
+            "puzzles": len(self.tasks),
+            "test_inputs": self.tasks.test_outputs,
+            "rate": self.rate_name,
+            "settings": [{**each.to_dict(), "chosen": each is self.chosen} for each in self.trials],
+            "skipped": [to_dict(each) for each in self.skipped],
+            "chosen": to_dict(self.chosen.config),
+            "reason": self.reason,
+            "interrupted": self.interrupted,
+            "time_limit": self.time_limit,
+            "file": None if self.file is None else str(self.file),
+        }
+
+
+def setting_title(config: InferenceConfig) -> str:
+    """Return a setting in words: `plain`, `samples 4, noise 0.3`."""
+    return "plain" if config == PLAIN else str(config)
+
+
+def describe_trial(trial: Trial) -> str:
+    """Return what was measured as a line for a person."""
+    fraction, percent, steps, seconds = _cells(trial)[1:]
+    return f"{trial.title}: {fraction}, {percent}, {steps} supervision steps each, {seconds} s"
+
+
+def _cells(trial: Trial) -> list[str]:
+    rate = trial.rate
+    numbers = [f"{trial.steps:.1f}", f"{trial.seconds:.1f}"]
+    return [trial.title, format_rate(rate), format_percent(rate.value), *numbers]
+
+
+def most_accurate(trials: Sequence[Trial]) -> Trial:
+    """Return the most accurate trial; of equal ones the cheapest, then the first."""
+    return max(trials, key=lambda each: (each.rate.value, -each.steps))
+
+
+def choose(trials: Sequence[Trial]) -> Trial:
+    """Return the cheapest trial whose accuracy is within one standard error of the best one.
+
+    The error is that of the mean difference between both, paired by task; of equally cheap trials
+    the most accurate is chosen, then the first.
+    """
+    best = most_accurate(trials)
+    good = [each for each in trials if _is_close(best.solved - each.solved)]
+    return min(good, key=lambda each: (each.steps, -each.rate.value))
+
+
+def _is_close(difference: npt.NDArray[np.float64]) -> bool:
+    """Return whether the mean of differences (N,) is at most one standard error."""
+    count = len(difference)
+    error = float(difference.std(ddof=1)) / math.sqrt(count) if count > 1 else math.inf
+    return float(difference.mean()) <= error + ROUNDING
+
+
+@dataclass(frozen=True)
+class _Space:
+    """What can be varied; `settings` says in which order.
+
+    Attributes:
+        steps: the model's supervision steps.
+        is_recursive: whether the model carries a state, so that depth and noise matter.
+        views: numbers of views that are tried.
+    """
+
+    steps: int
+    is_recursive: bool
+    views: Sequence[int]
+
+    @classmethod
+    def of(cls, model: PuzzleModel, kind: PuzzleKind) -> _Space:
+        most = math.inf if kind.max_views is None else kind.max_views
+        views = sorted({int(min(count, most)) for count in VIEWS} - {1})
+        if kind.embeds_tasks:
+            views = []
+        return cls(model.config.supervision_steps, model.carries_state, views)
+
+    def settings(self, pick: _Pick) -> Iterator[InferenceConfig]:
+        """Yield the settings to try; later ones depend on how earlier ones did.
+
+        Args:
+            pick: returns the one of some settings that continues: the cheapest good one, or the
+                most accurate one, of those that were tried.
+        """
+        depths, noisy = [PLAIN], list[InferenceConfig]()
+        if self.is_recursive:
+            depths += [replace(PLAIN, supervision_steps=each * self.steps) for each in DEPTHS]
+        yield from depths
+        base = pick(depths, True)
+        if self.is_recursive:
+            noisy = [replace(base, samples=FEW_SAMPLES, noise=noise) for noise in NOISES]
+        yield from noisy
+        views = [replace(base, views=each) for each in self.views]
+        yield from views
+        if not noisy:
+            return
+        noise = pick(noisy, False).noise
+        noises = [noise, *[each for each in NOISES if each > noise][:1]]
+        broad = [replace(base, samples=MORE_SAMPLES, noise=each) for each in noises]
+        mixed = [replace(base, samples=FEW_SAMPLES, noise=noise, views=each) for each in self.views]
+        broad += mixed[:1]
+        yield from broad
+        best = pick([*depths, *noisy, *views, *broad], False)
+        if best.answers > 1:
+            if best.supervision_steps is not None:
+                yield replace(best, supervision_steps=None)
+            deeper = (best.supervision_steps or self.steps) * DEPTHS[0]
+            yield replace(best, supervision_steps=deeper)
+        yield replace(base, samples=MOST_SAMPLES, noise=max(noise, best.noise))
+        yield from mixed[1:]
+
+
+_Pick = Callable[[Sequence[InferenceConfig], bool], InferenceConfig]
+
+
+class _OutOfTime(Exception):
+    """The time limit ended a trial."""
+
+
+class _Search:
+    """Tries settings on the same tasks.
+
+    Args:
+        weights, augmentations, seed, time_limit, callback: as of `tune`.
+        tasks: with known outputs, some of which the settings are tried on.
+    """
+
+    def __init__(
+        self,
+        weights: Weights,
+        tasks: TaskSet,
+        augmentations: int | None,
+        seed: int,
+        time_limit: TimeLimit,
+        callback: Callback,
+    ) -> None:
+        self.weights, self.augmentations = weights, augmentations
+        self.all_tasks = self.tasks = tasks
+        self.seed, self.time_limit, self.callback = seed, time_limit, callback
+        self.kind = kind_of(tasks)
+        self.space = _Space.of(weights.model, self.kind)
+        self.trials: list[Trial] = []
+        self.skipped: list[InferenceConfig] = []
+        self.rate_name = ""
+        self._known: dict[tuple[int, float, QueryKey], tuple[Prediction, float]] = {}
+        self.total = len(list(self.space.settings(lambda settings, cheap: settings[0])))
+
+    def run(self) -> bool:
+        """Try all settings for which there is time; return whether a signal ended the search."""
+        config: InferenceConfig | None = None
+        try:
+            try:
+                self.tasks = self._subset()
+            except _OutOfTime:
+                return False
+            self.callback.progress(0, self.total)
+            number = f"{len(self.tasks)} of {pluralise(len(self.all_tasks), self.kind.noun)}"
+            self.callback.note(f"trying each setting on the same {number}")
+            for done, config in enumerate(self.space.settings(self._pick)):
+                self.callback.progress(done, max(self.total, done + 1))
+                if self._expected_seconds(config) * MARGIN > self.time_limit.left:
+                    self.skipped.append(config)
+                    continue
+                try:
+                    trial = self._try(config, self.tasks)
+                except _OutOfTime:
+                    self.skipped.append(config)
+                    continue
+                self.trials.append(trial)
+                self.callback.note(describe_trial(trial))
+            self.callback.progress(self.total, self.total)
+        except (KeyboardInterrupt, SystemExit):  # the command line turns SIGTERM into SystemExit
+            if len(self.trials) < 2:
+                raise
+            tried = [each.config for each in self.trials]
+            if config is not None and config not in (*tried, *self.skipped):
+                self.skipped.append(config)
+            return True
+        return False
+
+    def _pick(self, settings: Sequence[InferenceConfig], cheap: bool) -> InferenceConfig:
+        tried = [each for each in self.trials if each.config in settings]
+        if not tried:
+            return settings[0]
+        return (choose(tried) if cheap else most_accurate(tried)).config
+
+    def _subset(self) -> TaskSet:
+        """Return the random tasks that the settings are tried on: all if there is time."""
+        ids = list(self.tasks.ids)
+        order = [ids[each] for each in rng_for("tuning", self.seed).permutation(len(ids))]
+        order = order[:MAX_TASKS]
+        count, limit = len(order), self.time_limit.limit
+        if limit is not None:
+            probe = self._probe(order, PROBE_SHARE * limit)
+            doubtful = 1 - probe.rate.value
+            settings = list(self.space.settings(lambda settings, cheap: settings[0]))
+            cost = sum(
+                self._expected_steps(each, settings[:index], probe, doubtful)
+                for index, each in enumerate(settings)
+            )
+            seconds = cost / probe.steps * probe.seconds / len(probe.solved)  # for each task
+            fitting = int(SEARCH_SHARE * self.time_limit.left / seconds)
+            count = min(count, max(MIN_TASKS, _round_down(fitting)))
+        chosen = set(order[:count])
+        return self.tasks.select(each for each in ids if each in chosen)
+
+    def _probe(self, order: Sequence[str], seconds: float) -> Trial:
+        """Return a trial of the plain answer to the first tasks, so many that it takes a while."""
+        count = FIRST_PROBE
+        while True:
+            self.callback.stage("measuring speed", 0, None, in_bytes=False)
+            trial = self._try(PLAIN, self.tasks.select(order[:count]))
+            if count >= len(order) or trial.seconds >= seconds:
+                return trial
+            count *= 2
+
+    def _expected_steps(
+        self,
+        config: InferenceConfig,
+        earlier: Sequence[InferenceConfig],
+        plain: Trial,
+        doubtful: float,
+    ) -> float:
+        """Return the supervision steps per test input that are still to be taken for a setting.
+
+        Args:
+            config: the setting.
+            earlier: settings whose answers are known.
+            plain: the trial of the plain answer.
+            doubtful: share of the test inputs whose single answer is doubtful.
+        """
+        deeper = (config.supervision_steps or self.space.steps) / self.space.steps
+        share = 1.0 if self.kind.embeds_tasks else doubtful
+        shared = [
+            min(each.samples, config.samples) * min(each.views, config.views)
+            if each.noise == config.noise
+            else min(each.views, config.views)
+            for each in earlier
+            if each.supervision_steps == config.supervision_steps
+        ]
+        known = _expected_answers(max(shared), share) if shared else 0.0
+        return plain.steps * deeper * (_expected_answers(config.answers, share) - known)
+
+    def _expected_seconds(self, config: InferenceConfig) -> float:
+        """Return the seconds that a setting will take, from what was measured; 0 at first."""
+        if not self.trials:
+            return 0.0
+        plain, tried = self.trials[0], [each.config for each in self.trials]
+        speed = sum(each.seconds for each in self.trials) / sum(e.steps for e in self.trials)
+        return speed * self._expected_steps(config, tried, plain, 1 - plain.rate.value)
+
+    def _try(self, config: InferenceConfig, tasks: TaskSet) -> Trial:
+        """Measure a setting. Raises _OutOfTime at the time limit."""
+        plan = make_plan(self.weights, tasks, self.augmentations, replace(config, seed=self.seed))
+        queries = [replace(each, traced=False) for each in plan.queries]
+        counter = plan.counter()
+        seconds = self._add_known(plan, queries, counter)
+        on_cpu = self.weights.model.y_init.device.type == "cpu"
+        side = self.weights.model.config.side
+        size = min(CPU_BATCH, max_batch_size(self.weights, side)) if on_cpu else None
+        schedule, made = plan.schedule(queries, counter), list[Prediction]()
+        started = time.monotonic()
+        for batch in predict_scheduled(plan, schedule, self.time_limit, size, paced=False):
+            counter.add(batch)
+            made += batch
+        if any(each.is_draft for each in made) or len(schedule):
+            raise _OutOfTime
+        if made:
+            elapsed = time.monotonic() - started
+            speed = elapsed / sum(each.steps for each in made)
+            seconds += elapsed
+            for each in made if len(self._known) < MAX_KNOWN else ():
+                self._known[_origin(plan, each.key)] = each, speed * each.steps
+        found = PredictionSet(tasks, counter).fill_missing()
+        score = self.kind.score(tasks, found.attempts())
+        solved, total = score.counts()[score.headline]
+        self.rate_name = " ".join(score.headline)
+        return Trial(
+            config,
+            score.rates[score.headline],
+            solved / total,
+            sum(each.steps for each in found) / len(found),
+            seconds,
+        )
+
+    def _add_known(
+        self, plan: PredictionPlan, queries: Sequence[Query], counter: VoteCounter
+    ) -> float:
+        """Count the answers that earlier settings share; return the seconds that they took."""
+        seconds = 0.0
+        while True:
+            waiting = plan.schedule(queries, counter).waiting()
+            origins = [_origin(plan, each.key) for each in waiting if not counter.has(*each.key)]
+            found = [self._known[each] for each in origins if each in self._known]
+            if not found:
+                return seconds
+            counter.add(prediction for prediction, _ in found)
+            seconds += sum(each for _, each in found)
+
+
+def _origin(plan: PredictionPlan, key: QueryKey) -> tuple[int, float, QueryKey]:
+    """Return everything that an answer depends on within a search."""
+    return plan.supervision_steps, plan.config.noise if key[-1] else 0.0, key
+
+
+def _expected_answers(most: int, doubtful: float) -> float:
+    """Return how many answers a puzzle gets on average if it is asked again while in doubt.
+
+    Each round doubles the answers. Measured on Sudokus, the share of the puzzles that are still in
+    doubt shrinks by about the square root of the first one in every round.
+    """
+    expected, asked, share = 1.0, 1, doubtful
+    while asked < most:
+        more = min(asked, most - asked)
+        expected, asked, share = expected + more * share, asked + more, share * doubtful**0.5
+    return expected
+
+
+def _round_down(number: int) -> int:
+    """Return the largest of 10, 15, 20, 30, 50, 70, 100, 150, ... that is at most a number.
+
+    So a machine that is a little faster or slower most often tries the same puzzles.
+    """
+    if number < 10:
+        return number
+    scale = 10 ** (len(str(number)) - 1)
+    return max(int(each * scale) for each in (1, 1.5, 2, 3, 5, 7) if each * scale <= number)
+
+
+def tune(
+    weights: Weights,
+    tasks: TaskSet,
+    time_limit: TimeLimit,
+    augmentations: int | None = None,
+    seed: int = 0,
+    callback: Callback | None = None,
+) -> TuningResult:
+    """Try how a model is best asked, and choose the cheapest setting that is about as good.
+
+    Ctrl-C, SIGTERM and the time limit end the search, and what was measured until then decides.
+
+    Args:
+        weights: the model.
+        tasks: held-out ones; those without known outputs, and those that the weights do not know,
+            are left out.
+        time_limit: of the search.
+        augmentations: as for `predict_tasks`.
+        seed: of the choice of puzzles, of noise and of random starts.
+        callback: hears a note for each setting, and progress.
+
+    Raises:
+        UserError: there is nothing to tune or to tune on, or no time for two settings.
+    """
+    callback = callback or Callback()
+    usable = _usable(weights, tasks, augmentations, callback)
+    search = _Search(weights, usable, augmentations, seed, time_limit, callback)
+    kind, model = search.kind, weights.model
+    if not search.space.is_recursive:
+        left_out = f"a {model.title} carries no state, so samples and supervision steps"
+        if not search.space.views:
+            raise UserError(
+                f"{left_out} change nothing, and {kind.title} has no other views: there is nothing "
+                "to tune"
+            )
+        callback.note(f"{left_out} are left out")
+    interrupted = search.run()
+    if len(search.trials) < 2:
+        limit = "" if time_limit.limit is None else f" of {format_duration(time_limit.limit)}"
+        raise UserError(
+            f"the time limit{limit} left no time to compare two settings: allow more with "
+            "--time-limit"
+        )
+    return TuningResult(
+        search.tasks,
+        search.rate_name,
+        tuple(search.trials),
+        tuple(search.skipped),
+        interrupted,
+        time_limit.limit,
+    )
+
+
+def _usable(
+    weights: Weights, tasks: TaskSet, augmentations: int | None, callback: Callback
+) -> TaskSet:
+    """Return the tasks that can be asked and scored. Raises UserError if there are none."""
+    noun, total = kind_of(tasks).noun, len(tasks)
+    known = [task.id for task in tasks if task.solutions is not None]
+    if not known:
+        raise UserError(
+            f"{tasks.name} has no {noun} with known outputs, by which settings are compared: name "
+            "other data with --data"
+        )
+    if len(known) < total:
+        callback.note(f"{total - len(known)} of {total} {noun}s have no known output: left out")
+        tasks = tasks.select(known)
+    _, skipped = build_queries(weights, tasks, augmentations)
+    unknown = {each.task_id for each in skipped}
+    asked = [each for each in known if each not in unknown]
+    if not asked:
+        raise UserError(f"the weights can predict no {noun} of {tasks.name}: {skipped[0].reason}")
+    if unknown:
+        callback.note(
+            f"{len(unknown)} of {len(known)} {noun}s cannot be predicted ({skipped[0].reason}): "
+            "left out"
+        )
+        tasks = tasks.select(asked)
+    return tasks

@@ -26,6 +26,7 @@ from submission.errors import one_line
 COMMANDS = (
     "train",
     "adapt",
+    "tune-inference",
     "predict",
     "score",
     "merge",
@@ -42,9 +43,10 @@ COMMANDS = (
     "push",
     "bench",
 )
-"""Commands in the order of the help; each is defined in the module of the same name."""
+"""Commands in the order of the help; each is defined in the module of the same name, with `_`."""
 
-
+MAX_SUMMARY = 200
+"""Characters of a command's summary."""
 PARALLEL_COMMANDS = ("train", "adapt", "predict", "bench")
 """Commands that several processes can share."""
 
@@ -58,9 +60,16 @@ class _Group(CommandGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"arc_trm.cli.{cmd_name}")
-        command: click.Command = getattr(module, cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(importlib.import_module(f"arc_trm.cli.{name}"), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the summaries of all commands whole, on two lines if need be."""
+        commands = ((name, self.get_command(ctx, name)) for name in COMMANDS)
+        rows = [(name, each.get_short_help_str(MAX_SUMMARY)) for name, each in commands if each]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[ARGUMENTS] = tuple(args)

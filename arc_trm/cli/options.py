@@ -69,14 +69,22 @@ skip_invalid_option = click.option(
 solutions_option = path_option(
     "--solutions", "Official solutions to score against; default: what DATA has."
 )
-time_limit_option = click.option(
-    "--time-limit",
-    metavar="TIME",
-    callback=lambda context, parameter, text: TimeLimit(
-        TimeLimit.parse(text).limit, PROCESS_STARTED
-    ),
-    help="Stop in this time: 3h, 90m, 45s, 2h30m; default: no limit.",
-)
+
+
+def time_limit_option_with(default: str | None) -> Decorator:
+    """Return the option --time-limit, whose limit begins when the program started."""
+    return click.option(
+        "--time-limit",
+        metavar="TIME",
+        default=default,
+        callback=lambda context, parameter, text: TimeLimit(
+            TimeLimit.parse(text).limit, PROCESS_STARTED
+        ),
+        help=f"Stop in this time: 3h, 90m, 45s, 2h30m; default: {default or 'no limit'}.",
+    )
+
+
+time_limit_option = time_limit_option_with(None)
 device_options = add_options(
     click.option(
         "--device", default="auto", metavar="DEVICE", help="auto, cuda, cuda:NUMBER, mps or cpu."

@@ -1,0 +1,78 @@
+"""`arc-trm tune-inference`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import Any
+
+import click
+
+from arc_trm.cli.options import (
+    checkpoint_option,
+    data_option,
+    device_options,
+    json_option,
+    output,
+    skip_invalid_option,
+    time_limit_option_with,
+    weights_argument,
+)
+from arc_trm.cli.run_command import INTERRUPTED
+from arc_trm.pipeline import TUNING_TIME
+from arc_trm.runs import is_run
+
+
+@click.command("tune-inference")
+@weights_argument
+@data_option("Held-out puzzles with known outputs; default: the run's own for validation.")
+@time_limit_option_with(TUNING_TIME)
+@click.option(
+    "--augmentations",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Number that vote, besides the task itself; default: all that were trained.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Seed of the choice of puzzles and of noise; default: 0.",
+)
+@checkpoint_option
+@skip_invalid_option
+@device_options
+@json_option
+def tune_inference(as_json: bool, **options: Any) -> None:
+    """Try how weights are best asked, and make it their default.
+
+    Tries supervision steps, noise, samples and views on held-out puzzles, all settings on the same
+    random ones, as many as the time allows. The cheapest setting whose accuracy is within one
+    standard error of the best one is written into the weights folder as inference.json. `predict`
+    without an option for samples, noise, views or steps then asks in this way.
+
+    Puzzles that were trained on, or that the run predicts, are refused: a score on puzzles by which
+    settings were chosen is too high. WEIGHTS is a run or a weights folder; default: the latest run.
+
+    Ctrl-C or the time limit ends the search, and what was measured until then decides.
+
+    \b
+    Examples:
+      arc-trm tune-inference
+      arc-trm tune-inference runs/sudoku --data validation.csv
+      arc-trm tune-inference runs/sudoku --data validation.csv --time-limit 1h
+    """
+    from arc_trm import pipeline
+
+    result = pipeline.tune_inference(**options, show_progress=True)
+    for sentence in result.notes():
+        click.echo(sentence, err=True)
+    lines = [*result.lines(), "", f"chosen: {result.reason}", str(result.file)]
+    output(result.to_dict(), lines, as_json)
+    assert result.file is not None
+    folder = result.file.parent
+    data = "" if is_run(folder) else " --data DATA"
+    click.echo(f"next: `arc-trm predict {shlex.quote(str(folder))}{data}` asks so", err=True)
+    if result.interrupted:
+        sys.exit(INTERRUPTED)

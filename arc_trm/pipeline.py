@@ -229,6 +229,11 @@ def tune_inference(
                 "name a run or a weights folder; `arc-trm pull` copies one from the Hub"
             )
         inputs = RunInputs.resolve(weights, data, skip_invalid, callback, checkpoint, held_out=True)
+        if not os.access(inputs.weights.folder, os.W_OK):
+            raise UserError(
+                f"{inputs.weights.folder} cannot be written, but the choice is stored there: copy "
+                "the weights first"
+            )
         for sentence in inputs.too_large:
             callback.note(sentence)
         if augmentations is None and inputs.run is not None:

@@ -13,8 +13,9 @@ from arc_trm.callbacks import Callback
 from arc_trm.config import DataConfig
 from arc_trm.data.leakage import named_leakage, run_leakage
 from arc_trm.data.loader import load_tasks
+from arc_trm.data.registry import find_manifest
 from arc_trm.data.splits import predicted_tasks
-from arc_trm.data.training_set import held_out_tasks
+from arc_trm.data.training_set import demonstrations_of, held_out_tasks
 from arc_trm.errors import UserError, format_names
 from arc_trm.file_kind import wrong_file
 from arc_trm.puzzles import PuzzleKind, kind_of
@@ -115,6 +116,11 @@ class RunInputs:
         leaks = find_leaks(run, opened, tasks) if data is not None or not kind.numbered else []
         if held_out:
             _check_held_out(run, tasks, leaks)
+            for name in _missing_data(run, opened):
+                callback.note(
+                    f"{name} was trained on and is not here, so nobody knows whether {tasks.name} "
+                    "shares puzzles with it"
+                )
         for note in (*opened.notes, *leaks, *tasks.notes):
             callback.note(note)
         kind.check_model(opened.config, tasks)
@@ -143,6 +149,17 @@ def _check_held_out(run: Run | None, tasks: TaskSet, leaks: Sequence[str]) -> No
             f"the run, {predicted.name}, on which it is scored ({format_names(list(shared))}): "
             f"name held-out {kind.noun}s with --data"
         )
+
+
+def _missing_data(run: Run | None, weights: WeightsDir) -> list[str]:
+    """Return the names of training data with which other data cannot be compared."""
+    if run is not None and run.config.adapt is None:
+        named = run.config.data.train
+        return [name for name in named if not find_manifest(name) and not os.path.exists(name)]
+    # These names of files have no folder. Demonstrations have no test outputs to know.
+    named = weights.training.trained_on
+    outputs = [name for name in named if not name.endswith(demonstrations_of(""))]
+    return [name for name in outputs if not find_manifest(name)]
 
 
 def find_leaks(run: Run | None, weights: WeightsDir, tasks: TaskSet) -> list[str]:

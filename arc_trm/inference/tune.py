@@ -327,7 +327,8 @@ class _Search:
         self.skipped: list[InferenceConfig] = []
         self.rate_name = ""
         self._known: dict[tuple[int, float, QueryKey], tuple[Prediction, float]] = {}
-        self.total = len(list(self.space.settings(lambda settings, cheap: settings[0])))
+        most = self.space.settings(lambda settings, cheap: settings[-1])
+        self.total = len(list(most))
 
     def run(self) -> bool:
         """Try all settings for which there is time; return whether a signal ended the search."""

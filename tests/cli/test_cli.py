@@ -776,7 +776,8 @@ def test_the_version_is_printed() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_functions_of_a_command_are_short(name: str) -> None:
     folder = ROOT / "arc_trm" / "cli"
-    for path in (folder / f"{name}.py", *folder.glob(f"{name}_*.py")):
+    module = name.replace("-", "_")
+    for path in (folder / f"{module}.py", *folder.glob(f"{module}_*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):
                 assert node.end_lineno is not None

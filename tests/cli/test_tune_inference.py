@@ -153,6 +153,18 @@ def test_what_cannot_be_tuned_is_refused(untuned: Path, tmp_path: Path) -> None:
     assert not (run / FILE).exists()
 
 
+def test_training_data_that_is_gone_is_named(untuned: Path) -> None:
+    run = untuned / "run"
+    gone = untuned / "sudoku-0.csv"
+    gone.unlink()
+    copied = untuned / "weights"  # no run any more
+    shutil.copytree(run, copied, ignore=shutil.ignore_patterns("run.json"))
+    for weights, name in ((run, str(gone)), (copied, gone.name)):
+        result = tune_inference(weights, "--data", untuned / "other.csv")
+        assert result.exit_code == 0, result.output
+        assert f"{name} was trained on and is not here" in result.stderr
+
+
 def test_predicting_what_was_tuned_on_is_refused(folder: Path) -> None:
     run, other = folder / "run", folder / "other.csv"
     set_choice(run, samples=3, noise=0.2)

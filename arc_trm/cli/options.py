@@ -73,6 +73,7 @@ solutions_option = path_option(
 
 def time_limit_option_with(default: str | None) -> Decorator:
     """Return the option --time-limit, whose limit begins when the program started."""
+    without = "" if default else "; default: no limit"  # the help shows any other default itself
     return click.option(
         "--time-limit",
         metavar="TIME",
@@ -80,7 +81,7 @@ def time_limit_option_with(default: str | None) -> Decorator:
         callback=lambda context, parameter, text: TimeLimit(
             TimeLimit.parse(text).limit, PROCESS_STARTED
         ),
-        help=f"Stop in this time: 3h, 90m, 45s, 2h30m; default: {default or 'no limit'}.",
+        help=f"Stop in this time: 3h, 90m, 45s, 2h30m{without}.",
     )
 
 

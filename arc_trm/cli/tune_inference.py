@@ -38,7 +38,7 @@ from arc_trm.runs import is_run
     type=click.IntRange(0),
     default=0,
     metavar="N",
-    help="Seed of the choice of puzzles and of noise; default: 0.",
+    help="Seed of the choice of puzzles and of noise.",
 )
 @checkpoint_option
 @skip_invalid_option

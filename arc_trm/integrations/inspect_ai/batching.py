@@ -202,10 +202,10 @@ class WeightsSource:
 
         wanted = frozenset(query.task_id for query in queries)
         if self._weights is None or not wanted <= self._tasks:
-            self._weights, self._tasks = load_for_inference(self.folder, wanted), wanted
             tasks = _whole_tasks(queries)
             if not self._is_given:
                 self.config = default_inference(self.folder, tasks, logger.info)
+            self._weights, self._tasks = load_for_inference(self.folder, wanted), wanted
             voters, skipped = build_queries(self._weights, tasks, self.augmentations, self.config)
             if skipped and not self._warned:
                 self._warned = True

@@ -18,6 +18,7 @@ from arc_trm.callbacks import Callback
 from arc_trm.config import InferenceConfig
 from arc_trm.errors import format_name
 from arc_trm.evaluation.predictions import InputPrediction, Skipped, build_submission
+from arc_trm.evaluation.selection import resolve_selection
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.puzzles import KINDS
 from arc_trm.runs import find_run
@@ -145,7 +146,7 @@ class WeightsSource:
         config: how the weights are asked; None is as `tune_inference` chose, or plainly.
 
     Raises:
-        UserError: there are no such weights.
+        UserError: there are no such weights, or no such selection rule for their puzzles.
     """
 
     def __init__(
@@ -162,6 +163,8 @@ class WeightsSource:
             augmentations = run.config.data.vote_augmentations
         self.augmentations = augmentations
         self.config, self._is_given = config, config is not None
+        if config is not None:  # a wrong rule is an error before any sample starts
+            resolve_selection(config.select, KINDS[DEFAULT_KIND])
         self._weights: Weights | None = None
         self._tasks: frozenset[str] = frozenset()  # whose puzzle embeddings are loaded
         self._per_batch = 1  # queries that fill a batch with their augmentations

@@ -141,8 +141,9 @@ def test_two_processes_answer_as_one(
         for name in ("one", "two")
     )
     assert one == two
-    assert run_cli("score", "two").stdout.split("exact")[1:] == (
-        run_cli("score", "one").stdout.split("exact")[1:]
+    assert (
+        run_cli("score", "two").stdout.split("exact")[1:]
+        == (run_cli("score", "one").stdout.split("exact")[1:])
     )
 
 
@@ -153,12 +154,33 @@ def test_other_commands_read_several_answers(folder: Path) -> None:
     assert run_cli("report", "out", "--out", "report.html").exit_code == 0
     page = (folder / "report.html").read_text()
     assert "pass@" in page and "votes" in page
+    trace = ("show", "1", "--predictions", "out", "--trace")
+    assert "Step 1" in run_cli(*trace).stdout
+    assert run_cli(*trace, "--out", "trace.gif").exit_code == 0
+    assert (folder / "trace.gif").read_bytes().startswith(b"GIF89a")
     for command in (
-        ("show", "1", "--predictions", "out", "--trace"),
-        ("export", "out", "--format", "grids", "--out", "grids.json"),
+        ("export", "out", "--format", "submission", "--out", "submission.json"),
+        ("merge", "out", "out", "--out", "submission.json"),
     ):
-        result = run_cli(*command)
-        assert "Traceback" not in result.output and result.exit_code in (0, 2)
+        check_mistake(run_cli(*command), "needs an ARC submission")
+
+
+@pytest.mark.slow
+def test_several_answers_to_arc_tasks_become_a_submission(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, select in (("one", "votes"), ("two", "particles")):
+        result = predict(tiny_run, "--out", name, *NOISY, "--select", select)
+        assert "12.0 answers and 36.0 supervision steps per test input" in result.stderr
+        assert run_cli("validate", name).exit_code == 0
+    assert run_cli("merge", "one", "two", "--out", "merged.json").exit_code == 0
+    export = ("export", "one/predictions.jsonl", "--format", "submission", "--out", "copy.json")
+    assert run_cli(*export).exit_code == 0
+    written = json.loads((tmp_path / "one" / "submission.json").read_text())
+    assert json.loads((tmp_path / "copy.json").read_text()) == written
+    text = run_cli("score", "two/predictions.jsonl").stdout
+    assert "by particles" in text and "\npass@12 " in text
 
 
 # Mistakes

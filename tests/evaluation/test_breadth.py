@@ -38,9 +38,7 @@ def collected(tasks: TaskSet, predictions: list[Prediction], rule: str) -> Predi
 
 
 @given(
-    st.lists(
-        st.tuples(st.integers(0, COUNT - 1), st.integers(0, 3), st.floats(0, 1)), max_size=12
-    ),
+    st.lists(st.tuples(st.integers(0, COUNT - 1), st.integers(0, 3), st.floats(0, 1)), max_size=12),
     st.sampled_from(["rule", "votes", "best_halt", "confidence"]),
     st.booleans(),
 )

@@ -120,7 +120,7 @@ def test_auto_is_the_rule_where_there_is_one() -> None:
     assert resolve_selection("auto", KINDS["maze"]) == "rule"
     assert resolve_selection("auto", KINDS["arc"]) == "votes"
     assert resolve_selection("confidence", KINDS["arc"]) == "confidence"
-    with pytest.raises(UserError, match="needs puzzles with a rule, but .* has none: use 'votes'"):
+    with pytest.raises(UserError, match=r"needs puzzles with a rule, but .* has none: use 'votes'"):
         resolve_selection("rule", KINDS["arc"])
     with pytest.raises(UserError, match="did you mean 'best_halt'"):
         resolve_selection("best-halt", KINDS["sudoku"])
@@ -188,9 +188,13 @@ def test_drafts_are_replaced_by_deeper_ones_and_by_answers(
     mixed = random.sample([*begun, *finals], len(begun) + len(finals))
     one, other = counted(finals)["t", 0], counted(mixed)["t", 0]
     assert one.to_dict() == other.to_dict()
-    assert (one.answers, one.steps) == (other.answers, other.steps) == (
-        len(answers),
-        sum(steps for steps, *_ in answers.values()),
+    assert (
+        (one.answers, one.steps)
+        == (other.answers, other.steps)
+        == (
+            len(answers),
+            sum(steps for steps, *_ in answers.values()),
+        )
     )
     assert one.sample_traces.keys() == other.sample_traces.keys()
     deepest: dict[int, int] = {}

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import copycat
 import paths
 import pytest
 import torch
@@ -29,7 +30,7 @@ from inspect_ai.log import EvalLog, EvalSample, read_eval_log
 from inspect_ai.model import ChatMessage, Model, ModelName, ModelOutput, ModelUsage, get_model
 from inspect_ai.scorer import SampleScore, Score, Target
 from inspect_ai.solver import TaskState, generate
-from tiny import run_config, write_challenges, write_predictions
+from tiny import run_config, write_challenges, write_predictions, write_weights
 
 # inspect_ai looks up the first `arc_trm` on the path, and an egg-info in the current folder, which
 # `python -m pytest` puts there, does not name the plugin.
@@ -38,6 +39,7 @@ if "" in sys.path or os.getcwd() in sys.path:
 
 import arc_trm.inference
 from arc_trm import load_tasks
+from arc_trm.config import InferenceConfig
 from arc_trm.evaluation.predictions import PredictionSet, build_submission
 from arc_trm.integrations.inspect_ai import plugin
 from arc_trm.integrations.inspect_ai.batching import (
@@ -46,10 +48,12 @@ from arc_trm.integrations.inspect_ai.batching import (
     SampleAnswer,
     SampleAnswers,
     SampleQuery,
+    WeightsSource,
 )
 from arc_trm.integrations.inspect_ai.scorers import per_output, per_task, strict, two_attempts
 from arc_trm.integrations.inspect_ai.solvers import ATTEMPTS_KEY
 from arc_trm.integrations.prompts import grid_text, last_grid, parse_attempts, prompt
+from arc_trm.models.trm import TRM
 from arc_trm.runs import predictions_of
 from arc_trm.tasks import TaskSet
 from arc_trm.training import train_run
@@ -260,6 +264,62 @@ def test_only_the_samples_are_predicted_and_only_once(
     assert recorder.calls == [["task0"], ["task1"], ["task2"]]
 
 
+NOISY = {"samples": 4, "noise": 0.5}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("select", ["votes", "particles", "first_halt"])
+def test_several_answers_are_those_of_the_command(tmp_path: Path, run: Path, select: str) -> None:
+    log = evaluate(tmp_path, weights=run, select=select, seed=3, **NOISY)
+    options = ("--samples", 4, "--noise", 0.5, "--select", select, "--seed", 3, "--out", "out")
+    assert run_cli("predict", run, *options).exit_code == 0
+    submission = json.loads((tmp_path / "out" / "submission.json").read_text())
+    for sample in samples_of(log):
+        (output,) = submission[sample.metadata["task"]]
+        assert sample.store[ATTEMPTS_KEY] == [output["attempt_1"], output["attempt_2"]]
+        votes = [number for number in sample.metadata["votes"] if number is not None]
+        assert 1 <= sum(votes) <= 12
+
+
+@pytest.mark.slow
+def test_answers_do_not_depend_on_which_test_inputs_are_evaluated(tmp_path: Path) -> None:
+    known = copycat.tasks()  # task a has two test inputs
+    path = tmp_path / "weights"
+    write_weights(path, list(copycat.weights(TRM, known).puzzle_ids)[1:])
+    queries = [
+        SampleQuery(task.id, test, tuple(pair.input for pair in task.test))
+        for task in known
+        for test in range(len(task.test))
+    ]
+    config = InferenceConfig(samples=3, starts="random")
+    together = WeightsSource(str(path), 2, config)(queries)
+    for query in queries:
+        alone = WeightsSource(str(path), 2, config)([query])[query.key]
+        assert alone.attempts == together[query.key].attempts
+        assert alone.votes == together[query.key].votes
+        for one, other in zip(alone.halt_probs, together[query.key].halt_probs, strict=True):
+            assert one == (None if other is None else pytest.approx(other, abs=1e-2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task_args", "sentence"),
+    [
+        ({"select": "rule"}, "needs puzzles with a rule"),
+        ({"select": "vote"}, "did you mean 'votes'?"),
+    ],
+)
+def test_what_the_weights_cannot_do_is_one_sentence(
+    tmp_path: Path, run: Path, task_args: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(PrerequisiteError) as caught:
+        evaluate(tmp_path, weights=run, **task_args)
+    assert sentence in str(caught.value.message)
+    log = evaluate(tmp_path, weights=run, samples=2)
+    assert log.status == "error" and log.error is not None
+    assert "are all the same: add noise" in log.error.message
+
+
 @pytest.mark.slow
 def test_the_solver_answers_tasks_of_another_set(
     tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
@@ -362,6 +422,22 @@ def test_missing_predictions_of_a_file_are_noted(tmp_path: Path, run: Path) -> N
         ),
         ({"attempts": 3}, "attempts is 3: use 1 or 2"),
         ({"augmentations": "x"}, "augmentations is x: give a number from 0 up"),
+        ({"samples": "abc"}, "'samples' is of type int, got 'abc'"),
+        ({"samples": 2.5}, "'samples' is of type int, got 2.5"),
+        ({"samples": [2, 4]}, "'samples' is of type int"),
+        ({"samples": 4000, "noise": 0.3}, "samples must be 1 to 1024, got 4000"),
+        ({"samples": 2, "noise": "loud"}, "'noise' is of type float, got 'loud'"),
+        ({"samples": 2, "noise": -1}, "noise must be 0 to 100, got -1"),
+        ({"noise": 0.3}, "noise has no effect on the first sample"),
+        ({"samples": 2, "starts": "rando"}, "did you mean 'random'?"),
+        ({"early_exit": "yes"}, "'early_exit' is of type bool, got 'yes'"),
+        ({"supervision_steps": 0}, "supervision_steps must be at least 1, got 0"),
+        ({"seed": -1}, "seed must not be negative, got -1"),
+        ({"select": 3}, "'select' is of type str, got 3"),
+        (
+            {"predictions": SUBMISSION, "data": CHALLENGES, "samples": 1},
+            "samples, noise and other settings are for weights: predictions are made already",
+        ),
         ({"data": "unknown.json"}, "no test output of 'unknown.json' is known"),
         (
             {"data": "sudoku-6x6/test"},

@@ -489,9 +489,12 @@ class PredictionSource:
 
     @cached_property
     def breadth(self) -> Breadth | None:
-        """What the answers were worth if several were asked; None otherwise, or without a log."""
+        """What the answers were worth if several were asked; None otherwise, or without a log.
+
+        It is None, too, if there was no time for any.
+        """
         log = self.log
-        if log is None or log.answers == 1:
+        if log is None or log.answers == 1 or not any(each.answers for each in self.predictions):
             return None
         return Breadth.of(self.predictions, self.score())
 

@@ -147,6 +147,17 @@ def test_two_processes_answer_as_one(
     )
 
 
+def test_no_time_at_all_leaves_a_log_that_is_scored_and_resumed(folder: Path) -> None:
+    result = run_cli("predict", "sudoku", "--out", "out", *NOISY, "--time-limit", "0.01s")
+    assert result.exit_code == 3  # there is no answer at all
+    assert "after 0 of 8 queries; the same command resumes it" in result.stderr
+    text = run_cli("score", "out").stdout
+    assert "0 of 8 puzzles have an answer" in text and "pass@" not in text
+    predict("sudoku", "--out", "out", *NOISY)
+    predict("sudoku", "--out", "fresh", *NOISY)
+    assert lines_of(folder / "out") == lines_of(folder / "fresh")
+
+
 @pytest.mark.slow
 def test_other_commands_read_several_answers(folder: Path) -> None:
     options = (*NOISY, "--views", 2, "--select", "votes", "--supervision-steps", 2)

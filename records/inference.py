@@ -159,7 +159,8 @@ def tables(log: Path) -> Iterable[str]:
         key = (line["experiment"], line["puzzles"], line["samples"], line["noise"])
         found.setdefault(key, {})[line["seed"]] = line
     for (experiment, puzzles, samples, noise), seeds in found.items():
-        yield f"{experiment}, {puzzles} puzzles, K = {samples}, σ = {noise:g}, {VIEWS} views"
+        shown = experiment.partition(" with ")[0]  # the rest is in the log
+        yield f"{shown}, {puzzles} puzzles, K = {samples}, σ = {noise:g}, {VIEWS} views"
         yield from table([seeds[seed] for seed in sorted(seeds)])
         yield ""
 

@@ -29,7 +29,7 @@ from arc_trm.evaluation.predictions import (
     changed_steps,
     to_rows,
 )
-from arc_trm.evaluation.selection import SELECTION_RULES, select_by_votes, selection_label
+from arc_trm.evaluation.selection import SELECTION_RULES, VOTES, selection_label
 from arc_trm.evaluation.voting import VoteCounter
 from arc_trm.io import atomic_write, write_error
 from arc_trm.puzzles import PuzzleKind, kind_of
@@ -493,8 +493,11 @@ def read_predictions(log: PredictionLog, tasks: TaskSet) -> PredictionSet:
     Raises:
         UserError: a line is invalid.
     """
-    rule = SELECTION_RULES.get(str(log.header.get("select")), select_by_votes)
-    counter = VoteCounter(tasks, rule, log.attempts(tasks))
+    select = str(log.header.get("select"))
+    if select not in SELECTION_RULES:
+        select = VOTES
+    counter = VoteCounter(tasks, SELECTION_RULES[select], log.attempts(tasks))
     counter.add(log.read(tasks))
     found = (each for each in counter if counter.has(each.task_id, each.test))
-    return PredictionSet(tasks, found, selected_by=log.selected_by(kind_of(tasks)))
+    selected_by = selection_label(select, log.answers, kind_of(tasks))
+    return PredictionSet(tasks, found, selected_by=selected_by)

@@ -203,11 +203,9 @@ class PredictionSource:
         found = PredictionSummary.of_log(str(self.path), made_by, names, status)
         outdated = self.run is not None and not self._has_weights(self.run)
         found = replace(found, others=tuple(map(str, self.others)), outdated=outdated)
-        if self.log is not None and (
-            self.log.answers > 1 or self.log.header.get("early_exit") is True
-        ):
-            asked = Asked.of(self._predicted_inputs(), self.log.selected_by(self.kind))
-            found = replace(found, asked=asked)
+        if made_by.answers > 1 or made_by.header.get("early_exit") is True:
+            asked = self._logged if self.log is None else self._predicted_inputs()
+            found = replace(found, asked=Asked.of(asked, made_by.selected_by(self.kind)))
         if self.log is not None and self._data is not None:
             found = replace(found, scored_data=tuple(self.data_names))
         if self.run is not None and os.path.isabs(found.weights or ""):
@@ -470,6 +468,8 @@ class PredictionSource:
             raise FormatError([problem], self.path)
         try:
             selected_by = "" if self.made_by is None else self.made_by.selected_by(self.kind)
+            if self.log is not None:
+                selected_by = self.predictions.selected_by
             return self.kind.score(tasks, attempts, selected_by)
         except FormatError as error:
             raise FormatError(error.problems, self.path) from error
@@ -493,10 +493,21 @@ class PredictionSource:
 
         It is None, too, if there was no time for any.
         """
-        log = self.log
-        if log is None or log.answers == 1 or not any(each.answers for each in self.predictions):
+        log = self.made_by
+        if log is None or log.answers == 1:
             return None
-        return Breadth.of(self.predictions, self.score())
+        found = self._logged
+        if not any(each.answers for each in found):
+            return None
+        return Breadth.of(found, self.score())
+
+    @cached_property
+    def _logged(self) -> PredictionSet:
+        """The predictions in the log of the job that made the source; there must be one."""
+        if self.log is not None:
+            return self.predictions
+        assert self.made_by is not None
+        return read_predictions(self.made_by, self.tasks)
 
     def _solved_guesses(self) -> tuple[int, int] | tuple[None, None]:
         """Return how many guesses have a right attempt and how many are scored, None if unknown."""

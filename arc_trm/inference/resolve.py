@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from arc_trm.callbacks import Note
 from arc_trm.checkpoint import INFERENCE_FILE, WeightsDir
-from arc_trm.config import InferenceConfig
+from arc_trm.config import InferenceConfig, ModelConfig
 from arc_trm.errors import UserError
 from arc_trm.evaluation.selection import SelectionRule, resolve_selection
 from arc_trm.inference.groups import GROUP_RULES
-from arc_trm.models import PuzzleModel
+from arc_trm.models import ARCHITECTURES, PuzzleModel
 from arc_trm.puzzles import PuzzleKind, kind_of
 from arc_trm.tasks import TaskSet
 
@@ -40,15 +40,7 @@ def resolve_inference(
         select = resolve_selection(config.select, kind)
     else:
         select = str(getattr(rule, "__qualname__", type(rule).__qualname__))
-    if config.samples > 1 and not model.carries_state:
-        raise UserError(
-            f"a {model.title} carries no state, so all its samples are the same: ask for 1 sample"
-        )
-    if config.samples > 1 and not (config.noise or config.starts == "random" or model.is_random):
-        raise UserError(
-            f"{config.samples} samples without noise or random starts are all the same: add noise "
-            "(0.3, for example) or starts=random, or ask for 1 sample"
-        )
+    check_samples(model.config, config)
     _check_views(kind, tasks, config.views)
     if not model.has_trained_halting and (select in HALTING_RULES or config.early_exit):
         what = "early_exit" if config.early_exit else f"the selection rule {select!r}"
@@ -58,6 +50,23 @@ def resolve_inference(
         )
     steps = config.supervision_steps or model.config.supervision_steps
     return replace(config, supervision_steps=steps, select=select)
+
+
+def check_samples(model: ModelConfig, config: InferenceConfig) -> None:
+    """Raise UserError if all samples that a model of this shape is asked for would be the same."""
+    if config.samples == 1:
+        return
+    architecture = ARCHITECTURES[model.architecture]
+    if not architecture.carries_state:
+        raise UserError(
+            f"a {architecture.title} carries no state, so all its samples are the same: ask for 1 "
+            "sample"
+        )
+    if not (config.noise or "random" in (config.starts, model.initial_state) or model.latent_noise):
+        raise UserError(
+            f"{config.samples} samples without noise or random starts are all the same: add noise "
+            "(0.3, for example) or starts=random, or ask for 1 sample"
+        )
 
 
 def default_inference(weights: WeightsDir, tasks: TaskSet, note: Note) -> InferenceConfig | None:

@@ -163,8 +163,11 @@ class WeightsSource:
             augmentations = run.config.data.vote_augmentations
         self.augmentations = augmentations
         self.config, self._is_given = config, config is not None
-        if config is not None:  # a wrong rule is an error before any sample starts
+        if config is not None:  # what cannot work is an error before any sample starts
+            from arc_trm.inference.resolve import check_samples
+
             resolve_selection(config.select, KINDS[DEFAULT_KIND])
+            check_samples(self.folder.config, config)
         self._weights: Weights | None = None
         self._tasks: frozenset[str] = frozenset()  # whose puzzle embeddings are loaded
         self._per_batch = 1  # queries that fill a batch with their augmentations

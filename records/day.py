@@ -20,7 +20,8 @@ from pathlib import Path
 from arc_trm.config import load_config
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.inference import load_for_inference, make_plan
-from arc_trm.inference.anytime import PredictionPlan, predict_scheduled
+from arc_trm.inference.plan import PredictionPlan
+from arc_trm.inference.predictor import predict_scheduled
 from arc_trm.inference.schedule import FixedSchedule, Schedule
 from arc_trm.puzzles import kind_of
 from arc_trm.run_inputs import RunInputs

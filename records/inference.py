@@ -27,7 +27,8 @@ from arc_trm.evaluation.breadth import Breadth
 from arc_trm.evaluation.predictions import Prediction, PredictionSet
 from arc_trm.evaluation.voting import VoteCounter
 from arc_trm.inference import load_for_inference, make_plan
-from arc_trm.inference.anytime import PredictionPlan, predict_scheduled
+from arc_trm.inference.plan import PredictionPlan
+from arc_trm.inference.predictor import predict_scheduled
 from arc_trm.inference.queries import further_queries
 from arc_trm.inference.schedule import FixedSchedule, Schedule
 from arc_trm.run_inputs import RunInputs

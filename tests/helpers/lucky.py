@@ -13,7 +13,7 @@ from tiny import MODEL
 from arc_trm.checkpoint import Weights
 from arc_trm.config import InferenceConfig, ModelConfig, from_dict
 from arc_trm.inference import make_plan
-from arc_trm.inference.anytime import PredictionPlan
+from arc_trm.inference.plan import PredictionPlan
 from arc_trm.models.noise import Noise
 from arc_trm.models.state import LatentState, Sampling
 from arc_trm.models.trm import TRM

@@ -47,7 +47,7 @@ from arc_trm.inference import (
     predict_tasks,
     predict_to_folder,
 )
-from arc_trm.inference.anytime import PredictionPlan
+from arc_trm.inference.plan import PredictionPlan
 from arc_trm.inference.queries import shard
 from arc_trm.models import BLOCKS, PuzzleModel
 from arc_trm.models.trm import TRM
@@ -235,7 +235,7 @@ def test_a_run_is_no_folder_for_predictions(tiny_run: Path, cli: Callable[..., R
 def test_other_code_is_another_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = plan()
     assert first.key == plan().key
-    monkeypatch.setattr("arc_trm.inference.anytime.code_digest", lambda *_: "changed")
+    monkeypatch.setattr("arc_trm.inference.plan.code_digest", lambda *_: "changed")
     assert plan().digest != first.digest
     predict_into(tmp_path, first)
     with pytest.raises(UserError, match=r"another job \(other code\)"):

@@ -21,8 +21,9 @@ from arc_trm.errors import UserError
 from arc_trm.evaluation.prediction_log import PredictionLog, read_predictions
 from arc_trm.evaluation.predictions import Prediction, PredictionSet
 from arc_trm.inference import make_plan, predict_tasks, predict_to_folder
-from arc_trm.inference.anytime import PredictionPlan, predict_scheduled
 from arc_trm.inference.engine import Engine, view_of
+from arc_trm.inference.plan import PredictionPlan
+from arc_trm.inference.predictor import predict_scheduled
 from arc_trm.inference.queries import Query, further_queries, shard
 from arc_trm.models.hrm import HRM
 from arc_trm.models.transformer import Transformer

@@ -20,7 +20,7 @@ from arc_trm.checkpoint import Weights
 from arc_trm.config import InferenceConfig, ModelConfig, from_dict
 from arc_trm.errors import UserError
 from arc_trm.inference import TuningResult, predict_tasks, tune
-from arc_trm.inference.tune import PLAIN, Trial, choose
+from arc_trm.inference.trials import PLAIN, Trial, choose
 from arc_trm.models import build_model
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import TimeLimit

@@ -41,7 +41,7 @@ OFFLINE_RULES = ("rule", "votes", "best_halt", "confidence")
 VIEWS = 8
 DEEPER = 4
 MADE_BY = ("cpu", "version", "commit", "changed", "source_digest", "torch")
-"""What a log says of the code and the machine."""
+"""What a log says of the code and the machine that trained a run."""
 
 
 class Measurement:

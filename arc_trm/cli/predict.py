@@ -60,7 +60,7 @@ from arc_trm.config import EmbeddingChoice
     "--puzzle-embedding",
     type=click.Choice(get_args(EmbeddingChoice)),
     default="trained",
-    help="Predict with another puzzle embedding, to see what it contributes; default: trained.",
+    help="Predict with another puzzle embedding, to see what it contributes.",
 )
 @path_option(
     "--out", "Folder for the files; default: predictions/DATA-DIGEST in the run.", "FOLDER"
@@ -79,7 +79,8 @@ def predict(attempts: int, max_guesses: float | None, as_json: bool, **options: 
     """Predict test inputs by all augmentations, samples and views.
 
     With several samples or views, a Sudoku or maze is asked again only while its answer is
-    doubtful: it breaks the rule, or no copy that gave it halts.
+    doubtful: it breaks the rule, or no copy that gave it halts. Without an option from --samples
+    to --seed, weights are asked as `arc-trm tune-inference` chose, or once.
 
     Writes predictions.jsonl, every prediction, and for ARC submission.json, the official file,
     which is valid as soon as the weights are loaded, and improves. Other weights, data, settings or
@@ -95,8 +96,8 @@ def predict(attempts: int, max_guesses: float | None, as_json: bool, **options: 
       arc-trm predict runs/arc2 --data arc-agi_test_challenges.json --out .
       arc-trm predict arcprize/trm_arc_prize_verification:arc_v1_public \\
           --data arc-agi-1/evaluation
-      arc-trm predict runs/sudoku --samples 16 --noise 0.3
-      arc-trm predict runs/maze --views 8 --select votes
+      arc-trm predict runs/sudoku --views 16
+      arc-trm predict runs/maze --views 8 --samples 4 --noise 0.3
       arc-trm --nproc-per-node gpu predict W --data C --time-limit 2h --out .
     """
     from arc_trm import pipeline

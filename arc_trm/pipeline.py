@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -372,6 +372,13 @@ def predict(
         default = None
         if chosen is None and rule is None:
             default = default_inference(inputs.weights, inputs.tasks, callback.note)
+        else:
+            with suppress(UserError):  # a damaged choice does not matter here
+                if (tuned := inputs.weights.inference) is not None:
+                    callback.note(
+                        "predicting as the options say, not as `arc-trm tune-inference` chose "
+                        f"({tuned.inference})"
+                    )
         loaded = load_for_inference(
             inputs.weights, inputs.tasks.ids, device, canvas, compiled, puzzle_embedding
         )

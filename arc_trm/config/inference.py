@@ -67,7 +67,8 @@ class InferenceConfig:
         for name, given in (("noise", self.noise > 0), ("starts", self.starts is not None)):
             require(
                 not given or self.samples > 1,
-                f"{name} has no effect on the first sample: ask for more with samples",
+                f"{name} has no effect on the first sample: ask for more, with --samples 16 for "
+                "example",
             )
 
     def __str__(self) -> str:

@@ -62,7 +62,7 @@ class Breadth:
 
     Attributes:
         chosen: score of the answers that were selected.
-        plain: score of the single answers without noise to the puzzles themselves.
+        plain: score without further samples and views.
         ceiling: score of the right one among all answers, the most that a rule can reach.
         most: largest number of answers to a test input, the K of pass@K.
     """
@@ -79,24 +79,30 @@ class Breadth:
         kind = kind_of(tasks)
         return cls(
             chosen,
-            _score(tasks, found, [[each.plain] for each in found]),
+            _score(tasks, found, [each.plain for each in found]),
             _score(tasks, found, [_best_first(kind, each) for each in found]),
             max((each.answers for each in found), default=0),
         )
 
     def rows(self) -> list[tuple[str, str, str, Rate]]:
         """Return name, title of the rate that counts, meaning and rate of each score."""
-        meanings = {
-            "selected": "the answer that was selected",
-            "plain": "the single answer without noise",
-            f"pass@{self.most}": "any of the answers is right, the ceiling of selection",
+        key = self.chosen.headline
+        if key not in self.chosen.rates:
+            key = next(iter(self.chosen.rates))
+        # The rates of ARC are called pass@2 themselves.
+        ceiling = f"any of {self.most}" if key[0].startswith("pass@") else f"pass@{self.most}"
+        scores = {
+            "selected": (self.chosen, "what was selected"),
+            "plain": (self.plain, "without further samples and views"),
+            ceiling: (
+                self.ceiling,
+                "any answer that was asked for is right: the ceiling of selection",
+            ),
         }
-        rows = []
-        scores = (self.chosen, self.plain, self.ceiling)
-        for (name, meaning), score in zip(meanings.items(), scores, strict=True):
-            key = score.headline if score.headline in score.rates else next(iter(score.rates))
-            rows.append((name, rate_title(score, key), meaning, score.rates[key]))
-        return rows
+        return [
+            (name, rate_title(score, key), meaning, score.rates[key])
+            for name, (score, meaning) in scores.items()
+        ]
 
     def lines(self) -> list[str]:
         """Return a table of the scores."""

@@ -192,7 +192,7 @@ class InputPrediction(Displayed):
             or fewer than the kind of puzzle allows.
         trace: intermediate predictions for the task without augmentation, if stored.
         sample_traces: those of further samples and views, if stored, by their names.
-        plain: the answer without noise to the task without augmentation; None if there is none.
+        plain: the attempts that there are without further samples and views.
         answers: number of predictions, with those that have no grid.
         steps: number of supervision steps that they took.
     """
@@ -203,7 +203,7 @@ class InputPrediction(Displayed):
     attempts: tuple[Grid | None, ...] = ()
     trace: tuple[TraceStep, ...] = ()
     sample_traces: Mapping[str, tuple[TraceStep, ...]] = field(default_factory=dict)
-    plain: Grid | None = None
+    plain: tuple[Grid | None, ...] = ()
     answers: int = 0
     steps: int = 0
 

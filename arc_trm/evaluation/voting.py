@@ -17,6 +17,7 @@ from arc_trm.evaluation.predictions import (
     grid_key,
 )
 from arc_trm.evaluation.selection import SelectionRule, select_by_votes
+from arc_trm.puzzles import kind_of
 from arc_trm.tasks import Grid, TaskSet
 
 
@@ -146,11 +147,28 @@ class VoteCounter:
                 attempts,
                 counted.trace,
                 dict(counted.sample_traces[turn] for turn in sorted(counted.sample_traces)),
-                next((each.grid for each in found if each.turn == (0, 0)), None),
+                self._plain_attempts(counted, test_input, attempts),
                 len(found),
                 sum(each.steps for each in found),
             )
         return counted.ranked
+
+    def _plain_attempts(
+        self, counted: _Counted, test_input: Grid, attempts: tuple[Grid, ...]
+    ) -> tuple[Grid, ...]:
+        """Return the attempts without further samples and views.
+
+        Those of kinds that embed tasks are the votes of all augmentations. `attempts` are those of
+        all predictions.
+        """
+        embeds_tasks = kind_of(self.tasks).embeds_tasks
+        found = counted.predictions.values()
+        plain = [each for each in found if not each.sample and (embeds_tasks or not each.order)]
+        if len(plain) == len(found):
+            return attempts
+        candidates = self.rule([each for each in plain if each.grid is not None])
+        grids = [each.grid for each in candidates]
+        return choose_attempts(self.tasks, test_input, grids, attempts=self.attempts)
 
     def __iter__(self) -> Iterator[InputPrediction]:
         """Yield the predictions of all test inputs, in order."""

@@ -170,8 +170,8 @@ def build_queries(
     model, kind = weights.model.config, kind_of(tasks)
     if augmentations and not kind.embeds_tasks:
         raise UserError(
-            f"{tasks.name} holds {kind.title}, which is predicted once without augmentations: "
-            "leave them out"
+            f"{tasks.name} holds {kind.title}, which has views in place of augmentations: use "
+            "--views"
         )
     known = _known_puzzles(weights, tasks, augmentations)
     bucketed = model.canvas == "bucketed"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from arc_trm.callbacks import Note
 from arc_trm.checkpoint import INFERENCE_FILE, WeightsDir
 from arc_trm.config import InferenceConfig, ModelConfig
+from arc_trm.config.inference import AUTO
 from arc_trm.errors import UserError
 from arc_trm.evaluation.selection import SelectionRule, resolve_selection
 from arc_trm.inference.groups import GROUP_RULES
@@ -41,6 +42,15 @@ def resolve_inference(
     else:
         select = str(getattr(rule, "__qualname__", type(rule).__qualname__))
     check_samples(model.config, config)
+    if kind.embeds_tasks:
+        needs_several = config.samples == 1 and select in GROUP_RULES
+    else:
+        needs_several = config.answers == 1 and (rule is not None or config.select != AUTO)
+    if needs_several:
+        raise UserError(
+            f"the selection rule {select!r} has a single answer to select from: ask for several "
+            f"with --samples{'' if kind.embeds_tasks else ' or --views'}"
+        )
     _check_views(kind, tasks, config.views)
     if not model.has_trained_halting and (select in HALTING_RULES or config.early_exit):
         what = "early_exit" if config.early_exit else f"the selection rule {select!r}"
@@ -64,8 +74,8 @@ def check_samples(model: ModelConfig, config: InferenceConfig) -> None:
         )
     if not (config.noise or "random" in (config.starts, model.initial_state) or model.latent_noise):
         raise UserError(
-            f"{config.samples} samples without noise or random starts are all the same: add noise "
-            "(0.3, for example) or starts=random, or ask for 1 sample"
+            f"{config.samples} samples without noise or random starts are all the same: add "
+            "--noise 0.3, for example, or --starts random, or ask for 1 sample"
         )
 
 
@@ -112,6 +122,6 @@ def _check_views(kind: PuzzleKind, tasks: TaskSet, views: int) -> None:
     if kind.embeds_tasks:
         raise UserError(
             f"{tasks.name} holds {kind.title}, whose views are the augmentations that were "
-            "trained: leave out views, and choose the number of augmentations"
+            "trained: leave out --views, and choose their number with --augmentations"
         )
     raise UserError(f"{kind.title} puzzles have {most} views at most, got {views}")

@@ -295,8 +295,19 @@ def sample_figures(prediction: InputPrediction) -> list[TraceFigures]:
     if not prediction.sample_traces:
         return [trace_figures(prediction)]
     traces = {"plain": prediction.trace, **prediction.sample_traces}
+    selected = next(
+        (
+            title
+            for title, trace in traces.items()
+            if trace and any(same_grid(trace[-1].grid, grid) for grid in prediction.attempts[:1])
+        ),
+        None,
+    )
     return [
-        replace(trace_figures(replace(prediction, trace=trace)), title=title)
+        replace(
+            trace_figures(replace(prediction, trace=trace)),
+            title=f"{title}, selected" if title == selected else title,
+        )
         for title, trace in traces.items()
     ]
 

@@ -26,7 +26,7 @@ from arc_trm.viz.terminal import Terminal, show_run, show_task
 
 FALLBACKS = ("arc-agi-1", "arc-agi-2")
 CLOSE = 0.85  # similarity of ids that differ in one of eight digits; more is no misspelling
-SHOWN = ("data", "settings", "voters", "guesses", "started", "outdated")
+SHOWN = ("data", "settings", "asked", "voters", "guesses", "started", "outdated")
 """What is said of a run's predictions besides their path."""
 TRACE_ENDINGS = (*Drawing.endings, ANIMATION_ENDING)
 MAX_COMPARED = 5000  # ids of a dataset that a misspelt one is compared with

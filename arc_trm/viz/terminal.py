@@ -33,10 +33,10 @@ from arc_trm.viz.figure import (
     Verdict,
     choose_examples,
     predicted_inputs,
+    sample_figures,
     task_figures,
     task_title,
     theme_of,
-    trace_figures,
 )
 from arc_trm.viz.series import Axes, Point, Series, read_series
 from arc_trm.viz.svg import printable
@@ -483,8 +483,10 @@ def show_task(
         terminal.print(Text(printable(f"Predictions: {origin}"), DIM))
     terminal.print("")
     if trace:
-        traces = [trace_figures(each) for each in predictions if each.trace]
+        traces = [shown for each in predictions if each.trace for shown in sample_figures(each)]
         for shown in traces:
+            if shown.title:
+                terminal.print(Text(printable(shown.title), DIM))
             terminal.print(*terminal.draw_trace(shown, theme), "")
         steps = [step.figure for shown in traces for step in shown.steps]
         terminal.print(*terminal.legend(steps, theme))

@@ -99,7 +99,7 @@ def test_the_choice_is_the_default_of_predict(untuned: Path) -> None:
     assert "asking as `arc-trm tune-inference` chose: samples 3, noise 0.2" in predicted.stderr
     named = run_cli("predict", run, "--samples", 3, "--noise", 0.2)
     assert named.stdout == predicted.stdout  # the same job
-    assert "tune-inference" not in named.stderr
+    assert "as the options say, not as `arc-trm tune-inference` chose" in named.stderr
 
 
 def test_json_has_everything(folder: Path) -> None:

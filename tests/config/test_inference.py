@@ -24,7 +24,10 @@ from arc_trm.errors import UserError
         ({"samples": 2, "noise": 101.0}, "noise must be 0 to 100, got 101"),
         ({"samples": 2, "noise": math.nan}, "noise"),
         ({"samples": 2, "noise": math.inf}, "noise"),
-        ({"noise": 0.3}, "noise has no effect on the first sample: ask for more with samples"),
+        (
+            {"noise": 0.3},
+            "noise has no effect on the first sample: ask for more, with --samples 16",
+        ),
         ({"noise": 0.3, "views": 4}, "noise has no effect on the first sample"),
         ({"starts": "random"}, "starts has no effect on the first sample"),
         ({"starts": "rnadom", "samples": 2}, "did you mean 'random'?"),

@@ -317,7 +317,7 @@ def test_what_the_weights_cannot_do_is_one_sentence(
     assert sentence in str(caught.value.message)
     log = evaluate(tmp_path, weights=run, samples=2)
     assert log.status == "error" and log.error is not None
-    assert "are all the same: add noise" in log.error.message
+    assert "are all the same: add --noise" in log.error.message
 
 
 @pytest.mark.slow

@@ -45,12 +45,12 @@ from arc_trm.runs import is_run
 @device_options
 @json_option
 def tune_inference(as_json: bool, **options: Any) -> None:
-    """Try how weights are best asked, and make it their default.
+    """Find good settings for predicting, and make them the default.
 
     Tries supervision steps, noise, samples and views on held-out puzzles, all settings on the same
     random ones, as many as the time allows. The cheapest setting whose accuracy is within one
     standard error of the best one is written into the weights folder as inference.json. `predict`
-    without an option for samples, noise, views or steps then asks in this way.
+    without an option from --samples to --seed then uses it.
 
     Puzzles that were trained on, or that the run predicts, are refused: a score on puzzles by which
     settings were chosen is too high. WEIGHTS is a run or a weights folder; default: the latest run.
@@ -73,6 +73,8 @@ def tune_inference(as_json: bool, **options: Any) -> None:
     assert result.file is not None
     folder = result.file.parent
     data = "" if is_run(folder) else " --data DATA"
-    click.echo(f"next: `arc-trm predict {shlex.quote(str(folder))}{data}` asks so", err=True)
+    click.echo(
+        f"next: `arc-trm predict {shlex.quote(str(folder))}{data}` uses this setting", err=True
+    )
     if result.interrupted:
         sys.exit(INTERRUPTED)

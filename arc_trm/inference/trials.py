@@ -60,7 +60,7 @@ class Trial:
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TuningResult:
     """What was measured, and the setting that was chosen.
 
@@ -129,6 +129,9 @@ class TuningResult:
             rows.append([*_cells(trial), mark])
         widths = align_columns([row[:-1] for row in rows])
         return [f"{line}  {row[-1]}".rstrip() for line, row in zip(widths, rows, strict=True)]
+
+    def __repr__(self) -> str:
+        return "\n".join([*self.lines(), f"chosen: {self.reason}"])
 
     def choice(self, weights: str) -> InferenceChoice:
         """Return what is stored beside the weights with this digest."""

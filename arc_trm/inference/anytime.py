@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from arc_trm.callbacks import Note, Progress, ignore
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, pluralise
 from arc_trm.evaluation.prediction_log import LogStatus, PredictionLog, submission_digest
 from arc_trm.evaluation.predictions import (
     Prediction,
@@ -130,8 +130,12 @@ class PredictionWriter:
             raise UserError(f"{self.log.path} was not started in time by the first process")
         self.counter.add(self.log.read(self.tasks, workers.arrive("size", 0)))
         predicted, total = self.counts()
-        if self.is_first and predicted:
-            note(f"{predicted} of {total} predictions exist already")
+        drafts = sum(
+            each.is_draft for key in self.plan.inputs for each in self.counter.predictions(*key)
+        )
+        if self.is_first and (predicted or drafts):
+            more = f", and {pluralise(drafts, 'draft')}" if drafts else ""
+            note(f"{predicted} of {total} predictions exist already{more}")
         plan, queries = self.plan, self.queries
         if not plan.is_adaptive:
             queries = plan.schedule(queries, self.counter).waiting()

@@ -130,7 +130,7 @@ def inference_notes(
 ) -> list[str]:
     """Return what a user should know before the first query; arguments as of `build_queries`."""
     notes = [weights.model.speed_advice()]
-    if augmentations:
+    if augmentations and kind_of(tasks).embeds_tasks:
         known = _known_puzzles(weights, tasks, None).values()
         trained = max((len(puzzles) - 1 for puzzles in known), default=augmentations)
         if trained < augmentations:

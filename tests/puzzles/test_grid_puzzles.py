@@ -540,7 +540,7 @@ def test_what_only_arc_has_is_an_error_that_says_so(
     before = sorted(run.iterdir())
     for arguments, message in (
         (("predict", "--attempts", "2"), "Sudoku, which gets at most 1 attempt, not 2"),
-        (("predict", "--augmentations", "3"), "is predicted once without augmentations"),
+        (("predict", "--augmentations", "3"), "has views in place of augmentations: use --views"),
         (("predict", "--canvas", "bucketed"), "--canvas is for grids of many sizes"),
         (("validate", run), "validating needs an ARC submission"),
         (

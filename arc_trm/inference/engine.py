@@ -135,18 +135,21 @@ class Engine:
             halts = (halt_logits > 0).nonzero().flatten().tolist()
             done.update(i for i in halts if not self._is_grouped(i))
         logits = None
-        if done or traced or self.observe or self._group_rule:
+        if traced or self.observe:
             assert halt_logits is not None
             logits = self.model.read_logits(self._state)
             if self.observe is not None:
                 self.observe(logits, halt_logits)
             self._record_traces(traced, logits, halt_logits)
-            if self._group_rule is not None:
-                winners, dropped = self._apply_group_rule(halt_logits, done)
-                done |= winners
+        if self._group_rule is not None:
+            assert halt_logits is not None
+            winners, dropped = self._apply_group_rule(halt_logits, done)
+            done |= winners
         found = []
         if done:
-            assert logits is not None and halt_logits is not None
+            assert halt_logits is not None
+            if logits is None:  # resampling has not moved those that are done
+                logits = self.model.read_logits(self._state)
             found = self._read(sorted(done - dropped), logits, halt_logits, is_draft=False)
         found += [self._without_answer(self._slots[i]) for i in sorted(dropped)]
         self._keep([i for i in range(len(self._slots)) if i not in done | dropped])

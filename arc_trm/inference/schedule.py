@@ -233,13 +233,10 @@ class _VotedInput:
     Attributes:
         queries: its queries, in the order in which they are asked.
         votes: number of supervision steps and grid of the deepest prediction of each query.
-        drafted, asked: number of its first queries that were asked with few steps, and with all.
     """
 
     queries: list[Query] = field(default_factory=list)
     votes: dict[QueryKey, tuple[int, GridKey | None]] = field(default_factory=dict)
-    drafted: int = 0
-    asked: int = 0
 
     @property
     def doubt(self) -> float:
@@ -304,20 +301,20 @@ class VoteSchedule(Schedule):
         yield self._finals(inputs, most)
 
     def _drafts(self, inputs: Sequence[_VotedInput], voters: int) -> list[Query]:
-        made = []
-        for each in sorted(inputs, key=_side_and_doubt):
-            for query in each.queries[each.drafted : voters]:
-                if query.key not in each.votes:
-                    made.append(replace(query, steps=self._draft_steps, is_draft=True))
-            each.drafted = max(each.drafted, voters)
-        return made
+        return [
+            replace(query, steps=self._draft_steps, is_draft=True)
+            for each in sorted(inputs, key=_side_and_doubt)
+            for query in each.queries[:voters]
+            if query.key not in each.votes
+        ]
 
     def _finals(self, inputs: Sequence[_VotedInput], voters: int) -> list[Query]:
-        made = []
-        for each in sorted(inputs, key=_side_and_doubt):
-            made += [q for q in each.queries[each.asked : voters] if q.key not in self._final]
-            each.asked = max(each.asked, voters)
-        return made
+        return [
+            query
+            for each in sorted(inputs, key=_side_and_doubt)
+            for query in each.queries[:voters]
+            if query.key not in self._final
+        ]
 
     def _refill(self) -> None:
         while not self._next and not self._unanswered:  # on which the next round depends

@@ -67,7 +67,7 @@ def test_random_starts_are_those_of_the_examples_that_want_them() -> None:
 @pytest.mark.parametrize("architecture", RECURSIVE)
 @pytest.mark.parametrize("first", [0, 1])
 def test_plain_and_noisy_examples_join_at_any_step(architecture: str, first: int) -> None:
-    """Each goes on as it does alone, whichever of them was in the batch before."""
+    """Each continues as it does alone, whichever of them entered the batch first."""
     model, samplings, rows = build(architecture), [PLAIN, NOISY], [[0, 1], [2]]
     alone = []
     for sampling, own in zip(samplings, rows, strict=True):

@@ -301,6 +301,11 @@ def nest(values: Mapping[RateName, Any]) -> dict[str, Any]:
     return nested
 
 
+def headline_rate(scored: Scored) -> RateName:
+    """Return the name of the rate that counts, or the first one if its answers are unknown."""
+    return scored.headline if scored.headline in scored.rates else next(iter(scored.rates))
+
+
 def rate_title(scored: Scored, name: RateName) -> str:
     """Return what a rate is called beside its value: `pass@2 per task`, `exact by rule`."""
     return " ".join([*name, *_selection(scored)])

@@ -10,7 +10,7 @@ from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
 from arc_trm.puzzles import PuzzleKind, kind_of
 from arc_trm.tasks import Grid, TaskSet, same_grid
 from submission import Rate, Scored
-from submission.scoring import align_columns, format_percent, format_rate, rate_title
+from submission.scoring import align_columns, format_percent, format_rate, headline_rate, rate_title
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,7 @@ class Breadth:
 
     def rows(self) -> list[tuple[str, str, str, Rate]]:
         """Return name, title of the rate that counts, meaning and rate of each score."""
-        key = self.chosen.headline
-        if key not in self.chosen.rates:
-            key = next(iter(self.chosen.rates))
+        key = headline_rate(self.chosen)
         # The rates of ARC are called pass@2 themselves.
         ceiling = f"any of {self.most}" if key[0].startswith("pass@") else f"pass@{self.most}"
         scores = {

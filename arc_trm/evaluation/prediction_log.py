@@ -293,6 +293,11 @@ class PredictionLog:
         known = [each for each in counts if type(each) is int and 1 <= each <= MAX_ANSWERS]
         return math.prod(known)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether every query is asked once and takes all its supervision steps."""
+        return self.answers == 1 and self.header.get("early_exit") is not True
+
     def selected_by(self, kind: PuzzleKind) -> str:
         """Return the rule that selected among several answers to puzzles of a kind, as of `Scored`.
 

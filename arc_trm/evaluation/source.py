@@ -203,7 +203,7 @@ class PredictionSource:
         found = PredictionSummary.of_log(str(self.path), made_by, names, status)
         outdated = self.run is not None and not self._has_weights(self.run)
         found = replace(found, others=tuple(map(str, self.others)), outdated=outdated)
-        if made_by.answers > 1 or made_by.header.get("early_exit") is True:
+        if not made_by.is_plain:
             asked = self._logged if self.log is None else self._predicted_inputs()
             found = replace(found, asked=Asked.of(asked, made_by.selected_by(self.kind)))
         if self.log is not None and self._data is not None:

@@ -353,7 +353,7 @@ def summarise_job(predictions: PredictionSet) -> PredictionSummary:
     file = str(files.get("submission", log.path))
     data = [public_data_name(name) for name in names]
     summary = PredictionSummary.of_log(file, log, data, status)
-    if log.answers == 1 and log.header.get("early_exit") is not True:
+    if log.is_plain:
         return summary
     return replace(summary, asked=Asked.of(predictions, predictions.selected_by))
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from paths import ROOT
 from puzzles import grid_config
 
 import arc_trm
@@ -17,20 +15,6 @@ from arc_trm.config import load_config
 from arc_trm.data.loader import load_tasks
 from arc_trm.device import pick_device
 from arc_trm.training import train_run
-
-
-@pytest.fixture
-def inference(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script records/inference.py."""
-    monkeypatch.syspath_prepend(ROOT / "records")
-    return importlib.import_module("inference")
-
-
-@pytest.fixture
-def day(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script records/day.py."""
-    monkeypatch.syspath_prepend(ROOT / "records")
-    return importlib.import_module("day")
 
 
 def test_all_ways_to_ask_are_measured_as_the_command_asks(

@@ -12,14 +12,9 @@ from arc_trm.viz.report.markup import cell, points, row, table, text
 from arc_trm.viz.series import ticks
 from submission import Rate, Scored
 from submission.comparison import Comparison
-from submission.scoring import RateName, format_percent, format_rate, rate_title
+from submission.scoring import format_percent, format_rate, headline_rate, rate_title
 
 SCALE = ("0", "50", "100 %")
-
-
-def headline_rate(score: Scored) -> RateName:
-    """Return the name of the rate that counts, or the first one if its answers are unknown."""
-    return score.headline if score.headline in score.rates else next(iter(score.rates))
 
 
 def headline(entry: Entry, letter: str = "") -> str:

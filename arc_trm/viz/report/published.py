@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 from arc_trm.evaluation.interval import wilson_interval
 from arc_trm.evaluation.leaderboard import PublishedResult, results_title
-from arc_trm.viz.report.headline import headline_rate
 from arc_trm.viz.report.markup import bar, cell, folded, points, row, table, text
 from arc_trm.viz.series import ticks
 from submission import Scored
-from submission.scoring import format_percent, rate_title
+from submission.scoring import format_percent, headline_rate, rate_title
 
 
 def published_section(score: Scored | None, results: Sequence[PublishedResult]) -> str:

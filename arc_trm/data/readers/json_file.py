@@ -76,7 +76,7 @@ def _raw_tasks(data: Any, stem: str) -> Iterator[RawTask]:
         elif data and (is_task(data[0]) or is_pairs(data[0]) or is_pair(data[0])):
             yield from tasks_of_records(enumerate(data, 1), stem)
     elif isinstance(data, dict):
-        if recognise(data) == "task" or _has_pairs(data):
+        if is_task(data) and (recognise(data) == "task" or any(map(is_pairs, data.values()))):
             yield replace(task_of(data, stem), alone=True)
         elif any(map(is_task, data.values())):
             yield from (_as_task(task_id, value) for task_id, value in data.items())
@@ -86,10 +86,6 @@ def _raw_tasks(data: Any, stem: str) -> Iterator[RawTask]:
                     yield from (_as_task(task_id, task) for task_id, task in value.items())
         elif any(map(is_pairs, data.values())):
             yield from (RawTask(task_id, value) for task_id, value in data.items())
-
-
-def _has_pairs(data: dict[str, Any]) -> bool:
-    return is_task(data) and any(is_pairs(value) for value in data.values())
 
 
 def _holds_tasks(value: Any) -> bool:

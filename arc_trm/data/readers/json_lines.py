@@ -10,6 +10,7 @@ from typing import IO, Any
 from arc_trm.data.invalid import InvalidItems, NoTasks
 from arc_trm.data.readers.records import build_tasks, tasks_of_records
 from arc_trm.errors import UserError
+from arc_trm.file_kind import is_log_header
 from arc_trm.tasks import TaskSet
 from submission import parse_json
 from submission.content import Content, text_encoding
@@ -17,7 +18,6 @@ from submission.errors import format_value
 
 MAX_LINE = 2**26
 """Bytes of the longest line, 64 MiB."""
-LOG_FORMAT = "arc-trm predictions"
 
 
 def matches(content: Content) -> bool:
@@ -46,7 +46,7 @@ def read(content: Content, invalid: InvalidItems) -> TaskSet:
         if first is None:
             raise NoTasks(f"{content.place}: is empty, expected a task a line")
         value = first[1]
-        if isinstance(value, dict) and str(value.get("format")).startswith(LOG_FORMAT):
+        if is_log_header(value):
             raise NoTasks(
                 f"{content.place}: is a log of predictions, which has no tasks: score it with "
                 "`arc-trm score`"

@@ -121,6 +121,7 @@ def _find_tasks(data: str | None, weights: str | None, predictions: str | None) 
     else:
         name = data if data is not None else DEFAULT_DATA
         tasks = predicted_tasks(Run(name).config.data) if is_run(Path(name)) else load_tasks(name)
+    tasks = tasks.with_tests()
     if weights is not None:
         from arc_trm.checkpoint import WeightsDir
 

@@ -28,6 +28,7 @@ from arc_trm.config import (
 from arc_trm.data.loader import absolute_data_path, load_tasks, public_data_name
 from arc_trm.errors import UserError, pluralise
 from arc_trm.evaluation.predictions import PredictionSet
+from arc_trm.evaluation.seal import Seal
 from arc_trm.evaluation.selection import SelectionRule
 from arc_trm.evaluation.source import PredictionSource, data_metadata
 from arc_trm.io import file_name
@@ -273,6 +274,7 @@ def predict(
     puzzle_embedding: EmbeddingChoice = "trained",
     skip_invalid: bool = False,
     fresh: bool = False,
+    seal: bool = False,
     device: str = "auto",
     compiled: bool | None = None,
     callbacks: Sequence[Callback] = (),
@@ -305,6 +307,7 @@ def predict(
             contributes: `zero`, `shuffled` (the rows of other puzzles) or `mean` (of all rows).
         skip_invalid: skip invalid rows of CSV files.
         fresh: predict everything anew, in place of what the same job predicted before.
+        seal: also write seal.json, by which `score` verifies that nothing has changed since.
         device, compiled, callbacks, show_progress: as in `train`.
 
     Returns:
@@ -403,6 +406,7 @@ def predict(
             _metadata(inputs),
             others,
             fresh,
+            inputs.weights.file_digests() if seal else None,
             progress=callback.progress,
             note=callback.note,
         )
@@ -413,6 +417,7 @@ def score(
     *,
     data: str | None = None,
     solutions: PathLike | None = None,
+    seal: PathLike | None = None,
 ) -> Scored:
     """Score predictions: pass@1 and pass@2 for ARC, exact and valid answers for other puzzles.
 
@@ -420,18 +425,23 @@ def score(
         predictions: in memory, or a path as in `PredictionSource.open`; None is those made last.
         data: DATA with the outputs to score against; None is what the predictions say.
         solutions: official solutions to score against.
+        seal: a seal.json that `predict` wrote; nothing may have changed since.
 
     Raises:
-        UserError: there are no predictions, or nothing to score them against.
+        UserError: there are no predictions, or nothing to score them against, or something has
+            changed since it was sealed.
     """
     if isinstance(predictions, PredictionSet | PredictionSource):
-        if data is not None or solutions is not None:
+        if any(each is not None for each in (data, solutions, seal)):
             raise UserError(
-                "data and solutions go with the path of predictions: those in memory have their "
-                "tasks, so leave them out"
+                "data, solutions and seal go with the path of predictions: those in memory have "
+                "their tasks, so leave them out"
             )
         return predictions.score()
-    return open_predictions(predictions, data, solutions).score()
+    source = open_predictions(predictions, data, solutions)
+    if seal is not None:
+        Seal.read(Path(seal)).verify(source)
+    return source.score()
 
 
 def open_predictions(

@@ -28,13 +28,13 @@ from arc_trm.config import (
 from arc_trm.data.loader import absolute_data_path, load_tasks, public_data_name
 from arc_trm.errors import UserError, pluralise
 from arc_trm.evaluation.predictions import PredictionSet
-from arc_trm.evaluation.seal import Seal
+from arc_trm.evaluation.seal import Seal, earlier_seal, seal_folder
 from arc_trm.evaluation.selection import SelectionRule
 from arc_trm.evaluation.source import PredictionSource, data_metadata
 from arc_trm.io import file_name
 from arc_trm.puzzles import kind_of
 from arc_trm.run_inputs import PathLike, RunInputs
-from arc_trm.runs import PREDICTIONS_FOLDER, Run, latest_predictions, predictions_of
+from arc_trm.runs import PREDICTIONS_FOLDER, SEAL, Run, latest_predictions, predictions_of
 from arc_trm.runs.checkpoints import CheckpointChoice
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import TimeLimit
@@ -398,7 +398,10 @@ def predict(
         if folder is None:
             base, name = _predictions_folder(inputs)
             folder, others = base / f"{name}-{plan.digest}", predictions_of(base)
-        return predict_to_folder(
+        if seal:
+            earlier_seal(folder)  # another file in its place is an error before the work
+            weight_files = inputs.weights.file_digests()
+        predictions = predict_to_folder(
             folder,
             plan,
             limit,
@@ -406,10 +409,18 @@ def predict(
             _metadata(inputs),
             others,
             fresh,
-            inputs.weights.file_digests() if seal else None,
             progress=callback.progress,
             note=callback.note,
         )
+        if seal:
+            from arc_trm.viz.progress import is_main_process
+
+            assert predictions.job is not None
+            if is_main_process():
+                seal_folder(folder, weight_files, callback.note)
+            files = {**predictions.job.files, "seal": folder / SEAL}
+            predictions.job = replace(predictions.job, files=files)
+        return predictions
 
 
 def score(
@@ -434,7 +445,7 @@ def score(
     if isinstance(predictions, PredictionSet | PredictionSource):
         if any(each is not None for each in (data, solutions, seal)):
             raise UserError(
-                "data, solutions and seal go with the path of predictions: those in memory have "
+                "seal, data and solutions go with the path of predictions: those in memory have "
                 "their tasks, so leave them out"
             )
         return predictions.score()

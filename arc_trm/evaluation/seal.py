@@ -46,7 +46,7 @@ class Seal:
     """What predictions are and what they depend on.
 
     Attributes:
-        sealed_at: when, in ISO format with the time zone.
+        sealed_at: when, in ISO 8601 with the time zone.
         submission: SHA-256 of the submission file; None if there is none.
         predictions: SHA-256 as of `PredictionLog.digest`; None if there is no log.
         model, checkpoint: names of the weights, for readers.
@@ -195,7 +195,7 @@ class Seal:
         settings = _settings(log.header)
         for name in dict.fromkeys([*self.settings, *settings]):
             what = f"{log.path} does not have the sealed setting {format_name(name)}"
-            _require_same(what, *(each.get(name, MISSING) for each in (self.settings, settings)))
+            _require_same(what, self.settings.get(name, MISSING), settings.get(name, MISSING))
 
     def _verify_weights(self, folder: Path) -> bool | None:
         """Compare the files in the folder; None if not all are there."""

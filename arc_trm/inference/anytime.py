@@ -21,7 +21,6 @@ from arc_trm.evaluation.predictions import (
     Skipped,
     build_submission,
 )
-from arc_trm.evaluation.seal import earlier_seal, seal_folder
 from arc_trm.inference.plan import SAMPLE_FIELDS, SELECTION_FIELDS, PredictionPlan
 from arc_trm.inference.predictor import NO_GRID, predict_scheduled
 from arc_trm.inference.queries import shard
@@ -29,14 +28,7 @@ from arc_trm.inference.schedule import Schedule
 from arc_trm.inference.workers import Workers
 from arc_trm.io import relative_path
 from arc_trm.puzzles import kind_of
-from arc_trm.runs import (
-    PREDICTIONS,
-    PREDICTIONS_FOLDER,
-    SEAL,
-    SUBMISSION,
-    is_run,
-    make_folder,
-)
+from arc_trm.runs import PREDICTIONS, PREDICTIONS_FOLDER, SUBMISSION, is_run, make_folder
 from arc_trm.runs.history import remember
 from arc_trm.time_limit import TimeLimit
 from submission import SubmissionError, read_submission, write_submission
@@ -198,16 +190,13 @@ class PredictionWriter:
         if not all_done or not workers.wait("written", 1, self.timed_out):
             raise UserError("not all processes ended in time; their predictions so far are saved")
 
-    def result(self, weights: str, more: Mapping[str, Path]) -> PredictionSet:
-        """Return the predictions for all test inputs and the outcome of the job.
-
-        `more` are files that others have written.
-        """
+    def result(self, weights: str) -> PredictionSet:
+        """Return the predictions for all test inputs and the outcome of the job."""
         files = {"submission": self.folder / SUBMISSION} if self.submits else {}
         job = PredictionJob(
             *self.counts(),
             (*self.plan.skipped, *self.guesses()),
-            {**files, "predictions": self.log.path, **more},
+            {**files, "predictions": self.log.path},
             self.time_limit.limit,
             str(relative_path(Path(weights))) if os.path.isabs(weights) else weights,
         )
@@ -223,7 +212,6 @@ def predict_to_folder(
     metadata: Mapping[str, Any] | None = None,
     others: Sequence[Path] = (),
     fresh: bool = False,
-    weight_files: Mapping[str, str] | None = None,
     grace: float = WORKER_GRACE_S,
     progress: Progress = ignore,
     note: Note = ignore,
@@ -242,8 +230,6 @@ def predict_to_folder(
         others: folders of other jobs, whose predictions for the same queries are copied if only
             the number of augmentations or attempts or the selection rule differs.
         fresh: predict everything anew, in place of what the job predicted before.
-        weight_files: SHA-256 of each file of the weights, by its path in their folder, to seal the
-            predictions with when the job is done; None writes no seal.
         grace: seconds to wait for other processes after the time limit.
         progress: called with the number of queries that rank 0 has finished and their total.
         note: called with sentences for the user.
@@ -253,8 +239,6 @@ def predict_to_folder(
             written.
     """
     check_folder(folder, plan)
-    if weight_files is not None:
-        earlier_seal(folder)  # a file in its place is an error before the work
     make_folder(folder, "folder for the predictions")
     writer = PredictionWriter(folder, plan, time_limit, grace)
     schedule, done = writer.start(metadata or {}, others, fresh, note), 0
@@ -276,12 +260,7 @@ def predict_to_folder(
     except BaseException:
         writer.flush()  # on every rank, because rank 0 may be gone
         raise
-    files = {}
-    if weight_files is not None:
-        files["seal"] = folder / SEAL
-        if writer.is_first:
-            seal_folder(folder, weight_files, note)
-    return writer.result(str((metadata or {}).get("weights", "WEIGHTS")), files)
+    return writer.result(str((metadata or {}).get("weights", "WEIGHTS")))
 
 
 def check_folder(folder: Path, plan: PredictionPlan) -> None:

@@ -90,7 +90,7 @@ def arc_agi(
         tasks = _find_tasks(data, weights, predictions)
         dataset = _samples(tasks)
         metadata = None
-        if is_trm and weights is not None:
+        if weights is not None:
             seal = WeightsSource(weights, augmentations, config).seal(tasks)
             metadata = {"seal": seal.to_dict()}
     return Task(

@@ -106,7 +106,7 @@ def is_log_header(value: Any) -> bool:
 
 def _is_log(path: Path) -> bool:
     try:
-        return is_log_header(parse_json(file_content(path).head().split(b"\n")[0], path))
+        return is_log_header(parse_json(file_content(path).head.split(b"\n")[0], path))
     except FormatError:
         return False
 

@@ -108,13 +108,13 @@ def matches(content: Content) -> bool:
     """Return whether the first lines of a file are those of puzzles, or its name says so."""
     if content.name.lower().endswith(SUFFIXES):
         return True
-    head = content.head()
+    head = content.head
     return b"\0" not in head[2:64:2] and find_layout(_first_lines(head)) is not None
 
 
 def read(content: Content, invalid: InvalidItems) -> PuzzleArray:
     """Read the puzzles of a file, of one kind and size, and check them by their rule."""
-    head = content.head()
+    head = content.head
     layout = find_layout(_first_lines(head))
     if layout is None:
         raise NoTasks(

@@ -72,7 +72,7 @@ def show_dataset(what: str, skip_invalid: bool, as_json: bool) -> None:
       arc-trm data show arc-agi-1/evaluation --json
       arc-trm data show my-tasks/
     """
-    from arc_trm.data.describe import describe_data, describe_overlap
+    from arc_trm.data.describe import describe_data, describe_overlap, describe_versions
     from arc_trm.data.registry import recorded_overlaps
     from arc_trm.viz.progress import show_progress
 
@@ -85,7 +85,7 @@ def show_dataset(what: str, skip_invalid: bool, as_json: bool) -> None:
         _print(*_card_lines(facts), "")
     _print(*facts["notes"], *_tables(facts["splits"]))
     if "sources" in facts:
-        _print("", *map(describe_overlap, recorded_overlaps(what)))
+        _print("", *map(describe_overlap, recorded_overlaps(what)), *describe_versions(what))
 
 
 def _size(side: int) -> str:

@@ -16,11 +16,13 @@ from arc_trm.data.registry import (
     Overlap,
     PackageSource,
     Source,
+    Version,
     find_manifest,
     manifests,
     recorded_overlaps,
 )
-from arc_trm.errors import UserError, pluralise
+from arc_trm.data.versions import changed_tests
+from arc_trm.errors import UserError, format_names, pluralise
 from arc_trm.puzzles import KINDS, kind_of
 from arc_trm.tasks import TaskSet
 
@@ -62,9 +64,36 @@ def describe_overlap(overlap: Overlap) -> str:
     """Return an overlap as a sentence."""
     details = [f"{here} is {there} there" for here, there in overlap.other_id.items()]
     details += [f"{task_id} has other demonstrations" for task_id in overlap.changed]
+    if changed := _changed_tests(overlap):
+        details.append(f"test pairs, or their order, differ in {len(changed)}")
     listing = f" ({', '.join(details)})" if details else ""
     number = pluralise(len(overlap.ids), "task")
     return f"{overlap.split} shares {number} with {overlap.other}{listing}."
+
+
+def _changed_tests(overlap: Overlap) -> set[str]:
+    """Return the ids of shared tasks whose test pairs, or their order, differ."""
+    pair = [manifests()[each.partition("/")[0]].versions for each in (overlap.split, overlap.other)]
+    if not all(pair):
+        return set()
+    return set(changed_tests(*(versions[0] for versions in pair))) & set(overlap.same_id)
+
+
+def describe_versions(name: str) -> list[str]:
+    """Return a sentence for each recorded version of a dataset but the first."""
+    found = find_manifest(name)
+    versions = found[0].versions if found else ()
+    return [_describe_version(versions[0], each) for each in versions[1:]]
+
+
+def _describe_version(first: Version, other: Version) -> str:
+    parts = []
+    if tests := changed_tests(first, other):
+        parts.append(f"the test pairs of {pluralise(len(tests), 'task')} ({format_names(tests)})")
+    if changed := other.demonstrations:
+        number = pluralise(len(changed), "task")
+        parts.append(f"the demonstrations of {number} ({format_names(changed)})")
+    return f"{other.name} differs from {first.name} in {' and '.join(parts)}."
 
 
 def _describe_manifest(manifest: Manifest, only: str | None = None) -> Facts:
@@ -119,6 +148,7 @@ def _card(manifest: Manifest, only: str | None, skip_invalid: bool) -> Facts:
         "citation": manifest.citation,
         "format": manifest.format,
         "sources": [asdict(source) for source in manifest.sources],
+        "versions": [asdict(version) for version in manifest.versions],
         "overlaps": [asdict(overlap) | {"tasks": len(overlap.ids)} for overlap in overlaps],
     }
 

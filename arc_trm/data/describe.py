@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from arc_trm.callbacks import Progress
-from arc_trm.data.loader import DATA_FOLDER, find_files, find_tasks, load_tasks
+from arc_trm.data.loader import DATA_FOLDER, DEFAULT_FOLDER, find_files, find_tasks, load_tasks
 from arc_trm.data.readers import csv
 from arc_trm.data.registry import (
     GeneratedSource,
@@ -19,6 +21,7 @@ from arc_trm.data.registry import (
     Version,
     find_manifest,
     manifests,
+    recognise_split,
     recorded_overlaps,
 )
 from arc_trm.data.versions import changed_tests
@@ -30,6 +33,9 @@ Facts = dict[str, Any]
 GENERATED = "generated"
 """The place of puzzles that are generated when they are needed."""
 
+BY_PATH = "named by their path"
+"""The place of a dataset's tasks in files that the user named."""
+
 
 def describe_datasets() -> list[Facts]:
     """Return the manifest entries of all datasets, and where their files are."""
@@ -37,7 +43,7 @@ def describe_datasets() -> list[Facts]:
 
 
 def describe_data(data: str, skip_invalid: bool, progress: Progress) -> Facts:
-    """Return facts about DATA, of a dataset with those of its manifest.
+    """Return facts about DATA; of a dataset, or its tasks in any file, with those of its manifest.
 
     `skip_invalid` and `progress` are those of `arc_trm.data.readers.csv.read`.
 
@@ -49,12 +55,19 @@ def describe_data(data: str, skip_invalid: bool, progress: Progress) -> Facts:
     if skip_invalid and not is_puzzle_file and not (found and KINDS[found[0].kind].numbered):
         raise UserError(f"--skip-invalid is for CSV files of puzzles, which {data} is not")
     if found is not None:
-        return _card(*found, skip_invalid)
+        return _card(
+            *found,
+            {name: find_tasks(name, skip_invalid) for name in found[0].split_names(found[1])},
+        )
     tasks: TaskSet
     if is_puzzle_file:
         tasks = csv.read(Path(data), skip_invalid, True, progress).renamed(data)
     else:
         tasks = load_tasks(data)
+    if (known := recognise_split(tasks)) and (found := find_manifest(known)):
+        facts = _card(*found, {known: tasks})
+        facts["splits"][0] |= {"source": BY_PATH, "files": data, "place": BY_PATH}
+        return facts
     counts = {"tasks": len(tasks), "test_outputs": tasks.test_outputs}
     split = {"name": data, **counts, **_contents(tasks)}
     return {"name": data, "splits": [split], "notes": list(tasks.notes)}
@@ -129,14 +142,15 @@ def _place(source: Source) -> str:
             return f"package {source.package}"
         case HubSource():
             return "cache of the Hub"
-    return f"in {DATA_FOLDER}"
+    return f"in {DATA_FOLDER if os.environ.get(DATA_FOLDER) else DEFAULT_FOLDER}"
 
 
-def _card(manifest: Manifest, only: str | None, skip_invalid: bool) -> Facts:
+def _card(manifest: Manifest, only: str | None, loaded: Mapping[str, TaskSet | None]) -> Facts:
+    """Return the facts of a manifest, with those of its splits that are `loaded`, by their name."""
     facts = _describe_manifest(manifest, only)
     notes: list[str] = []
     for split in facts["splits"]:
-        tasks = find_tasks(split["name"], skip_invalid)
+        tasks = loaded[split["name"]]
         if tasks is not None:
             published = split["sha256"]
             split |= _contents(tasks)

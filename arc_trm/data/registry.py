@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from arc_trm.errors import UserError, suggestion
-from arc_trm.tasks import DEFAULT_KIND
+from arc_trm.tasks import DEFAULT_KIND, TaskSet
 
 
 @dataclass(frozen=True)
@@ -209,6 +209,21 @@ def known_overlap(first: str, second: str) -> dict[str, str]:
             ids = overlap.ids.items()
             shared |= {here: there for here, there in ids if here not in shared or here == there}
     return shared
+
+
+def recognise_split(tasks: TaskSet) -> str | None:
+    """Return the split, such as `concept-arc/corpus`, that has exactly these tasks, or None.
+
+    Their fingerprint decides, which covers test outputs but no names of files.
+    """
+    same_size = {
+        split.sha256: f"{manifest.name}/{name}"
+        for manifest in manifests().values()
+        for name, split in manifest.splits.items()
+        if manifest.kind == tasks.kind
+        and (split.tasks, split.test_outputs) == (len(tasks), tasks.test_outputs)
+    }
+    return same_size.get(tasks.fingerprint()) if any(same_size) else None
 
 
 def _split_names(name: str) -> list[str]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 DENOMINATORS = {
-    "per task": "mean over tasks, as Kaggle's boards, ARC Prize, TRM and HRM count",
+    "per task": "mean over tasks, as Kaggle, ARC Prize, TRM and HRM count",
     "per output": "all test outputs, as Kaggle's overview suggests but no board counts",
     "strict": "tasks with all their outputs solved",
 }

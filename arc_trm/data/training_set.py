@@ -10,7 +10,7 @@ from pathlib import Path
 from arc_trm.config import DataConfig, RunConfig
 from arc_trm.data.dataset import TaskDataset
 from arc_trm.data.leakage import leakage_warnings, prebuilt_leakage, validation_leakage
-from arc_trm.data.loader import public_data_name
+from arc_trm.data.loader import public_data_name, recorded_name
 from arc_trm.data.readers.prebuilt import open_prebuilt
 from arc_trm.data.sampler import PuzzleGroup
 from arc_trm.data.splits import (
@@ -195,8 +195,12 @@ def _trained_on(
                 if all(task.id in validation for task in tasks.filter_by_size(data.max_grid_size))
             }
             predicted |= {name for name in data.validation if name in whole or name not in names}
-    trained = [public_data_name(name) for name in names if name not in predicted]
-    trained += [demonstrations_of(public_data_name(name)) for name in sorted(predicted)]
+    recorded = {tasks.name: recorded_name(tasks) for tasks in (*sets, *test_sets)}
+    trained = [recorded[name] for name in names if name not in predicted]
+    trained += [
+        demonstrations_of(recorded.get(name) or public_data_name(name))
+        for name in sorted(predicted)
+    ]
     return tuple(dict.fromkeys(trained))
 
 

@@ -223,7 +223,9 @@ def open_published(
         known = {"num_heads": 8, **settings, "pos_encodings": "none", **shown}
     defaults = _DEFAULTS | (_HRM_CYCLES if architecture == "hrm" else {})
     if kinds := kinds_with_vocab(vocab_size):
-        defaults["seq_len"] = kinds[0].default_side ** 2
+        side = kinds[0].usual_side(vocab_size)
+        assert side is not None, "it is one of the kinds with this vocabulary"
+        defaults["seq_len"] = side**2
     assumed = [f"{key} {value}" for key, value in defaults.items() if key not in known]
     known = {**defaults, **known, "puzzle_emb_len": puzzle_emb_len}
     config = _model_config(architecture, known, source)

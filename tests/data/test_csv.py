@@ -138,7 +138,7 @@ def test_the_size_is_that_of_most_puzzles(tmp_path: Path) -> None:
 
 
 def test_a_size_that_no_puzzle_has(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="a Sudoku has 4, 6 or 9 cells a side, not 5"):
+    with pytest.raises(UserError, match="a Sudoku has 4, 6, 9 or 16 cells a side, not 5"):
         csv_reader.read(write(tmp_path, row("1" + "." * 24, "")))
     with pytest.raises(UserError, match="a maze has 2 to 30 cells a side, not 31"):
         csv_reader.read(write(tmp_path, row("SG" + " " * (31 * 31 - 2), "")))

@@ -31,7 +31,7 @@ def build(folder: Path, kind: str = "sudoku") -> Path:
     out.mkdir()
     (out / "identifiers.json").write_text('["<blank>"]')
     examples = [KINDS[kind].encode(puzzles.pair(index), side) for index in range(number)]
-    content = {"seq_len": side**2, "vocab_size": KINDS[kind].vocab_size, "pad_id": 0}
+    content = {"seq_len": side**2, "vocab_size": KINDS[kind].vocab_size(side), "pad_id": 0}
     content |= {"ignore_label_id": 0, "num_puzzle_identifiers": 1, "sets": ["all"]}
     for split in ("train", "test"):
         (out / split).mkdir()

@@ -45,7 +45,7 @@ def grid_config(folder: Path, kind: str = "sudoku", **data: object) -> RunConfig
     values = {
         "name": "tiny",
         "dtype": "float32",
-        "model": {**MODEL, "vocab_size": KINDS[kind].vocab_size, "mixer": "mlp"},
+        "model": {**MODEL, "vocab_size": KINDS[kind].vocab_size(4), "mixer": "mlp"},
         "data": {"train": [str(train)], "test": [str(test)], "augmentations": 5, **data},
         "train": GRID_TRAIN,
     }

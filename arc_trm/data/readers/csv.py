@@ -246,10 +246,12 @@ def _parse_rows(texts: Texts, kind: GridPuzzle, side: int, errors: RowErrors) ->
 def _cells(texts: Iterator[str], kind: GridPuzzle, side: int) -> npt.NDArray[np.uint8]:
     """Return values (N, side, side) of texts, `NO_VALUE` for unknown characters."""
     values = np.full(128, NO_VALUE, np.uint8)
-    for value, symbol in enumerate(kind.symbols[: kind.num_values(side)]):
+    symbols = kind.symbols[: kind.num_values(side)]
+    for value, symbol in enumerate(symbols):
         values[ord(symbol)] = value
     for spelling, symbol in kind.spellings.items():
-        values[ord(spelling)] = kind.symbols.index(symbol)
+        if symbol in symbols:
+            values[ord(spelling)] = symbols.index(symbol)
     codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
     return values[np.minimum(codes, 127)].reshape(-1, side, side)
 

@@ -26,7 +26,6 @@ class Maze(GridPuzzle):
 
     name = "maze"
     title = "Maze"
-    vocab_size = 6
     default_side = MAX_SIDE
     quick_preset = "maze-quick"
     symbols = "# SGo"
@@ -41,7 +40,9 @@ class Maze(GridPuzzle):
     )
     rating_unit = "steps"
     hard_rating = 111
-    batch_size = 2000
+
+    def batch_size(self, side: int) -> int:
+        return 2000
 
     def augmentation(self, number: int, side: int, rng: np.random.Generator) -> Dihedral:
         return Dihedral(number)

@@ -1,7 +1,8 @@
 """Sudoku: tokens, symmetries and the rule.
 
 Tokens: PAD 0, blank 1, digit d is d + 1 (TRM paper, arXiv 2510.04871, section 5). Values are 0 for
-a blank cell and 1..side for digits. Beside 9×9 there are the small sizes 4×4 and 6×6.
+a blank cell and 1..side for digits. Beside 9×9 there are 4×4 and 6×6, which have its tokens, and
+16×16, whose digits 10 to 16 are written A to G.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import numpy.typing as npt
 
 from arc_trm.puzzles.base import Flags
 from arc_trm.puzzles.grid_puzzle import GridPuzzle
-from arc_trm.puzzles.sudoku.generator import full_grids, remove_digits
-from arc_trm.puzzles.sudoku.solver import BOXES, count_digits, solve, units
+from arc_trm.puzzles.sudoku.generator import LARGEST_MINIMAL, full_grids, remove_digits
+from arc_trm.puzzles.sudoku.solver import BOXES, count_digits, digit_masks, solve, units
 from arc_trm.puzzles.theme import puzzle_theme
 from arc_trm.tasks import Grid
 
@@ -63,17 +64,16 @@ class Sudoku(GridPuzzle):
 
     name = "sudoku"
     title = "Sudoku"
-    vocab_size = 11
     default_side = 9
     quick_preset = "sudoku-quick"
-    symbols = ".123456789"
-    spellings: ClassVar[dict[str, str]] = {"0": "."}
+    symbols = ".123456789ABCDEFG"
+    spellings: ClassVar[dict[str, str]] = {"0": ".", **{each.lower(): each for each in "ABCDEFG"}}
     rule = "every row, column and box holds every digit, and the given cells stay"
     theme = puzzle_theme(
         task="Sudoku",
-        colours=("#FFFFFF",) * 10,
-        symbols=" 123456789",
-        text_symbols=".123456789",
+        colours=("#FFFFFF",) * (1 + MAX_SIDE),
+        symbols=" 123456789ABCDEFG",
+        text_symbols=symbols,
         given="#E4E0D6",
         boxes=BOXES,
     )
@@ -89,6 +89,9 @@ class Sudoku(GridPuzzle):
         transposed = bool(rng.integers(2)) and height == width
         return SudokuAugmentation(digits, rows, columns, transposed)
 
+    def batch_size(self, side: int) -> int:
+        return 1000 if side <= LARGEST_MINIMAL else 100  # larger ones take a hundred times as long
+
     def side_error(self, side: int) -> str | None:
         if side in BOXES:
             return None
@@ -97,6 +100,10 @@ class Sudoku(GridPuzzle):
 
     def num_values(self, side: int) -> int:
         return side + 1
+
+    def vocab_size(self, side: int) -> int:
+        """Return the number of tokens: of sides below 9 it is that of 9, as published."""
+        return 1 + self.num_values(max(side, self.default_side))
 
     def validate(self, questions: Grid, answers: Grid, known: Flags) -> list[str]:
         side, faults = questions.shape[1], [""] * len(questions)
@@ -140,10 +147,16 @@ class Sudoku(GridPuzzle):
     def generate(
         self, count: int, side: int, min_rating: int, clues: int, rng: np.random.Generator
     ) -> tuple[Grid, Grid, npt.NDArray[np.int64]]:
-        """Return Sudokus with one solution, rated by the digits that a solver has to guess."""
+        """Return Sudokus with one solution, rated by the digits that a solver has to guess.
+
+        Those that this solver gives up are left out: they have no rating, and their file would be
+        refused.
+        """
         answers = full_grids(side, count, rng)
         questions = remove_digits(answers, clues, rng)
-        return questions, answers, solve(questions).guesses
+        found = solve(questions)
+        rated = found.count == 1
+        return questions[rated], answers[rated], found.guesses[rated]
 
 
 def repeated_digits(grids: Grid) -> dict[int, tuple[int, int]]:
@@ -152,12 +165,11 @@ def repeated_digits(grids: Grid) -> dict[int, tuple[int, int]]:
     `grids`: (N, side, side) uint8; blanks may repeat.
     """
     side = grids.shape[1]
-    digits = grids.reshape(len(grids), side * side).astype(np.uint16)
-    bits = (np.uint16(1) << digits) & ~np.uint16(1)
-    _, repeated = count_digits(bits.T[units(side).cells])
+    masks = digit_masks(side, blank=0)[grids.reshape(len(grids), side * side)]
+    _, repeated = count_digits(masks.T[units(side).cells])
     found = {}
     for index in np.flatnonzero(repeated.any(0)).tolist():
         unit = int((repeated[:, index] != 0).argmax())
         mask = int(repeated[unit, index])
-        found[index] = unit, (mask & -mask).bit_length() - 1
+        found[index] = unit, (mask & -mask).bit_length()
     return found

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from puzzles import large_sudoku, write_large_sudoku
 
 from arc_trm.data.loader import load_tasks
 from arc_trm.data.readers import csv as csv_reader
@@ -62,6 +63,21 @@ def test_zeros_are_blanks_and_lines_may_end_in_crlf(tmp_path: Path) -> None:
     assert np.array_equal(plain.questions, csv_reader.read(path).questions)
 
 
+def test_digits_above_9_are_letters(tmp_path: Path) -> None:
+    path = write_large_sudoku(tmp_path)
+    text = path.read_text()
+    assert "here,.23456789ABCDEFG5.789ABCDEFG1234" in text
+    question, answer = large_sudoku()
+    for spelt in (text, text.lower(), text.replace(",.", ",0")):
+        path.write_text(spelt)
+        puzzles = csv_reader.read(path)
+        assert np.array_equal(puzzles.questions, question[None])
+        assert np.array_equal(puzzles.answers, answer[None])
+    path.write_text(text.replace("G", "H", 1))
+    with pytest.raises(UserError, match=r"characters '\.01.*9ABCDEFGabcdefg' of a sudoku"):
+        csv_reader.read(path)
+
+
 def test_a_maze_keeps_its_spaces(tmp_path: Path) -> None:
     path = write(tmp_path, row(MAZE, PATH), row(" " + "  " + "S  " + " G ", ""))
     tasks = csv_reader.read(path)
@@ -76,6 +92,8 @@ INVALID_SUDOKUS = [
     (row(answer=ANSWER + "1"), "the answer has 17 characters, expected 16"),
     (row("x" + QUESTION[1:]), "the question has x in row 1, column 1, expected one of '.1234'"),
     (row("5" + QUESTION[1:]), "the question has 5 in row 1, column 1"),
+    (row("A" + QUESTION[1:]), "the question has A in row 1, column 1, expected one of '.1234'"),
+    (row("a" + QUESTION[1:]), "the question has a in row 1, column 1, expected one of '.1234'"),
     (row(answer=ANSWER[:-1] + "é"), "the answer has é in row 4, column 4"),
     (row("11" + QUESTION[2:]), "the question has the digit 1 more than once in row 1"),
     (row("1..." * 2 + "." * 8, ""), "the question has the digit 1 more than once in column 1"),

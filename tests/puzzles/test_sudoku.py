@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from arc_trm.puzzles import KINDS, grid_kinds
 from arc_trm.puzzles.generate import GeneratorConfig, generate_puzzles
 from arc_trm.puzzles.sudoku.generator import LARGEST_MINIMAL, full_grids, remove_digits
 from arc_trm.puzzles.sudoku.kind import Sudoku
-from arc_trm.puzzles.sudoku.solver import BOXES, solve
+from arc_trm.puzzles.sudoku.solver import BOXES, SearchResult, search, solve
 from arc_trm.tasks import Grid, Pair
 
 SUDOKU = Sudoku()
@@ -200,6 +201,47 @@ def test_guesses_are_the_same_however_many_are_solved_together() -> None:
 
 def test_a_search_that_takes_too_long_is_given_up() -> None:
     assert solve(grid_of(IMPOSSIBLE)[None]).count.tolist() == [-1]
+
+
+def without_first(found: SearchResult) -> SearchResult:
+    """A search of which the first puzzle was given up."""
+    count = found.count.copy()
+    count[0] = -1
+    return replace(found, count=count)
+
+
+def test_a_puzzle_that_is_given_up_has_neither_a_digit_removed_nor_a_rating(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def searched(*arguments: object, **options: object) -> SearchResult:
+        return without_first(search(*arguments, **options))  # type: ignore[arg-type]
+
+    answers = sample_sudokus(9)[1][:2]
+    with monkeypatch.context() as patch:
+        patch.setattr("arc_trm.puzzles.sudoku.generator.search", searched)
+        first, second = remove_digits(answers, 80, np.random.default_rng(0))
+    assert (np.count_nonzero(first), np.count_nonzero(second)) == (81, 80)
+    monkeypatch.setattr(
+        "arc_trm.puzzles.sudoku.kind.solve", lambda questions: without_first(solve(questions))
+    )
+    found = SUDOKU.generate(3, 9, 0, 70, np.random.default_rng(1))
+    assert [len(each) for each in found] == [2, 2, 2]
+
+
+def test_a_full_grid_that_is_given_up_is_searched_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+
+    def give_up(states: npt.NDArray[np.uint16], *rest: object, **options: object) -> SearchResult:
+        found = search(states, *rest, **options)  # type: ignore[arg-type]
+        sizes.append(len(found.count))
+        lost = np.arange(len(found.count)) % 2 == 1
+        solution = np.where(lost[:, None, None], 0, found.solution).astype(np.uint8)
+        return replace(found, count=np.where(lost, -1, found.count), solution=solution)
+
+    monkeypatch.setattr("arc_trm.puzzles.sudoku.generator.search", give_up)
+    grids = full_grids(4, 5, np.random.default_rng(0))
+    assert sizes == [5, 2, 1]
+    assert [fault_of(grid, grid) for grid in grids] == [""] * 5
 
 
 def fault_of(question: Grid, answer: Grid | None = None) -> str:

@@ -15,9 +15,9 @@ from pysat.solvers import Cadical153
 
 from arc_trm.puzzles import KINDS, grid_kinds
 from arc_trm.puzzles.generate import GeneratorConfig, generate_puzzles
-from arc_trm.puzzles.sudoku.generator import LARGEST_MINIMAL, full_grids, remove_digits
+from arc_trm.puzzles.sudoku.generator import full_grids, remove_digits
 from arc_trm.puzzles.sudoku.kind import Sudoku
-from arc_trm.puzzles.sudoku.solver import BOXES, SearchResult, search, solve
+from arc_trm.puzzles.sudoku.solver import BOXES, QUICK_SIDE, SearchResult, search, solve
 from arc_trm.tasks import Grid, Pair
 
 SUDOKU = Sudoku()
@@ -28,7 +28,7 @@ HARD = (
 # Without a solution, which takes a backtracking solver minutes to prove (P. Norvig's example).
 IMPOSSIBLE = ".....5.8....6.1.43..........1.5........1.6...3.......553.....61........4........."
 SIDES = list(BOXES)
-MINIMAL_SIDES = [side for side in SIDES if side <= LARGEST_MINIMAL]
+MINIMAL_SIDES = [side for side in SIDES if side <= QUICK_SIDE]
 sides = st.sampled_from(SIDES)
 seeds = st.integers(0, 2**32)
 
@@ -42,7 +42,7 @@ def grid_of(text: str) -> Grid:
 @cache
 def sample_sudokus(side: int, clues: int = 0) -> tuple[Grid, Grid]:
     """Questions and answers of one size; fewer and easier ones of 16×16, which take longer."""
-    rng, is_large = np.random.default_rng(side), side > LARGEST_MINIMAL
+    rng, is_large = np.random.default_rng(side), side > QUICK_SIDE
     answers = full_grids(side, 10 if is_large else 40, rng)
     return remove_digits(answers, max(clues, 110) if is_large else clues, rng), answers
 
@@ -179,7 +179,7 @@ def test_without_one_of_its_digits_a_minimal_puzzle_has_more_solutions(side: int
 @given(sides, seeds, st.floats(0, 0.4))
 def test_solutions_are_counted_as_a_sat_solver_counts(side: int, seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
-    if side > LARGEST_MINIMAL:
+    if side > QUICK_SIDE:
         share += 0.4  # with fewer clues a search may be given up
     answers = sample_sudokus(side)[1]
     question = np.where(rng.random((side, side)) < share, answers[seed % len(answers)], 0)
@@ -197,6 +197,14 @@ def test_guesses_are_the_same_however_many_are_solved_together() -> None:
     assert min(together.guesses) > 50
     easy = sample_sudokus(9, 45)[0]
     assert solve(easy).guesses.max() <= 4
+
+
+def test_solutions_of_large_puzzles_are_counted_in_batches() -> None:
+    questions = np.concatenate([sample_sudokus(16)[0]] * 13)
+    assert len(questions) == 130
+    questions[[3, 129]] = 0
+    counts = SUDOKU.count_solutions(questions)
+    assert np.flatnonzero(counts != 1).tolist() == [3, 129] and counts[129] == 2
 
 
 def test_a_search_that_takes_too_long_is_given_up() -> None:

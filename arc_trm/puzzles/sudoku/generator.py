@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from arc_trm.puzzles.sudoku.solver import MAX_GUESSES, candidate_masks, search
+from arc_trm.puzzles.sudoku.solver import MAX_GUESSES, QUICK_SIDE, candidate_masks, search
 from arc_trm.tasks import Grid
 
-LARGEST_MINIMAL = 9
-"""The largest side of puzzles of which every digit that can be removed is removed."""
 REMOVAL_GUESSES = 10
-"""Guesses by which it must be proven in larger puzzles that a digit can be removed. More leave a
-few digits less, but take long, and longer still to solve the puzzle."""
+"""Guesses that must prove, where the side is above `QUICK_SIDE`, that a digit can be removed. More
+leave a few digits less, but take long, and so does solving what they leave."""
 
 
 def full_grids(side: int, count: int, rng: np.random.Generator) -> Grid:
@@ -33,12 +31,12 @@ def remove_digits(solutions: Grid, clues: int, rng: np.random.Generator) -> Grid
     """Remove digits in random order as long as one solution remains.
 
     `clues` digits are left, or more if no other digit can be removed; of sides above
-    `LARGEST_MINIMAL`, none for which `REMOVAL_GUESSES` prove it. Solutions and questions are
+    `QUICK_SIDE`, none for which `REMOVAL_GUESSES` prove it. Solutions and questions are
     (N, side, side) uint8.
     """
     num_puzzles, side = len(solutions), solutions.shape[1]
     all_digits = np.uint16(2**side - 1)
-    max_guesses = MAX_GUESSES if side <= LARGEST_MINIMAL else REMOVAL_GUESSES
+    max_guesses = MAX_GUESSES if side <= QUICK_SIDE else REMOVAL_GUESSES
     given = candidate_masks(solutions)
     states = given.copy()
     order = rng.permuted(np.tile(np.arange(side * side), (num_puzzles, 1)), axis=1)

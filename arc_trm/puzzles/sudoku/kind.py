@@ -15,8 +15,16 @@ import numpy.typing as npt
 
 from arc_trm.puzzles.base import Flags
 from arc_trm.puzzles.grid_puzzle import GridPuzzle
-from arc_trm.puzzles.sudoku.generator import LARGEST_MINIMAL, full_grids, remove_digits
-from arc_trm.puzzles.sudoku.solver import BOXES, count_digits, digit_masks, solve, units
+from arc_trm.puzzles.sudoku.generator import full_grids, remove_digits
+from arc_trm.puzzles.sudoku.solver import (
+    BOXES,
+    LARGE_BATCH_SIZE,
+    QUICK_SIDE,
+    count_digits,
+    digit_masks,
+    solve,
+    units,
+)
 from arc_trm.puzzles.theme import puzzle_theme
 from arc_trm.tasks import Grid
 
@@ -90,7 +98,7 @@ class Sudoku(GridPuzzle):
         return SudokuAugmentation(digits, rows, columns, transposed)
 
     def batch_size(self, side: int) -> int:
-        return 1000 if side <= LARGEST_MINIMAL else 100  # larger ones take a hundred times as long
+        return 1000 if side <= QUICK_SIDE else LARGE_BATCH_SIZE
 
     def side_error(self, side: int) -> str | None:
         if side in BOXES:
@@ -129,7 +137,10 @@ class Sudoku(GridPuzzle):
         return faults
 
     def count_solutions(self, questions: Grid) -> npt.NDArray[np.int64]:
-        return solve(questions).count
+        if questions.shape[1] <= QUICK_SIDE:
+            return solve(questions).count
+        starts = range(LARGE_BATCH_SIZE, len(questions), LARGE_BATCH_SIZE)
+        return np.concatenate([solve(part).count for part in np.split(questions, starts)])
 
     def guess(self, questions: Grid, rng: np.random.Generator) -> Grid:
         """Fill each cell with a digit that its row, column and box lack, else with any digit."""

@@ -26,6 +26,12 @@ MAX_GUESSES = 5000
 hundred, but a puzzle without a solution, or one of 16×16, can take this kind of solver any
 number."""
 
+QUICK_SIDE = 9
+"""The largest side of puzzles of which a search takes milliseconds, and thousands little memory."""
+LARGE_BATCH_SIZE = 100
+"""Larger puzzles that are generated, or whose solutions are counted, at once: the search of an
+empty one of 16×16 takes 0.7 MB."""
+
 BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3), 16: (4, 4)}
 """Rows and columns of a box, by the side of the puzzle."""
 

@@ -16,7 +16,9 @@ from arc_trm.data.loader import load_tasks
 from arc_trm.data.readers import csv as csv_reader
 from arc_trm.data.readers.csv import write_csv
 from arc_trm.errors import UserError
+from arc_trm.puzzles import KINDS
 from arc_trm.puzzles.generate import GeneratorConfig, generate_puzzles
+from arc_trm.puzzles.sudoku.kind import Sudoku
 from arc_trm.tasks import PuzzleArray
 
 QUESTION, ANSWER = "1.3..41.2..3.3.1", "1234341221434321"
@@ -76,6 +78,22 @@ def test_digits_above_9_are_letters(tmp_path: Path) -> None:
     path.write_text(text.replace("G", "H", 1))
     with pytest.raises(UserError, match=r"characters '\.01.*9ABCDEFGabcdefg' of a sudoku"):
         csv_reader.read(path)
+
+
+def test_letters_in_a_small_puzzle_are_those_of_another_kind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Letters(Sudoku):
+        """Sudokus of letters, as another kind with symbols of its own might be."""
+
+        name = "letters"
+        symbols = ".abcdefghi"
+
+    letters, sudoku = Letters(), KINDS["sudoku"]
+    monkeypatch.setitem(KINDS, letters.name, letters)
+    assert csv_reader.recognise(".b.d" * 4) == (letters, 4)
+    assert csv_reader.recognise(".2.4" * 4) == csv_reader.recognise(".2.E" * 4) == (sudoku, 4)
+    assert csv_reader.recognise(".b.d" * 64) == (sudoku, 16)
 
 
 def test_a_maze_keeps_its_spaces(tmp_path: Path) -> None:

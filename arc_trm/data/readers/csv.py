@@ -192,7 +192,10 @@ def _kind(texts: Texts, errors: RowErrors) -> tuple[GridPuzzle, int] | None:
 
 
 def recognise(question: str) -> tuple[GridPuzzle, int] | str:
-    """Return the kind and side of a question by its characters and length, or what is wrong."""
+    """Return the kind and side of a question by its characters and length, or what is wrong.
+
+    Kinds may share characters: one that has all of them in puzzles of this size comes first.
+    """
     characters = {kind: {*kind.symbols, *kind.spellings} for kind in grid_kinds()}
     kinds = [kind for kind, known in characters.items() if known.issuperset(question)]
     if not kinds or not question:
@@ -204,10 +207,10 @@ def recognise(question: str) -> tuple[GridPuzzle, int] | str:
     side = math.isqrt(len(question))
     if side * side != len(question):
         return f"the question has {len(question)} characters, which is not a square number"
-    for kind in kinds:
-        if not kind.side_error(side):
-            return kind, side
-    return kinds[0].side_error(side) or ""
+    sized = [kind for kind in kinds if not kind.side_error(side)]
+    if not sized:
+        return kinds[0].side_error(side) or ""
+    return max(sized, key=lambda kind: _values(kind, side).keys() >= set(question)), side
 
 
 def _parse_rows(texts: Texts, kind: GridPuzzle, side: int, errors: RowErrors) -> PuzzleArray:
@@ -243,15 +246,18 @@ def _parse_rows(texts: Texts, kind: GridPuzzle, side: int, errors: RowErrors) ->
     return puzzles.take(np.array([not fault for fault in faults], np.bool_))
 
 
+def _values(kind: GridPuzzle, side: int) -> dict[str, int]:
+    """Return the values of cells of puzzles with that side, by the characters for them."""
+    values = {symbol: value for value, symbol in enumerate(kind.symbols[: kind.num_values(side)])}
+    spellings = kind.spellings.items()
+    return values | {each: values[symbol] for each, symbol in spellings if symbol in values}
+
+
 def _cells(texts: Iterator[str], kind: GridPuzzle, side: int) -> npt.NDArray[np.uint8]:
     """Return values (N, side, side) of texts, `NO_VALUE` for unknown characters."""
     values = np.full(128, NO_VALUE, np.uint8)
-    symbols = kind.symbols[: kind.num_values(side)]
-    for value, symbol in enumerate(symbols):
-        values[ord(symbol)] = value
-    for spelling, symbol in kind.spellings.items():
-        if symbol in symbols:
-            values[ord(spelling)] = symbols.index(symbol)
+    for character, value in _values(kind, side).items():
+        values[ord(character)] = value
     codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
     return values[np.minimum(codes, 127)].reshape(-1, side, side)
 

@@ -73,7 +73,7 @@ class RunInputs:
             weights: a run, a weights folder, or `owner/name[@revision][:subfolder]` on the Hub;
                 None is the latest run.
             data: DATA; None is what the run predicts.
-            skip_invalid: skip invalid rows of CSV files.
+            skip_invalid: leave out invalid tasks and rows, which a note lists.
             callback: hears notes, for example that tasks were trained on.
             checkpoint: which weights of a run, as `WeightsDir` takes it.
             held_out: whether settings are chosen by the tasks, so that they must be none that the
@@ -91,7 +91,7 @@ class RunInputs:
         run, opened = find_run(folder), WeightsDir(folder, checkpoint)
         _ = opened.config, opened.choice  # a folder without these weights is an error here
         if data is not None:
-            tasks = load_tasks(data, skip_invalid)
+            tasks = load_tasks(data, skip_invalid).with_tests()
             settings = DataConfig(test=(os.fspath(data),), skip_invalid=skip_invalid)
         elif run is None:
             what = "held-out puzzles" if held_out else "the tasks to predict"
@@ -110,7 +110,8 @@ class RunInputs:
             )
         if not len(tasks):
             where = f"{os.fspath(data)} has" if data is not None else f"data.test of {folder} names"
-            raise UserError(f"{where} no task to predict: name some with --data")
+            why = f" ({'; '.join(tasks.notes)})" if tasks.notes else ""
+            raise UserError(f"{where} no task to predict{why}: name some with --data")
         kind = kind_of(tasks)
         # Of numbered puzzles, training has compared the run's own data, which may be millions.
         leaks = find_leaks(run, opened, tasks) if data is not None or not kind.numbered else []

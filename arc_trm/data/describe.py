@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from arc_trm.callbacks import Progress
 from arc_trm.data.loader import DATA_FOLDER, DEFAULT_FOLDER, find_files, find_tasks, load_tasks
-from arc_trm.data.readers import csv
 from arc_trm.data.registry import (
     GeneratedSource,
     HubSource,
@@ -25,8 +22,8 @@ from arc_trm.data.registry import (
     recorded_overlaps,
 )
 from arc_trm.data.versions import changed_tests
-from arc_trm.errors import UserError, format_names, pluralise
-from arc_trm.puzzles import KINDS, kind_of
+from arc_trm.errors import format_names, pluralise
+from arc_trm.puzzles import kind_of
 from arc_trm.tasks import TaskSet
 
 Facts = dict[str, Any]
@@ -42,28 +39,16 @@ def describe_datasets() -> list[Facts]:
     return [_describe_manifest(manifest) for manifest in manifests().values()]
 
 
-def describe_data(data: str, skip_invalid: bool, progress: Progress) -> Facts:
+def describe_data(data: str, skip_invalid: bool) -> Facts:
     """Return facts about DATA; of a dataset, or its tasks in any file, with those of its manifest.
 
-    `skip_invalid` and `progress` are those of `arc_trm.data.readers.csv.read`.
-
     Raises:
-        UserError: there is no such data, or it is invalid.
+        UserError: there is no such data, or it is invalid and not skipped.
     """
-    found = find_manifest(data)
-    is_puzzle_file = found is None and csv.matches(Path(data))
-    if skip_invalid and not is_puzzle_file and not (found and KINDS[found[0].kind].numbered):
-        raise UserError(f"--skip-invalid is for CSV files of puzzles, which {data} is not")
-    if found is not None:
-        return _card(
-            *found,
-            {name: find_tasks(name, skip_invalid) for name in found[0].split_names(found[1])},
-        )
-    tasks: TaskSet
-    if is_puzzle_file:
-        tasks = csv.read(Path(data), skip_invalid, True, progress).renamed(data)
-    else:
-        tasks = load_tasks(data)
+    if (found := find_manifest(data)) is not None:
+        names = found[0].split_names(found[1])
+        return _card(*found, {name: find_tasks(name, skip_invalid) for name in names})
+    tasks = load_tasks(data, skip_invalid)
     if (known := recognise_split(tasks)) and (found := find_manifest(known)):
         facts = _card(*found, {known: tasks})
         facts["splits"][0] |= {"source": BY_PATH, "files": data, "place": BY_PATH}

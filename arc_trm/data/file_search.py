@@ -9,8 +9,8 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from arc_trm.data.readers import find_reader
-from arc_trm.data.readers.arc_json import read_task_files, unique_tasks
+from arc_trm.data.files import read_files, read_path
+from arc_trm.data.invalid import InvalidItems
 from arc_trm.data.registry import FileSource, Manifest, recognise_split
 from arc_trm.errors import UserError
 
@@ -34,13 +34,12 @@ def search_files(root: Path, manifest: Manifest, split: str) -> tuple[Path, list
     wanted = f"{manifest.name}/{split}"
     for inside, folder in _task_files(root, files, manifest.splits[split].tasks).items():
         with suppress(UserError):  # these are other files
-            if recognise_split(unique_tasks("", read_task_files(inside))) == wanted:
+            if recognise_split(read_files(inside, "", InvalidItems())) == wanted:
                 return folder / "**" / "*.json", list(inside)
     for file in files:
         if _named_like(file, manifest):
             with suppress(UserError):
-                reader = find_reader(file)
-                if reader and recognise_split(reader.read(file, False)) == wanted:
+                if recognise_split(read_path(file, InvalidItems())) == wanted:
                     return file, [file]
     return None
 

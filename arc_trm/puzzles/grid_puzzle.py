@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from arc_trm.callbacks import Progress, ignore
 from arc_trm.config import DataConfig, ModelConfig
 from arc_trm.errors import UserError, pluralise
 from arc_trm.puzzles.base import (
@@ -22,6 +24,7 @@ from arc_trm.puzzles.base import (
     Augmentation,
     AugmentationList,
     Flags,
+    Oddity,
     PuzzleKind,
     Tokens,
     TrainingTasks,
@@ -34,6 +37,7 @@ from submission.scoring import Counts, format_percent, format_rate, rate_table
 EXACT: RateName = ("exact",)
 VALID: RateName = ("valid",)
 VALIDATION_BATCH_SIZE = 10_000  # answers that are validated at once
+SOLVED_AT_ONCE = 2000  # puzzles between two reports of progress
 MAX_HELD_OUT = 10_000
 """Puzzles that are held out for validation unless their number is set: no evaluation has time for
 more, and a file may have millions."""
@@ -184,6 +188,39 @@ class GridPuzzle(PuzzleKind):
     def guess(self, questions: Grid, rng: np.random.Generator) -> Grid:
         """Return answers that follow the rule cell by cell without search, as a baseline."""
 
+    @cached_property
+    def characters(self) -> frozenset[str]:
+        """Every character that may stand for a cell in a file."""
+        return frozenset((*self.symbols, *self.spellings))
+
+    def resembles(self, text: str) -> bool:
+        """Return whether the cells of a text, row by row, may be a puzzle of this kind."""
+        return self.characters.issuperset(text)
+
+    def notation(self, side: int, characters: Set[str]) -> dict[str, int]:
+        """Map the characters that stand for cells in a file to the values of cells.
+
+        Args:
+            side: cells per side.
+            characters: all characters of the puzzles in the file, by which notations differ.
+        """
+        values = {symbol: n for n, symbol in enumerate(self.symbols[: self.num_values(side)])}
+        spelt = self.spellings.items()
+        return {each: values[symbol] for each, symbol in spelt if symbol in values} | values
+
+    def unsolved(self, text: str) -> str:
+        """Return the cells of a question as text, given it or its answer, if that shows it."""
+        return text
+
+    def solve(self, questions: Grid) -> tuple[Grid, Flags]:
+        """Solve valid questions, to train on them.
+
+        Returns:
+            Answers (N, side, side) uint8, and whether each was found (N,) bool; none is, unless a
+            kind has a solver.
+        """
+        return np.zeros_like(questions), np.zeros(len(questions), np.bool_)
+
     def num_values(self, side: int) -> int:
         """Return how many values the cells of puzzles with that side have."""
         return len(self.symbols)
@@ -217,6 +254,8 @@ class GridPuzzle(PuzzleKind):
     """Unit of the rating of a generated puzzle; "" if there is no generator."""
     hard_rating: ClassVar[int] = 0
     """The smallest rating of hard puzzles."""
+    has_solver: ClassVar[bool] = False
+    """Whether `solve` finds answers."""
     has_clues: ClassVar[bool] = False
     """Whether the number of given cells can be chosen."""
     batch_size: ClassVar[int] = 1000
@@ -307,7 +346,7 @@ class GridPuzzle(PuzzleKind):
         for array in arrays:
             if array.side != arrays[0].side:
                 raise UserError(f"{size} {array.name} with {array.side}: train on one size")
-        puzzles = _with_answers(PuzzleArray.concatenate(arrays))
+        puzzles = self._trainable(PuzzleArray.concatenate(arrays))
         if not len(puzzles):
             raise UserError(f"no answer in {puzzles.name} is known: name others to train on")
         if puzzles.side != side:
@@ -320,10 +359,32 @@ class GridPuzzle(PuzzleKind):
                     f"{size} {other.name} in {key} with {other.side}: one model answers one size"
                 )
         trained, held_out = _split(puzzles, data)
-        return TrainingTasks(trained, held_out, [*predicted.notes, *validation.notes])
+        trained, notes = self._solved(trained)
+        if not len(trained):
+            raise UserError(f"no puzzle in {puzzles.name} was solved: name others to train on")
+        held_out = self._solved(as_puzzle_array(held_out))[0] if len(held_out) else held_out
+        return TrainingTasks(trained, held_out, [*predicted.notes, *validation.notes, *notes])
 
     def trained_part(self, tasks: TaskSet, data: DataConfig) -> TaskSet:
-        return _split(_with_answers(as_puzzle_array(tasks)), data)[0]
+        return _split(self._trainable(as_puzzle_array(tasks)), data)[0]
+
+    def _trainable(self, puzzles: PuzzleArray) -> PuzzleArray:
+        """Return the puzzles whose answers are known or can be found."""
+        return puzzles if self.has_solver else _with_answers(puzzles)
+
+    def _solved(self, puzzles: PuzzleArray) -> tuple[PuzzleArray, list[str]]:
+        """Return the puzzles with answers, found where they are unknown, and a note on these."""
+        unknown = np.flatnonzero(~puzzles.known)
+        if not len(unknown):
+            return puzzles, []
+        answers, known = puzzles.answers.copy(), puzzles.known.copy()
+        for start in range(0, len(unknown), VALIDATION_BATCH_SIZE):
+            batch = unknown[start : start + VALIDATION_BATCH_SIZE]
+            answers[batch], known[batch] = self.solve(puzzles.questions[batch])
+        note = f"{int(known[unknown].sum())} puzzles of {puzzles.name} were solved to train on them"
+        if left := int((~known).sum()):
+            note += f"; {left} more have not one solution that was found, and are left out"
+        return puzzles.with_answers(answers, known), [note]
 
     def data_settings(self, data: str) -> list[str]:
         """Train on the puzzles of DATA with known answers."""
@@ -359,6 +420,25 @@ class GridPuzzle(PuzzleKind):
             "here": len(puzzles),
             "known": int(puzzles.known.sum()),
         }
+
+    def find_oddities(self, tasks: TaskSet, progress: Progress = ignore) -> Iterator[Oddity]:
+        """Yield puzzles without a single solution, and those that are there twice."""
+        puzzles = as_puzzle_array(tasks)
+        counts = np.ones(len(puzzles), np.int64)
+        for start in range(0, len(puzzles), SOLVED_AT_ONCE):
+            progress(start, len(puzzles))
+            batch = slice(start, start + SOLVED_AT_ONCE)
+            counts[batch] = self.count_solutions(puzzles.questions[batch])
+        progress(len(puzzles), len(puzzles))
+        for what, found in (
+            ("without a solution", counts == 0),
+            ("with more than one solution", counts > 1),
+            ("whose solutions take too long to count", counts < 0),
+            ("with the question of an earlier one", _repeated(_question_keys(puzzles))),
+            ("without a known answer", ~puzzles.known),
+        ):
+            if found.any():
+                yield Oddity(what, list(map(str, puzzles.rows[found].tolist())))
 
     def prediction_error(self, grid: Grid, task: Task) -> str | None:
         height, width = grid.shape
@@ -417,6 +497,13 @@ class GridPuzzle(PuzzleKind):
         }
         answered = np.ones(len(puzzles), np.bool_)
         return {name: self._score(puzzles, each, answered) for name, each in answers.items()}
+
+
+def _repeated(keys: npt.NDArray[np.bytes_]) -> Flags:
+    """Return whether each key (N,) is equal to an earlier one."""
+    repeated = np.ones(len(keys), np.bool_)
+    repeated[np.unique(keys, return_index=True)[1]] = False
+    return repeated
 
 
 def _question_keys(puzzles: PuzzleArray) -> npt.NDArray[np.bytes_]:

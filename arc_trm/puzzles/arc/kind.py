@@ -13,7 +13,7 @@ import numpy as np
 
 from arc_trm.config import DataConfig, ModelConfig
 from arc_trm.errors import UserError, format_name, pluralise
-from arc_trm.puzzles.arc import canvas, tokenizer
+from arc_trm.puzzles.arc import canvas, oddities, tokenizer
 from arc_trm.puzzles.arc.augmentation import ArcAugmentation, ArcAugmentations
 from arc_trm.puzzles.arc.deduplication import distinct_augmentations
 from arc_trm.puzzles.arc.tokenizer import FULL_SIDE
@@ -46,6 +46,7 @@ class Arc(PuzzleKind):
     random_offset = staticmethod(tokenizer.random_offset)
     canvas_side = staticmethod(canvas.canvas_side)
     parse_augmentation = staticmethod(ArcAugmentation.from_name)
+    find_oddities = staticmethod(oddities.find_oddities)
 
     def augmentations(self, task: Task, index: int, count: int, seed: int) -> ArcAugmentations:
         rng = rng_for(seed, "augmentations", task.id)
@@ -136,6 +137,12 @@ class Arc(PuzzleKind):
             )
         allowed = [task for task in by_id.values() if task.id not in unseen]
         allowed += [task.without_solutions() for task in unseen.values()]
+        if not data.generated_pairs and any(task.generated for task in allowed):
+            notes.append(
+                "the tasks have generated pairs (arc-gen), which are not trained on: add `--set "
+                "data.generated_pairs=N` to train on N of each task"
+            )
+        allowed = [_with_generated(task, data.generated_pairs) for task in allowed]
         chosen = [_pairs_that_fit(task, side) for task in allowed]
         unusable = [task.id for task in chosen if not _has_output(task)]
         if len(unusable) == len(chosen):
@@ -247,6 +254,11 @@ def _has_output(task: Task) -> bool:
 
 def _test_inputs(task: Task) -> list[list[list[int]]]:
     return [pair.input.tolist() for pair in task.test]
+
+
+def _with_generated(task: Task, count: int) -> Task:
+    """Return the task with its first generated pairs as demonstrations."""
+    return replace(task, train=(*task.train, *task.generated[:count]), generated=())
 
 
 def _pairs_that_fit(task: Task, side: int) -> Task:

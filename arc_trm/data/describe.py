@@ -46,10 +46,8 @@ def describe_data(data: str, skip_invalid: bool) -> Facts:
         UserError: there is no such data, or it is invalid and not skipped.
     """
     if (found := find_manifest(data)) is not None:
-        return _card(
-            *found,
-            {name: find_tasks(name, skip_invalid) for name in found[0].split_names(found[1])},
-        )
+        names = found[0].split_names(found[1])
+        return _card(*found, {name: find_tasks(name, skip_invalid) for name in names})
     tasks = load_tasks(data, skip_invalid)
     if (known := recognise_split(tasks)) and (found := find_manifest(known)):
         facts = _card(*found, {known: tasks})

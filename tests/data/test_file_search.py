@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tiny import run_config
 
 from arc_trm.config import DataConfig
 from arc_trm.data import file_search, leakage, registry
+from arc_trm.data.invalid import InvalidItems
 from arc_trm.data.leakage import run_leakage
 from arc_trm.data.loader import find_tasks, load_tasks, missing_files, recorded_name
 from arc_trm.data.registry import known_overlap, manifests, recognise_split
@@ -157,15 +159,15 @@ def test_only_what_may_be_the_dataset_is_read(
 ) -> None:
     read: list[Path] = []
 
-    def find_reader(path: Path) -> None:
-        read.append(path)
+    def read_path(path: Path, invalid: InvalidItems) -> TaskSet:
+        return read_files([path], "", invalid)
 
-    def read_task_files(files: list[Path]) -> list[Task]:
+    def read_files(files: list[Path], name: str, invalid: InvalidItems) -> TaskSet:
         read.extend(files)
-        return []
+        return changed()
 
-    monkeypatch.setattr(file_search, "find_reader", find_reader)
-    monkeypatch.setattr(file_search, "read_task_files", read_task_files)
+    monkeypatch.setattr(file_search, "read_path", read_path)
+    monkeypatch.setattr(file_search, "read_files", read_files)
     for name in ("a.json", "b.json", "four/1.json", "four/2.json", "four/mine1.txt"):
         write(dataset / "data" / name, TASKS.to_json())
     assert find_tasks("mine-1") is None
@@ -210,6 +212,18 @@ def test_tasks_are_recognised_by_their_content(dataset: Path) -> None:
         assert recognise_split(other) is None
     assert recorded_name(changed().renamed("folder/mine.json")) == "mine.json"
     assert recorded_name(changed().renamed("mine-1")) == "mine-1", "the name is the user's"
+
+
+def test_the_path_of_a_folder_or_an_archive_is_recognised(dataset: Path) -> None:
+    write_tasks(dataset / "some" / "folder")
+    with zipfile.ZipFile(dataset / "some.zip", "w") as archive:
+        for task in TASKS:
+            archive.writestr(f"clone/{task.id}/{task.id}.json", json.dumps(task.to_json()))
+    for path in ("some/folder", "some.zip"):
+        assert recognise_split(load_tasks(path)) == "mine-1/all"
+    (dataset / "data").mkdir()
+    (dataset / "some.zip").rename(dataset / "data" / "Mine-1-main.zip")
+    assert load_tasks("mine-1").fingerprint() == TASKS.fingerprint()
 
 
 def test_show_gives_the_card_of_a_path(dataset: Path) -> None:

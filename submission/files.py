@@ -16,6 +16,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias
 
+from submission.content import (
+    HEAD,
+    decode_text,
+    looks_like,
+    read_content,
+    text_encoding,
+    text_looks_like,
+)
 from submission.errors import (
     FormatError,
     Problem,
@@ -54,7 +62,7 @@ def parse_json(content: bytes, path: StrPath) -> Any:
     """Parse the content of the JSON file at `path`.
 
     Raises:
-        FormatError: the content is not JSON in UTF-8, or an object repeats a key.
+        FormatError: the content is not JSON, or an object repeats a key.
     """
     data, repeated = _parse(content, path)
     if repeated:
@@ -63,13 +71,22 @@ def parse_json(content: bytes, path: StrPath) -> Any:
 
 
 def read_json(path: StrPath) -> Any:
-    """Read a JSON file; raise FormatError as `parse_json` does, or if it cannot be read."""
-    return parse_json(_read_bytes(path), path)
+    """Read a JSON file, which may be packed (`submission.content`).
+
+    Raises FormatError as `parse_json` does, or if it cannot be read.
+    """
+    return parse_json(read_content(path), path)
 
 
 def read_unchecked(path: StrPath) -> tuple[Any, list[Problem]]:
-    """Read a JSON file whose objects may repeat keys; each repeated key is a problem."""
-    return _parse(_read_bytes(path), path)
+    """Read a JSON file whose objects may repeat keys, and which may be packed or have a mark.
+
+    Returns:
+        The data, and a problem for each of these.
+    """
+    content = read_content(path)
+    data, repeated = _parse(content, path)
+    return data, [*_packing_problems(content, path), *repeated]
 
 
 def read_any(path: StrPath, kinds: Sequence[Kind] = KINDS) -> tuple[Kind, Any]:
@@ -191,7 +208,7 @@ def _read(
     path: StrPath, kind: Kind, kinds: Sequence[Kind] = (), challenges: Challenges | None = None
 ) -> tuple[Kind, dict[str, Any]]:
     """Read valid data of this kind, or of one of `kinds` if it resembles that."""
-    data, repeated = read_unchecked(path)
+    data, repeated = _parse(read_content(path), path)
     resembled = recognise(data) if kinds else None
     if resembled is not None and resembled in kinds:
         kind = resembled
@@ -203,14 +220,14 @@ def _read(
     return kind, data
 
 
-def _read_bytes(path: StrPath) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        message = _reading_reason(error)
-    except ValueError as error:  # the path has a null character
-        message = f"cannot be read: {error}"
-    raise FormatError([Problem("", message)], path)
+def _packing_problems(content: bytes, path: StrPath) -> list[Problem]:
+    """List why a program that expects plain UTF-8 may not read a file with this content."""
+    with open(path, "rb") as file:
+        packed = looks_like(file.read(HEAD))
+    mark = text_encoding(content) != "utf-8"
+    messages = [f"is {packed}, expected a plain file"] if packed else []
+    messages += ["starts with a byte order mark, expected none"] if mark else []
+    return [Problem("", message) for message in messages]
 
 
 def _parse(content: bytes, path: StrPath) -> tuple[Any, list[Problem]]:
@@ -233,22 +250,20 @@ def _parse(content: bytes, path: StrPath) -> tuple[Any, list[Problem]]:
             raise FormatError([Problem("", message)], path)
         return value
 
+    text = decode_text(content, path)
     try:
-        text = content.decode("utf-8")
-        if text.startswith("\ufeff"):
-            raise FormatError([Problem("", "starts with a byte order mark, expected none")], path)
         data = json.loads(
             text,
             object_pairs_hook=build_object,
             parse_constant=refuse_constant,
             parse_float=read_float,
         )
-    except UnicodeDecodeError as error:
-        message = f"is not UTF-8 text (byte {error.start + 1}), expected JSON in UTF-8"
     except json.JSONDecodeError as error:
         message = f"is not JSON at line {error.lineno}, column {error.colno}: {error.msg}"
         if not text.strip():
             message = "is empty, expected JSON"
+        elif what := looks_like(content) or text_looks_like(text):
+            message = f"is {what}, expected JSON"
     except RecursionError:
         message = "is nested too deeply, expected lists and objects a few levels deep"
     except ValueError as error:  # an integer is longer than Python's limit
@@ -256,17 +271,6 @@ def _parse(content: bytes, path: StrPath) -> tuple[Any, list[Problem]]:
     else:
         return data, _repeated_key_problems(data, repeated) if repeated else []
     raise FormatError([Problem("", message)], path)
-
-
-def _reading_reason(error: OSError) -> str:
-    match error:
-        case FileNotFoundError():
-            return "does not exist, expected a JSON file"
-        case IsADirectoryError():
-            return "is a folder, expected a JSON file"
-        case PermissionError():
-            return "cannot be read: permission denied"
-    return f"cannot be read: {error.strerror or error}"
 
 
 def _repeated_key_problems(

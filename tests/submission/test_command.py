@@ -96,9 +96,9 @@ def test_validate_stops_listing_somewhere(files: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        ("validate none.json", "none.json: does not exist, expected a JSON file"),
+        ("validate none.json", "none.json: does not exist, expected a file"),
         ("validate .. --kind task", "..: is a folder, expected a task file"),
-        ("score submission.json --solutions .", ".: is a folder, expected a JSON file"),
+        ("score submission.json --solutions .", ".: is a folder, expected a file"),
         ("validate nothing.json", "nothing.json: looks like none of task, challenges, solutions,"),
         ("validate task.json --challenges challenges.json", "task.json: is a task file, but only"),
         ("validate submission.json --challenges task.json", "task.json: looks like a task file"),

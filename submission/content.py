@@ -1,0 +1,413 @@
+"""Files from outside: unpacked in memory, decoded, or named for what they are.
+
+A file may be packed as .gz or .zst, or be an archive (.zip, .tar, .tar.gz, .tar.zst). What it is is
+told by its first bytes, not by its name. Nothing is ever unpacked to the disk.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import os
+import stat
+import sys
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, TypeAlias, cast
+
+from submission.errors import FormatError, Problem, format_path
+
+StrPath: TypeAlias = str | os.PathLike[str]
+
+MAX_UNPACKED = 2**32
+"""Bytes that a packed file or all members of an archive may have together, 4 GiB."""
+MAX_READ = 2**30
+"""Bytes of a file that are held in memory at once, 1 GiB: a JSON file is parsed as a whole."""
+MAX_MEMBERS = 200_000
+"""Files and folders in an archive."""
+HEAD = 2**16
+"""Bytes of the beginning by which a file is recognised."""
+MAX_WINDOW = 2**27
+"""Bytes of memory that a .zst file may ask its reader for."""
+
+_SIGNATURES = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\x03\x04": "a ZIP archive",
+    b"PK\x05\x06": "an empty ZIP archive",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"PAR1": "Parquet",
+    b"ARROW1": "an Arrow file",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x80\x02": "a pickle",
+    b"\x80\x03": "a pickle",
+    b"\x80\x04": "a pickle",
+    b"\x80\x05": "a pickle",
+    b"\x89HDF": "HDF5",
+    b"SQLite format 3": "an SQLite database",
+    b"%PDF": "a PDF",
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"GIF8": "a GIF picture",
+    b"\x7fELF": "a program",
+}
+_MARKS = {  # the longer ones first: the mark of UTF-16 begins that of UTF-32
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8-sig",
+}
+TAR, UNMARKED = "a TAR archive", "UTF-16 without a mark"
+_SUFFIXES = (".gz", ".zst", ".zstd")
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file, or a file in an archive.
+
+    Attributes:
+        place: path for messages; of a file in an archive `tasks.zip: training/0a.json`.
+        name: name of the file without a folder and without the ending of its packing.
+        folder: folder of the file, for messages and for files that belong together.
+        opener: opens the unpacked bytes.
+    """
+
+    place: str
+    name: str
+    folder: str
+    opener: Callable[[], IO[bytes]]
+
+    @property
+    def stem(self) -> str:
+        """The name without its last ending, by which tasks are called."""
+        return PurePosixPath(self.name).stem
+
+    def open(self) -> IO[bytes]:
+        """Open the unpacked bytes.
+
+        Raises:
+            FormatError: now or while it is read: the file cannot be read, is damaged, or unpacks to
+                too much.
+        """
+        with _errors_of(self.place):
+            return self.opener()
+
+    def head(self) -> bytes:
+        """Return the first `HEAD` unpacked bytes."""
+        with self.open() as stream:
+            return stream.read(HEAD)
+
+    def read(self) -> bytes:
+        """Return all unpacked bytes. Raises FormatError as `open`, or if they are too many."""
+        with self.open() as stream:
+            data = stream.read(MAX_READ + 1)
+        if len(data) > MAX_READ:
+            raise _error(self.place, f"is larger than {_size(MAX_READ)}: split it")
+        return data
+
+
+def read_content(path: StrPath) -> bytes:
+    """Return the bytes of a file, unpacked if it is packed; an archive must have one file.
+
+    Raises:
+        FormatError: it cannot be read, is damaged, unpacks to too much or has several files.
+    """
+    return only_content(path).read()
+
+
+def only_content(path: StrPath) -> Content:
+    """Return a file, or the only file of an archive. Raises FormatError as `read_content`."""
+    if not is_archive(path):
+        return file_content(path)
+    members = list(contents(path))
+    if len(members) != 1:
+        number = f"an archive of {len(members)} files" if members else "an archive without files"
+        raise _error(format_path(path), f"is {number}, expected one file")
+    return members[0]
+
+
+def contents(path: StrPath) -> Iterator[Content]:
+    """Yield a file, or the files of an archive, which are read while they are yielded.
+
+    Hidden files and what macOS adds to archives are left out.
+
+    Raises:
+        FormatError: the file cannot be read, or the archive is damaged, unpacks to too much, or has
+            links or names that lead out of it.
+    """
+    place = format_path(path)
+    with _errors_of(place):
+        kind = _archive_kind(path)
+        if kind is None:
+            yield file_content(path)
+        elif kind == "zip":
+            yield from _zip_members(path, place)
+        else:
+            yield from _tar_members(path, place)
+
+
+def is_archive(path: StrPath) -> bool:
+    """Return whether a file has other files in it. Raises FormatError if it cannot be read."""
+    with _errors_of(format_path(path)):
+        return _archive_kind(path) is not None
+
+
+def file_content(path: StrPath) -> Content:
+    """Return a file that is no archive. It is opened when it is read."""
+    place, name = format_path(path), os.path.basename(format_path(path))
+    folder = os.path.dirname(place)
+    return Content(place, _plain_name(name), folder, lambda: _unpacked(_open_file(path), place))
+
+
+def decode_text(content: bytes, path: StrPath) -> str:
+    """Decode text in UTF-8, or in UTF-16 or UTF-32 with a mark; the mark is left out.
+
+    Raises:
+        FormatError: the bytes are no such text; it says what they are.
+    """
+    encoding = text_encoding(content)
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        what = looks_like(content)
+        bad = f"is not {encoding.removesuffix('-sig').upper()} text (byte {error.start + 1})"
+        message = f"is {what}, expected text" if what else f"{bad}: save it as UTF-8"
+        raise _error(format_path(path), message) from None
+    if looks_like(content) == UNMARKED:  # ASCII with null characters, to the decoder
+        raise _error(format_path(path), f"is {UNMARKED}: save it as UTF-8")
+    return text
+
+
+def text_encoding(head: bytes) -> str:
+    """Return the encoding of text that begins with these bytes, by its mark; UTF-8 without one."""
+    return next((name for mark, name in _MARKS.items() if head.startswith(mark)), "utf-8")
+
+
+def looks_like(head: bytes) -> str | None:
+    """Return what is no plain text but begins with these bytes, with its article; None if unknown.
+
+    A text with a mark is plain text.
+    """
+    for signature, what in _SIGNATURES.items():
+        if head.startswith(signature):
+            return what
+    if head[257:262] == b"ustar":
+        return TAR
+    if text_encoding(head) != "utf-8":
+        return None
+    if len(head) >= 4 and b"\0" in head[:64]:
+        pairs = head[: len(head) // 2 * 2][:64]
+        if not any(pairs[1::2]) or not any(pairs[::2]):
+            return UNMARKED
+        return None if head.lstrip()[:1] in (b"{", b"[") else "binary data"
+    return None
+
+
+def text_looks_like(text: str) -> str | None:
+    """Return what text that is not JSON looks like, with its article; None if nothing tells."""
+    start = text.lstrip()[:HEAD]
+    lines = [line.strip() for line in start.splitlines()[:3] if line.strip()]
+    if start[:1] == "<":
+        is_page = start[:200].lower().startswith(("<!doctype html", "<html"))
+        return "an HTML page" if is_page else "XML"
+    if start.startswith("version https://git-lfs"):
+        return "a Git LFS pointer, not the file: run `git lfs pull`"
+    if len(lines) > 1 and all(line[0] in "{[" and line[-1] in "}]" for line in lines):
+        return "one JSON value per line"
+    if lines and lines[0][0] not in "{[":
+        for separator, name in ((",", "commas"), (";", "semicolons"), ("\t", "tabs")):
+            if all(separator in line for line in lines):
+                return f"a table with {name}"
+    return None
+
+
+class _Guarded(io.RawIOBase):
+    """A stream whose errors name its file, and of which at most `limit` bytes are read."""
+
+    def __init__(self, place: str, stream: Any, limit: int, *below: IO[bytes]) -> None:
+        self._place, self._streams, self._left, self._limit = place, (stream, *below), limit, limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        with _errors_of(self._place):
+            data = self._streams[0].read(len(view))
+            self._left -= len(data)
+            if self._left < 0:
+                raise _TooLarge(self._limit)
+        view[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            for stream in self._streams:
+                stream.close()
+        super().close()
+
+
+class _TooLarge(Exception):
+    """More bytes than this limit."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"unpacks to more than {_size(limit)}, which is not read")
+
+
+class _NotOrdinary(Exception):
+    """A pipe, a socket or a device."""
+
+
+def _open_file(path: StrPath) -> IO[bytes]:
+    """Open an ordinary file: a pipe or a device may never end."""
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError
+    if not stat.S_ISREG(mode):
+        raise _NotOrdinary
+    return Path(path).open("rb")
+
+
+def _unpacked(stream: IO[bytes], place: str) -> IO[bytes]:
+    """Return a stream of the unpacked bytes of a stream, which it closes with itself."""
+    packed = io.BufferedReader(cast(io.RawIOBase, stream), HEAD)
+    unpacked: Any
+    match looks_like(packed.peek(HEAD)[:HEAD]):
+        case "gzip":
+            unpacked, limit = gzip.GzipFile(fileobj=packed), MAX_UNPACKED
+        case "zstd":
+            unpacked, limit = _open_zstd(packed, place), MAX_UNPACKED
+        case _:
+            unpacked, limit = packed, sys.maxsize  # what is not packed cannot grow
+    return io.BufferedReader(_Guarded(place, unpacked, limit, packed), HEAD)
+
+
+def _open_zstd(stream: IO[bytes], place: str) -> IO[bytes]:
+    try:
+        import zstandard
+    except ImportError:
+        message = "is zstd: run `pip install zstandard` to read it, or unpack it with `zstd -d`"
+        raise _error(place, message) from None
+    decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
+    return decompressor.stream_reader(stream, read_across_frames=True)
+
+
+def _archive_kind(path: StrPath) -> str | None:
+    with _open_file(path) as stream:
+        if stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06"):
+            return "zip"
+    with file_content(path).open() as unpacked:
+        return "tar" if looks_like(unpacked.read(512)) == TAR else None
+
+
+def _zip_members(path: StrPath, place: str) -> Iterator[Content]:
+    archive = zipfile.ZipFile(path)  # is closed with the last member
+    members = archive.infolist()
+    _check_number(len(members), place)
+    if sum(member.file_size for member in members) > MAX_UNPACKED:
+        raise _TooLarge(MAX_UNPACKED)
+    for member in members:
+        _check_member(member.filename, place, stat.S_ISLNK(member.external_attr >> 16))
+        if not (member.is_dir() or _is_hidden(member.filename)):
+            yield _member(place, member.filename, partial(_open_zipped, archive, member, place))
+
+
+def _open_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo, place: str) -> IO[bytes]:
+    where = f"{place}: {member.filename}"
+    # One that unpacks to more than its entry says is damaged or hostile.
+    guarded = _Guarded(where, archive.open(member), member.file_size)
+    return io.BufferedReader(guarded, HEAD)
+
+
+def _tar_members(path: StrPath, place: str) -> Iterator[Content]:
+    with file_content(path).open() as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+        total = 0
+        for number, member in enumerate(archive, 1):
+            _check_number(number, place)
+            total += member.size  # of a file with holes more than there is in the archive
+            if total > MAX_UNPACKED:
+                raise _TooLarge(MAX_UNPACKED)
+            _check_member(member.name, place, member.issym() or member.islnk())
+            if not member.isreg() or _is_hidden(member.name):
+                continue
+            if member.size > MAX_READ:
+                raise _error(f"{place}: {member.name}", f"is larger than {_size(MAX_READ)}")
+            file = archive.extractfile(member)
+            assert file is not None, "an ordinary file"
+            yield _member(place, member.name, partial(io.BytesIO, file.read()))
+
+
+def _member(place: str, name: str, opener: Callable[[], IO[bytes]]) -> Content:
+    where, inside = f"{place}: {name}", PurePosixPath(name)
+    folder = place if inside.parent == PurePosixPath(".") else f"{place}: {inside.parent}"
+    return Content(where, _plain_name(inside.name), folder, lambda: _unpacked(opener(), where))
+
+
+def _check_member(name: str, place: str, link: bool) -> None:
+    parts = name.replace("\\", "/").split("/")
+    if link:
+        raise _error(place, f"has the link {name!r}, expected only files and folders")
+    if ".." in parts or name.startswith(("/", "\\")) or ":" in parts[0]:
+        raise _error(place, f"has the name {name!r}, which leads out of the archive")
+
+
+def _check_number(number: int, place: str) -> None:
+    if number > MAX_MEMBERS:
+        raise _error(place, f"has more than {MAX_MEMBERS} members, which are not read")
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+
+
+def _plain_name(name: str) -> str:
+    """Return a file's name without the ending of its packing."""
+    stem, suffix = os.path.splitext(name)
+    return stem if suffix.lower() in _SUFFIXES and stem else name
+
+
+@contextmanager
+def _errors_of(place: str) -> Iterator[None]:
+    """Turn what reading and unpacking may raise into one FormatError."""
+    try:
+        yield
+    except FormatError:
+        raise
+    except _TooLarge as error:
+        message = str(error)
+    except _NotOrdinary:
+        message = "is a pipe, a socket or a device, expected a file"
+    except FileNotFoundError:
+        message = "does not exist, expected a file"
+    except IsADirectoryError:
+        message = "is a folder, expected a file"
+    except PermissionError:
+        message = "cannot be read: permission denied"
+    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        message = f"is packed and damaged ({error}): copy or download it again"
+    except OSError as error:
+        message = f"cannot be read: {error.strerror or error}"
+    except Exception as error:  # of many types: a password, an unknown method, a null in the path
+        message = f"cannot be read ({error}): unpack it, or pack it again as .zip or .tar.gz"
+    else:
+        return
+    raise _error(place, message) from None
+
+
+def _error(place: str, message: str) -> FormatError:
+    return FormatError([Problem("", message)], place)
+
+
+def _size(number: int) -> str:
+    return f"{number >> 30} GiB"

@@ -80,7 +80,9 @@ def _kind_of_entry(key: object, value: object) -> Kind | None:
             return "task"
         case [] if key in ("train", "test"):
             return "task"
-        case [dict(), *_]:
+        case [dict(), *_] | [[dict(), *_], *_]:
+            return "submission"
+        case [[int(), *_], *_] | [[[[*_], *_], *_], *_]:  # a grid, or lists of grids
             return "submission"
         case [list(), *_]:
             return "solutions"

@@ -64,7 +64,7 @@ FLATTENED = Change("task", "a list in a list became one list")
 ONE_GRID = Change("task", "the grid became the attempt at one test output")
 OUTPUT_GRIDS = Change("task", "each grid became the attempt at a test output")
 ATTEMPT_GRIDS = Change("task", "two grids became the attempts at one test output")
-COLLECTED = Change("answer", "it became a test output of its task")
+COLLECTED = Change("answer", "each became a test output of its task")
 NAMED = Change("test output", "a grid or a list of grids became attempts")
 RENAMED = Change("test output", "the attempts were renamed to attempt_1 and attempt_2")
 SHORTENED = Change("test output", "the attempts after the second were left out")
@@ -104,6 +104,7 @@ class Reading:
 
         As many grids as outputs are an attempt each. Two grids for one output are its attempts; if
         a file has such tasks, two grids for two outputs may be either. Anything else is a problem.
+        A task whose number is not known keeps an attempt per grid: nobody needs its answers.
         """
         if not self.grids:
             return self
@@ -113,18 +114,18 @@ class Reading:
         pairs = any(len(grids) == 2 and counts.get(each) == 1 for each, grids in self.grids.items())
         for task_id, grids in self.grids.items():
             number, count = len(grids), counts.get(task_id)
-            if number == count and not (pairs and number == 2):
+            if count is None:
+                settled.outputs[task_id] = [[grid] for grid in grids]
+            elif number == count and not (pairs and number == 2):
                 settled.changes[OUTPUT_GRIDS] += 1
                 settled.outputs[task_id] = [settled._finish([grid]) for grid in grids]
             elif number == 2 and count == 1:
                 settled.changes[ATTEMPT_GRIDS] += 1
                 settled.outputs[task_id] = [settled._finish(grids)]
             else:
-                outputs = "an unknown number of test outputs"
-                if count is not None:
-                    outputs = pluralise(count, "test output")
-                message = f"has {pluralise(number, 'grid')} for {outputs}, which may be attempts or"
-                settled.problems.append(Problem(_place(task_id), f"{message} test outputs"))
+                has = f"has {pluralise(number, 'grid')} for {pluralise(count, 'test output')}"
+                message = f"{has}, expected one per test output or two attempts at one"
+                settled.problems.append(Problem(_place(task_id), message))
         return settled
 
     def _add(self, task_id: str, value: Any) -> None:
@@ -340,13 +341,20 @@ def read_forms(data: Any, list_form: str = RECORDS) -> Reading | None:
     return reading if reading.forms else None
 
 
+def is_answers_csv(text: str) -> bool:
+    """Return whether text begins as the CSV file of Kaggle's ARC competition of 2020."""
+    header = text.partition("\n")[0].replace('"', "")
+    return [cell.strip() for cell in header.split(",")] == CSV_HEADER
+
+
 def read_csv(text: str) -> Reading | None:
     """Read the CSV file of Kaggle's ARC competition of 2020; None if it has another header."""
+    if not is_answers_csv(text):
+        return None
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     reading = Reading()
     try:
-        if [cell.strip() for cell in next(rows, [])] != CSV_HEADER:
-            return None
+        next(rows)
         reading._collect(reading._csv_rows(rows), CSV)
     except csv.Error as error:
         reading.problems.append(Problem(f"line {rows.line_num}", f"is not CSV: {error}"))

@@ -54,6 +54,7 @@ def merge(
     ranked: list[Ranked] = []
     fallback: list[Ranked] = []
     about = []
+    forms: list[str | None] = []
     for file in files:
         source = open_predictions(file, data)
         source.kind.require_submission("merging", str(file))
@@ -63,7 +64,9 @@ def merge(
         ranked.append(source.candidates(first))
         about.append(source.summary)
         fallback.append(source.attempts(first))
+        forms.append(source.form_note)
     summary, notes = merge_files(out, files, ranked, vote_weights, fallback, overwrite)
+    notes = [*filter(None, forms), *notes]
     for note in notes:
         click.echo(note, err=True)
     lines = [line for each in about for line in (*each.lines(), "")]

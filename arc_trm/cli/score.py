@@ -65,7 +65,7 @@ def score(
     if len(sources) == 1 and (breadth := sources[0].breadth) is not None:
         record, lines = {**record, "breadth": breadth.to_dict()}, [*lines, "", *breadth.lines()]
     record, lines = {"about": about, **record}, [*headers, *lines]
-    notes = [source.scope_note for source in sources]
+    notes = [note for source in sources for note in (source.form_note, source.scope_note)]
     notes += [leak for source in sources for leak in source.leakage()]
     for note in dict.fromkeys(filter(None, notes)):
         click.echo(note, err=True)

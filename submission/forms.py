@@ -147,6 +147,10 @@ class Reading:
             ):
                 flat = [each for inner in value for each in inner]
                 self._settled(task_id, NESTED, FLATTENED, self._read_list(flat, place))
+            case [[dict(), *_], *_]:
+                self.forms[NESTED] += 1
+                message = "has lists with several test outputs, expected one list of them"
+                self.problems.append(Problem(place, message))
             case list() if (depth := _depth(value)) >= 2:
                 self._add_grids(task_id, value, depth)
             case _:
@@ -272,7 +276,8 @@ class Reading:
             outputs[index] = candidates
             self.changes[COLLECTED] += 1
         for task_id, outputs in tasks.items():
-            self._settled(task_id, form, None, self._in_order(outputs, _place(task_id)))
+            self.outputs[task_id] = self._in_order(outputs, _place(task_id))
+        self.forms[form] += 1
 
     def _records(self, data: list[dict[str, Any]]) -> Iterable[tuple[str, str, int, list[Grid]]]:
         for number, record in enumerate(data, 1):
@@ -358,7 +363,7 @@ def read_csv(text: str) -> Reading | None:
         reading._collect(reading._csv_rows(rows), CSV)
     except csv.Error as error:
         reading.problems.append(Problem(f"line {rows.line_num}", f"is not CSV: {error}"))
-    reading.forms = Counter([CSV])
+        reading.forms[CSV] += 1
     if not reading.outputs and not reading.problems:
         reading.problems.append(Problem("", "has no tasks, expected at least one"))
     return reading

@@ -33,7 +33,7 @@ class Validation:
     Attributes:
         kind: one of `KINDS`, or "benchmarking" for an ARC Prize benchmarking folder.
         form: what it is, with the article; of answers in another form than a submission, that form.
-        convertible: whether such answers can be converted.
+        convertible: whether such answers can be converted without challenges.
         summary: one sentence without full stop: what it is and holds, or that it is invalid.
     """
 
@@ -126,7 +126,7 @@ def _check_file(
         form = FORMS[recognise(file.data) or found_kind]
         return _result(path, found_kind, form, found, file.data)
     found = list(dict.fromkeys(found + reading.problems))
-    convertible = not file.repeated and not reading.problems
+    convertible = not (file.repeated or reading.problems or reading.grids)
     return _result(path, found_kind, reading.form, found, file.data, convertible)
 
 

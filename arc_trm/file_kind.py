@@ -10,13 +10,15 @@ from arc_trm.errors import UserError
 from arc_trm.runs import METRICS, PREDICTIONS, RUN_CONFIG, SUBMISSION, is_run
 from arc_trm.runs.checkpoints import CHECKPOINTS_FOLDER
 from arc_trm.runs.provenance import PROVENANCE
-from submission import FormatError, read_json, recognise
+from submission import FormatError, parse_json, read_json, recognise
 from submission.content import file_content, text_encoding
 from submission.forms import is_answers_csv
 
 Holds = Literal["tasks", "solutions", "predictions", "weights", "part"]
 """What a user may want with a file; a part belongs to a run or weights folder."""
 
+LOG_FORMAT = "arc-trm predictions"
+"""How the format of a log of predictions begins, whatever its version."""
 MAX_BYTES = 2**28
 """Size of the largest file that is read to tell what it is."""
 PARTS = {
@@ -56,7 +58,8 @@ def file_kind(path: Path) -> FileKind | None:
     if path.suffix == ".csv":
         return ANSWERS_CSV if _is_answers_csv(path) else FileKind("a file of puzzles", "tasks")
     if path.suffix == ".jsonl":
-        return FileKind("a log of predictions", "predictions")
+        is_log = path.name == PREDICTIONS or _is_log(path)
+        return FileKind("a log of predictions", "predictions") if is_log else None
     kind = recognise(_read_json(path))
     if kind is None:
         return None
@@ -105,6 +108,18 @@ def _is_answers_csv(path: Path) -> bool:
     except FormatError:
         return False
     return is_answers_csv(head.decode(text_encoding(head), "ignore"))
+
+
+def is_log_header(value: Any) -> bool:
+    """Return whether parsed JSON is the first line of a log of predictions."""
+    return isinstance(value, dict) and str(value.get("format")).startswith(LOG_FORMAT)
+
+
+def _is_log(path: Path) -> bool:
+    try:
+        return is_log_header(parse_json(file_content(path).head().split(b"\n")[0], path))
+    except FormatError:
+        return False
 
 
 def _read_json(path: Path) -> Any:

@@ -86,7 +86,7 @@ def train(
         out: folder of the run; None is `runs/DATE-TIME-NAME`.
         resume: a run to resume; all settings are those of the run.
         restart: with `resume`, train the run again from step 0; weights and metrics are replaced.
-        skip_invalid: skip invalid rows of CSV files.
+        skip_invalid: leave out invalid tasks and rows, which a note lists.
         device: auto, cpu, mps, cuda or cuda:NUMBER.
         compiled: use torch.compile; None is where it pays.
         callbacks: hear notes and progress, and track (`arc_trm.tracking`; the option --track).
@@ -133,6 +133,7 @@ def adapt(
     max_steps: int | None = None,
     time_limit: str | float | TimeLimit | None = None,
     seed: int | None = None,
+    skip_invalid: bool = False,
     out: PathLike | None = None,
     resume: PathLike | None = None,
     restart: bool = False,
@@ -150,8 +151,8 @@ def adapt(
         weights: pretrained weights; None is the latest run.
         data: DATA, the new tasks.
         checkpoint: which weights of a run, as in `predict`.
-        preset, config, overrides, max_steps, time_limit, seed, out, resume, restart, device,
-            compiled, callbacks, show_progress: as in `train`.
+        preset, config, overrides, max_steps, time_limit, seed, skip_invalid, out, resume, restart,
+            device, compiled, callbacks, show_progress: as in `train`.
 
     Raises:
         UserError: weights, settings or data do not work.
@@ -164,13 +165,13 @@ def adapt(
             return _train(
                 run.config, run.path, device, compiled, callback, limit, None, True, restart
             )
-        settings = _with_options(overrides, seed, max_steps, limit)
+        settings = _with_options(overrides, seed, max_steps, limit, skip_invalid)
         if data is None:
             raise UserError("name the tasks to adapt to with --data")
         if weights is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
             # One of several processes might find the run that another has just made.
             raise UserError("name the WEIGHTS to adapt when several processes run")
-        inputs = RunInputs.resolve(weights, data, callback=callback, checkpoint=checkpoint)
+        inputs = RunInputs.resolve(weights, data, skip_invalid, callback, checkpoint)
         if not inputs.kind.embeds_tasks:
             raise UserError(
                 f"adapting needs demonstrations, but {inputs.tasks.name} holds "
@@ -303,7 +304,7 @@ def predict(
             trained, and `last` otherwise.
         puzzle_embedding: `trained`, or what the puzzle embedding is replaced by to see what it
             contributes: `zero`, `shuffled` (the rows of other puzzles) or `mean` (of all rows).
-        skip_invalid: skip invalid rows of CSV files.
+        skip_invalid: leave out invalid tasks and rows, which a note lists.
         fresh: predict everything anew, in place of what the same job predicted before.
         device, compiled, callbacks, show_progress: as in `train`.
 

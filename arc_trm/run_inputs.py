@@ -73,7 +73,7 @@ class RunInputs:
             weights: a run, a weights folder, or `owner/name[@revision][:subfolder]` on the Hub;
                 None is the latest run.
             data: DATA; None is what the run predicts.
-            skip_invalid: skip invalid rows of CSV files.
+            skip_invalid: leave out invalid tasks and rows, which a note lists.
             callback: hears notes, for example that tasks were trained on.
             checkpoint: which weights of a run, as `WeightsDir` takes it.
             held_out: whether settings are chosen by the tasks, so that they must be none that the

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -59,13 +60,20 @@ class Pair:
 class Task(Displayed):
     """Demonstration pairs (`train`) and test pairs, whose outputs may be unknown.
 
-    `kind` is the name of its puzzle kind (`arc_trm.puzzles`).
+    Attributes:
+        id: of the task in its set.
+        train: demonstrations.
+        test: test pairs; none if the task is only to be trained on.
+        kind: name of its puzzle kind (`arc_trm.puzzles`).
+        generated: more pairs of the same rule, made by a program (`arc-gen` in Google's Code Golf
+            set). They are trained on if `data.generated_pairs` says so, and count for nothing else.
     """
 
     id: str
     train: tuple[Pair, ...]
     test: tuple[Pair, ...]
     kind: str = DEFAULT_KIND
+    generated: tuple[Pair, ...] = ()
 
     @property
     def visible_grids(self) -> tuple[Grid, ...]:
@@ -80,9 +88,9 @@ class Task(Displayed):
 
     @property
     def solutions(self) -> list[Grid] | None:
-        """The test outputs, or None where one is unknown."""
+        """The test outputs, or None if one is unknown or there is none."""
         outputs = [pair.output for pair in self.test if pair.output is not None]
-        return outputs if len(outputs) == len(self.test) else None
+        return outputs if outputs and len(outputs) == len(self.test) else None
 
     def test_digest(self) -> str:
         """Return eight hexadecimal digits that tell the task's test inputs from others."""
@@ -141,6 +149,15 @@ class TaskSet(Displayed):
     def from_tasks(cls, name: str, tasks: Iterable[Task], notes: Sequence[str] = ()) -> TaskSet:
         """Return the set of these tasks; of several with one id the last stays."""
         return TaskSet(name, {task.id: task for task in tasks}, notes)
+
+    @classmethod
+    def unique(cls, name: str, tasks: Sequence[Task], notes: Sequence[str] = ()) -> TaskSet:
+        """Return the set of these tasks. Raises UserError if two of them have the same id."""
+        task_set = cls.from_tasks(name, tasks, notes)
+        if len(task_set) < len(tasks):
+            repeated = Counter(task.id for task in tasks).most_common(1)[0][0]
+            raise UserError(f"{name} has more than one task {repeated}, expected different ids")
+        return task_set
 
     @property
     def ids(self) -> Sequence[str]:
@@ -301,6 +318,12 @@ class PuzzleArray(TaskSet):
     def take(self, indices: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> PuzzleArray:
         """Return the puzzles at these indices, counted from 0, or under this mask."""
         return self._with(**{name: getattr(self, name)[indices] for name in _ARRAYS})
+
+    def with_answers(
+        self, answers: npt.NDArray[np.uint8], known: npt.NDArray[np.bool_]
+    ) -> PuzzleArray:
+        """Return the puzzles whose answers are `known`, with these answers (N, side, side)."""
+        return self._with(answers=answers, known=known).take(known)
 
     def _with(self, **changes: Any) -> PuzzleArray:
         return PuzzleArray(**{**{key: getattr(self, key) for key in _FIELDS}, **changes})

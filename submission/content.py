@@ -190,8 +190,16 @@ def decode_text(content: bytes, path: StrPath) -> str:
 
 
 def text_encoding(head: bytes) -> str:
-    """Return the encoding of text that begins with these bytes, by its mark; UTF-8 without one."""
-    return next((name for mark, name in _MARKS.items() if head.startswith(mark)), "utf-8")
+    """Return the encoding of text that begins with these bytes, by its mark; UTF-8 without one.
+
+    It leaves the mark out.
+    """
+    return next((name for mark, name in _MARKS.items() if head.startswith(mark)), "utf-8-sig")
+
+
+def has_mark(head: bytes) -> bool:
+    """Return whether text begins with a byte order mark."""
+    return head.startswith(tuple(_MARKS))
 
 
 def looks_like(head: bytes) -> str | None:
@@ -204,7 +212,7 @@ def looks_like(head: bytes) -> str | None:
             return what
     if head[257:262] == b"ustar":
         return TAR
-    if text_encoding(head) != "utf-8":
+    if has_mark(head):
         return None
     if len(head) >= 4 and b"\0" in head[:64]:
         pairs = head[: len(head) // 2 * 2][:64]

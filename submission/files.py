@@ -19,9 +19,9 @@ from typing import IO, Any, Literal, TypeAlias
 from submission.content import (
     HEAD,
     decode_text,
+    has_mark,
     looks_like,
     read_content,
-    text_encoding,
     text_looks_like,
 )
 from submission.errors import (
@@ -213,9 +213,9 @@ def packing_problems(content: bytes, path: StrPath) -> list[Problem]:
     """List why a program that expects plain UTF-8 may not read a file with this content."""
     with open(path, "rb") as file:
         packed = looks_like(file.read(HEAD))
-    mark = text_encoding(content) != "utf-8"
     messages = [f"is {packed}, expected a plain file"] if packed else []
-    messages += ["starts with a byte order mark, expected none"] if mark else []
+    if has_mark(content):
+        messages.append("starts with a byte order mark, expected none")
     return [Problem("", message) for message in messages]
 
 

@@ -238,21 +238,33 @@ def _task_problems(data: object, place: str) -> Iterator[Problem]:
         yield Problem(place, f"is {format_value(data)}, {expected}")
         return
     for part in ("train", "test"):
-        if part not in data:
+        if part in data:
+            yield from pairs_problems(data[part], part, f"{place}, {part}" if place else part)
+        else:
             yield Problem(place, f'has no "{part}", expected a list of pairs')
-            continue
-        pairs, where = data[part], f"{place}, {part}" if place else part
-        if not isinstance(pairs, list) or not pairs:
-            yield Problem(where, f"is {format_value(pairs)}, expected a list of at least one pair")
-            continue
-        for number, pair in enumerate(pairs, 1):
-            where_pair = f"{where} pair {number}"
-            if isinstance(pair, dict):
-                sides = ["input", "output"] if part == "train" or "output" in pair else ["input"]
-                yield from _grids_problems(pair, where_pair, sides)
-            else:
-                expected = 'expected an object with the key "input"'
-                yield Problem(where_pair, f"is {format_value(pair)}, {expected}")
+
+
+def pairs_problems(pairs: object, part: str, place: str) -> list[Problem]:
+    """List what is wrong with the pairs of a task.
+
+    Args:
+        pairs: the pairs.
+        part: the key of the pairs; those under `test` may lack an output.
+        place: where they are, for messages.
+    """
+    if not isinstance(pairs, list) or not pairs:
+        expected = "expected a list of at least one pair"
+        return [Problem(place, f"is {format_value(pairs)}, {expected}")]
+    found: list[Problem] = []
+    for number, pair in enumerate(pairs, 1):
+        where = f"{place} pair {number}"
+        if isinstance(pair, dict):
+            keys = ["input", "output"] if part != "test" or "output" in pair else ["input"]
+            found += _grids_problems(pair, where, keys)
+        else:
+            expected = 'expected an object with the key "input"'
+            found.append(Problem(where, f"is {format_value(pair)}, {expected}"))
+    return found
 
 
 def _outputs_problems(outputs: object, place: str) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from arc_trm.cli.options import (
     data_option,
     json_option,
     run_options,
+    skip_invalid_option,
     weights_argument,
 )
 from arc_trm.cli.run_command import run_command
@@ -27,6 +28,7 @@ from arc_trm.cli.run_command import run_command
 )
 @run_options
 @checkpoint_option
+@skip_invalid_option
 @json_option
 def adapt(as_json: bool, **settings: Any) -> None:
     """Adapt pretrained weights to new tasks by their demonstrations.

@@ -63,8 +63,7 @@ def show_dataset(what: str, skip_invalid: bool, as_json: bool) -> None:
     """Show how much DATA holds and, of a dataset, its card.
 
     The card has the licence, the sources and the tasks shared with other datasets. A task fits a
-    canvas if its demonstrations and test inputs do. All puzzles of a CSV file are solved, to see
-    that they have one solution.
+    canvas if its demonstrations and test inputs do.
 
     \b
     Examples:
@@ -74,10 +73,8 @@ def show_dataset(what: str, skip_invalid: bool, as_json: bool) -> None:
     """
     from arc_trm.data.describe import describe_data, describe_overlap
     from arc_trm.data.registry import recorded_overlaps
-    from arc_trm.viz.progress import show_progress
 
-    with show_progress("solving puzzles") as callback:
-        facts = describe_data(what, skip_invalid, callback.progress)
+    facts = describe_data(what, skip_invalid)
     if as_json:
         click.echo(json.dumps(facts))
         return

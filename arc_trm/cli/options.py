@@ -64,7 +64,7 @@ checkpoint_option = click.option(
     "averaged; default: best if the run was evaluated while it was trained, otherwise last.",
 )
 skip_invalid_option = click.option(
-    "--skip-invalid", is_flag=True, help="Skip invalid rows; only for CSV files of puzzles."
+    "--skip-invalid", is_flag=True, help="Leave out invalid tasks and puzzles, and list them."
 )
 solutions_option = path_option(
     "--solutions", "Official solutions to score against; default: what DATA has."

@@ -177,8 +177,11 @@ class DataConfig:
     """Number of puzzles to train on, a fixed random subset; None is all of them."""
     test_puzzles: int | None = None
     """Number of puzzles to predict, a fixed random subset; None is all of them."""
+    generated_pairs: int = 0
+    """Number of generated pairs of each ARC task (`arc-gen` in its file) to train on besides its
+    demonstrations, from the first on."""
     skip_invalid: bool = False
-    """Whether invalid rows of CSV files are skipped instead of being an error."""
+    """Whether invalid tasks and puzzles are left out and listed instead of being an error."""
     validation: tuple[str, ...] = ()
     """Datasets with known outputs that are predicted now and then while the run trains. Of ARC
     tasks the demonstrations are trained on, never the test outputs."""
@@ -191,7 +194,8 @@ class DataConfig:
     def __post_init__(self) -> None:
         _require_range("data.", self, 1, 30, "max_grid_size")
         _require_range("data.", self, 0, math.inf, "validation_puzzles")
-        _require_range("data.", self, 0, math.inf, "augmentations", "vote_augmentations")
+        numbers = ("augmentations", "vote_augmentations", "generated_pairs")
+        _require_range("data.", self, 0, math.inf, *numbers)
         _require_range("data.", self, 1, math.inf, "train_puzzles", "test_puzzles")
         voting = self.vote_augmentations
         require(

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from arc_trm.callbacks import Progress
 from arc_trm.data.loader import DATA_FOLDER, find_files, find_tasks, load_tasks
-from arc_trm.data.readers import csv
 from arc_trm.data.registry import (
     GeneratedSource,
     HubSource,
@@ -20,8 +17,8 @@ from arc_trm.data.registry import (
     manifests,
     recorded_overlaps,
 )
-from arc_trm.errors import UserError, pluralise
-from arc_trm.puzzles import KINDS, kind_of
+from arc_trm.errors import pluralise
+from arc_trm.puzzles import kind_of
 from arc_trm.tasks import TaskSet
 
 Facts = dict[str, Any]
@@ -34,25 +31,15 @@ def describe_datasets() -> list[Facts]:
     return [_describe_manifest(manifest) for manifest in manifests().values()]
 
 
-def describe_data(data: str, skip_invalid: bool, progress: Progress) -> Facts:
+def describe_data(data: str, skip_invalid: bool) -> Facts:
     """Return facts about DATA, of a dataset with those of its manifest.
 
-    `skip_invalid` and `progress` are those of `arc_trm.data.readers.csv.read`.
-
     Raises:
-        UserError: there is no such data, or it is invalid.
+        UserError: there is no such data, or it is invalid and not skipped.
     """
-    found = find_manifest(data)
-    is_puzzle_file = found is None and csv.matches(Path(data))
-    if skip_invalid and not is_puzzle_file and not (found and KINDS[found[0].kind].numbered):
-        raise UserError(f"--skip-invalid is for CSV files of puzzles, which {data} is not")
-    if found is not None:
+    if (found := find_manifest(data)) is not None:
         return _card(*found, skip_invalid)
-    tasks: TaskSet
-    if is_puzzle_file:
-        tasks = csv.read(Path(data), skip_invalid, True, progress).renamed(data)
-    else:
-        tasks = load_tasks(data)
+    tasks = load_tasks(data, skip_invalid)
     counts = {"tasks": len(tasks), "test_outputs": tasks.test_outputs}
     split = {"name": data, **counts, **_contents(tasks)}
     return {"name": data, "splits": [split], "notes": list(tasks.notes)}

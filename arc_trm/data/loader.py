@@ -1,8 +1,8 @@
 """Load the tasks of DATA, a name or a path.
 
-DATA is the name of a dataset (`arc-agi-1`) or of one of its splits (`arc-agi-2/evaluation`), or a
-path that one of the readers takes (`arc_trm.data.readers`): a challenges file, a task file, a
-folder of task files, a folder in the published trainer's format, or a CSV file of puzzles.
+DATA is the name of a dataset (`arc-agi-1`) or of one of its splits (`arc-agi-2/evaluation`), or the
+path of a file, an archive or a folder, which is read by what is in it (`arc_trm.data.files`), or a
+folder in the published trainer's format.
 
 The name of a dataset always means the dataset, so that a folder with the same name in the current
 folder changes no result; such a folder is written `./arc-agi-1`.
@@ -15,8 +15,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from arc_trm.data.readers import find_reader, prebuilt
-from arc_trm.data.readers.arc_json import read_package, read_task_files, unique_tasks, visible_files
+from arc_trm.data.files import read_files, read_path, visible_files
+from arc_trm.data.invalid import InvalidItems
+from arc_trm.data.package import read_package
+from arc_trm.data.readers import prebuilt
 from arc_trm.data.registry import (
     FileSource,
     GeneratedSource,
@@ -51,7 +53,7 @@ class FoundFiles:
 def load_tasks(data: str | os.PathLike[str], skip_invalid: bool = False) -> TaskSet:
     """Load the tasks of DATA under the name that the user gave it.
 
-    With `skip_invalid`, invalid rows of CSV files are skipped.
+    With `skip_invalid`, invalid tasks and rows are left out, and the notes list them.
 
     Raises:
         UserError: one sentence that says what is missing or wrong, and where.
@@ -66,10 +68,12 @@ def find_tasks(data: str | os.PathLike[str], skip_invalid: bool = False) -> Task
     name = os.fspath(data)
     if isinstance(data, str) and (found := find_manifest(data)):
         return _read_dataset(*found, skip_invalid)
-    reader = find_reader(Path(name)) if name else None  # Path("") is the current folder
-    if reader is not None:
-        _refuse_run(Path(name))
-        return reader.read(Path(name), skip_invalid).renamed(name)
+    if name and os.path.exists(name):  # Path.exists raises for names that are too long
+        path = Path(name)  # Path("") would be the current folder
+        _refuse_run(path)
+        if prebuilt.matches(path):
+            return prebuilt.read(path).renamed(name)
+        return read_path(path, InvalidItems(skip_invalid)).renamed(name)
     if isinstance(data, str):
         raise unknown_name(name)
     raise UserError(f"{name} does not exist, expected a folder or a file")
@@ -178,7 +182,7 @@ def _read_dataset(manifest: Manifest, split: str | None, skip_invalid: bool) -> 
         if part is None:
             return None
         tasks += part
-    return unique_tasks(manifest.name, tasks)
+    return TaskSet.unique(manifest.name, tasks)
 
 
 def _read_split(manifest: Manifest, split: str, skip_invalid: bool) -> TaskSet | None:
@@ -195,13 +199,12 @@ def _read_split(manifest: Manifest, split: str, skip_invalid: bool) -> TaskSet |
     if found is None:
         return None
     if isinstance(found.source, PackageSource):
-        return unique_tasks(name, read_package(found.path, found.source, split))
+        return TaskSet.unique(name, read_package(found.path, found.source, split))
+    invalid = InvalidItems(skip_invalid)
     if "*" in found.path.name:
-        tasks = unique_tasks(name, read_task_files(found.files))
+        tasks = read_files(found.files, name, invalid)
     else:
-        reader = find_reader(found.files[0])
-        assert reader is not None, "the file was found"
-        tasks = reader.read(found.files[0], skip_invalid).renamed(name)
+        tasks = read_path(found.files[0], invalid).renamed(name)
     return _check_split(tasks, manifest, split, found.path)
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -184,6 +185,39 @@ class GridPuzzle(PuzzleKind):
     def guess(self, questions: Grid, rng: np.random.Generator) -> Grid:
         """Return answers that follow the rule cell by cell without search, as a baseline."""
 
+    @cached_property
+    def characters(self) -> frozenset[str]:
+        """Every character that may stand for a cell in a file."""
+        return frozenset((*self.symbols, *self.spellings))
+
+    def resembles(self, text: str) -> bool:
+        """Return whether the cells of a text, row by row, may be a puzzle of this kind."""
+        return self.characters.issuperset(text)
+
+    def notation(self, side: int, characters: Set[str]) -> dict[str, int]:
+        """Map the characters that stand for cells in a file to the values of cells.
+
+        Args:
+            side: cells per side.
+            characters: all characters of the puzzles in the file, by which notations differ.
+        """
+        values = {symbol: n for n, symbol in enumerate(self.symbols[: self.num_values(side)])}
+        spelt = self.spellings.items()
+        return {each: values[symbol] for each, symbol in spelt if symbol in values} | values
+
+    def unsolved(self, text: str) -> str:
+        """Return the cells of a question as text, given it or its answer, if that shows it."""
+        return text
+
+    def solve(self, questions: Grid) -> tuple[Grid, Flags]:
+        """Solve valid questions, to train on them.
+
+        Returns:
+            Answers (N, side, side) uint8, and whether each was found (N,) bool; none is, unless a
+            kind has a solver.
+        """
+        return np.zeros_like(questions), np.zeros(len(questions), np.bool_)
+
     def num_values(self, side: int) -> int:
         """Return how many values the cells of puzzles with that side have."""
         return len(self.symbols)
@@ -217,6 +251,8 @@ class GridPuzzle(PuzzleKind):
     """Unit of the rating of a generated puzzle; "" if there is no generator."""
     hard_rating: ClassVar[int] = 0
     """The smallest rating of hard puzzles."""
+    has_solver: ClassVar[bool] = False
+    """Whether `solve` finds answers."""
     has_clues: ClassVar[bool] = False
     """Whether the number of given cells can be chosen."""
     batch_size: ClassVar[int] = 1000
@@ -307,7 +343,7 @@ class GridPuzzle(PuzzleKind):
         for array in arrays:
             if array.side != arrays[0].side:
                 raise UserError(f"{size} {array.name} with {array.side}: train on one size")
-        puzzles = _with_answers(PuzzleArray.concatenate(arrays))
+        puzzles = self._trainable(PuzzleArray.concatenate(arrays))
         if not len(puzzles):
             raise UserError(f"no answer in {puzzles.name} is known: name others to train on")
         if puzzles.side != side:
@@ -320,10 +356,32 @@ class GridPuzzle(PuzzleKind):
                     f"{size} {other.name} in {key} with {other.side}: one model answers one size"
                 )
         trained, held_out = _split(puzzles, data)
-        return TrainingTasks(trained, held_out, [*predicted.notes, *validation.notes])
+        trained, notes = self._solved(trained)
+        if not len(trained):
+            raise UserError(f"no puzzle in {puzzles.name} was solved: name others to train on")
+        held_out = self._solved(as_puzzle_array(held_out))[0] if len(held_out) else held_out
+        return TrainingTasks(trained, held_out, [*predicted.notes, *validation.notes, *notes])
 
     def trained_part(self, tasks: TaskSet, data: DataConfig) -> TaskSet:
-        return _split(_with_answers(as_puzzle_array(tasks)), data)[0]
+        return _split(self._trainable(as_puzzle_array(tasks)), data)[0]
+
+    def _trainable(self, puzzles: PuzzleArray) -> PuzzleArray:
+        """Return the puzzles whose answers are known or can be found."""
+        return puzzles if self.has_solver else _with_answers(puzzles)
+
+    def _solved(self, puzzles: PuzzleArray) -> tuple[PuzzleArray, list[str]]:
+        """Return the puzzles with answers, found where they are unknown, and a note on these."""
+        unknown = np.flatnonzero(~puzzles.known)
+        if not len(unknown):
+            return puzzles, []
+        answers, known = puzzles.answers.copy(), puzzles.known.copy()
+        for start in range(0, len(unknown), VALIDATION_BATCH_SIZE):
+            batch = unknown[start : start + VALIDATION_BATCH_SIZE]
+            answers[batch], known[batch] = self.solve(puzzles.questions[batch])
+        note = f"{int(known[unknown].sum())} puzzles of {puzzles.name} were solved to train on them"
+        if left := int((~known).sum()):
+            note += f"; {left} more have not one solution that was found, and are left out"
+        return puzzles.with_answers(answers, known), [note]
 
     def data_settings(self, data: str) -> list[str]:
         """Train on the puzzles of DATA with known answers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +12,12 @@ from click.testing import Result
 from tiny import MODEL, TRAIN
 
 from arc_trm import pipeline
+from arc_trm.data.invalid import InvalidItems
 from arc_trm.data.loader import load_tasks
 from arc_trm.data.readers import READERS, find_reader, register_reader
 from arc_trm.errors import UserError
 from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid
+from submission.content import Content, file_content
 
 TEXT = """\
 mirror 12/30>21/03 45/06>54/60 ? 70/08>07/80
@@ -33,23 +36,23 @@ def parse_pair(text: str) -> Pair:
 class TextReader:
     """Reads a task a line: its id, its demonstrations, `?` and its test pairs."""
 
-    def matches(self, path: Path) -> bool:
-        return path.suffix == ".grids" and path.is_file()
+    def matches(self, content: Content) -> bool:
+        return content.name.endswith(".grids")
 
-    def read(self, path: Path, skip_invalid: bool) -> TaskSet:
-        tasks, notes = [], []
-        for number, line in enumerate(path.read_text().splitlines(), 1):
+    def read(self, content: Content, invalid: InvalidItems) -> TaskSet:
+        tasks = []
+        for number, line in enumerate(content.read().decode().splitlines(), 1):
+            invalid.total += 1
             task_id, *parts = line.split()
             if "?" in parts:
                 split = parts.index("?")
                 train, test = parts[:split], parts[split + 1 :]
                 pairs = (tuple(map(parse_pair, part)) for part in (train, test))
                 tasks.append(Task(task_id, *pairs))
-            elif skip_invalid:
-                notes.append(f"line {number} of {path} is skipped: it has no test input")
             else:
-                raise UserError(f"{path}, line {number} has no test input: add `?` and one")
-        return TaskSet.from_tasks(str(path), tasks, notes)
+                reason = "it has no test input"
+                invalid.add(f"line {number}", reason, f"{content.place}, line {number}: {reason}")
+        return TaskSet.unique(content.place, tasks)
 
 
 @pytest.fixture
@@ -72,7 +75,7 @@ def test_its_files_are_data(
     text_reader: TextReader, file: Path, cli: Callable[..., Result]
 ) -> None:
     tasks = load_tasks(file)
-    assert find_reader(file) is text_reader
+    assert find_reader(file_content(file)) is text_reader
     assert (tasks.name, tasks.ids, tasks.kind) == (str(file), ["mirror", "fill"], "arc")
     assert tasks["mirror"].train[1].input.tolist() == [[4, 5], [0, 6]]
     solutions = tasks["mirror"].solutions
@@ -85,11 +88,11 @@ def test_its_files_are_data(
 
 def test_invalid_lines_are_errors_or_skipped(text_reader: TextReader, file: Path) -> None:
     file.write_text(f"{TEXT}bad 1>2\n")
-    with pytest.raises(UserError, match="line 3 has no test input"):
+    with pytest.raises(UserError, match="line 3: it has no test input; correct it, or leave out"):
         load_tasks(file)
     tasks = load_tasks(file, skip_invalid=True)
     assert tasks.ids == ["mirror", "fill"]
-    assert tasks.notes == (f"line 3 of {file} is skipped: it has no test input",)
+    assert tasks.notes == (f"1 of 3 tasks of {file} are skipped: line 3: it has no test input",)
 
 
 def test_its_tasks_are_trained_on_and_predicted(
@@ -108,8 +111,10 @@ def test_its_tasks_are_trained_on_and_predicted(
 
 
 def test_other_files_keep_their_readers(text_reader: TextReader, challenges: Path) -> None:
-    assert find_reader(challenges) is READERS["arc_json"]
-    assert find_reader(challenges.with_name("x.csv")) is READERS["csv"]
+    assert find_reader(file_content(challenges)) is READERS["json"]
+    table = challenges.with_name("x.csv")
+    table.touch()
+    assert find_reader(file_content(table)) is READERS["puzzle_text"]
     assert load_tasks(challenges).ids == ["task0", "task1", "task2"]
     with pytest.raises(ValueError, match="the reader 'text' is registered already"):
         register_reader("text")(TextReader())
@@ -117,5 +122,11 @@ def test_other_files_keep_their_readers(text_reader: TextReader, challenges: Pat
 
 def test_without_its_reader_a_file_is_an_error(file: Path) -> None:
     assert "text" not in READERS
-    with pytest.raises(UserError, match="is not JSON"):
+    with pytest.raises(UserError, match="holds no tasks or puzzles in a known format"):
         load_tasks(file)
+
+
+def test_it_reads_packed_files_too(text_reader: TextReader, file: Path) -> None:
+    packed = file.with_name("packed.grids.gz")
+    packed.write_bytes(gzip.compress(file.read_bytes()))
+    assert load_tasks(packed).ids == ["mirror", "fill"]

@@ -148,7 +148,12 @@ def test_a_folder_of_the_published_trainer(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_tasks(tmp_path: Path) -> None:
-    assert sentence(tmp_path) == f"{tmp_path} has no task files, expected *.json"
+    assert sentence(tmp_path) == (
+        f"{tmp_path} has no files, expected task files such as 007bbfb7.json"
+    )
+    for name in ("README.md", "LICENSE"):
+        write(tmp_path / name, "no task")
+    assert sentence(tmp_path).startswith(f"none of the 2 files of {tmp_path} has tasks: ")
 
 
 def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +191,7 @@ def test_a_name_is_a_dataset_and_a_path_a_path(
     write(tmp_path / "arc-agi-1" / "more" / "other.json", task(1))
     assert len(load_tasks("arc-agi-1")) == 800
     for data in ("./arc-agi-1", "arc-agi-1/", Path("arc-agi-1")):
-        assert list(load_tasks(data).ids) == ["mine"]
+        assert list(load_tasks(data).ids) == ["mine", "other"]
     assert list(load_tasks("arc-agi-1/more").ids) == ["other"]
 
 
@@ -279,8 +284,10 @@ def test_concept_arc_without_one_task(data_folder: Path) -> None:
 def test_a_task_twice(data_folder: Path) -> None:
     for number, each in enumerate(CONCEPTS.values()):
         write(data_folder / "corpus" / f"Kind{number}" / f"x{number // 2}.json", each)
+    first, second = (data_folder / "corpus" / f"Kind{n}" / "x0.json" for n in range(2))
     assert sentence("concept-arc") == (
-        "concept-arc/corpus has more than one task x0, expected different ids"
+        f"task x0 is in {first} and in {second}: name only one of the files or folders, or rename "
+        "one task"
     )
 
 

@@ -15,7 +15,7 @@ from tiny import run_config, write_challenges
 from arc_trm.config import RunConfig
 from arc_trm.data.leakage import run_leakage
 from arc_trm.data.loader import load_tasks
-from arc_trm.data.readers.csv import write_csv
+from arc_trm.data.readers.puzzle_text import write_csv
 from arc_trm.data.training_set import TrainingSet, build_training_set
 from arc_trm.errors import UserError
 from arc_trm.puzzles import KINDS

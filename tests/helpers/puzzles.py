@@ -8,7 +8,7 @@ from tiny import MODEL, TRAIN
 
 from arc_trm.config import RunConfig, from_dict
 from arc_trm.data.dataset import parse_augmentation
-from arc_trm.data.readers.csv import write_csv
+from arc_trm.data.readers.puzzle_text import write_csv
 from arc_trm.puzzles import KINDS, SEPARATOR, Augmentation
 from arc_trm.puzzles.generate import GeneratorConfig, generate_puzzles
 from arc_trm.tasks import Pair

@@ -20,7 +20,7 @@ from arc_trm.checkpoint import WeightsDir
 from arc_trm.config import RunConfig, from_dict, load_config
 from arc_trm.data.dataset import TaskDataset
 from arc_trm.data.loader import load_tasks
-from arc_trm.data.readers.csv import write_csv
+from arc_trm.data.readers.puzzle_text import write_csv
 from arc_trm.data.sampler import IGNORE_LABEL, BatchSampler
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.data.training_set import build_training_set

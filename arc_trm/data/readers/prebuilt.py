@@ -32,13 +32,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from arc_trm.data.invalid import InvalidItems
 from arc_trm.data.puzzle_ids import read_puzzle_ids
-from arc_trm.data.readers.arc_json import read_challenges, unique_tasks
+from arc_trm.data.readers import json_file
 from arc_trm.errors import UserError
 from arc_trm.io import read_json
 from arc_trm.puzzles import SEPARATOR, GridPuzzle, grid_kinds
 from arc_trm.puzzles.base import LazySequence, Tokens
 from arc_trm.tasks import PuzzleArray, TaskSet
+from submission.content import file_content
 
 IDENTIFIERS, TEST_PUZZLES, DATASET = "identifiers.json", "test_puzzles.json", "dataset.json"
 SPLITS = ("train", "test")
@@ -58,11 +60,14 @@ def matches(path: Path) -> bool:
     return named and any(os.path.isdir(path / split) for split in SPLITS)
 
 
-def read(path: Path, skip_invalid: bool) -> TaskSet:
+def read(path: Path) -> TaskSet:
     """Read the tasks to predict: test_puzzles.json, or the test examples of grid puzzles."""
     challenges, split = path / TEST_PUZZLES, path / "test"
     if os.path.isfile(challenges):
-        return unique_tasks(str(path), read_challenges(challenges))
+        tasks = json_file.read(file_content(challenges), InvalidItems())
+        if not isinstance(tasks, TaskSet):
+            raise UserError(f"{challenges} is a solutions file, expected tasks: {REBUILD}")
+        return tasks
     if not (kinds := _grid_kinds(split)):
         raise UserError(_missing_tasks(path))
     inputs, labels = _examples(split, _read_dataset(split / DATASET)["seq_len"])

@@ -136,6 +136,12 @@ class Arc(PuzzleKind):
             )
         allowed = [task for task in by_id.values() if task.id not in unseen]
         allowed += [task.without_solutions() for task in unseen.values()]
+        if not data.generated_pairs and any(task.generated for task in allowed):
+            notes.append(
+                "the tasks have generated pairs (arc-gen), which are not trained on: add `--set "
+                "data.generated_pairs=N` to train on N of each task"
+            )
+        allowed = [_with_generated(task, data.generated_pairs) for task in allowed]
         chosen = [_pairs_that_fit(task, side) for task in allowed]
         unusable = [task.id for task in chosen if not _has_output(task)]
         if len(unusable) == len(chosen):
@@ -247,6 +253,11 @@ def _has_output(task: Task) -> bool:
 
 def _test_inputs(task: Task) -> list[list[list[int]]]:
     return [pair.input.tolist() for pair in task.test]
+
+
+def _with_generated(task: Task, count: int) -> Task:
+    """Return the task with its first generated pairs as demonstrations."""
+    return replace(task, train=(*task.train, *task.generated[:count]), generated=())
 
 
 def _pairs_that_fit(task: Task, side: int) -> Task:

@@ -7,13 +7,25 @@ cells of a shortest path from S to G as o.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import numpy.typing as npt
 
 from arc_trm.puzzles.base import Flags
 from arc_trm.puzzles.grid_puzzle import GridPuzzle
 from arc_trm.puzzles.maze.generator import random_mazes
-from arc_trm.puzzles.maze.solver import FREE, GOAL, MOVES, PATH, START, WALL, path_lengths
+from arc_trm.puzzles.maze.solver import (
+    FREE,
+    GOAL,
+    MOVES,
+    PATH,
+    START,
+    WALL,
+    distances,
+    path_lengths,
+    shortest_paths,
+)
 from arc_trm.puzzles.symmetry import SYMMETRIES, Dihedral
 from arc_trm.puzzles.theme import puzzle_theme
 from arc_trm.tasks import Grid
@@ -30,6 +42,13 @@ class Maze(GridPuzzle):
     default_side = MAX_SIDE
     quick_preset = "maze-quick"
     symbols = "# SGo"
+    spellings: ClassVar[dict[str, str]] = {
+        **dict.fromkeys("X1█", "#"),
+        **dict.fromkeys("._0", " "),
+        "s": "S",
+        **dict.fromkeys("gEeF", "G"),
+        **dict.fromkeys("O*", "o"),
+    }
     max_augmentations = SYMMETRIES - 1
     rule = "a shortest path from S to G, and nothing else is changed"
     full_noun = "maze"
@@ -42,6 +61,19 @@ class Maze(GridPuzzle):
     rating_unit = "steps"
     hard_rating = 111
     batch_size = 2000
+    has_solver = True
+
+    def resembles(self, text: str) -> bool:
+        return super().resembles(text) and all(
+            any(character in text for character in self._spelt(symbol)) for symbol in "SG"
+        )
+
+    def unsolved(self, text: str) -> str:
+        return text.translate(dict.fromkeys(map(ord, self._spelt("o")), " "))
+
+    def _spelt(self, symbol: str) -> str:
+        """Return every character that means the same as a symbol."""
+        return symbol + "".join(each for each, meant in self.spellings.items() if meant == symbol)
 
     def augmentation(self, number: int, side: int, rng: np.random.Generator) -> Dihedral:
         return Dihedral(number)
@@ -73,6 +105,13 @@ class Maze(GridPuzzle):
         }
         first: list[str] = np.select(list(faults.values()), list(faults), "").tolist()
         return first
+
+    def solve(self, questions: Grid) -> tuple[Grid, Flags]:
+        """Draw one of the shortest paths of each maze."""
+        side = questions.shape[1]
+        steps = distances(questions != WALL, questions == START)
+        path = shortest_paths(steps, (questions == GOAL).reshape(-1, side * side).argmax(1))
+        return np.where(path, PATH, questions), np.ones(len(questions), np.bool_)
 
     def guess(self, questions: Grid, rng: np.random.Generator) -> Grid:
         """Walk at random without entering a cell twice, until the walk reaches G or is stuck."""

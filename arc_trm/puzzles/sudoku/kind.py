@@ -67,7 +67,7 @@ class Sudoku(GridPuzzle):
     default_side = 9
     quick_preset = "sudoku-quick"
     symbols = ".123456789"
-    spellings: ClassVar[dict[str, str]] = {"0": "."}
+    spellings: ClassVar[dict[str, str]] = dict.fromkeys("0_*", ".")
     rule = "every row, column and box holds every digit, and the given cells stay"
     theme = puzzle_theme(
         task="Sudoku",
@@ -80,6 +80,7 @@ class Sudoku(GridPuzzle):
     rating_unit = "guesses"
     hard_rating = 10
     has_clues = True
+    has_solver = True
 
     def augmentation(self, number: int, side: int, rng: np.random.Generator) -> SudokuAugmentation:
         height, width = BOXES[side]
@@ -123,6 +124,11 @@ class Sudoku(GridPuzzle):
 
     def count_solutions(self, questions: Grid) -> npt.NDArray[np.int64]:
         return solve(questions).count
+
+    def solve(self, questions: Grid) -> tuple[Grid, Flags]:
+        """Solve questions; one with several solutions or none has no answer."""
+        found = solve(questions)
+        return found.solution, found.count == 1
 
     def guess(self, questions: Grid, rng: np.random.Generator) -> Grid:
         """Fill each cell with a digit that its row, column and box lack, else with any digit."""

@@ -1,0 +1,248 @@
+"""Tasks from a file, an archive or a folder: every file is read by what is in it.
+
+Folders are searched at any depth; the id of a task is the name of its file. Hidden files are left
+out. Files without tasks are skipped, and a note names them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from arc_trm.data.invalid import InvalidItems, NoTasks
+from arc_trm.data.readers import find_reader
+from arc_trm.errors import UserError, format_names, pluralise
+from arc_trm.file_kind import wrong_file
+from arc_trm.puzzles import KINDS
+from arc_trm.tasks import PuzzleArray, Task, TaskSet
+from submission import FormatError, Solutions, solutions_problems
+from submission.content import Content, contents, file_content, is_archive, looks_like
+
+EXPECTED = "a challenges file, a task file or a dataset"
+
+
+def read_path(path: Path, invalid: InvalidItems) -> TaskSet:
+    """Read the tasks at a path, named after it.
+
+    Args:
+        path: a file, an archive or a folder.
+        invalid: gets the tasks and rows that are invalid.
+
+    Raises:
+        UserError: nothing there holds tasks, or something is invalid, which is not skipped.
+    """
+    found = _Found(str(path), invalid)
+    if os.path.isdir(path):
+        for file in _walk(path):
+            found.add_all(_contents(file))
+        return found.task_set()
+    if is_archive(path):
+        found.add_all(contents(path))
+        return found.task_set()
+    try:
+        found.add(file_content(path))
+        if beside := solutions_beside(path):
+            found.add(file_content(beside))
+        return found.task_set()
+    except NoTasks as error:
+        raise (wrong_file(path, "tasks", EXPECTED) or error) from None
+
+
+def read_files(paths: Iterable[Path], name: str, invalid: InvalidItems) -> TaskSet:
+    """Read the tasks of several files as one set with this name; arguments as in `read_path`."""
+    found = _Found(name, invalid)
+    for path in paths:
+        found.add_all(_contents(path))
+    return found.task_set()
+
+
+def visible_files(paths: Iterable[Path]) -> list[Path]:
+    """Return paths in order without hidden ones: macOS puts a `._x.json` beside every `x.json`."""
+    return sorted(path for path in paths if not path.name.startswith("."))
+
+
+class _Found:
+    """What was found in the files of DATA so far."""
+
+    def __init__(self, name: str, invalid: InvalidItems) -> None:
+        self.name, self.invalid = name, invalid
+        self.tasks: dict[str, Task] = {}
+        self.places: dict[str, str] = {}
+        """Place of the file of each task, by the task's id."""
+        self.files: dict[str, tuple[Content, list[str]]] = {}
+        """Files with tasks and the ids of these, by their place."""
+        self.puzzles: list[PuzzleArray] = []
+        self.kind = ""
+        self.solutions: list[tuple[Content, Solutions]] = []
+        self.without: list[NoTasks] = []
+        self.skipped: list[str] = []
+        """Files without tasks."""
+        self.notes: list[str] = []
+
+    def add_all(self, found: Iterable[Content]) -> None:
+        """Read files; those without tasks are skipped."""
+        for content in found:
+            try:
+                self.add(content)
+            except NoTasks as error:
+                self.without.append(error)
+                self.skipped.append(content.name)
+
+    def add(self, content: Content) -> None:
+        """Read a file. Raises NoTasks if it has none, UserError if it is invalid."""
+        try:
+            reader = find_reader(content)
+            if reader is None:
+                raise NoTasks(_unknown(content))
+            tasks = reader.read(content, self.invalid)
+        except NoTasks:
+            raise
+        except UserError as error:
+            if not self.invalid.skip:
+                raise
+            self.invalid.total += 1
+            self.invalid.add(content.name, str(error), str(error))
+            return
+        if not isinstance(tasks, TaskSet):
+            self.solutions.append((content, tasks))
+            return
+        if self.kind not in ("", tasks.kind) and len(tasks):
+            raise UserError(
+                f"{content.place} holds {KINDS[tasks.kind].title}, other files of {self.name} "
+                f"{KINDS[self.kind].title}: name files of one kind of puzzle"
+            )
+        self.kind = tasks.kind
+        self.notes += tasks.notes
+        if isinstance(tasks, PuzzleArray):
+            self._add_puzzles(tasks, content)
+            return
+        for task in tasks:
+            if (other := self.places.get(task.id)) is not None:
+                raise UserError(
+                    f"task {task.id} is in {other} and in {content.place}: name only one of the "
+                    "files or folders, or rename one task"
+                )
+            self.tasks[task.id], self.places[task.id] = task, content.place
+        self.files[content.place] = content, list(tasks.ids)
+
+    def _add_puzzles(self, puzzles: PuzzleArray, content: Content) -> None:
+        if self.puzzles and puzzles.side != self.puzzles[0].side:
+            raise UserError(
+                f"{content.place} has puzzles with {puzzles.side} cells a side, other files of "
+                f"{self.name} {self.puzzles[0].side}: name files of one size"
+            )
+        self.puzzles.append(puzzles)
+
+    def task_set(self) -> TaskSet:
+        """Return everything that was found, with notes on what was left out."""
+        self._solve()
+        if not (self.tasks or self.puzzles):
+            raise self._no_tasks()
+        noun = "row" if self.puzzles else "task"
+        notes = [*self.notes, *self.invalid.notes(noun, self.name)]
+        if self.skipped:
+            number = pluralise(len(self.skipped), "file")
+            named = format_names(sorted(set(self.skipped)))
+            notes.append(f"skipped {number} of {self.name} without tasks: {named}")
+        if self.puzzles:
+            return PuzzleArray.concatenate(self.puzzles).renamed(self.name, notes)
+        return TaskSet(self.name, self.tasks, notes)
+
+    def _no_tasks(self) -> UserError:
+        if self.invalid.reasons:
+            notes = "; ".join(self.invalid.notes("task", self.name))
+            return UserError(f"{self.name} has no valid task, because {notes}: name another file")
+        if self.solutions:
+            return NoTasks(
+                f"{self.solutions[0][0].place}: is a solutions file: tasks map to lists of grids, "
+                "expected a challenges file beside it"
+            )
+        if len(self.without) == 1:
+            return self.without[0]
+        if self.without:
+            number = pluralise(len(self.without), "file")
+            return UserError(f"none of the {number} of {self.name} has tasks: {self.without[0]}")
+        return UserError(f"{self.name} has no files, expected task files such as 007bbfb7.json")
+
+    def _solve(self) -> None:
+        """Give the tasks of challenges the outputs of the solutions in the same folder."""
+        by_name: dict[tuple[str, str], tuple[Content, Solutions]] = {}
+        for content, found in self.solutions:
+            key = content.folder, _folded(content.name)
+            if key in by_name:
+                raise UserError(
+                    f"{content.place} and {by_name[key][0].place} are solutions of the same "
+                    "challenges: keep one of them"
+                )
+            by_name[key] = content, found
+        used = set[str]()
+        for content, ids in self.files.values():
+            wanted = _folded(content.name).replace("challenges", "solutions")
+            beside = by_name.get((content.folder, wanted))
+            if beside is None or wanted == _folded(content.name):
+                continue
+            file, solutions = beside
+            used.add(file.place)
+            if self.invalid.skip:  # tasks that were left out have solutions, too
+                solutions = {each: solutions[each] for each in ids if each in solutions}
+            challenges: Any = {task_id: {"test": self.tasks[task_id].test} for task_id in ids}
+            if problems := solutions_problems(solutions, challenges):
+                raise FormatError(problems, file.place)
+            self.tasks |= {
+                task_id: self.tasks[task_id].with_solutions(solutions[task_id]) for task_id in ids
+            }
+        if self.tasks:
+            self.skipped += [c.name for c, _ in self.solutions if c.place not in used]
+
+
+def solutions_beside(path: Path) -> Path | None:
+    """Return the file named with "solutions" in place of "challenges"; `-` and `_` are equal."""
+    folded = _folded(path.name)
+    wanted = folded.replace("challenges", "solutions")
+    if wanted == folded:
+        return None
+    found = [entry for entry in _entries(path.parent) if _folded(entry.name) == wanted]
+    if len(found) > 1:
+        names = " and ".join(entry.name for entry in found)
+        raise UserError(f"{path} has several solutions files beside it: {names}; keep one of them")
+    return found[0] if found else None
+
+
+def _folded(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _contents(path: Path) -> Iterator[Content]:
+    """Yield a file of a folder or, of an archive, its files."""
+    if is_archive(path):
+        yield from contents(path)
+    else:
+        yield file_content(path)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder at any depth in order, without hidden ones."""
+    for entry in _entries(folder):
+        if entry.is_dir():
+            yield from () if entry.is_symlink() else _walk(entry)
+        elif entry.is_file():
+            yield entry
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return visible_files(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"{os.fspath(folder)} cannot be read: {error.strerror}") from None
+
+
+def _unknown(content: Content) -> str:
+    """Return the message for a file that no reader knows."""
+    what = looks_like(content.head())
+    is_what = f"is {what}" if what else "holds no tasks or puzzles in a known format"
+    return (
+        f"{content.place}: {is_what}, expected tasks as JSON, JSON lines or Parquet, or puzzles as "
+        "CSV or text"
+    )

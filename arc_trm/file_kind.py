@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from arc_trm.errors import UserError
-from arc_trm.runs import METRICS, PREDICTIONS, RUN_CONFIG, SUBMISSION, is_run
+from arc_trm.runs import METRICS, PREDICTIONS, RUN_CONFIG, SEAL, SUBMISSION, is_run
 from arc_trm.runs.checkpoints import CHECKPOINTS_FOLDER
 from arc_trm.runs.provenance import PROVENANCE
 from submission import FormatError, parse_json, read_json, recognise
@@ -15,7 +15,8 @@ from submission.content import file_content, text_encoding
 from submission.forms import is_answers_csv
 
 Holds = Literal["tasks", "solutions", "predictions", "weights", "part"]
-"""What a user may want with a file; a part belongs to a run or weights folder."""
+"""What a user may want with a file; a part belongs to the folder of a run, of weights or of
+predictions."""
 
 LOG_FORMAT = "arc-trm predictions"
 """How the format of a log of predictions begins, whatever its version."""
@@ -25,6 +26,7 @@ PARTS = {
     RUN_CONFIG: "the config of a run",
     METRICS: "the metrics of a run",
     PROVENANCE: "what made a run",
+    SEAL: "the seal of predictions",
     "config.json": "the config of a model",
     "puzzle_ids.json": "the puzzle ids of a weights folder",
 }
@@ -117,7 +119,7 @@ def is_log_header(value: Any) -> bool:
 
 def _is_log(path: Path) -> bool:
     try:
-        return is_log_header(parse_json(file_content(path).head().split(b"\n")[0], path))
+        return is_log_header(parse_json(file_content(path).head.split(b"\n")[0], path))
     except FormatError:
         return False
 

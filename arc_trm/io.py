@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -24,6 +25,7 @@ __all__ = [
     "check_new_file",
     "check_ordinary",
     "check_replaceable",
+    "file_digest",
     "file_name",
     "new_folder",
     "read_json",
@@ -51,6 +53,16 @@ def check_ordinary(path: Path) -> None:
         raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "it is not an ordinary file", str(path))
+
+
+def file_digest(path: Path) -> str | None:
+    """Return the SHA-256 of an ordinary file; None if it cannot be read."""
+    try:
+        check_ordinary(path)
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError):
+        return None
 
 
 def append(path: Path, data: bytes, sync: bool = False) -> None:

@@ -28,12 +28,13 @@ from arc_trm.config import (
 from arc_trm.data.loader import absolute_data_path, load_tasks, public_data_name
 from arc_trm.errors import UserError, pluralise
 from arc_trm.evaluation.predictions import PredictionSet
+from arc_trm.evaluation.seal import Seal, earlier_seal, seal_folder
 from arc_trm.evaluation.selection import SelectionRule
 from arc_trm.evaluation.source import PredictionSource, data_metadata
 from arc_trm.io import file_name
 from arc_trm.puzzles import kind_of
 from arc_trm.run_inputs import PathLike, RunInputs
-from arc_trm.runs import PREDICTIONS_FOLDER, Run, latest_predictions, predictions_of
+from arc_trm.runs import PREDICTIONS_FOLDER, SEAL, Run, latest_predictions, predictions_of
 from arc_trm.runs.checkpoints import CheckpointChoice
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import TimeLimit
@@ -274,6 +275,7 @@ def predict(
     puzzle_embedding: EmbeddingChoice = "trained",
     skip_invalid: bool = False,
     fresh: bool = False,
+    seal: bool = False,
     device: str = "auto",
     compiled: bool | None = None,
     callbacks: Sequence[Callback] = (),
@@ -306,6 +308,7 @@ def predict(
             contributes: `zero`, `shuffled` (the rows of other puzzles) or `mean` (of all rows).
         skip_invalid: leave out invalid tasks and rows, which a note lists.
         fresh: predict everything anew, in place of what the same job predicted before.
+        seal: also write seal.json, by which `score` verifies that nothing has changed since.
         device, compiled, callbacks, show_progress: as in `train`.
 
     Returns:
@@ -396,7 +399,10 @@ def predict(
         if folder is None:
             base, name = _predictions_folder(inputs)
             folder, others = base / f"{name}-{plan.digest}", predictions_of(base)
-        return predict_to_folder(
+        if seal:
+            earlier_seal(folder)  # another file in its place is an error before the work
+            weight_files = inputs.weights.file_digests()
+        predictions = predict_to_folder(
             folder,
             plan,
             limit,
@@ -407,6 +413,15 @@ def predict(
             progress=callback.progress,
             note=callback.note,
         )
+        if seal:
+            from arc_trm.viz.progress import is_main_process
+
+            assert predictions.job is not None
+            if is_main_process():
+                seal_folder(folder, weight_files, callback.note)
+            files = {**predictions.job.files, "seal": folder / SEAL}
+            predictions.job = replace(predictions.job, files=files)
+        return predictions
 
 
 def score(
@@ -414,6 +429,7 @@ def score(
     *,
     data: str | None = None,
     solutions: PathLike | None = None,
+    seal: PathLike | None = None,
 ) -> Scored:
     """Score predictions: pass@1 and pass@2 for ARC, exact and valid answers for other puzzles.
 
@@ -421,18 +437,23 @@ def score(
         predictions: in memory, or a path as in `PredictionSource.open`; None is those made last.
         data: DATA with the outputs to score against; None is what the predictions say.
         solutions: official solutions to score against.
+        seal: a seal.json that `predict` wrote; nothing may have changed since.
 
     Raises:
-        UserError: there are no predictions, or nothing to score them against.
+        UserError: there are no predictions, or nothing to score them against, or something has
+            changed since it was sealed.
     """
     if isinstance(predictions, PredictionSet | PredictionSource):
-        if data is not None or solutions is not None:
+        if any(each is not None for each in (data, solutions, seal)):
             raise UserError(
-                "data and solutions go with the path of predictions: those in memory have their "
-                "tasks, so leave them out"
+                "seal, data and solutions go with the path of predictions: those in memory have "
+                "their tasks, so leave them out"
             )
         return predictions.score()
-    return open_predictions(predictions, data, solutions).score()
+    source = open_predictions(predictions, data, solutions)
+    if seal is not None:
+        Seal.read(Path(seal)).verify(source)
+    return source.score()
 
 
 def open_predictions(

@@ -91,7 +91,7 @@ class RunInputs:
         run, opened = find_run(folder), WeightsDir(folder, checkpoint)
         _ = opened.config, opened.choice  # a folder without these weights is an error here
         if data is not None:
-            tasks = load_tasks(data, skip_invalid)
+            tasks = load_tasks(data, skip_invalid).with_tests()
             settings = DataConfig(test=(os.fspath(data),), skip_invalid=skip_invalid)
         elif run is None:
             what = "held-out puzzles" if held_out else "the tasks to predict"
@@ -110,7 +110,8 @@ class RunInputs:
             )
         if not len(tasks):
             where = f"{os.fspath(data)} has" if data is not None else f"data.test of {folder} names"
-            raise UserError(f"{where} no task to predict: name some with --data")
+            why = f" ({'; '.join(tasks.notes)})" if tasks.notes else ""
+            raise UserError(f"{where} no task to predict{why}: name some with --data")
         kind = kind_of(tasks)
         # Of numbered puzzles, training has compared the run's own data, which may be millions.
         leaks = find_leaks(run, opened, tasks) if data is not None or not kind.numbered else []

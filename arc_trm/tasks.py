@@ -193,6 +193,17 @@ class TaskSet(Displayed):
         fitting = (task for task in self if task.max_side <= max_side)
         return TaskSet.from_tasks(self.name, fitting, self.notes)
 
+    def with_tests(self) -> TaskSet:
+        """Return the tasks that have test inputs, with a note on the others."""
+        found = [task for task in self if task.test]
+        if not (left := len(self) - len(found)):
+            return self
+        note = (
+            f"{left} of {pluralise(len(self), 'task')} of {self.name} have demonstrations only and "
+            "are not predicted: train on them with data.train"
+        )
+        return TaskSet(self.name, {task.id: task for task in found}, [*self.notes, note], self.kind)
+
     @property
     def test_outputs(self) -> int:
         """Number of grids to predict."""
@@ -362,6 +373,9 @@ class PuzzleArray(TaskSet):
 
     def renamed(self, name: str, notes: Sequence[str] | None = None) -> PuzzleArray:
         return self._with(name=name, notes=self.notes if notes is None else notes)
+
+    def with_tests(self) -> PuzzleArray:
+        return self
 
     def select(self, ids: Iterable[str]) -> PuzzleArray:
         return self.take(np.isin(self.rows, [int(each) for each in ids]))

@@ -18,9 +18,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, TypeAlias, cast
+from typing import IO, Any, Literal, TypeAlias, cast
 
 from submission.errors import FormatError, Problem, format_path
 
@@ -103,8 +103,9 @@ class Content:
         with _errors_of(self.place):
             return self.opener()
 
+    @cached_property
     def head(self) -> bytes:
-        """Return the first `HEAD` unpacked bytes."""
+        """The first `HEAD` unpacked bytes. Raises FormatError as `open`."""
         with self.open() as stream:
             return stream.read(HEAD)
 
@@ -128,8 +129,9 @@ def read_content(path: StrPath) -> bytes:
 
 def only_content(path: StrPath) -> Content:
     """Return a file, or the only file of an archive. Raises FormatError as `read_content`."""
-    if not is_archive(path):
-        return file_content(path)
+    content = file_content(path)
+    if archive_kind(content) is None:
+        return content
     members = list(contents(path))
     if len(members) != 1:
         number = f"an archive of {len(members)} files" if members else "an archive without files"
@@ -146,21 +148,22 @@ def contents(path: StrPath) -> Iterator[Content]:
         FormatError: the file cannot be read, or the archive is damaged, unpacks to too much, or has
             links or names that lead out of it.
     """
-    place = format_path(path)
-    with _errors_of(place):
-        kind = _archive_kind(path)
-        if kind is None:
-            yield file_content(path)
-        elif kind == "zip":
-            yield from _zip_members(path, place)
-        else:
-            yield from _tar_members(path, place)
+    content = file_content(path)
+    with _errors_of(content.place):
+        match archive_kind(content):
+            case None:
+                yield content
+            case "zip":
+                yield from _zip_members(path, content.place)
+            case "tar":
+                yield from _tar_members(content)
 
 
-def is_archive(path: StrPath) -> bool:
-    """Return whether a file has other files in it. Raises FormatError if it cannot be read."""
-    with _errors_of(format_path(path)):
-        return _archive_kind(path) is not None
+def archive_kind(content: Content) -> Literal["zip", "tar"] | None:
+    """Return the kind of archive that a file is. Raises FormatError if it cannot be read."""
+    if content.head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return "zip"
+    return "tar" if looks_like(content.head) == TAR else None
 
 
 def file_content(path: StrPath) -> Content:
@@ -311,14 +314,6 @@ def _open_zstd(stream: IO[bytes], place: str) -> IO[bytes]:
     return decompressor.stream_reader(stream, read_across_frames=True)
 
 
-def _archive_kind(path: StrPath) -> str | None:
-    with _open_file(path) as stream:
-        if stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06"):
-            return "zip"
-    with file_content(path).open() as unpacked:
-        return "tar" if looks_like(unpacked.read(512)) == TAR else None
-
-
 def _zip_members(path: StrPath, place: str) -> Iterator[Content]:
     archive = zipfile.ZipFile(path)  # is closed with the last member
     members = archive.infolist()
@@ -338,9 +333,9 @@ def _open_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo, place: str) 
     return io.BufferedReader(guarded, HEAD)
 
 
-def _tar_members(path: StrPath, place: str) -> Iterator[Content]:
-    with file_content(path).open() as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
-        total = 0
+def _tar_members(content: Content) -> Iterator[Content]:
+    place, total = content.place, 0
+    with content.open() as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
         for number, member in enumerate(archive, 1):
             _check_number(number, place)
             total += member.size  # of a file with holes more than there is in the archive

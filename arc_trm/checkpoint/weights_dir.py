@@ -41,7 +41,7 @@ from arc_trm.config import (
 )
 from arc_trm.data.puzzle_ids import check_puzzle_ids
 from arc_trm.errors import UserError
-from arc_trm.io import read_json, write_json
+from arc_trm.io import file_digest, read_json, write_json
 from arc_trm.models import ARCHITECTURES, BLOCKS, PuzzleModel, build_model
 from arc_trm.puzzles import kinds_with_vocab
 from arc_trm.puzzles.base import BLANK, SEPARATOR
@@ -166,6 +166,16 @@ class WeightsDir:
     def inference_fits(self) -> bool:
         """Whether `inference` was chosen for these weights, not for others of the folder."""
         return self.inference is not None and self.inference.weights == self.choice.digest()
+
+    def file_digests(self) -> dict[str, str]:
+        """Return the SHA-256 of each file that decides what is predicted, by its path here.
+
+        Takes about a second per gigabyte.
+        """
+        names = (CONFIG_FILE, PUZZLE_IDS_FILE)
+        found = {name: file_digest(self.folder / name) for name in names}
+        known = {name: digest for name, digest in found.items() if digest is not None}
+        return known | self.choice.file_digests()
 
     @cached_property
     def origin(self) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from arc_trm.cli.data_convert import check, convert_data
 from arc_trm.cli.data_generate import generate
 from arc_trm.cli.data_identifiers import identifiers
 from arc_trm.cli.data_show import list_datasets, show_dataset
@@ -12,17 +13,21 @@ from submission.cli import OrderedGroup
 
 @click.group(cls=OrderedGroup)
 def data() -> None:
-    """List, show, fetch and generate data.
+    """List, show, check, convert, fetch and generate data.
 
     DATA, in every command, is the name of a dataset (arc-agi-1) or of a split
-    (arc-agi-1/training), a folder of task files or in the published trainer's format, a challenges
-    file, whose solutions are found beside it, a single task file, or a CSV file of Sudokus or
-    mazes. A folder with the name of a dataset is written ./arc-agi-1.
+    (arc-agi-1/training), or the path of a file, an archive (.zip, .tar.gz) or a folder, which is
+    searched at any depth. What is in a file decides how it is read: tasks as JSON, JSON lines or
+    Parquet, challenges with their solutions beside them, Sudokus and mazes as CSV or text, each
+    also packed (.gz, .zst); a folder may be one in the published trainer's format. A folder with
+    the name of a dataset is written ./arc-agi-1.
 
     \b
     Examples:
       arc-trm data list
       arc-trm data show arc-agi-1
+      arc-trm data check my_challenges.json
+      arc-trm data convert tasks.zip --out my_challenges.json
       arc-trm data generate sudoku --out hard.csv
       arc-trm data fetch sudoku-extreme
     """
@@ -56,5 +61,5 @@ def fetch(what: str) -> None:
         click.echo(path)
 
 
-for _command in (list_datasets, show_dataset, fetch, generate, identifiers):
+for _command in (list_datasets, show_dataset, check, convert_data, fetch, generate, identifiers):
     data.add_command(_command)

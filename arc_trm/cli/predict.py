@@ -67,6 +67,11 @@ from arc_trm.config import EmbeddingChoice
 )
 @click.option("--fresh", is_flag=True, help="Predict everything anew, as after a changed library.")
 @click.option(
+    "--seal",
+    is_flag=True,
+    help="Also write seal.json, with digests of everything; `score --seal` verifies them.",
+)
+@click.option(
     "--max-guesses",
     type=click.FloatRange(0, 1),
     metavar="SHARE",
@@ -84,7 +89,8 @@ def predict(attempts: int, max_guesses: float | None, as_json: bool, **options: 
 
     Writes predictions.jsonl, every prediction, and for ARC submission.json, the official file,
     which is valid as soon as the weights are loaded, and improves. Other weights, data, settings or
-    code get a folder of their own. The same command resumes. WEIGHTS is a run, a weights folder or
+    code get a folder of their own. The same command resumes. --seal prints a SHA-256 to publish
+    before the answers are known. WEIGHTS is a run, a weights folder or
     a repository on the Hugging Face Hub, owner/name[@revision][:subfolder]; default: the latest
     run.
 
@@ -118,8 +124,9 @@ def predict(attempts: int, max_guesses: float | None, as_json: bool, **options: 
     about = summary.to_dict()
     lines = list(map(str, job.files.values()))
     output({**job.to_dict(tasks), "about": about}, lines, as_json)
-    click.echo(
-        f"next: `arc-trm score {shlex.quote(str(job.files['predictions'].parent))}`", err=True
-    )
+    score = ["arc-trm", "score", str(job.files["predictions"].parent)]
+    if "seal" in job.files:
+        score += ["--seal", str(job.files["seal"])]
+    click.echo(f"next: `{shlex.join(score)}`", err=True)
     if job.guessed_too_much(tasks, max_guesses):
         sys.exit(GUESSES)

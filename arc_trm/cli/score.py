@@ -11,8 +11,10 @@ from arc_trm.cli.options import (
     data_option,
     json_option,
     output,
+    path_option,
     solutions_option,
 )
+from arc_trm.errors import UserError
 
 
 @click.command()
@@ -24,12 +26,18 @@ from arc_trm.cli.options import (
     is_flag=True,
     help="Also show published results and, for Sudokus and mazes, scores of trivial answers.",
 )
+@path_option(
+    "--seal",
+    "Seal of these predictions, by `arc-trm predict --seal`; nothing is scored if anything changed "
+    "since; default: none.",
+)
 @json_option
 def score(
     predictions: tuple[Path, ...],
     solutions: Path | None,
     data: str | None,
     with_published: bool,
+    seal: Path | None,
     as_json: bool,
 ) -> None:
     """Score predictions, and compare them with others.
@@ -57,14 +65,18 @@ def score(
         open_sources,
         score_sources,
     )
+    from arc_trm.evaluation.seal import describe_verification
     from submission import describe_scores
 
+    if seal is not None and len(predictions) > 1:
+        raise UserError("a seal is of one set of predictions: score them one by one with --seal")
     sources = open_sources(predictions, data, solutions)
+    sealed, verified = ({}, []) if seal is None else describe_verification(seal, sources[0])
     record, lines = describe_scores([source.label for source in sources], score_sources(sources))
     about, headers = describe_sources(sources)
     if len(sources) == 1 and (breadth := sources[0].breadth) is not None:
         record, lines = {**record, "breadth": breadth.to_dict()}, [*lines, "", *breadth.lines()]
-    record, lines = {"about": about, **record}, [*headers, *lines]
+    record, lines = {"about": about, **sealed, **record}, [*headers, *verified, *lines]
     notes = [note for source in sources for note in (source.form_note, source.scope_note)]
     notes += [leak for source in sources for leak in source.leakage()]
     for note in dict.fromkeys(filter(None, notes)):

@@ -18,7 +18,7 @@ from arc_trm.file_kind import wrong_file
 from arc_trm.puzzles import KINDS
 from arc_trm.tasks import PuzzleArray, Task, TaskSet
 from submission import FormatError, Solutions, solutions_problems
-from submission.content import Content, contents, file_content, is_archive, looks_like
+from submission.content import Content, archive_kind, contents, file_content, looks_like
 
 EXPECTED = "a challenges file, a task file or a dataset"
 
@@ -36,13 +36,14 @@ def read_path(path: Path, invalid: InvalidItems) -> TaskSet:
     found = _Found(str(path), invalid)
     if os.path.isdir(path):
         for file in _walk(path):
-            found.add_all(_contents(file))
+            found.add_all(contents(file))
         return found.task_set()
-    if is_archive(path):
+    content = file_content(path)
+    if archive_kind(content) is not None:
         found.add_all(contents(path))
         return found.task_set()
     try:
-        found.add(file_content(path))
+        found.add(content)
         if beside := solutions_beside(path):
             found.add(file_content(beside))
         return found.task_set()
@@ -54,7 +55,7 @@ def read_files(paths: Iterable[Path], name: str, invalid: InvalidItems) -> TaskS
     """Read the tasks of several files as one set with this name; arguments as in `read_path`."""
     found = _Found(name, invalid)
     for path in paths:
-        found.add_all(_contents(path))
+        found.add_all(contents(path))
     return found.task_set()
 
 
@@ -71,8 +72,8 @@ class _Found:
         self.tasks: dict[str, Task] = {}
         self.places: dict[str, str] = {}
         """Place of the file of each task, by the task's id."""
-        self.files: dict[str, tuple[Content, list[str]]] = {}
-        """Files with tasks and the ids of these, by their place."""
+        self.files: list[tuple[str, str, list[str]]] = []
+        """Folder and name of each file with tasks, and the ids of these."""
         self.puzzles: list[PuzzleArray] = []
         self.kind = ""
         self.solutions: list[tuple[Content, Solutions]] = []
@@ -125,7 +126,7 @@ class _Found:
                     "files or folders, or rename one task"
                 )
             self.tasks[task.id], self.places[task.id] = task, content.place
-        self.files[content.place] = content, list(tasks.ids)
+        self.files.append((content.folder, content.name, list(tasks.ids)))
 
     def _add_puzzles(self, puzzles: PuzzleArray, content: Content) -> None:
         if self.puzzles and puzzles.side != self.puzzles[0].side:
@@ -178,10 +179,10 @@ class _Found:
                 )
             by_name[key] = content, found
         used = set[str]()
-        for content, ids in self.files.values():
-            wanted = _folded(content.name).replace("challenges", "solutions")
-            beside = by_name.get((content.folder, wanted))
-            if beside is None or wanted == _folded(content.name):
+        for folder, name, ids in self.files:
+            wanted = _folded(name).replace("challenges", "solutions")
+            beside = by_name.get((folder, wanted))
+            if beside is None or wanted == _folded(name):
                 continue
             file, solutions = beside
             used.add(file.place)
@@ -214,14 +215,6 @@ def _folded(name: str) -> str:
     return name.replace("-", "_")
 
 
-def _contents(path: Path) -> Iterator[Content]:
-    """Yield a file of a folder or, of an archive, its files."""
-    if is_archive(path):
-        yield from contents(path)
-    else:
-        yield file_content(path)
-
-
 def _walk(folder: Path) -> Iterator[Path]:
     """Yield the files of a folder at any depth in order, without hidden ones."""
     for entry in _entries(folder):
@@ -240,7 +233,7 @@ def _entries(folder: Path) -> list[Path]:
 
 def _unknown(content: Content) -> str:
     """Return the message for a file that no reader knows."""
-    what = looks_like(content.head())
+    what = looks_like(content.head)
     is_what = f"is {what}" if what else "holds no tasks or puzzles in a known format"
     return (
         f"{content.place}: {is_what}, expected tasks as JSON, JSON lines or Parquet, or puzzles as "

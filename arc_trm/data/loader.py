@@ -58,22 +58,31 @@ def load_tasks(data: str | os.PathLike[str], skip_invalid: bool = False) -> Task
     Raises:
         UserError: one sentence that says what is missing or wrong, and where.
     """
-    if (tasks := find_tasks(data, skip_invalid)) is None:
-        raise missing_files(os.fspath(data))
-    return tasks
+    return load_with(data, InvalidItems(skip_invalid))
 
 
 def find_tasks(data: str | os.PathLike[str], skip_invalid: bool = False) -> TaskSet | None:
     """Load tasks like `load_tasks`, or return None for a dataset whose files are missing."""
+    return _find_with(data, InvalidItems(skip_invalid))
+
+
+def load_with(data: str | os.PathLike[str], invalid: InvalidItems) -> TaskSet:
+    """Load tasks like `load_tasks`; what is invalid goes to `invalid`."""
+    if (tasks := _find_with(data, invalid)) is None:
+        raise missing_files(os.fspath(data))
+    return tasks
+
+
+def _find_with(data: str | os.PathLike[str], invalid: InvalidItems) -> TaskSet | None:
     name = os.fspath(data)
     if isinstance(data, str) and (found := find_manifest(data)):
-        return _read_dataset(*found, skip_invalid)
+        return _read_dataset(*found, invalid)
     if name and os.path.exists(name):  # Path.exists raises for names that are too long
         path = Path(name)  # Path("") would be the current folder
         _refuse_run(path)
         if prebuilt.matches(path):
             return prebuilt.read(path).renamed(name)
-        return read_path(path, InvalidItems(skip_invalid)).renamed(name)
+        return read_path(path, invalid).renamed(name)
     if isinstance(data, str):
         raise unknown_name(name)
     raise UserError(f"{name} does not exist, expected a folder or a file")
@@ -165,27 +174,27 @@ def missing_files(name: str) -> UserError:
     )
 
 
-def _read_dataset(manifest: Manifest, split: str | None, skip_invalid: bool) -> TaskSet | None:
+def _read_dataset(manifest: Manifest, split: str | None, invalid: InvalidItems) -> TaskSet | None:
     if manifest.kind not in KINDS:
         raise UserError(
             f"datasets/{manifest.name}/manifest.toml names the kind of puzzle {manifest.kind!r}, "
             f"which is not registered{suggestion(manifest.kind, KINDS)}"
         )
     if split is not None:
-        return _read_split(manifest, split, skip_invalid)
+        return _read_split(manifest, split, invalid)
     if KINDS[manifest.kind].numbered:
         names = " or ".join(manifest.split_names())
         raise UserError(f"the puzzles of {manifest.name} are numbered in each split: name {names}")
     tasks: list[Task] = []
     for each in manifest.splits:
-        part = _read_split(manifest, each, skip_invalid)
+        part = _read_split(manifest, each, invalid)
         if part is None:
             return None
         tasks += part
     return TaskSet.unique(manifest.name, tasks)
 
 
-def _read_split(manifest: Manifest, split: str, skip_invalid: bool) -> TaskSet | None:
+def _read_split(manifest: Manifest, split: str, invalid: InvalidItems) -> TaskSet | None:
     name, expected = f"{manifest.name}/{split}", manifest.splits[split]
     for source in manifest.sources:
         if isinstance(source, GeneratedSource):
@@ -200,7 +209,6 @@ def _read_split(manifest: Manifest, split: str, skip_invalid: bool) -> TaskSet |
         return None
     if isinstance(found.source, PackageSource):
         return TaskSet.unique(name, read_package(found.path, found.source, split))
-    invalid = InvalidItems(skip_invalid)
     if "*" in found.path.name:
         tasks = read_files(found.files, name, invalid)
     else:

@@ -23,12 +23,12 @@ def load_test_sets(data: DataConfig, loaded: Loaded | None = None) -> list[TaskS
 
 
 def predicted_tasks(data: DataConfig) -> TaskSet:
-    """Load the tasks that a run predicts. Their test outputs have no effect on the choice.
+    """Load the tasks with test inputs that a run predicts, whatever their test outputs.
 
     Raises:
         UserError: data is missing or invalid, or the datasets do not fit together.
     """
-    return select_predicted(load_test_sets(data), data)
+    return select_predicted(load_test_sets(data), data).with_tests()
 
 
 def select_predicted(sets: Sequence[TaskSet], data: DataConfig) -> TaskSet:

@@ -306,6 +306,23 @@ class PredictionLog:
         select = self.header.get("select")
         return selection_label(select, self.answers, kind) if isinstance(select, str) else ""
 
+    def digest(self) -> str:
+        """Return the SHA-256 of the lines with predictions.
+
+        Header and statuses, which a job that is resumed may write again, do not count.
+        """
+        found, reader = hashlib.sha256(), self._open_reader()
+        try:
+            reader.seek(0)
+            reader.readline()
+            for line in reader:
+                text = line.removesuffix(b"\n")
+                if text and not text.startswith(STATUS_START):
+                    found.update(text + b"\n")  # resuming adds a break to a line that was cut off
+        except OSError as error:
+            raise self._unreadable(error) from None
+        return found.hexdigest()
+
     def differences(self, key: Mapping[str, Any], ignored: Collection[str] = ()) -> dict[str, str]:
         """Return how the log's key differs from another one: a text for each field that does."""
         own = {name: self.header.get(name) for name in self.header if name not in NO_KEY}

@@ -41,7 +41,7 @@ class PredictionJob:
         predicted_queries: number of queries with a prediction.
         queries: number of all queries, one per test input and augmentation.
         guesses: test inputs without a candidate.
-        files: paths that were written, by `submission` and `predictions`.
+        files: paths that were written, by `submission`, `predictions` and `seal`.
         time_limit: in seconds; None for none.
         weights: path or name of the weights.
     """

@@ -342,7 +342,8 @@ class PredictionSource:
             folder = Path(self._data)
             if is_run(folder):
                 return predicted_tasks(Run(folder).config.data)
-            return load_tasks(self._data, self._data_metadata.get("skip_invalid") is True)
+            skip_invalid = self._data_metadata.get("skip_invalid") is True
+            return load_tasks(self._data, skip_invalid).with_tests()
         if self._logged_data and "max_grid_size" in self._data_metadata:
             tasks = self._logged_tasks()
         elif self.run is not None:

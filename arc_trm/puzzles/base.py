@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from arc_trm.callbacks import Progress, ignore
 from arc_trm.config import DataConfig, ModelConfig
 from arc_trm.errors import UserError
 from arc_trm.puzzles.theme import Theme
@@ -103,6 +105,19 @@ class TrainingTasks(NamedTuple):
     """Puzzles of the same datasets that are not trained on, for validation."""
     notes: list[str]
     """Sentences for the user."""
+
+
+@dataclass(frozen=True)
+class Oddity:
+    """Something odd about some tasks.
+
+    Attributes:
+        what: what these tasks are, after their number: `with a single demonstration`.
+        ids: of the tasks.
+    """
+
+    what: str
+    ids: Sequence[str]
 
 
 class PuzzleKind(ABC):
@@ -280,6 +295,13 @@ class PuzzleKind(ABC):
     def describe(self, tasks: TaskSet) -> dict[str, Any]:
         """Return facts about a set for `arc-trm data show`, as plain JSON."""
         return {}
+
+    def find_oddities(self, tasks: TaskSet, progress: Progress = ignore) -> Iterator[Oddity]:
+        """Yield what is odd about tasks, for `arc-trm data check`.
+
+        `progress` is called with the number of puzzles looked at so far and their total.
+        """
+        yield from ()
 
     # Predictions
 

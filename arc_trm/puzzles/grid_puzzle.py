@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from arc_trm.callbacks import Progress, ignore
 from arc_trm.config import DataConfig, ModelConfig
 from arc_trm.errors import UserError, pluralise
 from arc_trm.puzzles.base import (
@@ -23,6 +24,7 @@ from arc_trm.puzzles.base import (
     Augmentation,
     AugmentationList,
     Flags,
+    Oddity,
     PuzzleKind,
     Tokens,
     TrainingTasks,
@@ -35,6 +37,7 @@ from submission.scoring import Counts, format_percent, format_rate, rate_table
 EXACT: RateName = ("exact",)
 VALID: RateName = ("valid",)
 VALIDATION_BATCH_SIZE = 10_000  # answers that are validated at once
+SOLVED_AT_ONCE = 2000  # puzzles between two reports of progress
 MAX_HELD_OUT = 10_000
 """Puzzles that are held out for validation unless their number is set: no evaluation has time for
 more, and a file may have millions."""
@@ -418,6 +421,25 @@ class GridPuzzle(PuzzleKind):
             "known": int(puzzles.known.sum()),
         }
 
+    def find_oddities(self, tasks: TaskSet, progress: Progress = ignore) -> Iterator[Oddity]:
+        """Yield puzzles without a single solution, and those that are there twice."""
+        puzzles = as_puzzle_array(tasks)
+        counts = np.ones(len(puzzles), np.int64)
+        for start in range(0, len(puzzles), SOLVED_AT_ONCE):
+            progress(start, len(puzzles))
+            batch = slice(start, start + SOLVED_AT_ONCE)
+            counts[batch] = self.count_solutions(puzzles.questions[batch])
+        progress(len(puzzles), len(puzzles))
+        for what, found in (
+            ("without a solution", counts == 0),
+            ("with more than one solution", counts > 1),
+            ("whose solutions take too long to count", counts < 0),
+            ("with the question of an earlier one", _repeated(_question_keys(puzzles))),
+            ("without a known answer", ~puzzles.known),
+        ):
+            if found.any():
+                yield Oddity(what, list(map(str, puzzles.rows[found].tolist())))
+
     def prediction_error(self, grid: Grid, task: Task) -> str | None:
         height, width = grid.shape
         side = len(task.test[0].input)
@@ -475,6 +497,13 @@ class GridPuzzle(PuzzleKind):
         }
         answered = np.ones(len(puzzles), np.bool_)
         return {name: self._score(puzzles, each, answered) for name, each in answers.items()}
+
+
+def _repeated(keys: npt.NDArray[np.bytes_]) -> Flags:
+    """Return whether each key (N,) is equal to an earlier one."""
+    repeated = np.ones(len(keys), np.bool_)
+    repeated[np.unique(keys, return_index=True)[1]] = False
+    return repeated
 
 
 def _question_keys(puzzles: PuzzleArray) -> npt.NDArray[np.bytes_]:

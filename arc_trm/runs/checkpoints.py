@@ -24,7 +24,7 @@ import safetensors
 from safetensors import SafetensorError
 
 from arc_trm.errors import UserError
-from arc_trm.io import check_ordinary
+from arc_trm.io import check_ordinary, file_digest
 from arc_trm.metric_keys import format_metric, metric_name, rank_evaluation
 from submission.errors import format_value
 
@@ -110,12 +110,24 @@ class CheckpointChoice:
 
         The weights that they hold are the same as long as the digest is.
         """
-        digests = [_file_digest(each.path) for each in self.checkpoints]
-        if None in digests:
+        digests = self.file_digests()
+        if not digests:
             return None
+        return hashlib.sha256("".join(digests.values()).encode()).hexdigest()[:16]
+
+    def file_digests(self) -> dict[str, str]:
+        """Return the SHA-256 of each file, by its path in the folder; none without a network."""
+        paths = [each.path for each in self.checkpoints]
         if self.uses_shared_embedding:
-            digests.append(_file_digest(self.folder / EMBEDDING_FILE))
-        return hashlib.sha256("".join(filter(None, digests)).encode()).hexdigest()[:16]
+            paths.append(self.folder / EMBEDDING_FILE)
+        found = {path: file_digest(path) for path in paths}
+        if any(found[each.path] is None for each in self.checkpoints):
+            return {}
+        return {
+            path.relative_to(self.folder).as_posix(): digest
+            for path, digest in found.items()
+            if digest is not None
+        }
 
 
 def checkpoint_paths(folder: Path) -> dict[int, Path]:
@@ -270,12 +282,3 @@ def _parse(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}
-
-
-def _file_digest(path: Path) -> str | None:
-    try:
-        check_ordinary(path)
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError):
-        return None

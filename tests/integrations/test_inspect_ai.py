@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ import arc_trm.inference
 from arc_trm import load_tasks
 from arc_trm.config import InferenceConfig
 from arc_trm.evaluation.predictions import PredictionSet, build_submission
+from arc_trm.evaluation.seal import Seal
 from arc_trm.integrations.inspect_ai import plugin
 from arc_trm.integrations.inspect_ai.batching import (
     NO_SOURCE,
@@ -237,6 +239,31 @@ def test_weights_answer_as_the_command_does(tmp_path: Path, run: Path) -> None:
         assert 0 < first < 1 and (second is None or 0 < second < 1)
     fewer = evaluate(tmp_path, weights=run, augmentations=0)
     assert all(sample.metadata["votes"] == [1, None] for sample in samples_of(fewer))
+
+
+def test_the_log_has_the_seal_of_weights_tasks_and_settings(tmp_path: Path, run: Path) -> None:
+    assert run_cli("predict", run, "--out", "out", "--seal").exit_code == 0
+    by_command = json.loads((tmp_path / "out" / "seal.json").read_text())
+    log = evaluate(tmp_path, weights=run, options={"limit": 1, "metadata": {"by": "me"}})
+    again = read_eval_log(log.location)
+    assert again.eval.metadata is not None
+    assert again.eval.metadata["by"] == "me"
+    written = again.eval.metadata["seal"]
+    (tmp_path / "sealed.json").write_text(json.dumps(written))
+    seal = Seal.read(tmp_path / "sealed.json")  # its SHA-256 is right
+    assert datetime.fromisoformat(seal.sealed_at) <= datetime.fromisoformat(again.eval.created)
+    # The answers are in the log itself: nothing but a digest of the log would seal them.
+    own = {"submission": None, "predictions": None, "sealed_at": written["sealed_at"]}
+    assert written == {**by_command, **own, "sha256": written["sha256"]}
+    for options in ({"augmentations": 1}, {"samples": 2, "noise": 0.1}, {"supervision_steps": 1}):
+        other = evaluate(tmp_path, weights=run, options={"limit": 1}, **options)
+        assert other.eval.metadata is not None
+        changed = {
+            name for name, now in other.eval.metadata["seal"].items() if now != written[name]
+        }
+        assert changed - {"sealed_at"} == {"settings", "settings_sha256", "sha256"}
+    by_file = evaluate(tmp_path, predictions=SUBMISSION, data=CHALLENGES, options={"limit": 1})
+    assert not by_file.eval.metadata
 
 
 @pytest.mark.slow

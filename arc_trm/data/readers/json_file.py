@@ -33,7 +33,7 @@ def matches(content: Content) -> bool:
     """Return whether a file begins as a JSON object or list does, or is called JSON."""
     if content.name.lower().endswith(".json"):
         return True
-    head = content.head()
+    head = content.head
     text = head.decode(text_encoding(head), "ignore").lstrip()
     return text[:1] in ("{", "[")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from itertools import chain
@@ -13,7 +14,7 @@ from arc_trm.errors import UserError
 from arc_trm.file_kind import is_log_header
 from arc_trm.tasks import TaskSet
 from submission import parse_json
-from submission.content import Content, text_encoding
+from submission.content import HEAD, Content, text_encoding
 from submission.errors import format_value
 
 MAX_LINE = 2**26
@@ -22,9 +23,10 @@ MAX_LINE = 2**26
 
 def matches(content: Content) -> bool:
     """Return whether the first line of a file is a JSON object or list of its own."""
-    if text_encoding(content.head()) != "utf-8-sig":
+    if text_encoding(content.head) != "utf-8-sig":
         return False
-    with content.open() as stream:
+    whole = len(content.head) < HEAD
+    with io.BytesIO(content.head) if whole else content.open() as stream:
         first = stream.readline(MAX_LINE).removeprefix(b"\xef\xbb\xbf").strip()
         if first[:1] not in (b"{", b"[") or first[-1:] not in (b"}", b"]"):
             return False

@@ -18,7 +18,7 @@ BATCH_SIZE = 256  # rows that are converted at once
 
 def matches(content: Content) -> bool:
     """Return whether a file begins as Parquet does."""
-    return content.head().startswith(b"PAR1")
+    return content.head.startswith(b"PAR1")
 
 
 def read(content: Content, invalid: InvalidItems) -> TaskSet:

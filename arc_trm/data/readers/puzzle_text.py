@@ -108,13 +108,13 @@ def matches(content: Content) -> bool:
     """Return whether the first lines of a file are those of puzzles, or its name says so."""
     if content.name.lower().endswith(SUFFIXES):
         return True
-    head = content.head()
+    head = content.head
     return b"\0" not in head[2:64:2] and find_layout(_first_lines(head)) is not None
 
 
 def read(content: Content, invalid: InvalidItems) -> PuzzleArray:
     """Read the puzzles of a file, of one kind and size, and check them by their rule."""
-    head = content.head()
+    head = content.head
     layout = find_layout(_first_lines(head))
     if layout is None:
         raise NoTasks(
@@ -402,8 +402,16 @@ def _cells(texts: Iterator[str], values: npt.NDArray[np.uint8], side: int) -> np
     return values[np.minimum(codes, 0xFFFF)].reshape(-1, side, side)
 
 
-def write_csv(path: Path, puzzles: PuzzleArray, source: str, ratings: list[int]) -> None:
-    """Write puzzles with their answers and ratings to a CSV file, whole or not at all.
+def write_csv(
+    path: Path, puzzles: PuzzleArray, source: str = "", ratings: Sequence[int] | None = None
+) -> None:
+    """Write puzzles with their known answers to a CSV file, whole or not at all.
+
+    Args:
+        path: of the file.
+        puzzles: the puzzles.
+        source: text of the first column, where the puzzles come from.
+        ratings: difficulty of each puzzle (N,); None leaves out the first and the last column.
 
     Raises:
         WriteError: the file cannot be written.
@@ -411,10 +419,9 @@ def write_csv(path: Path, puzzles: PuzzleArray, source: str, ratings: list[int])
     characters = np.array(list(KINDS[puzzles.kind].symbols))
     with atomic_write(path) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for index, rating in enumerate(ratings):
-            texts = (
-                "".join(characters[grid.reshape(-1)].tolist())
-                for grid in (puzzles.questions[index], puzzles.answers[index])
-            )
-            writer.writerow((source, *texts, rating))
+        writer.writerow(COLUMNS[1:3] if ratings is None else COLUMNS)
+        for index, known in enumerate(puzzles.known.tolist()):
+            grids = [puzzles.questions[index], *([puzzles.answers[index]] if known else [])]
+            texts = ["".join(characters[grid.reshape(-1)].tolist()) for grid in grids]
+            row = texts if known else [*texts, ""]
+            writer.writerow(row if ratings is None else (source, *row, ratings[index]))

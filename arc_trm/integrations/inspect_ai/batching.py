@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from logging import getLogger
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
@@ -18,9 +19,10 @@ from arc_trm.callbacks import Callback
 from arc_trm.config import InferenceConfig
 from arc_trm.errors import format_name
 from arc_trm.evaluation.predictions import InputPrediction, Skipped, build_submission
+from arc_trm.evaluation.seal import Seal
 from arc_trm.evaluation.selection import resolve_selection
 from arc_trm.evaluation.source import PredictionSource
-from arc_trm.puzzles import KINDS
+from arc_trm.puzzles import KINDS, kind_of
 from arc_trm.runs import find_run
 from arc_trm.tasks import DEFAULT_KIND, Grid, Pair, Task, TaskSet, same_grid
 from submission import Grid as Rows
@@ -157,6 +159,7 @@ class WeightsSource:
 
         folder = resolve_folder(weights, LoggingCallback())
         self.folder: WeightsDir = WeightsDir(folder)
+        self.name = folder.resolve().name if Path(weights) == folder else weights
         _ = self.folder.config  # raises if the folder holds no weights
         run = find_run(folder)
         if augmentations is None and run is not None:
@@ -200,6 +203,25 @@ class WeightsSource:
             )
             self._warned = True
         return answers
+
+    def seal(self, tasks: TaskSet) -> Seal:
+        """Seal what the answers to these tasks depend on, before there are any.
+
+        Raises UserError if the weights cannot predict the tasks, or cannot be asked so.
+        """
+        from arc_trm.inference import default_inference, load_for_inference, make_plan
+
+        kind_of(tasks).check_model(self.folder.config, tasks)
+        if not self._is_given:
+            self.config = default_inference(self.folder, tasks, logger.info)
+        weights = load_for_inference(self.folder, tasks.ids)
+        plan = make_plan(weights, tasks, self.augmentations, self.config)
+        names = {
+            "model": self.name,
+            "checkpoint": self.folder.choice.name,
+            "data": [tasks.name],
+        }
+        return Seal.of(plan.key, names, self.folder.file_digests())
 
     def _load(self, queries: Sequence[SampleQuery]) -> Weights:
         """Return the weights with the puzzle embeddings of the queried tasks."""

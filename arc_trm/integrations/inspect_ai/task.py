@@ -15,7 +15,7 @@ from arc_trm.data.loader import load_tasks
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.errors import UserError
 from arc_trm.evaluation.source import PredictionSource
-from arc_trm.integrations.inspect_ai.batching import logger
+from arc_trm.integrations.inspect_ai.batching import WeightsSource, logger
 from arc_trm.integrations.inspect_ai.errors import translate_errors
 from arc_trm.integrations.inspect_ai.scorers import two_attempts
 from arc_trm.integrations.inspect_ai.solvers import (
@@ -51,6 +51,7 @@ def arc_agi(
     """Build the task of ARC-AGI: predict the output of every test input in one or two attempts.
 
     Without weights and predictions the language model is used, or the latest run for `none/none`.
+    If TRM answers with weights, the metadata of the log have a seal of weights, tasks and settings.
 
     Args:
         data: dataset name, folder, challenges file or task file; None is what `weights` or
@@ -75,7 +76,8 @@ def arc_agi(
             "select": select,
             "seed": seed,
         }
-        inference_config(**settings)  # a wrong value is an error even if a language model answers
+        # A wrong value is an error even if a language model answers.
+        config = inference_config(**settings)
         is_trm = weights is not None or predictions is not None
         if not is_trm and _model_api() == "none":
             is_trm, weights = True, latest_run_name()
@@ -87,10 +89,15 @@ def arc_agi(
             solver = model_or_run(attempts, augmentations, settings)
         tasks = _find_tasks(data, weights, predictions)
         dataset = _samples(tasks)
+        metadata = None
+        if weights is not None:
+            seal = WeightsSource(weights, augmentations, config).seal(tasks)
+            metadata = {"seal": seal.to_dict()}
     return Task(
         dataset=MemoryDataset(dataset, name=tasks.name),
         solver=solver,
         scorer=two_attempts(attempts),
+        metadata=metadata,
         # For TRM all samples wait at once, so that they are answered in a few batches.
         config=GenerateConfig(max_connections=len(dataset)) if is_trm else GenerateConfig(),
     )
@@ -121,6 +128,7 @@ def _find_tasks(data: str | None, weights: str | None, predictions: str | None) 
     else:
         name = data if data is not None else DEFAULT_DATA
         tasks = predicted_tasks(Run(name).config.data) if is_run(Path(name)) else load_tasks(name)
+    tasks = tasks.with_tests()
     if weights is not None:
         from arc_trm.checkpoint import WeightsDir
 

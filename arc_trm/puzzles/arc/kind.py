@@ -13,7 +13,7 @@ import numpy as np
 
 from arc_trm.config import DataConfig, ModelConfig
 from arc_trm.errors import UserError, format_name, pluralise
-from arc_trm.puzzles.arc import canvas, tokenizer
+from arc_trm.puzzles.arc import canvas, oddities, tokenizer
 from arc_trm.puzzles.arc.augmentation import ArcAugmentation, ArcAugmentations
 from arc_trm.puzzles.arc.deduplication import distinct_augmentations
 from arc_trm.puzzles.arc.tokenizer import FULL_SIDE
@@ -46,6 +46,7 @@ class Arc(PuzzleKind):
     random_offset = staticmethod(tokenizer.random_offset)
     canvas_side = staticmethod(canvas.canvas_side)
     parse_augmentation = staticmethod(ArcAugmentation.from_name)
+    find_oddities = staticmethod(oddities.find_oddities)
 
     def augmentations(self, task: Task, index: int, count: int, seed: int) -> ArcAugmentations:
         rng = rng_for(seed, "augmentations", task.id)

@@ -1,0 +1,116 @@
+"""Count and list what is odd about DATA."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from arc_trm.callbacks import Progress, ignore
+from arc_trm.data.invalid import InvalidItems
+from arc_trm.data.loader import find_tasks, load_with
+from arc_trm.data.registry import manifests
+from arc_trm.errors import UserError, format_names, pluralise
+from arc_trm.puzzles import kind_of
+from arc_trm.puzzles.base import Oddity
+from arc_trm.tasks import TaskSet
+
+MAX_LISTED = 10
+"""Ids that a line names."""
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """What DATA holds and what is odd about it.
+
+    Attributes:
+        tasks: the valid tasks.
+        invalid: what is wrong with each other task or row, by its name.
+        oddities: what is odd, with the ids of the tasks.
+        overlaps: by name of a known split, the ids of the tasks that it has too.
+    """
+
+    tasks: TaskSet
+    invalid: dict[str, str]
+    oddities: list[Oddity]
+    overlaps: dict[str, list[str]]
+
+    def lines(self) -> list[str]:
+        """Return the check as text for a person."""
+        tasks, noun = self.tasks, kind_of(self.tasks).noun
+        lines = [f"{tasks.name}: {tasks.summary}", *tasks.notes, *self._sizes()]
+        if self.invalid:
+            lines.append(f"{pluralise(len(self.invalid), 'item')} invalid:")
+            items = list(self.invalid.items())
+            lines += [f"  {name}: {reason}" for name, reason in items[:MAX_LISTED]]
+            lines += [f"  and {len(items) - MAX_LISTED} more"] if items[MAX_LISTED:] else []
+        for each in self.oddities:
+            number = pluralise(len(each.ids), noun)
+            lines.append(f"{number} {each.what}: {format_names(each.ids, MAX_LISTED)}")
+        for name, ids in self.overlaps.items():
+            number = pluralise(len(ids), noun)
+            lines.append(f"{number} shared with {name}: {format_names(ids, MAX_LISTED)}")
+        if not (self.invalid or self.oddities or self.overlaps):
+            lines.append("nothing odd")
+        return lines
+
+    def _sizes(self) -> list[str]:
+        if kind_of(self.tasks).numbered:
+            return []
+        counts = {
+            "demonstrations": Counter(len(task.train) for task in self.tasks),
+            "test inputs": Counter(len(task.test) for task in self.tasks),
+        }
+        lines = [
+            f"{what} per task: "
+            + ", ".join(f"{n} ({counts[what][n]})" for n in sorted(counts[what]))
+            for what in counts
+        ]
+        largest = max(self.tasks, key=lambda task: task.max_side)
+        return [*lines, f"largest grid: {largest.max_side} cells a side (task {largest.id})"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the check as plain JSON, with all ids."""
+        return {
+            "name": self.tasks.name,
+            "kind": self.tasks.kind,
+            "tasks": len(self.tasks),
+            "test_outputs": self.tasks.test_outputs,
+            "notes": list(self.tasks.notes),
+            "invalid": self.invalid,
+            "oddities": [{"what": each.what, "ids": list(each.ids)} for each in self.oddities],
+            "overlaps": self.overlaps,
+        }
+
+
+def check_data(data: str, progress: Progress = ignore) -> DataCheck:
+    """Check DATA; invalid tasks and rows are listed, not an error.
+
+    Args:
+        data: DATA.
+        progress: called with the number of puzzles solved so far and their total.
+
+    Raises:
+        UserError: there is no such data, or none of it is valid.
+    """
+    invalid = InvalidItems(skip=True)
+    tasks = load_with(data, invalid)
+    kind = kind_of(tasks)
+    oddities = list(kind.find_oddities(tasks, progress))
+    return DataCheck(tasks, invalid.reasons, oddities, _overlaps(tasks))
+
+
+def _overlaps(tasks: TaskSet) -> dict[str, list[str]]:
+    """Return the tasks that known splits whose files are here have, too."""
+    kind, found = kind_of(tasks), {}
+    for manifest in manifests().values():
+        for name in manifest.split_names():
+            if manifest.kind != tasks.kind or name == tasks.name or manifest.name == tasks.name:
+                continue
+            try:
+                other = find_tasks(name)
+            except UserError:  # its files are damaged, which is not what is checked
+                continue
+            if other is not None and (shared := kind.shared_tasks(tasks, other)):
+                found[name] = list(shared)
+    return found

@@ -11,7 +11,8 @@ from arc_trm.runs import METRICS, PREDICTIONS, RUN_CONFIG, SEAL, SUBMISSION, is_
 from arc_trm.runs.checkpoints import CHECKPOINTS_FOLDER
 from arc_trm.runs.provenance import PROVENANCE
 from submission import FormatError, parse_json, read_json, recognise
-from submission.content import file_content
+from submission.content import file_content, text_encoding
+from submission.forms import is_answers_csv
 
 Holds = Literal["tasks", "solutions", "predictions", "weights", "part"]
 """What a user may want with a file; a part belongs to the folder of a run, of weights or of
@@ -45,6 +46,9 @@ class FileKind(NamedTuple):
     holds: Holds
 
 
+ANSWERS_CSV = FileKind("a CSV file of answers", "predictions")
+
+
 def file_kind(path: Path) -> FileKind | None:
     """Return what a file or folder is; None if nothing tells or it cannot be read."""
     if os.path.isdir(path):
@@ -54,7 +58,7 @@ def file_kind(path: Path) -> FileKind | None:
     if path.suffix == ".safetensors":
         return FileKind("a file of tensors", "part")
     if path.suffix == ".csv":
-        return FileKind("a file of puzzles", "tasks")
+        return ANSWERS_CSV if _is_answers_csv(path) else FileKind("a file of puzzles", "tasks")
     if path.suffix == ".jsonl":
         is_log = path.name == PREDICTIONS or _is_log(path)
         return FileKind("a log of predictions", "predictions") if is_log else None
@@ -97,6 +101,15 @@ def _folder_kind(folder: Path) -> FileKind | None:
     if any(os.path.isfile(folder / name) for name in (PREDICTIONS, SUBMISSION)):
         return FileKind("a folder of predictions", "predictions")
     return None
+
+
+def _is_answers_csv(path: Path) -> bool:
+    """Return whether a file is the CSV file of Kaggle's ARC competition of 2020, as it begins."""
+    try:
+        head = file_content(path).head
+    except FormatError:
+        return False
+    return is_answers_csv(head.decode(text_encoding(head), "ignore"))
 
 
 def is_log_header(value: Any) -> bool:

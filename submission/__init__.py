@@ -1,4 +1,4 @@
-"""The official ARC-AGI file formats, for any solver: read, validate, score, merge, write.
+"""The official ARC-AGI file formats, for any solver: read, validate, convert, score, merge, write.
 
     from submission import read_challenges, write_submission
     challenges = read_challenges("arc-agi_evaluation_challenges.json")
@@ -13,6 +13,13 @@ from 1. Every error raised on purpose is a SubmissionError. `python -m submissio
 same functions as commands.
 """
 
+from submission.answers import (
+    Answers,
+    Conversion,
+    convert_submission,
+    read_answers,
+    read_ranked,
+)
 from submission.arcprize import Provenance, read_arcprize, write_arcprize
 from submission.comparison import Comparison, Difference, compare, describe_scores
 from submission.ensemble import merge, merge_files, merge_ranked
@@ -46,7 +53,7 @@ from submission.formats import (
     submission_problems,
     task_problems,
 )
-from submission.ranked import count_outputs, read_ranked, to_ranked, to_submission
+from submission.ranked import count_outputs, to_ranked, to_submission
 from submission.scoring import (
     DENOMINATORS,
     PassRates,
@@ -62,8 +69,10 @@ from submission.validation import Validation, check_path
 __all__ = [
     "DENOMINATORS",
     "KINDS",
+    "Answers",
     "Challenges",
     "Comparison",
+    "Conversion",
     "Difference",
     "FormatError",
     "Grid",
@@ -86,6 +95,7 @@ __all__ = [
     "challenges_problems",
     "check_path",
     "compare",
+    "convert_submission",
     "count_outputs",
     "describe_scores",
     "grid_problems",
@@ -93,6 +103,7 @@ __all__ = [
     "merge_files",
     "merge_ranked",
     "parse_json",
+    "read_answers",
     "read_any",
     "read_arcprize",
     "read_challenges",

@@ -1,14 +1,16 @@
-"""`python -m submission`: validate, score and merge from a shell."""
+"""`python -m submission`: validate, convert, score and merge from a shell."""
 
 from __future__ import annotations
 
 import io
 import json
 import sys
+from collections.abc import Mapping
 
 import click
 
 from submission._version import __version__
+from submission.answers import read_answers
 from submission.cli import (
     CONTEXT_SETTINGS,
     CommandGroup,
@@ -16,21 +18,23 @@ from submission.cli import (
     json_option,
     kind_option,
     overwrite_option,
+    print_conversion,
     print_validation,
+    program_name,
     vote_weights_option,
 )
 from submission.comparison import describe_scores
 from submission.ensemble import check_vote_weights, merge_files
 from submission.files import read_challenges, read_solutions
-from submission.formats import Kind, Ranked
-from submission.ranked import count_outputs, read_ranked
+from submission.formats import Challenges, Kind, Ranked
+from submission.ranked import count_outputs
 from submission.scoring import score_file
 
 
 @click.group("python -m submission", cls=CommandGroup, context_settings=CONTEXT_SETTINGS)
 @click.version_option(__version__, prog_name="submission")
 def main() -> None:
-    """Validate, score and merge files in the official ARC-AGI formats.
+    """Validate, convert, score and merge files in the official ARC-AGI formats.
 
     `arc-trm` has the same commands, which also take runs and name tasks with --data.
 
@@ -64,6 +68,29 @@ def validate(file: str, kind: Kind | None, challenges: str | None, as_json: bool
 
 
 @main.command()
+@click.argument("file")
+@click.option("--out", required=True, metavar="FILE", help="The submission to write.")
+@challenges_option
+@overwrite_option
+@json_option
+def convert_submission(
+    file: str, out: str, challenges: str | None, overwrite: bool, as_json: bool
+) -> None:
+    """Write answers in another form as a submission, and say what was changed.
+
+    FILE has objects or lists in other places than a submission, bare grids, missing or further
+    attempts, or one JSON object per line, or it is the CSV file of Kaggle's ARC competition of
+    2020. Where it leaves a doubt, nothing is written. With --challenges the submission answers all
+    of their tasks, and lists of grids are read by the number of test outputs.
+
+    \b
+    Example:
+      python -m submission convert-submission answers.csv --out submission.json
+    """
+    print_conversion(file, out, challenges, overwrite, as_json)
+
+
+@main.command()
 @click.argument("files", nargs=-1, required=True)
 @click.option(
     "--solutions", required=True, metavar="FILE", help="Official solutions to score against."
@@ -89,9 +116,7 @@ def score(files: tuple[str, ...], solutions: str, challenges: str | None, as_jso
     """
     tasks = None if challenges is None else read_challenges(challenges)
     known = read_solutions(solutions, tasks)
-    scores = [
-        score_file(read_ranked(each, count_outputs(known), tasks), known, each) for each in files
-    ]
+    scores = [score_file(_read(each, count_outputs(known), tasks), known, each) for each in files]
     described, lines = describe_scores(files, scores)
     click.echo(json.dumps(described) if as_json else "\n".join(lines))
 
@@ -118,11 +143,21 @@ def merge(
     check_vote_weights(vote_weights, len(files))
     ranked: list[Ranked] = []
     for file in files:
-        ranked.append(read_ranked(file, count_outputs(ranked[0]) if ranked else None))
+        ranked.append(_read(file, count_outputs(ranked[0]) if ranked else None))
     summary, notes = merge_files(out, files, ranked, vote_weights, overwrite=overwrite)
     for note in notes:
         click.echo(note, err=True)
     click.echo(summary)
+
+
+def _read(
+    path: str, counts: Mapping[str, int] | None, challenges: Challenges | None = None
+) -> Ranked:
+    """Read answers; print a note on those in another form than a submission."""
+    answers = read_answers(path).settle(counts, challenges)
+    if note := answers.note(program_name()):
+        click.echo(note, err=True)
+    return answers.ranked
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from submission.answers import convert_submission
 from submission.errors import FormatError, UserError, one_line
 from submission.files import StrPath, read_challenges
 from submission.formats import KINDS, Kind
@@ -15,6 +16,8 @@ from submission.validation import check_path
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
 """Settings of both programs."""
+MAX_SUMMARY = 200
+"""Characters of a command's summary."""
 
 
 class CommandError(click.ClickException):
@@ -36,14 +39,26 @@ class OrderedGroup(click.Group):
 class CommandGroup(OrderedGroup):
     """Commands that print a UserError as one sentence, without a traceback."""
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the summaries of all commands whole, on two lines if need be."""
+        commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        rows = [(name, each.get_short_help_str(MAX_SUMMARY)) for name, each in commands if each]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; turn a UserError into a CommandError."""
         try:
             return super().invoke(ctx)
         except FormatError as error:
-            raise CommandError(error.describe(ctx.find_root().command_path)) from error
+            raise CommandError(error.describe(program_name())) from error
         except UserError as error:
             raise CommandError(str(error)) from error
+
+
+def program_name() -> str:
+    """Return the program that runs, `arc-trm` or `python -m submission`."""
+    return click.get_current_context().find_root().command_path
 
 
 def _number_list(text: str) -> list[float]:
@@ -86,6 +101,16 @@ def print_validation(
     """
     result = check_path(file, kind, None if challenges is None else read_challenges(challenges))
     record = result.to_dict() if about is None else {"about": about, **result.to_dict()}
-    click.echo(json.dumps(record) if as_json else "\n".join([*header, *result.lines()]))
+    lines = [*header, *result.lines(program_name())]
+    click.echo(json.dumps(record) if as_json else "\n".join(lines))
     if result.problems:
         raise CommandError(result.summary)
+
+
+def print_conversion(
+    file: StrPath, out: StrPath, challenges: str | None, overwrite: bool, as_json: bool
+) -> None:
+    """Convert answers to a submission, and print what was changed."""
+    tasks = None if challenges is None else read_challenges(challenges)
+    result = convert_submission(file, out, tasks, overwrite)
+    click.echo(json.dumps(result.to_dict()) if as_json else "\n".join(result.lines()))

@@ -132,7 +132,7 @@ def merge_files(
     check_replaceable(out, overwrite)
     merged = merge_ranked(ranked, vote_weights, fallback)
     write_json(out, merged)
-    return f"{format_path(out)}: {summarise('submission', merged)}", notes
+    return f"Wrote {format_path(out)}: {summarise('submission', merged)}", notes
 
 
 def mismatches(ranked: Ranked, first: Ranked, name: str) -> list[Problem]:

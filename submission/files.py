@@ -64,7 +64,7 @@ def parse_json(content: bytes, path: StrPath) -> Any:
     Raises:
         FormatError: the content is not JSON, or an object repeats a key.
     """
-    data, repeated = _parse(content, path)
+    data, repeated = parse_unchecked(content, path)
     if repeated:
         raise FormatError(repeated, path)
     return data
@@ -76,17 +76,6 @@ def read_json(path: StrPath) -> Any:
     Raises FormatError as `parse_json` does, or if it cannot be read.
     """
     return parse_json(read_content(path), path)
-
-
-def read_unchecked(path: StrPath) -> tuple[Any, list[Problem]]:
-    """Read a JSON file whose objects may repeat keys, and which may be packed or have a mark.
-
-    Returns:
-        The data, and a problem for each of these.
-    """
-    content = read_content(path)
-    data, repeated = _parse(content, path)
-    return data, [*_packing_problems(content, path), *repeated]
 
 
 def read_any(path: StrPath, kinds: Sequence[Kind] = KINDS) -> tuple[Kind, Any]:
@@ -208,7 +197,7 @@ def _read(
     path: StrPath, kind: Kind, kinds: Sequence[Kind] = (), challenges: Challenges | None = None
 ) -> tuple[Kind, dict[str, Any]]:
     """Read valid data of this kind, or of one of `kinds` if it resembles that."""
-    data, repeated = _parse(read_content(path), path)
+    data, repeated = parse_unchecked(read_content(path), path)
     resembled = recognise(data) if kinds else None
     if resembled is not None and resembled in kinds:
         kind = resembled
@@ -220,7 +209,7 @@ def _read(
     return kind, data
 
 
-def _packing_problems(content: bytes, path: StrPath) -> list[Problem]:
+def packing_problems(content: bytes, path: StrPath) -> list[Problem]:
     """List why a program that expects plain UTF-8 may not read a file with this content."""
     with open(path, "rb") as file:
         packed = looks_like(file.read(HEAD))
@@ -230,7 +219,7 @@ def _packing_problems(content: bytes, path: StrPath) -> list[Problem]:
     return [Problem("", message) for message in messages]
 
 
-def _parse(content: bytes, path: StrPath) -> tuple[Any, list[Problem]]:
+def parse_unchecked(content: bytes, path: StrPath) -> tuple[Any, list[Problem]]:
     """Parse JSON; return the data and one problem per repeated key of an object."""
     repeated: list[tuple[dict[str, Any], list[str]]] = []
 

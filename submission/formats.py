@@ -41,6 +41,16 @@ Ranked: TypeAlias = Mapping[str, Sequence[Sequence[Grid]]]
 failed attempt."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+FORMS = {
+    "task": "a task (train and test pairs)",
+    "challenges": "a challenges file (tasks with train and test pairs)",
+    "solutions": (
+        "a solutions file (tasks map to lists of grids, one right output per test input)"
+    ),
+    "submission": "a submission (two attempts per test output)",
+    "benchmarking": "an ARC Prize benchmarking folder",
+}
+"""What a file or folder of each kind is, with its article."""
 ATTEMPTS = ("attempt_1", "attempt_2")
 MAX_SIDE = 30
 NUM_COLOURS = 10
@@ -70,7 +80,9 @@ def _kind_of_entry(key: object, value: object) -> Kind | None:
             return "task"
         case [] if key in ("train", "test"):
             return "task"
-        case [dict(), *_]:
+        case [dict(), *_] | [[dict(), *_], *_]:
+            return "submission"
+        case [[int(), *_], *_] | [[[[*_], *_], *_], *_]:  # a grid, or lists of grids
             return "submission"
         case [list(), *_]:
             return "solutions"
@@ -115,14 +127,14 @@ def submission_problems(data: object, challenges: Challenges | None = None) -> l
 
 
 def summarise(kind: str, data: Mapping[str, Any]) -> str:
-    """Describe valid data: `a valid submission file of 400 tasks with 419 test outputs`."""
+    """Count what valid data of a kind holds: `400 tasks with 419 test outputs`."""
     if kind == "task":
         train = pluralise(len(data["train"]), "train pair")
-        return f"a valid task file of {train} and {pluralise(len(data['test']), 'test pair')}"
+        return f"{train} and {pluralise(len(data['test']), 'test pair')}"
     if kind == "challenges":
         data = {task_id: task["test"] for task_id, task in data.items()}
     outputs = pluralise(sum(map(len, data.values())), "test output")
-    return f"a valid {title(kind)} of {pluralise(len(data), 'task')} with {outputs}"
+    return f"{pluralise(len(data), 'task')} with {outputs}"
 
 
 def title(kind: str) -> str:

@@ -2,39 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 
-from submission.arcprize import read_arcprize
 from submission.errors import FormatError
-from submission.files import StrPath, read_submission
-from submission.formats import ATTEMPTS, Challenges, Grid, Ranked, Submission, submission_problems
+from submission.formats import ATTEMPTS, Grid, Ranked, Submission, submission_problems
 
 PLACEHOLDER_GRID: Grid = [[0]]
 """The attempt at an unanswered test output: a submission must hold a grid there."""
-
-
-def read_ranked(
-    path: StrPath, counts: Mapping[str, int] | None = None, challenges: Challenges | None = None
-) -> Ranked:
-    """Read the answers in a submission file or in an ARC Prize benchmarking folder.
-
-    Args:
-        path: the file or folder.
-        counts: the number of outputs per task. A folder may lack the last outputs of a task, which
-            then get no candidates.
-        challenges: the tasks that a submission must answer.
-
-    Raises:
-        FormatError: the file or folder cannot be read or is invalid.
-    """
-    if not os.path.isdir(path):
-        return to_ranked(read_submission(path, challenges))
-    ranked = dict(read_arcprize(path))
-    for task_id, outputs in ranked.items():
-        missing = max(0, (counts or {}).get(task_id, 0) - len(outputs))
-        ranked[task_id] = [*outputs, *(() for _ in range(missing))]
-    return ranked
 
 
 def to_ranked(submission: Submission) -> Ranked:

@@ -31,6 +31,7 @@ COMMANDS = (
     "score",
     "merge",
     "validate",
+    "convert-submission",
     "show",
     "compare",
     "report",
@@ -45,8 +46,6 @@ COMMANDS = (
 )
 """Commands in the order of the help; each is defined in the module of the same name, with `_`."""
 
-MAX_SUMMARY = 200
-"""Characters of a command's summary."""
 PARALLEL_COMMANDS = ("train", "adapt", "predict", "bench")
 """Commands that several processes can share."""
 
@@ -63,13 +62,6 @@ class _Group(CommandGroup):
         name = cmd_name.replace("-", "_")
         command: click.Command = getattr(importlib.import_module(f"arc_trm.cli.{name}"), name)
         return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the summaries of all commands whole, on two lines if need be."""
-        commands = ((name, self.get_command(ctx, name)) for name in COMMANDS)
-        rows = [(name, each.get_short_help_str(MAX_SUMMARY)) for name, each in commands if each]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[ARGUMENTS] = tuple(args)

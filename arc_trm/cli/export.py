@@ -56,6 +56,8 @@ def export(
     outputs = pluralise(sum(map(len, ranked.values())), "test output")
     unanswered = sum(not any(grids) for task in ranked.values() for grids in task)
     note = f", {unanswered} of them unanswered" if unanswered else ""
+    if source.form_note is not None:
+        click.echo(source.form_note, err=True)
     click.echo(f"Wrote {out}: {pluralise(len(ranked), 'task')} with {outputs}{note}")
     if source.path.is_dir() and data is None:
         click.echo(

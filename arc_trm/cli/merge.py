@@ -53,7 +53,7 @@ def merge(
     logs: list[PredictionSource] = []
     ranked: list[Ranked] = []
     fallback: list[Ranked] = []
-    about = []
+    sources: list[PredictionSource] = []
     for file in files:
         source = open_predictions(file, data)
         source.kind.require_submission("merging", str(file))
@@ -61,11 +61,13 @@ def merge(
             logs.append(source.sharing(logs[0]) if logs else source)
         first = count_outputs(ranked[0]) if ranked else None
         ranked.append(source.candidates(first))
-        about.append(source.summary)
         fallback.append(source.attempts(first))
+        sources.append(source)
     summary, notes = merge_files(out, files, ranked, vote_weights, fallback, overwrite)
+    notes = [*filter(None, [source.form_note for source in sources]), *notes]
     for note in notes:
         click.echo(note, err=True)
+    about = [source.summary for source in sources]
     lines = [line for each in about for line in (*each.lines(), "")]
     counts = count_outputs(ranked[0])
     inputs = [(task, test) for task, count in counts.items() for test in range(count)]

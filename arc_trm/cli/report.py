@@ -75,6 +75,8 @@ def report(
         page = build_report(first, warnings)
     else:
         page = build_comparison(first, second, warnings)
+    for form in filter(None, [source.form_note for source in sources]):
+        click.echo(form, err=True)
     write_report(page, path, __version__)
     names = " and ".join(str(source.path) for source in sources)
     click.echo(f"Wrote {path} about {names}: {page.facts[0]}")

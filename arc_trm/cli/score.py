@@ -77,8 +77,10 @@ def score(
     if len(sources) == 1 and (breadth := sources[0].breadth) is not None:
         record, lines = {**record, "breadth": breadth.to_dict()}, [*lines, "", *breadth.lines()]
     record, lines = {"about": about, **sealed, **record}, [*headers, *verified, *lines]
-    notes = [note for each in sources for note in (*each.scoring_notes, *each.leakage())]
-    for note in dict.fromkeys(notes):
+    notes = [
+        note for each in sources for note in (each.form_note, *each.scoring_notes, *each.leakage())
+    ]
+    for note in dict.fromkeys(filter(None, notes)):
         click.echo(note, err=True)
     if with_published:
         context, more = describe_context(sources[0].scored_tasks)

@@ -68,8 +68,8 @@ def show(
             f"{what} is a file, expected a task id or a run folder: name a task, and the file with "
             f"{_option_for(Path(what))}"
         )
-    else:
-        show_task_in(what, data, predictions, trace, out)
+    elif note := show_task_in(what, data, predictions, trace, out):
+        click.echo(note, err=True)
     if out is not None:
         click.echo(f"Wrote {out}")
 

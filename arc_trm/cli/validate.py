@@ -56,12 +56,12 @@ def _open_own(path: Path) -> PredictionSource | None:
     Raises:
         UserError: there is no submission, only a log.
     """
+    from arc_trm.evaluation.finding import is_log
     from arc_trm.evaluation.source import PredictionSource
 
     isfile = os.path.isfile  # Path.is_file raises for names that are too long
-    is_log = path.suffix == ".jsonl" and isfile(path)
     beside_log = path.name == SUBMISSION and isfile(path.with_name(PREDICTIONS))
-    if not (is_log or beside_log or is_run(path) or isfile(path / PREDICTIONS)):
+    if not (is_log(path) or beside_log or is_run(path) or isfile(path / PREDICTIONS)):
         return None
     source = PredictionSource.open(path, prefer=(SUBMISSION, PREDICTIONS))
     source.kind.require_submission("validating", str(path))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +15,10 @@ from arc_trm.evaluation.prediction_log import PredictionLog
 from arc_trm.puzzles import KINDS, PuzzleKind
 from arc_trm.runs import PREDICTIONS, SUBMISSION, Run, is_run, predictions_of
 from arc_trm.tasks import DEFAULT_KIND
+from submission.forms import TASK_ID
+
+MAX_RECORD = 2**16
+"""Bytes of a line in which the answers to a test output are looked for."""
 
 
 class FoundPredictions(NamedTuple):
@@ -65,6 +71,16 @@ def kind_of_log(log: PredictionLog) -> PuzzleKind:
     return KINDS[name]
 
 
+def is_log(path: Path) -> bool:
+    """Return whether a file is a log by its name, and no answers with one JSON object per line."""
+    if path.suffix != ".jsonl" or not os.path.isfile(path):
+        return False
+    with suppress(ValueError, RecursionError, OSError), path.open("rb") as file:
+        record = json.loads(file.readline(MAX_RECORD))
+        return not (isinstance(record, dict) and TASK_ID in record)
+    return True
+
+
 def _latest_for(folders: Sequence[Path], data: str | None) -> Path:
     """Return the first folder whose predictions are for some data, else the first one."""
     if data is not None and len(folders) > 1:
@@ -79,7 +95,7 @@ def _latest_for(folders: Sequence[Path], data: str | None) -> Path:
 
 def _find_file(path: Path, prefer: Sequence[str]) -> FoundPredictions:
     found = [path / name for name in prefer if (path / name).is_file()] or [path]
-    logs = [PredictionLog(each) for each in found if each.suffix == ".jsonl" and each.is_file()]
+    logs = [PredictionLog(each) for each in found if is_log(each)]
     if not logs and path.name == SUBMISSION and path.with_name(PREDICTIONS).is_file():
         logs = [PredictionLog(path.with_name(PREDICTIONS))]
     log = logs[0] if logs else None

@@ -36,6 +36,7 @@ from arc_trm.runs import (
 )
 from arc_trm.tasks import DEFAULT_KIND, Pair, Task, TaskSet, as_grid
 from submission import (
+    Answers,
     FormatError,
     Problem,
     Ranked,
@@ -44,17 +45,25 @@ from submission import (
     Submission,
     SubmissionError,
     count_outputs,
-    read_ranked,
+    read_answers,
     read_solutions,
     read_submission,
-    to_ranked,
+    to_submission,
 )
+from submission.formats import FORMS
 
 MAX_MERGED = 32
 """Maximum number of candidates of a test input that vote when predictions are merged."""
 
 EXPECTED = "a predictions.jsonl, a submission, a run or a folder of ARC Prize's benchmarking"
 """What predictions are, for messages."""
+
+ONLY_GRIDS = (
+    f"{{path}} is a solutions file, expected {EXPECTED}: name solutions with --solutions, or if "
+    "these grids are answers, make a submission of them with `arc-trm convert-submission {path} "
+    "--challenges CHALLENGES --out submission.json`"
+)
+"""What is wrong with lists of grids, if the number of test inputs is not known."""
 
 NOT_WRITTEN = "unknown: the job that has its predictions.jsonl here did not write this file"
 
@@ -85,7 +94,7 @@ class PredictionSource:
         self.described_by = found.log
         self._data, self._solutions, self._given = data, solutions, tasks
         self._shared: PredictionSource | None = None  # has the same tasks
-        self._ranked: Ranked | None = None
+        self._settled: Answers | None = None  # with the numbers of test inputs
 
     @classmethod
     def open(
@@ -118,7 +127,9 @@ class PredictionSource:
         source = cls(str(path), found, data, chosen, tasks)
         _ = source.kind  # an invalid header is an error here
         if found.log is None and not _has_task_files(found.path):
-            source._read_ranked({})  # a file that is no submission is an error here
+            has_grids = bool(source._answers.reading.grids)  # a file without answers is an error
+            if has_grids and (data, chosen, tasks) == (None, None, None):
+                raise UserError(ONLY_GRIDS.format(path=source.path))
         return source
 
     def sharing(self, first: PredictionSource) -> PredictionSource:
@@ -157,12 +168,15 @@ class PredictionSource:
         """The status of a submission in the log beside it."""
         if self.log is not None or self.described_by is None:
             return None
-        return self.described_by.status_of(self._submission)
+        if self._answers.form != FORMS["submission"]:
+            return None
+        return self.described_by.status_of(to_submission(self._answers.ranked))
 
     @cached_property
-    def _submission(self) -> Submission:
+    def _answers(self) -> Answers:
+        """What a file or folder other than a log says."""
         try:
-            return read_submission(self.path)
+            return read_answers(self.path)
         except FormatError as error:
             raise (wrong_file(self.path, "predictions", EXPECTED) or error) from None
 
@@ -423,10 +437,12 @@ class PredictionSource:
         """
         if self.log is not None:
             return self.predictions.attempts()
-        if counts is None:
-            known = self._solutions is not None or self.names_tasks
-            counts = count_outputs(self.solutions) if known else {}
-        return self._read_ranked(counts)
+        return self._read_ranked(self._known_counts() if counts is None else counts)
+
+    def _known_counts(self) -> dict[str, int]:
+        """Return the number of test inputs per task, {} if the tasks are not known."""
+        known = self._solutions is not None or self.names_tasks
+        return count_outputs(self.solutions) if known else {}
 
     def candidates(self, counts: Mapping[str, int] | None = None) -> Ranked:
         """Return the candidates to merge: those of a log, otherwise the attempts.
@@ -435,12 +451,13 @@ class PredictionSource:
         """
         if self.log is not None:
             return self.predictions.candidates(MAX_MERGED)
+        attempts = self.attempts(counts)
         guessed = set(self.summary.guessed or ())
         return {
             task_id: [
                 [] if (task_id, test) in guessed else grids for test, grids in enumerate(outputs)
             ]
-            for task_id, outputs in self.attempts(counts).items()
+            for task_id, outputs in attempts.items()
         }
 
     @property
@@ -551,10 +568,17 @@ class PredictionSource:
         return solved, scored
 
     def _read_ranked(self, counts: Mapping[str, int]) -> Ranked:
-        if self._ranked is None:
-            folder = self.path.is_dir()
-            self._ranked = read_ranked(self.path, counts) if folder else to_ranked(self._submission)
-        return self._ranked
+        if self._settled is None or counts:
+            needed = not counts and self._answers.reading.grids
+            self._settled = self._answers.settle(self._known_counts() if needed else counts)
+        return self._settled.ranked
+
+    @property
+    def form_note(self) -> str | None:
+        """What the file is and how it was read, if it holds answers in another form."""
+        if self.log is not None:
+            return None
+        return (self._settled or self._answers).note("arc-trm")
 
     def _from_ranked(self, tasks: TaskSet) -> PredictionSet:
         counts = {task.id: len(task.test) for task in tasks}

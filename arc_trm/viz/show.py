@@ -63,7 +63,7 @@ def show_run_in(folder: Path | None, out: Path | None) -> None:
 
 def show_task_in(
     task_id: str, data: str | None, predictions: Path | None, trace: bool, out: Path | None
-) -> None:
+) -> str | None:
     """Print a task with its predictions, or write a picture of them.
 
     Args:
@@ -72,6 +72,9 @@ def show_task_in(
         predictions: where to read them; None is those made last.
         trace: show how the predictions changed.
         out: picture to write, of a trace also an animation; None prints.
+
+    Returns:
+        A sentence on predictions in another form than a submission, if they are.
 
     Raises:
         UserError: there is no such task, there are no such predictions, or `out` has no ending of
@@ -101,6 +104,7 @@ def show_task_in(
     else:
         origin = str(source.path) if source is not None and found else ""
         show_task(Terminal(), task, found, trace, tasks.name if kind.numbered else "", origin)
+    return source.form_note if source is not None and found else None
 
 
 def _open_source(predictions: Path | None) -> PredictionSource | None:

@@ -219,7 +219,7 @@ def test_a_repeated_pair_counts_once(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "twice", t=[pair, pair])
     solutions: sub.Solutions = {"t": [A, B], "gone": [C]}
     answers = sub.read_ranked(folder, sub.count_outputs(solutions))
-    assert answers == {"t": [[A, [], A, []], ()]}
+    assert answers == {"t": [[A, [], A, []], []]}
     ours = sub.score_ranked(answers, solutions)
     assert ours.pass_at[2].per_task == sub.Rate(0.5, 2)
     assert ours.missing == ("gone",)  # and counts as unsolved
@@ -255,7 +255,7 @@ def test_validate_lists_the_traps(
     sub.write_arcprize("theirs", ranked, PROVENANCE)
     result = cli("validate", "theirs")
     assert result.output == (
-        "theirs: a valid ARC Prize benchmarking folder of 3 tasks with 6 test outputs\n"
+        "theirs: is an ARC Prize benchmarking folder: valid, 3 tasks with 6 test outputs\n"
     )
 
     twice = json.loads(Path("theirs/twice.json").read_text())
@@ -383,7 +383,7 @@ def test_merging_takes_all_candidates_of_a_log(cli: Cli, predicted: Path) -> Non
     sub.write_json("b.json", theirs)
     result = cli("merge", "predictions.jsonl", "b.json", "--out", "merged.json")
     *about, last = result.stdout.splitlines()
-    assert last == "merged.json: a valid submission file of 3 tasks with 3 test outputs"
+    assert last == "Wrote merged.json: 3 tasks with 3 test outputs"
     assert "weights   tiny-model" in about and "file      b.json" in about
     named = cli("merge", "predictions.jsonl", "b.json", "--out", "again.json", "--json")
     record = json.loads(named.stdout)

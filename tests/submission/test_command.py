@@ -51,10 +51,15 @@ def run(command: str) -> Result:
 
 def test_validate_recognises_every_kind(files: Path) -> None:
     for name, what in {
-        "task": "a valid task file of 1 train pair and 1 test pair",
-        "challenges": "a valid challenges file of 2 tasks with 3 test outputs",
-        "solutions": "a valid solutions file of 2 tasks with 3 test outputs",
-        "submission": "a valid submission file of 2 tasks with 3 test outputs",
+        "task": "is a task (train and test pairs): valid, 1 train pair and 1 test pair",
+        "challenges": "is a challenges file (tasks with train and test pairs): valid, 2 tasks "
+        "with 3 test outputs",
+        "solutions": "is a solutions file (tasks map to lists of grids, one right output per test "
+        "input), which is no submission: valid, 2 tasks with 3 test outputs; if these grids are "
+        "answers, `python -m submission convert-submission solutions.json --challenges CHALLENGES "
+        "--out submission.json` makes a submission",
+        "submission": "is a submission (two attempts per test output): valid, 2 tasks with 3 test "
+        "outputs",
     }.items():
         for options in ("", f" --kind {name}"):
             result = run(f"validate {name}.json{options}")
@@ -79,7 +84,13 @@ def test_validate_lists_every_problem(files: Path) -> None:
 def test_validate_prints_json(files: Path) -> None:
     good = run("validate submission.json --challenges challenges.json --json")
     assert good.exit_code == 0
-    told = {"file": "submission.json", "kind": "submission", "problems": []}
+    told = {
+        "file": "submission.json",
+        "kind": "submission",
+        "form": "a submission (two attempts per test output)",
+        "convertible": False,
+        "problems": [],
+    }
     assert json.loads(good.stdout) == told
     bad = run("validate broken.json --json")
     assert bad.exit_code == 2
@@ -186,7 +197,7 @@ def test_score_of_three_files(files: Path) -> None:
 def test_merge(files: Path) -> None:
     result = run("merge submission.json other.json --out out.json --vote-weights 1,3")
     assert result.exit_code == 0
-    assert result.stdout == "out.json: a valid submission file of 2 tasks with 3 test outputs\n"
+    assert result.stdout == "Wrote out.json: 2 tasks with 3 test outputs\n"
     merged = sub.read_submission("out.json", FILES["challenges"])
     assert merged == sub.merge([FILES["submission"], FILES["other"]], [1, 3]) == FILES["other"]
 

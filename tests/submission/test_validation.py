@@ -10,6 +10,7 @@ import pytest
 import submission as sub
 
 GOOD: Any = {"a": [{"attempt_1": [[1]], "attempt_2": [[2]]}]}
+FORM = "a submission (two attempts per test output)"
 CHALLENGES: Any = {
     "a": {"train": [{"input": [[0]], "output": [[1]]}], "test": [{"input": [[0]]}] * 2}
 }
@@ -20,9 +21,15 @@ def test_a_valid_file_has_a_summary(tmp_path: Path) -> None:
     sub.write_json(path, GOOD)
     result = sub.check_path(path)
     assert (result.kind, list(result.problems)) == ("submission", [])
-    assert result.summary == f"{path}: a valid submission file of 1 task with 1 test output"
+    assert result.summary == f"{path}: is {FORM}: valid, 1 task with 1 test output"
     assert result.lines() == [result.summary]
-    assert result.to_dict() == {"file": str(path), "kind": "submission", "problems": []}
+    assert result.to_dict() == {
+        "file": str(path),
+        "kind": "submission",
+        "form": FORM,
+        "convertible": False,
+        "problems": [],
+    }
 
 
 def test_an_invalid_file_has_problems(tmp_path: Path) -> None:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
+from paths import ROOT
 from tiny import MODEL, TRAIN
 
 from arc_trm import pipeline
-from arc_trm.data.invalid import InvalidItems
 from arc_trm.data.loader import load_tasks
-from arc_trm.data.readers import READERS, find_reader, register_reader
+from arc_trm.data.readers import READERS, Reader, find_reader, register_reader
 from arc_trm.errors import UserError
-from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid
-from submission.content import Content, file_content
+from submission.content import file_content
 
 TEXT = """\
 mirror 12/30>21/03 45/06>54/60 ? 70/08>07/80
@@ -25,43 +26,15 @@ fill 1/1>2/2 3/3>2/2 ? 4/4
 """
 
 
-def parse_grid(text: str) -> Grid:
-    return as_grid([[int(digit) for digit in row] for row in text.split("/")])
-
-
-def parse_pair(text: str) -> Pair:
-    return Pair(*map(parse_grid, text.split(">")))
-
-
-class TextReader:
-    """Reads a task a line: its id, its demonstrations, `?` and its test pairs."""
-
-    def matches(self, content: Content) -> bool:
-        return content.name.endswith(".grids")
-
-    def read(self, content: Content, invalid: InvalidItems) -> TaskSet:
-        tasks = []
-        for number, line in enumerate(content.read().decode().splitlines(), 1):
-            invalid.total += 1
-            task_id, *parts = line.split()
-            if "?" in parts:
-                split = parts.index("?")
-                train, test = parts[:split], parts[split + 1 :]
-                pairs = (tuple(map(parse_pair, part)) for part in (train, test))
-                tasks.append(Task(task_id, *pairs))
-            else:
-                reason = "it has no test input"
-                invalid.add(f"line {number}", reason, f"{content.place}, line {number}: {reason}")
-        return TaskSet.unique(content.place, tasks)
-
-
 @pytest.fixture
-def text_reader() -> Iterator[TextReader]:
-    """The reader, registered for one test."""
-    reader = TextReader()
-    register_reader("text")(reader)
-    yield reader
-    del READERS["text"]
+def text_reader() -> Iterator[Reader]:
+    """The reader of the page, registered for one test."""
+    page = (ROOT / "docs/how-to/add-a-file-format.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {"__name__": "grids_reader", "__annotations__": {}}
+    exec(compile(code, "grids_reader.py", "exec"), names)
+    yield READERS["grids"]
+    del READERS["grids"]
 
 
 @pytest.fixture
@@ -71,9 +44,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_its_files_are_data(
-    text_reader: TextReader, file: Path, cli: Callable[..., Result]
-) -> None:
+def test_its_files_are_data(text_reader: Reader, file: Path, cli: Callable[..., Result]) -> None:
     tasks = load_tasks(file)
     assert find_reader(file_content(file)) is text_reader
     assert (tasks.name, tasks.ids, tasks.kind) == (str(file), ["mirror", "fill"], "arc")
@@ -86,7 +57,7 @@ def test_its_files_are_data(
     assert cli("show", "fill", "--data", file).stdout.startswith("Task fill")
 
 
-def test_invalid_lines_are_errors_or_skipped(text_reader: TextReader, file: Path) -> None:
+def test_invalid_lines_are_errors_or_skipped(text_reader: Reader, file: Path) -> None:
     file.write_text(f"{TEXT}bad 1>2\n")
     with pytest.raises(UserError, match="line 3: it has no test input; correct it, or leave out"):
         load_tasks(file)
@@ -96,7 +67,7 @@ def test_invalid_lines_are_errors_or_skipped(text_reader: TextReader, file: Path
 
 
 def test_its_tasks_are_trained_on_and_predicted(
-    text_reader: TextReader, file: Path, tmp_path: Path
+    text_reader: Reader, file: Path, tmp_path: Path
 ) -> None:
     sections = {"model": MODEL, "train": {**TRAIN, "total_steps": 2}}
     overrides = ["dtype='float32'", "data.augmentations=1"]
@@ -110,23 +81,23 @@ def test_its_tasks_are_trained_on_and_predicted(
     assert pipeline.score(run.path).to_dict() == predictions.score().to_dict()
 
 
-def test_other_files_keep_their_readers(text_reader: TextReader, challenges: Path) -> None:
+def test_other_files_keep_their_readers(text_reader: Reader, challenges: Path) -> None:
     assert find_reader(file_content(challenges)) is READERS["json"]
     table = challenges.with_name("x.csv")
     table.touch()
     assert find_reader(file_content(table)) is READERS["puzzle_text"]
     assert load_tasks(challenges).ids == ["task0", "task1", "task2"]
-    with pytest.raises(ValueError, match="the reader 'text' is registered already"):
-        register_reader("text")(TextReader())
+    with pytest.raises(ValueError, match="the reader 'grids' is registered already"):
+        register_reader("grids")(text_reader)
 
 
 def test_without_its_reader_a_file_is_an_error(file: Path) -> None:
-    assert "text" not in READERS
+    assert "grids" not in READERS
     with pytest.raises(UserError, match="holds no tasks or puzzles in a known format"):
         load_tasks(file)
 
 
-def test_it_reads_packed_files_too(text_reader: TextReader, file: Path) -> None:
+def test_it_reads_packed_files_too(text_reader: Reader, file: Path) -> None:
     packed = file.with_name("packed.grids.gz")
     packed.write_bytes(gzip.compress(file.read_bytes()))
     assert load_tasks(packed).ids == ["mirror", "fill"]

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from arc_trm.errors import UserError
 from arc_trm.puzzles import KINDS
 from arc_trm.puzzles.generate import GeneratorConfig, generate_puzzles
 from arc_trm.puzzles.sudoku.kind import Sudoku
-from arc_trm.tasks import PuzzleArray
+from arc_trm.tasks import Grid, PuzzleArray
 
 QUESTION, ANSWER = "1.3..41.2..3.3.1", "1234341221434321"
 MAZE, PATH = "S #" + " ##" + "  G", "S #" + "o##" + "ooG"
@@ -82,8 +83,32 @@ def test_digits_above_9_are_letters(tmp_path: Path) -> None:
         assert np.array_equal(puzzles.questions, question[None])
         assert np.array_equal(puzzles.answers, answer[None])
     path.write_text(text.replace("G", "H", 1))
-    with pytest.raises(UserError, match=r"characters '\.01.*9ABCDEFGabcdefg' of a sudoku"):
+    with pytest.raises(UserError, match=r"expected one of '.123456789ABCDEFG'"):
         read(path)
+
+
+@pytest.mark.parametrize("digits", ["0123456789ABCDEF", "ABCDEFGHIJKLMNOP", "abcdefghijklmnop"])
+def test_other_notations_of_sixteen_digits(tmp_path: Path, digits: str) -> None:
+    path = write_large_sudoku(tmp_path)
+    plain = read(path)
+    (line,) = path.read_text().splitlines()[1:]
+    _, question, answer, _ = line.split(",")
+    written = str.maketrans("123456789ABCDEFG", digits)
+    path.write_text(f"{question.translate(written)},{answer.translate(written)}\n")
+    puzzles = read(path)
+    assert np.array_equal(puzzles.questions, plain.questions)
+    assert np.array_equal(puzzles.answers, plain.answers)
+
+
+def test_a_puzzle_that_the_solver_gives_up_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(puzzle_text.KINDS["sudoku"], "count_solutions", given_up)
+    assert len(read(write(tmp_path, row("." * 16), row("." * 16)))) == 2
+
+
+def given_up(questions: Grid) -> npt.NDArray[np.int64]:
+    return np.full(len(questions), -1)
 
 
 def test_letters_in_a_small_puzzle_are_those_of_another_kind(

@@ -106,7 +106,7 @@ def _folder_kind(folder: Path) -> FileKind | None:
 def _is_answers_csv(path: Path) -> bool:
     """Return whether a file is the CSV file of Kaggle's ARC competition of 2020, as it begins."""
     try:
-        head = file_content(path).head()
+        head = file_content(path).head
     except FormatError:
         return False
     return is_answers_csv(head.decode(text_encoding(head), "ignore"))

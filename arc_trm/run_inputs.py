@@ -110,7 +110,7 @@ class RunInputs:
             )
         if not len(tasks):
             where = f"{os.fspath(data)} has" if data is not None else f"data.test of {folder} names"
-            why = f" ({'; '.join(tasks.notes)})" if tasks.notes else ""
+            why = f" ({tasks.notes[-1]})" if tasks.notes else ""
             raise UserError(f"{where} no task to predict{why}: name some with --data")
         kind = kind_of(tasks)
         # Of numbered puzzles, training has compared the run's own data, which may be millions.

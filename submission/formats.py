@@ -53,7 +53,7 @@ FORMS = {
 """What a file or folder of each kind is, with its article."""
 ATTEMPTS = ("attempt_1", "attempt_2")
 MAX_SIDE = 30
-_COLOURS = frozenset(range(10))
+NUM_COLOURS = 10
 
 
 def schema(kind: Kind) -> dict[str, Any]:
@@ -168,11 +168,11 @@ def count_problems(data: object, expected: Mapping[str, int], reference: str) ->
     return found
 
 
-def grid_problems(grid: object, place: str = "") -> list[Problem]:
+def grid_problems(grid: object, place: str = "", num_values: int = NUM_COLOURS) -> list[Problem]:
     """List what is wrong with a grid at a place: at most one problem per row.
 
-    A cell must be of the type int exactly. JSON Schema also accepts 1.0 as an integer; this check
-    rejects floats, booleans and NumPy's integers.
+    Cells are integers from 0, below `num_values`, and of the type int exactly. JSON Schema also
+    accepts 1.0 as an integer; this check rejects floats, booleans and NumPy's integers.
     """
     if not isinstance(grid, list):
         return [Problem(place, f"is {format_value(grid)}, expected a grid (a list of rows)")]
@@ -191,19 +191,23 @@ def grid_problems(grid: object, place: str = "") -> list[Problem]:
         else:
             if not width:
                 width, first = len(row), number
-            # Types first: integers are hashable.
-            if set(map(type, row)) == {int} and _COLOURS.issuperset(row):
+            # Types first: integers can be compared.
+            if set(map(type, row)) == {int} and min(row) >= 0 and max(row) < num_values:
                 continue
-            message = _bad_cells_message(row)
+            message = _bad_cells_message(row, num_values)
         problems.append(Problem(f"{place}, row {number}" if place else f"row {number}", message))
     return problems
 
 
-def _bad_cells_message(row: list[object]) -> str:
+def _bad_cells_message(row: list[object], num_values: int) -> str:
     """Describe the first bad cell of a row and count the others."""
-    bad = [n for n, cell in enumerate(row, 1) if type(cell) is not int or cell not in _COLOURS]
-    cell = row[bad[0] - 1]
-    message = f"cell {bad[0]} is {format_value(cell)}, expected an integer 0 to 9"
+    bad = [
+        number
+        for number, cell in enumerate(row, 1)
+        if type(cell) is not int or not 0 <= cell < num_values
+    ]
+    cell, last = row[bad[0] - 1], num_values - 1
+    message = f"cell {bad[0]} is {format_value(cell)}, expected an integer 0 to {last}"
     if len(bad) > 1:
         message += f" ({pluralise(len(bad) - 1, 'more such cell')} in this row)"
     return message

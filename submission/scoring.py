@@ -1,11 +1,13 @@
 """Scores: how many test outputs are solved, under three denominators.
 
-- per output: solved test outputs / all test outputs.
 - per task: the mean over tasks of the fraction of a task's test outputs that are solved.
+- per output: solved test outputs / all test outputs.
 - strict: tasks with all their test outputs solved / all tasks.
 
-`DENOMINATORS` says who counts how. pass@K counts a test output as solved if one of its first K
-attempts equals the solution.
+`DENOMINATORS` says who counts how. All scores on the boards of Kaggle's competitions of 2025 and
+2026, public and private, are multiples of 1/720: 120 tasks of one to three outputs give these when
+the mean is over tasks, and no number of outputs does. pass@K counts a test output as solved if one
+of its first K attempts equals the solution.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 DENOMINATORS = {
-    "per output": "all test outputs, as the ARC Prize competition counts",
-    "per task": "mean over tasks, as TRM, HRM and ARC Prize's benchmarking report it",
+    "per task": "mean over tasks, as Kaggle, ARC Prize, TRM and HRM count",
+    "per output": "all test outputs, as Kaggle's overview suggests but no board counts",
     "strict": "tasks with all their outputs solved",
 }
 """What each denominator is and who uses it, in the words that every table and report shows."""
@@ -118,13 +120,13 @@ class Scored(Protocol):
 class PassRates:
     """pass@K for one K under the three denominators (see the module)."""
 
-    per_output: Rate
     per_task: Rate
+    per_output: Rate
     strict: Rate
 
     @property
     def by_denominator(self) -> dict[str, Rate]:
-        return dict(zip(DENOMINATORS, (self.per_output, self.per_task, self.strict), strict=True))
+        return dict(zip(DENOMINATORS, (self.per_task, self.per_output, self.strict), strict=True))
 
 
 @dataclass(frozen=True, repr=False)
@@ -149,7 +151,7 @@ class Score:
     selected_by: str = ""
 
     noun: ClassVar[str] = "task"
-    headline: ClassVar[RateName] = ("pass@2", "per task")  # the form of most published results
+    headline: ClassVar[RateName] = ("pass@2", "per task")  # as boards and papers count
 
     @property
     def rates(self) -> dict[RateName, Rate]:
@@ -166,8 +168,8 @@ class Score:
 
     @property
     def deciding(self) -> RateName:
-        """pass@K per output, for the largest K."""
-        return f"pass@{max(self.pass_at)}", "per output"
+        """pass@K per task, for the largest K."""
+        return f"pass@{max(self.pass_at)}", "per task"
 
     @property
     def task_ids(self) -> list[str]:
@@ -200,8 +202,8 @@ class Score:
         for place, k in enumerate(self.pass_at):
             hits = [sum(output[place] for output in task) for task in self.tasks.values()]
             solved = np.array(hits, np.float64)
-            counts[f"pass@{k}", "per output"] = solved, total
             counts[f"pass@{k}", "per task"] = solved / total, one
+            counts[f"pass@{k}", "per output"] = solved, total
             counts[f"pass@{k}", "strict"] = (solved == total).astype(np.float64), one
         return counts
 
@@ -375,8 +377,8 @@ def _pass_rates(tasks: Mapping[str, Sequence[Sequence[bool]]], place: int) -> Pa
     # Exact fractions, so that the order of the tasks cannot change the last digit.
     fractions = sum((Fraction(part, whole) for part, whole in solved), Fraction(0))
     return PassRates(
-        per_output=Rate(sum(part for part, _ in solved), sum(whole for _, whole in solved)),
         per_task=Rate(float(fractions), len(solved)),
+        per_output=Rate(sum(part for part, _ in solved), sum(whole for _, whole in solved)),
         strict=Rate(sum(part == whole for part, whole in solved), len(solved)),
     )
 

@@ -24,7 +24,7 @@ from arc_trm.config import ModelConfig, RunConfig, from_dict
 from arc_trm.errors import UserError
 from arc_trm.io import read_json
 from arc_trm.models import PuzzleModel
-from arc_trm.puzzles import kinds_with_vocab
+from arc_trm.puzzles import KINDS
 
 SETTINGS_FILE, SHAPES_FILE = "all_config.yaml", "shapes.json"
 PREFIX = "_orig_mod.model.inner."
@@ -222,8 +222,9 @@ def open_published(
     if shown["mlp_t"]:  # neither setting has an effect then
         known = {"num_heads": 8, **settings, "pos_encodings": "none", **shown}
     defaults = _DEFAULTS | (_HRM_CYCLES if architecture == "hrm" else {})
-    if kinds := kinds_with_vocab(vocab_size):
-        defaults["seq_len"] = kinds[0].default_side ** 2
+    usual_sides = (kind.usual_side(vocab_size) for kind in KINDS.values())
+    if side := next(filter(None, usual_sides), None):
+        defaults["seq_len"] = side**2
     assumed = [f"{key} {value}" for key, value in defaults.items() if key not in known]
     known = {**defaults, **known, "puzzle_emb_len": puzzle_emb_len}
     config = _model_config(architecture, known, source)

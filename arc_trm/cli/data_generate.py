@@ -17,7 +17,12 @@ from arc_trm.cli.options import json_option, output, path_option
 @click.option(
     "--seed", type=click.IntRange(0), metavar="N", default=0, help="Seed of everything random."
 )
-@click.option("--side", type=int, metavar="N", help="Cells a side; default: 9, of a maze 30.")
+@click.option(
+    "--side",
+    type=int,
+    metavar="N",
+    help="Cells a side: 4, 6, 9 or 16, of a maze 2 to 30; default: 9, of a maze 30.",
+)
 @click.option(
     "--min-rating",
     type=click.IntRange(0),
@@ -51,6 +56,7 @@ def generate(
       arc-trm data generate sudoku --out hard.csv
       arc-trm data generate sudoku --max-rating 0 --clues 36 --out easy.csv
       arc-trm data generate sudoku --side 6 --count 5000 --seed 1 --out train.csv
+      arc-trm data generate sudoku --side 16 --clues 140 --out large.csv
       arc-trm data generate maze --count 100 --out mazes.csv
     """
     from arc_trm.data.generated_file import generate_file

@@ -23,7 +23,8 @@ def list_datasets(as_json: bool) -> None:
     """List the known datasets and where their files are.
 
     Files that no package carries are looked for in the folder that the environment variable
-    ARC_TRM_DATA names.
+    ARC_TRM_DATA names, or in the folder data here. Any layout will do where the tasks are known by
+    their digest.
 
     \b
     Examples:
@@ -71,7 +72,7 @@ def show_dataset(what: str, skip_invalid: bool, as_json: bool) -> None:
       arc-trm data show arc-agi-1/evaluation --json
       arc-trm data show my-tasks/
     """
-    from arc_trm.data.describe import describe_data, describe_overlap
+    from arc_trm.data.describe import describe_data, describe_overlap, describe_versions
     from arc_trm.data.registry import recorded_overlaps
 
     facts = describe_data(what, skip_invalid)
@@ -82,7 +83,8 @@ def show_dataset(what: str, skip_invalid: bool, as_json: bool) -> None:
         _print(*_card_lines(facts), "")
     _print(*facts["notes"], *_tables(facts["splits"]))
     if "sources" in facts:
-        _print("", *map(describe_overlap, recorded_overlaps(what)))
+        name = facts["name"]
+        _print("", *map(describe_overlap, recorded_overlaps(name)), *describe_versions(name))
 
 
 def _size(side: int) -> str:

@@ -60,9 +60,9 @@ def report(
     second = None if other is None else open_predictions(other, data, solutions)
     path = out or (first.report_path if second is None else comparison_path(first, second))
     sources = [first] if second is None else [first, second]
-    notes = [source.scope_note for source in sources]
+    notes = [note for source in sources for note in source.scoring_notes]
     leaks = [leak for source in sources for leak in source.leakage()]
-    for note in dict.fromkeys(filter(None, [*notes, *leaks])):
+    for note in dict.fromkeys([*notes, *leaks]):
         click.echo(note, err=True)
     warnings = [TRAINED_ON] if leaks else []
     outdated = [

@@ -77,8 +77,9 @@ def score(
     if len(sources) == 1 and (breadth := sources[0].breadth) is not None:
         record, lines = {**record, "breadth": breadth.to_dict()}, [*lines, "", *breadth.lines()]
     record, lines = {"about": about, **sealed, **record}, [*headers, *verified, *lines]
-    notes = [note for source in sources for note in (source.form_note, source.scope_note)]
-    notes += [leak for source in sources for leak in source.leakage()]
+    notes = [
+        note for each in sources for note in (each.form_note, *each.scoring_notes, *each.leakage())
+    ]
     for note in dict.fromkeys(filter(None, notes)):
         click.echo(note, err=True)
     if with_published:

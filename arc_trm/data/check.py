@@ -9,7 +9,7 @@ from typing import Any
 from arc_trm.callbacks import Progress, ignore
 from arc_trm.data.invalid import InvalidItems
 from arc_trm.data.loader import find_tasks, load_with
-from arc_trm.data.registry import manifests
+from arc_trm.data.registry import manifests, recognise_split
 from arc_trm.errors import UserError, format_names, pluralise
 from arc_trm.puzzles import kind_of
 from arc_trm.puzzles.base import Oddity
@@ -28,17 +28,22 @@ class DataCheck:
         invalid: what is wrong with each other task or row, by its name.
         oddities: what is odd, with the ids of the tasks.
         overlaps: by name of a known split, the ids of the tasks that it has too.
+        same_as: the known split with exactly these tasks, if there is one.
     """
 
     tasks: TaskSet
     invalid: dict[str, str]
     oddities: list[Oddity]
     overlaps: dict[str, list[str]]
+    same_as: str | None
 
     def lines(self) -> list[str]:
         """Return the check as text for a person."""
         tasks, noun = self.tasks, kind_of(self.tasks).noun
-        lines = [f"{tasks.name}: {tasks.summary}", *tasks.notes, *self._sizes()]
+        lines = [f"{tasks.name}: {tasks.summary}", *tasks.notes]
+        if self.same_as is not None:
+            lines.append(f"exactly the tasks of {self.same_as}")
+        lines += self._sizes()
         if self.invalid:
             lines.append(f"{pluralise(len(self.invalid), 'item')} invalid:")
             items = list(self.invalid.items())
@@ -73,6 +78,7 @@ class DataCheck:
         """Return the check as plain JSON, with all ids."""
         return {
             "name": self.tasks.name,
+            "same_as": self.same_as,
             "kind": self.tasks.kind,
             "tasks": len(self.tasks),
             "test_outputs": self.tasks.test_outputs,
@@ -97,15 +103,17 @@ def check_data(data: str, progress: Progress = ignore) -> DataCheck:
     tasks = load_with(data, invalid)
     kind = kind_of(tasks)
     oddities = list(kind.find_oddities(tasks, progress))
-    return DataCheck(tasks, invalid.reasons, oddities, _overlaps(tasks))
+    same_as = recognise_split(tasks)
+    return DataCheck(tasks, invalid.reasons, oddities, _overlaps(tasks, same_as), same_as)
 
 
-def _overlaps(tasks: TaskSet) -> dict[str, list[str]]:
-    """Return the tasks that known splits whose files are here have, too."""
+def _overlaps(tasks: TaskSet, same_as: str | None) -> dict[str, list[str]]:
+    """Return the tasks that other known splits whose files are here have, too."""
     kind, found = kind_of(tasks), {}
     for manifest in manifests().values():
         for name in manifest.split_names():
-            if manifest.kind != tasks.kind or name == tasks.name or manifest.name == tasks.name:
+            itself = name in (tasks.name, same_as) or manifest.name == tasks.name
+            if itself or manifest.kind != tasks.kind:
                 continue
             try:
                 other = find_tasks(name)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from arc_trm.config import DataConfig
-from arc_trm.data.loader import absolute_data_path, find_tasks, prebuilt_folder
+from arc_trm.data.loader import absolute_data_path, find_tasks, prebuilt_folder, recorded_name
 from arc_trm.data.readers.prebuilt import PrebuiltDataset, open_prebuilt
 from arc_trm.data.registry import find_manifest, known_overlap
 from arc_trm.data.splits import (
@@ -82,7 +82,7 @@ def run_leakage(data: DataConfig, scored: TaskSet) -> list[str]:
                     tasks = kind_of(tasks).trained_part(tasks, data)
                 warnings += leakage_warnings([tasks], scored, unseen)
             elif find_manifest(name):
-                known = known_overlap(scored.name, name)
+                known = known_overlap(recorded_name(scored), name)
                 shared = {here: there for here, there in known.items() if here in scored}
                 warnings += _warning(scored, name, _trained_outputs(shared, unseen))
     return warnings

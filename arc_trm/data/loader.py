@@ -15,6 +15,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from arc_trm.data.file_search import search_files
 from arc_trm.data.files import read_files, read_path, visible_files
 from arc_trm.data.invalid import InvalidItems
 from arc_trm.data.package import read_package
@@ -27,6 +28,7 @@ from arc_trm.data.registry import (
     PackageSource,
     Source,
     find_manifest,
+    recognise_split,
     unknown_name,
 )
 from arc_trm.errors import UserError, suggestion
@@ -37,6 +39,9 @@ from arc_trm.tasks import Task, TaskSet
 
 DATA_FOLDER = "ARC_TRM_DATA"
 """The environment variable with the folder of the user's dataset files."""
+
+DEFAULT_FOLDER = "data"
+"""The folder, in the current one, of the user's dataset files if the variable is not set."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,12 @@ def absolute_data_path(data: str | os.PathLike[str]) -> str:
     return os.path.abspath(data)
 
 
+def recorded_name(tasks: TaskSet) -> str:
+    """Return the dataset with exactly these tasks, or the name of their file without folders."""
+    known = None if find_manifest(tasks.name) else recognise_split(tasks)
+    return known or public_data_name(tasks.name)
+
+
 def public_data_name(data: str) -> str:
     """Return DATA without the folders in its path, for publication."""
     return data if find_manifest(data) else data.rstrip("/\\").replace("\\", "/").rpartition("/")[2]
@@ -118,11 +129,19 @@ def prebuilt_folder(data: str) -> Path | None:
 
 
 def find_files(manifest: Manifest, split: str) -> FoundFiles | None:
-    """Return the files of a split from the first source that has any, or None."""
+    """Return the files of a split from the first source that has any, or None.
+
+    Files in another layout than the manifest's are found by their tasks.
+    """
     for source in manifest.sources:
-        for folder, pattern in _patterns(source, split):
-            if files := visible_files(Path(folder).glob(pattern)):
-                return FoundFiles(source, Path(folder, pattern), files)
+        for root, pattern in _patterns(source, split):
+            if files := visible_files(Path(root).glob(pattern)):
+                return FoundFiles(source, Path(root, pattern), files)
+    for source in manifest.sources:
+        if isinstance(source, FileSource):
+            folder = Path(os.environ.get(DATA_FOLDER) or DEFAULT_FOLDER)
+            found = search_files(folder, manifest, split)
+            return FoundFiles(source, *found) if found else None
     return None
 
 
@@ -154,7 +173,7 @@ def missing_files(name: str) -> UserError:
     found = find_manifest(name)
     assert found is not None, "only the files of a dataset can be missing"
     manifest, split = found
-    ways, paths = "", []
+    ways, files = "", []
     for source in manifest.sources:
         match source:
             case PackageSource():
@@ -162,14 +181,20 @@ def missing_files(name: str) -> UserError:
             case HubSource():
                 ways += f"run `arc-trm data fetch {name}`, or "
             case FileSource():
-                for each in manifest.chosen(split):
-                    paths += source.paths.get(each, [])
+                paths = [
+                    path for each in manifest.chosen(split) for path in source.paths[each][-1:]
+                ]
+                files.append(" and ".join(source.sha256 or paths))
     root = os.environ.get(DATA_FOLDER)
     target = f"{root}, the folder in {DATA_FOLDER}"
     if not root:
         target = f"a folder and its name into the environment variable {DATA_FOLDER}"
+    if all(manifest.splits[each].sha256 for each in manifest.chosen(split)):
+        if not root:
+            target = f"the folder {DEFAULT_FOLDER} here, or one that {DATA_FOLDER} names"
+        target += f", in any layout, or name their path in place of {name}"
     return UserError(
-        f"the files of {name} were not found: {ways}put {' or '.join(paths)} (from "
+        f"the files of {name} were not found: {ways}put {', or '.join(files)} (from "
         f"{manifest.homepage}) into {target}"
     )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from arc_trm.errors import UserError, suggestion
-from arc_trm.tasks import DEFAULT_KIND
+from arc_trm.tasks import DEFAULT_KIND, TaskSet
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,23 @@ class Overlap:
 
 
 @dataclass(frozen=True)
+class Version:
+    """A version of a dataset, such as `arc-agi-1 (Kaggle 2019)`."""
+
+    name: str
+    file: str
+    """Its file in the package of the dataset's first source."""
+    demonstrations: list[str] = field(default_factory=list)
+    """Ids of tasks with other demonstrations than in the dataset's first version."""
+    tests: dict[str, list[str]] = field(default_factory=dict)
+    """Digests of test inputs (`arc_trm.tasks.Task.test_digest`) and test outputs
+    (`arc_trm.data.versions.outputs_digest`) by id, of the tasks whose test pairs, or their order,
+    are not the same in all versions of all datasets."""
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """A dataset: its licence, the sources of its files, its splits and their overlaps."""
+    """A dataset: its licence, the sources of its files, its splits, versions and overlaps."""
 
     name: str
     title: str
@@ -118,6 +133,8 @@ class Manifest:
     sources: tuple[Source, ...]
     splits: dict[str, Split]
     overlaps: tuple[Overlap, ...]
+    versions: tuple[Version, ...] = ()
+    """The first is that of the first source."""
     kind: str = DEFAULT_KIND
 
     def chosen(self, split: str | None) -> list[str]:
@@ -194,6 +211,21 @@ def known_overlap(first: str, second: str) -> dict[str, str]:
     return shared
 
 
+def recognise_split(tasks: TaskSet) -> str | None:
+    """Return the split, such as `concept-arc/corpus`, that has exactly these tasks, or None.
+
+    Their fingerprint decides, which covers test outputs but no names of files.
+    """
+    same_size = {
+        split.sha256: f"{manifest.name}/{name}"
+        for manifest in manifests().values()
+        for name, split in manifest.splits.items()
+        if manifest.kind == tasks.kind
+        and (split.tasks, split.test_outputs) == (len(tasks), tasks.test_outputs)
+    }
+    return same_size.get(tasks.fingerprint()) if any(same_size) else None
+
+
 def _split_names(name: str) -> list[str]:
     found = find_manifest(name)
     return found[0].split_names(found[1]) if found else []
@@ -218,4 +250,19 @@ def _read_manifest(path: Path) -> Manifest:
         Overlap(f"{name}/{overlap.pop('split')}", **overlap)
         for overlap in values.pop("overlaps", [])
     )
-    return Manifest(name=name, overlaps=tuple(overlaps), **values)
+    versions = _versions(name, values.pop("versions", []))
+    return Manifest(name=name, overlaps=tuple(overlaps), versions=versions, **values)
+
+
+def _versions(dataset: str, listed: list[dict[str, Any]]) -> tuple[Version, ...]:
+    """Return the versions of a dataset; those after the first list only tests that differ."""
+    first = listed[0].get("tests", {}) if listed else {}
+    return tuple(
+        Version(
+            name=f"{dataset} ({fields['name']})",
+            file=fields["file"],
+            demonstrations=fields.get("demonstrations", []),
+            tests=first | fields.get("tests", {}),
+        )
+        for fields in listed
+    )

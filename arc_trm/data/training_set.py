@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from arc_trm.config import DataConfig, RunConfig
+from arc_trm.config import DataConfig, ModelConfig, RunConfig
 from arc_trm.data.dataset import TaskDataset
 from arc_trm.data.leakage import leakage_warnings, prebuilt_leakage, validation_leakage
-from arc_trm.data.loader import public_data_name
+from arc_trm.data.loader import public_data_name, recorded_name
 from arc_trm.data.readers.prebuilt import open_prebuilt
 from arc_trm.data.sampler import PuzzleGroup
 from arc_trm.data.splits import (
@@ -72,13 +72,9 @@ def _from_tasks(config: RunConfig, loaded: Loaded | None) -> TrainingSet:
     test_sets = load_test_sets(data, loaded)
     predicted = select_predicted(test_sets, data)
     validation = select_validation(load_validation_sets(data, loaded), data)
-    kind = _common_kind(data, sets, predicted, validation)
-    if model.vocab_size != kind.vocab_size:
-        raise UserError(
-            f"model.vocab_size is {model.vocab_size}, but {kind.title} has {kind.vocab_size} "
-            f"tokens: use a preset for {kind.title} such as {kind.quick_preset}, or add `--set "
-            f"model.vocab_size={kind.vocab_size}`"
-        )
+    first = _first_of_one_kind(data, sets, predicted, validation)
+    kind = kind_of(first)
+    _check_vocab(model, kind, kind.side_of(first))
     tasks, held_out, task_notes = kind.training_tasks(sets, predicted, validation, data, model.side)
     kind.check_model(model, tasks)
     notes += kind.check_canvas(model, predicted)
@@ -141,24 +137,39 @@ def held_out_tasks(config: RunConfig) -> TaskSet:
     return held_out.renamed(f"puzzles held out of {public_data_name(held_out.name)}")
 
 
-def _common_kind(
+def _check_vocab(model: ModelConfig, kind: PuzzleKind, side: int) -> None:
+    """Raise UserError unless a model has the tokens of puzzles with that side."""
+    needed = kind.vocab_size(side)
+    if model.vocab_size == needed:
+        return
+    preset = ""
+    if needed == kind.vocab_size(kind.default_side):
+        preset = f"use a preset for {kind.title} such as {kind.quick_preset}, or "
+    raise UserError(
+        f"model.vocab_size is {model.vocab_size}, but {kind.title} has {needed} tokens: {preset}"
+        f"add `--set model.vocab_size={needed}`"
+    )
+
+
+def _first_of_one_kind(
     data: DataConfig, sets: Sequence[TaskSet], predicted: TaskSet, validation: TaskSet
-) -> PuzzleKind:
-    """Return the kind of all data of a run. Raises UserError if there are several."""
+) -> TaskSet:
+    """Return the first data of a run. Raises UserError if there are several kinds."""
     keys = "train" if data.train else "optional_train" if sets else "test"
     named = [
         *sets[:1],
         *([predicted] if data.test else []),
         *([validation] if data.validation else []),
     ]
-    kind = KINDS[named[0].kind if named else DEFAULT_KIND]
+    first = named[0] if named else TaskSet("", {})
+    kind = kind_of(first)
     for key, tasks in (("test", predicted), ("validation", validation)):
         if getattr(data, key) and tasks.kind != kind.name:
             raise UserError(
                 f"data.{key} holds {kind_of(tasks).title}, but data.{keys} "
                 f"{list(getattr(data, keys))} {kind.title}: name data of one kind in both"
             )
-    return kind
+    return first
 
 
 def _without_shared(held_out: TaskSet, others: Sequence[TaskSet]) -> tuple[TaskSet, list[str]]:
@@ -195,8 +206,12 @@ def _trained_on(
                 if all(task.id in validation for task in tasks.filter_by_size(data.max_grid_size))
             }
             predicted |= {name for name in data.validation if name in whole or name not in names}
-    trained = [public_data_name(name) for name in names if name not in predicted]
-    trained += [demonstrations_of(public_data_name(name)) for name in sorted(predicted)]
+    recorded = {tasks.name: recorded_name(tasks) for tasks in (*sets, *test_sets)}
+    trained = [recorded[name] for name in names if name not in predicted]
+    trained += [
+        demonstrations_of(recorded.get(name) or public_data_name(name))
+        for name in sorted(predicted)
+    ]
     return tuple(dict.fromkeys(trained))
 
 

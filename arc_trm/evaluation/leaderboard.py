@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from arc_trm.data.loader import find_tasks
+from arc_trm.data.loader import find_tasks, recorded_name
 from arc_trm.data.registry import find_manifest, manifests_folder
 from arc_trm.errors import UserError
 from arc_trm.puzzles import KINDS, kind_of
@@ -83,7 +83,7 @@ def _is_dataset(tasks: TaskSet, dataset: str) -> bool:
     if manifest.kind != tasks.kind or manifest.splits[split].tasks != len(tasks):
         return False
     if kind_of(tasks).numbered:
-        return tasks.name == dataset
+        return recorded_name(tasks) == dataset
     try:
         published = find_tasks(dataset)
     except UserError:

@@ -32,8 +32,8 @@ from arc_trm.evaluation.predictions import (
 from arc_trm.evaluation.selection import SELECTION_RULES, VOTES, selection_label
 from arc_trm.evaluation.voting import VoteCounter
 from arc_trm.io import atomic_write, write_error
-from arc_trm.puzzles import PuzzleKind, kind_of
-from arc_trm.tasks import Grid, TaskSet, as_grid
+from arc_trm.puzzles import KINDS, PuzzleKind, kind_of
+from arc_trm.tasks import DEFAULT_KIND, Grid, TaskSet, as_grid
 from submission import FormatError, Submission, grid_problems
 from submission.errors import format_value
 
@@ -41,6 +41,8 @@ FORMAT = "arc-trm predictions 4"
 STATUS_START = b'{"status":'
 
 
+NUM_VALUES = 1 << 8
+"""How many values the cells of a grid can have."""
 MAX_NUMBER = 1 << 31
 """What is not below it counts nothing that there is."""
 NO_KEY = ("format", "metadata")
@@ -114,7 +116,7 @@ def _number(value: Any) -> int:
 
 
 def _grid(rows: Any) -> Grid:
-    if problems := grid_problems(rows):
+    if problems := grid_problems(rows, num_values=NUM_VALUES):
         raise _LineError(str(FormatError(problems)))
     return as_grid(rows)
 
@@ -133,7 +135,7 @@ def _from_record(record: Any) -> Prediction:
         halt_prob = _probability(record["halt_prob"])
         if "runner_up" in record:
             row, column, value = map(int, record["runner_up"])
-            if min(row, column) < 0 or not 0 <= value <= 9:
+            if min(row, column) < 0 or not 0 <= value < NUM_VALUES:
                 raise _LineError(f"its runner_up is {record['runner_up']}")
             changed = grid.copy()
             changed[row, column] = value
@@ -157,13 +159,20 @@ def _from_record(record: Any) -> Prediction:
     )
 
 
-def _check_fits(prediction: Prediction, tasks: TaskSet) -> None:
-    """Raise _LineError if a grid cannot be a prediction for its task."""
-    if prediction.task_id not in tasks:
+def _check_fits(prediction: Prediction, tasks: TaskSet | None) -> None:
+    """Raise _LineError if a grid cannot be a prediction for its task; None is any one of ARC."""
+    if tasks is not None and prediction.task_id not in tasks:
         return
-    kind, task = kind_of(tasks), tasks[prediction.task_id]
-    for grid in (prediction.grid, *(step.grid for step in prediction.trace)):
-        if grid is not None and (error := kind.prediction_error(grid, task)):
+    traced = (step.grid for step in prediction.trace)
+    for grid in (prediction.grid, prediction.runner_up, *traced):
+        if grid is None:
+            continue
+        if tasks is None:
+            arc = KINDS[DEFAULT_KIND]
+            error = arc.value_error(grid, arc.default_side)
+        else:
+            error = kind_of(tasks).prediction_error(grid, tasks[prediction.task_id])
+        if error:
             raise _LineError(error)
 
 
@@ -431,7 +440,7 @@ class PredictionLog:
         """Yield the predictions since the last call; lines that a kill cut off are skipped.
 
         Args:
-            tasks: the grids must be possible predictions for them; None skips this check.
+            tasks: the grids must be possible predictions for them; None is any tasks of ARC.
             size: read only the first `size` bytes of the file; None is all.
 
         Raises:
@@ -448,8 +457,7 @@ class PredictionLog:
                 continue
             try:
                 prediction = _from_record(record)
-                if tasks is not None:
-                    _check_fits(prediction, tasks)
+                _check_fits(prediction, tasks)
             except _LineError as error:
                 raise self._invalid(self._lines, str(error)) from None
             except KeyError as error:

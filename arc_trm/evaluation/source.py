@@ -19,6 +19,7 @@ from arc_trm.config import DataConfig, from_dict
 from arc_trm.data.leakage import named_leakage, run_leakage
 from arc_trm.data.loader import absolute_data_path, load_tasks, public_data_name
 from arc_trm.data.splits import predicted_tasks
+from arc_trm.data.versions import version_conflict
 from arc_trm.errors import UserError, format_name, one_line
 from arc_trm.evaluation.breadth import Asked, Breadth
 from arc_trm.evaluation.finding import FoundPredictions, find_predictions, kind_of_log
@@ -286,9 +287,19 @@ class PredictionSource:
 
         Raises UserError if they are not named, cannot be read, or differ from the predicted tasks.
         """
+        if self._solutions is None:
+            return self._named_tasks
+        try:
+            return self._named_tasks.with_solutions(self.solutions)
+        except UserError as error:
+            raise (UserError(self._version_note) if self._version_note else error) from None
+
+    @cached_property
+    def _named_tasks(self) -> TaskSet:
+        """The tasks as their files have them."""
         tasks = self._find_tasks()
         self._check_test_inputs(tasks)
-        return tasks if self._solutions is None else tasks.with_solutions(self.solutions)
+        return tasks
 
     @cached_property
     def solutions(self) -> Solutions:
@@ -297,7 +308,7 @@ class PredictionSource:
         Raises UserError if the file is invalid or the kind of puzzle has no solutions files.
         """
         if self._solutions is None:
-            return self.tasks.known_solutions()
+            return self._named_tasks.known_solutions()
         if not self.kind.writes_submission:
             raise UserError(
                 f"{self._solutions} cannot be used: official solutions are for ARC, so name "
@@ -457,7 +468,22 @@ class PredictionSource:
         return self.tasks
 
     @property
-    def scope_note(self) -> str | None:
+    def scoring_notes(self) -> list[str]:
+        """Sentences on what is scored that a person may not expect."""
+        return [note for note in (self._scope_note, self._version_note) if note is not None]
+
+    @cached_property
+    def _version_note(self) -> str | None:
+        """What differs if tasks and solutions are those of two versions of a dataset."""
+        if not self.kind.writes_submission or not self.names_tasks:
+            return None
+        tasks = self._named_tasks
+        if self._solutions is None:
+            return version_conflict(tasks.without_solutions(), tasks.known_solutions())
+        return version_conflict(tasks, self.solutions, self._solutions)
+
+    @property
+    def _scope_note(self) -> str | None:
         """Which tasks are scored and why, if official solutions have more and --data names none."""
         chosen = any(each is not None for each in (self._given, self._shared, self._data))
         log = self.described_by if self._logged_data else None

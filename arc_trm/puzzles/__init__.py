@@ -37,8 +37,8 @@ def kind_of(tasks: TaskSet) -> PuzzleKind:
 
 
 def kinds_with_vocab(vocab_size: int) -> list[PuzzleKind]:
-    """Return the kinds with this number of tokens."""
-    return [kind for kind in KINDS.values() if kind.vocab_size == vocab_size]
+    """Return the kinds that have this number of tokens on canvases of some size."""
+    return [kind for kind in KINDS.values() if kind.usual_side(vocab_size) is not None]
 
 
 def grid_kinds(vocab_size: int | None = None) -> list[GridPuzzle]:

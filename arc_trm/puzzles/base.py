@@ -128,8 +128,6 @@ class PuzzleKind(ABC):
     """Name of the kind in sentences."""
     noun: ClassVar[str] = "puzzle"
     """Word for one puzzle in sentences."""
-    vocab_size: ClassVar[int]
-    """Number of tokens, PAD included."""
     first_value_token: ClassVar[int]
     """The token of value 0; those of the other values follow."""
     default_side: ClassVar[int]
@@ -158,6 +156,18 @@ class PuzzleKind(ABC):
     """Preset of a small model that a CPU trains in minutes."""
 
     # Tokens
+
+    @abstractmethod
+    def vocab_size(self, side: int) -> int:
+        """Return the number of tokens, PAD included, on canvases with that side."""
+
+    def usual_side(self, vocab_size: int) -> int | None:
+        """Return the usual side of a canvas with so many tokens, None if there is none."""
+        return self.default_side if self.vocab_size(self.default_side) == vocab_size else None
+
+    def side_of(self, tasks: TaskSet) -> int:
+        """Return the side of the full canvas of tasks."""
+        return self.default_side
 
     @abstractmethod
     def encode(
@@ -216,10 +226,11 @@ class PuzzleKind(ABC):
 
     def check_model(self, model: ModelConfig, tasks: TaskSet) -> None:
         """Raise UserError if a model of this shape cannot predict `tasks`."""
-        if model.vocab_size != self.vocab_size:
+        needed = self.vocab_size(self.side_of(tasks))
+        if model.vocab_size != needed:
             raise UserError(
                 f"the weights have a vocabulary of {model.vocab_size} tokens, but {self.title} "
-                f"needs {self.vocab_size}: name other weights, or other data than {tasks.name}"
+                f"needs {needed}: name other weights, or other data than {tasks.name}"
             )
 
     def check_canvas(
@@ -311,6 +322,13 @@ class PuzzleKind(ABC):
 
     def prediction_error(self, grid: Grid, task: Task) -> str | None:
         """Return why a grid cannot be a prediction for a task, None if it can."""
+        return self.value_error(grid, self.default_side)
+
+    def value_error(self, grid: Grid, side: int) -> str | None:
+        """Return which value of a grid has no token on a canvas with that side, None if all do."""
+        last = self.vocab_size(side) - self.first_value_token - 1
+        if grid.max() > last:
+            return f"a grid has the value {grid.max()}, puzzles of {self.title} have 0 to {last}"
         return None
 
     def is_valid(self, question: Grid, answer: Grid) -> bool | None:

@@ -111,13 +111,13 @@ def generate_puzzles(
         UserError: such puzzles are too rare to be found.
     """
     kind, side = config.puzzle_kind, config.cells_per_side
-    rng = rng_for(config.seed, "generate", config.kind)
+    rng, batch_size = rng_for(config.seed, "generate", config.kind), kind.batch_size(side)
     found: dict[bytes, tuple[Grid, Grid, np.int64]] = {}
     batches_without_new = 0
     progress(0, config.count)
     while len(found) < config.count:
         questions, answers, ratings = kind.generate(
-            kind.batch_size, side, config.min_rating, config.clues, rng
+            batch_size, side, config.min_rating, config.clues, rng
         )
         accepted = ratings >= config.min_rating
         if config.max_rating is not None:
@@ -132,7 +132,7 @@ def generate_puzzles(
         batches_without_new = 0 if len(found) > num_before else batches_without_new + 1
         if batches_without_new == MAX_BATCHES_WITHOUT_NEW:
             raise UserError(
-                f"of the last {batches_without_new * kind.batch_size} puzzles none was new and of "
+                f"of the last {batches_without_new * batch_size} puzzles none was new and of "
                 f"the wanted difficulty; {len(found)} were found: choose fewer puzzles, other "
                 "ratings or another seed"
             )

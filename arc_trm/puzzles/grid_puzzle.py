@@ -32,6 +32,7 @@ from arc_trm.puzzles.base import (
 from arc_trm.rng import rng_for
 from arc_trm.tasks import Grid, Pair, PuzzleArray, Task, TaskSet, as_grid
 from submission import Ranked, Rate, RateName, Scored
+from submission.formats import MAX_SIDE
 from submission.scoring import Counts, format_percent, format_rate, rate_table
 
 EXACT: RateName = ("exact",)
@@ -225,6 +226,18 @@ class GridPuzzle(PuzzleKind):
         """Return how many values the cells of puzzles with that side have."""
         return len(self.symbols)
 
+    def vocab_size(self, side: int) -> int:
+        return 1 + len(self.symbols)
+
+    def usual_side(self, vocab_size: int) -> int | None:
+        """Return the default side if it has so many tokens, otherwise the smallest that has."""
+        sides = (self.default_side, *range(1, MAX_SIDE + 1))
+        fitting = (side for side in sides if self.vocab_size(side) == vocab_size)
+        return next((side for side in fitting if not self.side_error(side)), None)
+
+    def side_of(self, tasks: TaskSet) -> int:
+        return as_puzzle_array(tasks).side
+
     @property
     def full_noun(self) -> str:
         """One puzzle in a sentence that names the kind: `Sudoku puzzle`, `maze`."""
@@ -258,8 +271,10 @@ class GridPuzzle(PuzzleKind):
     """Whether `solve` finds answers."""
     has_clues: ClassVar[bool] = False
     """Whether the number of given cells can be chosen."""
-    batch_size: ClassVar[int] = 1000
-    """Number of puzzles generated at once."""
+
+    def batch_size(self, side: int) -> int:
+        """Return the number of puzzles with that side that are generated at once."""
+        return 1000
 
     def generate(
         self, count: int, side: int, min_rating: int, clues: int, rng: np.random.Generator
@@ -393,8 +408,8 @@ class GridPuzzle(PuzzleKind):
 
     def model_settings(self, tasks: TaskSet) -> list[str]:
         """Choose the vocabulary and the size of the puzzles."""
-        side = as_puzzle_array(tasks).side
-        return [f"model.vocab_size={self.vocab_size}", f"model.seq_len={side**2}"]
+        side = self.side_of(tasks)
+        return [f"model.vocab_size={self.vocab_size(side)}", f"model.seq_len={side**2}"]
 
     def shared_tasks(self, tasks: TaskSet, other: TaskSet) -> dict[str, str]:
         """Map puzzles with the same question."""
@@ -445,10 +460,7 @@ class GridPuzzle(PuzzleKind):
         side = len(task.test[0].input)
         if (height, width) != (side, side):
             return f"a grid is {height}×{width}, the puzzle {side}×{side}"
-        if grid.max() >= len(self.symbols):
-            last = len(self.symbols) - 1
-            return f"a grid has the value {grid.max()}, puzzles of {self.title} have 0 to {last}"
-        return None
+        return self.value_error(grid, side)
 
     def is_valid(self, question: Grid, answer: Grid) -> bool:
         same_shape = answer.shape == question.shape

@@ -24,6 +24,7 @@ from arc_trm.checkpoint import (
     save_config,
     save_weights,
 )
+from arc_trm.checkpoint.published import open_published
 from arc_trm.checkpoint.published_ids import PublishedIds
 from arc_trm.config import ModelConfig, RunConfig, TrainConfig, from_dict
 from arc_trm.errors import UserError
@@ -157,6 +158,18 @@ def test_assumed_settings_are_reported(tmp_path: Path) -> None:
     assert converted.notes[0] in json.loads((tmp_path / "w" / "origin.json").read_text())["notes"]
     shutil.copy(GOLDEN / "trm_mixer" / "all_config.yaml", tmp_path)
     assert not convert_from_published(tmp_path / "step_77", tmp_path / "w2").notes
+
+
+@pytest.mark.parametrize(("tokens", "side"), [(11, 9), (18, 16), (6, 30)])
+def test_the_tokens_say_the_canvas_where_nothing_else_does(
+    tokens: int, side: int, tmp_path: Path
+) -> None:
+    rows = torch.zeros(tokens, 64)
+    step = write(
+        tmp_path / "step_1",
+        **{"embed_tokens.embedding_weight": rows, "lm_head.weight": rows.clone()},
+    )
+    assert open_published(step).config.side == side
 
 
 def write(path: Path, **changes: Any) -> Path:

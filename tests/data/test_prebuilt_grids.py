@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
-from puzzles import grid_config, write_puzzles
+from puzzles import grid_config, large_sudoku, write_large_sudoku, write_puzzles
+from tiny import MODEL, run_config
 
 from arc_trm.data.leakage import run_leakage
 from arc_trm.data.loader import load_tasks
@@ -23,15 +24,21 @@ from arc_trm.training import train_run
 
 
 def build(folder: Path, kind: str = "sudoku") -> Path:
-    """Write a folder of 12 puzzles, in both splits, as the published builders write it."""
-    puzzles = load_tasks(write_puzzles(folder, kind))
+    """Write a folder of 12 puzzles as the published builders write it."""
+    return build_from(folder, write_puzzles(folder, kind))
+
+
+def build_from(folder: Path, path: Path) -> Path:
+    """Write a folder of the puzzles in a file, in both splits."""
+    puzzles = load_tasks(path)
     assert isinstance(puzzles, PuzzleArray)
+    kind = puzzles.kind
     number, side = len(puzzles), puzzles.side
     out = folder / "built"
     out.mkdir()
     (out / "identifiers.json").write_text('["<blank>"]')
     examples = [KINDS[kind].encode(puzzles.pair(index), side) for index in range(number)]
-    content = {"seq_len": side**2, "vocab_size": KINDS[kind].vocab_size, "pad_id": 0}
+    content = {"seq_len": side**2, "vocab_size": KINDS[kind].vocab_size(side), "pad_id": 0}
     content |= {"ignore_label_id": 0, "num_puzzle_identifiers": 1, "sets": ["all"]}
     for split in ("train", "test"):
         (out / split).mkdir()
@@ -96,6 +103,22 @@ def test_a_damaged_folder_is_an_error(
         with pytest.raises(UserError) as caught:
             read()
         assert message in str(caught.value) and f"built/{split}" in str(caught.value)
+
+
+def test_18_tokens_and_256_cells_are_a_sudoku(tmp_path: Path) -> None:
+    folder = build_from(tmp_path, write_large_sudoku(tmp_path))
+    tasks = load_tasks(folder)
+    assert isinstance(tasks, PuzzleArray) and tasks.kind == "sudoku"
+    question, answer = large_sudoku()
+    assert np.array_equal(tasks.questions, question[None])
+    assert np.array_equal(tasks.answers, answer[None])
+    shape = {**MODEL, "vocab_size": 18, "seq_len": 256, "mixer": "mlp"}
+    config = run_config(folder, model=shape, data={"train": [str(folder)], "test": []})
+    assert build_training_set(config).kind.name == "sudoku"
+    content = folder / "test" / "dataset.json"
+    content.write_text(content.read_text().replace('"vocab_size": 18', '"vocab_size": 11'))
+    with pytest.raises(UserError, match=r"says 256 cells .* and 11 tokens .*, which no sudoku has"):
+        load_tasks(folder)
 
 
 def test_a_group_without_an_example_is_never_visited(tmp_path: Path) -> None:

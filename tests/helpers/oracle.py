@@ -46,11 +46,11 @@ def weights(tasks: TaskSet, condition: Condition) -> Weights:
                 steps, number = int(state.y[index]), int(state.z[index])
                 if condition(state.sigma[index], steps, is_view, number):
                     tokens[index] = torch.from_numpy(solve(question).solution.reshape(-1) + 1)
-            return torch.nn.functional.one_hot(tokens, SUDOKU.vocab_size).float()
+            return torch.nn.functional.one_hot(tokens, SUDOKU.vocab_size(4)).float()
 
         def read_halt_logits(self, state: LatentState) -> torch.Tensor:
             return -state.y[:, 0]
 
-    config = from_dict(ModelConfig, {**MODEL, "vocab_size": SUDOKU.vocab_size})
+    config = from_dict(ModelConfig, {**MODEL, "vocab_size": SUDOKU.vocab_size(4)})
     model = Oracle(config, 1, generator=torch.Generator().manual_seed(0))
     return Weights(model.eval(), {"<blank>": 0})

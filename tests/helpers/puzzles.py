@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from tiny import MODEL, TRAIN
 
 from arc_trm.config import RunConfig, from_dict
@@ -11,7 +12,7 @@ from arc_trm.data.dataset import parse_augmentation
 from arc_trm.data.readers.puzzle_text import write_csv
 from arc_trm.puzzles import KINDS, SEPARATOR, Augmentation
 from arc_trm.puzzles.generate import GeneratorConfig, generate_puzzles
-from arc_trm.tasks import Pair
+from arc_trm.tasks import Grid, Pair, PuzzleArray, as_grid
 
 
 def augment_pair(augmentation: Augmentation, pair: Pair) -> Pair:
@@ -27,6 +28,21 @@ def parse_puzzle_name(name: str) -> tuple[str, Augmentation]:
 
 GRID_TRAIN = {**TRAIN, "lr": 1e-2, "ema_decay": 0.9, "total_steps": 30}
 """Training after which the model predicts no padding, so that every puzzle has an answer."""
+
+
+def large_sudoku() -> tuple[Grid, Grid]:
+    """A 16×16 Sudoku that lacks one digit in every row, and its answer."""
+    rows, columns = np.indices((16, 16))
+    answer = (4 * (rows % 4) + rows // 4 + columns) % 16 + 1
+    question = np.where(rows == columns, 0, answer)
+    return as_grid(question), as_grid(answer)
+
+
+def write_large_sudoku(folder: Path) -> Path:
+    """Write a CSV file of `large_sudoku` alone."""
+    path, grids = folder / "large.csv", [grid[None] for grid in large_sudoku()]
+    write_csv(path, PuzzleArray("large", "sudoku", *grids), "here", [0])
+    return path
 
 
 def write_puzzles(folder: Path, kind: str = "sudoku", count: int = 12, seed: int = 0) -> Path:
@@ -45,7 +61,7 @@ def grid_config(folder: Path, kind: str = "sudoku", **data: object) -> RunConfig
     values = {
         "name": "tiny",
         "dtype": "float32",
-        "model": {**MODEL, "vocab_size": KINDS[kind].vocab_size, "mixer": "mlp"},
+        "model": {**MODEL, "vocab_size": KINDS[kind].vocab_size(4), "mixer": "mlp"},
         "data": {"train": [str(train)], "test": [str(test)], "augmentations": 5, **data},
         "train": GRID_TRAIN,
     }

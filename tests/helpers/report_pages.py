@@ -8,6 +8,8 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+from puzzles import large_sudoku, write_large_sudoku
+
 from arc_trm.data.loader import load_tasks
 from arc_trm.evaluation.prediction_log import PredictionLog
 from arc_trm.evaluation.predictions import Prediction, TraceStep
@@ -109,6 +111,15 @@ def write_puzzle_predictions(folder: Path, kind: str) -> Path:
     for task_id, grid in answers.items():
         trace = (TraceStep(question, 0.25), TraceStep(grid, 0.75))
         log.append([Prediction(task_id, 0, task_id, 0, grid, 0.75, trace=trace)])
+    return log.path
+
+
+def write_large_prediction(folder: Path) -> Path:
+    """Write the right answer to a 16×16 Sudoku."""
+    path = write_large_sudoku(folder)
+    log = PredictionLog(folder / PREDICTIONS)
+    log.begin({}, {"kind": "sudoku", "data": [str(path)], "max_grid_size": 30})
+    log.append([Prediction("1", 0, "1", 0, large_sudoku()[1], 0.75)])
     return log.path
 
 

@@ -603,8 +603,8 @@ def test_pushed_weights_are_pulled_unchanged(
     card = everything["README.md"].decode()
     assert card.startswith("---\nlicense: mit\nlibrary_name: arc-trm\n")
     for line in (
-        "pass@2  per output  1/3  33.3 %",
         "pass@2  per task    1/3  33.3 %",
+        "pass@2  per output  1/3  33.3 %",
         "pass@2  strict      1/3  33.3 %",
         "| steps done | 7 |",
         "| lr_schedule | constant |",

@@ -264,6 +264,7 @@ COMPUTES_NOTHING = [
     "checkpoint/published",
     "checkpoint/published_ids",
     "checkpoint/safetensors_io",
+    "data/file_search",
     "data/leakage",
     "data/loader",
     "data/puzzle_ids",

@@ -151,7 +151,7 @@ def test_the_answer_to_a_view_is_that_to_the_changed_puzzle_changed_back(kind: s
     tasks: TaskSet = generate_puzzles(
         GeneratorConfig(kind, 3, 0, 4, 2 if kind == "maze" else 0)
     ).puzzles
-    vocabulary = {"vocab_size": KINDS[kind].vocab_size, "mixer": "mlp"}
+    vocabulary = {"vocab_size": KINDS[kind].vocab_size(4), "mixer": "mlp"}
     model = TRM(from_dict(ModelConfig, {**MODEL, **vocabulary}), 1, generator=torch.Generator())
     with torch.no_grad():  # predicts no padding
         model.heads.token.weight[0].zero_()

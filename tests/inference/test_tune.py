@@ -244,7 +244,7 @@ def test_with_little_time_fewer_puzzles_are_asked(tmp_path: Path) -> None:
 
 
 def test_a_transformer_has_views_alone(puzzles: TaskSet) -> None:
-    shape = {**ARCHITECTURES["transformer"], "vocab_size": oracle.SUDOKU.vocab_size}
+    shape = {**ARCHITECTURES["transformer"], "vocab_size": oracle.SUDOKU.vocab_size(4)}
     model = build_model(from_dict(ModelConfig, shape), 1, generator=torch.Generator())
     weights, recorder = Weights(model.eval(), {"<blank>": 0}), Recorder()
     result = tune(weights, puzzles, TimeLimit(), callback=recorder)

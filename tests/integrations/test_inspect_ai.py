@@ -69,7 +69,7 @@ pytestmark = [  # warnings of inspect_ai itself, about its retries and streams
 GOLDEN = paths.GOLDEN / "arc"
 CHALLENGES = GOLDEN / "raw" / "made-up_evaluation_challenges.json"
 SUBMISSION = GOLDEN / "votes" / "submission.json"
-RATES = ("per_output", "per_task", "strict")
+RATES = ("per_task", "per_output", "strict")
 GRIDS = st.tuples(st.integers(1, 6), st.integers(1, 6)).flatmap(
     lambda size: st.lists(
         st.lists(st.integers(0, 9), min_size=size[1], max_size=size[1]),

@@ -436,7 +436,7 @@ if command == "validate" and "--json" in options:
 if command == "merge":
     shutil.copy(first / "submission.json", out)
 if command == "score":
-    print(json.dumps({"pass@2": {"per_output": {"value": 0.25, "total": 4}}}))
+    print(json.dumps({"pass@2": {"per_task": {"value": 0.25, "total": 3}}}))
 """
 )
 
@@ -482,7 +482,7 @@ def test_a_rehearsal_ends_with_one_line(rehearsal: Rehearsal) -> None:
     assert not rehearsal.error
     assert re.fullmatch(
         r"3 of 3 tasks answered, 2 voters on the mean, 0 of \d test inputs are guesses, "
-        r"pass@2 25.0 % of 4 test inputs, the canvas of good is too small for hidden tasks of "
+        r"pass@2 25.0 % of 3 tasks, the canvas of good is too small for hidden tasks of "
         r"30×30, 0 h 00 min used",
         lines[-1],
     )
@@ -514,7 +514,7 @@ def test_guesses_that_are_right_are_not_taken_for_answers(rehearsal: Rehearsal) 
     solutions.write_text(json.dumps({task: [[[0]]] * len(known[task]) for task in known}))
     last = rehearsal.run()[-1]
     (guesses,) = re.findall(r"(\d+) of \d+ test inputs are guesses", last)
-    assert f"pass@2 25.0 % of 4 test inputs, {guesses} of the guesses are right, " in last
+    assert f"pass@2 25.0 % of 3 tasks, {guesses} of the guesses are right, " in last
 
 
 def test_weights_with_a_small_canvas_are_said_to_be_so(rehearsal: Rehearsal) -> None:
@@ -645,7 +645,7 @@ def test_a_rehearsal_with_the_real_commands(tree: Tree) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.fullmatch(
         r"2 of 2 tasks answered, (18|20) voters on the mean, 0 of 2 test inputs are guesses, "
-        r"pass@2 \d+\.\d % of 2 test inputs, "
+        r"pass@2 \d+\.\d % of 2 tasks, "
         r"(the canvas of \w+ is too small for hidden tasks of 30×30, ){2}0 h \d\d min used",
         done.stdout.splitlines()[-1],
     )

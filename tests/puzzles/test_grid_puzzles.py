@@ -12,7 +12,7 @@ import pytest
 import torch
 from click.testing import Result
 from paths import GOLDEN
-from puzzles import GRID_TRAIN, grid_config, write_puzzles
+from puzzles import GRID_TRAIN, grid_config, large_sudoku, write_large_sudoku, write_puzzles
 from tiny import MODEL, write_challenges
 
 from arc_trm.callbacks import Callback
@@ -140,6 +140,14 @@ def test_shared_puzzles_are_a_leak(tmp_path: Path) -> None:
     [
         ({"model": {"vocab_size": 12}}, "but Sudoku has 11 tokens"),
         ({"model": {"seq_len": 81}}, "model.seq_len is 81: add `--set model.seq_len=16`"),
+        (
+            {"data": {"train": ["LARGE"]}},
+            "model.vocab_size is 11, but Sudoku has 18 tokens: add `--set model.vocab_size=18`",
+        ),
+        (
+            {"data": {"train": ["LARGE"]}, "model": {"vocab_size": 18}},
+            "model.seq_len is 16: add `--set model.seq_len=256`",
+        ),
         ({"model": {"canvas": "bucketed", "mixer": "attention"}}, "whose grids have many sizes"),
         ({"data": {"test": ["arc-agi-1/training"]}}, "data.test holds ARC, but data.train ["),
         ({"data": {"train": ["arc-agi-1/training"]}}, "but data.train ['arc-agi-1/training'] ARC"),
@@ -169,6 +177,7 @@ def test_data_that_cannot_be_trained_on_is_an_error(
     unknown = tmp_path / "unknown.csv"
     unknown.write_text("question\n1.3..41.2..3.3.1\n")
     names = {"SUDOKU": str(write_puzzles(tmp_path)), "UNKNOWN": str(unknown)}
+    names["LARGE"] = str(write_large_sudoku(tmp_path))
     config = grid_config(tmp_path)
     values = {
         part: {**vars(getattr(config, part)), **changes.get(part, {})} for part in ("model", "data")
@@ -265,6 +274,32 @@ def test_train_predict_score_show_report(
     both = cli("score", "runs/first", "runs/first")
     assert "gained 0 puzzles by exact" in both.stdout, both.stderr
     assert cli("train", "--resume").exit_code == 0
+
+
+@pytest.mark.slow
+def test_large_sudokus_from_training_to_a_report(tmp_path: Path, cli: Cli) -> None:
+    """Digits above 9 pass through training, views, the log, pictures and the report."""
+    path, run = write_large_sudoku(tmp_path), tmp_path / "run"
+    settings = ("dtype='float32'", "model.hidden_size=16", "model.supervision_steps=2")
+    settings += ("train.supervision_steps=2", "train.global_batch_size=1")
+    options = [part for setting in settings for part in ("--set", setting)]
+    done = cli("train", "--data", path, "--max-steps", 2, "--out", run, *options)
+    assert done.exit_code == 0, done.stderr
+    config = Run(run).config.model
+    assert (config.block, config.vocab_size, config.side) == ("digit_equivariant", 18, 16)
+    done = cli("predict", run, "--data", path, "--views", 3, "--out", tmp_path)
+    assert done.exit_code == 0, done.stderr
+    (found,) = read_predictions(PredictionLog(tmp_path / "predictions.jsonl"), load_tasks(path))
+    grids = [candidate.grid for candidate in found.candidates]
+    assert found.votes == 3 and {1, 16} <= {int(v) for grid in grids for v in grid.flat}
+    assert cli("report", tmp_path, "--out", tmp_path / "r.html").exit_code == 0
+    shown = cli("show", "1", "--predictions", tmp_path)
+    assert " . 2 3 4 │ 5 6 7 8 │ 9 A B C │ D E F G " in shown.stdout
+    for name in ("one.svg", "one.gif"):
+        trace = ["--trace"] if name.endswith("gif") else []
+        drawn = cli("show", "1", "--predictions", tmp_path, *trace, "--out", tmp_path / name)
+        assert drawn.exit_code == 0, drawn.stderr
+    assert ">G</text>" in (tmp_path / "one.svg").read_text()
 
 
 @pytest.mark.slow
@@ -512,6 +547,21 @@ def test_an_impossible_prediction_in_a_log_is_an_error(
         result = cli(*arguments)
         assert result.exit_code == 2
         assert f"line 3 is not a prediction: {reason}" in result.stderr
+
+
+def test_a_log_has_the_values_of_its_puzzles(tmp_path: Path, cli: Cli) -> None:
+    tasks = load_tasks(write_large_sudoku(tmp_path))
+    _, answer = large_sudoku()
+    log = write_log(tmp_path, tasks, {"1": answer})
+    assert cli("score", log).stdout.startswith("file")
+    assert json.loads(cli("score", log, "--json").stdout)["exact"]["solved"] == 1
+    for grid, error in ((answer + 1, "value 17, puzzles of Sudoku have 0 to 16"), (answer - 1, "")):
+        changed = write_log(tmp_path, tasks, {"1": grid}, "changed")
+        result = cli("score", changed)
+        assert (result.exit_code, error in result.stderr) == (2 if error else 0, True)
+        changed.unlink()
+    with pytest.raises(UserError, match="a grid has the value 16, puzzles of ARC have 0 to 9"):
+        list(PredictionLog(log).read())
 
 
 def test_without_known_answers_there_is_no_comparison(tmp_path: Path, cli: Cli) -> None:

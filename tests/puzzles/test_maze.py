@@ -53,7 +53,7 @@ def test_every_augmentation_inverts_and_keeps_the_rule(number: int, index: int) 
 def test_tokens_are_the_published_ones() -> None:
     question, answer = grid_of("S #", "# #", "  G"), grid_of("So#", "#o#", " oG")
     inputs, labels = MAZE.encode(Pair(question, answer), 3)
-    assert MAZE.vocab_size == 6
+    assert MAZE.vocab_size(3) == 6
     assert inputs.tolist() == [3, 2, 1, 1, 2, 1, 2, 2, 4]
     assert labels.tolist() == [3, 5, 1, 1, 5, 1, 2, 5, 4]
     assert np.array_equal(MAZE.decode(labels), answer)

@@ -43,7 +43,6 @@ class LatinSquare(GridPuzzle):
 
     name = "latin-square"
     title = "Latin square"
-    vocab_size = 6
     default_side = SIDE
     symbols = "_abcd"
     max_augmentations = SYMMETRIES - 1
@@ -119,7 +118,7 @@ def test_its_files_are_read_and_validated(latin_square: LatinSquare, squares: Pa
 
 def test_the_pipeline_trains_predicts_and_scores(latin_square: LatinSquare, squares: Path) -> None:
     run = pipeline.train(data=squares, overrides=SETTINGS, max_steps=STEPS, out="run", device="cpu")
-    assert run.config.model.vocab_size == latin_square.vocab_size
+    assert run.config.model.vocab_size == latin_square.vocab_size(SIDE) == 6
     assert run.config.model.seq_len == SIDE**2
     assert run.metrics[-1]["step"] == STEPS
     predictions = pipeline.predict(run.path, squares, device="cpu")

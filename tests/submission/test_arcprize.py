@@ -358,14 +358,14 @@ def test_two_runs_are_compared(cli: Cli, predicted: Path) -> None:
     (row,) = (line.split() for line in result.stdout.splitlines() if "pass@2  per output" in line)
     assert row[:7] == ["pass@2", "per", "output", "1/3", "33.3", "%", "2/3"]
     assert row[9] == "+33.3"
-    assert "gained 2 tasks by pass@2 per output: task1, task2" in result.stdout
-    assert "lost 1 task by pass@2 per output: task0" in result.stdout
+    assert "gained 2 tasks by pass@2 per task: task1, task2" in result.stdout
+    assert "lost 1 task by pass@2 per task: task0" in result.stdout
     record = json.loads(cli("score", "before.json", "after.json", *options, "--json").stdout)
     assert record["difference"]["gained"] == ["task1", "task2"]
     again = cli("score", "before.json", "after.json", *options)
     assert again.stdout == result.stdout
     same = cli("score", "before.json", "before.json", *options).stdout
-    assert "gained 0 tasks by pass@2 per output\nlost 0 tasks by pass@2 per output\n" in same
+    assert "gained 0 tasks by pass@2 per task\nlost 0 tasks by pass@2 per task\n" in same
     assert "sign test on what changed: p = 1\n" in same
     three = cli("score", "before.json", "after.json", "before.json", *options, "--json")
     assert json.loads(three.stdout)["differences"][0] == {

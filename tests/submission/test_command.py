@@ -157,11 +157,11 @@ def test_score_table(files: Path) -> None:
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert [line.split() for line in lines[:6]] == [
-        ["pass@1", "per", "output", "1/3", "33.3", "%"],
         ["pass@1", "per", "task", "1/2", "50.0", "%"],
+        ["pass@1", "per", "output", "1/3", "33.3", "%"],
         ["pass@1", "strict", "1/2", "50.0", "%"],
-        ["pass@2", "per", "output", "2/3", "66.7", "%"],
         ["pass@2", "per", "task", "1.5/2", "75.0", "%"],
+        ["pass@2", "per", "output", "2/3", "66.7", "%"],
         ["pass@2", "strict", "1/2", "50.0", "%"],
     ]
     assert [line.split("  ")[0] for line in lines[7:]] == list(sub.DENOMINATORS)

@@ -210,11 +210,11 @@ def test_the_table_names_everything() -> None:
         ("one", "two"), (first, second), sub.compare(first, second, generator())
     )
     assert rows[0].split() == ["one", "two", "difference", "95", "%", "interval"]
-    assert rows[1].split()[:7] == ["pass@1", "per", "output", "1/2", "50.0", "%", "2/2"]
+    assert rows[1].split()[:7] == ["pass@1", "per", "task", "1/2", "50.0", "%", "2/2"]
     assert "+50.0  [+0.0, +100.0]" in rows[1]
     assert rows[-5] == "Differences are points of two minus one."
-    assert rows[-3] == "gained 1 task by pass@2 per output: a"
-    assert rows[-2] == "lost 0 tasks by pass@2 per output"
+    assert rows[-3] == "gained 1 task by pass@2 per task: a"
+    assert rows[-2] == "lost 0 tasks by pass@2 per task"
     assert rows[-1] == "sign test on what changed: p = 1"
 
 
@@ -265,14 +265,14 @@ def test_three_scores_have_a_mean_a_deviation_and_differences_from_the_first() -
     for name in ("mean", "deviation"):
         values = [value for rates in described[name].values() for value in rates.values()]
         assert rows[name] == [f"{100 * value:.1f}" for value in values]
-    assert rows["total"] == ["27", "25", "25"] * 2
-    difference = described["differences"][1]["pass@2"]["per_output"]
+    assert rows["total"] == ["25", "27", "25"] * 2
+    difference = described["differences"][1]["pass@2"]["per_task"]
     value, low, high = (f"{100 * difference[key]:+.1f}" for key in ("value", "low", "high"))
-    (line,) = [line for line in lines if line.startswith("two") and "per output" in line][:1]
+    (line,) = [line for line in lines if line.startswith("two") and "per task" in line][:1]
     assert line.endswith(f"{value}  [{low}, {high}]")
     assert "Differences are points of each minus zero." in lines
     gained, lost = (len(described["differences"][0][key]) for key in ("gained", "lost"))
-    assert lines[-2].startswith(f"one: gained {gained} tasks, lost {lost} by pass@2 per output;")
+    assert lines[-2].startswith(f"one: gained {gained} tasks, lost {lost} by pass@2 per task;")
 
 
 @pytest.mark.parametrize("count", [2, 3, 12])

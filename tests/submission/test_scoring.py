@@ -51,8 +51,8 @@ ANSWERED: Any = {
 def test_three_denominators() -> None:
     result = sub.score(ANSWERED, SOLUTIONS)
     assert result.pass_at == {
-        1: sub.PassRates(sub.Rate(2, 6), sub.Rate(1.5, 4), sub.Rate(1, 4)),
-        2: sub.PassRates(sub.Rate(3, 6), sub.Rate(2.5, 4), sub.Rate(2, 4)),
+        1: sub.PassRates(sub.Rate(1.5, 4), sub.Rate(2, 6), sub.Rate(1, 4)),
+        2: sub.PassRates(sub.Rate(2.5, 4), sub.Rate(3, 6), sub.Rate(2, 4)),
     }
     assert result.tasks == {
         "x": ((True, True), (False, False)),
@@ -68,8 +68,8 @@ def test_the_dictionary_of_a_score_is_json() -> None:
     result = sub.score(ANSWERED, SOLUTIONS).to_dict()
     assert json.loads(json.dumps(result)) == result
     assert result["pass@2"] == {
-        "per_output": {"solved": 3, "total": 6, "value": 0.5},
         "per_task": {"solved": 2.5, "total": 4, "value": 0.625},
+        "per_output": {"solved": 3, "total": 6, "value": 0.5},
         "strict": {"solved": 2, "total": 4, "value": 0.5},
     }
     assert result["tasks"]["y"] == [[False, True]]
@@ -95,7 +95,7 @@ def test_answers_of_one_attempt_say_that_pass_at_2_is_pass_at_1() -> None:
 
 def test_every_rate_is_split_by_task() -> None:
     result = sub.score_ranked(sub.to_ranked(ANSWERED), SOLUTIONS, ks=(1, 2, 3))
-    assert result.deciding == ("pass@3", "per output")
+    assert result.deciding == ("pass@3", "per task")
     assert result.headline == ("pass@2", "per task")
     assert result.task_ids == list(SOLUTIONS)
     counts = result.counts()
@@ -111,7 +111,7 @@ def test_a_score_reads_as_its_lines() -> None:
     result = sub.score(ANSWERED, SOLUTIONS)
     lines = result.lines()
     assert repr(result).splitlines() == lines
-    assert lines[4] == "pass@2  per task    2.5/4  62.5 %"
+    assert lines[3] == "pass@2  per task    2.5/4  62.5 %"
     assert lines[6:10] == ["", *(f"{name:<10}  {text}" for name, text in sub.DENOMINATORS.items())]
     assert max(map(len, lines)) <= 80
     assert (

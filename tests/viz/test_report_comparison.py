@@ -56,7 +56,7 @@ def test_a_comparison_shows_what_was_gained_and_lost(two: tuple[Path, Path]) -> 
     assert (
         f"−12.5 points −100 0 +100 95 % bootstrap interval {low} to {high}. It includes 0" in text
     )
-    assert "1 task gained, 1 lost by pass@2 per output; sign test p = 1" in text
+    assert "1 task gained, 1 lost by pass@2 per task; sign test p = 1" in text
 
 
 def test_equal_predictions_are_not_told_apart_by_an_interval(two: tuple[Path, Path]) -> None:

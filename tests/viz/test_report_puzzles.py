@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from report_browser import check_fits, find_barriers, open_report
-from report_pages import PUZZLES, data_of, make_page, text_of, write_puzzle_predictions
+from report_pages import (
+    PUZZLES,
+    data_of,
+    make_page,
+    text_of,
+    write_large_prediction,
+    write_puzzle_predictions,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -34,6 +41,27 @@ def test_a_report_on_puzzles(tmp_path: Path, kind: str) -> None:
         assert test["answers"][0]["attempts"] == [
             {"label": "Answer", "grid": "21/43", "verdict": "valid"}
         ]
+
+
+def test_digits_above_9_are_one_character_of_a_grid(tmp_path: Path) -> None:
+    data = data_of(make_page(write_large_prediction(tmp_path)))
+    (test,) = data["tasks"][0]["tests"]
+    assert test["input"]["grid"].startswith("023456789abcdefg/50789abcdefg1234/")
+    assert data["theme"]["characters"] == ".123456789ABCDEFG"
+    assert data["theme"]["boxes"]["16"] == [4, 4]
+
+
+@pytest.mark.browser
+def test_browser_writes_digits_above_9_as_letters(browser: Browser, tmp_path: Path) -> None:
+    with open_report(browser, write_large_prediction(tmp_path)) as page:
+        question, answer = page.locator("#task-1 .row svg").all()[:2]
+        assert ", 16 rows of 16: . 2 3 4 5 6 7 8 9 A B C D E F G; 5 . 7" in str(
+            question.get_attribute("aria-label")
+        )
+        written = question.locator("text").all_text_contents()
+        assert "".join(written).startswith("23456789ABCDEFG5789ABCDEFG1234")
+        fills = {each.get_attribute("fill") for each in answer.locator("path[fill]").all()}
+        assert fills == {"#FFFFFF", "#E4E0D6"}  # filled in, and given
 
 
 @pytest.mark.parametrize(

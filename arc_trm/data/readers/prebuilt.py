@@ -22,7 +22,6 @@ import hashlib
 import math
 import mmap
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -37,7 +36,7 @@ from arc_trm.data.puzzle_ids import read_puzzle_ids
 from arc_trm.data.readers import json_file
 from arc_trm.errors import UserError
 from arc_trm.io import read_json
-from arc_trm.puzzles import SEPARATOR, GridPuzzle, grid_kinds
+from arc_trm.puzzles import SEPARATOR, grid_kinds
 from arc_trm.puzzles.base import LazySequence, Tokens
 from arc_trm.tasks import PuzzleArray, TaskSet
 from submission.content import file_content
@@ -68,16 +67,17 @@ def read(path: Path) -> TaskSet:
         if not isinstance(tasks, TaskSet):
             raise UserError(f"{challenges} is a solutions file, expected tasks: {REBUILD}")
         return tasks
-    if not (kinds := _grid_kinds(split)):
+    if not _has_grid_puzzles(split):
         raise UserError(_missing_tasks(path))
-    inputs, labels = _examples(split, _read_dataset(split / DATASET)["seq_len"])
-    return _puzzles(split, kinds, inputs, labels, np.arange(len(inputs)))
+    dataset = _read_dataset(split / DATASET)
+    inputs, labels = _examples(split, dataset["seq_len"])
+    return _puzzles(split, dataset["vocab_size"], inputs, labels, np.arange(len(inputs)))
 
 
 def _missing_tasks(folder: Path) -> str:
     """Return the error message for a folder without anything to predict."""
     try:
-        trains_grid = bool(_grid_kinds(folder / "train"))
+        trains_grid = _has_grid_puzzles(folder / "train")
     except UserError:  # other damage is not what this message is about
         trains_grid = False
     if not trains_grid:
@@ -90,10 +90,10 @@ def _missing_tasks(folder: Path) -> str:
     return f"{folder} has no test/{DATASET}, so there is nothing in it to predict"
 
 
-def _grid_kinds(split: Path) -> list[GridPuzzle]:
-    """Return the kinds of grid puzzles that have the vocabulary of a split."""
+def _has_grid_puzzles(split: Path) -> bool:
+    """Return whether a split has the vocabulary of a kind of grid puzzles."""
     path = split / DATASET
-    return grid_kinds(_read_dataset(path)["vocab_size"]) if os.path.isfile(path) else []
+    return os.path.isfile(path) and bool(grid_kinds(_read_dataset(path)["vocab_size"]))
 
 
 def _examples(split: Path, seq_len: int) -> tuple[Tokens, Tokens]:
@@ -111,7 +111,7 @@ def _examples(split: Path, seq_len: int) -> tuple[Tokens, Tokens]:
 
 def _puzzles(
     split: Path,
-    kinds: Sequence[GridPuzzle],
+    vocab_size: int,
     inputs: Tokens,
     labels: Tokens,
     indices: npt.NDArray[np.integer[Any]],
@@ -122,11 +122,13 @@ def _puzzles(
     may be PAD. A puzzle's id is its position among the indices, from 1.
     """
     side = math.isqrt(inputs.shape[1])
-    kind = next((kind for kind in kinds if not kind.side_error(side)), None)
+    kinds = grid_kinds(vocab_size)
+    sized = (kind for kind in kinds if kind.vocab_size(side) == vocab_size)
+    kind = next((kind for kind in sized if not kind.side_error(side)), None)
     if side * side != inputs.shape[1] or kind is None:
         raise UserError(
-            f"{split / DATASET} says {inputs.shape[1]} tokens (seq_len), which no {kinds[0].name} "
-            f"has: {REBUILD}"
+            f"{split / DATASET} says {inputs.shape[1]} cells (seq_len) and {vocab_size} tokens "
+            f"(vocab_size), which no {kinds[0].name} has: {REBUILD}"
         )
     for name, tokens in ((INPUTS, inputs), (LABELS, labels)):
         if tokens.min() < 1 or tokens.max() > kind.num_values(side):
@@ -193,12 +195,12 @@ class PrebuiltDataset(LazySequence["PrebuiltGroup"]):
 
         Raises UserError if one breaks the rule, or any example has a token of no value.
         """
-        if not (kinds := grid_kinds(self.vocab_size)):
+        if not grid_kinds(self.vocab_size):
             return None
         first = self.group_starts[:-1]
         starts, ends = self.puzzle_starts[first], self.puzzle_starts[first + 1]
         indices = starts[starts < ends]  # some puzzles have no example
-        return _puzzles(self.folder / "train", kinds, self.inputs, self.labels, indices)
+        return _puzzles(self.folder / "train", self.vocab_size, self.inputs, self.labels, indices)
 
     def pairs_per_task(self) -> dict[str, int]:
         """Return the number of training pairs of each task, by the id of the task."""

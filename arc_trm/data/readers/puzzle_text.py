@@ -40,15 +40,15 @@ ANSWERS = ("answer", "answers", "solution", "solutions")
 SUFFIXES = (".csv", ".tsv", ".sdm")
 CHUNK_SIZE = 20_000  # rows that are checked at once
 MAX_SOLVED = 10_000
-"""Puzzles in a file whose solutions are counted when it is read. Counting those of larger files
-takes too long; `arc-trm data check` does it."""
+"""Sudokus of 9×9 in a file whose solutions are counted when it is read; of another size by the
+square of the cells, so 1001 of 16×16. Counting those of larger files takes too long; `arc-trm data
+check` does it."""
 MAX_LINE = 2**22
 """Characters of the longest line."""
 NO_VALUE = 255  # stands for an invalid character
 SOLUTION_ERRORS = {
     0: "it has no solution",
     2: "it has more than one solution",
-    -1: "counting its solutions takes too long",
 }
 
 Texts = dict[int, tuple[str, str]]
@@ -153,12 +153,13 @@ def read_rows(texts: Iterable[tuple[int, str, str]], rows: PuzzleRows) -> Puzzle
         rows.report()
     rows.report()
     puzzles = PuzzleArray.concatenate(parts) if parts else None
-    if puzzles and kind and len(puzzles) <= MAX_SOLVED:
+    if puzzles and kind and len(puzzles) * puzzles.side**4 <= MAX_SOLVED * 9**4:
         counts = kind[0].count_solutions(puzzles.questions).clip(max=2)
-        for index in np.flatnonzero(counts != 1).tolist():
+        # A puzzle that the solver gave up may well have one solution.
+        for index in np.flatnonzero((counts == 0) | (counts == 2)).tolist():
             rows.reasons[int(puzzles.rows[index])] = SOLUTION_ERRORS[int(counts[index])]
         rows.report()
-        puzzles = puzzles if (counts == 1).all() else puzzles.take(counts == 1)
+        puzzles = puzzles.take((counts == 1) | (counts < 0))
     if not puzzles:
         notes = rows.invalid.notes("row", rows.place)
         reason = f", because {'; '.join(notes)}" if notes else ""
@@ -334,7 +335,10 @@ def _kinds_of(text: str) -> list[GridPuzzle]:
 
 
 def recognise(question: str) -> KindAndSide | str:
-    """Return the kind and side of a question by its characters and length, or what is wrong."""
+    """Return the kind and side of a question by its characters and length, or what is wrong.
+
+    Kinds may share characters: one that has all of them in puzzles of this size comes first.
+    """
     kinds = _kinds_of(question) if question else []
     if not kinds:
         expected = " or ".join(
@@ -344,10 +348,11 @@ def recognise(question: str) -> KindAndSide | str:
     side = math.isqrt(len(question))
     if side * side != len(question):
         return f"the question has {len(question)} characters, which is not a square number"
-    for kind in kinds:
-        if not kind.side_error(side):
-            return kind, side
-    return kinds[0].side_error(side) or ""
+    sized = [kind for kind in kinds if not kind.side_error(side)]
+    if not sized:
+        return kinds[0].side_error(side) or ""
+    used = set(question)
+    return max(sized, key=lambda kind: kind.notation(side, used).keys() >= used), side
 
 
 def _cell_values(texts: Texts, kind: GridPuzzle, side: int) -> npt.NDArray[np.uint8]:

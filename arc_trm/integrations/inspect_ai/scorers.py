@@ -19,24 +19,25 @@ from submission import Grid
 
 
 @metric
-def per_output() -> Metric:
-    """Solved test outputs / all test outputs, as the ARC Prize competition counts."""
-
-    def value(scores: list[SampleScore]) -> Value:
-        return _mean([Fraction(each.score.as_float()) for each in scores])
-
-    return value
-
-
-@metric
 def per_task() -> Metric:
-    """Mean over tasks of the fraction of their outputs that is solved, as TRM and HRM report it.
+    """Mean over tasks of the fraction of their outputs that is solved, as boards and papers count.
 
+    The boards are those of Kaggle's competitions and of ARC Prize, the papers those on TRM and HRM.
     Tasks of which some outputs did not run, as with `--limit`, are left out.
     """
 
     def value(scores: list[SampleScore]) -> Value:
         return _mean([sum(task, Fraction(0)) / len(task) for task in _whole_tasks(scores)])
+
+    return value
+
+
+@metric
+def per_output() -> Metric:
+    """Solved test outputs / all test outputs, as no board counts."""
+
+    def value(scores: list[SampleScore]) -> Value:
+        return _mean([Fraction(each.score.as_float()) for each in scores])
 
     return value
 
@@ -75,7 +76,7 @@ def _mean(parts: Sequence[Fraction]) -> float:
     return float(sum(parts)) / len(parts) if parts else math.nan
 
 
-@scorer(metrics={"*": [per_output(), per_task(), strict()]})
+@scorer(metrics={"*": [per_task(), per_output(), strict()]})
 def two_attempts(attempts: int = 2) -> Scorer:
     """Score pass@1 and pass@2: whether one of the first K attempts equals the target.
 

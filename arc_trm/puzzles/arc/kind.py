@@ -30,7 +30,6 @@ class Arc(PuzzleKind):
     name = "arc"
     title = "ARC"
     noun = "task"
-    vocab_size = tokenizer.VOCAB_SIZE
     first_value_token = tokenizer.FIRST_COLOUR
     default_side = FULL_SIDE
     embeds_tasks = True
@@ -40,6 +39,9 @@ class Arc(PuzzleKind):
     best_metrics = ("pass_at_2", "pass_at_1", "exact", "cell_accuracy")
     theme = Theme(ARC_PALETTE)
     quick_preset = "quickstart"
+
+    def vocab_size(self, side: int) -> int:
+        return tokenizer.VOCAB_SIZE
 
     encode = staticmethod(tokenizer.encode_pair)
     decode = staticmethod(tokenizer.decode)

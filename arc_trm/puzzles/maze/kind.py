@@ -38,7 +38,6 @@ class Maze(GridPuzzle):
 
     name = "maze"
     title = "Maze"
-    vocab_size = 6
     default_side = MAX_SIDE
     quick_preset = "maze-quick"
     symbols = "# SGo"
@@ -60,7 +59,6 @@ class Maze(GridPuzzle):
     )
     rating_unit = "steps"
     hard_rating = 111
-    batch_size = 2000
     has_solver = True
 
     def resembles(self, text: str) -> bool:
@@ -74,6 +72,9 @@ class Maze(GridPuzzle):
     def _spelt(self, symbol: str) -> str:
         """Return every character that means the same as a symbol."""
         return symbol + "".join(each for each, meant in self.spellings.items() if meant == symbol)
+
+    def batch_size(self, side: int) -> int:
+        return 2000
 
     def augmentation(self, number: int, side: int, rng: np.random.Generator) -> Dihedral:
         return Dihedral(number)

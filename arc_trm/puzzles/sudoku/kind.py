@@ -1,12 +1,15 @@
 """Sudoku: tokens, symmetries and the rule.
 
 Tokens: PAD 0, blank 1, digit d is d + 1 (TRM paper, arXiv 2510.04871, section 5). Values are 0 for
-a blank cell and 1..side for digits. Beside 9×9 there are the small sizes 4×4 and 6×6.
+a blank cell and 1..side for digits. Beside 9×9 there are 4×4 and 6×6, which have its tokens, and
+16×16, whose digits 10 to 16 are written A to G.
 """
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -15,11 +18,21 @@ import numpy.typing as npt
 from arc_trm.puzzles.base import Flags
 from arc_trm.puzzles.grid_puzzle import GridPuzzle
 from arc_trm.puzzles.sudoku.generator import full_grids, remove_digits
-from arc_trm.puzzles.sudoku.solver import BOXES, count_digits, solve, units
+from arc_trm.puzzles.sudoku.solver import (
+    BOXES,
+    LARGE_BATCH_SIZE,
+    QUICK_SIDE,
+    count_digits,
+    digit_masks,
+    solve,
+    units,
+)
 from arc_trm.puzzles.theme import puzzle_theme
 from arc_trm.tasks import Grid
 
 MAX_SIDE = max(BOXES)
+LETTERS = "ABCDEFGHIJKLMNOP"
+"""Digits of 16×16 in a notation without figures."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +76,19 @@ class Sudoku(GridPuzzle):
 
     name = "sudoku"
     title = "Sudoku"
-    vocab_size = 11
     default_side = 9
     quick_preset = "sudoku-quick"
-    symbols = ".123456789"
-    spellings: ClassVar[dict[str, str]] = dict.fromkeys("0_*", ".")
+    symbols = ".123456789ABCDEFG"
+    spellings: ClassVar[dict[str, str]] = {
+        **dict.fromkeys("0_*", "."),
+        **{each.lower(): each for each in "ABCDEFG"},
+    }
     rule = "every row, column and box holds every digit, and the given cells stay"
     theme = puzzle_theme(
         task="Sudoku",
-        colours=("#FFFFFF",) * 10,
-        symbols=" 123456789",
-        text_symbols=".123456789",
+        colours=("#FFFFFF",) * (1 + MAX_SIDE),
+        symbols=" 123456789ABCDEFG",
+        text_symbols=symbols,
         given="#E4E0D6",
         boxes=BOXES,
     )
@@ -90,6 +105,9 @@ class Sudoku(GridPuzzle):
         transposed = bool(rng.integers(2)) and height == width
         return SudokuAugmentation(digits, rows, columns, transposed)
 
+    def batch_size(self, side: int) -> int:
+        return 1000 if side <= QUICK_SIDE else LARGE_BATCH_SIZE
+
     def side_error(self, side: int) -> str | None:
         if side in BOXES:
             return None
@@ -98,6 +116,10 @@ class Sudoku(GridPuzzle):
 
     def num_values(self, side: int) -> int:
         return side + 1
+
+    def vocab_size(self, side: int) -> int:
+        """Return the number of tokens: of sides below 9 it is that of 9, as published."""
+        return 1 + self.num_values(max(side, self.default_side))
 
     def validate(self, questions: Grid, answers: Grid, known: Flags) -> list[str]:
         side, faults = questions.shape[1], [""] * len(questions)
@@ -130,6 +152,23 @@ class Sudoku(GridPuzzle):
         found = solve(questions)
         return found.solution, found.count == 1
 
+    @cached_property
+    def characters(self) -> frozenset[str]:
+        return super().characters | {*LETTERS, *LETTERS.lower()}
+
+    def notation(self, side: int, characters: Set[str]) -> dict[str, int]:
+        """Map the characters of cells to values; sixteen digits are 1 to G, 0 to F or A to P."""
+        used = {each.upper() for each in characters}
+        if side > QUICK_SIDE and used & set(LETTERS[7:]):
+            digits = LETTERS
+        elif side > QUICK_SIDE and {"0"} < used and used & set("._*") and "G" not in used:
+            digits = "0123456789ABCDEF"
+        else:
+            return super().notation(side, characters)
+        values = {each: value for value, each in enumerate(digits, 1)}
+        values |= {each.lower(): value for each, value in values.items()}
+        return dict.fromkeys("0._*", 0) | values
+
     def guess(self, questions: Grid, rng: np.random.Generator) -> Grid:
         """Fill each cell with a digit that its row, column and box lack, else with any digit."""
         num_puzzles, side = questions.shape[:2]
@@ -146,10 +185,16 @@ class Sudoku(GridPuzzle):
     def generate(
         self, count: int, side: int, min_rating: int, clues: int, rng: np.random.Generator
     ) -> tuple[Grid, Grid, npt.NDArray[np.int64]]:
-        """Return Sudokus with one solution, rated by the digits that a solver has to guess."""
+        """Return Sudokus with one solution, rated by the digits that a solver has to guess.
+
+        Those that this solver gives up are left out: they have no rating, and their file would be
+        refused.
+        """
         answers = full_grids(side, count, rng)
         questions = remove_digits(answers, clues, rng)
-        return questions, answers, solve(questions).guesses
+        found = solve(questions)
+        rated = found.count == 1
+        return questions[rated], answers[rated], found.guesses[rated]
 
 
 def repeated_digits(grids: Grid) -> dict[int, tuple[int, int]]:
@@ -158,12 +203,11 @@ def repeated_digits(grids: Grid) -> dict[int, tuple[int, int]]:
     `grids`: (N, side, side) uint8; blanks may repeat.
     """
     side = grids.shape[1]
-    digits = grids.reshape(len(grids), side * side).astype(np.uint16)
-    bits = (np.uint16(1) << digits) & ~np.uint16(1)
-    _, repeated = count_digits(bits.T[units(side).cells])
+    masks = digit_masks(side, blank=0)[grids.reshape(len(grids), side * side)]
+    _, repeated = count_digits(masks.T[units(side).cells])
     found = {}
     for index in np.flatnonzero(repeated.any(0)).tolist():
         unit = int((repeated[:, index] != 0).argmax())
         mask = int(repeated[unit, index])
-        found[index] = unit, (mask & -mask).bit_length() - 1
+        found[index] = unit, (mask & -mask).bit_length()
     return found

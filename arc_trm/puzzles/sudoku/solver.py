@@ -22,10 +22,17 @@ DEPTH_FIRST_ROUNDS = 64
 """The search begins depth first, with the newest state of each puzzle. After every so many rounds
 it expands one state more of each puzzle in a round."""
 MAX_GUESSES = 5000
-"""Guesses after which the search of a puzzle is given up. The hardest Sudokus known need some
-hundred, but a puzzle without a solution can take this kind of solver any number."""
+"""Guesses after which the search of a puzzle is given up. The hardest 9×9 Sudokus known need some
+hundred, but a puzzle without a solution, or one of 16×16, can take this kind of solver any
+number."""
 
-BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
+QUICK_SIDE = 9
+"""The largest side of puzzles of which a search takes milliseconds, and thousands little memory."""
+LARGE_BATCH_SIZE = 100
+"""Larger puzzles that are generated, or whose solutions are counted, at once: the search of an
+empty one of 16×16 takes 0.7 MB."""
+
+BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3), 16: (4, 4)}
 """Rows and columns of a box, by the side of the puzzle."""
 
 
@@ -41,7 +48,7 @@ class Units:
 
 @cache
 def units(side: int) -> Units:
-    """Return the units of a Sudoku with 4, 6 or 9 cells a side."""
+    """Return the units of a Sudoku with so many cells a side, one of `BOXES`."""
     height, width = BOXES[side]
     rows = np.arange(side * side).reshape(side, side)
     boxes = rows.reshape(side // height, height, side // width, width).swapaxes(1, 2)
@@ -69,8 +76,13 @@ class SearchResult:
 def candidate_masks(questions: Grid) -> Masks:
     """Return the candidates (side², N) of every cell: one digit if it is given, else all."""
     side = questions.shape[1]
-    values = np.array([2**side - 1, *(1 << np.arange(side))], np.uint16)
-    return np.ascontiguousarray(values[questions.reshape(len(questions), -1)].T)
+    masks = digit_masks(side, blank=2**side - 1)
+    return np.ascontiguousarray(masks[questions.reshape(len(questions), -1)].T)
+
+
+def digit_masks(side: int, blank: int) -> Masks:
+    """Return the bit mask of each value (side + 1,): `blank`, then those of the digits."""
+    return np.array([blank, *(1 << np.arange(side))], np.uint16)
 
 
 def _propagate(states: Masks, side: int) -> npt.NDArray[np.bool_]:
@@ -119,7 +131,11 @@ def count_digits(unit_masks: Masks) -> tuple[Masks, Masks]:
 
 
 def search(
-    states: Masks, side: int, max_solutions: int = 2, rng: np.random.Generator | None = None
+    states: Masks,
+    side: int,
+    max_solutions: int = 2,
+    rng: np.random.Generator | None = None,
+    max_guesses: int = MAX_GUESSES,
 ) -> SearchResult:
     """Find solutions by propagation and, where propagation stops, by guessing.
 
@@ -132,6 +148,8 @@ def search(
         side: cells a side.
         max_solutions: number of solutions after which the search of a puzzle ends.
         rng: source of the random choices.
+        max_guesses: guesses after which the search of a puzzle is given up. Several are tried at
+            once, so there may be some more.
     """
     num_puzzles = states.shape[1]
     count, guesses = np.zeros((2, num_puzzles), np.int64)
@@ -167,7 +185,7 @@ def search(
         digits = popcount[masks[:, solved][:, first] - 1] + 1
         solution[solved_puzzle[first]] = digits.T
         np.add.at(count, solved_puzzle, 1)
-        count[(guesses > MAX_GUESSES) & (count < max_solutions)] = -1
+        count[(guesses > max_guesses) & (count < max_solutions)] = -1
         unfinished = (count >= 0) & (count < max_solutions)
         kept &= unfinished[puzzle]
         branching = consistent & ~solved & unfinished[mask_puzzle]
@@ -210,5 +228,17 @@ def _branch(
 
 
 def solve(questions: Grid) -> SearchResult:
-    """Solve Sudokus (N, side, side) uint8 and see whether each has more than one solution."""
-    return search(candidate_masks(questions), questions.shape[1])
+    """Solve Sudokus (N, side, side) uint8 and see whether each has more than one solution.
+
+    Large ones are searched `LARGE_BATCH_SIZE` at a time, because a search keeps many states.
+    """
+    side = questions.shape[1]
+    if side <= QUICK_SIDE or len(questions) <= LARGE_BATCH_SIZE:
+        return search(candidate_masks(questions), side)
+    starts = range(LARGE_BATCH_SIZE, len(questions), LARGE_BATCH_SIZE)
+    parts = [search(candidate_masks(part), side) for part in np.split(questions, starts)]
+    return SearchResult(
+        np.concatenate([part.count for part in parts]),
+        np.concatenate([part.solution for part in parts]),
+        np.concatenate([part.guesses for part in parts]),
+    )

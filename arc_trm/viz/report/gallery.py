@@ -1,11 +1,12 @@
 """What the page's script draws, as plain JSON.
 
-Grids are texts such as `012/345`, one row after another. Wrong cells are bits, one per cell of
-their grid row by row, as hexadecimal digits.
+Grids are texts such as `012/34g`, one row after another, a value as a digit of base 36. Wrong cells
+are bits, one per cell of their grid row by row, as hexadecimal digits.
 """
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import islice
@@ -31,6 +32,7 @@ from arc_trm.viz.report.outcomes import CHANGES, CLOSE, OUTCOMES, WRONG, change,
 from arc_trm.viz.svg import printable
 from submission.comparison import Comparison
 
+DIGITS = string.digits + string.ascii_lowercase
 THEME_FIELDS = ("colours", "symbols", "characters", "given", "boxes", "numbered")
 MAX_CANDIDATES = 5
 """Candidates of a test input that are drawn; the page says how many others there are."""
@@ -185,4 +187,4 @@ def _figure(figure: GridFigure) -> dict[str, Any]:
 def _text(figure: GridFigure) -> str | None:
     if figure.grid is None:
         return None
-    return "/".join("".join(map(str, row)) for row in figure.grid.tolist())
+    return "/".join("".join(DIGITS[value] for value in row) for row in figure.grid.tolist())

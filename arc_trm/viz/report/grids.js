@@ -8,7 +8,8 @@ const CROSS = 12; // px of the smallest cell in which a cross can be read
 const find = (id) => document.getElementById(id);
 const digits = find("digits");
 const hasText = () => digits.checked || theme.symbols; // in every cell
-const symbolOf = (value) => (theme.symbols ? theme.symbols[value] : value);
+const valueOf = (digit) => parseInt(digit, 36);
+const symbolOf = (value) => (theme.symbols ? theme.symbols[value] : String(value));
 const isLight = theme.colours.map((colour) => {
   const [r, g, b] = [1, 3, 5].map((start) => parseInt(colour.slice(start, start + 2), 16));
   return 0.299 * r + 0.587 * g + 0.114 * b > 120;
@@ -46,7 +47,7 @@ function verdictMark(verdict) {
 
 function describe(figure) {
   const rows = rowsOf(figure.grid);
-  const spelt = hasText() ? `: ${rows.map((row) => [...row].map((value) => theme.characters[value]).join(" ")).join("; ")}` : "";
+  const spelt = hasText() ? `: ${rows.map((row) => [...row].map((digit) => theme.characters[valueOf(digit)]).join(" ")).join("; ")}` : "";
   return `${figure.label}, ${rows.length} rows of ${rows[0].length}${spoken(figure)}${spelt}`;
 }
 
@@ -73,8 +74,9 @@ function drawGrid(figure, question, cell) {
   });
   const paths = {}, inks = {};
   const gap = cell < CROSS ? 0.05 : 0.03;
-  rows.forEach((row, y) => [...row].forEach((value, x) => {
-    const fill = given && given[y][x] !== "0" && given[y][x] === value ? theme.given : theme.colours[value];
+  rows.forEach((row, y) => [...row].forEach((digit, x) => {
+    const value = valueOf(digit);
+    const fill = given && value !== 0 && given[y][x] === digit ? theme.given : theme.colours[value];
     paths[fill] = (paths[fill] || "") + `M${x + gap} ${y + gap}h${1 - 2 * gap}v${1 - 2 * gap}h-${1 - 2 * gap}z`;
     if (symbolOf(value) === " " || !hasText()) return;
     const ink = (inks[isLight[value] ? "ink-dark" : "ink-light"] ||= { text: "", x: [], y: [] });

@@ -50,15 +50,14 @@ def merge(
 
     check_vote_weights(vote_weights, len(files))
     check_replaceable(out, overwrite)
-    logs: list[PredictionSource] = []
     ranked: list[Ranked] = []
     fallback: list[Ranked] = []
     sources: list[PredictionSource] = []
     for file in files:
         source = open_predictions(file, data)
         source.kind.require_submission("merging", str(file))
-        if source.log is not None:
-            logs.append(source.sharing(logs[0]) if logs else source)
+        if source.log is not None and (logs := [each for each in sources if each.log is not None]):
+            source.sharing(logs[0])
         first = count_outputs(ranked[0]) if ranked else None
         ranked.append(source.candidates(first))
         fallback.append(source.attempts(first))

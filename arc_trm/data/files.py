@@ -233,7 +233,7 @@ def _entries(folder: Path) -> list[Path]:
 
 def _unknown(content: Content) -> str:
     """Return the message for a file that no reader knows."""
-    what = looks_like(content.head)
+    what = looks_like(content.head) if content.head else "empty"
     is_what = f"is {what}" if what else "holds no tasks or puzzles in a known format"
     return (
         f"{content.place}: {is_what}, expected tasks as JSON, JSON lines or Parquet, or puzzles as "

@@ -397,7 +397,7 @@ MISTAKES = [
     (["train", "--set", "train.=1"], "unknown config key 'train.'; known: train.best_metric"),
     (["train", "--set", "seed" + ".a" * 3000 + "=1"], "--set takes key=value, got 'seed.a"),
     (["train", "--set", "data.train=x"], "is a list, got 'x': write `--set \"data.train=['x']\"`"),
-    (["data", "show", "x.jsonl"], "x.jsonl is a log of predictions, expected"),
+    (["data", "show", "x.jsonl"], "x.jsonl: is empty, expected tasks as JSON"),
     (["score", "x.csv"], "x.csv is a file of puzzles, expected a predictions.jsonl"),
     (["score", "run.json"], "run.json is the config of a run, expected a predictions"),
     (
@@ -725,7 +725,7 @@ def test_an_option_is_the_same_in_every_command(name: str, commands: str) -> Non
             "--max-steps",
             "A short run of adapt, or one with a time limit, also has a shorter warm-up",
         ),
-        ("data show", "--skip-invalid", "only for CSV files"),
+        ("data show", "--skip-invalid", "invalid tasks and puzzles, and list them"),
         ("score", "--with-published", "for Sudokus and mazes, scores of trivial answers"),
     ],
 )

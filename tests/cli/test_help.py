@@ -95,7 +95,7 @@ def test_options_that_people_use_come_first(path: str, first: str, last: str) ->
 def test_commands_are_in_the_order_of_work() -> None:
     data = ALL["arc-trm data"].command
     assert isinstance(data, click.Group)
-    names = "list show fetch generate identifiers"
+    names = "list show check convert fetch generate identifiers"
     assert data.list_commands(ALL["arc-trm data"]) == names.split()
 
 

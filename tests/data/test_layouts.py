@@ -165,7 +165,7 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
     "numbers": ("t.json", [1, 2], "is a list of 2 items, expected tasks"),
     "parquet": ("t.parquet", b"PAR1xxxxPAR1", "is damaged Parquet"),
     "archive": ("t.zip", b"PK\x03\x04xxxx", "is packed and damaged"),
-    "empty": ("t.jsonl", "", "holds no tasks or puzzles"),
+    "empty": ("t.jsonl", "", "is empty, expected tasks as JSON"),
 }
 
 

@@ -86,18 +86,22 @@ class _Found:
         """Read files; those without tasks are skipped."""
         for content in found:
             try:
-                self.add(content)
+                self.add(content, f"{content.name}, ")
             except NoTasks as error:
                 self.without.append(error)
                 self.skipped.append(content.name)
 
-    def add(self, content: Content) -> None:
-        """Read a file. Raises NoTasks if it has none, UserError if it is invalid."""
+    def add(self, content: Content, prefix: str = "") -> None:
+        """Read a file, whose invalid tasks get names that begin with `prefix`.
+
+        Raises NoTasks if it has none, UserError if it is invalid.
+        """
+        invalid = InvalidItems(self.invalid.skip)
         try:
             reader = find_reader(content)
             if reader is None:
                 raise NoTasks(_unknown(content))
-            tasks = reader.read(content, self.invalid)
+            tasks = reader.read(content, invalid)
         except NoTasks:
             raise
         except UserError as error:
@@ -106,6 +110,8 @@ class _Found:
             self.invalid.total += 1
             self.invalid.add(content.name, str(error), str(error))
             return
+        finally:
+            self.invalid.include(invalid, prefix)
         if not isinstance(tasks, TaskSet):
             self.solutions.append((content, tasks))
             return

@@ -40,6 +40,11 @@ class InvalidItems:
             )
         self.reasons[name] = reason
 
+    def include(self, others: InvalidItems, prefix: str) -> None:
+        """Add what is invalid in a file, by its name there after a prefix."""
+        self.total += others.total
+        self.reasons |= {f"{prefix}{name}": reason for name, reason in others.reasons.items()}
+
     def notes(self, noun: str, source: str) -> tuple[str, ...]:
         """Return a sentence on what was left out, if anything was: `2 of 9 rows of x.csv ...`."""
         if not self.reasons:

@@ -109,6 +109,19 @@ class Content:
         with self.open() as stream:
             return stream.read(HEAD)
 
+    def open_text(self, newline: str | None = None) -> io.TextIOWrapper:
+        """Open the content as text, in the encoding that its mark says, without an error.
+
+        Bytes that are no UTF-8 become surrogates, those of other encodings replacement characters.
+        `newline` is that of `io.TextIOWrapper`. Raises FormatError as `open`.
+        """
+        encoding = text_encoding(self.head)
+        errors = "surrogateescape" if encoding == "utf-8-sig" else "replace"
+        whole = len(self.head) < HEAD
+        return io.TextIOWrapper(
+            io.BytesIO(self.head) if whole else self.open(), encoding, errors, newline
+        )
+
     def read(self) -> bytes:
         """Return all unpacked bytes. Raises FormatError as `open`, or if they are too many."""
         with self.open() as stream:

@@ -1,7 +1,11 @@
-"""Measure time and memory of reading many tasks from each layout: `layouts_speed.py [NUMBER]`."""
+"""Measure what reading many tasks takes from each layout: `layouts_speed.py [NUMBER]`.
+
+Each line has seconds of CPU time and the peak of the memory in MiB.
+"""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,7 +16,6 @@ from layouts import LAYOUTS, barc, re_arc, re_arc_in_one_file, write
 from arc_trm.data.loader import load_tasks
 from arc_trm.data.readers.puzzle_text import write_csv
 from arc_trm.puzzles.generate import GeneratorConfig, generate_puzzles
-from submission.scoring import align_columns
 
 READ = """
 import re, sys, time
@@ -24,9 +27,9 @@ def peak():  # of this process alone, unlike resource.getrusage
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
 before = peak()
-started = time.monotonic()
+started = time.process_time()
 tasks = load_tasks(sys.argv[1])
-seconds = time.monotonic() - started
+seconds = time.process_time() - started
 print(len(tasks), f"{seconds:.2f}", round((peak() - before) / 1024))
 """
 
@@ -51,16 +54,18 @@ def measure(number: int) -> None:
     known = [task.to_json() for task in load_tasks("arc-agi-1/training")]
     tasks = {f"task{n:06}": known[n % len(known)] for n in range(number)}
     demonstrations = {"re-arc": re_arc, "re-arc, one file": re_arc_in_one_file, "BARC": barc}
-    rows = [["layout", "tasks", "seconds", "MiB"]]
+    line = "{:<24} {:>7} {:>8} {:>5}".format
+    print(line("layout", "tasks", "seconds", "MiB"))
     with tempfile.TemporaryDirectory() as name:
         paths = puzzle_files(Path(name), number)
-        for layout, build in {**LAYOUTS, **demonstrations}.items():
-            paths[layout] = build(Path(name, layout.replace("/", "-")), tasks)
-        for layout, path in paths.items():
+        builders = {**LAYOUTS, **demonstrations}
+        for layout in (*paths, *builders):
+            folder = Path(name, layout.replace("/", "-"))
+            path = paths.get(layout) or builders[layout](folder, tasks)
             command = [sys.executable, "-c", READ, str(path)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
-            rows.append([layout, *done.stdout.split()])
-    print("\n".join(align_columns(rows)))
+            shutil.rmtree(folder, ignore_errors=True)
+            print(line(layout, *done.stdout.split()), flush=True)
 
 
 if __name__ == "__main__":

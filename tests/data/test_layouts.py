@@ -32,6 +32,7 @@ from pyarrow import parquet
 
 from arc_trm.data.loader import load_tasks
 from arc_trm.errors import UserError
+from arc_trm.puzzles import KINDS, GridPuzzle
 from arc_trm.tasks import PuzzleArray, TaskSet
 
 
@@ -290,6 +291,33 @@ def test_solved_mazes_as_text(tmp_path: Path) -> None:
     assert puzzles.known.tolist() == [True, True, True, False]
     assert puzzles.answers[0].tolist() == [[2, 1, 0], [4, 0, 0], [4, 4, 3]]
     assert (puzzles.questions == puzzles.questions[0]).all()
+
+
+TEXTS = [*TABLES.values(), SUDOKU[0], f"a1 {SECOND} 9", *map("\n".join, MAZES.values())]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(TEXTS), st.data())
+def test_damaged_text_gives_valid_puzzles_or_one_sentence(
+    tmp_path_factory: pytest.TempPathFactory, text: str, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    changed = list(f"{text}\n")
+    for _ in range(data.draw(st.integers(1, 5))):
+        place = data.draw(st.integers(0, len(changed)))
+        changed[place : place + data.draw(st.integers(0, 2))] = data.draw(st.text(max_size=3))
+    path = folder / data.draw(st.sampled_from(["damaged.csv", "damaged.txt"]))
+    path.write_bytes("".join(changed).encode("utf-8", "surrogatepass"))
+    for skip_invalid in (False, True):
+        try:
+            tasks = load_tasks(path, skip_invalid)
+        except UserError as error:
+            assert len(str(error).splitlines()) == 1
+            continue
+        assert isinstance(tasks, PuzzleArray)
+        kind = KINDS[tasks.kind]
+        assert isinstance(kind, GridPuzzle)
+        assert not any(kind.validate(tasks.questions, tasks.answers, tasks.known))
 
 
 def test_a_sudoku_as_a_grid(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from arc_trm.data.invalid import InvalidItems, NoTasks
 from arc_trm.data.readers.records import (
     RawTask,
     build_tasks,
-    is_pair,
     is_pairs,
+    is_record,
     is_task,
     task_of,
     tasks_of_records,
@@ -50,30 +50,20 @@ def read_json_value(
     if recognise(data) == "solutions":
         solutions: submission.Solutions = data
         return solutions
-    try:
-        found = list(_raw_tasks(data, content.stem))
-    except ValueError as error:
-        number, value = error.args
-        raise NoTasks(
-            f"{content.place}: item {number} is {format_value(value)}, expected a task or a pair "
-            "with the id of its task"
-        ) from None
+    found = list(_raw_tasks(data, content.stem))
     if not found:
         raise NoTasks(f"{content.place}: is {_title(data)}")
     return TaskSet.unique(content.place, build_tasks(found, invalid, content.place))
 
 
 def _raw_tasks(data: Any, stem: str) -> Iterator[RawTask]:
-    """Yield the tasks in parsed JSON, none if it has another purpose.
-
-    Raises ValueError as `tasks_of_records`.
-    """
+    """Yield the tasks in parsed JSON, none if it has another purpose."""
     if isinstance(data, list):
         if is_pairs(data) and not (
             isinstance(data[0], dict) and {"id", "task_id"} & data[0].keys()
         ):
             yield RawTask(stem, data, alone=True)
-        elif data and (is_task(data[0]) or is_pairs(data[0]) or is_pair(data[0])):
+        elif data and is_record(data[0]):
             yield from tasks_of_records(enumerate(data, 1), stem)
     elif isinstance(data, dict):
         if is_task(data) and (recognise(data) == "task" or any(map(is_pairs, data.values()))):

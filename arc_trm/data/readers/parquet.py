@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from arc_trm.data.invalid import InvalidItems, NoTasks
 from arc_trm.data.readers.puzzle_text import ANSWERS, QUESTIONS, PuzzleRows, read_rows
-from arc_trm.data.readers.records import build_tasks, tasks_of_records
+from arc_trm.data.readers.records import build_tasks, is_record, tasks_of_records
 from arc_trm.errors import UserError
 from arc_trm.tasks import TaskSet
 from submission.content import MAX_UNPACKED, Content
-from submission.errors import format_value
 
+MAX_SHOWN = 200  # characters of the names of columns in a message
 BATCH_SIZE = 256  # rows that are converted at once
 
 
@@ -49,15 +50,16 @@ def read(content: Content, invalid: InvalidItems) -> TaskSet:
             for number, row in _rows(file, place, columns)
         )
         return read_rows(texts, rows)
-    try:
-        found = tasks_of_records(_rows(file, place), content.stem)
-        return TaskSet.unique(place, build_tasks(found, invalid, place))
-    except ValueError as error:
-        number, row = error.args
-    raise NoTasks(
-        f"{place}: row {number} is {format_value(row)} ({', '.join(names)}), expected the columns "
-        "train and test, or question and answer"
-    )
+    found = _rows(file, place)
+    first = next(found, (0, None))
+    if not is_record(first[1]):
+        columns_found = ", ".join(names)[:MAX_SHOWN]
+        raise NoTasks(
+            f"{place}: has the columns {columns_found}, expected train and test, or question and "
+            "answer"
+        )
+    raw = tasks_of_records(chain([first], found), content.stem)
+    return TaskSet.unique(place, build_tasks(raw, invalid, place))
 
 
 def _rows(

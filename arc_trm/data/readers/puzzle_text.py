@@ -30,7 +30,7 @@ from arc_trm.errors import UserError, format_name, pluralise
 from arc_trm.io import atomic_write
 from arc_trm.puzzles import KINDS, GridPuzzle, grid_kinds
 from arc_trm.tasks import PuzzleArray
-from submission.content import HEAD, Content, text_encoding
+from submission.content import HEAD, Content, looks_like, text_encoding
 
 COLUMNS = ("source", "question", "answer", "rating")
 """The columns that `write_csv` writes."""
@@ -109,13 +109,12 @@ def matches(content: Content) -> bool:
     if content.name.lower().endswith(SUFFIXES):
         return True
     head = content.head
-    return b"\0" not in head[2:64:2] and find_layout(_first_lines(head)) is not None
+    return looks_like(head) is None and find_layout(_first_lines(head)) is not None
 
 
 def read(content: Content, invalid: InvalidItems) -> PuzzleArray:
     """Read the puzzles of a file, of one kind and size, and check them by their rule."""
-    head = content.head
-    layout = find_layout(_first_lines(head))
+    layout = find_layout(_first_lines(content.head))
     if layout is None:
         raise NoTasks(
             f"{content.place}: the first line must name the columns, {COLUMNS[1]} or "
@@ -123,9 +122,7 @@ def read(content: Content, invalid: InvalidItems) -> PuzzleArray:
             "must be a puzzle"
         )
     rows = PuzzleRows(content.place, invalid)
-    encoding = text_encoding(head)
-    errors = "surrogateescape" if encoding == "utf-8-sig" else "replace"
-    with content.open() as stream, io.TextIOWrapper(stream, encoding, errors) as file:
+    with content.open_text() as file:
         if layout == "grids":
             rows.grids = True
             texts = _grid_rows(_lines(file, content.place))

@@ -82,31 +82,36 @@ def tasks_of_records(records: Iterable[tuple[int, Any]], stem: str) -> Iterator[
     """Yield the tasks of records: tasks, lists of pairs, or single pairs with the id of their task.
 
     Args:
-        records: their number in the file, from 1, and their value.
+        records: their number in the file, from 1, and their value. One that is no record becomes a
+            task that fails the check.
         stem: name of the file, of which `STEM-NUMBER` is the id of a record without one.
-
-    Raises:
-        ValueError: a record is none of these; it has the number of the record and what it is.
     """
     by_id: dict[str, RawTask] = {}
     for number, record in records:
+        task_id = _record_id(record)
         if isinstance(record, dict):
             record = {key: _parsed(value) for key, value in record.items()}
         if is_task(record):
-            yield task_of(record, _record_id(record) or f"{stem}-{number}")
-        elif is_pairs(record):
-            yield RawTask(f"{stem}-{number}", record)
-        elif isinstance(record, dict) and "input" in record and (name := _record_id(record)):
-            task = by_id.setdefault(name, RawTask(name))
+            yield task_of(record, task_id or f"{stem}-{number}")
+        elif isinstance(record, dict) and "input" in record and task_id:
+            task = by_id.setdefault(task_id, RawTask(task_id))
             part = next((str(record[key]) for key in PART_KEYS if key in record), "train")
             unknown = record.get("output") in ([], None)
             (task.test if part.startswith("test") or unknown else task.train).append(record)
         else:
-            raise ValueError(number, record)
+            yield RawTask(f"{stem}-{number}", record)
     yield from by_id.values()
 
 
-def _record_id(record: Mapping[str, Any]) -> str | None:
+def is_record(value: object) -> bool:
+    """Return whether a value is a task, a list of pairs, or a pair with the id of its task."""
+    has_id = _record_id(value) is not None
+    return is_task(value) or is_pairs(value) or (has_id and is_pair(value))
+
+
+def _record_id(record: object) -> str | None:
+    if not isinstance(record, dict):
+        return None
     found = next((record[key] for key in ID_KEYS if key in record), None)
     return str(found) if isinstance(found, str | int) and found != "" else None
 

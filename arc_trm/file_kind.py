@@ -32,7 +32,7 @@ PARTS = {
 }
 ADVICE: dict[Holds, str] = {
     "tasks": "name tasks with --data",
-    "solutions": "name solutions with --solutions",
+    "solutions": "`arc-trm score` takes it after --solutions",
     "predictions": "`arc-trm score {path}` scores predictions",
     "weights": "`arc-trm predict {path}` predicts with it",
     "part": "name its folder, {folder}",

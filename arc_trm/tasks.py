@@ -199,8 +199,8 @@ class TaskSet(Displayed):
         if not (left := len(self) - len(found)):
             return self
         note = (
-            f"{left} of {pluralise(len(self), 'task')} of {self.name} have demonstrations only and "
-            "are not predicted: train on them with data.train"
+            f"{left} of {pluralise(len(self), 'task')} of {self.name} have demonstrations only, so "
+            "that there is nothing to predict"
         )
         return TaskSet(self.name, {task.id: task for task in found}, [*self.notes, note], self.kind)
 

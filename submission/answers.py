@@ -196,8 +196,8 @@ def parse_file(path: StrPath) -> ParsedFile:
     Raises:
         FormatError: it cannot be read, or is neither JSON nor answers in other text.
     """
-    content = read_content(path)
-    packing = packing_problems(content, path)
+    file = read_content(path)
+    content, packing = file.content, packing_problems(file)
     try:
         data, repeated = parse_unchecked(content, path)
     except FormatError:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Literal, TypeAlias, cast
+from typing import IO, Any, Literal, NamedTuple, TypeAlias, cast
 
 from submission.errors import FormatError, Problem, format_path
 
@@ -80,13 +80,15 @@ class Content:
         place: path for messages; of a file in an archive `tasks.zip: training/0a.json`.
         name: name of the file without a folder and without the ending of its packing.
         folder: folder of the file, for messages and for files that belong together.
-        opener: opens the unpacked bytes.
+        opener: opens the file; the stream unpacks it.
+
+    The file is opened once if its content fits into `head`, otherwise once more.
     """
 
     place: str
     name: str
     folder: str
-    opener: Callable[[], IO[bytes]]
+    opener: Callable[[], _Unpacking]
 
     @property
     def stem(self) -> str:
@@ -100,14 +102,25 @@ class Content:
             FormatError: now or while it is read: the file cannot be read, is damaged, or unpacks to
                 too much.
         """
+        if len(self.head) < HEAD:
+            return io.BytesIO(self.head)
         with _errors_of(self.place):
             return self.opener()
 
-    @cached_property
+    @property
     def head(self) -> bytes:
         """The first `HEAD` unpacked bytes. Raises FormatError as `open`."""
-        with self.open() as stream:
-            return stream.read(HEAD)
+        return self._beginning[0]
+
+    @property
+    def packing(self) -> str | None:
+        """How the file is packed, in words, None if it is not. Raises FormatError as `open`."""
+        return self._beginning[1]
+
+    @cached_property
+    def _beginning(self) -> tuple[bytes, str | None]:
+        with _errors_of(self.place), self.opener() as stream:
+            return stream.read(HEAD), stream.packing
 
     def open_text(self, newline: str | None = None) -> io.TextIOWrapper:
         """Open the content as text, in the encoding that its mark says, without an error.
@@ -117,10 +130,7 @@ class Content:
         """
         encoding = text_encoding(self.head)
         errors = "surrogateescape" if encoding == "utf-8-sig" else "replace"
-        whole = len(self.head) < HEAD
-        return io.TextIOWrapper(
-            io.BytesIO(self.head) if whole else self.open(), encoding, errors, newline
-        )
+        return io.TextIOWrapper(self.open(), encoding, errors, newline)
 
     def read(self) -> bytes:
         """Return all unpacked bytes. Raises FormatError as `open`, or if they are too many."""
@@ -131,25 +141,27 @@ class Content:
         return data
 
 
-def read_content(path: StrPath) -> bytes:
-    """Return the bytes of a file, unpacked if it is packed; an archive must have one file.
+class Unpacked(NamedTuple):
+    """The bytes of a file, and how it is packed, in words; None if it is not."""
+
+    content: bytes
+    packing: str | None
+
+
+def read_content(path: StrPath) -> Unpacked:
+    """Read a file, unpacked if it is packed; an archive must have one file.
 
     Raises:
         FormatError: it cannot be read, is damaged, unpacks to too much or has several files.
     """
-    return only_content(path).read()
-
-
-def only_content(path: StrPath) -> Content:
-    """Return a file, or the only file of an archive. Raises FormatError as `read_content`."""
-    content = file_content(path)
-    if archive_kind(content) is None:
-        return content
+    outer = file_content(path)
+    if archive_kind(outer) is None:
+        return Unpacked(outer.read(), outer.packing)
     members = list(contents(path))
     if len(members) != 1:
         number = f"an archive of {len(members)} files" if members else "an archive without files"
-        raise _error(format_path(path), f"is {number}, expected one file")
-    return members[0]
+        raise _error(outer.place, f"is {number}, expected one file")
+    return Unpacked(members[0].read(), outer.packing or looks_like(outer.head))
 
 
 def contents(path: StrPath) -> Iterator[Content]:
@@ -303,18 +315,26 @@ def _open_file(path: StrPath) -> IO[bytes]:
     return Path(path).open("rb")
 
 
-def _unpacked(stream: IO[bytes], place: str) -> IO[bytes]:
-    """Return a stream of the unpacked bytes of a stream, which it closes with itself."""
+class _Unpacking(io.BufferedReader):
+    """The unpacked bytes of a stream, which it closes with itself."""
+
+    packing: str | None = None
+
+
+def _unpacked(stream: IO[bytes], place: str) -> _Unpacking:
     packed = io.BufferedReader(cast(io.RawIOBase, stream), HEAD)
     unpacked: Any
-    match looks_like(packed.peek(HEAD)[:HEAD]):
+    packing = looks_like(packed.peek(HEAD)[:HEAD])
+    match packing:
         case "gzip":
             unpacked, limit = gzip.GzipFile(fileobj=packed), MAX_UNPACKED
         case "zstd":
             unpacked, limit = _open_zstd(packed, place), MAX_UNPACKED
         case _:
-            unpacked, limit = packed, sys.maxsize  # what is not packed cannot grow
-    return io.BufferedReader(_Guarded(place, unpacked, limit, packed), HEAD)
+            unpacked, limit, packing = packed, sys.maxsize, None  # it cannot grow
+    unpacking = _Unpacking(_Guarded(place, unpacked, limit, packed), HEAD)
+    unpacking.packing = packing
+    return unpacking
 
 
 def _open_zstd(stream: IO[bytes], place: str) -> IO[bytes]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias
 
 from submission.content import (
-    HEAD,
+    Unpacked,
     decode_text,
     has_mark,
     looks_like,
@@ -75,7 +75,7 @@ def read_json(path: StrPath) -> Any:
 
     Raises FormatError as `parse_json` does, or if it cannot be read.
     """
-    return parse_json(read_content(path), path)
+    return parse_json(read_content(path).content, path)
 
 
 def read_any(path: StrPath, kinds: Sequence[Kind] = KINDS) -> tuple[Kind, Any]:
@@ -197,7 +197,7 @@ def _read(
     path: StrPath, kind: Kind, kinds: Sequence[Kind] = (), challenges: Challenges | None = None
 ) -> tuple[Kind, dict[str, Any]]:
     """Read valid data of this kind, or of one of `kinds` if it resembles that."""
-    data, repeated = parse_unchecked(read_content(path), path)
+    data, repeated = parse_unchecked(read_content(path).content, path)
     resembled = recognise(data) if kinds else None
     if resembled is not None and resembled in kinds:
         kind = resembled
@@ -209,12 +209,10 @@ def _read(
     return kind, data
 
 
-def packing_problems(content: bytes, path: StrPath) -> list[Problem]:
-    """List why a program that expects plain UTF-8 may not read a file with this content."""
-    with open(path, "rb") as file:
-        packed = looks_like(file.read(HEAD))
-    messages = [f"is {packed}, expected a plain file"] if packed else []
-    if has_mark(content):
+def packing_problems(file: Unpacked) -> list[Problem]:
+    """List why a program that expects plain UTF-8 may not read a file."""
+    messages = [f"is {file.packing}, expected a plain file"] if file.packing else []
+    if has_mark(file.content):
         messages.append("starts with a byte order mark, expected none")
     return [Problem("", message) for message in messages]
 

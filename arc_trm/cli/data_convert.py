@@ -30,13 +30,14 @@ def convert_data(what: str, out: Path, skip_invalid: bool, as_json: bool) -> Non
     from arc_trm.data.convert import convert_tasks, describe_conversion
     from arc_trm.data.loader import load_tasks
 
-    conversion = convert_tasks(load_tasks(what, skip_invalid), out)
+    tasks = load_tasks(what, skip_invalid)
+    conversion = convert_tasks(tasks, out)
     for note in conversion.notes:
         click.echo(note, err=True)
     record = {
         "files": list(map(str, conversion.files)),
-        "tasks": conversion.tasks,
-        "test_outputs": conversion.test_outputs,
+        "tasks": len(tasks),
+        "test_outputs": tasks.test_outputs,
         "notes": list(conversion.notes),
     }
     output(record, describe_conversion(conversion), as_json)
@@ -51,7 +52,8 @@ def check(what: str, as_json: bool) -> None:
     Of ARC tasks: invalid ones, numbers of pairs and sizes, the same task under two ids,
     demonstrations that contradict each other or equal a test pair. Of Sudokus and mazes: invalid
     rows, the same puzzle twice, and Sudokus without a solution or with several, for which all are
-    solved. Of all: what known datasets have, too, as far as their files are here.
+    solved. Of all: what known datasets have, too, as far as their files are here. The exit status
+    is 0 whatever is found, unless nothing is valid.
 
     \b
     Examples:

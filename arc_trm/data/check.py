@@ -37,10 +37,16 @@ class DataCheck:
     overlaps: dict[str, list[str]]
     same_as: str | None
 
+    @property
+    def notes(self) -> list[str]:
+        """The notes on the tasks, without those on what is invalid, which is listed apart."""
+        invalid = " are skipped: "
+        return [note for note in self.tasks.notes if not (self.invalid and invalid in note)]
+
     def lines(self) -> list[str]:
         """Return the check as text for a person."""
         tasks, noun = self.tasks, kind_of(self.tasks).noun
-        lines = [f"{tasks.name}: {tasks.summary}", *tasks.notes]
+        lines = [f"{tasks.name}: {tasks.summary}", *self.notes]
         if self.same_as is not None:
             lines.append(f"exactly the tasks of {self.same_as}")
         lines += self._sizes()
@@ -72,7 +78,12 @@ class DataCheck:
             for what in counts
         ]
         largest = max(self.tasks, key=lambda task: task.max_side)
-        return [*lines, f"largest grid: {largest.max_side} cells a side (task {largest.id})"]
+        lines.append(f"largest grid: {largest.max_side} cells a side (task {largest.id})")
+        if generated := sum(len(task.generated) for task in self.tasks):
+            lines.append(
+                f"generated pairs (arc-gen), trained on with data.generated_pairs: {generated}"
+            )
+        return lines
 
     def to_dict(self) -> dict[str, Any]:
         """Return the check as plain JSON, with all ids."""
@@ -82,7 +93,7 @@ class DataCheck:
             "kind": self.tasks.kind,
             "tasks": len(self.tasks),
             "test_outputs": self.tasks.test_outputs,
-            "notes": list(self.tasks.notes),
+            "notes": self.notes,
             "invalid": self.invalid,
             "oddities": [{"what": each.what, "ids": list(each.ids)} for each in self.oddities],
             "overlaps": self.overlaps,

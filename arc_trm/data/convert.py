@@ -20,6 +20,24 @@ from arc_trm.puzzles import kind_of
 from arc_trm.tasks import PuzzleArray, Task, TaskSet
 
 CHALLENGES, SOLUTIONS = "challenges", "solutions"
+OTHER_SUFFIXES = frozenset(
+    [
+        ".jsonl",
+        ".ndjson",
+        ".parquet",
+        ".txt",
+        ".sdm",
+        ".tsv",
+        ".zip",
+        ".tar",
+        ".gz",
+        ".tgz",
+        ".zst",
+        ".xz",
+        ".bz2",
+    ]
+)
+"""Endings of files, which a folder is hardly meant to have."""
 FILE_NAME = re.compile(r"[\w. -]{1,200}")
 """A task id that can be the name of a file on every system."""
 
@@ -30,13 +48,12 @@ class Conversion:
 
     Attributes:
         files: paths that were written; of a folder its path alone.
-        tasks, test_outputs: numbers of these.
+        summary: how many tasks and test outputs, or puzzles, there are, in words.
         notes: sentences on what was left out.
     """
 
     files: tuple[Path, ...]
-    tasks: int
-    test_outputs: int
+    summary: str
     notes: tuple[str, ...]
 
 
@@ -48,14 +65,19 @@ def convert_tasks(tasks: TaskSet, out: Path) -> Conversion:
             written.
     """
     suffix = out.suffix.lower()
+    if suffix in OTHER_SUFFIXES:
+        raise UserError(
+            f"{out} has the ending of a form that is not written: name a .json file, a .csv file or "
+            "a folder"
+        )
     if kind_of(tasks).numbered or suffix == ".csv":
         files = _write_puzzles(tasks, out)
     else:
         if without := [task.id for task in tasks if not task.test]:
             raise UserError(
                 f"{pluralise(len(without), 'task')} of {tasks.name} ({format_names(without)}) have "
-                "no test pair, which the official forms need: train on them as they are, with "
-                "data.train"
+                "no test pair, which the official forms need: `arc-trm train --data` takes them as "
+                "they are"
             )
         files = _write_challenges(tasks, out) if suffix == ".json" else _write_folder(tasks, out)
     notes = list(tasks.notes)
@@ -63,7 +85,7 @@ def convert_tasks(tasks: TaskSet, out: Path) -> Conversion:
         notes.append(
             f"{generated} generated pairs (arc-gen) are left out: no official form has any"
         )
-    return Conversion(files, len(tasks), tasks.test_outputs, tuple(notes))
+    return Conversion(files, tasks.summary, tuple(notes))
 
 
 def _write_puzzles(tasks: TaskSet, out: Path) -> tuple[Path, ...]:
@@ -142,5 +164,4 @@ def _check_names(tasks: TaskSet) -> None:
 
 def describe_conversion(conversion: Conversion) -> Sequence[str]:
     """Return a line for each file that was written."""
-    number = f"{conversion.tasks} tasks, {conversion.test_outputs} test outputs"
-    return [f"{path}: {number}" for path in conversion.files]
+    return [f"{path}: {conversion.summary}" for path in conversion.files]

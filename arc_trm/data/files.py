@@ -18,9 +18,20 @@ from arc_trm.file_kind import wrong_file
 from arc_trm.puzzles import KINDS
 from arc_trm.tasks import PuzzleArray, Task, TaskSet
 from submission import FormatError, Solutions, solutions_problems
-from submission.content import Content, archive_kind, contents, file_content, looks_like
+from submission.content import (
+    Content,
+    archive_kind,
+    contents,
+    file_content,
+    looks_like,
+    text_encoding,
+    text_looks_like,
+)
+from submission.errors import format_value
 
 EXPECTED = "a challenges file, a task file or a dataset"
+PACKED = ("bzip2", "xz", "a 7z archive", "a RAR archive")
+"""What is not unpacked here, because it may ask for any amount of memory."""
 
 
 def read_path(path: Path, invalid: InvalidItems) -> TaskSet:
@@ -240,8 +251,12 @@ def _entries(folder: Path) -> list[Path]:
 def _unknown(content: Content) -> str:
     """Return the message for a file that no reader knows."""
     what = looks_like(content.head) if content.head else "empty"
-    is_what = f"is {what}" if what else "holds no tasks or puzzles in a known format"
+    if what is None:
+        text = content.head.decode(text_encoding(content.head), "replace")
+        first = next(iter(text.splitlines()), "")
+        what = text_looks_like(text) or f"text that begins with {format_value(first)}"
+    advice = ": unpack it, or pack it as .zip, .tar.gz, .gz or .zst" if what in PACKED else ""
     return (
-        f"{content.place}: {is_what}, expected tasks as JSON, JSON lines or Parquet, or puzzles as "
-        "CSV or text"
+        f"{content.place}: is {what}, expected tasks as JSON, JSON lines or Parquet, or Sudokus or "
+        f"square mazes as CSV or text{advice}"
     )

@@ -75,6 +75,8 @@ def is_log(path: Path) -> bool:
     """Return whether a file is a log by its name, and no answers with one JSON object per line."""
     if path.suffix != ".jsonl" or not os.path.isfile(path):
         return False
+    if path.name == PREDICTIONS:
+        return True
     with suppress(ValueError, RecursionError, OSError), path.open("rb") as file:
         record = json.loads(file.readline(MAX_RECORD))
         return not (isinstance(record, dict) and TASK_ID in record)

@@ -59,8 +59,8 @@ EXPECTED = "a predictions.jsonl, a submission, a run or a folder of ARC Prize's 
 """What predictions are, for messages."""
 
 ONLY_GRIDS = (
-    f"{{path}} is a solutions file, expected {EXPECTED}: name solutions with --solutions, or if "
-    "these grids are answers, make a submission of them with `arc-trm convert-submission {path} "
+    f"{{path}} is a solutions file, expected {EXPECTED}: `arc-trm score` takes it after --solutions; "
+    "if these grids are answers, make a submission of them with `arc-trm convert-submission {path} "
     "--challenges CHALLENGES --out submission.json`"
 )
 """What is wrong with lists of grids, if the number of test inputs is not known."""
@@ -508,7 +508,13 @@ class PredictionSource:
         self._check_kind(tasks)
         attempts = self.attempts()
         if not any(task_id in tasks for task_id in attempts):
-            problem = Problem("", f"has attempts at none of the {len(tasks)} tasks with a solution")
+            ours = format_name(next(iter(attempts), ""))
+            theirs = format_name(next(iter(tasks.ids), ""))
+            problem = Problem(
+                "",
+                f"has attempts at none of the {len(tasks)} tasks with a solution (its first task is "
+                f"{ours}, theirs {theirs})",
+            )
             raise FormatError([problem], self.path)
         try:
             selected_by = "" if self.made_by is None else self.made_by.selected_by(self.kind)

@@ -396,9 +396,11 @@ class GridPuzzle(PuzzleKind):
         for start in range(0, len(unknown), VALIDATION_BATCH_SIZE):
             batch = unknown[start : start + VALIDATION_BATCH_SIZE]
             answers[batch], known[batch] = self.solve(puzzles.questions[batch])
-        note = f"{int(known[unknown].sum())} puzzles of {puzzles.name} were solved to train on them"
-        if left := int((~known).sum()):
-            note += f"; {left} more have not one solution that was found, and are left out"
+        found, left = int(known[unknown].sum()), int((~known).sum())
+        number = pluralise(found, "puzzle")
+        note = f"solved {number} of {puzzles.name} without an answer, to train on them"
+        if left:
+            note += f", and left out {left} without a single solution that was found"
         return puzzles.with_answers(answers, known), [note]
 
     def data_settings(self, data: str) -> list[str]:

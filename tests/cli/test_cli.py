@@ -487,7 +487,7 @@ TINY = ["run", "--data", "tiny_challenges.json"]
 ADAPT_MISTAKES = [
     (["run"], "name the tasks to adapt to with --data"),
     (["run", "--data", "none.json"], "'none.json' is neither a dataset nor"),
-    (["run", "--data", "empty.json"], "empty.json: has no tasks"),
+    (["run", "--data", "empty.json"], "empty.json: is an empty object, expected tasks"),
     (["run", "--data", "bare.json"], "task a, train: is an empty list"),
     ([*TINY, "--set", "train.time_limit=1"], "train.time_limit both decide how long the run is"),
     ([*TINY, "--time-limit", "soon"], "a time is written 3h, 90m, 45s or 2h30m, got 'soon'"),

@@ -25,7 +25,11 @@ JSON = {
 FILES = {  # what a message calls each file, what is in it, and what one may do
     "task.json": ("a task file", "tasks", "name tasks with --data"),
     "challenges.json": ("a challenges file", "tasks", "name tasks with --data"),
-    "solutions.json": ("a solutions file", "solutions", "name solutions with --solutions"),
+    "solutions.json": (
+        "a solutions file",
+        "solutions",
+        "`arc-trm score` takes it after --solutions",
+    ),
     "submission.json": (
         "a submission file",
         "predictions",

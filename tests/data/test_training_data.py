@@ -93,7 +93,9 @@ def test_unsolved_sudokus_are_solved_to_train_on(
     assert trained.ids == ["1", "3"] and trained.known.all()
     assert np.array_equal(trained.answers[0], trained.answers[1])
     (note,) = notes
-    assert note.startswith(f"1 puzzles of {path} were solved to train on them; 1 more have not one")
+    assert note.startswith(
+        f"solved 1 puzzle of {path} without an answer, to train on them, and left out 1 without"
+    )
 
 
 def test_unsolved_mazes_are_solved_to_train_on(tmp_path: Path) -> None:

@@ -158,7 +158,6 @@ def test_shared_puzzles_are_a_leak(tmp_path: Path) -> None:
         ({"data": {"train": ["arc-agi-1/training", "SUDOKU"]}}, "name data of one kind of puzzle"),
         ({"data": {"train": ["SUDOKU", "sudoku-6x6/test"]}}, "train on one size"),
         ({"data": {"test": ["SUDOKU", "SUDOKU"]}}, "only one of them can be predicted at once"),
-        ({"data": {"train": ["UNKNOWN"]}}, "unknown.csv is known: name others"),
         ({"data": {"train": []}}, "data.train names no Sudoku to train on"),
         ({"data": {"test": ["sudoku-6x6/test"]}}, "one model answers one size"),
         ({"data": {"train_puzzles": 0}}, "data.train_puzzles must be at least 1"),
@@ -174,9 +173,7 @@ def test_data_that_cannot_be_trained_on_is_an_error(
     message: str,
 ) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    unknown = tmp_path / "unknown.csv"
-    unknown.write_text("question\n1.3..41.2..3.3.1\n")
-    names = {"SUDOKU": str(write_puzzles(tmp_path)), "UNKNOWN": str(unknown)}
+    names = {"SUDOKU": str(write_puzzles(tmp_path))}
     names["LARGE"] = str(write_large_sudoku(tmp_path))
     config = grid_config(tmp_path)
     values = {
@@ -615,7 +612,6 @@ def test_what_only_arc_has_is_an_error_that_says_so(
             ("export", run, "--format", "arcprize", "--out", "x"),
             "--format arcprize needs an ARC submission",
         ),
-        (("data", "show", "arc-agi-1", "--skip-invalid"), "--skip-invalid is for CSV files"),
         (
             ("data", "identifiers", "--subset", f"a={path}", "--out", "i.json"),
             "without puzzle ids of its own: name ARC tasks",

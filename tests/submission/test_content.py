@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import submission as sub
 from submission import content as module
-from submission.content import contents, looks_like, only_content, read_content, text_looks_like
+from submission.content import contents, looks_like, read_content, text_looks_like
 
 DATA = b'{"a": 1}\n'
 
@@ -59,8 +59,9 @@ PACKINGS: dict[str, Callable[[bytes], bytes]] = {
 def test_every_packing_is_read(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"inner{suffix}"
     path.write_bytes(PACKINGS[suffix](DATA))
-    assert read_content(path) == DATA
-    assert only_content(path).name == "inner.json" if suffix else True
+    found = read_content(path)
+    assert found.content == DATA and bool(found.packing) == (suffix != ".json")
+    assert [each.name for each in contents(path)] == ["inner.json"]
     assert sub.read_json(path) == {"a": 1}
 
 

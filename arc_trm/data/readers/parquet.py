@@ -35,14 +35,20 @@ def read(content: Content, invalid: InvalidItems) -> TaskSet:
     try:
         file = parquet.ParquetFile(pyarrow.BufferReader(data))
         size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups))
-        names = {str(name).casefold(): str(name) for name in file.schema_arrow.names}
+        fields = {str(each.name).casefold(): each for each in file.schema_arrow}
+        names = {folded: str(each.name) for folded, each in fields.items()}
+        texts_in = {
+            folded
+            for folded, each in fields.items()
+            if str(each.type) in ("string", "large_string")
+        }
     except Exception as error:  # pyarrow has many types for damaged files
         raise _damaged(place, error) from None
     if size > MAX_UNPACKED:
         raise UserError(f"{place} unpacks to more than {MAX_UNPACKED >> 30} GiB: split it")
-    question = next((names[name] for name in QUESTIONS if name in names), None)
+    question = next((names[name] for name in QUESTIONS if name in texts_in), None)
     if question is not None:
-        answer = next((names[name] for name in ANSWERS if name in names), None)
+        answer = next((names[name] for name in ANSWERS if name in texts_in), None)
         rows = PuzzleRows(place, invalid)
         columns = [question] if answer is None else [question, answer]
         texts = (

@@ -15,9 +15,10 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -45,6 +46,7 @@ square of the cells, so 1001 of 16×16. Counting those of larger files takes too
 check` does it."""
 MAX_LINE = 2**22
 """Characters of the longest line."""
+_NAME = re.compile(r'"?[A-Za-z][\w ()%-]*"?')
 NO_VALUE = 255  # stands for an invalid character
 SOLUTION_ERRORS = {
     0: "it has no solution",
@@ -167,20 +169,23 @@ def read_rows(texts: Iterable[tuple[int, str, str]], rows: PuzzleRows) -> Puzzle
 def find_layout(lines: Sequence[str]) -> Columns | Literal["grids"] | None:
     """Return how the first lines of a file hold puzzles, None if they do not."""
     first = next((line for line in lines if line.strip()), "")
+    found = next(filter(None, (_find_columns(line) for line in lines[:100])), None)
     for separator in (",", ";", "\t", ""):
         names = [name.strip().casefold() for name in _fields(first, separator) or ()]
         if (question := _only(names, QUESTIONS)) is not None:
             answer = _only(names, ANSWERS)
             if answer is None and any(name in ANSWERS for name in names):
                 return None
+            if answer is None and found is not None and found.question == question:
+                answer = found.answer  # under a name of its own
             return Columns(separator, question, answer, len(names), 1)
     if _first_grid(lines):
         return "grids"
-    for line in lines[:100]:
-        for between in ("", ",", ";", "\t", None):
-            if (found := _find_columns(line, between)) is not None:
-                return found
-    return None
+    if found is not None and found.separator:
+        names = _fields(first, found.separator) or []
+        if len(names) == found.number and all(map(_NAME.fullmatch, names)):
+            return replace(found, header=1)
+    return found
 
 
 def _only(names: Sequence[str], known: Sequence[str]) -> int | None:
@@ -189,8 +194,13 @@ def _only(names: Sequence[str], known: Sequence[str]) -> int | None:
     return found[0] if len(found) == 1 else None
 
 
-def _find_columns(line: str, separator: str | None) -> Columns | None:
+def _find_columns(line: str) -> Columns | None:
     """Return where a line without a header has its question and answer, None if it has none."""
+    found = (_puzzle_columns(line, separator) for separator in ("", ",", ";", "\t", None))
+    return next((each for each in found if each is not None), None)
+
+
+def _puzzle_columns(line: str, separator: str | None) -> Columns | None:
     fields = _fields(line, separator) or []
     kinds = [recognise(each) for each in fields]
     puzzles = [index for index, kind in enumerate(kinds) if not isinstance(kind, str)]

@@ -80,9 +80,7 @@ class DataCheck:
         largest = max(self.tasks, key=lambda task: task.max_side)
         lines.append(f"largest grid: {largest.max_side} cells a side (task {largest.id})")
         if generated := sum(len(task.generated) for task in self.tasks):
-            lines.append(
-                f"generated pairs (arc-gen), trained on with data.generated_pairs: {generated}"
-            )
+            lines.append(f"generated pairs (arc-gen): {generated}")
         return lines
 
     def to_dict(self) -> dict[str, Any]:

@@ -67,8 +67,8 @@ def convert_tasks(tasks: TaskSet, out: Path) -> Conversion:
     suffix = out.suffix.lower()
     if suffix in OTHER_SUFFIXES:
         raise UserError(
-            f"{out} has the ending of a form that is not written: name a .json file, a .csv file or "
-            "a folder"
+            f"{out} has the ending of a form that is not written: name a .json file, a .csv file "
+            "or a folder"
         )
     if kind_of(tasks).numbered or suffix == ".csv":
         files = _write_puzzles(tasks, out)

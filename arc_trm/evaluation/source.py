@@ -59,9 +59,9 @@ EXPECTED = "a predictions.jsonl, a submission, a run or a folder of ARC Prize's 
 """What predictions are, for messages."""
 
 ONLY_GRIDS = (
-    f"{{path}} is a solutions file, expected {EXPECTED}: `arc-trm score` takes it after --solutions; "
-    "if these grids are answers, make a submission of them with `arc-trm convert-submission {path} "
-    "--challenges CHALLENGES --out submission.json`"
+    f"{{path}} is a solutions file, expected {EXPECTED}: `arc-trm score` takes it after "
+    "--solutions; if these grids are answers, make a submission of them with `arc-trm "
+    "convert-submission {path} --challenges CHALLENGES --out submission.json`"
 )
 """What is wrong with lists of grids, if the number of test inputs is not known."""
 
@@ -512,8 +512,8 @@ class PredictionSource:
             theirs = format_name(next(iter(tasks.ids), ""))
             problem = Problem(
                 "",
-                f"has attempts at none of the {len(tasks)} tasks with a solution (its first task is "
-                f"{ours}, theirs {theirs})",
+                f"has attempts at none of the {len(tasks)} tasks with a solution (its first task "
+                f"is {ours}, theirs {theirs})",
             )
             raise FormatError([problem], self.path)
         try:

@@ -93,7 +93,7 @@ def test_other_files_keep_their_readers(text_reader: Reader, challenges: Path) -
 
 def test_without_its_reader_a_file_is_an_error(file: Path) -> None:
     assert "grids" not in READERS
-    with pytest.raises(UserError, match="holds no tasks or puzzles in a known format"):
+    with pytest.raises(UserError, match='is text that begins with "mirror 12/30>21'):
         load_tasks(file)
 
 

@@ -14,6 +14,7 @@ from arc_trm.tasks import TaskSet
 from submission.content import MAX_UNPACKED, Content
 
 MAX_SHOWN = 200  # characters of the names of columns in a message
+TEXT_TYPES = ("string", "large_string")
 BATCH_SIZE = 256  # rows that are converted at once
 
 
@@ -37,11 +38,7 @@ def read(content: Content, invalid: InvalidItems) -> TaskSet:
         size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups))
         fields = {str(each.name).casefold(): each for each in file.schema_arrow}
         names = {folded: str(each.name) for folded, each in fields.items()}
-        texts_in = {
-            folded
-            for folded, each in fields.items()
-            if str(each.type) in ("string", "large_string")
-        }
+        texts_in = {folded for folded, each in fields.items() if str(each.type) in TEXT_TYPES}
     except Exception as error:  # pyarrow has many types for damaged files
         raise _damaged(place, error) from None
     if size > MAX_UNPACKED:

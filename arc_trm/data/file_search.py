@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
-from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from arc_trm.data.files import read_files, read_path
+from arc_trm.data.files import read_files, read_path, walk
 from arc_trm.data.invalid import InvalidItems
 from arc_trm.data.registry import FileSource, Manifest, recognise_split
 from arc_trm.errors import UserError
@@ -30,7 +28,9 @@ def search_files(root: Path, manifest: Manifest, split: str) -> tuple[Path, list
     """
     if not manifest.splits[split].sha256:
         return None
-    files = list(islice(_visible_files(root), MAX_FILES))
+    files: list[Path] = []
+    with suppress(UserError):  # there is no such folder, or a part of it cannot be read
+        files += islice(walk(root), MAX_FILES)
     wanted = f"{manifest.name}/{split}"
     for inside, folder in _task_files(root, files, manifest.splits[split].tasks).items():
         with suppress(UserError):  # these are other files
@@ -42,13 +42,6 @@ def search_files(root: Path, manifest: Manifest, split: str) -> tuple[Path, list
                 if recognise_split(read_path(file, InvalidItems())) == wanted:
                     return file, [file]
     return None
-
-
-def _visible_files(root: Path) -> Iterator[Path]:
-    """Yield the files in a folder and in its folders, in a fixed order, without hidden ones."""
-    for folder, subfolders, names in os.walk(root):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
 
 
 def _task_files(root: Path, files: list[Path], tasks: int) -> dict[tuple[Path, ...], Path]:

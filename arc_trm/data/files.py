@@ -17,7 +17,7 @@ from arc_trm.errors import UserError, format_names, pluralise
 from arc_trm.file_kind import wrong_file
 from arc_trm.puzzles import KINDS
 from arc_trm.tasks import PuzzleArray, Task, TaskSet
-from submission import FormatError, Solutions, solutions_problems
+from submission import FormatError, Solutions, parse_json, recognise, solutions_problems
 from submission.content import (
     Content,
     archive_kind,
@@ -46,7 +46,7 @@ def read_path(path: Path, invalid: InvalidItems) -> TaskSet:
     """
     found = _Found(str(path), invalid)
     if os.path.isdir(path):
-        for file in _walk(path):
+        for file in walk(path):
             found.add_all(contents(file))
         return found.task_set()
     content = file_content(path)
@@ -55,8 +55,8 @@ def read_path(path: Path, invalid: InvalidItems) -> TaskSet:
         return found.task_set()
     try:
         found.add(content)
-        if beside := solutions_beside(path):
-            found.add(file_content(beside))
+        if found.tasks and (beside := solutions_beside(path)):
+            found.add_solutions(file_content(beside))
         return found.task_set()
     except NoTasks as error:
         raise (wrong_file(path, "tasks", EXPECTED) or error) from None
@@ -83,9 +83,10 @@ class _Found:
         self.tasks: dict[str, Task] = {}
         self.places: dict[str, str] = {}
         """Place of the file of each task, by the task's id."""
-        self.files: list[tuple[str, str, list[str]]] = []
-        """Folder and name of each file with tasks, and the ids of these."""
-        self.puzzles: list[PuzzleArray] = []
+        self.files: list[tuple[str, str, str, list[str]]] = []
+        """Place, folder and name of each file with tasks, and the ids of these."""
+        self.puzzles: list[tuple[str, PuzzleArray]] = []
+        """With the place of their file."""
         self.kind = ""
         self.solutions: list[tuple[Content, Solutions]] = []
         self.without: list[NoTasks] = []
@@ -97,7 +98,7 @@ class _Found:
         """Read files; those without tasks are skipped."""
         for content in found:
             try:
-                self.add(content, f"{content.name}, ")
+                self.add(content, f"{self._short(content)}, ")
             except NoTasks as error:
                 self.without.append(error)
                 self.skipped.append(content.name)
@@ -119,7 +120,7 @@ class _Found:
             if not self.invalid.skip:
                 raise
             self.invalid.total += 1
-            self.invalid.add(content.name, str(error), str(error))
+            self.invalid.add(self._short(content), str(error), str(error))
             return
         finally:
             self.invalid.include(invalid, prefix)
@@ -143,15 +144,30 @@ class _Found:
                     "files or folders, or rename one task"
                 )
             self.tasks[task.id], self.places[task.id] = task, content.place
-        self.files.append((content.folder, content.name, list(tasks.ids)))
+        self.files.append((content.place, content.folder, content.name, list(tasks.ids)))
+
+    def add_solutions(self, content: Content) -> None:
+        """Read a file of solutions. Raises UserError if it is none."""
+        solutions = parse_json(content.read(), content.place)
+        if recognise(solutions) != "solutions":
+            raise UserError(
+                f"{content.place}: is {format_value(solutions)}, expected the solutions of the "
+                "challenges beside it: correct or rename it"
+            )
+        self.solutions.append((content, solutions))
 
     def _add_puzzles(self, puzzles: PuzzleArray, content: Content) -> None:
-        if self.puzzles and puzzles.side != self.puzzles[0].side:
+        if self.puzzles and puzzles.side != (side := self.puzzles[0][1].side):
             raise UserError(
                 f"{content.place} has puzzles with {puzzles.side} cells a side, other files of "
-                f"{self.name} {self.puzzles[0].side}: name files of one size"
+                f"{self.name} {side}: name files of one size"
             )
-        self.puzzles.append(puzzles)
+        self.puzzles.append((content.place, puzzles))
+
+    def _short(self, content: Content) -> str:
+        """Return the path of a file below DATA."""
+        inside = content.place.removeprefix(f"{self.name}/").removeprefix(f"{self.name}: ")
+        return content.name if inside == content.place else inside
 
     def task_set(self) -> TaskSet:
         """Return everything that was found, with notes on what was left out."""
@@ -164,9 +180,14 @@ class _Found:
             number = pluralise(len(self.skipped), "file")
             named = format_names(sorted(set(self.skipped)))
             notes.append(f"skipped {number} of {self.name} without tasks: {named}")
+        # The order is that of the paths, in an archive, too.
         if self.puzzles:
-            return PuzzleArray.concatenate(self.puzzles).renamed(self.name, notes)
-        return TaskSet(self.name, self.tasks, notes)
+            self.puzzles.sort(key=lambda part: _parts(part[0]))
+            puzzles = PuzzleArray.concatenate([part for _, part in self.puzzles])
+            return puzzles.renamed(self.name, notes)
+        self.files.sort(key=lambda file: _parts(file[0]))
+        ids = (task_id for *_, ids in self.files for task_id in ids)
+        return TaskSet(self.name, {each: self.tasks[each] for each in ids}, notes)
 
     def _no_tasks(self) -> UserError:
         if self.invalid.reasons:
@@ -196,7 +217,7 @@ class _Found:
                 )
             by_name[key] = content, found
         used = set[str]()
-        for folder, name, ids in self.files:
+        for _, folder, name, ids in self.files:
             wanted = _folded(name).replace("challenges", "solutions")
             beside = by_name.get((folder, wanted))
             if beside is None or wanted == _folded(name):
@@ -217,11 +238,12 @@ class _Found:
 
 def solutions_beside(path: Path) -> Path | None:
     """Return the file named with "solutions" in place of "challenges"; `-` and `_` are equal."""
-    folded = _folded(path.name)
+    folded = _folded(file_content(path).name)
     wanted = folded.replace("challenges", "solutions")
     if wanted == folded:
         return None
-    found = [entry for entry in _entries(path.parent) if _folded(entry.name) == wanted]
+    entries = _entries(path.parent)
+    found = [entry for entry in entries if _folded(file_content(entry).name) == wanted]
     if len(found) > 1:
         names = " and ".join(entry.name for entry in found)
         raise UserError(f"{path} has several solutions files beside it: {names}; keep one of them")
@@ -232,13 +254,20 @@ def _folded(name: str) -> str:
     return name.replace("-", "_")
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def walk(folder: Path) -> Iterator[Path]:
     """Yield the files of a folder at any depth in order, without hidden ones."""
-    for entry in _entries(folder):
+    left = [*reversed(_entries(folder))]
+    while left:  # no recursion: folders may be deeper than Python recurses
+        entry = left.pop()
         if entry.is_dir():
-            yield from () if entry.is_symlink() else _walk(entry)
+            left += () if entry.is_symlink() else reversed(_entries(entry))
         elif entry.is_file():
             yield entry
+
+
+def _parts(place: str) -> list[str]:
+    """Return the folders and the name in a place, by which files are in order."""
+    return place.replace(": ", "/").split("/")
 
 
 def _entries(folder: Path) -> list[Path]:

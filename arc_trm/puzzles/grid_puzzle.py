@@ -213,6 +213,14 @@ class GridPuzzle(PuzzleKind):
         """Return the cells of a question as text, given it or its answer, if that shows it."""
         return text
 
+    def is_answer(self, question: str, text: str) -> bool:
+        """Return whether a text has the cells of an answer to the question in another text."""
+        return text != question and self.unsolved(text) == question
+
+    def solved(self, questions: Grid) -> Flags:
+        """Return whether questions (N, side, side) leave nothing to solve, (N,) bool."""
+        return np.zeros(len(questions), np.bool_)
+
     def solve(self, questions: Grid) -> tuple[Grid, Flags]:
         """Solve valid questions, to train on them.
 

@@ -20,6 +20,7 @@ from arc_trm.data.readers.records import (
     is_pairs,
     is_record,
     is_task,
+    record_id,
     task_of,
     tasks_of_records,
 )
@@ -59,21 +60,19 @@ def read_json_value(
 def _raw_tasks(data: Any, stem: str) -> Iterator[RawTask]:
     """Yield the tasks in parsed JSON, none if it has another purpose."""
     if isinstance(data, list):
-        if is_pairs(data) and not (
-            isinstance(data[0], dict) and {"id", "task_id"} & data[0].keys()
-        ):
+        if is_pairs(data) and record_id(data[0]) is None:
             yield RawTask(stem, data, alone=True)
         elif data and is_record(data[0]):
             yield from tasks_of_records(enumerate(data, 1), stem)
     elif isinstance(data, dict):
-        if is_task(data) and (recognise(data) == "task" or any(map(is_pairs, data.values()))):
-            yield replace(task_of(data, stem), alone=True)
-        elif any(map(is_task, data.values())):
-            yield from (_as_task(task_id, value) for task_id, value in data.items())
-        elif any(_holds_tasks(value) for value in data.values()):
+        if any(map(_holds_tasks, data.values())):
             for value in data.values():
                 if _holds_tasks(value):
                     yield from (_as_task(task_id, task) for task_id, task in value.items())
+        elif any(map(is_task, data.values())):
+            yield from (_as_task(task_id, value) for task_id, value in data.items())
+        elif is_task(data) and any(isinstance(value, list) for value in data.values()):
+            yield replace(task_of(data, stem), alone=True)
         elif any(map(is_pairs, data.values())):
             yield from (RawTask(task_id, value) for task_id, value in data.items())
 

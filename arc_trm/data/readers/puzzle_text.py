@@ -46,6 +46,7 @@ square of the cells, so 1001 of 16×16. Counting those of larger files takes too
 check` does it."""
 MAX_LINE = 2**22
 """Characters of the longest line."""
+MAX_LINES = 50_000_000
 _NAME = re.compile(r'"?[A-Za-z][\w ()%-]*"?')
 NO_VALUE = 255  # stands for an invalid character
 SOLUTION_ERRORS = {
@@ -227,6 +228,8 @@ def _lines(file: io.TextIOWrapper, place: str) -> Iterator[str]:
     number = 0
     while line := file.readline(MAX_LINE):
         number += 1
+        if number > MAX_LINES:
+            raise UserError(f"{place} has more than {MAX_LINES} lines: split it")
         if len(line) == MAX_LINE:
             raise UserError(f"{place}, line {number} has more than {MAX_LINE} characters: split it")
         yield line.rstrip("\n")
@@ -298,19 +301,26 @@ def _first_grid(lines: Sequence[str]) -> bool:
 
 
 def _grid_rows(lines: Iterable[str]) -> Iterator[tuple[int, str, str]]:
-    """Yield row number, question and answer of grids; a solved maze follows its question or not."""
+    """Yield row number, question and answer of grids; an answer follows its question.
+
+    A solved maze without its question before it is both.
+    """
     row, held = 0, ""
     for grid in _grids(lines):
         text = "".join(grid)
-        question = next((kind.unsolved(text) for kind in _kinds_of(text)), text)
-        if question == text:
-            if held:
-                yield row, held, ""
-            row, held = row + 1, text
-        else:
-            row += not held
-            yield row, question, text
+        kinds = _kinds_of(text)
+        if held and any(kind.is_answer(held, text) for kind in kinds):
+            yield row, held, text
             held = ""
+            continue
+        if held:
+            yield row, held, ""
+        row, held = row + 1, ""
+        question = next((kind.unsolved(text) for kind in kinds), text)
+        if question == text:
+            held = text
+        else:
+            yield row, question, text
     if held:
         yield row, held, ""
 
@@ -403,6 +413,8 @@ def _parse_rows(
     puzzles = PuzzleArray(rows.place, kind.name, questions, answers, known, numbers)
     puzzles = puzzles.take(valid)
     faults = kind.validate(puzzles.questions, puzzles.answers, puzzles.known)
+    for index in np.flatnonzero(kind.solved(puzzles.questions)).tolist():
+        faults[index] = faults[index] or "the question has no blank, as an answer"
     named = zip(puzzles.rows.tolist(), faults, strict=True)
     rows.reasons |= {row: fault for row, fault in named if fault}
     return puzzles.take(np.array([not fault for fault in faults], np.bool_))

@@ -26,7 +26,9 @@ from submission.formats import pairs_problems
 ID_KEYS = ("id", "task_id", "name", "uuid")
 """Keys of a record's id; the first that it has counts."""
 PART_KEYS = ("split", "type", "set", "part")
-"""Keys of a single pair that may say `test`."""
+"""Keys of a single pair that may say whether it is a demonstration."""
+DEMONSTRATION = frozenset(["train", "training", "demo", "demonstration", "example", "support"])
+"""What such a key says of a demonstration; the output of any other pair is not trained on."""
 EXAMPLES, GENERATED = "examples", "arc-gen"
 
 
@@ -73,8 +75,9 @@ def _resembles_grid(value: object) -> bool:
 def task_of(value: Mapping[str, Any], task_id: str) -> RawTask:
     """Return a task of a value with its keys."""
     if EXAMPLES in value and "train" not in value:
-        return RawTask(task_id, value[EXAMPLES], value.get("test", []))
-    train, test, generated = (value.get(part, []) for part in ("train", "test", GENERATED))
+        return RawTask(task_id, value[EXAMPLES], value.get("test") or [])
+    parts = (value.get(part) for part in ("train", "test", GENERATED))
+    train, test, generated = ([] if part is None else part for part in parts)
     return RawTask(task_id, train, test, generated, needs_test=True)
 
 
@@ -88,7 +91,7 @@ def tasks_of_records(records: Iterable[tuple[int, Any]], stem: str) -> Iterator[
     """
     by_id: dict[str, RawTask] = {}
     for number, record in records:
-        task_id = _record_id(record)
+        task_id = record_id(record)
         if isinstance(record, dict):
             record = {key: _parsed(value) for key, value in record.items()}
         if is_task(record):
@@ -96,8 +99,8 @@ def tasks_of_records(records: Iterable[tuple[int, Any]], stem: str) -> Iterator[
         elif isinstance(record, dict) and "input" in record and task_id:
             task = by_id.setdefault(task_id, RawTask(task_id))
             part = next((str(record[key]) for key in PART_KEYS if key in record), "train")
-            unknown = record.get("output") in ([], None)
-            (task.test if part.startswith("test") or unknown else task.train).append(record)
+            is_shown = part.strip().casefold() in DEMONSTRATION and record.get("output")
+            (task.train if is_shown else task.test).append(record)
         else:
             yield RawTask(f"{stem}-{number}", record)
     yield from by_id.values()
@@ -105,11 +108,11 @@ def tasks_of_records(records: Iterable[tuple[int, Any]], stem: str) -> Iterator[
 
 def is_record(value: object) -> bool:
     """Return whether a value is a task, a list of pairs, or a pair with the id of its task."""
-    has_id = _record_id(value) is not None
+    has_id = record_id(value) is not None
     return is_task(value) or is_pairs(value) or (has_id and is_pair(value))
 
 
-def _record_id(record: object) -> str | None:
+def record_id(record: object) -> str | None:
     if not isinstance(record, dict):
         return None
     found = next((record[key] for key in ID_KEYS if key in record), None)
@@ -138,6 +141,7 @@ def build_tasks(found: Iterable[RawTask], invalid: InvalidItems, place: str) -> 
         UserError: a task is invalid, and invalid ones are not skipped.
     """
     tasks = []
+    seen = set[str]()
     for raw in found:
         invalid.total += 1
         train, test, generated = map(_plain_pairs, (raw.train, raw.test, raw.generated))
@@ -147,6 +151,9 @@ def build_tasks(found: Iterable[RawTask], invalid: InvalidItems, place: str) -> 
             *_part_problems(test, "test", raw.needs_test),
             *_part_problems(generated, GENERATED, False),
         ]
+        if raw.id in seen:
+            problems = [Problem("", "has the id of an earlier task, expected different ids")]
+        seen.add(raw.id)
         if problems:
             more = f" (and {pluralise(len(problems) - 1, 'more problem')})" if problems[1:] else ""
             name, reason = f"task {format_name(raw.id)}", f"{problems[0]}{more}"
@@ -159,7 +166,7 @@ def build_tasks(found: Iterable[RawTask], invalid: InvalidItems, place: str) -> 
 
 
 def _part_problems(pairs: Any, part: str, required: bool) -> Sequence[Problem]:
-    return pairs_problems(pairs, part, part) if pairs or required else ()
+    return () if pairs == [] and not required else pairs_problems(pairs, part, part)
 
 
 def _plain_pairs(pairs: Any) -> Any:

@@ -147,6 +147,20 @@ class Sudoku(GridPuzzle):
     def count_solutions(self, questions: Grid) -> npt.NDArray[np.int64]:
         return solve(questions).count
 
+    def is_answer(self, question: str, text: str) -> bool:
+        blanks = {each for each, symbol in self.spellings.items() if symbol == self.symbols[0]}
+        blanks.add(self.symbols[0])
+        return (
+            len(text) == len(question)
+            and not blanks.intersection(text)
+            and not blanks.isdisjoint(question)
+            and all(q in blanks or q == t for q, t in zip(question, text, strict=True))
+        )
+
+    def solved(self, questions: Grid) -> Flags:
+        full: Flags = (questions != 0).all((1, 2))
+        return full
+
     def solve(self, questions: Grid) -> tuple[Grid, Flags]:
         """Solve questions; one with several solutions or none has no answer."""
         found = solve(questions)

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -13,6 +14,7 @@ from submission._version import __version__
 from submission.answers import read_answers
 from submission.cli import (
     CONTEXT_SETTINGS,
+    CommandError,
     CommandGroup,
     challenges_option,
     json_option,
@@ -31,7 +33,18 @@ from submission.ranked import count_outputs
 from submission.scoring import score_file
 
 
-@click.group("python -m submission", cls=CommandGroup, context_settings=CONTEXT_SETTINGS)
+class Program(CommandGroup):
+    """The commands, for which memory may run out."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; turn a MemoryError into a CommandError."""
+        try:
+            return super().invoke(ctx)
+        except MemoryError:
+            raise CommandError("there is not enough memory for this file: split it") from None
+
+
+@click.group("python -m submission", cls=Program, context_settings=CONTEXT_SETTINGS)
 @click.version_option(__version__, prog_name="submission")
 def main() -> None:
     """Validate, convert, score and merge files in the official ARC-AGI formats.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 from collections import Counter
@@ -125,6 +126,8 @@ class Answers:
                 f"is {self.form}, and its grids may be attempts or test outputs: convert it with "
                 "convert-submission and --challenges, which say how many test outputs there are"
             )
+            if counts:
+                message = f"is {self.form}, and has none of the tasks: name those that it answers"
             raise FormatError([Problem("", message)], self.path)
         reading = self.reading.settle(counts)
         if reading.problems:
@@ -294,7 +297,8 @@ def _read_text(text: str, path: StrPath) -> Reading | None:
     if (reading := read_csv(text)) is not None:
         return reading
     # `splitlines` would also split inside of a string.
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    every = enumerate(io.StringIO(text, newline="\n"), 1)
+    lines = [(number, line) for number, line in every if line.strip()]
     records: list[Any] = []
     for number, line in lines:
         try:

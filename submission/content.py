@@ -30,8 +30,14 @@ MAX_UNPACKED = 2**32
 """Bytes that a packed file or all members of an archive may have together, 4 GiB."""
 MAX_READ = 2**30
 """Bytes of a file that are held in memory at once, 1 GiB: a JSON file is parsed as a whole."""
+MAX_PACKED_READ = 2**28
+"""The same for a packed file or one in an archive, 256 MiB: parsed JSON may take forty times its
+size, and a few kilobytes unpack to that."""
+MAX_HEADER = 2**20
+"""Bytes of a long name or other header in a .tar file."""
 MAX_MEMBERS = 200_000
 """Files and folders in an archive."""
+CHUNK = 2**20
 HEAD = 2**16
 """Bytes of the beginning by which a file is recognised."""
 MAX_WINDOW = 2**27
@@ -81,6 +87,7 @@ class Content:
         name: name of the file without a folder and without the ending of its packing.
         folder: folder of the file, for messages and for files that belong together.
         opener: opens the file; the stream unpacks it.
+        is_member: whether the file is in an archive.
 
     The file is opened once if its content fits into `head`, otherwise once more.
     """
@@ -89,6 +96,7 @@ class Content:
     name: str
     folder: str
     opener: Callable[[], _Unpacking]
+    is_member: bool = False
 
     @property
     def stem(self) -> str:
@@ -134,11 +142,17 @@ class Content:
 
     def read(self) -> bytes:
         """Return all unpacked bytes. Raises FormatError as `open`, or if they are too many."""
+        packed = self.is_member or self.packing is not None
+        limit = MAX_PACKED_READ if packed else MAX_READ
+        parts, size = [], 0
         with self.open() as stream:
-            data = stream.read(MAX_READ + 1)
-        if len(data) > MAX_READ:
-            raise _error(self.place, f"is larger than {_size(MAX_READ)}: split it")
-        return data
+            while part := stream.read(CHUNK):  # at once, it would allocate the limit
+                parts.append(part)
+                size += len(part)
+                if size > limit:
+                    advice = "unpack or split it" if packed else "split it"
+                    raise _error(self.place, f"is larger than {_size(limit)}: {advice}")
+        return b"".join(parts)
 
 
 class Unpacked(NamedTuple):
@@ -193,7 +207,7 @@ def archive_kind(content: Content) -> Literal["zip", "tar"] | None:
 
 def file_content(path: StrPath) -> Content:
     """Return a file that is no archive. It is opened when it is read."""
-    place, name = format_path(path), os.path.basename(format_path(path))
+    place, name = format_path(path), os.path.basename(os.fsdecode(path))
     folder = os.path.dirname(place)
     return Content(place, _plain_name(name), folder, lambda: _unpacked(_open_file(path), place))
 
@@ -351,6 +365,10 @@ def _zip_members(path: StrPath, place: str) -> Iterator[Content]:
     archive = zipfile.ZipFile(path)  # is closed with the last member
     members = archive.infolist()
     _check_number(len(members), place)
+    names = [member.filename for member in members]
+    if len(set(names)) < len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise _error(place, f"has {repeated!r} more than once, expected different names")
     if sum(member.file_size for member in members) > MAX_UNPACKED:
         raise _TooLarge(MAX_UNPACKED)
     for member in members:
@@ -366,9 +384,33 @@ def _open_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo, place: str) 
     return io.BufferedReader(guarded, HEAD)
 
 
+class _Header(tarfile.TarInfo):
+    """The header of a member.
+
+    tarfile would read a header of any size, and take a damaged one for the end of the archive.
+    """
+
+    @classmethod
+    def frombuf(cls, buf: Any, encoding: str, errors: str) -> _Header:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:
+            raise tarfile.ReadError(f"a damaged header, {error}") from None
+
+    def _proc_member(self, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.size > MAX_HEADER and not (self.isreg() or self.isdir()):
+            raise tarfile.ReadError(f"a header of {self.size} bytes")
+        found: tarfile.TarInfo = super()._proc_member(tarfile_)  # type: ignore[misc]
+        return found
+
+
 def _tar_members(content: Content) -> Iterator[Content]:
     place, total = content.place, 0
-    with content.open() as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+    names = set[str]()
+    with (
+        content.open() as stream,
+        tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as archive,
+    ):
         for number, member in enumerate(archive, 1):
             _check_number(number, place)
             total += member.size  # of a file with holes more than there is in the archive
@@ -377,6 +419,13 @@ def _tar_members(content: Content) -> Iterator[Content]:
             _check_member(member.name, place, member.issym() or member.islnk())
             if not member.isreg() or _is_hidden(member.name):
                 continue
+            if member.name in names:
+                raise _error(place, f"has {member.name!r} more than once, expected different names")
+            names.add(member.name)
+            if member.issparse():
+                raise _error(
+                    place, f"has the file {member.name!r} with holes, expected whole files"
+                )
             if member.size > MAX_READ:
                 raise _error(f"{place}: {member.name}", f"is larger than {_size(MAX_READ)}")
             file = archive.extractfile(member)
@@ -387,11 +436,14 @@ def _tar_members(content: Content) -> Iterator[Content]:
 def _member(place: str, name: str, opener: Callable[[], IO[bytes]]) -> Content:
     where, inside = f"{place}: {name}", PurePosixPath(name)
     folder = place if inside.parent == PurePosixPath(".") else f"{place}: {inside.parent}"
-    return Content(where, _plain_name(inside.name), folder, lambda: _unpacked(opener(), where))
+    name_inside = _plain_name(inside.name)
+    return Content(where, name_inside, folder, lambda: _unpacked(opener(), where), True)
 
 
 def _check_member(name: str, place: str, link: bool) -> None:
     parts = name.replace("\\", "/").split("/")
+    if not name:
+        raise _error(place, "has a file without a name, expected names")
     if link:
         raise _error(place, f"has the link {name!r}, expected only files and folders")
     if ".." in parts or name.startswith(("/", "\\")) or ":" in parts[0]:
@@ -446,4 +498,4 @@ def _error(place: str, message: str) -> FormatError:
 
 
 def _size(number: int) -> str:
-    return f"{number >> 30} GiB"
+    return f"{number >> 30} GiB" if number >= 2**30 else f"{number >> 20} MiB"

@@ -9,8 +9,8 @@ from typing import Any
 from arc_trm.callbacks import Progress, ignore
 from arc_trm.data.invalid import InvalidItems
 from arc_trm.data.loader import find_tasks, load_with
-from arc_trm.data.registry import manifests, recognise_split
-from arc_trm.errors import UserError, format_names, pluralise
+from arc_trm.data.registry import GeneratedSource, Manifest, manifests, recognise_split
+from arc_trm.errors import UserError, format_name, format_names, pluralise
 from arc_trm.puzzles import kind_of
 from arc_trm.puzzles.base import Oddity
 from arc_trm.tasks import TaskSet
@@ -57,7 +57,7 @@ class DataCheck:
             lines += [f"  and {len(items) - MAX_LISTED} more"] if items[MAX_LISTED:] else []
         for each in self.oddities:
             number = pluralise(len(each.ids), noun)
-            lines.append(f"{number} {each.what}: {format_names(each.ids, MAX_LISTED)}")
+            lines.append(f"{number} {each.what}: {format_names(each.names, MAX_LISTED)}")
         for name, ids in self.overlaps.items():
             number = pluralise(len(ids), noun)
             lines.append(f"{number} shared with {name}: {format_names(ids, MAX_LISTED)}")
@@ -78,7 +78,9 @@ class DataCheck:
             for what in counts
         ]
         largest = max(self.tasks, key=lambda task: task.max_side)
-        lines.append(f"largest grid: {largest.max_side} cells a side (task {largest.id})")
+        lines.append(
+            f"largest grid: {largest.max_side} cells a side (task {format_name(largest.id)})"
+        )
         if generated := sum(len(task.generated) for task in self.tasks):
             lines.append(f"generated pairs (arc-gen): {generated}")
         return lines
@@ -93,7 +95,10 @@ class DataCheck:
             "test_outputs": self.tasks.test_outputs,
             "notes": self.notes,
             "invalid": self.invalid,
-            "oddities": [{"what": each.what, "ids": list(each.ids)} for each in self.oddities],
+            "oddities": [
+                {"what": each.what, "ids": list(each.ids), "earlier": list(each.earlier)}
+                for each in self.oddities
+            ],
             "overlaps": self.overlaps,
         }
 
@@ -122,7 +127,7 @@ def _overlaps(tasks: TaskSet, same_as: str | None) -> dict[str, list[str]]:
     for manifest in manifests().values():
         for name in manifest.split_names():
             itself = name in (tasks.name, same_as) or manifest.name == tasks.name
-            if itself or manifest.kind != tasks.kind:
+            if itself or manifest.kind != tasks.kind or _has_other_side(manifest, name, tasks):
                 continue
             try:
                 other = find_tasks(name)
@@ -131,3 +136,13 @@ def _overlaps(tasks: TaskSet, same_as: str | None) -> dict[str, list[str]]:
             if other is not None and (shared := kind.shared_tasks(tasks, other)):
                 found[name] = list(shared)
     return found
+
+
+def _has_other_side(manifest: Manifest, name: str, tasks: TaskSet) -> bool:
+    """Return whether a split is generated with another size than the tasks, which takes a while."""
+    kind, split = kind_of(tasks), name.partition("/")[2]
+    for source in manifest.sources:
+        if isinstance(source, GeneratedSource):
+            side = source.generators[split].get("side", kind.default_side)
+            return side != kind.side_of(tasks)
+    return False

@@ -107,7 +107,10 @@ def _write_puzzles(tasks: TaskSet, out: Path) -> tuple[Path, ...]:
 def _write_challenges(tasks: TaskSet, out: Path) -> tuple[Path, ...]:
     solutions = tasks.known_solutions()
     check_new_file(out)
-    if not solutions:
+    beside = out.with_name(out.name.replace(CHALLENGES, SOLUTIONS))
+    if CHALLENGES in out.name:
+        check_new_file(beside)
+    if not any(pair.output is not None for task in tasks for pair in task.test):
         write_json(out, tasks.to_json(solutions=False))
         return (out,)
     if CHALLENGES not in out.name:
@@ -115,8 +118,6 @@ def _write_challenges(tasks: TaskSet, out: Path) -> tuple[Path, ...]:
             f"{out} needs {CHALLENGES!r} in its name, such as my_challenges.json, so that the "
             "known outputs go into my_solutions.json beside it"
         )
-    beside = out.with_name(out.name.replace(CHALLENGES, SOLUTIONS))
-    check_new_file(beside)
     _check_all_known(tasks, len(solutions))
     write_json(beside, solutions)
     try:

@@ -192,6 +192,9 @@ class Seal:
         for name in ("weights", "tasks", "version", "code"):
             what = f"{log.path} does not have the sealed {name} in its header"
             _require_same(what, getattr(self, name), log.header.get(name))
+        for name in ("model", "checkpoint"):
+            what = f"{log.path} does not have the sealed {name} in its header"
+            _require_same(what, getattr(self, name), _text(str(log.metadata.get(name))))
         settings = _settings(log.header)
         for name in dict.fromkeys([*self.settings, *settings]):
             what = f"{log.path} does not have the sealed setting {format_name(name)}"

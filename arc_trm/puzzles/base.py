@@ -114,10 +114,20 @@ class Oddity:
     Attributes:
         what: what these tasks are, after their number: `with a single demonstration`.
         ids: of the tasks.
+        earlier: for each the id of an earlier task that it resembles, if that is what is odd.
     """
 
     what: str
     ids: Sequence[str]
+    earlier: Sequence[str] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """The ids, with those of the earlier tasks."""
+        if not self.earlier:
+            return list(self.ids)
+        pairs = zip(self.ids, self.earlier, strict=True)
+        return [f"{task_id} (as {other})" for task_id, other in pairs]
 
 
 class PuzzleKind(ABC):

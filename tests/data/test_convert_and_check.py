@@ -99,6 +99,7 @@ def test_puzzles_become_csv(tmp_path: Path, cli: Cli) -> None:
         ([task("a")], "x.json", "needs 'challenges' in its name"),
         ([task("a")], "x.csv", "holds ARC, which has no CSV form"),
         ([task("a"), task("b", (unknown(1),))], "challenges.json", "1 of the 2 tasks of made"),
+        ([task("b", (pair(1, 1), unknown(1)))], "challenges.json", "0 of the 1 tasks of made"),
         ([task("a", ())], "folder", "1 task of made (a) have no test pair"),
         ([task("../a")], "folder", "task ../a of made cannot be the name of a file"),
         ([task("A"), task("a")], "folder", "tasks A and a of made are one file where"),
@@ -110,6 +111,16 @@ def test_what_no_form_can_hold_is_refused(
     with pytest.raises(UserError) as caught:
         convert_tasks(TaskSet.from_tasks("made", tasks), tmp_path / out)
     assert message in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_a_solutions_file_of_others_is_not_taken_for_theirs(tmp_path: Path) -> None:
+    (tmp_path / "x_solutions.json").write_text("{}")
+    tasks = TaskSet.from_tasks("made", [task("a", (unknown(1),))])
+    with pytest.raises(UserError, match=r"x_solutions.json already exists"):
+        convert_tasks(tasks, tmp_path / "x_challenges.json")
+    for name in ("x.jsonl", "x.zip"):
+        with pytest.raises(UserError, match="has the ending of a form that is not written"):
+            convert_tasks(tasks, tmp_path / name)
 
 
 def test_unknown_outputs_need_no_solutions_file(tmp_path: Path) -> None:
@@ -164,8 +175,8 @@ def test_each_oddity_is_found(tmp_path: Path, what: str, odd: Task) -> None:
 def test_tasks_under_two_ids(tmp_path: Path) -> None:
     found = checked(tmp_path, task("a"), task("b"), task("c", (pair(9, 9),)))
     assert found == {
-        "with the same pairs under different ids": ["a", "b"],
-        "with the same demonstrations under different ids": ["a", "b", "c"],
+        "with the pairs of an earlier task": ["b"],
+        "with the demonstrations of an earlier task": ["c"],
     }
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +223,108 @@ def test_damage_gives_tasks_or_one_sentence(
         target.write_bytes(whole)
 
 
+def test_a_bad_record_costs_itself_alone(tmp_path: Path) -> None:
+    good = [{"id": name, **each} for name, each in TASKS.items()]
+    for bad in (5, None, [], {"id": "x"}, {"train": 1}, {"train": [5], "test": [5]}):
+        for file, data in (("t.jsonl", lines(*good, bad)), ("t.json", [*good, bad])):
+            write(tmp_path / "folder" / file, data)
+            for path in (tmp_path / "folder", tmp_path / "folder" / file):
+                with pytest.raises(UserError, match=f"{file}: task "):
+                    load_tasks(path)
+                tasks = load_tasks(path, skip_invalid=True)
+                assert official(tasks) == TASKS and "1 of 7 tasks" in tasks.notes[0]
+            (tmp_path / "folder" / file).unlink()
+
+
+def test_a_damaged_task_in_a_folder_is_no_file_without_tasks(tmp_path: Path) -> None:
+    write_tasks(tmp_path, TASKS)
+    write(tmp_path / "x.json", {"train": [5], "test": [5]})
+    with pytest.raises(UserError, match=r"x.json: train pair 1: is 5, expected an object"):
+        load_tasks(tmp_path)
+
+
+def test_an_id_twice_in_a_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.jsonl", lines({"id": "a", **FIRST}, {"id": "a", **FIRST}))
+    with pytest.raises(UserError, match="task a, has the id of an earlier task"):
+        load_tasks(path)
+    assert list(load_tasks(path, skip_invalid=True).ids) == ["a"]
+
+
+@pytest.mark.parametrize("part", ["arc-gen", "test"])
+def test_parts_that_are_null_are_missing(tmp_path: Path, part: str) -> None:
+    tasks = load_tasks(
+        write(
+            tmp_path / "t.jsonl",
+            lines({"examples": [pair(1)], part: None}, {"examples": [pair(2)]}),
+        )
+    )
+    assert len(tasks) == 2
+    for value in (0, False, "", {}):
+        path = write(tmp_path / "t.json", {**FIRST, part: value})
+        with pytest.raises(UserError, match=f"t.json: {part}: is .*, expected a list"):
+            load_tasks(path)
+
+
+@pytest.mark.parametrize("part", ["Test", " test", "eval", "evaluation", "validation", "query"])
+def test_the_output_of_a_pair_that_is_no_demonstration_is_a_test_output(
+    tmp_path: Path, part: str
+) -> None:
+    rows = [{"uuid": "a", "split": name, **pair(1)} for name in ("train", part)]
+    for file, data in (("p.jsonl", lines(*rows)), ("p.json", rows)):
+        (found,) = load_tasks(write(tmp_path / file, data))
+        assert (len(found.train), len(found.test), found.id) == (1, 1, "a")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_order_and_ids_do_not_depend_on_the_packing(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "f"
+    write_tasks(folder, TASKS, "b", "a")
+    for name, sudoku in (("b", SUDOKU[0]), ("a", SECOND)):
+        write(tmp_path / "p" / f"{name}.csv", sudoku + "\n")
+    for source in (folder, tmp_path / "p"):
+        path = tmp_path / f"{source.name}.{kind}"
+        files = sorted((each for each in source.rglob("*") if each.is_file()), reverse=True)
+        if kind == "zip":
+            with zipfile.ZipFile(path, "w") as archive:
+                for file in files:
+                    archive.write(file, file.relative_to(source))
+        else:
+            with tarfile.open(path, "w") as tar:
+                for file in files:
+                    tar.add(file, file.relative_to(source))
+        packed, plain = load_tasks(path), load_tasks(source)
+        assert list(packed.ids) == list(plain.ids)
+        assert packed.fingerprint() == plain.fingerprint()
+
+
+def test_folders_may_be_deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1100):
+        os.mkdir("d")
+        os.chdir("d")
+    write(Path("a.json"), FIRST)
+    os.chdir(tmp_path)
+    assert list(load_tasks("d").ids) == ["a"]
+
+
+def test_a_solutions_file_must_be_one(tmp_path: Path) -> None:
+    path = write(tmp_path / "q_challenges.json", {"a": FIRST})
+    write(tmp_path / "q_solutions.json", {"b": FIRST})
+    with pytest.raises(UserError, match=r"q_solutions.json: is an object of 1 key, expected"):
+        load_tasks(path)
+    table = write(tmp_path / "r_challenges.csv", TABLES["quoted"])
+    write(tmp_path / "r_solutions.csv", TABLES["quoted"])
+    assert len(load_tasks(table)) == 1
+
+
+def test_a_packed_challenges_file_finds_its_solutions(tmp_path: Path) -> None:
+    folder = kaggle(tmp_path, TASKS)
+    file = folder / "arc-agi_training-challenges.json"
+    packed = write(folder / f"{file.name}.gz", gzip.compress(file.read_bytes()))
+    file.unlink()
+    assert len(load_tasks(packed).known_solutions()) == len(TASKS)
+
+
 # Puzzles
 
 SUDOKU = "1.3..41.2..3.3.1", "1234341221434321"
@@ -331,6 +437,45 @@ def test_a_sudoku_as_a_grid(tmp_path: Path) -> None:
     assert puzzles.questions.shape == (2, 9, 9)
     text = ["".join(map(str, row)).replace("0", ".") for row in puzzles.questions[0].tolist()]
     assert "\n".join(text) == grid
+
+
+@pytest.mark.parametrize("blank", ["-", "x", " ", "?"])
+@pytest.mark.parametrize("form", ["{},{}", "{}\t{}", "7,{},{}"])
+def test_an_answer_is_never_read_as_a_question(tmp_path: Path, blank: str, form: str) -> None:
+    odd = form.format(SUDOKU[0].replace(".", blank), SUDOKU[1])
+    for text in (odd, f"{odd}\n{form.format(*SUDOKU)}"):
+        path = write(tmp_path / "p.csv", text + "\n")
+        with pytest.raises(UserError, match="the question has no blank, as an answer"):
+            load_tasks(path)
+
+
+def test_answers_in_columns_of_any_name(tmp_path: Path) -> None:
+    for header in ("puzzle,answer_key", "board,solved", "Board (9x9),Its solution"):
+        path = write(tmp_path / "p.csv", f"{header}\n{','.join(SUDOKU)}\n{','.join(SUDOKU)}\n")
+        puzzles = load_tasks(path)
+        assert isinstance(puzzles, PuzzleArray) and puzzles.ids == ["1", "2"]
+        assert puzzles.known.all()
+
+
+def test_grids_of_sudokus_with_their_answers(tmp_path: Path) -> None:
+    def grid(text: str) -> str:
+        return "\n".join(text[start : start + 9] for start in range(0, 81, 9))
+
+    solved = "".join(
+        str((3 * (row % 3) + row // 3 + column) % 9 + 1) for row in range(9) for column in range(9)
+    )
+    other = solved.translate(str.maketrans("123456789", "234567891"))
+    question, second = (text.replace("9", ".") for text in (solved, other))
+    grids = map(grid, (question, solved, second, question, solved))
+    puzzles = load_tasks(write(tmp_path / "g.txt", "\n\n".join(grids)))
+    assert isinstance(puzzles, PuzzleArray)
+    assert puzzles.known.tolist() == [True, False, True]
+
+
+def test_a_maze_before_the_answer_of_another_is_kept(tmp_path: Path) -> None:
+    text = "S  \n # \n# G\n\nS##\noo#\n#oG\n"
+    puzzles = load_tasks(write(tmp_path / "m.txt", text))
+    assert isinstance(puzzles, PuzzleArray) and puzzles.known.tolist() == [False, True]
 
 
 def test_files_of_puzzles_in_a_folder(tmp_path: Path) -> None:

@@ -53,6 +53,11 @@ def test_generated_pairs_are_trained_on_if_asked_for(tmp_path: Path) -> None:
     assert trained_pairs(golf, "data.generated_pairs=9")[0] == [PAIR, *MORE]
 
 
+def test_generated_pairs_never_hold_a_test_pair(tmp_path: Path) -> None:
+    golf = write(tmp_path / "task001.json", {**TASK, "arc-gen": [*TASK["test"], MORE[0]]})
+    assert trained_pairs(golf, "data.generated_pairs=2")[0] == [PAIR, MORE[0]]
+
+
 def test_demonstrations_alone_are_trained_on_and_not_predicted(tmp_path: Path) -> None:
     folder = tmp_path / "re_arc"
     for name in "ab":

@@ -246,7 +246,9 @@ def test_grids_are_read_by_the_number_of_test_outputs(tmp_path: Path) -> None:
     assert sub.read_ranked(path, {"a": 1, "b": 1})["b"] == [[B, C]]
     with pytest.raises(sub.FormatError, match="task more: is unknown, expected only tasks of the"):
         sub.read_ranked(path, challenges=challenges_of({"a": [TWO], "b": [TWO, TWO]}))
-    for counts in (None, {}, {"other": 1}):
+    with pytest.raises(sub.FormatError, match="has none of the tasks: name those that it answers"):
+        sub.read_ranked(path, {"other": 1})
+    for counts in (None, {}):
         with pytest.raises(sub.FormatError, match="its grids may be attempts or test outputs: con"):
             sub.read_ranked(path, counts)
     # Where other tasks have two attempts at one test output, two grids for two outputs are unclear.
@@ -591,7 +593,7 @@ def test_grids_without_tasks_are_refused(folder: Path) -> None:
     ):
         result = run("arc-trm", *command)
         assert result.exit_code == 2
-        assert "or if these grids are answers, make a submission of them with" in result.stderr
+        assert "if these grids are answers, make a submission of them with" in result.stderr
     result = run("arc-trm", "convert-submission", "grids.json", "--out", "out.json")
     assert result.exit_code == 2 and "convert-submission and --challenges" in result.stderr
     assert not Path("out.json").exists()

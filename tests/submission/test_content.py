@@ -116,6 +116,7 @@ def test_what_unpacks_to_too_much_is_refused(
     path.write_bytes(PACKINGS[suffix](bytes(2**25)))
     monkeypatch.setattr(module, "MAX_UNPACKED", 2**20)
     monkeypatch.setattr(module, "MAX_READ", 2**20)
+    monkeypatch.setattr(module, "MAX_PACKED_READ", 2**20)
     tracemalloc.start()
     with pytest.raises(sub.FormatError, match=r"to more than|is larger than"):
         read_content(path)
@@ -132,6 +133,33 @@ def test_an_entry_that_lies_about_its_size_is_refused(tmp_path: Path) -> None:
     path.write_bytes(bytes(data))
     with pytest.raises(sub.FormatError):
         read_content(path)
+
+
+def test_headers_holes_and_repeated_names_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "archive"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("a.json")
+        member.pax_headers = {"comment": "x" * (module.MAX_HEADER + 1)}
+        archive.addfile(member)
+    with pytest.raises(sub.FormatError, match="a header of"):
+        list(contents(path))
+    path.write_bytes(zipped({"a.json": DATA, "b.json": DATA}).replace(b"b.json", b"a.json"))
+    with pytest.raises(sub.FormatError, match=r"has 'a.json' more than once"):
+        list(contents(path))
+    with tarfile.open(path, "w") as archive:
+        for _ in range(2):
+            archive.addfile(tarfile.TarInfo("a.json"))
+    with pytest.raises(sub.FormatError, match=r"has 'a.json' more than once"):
+        list(contents(path))
+    path.write_bytes(tarred({"a.json": DATA, "b.json": DATA}).replace(b"b.json", b"c.json"))
+    with pytest.raises(sub.FormatError, match="a damaged header"):
+        list(contents(path))
+    with tarfile.open(path, "w") as archive:
+        member = tarfile.TarInfo("a.json")
+        member.type = tarfile.GNUTYPE_SPARSE
+        archive.addfile(member)
+    with pytest.raises(sub.FormatError, match=r"with holes|damaged"):
+        list(contents(path))
 
 
 def test_special_files_are_refused_at_once(tmp_path: Path) -> None:

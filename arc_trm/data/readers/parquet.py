@@ -15,7 +15,10 @@ from submission.content import MAX_UNPACKED, Content
 
 MAX_SHOWN = 200  # characters of the names of columns in a message
 TEXT_TYPES = ("string", "large_string")
-BATCH_SIZE = 256  # rows that are converted at once
+BATCH_SIZE = 64  # rows that are converted at once
+MAX_BATCH = 2**28
+"""Bytes of these rows."""
+MAX_ROWS = 20_000_000
 
 
 def matches(content: Content) -> bool:
@@ -41,15 +44,16 @@ def read(content: Content, invalid: InvalidItems) -> TaskSet:
         texts_in = {folded for folded, each in fields.items() if str(each.type) in TEXT_TYPES}
     except Exception as error:  # pyarrow has many types for damaged files
         raise _damaged(place, error) from None
-    if size > MAX_UNPACKED:
-        raise UserError(f"{place} unpacks to more than {MAX_UNPACKED >> 30} GiB: split it")
+    if size > MAX_UNPACKED or file.metadata.num_rows > MAX_ROWS:
+        limit = f"{MAX_UNPACKED >> 30} GiB or {MAX_ROWS} rows"
+        raise UserError(f"{place} unpacks to more than {limit}: split it")
     question = next((names[name] for name in QUESTIONS if name in texts_in), None)
     if question is not None:
         answer = next((names[name] for name in ANSWERS if name in texts_in), None)
         rows = PuzzleRows(place, invalid)
         columns = [question] if answer is None else [question, answer]
         texts = (
-            (number, str(row[question]), str(row[answer] or "") if answer else "")
+            (number, str(row[question] or ""), str(row[answer] or "") if answer else "")
             for number, row in _rows(file, place, columns)
         )
         return read_rows(texts, rows)
@@ -72,6 +76,8 @@ def _rows(
     number = 0
     try:
         for batch in file.iter_batches(BATCH_SIZE, columns=columns):
+            if batch.nbytes > MAX_BATCH:  # a value may be written once and counted often
+                raise UserError(f"{place} has rows of more than {MAX_BATCH >> 26} MiB: split it")
             for row in batch.to_pylist():
                 number += 1
                 yield number, row if columns else _without_null(row)

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any
 
 import numpy as np
@@ -259,8 +259,10 @@ def _test_inputs(task: Task) -> list[list[list[int]]]:
 
 
 def _with_generated(task: Task, count: int) -> Task:
-    """Return the task with its first generated pairs as demonstrations."""
-    return replace(task, train=(*task.train, *task.generated[:count]), generated=())
+    """Return the task with its first generated pairs as demonstrations, without test inputs."""
+    hidden = {(pair.input.shape, pair.input.tobytes()) for pair in task.test}
+    allowed = (p for p in task.generated if (p.input.shape, p.input.tobytes()) not in hidden)
+    return replace(task, train=(*task.train, *islice(allowed, count)), generated=())
 
 
 def _pairs_that_fit(task: Task, side: int) -> Task:

@@ -13,22 +13,26 @@ from arc_trm.tasks import Grid, Pair, Task, TaskSet
 def find_oddities(tasks: TaskSet, progress: Progress = ignore) -> Iterator[Oddity]:
     """Yield what is odd about tasks; `progress` hears nothing, as it takes no time."""
     found: dict[str, list[str]] = defaultdict(list)
-    by_demonstrations: dict[frozenset[bytes], list[str]] = defaultdict(list)
-    by_pairs: dict[frozenset[bytes], list[str]] = defaultdict(list)
+    by_demonstrations: dict[frozenset[bytes], str] = {}
+    by_pairs: dict[frozenset[bytes], str] = {}
+    same_pairs: dict[str, str] = {}
+    same_demonstrations: dict[str, str] = {}
     for task in tasks:
         for oddity in _of_task(task):
             found[oddity].append(task.id)
         demonstrations = frozenset(map(_key, task.train))
-        by_demonstrations[demonstrations].append(task.id)
-        by_pairs[demonstrations | frozenset(map(_key, task.test))].append(task.id)
+        earlier = by_demonstrations.setdefault(demonstrations, task.id)
+        pairs = demonstrations | frozenset(map(_key, task.test))
+        if (same := by_pairs.setdefault(pairs, task.id)) != task.id:
+            same_pairs[task.id] = same
+        elif earlier != task.id:
+            same_demonstrations[task.id] = earlier
     for what, ids in found.items():
         yield Oddity(what, ids)
-    same = [ids for ids in by_pairs.values() if len(ids) > 1]
-    for ids in same:
-        yield Oddity("with the same pairs under different ids", ids)
-    for ids in by_demonstrations.values():
-        if len(ids) > 1 and ids not in same:
-            yield Oddity("with the same demonstrations under different ids", ids)
+    for what, same_as in (("pairs", same_pairs), ("demonstrations", same_demonstrations)):
+        if same_as:
+            ids, earlier_ids = list(same_as), list(same_as.values())
+            yield Oddity(f"with the {what} of an earlier task", ids, earlier_ids)
 
 
 def _of_task(task: Task) -> Iterator[str]:
@@ -38,6 +42,9 @@ def _of_task(task: Task) -> Iterator[str]:
     for pair in task.train:
         if pair.output is not None:
             outputs[_grid_key(pair.input)].add(_grid_key(pair.output))
+    test_inputs = {_grid_key(pair.input) for pair in task.test}
+    if any(_grid_key(pair.input) in test_inputs for pair in task.generated):
+        yield "with a test input among the generated pairs, which is not trained on"
     if not task.test:
         yield "with demonstrations only, nothing to predict"
     if len(task.train) == 1:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from arc_trm.callbacks import Callback
 from arc_trm.config import DataConfig
+from arc_trm.data.files import exists
 from arc_trm.data.leakage import named_leakage, run_leakage
 from arc_trm.data.loader import load_tasks
 from arc_trm.data.registry import find_manifest
@@ -156,7 +157,7 @@ def _missing_data(run: Run | None, weights: WeightsDir) -> list[str]:
     """Return the names of training data with which other data cannot be compared."""
     if run is not None and run.config.adapt is None:
         named = run.config.data.train
-        return [name for name in named if not find_manifest(name) and not os.path.exists(name)]
+        return [name for name in named if not find_manifest(name) and not exists(name)]
     # These names of files have no folder. Demonstrations have no test outputs to know.
     named = weights.training.trained_on
     outputs = [name for name in named if not name.endswith(demonstrations_of(""))]

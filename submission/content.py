@@ -87,7 +87,7 @@ class Content:
         name: name of the file without a folder and without the ending of its packing.
         folder: folder of the file, for messages and for files that belong together.
         opener: opens the file; the stream unpacks it.
-        is_member: whether the file is in an archive.
+        member: path of the file in its archive; "" if it is in none.
 
     The file is opened once if its content fits into `head`, otherwise once more.
     """
@@ -96,7 +96,7 @@ class Content:
     name: str
     folder: str
     opener: Callable[[], _Unpacking]
-    is_member: bool = False
+    member: str = ""
 
     @property
     def stem(self) -> str:
@@ -142,7 +142,7 @@ class Content:
 
     def read(self) -> bytes:
         """Return all unpacked bytes. Raises FormatError as `open`, or if they are too many."""
-        packed = self.is_member or self.packing is not None
+        packed = bool(self.member) or self.packing is not None
         limit = MAX_PACKED_READ if packed else MAX_READ
         parts, size = [], 0
         with self.open() as stream:
@@ -394,7 +394,9 @@ class _Header(tarfile.TarInfo):
     def frombuf(cls, buf: Any, encoding: str, errors: str) -> _Header:
         try:
             return super().frombuf(buf, encoding, errors)
-        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:
+        except tarfile.HeaderError as error:
+            if type(error).__name__ not in ("InvalidHeaderError", "TruncatedHeaderError"):
+                raise  # it is the end
             raise tarfile.ReadError(f"a damaged header, {error}") from None
 
     def _proc_member(self, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:
@@ -437,7 +439,7 @@ def _member(place: str, name: str, opener: Callable[[], IO[bytes]]) -> Content:
     where, inside = f"{place}: {name}", PurePosixPath(name)
     folder = place if inside.parent == PurePosixPath(".") else f"{place}: {inside.parent}"
     name_inside = _plain_name(inside.name)
-    return Content(where, name_inside, folder, lambda: _unpacked(opener(), where), True)
+    return Content(where, name_inside, folder, lambda: _unpacked(opener(), where), name)
 
 
 def _check_member(name: str, place: str, link: bool) -> None:

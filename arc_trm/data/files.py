@@ -38,13 +38,19 @@ def read_path(path: Path, invalid: InvalidItems) -> TaskSet:
     """Read the tasks at a path, named after it.
 
     Args:
-        path: a file, an archive or a folder.
+        path: a file, an archive, a folder, or a file or folder in an archive.
         invalid: gets the tasks and rows that are invalid.
 
     Raises:
         UserError: nothing there holds tasks, or something is invalid, which is not skipped.
     """
     found = _Found(str(path), invalid)
+    if (inside := _find_inside(path)) is not None:
+        archive, name = inside
+        found.add_all(each for each in contents(archive) if _is_below(each.member, name))
+        if not (found.tasks or found.puzzles or found.without or found.invalid.reasons):
+            raise UserError(f"{archive} has nothing at {name}: name a file or folder in it")
+        return found.task_set()
     if os.path.isdir(path):
         for file in walk(path):
             found.add_all(contents(file))
@@ -60,6 +66,28 @@ def read_path(path: Path, invalid: InvalidItems) -> TaskSet:
         return found.task_set()
     except NoTasks as error:
         raise (wrong_file(path, "tasks", EXPECTED) or error) from None
+
+
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Return whether there is anything at a path, which may lead into an archive."""
+    # Path.exists raises for names that are too long.
+    return os.path.exists(path) or _find_inside(Path(path)) is not None
+
+
+def _find_inside(path: Path) -> tuple[Path, str] | None:
+    """Return the archive that a path leads into, and the path in it; None for other paths."""
+    if os.path.exists(path):
+        return None
+    parent = next((each for each in path.parents if os.path.exists(each)), None)
+    if parent is None or not os.path.isfile(parent) or archive_kind(file_content(parent)) is None:
+        return None
+    return parent, path.relative_to(parent).as_posix()
+
+
+def _is_below(member: str, name: str) -> bool:
+    """Return whether a file in an archive is the named one, its solutions, or in that folder."""
+    wanted = (_folded(name), _folded(name).replace("challenges", "solutions"))
+    return _folded(member) in wanted or member.startswith(f"{name}/")
 
 
 def read_files(paths: Iterable[Path], name: str, invalid: InvalidItems) -> TaskSet:
@@ -139,9 +167,10 @@ class _Found:
             return
         for task in tasks:
             if (other := self.places.get(task.id)) is not None:
+                inside = f", as {content.place.replace(': ', '/')}" if content.member else ""
                 raise UserError(
                     f"task {task.id} is in {other} and in {content.place}: name only one of the "
-                    "files or folders, or rename one task"
+                    f"files or folders{inside}, or rename one task"
                 )
             self.tasks[task.id], self.places[task.id] = task, content.place
         self.files.append((content.place, content.folder, content.name, list(tasks.ids)))

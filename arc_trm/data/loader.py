@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arc_trm.data.file_search import search_files
-from arc_trm.data.files import read_files, read_path, visible_files
+from arc_trm.data.files import exists, read_files, read_path, visible_files
 from arc_trm.data.invalid import InvalidItems
 from arc_trm.data.package import read_package
 from arc_trm.data.readers import prebuilt
@@ -82,7 +82,7 @@ def _find_with(data: str | os.PathLike[str], invalid: InvalidItems) -> TaskSet |
     name = os.fspath(data)
     if isinstance(data, str) and (found := find_manifest(data)):
         return _read_dataset(*found, invalid)
-    if name and os.path.exists(name):  # Path.exists raises for names that are too long
+    if name and exists(name):
         path = Path(name)  # Path("") would be the current folder
         _refuse_run(path)
         if prebuilt.matches(path):

@@ -297,6 +297,20 @@ def test_order_and_ids_do_not_depend_on_the_packing(tmp_path: Path, kind: str) -
         assert packed.fingerprint() == plain.fingerprint()
 
 
+def test_a_part_of_an_archive(tmp_path: Path) -> None:
+    path = LAYOUTS[".zip of a clone"](tmp_path, TASKS)
+    parts = [load_tasks(path / "ARC-AGI/data" / name) for name in ("training", "evaluation")]
+    assert sorted(each for part in parts for each in part.ids) == list(TASKS)
+    assert list(load_tasks(path / "ARC-AGI/data/training/task0.json").ids) == ["task0"]
+    with pytest.raises(UserError, match="has nothing at ARC-AGI/x: name a file or folder in it"):
+        load_tasks(path / "ARC-AGI" / "x")
+    competition = LAYOUTS[".zip of Kaggle's files"](tmp_path / "k", TASKS)
+    tasks = load_tasks(competition / "arc-agi_training-challenges.json")
+    assert official(tasks) == TASKS
+    with pytest.raises(UserError, match="does not exist, expected a folder or a file"):
+        load_tasks(write(tmp_path / "plain.json", TASKS) / "x")
+
+
 def test_folders_may_be_deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for _ in range(1100):

@@ -70,7 +70,7 @@ def report(
     ]
     for note in outdated:
         click.echo(note, err=True)
-    warnings += outdated
+    warnings += [*outdated, *filter(None, [source.version_note for source in sources])]
     if second is None:
         page = build_report(first, warnings)
     else:

@@ -292,7 +292,7 @@ class PredictionSource:
         try:
             return self._named_tasks.with_solutions(self.solutions)
         except UserError as error:
-            raise (UserError(self._version_note) if self._version_note else error) from None
+            raise (UserError(self.version_note) if self.version_note else error) from None
 
     @cached_property
     def _named_tasks(self) -> TaskSet:
@@ -470,10 +470,10 @@ class PredictionSource:
     @property
     def scoring_notes(self) -> list[str]:
         """Sentences on what is scored that a person may not expect."""
-        return [note for note in (self._scope_note, self._version_note) if note is not None]
+        return [note for note in (self._scope_note, self.version_note) if note is not None]
 
     @cached_property
-    def _version_note(self) -> str | None:
+    def version_note(self) -> str | None:
         """What differs if tasks and solutions are those of two versions of a dataset."""
         if not self.kind.writes_submission or not self.names_tasks:
             return None

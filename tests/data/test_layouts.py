@@ -313,12 +313,16 @@ def test_a_part_of_an_archive(tmp_path: Path) -> None:
 
 def test_folders_may_be_deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for _ in range(1100):
-        os.mkdir("d")
-        os.chdir("d")
-    write(Path("a.json"), FIRST)
-    os.chdir(tmp_path)
-    assert list(load_tasks("d").ids) == ["a"]
+    folders = ["/".join("d" * depth) for depth in range(1, 1101)]
+    for folder in folders:
+        os.mkdir(folder)
+    file = write(Path(folders[-1], "a.json"), FIRST)
+    try:
+        assert list(load_tasks("d").ids) == ["a"]
+    finally:  # pytest removes only folders that Python can recurse into
+        file.unlink()
+        for folder in reversed(folders):
+            os.rmdir(folder)
 
 
 def test_a_solutions_file_must_be_one(tmp_path: Path) -> None:

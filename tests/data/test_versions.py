@@ -213,6 +213,10 @@ def test_commands_warn(files: Path, monkeypatch: pytest.MonkeyPatch, command: li
         "which differs in the test outputs, or their order, of 8 tasks (17cae0c1, 310f3251, "
         "423a55dc, 58e15b12, 79fb03f4, ...): name tasks and solutions of one version"
     ) in wrong.stderr.splitlines()
+    if command[0] == "report":
+        page = Path("r.html").read_text("utf-8")
+        assert "those of arc-agi-1 (Kaggle 2019), which differs in the test outputs" in page
+        Path("r.html").unlink()
     right = run_cli(*command, *options, "aa922be.json")
     assert right.exit_code == 0 and "those of" not in right.stderr
 

@@ -41,13 +41,7 @@ def matches(content: Content) -> bool:
 
 def read(content: Content, invalid: InvalidItems) -> TaskSet | submission.Solutions:
     """Read a file of tasks or of official solutions."""
-    return read_json_value(submission.parse_json(content.read(), content.place), content, invalid)
-
-
-def read_json_value(
-    data: Any, content: Content, invalid: InvalidItems
-) -> TaskSet | submission.Solutions:
-    """Return the tasks or solutions in parsed JSON; arguments and errors as in `Reader.read`."""
+    data = submission.parse_json(content.read(), content.place)
     if recognise(data) == "solutions":
         solutions: submission.Solutions = data
         return solutions

@@ -113,6 +113,7 @@ def is_record(value: object) -> bool:
 
 
 def record_id(record: object) -> str | None:
+    """Return the id that a record has under one of `ID_KEYS`, None without one."""
     if not isinstance(record, dict):
         return None
     found = next((record[key] for key in ID_KEYS if key in record), None)

@@ -63,6 +63,6 @@ def check(what: str, as_json: bool) -> None:
     from arc_trm.data.check import check_data
     from arc_trm.viz.progress import show_progress
 
-    with show_progress("solving puzzles") as callback:
-        result = check_data(what, callback.progress)
+    with show_progress("checking") as callback:
+        result = check_data(what, callback.stage)
     output(result.to_dict(), result.lines(), as_json)

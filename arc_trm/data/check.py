@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from arc_trm.callbacks import Progress, ignore
+from arc_trm.callbacks import StageProgress, ignore
 from arc_trm.data.invalid import InvalidItems
 from arc_trm.data.loader import find_tasks, load_with
 from arc_trm.data.registry import GeneratedSource, Manifest, manifests, recognise_split
@@ -103,12 +104,13 @@ class DataCheck:
         }
 
 
-def check_data(data: str, progress: Progress = ignore) -> DataCheck:
+def check_data(data: str, stage: StageProgress = ignore) -> DataCheck:
     """Check DATA; invalid tasks and rows are listed, not an error.
 
     Args:
         data: DATA.
-        progress: called with the number of puzzles solved so far and their total.
+        stage: hears how many puzzles were solved, and how many known datasets were compared, of
+            which some are generated first.
 
     Raises:
         UserError: there is no such data, or none of it is valid.
@@ -116,25 +118,32 @@ def check_data(data: str, progress: Progress = ignore) -> DataCheck:
     invalid = InvalidItems(skip=True)
     tasks = load_with(data, invalid)
     kind = kind_of(tasks)
-    oddities = list(kind.find_oddities(tasks, progress))
+    solving = partial(stage, "solving puzzles", in_bytes=False)
+    oddities = list(kind.find_oddities(tasks, solving))
     same_as = recognise_split(tasks)
-    return DataCheck(tasks, invalid.reasons, oddities, _overlaps(tasks, same_as), same_as)
+    overlaps = _overlaps(tasks, same_as, stage)
+    return DataCheck(tasks, invalid.reasons, oddities, overlaps, same_as)
 
 
-def _overlaps(tasks: TaskSet, same_as: str | None) -> dict[str, list[str]]:
+def _overlaps(tasks: TaskSet, same_as: str | None, stage: StageProgress) -> dict[str, list[str]]:
     """Return the tasks that other known splits whose files are here have, too."""
     kind, found = kind_of(tasks), {}
-    for manifest in manifests().values():
-        for name in manifest.split_names():
-            itself = name in (tasks.name, same_as) or manifest.name == tasks.name
-            if itself or manifest.kind != tasks.kind or _has_other_side(manifest, name, tasks):
-                continue
-            try:
-                other = find_tasks(name)
-            except UserError:  # its files are damaged, which is not what is checked
-                continue
-            if other is not None and (shared := kind.shared_tasks(tasks, other)):
-                found[name] = list(shared)
+    names = [
+        name
+        for manifest in manifests().values()
+        if manifest.kind == tasks.kind and manifest.name != tasks.name
+        for name in manifest.split_names()
+        if name not in (tasks.name, same_as) and not _has_other_side(manifest, name, tasks)
+    ]
+    for number, name in enumerate(names):
+        stage("comparing with known datasets", number, len(names), in_bytes=False)
+        try:
+            other = find_tasks(name)
+        except UserError:  # its files are damaged, which is not what is checked
+            continue
+        if other is not None and (shared := kind.shared_tasks(tasks, other)):
+            found[name] = list(shared)
+    stage("comparing with known datasets", len(names), len(names), in_bytes=False)
     return found
 
 

@@ -88,7 +88,7 @@ class Task(Displayed):
 
     @property
     def solutions(self) -> list[Grid] | None:
-        """The test outputs, or None if one is unknown or there is none."""
+        """The test outputs, or None if one is unknown or the task has no test pair."""
         outputs = [pair.output for pair in self.test if pair.output is not None]
         return outputs if outputs and len(outputs) == len(self.test) else None
 

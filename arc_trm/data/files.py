@@ -86,7 +86,7 @@ def _find_inside(path: Path) -> tuple[Path, str] | None:
 
 def _is_below(member: str, name: str) -> bool:
     """Return whether a file in an archive is the named one, its solutions, or in that folder."""
-    wanted = (_folded(name), _folded(name).replace("challenges", "solutions"))
+    wanted = (_folded(name), _solutions_name(name))
     return _folded(member) in wanted or member.startswith(f"{name}/")
 
 
@@ -176,7 +176,7 @@ class _Found:
         self.files.append((content.place, content.folder, content.name, list(tasks.ids)))
 
     def add_solutions(self, content: Content) -> None:
-        """Read a file of solutions. Raises UserError if it is none."""
+        """Read a file of solutions. Raises UserError if it holds something else."""
         solutions = parse_json(content.read(), content.place)
         if recognise(solutions) != "solutions":
             raise UserError(
@@ -247,9 +247,9 @@ class _Found:
             by_name[key] = content, found
         used = set[str]()
         for _, folder, name, ids in self.files:
-            wanted = _folded(name).replace("challenges", "solutions")
-            beside = by_name.get((folder, wanted))
-            if beside is None or wanted == _folded(name):
+            wanted = _solutions_name(name)
+            beside = None if wanted is None else by_name.get((folder, wanted))
+            if beside is None:
                 continue
             file, solutions = beside
             used.add(file.place)
@@ -267,9 +267,8 @@ class _Found:
 
 def solutions_beside(path: Path) -> Path | None:
     """Return the file named with "solutions" in place of "challenges"; `-` and `_` are equal."""
-    folded = _folded(file_content(path).name)
-    wanted = folded.replace("challenges", "solutions")
-    if wanted == folded:
+    wanted = _solutions_name(file_content(path).name)
+    if wanted is None:
         return None
     entries = _entries(path.parent)
     found = [entry for entry in entries if _folded(file_content(entry).name) == wanted]
@@ -277,6 +276,13 @@ def solutions_beside(path: Path) -> Path | None:
         names = " and ".join(entry.name for entry in found)
         raise UserError(f"{path} has several solutions files beside it: {names}; keep one of them")
     return found[0] if found else None
+
+
+def _solutions_name(name: str) -> str | None:
+    """Return the folded name of the solutions of a challenges file, None for other files."""
+    folded = _folded(name)
+    solutions = folded.replace("challenges", "solutions")
+    return None if solutions == folded else solutions
 
 
 def _folded(name: str) -> str:

@@ -1,6 +1,6 @@
 """Seals: digests of predictions and of all that they depend on, made before answers are known.
 
-The SHA-256 of a seal is short enough to publish. Whoever gets the seal and the predictions later
+The SHA-256 of a seal is short enough to publish. Anybody who has the seal and the predictions later
 can verify that nothing has changed since.
 """
 
@@ -47,7 +47,7 @@ class Seal:
 
     Attributes:
         sealed_at: when, in ISO 8601 with the time zone.
-        submission: SHA-256 of the submission file; None if there is none.
+        submission: SHA-256 of the submission file; None without a submission.
         predictions: SHA-256 as of `PredictionLog.digest`; None if there is no log.
         model, checkpoint: names of the weights, for readers.
         weights: SHA-256 of the tensors in use, as in the header of the log.
@@ -123,7 +123,7 @@ class Seal:
 
     @classmethod
     def read(cls, path: Path) -> Seal:
-        """Read a seal. Raises UserError if it is none, or has changed since it was written."""
+        """Read a seal. Raises UserError if the file is not a seal, or has changed since."""
         content = _read_object(path)
         if content.get("format") != FORMAT:
             raise _no_seal(path, f"it does not say {FORMAT!r}")
@@ -221,7 +221,7 @@ def seal_folder(folder: Path, weight_files: Mapping[str, str], note: Note = igno
         note: hears what to publish, and which earlier seal is replaced.
 
     Raises:
-        UserError: what is in the place of the seal is none; a file cannot be read.
+        UserError: another file is in the place of the seal; a file cannot be read.
         WriteError: the file system refuses.
     """
     log, path = PredictionLog(folder / PREDICTIONS), folder / SEAL

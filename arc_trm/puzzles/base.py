@@ -172,7 +172,7 @@ class PuzzleKind(ABC):
         """Return the number of tokens, PAD included, on canvases with that side."""
 
     def usual_side(self, vocab_size: int) -> int | None:
-        """Return the usual side of a canvas with so many tokens, None if there is none."""
+        """Return the usual side of a canvas with so many tokens, None if no size has them."""
         return self.default_side if self.vocab_size(self.default_side) == vocab_size else None
 
     def side_of(self, tasks: TaskSet) -> int:

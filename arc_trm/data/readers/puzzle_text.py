@@ -190,7 +190,7 @@ def find_layout(lines: Sequence[str]) -> Columns | Literal["grids"] | None:
 
 
 def _only(names: Sequence[str], known: Sequence[str]) -> int | None:
-    """Return the index of the only known name, None if there is none or there are several."""
+    """Return the index of the only known name, None if no name or several names are known."""
     found = [index for index, name in enumerate(names) if name in known]
     return found[0] if len(found) == 1 else None
 

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # A process per core, with one thread each; the tests of a file stay in one process and share fixtures.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: quickstart test test-fast api screenshots clean
+.PHONY: quickstart test test-fast fuzz api screenshots clean
 
 # What is meant to be used from Python; `make api` makes build/api/index.html from its docstrings.
 API := arc_trm arc_trm.callbacks arc_trm.tracking arc_trm.tasks arc_trm.config arc_trm.puzzles \
@@ -27,6 +27,10 @@ test: $(VENV)/installed-dev
 # Tests that need neither much time, nor the network, nor a browser.
 test-fast: $(VENV)/installed-dev
 	$(PYTEST) -m 'not slow and not network and not browser'
+
+# Ten thousand new mutations for each reader, an hour or so.
+fuzz: $(VENV)/installed-dev
+	FUZZ_EXAMPLES=10000 $(PYTEST) -m fuzz --hypothesis-profile explore
 
 api: $(VENV)/installed-dev
 	$(BIN)/pdoc --docformat google --output-directory build/api $(API)

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 MAX_NAMED = 5
-MAX_WORD = 500
-"""Characters of the longest word in a message of the command line, most likely a path."""
+MAX_WORD = 200
+"""Characters of a word in a message; of a longer one, such as a path, the middle is left out."""
+MAX_SENTENCE = 600
+"""Characters of a message; of a longer one the middle is left out."""
 
 
 class Problem(NamedTuple):
@@ -90,13 +92,19 @@ def pluralise(number: int, noun: str) -> str:
 def one_line(sentence: str) -> str:
     """Return a message that a terminal shows on one line, whatever names and values it repeats.
 
-    Characters that are not printable become escapes, and very long words are cut.
+    Characters that are not printable, or that change the direction of text, become escapes.
     """
     shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence)
-    words = (
-        word if len(word) <= MAX_WORD else word[: MAX_WORD - 3] + "..." for word in shown.split(" ")
-    )
-    return " ".join(words)
+    words = " ".join(shorten(word, MAX_WORD) for word in shown.split(" "))
+    return shorten(words, MAX_SENTENCE)
+
+
+def shorten(text: str, length: int) -> str:
+    """Return a text of at most so many characters; of a longer one the middle is left out."""
+    if len(text) <= length:
+        return text
+    end = (length - 3) // 2
+    return f"{text[: length - 3 - end]}...{text[len(text) - end :]}"
 
 
 def format_name(name: object) -> str:

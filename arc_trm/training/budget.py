@@ -5,14 +5,15 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 import torch.distributed as dist
 
 from arc_trm.config import RunConfig, TrainConfig
-from arc_trm.data.sampler import Batch, BatchSampler
+from arc_trm.data.sampler import BatchSampler
 from arc_trm.device import memory_bytes
 from arc_trm.errors import UserError
 from arc_trm.models import PuzzleModel
@@ -24,7 +25,10 @@ from arc_trm.training.trainer import Trainer, to_tensors
 # the last 1000. A shorter run keeps these proportions.
 WARMUP_SHARE, EMA_SHARE = 0.16, 0.08
 PROBE_SHARE = 0.01
-"""Part of a time limit in which steps are measured."""
+"""Part of the time left in which steps are measured."""
+FEW_STEPS, MAX_PROBE_SHARE = 30, 0.1
+"""If fewer steps than these seem to fit, measuring them may take that part of the time left."""
+PROBE_GROWTH = 4
 MAX_PROBE_STEPS = 20
 """Steps of each kind that are measured, at most."""
 SAVE_INTERVAL_SHARE = 0.05
@@ -104,67 +108,76 @@ def estimate_steps(
         evaluation_seconds: of evaluations for every step, which come on top.
     """
     device, samplers = model.puzzle_embedding.device, sampler.by_canvas_size().values()
-    # On a CPU a step may take minutes; elsewhere measuring one does no harm.
-    if device.type == "cpu":
-        world_size = dist.get_world_size() if dist.is_initialized() else 1
-        single = replace(train, embedding_only_fraction=0.0, global_batch_size=world_size)
-        trainer = _probe_trainer(model, single, micro_batch_size)
-        seconds = _step_seconds_by_example(trainer, samplers)
-        if broadcast_scalar(seconds_left() - seconds, device) < 0:
-            return 0
-    budget = PROBE_SHARE * seconds_left() / len(samplers)
+    left = broadcast_scalar(seconds_left(), device) / len(samplers)
     seconds_per_step, alone = evaluation_seconds, train.embedding_only_fraction
     for step_share, embedding_only in ((alone, 1.0), (1 - alone, 0.0)):
         if not step_share:
             continue
         measured = replace(train, embedding_only_fraction=embedding_only)
-        trainer = _probe_trainer(model, measured, micro_batch_size)
         for canvas_share, canvas_sampler in samplers:
             if broadcast_scalar(seconds_left(), device) <= 0:
                 return 0
-            seconds = _mean_step_seconds(trainer, canvas_sampler, budget)
+            seconds = _step_seconds(model, measured, micro_batch_size, canvas_sampler, left)
             seconds_per_step += step_share * canvas_share * seconds
+            if broadcast_scalar(seconds_left() - seconds, device) < 0:
+                return 0
     return max(0, math.floor(broadcast_scalar(seconds_left() / seconds_per_step, device)))
 
 
-def _probe_trainer(model: PuzzleModel, train: TrainConfig, micro_batch_size: int) -> Trainer:
-    """Return a trainer of a copy of the model, to measure steps."""
+def _step_seconds(
+    model: PuzzleModel,
+    train: TrainConfig,
+    micro_batch_size: int,
+    sampler: BatchSampler,
+    left: float,
+) -> float:
+    """Measure a step on one canvas for a small share of the `left` seconds.
+
+    On a CPU a whole step may take minutes, so a part of a batch is measured: one example, and four
+    times as many as long as that takes little time. Few examples take longer each, so that where
+    only few steps seem to fit, more time is taken to see how many do.
+    """
+    device, batch_size = model.puzzle_embedding.device, len(sampler(0)["inputs"])
+    size = 1 if device.type == "cpu" else batch_size
+    while True:
+        trainer = _probe_trainer(model, train, micro_batch_size, size)
+        step = partial(_time_step, trainer, sampler, size)
+        for _ in range(2 if model.compiled else 1):
+            step()  # the first one is slow
+        seconds = broadcast_scalar(step(), device)
+        seems_long = FEW_STEPS * seconds * batch_size / size > left
+        share = MAX_PROBE_SHARE if seems_long else PROBE_SHARE
+        if size == batch_size or 2 * PROBE_GROWTH * seconds > share * left:
+            break
+        size = min(PROBE_GROWTH * size, batch_size)
+    if repeats := math.floor(min(MAX_PROBE_STEPS, PROBE_SHARE * left / seconds)):
+        seconds = sum(step() for _ in range(repeats)) / repeats
+    return seconds * batch_size / size
+
+
+def _probe_trainer(
+    model: PuzzleModel, train: TrainConfig, micro_batch_size: int, batch_size: int
+) -> Trainer:
+    """Return a trainer of a copy of the model, to measure steps of this batch size per process."""
     # The puzzle embedding may be gigabytes, so the copy shares it; a rate of 0 leaves it as it is.
     shared = {id(model.puzzle_embedding): model.puzzle_embedding}
-    config = replace(train, total_steps=2 * MAX_PROBE_STEPS, puzzle_emb_lr=0.0)
+    world_size = dist.get_world_size() if dist.is_initialized() else 1
+    config = replace(
+        train,
+        total_steps=2 * MAX_PROBE_STEPS,
+        puzzle_emb_lr=0.0,
+        global_batch_size=batch_size * world_size,
+    )
     return Trainer(copy.deepcopy(model, shared), config, micro_batch_size=micro_batch_size)
 
 
-def _step_seconds(trainer: Trainer, batch: Batch) -> float:
+def _time_step(trainer: Trainer, sampler: BatchSampler, size: int) -> float:
+    """Return the seconds of a step on the first examples of the next batch."""
+    batch = {name: array[:size] for name, array in sampler(trainer.steps_done).items()}
     started = time.monotonic()
     metrics = trainer.step(to_tensors(batch, trainer.flat_params.device))
     assert metrics["loss"] is not None  # reading it waits for the step
     return time.monotonic() - started
-
-
-def _step_seconds_by_example(
-    trainer: Trainer, samplers: Collection[tuple[float, BatchSampler]]
-) -> float:
-    """Return the seconds of a step on a CPU: as long as its examples one by one."""
-    seconds = 0.0
-    for canvas_share, sampler in samplers:
-        batch = sampler(0)
-        example = {name: array[:1] for name, array in batch.items()}
-        _step_seconds(trainer, example)  # the first step is slow
-        seconds += canvas_share * len(batch["inputs"]) * _step_seconds(trainer, example)
-    return seconds
-
-
-def _mean_step_seconds(trainer: Trainer, sampler: BatchSampler, budget: float) -> float:
-    """Measure steps on one canvas for about `budget` seconds."""
-    if trainer.model.compiled:
-        _step_seconds(trainer, sampler(0))
-    seconds = _step_seconds(trainer, sampler(0))  # slow, so it only counts if it is the only one
-    device = trainer.flat_params.device
-    repeats = math.floor(broadcast_scalar(min(MAX_PROBE_STEPS, budget / seconds), device))
-    if not repeats:
-        return seconds
-    return sum(_step_seconds(trainer, sampler(1 + index)) for index in range(repeats)) / repeats
 
 
 def activation_bytes(model: PuzzleModel) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from arc_trm.benchmarks.adaptation import PREDICTION_SHARE, TRAINING_SHARE, bench_adapt
+from arc_trm.benchmarks.files import bench_files, file_lines
 from arc_trm.benchmarks.scaling import bench_scaling
 from arc_trm.benchmarks.throughput import bench_data, bench_predict, bench_train
 from arc_trm.callbacks import Callback
@@ -38,6 +39,8 @@ class BenchmarkResult:
             return [str(self.picture)]
         if self.values["what"] == "adapt":
             return _adapt_lines(self.values)
+        if self.values["what"] == "files":
+            return file_lines(self.values)
         one, several = ("example", "examples")
         if self.values["what"] == "predict":
             one, several = ("query", "queries")
@@ -60,19 +63,25 @@ def run_benchmark(
     """Measure steps as a real run does them.
 
     Args:
-        what: `train`, `adapt`, `predict`, `data` or `scaling`.
-        config: of the run.
+        what: `train`, `adapt`, `predict`, `data`, `scaling` or `files`.
+        config: of the run; `files` measures no run.
         device: auto, cpu, mps, cuda or cuda:NUMBER.
         batch_size: examples in a step; None suits the run and the device.
         compiled: use torch.compile; None is where it pays.
         picture: file for the picture of `scaling`.
-        callback: receives the progress of `scaling`.
+        callback: receives the progress of `scaling` and `files`.
 
     Raises:
         UserError: the run could not start, or an argument is for another benchmark.
         WriteError: the picture cannot be written.
     """
     callback = callback or Callback()
+    if what == "files":
+        if device != "auto" or compiled is not None or batch_size is not None:
+            raise UserError(
+                "`bench files` measures no model: leave out --device, --compile and --batch-size"
+            )
+        return BenchmarkResult(bench_files(progress=callback.progress))
     if what == "data":
         if device != "auto" or compiled is not None:
             raise UserError("`bench data` computes nothing: leave out --device and --compile")

@@ -1,6 +1,16 @@
-"""`python -m arc_trm`, the same as `arc-trm`; torchrun starts it so."""
+"""`arc-trm` and `python -m arc_trm`, which torchrun starts."""
 
-from arc_trm.cli import main
+from submission.process import end_at_once, keep_streams
+
+
+def main() -> None:
+    """Run the command line; a signal ends it in one sentence, also while it loads."""
+    end_at_once()
+    keep_streams()
+    from arc_trm.cli import main as commands
+
+    commands(prog_name="arc-trm")
+
 
 if __name__ == "__main__":
-    main(prog_name="arc-trm")
+    main()

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import click
 
 from arc_trm.errors import UserError
+from submission.cli import print_note
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 """The environment variable in which torchrun names the file for the error of a process."""
@@ -72,7 +73,7 @@ def launch(nproc_per_node: str, debug: bool, arguments: Sequence[str]) -> int:
         sentences = {each.local_rank: _recorded(each.message) for each in error.failures.values()}
         sentence = sentences[first.local_rank]
         if sentence and sentence != sentences.get(0):  # the process of local rank 0 prints its own
-            click.echo(f"Error: {sentence}", err=True)
+            print_note(f"Error: {sentence}")
         return first.exitcode if first.exitcode >= 0 else 128 - first.exitcode
     except SignalException as error:  # SIGTERM interrupts a job as Ctrl-C does
         return 128 + (signal.SIGINT if error.sigval == signal.SIGTERM else error.sigval)

@@ -69,7 +69,7 @@ class TuningResult:
         rate_name: what the accuracy is called, `exact` or `pass@2 per task`.
         trials: in the order in which they were tried, at least two.
         skipped: settings for which there was no time.
-        interrupted: whether a signal ended the search.
+        stopped_by: number of the signal that ended the search, None if none did.
         time_limit: of the search in seconds; None for none.
         file: the inference.json that was written; None before.
     """
@@ -78,7 +78,7 @@ class TuningResult:
     rate_name: str
     trials: tuple[Trial, ...]
     skipped: tuple[InferenceConfig, ...]
-    interrupted: bool
+    stopped_by: int | None
     time_limit: float | None
     file: Path | None = None
 
@@ -109,7 +109,7 @@ class TuningResult:
         if self.skipped:
             names = "; ".join(map(setting_title, self.skipped))
             notes.append(f"not tried: {names}")
-        if self.interrupted:
+        if self.stopped_by is not None:
             notes.append(f"interrupted: chosen among {len(self.trials)} settings")
         elif self.skipped and self.time_limit is not None:
             notes.append(
@@ -157,7 +157,7 @@ class TuningResult:
             "skipped": [to_dict(each) for each in self.skipped],
             "chosen": to_dict(self.chosen.config),
             "reason": self.reason,
-            "interrupted": self.interrupted,
+            "interrupted": self.stopped_by is not None,
             "time_limit": self.time_limit,
             "file": None if self.file is None else str(self.file),
         }

@@ -9,7 +9,7 @@ import pytest
 from commands import run_cli
 
 from arc_trm.cli import main
-from submission.__main__ import main as submission_main
+from submission.commands import main as submission_main
 
 WIDTH = 80
 

@@ -55,7 +55,7 @@ def test_two_processes_train_and_are_stopped_by_a_signal(
         time.sleep(0.05)
     process.send_signal(number)
     _, errors = process.communicate(timeout=TOO_LONG)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert f"resume with `arc-trm train --resume {run}`" in errors
     assert "Traceback" not in errors and "torch" not in errors
     assert Run(run).step < 100_000

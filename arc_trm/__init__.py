@@ -76,6 +76,10 @@ def _render(displayed: object) -> str:
 set_renderer(_render)
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     # Functions are loaded when they are needed: the command line must be able to say how signals
     # end it before it loads the rest of this package.

@@ -143,6 +143,10 @@ _MODULES = (
 )
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     import importlib
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from arc_trm.config import InferenceChoice, InferenceConfig, to_dict
 from arc_trm.config.inference import MAX_TEXT_LENGTH
 from arc_trm.data.loader import public_data_name
-from arc_trm.errors import pluralise
+from arc_trm.errors import escape_controls, pluralise
 from arc_trm.puzzles import kind_of
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import format_duration
@@ -109,7 +109,7 @@ class TuningResult:
         if self.skipped:
             names = "; ".join(map(setting_title, self.skipped))
             notes.append(f"not tried: {names}")
-        if self.stopped_by is not None:
+        if self.interrupted:
             notes.append(f"interrupted: chosen among {len(self.trials)} settings")
         elif self.skipped and self.time_limit is not None:
             notes.append(
@@ -130,8 +130,13 @@ class TuningResult:
         widths = align_columns([row[:-1] for row in rows])
         return [f"{line}  {row[-1]}".rstrip() for line, row in zip(widths, rows, strict=True)]
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal ended the search."""
+        return self.stopped_by is not None
+
     def __repr__(self) -> str:
-        return "\n".join([*self.lines(), f"chosen: {self.reason}"])
+        return "\n".join(map(escape_controls, [*self.lines(), f"chosen: {self.reason}"]))
 
     def choice(self, weights: str) -> InferenceChoice:
         """Return what is stored beside the weights with this digest."""
@@ -157,7 +162,7 @@ class TuningResult:
             "skipped": [to_dict(each) for each in self.skipped],
             "chosen": to_dict(self.chosen.config),
             "reason": self.reason,
-            "interrupted": self.stopped_by is not None,
+            "interrupted": self.interrupted,
             "time_limit": self.time_limit,
             "file": None if self.file is None else str(self.file),
         }

@@ -17,7 +17,7 @@ from typing import Literal
 
 from arc_trm.config import RunConfig, read_config, to_dict
 from arc_trm.display import Displayed
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, escape_controls
 from arc_trm.io import check_ordinary, relative_path, write_json
 from arc_trm.runs.checkpoints import MAX_STEP, Checkpoint, list_checkpoints, weights_digest
 from arc_trm.runs.history import Kind, recall, remember
@@ -60,7 +60,7 @@ class Run(Displayed, os.PathLike[str]):
         return os.fspath(self.path)
 
     def __repr__(self) -> str:
-        return f"<Run {self.path}>"
+        return f"<Run {escape_controls(str(self.path))}>"
 
     @cached_property
     def config(self) -> RunConfig:

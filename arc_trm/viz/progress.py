@@ -15,6 +15,7 @@ from rich.table import Column
 from rich.text import Text
 
 from arc_trm.callbacks import Callback
+from arc_trm.errors import escape_controls
 from arc_trm.metric_keys import (
     EXACT_OF_HALTED,
     HALTED,
@@ -23,7 +24,6 @@ from arc_trm.metric_keys import (
     metric_name,
 )
 from arc_trm.time_limit import format_duration
-from submission.errors import escape_controls
 from submission.scoring import format_percent
 
 PLAIN_INTERVAL_S = 20.0

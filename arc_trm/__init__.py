@@ -14,15 +14,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-# First of all, because it notes when the program started.
-from arc_trm.time_limit import PROCESS_STARTED as _PROCESS_STARTED  # isort: skip  # noqa: F401
 from arc_trm._version import __version__
-from arc_trm.callbacks import Callback
 from arc_trm.display import set_renderer
 
 if TYPE_CHECKING:
     import torch
 
+    from arc_trm.callbacks import Callback
     from arc_trm.data.loader import load_tasks
     from arc_trm.models import PuzzleModel
     from arc_trm.pipeline import adapt, open_predictions, predict, score, train, tune_inference
@@ -86,7 +84,7 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     if name in __all__:
-        module = "data.loader" if name == "load_tasks" else "pipeline"
+        module = {"Callback": "callbacks", "load_tasks": "data.loader"}.get(name, "pipeline")
         found = getattr(importlib.import_module(f"{__name__}.{module}"), name)
         return globals().setdefault(name, found)
     # `arc_trm.checkpoint` and so on without a second import statement.

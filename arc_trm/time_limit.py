@@ -9,7 +9,7 @@ import time
 from arc_trm.errors import UserError
 
 PROCESS_STARTED = time.monotonic()
-"""When this program started, nearly: the command line imports this module first."""
+"""When this program started, nearly: `arc_trm.__main__` imports this module first."""
 
 EXIT_MARGIN_S = 0.5
 """Seconds of a limit that are reserved for the start and the end of the interpreter."""

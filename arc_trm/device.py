@@ -19,7 +19,7 @@ from arc_trm.config import Dtype
 from arc_trm.errors import UserError, pluralise
 
 PEER_IS_GONE = "another process of this job has ended, so this one cannot go on: resume the job"
-PEER_GRACE_S = 5.0
+PEER_GRACE_S = 3.0
 """Seconds in which a process that failed says why, before others say that it is gone."""
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

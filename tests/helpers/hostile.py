@@ -27,6 +27,7 @@ HOSTILE = (
     "https://example.org",
     "www.example.org",
     "`code` ``` ~~~",
+    "```",
     "```\n# heading",
     "| cell | **bold** _it_ |",
     "<!--",

@@ -123,11 +123,13 @@ def record_mistake(sentence: str) -> None:
 
 def _describe(failure: ProcessFailure, processes: int) -> str | None:
     """Return why a process failed; None if it has printed the traceback of a fault of ours."""
+    if failure.exitcode > BY_SIGNAL:
+        return STOPPED
     if failure.exitcode < 0:
-        name = signal.Signals(-failure.exitcode).name
+        number = signal.Signals(-failure.exitcode)
+        why = ", as a system without free memory does" if number == signal.SIGKILL else ""
         return (
-            f"Error: process {failure.local_rank + 1} of {processes} was ended by {name}, as by a "
-            "system whose memory has run out: the same command continues `predict`, and "
-            "`--resume` a run"
+            f"Error: process {failure.local_rank + 1} of {processes} was ended by {number.name}"
+            f"{why}: the same command continues `predict`, and `--resume` a run"
         )
     return f"Error: {failure.message['message']}" if isinstance(failure.message, dict) else None

@@ -90,7 +90,8 @@ class CommandGroup(OrderedGroup):
         except NoArgsIsHelpError:
             raise
         except click.UsageError as error:
-            raise click.UsageError(one_line(error.format_message()), error.ctx) from None
+            words = error.format_message().split()  # click gives a line to each choice
+            raise click.UsageError(one_line(" ".join(words)), error.ctx) from None
 
     def _invoke(self, ctx: click.Context) -> Any:
         try:

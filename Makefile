@@ -13,6 +13,9 @@ API := arc_trm arc_trm.callbacks arc_trm.tracking arc_trm.tasks arc_trm.config a
 	arc_trm.training arc_trm.inference arc_trm.evaluation.predictions arc_trm.evaluation.voting \
 	arc_trm.evaluation.source arc_trm.viz arc_trm.viz.report submission
 
+# pdoc does not see the functions that a package loads when they are needed: they are loaded first.
+LOADED := from arc_trm import *; from submission import *; from pdoc.__main__ import cli; cli()
+
 quickstart: $(VENV)/installed
 	@echo "training takes some minutes; see README.md"
 	run=$$($(BIN)/arc-trm train) && $(BIN)/arc-trm predict "$$run" --attempts 2 && \
@@ -33,7 +36,7 @@ fuzz: $(VENV)/installed-dev
 	FUZZ_EXAMPLES=10000 $(PYTEST) -m fuzz --hypothesis-profile explore
 
 api: $(VENV)/installed-dev
-	$(BIN)/pdoc --docformat google --output-directory build/api $(API)
+	$(BIN)/python -c '$(LOADED)' --docformat google --output-directory build/api $(API)
 
 # The pictures of the report in docs/images, of made-up predictions; needs Chromium.
 screenshots: $(VENV)/installed-dev

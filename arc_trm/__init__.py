@@ -14,18 +14,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-# First of all, because it notes when the program started.
-from arc_trm.time_limit import PROCESS_STARTED as _PROCESS_STARTED  # isort: skip  # noqa: F401
 from arc_trm._version import __version__
-from arc_trm.callbacks import Callback
-from arc_trm.data.loader import load_tasks
 from arc_trm.display import set_renderer
-from arc_trm.pipeline import adapt, open_predictions, predict, score, train, tune_inference
 
 if TYPE_CHECKING:
     import torch
 
+    from arc_trm.callbacks import Callback
+    from arc_trm.data.loader import load_tasks
     from arc_trm.models import PuzzleModel
+    from arc_trm.pipeline import adapt, open_predictions, predict, score, train, tune_inference
 
 __all__ = [
     "Callback",
@@ -76,10 +74,20 @@ def _render(displayed: object) -> str:
 set_renderer(_render)
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
-    # `arc_trm.checkpoint` and so on without a second import statement.
+    # Functions are loaded when they are needed: the command line must be able to say how signals
+    # end it before it loads the rest of this package.
     import importlib
 
+    if name in __all__:
+        module = {"Callback": "callbacks", "load_tasks": "data.loader"}.get(name, "pipeline")
+        found = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+        return globals().setdefault(name, found)
+    # `arc_trm.checkpoint` and so on without a second import statement.
     try:
         return importlib.import_module(f"{__name__}.{name}")
     except ModuleNotFoundError as error:

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -17,6 +18,9 @@ import torch.distributed as dist
 from arc_trm.config import Dtype
 from arc_trm.errors import UserError, pluralise
 
+PEER_IS_GONE = "another process of this job has ended, so this one cannot go on: resume the job"
+PEER_GRACE_S = 3.0
+"""Seconds in which a process that failed says why, before others say that it is gone."""
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -159,8 +163,21 @@ def process_group(device: torch.device) -> Iterator[tuple[int, int]]:
     dist.init_process_group("nccl" if nccl else "gloo")
     try:
         yield dist.get_rank(), dist.get_world_size()
-    except BaseException:
+    except BaseException as error:
         if not nccl:  # nccl waits for all processes, of which some may be gone
             dist.destroy_process_group()
+        if not isinstance(error, UserError) and _is_of_peer(error):
+            # The process that failed first says why. It takes a moment to end, and torchrun, which
+            # sees that, then ends this one.
+            time.sleep(PEER_GRACE_S)
+            raise UserError(PEER_IS_GONE) from error
         raise
     dist.destroy_process_group()
+
+
+def _is_of_peer(error: BaseException) -> bool:
+    """Return whether an error says that another process of the job cannot be reached."""
+    # gloo has no class of its own for errors.
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and "gloo" in str(error).lower()
+    )

@@ -5,11 +5,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from submission.errors import UserError, format_name, format_names, one_line, pluralise
+from submission.errors import (
+    UserError,
+    escape_controls,
+    format_name,
+    format_names,
+    one_line,
+    pluralise,
+)
 
 __all__ = [
     "UserError",
     "close_match",
+    "escape_controls",
     "format_name",
     "format_names",
     "one_line",

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arc_trm.display import Displayed
-from arc_trm.errors import UserError, pluralise
+from arc_trm.errors import UserError, escape_controls, pluralise
 from submission import Solutions
 
 Grid = npt.NDArray[np.uint8]
@@ -121,7 +121,7 @@ class Task(Displayed):
 
     def __repr__(self) -> str:
         train, test = pluralise(len(self.train), "demonstration"), pluralise(len(self.test), "test")
-        return f"<Task {self.id}: {self.kind}, {train}, {test}>"
+        return f"<Task {escape_controls(self.id)}: {self.kind}, {train}, {test}>"
 
 
 class TaskSet(Displayed):
@@ -271,7 +271,7 @@ class TaskSet(Displayed):
         return f"{pluralise(len(self), 'task')}, {pluralise(self.test_outputs, 'test output')}"
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}: {self.summary}>"
+        return f"<{type(self).__name__} {escape_controls(self.name)}: {self.summary}>"
 
 
 _ARRAYS = ("questions", "answers", "known", "rows")

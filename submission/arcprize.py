@@ -21,6 +21,7 @@ import os
 import re
 import secrets
 import shutil
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -57,6 +58,10 @@ _NO_TOKENS = {
         "rejected_prediction_tokens": 0,
     },
 }
+MAX_FILE_NAME = 200
+"""Bytes of a task id as a file name: systems allow 255 with an ending."""
+_DEVICE = re.compile(r"CON|PRN|AUX|NUL|(COM|LPT)[0-9¹²³]", re.IGNORECASE)
+"""Names that Windows keeps for devices, whatever their ending."""
 _NO_FILES = Problem(
     "",
     "has no files, expected one TASK.json per task as in an ARC Prize benchmarking folder, or a "
@@ -93,14 +98,20 @@ def write_arcprize(
         overwrite: replace a folder of the same format.
 
     Raises:
-        FormatError: a task has no output, or an id that cannot be a file name.
+        FormatError: a task has no output, an id that cannot be a file name on every system, or one
+            that differs from another only in upper and lower case or in how accents are written.
         WriteError: the folder cannot be written.
     """
     found = []
+    names: dict[str, str] = {}
     for task_id, outputs in ranked.items():
         place = f"task {format_name(task_id)}"
+        other = names.setdefault(_file_key(task_id), task_id)
         if not _is_file_name(task_id):
             found.append(Problem(place, "has an id that cannot be a file name"))
+        elif other != task_id:
+            same = f"has an id that some systems take for that of task {format_name(other)}"
+            found.append(Problem(place, f"{same}, expected file names that differ"))
         if not outputs:
             found.append(Problem(place, "has no test output, expected at least one"))
     if found:
@@ -178,8 +189,16 @@ def _to_attempt(
 
 
 def _is_file_name(task_id: str) -> bool:
+    """Return whether every system can have a file TASK.json, with no meaning of its own."""
     odd = not task_id.isprintable() or set(task_id) & set('/\\:*?"<>|') or task_id[:1] in ("", ".")
-    return not (odd or f"{task_id}.json" == RESULTS or len(os.fsencode(task_id)) > 200)
+    device = _DEVICE.fullmatch(task_id.partition(".")[0].strip())
+    reserved = device or f"{task_id}.json".casefold() == RESULTS
+    return not (odd or reserved or len(os.fsencode(task_id)) > MAX_FILE_NAME)
+
+
+def _file_key(task_id: str) -> str:
+    """Return what is equal for names that some systems take for the same file."""
+    return unicodedata.normalize("NFC", task_id).casefold()
 
 
 def read_arcprize(folder: StrPath) -> Ranked:

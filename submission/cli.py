@@ -1,17 +1,22 @@
-"""What the command lines share: errors with exit status 2, groups that print them, options."""
+"""What the command lines share: how commands print and end, errors with exit status 2, options."""
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from submission.answers import convert_submission
-from submission.errors import FormatError, UserError, one_line
+from submission.errors import FormatError, UserError, escape_controls, one_line
 from submission.files import StrPath, read_challenges
 from submission.formats import KINDS, Kind
+from submission.process import STANDARD_OUTPUT, STOPPED, Stopped, stoppable
 from submission.validation import check_path
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
@@ -46,14 +51,88 @@ class CommandGroup(OrderedGroup):
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
+    def main(self, *arguments: Any, **settings: Any) -> Any:
+        """Run the program to its end; what ends it before is said in one sentence.
+
+        Raises:
+            SystemExit: always, with the exit status.
+        """
+        try:
+            with stoppable():
+                return super().main(*arguments, **settings)
+        except Stopped:
+            self.tell(STOPPED)
+            raise
+        except OSError as error:  # of the help, because commands turn their own into sentences
+            failure = CommandError(_describe_os_error(error))
+            self.tell(f"Error: {failure.format_message()}")
+            raise SystemExit(failure.exit_code) from None
+
+    def tell(self, sentence: str) -> None:
+        """Print why the program ends."""
+        print_note(sentence)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; turn a UserError into a CommandError."""
+        """Run the command; turn the errors that users can cause into a CommandError."""
+        with self.mistakes(ctx):
+            return self._invoke(ctx)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments before the command."""
+        with self.mistakes(ctx):
+            return super().parse_args(ctx, args)
+
+    @contextmanager
+    def mistakes(self, ctx: click.Context) -> Iterator[None]:
+        """Make what click says of wrong arguments one line."""
+        try:
+            yield
+        except NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            words = error.format_message().split()  # click gives a line to each choice
+            raise click.UsageError(one_line(" ".join(words)), error.ctx) from None
+
+    def _invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except FormatError as error:
             raise CommandError(error.describe(program_name())) from error
         except UserError as error:
             raise CommandError(str(error)) from error
+        except KeyboardInterrupt:  # of a program that handles no signals itself
+            raise Stopped(signal.SIGINT) from None
+        except BrokenPipeError:
+            raise  # click ends the program without a word
+        except OSError as error:
+            raise CommandError(_describe_os_error(error)) from error
+
+
+def _describe_os_error(error: OSError) -> str:
+    """Return a sentence on an error of the system."""
+    place = error.filename
+    if place is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        place = STANDARD_OUTPUT  # every other file is named by what writes it
+    reason = error.strerror or str(error)
+    return reason if place is None else f"{place}: {reason}"
+
+
+def output(record: Mapping[str, Any] | Sequence[Any], lines: Sequence[str], as_json: bool) -> None:
+    """Print the result of a command: one JSON object, with all names as they are, or lines."""
+    if as_json:
+        click.echo(json.dumps(record))
+    else:
+        print_lines(*lines)
+
+
+def print_lines(*lines: str) -> None:
+    """Print lines on the standard output, on which no terminal acts."""
+    click.echo("\n".join(map(escape_controls, lines)))
+
+
+def print_note(sentence: str) -> None:
+    """Print a sentence on the standard error stream, on which no terminal acts."""
+    click.echo(escape_controls(sentence), err=True)
 
 
 def program_name() -> str:
@@ -102,7 +181,7 @@ def print_validation(
     result = check_path(file, kind, None if challenges is None else read_challenges(challenges))
     record = result.to_dict() if about is None else {"about": about, **result.to_dict()}
     lines = [*header, *result.lines(program_name())]
-    click.echo(json.dumps(record) if as_json else "\n".join(lines))
+    output(record, lines, as_json)
     if result.problems:
         raise CommandError(result.summary)
 
@@ -113,4 +192,4 @@ def print_conversion(
     """Convert answers to a submission, and print what was changed."""
     tasks = None if challenges is None else read_challenges(challenges)
     result = convert_submission(file, out, tasks, overwrite)
-    click.echo(json.dumps(result.to_dict()) if as_json else "\n".join(result.lines()))
+    output(result.to_dict(), result.lines(), as_json)

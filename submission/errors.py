@@ -90,13 +90,19 @@ def pluralise(number: int, noun: str) -> str:
 
 
 def one_line(sentence: str) -> str:
-    """Return a message that a terminal shows on one line, whatever names and values it repeats.
+    """Return a message that a terminal shows on one line, whatever names and values it repeats."""
+    words = " ".join(shorten(word, MAX_WORD) for word in escape_controls(sentence).split(" "))
+    return shorten(words, MAX_SENTENCE)
+
+
+def escape_controls(text: str) -> str:
+    """Return a text on which no terminal acts, in one line.
 
     Characters that are not printable, or that change the direction of text, become escapes.
     """
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence)
-    words = " ".join(shorten(word, MAX_WORD) for word in shown.split(" "))
-    return shorten(words, MAX_SENTENCE)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def shorten(text: str, length: int) -> str:

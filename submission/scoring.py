@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
-from submission.errors import FormatError, Problem, format_names, pluralise
+from submission.errors import FormatError, Problem, escape_controls, format_names, pluralise
 from submission.files import StrPath
 from submission.formats import (
     ATTEMPTS,
@@ -212,7 +212,7 @@ class Score:
         return [*rate_table(self), *self.notes]
 
     def __repr__(self) -> str:
-        return "\n".join(self.lines())
+        return "\n".join(map(escape_controls, self.lines()))
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain JSON, with the keys `pass@1` and so on."""

@@ -407,7 +407,7 @@ def test_the_option_tracks_and_resuming_repeats_it(
 
     def train(callbacks: list[Callback], **_: object) -> Run:
         assert [type(each) for each in callbacks] == [TensorBoardCallback]  # named twice, used once
-        return Run(tiny_run, interrupted=True, step=3, total_steps=9)
+        return Run(tiny_run, stopped_by=signal.SIGINT, step=3, total_steps=9)
 
     settings = {"resume": None, "track": ("tensorboard", "tensorboard")}
     with pytest.raises(SystemExit):

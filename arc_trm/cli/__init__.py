@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import atexit
-import errno
-import gc
 import importlib
 import io
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
 from typing import Any
 
 import click
-from click.exceptions import NoArgsIsHelpError
 
 from arc_trm._version import __version__
 from arc_trm.cli.launch import check_processes, launch, prints_mistakes, record_mistake
 from arc_trm.cli.option_advice import advise, advise_on_command
 from arc_trm.runs.provenance import ARGUMENTS
 from submission.cli import CONTEXT_SETTINGS, CommandError, CommandGroup
-from submission.errors import one_line
-
-# At the end the interpreter looks for cycles among all of torch's objects, which takes 0.3 s of a
-# time limit and finds nothing that matters to a process that ends.
-atexit.register(gc.freeze)
 
 COMMANDS = (
     "train",
@@ -71,8 +60,7 @@ class _Group(CommandGroup):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[ARGUMENTS] = tuple(args)
-        with _mistakes(ctx):
-            return super().parse_args(ctx, args)
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -91,51 +79,45 @@ class _Group(CommandGroup):
             command.callback = lambda **_: ctx.exit(launch(**ctx.params, arguments=line))
         return name, command, rest
 
+    @contextmanager
+    def mistakes(self, ctx: click.Context) -> Iterator[None]:
+        """Advise on unknown options; of several processes, let one print a mistake."""
+        try:
+            with super().mistakes(ctx):
+                try:
+                    yield
+                except click.NoSuchOption as error:
+                    raise advise(error, ctx.meta[ARGUMENTS]) from None
+        except click.ClickException as error:
+            record_mistake(error.format_message())
+            if prints_mistakes():
+                raise
+            ctx.exit(error.exit_code)
+
+    def tell(self, sentence: str) -> None:
+        if prints_mistakes():
+            super().tell(sentence)
+
     def invoke(self, ctx: click.Context) -> Any:
-        with _mistakes(ctx):
-            if ctx.params["debug"]:
+        if ctx.params["debug"]:
+            with self.mistakes(ctx):
                 return click.Group.invoke(self, ctx)
-            return self._invoke(ctx)
+        return super().invoke(ctx)
 
     def _invoke(self, ctx: click.Context) -> Any:
-        """Run the command; turn errors of the system into a CommandError."""
+        """Run the command; turn memory that has run out into a CommandError, too."""
         try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            raise
-        except KeyboardInterrupt:
-            if prints_mistakes():
-                click.echo("stopped", err=True)
-            ctx.exit(130)
-        except (MemoryError, RuntimeError) as error:
-            # torch has no class of its own for memory that has run out on the CPU.
-            if not isinstance(error, MemoryError) and "memory" not in str(error):
+            return super()._invoke(ctx)
+        except (MemoryError, RuntimeError, ImportError) as error:
+            # torch has no class of its own for memory that has run out on the CPU. A library that
+            # finds none for its code cannot be loaded.
+            words = ("memory", "failed to map")
+            if not isinstance(error, MemoryError) and not any(each in str(error) for each in words):
                 raise
             raise CommandError(
                 "there is not enough memory: lower the batch size, data.augmentations or the size "
                 "of the model"
             ) from error
-        except OSError as error:
-            place = f"{error.filename}: " if error.filename else ""
-            if not place and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                place = "standard output: "  # every other file is named by what writes it
-            raise CommandError(f"{place}{error.strerror or error}") from error
-
-
-@contextmanager
-def _mistakes(ctx: click.Context) -> Iterator[None]:
-    """Advise on unknown options; of several processes, let one print a mistake."""
-    try:
-        yield
-    except click.ClickException as error:
-        if isinstance(error, click.NoSuchOption):
-            error = advise(error, ctx.meta[ARGUMENTS])
-        if isinstance(error, click.UsageError) and not isinstance(error, NoArgsIsHelpError):
-            error = click.UsageError(one_line(error.format_message()), error.ctx)
-        record_mistake(error.format_message())
-        if prints_mistakes():
-            raise error from None
-        ctx.exit(error.exit_code)
 
 
 @click.group(
@@ -168,9 +150,6 @@ def main(nproc_per_node: str | None, debug: bool) -> None:
     On all GPUs of this machine:
       arc-trm --nproc-per-node gpu train --preset arc-agi-1
     """
-    if threading.current_thread() is threading.main_thread():
-        # As an exception, so that everything unfinished is cleaned up.
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # not every terminal has an arrow or a tick
             stream.reconfigure(errors="replace")

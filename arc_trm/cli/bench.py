@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import config_option, device_options, json_option, path_option, set_option
+from arc_trm.cli.options import (
+    config_option,
+    device_options,
+    json_option,
+    path_option,
+    print_lines,
+    set_option,
+)
 from arc_trm.errors import UserError
 
 BENCHMARKS = ("train", "adapt", "predict", "data", "scaling", "files")
@@ -73,4 +80,4 @@ def bench(
         result = run_benchmark(what, settings, device, batch_size, compiled, picture, callback)
     if is_main_process():
         lines = [] if as_json else result.lines()
-        click.echo("\n".join([*lines, result.to_json()]))
+        print_lines(*lines, result.to_json())

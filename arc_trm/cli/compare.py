@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
 import click
 
-from arc_trm.cli.options import PATH, json_option, path_option
+from arc_trm.cli.options import PATH, json_option, output, path_option, print_lines
 
 
 @click.command()
@@ -59,8 +58,8 @@ def compare(
     if out is not None:
         save(comparison.draw(), out)
     if as_json:
-        click.echo(json.dumps(comparison.to_json()))
+        output(comparison.to_json(), [], as_json)
         return
     show_comparison(Terminal(), comparison)
     if out is not None:
-        click.echo(f"Wrote {out}")
+        print_lines(f"Wrote {out}")

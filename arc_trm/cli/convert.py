@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import PATH, checkpoint_option, json_option, output, path_option
+from arc_trm.cli.options import (
+    PATH,
+    checkpoint_option,
+    json_option,
+    output,
+    path_option,
+    print_note,
+)
 from arc_trm.errors import UserError
 
 
@@ -84,7 +90,7 @@ def convert(
             ids = published_ids(published_set, callback.progress)
     result = convert_from_published(source, out, arch_config=arch_config, ids=ids)
     for note in result.notes:
-        click.echo(note, err=True)
+        print_note(note)
     about = WeightsDir(out).description
     record = {
         "folder": str(out),
@@ -100,7 +106,7 @@ def _to_published(folder: Path, out: Path, checkpoint: str | None, as_json: bool
     from arc_trm.checkpoint import convert_to_published
     from arc_trm.runs import find_run
 
-    run, note = find_run(folder), partial(click.echo, err=True)
+    run, note = find_run(folder), print_note
     config = run.config if run else None
     file = str(convert_to_published(folder, out, config, note, checkpoint))
     output({"file": file}, [file], as_json)

@@ -8,7 +8,7 @@ from arc_trm.cli.data_convert import check, convert_data
 from arc_trm.cli.data_generate import generate
 from arc_trm.cli.data_identifiers import identifiers
 from arc_trm.cli.data_show import list_datasets, show_dataset
-from submission.cli import OrderedGroup
+from submission.cli import OrderedGroup, print_lines
 
 
 @click.group(cls=OrderedGroup)
@@ -57,8 +57,7 @@ def fetch(what: str) -> None:
     manifest, split = found
     with show_progress("downloading") as callback:
         paths = fetch_dataset(manifest, manifest.chosen(split), callback.note, callback.stage)
-    for path in paths:
-        click.echo(path)
+    print_lines(*map(str, paths))
 
 
 for _command in (list_datasets, show_dataset, check, convert_data, fetch, generate, identifiers):

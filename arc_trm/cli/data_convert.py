@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import json_option, output, path_option, skip_invalid_option
+from arc_trm.cli.options import json_option, output, path_option, print_note, skip_invalid_option
 
 
 @click.command("convert")
@@ -33,7 +33,7 @@ def convert_data(what: str, out: Path, skip_invalid: bool, as_json: bool) -> Non
     tasks = load_tasks(what, skip_invalid)
     conversion = convert_tasks(tasks, out)
     for note in conversion.notes:
-        click.echo(note, err=True)
+        print_note(note)
     record = {
         "files": list(map(str, conversion.files)),
         "tasks": len(tasks),

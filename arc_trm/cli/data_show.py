@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from arc_trm.cli.options import json_option, skip_invalid_option
+from arc_trm.cli.options import json_option, output, skip_invalid_option
 
 SIDES_SHOWN = (5, 10, 15, 20, 25, 30)
 
@@ -35,7 +34,7 @@ def list_datasets(as_json: bool) -> None:
 
     datasets = describe_datasets()
     if as_json:
-        click.echo(json.dumps(datasets))
+        output(datasets, [], as_json)
         return
     rows = [
         (
@@ -77,7 +76,7 @@ def show_dataset(what: str, skip_invalid: bool, as_json: bool) -> None:
 
     facts = describe_data(what, skip_invalid)
     if as_json:
-        click.echo(json.dumps(facts))
+        output(facts, [], as_json)
         return
     if "sources" in facts:
         _print(*_card_lines(facts), "")

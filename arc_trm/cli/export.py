@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import data_option, path_option, predictions_argument
+from arc_trm.cli.options import (
+    data_option,
+    path_option,
+    predictions_argument,
+    print_lines,
+    print_note,
+)
 from submission.cli import overwrite_option
 
 
@@ -57,11 +63,10 @@ def export(
     unanswered = sum(not any(grids) for task in ranked.values() for grids in task)
     note = f", {unanswered} of them unanswered" if unanswered else ""
     if source.form_note is not None:
-        click.echo(source.form_note, err=True)
-    click.echo(f"Wrote {out}: {pluralise(len(ranked), 'task')} with {outputs}{note}")
+        print_note(source.form_note)
+    print_lines(f"Wrote {out}: {pluralise(len(ranked), 'task')} with {outputs}{note}")
     if source.path.is_dir() and data is None:
-        click.echo(
+        print_note(
             f"{source.path} does not say how many tasks and test outputs there are: name the tasks "
-            "with --data, so that unanswered ones are written, too",
-            err=True,
+            "with --data, so that unanswered ones are written, too"
         )

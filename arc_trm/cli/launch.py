@@ -8,13 +8,23 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import click
 
 from arc_trm.errors import UserError
+from submission.cli import print_note
+from submission.process import BY_SIGNAL, STOPPED
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 """The environment variable in which torchrun names the file for the error of a process."""
+END_FILE = "ARC_TRM_END_FILE"
+"""The environment variable in which `launch` names the file for how a stopped job ended."""
 PROCESSES = ("gpu", "auto")
 """Values of --nproc-per-node besides numbers: a process per GPU, or per device."""
 
@@ -65,23 +75,41 @@ def launch(nproc_per_node: str, debug: bool, arguments: Sequence[str]) -> int:
     if not debug:
         logging.disable(logging.ERROR)  # the process that fails says why, and this one its status
     options = ["--standalone", f"--nproc-per-node={number}", "-m", "arc_trm", *arguments]
-    try:
-        torchrun.run(torchrun.parse_args(options))  # type: ignore[no-untyped-call]
-    except ChildFailedError as error:
-        _, first = error.get_first_failure()
-        sentences = {each.local_rank: _recorded(each.message) for each in error.failures.values()}
-        sentence = sentences[first.local_rank]
-        if sentence and sentence != sentences.get(0):  # the process of local rank 0 prints its own
-            click.echo(f"Error: {sentence}", err=True)
-        return first.exitcode if first.exitcode >= 0 else 128 - first.exitcode
-    except SignalException as error:  # SIGTERM interrupts a job as Ctrl-C does
-        return 128 + (signal.SIGINT if error.sigval == signal.SIGTERM else error.sigval)
-    return 0
+    with TemporaryDirectory() as folder:
+        end = Path(folder, "end.txt")
+        os.environ[END_FILE] = str(end)
+        try:
+            torchrun.run(torchrun.parse_args(options))  # type: ignore[no-untyped-call]
+        except ChildFailedError as error:
+            _, first = error.get_first_failure()
+            status = first.exitcode if first.exitcode >= 0 else BY_SIGNAL - first.exitcode
+            sentence = _describe(first, number)
+        except SignalException as error:
+            status, sentence = BY_SIGNAL + error.sigval, STOPPED
+        else:
+            return 0
+        if end.exists():
+            sentence = end.read_text("utf-8")
+    if sentence is not None:
+        print_note(sentence)
+    return status
+
+
+def print_end(sentence: str) -> None:
+    """Print how this job was stopped, as its last word; `launch` does it for its processes."""
+    path = os.environ.get(END_FILE)
+    if path is None:
+        print_note(sentence)
+    else:
+        Path(path).write_text(sentence, "utf-8")
 
 
 def prints_mistakes() -> bool:
-    """Return whether this process prints its mistake: of a torchrun job, local rank 0 does."""
-    return os.environ.get("LOCAL_RANK", "0") == "0"
+    """Return whether this process prints its mistake: of a torchrun job, local rank 0 does.
+
+    If `launch` has started the job, that prints it.
+    """
+    return END_FILE not in os.environ and os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def record_mistake(sentence: str) -> None:
@@ -93,6 +121,15 @@ def record_mistake(sentence: str) -> None:
             json.dump({"message": {"message": sentence, "extraInfo": details}}, file)
 
 
-def _recorded(message: object) -> str | None:
-    """Return the sentence that `record_mistake` wrote; None if a process wrote none."""
-    return str(message["message"]) if isinstance(message, dict) else None
+def _describe(failure: ProcessFailure, processes: int) -> str | None:
+    """Return why a process failed; None if it has printed the traceback of a fault of ours."""
+    if failure.exitcode > BY_SIGNAL:
+        return STOPPED
+    if failure.exitcode < 0:
+        number = signal.Signals(-failure.exitcode)
+        why = ", as a system without free memory does" if number == signal.SIGKILL else ""
+        return (
+            f"Error: process {failure.local_rank + 1} of {processes} was ended by {number.name}"
+            f"{why}: the same command continues `predict`, and `--resume` a run"
+        )
+    return f"Error: {failure.message['message']}" if isinstance(failure.message, dict) else None

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import GUESSES, PATH, data_option, json_option, output, path_option
+from arc_trm.cli.options import (
+    GUESSES,
+    PATH,
+    data_option,
+    json_option,
+    output,
+    path_option,
+    print_note,
+)
 from arc_trm.errors import pluralise
 from submission.cli import overwrite_option, vote_weights_option
 
@@ -65,7 +73,7 @@ def merge(
     summary, notes = merge_files(out, files, ranked, vote_weights, fallback, overwrite)
     notes = [*filter(None, [source.form_note for source in sources]), *notes]
     for note in notes:
-        click.echo(note, err=True)
+        print_note(note)
     about = [source.summary for source in sources]
     lines = [line for each in about for line in (*each.lines(), "")]
     counts = count_outputs(ranked[0])

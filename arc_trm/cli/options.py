@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,9 @@ from arc_trm.config.inference import MAX_ANSWERS
 from arc_trm.time_limit import PROCESS_STARTED, TimeLimit
 from arc_trm.tracking import TRACKERS
 from submission.cli import json_option as json_option
+from submission.cli import output as output
+from submission.cli import print_lines as print_lines
+from submission.cli import print_note as print_note
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 GUESSES = 3
@@ -206,8 +208,3 @@ def is_given(parameter: str) -> bool:
     """Return whether a parameter was given on the command line."""
     context = click.get_current_context()
     return context.get_parameter_source(parameter) is ParameterSource.COMMANDLINE
-
-
-def output(record: Mapping[str, Any], lines: Sequence[str], as_json: bool) -> None:
-    """Print the result of a command: one JSON object, or lines for a person."""
-    click.echo(json.dumps(record) if as_json else "\n".join(lines))

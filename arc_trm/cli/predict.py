@@ -18,6 +18,7 @@ from arc_trm.cli.options import (
     json_option,
     output,
     path_option,
+    print_note,
     skip_invalid_option,
     time_limit_option,
     weights_argument,
@@ -117,16 +118,16 @@ def predict(attempts: int, max_guesses: float | None, as_json: bool, **options: 
     if not is_main_process():
         return
     for sentence in job.notes(tasks):
-        click.echo(sentence, err=True)
+        print_note(sentence)
     summary = summarise_job(predictions)
     if summary.asked is not None:
-        click.echo(f"asked {summary.asked.text(summary.query_noun)}", err=True)
+        print_note(f"asked {summary.asked.text(summary.query_noun)}")
     about = summary.to_dict()
     lines = list(map(str, job.files.values()))
     output({**job.to_dict(tasks), "about": about}, lines, as_json)
     score = ["arc-trm", "score", str(job.files["predictions"].parent)]
     if "seal" in job.files:
         score += ["--seal", str(job.files["seal"])]
-    click.echo(f"next: `{shlex.join(score)}`", err=True)
+    print_note(f"next: `{shlex.join(score)}`")
     if job.guessed_too_much(tasks, max_guesses):
         sys.exit(GUESSES)

@@ -31,6 +31,6 @@ def presets(name: str | None, as_json: bool) -> None:
         for field in ("command", "hardware", "time", "memory", "gives"):
             lines.append(f"  {field + ':':<9} {getattr(preset, field)}")
     if name:
-        lines += ["", found[0].text.strip()]
+        lines += ["", *found[0].text.strip().splitlines()]
     record = {each.name: asdict(each) for each in found}
     output(record, lines, as_json)

@@ -11,6 +11,8 @@ from arc_trm.cli.options import (
     data_option,
     path_option,
     predictions_argument,
+    print_lines,
+    print_note,
     solutions_option,
 )
 
@@ -63,20 +65,20 @@ def report(
     notes = [note for source in sources for note in source.scoring_notes]
     leaks = [leak for source in sources for leak in source.leakage()]
     for note in dict.fromkeys([*notes, *leaks]):
-        click.echo(note, err=True)
+        print_note(note)
     warnings = [TRAINED_ON] if leaks else []
     outdated = [
         OUTDATED.format(format_name(each.name)) for each in sources if each.summary.outdated
     ]
     for note in outdated:
-        click.echo(note, err=True)
+        print_note(note)
     warnings += [*outdated, *filter(None, [source.version_note for source in sources])]
     if second is None:
         page = build_report(first, warnings)
     else:
         page = build_comparison(first, second, warnings)
     for form in filter(None, [source.form_note for source in sources]):
-        click.echo(form, err=True)
+        print_note(form)
     write_report(page, path, __version__)
     names = " and ".join(str(source.path) for source in sources)
-    click.echo(f"Wrote {path} about {names}: {page.facts[0]}")
+    print_lines(f"Wrote {path} about {names}: {page.facts[0]}")

@@ -10,14 +10,15 @@ from typing import Any
 
 import click
 
-from arc_trm.cli.options import is_given, output
+from arc_trm.cli.launch import print_end
+from arc_trm.cli.options import is_given, output, print_note
 from arc_trm.errors import UserError
 from arc_trm.evaluation.metrics import best_evaluation, describe_evaluation
 from arc_trm.runs import RUN_CONFIG, Run, latest_run
 from arc_trm.tracking import TRACKERS
 from arc_trm.viz.progress import is_main_process
+from submission.process import BY_SIGNAL
 
-INTERRUPTED = 130  # exit status, as of a program that Ctrl-C ended
 NOTHING_TRAINED = 3  # exit status
 GO_WITH_RESUME = ("resume", "restart", "track", "device", "compiled", "as_json")
 """Parameters that are no settings of a new run."""
@@ -26,8 +27,8 @@ GO_WITH_RESUME = ("resume", "restart", "track", "device", "compiled", "as_json")
 def run_command(job: Callable[..., Run], settings: dict[str, Any], as_json: bool) -> None:
     """Train or adapt, print the run's folder and say which command comes next.
 
-    The exit status is 130 if the run was interrupted, and 3 if its time limit left no time for a
-    step; the run's files are written in both cases.
+    The exit status is that of a signal if one interrupted the run, and 3 if its time limit left no
+    time for a step; the run's files are written in both cases.
 
     Args:
         job: `pipeline.train` or `pipeline.adapt`.
@@ -45,19 +46,18 @@ def run_command(job: Callable[..., Run], settings: dict[str, Any], as_json: bool
             record = {"run": str(run.path), "step": run.step, "total_steps": run.total_steps}
             best = best_evaluation(run.metrics, run.config.train.best_metric)
             if best is not None:
-                click.echo(
-                    f"best evaluation at step {best['step']:.0f}: {describe_evaluation(best)}",
-                    err=True,
+                print_note(
+                    f"best evaluation at step {best['step']:.0f}: {describe_evaluation(best)}"
                 )
             output({**record, "best": best}, [str(run.path)], as_json)
         if run.interrupted:
             options = "".join(f" --track {name}" for name in trackers)
             command = f"arc-trm {job.__name__} --resume {shlex.quote(str(run.path))}{options}"
-            click.echo(f"stopped at step {run.step} and saved; resume with `{command}`", err=True)
+            print_end(f"stopped at step {run.step} and saved; resume with `{command}`")
         elif not run.out_of_time:
-            click.echo(f"next: `{_next_command(run)}`", err=True)
-    if run.interrupted:
-        sys.exit(INTERRUPTED)
+            print_note(f"next: `{_next_command(run)}`")
+    if run.stopped_by is not None:
+        sys.exit(BY_SIGNAL + run.stopped_by)
     if run.out_of_time:
         sys.exit(NOTHING_TRAINED)
 

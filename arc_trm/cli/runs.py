@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import PATH, json_option, output
+from arc_trm.cli.options import PATH, json_option, output, print_note
 from submission.cli import OrderedGroup
 
 MAX_RUNS = 20
@@ -60,7 +60,7 @@ def list_command(list_all: bool, as_json: bool) -> None:
     output({"runs": [each.to_dict() for each in found], "total": total}, lines, as_json)
     for each in found:
         if each.problem:
-            click.echo(each.problem, err=True)
+            print_note(each.problem)
 
 
 @click.command("show")

@@ -12,6 +12,7 @@ from arc_trm.cli.options import (
     json_option,
     output,
     path_option,
+    print_note,
     solutions_option,
 )
 from arc_trm.errors import UserError
@@ -81,7 +82,7 @@ def score(
         note for each in sources for note in (each.form_note, *each.scoring_notes, *each.leakage())
     ]
     for note in dict.fromkeys(filter(None, notes)):
-        click.echo(note, err=True)
+        print_note(note)
     if with_published:
         context, more = describe_context(sources[0].scored_tasks)
         record, lines = record | context, [*lines, "", *more]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import data_option, path_option
+from arc_trm.cli.options import data_option, path_option, print_lines, print_note
 from arc_trm.errors import UserError
 from arc_trm.file_kind import file_kind
 
@@ -69,9 +69,9 @@ def show(
             f"{_option_for(Path(what))}"
         )
     elif note := show_task_in(what, data, predictions, trace, out):
-        click.echo(note, err=True)
+        print_note(note)
     if out is not None:
-        click.echo(f"Wrote {out}")
+        print_lines(f"Wrote {out}")
 
 
 def _option_for(path: Path) -> str:

@@ -14,13 +14,14 @@ from arc_trm.cli.options import (
     device_options,
     json_option,
     output,
+    print_note,
     skip_invalid_option,
     time_limit_option_with,
     weights_argument,
 )
-from arc_trm.cli.run_command import INTERRUPTED
 from arc_trm.pipeline import TUNING_TIME
 from arc_trm.runs import is_run
+from submission.process import BY_SIGNAL
 
 
 @click.command("tune-inference")
@@ -67,14 +68,12 @@ def tune_inference(as_json: bool, **options: Any) -> None:
 
     result = pipeline.tune_inference(**options, show_progress=True)
     for sentence in result.notes():
-        click.echo(sentence, err=True)
+        print_note(sentence)
     lines = [*result.lines(), "", f"chosen: {result.reason}", str(result.file)]
     output(result.to_dict(), lines, as_json)
     assert result.file is not None
     folder = result.file.parent
     data = "" if is_run(folder) else " --data DATA"
-    click.echo(
-        f"next: `arc-trm predict {shlex.quote(str(folder))}{data}` uses this setting", err=True
-    )
-    if result.interrupted:
-        sys.exit(INTERRUPTED)
+    print_note(f"next: `arc-trm predict {shlex.quote(str(folder))}{data}` uses this setting")
+    if result.stopped_by is not None:
+        sys.exit(BY_SIGNAL + result.stopped_by)

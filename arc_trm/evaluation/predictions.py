@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from arc_trm.display import Displayed
-from arc_trm.errors import format_name, pluralise
+from arc_trm.errors import escape_controls, format_name, pluralise
 from arc_trm.puzzles import kind_of
 from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid, same_grid
 from arc_trm.time_limit import format_duration
@@ -230,8 +230,9 @@ class InputPrediction(Displayed):
         sizes = ", ".join(
             "none" if grid is None else "{}×{}".format(*grid.shape) for grid in self.attempts
         )
+        name = f"{escape_controls(self.task_id)}, test input {self.test + 1}"
         return (
-            f"<InputPrediction {self.task_id}, test input {self.test + 1}: attempts {sizes}; "
+            f"<InputPrediction {name}: attempts {sizes}; "
             f"{pluralise(len(self.candidates), 'candidate')}, {pluralise(self.votes, 'vote')}>"
         )
 
@@ -271,8 +272,8 @@ class PredictionSet(Displayed):
         }
 
     def __repr__(self) -> str:
-        total = self.tasks.test_outputs
-        return f"<PredictionSet for {len(self)} of {total} test inputs of {self.tasks.name}>"
+        total, name = self.tasks.test_outputs, escape_controls(self.tasks.name)
+        return f"<PredictionSet for {len(self)} of {total} test inputs of {name}>"
 
     def __iter__(self) -> Iterator[InputPrediction]:
         return iter(self.by_input.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from arc_trm.checkpoint import WeightsDir
 from arc_trm.config import DataConfig, ModelConfig, RunConfig, TrainConfig
 from arc_trm.data.loader import public_data_name
 from arc_trm.data.registry import find_manifest
-from arc_trm.errors import UserError, format_name
+from arc_trm.errors import UserError
 from arc_trm.evaluation.prediction_log import PredictionLog
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.evaluation.summary import format_rows
+from arc_trm.hub.markdown import code_block, show, table
 from arc_trm.hub.repo_id import is_plain_path, is_repository
 from arc_trm.models import ARCHITECTURES
 from arc_trm.runs import PREDICTIONS, SUBMISSION, Run, find_run, predictions_of
@@ -85,7 +86,7 @@ def _description(weights: WeightsDir, config: RunConfig | None) -> str:
     embedded = "no puzzle embedding"
     if embedding is not None:
         embedded = f"{embedding.numel():,} in the puzzle embedding ({len(names):,} puzzle ids)"
-    settings = _table((key, getattr(weights.config, key)) for key in _MODEL_KEYS)
+    settings = table((key, getattr(weights.config, key)) for key in _MODEL_KEYS)
     return (
         f"A {title} for puzzles on grids{trained}, in the format of arc-trm.\n\n"
         f"{weights.description.parameters:,} parameters in the network, {embedded}.\n\n{settings}"
@@ -94,7 +95,7 @@ def _description(weights: WeightsDir, config: RunConfig | None) -> str:
 
 def _run_sections(run: Run, weights: WeightsDir) -> list[str]:
     data, train = run.config.data, run.config.train
-    settings = _table(
+    settings = table(
         [
             ("steps done", weights.parts.step),
             ("checkpoint", weights.description.checkpoint),
@@ -150,7 +151,7 @@ def _data(data: DataConfig) -> str:
 def _dataset(name: str) -> str:
     found = find_manifest(name)
     if found is None:
-        return f"{public_data_name(name)} (the author's files)"
+        return f"{show(public_data_name(name))} (the author's files)"
     manifest, only = found
     splits = [manifest.splits[split] for split in manifest.chosen(only)]
     tasks = sum(split.tasks for split in splits)
@@ -175,7 +176,8 @@ def _scores(run: Run, weights: WeightsDir) -> str:
             source = PredictionSource.open(own, data=str(run.path), prefer=prefer)
         summary, warnings = source.scored_summary, source.leakage()
         rows = {name: text for name, text in summary.rows().items() if name in _PREDICTIONS_ROWS}
-        lines = [*format_rows(rows), "", *source.score().lines()]
+        about = format_rows(rows)
+        lines = [*about, *([""] if about else []), *source.score().lines()]
     except UserError:
         return (
             "Not scored: when the weights were uploaded, the run's predictions or its data could "
@@ -185,10 +187,8 @@ def _scores(run: Run, weights: WeightsDir) -> str:
         return "Not scored: nothing says that these weights made the submission in the run."
     if source.metadata.get("weights_digest") not in (None, digest):
         return "Not scored: the run's predictions are of other weights than these."
-    table = "\n".join(lines).strip()
-    return "\n\n".join(
-        [f"```\n{table}\n```", *(f"**{_without_paths(each, run)}**" for each in warnings)]
-    )
+    shown = [f"**{show(_without_paths(each, run))}**" for each in warnings]
+    return "\n\n".join([code_block(lines), *shown])
 
 
 def _is_made_by(folder: Path, wanted: Mapping[str, Any]) -> bool:
@@ -212,11 +212,11 @@ def _origin(weights: WeightsDir) -> str:
     texts = {key: weights.origin[key] for key in _ORIGIN_FIELDS if key in weights.origin}
     if "file" in texts:
         texts["file"] = re.split(r"[/\\]", texts["file"])[-1]
-    lines = [f"- {key}: {text}" for key, text in texts.items() if _ORIGIN_FIELDS[key](text)]
+    lines = [f"- {key}: {show(text)}" for key, text in texts.items() if _ORIGIN_FIELDS[key](text)]
     training = weights.training
     for use, names in (("trained on", training.trained_on), ("adapted to", training.adapted_to)):
         if names:
-            lines.append(f"- {use}: {', '.join(map(format_name, names))}")
+            lines.append(f"- {use}: {', '.join(map(show, names))}")
     return "## Origin\n\n" + ("\n".join(lines) or "Its training is not recorded here.")
 
 
@@ -235,8 +235,3 @@ def _schedule(train: TrainConfig) -> str:
     if train.lr_schedule == "constant":
         return "constant"
     return f"{train.lr_schedule} to {train.lr_min_ratio:g}"
-
-
-def _table(rows: Iterable[tuple[str, object]]) -> str:
-    lines = [f"| {key} | {value} |" for key, value in rows if value is not None]
-    return "\n".join(["| setting | value |", "| --- | --- |", *lines])

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from arc_trm.config import InferenceChoice, InferenceConfig, to_dict
 from arc_trm.config.inference import MAX_TEXT_LENGTH
 from arc_trm.data.loader import public_data_name
-from arc_trm.errors import pluralise
+from arc_trm.errors import escape_controls, pluralise
 from arc_trm.puzzles import kind_of
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import format_duration
@@ -69,7 +69,7 @@ class TuningResult:
         rate_name: what the accuracy is called, `exact` or `pass@2 per task`.
         trials: in the order in which they were tried, at least two.
         skipped: settings for which there was no time.
-        interrupted: whether a signal ended the search.
+        stopped_by: number of the signal that ended the search, None if none did.
         time_limit: of the search in seconds; None for none.
         file: the inference.json that was written; None before.
     """
@@ -78,7 +78,7 @@ class TuningResult:
     rate_name: str
     trials: tuple[Trial, ...]
     skipped: tuple[InferenceConfig, ...]
-    interrupted: bool
+    stopped_by: int | None
     time_limit: float | None
     file: Path | None = None
 
@@ -130,8 +130,13 @@ class TuningResult:
         widths = align_columns([row[:-1] for row in rows])
         return [f"{line}  {row[-1]}".rstrip() for line, row in zip(widths, rows, strict=True)]
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal ended the search."""
+        return self.stopped_by is not None
+
     def __repr__(self) -> str:
-        return "\n".join([*self.lines(), f"chosen: {self.reason}"])
+        return "\n".join(map(escape_controls, [*self.lines(), f"chosen: {self.reason}"]))
 
     def choice(self, weights: str) -> InferenceChoice:
         """Return what is stored beside the weights with this digest."""

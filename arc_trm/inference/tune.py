@@ -9,6 +9,7 @@ are asked for once.
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +36,7 @@ from arc_trm.puzzles import PuzzleKind, kind_of
 from arc_trm.rng import rng_for
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import TimeLimit, format_duration
+from submission.process import Stopped
 
 NOISES = (0.1, 0.2, 0.3, 0.5, 1.0)
 """σ of the noise that is tried."""
@@ -154,14 +156,18 @@ class _Search:
         most = self.space.settings(lambda settings, cheap: settings[-1])
         self.total = len(list(most))
 
-    def run(self) -> bool:
-        """Try all settings for which there is time; return whether a signal ended the search."""
+    def run(self) -> int | None:
+        """Try all settings for which there is time.
+
+        Returns:
+            The number of the signal that ended the search, None if none did.
+        """
         config: InferenceConfig | None = None
         try:
             try:
                 self.tasks = self._subset()
             except _OutOfTime:
-                return False
+                return None
             self.callback.progress(0, self.total)
             number = f"{len(self.tasks)} of {pluralise(len(self.all_tasks), self.kind.noun)}"
             self.callback.note(f"trying each setting on the same {number}")
@@ -178,14 +184,14 @@ class _Search:
                 self.trials.append(trial)
                 self.callback.note(describe_trial(trial))
             self.callback.progress(self.total, self.total)
-        except (KeyboardInterrupt, SystemExit):  # the command line turns SIGTERM into SystemExit
+        except (KeyboardInterrupt, Stopped) as stop:
             if len(self.trials) < 2:
                 raise
             tried = [each.config for each in self.trials]
             if config is not None and config not in (*tried, *self.skipped):
                 self.skipped.append(config)
-            return True
-        return False
+            return stop.number if isinstance(stop, Stopped) else signal.SIGINT
+        return None
 
     def _pick(self, settings: Sequence[InferenceConfig], cheap: bool) -> InferenceConfig:
         tried = [each for each in self.trials if each.config in settings]
@@ -372,7 +378,7 @@ def tune(
                 "to tune"
             )
         callback.note(f"{left_out} are left out")
-    interrupted = search.run()
+    stopped_by = search.run()
     if len(search.trials) < 2:
         limit = "" if time_limit.limit is None else f" of {format_duration(time_limit.limit)}"
         raise UserError(
@@ -384,7 +390,7 @@ def tune(
         search.rate_name,
         tuple(search.trials),
         tuple(search.skipped),
-        interrupted,
+        stopped_by,
         time_limit.limit,
     )
 

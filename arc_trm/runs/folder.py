@@ -17,7 +17,7 @@ from typing import Literal
 
 from arc_trm.config import RunConfig, read_config, to_dict
 from arc_trm.display import Displayed
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, escape_controls
 from arc_trm.io import check_ordinary, relative_path, write_json
 from arc_trm.runs.checkpoints import MAX_STEP, Checkpoint, list_checkpoints, weights_digest
 from arc_trm.runs.history import Kind, recall, remember
@@ -38,7 +38,7 @@ class Run(Displayed, os.PathLike[str]):
 
     Args:
         path: of the folder.
-        interrupted: whether training was stopped by a signal before its end.
+        stopped_by: number of the signal that stopped training before its end, None if none did.
         step: the last training step; None reads it from the metrics.
         total_steps: planned steps; None reads them from the config.
         out_of_time: whether the time limit left no time for a step, so that nothing was trained.
@@ -47,12 +47,12 @@ class Run(Displayed, os.PathLike[str]):
     def __init__(
         self,
         path: str | os.PathLike[str],
-        interrupted: bool = False,
+        stopped_by: int | None = None,
         step: int | None = None,
         total_steps: int | None = None,
         out_of_time: bool = False,
     ) -> None:
-        self.path, self.interrupted, self.out_of_time = Path(path), interrupted, out_of_time
+        self.path, self.stopped_by, self.out_of_time = Path(path), stopped_by, out_of_time
         self._step, self._total_steps = step, total_steps
         self._digests: dict[str | None, str | None] = {}
 
@@ -60,7 +60,7 @@ class Run(Displayed, os.PathLike[str]):
         return os.fspath(self.path)
 
     def __repr__(self) -> str:
-        return f"<Run {self.path}>"
+        return f"<Run {escape_controls(str(self.path))}>"
 
     @cached_property
     def config(self) -> RunConfig:
@@ -90,6 +90,11 @@ class Run(Displayed, os.PathLike[str]):
         if checkpoint not in self._digests:
             self._digests[checkpoint] = weights_digest(self.path, checkpoint)
         return self._digests[checkpoint]
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal stopped training before its end."""
+        return self.stopped_by is not None
 
     @property
     def state(self) -> State:

@@ -34,6 +34,7 @@ from arc_trm.training.optim import OPTIMISERS
 from arc_trm.training.run_dir import RunWriter, has_training_state
 from arc_trm.training.setup import RunSetup, on_first_rank
 from arc_trm.training.trainer import Metrics, to_tensors
+from submission.process import Stopped, stop_signals
 
 
 def train_run(
@@ -61,7 +62,7 @@ def train_run(
         restart: with `resume`, train the run again from step 0; weights and metrics are replaced.
 
     Returns:
-        The run, with its last step, its planned steps, and whether a signal ended it.
+        The run, with its last step, its planned steps, and the signal that ended it.
 
     Raises:
         UserError: config, data or training state are invalid, the training state of a run that was
@@ -87,9 +88,9 @@ def _run(setup: RunSetup, writer: RunWriter, time_limit: TimeLimit) -> Run:
     status: EndStatus = "failed"
     try:
         setup.callback.start(setup.training_start(writer))
-        interrupted, out_of_time = _TrainingLoop(setup, writer, time_limit).run()
-        status = "interrupted" if interrupted else "finished"
-    except KeyboardInterrupt:
+        stopped_by, out_of_time = _TrainingLoop(setup, writer, time_limit).run()
+        status = "finished" if stopped_by is None else "interrupted"
+    except (KeyboardInterrupt, Stopped):
         status = "interrupted"
         raise
     finally:
@@ -97,8 +98,8 @@ def _run(setup: RunSetup, writer: RunWriter, time_limit: TimeLimit) -> Run:
     done = writer.trainer.steps_done
     if writer.is_writer:
         remember("run", setup.folder)
-        record_end(setup.folder, done, not interrupted)
-    return Run(setup.folder, interrupted, done, writer.total_steps, out_of_time)
+        record_end(setup.folder, done, stopped_by is None)
+    return Run(setup.folder, stopped_by, done, writer.total_steps, out_of_time)
 
 
 def _check_config(config: RunConfig, resume: bool) -> None:
@@ -115,34 +116,34 @@ def _check_config(config: RunConfig, resume: bool) -> None:
 
 
 @contextmanager
-def sync_stop_flags() -> Iterator[Callable[..., list[bool]]]:
+def sync_stop_flags() -> Iterator[Callable[..., tuple[int, list[bool]]]]:
     """Yield a function that makes all ranks stop, save and evaluate at the same step.
 
     The function takes what is true on this rank: whether the time is over, whether a save is due
-    and so on. It returns whether a signal interrupts the run and then the same things, of which
-    what is true on one rank is true on all. Ctrl-C and SIGTERM interrupt; a second Ctrl-C raises
-    KeyboardInterrupt at once.
+    and so on. It returns the number of the signal that interrupts the run, 0 without one, and then
+    the same things, of which what is true on one rank is true on all. Ctrl-C, SIGTERM and the
+    SIGHUP of a closed terminal interrupt; a second Ctrl-C raises KeyboardInterrupt at once.
     """
-    interrupted = False
+    interrupted_by = 0
 
     def handle_signal(number: int, frame: object) -> None:
-        nonlocal interrupted
-        if interrupted and number == signal.SIGINT:
+        nonlocal interrupted_by
+        if interrupted_by and number == signal.SIGINT:
             raise KeyboardInterrupt
-        interrupted = True
+        interrupted_by = interrupted_by or number
 
     group = None
     if dist.is_initialized() and dist.get_backend() != "gloo":
         group = dist.new_group(backend="gloo")  # between CPUs: no GPU has to be waited for
 
-    def sync(*flags: bool) -> list[bool]:
-        shared = torch.tensor([interrupted, *flags], dtype=torch.int32)
+    def sync(*flags: bool) -> tuple[int, list[bool]]:
+        shared = torch.tensor([interrupted_by, *flags], dtype=torch.int32)
         if dist.is_initialized():
-            dist.all_reduce(shared, group=group)
-        return shared.bool().tolist()
+            dist.all_reduce(shared, dist.ReduceOp.MAX, group)
+        number, *others = shared.tolist()
+        return number, list(map(bool, others))
 
-    signals = (signal.SIGINT, signal.SIGTERM)
-    handlers = {number: signal.signal(number, handle_signal) for number in signals}
+    handlers = {number: signal.signal(number, handle_signal) for number in stop_signals()}
     try:
         yield sync
     finally:
@@ -168,24 +169,25 @@ class _TrainingLoop:
         self.kinds: set[tuple[int, bool]] = set()  # of steps that were done
         self.step_ended_at = self.saved_at = self.logged_at = time.monotonic()
 
-    def run(self) -> tuple[bool, bool]:
+    def run(self) -> tuple[int | None, bool]:
         """Train to the end.
 
         Returns:
-            Whether a signal ended the run before, and whether there was no time for a single step.
+            The number of the signal that ended the run before, None if none did, and whether there
+            was no time for a single step.
         """
         self._report_progress(self.trainer.steps_done)
         prefetcher = Prefetcher(lambda step: to_tensors(self.sampler(step), self.device))
         with sync_stop_flags() as sync, closing(prefetcher):
             while True:
-                interrupted, over, save_due, evaluation_due = sync(
+                interrupted, (over, save_due, evaluation_due) = sync(
                     self._is_over(), self._is_save_due(), self._is_evaluation_due()
                 )
                 ended = over or not self._has_steps()
                 if (evaluation_due or ended) and not interrupted:
                     interrupted = self._evaluate(lambda: sync()[0])
                     if not (interrupted or ended):  # the time limit may be reached by now
-                        interrupted, ended = sync(self._is_over())
+                        interrupted, (ended,) = sync(self._is_over())
                 if interrupted or ended or self._is_stopped():
                     break
                 if save_due:
@@ -197,11 +199,11 @@ class _TrainingLoop:
         done, limit = self.trainer.steps_done, self.time_limit.limit
         if self.evaluator is not None and self._is_stopped() and not interrupted:
             self.callback.note(self.evaluator.describe_stop())
-            return False, False
+            return None, False
         if limit is None or interrupted or done >= self.max_steps:
-            return interrupted, False
+            return interrupted or None, False
         self.callback.note(self._end_note(limit))
-        return interrupted, done == 0
+        return None, done == 0
 
     def _has_steps(self) -> bool:
         """Return whether steps remain. A run with a time limit continues until the limit."""
@@ -229,21 +231,25 @@ class _TrainingLoop:
     def _is_stopped(self) -> bool:
         return self.evaluator is not None and self.evaluator.is_stopped
 
-    def _evaluate(self, is_interrupted: Callable[[], bool]) -> bool:
+    def _evaluate(self, interrupted: Callable[[], int]) -> int:
         """Evaluate the weights of this step, unless they were, and report it.
 
+        Args:
+            interrupted: returns the number of the signal that interrupts the run, 0 without one.
+
         Returns:
-            Whether a signal stopped the evaluation before its end; then nothing is recorded.
+            The number of the signal that stopped the evaluation before its end, 0 if none did; then
+            nothing is recorded.
         """
         evaluator, step = self.evaluator, self.trainer.steps_done
         if evaluator is None or evaluator.is_done:
-            return False
+            return 0
         self._check_weights()
         self.callback.stage("evaluating", 0, evaluator.puzzles, in_bytes=False)
         started = time.monotonic()
-        record = evaluator.evaluate(self._seconds_to_spare(), is_interrupted)
-        if record is None and is_interrupted():
-            return True
+        record = evaluator.evaluate(self._seconds_to_spare(), lambda: bool(interrupted()))
+        if record is None and (number := interrupted()):
+            return number
         if record is None:
             self.callback.note(f"the time limit leaves no time to evaluate step {step}")
         else:
@@ -251,7 +257,7 @@ class _TrainingLoop:
             self.callback.note(f"step {step}: {describe_evaluation(record)}")
             self._report_progress(step, record)
         self.logged_at += time.monotonic() - started  # the rate is that of training
-        return False
+        return 0
 
     def _step(self, prefetcher: Prefetcher[dict[str, torch.Tensor]]) -> None:
         started = time.monotonic()

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeAlias
 from arc_trm.config import to_dict
 from arc_trm.config.compare import describe_preset, flatten
 from arc_trm.display import Displayed
-from arc_trm.errors import UserError, format_names, suggestion
+from arc_trm.errors import UserError, escape_controls, format_names, suggestion
 from arc_trm.metric_keys import (
     CELL_ACCURACY,
     EVAL,
@@ -208,7 +208,7 @@ class RunComparison(Displayed):
 
     def __repr__(self) -> str:
         groups = map(self.describe_group, self.groups)
-        return "\n".join([self.summary, *groups, *self.sentences()])
+        return "\n".join(map(escape_controls, [self.summary, *groups, *self.sentences()]))
 
     @property
     def runs(self) -> list[ComparedRun]:

@@ -15,6 +15,7 @@ from rich.table import Column
 from rich.text import Text
 
 from arc_trm.callbacks import Callback
+from arc_trm.errors import escape_controls
 from arc_trm.metric_keys import (
     EXACT_OF_HALTED,
     HALTED,
@@ -169,6 +170,7 @@ class _Stage:
         job: _Stage | None = None,
     ) -> None:
         self.name, self.job, self._total = name, job, total
+        shown = escape_controls(name)
         self._console, self._clock, self._unit = console, clock, unit
         self.done: int | None = None
         self._means, self._rate = _RunningMeans(first), _Rate()
@@ -176,11 +178,11 @@ class _Stage:
         self._counted, self.paused = first, False
         self._bar: Progress | None = None if job is None else job._bar
         if self._bar is not None:
-            self._task = self._bar.add_task(name, total=total, completed=first, stage=self)
+            self._task = self._bar.add_task(shown, total=total, completed=first, stage=self)
         elif console.is_terminal and is_main_process():
-            columns = TextColumn("{task.description}"), BarColumn(None), _Facts()
+            columns = TextColumn("{task.description}", markup=False), BarColumn(None), _Facts()
             self._bar = Progress(*columns, console=console)
-            self._task = self._bar.add_task(name, total=total, completed=first, stage=self)
+            self._task = self._bar.add_task(shown, total=total, completed=first, stage=self)
             self._bar.start()
         elif total is None:
             _print(console, name)
@@ -266,7 +268,8 @@ class _Facts(ProgressColumn):
 
 
 def _print(console: Console, sentence: str) -> None:
-    console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    """Print a sentence; of names that it repeats, no terminal acts on any, and nor does rich."""
+    console.print(Text(escape_controls(sentence)), soft_wrap=True)
 
 
 class ConsoleCallback(Callback):

@@ -65,7 +65,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One line of text; x is where `anchor` says, y is the baseline."""
+    """One line of text; x is where `anchor` says, y is the baseline.
+
+    Control characters, which XML forbids, are replaced.
+    """
 
     x: float
     y: float
@@ -73,6 +76,9 @@ class Text:
     size: int = 13
     colour: str = INK
     anchor: Literal["start", "middle", "end"] = "start"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", printable(self.text))
 
     @property
     def box(self) -> Box:
@@ -178,6 +184,8 @@ def svg_document(width: float, height: float, lines: Iterable[str], style: str =
 
 def printable(text: str) -> str:
     """Return text in one line, without what XML forbids or a terminal would obey."""
+    if text.isprintable():
+        return text
     return "".join("\ufffd" if unicodedata.category(c)[0] in "CZ" and c != " " else c for c in text)
 
 

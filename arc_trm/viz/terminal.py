@@ -71,8 +71,11 @@ Block: TypeAlias = list[Text]
 
 
 def block(*lines: str | Text) -> Block:
-    """Return a block of these lines; control characters in a str are replaced."""
-    return [Text(printable(line)) if isinstance(line, str) else line for line in lines]
+    """Return a block of these lines, on which no terminal acts: control characters are replaced."""
+    texts = [Text(printable(line)) if isinstance(line, str) else line.copy() for line in lines]
+    for text in texts:
+        text.plain = printable(text.plain)  # of the same length, so that the styles stay in place
+    return texts
 
 
 def width_of(lines: Block) -> int:
@@ -103,7 +106,7 @@ class Terminal:
         )
 
     def print(self, *lines: str | Text) -> None:
-        """Print lines, which are not wrapped; control characters in a str are replaced."""
+        """Print lines, which are not wrapped, and on which no terminal acts."""
         for line in block(*lines):
             self.console.print(line, no_wrap=True, overflow="ignore", crop=False)
 
@@ -409,7 +412,7 @@ def show_comparison(terminal: Terminal, comparison: RunComparison) -> None:
     terminal.print(comparison.summary, "", Text(first, DIM))
     lines = iter(zip(comparison.runs, others, strict=True))
     for group in comparison.groups:
-        terminal.print(Text(printable(comparison.describe_group(group)), BOLD))
+        terminal.print(Text(comparison.describe_group(group), BOLD))
         for run, line in islice(lines, len(group.runs)):
             curve = braille(axes, run.series, 1, columns)[0] if columns else ""
             terminal.print(f"{line:{width}}  {curve}".rstrip())
@@ -419,7 +422,7 @@ def show_comparison(terminal: Terminal, comparison: RunComparison) -> None:
 
 def _comparison_row(comparison: RunComparison, run: ComparedRun) -> tuple[str, ...]:
     """Return the cells of a run, "" for what is not known."""
-    path, rate = printable(str(run.run.path)), run.examples_per_second
+    path, rate = str(run.run.path), run.examples_per_second
     return (
         path if len(path) <= MAX_PATH else f"…{path[1 - MAX_PATH :]}",
         str(run.seed),
@@ -480,13 +483,13 @@ def show_task(
     theme, title = theme_of(task), task_title(task)
     terminal.print(f"{title} of {source}" if source else title)
     if origin:
-        terminal.print(Text(printable(f"Predictions: {origin}"), DIM))
+        terminal.print(Text(f"Predictions: {origin}", DIM))
     terminal.print("")
     if trace:
         traces = [shown for each in predictions if each.trace for shown in sample_figures(each)]
         for shown in traces:
             if shown.title:
-                terminal.print(Text(printable(shown.title), DIM))
+                terminal.print(Text(shown.title, DIM))
             terminal.print(*terminal.draw_trace(shown, theme), "")
         steps = [step.figure for shown in traces for step in shown.steps]
         terminal.print(*terminal.legend(steps, theme))

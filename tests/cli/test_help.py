@@ -9,7 +9,7 @@ import pytest
 from commands import run_cli
 
 from arc_trm.cli import main
-from submission.__main__ import main as submission_main
+from submission.commands import main as submission_main
 
 WIDTH = 80
 
@@ -119,3 +119,8 @@ def test_submission_has_the_words_of_arc_trm(command: str) -> None:
         assert (option.is_flag, option.multiple) == (theirs.is_flag, theirs.multiple)
         assert option.help and theirs.help
         assert option.help.rstrip(".").split(";")[0] == theirs.help.rstrip(".").split(";")[0]
+
+
+def test_a_missing_option_with_choices_is_one_sentence() -> None:
+    last = run_cli("export", "run", "--out", "x").stderr.splitlines()[-1]
+    assert last == "Error: Missing option '--format'. Choose from: arcprize, submission"

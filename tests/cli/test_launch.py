@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from commands import TOO_LONG, run_cli, run_torchrun
+from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 import arc_trm
 from arc_trm.cli import PARALLEL_COMMANDS
+from arc_trm.cli.launch import _describe
 from arc_trm.runs import Run
 
 SMALL = ["--device", "cpu", "--set", "data.augmentations=2", "--set", "train.global_batch_size=4"]
@@ -55,7 +57,7 @@ def test_two_processes_train_and_are_stopped_by_a_signal(
         time.sleep(0.05)
     process.send_signal(number)
     _, errors = process.communicate(timeout=TOO_LONG)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert f"resume with `arc-trm train --resume {run}`" in errors
     assert "Traceback" not in errors and "torch" not in errors
     assert Run(run).step < 100_000
@@ -108,6 +110,21 @@ def test_a_mistake_in_the_arguments_starts_no_process(
     result = run_cli("--nproc-per-node", *arguments)
     assert result.exit_code == 2
     assert message in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "sentence"),
+    [
+        (-9, "Error: process 2 of 3 was ended by SIGKILL, as a system without free memory does: "),
+        (-11, "Error: process 2 of 3 was ended by SIGSEGV: the same command continues"),
+        (143, "stopped"),
+        (1, None),  # it has printed a traceback
+    ],
+)
+def test_why_a_process_ended(tmp_path: Path, exit_code: int, sentence: str | None) -> None:
+    failure = ProcessFailure(1, 1234, exit_code, str(tmp_path / "none"))
+    described = _describe(failure, 3)
+    assert described == sentence or (described and sentence and described.startswith(sentence))
 
 
 def test_processes_start_no_processes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -262,7 +262,7 @@ def test_a_signal_writes_a_whole_choice_or_none(
 
     sends_after(number, 4)
     result = tune_inference(*arguments)
-    assert result.exit_code == 130, result.output
+    assert result.exit_code == 128 + number, result.output
     assert "interrupted: chosen among" in result.stderr
     assert WeightsDir(run).inference is not None and WeightsDir(run).inference_fits
     assert set(contents(run)) == {*before, FILE}

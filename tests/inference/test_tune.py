@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from arc_trm.models import build_model
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import TimeLimit
 from submission import Rate
+from submission.process import Stopped
 
 STEPS = 3  # of the model
 NOISY, VIEWED = InferenceConfig(samples=4, noise=0.3), InferenceConfig(views=4)
@@ -166,9 +168,9 @@ def test_the_plain_answer_may_win(puzzles: TaskSet) -> None:
     assert choice.count_shared(task.input_digests() for task in puzzles) == len(puzzles)
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Stopped(signal.SIGTERM)])
 def test_a_signal_ends_the_search_and_what_was_measured_decides(
-    puzzles: TaskSet, error: type[BaseException]
+    puzzles: TaskSet, error: BaseException
 ) -> None:
     def stop(count: int) -> None:
         if count == 4:  # the number of puzzles, and three settings

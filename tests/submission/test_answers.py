@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import submission as sub
 from arc_trm.cli import main as arc_trm_main
-from submission.__main__ import main
+from submission.commands import main
 from submission.forms import (
     CSV,
     GRID_LISTS,

@@ -113,11 +113,26 @@ def test_every_attempt_has_all_metadata(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "task_id", ["a/b", "..", ".hidden", "results", "a\nb", "nul\0", "", "x" * 201, "C:\\x"]
+    "task_id",
+    [
+        *("a/b", "..", ".hidden", "results", "Results", "a\nb", "nul\0", "", "x" * 201, "C:\\x"),
+        *("con", "NUL.x", "Lpt1", "aux .txt", "\x1b[2J", "\u202egpj"),
+    ],
 )
 def test_ids_that_cannot_be_file_names_write_nothing(tmp_path: Path, task_id: str) -> None:
     with pytest.raises(sub.FormatError, match="cannot be a file name"):
         sub.write_arcprize(tmp_path / "out", {"good": [[A]], task_id: [[A]]}, PROVENANCE)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("Task", "tASK"), ("stra\u00dfe", "STRASSE"), ("\u00e9", "e\u0301")]
+)
+def test_ids_of_the_same_file_on_some_systems_write_nothing(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    with pytest.raises(sub.FormatError, match="some systems take for that of task"):
+        sub.write_arcprize(tmp_path / "out", {first: [[A]], second: [[A]]}, PROVENANCE)
     assert list(tmp_path.iterdir()) == []
 
 

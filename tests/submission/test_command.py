@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 
 import submission as sub
 from arc_trm.cli import main as arc_trm_main
-from submission.__main__ import main
 from submission._version import __version__
+from submission.commands import main
 
 TWO: Any = {"attempt_1": [[1]], "attempt_2": [[2]]}
 FILES: dict[str, Any] = {
@@ -254,7 +254,7 @@ def test_an_encoding_that_lacks_letters_of_a_task_id(files: Path) -> None:
 
 
 def test_the_package_needs_neither_torch_nor_numpy_nor_arc_trm() -> None:
-    code = "import sys, submission.__main__; print(*{m.split('.')[0] for m in sys.modules})"
+    code = "import sys, submission.commands; print(*{m.split('.')[0] for m in sys.modules})"
     source = Path(sub.__file__).parents[1]
     loaded = subprocess.run(
         [sys.executable, "-c", code], cwd=source, capture_output=True, text=True, check=True

@@ -356,9 +356,8 @@ def _check_scalars(settings: Mapping[str, Any], source: str) -> None:
         value = settings.get(key)
         huge = isinstance(value, int) and abs(value) > MAX_INT
         if huge or not isinstance(value, str | int | float | None):
-            raise UserError(
-                f"{source}: {key} must be a number or a name, got {format_value(value)}"
-            )
+            found = format_value(value)
+            raise UserError(f"{source}: {key} is {found}, expected a number or a name")
 
 
 def _check_settings(

@@ -15,7 +15,7 @@ from arc_trm.config import RunConfig, TrainConfig
 from arc_trm.data.sampler import Batch, BatchSampler
 from arc_trm.device import memory_bytes
 from arc_trm.errors import UserError
-from arc_trm.models import PuzzleModel
+from arc_trm.models import PuzzleModel, build_without_memory
 from arc_trm.models.layers import block_class
 from arc_trm.time_limit import TimeLimit
 from arc_trm.training.trainer import Trainer, to_tensors
@@ -31,6 +31,9 @@ SAVE_INTERVAL_SHARE = 0.05
 """Part of a time limit that a kill may cost."""
 MAX_SAVE_SHARE = 0.05
 """Part of the time that a run with a time limit spends on saving, at most."""
+FLOAT_BYTES = 4
+WEIGHT_COPIES = 5
+"""Numbers that training keeps of a weight: itself, its gradient, its average and two moments."""
 
 
 def total_steps(config: RunConfig, sampler: BatchSampler) -> int:
@@ -165,6 +168,24 @@ def _mean_step_seconds(trainer: Trainer, sampler: BatchSampler, budget: float) -
     if not repeats:
         return seconds
     return sum(_step_seconds(trainer, sampler(1 + index)) for index in range(repeats)) / repeats
+
+
+def check_memory(config: RunConfig, num_puzzles: int, device: torch.device) -> None:
+    """Raise UserError if the model of a run cannot fit the memory of the device.
+
+    Only shapes are computed, so that finding out takes no memory.
+    """
+    weights = sum(weight.numel() for weight in build_without_memory(config.model).parameters())
+    network = WEIGHT_COPIES * FLOAT_BYTES * weights
+    embedding = FLOAT_BYTES * num_puzzles * config.model.puzzle_emb_dim
+    memory = memory_bytes(device)
+    if network + embedding > memory:
+        raise UserError(
+            f"training {weights:,} weights and {num_puzzles:,} puzzle embeddings takes "
+            f"{network / 1e9:,.1f} and {embedding / 1e9:,.1f} GB, but the memory has "
+            f"{memory / 1e9:,.1f} GB: lower the size of the model, such as model.hidden_size, or "
+            "data.augmentations"
+        )
 
 
 def activation_bytes(model: PuzzleModel) -> int:

@@ -380,7 +380,11 @@ def test_published_files_with_and_without_prefixes(tmp_path: Path, prefix: str) 
         ("num_heads", 5, "hidden_size (32) must be a multiple of num_heads (5)"),
         ("H_cycles", "many", "got 'many'"),
         ("pos_encodings", "alibi", 'pos_encodings is "learned" in the weights, but "alibi" in'),
-        ("pos_encodings", ["rope"], "pos_encodings must be a number or a name, got a list"),
+        (
+            "pos_encodings",
+            ["rope"],
+            "pos_encodings is a list of 1 item, expected a",
+        ),
         ("puzzle_emb_len", "3", "puzzle_emb_len must be a whole number"),
         ("expansion", float("inf"), "must be finite"),
     ],

@@ -80,7 +80,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
         ("model.num_layers=1.5", "'model.num_layers' is of type int, got 1.5"),
         ("model.mixer=atention", "got 'atention'; did you mean 'attention'?"),
         ("model.num_heads=7", "must be a multiple of model.num_heads"),
-        ("model.num_heads=0", "model.num_heads must be at least 1"),
+        ("model.num_heads=0", "model.num_heads must be 1..1024"),
         ("model.puzzle_emb_dim=9999", "does not fit model.puzzle_emb_len"),
         ("train.betas=[0.9]", "train.betas must be two numbers"),
         ("train.betas=[0.9, 1.0]", "train.betas must be two numbers"),

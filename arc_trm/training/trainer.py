@@ -448,8 +448,10 @@ class Trainer:
         for seq_len, carry in carries.items():
             for name, tensor in carry.items():
                 key = f"carry.{seq_len}.{name}"
+                shape = (self.config.global_batch_size, *tensor.shape[1:])
+                check_like(key, state[key], tensor.new_empty(shape, device="meta"))
                 targets[key], sources[key] = tensor, state[key][self._slice]
-        for name, tensor in targets.items():
+        for name, tensor in self._shared_state().items():
             check_like(name, sources[name], tensor)
         for seq_len in seq_lens:
             for name, (low, high) in self._limits().items():

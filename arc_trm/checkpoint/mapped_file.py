@@ -31,11 +31,14 @@ def map_file(file: IO[bytes]) -> mmap.mmap:
 def mapped_tensor(
     mapping: mmap.mmap, dtype: torch.dtype, shape: Sequence[int], start: int
 ) -> Tensor:
-    """Return the tensor of a type and shape whose numbers lie in a file from byte `start` on."""
+    """Return the tensor of a type and shape whose numbers lie in a file from byte `start` on.
+
+    Raises:
+        ValueError: not every processor could read numbers from there.
+    """
     count = math.prod(shape)
     if not count:
         return torch.empty(tuple(shape), dtype=dtype)
-    if start % dtype.itemsize:  # not every processor reads numbers from any place
-        data = bytearray(mapping[start : start + count * dtype.itemsize])
-        return torch.frombuffer(data, dtype=dtype).view(tuple(shape))
+    if start % dtype.itemsize:
+        raise ValueError("its numbers are not aligned")
     return torch.frombuffer(mapping, dtype=dtype, count=count, offset=start).view(tuple(shape))

@@ -168,7 +168,10 @@ def _tensor(view: _View, mapping: mmap.mmap, place: tuple[int, int] | None) -> T
     start, size = place
     if size != storage.size * storage.dtype.itemsize:
         raise NotTensors("a tensor is of another size than its numbers")
-    numbers = mapped_tensor(mapping, storage.dtype, (storage.size,), start)
+    try:
+        numbers = mapped_tensor(mapping, storage.dtype, (storage.size,), start)
+    except ValueError as error:
+        raise NotTensors(str(error)) from None
     if not prod(view.shape):
         return numbers.new_empty(view.shape)
     return numbers.as_strided(view.shape, view.strides, view.offset)

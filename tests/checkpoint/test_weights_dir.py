@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import re
 import shutil
@@ -19,7 +20,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError
-from tiny import ARCHITECTURES, MODEL, make_batch, make_trainer
+from tiny import ARCHITECTURES, MODEL, make_batch, make_trainer, run_config
 
 from arc_trm.checkpoint import (
     CONFIG_FILE,
@@ -35,11 +36,12 @@ from arc_trm.checkpoint import (
     save_weights,
     write_tensors,
 )
-from arc_trm.config import ModelConfig, from_dict
+from arc_trm.config import AdaptConfig, ModelConfig, from_dict
 from arc_trm.errors import UserError
 from arc_trm.io import WriteError
 from arc_trm.models import build_model
 from arc_trm.models.trm import TRM
+from arc_trm.runs import write_run_config
 
 GOLDEN = paths.GOLDEN / "trm_learned_positions"
 Mutation = Callable[[Path], object]
@@ -501,3 +503,52 @@ def test_every_error_of_the_file_system_names_the_file(
     with pytest.raises(WriteError, match=rf"x\.safetensors: cannot be written: {reason}"):
         write_tensors(tmp_path / "x.safetensors", {"a": torch.zeros(1)})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_table_larger_than_the_memory_is_read_by_rows(tmp_path: Path) -> None:
+    """It lies in a sparse file, which takes no room on the disk."""
+    rows = 2 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2048
+    place = {"dtype": "F32", "shape": [rows, 512], "data_offsets": [0, 2048 * rows]}
+    header = json.dumps({"puzzle_embedding": place}).encode()
+    header += b" " * (-len(header) % 8)
+    path = tmp_path / "table.safetensors"
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + 2048 * rows)
+    table = read_tensors(path)[0]["puzzle_embedding"]
+    assert table.shape == (rows, 512)
+    assert not table[[0, rows // 2, rows - 1]].any()
+
+
+def test_a_path_that_is_no_text_is_written_and_read(folder: Path) -> None:
+    named = folder.with_name(os.fsdecode(b"bad\xff"))
+    folder.rename(named)
+    assert load_weights(named).puzzle_ids == {"<blank>": 0, "a": 1, "b": 2}
+    network, embedding, _, _ = WeightsDir(named).parts
+    save_weights(named, WeightsDir(named).config, network, embedding, step=6)
+    assert WeightsDir(named).parts.step == 6
+
+
+@pytest.mark.parametrize("name", ["F4", "F8_E4M3", "F8_E5M2", "C64", "I16"])
+@pytest.mark.parametrize("file", [NETWORK_FILE, EMBEDDING_FILE])
+def test_numbers_that_no_model_can_use_are_refused(folder: Path, file: str, name: str) -> None:
+    content = (folder / file).read_bytes()
+    changed = content.replace(b'"F32"', f'"{name}"'.encode())
+    length = int.from_bytes(content[:8], "little") + len(changed) - len(content)
+    (folder / file).write_bytes(length.to_bytes(8, "little") + changed[8:])
+    with pytest.raises(UserError, match=f"holds numbers of the type '{name}'"):
+        load_weights(folder)
+
+
+@pytest.mark.parametrize("command", ["train", "adapt", None])
+def test_the_advice_is_the_command_of_the_run(
+    command: str | None, folder: Path, challenges: Path
+) -> None:
+    adapted = AdaptConfig(str(folder)) if command == "adapt" else None
+    if command is not None:
+        write_run_config(folder, replace(run_config(challenges), adapt=adapted))
+    (folder / NETWORK_FILE).unlink()
+    with pytest.raises(UserError, match=r"has no model\.safetensors") as caught:
+        load_weights(folder)
+    advice = f"`arc-trm {command} --resume {folder}`" if command else "copy it again"
+    assert advice in str(caught.value)

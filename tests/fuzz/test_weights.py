@@ -112,12 +112,16 @@ CONFIG_BOMB = json.dumps(
 
 
 def zipped(pickle: bytes, compression: int = zipfile.ZIP_STORED) -> bytes:
-    """The published file with another data.pkl."""
+    """The published file with another data.pkl; the numbers are aligned, as by torch.save."""
     out = io.BytesIO()
     good = zipfile.ZipFile(io.BytesIO(files()["step_7"]))
     with zipfile.ZipFile(out, "w", compression) as archive:
-        for name in good.namelist():
-            archive.writestr(name, pickle if name.endswith("data.pkl") else good.read(name))
+        for name in sorted(good.namelist(), key=lambda name: name.endswith("data.pkl")):
+            info = zipfile.ZipInfo(name)
+            info.compress_type = compression
+            padding = -(out.tell() + 30 + len(name) + 4) % 64
+            info.extra = struct.pack("<HH", 0x4246, padding) + bytes(padding)
+            archive.writestr(info, pickle if name.endswith("data.pkl") else good.read(name))
     return out.getvalue()
 
 
@@ -133,6 +137,11 @@ PICKLES = [
     b"\x80\x02" + b"(" * 50_000,
     b"I" * 99,
 ]
+
+
+def test_the_published_file_with_its_own_pickle_is_read(folder: Path) -> None:
+    (folder / "step_7").write_bytes(zipped(good_pickle()))
+    assert reads_or_refuses(lambda: open_published(folder / "step_7"))
 
 
 @fuzz

@@ -460,8 +460,9 @@ class Trainer:
         check_like("generator", state["generator"], self.generator.get_state())
         check_like("steps_done", state["steps_done"], torch.tensor(0))
         steps_done = int(state["steps_done"])
-        if steps_done < 0:
-            raise ValueError(f"steps_done is {steps_done}")
+        optimiser_steps = sources.get("optimiser.steps")  # some optimisers keep none
+        if steps_done < 0 or (optimiser_steps is not None and int(optimiser_steps) < 0):
+            raise ValueError("its number of steps is negative")
         try:
             torch.Generator().set_state(state["generator"])
         except RuntimeError:

@@ -80,6 +80,17 @@ def test_only_some_modules_import_some_packages(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=module_of)
+def test_nothing_in_a_file_can_run(file: Path) -> None:
+    """No pickle is loaded, `torch.load` neither, and YAML by the safe loader only."""
+    modules = imports(file)
+    assert not modules & {"pickle", "dill", "joblib", "cloudpickle", "marshal", "shelve"}
+    text = file.read_text("utf-8")
+    assert "torch.load(" not in text and "allow_pickle" not in text
+    names = set(re.findall(r"\byaml\.(\w+)", text))
+    assert names <= {"safe_load", "safe_dump", "SafeLoader", "parse", "events"}, names
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=module_of)
 def test_keys_of_metrics_are_spelled_in_one_module(file: Path) -> None:
     found = {
         node.value

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 import yaml
-from torch import Tensor
 
 from arc_trm.callbacks import Note, ignore
 from arc_trm.checkpoint.description import TrainingFacts
@@ -35,6 +34,7 @@ from arc_trm.checkpoint.weights_dir import (
     CONFIG_FILE,
     ORIGIN_FILE,
     WeightsDir,
+    check_finite,
     save_config,
     save_weights,
 )
@@ -43,9 +43,6 @@ from arc_trm.data.readers.prebuilt import IDENTIFIERS
 from arc_trm.errors import UserError
 from arc_trm.io import WriteError, atomic_write, new_folder, write_json
 from arc_trm.puzzles.base import BLANK
-
-CHUNK = 2**16
-"""Rows of an embedding of gigabytes that are checked at once."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ def convert_from_published(
         _check_num_puzzles(step_file, num_puzzles, ids)
         names = list(ids.names)
         embedding = published.embedding[: len(names)].float()
-        _check_finite(embedding, step_file)
+        check_finite(embedding, step_file)
     notes = _notes(step_file, published, ids)
     with new_folder(out) as folder:
         if ids is not None and ids.published_set is not None:
@@ -148,6 +145,7 @@ def convert_to_published(
             f"{folder} holds a network alone, but the published code loads none without a puzzle "
             "embedding"
         )
+    check_finite(embedding, weights.folder)
     state = publishable_state(folder, config, network, embedding)
     if run is not None and (left_out := unpublished_training(run)):
         note(
@@ -204,12 +202,6 @@ def _check_num_puzzles(step_file: Path, num_puzzles: int, ids: PublishedIds) -> 
         f"{step_file} has {num_puzzles:,} puzzle ids, but {ids.source} names "
         f"{ids.num_puzzles:,}: {advice}"
     )
-
-
-def _check_finite(embedding: Tensor, step_file: Path) -> None:
-    for start in range(0, len(embedding), CHUNK):
-        if not embedding[start : start + CHUNK].isfinite().all():
-            raise UserError(f"{step_file}: the puzzle embedding holds numbers that are not finite")
 
 
 def _step(step_file: Path) -> int:

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import zipfile
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-import yaml
 from torch import Tensor
 
+from arc_trm.checkpoint.torch_file import NotTensors, read_state_dict
 from arc_trm.checkpoint.weights_dir import build_from_tensors, check_embedding, check_tensors
+from arc_trm.checkpoint.yaml_file import read_yaml
 from arc_trm.config import ModelConfig, RunConfig, from_dict
+from arc_trm.config.schema import MAX_INT
 from arc_trm.errors import UserError
 from arc_trm.io import read_json
 from arc_trm.models import PuzzleModel
 from arc_trm.puzzles import KINDS
+from submission.errors import format_value
 
 SETTINGS_FILE, SHAPES_FILE = "all_config.yaml", "shapes.json"
 PREFIX = "_orig_mod.model.inner."
@@ -210,9 +212,10 @@ def open_published(
     smallest = math.ceil(embedding.shape[1] / hidden_size)
     if architecture == "hrm":  # which has no such setting
         settings["puzzle_emb_len"] = smallest
+    _check_scalars(settings, source)
     puzzle_emb_len = settings.get("puzzle_emb_len", _DEFAULTS["puzzle_emb_len"])
     if not isinstance(puzzle_emb_len, int):
-        got = _format_value(puzzle_emb_len)
+        got = format_value(puzzle_emb_len)
         raise UserError(f"{source}: puzzle_emb_len must be a whole number, got {got}")
     # 0 means as few positions as hold a puzzle embedding.
     puzzle_emb_len = puzzle_emb_len or smallest
@@ -242,7 +245,13 @@ def _model_config(architecture: str, settings: Mapping[str, Any], source: str) -
     values["mixer"] = "mlp" if settings["mlp_t"] else "attention"
     if architecture == "hrm" and settings["H_layers"] != settings["L_layers"]:
         values["num_high_level_layers"] = settings["H_layers"]
-    return from_dict(ModelConfig, values, source)
+    try:
+        return from_dict(ModelConfig, values, "model")
+    except UserError as error:  # which calls settings by our names
+        message = str(error)
+        for theirs, ours in (_SHAPE_KEYS | _ARCH_KEYS).items():
+            message = re.sub(rf"\bmodel\.{ours}\b", theirs, message)
+        raise UserError(f"{source}: {message}") from None
 
 
 def _beside(step_file: Path, name: str) -> Path | None:
@@ -253,12 +262,19 @@ def _beside(step_file: Path, name: str) -> Path | None:
 def _read_settings(path: Path) -> dict[str, Any]:
     """Read the table `arch` of a published all_config.yaml. Raises UserError if it has none."""
     try:
-        return dict(yaml.safe_load(path.read_text("utf-8"))["arch"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
+        content = read_yaml(path)
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise UserError(
-            f"{path} is not the settings file of published weights "
-            f"({type(error).__name__}): it must be YAML with a table 'arch'"
+            f"{path} is not the settings file of published weights ({reason}): it must be YAML "
+            "with a table 'arch'"
         ) from None
+    arch = content.get("arch") if isinstance(content, dict) else None
+    if not isinstance(arch, dict):
+        raise UserError(
+            f"{path} is not the settings file of published weights: it has no table 'arch'"
+        )
+    return arch
 
 
 def _read_shapes(path: Path) -> dict[str, Any]:
@@ -272,26 +288,14 @@ def _read_shapes(path: Path) -> dict[str, Any]:
 def _read_state_dict(step_file: Path) -> dict[str, Tensor]:
     """Read a state dict that torch.save wrote. Code in it is refused, never executed."""
     try:
-        mapped = zipfile.is_zipfile(step_file)  # PyTorch before version 1.6 wrote no zip files
-        state = torch.load(step_file, map_location="cpu", weights_only=True, mmap=mapped)
+        return read_state_dict(step_file)
     except OSError as error:
         raise UserError(f"{step_file} cannot be read: {error.strerror or error}") from None
-    except Exception as error:  # torch raises many kinds here, all meaning the same to a user
+    except NotTensors as error:
         raise UserError(
             f"{step_file} is not a published weight file: it is cut short, or holds more than "
-            f"tensors, which is refused ({type(error).__name__})"
+            f"tensors, which is refused ({error})"
         ) from None
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
-    ):
-        raise UserError(f"{step_file} does not hold a state dict of tensors")
-    for name, tensor in state.items():
-        plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
-        plain = plain and tensor.is_floating_point()
-        # A view can repeat a few numbers endlessly, and would be written out in full.
-        if not plain or tensor.nbytes > tensor.untyped_storage().nbytes():
-            raise UserError(f"{step_file}: tensor {name!r} is not a plain array of numbers")
-    return state
 
 
 def _rename(state: Mapping[str, Tensor], step_file: Path) -> tuple[str, dict[str, Tensor]]:
@@ -346,6 +350,16 @@ def _shown_settings(
     return shown
 
 
+def _check_scalars(settings: Mapping[str, Any], source: str) -> None:
+    """Raise UserError if a setting of the model is no number or text, or a huge number."""
+    for key in (*_SHAPE_KEYS, *_ARCH_KEYS, "name", "mlp_t", "H_layers"):
+        value = settings.get(key)
+        huge = isinstance(value, int) and abs(value) > MAX_INT
+        if huge or not isinstance(value, str | int | float | None):
+            found = format_value(value)
+            raise UserError(f"{source}: {key} is {found}, expected a number or a name")
+
+
 def _check_settings(
     problem: str, settings: Mapping[str, Any], architecture: str, shown: Mapping[str, Any]
 ) -> None:
@@ -353,20 +367,14 @@ def _check_settings(
     for key, value in settings.items():
         if key in shown and shown[key] != value:
             raise UserError(
-                f"{problem}: {key} is {shown[key]!r} in the weights, but {_format_value(value)} in "
-                "the settings"
+                f"{problem}: {key} is {format_value(shown[key])} in the weights, but "
+                f"{format_value(value)} in the settings"
             )
     name = str(settings.get("name", "")).partition("@")[0].rpartition(".")[2]
     if name in _CLASSES and name != architecture:
         raise UserError(
             f"{problem}: the weights are of the architecture {architecture}, the settings of {name}"
         )
-
-
-def _format_value(value: object) -> str:
-    """Format a setting for a message; YAML can hold values that are endless when written out."""
-    plain = isinstance(value, str | int | float | None)
-    return repr(value)[:100] if plain else f"a {type(value).__name__}"
 
 
 # Writing

@@ -9,14 +9,28 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-import safetensors
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from arc_trm.checkpoint.mapped_file import map_file, mapped_tensor
 from arc_trm.errors import UserError
 from arc_trm.io import atomic_write, check_ordinary, write_error
 from arc_trm.runs.checkpoints import reading_reason
+from arc_trm.runs.safetensors_header import read_header
+
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+"""Types of numbers by their names in files."""
 
 
 def write_tensors(
@@ -52,19 +66,24 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read a safetensors file. Tensors stay in the file until they are used.
 
     Returns:
-        Tensors by name, and the metadata.
+        Tensors by name, of the types in `DTYPES`, and the metadata.
 
     Raises:
         UserError: the file does not exist or is not a whole safetensors file.
     """
     try:
         check_ordinary(path)
-        with safetensors.safe_open(path, "pt") as file:
-            names = file.keys()
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+        with path.open("rb") as file:
+            header = read_header(file)
+            mapping = map_file(file)
+        tensors = {
+            name: mapped_tensor(mapping, DTYPES[place.dtype], place.shape, place.start)
+            for name, place in header.places.items()
+        }
+        return tensors, header.metadata
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
-    except (SafetensorError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(
             f"{path} is not a whole safetensors file ({reading_reason(error)}): copy or download "
             "it again"

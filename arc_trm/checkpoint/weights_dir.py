@@ -41,10 +41,11 @@ from arc_trm.config import (
 )
 from arc_trm.data.puzzle_ids import check_puzzle_ids
 from arc_trm.errors import UserError
-from arc_trm.io import file_digest, read_json, write_json
-from arc_trm.models import ARCHITECTURES, BLOCKS, PuzzleModel, build_model
+from arc_trm.io import check_ordinary, file_digest, read_json, write_json
+from arc_trm.models import ARCHITECTURES, BLOCKS, PuzzleModel, build_model, build_without_memory
 from arc_trm.puzzles import kinds_with_vocab
 from arc_trm.puzzles.base import BLANK, SEPARATOR
+from arc_trm.runs import find_run
 from arc_trm.runs.checkpoints import (
     BEST,
     EMBEDDING_FILE,
@@ -67,6 +68,8 @@ INFERENCE_FORMAT = "arc-trm inference 1"
 FORMAT = "arc-trm weights 3"
 MAX_ORIGIN_LENGTH = 200
 """Characters of a text in ORIGIN_FILE that is read."""
+CHUNK = 2**16
+"""Rows of an embedding of gigabytes that are checked at once."""
 RETRY_DELAYS_S = (0.1, 0.5, 2.0)
 """Delays before network and embedding are read again if they are of different training steps."""
 
@@ -197,7 +200,7 @@ class WeightsDir:
         side = math.isqrt(config.seq_len)
         return WeightsDescription(
             architecture=ARCHITECTURES[config.architecture].title,
-            parameters=sum(weight.numel() for weight in _without_memory(config).parameters()),
+            parameters=sum(weight.numel() for weight in build_without_memory(config).parameters()),
             block=config.block,
             layers=config.num_layers,
             hidden_size=config.hidden_size,
@@ -280,11 +283,7 @@ class WeightsDir:
             wanted = {BLANK, *tasks}
             kept = [n for n, name in enumerate(names) if name.partition(SEPARATOR)[0] in wanted]
             embedding, names = embedding[kept], [names[puzzle_id] for puzzle_id in kept]
-            if not embedding.isfinite().all():
-                raise UserError(
-                    f"{self.folder / EMBEDDING_FILE} holds numbers that are not finite: copy or "
-                    "download it again"
-                )
+            check_finite(embedding, self.folder / EMBEDDING_FILE)
         model = build_from_tensors(self.config, network)
         model.dtype = dtype or torch.float32
         model = model.to(device).eval()
@@ -321,9 +320,10 @@ class WeightsDir:
         """
         path = self.folder / NETWORK_FILE
         if not path.exists():
+            command = self._resume_command()
+            advice = f"the run has saved nothing yet: `{command}` resumes it"
             raise UserError(
-                f"{self.folder} has no {NETWORK_FILE}: if it is a run, it has saved nothing yet; "
-                f"`arc-trm train --resume {self.folder}` resumes it"
+                f"{self.folder} has no {NETWORK_FILE}: {advice if command else 'copy it again'}"
             )
         for delay in (0.0, *RETRY_DELAYS_S):
             time.sleep(delay)
@@ -334,11 +334,24 @@ class WeightsDir:
             embedding, embedding_metadata = found
             if metadata.step == embedding_metadata.step:
                 return network, embedding, metadata
+        command = self._resume_command()
+        advice = f"if the run is no longer trained, `{command}` writes them again"
         raise UserError(
             f"{self.folder}: network and puzzle embedding are of different steps, "
-            f"{metadata.step} and {embedding_metadata.step}: if the run is no longer trained, "
-            f"`arc-trm train --resume {self.folder}` writes them again"
+            f"{metadata.step} and {embedding_metadata.step}: "
+            f"{advice if command else 'copy both from the same place'}"
         )
+
+    def _resume_command(self) -> str | None:
+        """Return the command that resumes the run in the folder; None if it holds no run."""
+        run = find_run(self.folder)
+        if run is None:
+            return None
+        try:
+            command = "train" if run.config.adapt is None else "adapt"
+        except UserError:  # its config is damaged
+            return None
+        return f"arc-trm {command} --resume {self.folder}"
 
     def _read_embedding(self) -> tuple[Tensor, _Metadata] | None:
         """Read the puzzle embedding in its own file, None for a network alone."""
@@ -380,6 +393,7 @@ class WeightsDir:
         """Return the names of so many puzzle ids; `sha256` is that of their file, None unknown."""
         path = self.folder / PUZZLE_IDS_FILE
         try:
+            check_ordinary(path)
             content = path.read_bytes()
         except OSError as error:
             reason = error.strerror
@@ -526,12 +540,6 @@ def build_from_tensors(config: ModelConfig, network: Mapping[str, Tensor]) -> Pu
     return model
 
 
-def _without_memory(config: ModelConfig) -> PuzzleModel:
-    """Build a model whose tensors have shapes but no numbers."""
-    with torch.device("meta"):
-        return build_model(config, 1)
-
-
 def check_tensors(config: ModelConfig, network: Mapping[str, Tensor], source: Path) -> None:
     """Check that a network has exactly the tensors of its config, of the same shapes and finite.
 
@@ -540,7 +548,7 @@ def check_tensors(config: ModelConfig, network: Mapping[str, Tensor], source: Pa
     Raises:
         UserError: about the first tensor that is wrong, in the file `source`.
     """
-    expected = _without_memory(config).state_dict()
+    expected = build_without_memory(config).state_dict()
     for name in sorted(expected.keys() | network.keys()):
         if name not in network:
             raise UserError(f"{source} lacks the tensor {name!r}, which its config needs")
@@ -565,3 +573,13 @@ def check_embedding(embedding: Tensor, puzzle_emb_dim: int, source: object) -> N
         )
     if not embedding.is_floating_point():
         raise UserError(f"{source} holds {embedding.dtype}, not floating-point numbers")
+
+
+def check_finite(embedding: Tensor, source: object) -> None:
+    """Raise UserError if a puzzle embedding, as float32, holds numbers that are not finite."""
+    for start in range(0, len(embedding), CHUNK):
+        if not embedding[start : start + CHUNK].float().isfinite().all():
+            raise UserError(
+                f"{source}: the puzzle embedding holds numbers that are not finite: copy or "
+                "download it again"
+            )

@@ -29,6 +29,25 @@ WEIGHT_INDEPENDENT_KEYS = frozenset(
 """Keys of `ModelConfig` on which no weight depends: they may differ from those of the weights."""
 MAX_INT = 2**31 - 1
 """Upper bound of every integer in a config."""
+MAX_SUPERVISION_STEPS = 1024
+"""Upper bound of supervision steps, in a model, in training and in prediction."""
+MAX_UPDATES = 100_000
+"""Upper bound of the updates of y and z for an answer. A published model makes up to 336."""
+_MODEL_RANGES: dict[str, tuple[int, int]] = {
+    "vocab_size": (1, 256),  # a token is a byte
+    "seq_len": (1, 128**2),
+    "hidden_size": (1, 2**15),
+    "num_layers": (1, 1024),
+    "num_high_level_layers": (1, 1024),
+    "num_heads": (1, 1024),
+    "puzzle_emb_len": (0, 1024),
+    "puzzle_emb_dim": (0, 2**20),
+    "outer_cycles": (1, 1024),
+    "inner_cycles": (1, 1024),
+    "supervision_steps": (1, MAX_SUPERVISION_STEPS),
+}
+"""Least and largest value of settings of a model, which may come from a stranger's file. The
+largest are far above those of any model that was published for such puzzles."""
 MAX_RATE = 1e30
 """Upper bound of learning rates and weight decays, far below the largest float32."""
 
@@ -51,7 +70,10 @@ def _require_range(table: str, config: object, low: int, high: float, *names: st
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Shape and recursion of a model (docs/model.md; TRM paper, section 4)."""
+    """Shape and recursion of a model (docs/model.md; TRM paper, section 4).
+
+    `_MODEL_RANGES` and MAX_UPDATES are the bounds of sizes and repeats.
+    """
 
     architecture: str = "trm"
     """`trm` (Tiny Recursive Model), `hrm` (Hierarchical Reasoning Model), `transformer` (direct
@@ -106,12 +128,15 @@ class ModelConfig:
     """β of an update, the deviation of the normal noise ε that is added to z; 0 adds none."""
 
     def __post_init__(self) -> None:
-        _require_range("model.", self, 1, 1024, "num_layers", "num_high_level_layers")
-        sizes = ("vocab_size", "seq_len", "hidden_size", "num_heads")
-        embedding = ("puzzle_emb_len", "puzzle_emb_dim")
-        repeats = ("outer_cycles", "inner_cycles", "supervision_steps")
-        _require_range("model.", self, 1, math.inf, *sizes, *repeats)
-        _require_range("model.", self, 0, math.inf, *embedding, "latent_noise")
+        for name, (low, high) in _MODEL_RANGES.items():
+            _require_range("model.", self, low, high, name)
+        updates = self.supervision_steps * self.outer_cycles * (self.inner_cycles + 1)
+        require(
+            updates <= MAX_UPDATES,
+            "model.supervision_steps × model.outer_cycles × (model.inner_cycles + 1) must be at "
+            f"most {MAX_UPDATES}, got {updates}",
+        )
+        _require_range("model.", self, 0, math.inf, "latent_noise")
         require(0 < self.damping <= 1, "model.damping must be above 0 and at most 1")
         require(0 < self.expansion <= 64, "model.expansion must be above 0 and at most 64")
         if self.mixer == "attention":
@@ -279,7 +304,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         rates = ("lr", "muon_lr", "puzzle_emb_lr", "weight_decay", "puzzle_emb_weight_decay")
         shares = ("ema_decay", "halt_exploration_prob", "lr_min_ratio", "embedding_only_fraction")
-        counts = ("global_batch_size", "supervision_steps", "eval_interval")
+        counts = ("global_batch_size", "eval_interval")
+        _require_range("train.", self, 1, MAX_SUPERVISION_STEPS, "supervision_steps")
         _require_range("train.", self, 1, math.inf, *counts, "early_stopping_patience")
         _require_range("train.", self, 0, 1000, "keep_checkpoints")
         _require_range("train.", self, 0, 0.5, "eval_time_share")

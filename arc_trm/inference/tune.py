@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from arc_trm.callbacks import Callback
 from arc_trm.checkpoint import Weights
 from arc_trm.config import InferenceConfig
+from arc_trm.config.schema import MAX_SUPERVISION_STEPS
 from arc_trm.errors import UserError, pluralise
 from arc_trm.evaluation.predictions import Prediction, PredictionSet, QueryKey
 from arc_trm.evaluation.voting import VoteCounter
@@ -94,7 +95,12 @@ class _Space:
         """
         depths, noisy = [PLAIN], list[InferenceConfig]()
         if self.is_recursive:
-            depths += [replace(PLAIN, supervision_steps=each * self.steps) for each in DEPTHS]
+            found = [each * self.steps for each in DEPTHS]
+            depths += [
+                replace(PLAIN, supervision_steps=steps)
+                for steps in found
+                if steps <= MAX_SUPERVISION_STEPS
+            ]
         yield from depths
         base = pick(depths, True)
         if self.is_recursive:
@@ -115,7 +121,8 @@ class _Space:
             if best.supervision_steps is not None:
                 yield replace(best, supervision_steps=None)
             deeper = (best.supervision_steps or self.steps) * DEPTHS[0]
-            yield replace(best, supervision_steps=deeper)
+            if deeper <= MAX_SUPERVISION_STEPS:
+                yield replace(best, supervision_steps=deeper)
         yield replace(base, samples=MOST_SAMPLES, noise=max(noise, best.noise))
         yield from mixed[1:]
 

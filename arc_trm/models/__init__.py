@@ -20,6 +20,7 @@ __all__ = [
     "Block",
     "PuzzleModel",
     "build_model",
+    "build_without_memory",
     "check_model_config",
     "register_architecture",
     "register_block",
@@ -56,3 +57,13 @@ def build_model(
     """
     check_model_config(config)
     return ARCHITECTURES[config.architecture](config, num_puzzles, dtype, generator)
+
+
+def build_without_memory(config: ModelConfig) -> PuzzleModel:
+    """Build a model whose tensors have shapes but no numbers, to learn the shapes.
+
+    Raises:
+        UserError: see `check_model_config`.
+    """
+    with torch.device("meta"):
+        return build_model(config, 1)

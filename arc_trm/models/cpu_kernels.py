@@ -120,16 +120,33 @@ def _compile(compiler: Sequence[str], flags: Sequence[str], folder: Path) -> cty
         key = hashlib.sha256(repr(command).encode() + source.read_bytes()).hexdigest()
         library = folder / f"kernels-{key[:24]}.so"
         with contextlib.suppress(OSError):
-            return ctypes.CDLL(str(library))
+            if _is_whole(library):
+                return ctypes.CDLL(str(library))
         handle, temporary = tempfile.mkstemp(suffix=".so", dir=folder)
         os.close(handle)
         try:
             command += ["-o", temporary]
             subprocess.run(command, check=True, capture_output=True, timeout=120)
+            _append_digest(Path(temporary))
             os.replace(temporary, library)
         finally:
             Path(temporary).unlink(missing_ok=True)
     return ctypes.CDLL(str(library))
+
+
+def _append_digest(library: Path) -> None:
+    """Append the SHA-256 of a library to its file, which a loader of libraries does not read."""
+    with library.open("r+b") as file:
+        file.write(hashlib.sha256(file.read()).digest())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _is_whole(library: Path) -> bool:
+    """Return whether a file ends with its digest: loading a damaged one would end the process."""
+    content = library.read_bytes()
+    end = len(content) - hashlib.sha256().digest_size
+    return end > 0 and hashlib.sha256(content[:end]).digest() == content[end:]
 
 
 class KernelOps:

@@ -20,12 +20,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import safetensors
-from safetensors import SafetensorError
-
 from arc_trm.errors import UserError
 from arc_trm.io import check_ordinary, file_digest
 from arc_trm.metric_keys import format_metric, metric_name, rank_evaluation
+from arc_trm.runs.safetensors_header import read_header
 from submission.errors import format_value
 
 CHECKPOINTS_FOLDER = "checkpoints"
@@ -246,14 +244,14 @@ def _read_header(path: Path, step: int | None) -> Checkpoint:
     """
     try:
         check_ordinary(path)
-        with safetensors.safe_open(path, "np") as file:
-            names, texts = set(file.keys()), file.metadata() or {}
-    except (SafetensorError, OSError, ValueError) as error:
+        with path.open("rb") as file:
+            places, metadata = read_header(file)
+    except (OSError, ValueError) as error:
         raise UserError(
             f"{path} is not a whole safetensors file ({reading_reason(error)}): copy it again, or "
             "remove it"
         ) from None
-    facts = _parse(texts.get(METADATA_KEY, "{}"))
+    facts = _parse(metadata.get(METADATA_KEY, "{}"))
     best_by, metrics = facts.get("best_by"), facts.get("metrics")
     if step is None:
         own = facts.get("step")
@@ -267,7 +265,7 @@ def _read_header(path: Path, step: int | None) -> Checkpoint:
             if isinstance(value, int | float) and abs(value) <= sys.float_info.max
         },
         best_by if isinstance(best_by, str) else None,
-        EMBEDDING_TENSOR in names,
+        EMBEDDING_TENSOR in places,
     )
 
 

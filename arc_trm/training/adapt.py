@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from arc_trm.checkpoint import EMBEDDING_FILE, TrainingFacts
-from arc_trm.checkpoint.weights_dir import WeightsDir, build_from_tensors
+from arc_trm.checkpoint.weights_dir import WeightsDir, build_from_tensors, check_finite
 from arc_trm.config import ModelConfig, RunConfig, preset_of
 from arc_trm.errors import UserError
 from arc_trm.models import PuzzleModel
@@ -84,10 +84,7 @@ def load_pretrained(
             "weights again with --identifiers or --published-set"
         )
     mean = mean_embedding(parts.embedding)
-    if not mean.isfinite().all():
-        raise UserError(
-            f"{folder / EMBEDDING_FILE} holds numbers that are not finite: copy it again"
-        )
+    check_finite(torch.stack([parts.embedding[0].float(), mean]), folder / EMBEDDING_FILE)
     model = build_from_tensors(config, parts.network)
     model.dtype = dtype
     model.puzzle_embedding = mean.repeat(num_puzzles, 1)

@@ -16,7 +16,7 @@ from arc_trm.config import RunConfig, TrainConfig
 from arc_trm.data.sampler import BatchSampler
 from arc_trm.device import memory_bytes
 from arc_trm.errors import UserError
-from arc_trm.models import PuzzleModel
+from arc_trm.models import PuzzleModel, build_without_memory
 from arc_trm.models.layers import block_class
 from arc_trm.time_limit import TimeLimit
 from arc_trm.training.trainer import Trainer, to_tensors
@@ -35,6 +35,9 @@ SAVE_INTERVAL_SHARE = 0.05
 """Part of a time limit that a kill may cost."""
 MAX_SAVE_SHARE = 0.05
 """Part of the time that a run with a time limit spends on saving, at most."""
+FLOAT_BYTES = 4
+WEIGHT_COPIES = 5
+"""Numbers that training keeps of a weight: itself, its gradient, its average and two moments."""
 
 
 def total_steps(config: RunConfig, sampler: BatchSampler) -> int:
@@ -178,6 +181,35 @@ def _time_step(trainer: Trainer, sampler: BatchSampler, size: int) -> float:
     metrics = trainer.step(to_tensors(batch, trainer.flat_params.device))
     assert metrics["loss"] is not None  # reading it waits for the step
     return time.monotonic() - started
+
+
+def check_memory(config: RunConfig, num_puzzles: int, device: torch.device) -> None:
+    """Raise UserError if the model of a run cannot fit the memory of the device.
+
+    Only shapes are computed, so that finding out takes no memory.
+    """
+    weights = sum(weight.numel() for weight in build_without_memory(config.model).parameters())
+    network = WEIGHT_COPIES * FLOAT_BYTES * weights
+    embedding = FLOAT_BYTES * num_puzzles * config.model.puzzle_emb_dim
+    memory = memory_bytes(device)
+    if network + embedding > memory:
+        raise UserError(
+            f"training {weights:,} weights and {num_puzzles:,} puzzle embeddings takes "
+            f"{network / 1e9:,.1f} and {embedding / 1e9:,.1f} GB, but the memory has "
+            f"{memory / 1e9:,.1f} GB: lower the size of the model, such as model.hidden_size, or "
+            "data.augmentations"
+        )
+    world_size = dist.get_world_size() if dist.is_initialized() else 1
+    batch_size = config.train.global_batch_size // world_size
+    # y and z of each example between two steps; in float32 they take twice as much.
+    carry = (
+        2 * batch_size * config.model.length * config.model.hidden_size * torch.bfloat16.itemsize
+    )
+    if carry > memory:
+        raise UserError(
+            f"{batch_size:,} examples of a batch take {carry / 1e9:,.1f} GB between two steps, but "
+            f"the memory has {memory / 1e9:,.1f} GB: lower train.global_batch_size"
+        )
 
 
 def activation_bytes(model: PuzzleModel) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ from arc_trm.io import append, atomic_write, write_error
 from arc_trm.metric_keys import EVAL, SECONDS, TRAIN, training_seconds
 from arc_trm.runs.provenance import PROVENANCE
 from arc_trm.tracking import remove_tracked
-from arc_trm.training.trainer import LOSS_NAMES, METRICS, Trainer
+from arc_trm.training.trainer import LOSS_NAMES, METRICS, Trainer, check_like
 from submission.errors import format_value
 
 MIN_RECORDS = 1000
@@ -107,8 +108,21 @@ def _remove(path: Path) -> None:
 
 def seconds_spent(folder: Path) -> float:
     """Return the seconds that a run with a time limit had taken at its last save."""
-    state, _ = _read_state(folder / runs.TRAINING_STATE)
-    return float(state.get("spent", 0.0))
+    path = folder / runs.TRAINING_STATE
+    state, _ = _read_state(path)
+    try:
+        return _number(state, "spent", torch.float64) if "spent" in state else 0.0
+    except ValueError as error:
+        raise UserError(f"{path} is not the training state of this run: {error}") from None
+
+
+def _number(state: Mapping[str, torch.Tensor], name: str, dtype: torch.dtype) -> float:
+    """Return a number from 0 on of a training state. Raises ValueError if it is anything else."""
+    check_like(name, state[name], torch.tensor(0, dtype=dtype))
+    value = float(state[name])
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} is {value}")
+    return value
 
 
 def _read_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
@@ -229,10 +243,12 @@ class RunWriter:
                 "turn evaluation off there with train.eval_time_share = 0, or start a new run"
             )
         try:
+            check_like("metrics.sums", state["metrics.sums"], self.sums)
+            summed_steps = _number(state, "metrics.summed_steps", torch.int64)
+            summed_seconds = _number(state, "metrics.summed_seconds", torch.float64)
             self.trainer.load_state_dict(state)
             self.sums = state["metrics.sums"]
-            self.summed_steps = int(state["metrics.summed_steps"])
-            self.summed_seconds = float(state["metrics.summed_seconds"])
+            self.summed_steps, self.summed_seconds = int(summed_steps), summed_seconds
         except KeyError as error:
             raise UserError(
                 f"{path} has no {error}, so it is not the training state of this run, or another "

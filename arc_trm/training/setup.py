@@ -30,6 +30,7 @@ from arc_trm.runs.provenance import record_start
 from arc_trm.time_limit import TimeLimit
 from arc_trm.training.adapt import load_pretrained, training_facts
 from arc_trm.training.budget import (
+    check_memory,
     estimate_steps,
     pick_micro_batch_size,
     save_interval,
@@ -301,7 +302,11 @@ def initial_model(
     """Build the model that a run starts from, and the generator of its exploration draws.
 
     Weights are fresh unless `pretrained` and the run adapts some.
+
+    Raises:
+        UserError: the memory cannot hold the model, or the pretrained weights are invalid.
     """
+    check_memory(config, num_puzzles, device)
     generator = torch.Generator().manual_seed(config.seed)
     dtype = DTYPES[config.dtype]
     if pretrained and config.adapt is not None:

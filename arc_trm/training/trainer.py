@@ -186,14 +186,18 @@ class Trainer:
             "puzzle_ids": torch.zeros(batch, dtype=torch.int64, device=device),
         }
 
-    def _check_batch(self, batch: Mapping[str, Tensor]) -> None:
-        """Raise ValueError if a batch would be cut, wrapped around or trained on wrongly."""
+    def _limits(self) -> dict[str, tuple[int, int]]:
+        """Return the least value of what a batch holds, and what all values are below."""
         vocab_size = self.model.config.vocab_size
-        limits = {
+        return {
             "inputs": (0, vocab_size),
             "labels": (IGNORE_LABEL, vocab_size),
             "puzzle_ids": (0, len(self.model.puzzle_embedding)),
         }
+
+    def _check_batch(self, batch: Mapping[str, Tensor]) -> None:
+        """Raise ValueError if a batch would be cut, wrapped around or trained on wrongly."""
+        limits = self._limits()
         if set(batch) != set(limits):
             raise ValueError(f"a batch holds {', '.join(limits)}, got {', '.join(batch)}")
         carry = self.get_carry(batch["inputs"].shape[-1])
@@ -432,25 +436,50 @@ class Trainer:
 
         Raises:
             KeyError: it lacks a tensor. Nothing is changed.
-            ValueError: a tensor is of another model or batch size. Nothing is changed.
+            ValueError: a tensor is of another model or batch size, or of another type, or a number
+                in it is impossible. Nothing is changed.
         """
         targets = self._shared_state()
         sources = {name: state[name] for name in targets}
         seq_lens = {int(name.split(".")[1]) for name in state if name.startswith("carry.")}
+        for seq_len in seq_lens:
+            self.model.state_length(seq_len)  # raises if the model cannot take such a canvas
         carries = {seq_len: self._new_carry(seq_len) for seq_len in seq_lens}
         for seq_len, carry in carries.items():
             for name, tensor in carry.items():
                 key = f"carry.{seq_len}.{name}"
+                shape = (self.config.global_batch_size, *tensor.shape[1:])
+                check_like(key, state[key], tensor.new_empty(shape, device="meta"))
                 targets[key], sources[key] = tensor, state[key][self._slice]
-        for name, tensor in targets.items():
-            if sources[name].shape != tensor.shape:
-                shapes = f"{tuple(sources[name].shape)}, not {tuple(tensor.shape)}"
-                raise ValueError(f"{name} is of shape {shapes}")
+        for name, tensor in self._shared_state().items():
+            check_like(name, sources[name], tensor)
+        for seq_len in seq_lens:
+            for name, (low, high) in self._limits().items():
+                key = f"carry.{seq_len}.{name}"
+                validate_ids(key, sources[key], targets[key].shape, low, high)
+        check_like("generator", state["generator"], self.generator.get_state())
+        check_like("steps_done", state["steps_done"], torch.tensor(0))
+        steps_done = int(state["steps_done"])
+        optimiser_steps = sources.get("optimiser.steps")  # some optimisers keep none
+        if steps_done < 0 or (optimiser_steps is not None and int(optimiser_steps) < 0):
+            raise ValueError("its number of steps is negative")
+        try:
+            torch.Generator().set_state(state["generator"])
+        except RuntimeError:
+            raise ValueError("generator is not the state of a random generator") from None
         for name, tensor in targets.items():
             tensor.copy_(sources[name])
         self.carries = carries
         self.generator.set_state(state["generator"])
-        self.steps_done = int(state["steps_done"])
+        self.steps_done = steps_done
+
+
+def check_like(name: str, found: Tensor, expected: Tensor) -> None:
+    """Raise ValueError unless a tensor of a training state has this shape and type."""
+    if found.shape != expected.shape:
+        raise ValueError(f"{name} is of shape {tuple(found.shape)}, not {tuple(expected.shape)}")
+    if found.dtype != expected.dtype:
+        raise ValueError(f"{name} holds {found.dtype}, not {expected.dtype}")
 
 
 def _halted_sums(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import re
 import shutil
@@ -19,7 +20,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError
-from tiny import ARCHITECTURES, MODEL, make_batch, make_trainer
+from tiny import ARCHITECTURES, MODEL, make_batch, make_trainer, run_config
 
 from arc_trm.checkpoint import (
     CONFIG_FILE,
@@ -35,11 +36,12 @@ from arc_trm.checkpoint import (
     save_weights,
     write_tensors,
 )
-from arc_trm.config import ModelConfig, from_dict
+from arc_trm.config import AdaptConfig, ModelConfig, from_dict
 from arc_trm.errors import UserError
 from arc_trm.io import WriteError
 from arc_trm.models import build_model
 from arc_trm.models.trm import TRM
+from arc_trm.runs import write_run_config
 
 GOLDEN = paths.GOLDEN / "trm_learned_positions"
 Mutation = Callable[[Path], object]
@@ -177,7 +179,7 @@ def cut_network(folder: Path) -> None:
         (link_to_itself(EMBEDDING_FILE), "but no puzzle_embedding.safetensors"),
         (link_to_itself(PUZZLE_IDS_FILE), "puzzle_ids.json cannot be read (Too many levels of"),
         (write_infinite_expansion, "config.json: holds 1e400, expected numbers up to"),
-        (remove(NETWORK_FILE), "has no model.safetensors: if it is a run, it has saved nothing"),
+        (remove(NETWORK_FILE), "has no model.safetensors: copy it again"),
         (cut_network, "is not a whole safetensors file"),
         (
             edit_config(hidden_size=64),
@@ -202,8 +204,8 @@ def cut_network(folder: Path) -> None:
         (edit_config_of_foreign_network(num_layers=3), "lacks the tensor 'blocks.2."),
         (edit_config_of_foreign_network(num_layers=1), "has a tensor 'blocks.1."),
         (
-            edit_config_of_foreign_network(hidden_size=2**20, num_layers=1000),
-            "but the config needs (1048576, 2796288)",
+            edit_config_of_foreign_network(hidden_size=2**15, num_layers=1000),
+            "but the config needs (32768, 87552)",
         ),
         (write_metadata('{"model": [1]}'), "has metadata 'arc_trm' that are not as saved"),
         (write_metadata('{"model": {"depth": 1}}'), "has metadata 'arc_trm' that are not as saved"),
@@ -377,10 +379,14 @@ def test_published_files_with_and_without_prefixes(tmp_path: Path, prefix: str) 
         ("L_layers", 4, "L_layers is 1 in the weights, but 4 in the settings"),
         ("hidden_size", 64, "hidden_size is 32 in the weights, but 64"),
         ("puzzle_emb_ndim", 32, "puzzle_emb_ndim is 48 in the weights, but 32"),
-        ("num_heads", 5, "must be a multiple of model.num_heads"),
+        ("num_heads", 5, "hidden_size (32) must be a multiple of num_heads (5)"),
         ("H_cycles", "many", "got 'many'"),
-        ("pos_encodings", "alibi", "pos_encodings is 'learned' in the weights, but 'alibi' in"),
-        ("pos_encodings", ["rope"], "pos_encodings is 'learned' in the weights, but a list in"),
+        ("pos_encodings", "alibi", 'pos_encodings is "learned" in the weights, but "alibi" in'),
+        (
+            "pos_encodings",
+            ["rope"],
+            "pos_encodings is a list of 1 item, expected a",
+        ),
         ("puzzle_emb_len", "3", "puzzle_emb_len must be a whole number"),
         ("expansion", float("inf"), "must be finite"),
     ],
@@ -497,3 +503,52 @@ def test_every_error_of_the_file_system_names_the_file(
     with pytest.raises(WriteError, match=rf"x\.safetensors: cannot be written: {reason}"):
         write_tensors(tmp_path / "x.safetensors", {"a": torch.zeros(1)})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_table_larger_than_the_memory_is_read_by_rows(tmp_path: Path) -> None:
+    """It lies in a sparse file, which takes no room on the disk."""
+    rows = 2 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2048
+    place = {"dtype": "F32", "shape": [rows, 512], "data_offsets": [0, 2048 * rows]}
+    header = json.dumps({"puzzle_embedding": place}).encode()
+    header += b" " * (-len(header) % 8)
+    path = tmp_path / "table.safetensors"
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + 2048 * rows)
+    table = read_tensors(path)[0]["puzzle_embedding"]
+    assert table.shape == (rows, 512)
+    assert not table[[0, rows // 2, rows - 1]].any()
+
+
+def test_a_path_that_is_no_text_is_written_and_read(folder: Path) -> None:
+    named = folder.with_name(os.fsdecode(b"bad\xff"))
+    folder.rename(named)
+    assert load_weights(named).puzzle_ids == {"<blank>": 0, "a": 1, "b": 2}
+    network, embedding, _, _ = WeightsDir(named).parts
+    save_weights(named, WeightsDir(named).config, network, embedding, step=6)
+    assert WeightsDir(named).parts.step == 6
+
+
+@pytest.mark.parametrize("name", ["F4", "F8_E4M3", "F8_E5M2", "C64", "I16"])
+@pytest.mark.parametrize("file", [NETWORK_FILE, EMBEDDING_FILE])
+def test_numbers_that_no_model_can_use_are_refused(folder: Path, file: str, name: str) -> None:
+    content = (folder / file).read_bytes()
+    changed = content.replace(b'"F32"', f'"{name}"'.encode())
+    length = int.from_bytes(content[:8], "little") + len(changed) - len(content)
+    (folder / file).write_bytes(length.to_bytes(8, "little") + changed[8:])
+    with pytest.raises(UserError, match=f"holds numbers of the type '{name}'"):
+        load_weights(folder)
+
+
+@pytest.mark.parametrize("command", ["train", "adapt", None])
+def test_the_advice_is_the_command_of_the_run(
+    command: str | None, folder: Path, challenges: Path
+) -> None:
+    adapted = AdaptConfig(str(folder)) if command == "adapt" else None
+    if command is not None:
+        write_run_config(folder, replace(run_config(challenges), adapt=adapted))
+    (folder / NETWORK_FILE).unlink()
+    with pytest.raises(UserError, match=r"has no model\.safetensors") as caught:
+        load_weights(folder)
+    advice = f"`arc-trm {command} --resume {folder}`" if command else "copy it again"
+    assert advice in str(caught.value)

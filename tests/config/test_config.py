@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from arc_trm.config import (
     InferenceConfig,
+    ModelConfig,
     Preset,
     RunConfig,
     from_dict,
+    key_types,
     load_config,
     preset_names,
     read_preset,
@@ -80,7 +82,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
         ("model.num_layers=1.5", "'model.num_layers' is of type int, got 1.5"),
         ("model.mixer=atention", "got 'atention'; did you mean 'attention'?"),
         ("model.num_heads=7", "must be a multiple of model.num_heads"),
-        ("model.num_heads=0", "model.num_heads must be at least 1"),
+        ("model.num_heads=0", "model.num_heads must be 1..1024"),
         ("model.puzzle_emb_dim=9999", "does not fit model.puzzle_emb_len"),
         ("train.betas=[0.9]", "train.betas must be two numbers"),
         ("train.betas=[0.9, 1.0]", "train.betas must be two numbers"),
@@ -161,3 +163,22 @@ def test_a_config_of_inference_says_its_options() -> None:
     assert InferenceConfig().options() == "--samples 1"
     config = InferenceConfig(samples=4, noise=0.3, supervision_steps=32, early_exit=True)
     assert config.options() == "--samples 4 --noise 0.3 --supervision-steps 32 --early-exit"
+
+
+MODEL_INTEGERS = [
+    key.removeprefix("model.")
+    for key, kind in key_types().items()
+    if key.startswith("model.") and kind in (int, int | None)
+]
+
+
+@pytest.mark.parametrize("name", MODEL_INTEGERS)
+def test_every_size_of_a_model_has_an_upper_bound(name: str) -> None:
+    assert len(MODEL_INTEGERS) >= 11
+    with pytest.raises(UserError, match=rf"model\.{name} must be \d+\.\.\d+"):
+        from_dict(ModelConfig, {name: 2**31 - 1}, "model")
+
+
+def test_repeats_are_bounded_together() -> None:
+    with pytest.raises(UserError, match="must be at most 100000, got 1600000"):
+        from_dict(ModelConfig, {"outer_cycles": 1000, "inner_cycles": 99}, "model")

@@ -229,14 +229,15 @@ def test_kernels_are_compiled_once(fresh_kernels, tmp_path, monkeypatch) -> None
 
 @pytest.mark.slow
 @needs_kernels
-def test_damaged_library_is_compiled_again(fresh_kernels, tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("kept", [0, 7, 4096, 20_000])
+def test_damaged_library_is_compiled_again(kept, fresh_kernels, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a"))
     kernel_ops()
     (library,) = tmp_path.glob("a/arc-trm/*.so")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
     damaged = tmp_path / "b" / "arc-trm" / library.name
     damaged.parent.mkdir(mode=0o700, parents=True)
-    damaged.write_text("damaged")
+    damaged.write_bytes(library.read_bytes()[:kept])  # loading 4096 bytes would end the process
     load_kernels.cache_clear()
     kernel_ops()
     assert damaged.stat().st_size == library.stat().st_size

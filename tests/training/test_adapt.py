@@ -19,11 +19,14 @@ from tiny import TRAIN, make_batch, make_trainer, run_config
 
 from arc_trm import runs
 from arc_trm.checkpoint import (
+    EMBEDDING_FILE,
     TrainingFacts,
     WeightsDir,
+    convert_to_published,
     load_weights,
     read_tensors,
     save_config,
+    write_tensors,
 )
 from arc_trm.config import AdaptConfig, ModelConfig, RunConfig, TrainConfig, load_config
 from arc_trm.errors import UserError
@@ -255,6 +258,24 @@ def test_a_table_is_needed(tmp_path: Path, config: RunConfig, weights_dir: Path)
     with pytest.raises(UserError, match="has no puzzle embedding"):
         train_run(config, CPU, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("row", [0, 2])
+@pytest.mark.parametrize("number", [math.nan, -math.inf])
+def test_numbers_that_are_not_finite_are_refused(
+    row: int, number: float, tmp_path: Path, config: RunConfig, weights_dir: Path
+) -> None:
+    """In the blank row, too: prediction refuses the weights that come of it."""
+    tensors, metadata = read_tensors(weights_dir / EMBEDDING_FILE)
+    embedding = tensors["puzzle_embedding"].clone()
+    embedding[row, 1] = number
+    write_tensors(weights_dir / EMBEDDING_FILE, {"puzzle_embedding": embedding}, metadata)
+    with pytest.raises(UserError, match="puzzle embedding holds numbers that are not finite"):
+        train_run(config, CPU, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(UserError, match="puzzle embedding holds numbers that are not finite"):
+        convert_to_published(weights_dir, tmp_path / "published")
+    assert not (tmp_path / "published").exists()
 
 
 def test_presets_carry_the_published_recipes() -> None:

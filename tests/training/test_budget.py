@@ -9,12 +9,13 @@ import torch
 from groups import fake_groups
 from tiny import make_trainer
 
-from arc_trm.config import RunConfig, TrainConfig
+from arc_trm.config import ModelConfig, RunConfig, TrainConfig
 from arc_trm.data.sampler import BatchSampler
 from arc_trm.errors import UserError
 from arc_trm.training import Trainer
 from arc_trm.training.budget import (
     activation_bytes,
+    check_memory,
     estimate_steps,
     pick_micro_batch_size,
     total_steps,
@@ -71,3 +72,22 @@ def test_a_micro_batch_fits_into_half_the_memory(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("arc_trm.training.budget.memory_bytes", lambda device: memory)
     assert pick_micro_batch_size(model, torch.device("cpu"), 8) == 3  # 3, 3 and 2
     assert pick_micro_batch_size(model, torch.device("cpu"), 4) == 2
+
+
+@pytest.mark.parametrize(
+    ("num_puzzles", "model"), [(10**9, {}), (1, {"hidden_size": 2**15, "num_layers": 1024})]
+)
+def test_a_model_larger_than_the_memory_is_refused_before_it_is_built(
+    num_puzzles: int, model: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("arc_trm.training.budget.memory_bytes", lambda device: 2**40)
+    with pytest.raises(UserError, match=r"but the memory has 1,099\.5 GB: lower the size"):
+        check_memory(RunConfig(model=ModelConfig(**model)), num_puzzles, torch.device("cpu"))
+    check_memory(RunConfig(), 1000, torch.device("cpu"))
+
+
+def test_a_batch_larger_than_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arc_trm.training.budget.memory_bytes", lambda device: 2**34)
+    config = RunConfig(train=TrainConfig(global_batch_size=16384))
+    with pytest.raises(UserError, match=r"but the memory has 17\.2 GB: lower train\.global_batch"):
+        check_memory(config, 1000, torch.device("cpu"))

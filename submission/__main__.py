@@ -23,6 +23,7 @@ from submission.cli import (
     print_conversion,
     print_validation,
     program_name,
+    usage_error,
     vote_weights_option,
 )
 from submission.comparison import describe_scores
@@ -36,10 +37,18 @@ from submission.scoring import score_file
 class Program(CommandGroup):
     """The commands, for which memory may run out."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise usage_error(error) from None
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; turn a MemoryError into a CommandError."""
+        """Run the command; turn click's errors and a MemoryError into a CommandError."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            raise usage_error(error) from None
         except MemoryError:
             raise CommandError("there is not enough memory for this file: split it") from None
 

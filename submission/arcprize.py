@@ -37,7 +37,7 @@ from submission.errors import (
     format_path,
     format_value,
 )
-from submission.files import StrPath, read_json, write_json
+from submission.files import StrPath, json_value, read_json, write_json
 from submission.formats import ATTEMPTS, Challenges, Grid, Ranked, grid_problems
 
 RESULTS = "results.json"
@@ -376,7 +376,7 @@ def _grid(attempt: object) -> Grid:
     answer = attempt.get("answer") if isinstance(attempt, dict) else attempt
     if isinstance(answer, str):
         try:
-            answer = json.loads(answer)
-        except (ValueError, RecursionError):
+            answer = json_value(answer)
+        except ValueError:
             return []
     return answer if isinstance(answer, list) and not grid_problems(answer) else []

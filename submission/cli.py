@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from submission.answers import convert_submission
-from submission.errors import FormatError, UserError, one_line
+from submission.errors import FormatError, UserError, format_value, one_line
 from submission.files import StrPath, read_challenges
 from submission.formats import KINDS, Kind
 from submission.validation import check_path
@@ -29,6 +30,13 @@ class CommandError(click.ClickException):
         super().__init__(one_line(message))
 
 
+def usage_error(error: click.UsageError) -> click.ClickException:
+    """Return click's error about arguments as one sentence, without its lines on the usage."""
+    if isinstance(error, NoArgsIsHelpError):
+        return error  # it prints the help
+    return CommandError(" ".join(error.format_message().split()))
+
+
 class OrderedGroup(click.Group):
     """Commands in the order in which they were added."""
 
@@ -45,6 +53,12 @@ class CommandGroup(OrderedGroup):
         rows = [(name, each.get_short_help_str(MAX_SUMMARY)) for name, each in commands if each]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments of the group; those of a command come later."""
+        if any("\0" in each for each in args):
+            raise click.UsageError("An argument has a null character: leave it out", ctx)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; turn a UserError into a CommandError."""
@@ -65,7 +79,7 @@ def _number_list(text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        message = f"{text!r} is not a list of numbers such as 2,1,1."
+        message = f"{format_value(text)} is not a list of numbers such as 2,1,1."
         raise click.BadParameter(message) from None
 
 

@@ -14,14 +14,12 @@ from copy import copy
 from typing import Any
 
 import click
-from click.exceptions import NoArgsIsHelpError
 
 from arc_trm._version import __version__
 from arc_trm.cli.launch import check_processes, launch, prints_mistakes, record_mistake
 from arc_trm.cli.option_advice import advise, advise_on_command
 from arc_trm.runs.provenance import ARGUMENTS
-from submission.cli import CONTEXT_SETTINGS, CommandError, CommandGroup
-from submission.errors import one_line
+from submission.cli import CONTEXT_SETTINGS, CommandError, CommandGroup, usage_error
 
 COMMANDS = (
     "train",
@@ -124,8 +122,8 @@ def _mistakes(ctx: click.Context) -> Iterator[None]:
     except click.ClickException as error:
         if isinstance(error, click.NoSuchOption):
             error = advise(error, ctx.meta[ARGUMENTS])
-        if isinstance(error, click.UsageError) and not isinstance(error, NoArgsIsHelpError):
-            error = click.UsageError(one_line(error.format_message()), error.ctx)
+        if isinstance(error, click.UsageError):
+            error = usage_error(error)
         record_mistake(error.format_message())
         if prints_mistakes():
             raise error from None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from arc_trm.config.loader import from_dict
-from arc_trm.config.schema import InitialState, require
+from arc_trm.config.schema import MAX_SUPERVISION_STEPS, InitialState, require
 
 EmbeddingChoice = Literal["trained", "zero", "shuffled", "mean"]
 """The puzzle embedding as it was trained, or what it is replaced by to see what it contributes."""
@@ -63,7 +63,10 @@ class InferenceConfig:
         )
         require(self.seed >= 0, f"seed must not be negative, got {self.seed}")
         steps = self.supervision_steps
-        require(steps is None or steps >= 1, f"supervision_steps must be at least 1, got {steps}")
+        require(
+            steps is None or 1 <= steps <= MAX_SUPERVISION_STEPS,
+            f"supervision_steps must be 1 to {MAX_SUPERVISION_STEPS}, got {steps}",
+        )
         for name, given in (("noise", self.noise > 0), ("starts", self.starts is not None)):
             require(
                 not given or self.samples > 1,

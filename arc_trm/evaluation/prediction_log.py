@@ -31,7 +31,7 @@ from arc_trm.evaluation.predictions import (
 )
 from arc_trm.evaluation.selection import SELECTION_RULES, VOTES, selection_label
 from arc_trm.evaluation.voting import VoteCounter
-from arc_trm.io import atomic_write, write_error
+from arc_trm.io import atomic_write, check_ordinary, json_value, write_error
 from arc_trm.puzzles import KINDS, PuzzleKind, kind_of
 from arc_trm.tasks import DEFAULT_KIND, Grid, TaskSet, as_grid
 from submission import FormatError, Submission, grid_problems
@@ -176,10 +176,6 @@ def _check_fits(prediction: Prediction, tasks: TaskSet | None) -> None:
             raise _LineError(error)
 
 
-def _reject_constant(name: str) -> None:
-    raise ValueError(f"JSON has no number {name}")
-
-
 def submission_digest(submission: Submission) -> str:
     """Return the SHA-256 of a submission, whatever the order of its tasks."""
     text = json.dumps(submission, sort_keys=True, separators=(",", ":"))
@@ -221,12 +217,12 @@ class LogStatus:
     def parse(cls, line: bytes, submission: str) -> LogStatus | None:
         """Return the status in a line of a log, None if it is not one of this submission."""
         try:
-            status = json.loads(line)["status"]
+            status = json_value(line)["status"]
             mean, least, most = status["voters"]
             guessed = tuple((str(task), int(test)) for task, test in status["guessed"])
             voters = (float(mean), int(least), int(most))
             found = cls(str(status["submission"]), voters, guessed)
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        except (ValueError, TypeError, KeyError, OverflowError):
             return None
         valid = 0 <= voters[1] <= voters[0] <= voters[2] and all(test >= 0 for _, test in guessed)
         valid = valid and len(set(guessed)) == len(guessed)
@@ -262,8 +258,8 @@ class PredictionLog:
         """The first line. Raises UserError if it is not that of a prediction log."""
         if self._header is None:
             try:
-                record = json.loads(self._read_first_line(), parse_constant=_reject_constant)
-            except (ValueError, RecursionError):
+                record = json_value(self._read_first_line())
+            except ValueError:
                 raise self._invalid(1, "it is not JSON") from None
             if not isinstance(record, dict) or record.get("format") != FORMAT:
                 raise UserError(
@@ -389,6 +385,7 @@ class PredictionLog:
     def _open_reader(self) -> BinaryIO:
         if self._reader is None:
             try:
+                check_ordinary(self.path)
                 self._reader = self.path.open("rb")
             except OSError as error:
                 raise self._unreadable(error) from None
@@ -452,8 +449,8 @@ class PredictionLog:
             if line.startswith(STATUS_START):
                 continue
             try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
+                record = json_value(line, nan=True)
+            except ValueError:
                 continue
             try:
                 prediction = _from_record(record)

@@ -26,7 +26,7 @@ from arc_trm.checkpoint import (
     PUZZLE_IDS_FILE,
     WeightsDir,
 )
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, format_value
 from arc_trm.hub.client import LIBRARY, hub_name, token_error, translate_errors
 from arc_trm.hub.find_weights import MODEL_CARD_FILE
 from arc_trm.hub.model_card import model_card
@@ -71,10 +71,13 @@ def push_weights(
         UserError: the folder cannot be read, or the Hub refuses it.
     """
     if not is_repository(repository):
-        raise UserError(f"{repository!r} is not the name of a repository: write owner/name")
+        raise UserError(
+            f"{format_value(repository)} is not the name of a repository: write owner/name"
+        )
     if licence is not None and not _LICENCE.fullmatch(licence):
         raise UserError(
-            f"{licence!r} is not a licence in the Hub's list: write mit or apache-2.0, for example"
+            f"{format_value(licence)} is not a licence in the Hub's list: write mit or "
+            "apache-2.0, for example"
         )
     repo_id = RepoId(repository)
     with ExitStack() as stack:

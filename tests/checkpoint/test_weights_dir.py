@@ -166,7 +166,7 @@ def cut_network(folder: Path) -> None:
         (write(CONFIG_FILE, '{"model_type": "bert"}'), "does not say 'arc-trm weights 3'"),
         (
             write(CONFIG_FILE, '{"format": "arc-trm weights 3", "model": [1]}'),
-            "has no table 'model'",
+            'has no table "model"',
         ),
         (
             write(CONFIG_FILE, '{"format": "arc-trm weights 1", "model": {"heads": 8}}'),
@@ -306,10 +306,10 @@ def test_what_is_unknown_is_said_to_be(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("training", "message"),
     [
-        ([], "has no table 'training'"),
-        ({"trained_on": "x"}, "'training.trained_on' is a list"),
-        ({"trained_on": [1]}, "'training.trained_on' is of type str"),
-        ({"seed": 2**70}, "'training.seed' is at most"),
+        ([], 'has no table "training"'),
+        ({"trained_on": "x"}, '"training.trained_on" is a list'),
+        ({"trained_on": [1]}, '"training.trained_on" is of type str'),
+        ({"seed": 2**70}, '"training.seed" is at most'),
     ],
 )
 def test_a_broken_description_is_reported(folder: Path, training: object, message: str) -> None:
@@ -378,7 +378,7 @@ def test_published_files_with_and_without_prefixes(tmp_path: Path, prefix: str) 
         ("hidden_size", 64, "hidden_size is 32 in the weights, but 64"),
         ("puzzle_emb_ndim", 32, "puzzle_emb_ndim is 48 in the weights, but 32"),
         ("num_heads", 5, "must be a multiple of model.num_heads"),
-        ("H_cycles", "many", "got 'many'"),
+        ("H_cycles", "many", 'got "many"'),
         ("pos_encodings", "alibi", "pos_encodings is 'learned' in the weights, but 'alibi' in"),
         ("pos_encodings", ["rope"], "pos_encodings is 'learned' in the weights, but a list in"),
         ("puzzle_emb_len", "3", "puzzle_emb_len must be a whole number"),

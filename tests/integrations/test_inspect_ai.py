@@ -333,7 +333,7 @@ def test_answers_do_not_depend_on_which_test_inputs_are_evaluated(tmp_path: Path
     ("task_args", "sentence"),
     [
         ({"select": "rule"}, "needs puzzles with a rule"),
-        ({"select": "vote"}, "did you mean 'votes'?"),
+        ({"select": "vote"}, 'did you mean "votes"?'),
         ({"samples": 2}, "are all the same: add --noise"),
     ],
 )
@@ -431,7 +431,7 @@ def test_missing_predictions_of_a_file_are_noted(tmp_path: Path, run: Path) -> N
 @pytest.mark.parametrize(
     ("task_args", "sentence"),
     [
-        ({"data": "nope"}, "'nope' is neither a dataset nor"),
+        ({"data": "nope"}, '"nope" is neither a dataset nor'),
         ({"weights": "no/such/folder"}, "there is no folder no/such/folder"),
         ({"weights": "."}, "is not a weights folder: it has no config.json"),
         ({"predictions": "nope.json"}, "nope.json does not exist: name a predictions.jsonl"),
@@ -447,18 +447,18 @@ def test_missing_predictions_of_a_file_are_noted(tmp_path: Path, run: Path) -> N
         ),
         ({"attempts": 3}, "attempts is 3: use 1 or 2"),
         ({"augmentations": "x"}, "augmentations is x: give a number from 0 up"),
-        ({"samples": "abc"}, "'samples' is of type int, got 'abc'"),
-        ({"samples": 2.5}, "'samples' is of type int, got 2.5"),
-        ({"samples": [2, 4]}, "'samples' is of type int"),
+        ({"samples": "abc"}, '"samples" is of type int, got "abc"'),
+        ({"samples": 2.5}, '"samples" is of type int, got 2.5'),
+        ({"samples": [2, 4]}, '"samples" is of type int'),
         ({"samples": 4000, "noise": 0.3}, "samples must be 1 to 1024, got 4000"),
-        ({"samples": 2, "noise": "loud"}, "'noise' is of type float, got 'loud'"),
+        ({"samples": 2, "noise": "loud"}, '"noise" is of type float, got "loud"'),
         ({"samples": 2, "noise": -1}, "noise must be 0 to 100, got -1"),
         ({"noise": 0.3}, "noise has no effect on the first sample"),
-        ({"samples": 2, "starts": "rando"}, "did you mean 'random'?"),
-        ({"early_exit": "yes"}, "'early_exit' is of type bool, got 'yes'"),
+        ({"samples": 2, "starts": "rando"}, 'did you mean "random"?'),
+        ({"early_exit": "yes"}, '"early_exit" is of type bool, got "yes"'),
         ({"supervision_steps": 0}, "supervision_steps must be at least 1, got 0"),
         ({"seed": -1}, "seed must not be negative, got -1"),
-        ({"select": 3}, "'select' is of type str, got 3"),
+        ({"select": 3}, '"select" is of type str, got 3'),
         (
             {"predictions": SUBMISSION, "data": CHALLENGES, "samples": 1},
             "samples, noise and other settings are for weights: predictions are made already",

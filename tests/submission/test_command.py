@@ -133,7 +133,7 @@ def test_validate_stops_listing_somewhere(files: Path) -> None:
             "the number of vote weights is 1, expected 2,",
         ),
         ("merge submission.json --out out.json --vote-weights 0", "a vote weight is 0.0, expected"),
-        ("merge submission.json --out out.json --vote-weights a", "'a' is not a list of numbers"),
+        ("merge submission.json --out out.json --vote-weights a", '"a" is not a list of numbers'),
         ("merge --out out.json", "Missing argument"),
         ("merge other.json short.json --out short.json", "it is one of the files to merge"),
         ("score new.json --solutions solutions.json", "new.json: answers none of the 2 tasks with"),

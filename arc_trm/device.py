@@ -15,10 +15,9 @@ import torch
 import torch.distributed as dist
 
 from arc_trm.config import Dtype
+from arc_trm.environment import MAX_NUMBER, environment_number
 from arc_trm.errors import UserError, format_value, pluralise
 
-MAX_NUMBER = 65_535
-"""Largest number of a process, a device or a port."""
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -159,23 +158,6 @@ def under_torchrun() -> bool:
             "start the processes with torchrun"
         )
     return True
-
-
-def environment_number(name: str, default: int) -> int:
-    """Return the number in an environment variable that torchrun sets, `default` without one.
-
-    Raises:
-        UserError: it is no number from 0 to `MAX_NUMBER`.
-    """
-    text = os.environ.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) <= MAX_NUMBER):
-        raise UserError(
-            f"the environment variable {name} is {format_value(text)}, expected a number from 0 to "
-            f"{MAX_NUMBER}, as torchrun sets it: unset it, or start the processes with torchrun"
-        )
-    return int(text)
 
 
 @contextmanager

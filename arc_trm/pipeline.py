@@ -26,6 +26,7 @@ from arc_trm.config import (
     parse_override,
 )
 from arc_trm.data.loader import absolute_data_path, load_tasks, public_data_name
+from arc_trm.environment import environment_number
 from arc_trm.errors import UserError, format_value, pluralise
 from arc_trm.evaluation.predictions import PredictionSet
 from arc_trm.evaluation.seal import Seal, earlier_seal, seal_folder
@@ -159,8 +160,6 @@ def adapt(
     Raises:
         UserError: weights, settings or data do not work.
     """
-    from arc_trm.device import environment_number
-
     limit = TimeLimit.parse(time_limit)
     _check_restart(restart, resume)
     with _callback("adapting", "steps", callbacks, show_progress) as callback:

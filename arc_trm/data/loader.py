@@ -32,6 +32,7 @@ from arc_trm.data.registry import (
     recognise_split,
     unknown_name,
 )
+from arc_trm.environment import check_hub_address
 from arc_trm.errors import UserError, format_value, suggestion
 from arc_trm.puzzles import KINDS
 from arc_trm.puzzles.generate import GeneratorConfig, generate_puzzles
@@ -158,6 +159,7 @@ def _patterns(source: Source, split: str) -> list[tuple[str, str]]:
             root = os.environ.get(DATA_FOLDER)
             return [(root, path) for path in source.paths.get(split, [])] if root else []
         case HubSource():
+            check_hub_address()
             from huggingface_hub import try_to_load_from_cache
 
             repository, file = source.repository, source.files[split]

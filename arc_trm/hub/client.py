@@ -46,20 +46,6 @@ def hub_name() -> str:
     return urlsplit(constants.ENDPOINT).hostname or "the Hub"
 
 
-def _check_endpoint() -> None:
-    """Raise UserError if HF_ENDPOINT is no address of a server."""
-    try:
-        url = urlsplit(constants.ENDPOINT)
-        valid = url.scheme in ("http", "https") and url.hostname and url.port != 0
-    except ValueError:
-        valid = False
-    if not valid or not constants.ENDPOINT.isprintable():
-        raise UserError(
-            f"HF_ENDPOINT is {format_value(constants.ENDPOINT)}, which is no address of a server: "
-            "unset it, or write https://HOST"
-        )
-
-
 def is_offline() -> bool:
     """Return whether HF_HUB_OFFLINE forbids the network."""
     return bool(constants.HF_HUB_OFFLINE)
@@ -104,7 +90,6 @@ def failure_reason(error: BaseException) -> str:
 @contextmanager
 def translate_errors(repo_id: RepoId) -> Iterator[None]:
     """Turn the client's errors inside the context into a UserError about `repo_id`."""
-    _check_endpoint()
     repository = repo_id.repository
     try:
         with _quiet_client():
@@ -177,13 +162,14 @@ def get_json(path: str, parameters: Mapping[str, Any]) -> Any:
         UserError: the answer is no JSON, or too long.
         TimeoutError, HTTPError, OfflineModeIsEnabled: it does not come.
     """
-    url, headers = f"{constants.ENDPOINT}/{path}", build_hf_headers(**LIBRARY)
+    url = f"{constants.ENDPOINT}/{path}"
 
     def read() -> bytes:
-        content = bytearray()
-        with get_session().stream(
+        content, headers = bytearray(), build_hf_headers(**LIBRARY)  # which asks the Hub, too
+        request = get_session().stream(
             "GET", url, params=parameters, headers=headers, timeout=TIMEOUT
-        ) as response:
+        )
+        with request as response:
             hf_raise_for_status(response)
             for part in response.iter_bytes():
                 content += part

@@ -13,9 +13,10 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from http.client import PARTIAL_CONTENT
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from huggingface_hub import get_session, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import HTTPError
@@ -36,6 +37,8 @@ from arc_trm.hub.repo_files import RepoFile, RepoFiles, cache_folder
 
 RETRIES = 5
 """Attempts in a row that may receive next to nothing."""
+SLOW_COPY = 2**20
+"""Bytes a second at which a disk copies a file at least."""
 SLOW_BYTES = 2**14
 """Bytes of a file that the Hub has to send in `ANSWER_TIME`."""
 PAUSE = 1.0
@@ -127,7 +130,10 @@ def _fetch_missing(repo: RepoFiles, paths: Sequence[str], progress: StageProgres
         # The content is there. The client only puts it into the snapshot: as a link, or as a copy
         # on file systems without links.
         kind, name = repo.pinned.kind, repo.pinned.repository
-        placed = Path(hf_hub_download(name, path, repo_type=kind, revision=repo.commit, **LIBRARY))
+        place = partial(
+            hf_hub_download, name, path, repo_type=kind, revision=repo.commit, **LIBRARY
+        )
+        placed = Path(in_time(ANSWER_TIME + repo.files[path].size / SLOW_COPY, place))
         if placed.resolve() != blob.resolve() and not _is_intact(placed, repo.files[path]):
             _remove(placed)
             raise _wrong_content(repo, path)
@@ -190,15 +196,20 @@ def _download(url: str, output: BinaryIO, size: int, advance: Advance) -> None:
             time.sleep(PAUSE)
 
 
-def _receive(url: str, output: BinaryIO, size: int, advance: Advance) -> None:
-    """Append what the server sends, up to the size of the file."""
+def _request(url: str, start: int) -> Any:
+    """Return a request for a file from a byte on; its context has the response."""
     # Sizes and ranges should be those of the file itself, not of a compressed form.
     headers = {**build_hf_headers(**LIBRARY), "Accept-Encoding": "identity"}
-    if start := output.tell():
+    if start:
         headers["Range"] = f"bytes={start}-"
+    return get_session().stream("GET", url, headers=headers, timeout=TIMEOUT)
+
+
+def _receive(url: str, output: BinaryIO, size: int, advance: Advance) -> None:
+    """Append what the server sends, up to the size of the file."""
+    start = output.tell()
     with ExitStack() as stack:
-        request = get_session().stream("GET", url, headers=headers, timeout=TIMEOUT)
-        response = in_time(ANSWER_TIME, lambda: stack.enter_context(request))
+        response = in_time(ANSWER_TIME, lambda: stack.enter_context(_request(url, start)))
         hf_raise_for_status(response)
         if start and response.status_code != PARTIAL_CONTENT:  # it is sent from its beginning
             output.truncate(0)

@@ -178,7 +178,11 @@ def read_known_weights(path: Path) -> tuple[KnownWeights, ...]:
 
 
 def _entry(facts: dict[str, Any], file: _File) -> KnownWeights:
-    tables = {"settings": file.settings, "recipe": file.recipes, "identifiers": published_sets()}
+    tables: dict[str, Mapping[str, Any]] = {
+        "settings": file.settings,
+        "recipe": file.recipes,
+        "identifiers": published_sets(),
+    }
     for key, table in tables.items():
         name = facts.get(key)
         if name is not None and not (isinstance(name, str) and name in table):

@@ -190,7 +190,7 @@ def test_demonstrations_alone_are_no_leak(tmp_path: Path, challenges: Path) -> N
     ("options", "message"),
     [
         (["--device", "cuda:99"], "cannot be used here"),
-        (["--data", "none.json"], '"none.json" is neither a dataset nor'),
+        (["--data", "none.json"], "none.json is neither a dataset nor"),
         ([], "has no model.safetensors"),
     ],
 )
@@ -486,7 +486,7 @@ def test_compile_without_a_compiler_is_an_error(
 TINY = ["run", "--data", "tiny_challenges.json"]
 ADAPT_MISTAKES = [
     (["run"], "name the tasks to adapt to with --data"),
-    (["run", "--data", "none.json"], '"none.json" is neither a dataset nor'),
+    (["run", "--data", "none.json"], "none.json is neither a dataset nor"),
     (["run", "--data", "empty.json"], "empty.json: is an empty object, expected tasks"),
     (["run", "--data", "bare.json"], "task a, train: is an empty list"),
     ([*TINY, "--set", "train.time_limit=1"], "train.time_limit both decide how long the run is"),

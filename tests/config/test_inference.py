@@ -31,7 +31,7 @@ from arc_trm.errors import UserError
         ({"noise": 0.3, "views": 4}, "noise has no effect on the first sample"),
         ({"starts": "random"}, "starts has no effect on the first sample"),
         ({"starts": "rnadom", "samples": 2}, 'did you mean "random"?'),
-        ({"supervision_steps": 0}, "supervision_steps must be at least 1, got 0"),
+        ({"supervision_steps": 0}, "supervision_steps must be 1 to 1000, got 0"),
         ({"seed": -1}, "seed must not be negative, got -1"),
         ({"samples": "abc"}, '"samples" is of type int, got "abc"'),
         ({"samples": True}, '"samples" is of type int'),

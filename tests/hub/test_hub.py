@@ -314,6 +314,26 @@ def test_offline_and_unreachable(
     assert "cannot be reached" in fails("o/other")
 
 
+@pytest.mark.parametrize("answer", ["/api/models", "model.safetensors"])
+def test_an_answer_that_trickles_ends(
+    hub: Hub, weights: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    for module in ("client", "download"):
+        monkeypatch.setattr(f"arc_trm.hub.{module}.ANSWER_TIME", 0.5)
+    monkeypatch.setattr("arc_trm.hub.download.RETRIES", 1)
+    hub.repository("o/n", files_of(weights))
+    hub.faults.trickle = answer
+    assert "does not answer in time" in fails("o/n")
+
+
+def test_an_answer_that_is_too_long_is_none_of_a_hub(
+    hub: Hub, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("arc_trm.hub.client.MAX_ANSWER", 100)
+    hub.repository("o/n", files_of(weights))
+    assert "does not answer like a Hugging Face Hub" in fails("o/n")
+
+
 def test_a_slow_or_failing_hub_and_a_full_disk(
     hub: Hub, weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -315,7 +315,7 @@ def _repeated_key_problems(
 def _mode_before(path: StrPath, target: Path) -> int | None:
     """Return the permission bits of the file to replace, None for a new file."""
     try:
-        mode = target.stat().st_mode
+        mode = os.stat(path).st_mode  # not of the target, which /dev/stdout only seems to have
     except OSError:  # any other error than a missing file comes back when the new file is created
         return None
     if not stat.S_ISREG(mode):

@@ -45,6 +45,8 @@ NUM_VALUES = 1 << 8
 """How many values the cells of a grid can have."""
 MAX_NUMBER = 1 << 31
 """What is not below it counts nothing that there is."""
+MAX_LINE = 1 << 26
+"""Bytes of the longest line, 64 MiB; a trace of 1000 steps on 30×30 cells has 1 MB."""
 NO_KEY = ("format", "metadata")
 """Fields of the header that are not of the key."""
 
@@ -111,7 +113,7 @@ def _flag(record: Mapping[str, Any], name: str) -> bool | None:
 def _number(value: Any) -> int:
     number = int(value)
     if not 0 <= number < MAX_NUMBER:
-        raise _LineError(f"it has the number {number}, which is not 0 to {MAX_NUMBER - 1}")
+        raise _LineError(f"it has the number {format_value(number)}, not 0 to {MAX_NUMBER - 1}")
     return number
 
 
@@ -136,7 +138,7 @@ def _from_record(record: Any) -> Prediction:
         if "runner_up" in record:
             row, column, value = map(int, record["runner_up"])
             if min(row, column) < 0 or not 0 <= value < NUM_VALUES:
-                raise _LineError(f"its runner_up is {record['runner_up']}")
+                raise _LineError(f"its runner_up is {format_value(record['runner_up'])}")
             changed = grid.copy()
             changed[row, column] = value
             runner_up = as_grid(changed)
@@ -319,8 +321,8 @@ class PredictionLog:
         found, reader = hashlib.sha256(), self._open_reader()
         try:
             reader.seek(0)
-            reader.readline()
-            for line in reader:
+            reader.readline(MAX_LINE)
+            for line in self._lines_of(reader):
                 text = line.removesuffix(b"\n")
                 if text and not text.startswith(STATUS_START):
                     found.update(text + b"\n")  # resuming adds a break to a line that was cut off
@@ -395,7 +397,7 @@ class PredictionLog:
         """Return the first line; the next read starts after it."""
         reader = self._open_reader()
         reader.seek(0)
-        line = reader.readline()
+        line = reader.readline(MAX_LINE)
         self._read_to = reader.tell()
         return line
 
@@ -470,7 +472,7 @@ class PredictionLog:
         reader = self._open_reader()
         try:
             reader.seek(0)
-            for line in reader:
+            for line in self._lines_of(reader):
                 if line.startswith(STATUS_START) and digest.encode() in line:
                     found, is_last = line, True
                 elif line.strip():
@@ -486,7 +488,7 @@ class PredictionLog:
         try:
             self._check_same_file(reader.fileno())
             reader.seek(self._read_to)
-            for line in reader:
+            for line in self._lines_of(reader):
                 incomplete = not line.endswith(b"\n")  # another process is writing it
                 if incomplete or (size is not None and self._read_to + len(line) > size):
                     return
@@ -494,6 +496,16 @@ class PredictionLog:
                 yield line
         except OSError as error:
             raise self._unreadable(error) from None
+
+    def _lines_of(self, reader: BinaryIO) -> Iterator[bytes]:
+        """Yield the lines that are left. Raises UserError if one is too long."""
+        while line := reader.readline(MAX_LINE):
+            if len(line) == MAX_LINE:
+                raise UserError(
+                    f"{self.path} has a line of more than {MAX_LINE >> 20} MiB, which is no "
+                    "prediction: remove it and predict again"
+                )
+            yield line
 
     def _unreadable(self, error: OSError) -> UserError:
         return UserError(f"cannot read predictions {self.path}: {error.strerror}")

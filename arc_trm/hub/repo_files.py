@@ -23,6 +23,7 @@ from arc_trm.hub.client import (
     translate_errors,
 )
 from arc_trm.hub.repo_id import RepoId, is_plain_path
+from arc_trm.io import check_ordinary
 
 MAX_SIZE = 2**50
 """Bytes of a file."""
@@ -146,8 +147,9 @@ def _list_cached(repo_id: RepoId) -> RepoFiles | None:
         commit = revision
     else:
         try:
+            check_ordinary(folder / "refs" / revision)
             commit = (folder / "refs" / revision).read_text("utf-8").strip()
-        except OSError:
+        except (OSError, UnicodeDecodeError):
             return None
     snapshot = folder / "snapshots" / commit
     if not _COMMIT.fullmatch(commit) or not snapshot.is_dir():

@@ -29,6 +29,8 @@ SUBMISSION, PREDICTIONS, SEAL = "submission.json", "predictions.jsonl", "seal.js
 PREDICTIONS_FOLDER = Path("predictions")
 """Folder, in a run or the current folder, that holds a folder for each prediction job."""
 FORMAT = "arc-trm run 2"
+MAX_METRICS = 2**28
+"""Bytes of metrics.jsonl, 256 MiB: a million records, which take some gigabytes of memory."""
 State = Literal["running", "complete", "interrupted"]
 
 
@@ -259,6 +261,8 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
     path = folder / METRICS
     try:
         check_ordinary(path)
+        if path.stat().st_size > MAX_METRICS:
+            raise UserError(f"{path} is larger than {MAX_METRICS >> 20} MiB: name another run")
         lines = path.read_text("utf-8").splitlines()
     except FileNotFoundError:
         return []

@@ -147,7 +147,7 @@ def test_mistakes_end_in_one_sentence_and_status_2(
     assert result.exit_code == 2
     assert isinstance(result.exception, SystemExit)
     assert result.stdout == ""
-    error = result.stderr.splitlines()[-1]
+    (error,) = result.stderr.splitlines()
     assert error.startswith("Error: ") and sentence in error
     assert not (files / "out.json").exists()
 

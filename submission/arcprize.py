@@ -131,6 +131,8 @@ def write_arcprize(
         with suppress(FileNotFoundError):
             target.rmdir()
         temporary.rename(target)
+    except WriteError as error:  # name the user's folder, not the temporary one
+        raise WriteError(folder, error.reason) from None
     except FileNotFoundError:
         reason = f"the folder {format_path(target.parent)} does not exist"
         raise WriteError(folder, reason) from None

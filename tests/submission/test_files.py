@@ -356,6 +356,11 @@ def test_places_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monke
 
     with pytest.raises(sub.WriteError, match=r"x\.\.\.x+: cannot be written: File name too long"):
         sub.write_json(tmp_path / ("x" * 300), [1])
+    reading, writing = os.pipe()  # as /dev/stdout may be
+    with pytest.raises(sub.WriteError, match="it is not an ordinary file"):
+        sub.write_json(f"/dev/fd/{writing}", [1])
+    os.close(reading)
+    os.close(writing)
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anything
     with pytest.raises(sub.WriteError, match="it is write-protected"):
         sub.write_json(tmp_path / "plain", [1])

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from arc_trm.cli.options import config_option, device_options, json_option, path_option, set_option
+from arc_trm.config.schema import MAX_BATCH_SIZE
 from arc_trm.errors import UserError
 
 
@@ -20,7 +21,7 @@ from arc_trm.errors import UserError
 @set_option
 @click.option(
     "--batch-size",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MAX_BATCH_SIZE),
     metavar="N",
     help="Examples or queries in a step; default: the preset's.",
 )

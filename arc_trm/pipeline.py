@@ -25,6 +25,7 @@ from arc_trm.config import (
     load_config,
     parse_override,
 )
+from arc_trm.config.schema import MAX_AUGMENTATIONS, MAX_BATCH_SIZE
 from arc_trm.data.loader import absolute_data_path, load_tasks, public_data_name
 from arc_trm.environment import environment_number
 from arc_trm.errors import UserError, format_value, pluralise
@@ -319,12 +320,12 @@ def predict(
     Raises:
         UserError: weights, data or files do not work.
     """
-    for name, value, least in (
-        ("augmentations", augmentations, 0),
-        ("batch_size", batch_size, 1),
+    for name, value, least, most in (
+        ("augmentations", augmentations, 0, MAX_AUGMENTATIONS),
+        ("batch_size", batch_size, 1, MAX_BATCH_SIZE),
     ):
-        if value is not None and value < least:
-            raise UserError(f"{name} must be at least {least}, got {value}")
+        if value is not None and not least <= value <= most:
+            raise UserError(f"{name} must be {least} to {most}, got {format_value(value)}")
     if canvas not in (None, *get_args(Canvas)):
         raise UserError(
             f"canvas must be one of {', '.join(get_args(Canvas))}, got {format_value(canvas)}"

@@ -182,7 +182,7 @@ def write(path: Path, **changes: Any) -> Path:
 
 BAD_TENSORS = {
     "lacks the tensor 'heads.halt.bias'": {"q_head.bias": None},
-    'holds no TRM or HRM: there is no matrix "puzzle_emb.weights"': {"puzzle_emb.weights": None},
+    "holds no TRM or HRM: there is no matrix 'puzzle_emb.weights'": {"puzzle_emb.weights": None},
     "has a tensor 'unknown', which its config does not need": {"unknown": torch.zeros(1)},
     "puzzle_emb_ndim is 32 in the weights, but 64 in the settings": {
         "puzzle_emb.weights": torch.zeros(40, 32)
@@ -454,11 +454,11 @@ UNPUBLISHED = [
         {"architecture": "hrm", "pos_encoding": "none"},
         "model.pos_encoding 'none' (only for 'rope', 'learned')",
     ),
-    ({"canvas": "bucketed"}, "model.canvas \"bucketed\" (only for 'full')"),
+    ({"canvas": "bucketed"}, "model.canvas 'bucketed' (only for 'full')"),
     ({"separate_networks": True}, "model.separate_networks True (only for False)"),
     (
         {"canvas": "bucketed", "backprop_through": "all_cycles"},
-        "model.canvas \"bucketed\" (only for 'full'), model.backprop_through 'all_cycles'",
+        "model.canvas 'bucketed' (only for 'full'), model.backprop_through 'all_cycles'",
     ),
 ]
 
@@ -607,7 +607,7 @@ def test_numbers_too_large_for_float32_are_reported(tmp_path: Path) -> None:
 
 def test_empty_matrices_and_endless_settings_are_reported(tmp_path: Path) -> None:
     nothing = {"embed_tokens.embedding_weight": torch.zeros(12, 0)}
-    with pytest.raises(UserError, match=r'no matrix "embed_tokens.embedding_weight"'):
+    with pytest.raises(UserError, match=r"no matrix 'embed_tokens.embedding_weight'"):
         convert_from_published(write(tmp_path / "step_1", **nothing), tmp_path / "out")
     (tmp_path / "c.yaml").write_text(
         "a: &a [1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a]\narch: {hidden_size: [*b,*b,*b,*b]}"

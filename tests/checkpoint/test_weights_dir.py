@@ -166,7 +166,7 @@ def cut_network(folder: Path) -> None:
         (write(CONFIG_FILE, '{"model_type": "bert"}'), "does not say 'arc-trm weights 3'"),
         (
             write(CONFIG_FILE, '{"format": "arc-trm weights 3", "model": [1]}'),
-            'has no table "model"',
+            "has no table 'model'",
         ),
         (
             write(CONFIG_FILE, '{"format": "arc-trm weights 1", "model": {"heads": 8}}'),
@@ -306,7 +306,7 @@ def test_what_is_unknown_is_said_to_be(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("training", "message"),
     [
-        ([], 'has no table "training"'),
+        ([], "has no table 'training'"),
         ({"trained_on": "x"}, '"training.trained_on" is a list'),
         ({"trained_on": [1]}, '"training.trained_on" is of type str'),
         ({"seed": 2**70}, '"training.seed" is at most'),

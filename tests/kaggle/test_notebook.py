@@ -695,7 +695,7 @@ def test_only_wheels_that_the_image_lacks_are_gathered(wheels: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("options", "line", "message"),
     [
-        (["--python", "three"], "", 'a Python version is written 3.11, got "three"'),
+        (["--python", "three"], "", "a Python version is written 3.11, got 'three'"),
         (["--python", "3.999"], "", "there is no python3.999 here"),
         (["--image", "nowhere.txt"], "", "cannot read the image's list nowhere.txt"),
         (["--constraints", "nowhere.txt"], "", "there is no file nowhere.txt"),

@@ -16,7 +16,8 @@ import torch
 import torch.distributed as dist
 
 from arc_trm.config import Dtype
-from arc_trm.errors import UserError, pluralise
+from arc_trm.environment import MAX_NUMBER, environment_number
+from arc_trm.errors import UserError, format_value, pluralise
 
 PEER_IS_GONE = "another process of this job has ended, so this one cannot go on: resume the job"
 PEER_GRACE_S = 3.0
@@ -40,12 +41,15 @@ def pick_device(name: str = "auto") -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
     kind, _, index = name.partition(":")
     if kind not in {"cpu", "cuda", "mps"} or (index and not index.isdecimal()):
-        raise UserError(f"invalid device {name!r}: use auto, cpu, mps, cuda or cuda:NUMBER")
-    local_rank = os.environ.get("LOCAL_RANK", "0") if kind == "cuda" else "0"
-    number = int(index or local_rank)
+        raise UserError(
+            f"invalid device {format_value(name)}: use auto, cpu, mps, cuda or cuda:NUMBER"
+        )
+    number = environment_number("LOCAL_RANK", 0) if kind == "cuda" else 0
+    if index:
+        number = int(index) if len(index) < 10 else MAX_NUMBER
     count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(has_mps)}[kind]
     if number >= count:
-        raise UserError(f"device {name!r} cannot be used here: {_reason(kind, count)}")
+        raise UserError(f"device {format_value(name)} cannot be used here: {_reason(kind, count)}")
     if kind == "cpu":
         _keep_freed_memory()
     return torch.device(kind, number) if kind == "cuda" else torch.device(kind)
@@ -143,8 +147,21 @@ def memory_bytes(device: torch.device) -> int:
 
 
 def under_torchrun() -> bool:
-    """Return whether torchrun, or a launcher like it, has started this process."""
-    return {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
+    """Return whether torchrun, or a launcher like it, has started this process.
+
+    Raises:
+        UserError: the variables by which it tells do not fit.
+    """
+    if not {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
+        return False
+    rank, size = environment_number("RANK", 0), environment_number("WORLD_SIZE", 1)
+    environment_number("MASTER_PORT", 0)
+    if rank >= size:
+        raise UserError(
+            f"the environment variable RANK is {rank}, expected a number below WORLD_SIZE, {size}: "
+            "start the processes with torchrun"
+        )
+    return True
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from submission.errors import (
     escape_controls,
     format_name,
     format_names,
+    format_path,
+    format_value,
     one_line,
     pluralise,
 )
@@ -20,10 +22,15 @@ __all__ = [
     "escape_controls",
     "format_name",
     "format_names",
+    "format_path",
+    "format_value",
     "one_line",
     "pluralise",
     "suggestion",
 ]
+
+MAX_COMPARED = 200
+"""Characters of a name that may be a misspelt one."""
 
 
 def close_match(name: str, known: Iterable[str], similarity: float = 0.5) -> str | None:
@@ -31,6 +38,8 @@ def close_match(name: str, known: Iterable[str], similarity: float = 0.5) -> str
 
     `similarity` is the least ratio of `difflib`, 0 to 1.
     """
+    if len(name) > MAX_COMPARED:  # the comparison takes the square of the length
+        return None
     close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=similarity)
     return close[0] if close else None
 
@@ -39,5 +48,5 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` if a known name is close, otherwise the known names."""
     known = sorted(known)
     if close := close_match(name, known):
-        return f"; did you mean {close!r}?"
+        return f"; did you mean {format_value(close)}?"
     return f"; known: {', '.join(known)}" if known else ""

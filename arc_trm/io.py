@@ -1,4 +1,7 @@
-"""Write files and folders that are whole or absent. All writing goes through this module."""
+"""Write files and folders that are whole or absent, and read TOML and JSON.
+
+All writing goes through this module.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,16 @@ import re
 import secrets
 import shutil
 import stat
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, format_path
 from submission import WriteError, atomic_write, read_json, write_json
-from submission.files import check_replaceable, write_error
+from submission.content import decode_text, file_content
+from submission.files import check_replaceable, json_value, write_error
 
 __all__ = [
     "WriteError",
@@ -27,12 +33,59 @@ __all__ = [
     "check_replaceable",
     "file_digest",
     "file_name",
+    "json_value",
     "new_folder",
+    "parse_toml",
     "read_json",
+    "read_toml",
     "relative_path",
     "write_error",
     "write_json",
 ]
+
+MAX_TOML = 2**17
+"""Bytes of a TOML file."""
+MAX_DOTS = 200
+"""Dots in a line of a TOML file: Python takes the square of the number of the parts of a key."""
+MAX_TOML_DEPTH = 16
+"""Tables and lists inside each other in a TOML file."""
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file, in UTF-8 and at most `MAX_TOML` bytes. Raises UserError."""
+    content = file_content(path)
+    with content.open() as file:
+        return parse_toml(file.read(MAX_TOML + 1), format_path(path))
+
+
+def parse_toml(content: bytes, place: str) -> dict[str, Any]:
+    """Parse TOML. Raises UserError, in which `place` says where it is, if it is invalid."""
+    if len(content) > MAX_TOML:
+        raise UserError(f"{place} has more than {MAX_TOML >> 10} KiB: expected a short TOML file")
+    if any(line.count(b".") > MAX_DOTS for line in content.splitlines()):
+        raise UserError(f"{place} has a line with more than {MAX_DOTS} dots: write short keys")
+    try:
+        values = tomllib.loads(decode_text(content, place))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{place} is not valid TOML: {error}") from None
+    except ValueError:  # more digits than Python reads
+        raise UserError(f"{place} has a number of thousands of digits: shorten it") from None
+    except RecursionError:
+        too_deep = True
+    else:
+        too_deep = _is_deeper(values, MAX_TOML_DEPTH)
+    if too_deep:
+        raise UserError(f"{place} is nested too deeply: write a plain TOML file")
+    return values
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    """Return whether tables and lists are nested more than `depth` times."""
+    level = [value]
+    for _ in range(depth + 1):
+        inside = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for items in inside for each in items if isinstance(each, dict | list)]
+    return bool(level)
 
 
 def file_name(text: str) -> str:

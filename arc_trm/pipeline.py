@@ -25,8 +25,10 @@ from arc_trm.config import (
     load_config,
     parse_override,
 )
+from arc_trm.config.schema import MAX_AUGMENTATIONS, MAX_BATCH_SIZE
 from arc_trm.data.loader import absolute_data_path, load_tasks, public_data_name
-from arc_trm.errors import UserError, pluralise
+from arc_trm.environment import environment_number
+from arc_trm.errors import UserError, format_value, pluralise
 from arc_trm.evaluation.predictions import PredictionSet
 from arc_trm.evaluation.seal import Seal, earlier_seal, seal_folder
 from arc_trm.evaluation.selection import SelectionRule
@@ -116,7 +118,8 @@ def train(
         resolved = load_config(start, _path(config), settings)
         if resolved.adapt is not None:
             raise UserError(
-                f"preset {preset!r} adapts pretrained weights: use `arc-trm adapt WEIGHTS --data "
+                f"preset {format_value(preset)} adapts pretrained weights: use `arc-trm adapt "
+                "WEIGHTS --data "
                 f"DATA --preset {preset}`"
             )
         resolved = _limited(resolved, max_steps, limit)
@@ -169,7 +172,7 @@ def adapt(
         settings = _with_options(overrides, seed, max_steps, limit, skip_invalid)
         if data is None:
             raise UserError("name the tasks to adapt to with --data")
-        if weights is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if weights is None and environment_number("WORLD_SIZE", 1) > 1:
             # One of several processes might find the run that another has just made.
             raise UserError("name the WEIGHTS to adapt when several processes run")
         inputs = RunInputs.resolve(weights, data, skip_invalid, callback, checkpoint)
@@ -317,18 +320,20 @@ def predict(
     Raises:
         UserError: weights, data or files do not work.
     """
-    for name, value, least in (
-        ("augmentations", augmentations, 0),
-        ("batch_size", batch_size, 1),
+    for name, value, least, most in (
+        ("augmentations", augmentations, 0, MAX_AUGMENTATIONS),
+        ("batch_size", batch_size, 1, MAX_BATCH_SIZE),
     ):
-        if value is not None and value < least:
-            raise UserError(f"{name} must be at least {least}, got {value}")
+        if value is not None and not least <= value <= most:
+            raise UserError(f"{name} must be {least} to {most}, got {format_value(value)}")
     if canvas not in (None, *get_args(Canvas)):
-        raise UserError(f"canvas must be one of {', '.join(get_args(Canvas))}, got {canvas!r}")
+        raise UserError(
+            f"canvas must be one of {', '.join(get_args(Canvas))}, got {format_value(canvas)}"
+        )
     if puzzle_embedding not in get_args(EmbeddingChoice):
         raise UserError(
             f"puzzle_embedding must be one of {', '.join(get_args(EmbeddingChoice))}, got "
-            f"{puzzle_embedding!r}"
+            f"{format_value(puzzle_embedding)}"
         )
     rule = select if callable(select) else None
     chosen = inference_config(

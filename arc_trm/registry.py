@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
-from arc_trm.errors import UserError, suggestion
+from arc_trm.errors import UserError, format_value, suggestion
 
 T = TypeVar("T")
 
@@ -47,4 +47,4 @@ class Registry(dict[str, T]):
         """Raise UserError, which suggests the closest name."""
         where = f"{self.setting}: " if self.setting else ""
         advice = suggestion(name, self) or "; register it first"
-        raise UserError(f"{where}unknown {self.noun} {name!r}{advice}")
+        raise UserError(f"{where}unknown {self.noun} {format_value(name)}{advice}")

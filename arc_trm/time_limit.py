@@ -8,7 +8,7 @@ import re
 import time
 from pathlib import Path
 
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, format_value
 
 
 def _process_started() -> float:
@@ -83,11 +83,15 @@ def parse_duration(duration: str | float) -> float:
     if isinstance(seconds, str):
         match = _DURATION.fullmatch(seconds)
         if not seconds or match is None:
-            raise UserError(f"a time is written 3h, 90m, 45s or 2h30m, got {duration!r}")
+            raise UserError(
+                f"a time is written 3h, 90m, 45s or 2h30m, got {format_value(duration)}"
+            )
         hours, minutes, rest = (float(number or 0) for number in match.groups())
         seconds = 3600 * hours + 60 * minutes + rest
     if not 0 < seconds < MAX_SECONDS:
-        raise UserError(f"a time limit must be above 0 and below 30 years, got {duration!r}")
+        raise UserError(
+            f"a time limit must be above 0 and below 30 years, got {format_value(duration)}"
+        )
     return seconds
 
 

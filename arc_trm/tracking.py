@@ -15,13 +15,14 @@ import shutil
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from arc_trm.callbacks import Callback, EndStatus, TrainingStart
 from arc_trm.errors import UserError, one_line
-from arc_trm.io import atomic_write, relative_path, write_error
+from arc_trm.io import atomic_write, check_ordinary, relative_path, write_error
 from arc_trm.metric_keys import training_seconds
 
 TENSORBOARD_FOLDER = "tensorboard"
@@ -225,6 +226,7 @@ def _open_wandb_run(options: dict[str, Any], note: Callable[[str], None]) -> Any
 def _read_wandb_id(path: Path) -> str | None:
     """Return the id of a run's W&B run; None if there is none, or the file holds something else."""
     try:
+        check_ordinary(path)
         text = path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return None
@@ -236,10 +238,14 @@ def _last_wandb_step(folder: Path, run_id: str) -> int:
 
     W&B writes them every 15 s or so, so a kill takes what was logged since.
     """
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
     steps = [-1]
     for path in folder.glob(f"*/run-{run_id}.wandb"):
-        histories = (each.history for each in read_wandb_file(path) if each.HasField("history"))
-        steps += (history.step.num for history in histories)
+        with suppress(DecodeError, OSError):  # a damaged file says nothing from there on
+            check_ordinary(path)
+            histories = (each.history for each in read_wandb_file(path) if each.HasField("history"))
+            steps += (history.step.num for history in histories)
     return max(steps)
 
 

@@ -38,7 +38,7 @@ from submission.errors import (
     format_path,
     format_value,
 )
-from submission.files import StrPath, read_json, write_json
+from submission.files import StrPath, json_value, read_json, write_json
 from submission.formats import ATTEMPTS, Challenges, Grid, Ranked, grid_problems
 
 RESULTS = "results.json"
@@ -142,6 +142,8 @@ def write_arcprize(
         with suppress(FileNotFoundError):
             target.rmdir()
         temporary.rename(target)
+    except WriteError as error:  # name the user's folder, not the temporary one
+        raise WriteError(folder, error.reason) from None
     except FileNotFoundError:
         reason = f"the folder {format_path(target.parent)} does not exist"
         raise WriteError(folder, reason) from None
@@ -395,7 +397,7 @@ def _grid(attempt: object) -> Grid:
     answer = attempt.get("answer") if isinstance(attempt, dict) else attempt
     if isinstance(answer, str):
         try:
-            answer = json.loads(answer)
-        except (ValueError, RecursionError):
+            answer = json_value(answer)
+        except ValueError:
             return []
     return answer if isinstance(answer, list) and not grid_problems(answer) else []

@@ -13,7 +13,7 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from submission.answers import convert_submission
-from submission.errors import FormatError, UserError, escape_controls, one_line
+from submission.errors import FormatError, UserError, escape_controls, format_value, one_line
 from submission.files import StrPath, read_challenges
 from submission.formats import KINDS, Kind
 from submission.process import STANDARD_OUTPUT, STOPPED, Stopped, stoppable
@@ -80,18 +80,20 @@ class CommandGroup(OrderedGroup):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments before the command."""
         with self.mistakes(ctx):
+            if any("\0" in each for each in args):
+                raise click.UsageError("An argument has a null character: leave it out", ctx)
             return super().parse_args(ctx, args)
 
     @contextmanager
     def mistakes(self, ctx: click.Context) -> Iterator[None]:
-        """Make what click says of wrong arguments one line."""
+        """Make what click says of wrong arguments one sentence, without its lines on the usage."""
         try:
             yield
         except NoArgsIsHelpError:
             raise
         except click.UsageError as error:
             words = error.format_message().split()  # click gives a line to each choice
-            raise click.UsageError(one_line(" ".join(words)), error.ctx) from None
+            raise CommandError(" ".join(words)) from None
 
     def _invoke(self, ctx: click.Context) -> Any:
         try:
@@ -144,7 +146,7 @@ def _number_list(text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        message = f"{text!r} is not a list of numbers such as 2,1,1."
+        message = f"{format_value(text)} is not a list of numbers such as 2,1,1."
         raise click.BadParameter(message) from None
 
 

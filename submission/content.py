@@ -22,7 +22,7 @@ from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal, NamedTuple, TypeAlias, cast
 
-from submission.errors import FormatError, Problem, format_path
+from submission.errors import FormatError, Problem, format_path, format_value
 
 StrPath: TypeAlias = str | os.PathLike[str]
 
@@ -368,7 +368,9 @@ def _zip_members(path: StrPath, place: str) -> Iterator[Content]:
     names = [member.filename for member in members]
     if len(set(names)) < len(names):
         repeated = next(name for name in names if names.count(name) > 1)
-        raise _error(place, f"has {repeated!r} more than once, expected different names")
+        raise _error(
+            place, f"has {format_value(repeated)} more than once, expected different names"
+        )
     if sum(member.file_size for member in members) > MAX_UNPACKED:
         raise _TooLarge(MAX_UNPACKED)
     for member in members:
@@ -422,11 +424,15 @@ def _tar_members(content: Content) -> Iterator[Content]:
             if not member.isreg() or _is_hidden(member.name):
                 continue
             if member.name in names:
-                raise _error(place, f"has {member.name!r} more than once, expected different names")
+                raise _error(
+                    place,
+                    f"has {format_value(member.name)} more than once, expected different names",
+                )
             names.add(member.name)
             if member.issparse():
                 raise _error(
-                    place, f"has the file {member.name!r} with holes, expected whole files"
+                    place,
+                    f"has the file {format_value(member.name)} with holes, expected whole files",
                 )
             if member.size > MAX_READ:
                 raise _error(f"{place}: {member.name}", f"is larger than {_size(MAX_READ)}")
@@ -447,9 +453,9 @@ def _check_member(name: str, place: str, link: bool) -> None:
     if not name:
         raise _error(place, "has a file without a name, expected names")
     if link:
-        raise _error(place, f"has the link {name!r}, expected only files and folders")
+        raise _error(place, f"has the link {format_value(name)}, expected only files and folders")
     if ".." in parts or name.startswith(("/", "\\")) or ":" in parts[0]:
-        raise _error(place, f"has the name {name!r}, which leads out of the archive")
+        raise _error(place, f"has the name {format_value(name)}, which leads out of the archive")
 
 
 def _check_number(number: int, place: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ MAX_WORD = 200
 """Characters of a word in a message; of a longer one, such as a path, the middle is left out."""
 MAX_SENTENCE = 600
 """Characters of a message; of a longer one the middle is left out."""
+MAX_QUOTED = 2**16
+"""Characters of a message that are looked at; the rest is left out from the middle at once."""
 
 
 class Problem(NamedTuple):
@@ -33,8 +36,15 @@ class Problem(NamedTuple):
 class UserError(Exception):
     """A user's mistake in one sentence: what is wrong, where, and what to do.
 
-    The command line prints the sentence without a traceback and exits with status 2.
+    The command line prints the sentence without a traceback and exits with status 2. As text the
+    error is one line of at most `MAX_SENTENCE` characters, whatever the sentence repeats.
     """
+
+    def __str__(self) -> str:
+        return one_line(self._sentence())
+
+    def _sentence(self) -> str:
+        return super().__str__()
 
 
 class SubmissionError(UserError):
@@ -59,7 +69,7 @@ class FormatError(SubmissionError):
         super().__init__(problems, path, command)  # pickle needs all arguments
         self.problems, self.path, self.command = tuple(problems), path, command
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         return self.describe("python -m submission")
 
     def describe(self, program: str) -> str:
@@ -70,7 +80,7 @@ class FormatError(SubmissionError):
         if more := len(self.problems) - 1:
             hint = f"; `{program} {self.command}` lists them" if self.command else ""
             sentence += f" (and {pluralise(more, 'more problem')}{hint})"
-        return sentence
+        return one_line(sentence)
 
 
 class WriteError(SubmissionError):
@@ -80,7 +90,7 @@ class WriteError(SubmissionError):
         super().__init__(path, reason)
         self.path, self.reason = path, reason
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         return f"{format_path(self.path)}: cannot be written: {self.reason}"
 
 
@@ -91,8 +101,9 @@ def pluralise(number: int, noun: str) -> str:
 
 def one_line(sentence: str) -> str:
     """Return a message that a terminal shows on one line, whatever names and values it repeats."""
-    words = " ".join(shorten(word, MAX_WORD) for word in escape_controls(sentence).split(" "))
-    return shorten(words, MAX_SENTENCE)
+    text = escape_controls(shorten(sentence, MAX_QUOTED))
+    words = " ".join(shorten(word, MAX_WORD) for word in text.split(" "))
+    return shorten(words, MAX_SENTENCE, " ... ")
 
 
 def escape_controls(text: str) -> str:
@@ -105,12 +116,12 @@ def escape_controls(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def shorten(text: str, length: int) -> str:
-    """Return a text of at most so many characters; of a longer one the middle is left out."""
+def shorten(text: str, length: int, gap: str = "...") -> str:
+    """Return a text of at most so many characters; `gap` replaces the middle of a longer one."""
     if len(text) <= length:
         return text
-    end = (length - 3) // 2
-    return f"{text[: length - 3 - end]}...{text[len(text) - end :]}"
+    end = (length - len(gap)) // 2
+    return f"{text[: length - len(gap) - end]}{gap}{text[len(text) - end :]}"
 
 
 def format_name(name: object) -> str:
@@ -128,8 +139,8 @@ def format_names(names: Sequence[str], limit: int = MAX_NAMED) -> str:
 
 
 def format_path(path: str | os.PathLike[str]) -> str:
-    """Format a path for a message; bytes that are not text become replacement characters."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    """Format a path for a message; what is not text becomes replacement characters."""
+    return re.sub("[\ud800-\udfff]+", "\ufffd", os.fspath(path))
 
 
 def format_value(value: object) -> str:

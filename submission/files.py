@@ -48,6 +48,10 @@ from submission.formats import (
 
 StrPath: TypeAlias = str | os.PathLike[str]
 
+MAX_VALUES, MAX_ITEMS = 20_000_000, 200_000_000
+"""Lists, objects and texts in a JSON file, and commas: some bytes of the file each, which take up
+to 100 and 40 bytes of memory."""
+
 # Errors of the disk while a file is written. They do not depend on the file's contents.
 _DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
@@ -76,6 +80,26 @@ def read_json(path: StrPath) -> Any:
     Raises FormatError as `parse_json` does, or if it cannot be read.
     """
     return parse_json(read_content(path).content, path)
+
+
+def json_value(text: str | bytes, nan: bool = False) -> Any:
+    """Parse a short JSON text, such as a line of a log.
+
+    Args:
+        text: the JSON.
+        nan: whether it may hold `NaN` and `Infinity`, as Python writes them.
+
+    Raises:
+        ValueError: whatever is wrong: it is no JSON, no UTF-8, or nested too deeply.
+    """
+    try:
+        return json.loads(text, parse_constant=None if nan else _refuse_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"JSON has no number {name}")
 
 
 def read_any(path: StrPath, kinds: Sequence[Kind] = KINDS) -> tuple[Kind, Any]:
@@ -237,6 +261,11 @@ def parse_unchecked(content: bytes, path: StrPath) -> tuple[Any, list[Problem]]:
             raise FormatError([Problem("", message)], path)
         return value
 
+    values = content.count(b"[") + content.count(b"{") + content.count(b'"') // 2
+    if values > MAX_VALUES or content.count(b",") > MAX_ITEMS:
+        limit = f"{MAX_VALUES // 10**6} million lists, objects and texts"
+        message = f"has more than {limit}, or {MAX_ITEMS // 10**6} million items in them: split it"
+        raise FormatError([Problem("", message)], path)
     text = decode_text(content, path)
     try:
         data = json.loads(
@@ -253,8 +282,8 @@ def parse_unchecked(content: bytes, path: StrPath) -> tuple[Any, list[Problem]]:
             message = f"is {what}, expected JSON"
     except RecursionError:
         message = "is nested too deeply, expected lists and objects a few levels deep"
-    except ValueError as error:  # an integer is longer than Python's limit
-        message = f"cannot be read: {error}"
+    except ValueError:  # more digits than Python reads
+        message = "has an integer of thousands of digits, expected short numbers"
     else:
         return data, _repeated_key_problems(data, repeated) if repeated else []
     raise FormatError([Problem("", message)], path)
@@ -286,7 +315,7 @@ def _repeated_key_problems(
 def _mode_before(path: StrPath, target: Path) -> int | None:
     """Return the permission bits of the file to replace, None for a new file."""
     try:
-        mode = target.stat().st_mode
+        mode = os.stat(path).st_mode  # not of the target, which /dev/stdout only seems to have
     except OSError:  # any other error than a missing file comes back when the new file is created
         return None
     if not stat.S_ISREG(mode):

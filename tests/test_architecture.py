@@ -19,7 +19,7 @@ FLOORS = [
     ("submission",),
     ("errors", "_version"),
     ("io", "rng", "time_limit", "display", "registry", "callbacks", "metric_keys", "source_code"),
-    ("tasks",),
+    ("tasks", "environment"),
     ("config",),
     ("puzzles", "device"),
     ("runs",),

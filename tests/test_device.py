@@ -90,7 +90,7 @@ def test_a_missing_device_is_one_sentence(
         pick_device(name)
     message = str(caught.value)
     reason = "finds 2 devices of this kind, numbered from 0" if count else "finds no such device"
-    assert f"{name!r} cannot be used here: PyTorch {reason}" in message
+    assert f'"{name}" cannot be used here: PyTorch {reason}' in message
     assert "`--device cpu` always works" in message and "\n" not in message
 
 
@@ -115,7 +115,7 @@ def test_an_invalid_name_lists_the_valid_ones(machine: Callable[..., None], name
     with pytest.raises(UserError) as caught:
         pick_device(name)
     message = str(caught.value)
-    assert repr(name) in message and "\n" not in message
+    assert f'"{name}"' in message and "\n" not in message
     assert all(valid in message for valid in ("auto", "cpu", "mps", "cuda", "cuda:NUMBER"))
 
 

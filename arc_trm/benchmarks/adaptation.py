@@ -11,7 +11,7 @@ import torch
 from arc_trm.benchmarks.throughput import Result, bench_predict, measure_training
 from arc_trm.config import RunConfig
 from arc_trm.device import process_group
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, format_value
 
 DATA = "arc-agi-2/evaluation"
 """What is adapted to unless the config names data: it resembles the hidden tasks."""
@@ -71,7 +71,8 @@ def bench_adapt(
     """
     if config.adapt is None:
         raise UserError(
-            f"preset {config.name!r} trains from scratch, so `bench train` measures it: name one "
+            f"preset {format_value(config.name)} trains from scratch, so `bench train` measures "
+            "it: name one "
             "that adapts, with a table [adapt]"
         )
     if not config.data.test:

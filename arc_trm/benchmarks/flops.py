@@ -9,7 +9,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from arc_trm.config import ModelConfig
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, format_value
 from arc_trm.models import PuzzleModel
 from arc_trm.models.layers import block_class
 from arc_trm.models.ops import TORCH_OPS
@@ -49,7 +49,8 @@ def _count(config: ModelConfig, length: int) -> tuple[int, int]:
     except (RuntimeError, TypeError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(
-            f"the operations of the block {config.block!r} cannot be counted ({reason}), so its "
+            f"the operations of the block {format_value(config.block)} cannot be counted "
+            f"({reason}), so its "
             "utilisation cannot be measured: `arc-trm bench scaling` measures its seconds"
         ) from None
     weights = backward.get_total_flops() - of_input.get_total_flops()

@@ -30,7 +30,7 @@ from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.data.training_set import build_training_set
 from arc_trm.device import pick_dtype, process_group
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, format_name
 from arc_trm.inference.engine import predict_batch
 from arc_trm.inference.queries import Query, build_queries, max_batch_size
 from arc_trm.models import PuzzleModel
@@ -160,7 +160,7 @@ def bench_predict(
     weights = Weights(model.eval(), {name: index for index, name in enumerate(names)})
     queries, _ = build_queries(weights, tasks)
     if not queries:
-        raise UserError(f"there is nothing to predict in {tasks.name!r}")
+        raise UserError(f"there is nothing to predict in {format_name(tasks.name)}")
     wanted = min(len(queries), max_batch_size(weights, config.model.side))
     size = batch_size or _default_batch_size(wanted, config.model, device)
     canvases = []

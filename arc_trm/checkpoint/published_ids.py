@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,8 +20,8 @@ from arc_trm.data.loader import find_files, load_tasks, missing_files
 from arc_trm.data.puzzle_ids import read_puzzle_ids
 from arc_trm.data.registry import find_manifest, manifests_folder
 from arc_trm.data.training_set import demonstrations_of
-from arc_trm.errors import UserError, suggestion
-from arc_trm.io import atomic_write
+from arc_trm.errors import UserError, format_value, suggestion
+from arc_trm.io import atomic_write, read_toml
 from arc_trm.puzzles.arc.augmentation import ArcAugmentations
 from arc_trm.puzzles.arc.deduplication import TRIALS, PuzzleHash
 from arc_trm.puzzles.base import BLANK, SEPARATOR, Tokens
@@ -76,10 +75,9 @@ class PublishedSet:
 @cache
 def published_sets() -> dict[str, PublishedSet]:
     """Return the sets in `datasets/published-sets.toml` by name."""
-    text = (manifests_folder() / "published-sets.toml").read_text("utf-8")
     return {
         name: PublishedSet(name, tuple(values.pop("subsets")), **values)
-        for name, values in tomllib.loads(text).items()
+        for name, values in read_toml(manifests_folder() / "published-sets.toml").items()
     }
 
 
@@ -168,7 +166,9 @@ def published_ids(name: str, progress: Progress = ignore) -> PublishedIds:
             that the set was made from.
     """
     if name not in published_sets():
-        raise UserError(f"unknown published set {name!r}{suggestion(name, published_sets())}")
+        raise UserError(
+            f"unknown published set {format_value(name)}{suggestion(name, published_sets())}"
+        )
     wanted, available = published_sets()[name], available_subsets(name)
     missing = [subset for subset in wanted.subsets if subset not in available]
     optional = [wanted.subsets[-1]] if wanted.sha256_without_last else []

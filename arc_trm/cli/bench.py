@@ -14,6 +14,7 @@ from arc_trm.cli.options import (
     print_lines,
     set_option,
 )
+from arc_trm.config.schema import MAX_BATCH_SIZE
 from arc_trm.errors import UserError
 
 BENCHMARKS = ("train", "adapt", "predict", "data", "scaling", "files")
@@ -29,7 +30,7 @@ BENCHMARKS = ("train", "adapt", "predict", "data", "scaling", "files")
 @set_option
 @click.option(
     "--batch-size",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MAX_BATCH_SIZE),
     metavar="N",
     help="Examples or queries in a step; default: the preset's.",
 )

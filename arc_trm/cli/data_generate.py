@@ -12,7 +12,11 @@ from arc_trm.cli.options import json_option, output, path_option
 @click.command("generate")
 @click.argument("kind")
 @click.option(
-    "--count", type=click.IntRange(1), metavar="N", default=1000, help="Number of puzzles."
+    "--count",
+    type=click.IntRange(1, 100_000_000),
+    metavar="N",
+    default=1000,
+    help="Number of puzzles.",
 )
 @click.option(
     "--seed", type=click.IntRange(0), metavar="N", default=0, help="Seed of everything random."

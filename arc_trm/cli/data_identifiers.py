@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from arc_trm.cli.options import json_option, output, path_option
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, format_value
 from arc_trm.io import check_new_file
 
 
@@ -74,8 +74,8 @@ def _parse_subsets(subsets: tuple[str, ...]) -> dict[str, str]:
     for subset in subsets:
         name, equals, data = subset.partition("=")
         if not (name and equals and data):
-            raise UserError(f"--subset takes NAME=DATA, got {subset!r}")
+            raise UserError(f"--subset takes NAME=DATA, got {format_value(subset)}")
         if name in named:
-            raise UserError(f"--subset names {name!r} twice")
+            raise UserError(f"--subset names {format_value(name)} twice")
         named[name] = data
     return named

@@ -9,7 +9,7 @@ from itertools import chain
 import click
 
 from arc_trm.config import close_keys, find_keys, show_setting
-from arc_trm.errors import UserError, close_match, format_name
+from arc_trm.errors import UserError, close_match, format_name, format_value
 from arc_trm.pipeline import DATA_KEYS
 
 MAX_VALUE = 100
@@ -85,7 +85,7 @@ def advise_on_command(name: str, context: click.Context) -> click.UsageError:
     known = group.list_commands(context)
     meant = COMMAND_WORDS.get(name) or close_match(name, known, CLOSE)
     advice = f"did you mean `arc-trm {meant}`?" if meant else f"known: {', '.join(known)}"
-    return click.UsageError(f"No such command {name!r}: {advice}", context)
+    return click.UsageError(f"No such command {format_value(name)}: {advice}", context)
 
 
 def advise(error: click.NoSuchOption, arguments: Sequence[str]) -> click.UsageError:

@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from arc_trm.config.inference import MAX_ANSWERS
+from arc_trm.config.schema import MAX_INT, MAX_SUPERVISION_STEPS
 from arc_trm.time_limit import PROCESS_STARTED, TimeLimit
 from arc_trm.tracking import TRACKERS
 from submission.cli import json_option as json_option
@@ -112,7 +113,7 @@ run_options = add_options(
     set_option,
     click.option(
         "--max-steps",
-        type=click.IntRange(0),
+        type=click.IntRange(0, MAX_INT),
         metavar="N",
         help="Train for at most N steps; default: the preset's number. The learning-rate schedule "
         "then ends with the last one. A short run of adapt, or one with a time limit, also has a "
@@ -136,7 +137,7 @@ run_options = add_options(
     ),
     click.option(
         "--seed",
-        type=click.IntRange(0),
+        type=click.IntRange(0, MAX_INT),
         metavar="N",
         help="Seed of everything random; default: the preset's, 0.",
     ),
@@ -179,7 +180,7 @@ inference_options = add_options(
     ),
     click.option(
         "--supervision-steps",
-        type=click.IntRange(1),
+        type=click.IntRange(1, MAX_SUPERVISION_STEPS),
         metavar="D",
         help="Per answer (N_sup); default: the model's.",
     ),
@@ -197,7 +198,7 @@ inference_options = add_options(
     ),
     click.option(
         "--seed",
-        type=click.IntRange(0),
+        type=click.IntRange(0, MAX_INT),
         metavar="N",
         help="Seed of noise and random starts; default: 0.",
     ),

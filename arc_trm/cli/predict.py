@@ -24,6 +24,7 @@ from arc_trm.cli.options import (
     weights_argument,
 )
 from arc_trm.config import EmbeddingChoice
+from arc_trm.config.schema import MAX_AUGMENTATIONS, MAX_BATCH_SIZE
 
 
 @click.command()
@@ -38,7 +39,7 @@ from arc_trm.config import EmbeddingChoice
 )
 @click.option(
     "--augmentations",
-    type=click.IntRange(0),
+    type=click.IntRange(0, MAX_AUGMENTATIONS),
     metavar="N",
     help="Number that vote, besides the task itself; default: all that were trained.",
 )
@@ -47,7 +48,7 @@ from arc_trm.config import EmbeddingChoice
 @skip_invalid_option
 @click.option(
     "--batch-size",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MAX_BATCH_SIZE),
     metavar="N",
     help="Augmented test inputs per batch; default: what suits the device.",
 )

@@ -34,7 +34,7 @@ def pull(weights: str | None, listing: bool, out: Path | None, as_json: bool) ->
       arc-trm pull owner/name@v1.0 --out kaggle-weights
     """
     from arc_trm.checkpoint import WeightsDir
-    from arc_trm.errors import UserError
+    from arc_trm.errors import UserError, format_value
     from arc_trm.hub import parse_repo_id, pull_weights
     from arc_trm.hub.known_weights import describe_known_weights, known_weights
     from arc_trm.viz.progress import show_progress
@@ -51,7 +51,7 @@ def pull(weights: str | None, listing: bool, out: Path | None, as_json: bool) ->
     repo_id = parse_repo_id(weights)
     if repo_id is None:
         raise UserError(
-            f"{weights!r} names no repository on the Hugging Face Hub: write "
+            f"{format_value(weights)} names no repository on the Hugging Face Hub: write "
             "owner/name[@revision][:subfolder]; `arc-trm pull --list` shows known ones"
         )
     with show_progress("downloading") as callback:

@@ -19,6 +19,7 @@ from arc_trm.cli.options import (
     time_limit_option_with,
     weights_argument,
 )
+from arc_trm.config.schema import MAX_AUGMENTATIONS, MAX_INT
 from arc_trm.pipeline import TUNING_TIME
 from arc_trm.runs import is_run
 from submission.process import BY_SIGNAL
@@ -30,13 +31,13 @@ from submission.process import BY_SIGNAL
 @time_limit_option_with(TUNING_TIME)
 @click.option(
     "--augmentations",
-    type=click.IntRange(0),
+    type=click.IntRange(0, MAX_AUGMENTATIONS),
     metavar="N",
     help="Number that vote, besides the task itself; default: all that were trained.",
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0),
+    type=click.IntRange(0, MAX_INT),
     default=0,
     metavar="N",
     help="Seed of the choice of puzzles and of noise.",

@@ -7,18 +7,17 @@ import json
 import math
 import os
 import shlex
-import tomllib
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 from arc_trm.config.schema import MAX_INT, WEIGHT_INDEPENDENT_KEYS, ModelConfig, RunConfig, require
-from arc_trm.errors import UserError, close_match, suggestion
-from arc_trm.io import read_json
+from arc_trm.errors import UserError, close_match, format_value, suggestion
+from arc_trm.io import parse_toml, read_json, read_toml
+from submission.content import decode_text
 
 T = typing.TypeVar("T")
 KEY_WORDS = {
@@ -42,10 +41,10 @@ KEY_WORDS = {
 """What people call a setting elsewhere, for suggestions."""
 CLOSE = 0.6
 """Least similarity of a key that is suggested."""
-MAX_SHOWN = 100
-"""Characters of a value in a message."""
 MAX_KEY_LENGTH = 100
 """Characters of a key of --set; no key is as long."""
+CONFIG_KEY = "config key"
+PRESETS = Path(__file__).parent / "presets"
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -54,37 +53,41 @@ def to_dict(config: Any) -> dict[str, Any]:
     return plain
 
 
-def _convert(value: Any, kind: Any, key: str) -> Any:
+def _convert(value: Any, kind: Any, key: str, noun: str) -> Any:
     """Convert a value of TOML or JSON to the type of its field. Raises UserError if it cannot."""
+    place, shown = f"{noun} {format_value(key)}", format_value(value)
+    if kind is Any:
+        return value
     if dataclasses.is_dataclass(kind):
-        require(isinstance(value, Mapping), f"config key {key!r} is a table, got {_shown(value)}")
-        return from_dict(typing.cast(type, kind), value, key)
+        require(isinstance(value, Mapping), f"{place} is a table, got {shown}")
+        return from_dict(typing.cast(type, kind), value, key, noun)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):  # always `X | None`
-        return None if value is None else _convert(value, arguments[0], key)
+        return None if value is None else _convert(value, arguments[0], key, noun)
     if origin is Literal:
         close = close_match(value, arguments) if isinstance(value, str) else None
-        hint = f"; did you mean {close!r}?" if close else ""
-        choices = ", ".join(arguments)
-        found = _shown(value)
-        require(value in arguments, f"config key {key!r} is one of {choices}, got {found}{hint}")
+        hint = f"; did you mean {format_value(close)}?" if close else ""
+        is_known = isinstance(value, str) and value in arguments
+        require(is_known, f"{place} is one of {', '.join(arguments)}, got {shown}{hint}")
         return value
-    if origin is tuple:
-        example = f": write [{_shown(value)}]" if isinstance(value, str) else ""
-        is_list = isinstance(value, list | tuple)
-        require(is_list, f"config key {key!r} is a list, got {_shown(value)}{example}")
-        return tuple(_convert(item, arguments[0], key) for item in value)
+    if origin in (tuple, list):
+        example = f": write [{shown}]" if isinstance(value, str) else ""
+        require(isinstance(value, list | tuple), f"{place} is a list, got {shown}{example}")
+        return origin(_convert(item, arguments[0], key, noun) for item in value)
+    if origin in (dict, Mapping):
+        require(isinstance(value, Mapping), f"{place} is a table, got {shown}")
+        items = value.items()
+        return {name: _convert(item, arguments[1], f"{key}.{name}", noun) for name, item in items}
     if kind is float and isinstance(value, int) and abs(value) <= MAX_INT:
         value = value if isinstance(value, bool) else float(value)
-    shown = _shown(value)
     require(
         isinstance(value, kind) and (kind is bool or not isinstance(value, bool)),
-        f"config key {key!r} is of type {kind.__name__}, got {shown}",
+        f"{place} is of type {kind.__name__}, got {shown}",
     )
     if kind is float:
-        require(math.isfinite(value), f"config key {key!r} must be finite, got {shown}")
+        require(math.isfinite(value), f"{place} must be finite, got {shown}")
     if kind is int:
-        require(abs(value) <= MAX_INT, f"config key {key!r} is at most {MAX_INT}, got {shown}")
+        require(abs(value) <= MAX_INT, f"{place} is at most {MAX_INT}, got {shown}")
     return value
 
 
@@ -144,19 +147,38 @@ def _key_advice(cls: type, name: str, prefix: str) -> str:
     tables = [key for key in own if key not in key_types()]
     keys = find_keys(name) or [each for each in [close_match(name, tables)] if each]
     if found := keys or close_keys(name):
-        return f"; did you mean {' or '.join(map(repr, found))}?"
+        return f"; did you mean {' or '.join(map(format_value, found))}?"
     return f"; known: {', '.join(sorted(own))}"
 
 
-def from_dict(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
-    """Convert nested plain values to a config. Raises UserError, which names the invalid key."""
+def from_dict(
+    cls: type[T], values: Mapping[str, Any], prefix: str = "", noun: str = CONFIG_KEY
+) -> T:
+    """Convert nested plain values to a dataclass, such as a config.
+
+    Args:
+        cls: the dataclass; its fields are plain values, lists and tables of these, and dataclasses.
+        values: by the names of the fields.
+        prefix: of the keys in messages.
+        noun: what messages call a key.
+
+    Raises:
+        UserError: a key is unknown, missing or has a value of another type; it names the key.
+    """
     hints = typing.get_type_hints(cls)
     arguments = {}
     for name, value in values.items():
         key = f"{prefix}.{name}" if prefix else name
         if name not in hints:
-            raise UserError(f"unknown config key {key!r}{_key_advice(cls, name, prefix)}")
-        arguments[name] = _convert(value, hints[name], key)
+            is_config = noun == CONFIG_KEY
+            advice = _key_advice(cls, name, prefix) if is_config else suggestion(name, hints)
+            raise UserError(f"unknown {noun} {format_value(key)}{advice}")
+        arguments[name] = _convert(value, hints[name], key, noun)
+    for field in dataclasses.fields(typing.cast(Any, cls)):
+        default = (field.default, field.default_factory)
+        if field.name not in arguments and default == (dataclasses.MISSING, dataclasses.MISSING):
+            key = f"{prefix}.{field.name}" if prefix else field.name
+            raise UserError(f"there is no {noun} {format_value(key)}")
     return cls(**arguments)
 
 
@@ -176,8 +198,8 @@ def read_tables(path: Path, noun: str, format: str) -> dict[str, Any]:
     content = read_json(path)
     if not isinstance(content, dict) or content.pop("format", None) != format:
         raise UserError(
-            f"{path} does not say {format!r}: it is from another version of arc-trm, which can "
-            "still use it, or from another project"
+            f"{path} does not say {format!r}: it is from another version of arc-trm, "
+            "which can still use it, or from another project"
         )
     return content
 
@@ -218,22 +240,27 @@ class Preset:
 
 def preset_names() -> list[str]:
     """Return the names of all presets."""
-    folder = resources.files("arc_trm.config") / "presets"
-    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name[-5:] == ".toml")
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
 
 def adapting_presets() -> list[str]:
     """Return the names of the presets that adapt pretrained weights."""
-    return [name for name in preset_names() if "adapt" in _read_toml(read_preset(name).text, name)]
+    return [name for name in preset_names() if "adapt" in read_toml(_preset_path(name))]
 
 
 def read_preset(name: str) -> Preset:
     """Read a preset. An unknown name is a UserError that suggests the closest one."""
+    path = _preset_path(name)
+    about = read_toml(path).get("preset")
+    require(isinstance(about, dict), f"{path} has no table 'preset'")
+    text = decode_text(path.read_bytes(), path)
+    return from_dict(Preset, {**typing.cast(Any, about), "name": name, "text": text}, "preset")
+
+
+def _preset_path(name: str) -> Path:
     if name not in preset_names():
-        raise UserError(f"unknown preset {name!r}{suggestion(name, preset_names())}")
-    text = (resources.files("arc_trm.config") / "presets" / f"{name}.toml").read_text("utf-8")
-    about = _read_toml(text, f"preset {name}")["preset"]
-    return Preset(name, text=text, **about)
+        raise UserError(f"unknown preset {format_value(name)}{suggestion(name, preset_names())}")
+    return PRESETS / f"{name}.toml"
 
 
 def _merge(base: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -249,7 +276,7 @@ def parse_override(text: str) -> dict[str, Any]:
     """Return `a.b=value` as nested settings. Raises UserError if it has another form."""
     key, equals, value = text.partition("=")
     is_key = 0 < len(key.strip()) <= MAX_KEY_LENGTH
-    require(bool(equals and is_key), f"--set takes key=value, got {text[:MAX_KEY_LENGTH]!r}")
+    require(bool(equals and is_key), f"--set takes key=value, got {format_value(text)}")
     nested = _parse_value(value)
     for part in reversed(key.strip().split(".")):
         nested = {part: nested}
@@ -263,33 +290,17 @@ def _check_list(override: str) -> None:
     is_list = typing.get_origin(key_types().get(key)) is tuple
     if is_list and not isinstance(_parse_value(text), list):
         raise UserError(
-            f"config key {key!r} is a list, got {_shown(text)}: write `{show_setting(key, text)}`"
+            f"config key {format_value(key)} is a list, got {format_value(text)}: write "
+            f"`{show_setting(key, text)}`"
         )
 
 
 def _parse_value(text: str) -> Any:
     """Parse the value of an override; a bare word is a string."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
+        return parse_toml(f"value = {text}".encode(), "--set")["value"]
+    except (UserError, UnicodeEncodeError):
         return text
-
-
-def _shown(value: Any) -> str:
-    """Show a value in a message, shortened."""
-    if isinstance(value, int) and abs(value) > MAX_INT:
-        return "a huge number"
-    text = repr(value)
-    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
-
-
-def _read_toml(text: str, source: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{source} is not valid TOML: {error}") from None
-    except RecursionError:
-        raise UserError(f"{source} is nested too deeply: write a plain TOML file") from None
 
 
 def load_config(
@@ -310,14 +321,9 @@ def load_config(
         UserError: a file, key or value is invalid.
     """
     base = {"name": preset} | ({"model": to_dict(pretrained)} if pretrained else {})
-    values = _merge(base, _read_toml(read_preset(preset).text, f"preset {preset}"))
+    values = _merge(base, read_toml(_preset_path(preset)))
     if file is not None:
-        try:
-            text = file.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            raise UserError(f"cannot read config file {file}: {reason}") from None
-        values = _merge(values, _read_toml(text, str(file)))
+        values = _merge(values, read_toml(file))
     values.pop("preset", None)  # the preset's description is no setting
     for override in overrides:
         _check_list(override)
@@ -325,7 +331,7 @@ def load_config(
     config = from_dict(RunConfig, values)
     require(
         pretrained is None or config.adapt is not None,
-        f"preset {preset!r} trains from scratch: name one that adapts, "
+        f"preset {format_value(preset)} trains from scratch: name one that adapts, "
         f"{' or '.join(adapting_presets())}",
     )
     for key, value in to_dict(config.model).items() if pretrained else ():

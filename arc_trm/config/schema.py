@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from arc_trm.errors import UserError
+from arc_trm.time_limit import MAX_SECONDS
 
 Dtype = Literal["auto", "float32", "bfloat16"]
 Canvas = Literal["full", "bucketed"]
@@ -48,6 +49,10 @@ _MODEL_RANGES: dict[str, tuple[int, int]] = {
 }
 """Least and largest value of settings of a model, which may come from a stranger's file. The
 largest are far above those of any model that was published for such puzzles."""
+MAX_BATCH_SIZE = 2**20
+"""Upper bound of the examples in a batch."""
+MAX_AUGMENTATIONS = 1_000_000
+"""Upper bound of the augmentations of a task, each of which has a row in the puzzle embedding."""
 MAX_RATE = 1e30
 """Upper bound of learning rates and weight decays, far below the largest float32."""
 
@@ -219,8 +224,9 @@ class DataConfig:
     def __post_init__(self) -> None:
         _require_range("data.", self, 1, 30, "max_grid_size")
         _require_range("data.", self, 0, math.inf, "validation_puzzles")
-        numbers = ("augmentations", "vote_augmentations", "generated_pairs")
-        _require_range("data.", self, 0, math.inf, *numbers)
+        augmentations = ("augmentations", "vote_augmentations")
+        _require_range("data.", self, 0, MAX_AUGMENTATIONS, *augmentations)
+        _require_range("data.", self, 0, math.inf, "generated_pairs")
         _require_range("data.", self, 1, math.inf, "train_puzzles", "test_puzzles")
         voting = self.vote_augmentations
         require(
@@ -304,9 +310,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         rates = ("lr", "muon_lr", "puzzle_emb_lr", "weight_decay", "puzzle_emb_weight_decay")
         shares = ("ema_decay", "halt_exploration_prob", "lr_min_ratio", "embedding_only_fraction")
-        counts = ("global_batch_size", "eval_interval")
+        _require_range("train.", self, 1, MAX_BATCH_SIZE, "global_batch_size")
         _require_range("train.", self, 1, MAX_SUPERVISION_STEPS, "supervision_steps")
-        _require_range("train.", self, 1, math.inf, *counts, "early_stopping_patience")
+        _require_range("train.", self, 1, math.inf, "eval_interval", "early_stopping_patience")
         _require_range("train.", self, 0, 1000, "keep_checkpoints")
         _require_range("train.", self, 0, 0.5, "eval_time_share")
         _require_range("train.", self, 0, MAX_INT, "total_steps", "max_steps")
@@ -317,7 +323,8 @@ class TrainConfig:
         require(self.grad_clip is None or self.grad_clip > 0, "train.grad_clip must be above 0")
         for name in ("time_limit", "save_interval_s"):
             value = getattr(self, name)
-            require(value is None or value > 0, f"train.{name} (seconds) must be positive")
+            valid = value is None or 0 < value <= MAX_SECONDS
+            require(valid, f"train.{name} must be above 0 and at most {MAX_SECONDS:g} seconds")
         require(
             len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
             "train.betas must be two numbers, 0 or more and below 1",

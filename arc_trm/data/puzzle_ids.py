@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, format_value
 from arc_trm.io import read_json
 from arc_trm.puzzles.base import BLANK
 
@@ -28,5 +28,7 @@ def check_puzzle_ids(names: Any, path: Path) -> list[str]:
         raise UserError(f"{path} must begin with {BLANK!r}, the name of puzzle id 0: copy it again")
     if len(set(names)) < len(names):
         repeated = Counter(names).most_common(1)[0][0]
-        raise UserError(f"{path} names the puzzle {repeated!r} more than once: copy it again")
+        raise UserError(
+            f"{path} names the puzzle {format_value(repeated)} more than once: copy it again"
+        )
     return names

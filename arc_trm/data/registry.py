@@ -7,13 +7,15 @@ order.
 
 from __future__ import annotations
 
-import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from arc_trm.errors import UserError, suggestion
+from arc_trm.config import from_dict
+from arc_trm.errors import UserError, format_name, format_path, format_value, suggestion
+from arc_trm.io import read_toml
 from arc_trm.tasks import DEFAULT_KIND, TaskSet
 
 
@@ -78,6 +80,8 @@ class GeneratedSource:
     """By split, fields of `arc_trm.puzzles.generate.GeneratorConfig`."""
 
 
+KEY = "key"
+"""What messages call the keys of a manifest."""
 Source = PackageSource | FileSource | HubSource | GeneratedSource
 
 
@@ -177,13 +181,16 @@ def unknown_name(name: str) -> UserError:
     dataset, slash, split = name.partition("/")
     if slash and (manifest := manifests().get(dataset)):
         return UserError(
-            f"dataset {dataset} has no split {split!r}{suggestion(split.lower(), manifest.splits)}"
+            f"dataset {dataset} has no split {format_value(split)}"
+            f"{suggestion(split.lower(), manifest.splits)}"
         )
     known = list(manifests())
     if slash:
         known += [each for manifest in manifests().values() for each in manifest.split_names()]
     hint = suggestion(name.lower(), known)
-    return UserError(f"{name!r} is neither a dataset nor an existing folder or file{hint}")
+    return UserError(
+        f"{format_path(name)} is neither a dataset nor an existing folder or file{hint}"
+    )
 
 
 def recorded_overlaps(name: str) -> list[Overlap]:
@@ -231,38 +238,78 @@ def _split_names(name: str) -> list[str]:
     return found[0].split_names(found[1]) if found else []
 
 
-def _source(values: dict[str, Any]) -> Source:
-    """Return the source with these fields; the field that only it has decides its type."""
-    kinds = {"package": PackageSource, "repository": HubSource, "generators": GeneratedSource}
-    for key, kind in kinds.items():
-        if key in values:
-            source: Source = kind(**values)
-            return source
-    return FileSource(**values)
+@dataclass(frozen=True)
+class _ManifestFile:
+    """The fields of a manifest.toml."""
+
+    title: str
+    licence: str
+    homepage: str
+    citation: str
+    format: str
+    sources: list[dict[str, Any]]
+    splits: dict[str, Split]
+    overlaps: list[Overlap] = field(default_factory=list)
+    versions: list[Version] = field(default_factory=list)
+    kind: str = DEFAULT_KIND
 
 
 def _read_manifest(path: Path) -> Manifest:
-    values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-    name = path.parent.name
-    values["sources"] = tuple(map(_source, values["sources"]))
-    values["splits"] = {split: Split(**fields) for split, fields in values["splits"].items()}
-    overlaps = (
-        Overlap(f"{name}/{overlap.pop('split')}", **overlap)
-        for overlap in values.pop("overlaps", [])
+    """Read a manifest. Raises UserError if it is not TOML or lacks something."""
+    values, name = read_toml(path), path.parent.name
+    try:
+        file = from_dict(_ManifestFile, values, noun=KEY)
+        sources = tuple(map(_source, file.sources))
+        for source in sources:
+            _check_splits(source, file.splits)
+    except UserError as error:
+        raise UserError(f"{path}: {error}; datasets/README.md says what it holds") from None
+    return Manifest(
+        name,
+        file.title,
+        file.licence,
+        file.homepage,
+        file.citation,
+        file.format,
+        sources,
+        file.splits,
+        tuple(replace(each, split=f"{name}/{each.split}") for each in file.overlaps),
+        _versions(name, file.versions),
+        file.kind,
     )
-    versions = _versions(name, values.pop("versions", []))
-    return Manifest(name=name, overlaps=tuple(overlaps), versions=versions, **values)
 
 
-def _versions(dataset: str, listed: list[dict[str, Any]]) -> tuple[Version, ...]:
-    """Return the versions of a dataset; those after the first list only tests that differ."""
-    first = listed[0].get("tests", {}) if listed else {}
-    return tuple(
-        Version(
-            name=f"{dataset} ({fields['name']})",
-            file=fields["file"],
-            demonstrations=fields.get("demonstrations", []),
-            tests=first | fields.get("tests", {}),
+def _source(values: dict[str, Any]) -> Source:
+    """Return the source with these fields; the field that only it has decides its type."""
+    kinds = {"package": PackageSource, "repository": HubSource, "generators": GeneratedSource}
+    kind = next((kinds[key] for key in kinds if key in values), FileSource)
+    source: Source = from_dict(kind, values, "sources", KEY)
+    return source
+
+
+def _check_splits(source: Source, splits: Mapping[str, Split]) -> None:
+    """Raise UserError unless a source says for every split where its files are."""
+    match source:
+        case PackageSource():
+            known: Mapping[str, Any] = source.keys
+        case HubSource():
+            known = source.files
+        case GeneratedSource():
+            known = source.generators
+        case FileSource():
+            known = source.paths
+            for path in (path for paths in source.paths.values() for path in paths):
+                if not path or "\0" in path or PurePosixPath(path).is_absolute():
+                    raise UserError(f"the path {format_value(path)} is not relative to a folder")
+    if missing := splits.keys() - known.keys():
+        raise UserError(
+            f"the source {format_value(source.title)} has no {format_name(min(missing))}"
         )
-        for fields in listed
+
+
+def _versions(dataset: str, listed: list[Version]) -> tuple[Version, ...]:
+    """Return the versions of a dataset; those after the first list only tests that differ."""
+    first = listed[0].tests if listed else {}
+    return tuple(
+        replace(each, name=f"{dataset} ({each.name})", tests=first | each.tests) for each in listed
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,8 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from arc_trm.data.loader import absolute_data_path
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, format_value
 from arc_trm.evaluation.prediction_log import PredictionLog
+from arc_trm.io import json_value
 from arc_trm.puzzles import KINDS, PuzzleKind
 from arc_trm.runs import PREDICTIONS, SUBMISSION, Run, is_run, predictions_of
 from arc_trm.tasks import DEFAULT_KIND
@@ -65,8 +65,8 @@ def kind_of_log(log: PredictionLog) -> PuzzleKind:
     name = str(log.metadata.get("kind", DEFAULT_KIND))
     if name not in KINDS:
         raise UserError(
-            f"{log.path} says that it is for puzzles of the kind {name[:40]!r}, expected one "
-            f"of {', '.join(KINDS)}: remove the file and predict again"
+            f"{log.path} says that it is for puzzles of the kind {format_value(name)}, expected "
+            f"one of {', '.join(KINDS)}: remove the file and predict again"
         )
     return KINDS[name]
 
@@ -77,8 +77,8 @@ def is_log(path: Path) -> bool:
         return False
     if path.name == PREDICTIONS:
         return True
-    with suppress(ValueError, RecursionError, OSError), path.open("rb") as file:
-        record = json.loads(file.readline(MAX_RECORD))
+    with suppress(ValueError, OSError), path.open("rb") as file:
+        record = json_value(file.readline(MAX_RECORD))
         return not (isinstance(record, dict) and TASK_ID in record)
     return True
 

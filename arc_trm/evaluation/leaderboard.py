@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from arc_trm.data.loader import find_tasks, recorded_name
 from arc_trm.data.registry import find_manifest, manifests_folder
 from arc_trm.errors import UserError
+from arc_trm.io import read_toml
 from arc_trm.puzzles import KINDS, kind_of
 from arc_trm.tasks import TaskSet
 from submission import Solutions
@@ -131,5 +131,5 @@ def results_title(results: Sequence[PublishedResult]) -> str:
 
 def _results() -> list[tuple[dict[str, list[float]], dict[str, str]]]:
     """Return for each system its scores by dataset, and the other fields of a result."""
-    text = (manifests_folder() / "leaderboard.toml").read_text("utf-8")
-    return [(each.pop("scores"), each) for each in tomllib.loads(text)["results"]]
+    values = read_toml(manifests_folder() / "leaderboard.toml")
+    return [(each.pop("scores"), each) for each in values["results"]]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.errors import UserError, close_match
+from arc_trm.errors import UserError, close_match, format_value
 from arc_trm.metric_keys import EVAL, PASS_AT_1, PUZZLES, SHARES, rank_evaluation
 from arc_trm.puzzles import PuzzleKind, kind_of
 from arc_trm.tasks import TaskSet
@@ -104,9 +104,9 @@ def resolve_best_metric(metric: str, kind: PuzzleKind) -> str:
         return known[0]
     if metric not in known:
         close = close_match(metric, known)
-        advice = "choose one of these" if close is None else f"did you mean {close!r}"
+        advice = "choose one of these" if close is None else f"did you mean {format_value(close)}"
         raise UserError(
-            f"train.best_metric is {metric!r}, but an evaluation of {kind.title} has "
+            f"train.best_metric is {format_value(metric)}, but an evaluation of {kind.title} has "
             f"{', '.join(known)}: {advice}, or {AUTO}"
         )
     return metric

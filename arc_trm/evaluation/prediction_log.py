@@ -31,7 +31,7 @@ from arc_trm.evaluation.predictions import (
 )
 from arc_trm.evaluation.selection import SELECTION_RULES, VOTES, selection_label
 from arc_trm.evaluation.voting import VoteCounter
-from arc_trm.io import atomic_write, write_error
+from arc_trm.io import atomic_write, check_ordinary, json_value, write_error
 from arc_trm.puzzles import KINDS, PuzzleKind, kind_of
 from arc_trm.tasks import DEFAULT_KIND, Grid, TaskSet, as_grid
 from submission import FormatError, Submission, grid_problems
@@ -45,6 +45,8 @@ NUM_VALUES = 1 << 8
 """How many values the cells of a grid can have."""
 MAX_NUMBER = 1 << 31
 """What is not below it counts nothing that there is."""
+MAX_LINE = 1 << 26
+"""Bytes of the longest line, 64 MiB; a trace of 1000 steps on 30×30 cells has 1 MB."""
 NO_KEY = ("format", "metadata")
 """Fields of the header that are not of the key."""
 
@@ -111,7 +113,7 @@ def _flag(record: Mapping[str, Any], name: str) -> bool | None:
 def _number(value: Any) -> int:
     number = int(value)
     if not 0 <= number < MAX_NUMBER:
-        raise _LineError(f"it has the number {number}, which is not 0 to {MAX_NUMBER - 1}")
+        raise _LineError(f"it has the number {format_value(number)}, not 0 to {MAX_NUMBER - 1}")
     return number
 
 
@@ -136,7 +138,7 @@ def _from_record(record: Any) -> Prediction:
         if "runner_up" in record:
             row, column, value = map(int, record["runner_up"])
             if min(row, column) < 0 or not 0 <= value < NUM_VALUES:
-                raise _LineError(f"its runner_up is {record['runner_up']}")
+                raise _LineError(f"its runner_up is {format_value(record['runner_up'])}")
             changed = grid.copy()
             changed[row, column] = value
             runner_up = as_grid(changed)
@@ -174,10 +176,6 @@ def _check_fits(prediction: Prediction, tasks: TaskSet | None) -> None:
             error = kind_of(tasks).prediction_error(grid, tasks[prediction.task_id])
         if error:
             raise _LineError(error)
-
-
-def _reject_constant(name: str) -> None:
-    raise ValueError(f"JSON has no number {name}")
 
 
 def submission_digest(submission: Submission) -> str:
@@ -221,12 +219,12 @@ class LogStatus:
     def parse(cls, line: bytes, submission: str) -> LogStatus | None:
         """Return the status in a line of a log, None if it is not one of this submission."""
         try:
-            status = json.loads(line)["status"]
+            status = json_value(line)["status"]
             mean, least, most = status["voters"]
             guessed = tuple((str(task), int(test)) for task, test in status["guessed"])
             voters = (float(mean), int(least), int(most))
             found = cls(str(status["submission"]), voters, guessed)
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        except (ValueError, TypeError, KeyError, OverflowError):
             return None
         valid = 0 <= voters[1] <= voters[0] <= voters[2] and all(test >= 0 for _, test in guessed)
         valid = valid and len(set(guessed)) == len(guessed)
@@ -262,8 +260,8 @@ class PredictionLog:
         """The first line. Raises UserError if it is not that of a prediction log."""
         if self._header is None:
             try:
-                record = json.loads(self._read_first_line(), parse_constant=_reject_constant)
-            except (ValueError, RecursionError):
+                record = json_value(self._read_first_line())
+            except ValueError:
                 raise self._invalid(1, "it is not JSON") from None
             if not isinstance(record, dict) or record.get("format") != FORMAT:
                 raise UserError(
@@ -323,8 +321,8 @@ class PredictionLog:
         found, reader = hashlib.sha256(), self._open_reader()
         try:
             reader.seek(0)
-            reader.readline()
-            for line in reader:
+            reader.readline(MAX_LINE)
+            for line in self._lines_of(reader):
                 text = line.removesuffix(b"\n")
                 if text and not text.startswith(STATUS_START):
                     found.update(text + b"\n")  # resuming adds a break to a line that was cut off
@@ -389,6 +387,7 @@ class PredictionLog:
     def _open_reader(self) -> BinaryIO:
         if self._reader is None:
             try:
+                check_ordinary(self.path)
                 self._reader = self.path.open("rb")
             except OSError as error:
                 raise self._unreadable(error) from None
@@ -398,7 +397,7 @@ class PredictionLog:
         """Return the first line; the next read starts after it."""
         reader = self._open_reader()
         reader.seek(0)
-        line = reader.readline()
+        line = reader.readline(MAX_LINE)
         self._read_to = reader.tell()
         return line
 
@@ -452,8 +451,8 @@ class PredictionLog:
             if line.startswith(STATUS_START):
                 continue
             try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
+                record = json_value(line, nan=True)
+            except ValueError:
                 continue
             try:
                 prediction = _from_record(record)
@@ -473,7 +472,7 @@ class PredictionLog:
         reader = self._open_reader()
         try:
             reader.seek(0)
-            for line in reader:
+            for line in self._lines_of(reader):
                 if line.startswith(STATUS_START) and digest.encode() in line:
                     found, is_last = line, True
                 elif line.strip():
@@ -489,7 +488,7 @@ class PredictionLog:
         try:
             self._check_same_file(reader.fileno())
             reader.seek(self._read_to)
-            for line in reader:
+            for line in self._lines_of(reader):
                 incomplete = not line.endswith(b"\n")  # another process is writing it
                 if incomplete or (size is not None and self._read_to + len(line) > size):
                     return
@@ -497,6 +496,16 @@ class PredictionLog:
                 yield line
         except OSError as error:
             raise self._unreadable(error) from None
+
+    def _lines_of(self, reader: BinaryIO) -> Iterator[bytes]:
+        """Yield the lines that are left. Raises UserError if one is too long."""
+        while line := reader.readline(MAX_LINE):
+            if len(line) == MAX_LINE:
+                raise UserError(
+                    f"{self.path} has a line of more than {MAX_LINE >> 20} MiB, which is no "
+                    "prediction: remove it and predict again"
+                )
+            yield line
 
     def _unreadable(self, error: OSError) -> UserError:
         return UserError(f"cannot read predictions {self.path}: {error.strerror}")

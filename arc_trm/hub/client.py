@@ -5,16 +5,20 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterator
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypedDict
+from typing import Any, TypedDict, TypeVar, cast
 from urllib.parse import urlsplit
 
-from huggingface_hub import constants, errors
+from huggingface_hub import constants, errors, get_session
+from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
 from arc_trm._version import __version__
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, format_value
 from arc_trm.hub.repo_id import RepoId
+from submission import FormatError, parse_json
 
 
 class _Library(TypedDict):
@@ -24,7 +28,12 @@ class _Library(TypedDict):
 
 LIBRARY: _Library = {"library_name": "arc-trm", "library_version": __version__}
 TIMEOUT = 10.0
-"""Seconds that the Hub has to answer a small request."""
+"""Seconds that the Hub has to send the next part of an answer."""
+ANSWER_TIME = 60.0
+"""Seconds that it has for the whole answer to a small request."""
+MAX_ANSWER = 2**26
+"""Bytes of such an answer."""
+T = TypeVar("T")
 MAKE_ROOM = "make room, or set HF_HOME to a folder with more of it"
 
 
@@ -59,7 +68,7 @@ def is_unreachable(error: BaseException) -> bool:
     """Return whether the Hub could not answer, so that the request itself may be right."""
     if isinstance(error, errors.HfHubHTTPError):
         return error.response.status_code >= 500
-    return isinstance(error, errors.HTTPError | errors.OfflineModeIsEnabled)
+    return isinstance(error, errors.HTTPError | errors.OfflineModeIsEnabled | TimeoutError)
 
 
 def failure_reason(error: BaseException) -> str:
@@ -97,7 +106,8 @@ def translate_errors(repo_id: RepoId) -> Iterator[None]:
         ) from None
     except errors.RevisionNotFoundError:
         raise UserError(
-            f"{repository} has no revision {repo_id.revision or 'main'!r}: name one of its "
+            f"{repository} has no revision {format_value(repo_id.revision or 'main')}: name one "
+            "of its "
             "branches, tags or commits"
         ) from None
     except errors.RemoteEntryNotFoundError:
@@ -111,7 +121,7 @@ def translate_errors(repo_id: RepoId) -> Iterator[None]:
         raise _unavailable(repo_id, reason) from None
     except errors.HfHubHTTPError as error:
         raise _status_error(error, error.response.status_code, repo_id) from None
-    except (errors.HTTPError, errors.OfflineModeIsEnabled) as error:
+    except (errors.HTTPError, errors.OfflineModeIsEnabled, TimeoutError) as error:
         raise _unavailable(repo_id, failure_reason(error)) from None
     except UnicodeError:
         raise UserError("HF_TOKEN holds characters that no token has: set it again") from None
@@ -119,6 +129,58 @@ def translate_errors(repo_id: RepoId) -> Iterator[None]:
         raise not_a_hub_error() from None
     except OSError as error:
         raise _file_error(error) from None
+
+
+def in_time(seconds: float, function: Callable[[], T]) -> T:
+    """Return what a function returns. Raises what it raises, and TimeoutError if it takes longer.
+
+    The client's own limits are for each part of an answer, so that one of a byte a second never
+    ends. The thread of a function that takes longer is left to itself.
+    """
+    results: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            results.put((function(), None))
+        except BaseException as error:
+            results.put((None, error))
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        result, error = results.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError from None
+    if error is not None:
+        raise error
+    return cast(T, result)
+
+
+def get_json(path: str, parameters: Mapping[str, Any]) -> Any:
+    """Return the JSON that the Hub answers to a small request.
+
+    Raises:
+        UserError: the answer is no JSON, or too long.
+        TimeoutError, HTTPError, OfflineModeIsEnabled: it does not come.
+    """
+    url = f"{constants.ENDPOINT}/{path}"
+
+    def read() -> bytes:
+        content, headers = bytearray(), build_hf_headers(**LIBRARY)  # which asks the Hub, too
+        request = get_session().stream(
+            "GET", url, params=parameters, headers=headers, timeout=TIMEOUT
+        )
+        with request as response:
+            hf_raise_for_status(response)
+            for part in response.iter_bytes():
+                content += part
+                if len(content) > MAX_ANSWER:
+                    raise not_a_hub_error()
+        return bytes(content)
+
+    try:
+        return parse_json(in_time(ANSWER_TIME, read), hub_name())
+    except FormatError:
+        raise not_a_hub_error() from None
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Download files of one commit into the client's cache: resumed after breaks, checked when whole.
 
 The client's own download drops what it has when it gives up or is stopped, and checks no digests.
-This one uses the client's requests and cache, but keeps the first part of a file for the next time.
+This one uses the client's connection and cache, but keeps the first part of a file for the next
+time.
 """
 
 from __future__ import annotations
@@ -11,23 +12,35 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import ExitStack, suppress
 from functools import partial
+from http.client import PARTIAL_CONTENT
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, BinaryIO
 
-from huggingface_hub import file_download, hf_hub_download, hf_hub_url
+from huggingface_hub import get_session, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import HTTPError
-from huggingface_hub.utils import WeakFileLock, build_hf_headers
+from huggingface_hub.utils import WeakFileLock, build_hf_headers, hf_raise_for_status
 
 from arc_trm.callbacks import Note, StageProgress, ignore
 from arc_trm.errors import UserError
-from arc_trm.hub.client import LIBRARY, MAKE_ROOM, is_unreachable, translate_errors
+from arc_trm.hub.client import (
+    ANSWER_TIME,
+    LIBRARY,
+    MAKE_ROOM,
+    TIMEOUT,
+    in_time,
+    is_unreachable,
+    translate_errors,
+)
 from arc_trm.hub.repo_files import RepoFile, RepoFiles, cache_folder
 
-RETRIES = 3
-"""Attempts in a row that may receive nothing, besides the client's own."""
+RETRIES = 5
+"""Attempts in a row that may receive next to nothing."""
+SLOW_COPY = 2**20
+"""Bytes a second at which a disk copies a file at least."""
+SLOW_BYTES = 2**14
+"""Bytes of a file that the Hub has to send in `ANSWER_TIME`."""
 PAUSE = 1.0
 """Seconds between them."""
 CHUNK = 1 << 20
@@ -117,7 +130,10 @@ def _fetch_missing(repo: RepoFiles, paths: Sequence[str], progress: StageProgres
         # The content is there. The client only puts it into the snapshot: as a link, or as a copy
         # on file systems without links.
         kind, name = repo.pinned.kind, repo.pinned.repository
-        placed = Path(hf_hub_download(name, path, repo_type=kind, revision=repo.commit, **LIBRARY))
+        place = partial(
+            hf_hub_download, name, path, repo_type=kind, revision=repo.commit, **LIBRARY
+        )
+        placed = Path(in_time(ANSWER_TIME + repo.files[path].size / SLOW_COPY, place))
         if placed.resolve() != blob.resolve() and not _is_intact(placed, repo.files[path]):
             _remove(placed)
             raise _wrong_content(repo, path)
@@ -166,33 +182,50 @@ def _fetch_blob(repo: RepoFiles, path: str, blobs: Path, advance: Advance) -> Pa
 
 def _download(url: str, output: BinaryIO, size: int, advance: Advance) -> None:
     """Append the rest of a file of `size` bytes to `output`, which holds the first part."""
-    # Sizes and ranges should be those of the file itself, not of a compressed form.
-    headers = {**build_hf_headers(**LIBRARY), "Accept-Encoding": "identity"}
-    bar: Any = partial(_progress_bar, advance)  # the client wants a class, but only calls it
     failures = 0
-    while True:
-        start = output.tell()
+    while (start := output.tell()) < size:
         try:
-            file_download.http_get(
-                url, output, resume_size=start, headers=headers, expected_size=size, tqdm_class=bar
-            )
+            _receive(url, output, size, advance)
             return
-        except HTTPError as error:
+        except (HTTPError, TimeoutError) as error:
             if not is_unreachable(error):
                 raise
-            failures = 0 if output.tell() > start else failures + 1
+            failures = 0 if output.tell() - start > SLOW_BYTES else failures + 1
             if failures == RETRIES:
                 raise
             time.sleep(PAUSE)
-        except OSError as error:
-            if error.errno is not None:
-                raise
-            return  # the client found a wrong size, as the caller will
 
 
-def _progress_bar(advance: Advance, **_: object) -> AbstractContextManager[SimpleNamespace]:
-    """Return what the client uses like a `tqdm` bar."""
-    return nullcontext(SimpleNamespace(update=advance))
+def _request(url: str, start: int) -> Any:
+    """Return a request for a file from a byte on; its context has the response."""
+    # Sizes and ranges should be those of the file itself, not of a compressed form.
+    headers = {**build_hf_headers(**LIBRARY), "Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    return get_session().stream("GET", url, headers=headers, timeout=TIMEOUT)
+
+
+def _receive(url: str, output: BinaryIO, size: int, advance: Advance) -> None:
+    """Append what the server sends, up to the size of the file."""
+    start = output.tell()
+    with ExitStack() as stack:
+        response = in_time(ANSWER_TIME, lambda: stack.enter_context(_request(url, start)))
+        hf_raise_for_status(response)
+        if start and response.status_code != PARTIAL_CONTENT:  # it is sent from its beginning
+            output.truncate(0)
+            output.seek(0)
+            advance(-start)
+        began, received = time.monotonic(), 0
+        for part in response.iter_raw():
+            output.write(part)
+            advance(len(part))
+            received += len(part)
+            if output.tell() > size:
+                return  # it is wrong, as the caller will find
+            if received > SLOW_BYTES:
+                began, received = time.monotonic(), 0
+            elif time.monotonic() - began > ANSWER_TIME:
+                raise TimeoutError
 
 
 def _is_intact(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from arc_trm.checkpoint.published_ids import PublishedSet, published_sets
-from arc_trm.config import ModelConfig
+from arc_trm.config import ModelConfig, from_dict
+from arc_trm.errors import UserError, format_value
 from arc_trm.evaluation.leaderboard import PublishedResult, published_result
 from arc_trm.hub.repo_id import RepoId
+from arc_trm.io import read_toml
 from arc_trm.puzzles import kinds_with_vocab
 
 UNKNOWN = "unknown"
@@ -151,25 +152,47 @@ class KnownWeights:
         )
 
 
+@dataclass(frozen=True)
+class _File:
+    """What known_weights.toml holds."""
+
+    settings: dict[str, dict[str, Any]]
+    recipes: dict[str, Recipe]
+    weights: list[dict[str, Any]]
+
+
 @cache
 def known_weights() -> tuple[KnownWeights, ...]:
     """Return all entries."""
-    path = resources.files("arc_trm.hub") / "known_weights.toml"
-    values = tomllib.loads(path.read_text("utf-8"))
-    recipes = {name: Recipe(**facts) for name, facts in values["recipes"].items()}
-    return tuple(_entry(facts, values["settings"], recipes) for facts in values["weights"])
+    return read_known_weights(Path(__file__).with_name("known_weights.toml"))
 
 
-def _entry(
-    facts: dict[str, Any], settings: Mapping[str, Any], recipes: Mapping[str, Recipe]
-) -> KnownWeights:
-    facts["settings"] = settings[facts["settings"]]
-    if "recipe" in facts:
-        facts["recipe"] = recipes[facts["recipe"]]
-    if "identifiers" in facts:
-        facts["trained_on"] = published_sets()[facts["identifiers"]].trained_on
-    facts["trained_on"] = tuple(facts.get("trained_on", ()))
-    return KnownWeights(**facts)
+def read_known_weights(path: Path) -> tuple[KnownWeights, ...]:
+    """Read the entries in a file. Raises UserError if it is not TOML or lacks something."""
+    values = read_toml(path)
+    try:
+        file = from_dict(_File, values, noun="key")
+        return tuple(_entry(facts, file) for facts in file.weights)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _entry(facts: dict[str, Any], file: _File) -> KnownWeights:
+    tables: dict[str, Mapping[str, Any]] = {
+        "settings": file.settings,
+        "recipe": file.recipes,
+        "identifiers": published_sets(),
+    }
+    for key, table in tables.items():
+        name = facts.get(key)
+        if name is not None and not (isinstance(name, str) and name in table):
+            raise UserError(f'the key "{key}" names {format_value(name)}, which is not there')
+    recipe = file.recipes[facts["recipe"]] if "recipe" in facts else None
+    changed = {"settings": file.settings[facts["settings"]]} if "settings" in facts else {}
+    plain = {key: value for key, value in facts.items() if key != "recipe"}
+    known = replace(from_dict(KnownWeights, {**plain, **changed}, "weights", "key"), recipe=recipe)
+    published = known.published_set
+    return known if published is None else replace(known, trained_on=published.trained_on)
 
 
 def find_known_weights(repository: str, subfolder: str | None) -> KnownWeights:

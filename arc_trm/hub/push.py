@@ -26,12 +26,13 @@ from arc_trm.checkpoint import (
     PUZZLE_IDS_FILE,
     WeightsDir,
 )
-from arc_trm.errors import UserError
-from arc_trm.hub.client import LIBRARY, hub_name, token_error, translate_errors
+from arc_trm.errors import UserError, format_value
+from arc_trm.hub.client import LIBRARY, hub_name, not_a_hub_error, token_error, translate_errors
 from arc_trm.hub.find_weights import MODEL_CARD_FILE
 from arc_trm.hub.model_card import model_card
 from arc_trm.hub.repo_id import RepoId, is_repository
 from arc_trm.runs.checkpoints import LAST
+from submission.content import decode_text, file_content
 
 _LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]{0,40}")
 _FILES = (CONFIG_FILE, NETWORK_FILE, EMBEDDING_FILE, PUZZLE_IDS_FILE, INFERENCE_FILE)
@@ -71,10 +72,13 @@ def push_weights(
         UserError: the folder cannot be read, or the Hub refuses it.
     """
     if not is_repository(repository):
-        raise UserError(f"{repository!r} is not the name of a repository: write owner/name")
+        raise UserError(
+            f"{format_value(repository)} is not the name of a repository: write owner/name"
+        )
     if licence is not None and not _LICENCE.fullmatch(licence):
         raise UserError(
-            f"{licence!r} is not a licence in the Hub's list: write mit or apache-2.0, for example"
+            f"{format_value(licence)} is not a licence in the Hub's list: write mit or "
+            "apache-2.0, for example"
         )
     repo_id = RepoId(repository)
     with ExitStack() as stack:
@@ -139,13 +143,10 @@ def _model_card(weights: WeightsDir, repository: str, licence: str | None) -> by
     """Return the folder's own model card, or a new one."""
     own = weights.folder / MODEL_CARD_FILE
     if not own.exists():
-        return model_card(weights, repository, licence).encode()
+        return model_card(weights, repository, licence).encode(errors="replace")
     if licence is not None:
         raise UserError(f"{own} is the model card and states the licence: leave out --licence")
-    try:
-        return own.read_text("utf-8").encode()
-    except UnicodeDecodeError:
-        raise UserError(f"{own}, the model card, is not UTF-8 text: save it as that") from None
+    return decode_text(file_content(own).read(), own).encode()
 
 
 def _make_repository(api: HfApi, repository: str, private: bool) -> None:
@@ -230,6 +231,8 @@ def _translate_upload_errors(repo_id: RepoId, note: Note) -> Iterator[None]:
         warnings.simplefilter("ignore", DeprecationWarning)  # of the client about its own code
         try:
             yield
+        except (TypeError, AttributeError, KeyError, RecursionError):
+            raise not_a_hub_error() from None
         except RuntimeError as error:
             if error.__cause__ is None:
                 raise

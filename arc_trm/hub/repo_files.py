@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
-from huggingface_hub import HfApi, constants
+from huggingface_hub import constants
 from huggingface_hub.file_download import repo_folder_name
-from huggingface_hub.hf_api import RepoSibling
 
 from arc_trm.callbacks import Note
 from arc_trm.hub.client import (
-    LIBRARY,
-    TIMEOUT,
     Unavailable,
     failure_reason,
+    get_json,
     is_offline,
     is_unreachable,
     not_a_hub_error,
     translate_errors,
 )
 from arc_trm.hub.repo_id import RepoId, is_plain_path
+from arc_trm.io import check_ordinary
 
+MAX_SIZE = 2**50
+"""Bytes of a file."""
 _COMMIT = re.compile("[0-9a-f]{40}")
 _DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -86,23 +89,18 @@ def list_files(repo_id: RepoId, note: Note) -> RepoFiles:
     Raises:
         UserError: there is no such repository or revision, or it is neither reachable nor cached.
     """
+    path = f"api/{repo_id.kind}s/{repo_id.repository}"
+    if repo_id.revision is not None:
+        path += f"/revision/{quote(repo_id.revision, safe='')}"
     with translate_errors(repo_id):
         try:
-            info = HfApi(**LIBRARY).repo_info(
-                repo_id.repository,
-                repo_type=repo_id.kind,
-                revision=repo_id.revision,
-                files_metadata=True,
-                timeout=TIMEOUT,
-            )
-        except (KeyError, TypeError, AttributeError):
-            raise not_a_hub_error() from None
+            listing = get_json(path, {"blobs": True})
         except Exception as error:
             if not is_unreachable(error):
                 raise
             cached, reason = _list_cached(repo_id), failure_reason(error)
         else:
-            return _checked(repo_id, info.sha or "", getattr(info, "siblings", None) or ())
+            return _checked(repo_id, listing)
     if cached is None:
         raise Unavailable(
             f"{repo_id} is not in the cache and cannot be downloaded ({reason}): "
@@ -113,17 +111,26 @@ def list_files(repo_id: RepoId, note: Note) -> RepoFiles:
     return cached
 
 
-def _checked(repo_id: RepoId, commit: str, siblings: Iterable[RepoSibling]) -> RepoFiles:
+def _checked(repo_id: RepoId, listing: Any) -> RepoFiles:
     """Return the files that the Hub lists, without paths that would leave the cache."""
-    if not _COMMIT.fullmatch(commit):
-        raise not_a_hub_error()
     files = {}
-    for sibling in siblings:
-        digest = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
-        if digest is None or not _DIGEST.fullmatch(digest):
+    match listing:
+        case {"sha": str(commit)} if _COMMIT.fullmatch(commit):
+            siblings = listing.get("siblings") or []
+        case _:
             raise not_a_hub_error()
-        if is_plain_path(sibling.rfilename):
-            files[sibling.rfilename] = RepoFile(sibling.size or 0, digest)
+    for sibling in siblings if isinstance(siblings, list) else [siblings]:
+        match sibling:
+            case {"rfilename": str(name), "size": int(size), "lfs": {"sha256": str(digest)}}:
+                pass
+            case {"rfilename": str(name), "size": int(size), "blobId": str(digest)}:
+                pass
+            case _:
+                raise not_a_hub_error()
+        if not _DIGEST.fullmatch(digest) or not 0 <= size <= MAX_SIZE:
+            raise not_a_hub_error()
+        if is_plain_path(name):
+            files[name] = RepoFile(size, digest)
     return RepoFiles(replace(repo_id, revision=commit), files, cached=False)
 
 
@@ -140,8 +147,9 @@ def _list_cached(repo_id: RepoId) -> RepoFiles | None:
         commit = revision
     else:
         try:
+            check_ordinary(folder / "refs" / revision)
             commit = (folder / "refs" / revision).read_text("utf-8").strip()
-        except OSError:
+        except (OSError, UnicodeDecodeError):
             return None
     snapshot = folder / "snapshots" / commit
     if not _COMMIT.fullmatch(commit) or not snapshot.is_dir():

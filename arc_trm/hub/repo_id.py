@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, format_value
 
 _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
 _REPOSITORY = re.compile(f"{_NAME}/{_NAME}")
@@ -58,12 +58,14 @@ def parse_repo_id(text: str) -> RepoId | None:
     repository, revision, subfolder = match.groups()
     if revision is not None and not _is_revision(revision):
         raise UserError(
-            f"{text!r} names the revision {revision!r}, which cannot be a branch, tag or commit: "
+            f"{format_value(text)} names the revision {format_value(revision)}, which cannot be "
+            "a branch, tag or commit: "
             f"write {repository}@main, for example"
         )
     if subfolder is not None and not is_plain_path(subfolder):
         raise UserError(
-            f"{text!r} names the subfolder {subfolder!r}, which is not a path inside a repository: "
+            f"{format_value(text)} names the subfolder {format_value(subfolder)}, which is not "
+            "a path inside a repository: "
             f"write {repository}:folder, for example"
         )
     return RepoId(repository, revision, subfolder)

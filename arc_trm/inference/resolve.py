@@ -8,7 +8,7 @@ from arc_trm.callbacks import Note
 from arc_trm.checkpoint import INFERENCE_FILE, WeightsDir
 from arc_trm.config import InferenceConfig, ModelConfig
 from arc_trm.config.inference import AUTO
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, format_value
 from arc_trm.evaluation.selection import SelectionRule, resolve_selection
 from arc_trm.inference.groups import GROUP_RULES
 from arc_trm.models import ARCHITECTURES, PuzzleModel
@@ -48,12 +48,13 @@ def resolve_inference(
         needs_several = config.answers == 1 and (rule is not None or config.select != AUTO)
     if needs_several:
         raise UserError(
-            f"the selection rule {select!r} has a single answer to select from: ask for several "
+            f"the selection rule {format_value(select)} has a single answer to select from: ask "
+            "for several "
             f"with --samples{'' if kind.embeds_tasks else ' or --views'}"
         )
     _check_views(kind, tasks, config.views)
     if not model.has_trained_halting and (select in HALTING_RULES or config.early_exit):
-        what = "early_exit" if config.early_exit else f"the selection rule {select!r}"
+        what = "early_exit" if config.early_exit else f"the selection rule {format_value(select)}"
         raise UserError(
             f"{what} needs a trained halting head, but that of these weights has never been "
             "trained: leave it out"

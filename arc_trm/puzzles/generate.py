@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arc_trm.callbacks import Progress, ignore
-from arc_trm.errors import UserError, pluralise, suggestion
+from arc_trm.errors import UserError, format_value, pluralise, suggestion
 from arc_trm.puzzles import GridPuzzle, grid_kinds
 from arc_trm.rng import rng_for
 from arc_trm.tasks import Grid, PuzzleArray
@@ -22,7 +22,7 @@ def generator_kind(name: str) -> GridPuzzle:
     kinds = {kind.name: kind for kind in grid_kinds() if kind.rating_unit}
     if name not in kinds:
         advice = suggestion(name, kinds)
-        raise UserError(f"puzzles of the kind {name!r} cannot be generated{advice}")
+        raise UserError(f"puzzles of the kind {format_value(name)} cannot be generated{advice}")
     return kinds[name]
 
 

@@ -251,11 +251,13 @@ class GridPuzzle(PuzzleKind):
         """One puzzle in a sentence that names the kind: `Sudoku puzzle`, `maze`."""
         return f"{self.title} puzzle"
 
-    def count_solutions(self, questions: Grid) -> npt.NDArray[np.int64]:
+    def count_solutions(
+        self, questions: Grid, max_guesses: int | None = None
+    ) -> npt.NDArray[np.int64]:
         """Return the number of solutions (N,) of valid questions.
 
-        0, 1, 2 for two or more, -1 where counting takes too long; 1 where any valid answer is as
-        good as another.
+        0, 1, 2 for two or more, -1 where counting takes more than `max_guesses` guesses, or more
+        than the kind's usual number; 1 where any valid answer is as good as another.
         """
         return np.ones(len(questions), np.int64)
 

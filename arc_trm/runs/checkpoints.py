@@ -12,7 +12,6 @@ a table of runs needs no torch.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from arc_trm.errors import UserError
-from arc_trm.io import check_ordinary, file_digest
+from arc_trm.io import check_ordinary, file_digest, json_value
 from arc_trm.metric_keys import format_metric, metric_name, rank_evaluation
 from arc_trm.runs.safetensors_header import read_header
 from submission.errors import format_value
@@ -276,7 +275,7 @@ def reading_reason(error: Exception) -> str:
 
 def _parse(text: str) -> dict[str, Any]:
     try:
-        facts = json.loads(text)
-    except (ValueError, RecursionError):
+        facts = json_value(text)
+    except ValueError:
         return {}
     return facts if isinstance(facts, dict) else {}

@@ -8,7 +8,6 @@ A run folder is a weights folder (`arc_trm.checkpoint`) with `run.json` (the res
 
 from __future__ import annotations
 
-import json
 import os
 from datetime import datetime
 from functools import cached_property
@@ -18,7 +17,7 @@ from typing import Literal
 from arc_trm.config import RunConfig, read_config, to_dict
 from arc_trm.display import Displayed
 from arc_trm.errors import UserError, escape_controls
-from arc_trm.io import check_ordinary, relative_path, write_json
+from arc_trm.io import check_ordinary, file_name, json_value, relative_path, write_json
 from arc_trm.runs.checkpoints import MAX_STEP, Checkpoint, list_checkpoints, weights_digest
 from arc_trm.runs.history import Kind, recall, remember
 from arc_trm.runs.lock import is_locked
@@ -30,6 +29,8 @@ SUBMISSION, PREDICTIONS, SEAL = "submission.json", "predictions.jsonl", "seal.js
 PREDICTIONS_FOLDER = Path("predictions")
 """Folder, in a run or the current folder, that holds a folder for each prediction job."""
 FORMAT = "arc-trm run 2"
+MAX_METRICS = 2**28
+"""Bytes of metrics.jsonl, 256 MiB: a million records, which take some gigabytes of memory."""
 State = Literal["running", "complete", "interrupted"]
 
 
@@ -125,7 +126,7 @@ def create_run(config: RunConfig, folder: Path | None = None) -> Path:
         UserError: the folder holds something, or cannot be made.
     """
     if folder is None:
-        folder = _unique_folder(f"{datetime.now():%Y%m%d-%H%M%S}-{config.name}")
+        folder = _unique_folder(f"{datetime.now():%Y%m%d-%H%M%S}-{file_name(config.name)}")
     elif is_run(folder):
         command = "adapt" if Run(folder).config.adapt else "train"
         raise UserError(
@@ -265,6 +266,8 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
     path = folder / METRICS
     try:
         check_ordinary(path)
+        if path.stat().st_size > MAX_METRICS:
+            raise UserError(f"{path} is larger than {MAX_METRICS >> 20} MiB: name another run")
         lines = path.read_text("utf-8").splitlines()
     except FileNotFoundError:
         return []
@@ -275,12 +278,12 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
     records = []
     for number, line in enumerate(lines, 1):
         try:
-            record = {str(key): float(value) for key, value in json.loads(line).items()}
+            record = {str(key): float(value) for key, value in json_value(line, nan=True).items()}
             step = int(record["step"])
             if abs(step) > MAX_STEP:
                 raise ValueError
             records.append({**record, "step": step})
-        except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
+        except (ValueError, TypeError, AttributeError, KeyError, OverflowError):
             if number < len(lines):
                 raise UserError(
                     f"{path}, line {number} is not an object of numbers with a step"

@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from arc_trm.io import check_ordinary, json_value
+
 Kind: TypeAlias = Literal["run", "predictions"]
 
 MAX_BYTES = 2**18
@@ -48,8 +50,8 @@ def recall(kind: Kind) -> dict[Path, float]:
     found: dict[Path, float] = {}
     latest = math.inf
     for line in reversed(_last_lines()):
-        with suppress(ValueError, TypeError, KeyError, OverflowError, RecursionError):
-            record = json.loads(line)
+        with suppress(ValueError, TypeError, KeyError, OverflowError):
+            record = json_value(line)
             path, at = Path(record["path"]), float(record["time"])
             if not math.isfinite(at):
                 continue
@@ -63,6 +65,7 @@ def recall(kind: Kind) -> dict[Path, float]:
 def _last_lines() -> list[bytes]:
     """Return the lines at the end of the index; the first may be a part of one."""
     try:
+        check_ordinary(index_path())
         with index_path().open("rb") as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - MAX_BYTES))

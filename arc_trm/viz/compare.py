@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeAlias
 from arc_trm.config import to_dict
 from arc_trm.config.compare import describe_preset, flatten
 from arc_trm.display import Displayed
-from arc_trm.errors import UserError, escape_controls, format_names, suggestion
+from arc_trm.errors import UserError, escape_controls, format_names, format_value, suggestion
 from arc_trm.metric_keys import (
     CELL_ACCURACY,
     EVAL,
@@ -443,7 +443,7 @@ def _choose_metric(runs: Sequence[Run], metric: str | None) -> str:
     if metric in shared:
         return metric
     if not any(metric in each for each in keys):
-        raise UserError(f"there is no metric {metric!r}{suggestion(metric, shared)}")
+        raise UserError(f"there is no metric {format_value(metric)}{suggestion(metric, shared)}")
     lacking = next(run for run, each in zip(runs, keys, strict=True) if metric not in each)
     raise UserError(f"{lacking.path} has no {metric}{_of(shared)}")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from arc_trm.config import DataConfig
 from arc_trm.data.loader import load_tasks
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, format_value
 from arc_trm.evaluation.prediction_log import read_predictions
 from arc_trm.evaluation.predictions import InputPrediction, PredictionSet
 from arc_trm.evaluation.source import PredictionSource
@@ -87,13 +87,14 @@ def show_task_in(
     found = _find_predictions(task_id, tasks, source, predictions is not None)
     kind, task = kind_of(tasks), tasks[task_id]
     if predictions is not None and not found:
-        raise UserError(f"{predictions} has no prediction for {kind.noun} {task_id!r}")
+        raise UserError(f"{predictions} has no prediction for {kind.noun} {format_value(task_id)}")
     if trace and not any(each.trace for each in found):
         stored = "the unaugmented task"
         if kind.max_traces is not None:
             stored = f"the first {kind.max_traces} {kind.noun}s"
         raise UserError(
-            f"there is no trace of {kind.noun} {task_id!r} to show: `arc-trm predict` stores that "
+            f"there is no trace of {kind.noun} {format_value(task_id)} to show: `arc-trm "
+            "predict` stores that "
             f"of {stored}; predict it, or name its predictions.jsonl with --predictions"
         )
     if out is not None:
@@ -126,14 +127,16 @@ def _find_task_set(task_id: str, data: str | None, source: PredictionSource | No
             return tasks
         if position == 0 and numbered and task_id.isdecimal():
             raise UserError(
-                f"there is no puzzle {task_id!r} in {tasks.name}: name other data with --data"
+                f"there is no puzzle {format_value(task_id)} in {tasks.name}: name other data "
+                "with --data"
             )
         names.append(tasks.name)
         known |= dict.fromkeys(islice(tasks.ids, MAX_COMPARED))
     close = difflib.get_close_matches(task_id, known, n=3, cutoff=CLOSE)
-    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    hint = f"; did you mean {' or '.join(map(format_value, close))}?" if close else ""
     raise UserError(
-        f"no run folder and no task {task_id!r} in {', '.join(dict.fromkeys(names))}{hint}"
+        f"no run folder and no task {format_value(task_id)} in "
+        f"{', '.join(dict.fromkeys(names))}{hint}"
     )
 
 

@@ -16,7 +16,7 @@ from typing import ClassVar, Literal, Protocol, TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont
 
-from arc_trm.errors import UserError, close_match
+from arc_trm.errors import UserError, close_match, format_value
 from arc_trm.io import atomic_write
 from arc_trm.viz.theme import CARD, INK
 
@@ -168,7 +168,7 @@ def check_ending(path: Path, endings: Sequence[str] = Drawing.endings) -> None:
     if ending == ANIMATION_ENDING:
         hint = f"; {ending} is for an animation: `arc-trm show TASK --trace --out FILE{ending}`"
     elif close := close_match(ending, endings):
-        hint = f"; did you mean {close!r}?"
+        hint = f"; did you mean {format_value(close)}?"
     raise UserError(f"{path}: the name of a picture ends in {', '.join(others)} or {last}{hint}")
 
 

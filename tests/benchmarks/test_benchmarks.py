@@ -103,7 +103,7 @@ def test_flops_of_blocks_from_outside_are_counted(
     if flops is not None:
         assert block_flops(config, 5) == flops
         return
-    with pytest.raises(UserError, match=f"block '{block}'"):
+    with pytest.raises(UserError, match=f'block "{block}"'):
         block_flops(config, 5)
 
 

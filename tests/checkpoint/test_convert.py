@@ -335,7 +335,7 @@ def test_existing_files_are_not_overwritten(tmp_path: Path) -> None:
     [
         (["--identifiers", "a", "--published-set", "b"], "exclude each other"),
         (["--to-published", "--published-set", "b"], "leave out the other options"),
-        (["--published-set", "arc3"], "unknown published set 'arc3'"),
+        (["--published-set", "arc3"], 'unknown published set "arc3"'),
         (["--arch-config", "nowhere.yaml"], "nowhere.yaml is not the settings file"),
         (["--identifiers", "nowhere.json"], "nowhere.json: does not exist"),
     ],

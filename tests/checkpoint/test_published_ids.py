@@ -164,7 +164,7 @@ def test_files_of_another_version_are_reported(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('["<blank>", "a", "b", "a"]', "names the puzzle 'a' more than once"),
+        ('["<blank>", "a", "b", "a"]', 'names the puzzle "a" more than once'),
         ('["a", "b"]', "must begin with '<blank>'"),
         ("[]", "must begin with '<blank>'"),
         ('{"a": 1}', "is not a list of names"),
@@ -184,8 +184,8 @@ def test_invalid_identifiers_are_reported(tmp_path: Path, text: str, message: st
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--subset", "x"], "--subset takes NAME=DATA, got 'x'"),
-        (["--subset", "a=arc-agi-1", "--subset", "a=arc-agi-2"], "--subset names 'a' twice"),
+        (["--subset", "x"], '--subset takes NAME=DATA, got "x"'),
+        (["--subset", "a=arc-agi-1", "--subset", "a=arc-agi-2"], '--subset names "a" twice'),
         (["--subset", "a=nowhere"], "neither a dataset nor an existing folder"),
     ],
 )
@@ -197,5 +197,5 @@ def test_mistakes_are_reported(tmp_path: Path, options: list[str], message: str)
 
 
 def test_an_unknown_set_suggests_the_right_one() -> None:
-    with pytest.raises(UserError, match="did you mean 'arc1concept-aug1000'"):
+    with pytest.raises(UserError, match='did you mean "arc1concept-aug1000"'):
         published_ids("arc1concept-aug100")

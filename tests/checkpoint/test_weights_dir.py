@@ -309,9 +309,9 @@ def test_what_is_unknown_is_said_to_be(folder: Path) -> None:
     ("training", "message"),
     [
         ([], "has no table 'training'"),
-        ({"trained_on": "x"}, "'training.trained_on' is a list"),
-        ({"trained_on": [1]}, "'training.trained_on' is of type str"),
-        ({"seed": 2**70}, "'training.seed' is at most"),
+        ({"trained_on": "x"}, '"training.trained_on" is a list'),
+        ({"trained_on": [1]}, '"training.trained_on" is of type str'),
+        ({"seed": 2**70}, '"training.seed" is at most'),
     ],
 )
 def test_a_broken_description_is_reported(folder: Path, training: object, message: str) -> None:

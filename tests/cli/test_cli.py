@@ -190,7 +190,7 @@ def test_demonstrations_alone_are_no_leak(tmp_path: Path, challenges: Path) -> N
     ("options", "message"),
     [
         (["--device", "cuda:99"], "cannot be used here"),
-        (["--data", "none.json"], "'none.json' is neither a dataset nor"),
+        (["--data", "none.json"], "none.json is neither a dataset nor"),
         ([], "has no model.safetensors"),
     ],
 )
@@ -281,7 +281,7 @@ def test_two_sets_that_disagree_about_a_task_are_an_error(tmp_path: Path) -> Non
     files = [str(tmp_path / f"{name}.json") for name in ("one", "two")]
     result = run_cli("train", "--set", f"data.test={files}", "--out", tmp_path / "run")
     assert result.exit_code == 2
-    assert "have different tasks under the id 't': name only one of them" in result.stderr
+    assert 'have different tasks under the id "t": name only one of them' in result.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -323,9 +323,9 @@ def test_test_outputs_do_not_change_one_bit(tmp_path: Path) -> None:
 
 
 MISTAKES = [
-    (["train", "--preset", "quikstart"], "did you mean 'quickstart'"),
-    (["train", "--set", "train.lrr=1"], "did you mean 'train.lr'"),
-    (["train", "--config", "none.toml"], "cannot read config file none.toml"),
+    (["train", "--preset", "quikstart"], 'did you mean "quickstart"'),
+    (["train", "--set", "train.lrr=1"], 'did you mean "train.lr"'),
+    (["train", "--config", "none.toml"], "none.toml: does not exist, expected a file"),
     (["train", "--set", "data.test=['arc-agi-3']"], "arc-agi"),
     (["train", "--set", "data.test=['missing.json']"], "missing.json"),
     (["train", "--set", "data.test=['ragged.json']"], "task bad, train pair 1, input, row 2"),
@@ -333,7 +333,7 @@ MISTAKES = [
     (["train", "--set", "data.test=[]"], "there is no pair to train on: data.train is []"),
     (["train", "--set", "model.seq_len=10"], "is not a square number"),
     (["train", "--device", "cuda:99"], "cannot be used here"),
-    (["train", "--device", "toaster"], "invalid device 'toaster': use auto, cpu"),
+    (["train", "--device", "toaster"], 'invalid device "toaster": use auto, cpu'),
     (["train", "--resume"], "there is no run in"),
     (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
     (["train", "--resume", "nowhere", "--seed", "1"], "leave out --seed"),
@@ -350,25 +350,25 @@ MISTAKES = [
     (["train", "--set", "model.vocab_size=5"], "ARC has 12 tokens"),
     (
         ["train", "--set", "model.architecture=tmr"],
-        "model.architecture: unknown architecture 'tmr'; did you mean 'trm'?",
+        'model.architecture: unknown architecture "tmr"; did you mean "trm"?',
     ),
     (
         ["train", "--set", "model.architecture=resnet"],
-        "model.architecture: unknown architecture 'resnet'; known: hrm, transformer, trm",
+        'model.architecture: unknown architecture "resnet"; known: hrm, transformer, trm',
     ),
-    (["train", "--set", "model.block=x"], "model.block: unknown block 'x'; known: "),
-    (["train", "--set", "train.loss=x"], "train.loss: unknown loss 'x'; known: softmax, stablemax"),
+    (["train", "--set", "model.block=x"], 'model.block: unknown block "x"; known: '),
+    (["train", "--set", "train.loss=x"], 'train.loss: unknown loss "x"; known: softmax, stablemax'),
     (
         ["train", "--set", "train.optimiser=adam"],
-        "train.optimiser: unknown optimiser 'adam'; did you mean 'adamw'?",
+        'train.optimiser: unknown optimiser "adam"; did you mean "adamw"?',
     ),
     (
         ["train", "--set", "data.augmentation=x"],
-        "data.augmentation: unknown augmentation 'x'; known: standard",
+        'data.augmentation: unknown augmentation "x"; known: standard',
     ),
     (
         ["data", "generate", "kakuro", "--out", "x.csv"],
-        "puzzles of the kind 'kakuro' cannot be generated; known: maze, sudoku",
+        'puzzles of the kind "kakuro" cannot be generated; known: maze, sudoku',
     ),
     (["train", "--seed", "5", "--set", "seed=3"], "--seed and `--set seed` decide the same"),
     (
@@ -391,12 +391,12 @@ MISTAKES = [
         ["train", "--data", "arc-agi-1", "--set", "data.test=['arc-agi-2']"],
         "--data and `--set data.test` decide the same: leave one of them out",
     ),
-    (["train", "--set", "lr=1"], "unknown config key 'lr'; did you mean 'train.lr'?"),
-    (["train", "--set", "total_steps=1"], "did you mean 'train.total_steps'?"),
-    (["train", "--set", "train.seed=1"], "'train.seed'; did you mean 'seed'?"),
-    (["train", "--set", "train.=1"], "unknown config key 'train.'; known: train.best_metric"),
-    (["train", "--set", "seed" + ".a" * 3000 + "=1"], "--set takes key=value, got 'seed.a"),
-    (["train", "--set", "data.train=x"], "is a list, got 'x': write `--set \"data.train=['x']\"`"),
+    (["train", "--set", "lr=1"], 'unknown config key "lr"; did you mean "train.lr"?'),
+    (["train", "--set", "total_steps=1"], 'did you mean "train.total_steps"?'),
+    (["train", "--set", "train.seed=1"], '"train.seed"; did you mean "seed"?'),
+    (["train", "--set", "train.=1"], 'unknown config key "train."; known: train.best_metric'),
+    (["train", "--set", "seed" + ".a" * 3000 + "=1"], '--set takes key=value, got "seed.a'),
+    (["train", "--set", "data.train=x"], 'is a list, got "x": write `--set "data.train=[\'x\']"`'),
     (["data", "show", "x.jsonl"], "x.jsonl: is empty, expected tasks as JSON"),
     (["score", "x.csv"], "x.csv is a file of puzzles, expected a predictions.jsonl"),
     (["score", "run.json"], "run.json is the config of a run, expected a predictions"),
@@ -404,7 +404,7 @@ MISTAKES = [
         ["merge", "none", "none", "--out", "out.json", "--vote-weights", "2"],
         "the number of vote weights is 1, expected 2",
     ),
-    (["presets", "quikstart"], "unknown preset 'quikstart'; did you mean 'quickstart'?"),
+    (["presets", "quikstart"], 'unknown preset "quikstart"; did you mean "quickstart"?'),
     (["data", "show", "arc-agi-11"], "did you mean"),
     (["trian"], "trian"),
 ]
@@ -463,8 +463,8 @@ def test_a_kind_that_is_not_registered_is_an_error(
         manifests.cache_clear()
     check_mistake(
         result,
-        "datasets/sudoku-easy/manifest.toml names the kind of puzzle 'sudokku', which is not "
-        "registered; did you mean 'sudoku'?",
+        'datasets/sudoku-easy/manifest.toml names the kind of puzzle "sudokku", which is not '
+        'registered; did you mean "sudoku"?',
     )
     assert not (tmp_path / "run").exists()
 
@@ -486,11 +486,11 @@ def test_compile_without_a_compiler_is_an_error(
 TINY = ["run", "--data", "tiny_challenges.json"]
 ADAPT_MISTAKES = [
     (["run"], "name the tasks to adapt to with --data"),
-    (["run", "--data", "none.json"], "'none.json' is neither a dataset nor"),
+    (["run", "--data", "none.json"], "none.json is neither a dataset nor"),
     (["run", "--data", "empty.json"], "empty.json: is an empty object, expected tasks"),
     (["run", "--data", "bare.json"], "task a, train: is an empty list"),
     ([*TINY, "--set", "train.time_limit=1"], "train.time_limit both decide how long the run is"),
-    ([*TINY, "--time-limit", "soon"], "a time is written 3h, 90m, 45s or 2h30m, got 'soon'"),
+    ([*TINY, "--time-limit", "soon"], 'a time is written 3h, 90m, 45s or 2h30m, got "soon"'),
     (
         [*TINY, "--preset", "quickstart"],
         "from scratch: name one that adapts, adapt-arc-agi-2 or adapt-long",

@@ -73,7 +73,7 @@ def test_a_mistake_is_printed_once_whichever_process_makes_it(
     output, errors = process.communicate(timeout=TOO_LONG)
     assert (process.returncode, output) == (2, "")
     (line,) = errors.splitlines()
-    assert line.startswith("Error: 'nowhere.json' is neither a dataset nor")
+    assert line.startswith('Error: "nowhere.json" is neither a dataset nor')
 
 
 @pytest.mark.slow
@@ -84,7 +84,7 @@ def test_torchrun_shows_a_mistake_of_all_processes_once_before_its_own_report(
     assert done.returncode == 1  # torchrun's own
     lines = done.stderr.splitlines()
     assert sum(line.startswith("Error: 'nowhere.json'") for line in lines) <= 1
-    assert any("'nowhere.json' is neither" in line for line in lines)
+    assert any('"nowhere.json" is neither' in line for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_torchrun_shows_a_mistake_of_all_processes_once_before_its_own_report(
         (["many", "train"], "'many' is no number of processes"),
         (["2", "score"], "`arc-trm score` runs in one process: leave out --nproc-per-node"),
         (["2"], "Missing command"),
-        (["2", "trian"], "No such command 'trian'"),
+        (["2", "trian"], 'No such command "trian"'),
         (["2", "train", "--lr", "1"], "write `--set train.lr=1`"),
         (["2", "train", "--max-steps", "x"], "'x' is not a valid integer range"),
     ],

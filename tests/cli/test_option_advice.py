@@ -63,7 +63,7 @@ def test_the_last_part_of_every_key_in_set_is_answered_with_the_key() -> None:
         assert result.exit_code == 2
         if last in ("train", "test"):  # also the name of a table
             continue
-        assert repr(key) in result.stderr, key
+        assert f'"{key}"' in result.stderr, key
 
 
 def test_every_option_of_a_command_is_answered_in_the_others() -> None:
@@ -149,7 +149,7 @@ def test_an_option_is_not_suggested_for_a_value_that_it_does_not_take() -> None:
 def test_an_unknown_command_is_answered_with_the_one_that_is_meant(name: str, said: str) -> None:
     result = run_cli(name)
     assert result.exit_code == 2
-    assert result.stderr.splitlines()[-1] == f"Error: No such command {name!r}: {said}"
+    assert result.stderr.splitlines()[-1] == f'Error: No such command "{name}": {said}'
     assert set(COMMAND_WORDS.values()) <= set(COMMANDS)
 
 

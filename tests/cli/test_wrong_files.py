@@ -138,14 +138,14 @@ def test_only_ids_that_are_really_close_are_suggested(tmp_path: Path) -> None:
     ids = ("007bbfb7", "d017b73f", "bbb1b8b6", "ea32f347", "e9614598", "e345f17b")
     file.write_text(json.dumps(dict.fromkeys(ids, TASK)))
     for task, hint in {
-        "007bbfb8": "; did you mean '007bbfb7'?",
-        "07bbfb7": "; did you mean '007bbfb7'?",
+        "007bbfb8": '; did you mean "007bbfb7"?',
+        "07bbfb7": '; did you mean "007bbfb7"?',
         "12345678": "",
         "zzzz": "",
     }.items():
         result = run_cli("show", task, "--data", file)
         assert result.exit_code == 2
-        assert result.stderr.endswith(f"no task {task!r} in {file}{hint}\n")
+        assert result.stderr.endswith(f'no task "{task}" in {file}{hint}\n')
 
 
 HOSTILE = ["two\nlines", "\x1b[31mred\x1b[0m", "long" * 1000, "\u2028\u202e", "'\"`$x", " "]

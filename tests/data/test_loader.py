@@ -201,12 +201,12 @@ ALL = "; known: " + ", ".join(manifests())
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("arc-agi1", "; did you mean 'arc-agi-1'?"),
-        ("arcagi2", "; did you mean 'arc-agi-2'?"),
-        ("ARC-AGI-2", "; did you mean 'arc-agi-2'?"),
-        ("conceptarc", "; did you mean 'concept-arc'?"),
-        ("arc-agi1/evaluation", "; did you mean 'arc-agi-1/evaluation'?"),
-        ("arc-agi-2/trainin", "; did you mean 'training'?"),
+        ("arc-agi1", '; did you mean "arc-agi-1"?'),
+        ("arcagi2", '; did you mean "arc-agi-2"?'),
+        ("ARC-AGI-2", '; did you mean "arc-agi-2"?'),
+        ("conceptarc", '; did you mean "concept-arc"?'),
+        ("arc-agi1/evaluation", '; did you mean "arc-agi-1/evaluation"?'),
+        ("arc-agi-2/trainin", '; did you mean "training"?'),
         ("arc-agi-2/x", "; known: evaluation, training"),
         ("missing.json", ALL),
         ("", ALL),

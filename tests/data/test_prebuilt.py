@@ -577,14 +577,14 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "an id below 0": (save("puzzle_identifiers", put(4, -1)), "the id -1"),
     "unequal puzzles": (
         save("puzzle_indices", put(1, 3)),
-        "in the group of '11206627' (number 0 from 0) that puzzle has 3 examples, but "
-        "'11206627|||t4|||0481963275' has 5",
+        'in the group of "11206627" (number 0 from 0) that puzzle has 3 examples, but '
+        '"11206627|||t4|||0481963275" has 5',
     ),
     "names that are no list": (write("identifiers.json", {"<blank>": 0}), "is not a list of names"),
     "no names in it": (write("identifiers.json", []), "must begin with '<blank>'"),
     "no blank": (rename(0, "blank"), "must begin with '<blank>'"),
     "a number as a name": (rename(7, 7), "is not a list of names"),
-    "a name twice": (rename(7, "11206627"), "names the puzzle '11206627' more than once"),
+    "a name twice": (rename(7, "11206627"), 'names the puzzle "11206627" more than once'),
     "names cut": (write("identifiers.json", '["<blank>", "1'), "identifiers.json: is not JSON"),
     "no JSON": (write("train/dataset.json", "seq_len: 900"), "dataset.json: is not JSON"),
     "a list": (write("train/dataset.json", []), "dataset.json is not a JSON object"),

@@ -104,11 +104,25 @@ def test_a_puzzle_that_the_solver_gives_up_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(puzzle_text.KINDS["sudoku"], "count_solutions", given_up)
-    assert len(read(write(tmp_path, row("." * 16), row("." * 16)))) == 2
+    puzzles = read(write(tmp_path, row("." * 16), row("." * 16)))
+    assert len(puzzles) == 2
+    assert puzzles.notes[0].startswith("2 puzzles of ")
 
 
-def given_up(questions: Grid) -> npt.NDArray[np.int64]:
+def given_up(questions: Grid, max_guesses: int) -> npt.NDArray[np.int64]:
     return np.full(len(questions), -1)
+
+
+def test_the_puzzles_of_a_file_share_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, *[row("." * 16, "")] * 10)
+    with pytest.raises(UserError, match=r"row 1 .*: it has more than one solution"):
+        read(path)
+    monkeypatch.setattr(puzzle_text, "MAX_GUESSES_IN_FILE", 1)
+    puzzles = read(path)
+    assert len(puzzles) == 10, "two guesses for each are too few to find two solutions"
+    assert puzzles.notes[0].startswith("10 puzzles of ")
 
 
 def test_letters_in_a_small_puzzle_are_those_of_another_kind(

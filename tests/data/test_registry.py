@@ -28,6 +28,7 @@ from arc_trm.data.registry import (
     manifests,
     manifests_folder,
 )
+from arc_trm.errors import UserError
 from arc_trm.puzzles import KINDS, kind_of
 
 SPLITS = (
@@ -227,6 +228,48 @@ def test_a_new_dataset_is_a_folder(
     assert load_tasks("new").ids == load_tasks("new/all").ids == ["a"]
     (source,) = manifests()["new"].sources
     assert isinstance(source, FileSource)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("title = 'New'", "", 'there is no key "title"'),
+        ("title = 'New'", "title = 5", 'key "title" is of type str, got 5'),
+        ("title = 'New'", "titel = 'New'", 'unknown key "titel"; did you mean "title"?'),
+        ("tasks = 1", "tasks = '1'", 'key "splits.all.tasks" is of type int, got "1"'),
+        ("all = ['x.json']", "other = ['x.json']", 'the source "a file" has no all'),
+        ("x.json", "/x.json", 'the path "/x.json" is not relative to a folder'),
+        ("title = 'a file'", "package = 'a'", 'unknown key "sources.paths"'),
+        ("[splits.all]", "[[splits.all]]", 'key "splits.all" is a table, got a list of 1 item'),
+        ("title = 'New'", "title = 'New", "is not valid TOML"),
+        ("title = 'New'", f"title = {'9' * 5000}", "has a number of thousands of digits"),
+        ("title = 'New'", f"title = {'[' * 20}{']' * 20}", "is nested too deeply"),
+        ("title = 'New'", "title.x" + ".x" * 300, "has a line with more than 200 dots"),
+        ("title = 'New'", "#" + "x" * 2**17, "has more than 128 KiB"),
+    ],
+)
+def test_a_manifest_with_a_mistake_is_one_sentence(
+    other_folder: Path, old: str, new: str, message: str
+) -> None:
+    manifest = """title = 'New'
+licence = "CC0-1.0"
+homepage = "https://example.org"
+citation = "Somebody"
+format = "arc"
+[[sources]]
+title = 'a file'
+paths = { all = ['x.json'] }
+[splits.all]
+tasks = 1
+test_outputs = 1
+"""
+    assert old in manifest
+    (other_folder / "new").mkdir()
+    (other_folder / "new" / "manifest.toml").write_text(manifest.replace(old, new))
+    with pytest.raises(UserError) as error:
+        manifests()
+    assert message in str(error.value)
+    assert "new/manifest.toml" in str(error.value)
 
 
 # The command

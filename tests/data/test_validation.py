@@ -235,5 +235,5 @@ def test_different_tasks_under_one_id_are_an_error(tmp_path: Path, challenges: P
     solutions = (tmp_path / "tiny_solutions.json").read_text()
     (folder / "tiny_solutions.json").write_text(solutions)
     config = with_data(run_config(challenges), validation=(str(folder / "tiny_challenges.json"),))
-    with pytest.raises(UserError, match=r"data\.test and data\.validation .* under the id 'task1'"):
+    with pytest.raises(UserError, match=r'data\.test and data\.validation .* under the id "task1"'):
         build_training_set(config)

@@ -92,7 +92,7 @@ def test_predict_takes_the_name_of_a_rule_or_itself(surest: SelectionRule, tiny_
 def test_an_unknown_rule_suggests_the_right_one(surest: SelectionRule, tiny_run: Path) -> None:
     assert {"votes", "rule", "particles"} < set(SELECTION_RULES)
     assert list(SELECTION_RULES)[-1] == "surest"
-    with pytest.raises(UserError, match=r"select: unknown selection rule 'surset'.*surest"):
+    with pytest.raises(UserError, match=r'select: unknown selection rule "surset".*surest'):
         arc_trm.predict(tiny_run, select="surset")
     with pytest.raises(ValueError, match="the selection rule 'surest' is registered already"):
         register_selection("surest")(select_by_votes)

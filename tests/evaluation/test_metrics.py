@@ -104,6 +104,6 @@ def test_auto_is_the_metric_of_the_kind_and_others_are_listed() -> None:
     with pytest.raises(UserError) as caught:
         resolve_best_metric("valid", KINDS["arc"])
     assert str(caught.value) == (
-        "train.best_metric is 'valid', but an evaluation of ARC has pass_at_2, pass_at_1, exact, "
+        'train.best_metric is "valid", but an evaluation of ARC has pass_at_2, pass_at_1, exact, '
         "cell_accuracy: choose one of these, or auto"
     )

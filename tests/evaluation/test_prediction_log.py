@@ -93,6 +93,14 @@ GOOD: dict[str, Any] = {
 }
 
 
+def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arc_trm.evaluation.prediction_log.MAX_LINE", 1 << 20)
+    log = log_with(tmp_path, "x" * (1 << 20))
+    for read in (lambda: list(log.read()), log.digest, lambda: log.status_of({})):
+        with pytest.raises(UserError, match="has a line of more than 1 MiB"):
+            read()
+
+
 def test_the_line_that_the_hostile_ones_change_is_read(tmp_path: Path) -> None:
     (found,) = log_with(tmp_path, json.dumps(GOOD)).read()
     assert (found.order, found.sample, found.steps, found.confidence) == (1, 2, 3, 0.5)

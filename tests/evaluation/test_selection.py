@@ -122,7 +122,7 @@ def test_auto_is_the_rule_where_there_is_one() -> None:
     assert resolve_selection("confidence", KINDS["arc"]) == "confidence"
     with pytest.raises(UserError, match=r"needs puzzles with a rule, but .* has none: use 'votes'"):
         resolve_selection("rule", KINDS["arc"])
-    with pytest.raises(UserError, match="did you mean 'best_halt'"):
+    with pytest.raises(UserError, match='did you mean "best_halt"'):
         resolve_selection("best-halt", KINDS["sudoku"])
 
 

@@ -9,7 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -66,6 +66,7 @@ class Faults:
         missing: paths that are listed but not served.
         status: of every answer; None is the right one.
         seconds: before every answer.
+        trickle: part of a path whose answer is sent byte by byte; None is of none.
     """
 
     drop: int | None = None
@@ -74,6 +75,7 @@ class Faults:
     missing: set[str] = field(default_factory=set)
     status: int | None = None
     seconds: float = 0.0
+    trickle: str | None = None
 
 
 @dataclass
@@ -162,8 +164,15 @@ class Handler(BaseHTTPRequestHandler):
         if "Content_Length" not in headers:
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        if self.command != "HEAD":
+        if self.command == "HEAD":
+            return
+        if self.hub.faults.trickle is None or self.hub.faults.trickle not in self.path:
             self.wfile.write(content)
+            return
+        with suppress(OSError):  # the client has gone
+            for each in content:
+                self.wfile.write(bytes([each]))
+                time.sleep(0.05)
 
     def _json(self, value: Any) -> None:
         self._send(200, json.dumps(value).encode(), Content_Type="application/json")

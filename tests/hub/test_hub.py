@@ -314,13 +314,33 @@ def test_offline_and_unreachable(
     assert "cannot be reached" in fails("o/other")
 
 
+@pytest.mark.parametrize("answer", ["/api/models", "model.safetensors"])
+def test_an_answer_that_trickles_ends(
+    hub: Hub, weights: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    for module in ("client", "download"):
+        monkeypatch.setattr(f"arc_trm.hub.{module}.ANSWER_TIME", 0.5)
+    monkeypatch.setattr("arc_trm.hub.download.RETRIES", 1)
+    hub.repository("o/n", files_of(weights))
+    hub.faults.trickle = answer
+    assert "does not answer in time" in fails("o/n")
+
+
+def test_an_answer_that_is_too_long_is_none_of_a_hub(
+    hub: Hub, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("arc_trm.hub.client.MAX_ANSWER", 100)
+    hub.repository("o/n", files_of(weights))
+    assert "does not answer like a Hugging Face Hub" in fails("o/n")
+
+
 def test_a_slow_or_failing_hub_and_a_full_disk(
     hub: Hub, weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     hub.repository("o/n", files_of(weights))
     hub.faults.seconds = 0.5
     with monkeypatch.context() as patched:
-        patched.setattr("arc_trm.hub.repo_files.TIMEOUT", 0.1)
+        patched.setattr("arc_trm.hub.client.TIMEOUT", 0.1)
         assert "does not answer in time" in fails("o/n")
     hub.faults.seconds = 0.0
 
@@ -331,7 +351,7 @@ def test_a_slow_or_failing_hub_and_a_full_disk(
         patched.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10))
         assert "GB left: make room" in fails("o/n")
     with monkeypatch.context() as patched:
-        patched.setattr("huggingface_hub.file_download.http_get", fail)
+        patched.setattr("arc_trm.hub.download.get_session", fail)
         assert "blob: the disk is full" in fails("o/n")
     with monkeypatch.context() as patched:
         patched.setattr("shutil.copyfile", fail)
@@ -356,7 +376,7 @@ def test_refused_access(hub: Hub, weights: Path, monkeypatch: pytest.MonkeyPatch
     assert pull_weights(repo("o/n")).folder.is_dir()
     hub.repository("o/gated", files_of(weights), gated=True)
     assert "gated" in fails("o/gated")
-    assert "no revision 'v2'" in fails("o/n@v2")
+    assert 'no revision "v2"' in fails("o/n@v2")
     hub.repository("o/lacking", {**files_of(weights), "README.md": b"other"})
     hub.faults.missing = {"README.md"}
     assert "cannot be found" in fails("o/lacking")
@@ -936,7 +956,7 @@ def test_damaged_and_missing_datasets_are_reported(hub: Hub) -> None:
     hub.faults.content["train.csv"] = csv_of(3)[:-1] + b"x"
     assert "is not what the repository says" in refused("sudoku-extreme/train")
     assert "is not downloaded from the Hugging Face Hub" in refused("arc-agi-1")
-    assert "did you mean 'maze-hard'" in refused("maze-hrad")
+    assert 'did you mean "maze-hard"' in refused("maze-hrad")
     hub.faults.content.clear()
     hub.faults.status = 503
     assert "run the command again while" in refused("sudoku-extreme/train")

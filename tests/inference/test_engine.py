@@ -455,7 +455,7 @@ def test_what_the_weights_or_the_puzzles_cannot_do_is_refused() -> None:
     maze = TRM(from_dict(ModelConfig, {**MODEL, "vocab_size": 6, "mixer": "mlp"}), 1)
     message = refused(Weights(maze, {"<blank>": 0}), mazes, views=9)
     assert message == "Maze puzzles have 8 views at most, got 9"
-    assert "did you mean 'particles'?" in refused(loaded, arc, select="particle")
+    assert 'did you mean "particles"?' in refused(loaded, arc, select="particle")
     shape = {**MODEL, "vocab_size": 11, "mixer": "mlp", "architecture": "transformer"}
     shape |= {"outer_cycles": 1, "inner_cycles": 1, "supervision_steps": 1}
     direct = Weights(Transformer(from_dict(ModelConfig, shape), 1), {"<blank>": 0})

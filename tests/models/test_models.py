@@ -234,7 +234,7 @@ SINGLE_PASS = (
             "trm",
             "block",
             "postnorm",
-            "model.block: unknown block 'postnorm'; did you mean 'post_norm'?",
+            'model.block: unknown block "postnorm"; did you mean "post_norm"?',
         ),
     ],
 )
@@ -250,7 +250,7 @@ def test_settings_that_an_architecture_cannot_use_are_refused(
 
 def test_unknown_architecture_suggests_a_known_one() -> None:
     config = ModelConfig(architecture="transfomer")
-    with pytest.raises(UserError, match="unknown architecture 'transfomer'; did you mean 'trans"):
+    with pytest.raises(UserError, match='unknown architecture "transfomer"; did you mean "trans'):
         build_model(config, 6)
 
 

@@ -131,6 +131,6 @@ def test_an_unknown_name_is_an_error(rolls: Rolls, challenges: Path, tmp_path: P
     for config in (run_config(challenges), grid_config(tmp_path)):
         for name, meant in (("rol", "roll"), ("standrd", "standard")):
             misspelt = replace(config, data=replace(config.data, augmentation=name))
-            message = f"unknown augmentation '{name}'; did you mean '{meant}'"
+            message = f'unknown augmentation "{name}"; did you mean "{meant}"'
             with pytest.raises(UserError, match=message):
                 build_training_set(misspelt)

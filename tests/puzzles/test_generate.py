@@ -55,7 +55,7 @@ def test_the_file_holds_what_was_asked_for(tmp_path: Path, cli: Cli) -> None:
         ((*arguments, "--out", tmp_path / "s.json"), "ends in .csv"),
         ((*arguments, "--out", tmp_path / "no" / "s.csv"), "does not exist"),
         (("data", "generate", "maze", "--clues", 3, "--out", tmp_path / "m.csv"), "for Sudokus"),
-        (("data", "generate", "mase", "--out", tmp_path / "m.csv"), "did you mean 'maze'"),
+        (("data", "generate", "mase", "--out", tmp_path / "m.csv"), 'did you mean "maze"'),
         (("data", "generate", "arc", "--out", tmp_path / "a.csv"), "cannot be generated"),
     ):
         result = cli(*invalid)

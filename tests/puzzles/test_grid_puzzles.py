@@ -433,7 +433,7 @@ def test_predictions_for_other_puzzles_are_not_mixed_up(
     other, trained = write_puzzles(tmp_path, seed=7), write_puzzles(tmp_path)
     assert cli("show").exit_code == 0  # nothing is predicted yet
     assert f"Sudoku 3 of {write_puzzles(tmp_path, seed=1)}" in cli("show", "3").stdout
-    assert "there is no puzzle '11'" in cli("show", "11").stderr  # the training set has one
+    assert 'there is no puzzle "11"' in cli("show", "11").stderr  # the training set has one
     assert cli("predict", run, "--data", other, "--out", out).exit_code == 0
     assert cli("predict", run).exit_code == 0
     for arguments in (
@@ -466,7 +466,7 @@ def test_predictions_for_other_puzzles_are_not_mixed_up(
         assert result.exit_code == 2 and message in result.stderr, (arguments, result.stderr)
     shown = cli("show", "11", "--predictions", out / "predictions.jsonl").stdout
     assert f"Sudoku 11 of {other}" in shown
-    assert "there is no puzzle '11'" in cli("show", "11").stderr  # the run predicted 8
+    assert 'there is no puzzle "11"' in cli("show", "11").stderr  # the run predicted 8
     assert "Answer" not in cli("show", "3", "--data", other).stdout.replace("Known answer", "")
     for arguments in (("show", "007bbfb7"), ("show", "007bbfb7", "--data", "arc-agi-1")):
         assert cli(*arguments).stdout.startswith("Task 007bbfb7")

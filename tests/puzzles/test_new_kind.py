@@ -179,7 +179,7 @@ def test_a_kind_without_a_generator_cannot_be_generated(
 ) -> None:
     result = cli("data", "generate", "latin-square", "--out", tmp_path / "x.csv")
     assert result.exit_code == 2
-    assert "puzzles of the kind 'latin-square' cannot be generated" in result.stderr
+    assert 'puzzles of the kind "latin-square" cannot be generated' in result.stderr
 
 
 def test_an_unregistered_kind_is_unknown(squares: Path) -> None:

@@ -136,6 +136,19 @@ def test_ids_of_the_same_file_on_some_systems_write_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_names_the_folder_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, data: object) -> None:
+        raise sub.WriteError(path, "the disk is full")
+
+    monkeypatch.setattr("submission.arcprize.write_json", fail)
+    with pytest.raises(sub.WriteError) as error:
+        sub.write_arcprize(tmp_path / "out", {"t": [[A]]}, PROVENANCE)
+    assert str(error.value) == f"{tmp_path / 'out'}: cannot be written: the disk is full"
+    assert not list(tmp_path.iterdir())
+
+
 def test_only_a_new_or_an_empty_folder_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

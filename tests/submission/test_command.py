@@ -133,7 +133,7 @@ def test_validate_stops_listing_somewhere(files: Path) -> None:
             "the number of vote weights is 1, expected 2,",
         ),
         ("merge submission.json --out out.json --vote-weights 0", "a vote weight is 0.0, expected"),
-        ("merge submission.json --out out.json --vote-weights a", "'a' is not a list of numbers"),
+        ("merge submission.json --out out.json --vote-weights a", '"a" is not a list of numbers'),
         ("merge --out out.json", "Missing argument"),
         ("merge other.json short.json --out short.json", "it is one of the files to merge"),
         ("score new.json --solutions solutions.json", "new.json: answers none of the 2 tasks with"),
@@ -147,7 +147,7 @@ def test_mistakes_end_in_one_sentence_and_status_2(
     assert result.exit_code == 2
     assert isinstance(result.exception, SystemExit)
     assert result.stdout == ""
-    error = result.stderr.splitlines()[-1]
+    (error,) = result.stderr.splitlines()
     assert error.startswith("Error: ") and sentence in error
     assert not (files / "out.json").exists()
 

@@ -98,7 +98,7 @@ def test_files_that_are_not_json(tmp_path: Path, content: bytes, problem: str) -
 def test_an_integer_too_long_to_parse(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     path.write_text("[" + "9" * 5000 + "]")
-    with pytest.raises(sub.FormatError, match="cannot be read: Exceeds the limit"):
+    with pytest.raises(sub.FormatError, match="an integer of thousands of digits"):
         sub.read_json(path)
 
 
@@ -106,12 +106,13 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     cases = {
         tmp_path / "none.json": "does not exist, expected a file",
         tmp_path: "is a folder, expected a file",
-        tmp_path / ("x" * 5000): "cannot be read: File name too long",
     }
     for path, problem in cases.items():
         with pytest.raises(sub.FormatError) as caught:
             sub.read_json(path)
         assert str(caught.value) == f"{path}: {problem}"
+    with pytest.raises(sub.FormatError, match=r"x\.\.\.x+: cannot be read: File name too long"):
+        sub.read_json("x" * 5000)
     with pytest.raises(sub.FormatError, match=r"cannot be read \(.*embedded null byte\)"):
         sub.read_json("a\0b")
 
@@ -347,13 +348,19 @@ def test_places_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monke
         tmp_path / "plain" / "file": f"{tmp_path / 'plain'} is not a folder",
         tmp_path: "it is a folder",
         Path("/dev/null"): "it is not an ordinary file",
-        tmp_path / ("x" * 300): "File name too long",
     }
     for path, reason in cases.items():
         with pytest.raises(sub.WriteError) as caught:
             sub.write_json(path, [1])
         assert str(caught.value) == f"{path}: cannot be written: {reason}"
 
+    with pytest.raises(sub.WriteError, match=r"x\.\.\.x+: cannot be written: File name too long"):
+        sub.write_json(tmp_path / ("x" * 300), [1])
+    reading, writing = os.pipe()  # as /dev/stdout may be
+    with pytest.raises(sub.WriteError, match="it is not an ordinary file"):
+        sub.write_json(f"/dev/fd/{writing}", [1])
+    os.close(reading)
+    os.close(writing)
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anything
     with pytest.raises(sub.WriteError, match="it is write-protected"):
         sub.write_json(tmp_path / "plain", [1])

@@ -71,5 +71,5 @@ def test_options_that_cannot_apply(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_too_long_cannot_be_read() -> None:
-    with pytest.raises(sub.FormatError, match=r"^a{300}: cannot be read: File name too long"):
+    with pytest.raises(sub.FormatError, match=r"^a+\.\.\.a+: cannot be read: File name too long"):
         sub.check_path("a" * 300)

@@ -620,8 +620,8 @@ def test_an_unknown_best_metric_is_an_error_before_a_folder_is_made(
     tmp_path: Path, grid: RunConfig
 ) -> None:
     for metric, message in (
-        ("pass_at_2", "'pass_at_2', but an evaluation of Sudoku has exact, valid, cell_accuracy: "),
-        ("exakt", "did you mean 'exact', or auto"),
+        ("pass_at_2", '"pass_at_2", but an evaluation of Sudoku has exact, valid, cell_accuracy: '),
+        ("exakt", 'did you mean "exact", or auto'),
     ):
         with pytest.raises(UserError, match=message):
             train_run(with_train(grid, best_metric=metric), CPU, tmp_path / "run")

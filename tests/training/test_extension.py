@@ -153,14 +153,14 @@ def test_callbacks_from_outside_are_called_in_order(tmp_path: Path, challenges: 
     [
         (
             lambda c: replace(c, train=replace(c.train, loss="stablemix")),
-            "did you mean 'stablemax'",
+            'did you mean "stablemax"',
         ),
         (
             lambda c: replace(c, train=replace(c.train, optimiser="adam")),
-            "unknown optimiser 'adam'",
+            'unknown optimiser "adam"',
         ),
-        (lambda c: replace(c, model=replace(c.model, block="x")), "unknown block 'x'"),
-        (lambda c: replace(c, model=replace(c.model, architecture="trn")), "did you mean 'trm'"),
+        (lambda c: replace(c, model=replace(c.model, block="x")), 'unknown block "x"'),
+        (lambda c: replace(c, model=replace(c.model, architecture="trn")), 'did you mean "trm"'),
     ],
 )
 def test_an_unknown_name_is_an_error_before_data_is_loaded(change, message: str) -> None:

@@ -169,7 +169,8 @@ def test_a_setting_that_this_version_lacks_is_named(killed: Path) -> None:
         "start a new run"
     )
     edit(killed, "run.json", lambda settings: settings["model"].update(feed_forward="swiglu"))
-    with pytest.raises(UserError, match=r"'model\.feed_forward'.*use the version of arc-trm that"):
+    expected = r'"model\.feed_forward".*use the version of arc-trm that'
+    with pytest.raises(UserError, match=expected):
         _ = Run(killed).config
 
 
@@ -180,7 +181,7 @@ def test_weights_with_a_setting_that_this_version_lacks_are_refused(
     edit(killed, place, lambda settings: settings["model"].update(feed_forward="swiglu"))
     with pytest.raises(UserError) as caught:
         _ = WeightsDir(killed).parts
-    assert "'model.feed_forward'" in str(caught.value)
+    assert '"model.feed_forward"' in str(caught.value)
     assert "use the version of arc-trm that wrote it" in str(caught.value)
 
 

@@ -42,7 +42,7 @@ def test_files_are_written(tmp_path: Path, ending: str) -> None:
 
 
 def test_an_unknown_ending_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"task\.svgz: .*\.svg or \.png; did you mean '\.svg'\?"):
+    with pytest.raises(UserError, match=r'task\.svgz: .*\.svg or \.png; did you mean "\.svg"\?'):
         save(DRAWING, tmp_path / "task.svgz")
     with pytest.raises(UserError, match=r"\.svg or \.png$"):
         save(DRAWING, tmp_path / "task")

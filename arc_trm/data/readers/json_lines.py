@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from itertools import chain
 from typing import IO, Any
@@ -11,6 +10,7 @@ from arc_trm.data.invalid import InvalidItems, NoTasks
 from arc_trm.data.readers.records import build_tasks, is_record, tasks_of_records
 from arc_trm.errors import UserError
 from arc_trm.file_kind import is_log_header
+from arc_trm.io import json_value
 from arc_trm.tasks import TaskSet
 from submission import parse_json
 from submission.content import Content
@@ -30,8 +30,8 @@ def matches(content: Content) -> bool:
         if not named and not file.readline(MAX_LINE).strip():
             return False  # the only line of a JSON file
     try:
-        json.loads(first)
-    except (ValueError, RecursionError):
+        json_value(first)
+    except ValueError:
         return named
     return True
 

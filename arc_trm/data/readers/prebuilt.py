@@ -34,7 +34,7 @@ import numpy.typing as npt
 from arc_trm.data.invalid import InvalidItems
 from arc_trm.data.puzzle_ids import read_puzzle_ids
 from arc_trm.data.readers import json_file
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, format_value
 from arc_trm.io import read_json
 from arc_trm.puzzles import SEPARATOR, grid_kinds
 from arc_trm.puzzles.base import LazySequence, Tokens
@@ -176,9 +176,11 @@ class PrebuiltDataset(LazySequence["PrebuiltGroup"]):
             group = int(np.searchsorted(self.group_starts, puzzle, side="right")) - 1
             first = self.names[self.puzzle_ids[self.group_starts[group]]]
             raise UserError(
-                f"{self.folder / 'train' / PUZZLE_STARTS}: in the group of {first!r} (number "
+                f"{self.folder / 'train' / PUZZLE_STARTS}: in the group of "
+                f"{format_value(first)} (number "
                 f"{group} from 0) that puzzle has {expected[puzzle]} examples, but "
-                f"{self.names[self.puzzle_ids[puzzle]]!r} has {counts[puzzle]}: only groups whose "
+                f"{format_value(self.names[self.puzzle_ids[puzzle]])} has {counts[puzzle]}: "
+                "only groups whose "
                 "puzzles have equally many can be sampled; build the folder again"
             )
         return [PrebuiltGroup(self, start, stop) for start, stop in pairwise(self.group_starts)]

@@ -44,6 +44,9 @@ MAX_SOLVED = 10_000
 """Sudokus of 9×9 in a file whose solutions are counted when it is read; of another size by the
 square of the cells, so 1001 of 16×16. Counting those of larger files takes too long; `arc-trm data
 check` does it."""
+MAX_GUESSES_IN_FILE = 1_000_000
+"""Guesses in which these are counted, shared equally among the puzzles: 100 for each of 10 000 of
+9×9. A puzzle that needs more is read with a note."""
 MAX_LINE = 2**22
 """Characters of the longest line."""
 MAX_LINES = 50_000_000
@@ -153,18 +156,25 @@ def read_rows(texts: Iterable[tuple[int, str, str]], rows: PuzzleRows) -> Puzzle
         rows.report()
     rows.report()
     puzzles = PuzzleArray.concatenate(parts) if parts else None
-    if puzzles and kind and len(puzzles) * puzzles.side**4 <= MAX_SOLVED * 9**4:
-        counts = kind[0].count_solutions(puzzles.questions).clip(max=2)
+    note: list[str] = []
+    if puzzles and kind and (size := len(puzzles) * puzzles.side**4) <= MAX_SOLVED * 9**4:
+        max_guesses = MAX_GUESSES_IN_FILE * 9**4 // size
+        counts = kind[0].count_solutions(puzzles.questions, max_guesses).clip(max=2)
         # A puzzle that the solver gave up may well have one solution.
         for index in np.flatnonzero((counts == 0) | (counts == 2)).tolist():
             rows.reasons[int(puzzles.rows[index])] = SOLUTION_ERRORS[int(counts[index])]
         rows.report()
+        if given_up := int((counts < 0).sum()):
+            note.append(
+                f"{pluralise(given_up, 'puzzle')} of {rows.place} may have no solution or several, "
+                "which takes long to find out: `arc-trm data check` tries longer"
+            )
         puzzles = puzzles.take((counts == 1) | (counts < 0))
     if not puzzles:
         notes = rows.invalid.notes("row", rows.place)
         reason = f", because {'; '.join(notes)}" if notes else ""
         raise NoTasks(f"{rows.place} has no valid puzzle{reason}: name another file")
-    return puzzles
+    return puzzles.renamed(puzzles.name, note)
 
 
 def find_layout(lines: Sequence[str]) -> Columns | Literal["grids"] | None:

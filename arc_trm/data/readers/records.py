@@ -12,13 +12,13 @@ unknown if it is missing, null or empty.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from arc_trm.data.invalid import InvalidItems
 from arc_trm.errors import format_name, pluralise
+from arc_trm.io import json_value
 from arc_trm.tasks import Pair, Task, as_grid
 from submission import Problem
 from submission.formats import pairs_problems
@@ -124,8 +124,8 @@ def _parsed(value: Any) -> Any:
     """Return the value of a JSON text, as some tables keep grids; anything else as it is."""
     if isinstance(value, str) and value[:1] in ("[", "{"):
         try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
+            return json_value(value)
+        except ValueError:
             return value
     return value
 

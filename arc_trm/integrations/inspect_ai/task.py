@@ -13,7 +13,7 @@ from inspect_ai.model import GenerateConfig, ModelName, get_model
 from arc_trm.config import inference_config
 from arc_trm.data.loader import load_tasks
 from arc_trm.data.splits import predicted_tasks
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, format_name
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.integrations.inspect_ai.batching import WeightsSource, logger
 from arc_trm.integrations.inspect_ai.errors import translate_errors
@@ -156,5 +156,7 @@ def _samples(tasks: TaskSet) -> list[Sample]:
         for test, solution in enumerate(each.solutions or ())
     ]
     if not samples:
-        raise UserError(f"no test output of {tasks.name!r} is known, so nothing can be scored")
+        raise UserError(
+            f"no test output of {format_name(tasks.name)} is known, so nothing can be scored"
+        )
     return samples

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from arc_trm.config import DataConfig, ModelConfig
-from arc_trm.errors import UserError, format_name, pluralise
+from arc_trm.errors import UserError, format_name, format_value, pluralise
 from arc_trm.puzzles.arc import canvas, oddities, tokenizer
 from arc_trm.puzzles.arc.augmentation import ArcAugmentation, ArcAugmentations
 from arc_trm.puzzles.arc.deduplication import distinct_augmentations
@@ -201,7 +201,9 @@ class Arc(PuzzleKind):
 
     def score(self, tasks: TaskSet, attempts: Ranked, selected_by: str = "") -> Score:
         if not tasks.has_known_outputs:
-            raise UserError(f"no test output of {tasks.name!r} is known, so nothing can be scored")
+            raise UserError(
+                f"no test output of {format_name(tasks.name)} is known, so nothing can be scored"
+            )
         return replace(score_ranked(attempts, tasks.known_solutions()), selected_by=selected_by)
 
 
@@ -219,7 +221,7 @@ def _merge(sets: Sequence[TaskSet], keys: str, data: DataConfig) -> dict[str, Ta
                 names = ", ".join(each.name for each in sets)
                 raise UserError(
                     f"the datasets of {keys} ({names}) have different tasks under the id "
-                    f"{task.id!r}: name only one of them"
+                    f"{format_value(task.id)}: name only one of them"
                 )
             found[task.id] = task
     return found

@@ -21,6 +21,7 @@ from arc_trm.puzzles.sudoku.generator import full_grids, remove_digits
 from arc_trm.puzzles.sudoku.solver import (
     BOXES,
     LARGE_BATCH_SIZE,
+    MAX_GUESSES,
     QUICK_SIDE,
     count_digits,
     digit_masks,
@@ -144,8 +145,11 @@ class Sudoku(GridPuzzle):
                 faults[number] = faults[number] or fault.format(row, column)
         return faults
 
-    def count_solutions(self, questions: Grid) -> npt.NDArray[np.int64]:
-        return solve(questions).count
+    def count_solutions(
+        self, questions: Grid, max_guesses: int | None = None
+    ) -> npt.NDArray[np.int64]:
+        limit = MAX_GUESSES if max_guesses is None else min(max_guesses, MAX_GUESSES)
+        return solve(questions, limit).count
 
     def is_answer(self, question: str, text: str) -> bool:
         blanks = {each for each, symbol in self.spellings.items() if symbol == self.symbols[0]}

@@ -227,16 +227,20 @@ def _branch(
     return children, parents
 
 
-def solve(questions: Grid) -> SearchResult:
+def solve(questions: Grid, max_guesses: int = MAX_GUESSES) -> SearchResult:
     """Solve Sudokus (N, side, side) uint8 and see whether each has more than one solution.
 
-    Large ones are searched `LARGE_BATCH_SIZE` at a time, because a search keeps many states.
+    The search of a puzzle is given up after `max_guesses`. Large ones are searched
+    `LARGE_BATCH_SIZE` at a time, because a search keeps many states.
     """
     side = questions.shape[1]
     if side <= QUICK_SIDE or len(questions) <= LARGE_BATCH_SIZE:
-        return search(candidate_masks(questions), side)
+        return search(candidate_masks(questions), side, max_guesses=max_guesses)
     starts = range(LARGE_BATCH_SIZE, len(questions), LARGE_BATCH_SIZE)
-    parts = [search(candidate_masks(part), side) for part in np.split(questions, starts)]
+    parts = [
+        search(candidate_masks(part), side, max_guesses=max_guesses)
+        for part in np.split(questions, starts)
+    ]
     return SearchResult(
         np.concatenate([part.count for part in parts]),
         np.concatenate([part.solution for part in parts]),

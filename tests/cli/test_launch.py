@@ -73,7 +73,7 @@ def test_a_mistake_is_printed_once_whichever_process_makes_it(
     output, errors = process.communicate(timeout=TOO_LONG)
     assert (process.returncode, output) == (2, "")
     (line,) = errors.splitlines()
-    assert line.startswith('Error: "nowhere.json" is neither a dataset nor')
+    assert line.startswith("Error: nowhere.json is neither a dataset nor")
 
 
 @pytest.mark.slow
@@ -83,8 +83,8 @@ def test_torchrun_shows_a_mistake_of_all_processes_once_before_its_own_report(
     done = run_torchrun("-m", "arc_trm", "train", "--data", "nowhere.json", cwd=tmp_path)
     assert done.returncode == 1  # torchrun's own
     lines = done.stderr.splitlines()
-    assert sum(line.startswith("Error: 'nowhere.json'") for line in lines) <= 1
-    assert any('"nowhere.json" is neither' in line for line in lines)
+    assert sum(line.startswith("Error: nowhere.json") for line in lines) <= 1
+    assert any("nowhere.json is neither" in line for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -431,7 +431,7 @@ def test_missing_predictions_of_a_file_are_noted(tmp_path: Path, run: Path) -> N
 @pytest.mark.parametrize(
     ("task_args", "sentence"),
     [
-        ({"data": "nope"}, '"nope" is neither a dataset nor'),
+        ({"data": "nope"}, "nope is neither a dataset nor"),
         ({"weights": "no/such/folder"}, "there is no folder no/such/folder"),
         ({"weights": "."}, "is not a weights folder: it has no config.json"),
         ({"predictions": "nope.json"}, "nope.json does not exist: name a predictions.jsonl"),
@@ -463,7 +463,7 @@ def test_missing_predictions_of_a_file_are_noted(tmp_path: Path, run: Path) -> N
             {"predictions": SUBMISSION, "data": CHALLENGES, "samples": 1},
             "samples, noise and other settings are for weights: predictions are made already",
         ),
-        ({"data": "unknown.json"}, "no test output of 'unknown.json' is known"),
+        ({"data": "unknown.json"}, "no test output of unknown.json is known"),
         (
             {"data": "sudoku-6x6/test"},
             "the plugin needs an ARC submission, but sudoku-6x6/test holds",

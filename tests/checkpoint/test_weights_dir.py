@@ -380,7 +380,7 @@ def test_published_files_with_and_without_prefixes(tmp_path: Path, prefix: str) 
         ("hidden_size", 64, "hidden_size is 32 in the weights, but 64"),
         ("puzzle_emb_ndim", 32, "puzzle_emb_ndim is 48 in the weights, but 32"),
         ("num_heads", 5, "hidden_size (32) must be a multiple of num_heads (5)"),
-        ("H_cycles", "many", "got 'many'"),
+        ("H_cycles", "many", 'got "many"'),
         ("pos_encodings", "alibi", 'pos_encodings is "learned" in the weights, but "alibi" in'),
         (
             "pos_encodings",

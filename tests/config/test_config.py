@@ -99,7 +99,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
         ("train.save_interval_s=1e10", "train.save_interval_s must be above 0 and at most 1e+09"),
         ("train.time_limit=-1", "train.time_limit must be above 0 and at most 1e+09 seconds"),
         ("train.global_batch_size=2000000", "train.global_batch_size must be 1..1048576"),
-        ("train.supervision_steps=1001", "train.supervision_steps must be 1..1000"),
+        ("train.supervision_steps=1025", "train.supervision_steps must be 1..1024"),
         ("data.augmentations=1000001", "data.augmentations must be 0..1000000"),
         ("model.expansion=1e9", "model.expansion must be above 0 and at most 64"),
         ("model.num_layers=1000000", "model.num_layers must be 1..1024"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.io import check_replaceable, write_json
+from arc_trm.runs import check_free
 from submission import FormatError, Provenance, Ranked, to_submission, write_arcprize
 
 
@@ -39,6 +40,8 @@ def export_predictions(
             write_arcprize(out, ranked, _provenance(source, model), overwrite)
         else:
             check_replaceable(out, overwrite)
+            if overwrite:
+                check_free(out.absolute().parent)  # `predict` may be writing that file
             write_json(out, to_submission(ranked))
     except FormatError as error:
         raise FormatError(error.problems, source.path) from None

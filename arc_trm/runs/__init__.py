@@ -21,7 +21,7 @@ from arc_trm.runs.folder import (
     run_times,
     write_run_config,
 )
-from arc_trm.runs.lock import FolderLock, check_free
+from arc_trm.runs.lock import FolderLock, check_free, check_output
 
 __all__ = [
     "METRICS",
@@ -35,6 +35,7 @@ __all__ = [
     "FolderLock",
     "Run",
     "check_free",
+    "check_output",
     "create_run",
     "find_run",
     "is_run",

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from arc_trm.errors import UserError
-from arc_trm.io import check_ordinary
+from arc_trm.io import check_ordinary, check_replaceable
 from arc_trm.runs.provenance import command_line
 from submission.errors import MAX_WORD, shorten
 from submission.temporary import is_at, try_lock
@@ -131,6 +131,17 @@ def check_free(folder: Path) -> None:
     """Raise UserError if a process writes into a folder now, which the message names."""
     if is_locked(folder):
         raise _held(folder)
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """Check a path at which a submission is to be written.
+
+    Raises:
+        UserError: what is there may not be replaced, or `predict` may be writing it now.
+    """
+    check_replaceable(path, overwrite)
+    if overwrite:
+        check_free(path.absolute().parent)
 
 
 def _is_free(file: int, path: Path, shared: bool) -> bool:

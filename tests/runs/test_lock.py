@@ -8,9 +8,11 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 
 from arc_trm.errors import UserError
 from arc_trm.runs import lock as module
@@ -119,3 +121,26 @@ def test_where_no_lock_can_be_made_nothing_is_locked(tmp_path: Path) -> None:
         lock.acquire(tmp_path)
         assert not is_locked(tmp_path)
     assert (tmp_path / LOCK).is_dir()
+
+
+def test_a_submission_in_a_folder_that_is_written_is_not_replaced(
+    challenges: Path, cli: Callable[..., Result]
+) -> None:
+    folder = challenges.parent
+    out = folder / "submission.json"
+    tasks = json.loads(challenges.read_text())
+    attempts = {"attempt_1": [[1]], "attempt_2": [[2]]}
+    answers = json.dumps({name: [attempts] for name in tasks})
+    for name in ("submission.json", "a.json"):
+        (folder / name).write_text(answers)
+    commands = (
+        ("merge", folder / "a.json"),
+        ("export", folder / "a.json", "--format", "submission"),
+        ("convert-submission", folder / "a.json", "--challenges", challenges),
+    )
+    for command in commands:
+        with FolderLock() as lock:
+            lock.acquire(folder)
+            result = cli(*command, "--out", out, "--overwrite")
+            assert result.exit_code == 2 and "is being written by process" in result.stderr
+            assert out.read_text() == answers

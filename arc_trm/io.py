@@ -9,12 +9,11 @@ import errno
 import hashlib
 import os
 import re
-import secrets
 import shutil
 import stat
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from arc_trm.errors import UserError, format_path
 from submission import WriteError, atomic_write, read_json, write_json
 from submission.content import decode_text, file_content
 from submission.files import check_replaceable, json_value, write_error
+from submission.temporary import is_temporary, remove_leftovers, temporary_folder
 
 __all__ = [
     "WriteError",
@@ -39,6 +39,8 @@ __all__ = [
     "read_json",
     "read_toml",
     "relative_path",
+    "remove_leftovers",
+    "temporary_folder",
     "write_error",
     "write_json",
 ]
@@ -146,9 +148,18 @@ def append(path: Path, data: bytes, sync: bool = False) -> None:
 
 
 def check_new(path: Path) -> None:
-    """Raise UserError if `path` is anything but absent or an empty folder."""
+    """Raise UserError if `path` is anything but absent or an empty folder.
+
+    What killed commands left in the folder is removed.
+    """
     target = os.path.realpath(path)  # of a symbolic link to itself it is the link
-    if os.path.lexists(target) and not (path.is_dir() and not any(path.iterdir())):
+    if not os.path.lexists(target):
+        return
+    remove_leftovers(target)
+    names = os.listdir(target) if path.is_dir() else [""]
+    if names and all(map(is_temporary, names)):
+        raise UserError(f"{path} is being written by another command: wait for its end")
+    if names:
         raise UserError(f"{path} already exists and is not an empty folder: name another one")
 
 
@@ -167,8 +178,9 @@ def check_new_file(path: Path) -> None:
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield a folder to fill, which becomes `path` if the block succeeds and vanishes otherwise.
 
-    An empty folder that exists already is kept and filled: it may be the current folder, a mount
-    point, or have permissions of its own.
+    An empty folder that exists already is replaced at once, too. One that cannot be, because it is
+    the current folder, a mount point or another user's, is kept: files move into it one by one when
+    all are whole.
 
     Raises:
         UserError: anything else exists at `path`, or no folder can be made there.
@@ -176,26 +188,44 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     check_new(path)
     target = Path(os.path.realpath(path))
-    exists = target.is_dir()
-    hidden = f".{target.name}.{secrets.token_hex(4)}.tmp"
-    temporary = target / hidden if exists else target.with_name(hidden)
-    try:
-        temporary.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder {path}: {error.strerror}") from None
-    try:
-        yield temporary
+    with ExitStack() as stack:
         try:
-            if exists:
-                for file in sorted(temporary.iterdir()):
-                    file.replace(target / file.name)
-            else:
-                temporary.replace(target)
+            beside = target if _is_kept(target) else target.parent
+            beside.mkdir(parents=True, exist_ok=True)
+            content = stack.enter_context(temporary_folder(beside)) / "content"
+            content.mkdir()
+            if target.is_dir():
+                shutil.copymode(target, content)
         except OSError as error:
-            raise WriteError(path, error.strerror or str(error)) from None
-    except WriteError as error:  # name the final path, not the temporary one
-        written = Path(error.path)
-        final = path if written == path else path / written.name
-        raise WriteError(final, error.reason) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            raise UserError(f"cannot make the folder {path}: {error.strerror}") from None
+        try:
+            yield content
+            try:
+                _move(content, target)
+            except OSError as error:
+                raise WriteError(path, error.strerror or str(error)) from None
+        except WriteError as error:  # name the final path, not the temporary one
+            written = Path(error.path)
+            final = path if written == path else path / written.name
+            raise WriteError(final, error.reason) from None
+
+
+def _is_kept(target: Path) -> bool:
+    """Return whether a folder exists and should not be replaced by another one."""
+    if not target.is_dir():
+        return False
+    own, above = target.stat(), target.parent.stat()
+    replaceable = own.st_dev == above.st_dev and os.access(target.parent, os.W_OK)
+    is_ours = not hasattr(os, "getuid") or own.st_uid == os.getuid()
+    return not (replaceable and is_ours) or target.samefile(os.curdir)
+
+
+def _move(content: Path, target: Path) -> None:
+    """Give a whole folder its place, where an empty folder may be. Raises OSError."""
+    try:
+        content.replace(target)
+    except OSError:
+        if not target.is_dir() or not all(map(is_temporary, os.listdir(target))):
+            raise
+        for file in sorted(content.iterdir()):
+            shutil.move(file, target / file.name)

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from arc_trm.errors import UserError, suggestion
-from arc_trm.runs.lock import RunLock
+from arc_trm.runs import FolderLock
 from arc_trm.runs.provenance import read_provenance
 
 Run = dict[str, Any]
@@ -295,8 +295,8 @@ def main() -> None:
     folders = [find_recipe(track, recipe) for recipe in arguments.recipes]
     measured = table(track)  # checks the logs before anything is trained
     if folders:
-        with RunLock(RECORDS) as lock:
-            lock.acquire()  # two at once would slow each other down
+        with FolderLock() as lock:
+            lock.acquire(RECORDS)  # two at once would slow each other down
             measure(track, folders, arguments.seeds)
         measured = table(track)
     print(measured)

@@ -19,8 +19,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
-import shutil
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -40,6 +38,7 @@ from submission.errors import (
 )
 from submission.files import StrPath, json_value, read_json, write_json
 from submission.formats import ATTEMPTS, Challenges, Grid, Ranked, grid_problems
+from submission.temporary import remove_leftovers, temporary_folder
 
 RESULTS = "results.json"
 """The file that the scorer writes into a folder and ignores when it reads one."""
@@ -117,8 +116,7 @@ def write_arcprize(
     if found:
         raise FormatError(found)
     target = Path(os.path.realpath(folder))
-    temporary = target.parent / f".{secrets.token_hex(8)}.tmp"
-    previous = temporary.with_suffix(".old")
+    remove_leftovers(target)
     try:
         replaced = target.is_dir() and any(target.iterdir())
         if replaced and overwrite:
@@ -127,21 +125,19 @@ def write_arcprize(
             raise WriteError(folder, "it already exists: name another, or use --overwrite")
         if target.exists() and target.samefile(os.curdir):
             raise WriteError(folder, "it is the current folder, expected a folder inside it")
-        temporary.mkdir()
-        for task_id, outputs in ranked.items():
-            pairs = [
-                {
-                    name: _to_attempt(candidate, task_id, index, provenance)
-                    for name, candidate in zip(ATTEMPTS, [*candidates, [], []], strict=False)
-                }
-                for index, candidates in enumerate(outputs)
-            ]
-            write_json(temporary / f"{task_id}.json", pairs)
-        if replaced:
-            target.rename(previous)
-        with suppress(FileNotFoundError):
-            target.rmdir()
-        temporary.rename(target)
+        with temporary_folder(target.parent) as temporary:
+            _write_attempts(temporary / "new", ranked, provenance)
+            previous = temporary / "previous"
+            if replaced:
+                target.rename(previous)
+            try:
+                with suppress(FileNotFoundError):
+                    target.rmdir()
+                (temporary / "new").rename(target)
+            except BaseException:
+                if replaced:
+                    previous.rename(target)
+                raise
     except WriteError as error:  # name the user's folder, not the temporary one
         raise WriteError(folder, error.reason) from None
     except FileNotFoundError:
@@ -149,11 +145,19 @@ def write_arcprize(
         raise WriteError(folder, reason) from None
     except OSError as error:
         raise WriteError(folder, error.strerror or str(error)) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if previous.exists() and not target.exists():
-            previous.rename(target)
-        shutil.rmtree(previous, ignore_errors=True)
+
+
+def _write_attempts(folder: Path, ranked: Ranked, provenance: Provenance) -> None:
+    folder.mkdir()
+    for task_id, outputs in ranked.items():
+        pairs = [
+            {
+                name: _to_attempt(candidate, task_id, index, provenance)
+                for name, candidate in zip(ATTEMPTS, [*candidates, [], []], strict=False)
+            }
+            for index, candidates in enumerate(outputs)
+        ]
+        write_json(folder / f"{task_id}.json", pairs)
 
 
 def _check_replaceable(folder: StrPath) -> None:

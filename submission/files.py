@@ -6,7 +6,6 @@ import errno
 import json
 import math
 import os
-import secrets
 import shlex
 import stat
 import sys
@@ -45,6 +44,7 @@ from submission.formats import (
     recognise,
     submission_problems,
 )
+from submission.temporary import temporary_folder
 
 StrPath: TypeAlias = str | os.PathLike[str]
 
@@ -179,40 +179,39 @@ def write_submission(path: StrPath, submission: Submission, challenges: Challeng
 def atomic_write(path: StrPath, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
     """Open a file that replaces `path` once the block ends without an error.
 
-    Until then the content lies in a temporary file in the same folder. An exception, also
-    KeyboardInterrupt, removes the temporary file and leaves `path` unchanged. A symbolic link is
-    followed. The permissions are those that `open` would give. Text is UTF-8.
+    Until then the content lies in a temporary folder beside it. An exception, also
+    KeyboardInterrupt, removes that and leaves `path` unchanged; what a kill leaves, the next write
+    in the same folder removes. A symbolic link is followed. The permissions are those that `open`
+    would give. Text is UTF-8.
 
     Raises:
         WriteError: the file system refuses. Other exceptions of the block pass through.
     """
     target = Path(os.path.realpath(path))
     before = _mode_before(path, target)
-    temporary = target.parent / f".{secrets.token_hex(8)}.tmp"
     encoding, newline = (None, None) if mode == "wb" else ("utf-8", "\n")
-    file = None
     ours = True  # whether an OSError comes from this function, not from the block
     try:
-        file = open(  # noqa: SIM115 (closed below, before it is renamed)
-            temporary, mode.replace("w", "x"), encoding=encoding, newline=newline
-        )
-        if before is not None:
-            with suppress(OSError):  # some file systems have no permission bits
-                os.chmod(temporary, before)
-        ours = False
-        yield file
-        ours = True
-        file.flush()
-        os.fsync(file.fileno())
-        file.close()
-        os.replace(temporary, target)
-    except BaseException as error:
-        with suppress(OSError):
-            if file is not None:
-                file.close()  # flushes, which may fail again
-        with suppress(OSError):
-            os.unlink(temporary)
-        if isinstance(error, OSError) and (ours or error.errno in _DISK_ERRORS):
+        with temporary_folder(target.parent) as folder:
+            temporary = folder / target.name
+            file = open(temporary, mode, encoding=encoding, newline=newline)  # noqa: SIM115
+            try:
+                if before is not None:
+                    with suppress(OSError):  # some file systems have no permission bits
+                        os.chmod(temporary, before)
+                ours = False
+                yield file
+                ours = True
+                file.flush()
+                os.fsync(file.fileno())
+            except BaseException:
+                with suppress(OSError):
+                    file.close()  # flushes, which may fail again
+                raise
+            file.close()
+            os.replace(temporary, target)
+    except OSError as error:
+        if ours or error.errno in _DISK_ERRORS:
             raise write_error(path, error) from error
         raise
 

@@ -1,4 +1,4 @@
-"""What programs share as processes: how signals end them, and streams that may go away.
+"""Processes: when they started, how signals end them, and streams that may go away.
 
 Only the standard library is imported here, because programs need this before they load the rest.
 """
@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TextIO
 
 STOPPED = "stopped"
@@ -30,6 +31,15 @@ class Stopped(SystemExit):
     def __init__(self, number: int) -> None:
         super().__init__(BY_SIGNAL + number)
         self.number = int(number)
+
+
+def birth_ticks(pid: int) -> int | None:
+    """Return when a process started, in clock ticks since the system did; None if unknown."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
+        return int(text.rpartition(")")[2].split()[19])  # the program's name may hold anything
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def stop_signals() -> list[signal.Signals]:

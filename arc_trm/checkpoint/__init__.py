@@ -21,13 +21,14 @@ from arc_trm.checkpoint.weights_dir import (
     save_inference,
     save_weights,
 )
-from arc_trm.runs.checkpoints import EMBEDDING_FILE, NETWORK_FILE
+from arc_trm.runs.checkpoints import EMBEDDING_FILE, NETWORK_FILE, NEXT_EMBEDDING_FILE
 
 __all__ = [
     "CONFIG_FILE",
     "EMBEDDING_FILE",
     "INFERENCE_FILE",
     "NETWORK_FILE",
+    "NEXT_EMBEDDING_FILE",
     "ORIGIN_FILE",
     "PUZZLE_IDS_FILE",
     "KeptCheckpoints",

@@ -11,7 +11,7 @@ from torch import Tensor
 from arc_trm.checkpoint.safetensors_io import write_tensors
 from arc_trm.checkpoint.weights_dir import weights_metadata
 from arc_trm.config import ModelConfig
-from arc_trm.io import write_error
+from arc_trm.io import remove_leftovers, write_error
 from arc_trm.runs.checkpoints import (
     CHECKPOINTS_FOLDER,
     EMBEDDING_TENSOR,
@@ -88,15 +88,12 @@ class KeptCheckpoints:
                 _remove(path)
 
     def clear(self) -> None:
-        """Remove all checkpoints, and temporary files of writes that a kill cut short."""
+        """Remove all checkpoints. Raises WriteError."""
         self.drop_after(-1)
-        self.remove_leftovers()
 
     def remove_leftovers(self) -> None:
-        """Remove temporary files of writes that a kill cut short. Raises WriteError."""
-        for leftover in (self.folder / CHECKPOINTS_FOLDER).glob(".*.tmp"):
-            if leftover.is_file():
-                _remove(leftover)
+        """Remove what killed commands left of writes."""
+        remove_leftovers(self.folder / CHECKPOINTS_FOLDER)
 
     def _kept(self) -> Sequence[Checkpoint]:
         return list_checkpoints(self.folder, skip_damaged=True)

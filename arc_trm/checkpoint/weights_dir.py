@@ -19,6 +19,7 @@ import math
 import os
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +42,7 @@ from arc_trm.config import (
 )
 from arc_trm.data.puzzle_ids import check_puzzle_ids
 from arc_trm.errors import UserError
-from arc_trm.io import check_ordinary, file_digest, read_json, write_json
+from arc_trm.io import check_ordinary, file_digest, read_json, write_error, write_json
 from arc_trm.models import ARCHITECTURES, BLOCKS, PuzzleModel, build_model, build_without_memory
 from arc_trm.puzzles import kinds_with_vocab
 from arc_trm.puzzles.base import BLANK, SEPARATOR
@@ -54,9 +55,11 @@ from arc_trm.runs.checkpoints import (
     MAX_STEP,
     METADATA_KEY,
     NETWORK_FILE,
+    NEXT_EMBEDDING_FILE,
     Checkpoint,
     CheckpointChoice,
     choose_checkpoint,
+    embedding_path,
 )
 from submission import parse_json
 
@@ -316,7 +319,7 @@ class WeightsDir:
     def _read_last(self) -> _Read:
         """Read the last network and the puzzle embedding of the same training step.
 
-        A training run replaces one file after the other, so a mismatch is read again.
+        A run may save between reading the one and the other, so a mismatch is read again.
         """
         path = self.folder / NETWORK_FILE
         if not path.exists():
@@ -355,7 +358,11 @@ class WeightsDir:
 
     def _read_embedding(self) -> tuple[Tensor, _Metadata] | None:
         """Read the puzzle embedding in its own file, None for a network alone."""
-        path = self.folder / EMBEDDING_FILE
+        path = embedding_path(self.folder)
+        if path.name == NEXT_EMBEDDING_FILE:
+            with suppress(UserError):  # the run has given it its place in the meantime
+                return self._embedding_in(path)
+            path = self.folder / EMBEDDING_FILE
         if not path.exists():
             if (self.folder / PUZZLE_IDS_FILE).exists():
                 raise UserError(
@@ -363,6 +370,10 @@ class WeightsDir:
                     f"again, or remove {PUZZLE_IDS_FILE} to use the network alone"
                 )
             return None
+        return self._embedding_in(path)
+
+    @staticmethod
+    def _embedding_in(path: Path) -> tuple[Tensor, _Metadata]:
         tensors, metadata = _read_with_metadata(path)
         if set(tensors) != {EMBEDDING_TENSOR}:
             raise UserError(f"{path} must hold one tensor, {EMBEDDING_TENSOR!r}")
@@ -462,9 +473,10 @@ def save_weights(
 ) -> None:
     """Write network and puzzle embedding; `save_config` must have been called before.
 
-    Their metadata hold the step, the config and the digest of the puzzle ids. Tensors do not show
-    the number of heads, the depth of the recursion or the puzzle ids, so that with others the
-    weights would load and predict wrongly.
+    A kill at any moment leaves the weights before or these, as `embedding_path` says. Their
+    metadata hold the step, the config and the digest of the puzzle ids. Tensors do not show the
+    number of heads, the depth of the recursion or the puzzle ids, so that with others the weights
+    would load and predict wrongly.
 
     Args:
         folder: the weights folder.
@@ -474,9 +486,41 @@ def save_weights(
         step: training steps done.
     """
     metadata = weights_metadata(folder, config, step, embedding is not None)
-    write_tensors(folder / NETWORK_FILE, network, metadata)
+    _settle_embedding(folder)  # of a save that was killed, so that there are never three
+    # Without a network there is no pair to keep.
+    following = NEXT_EMBEDDING_FILE if (folder / NETWORK_FILE).exists() else EMBEDDING_FILE
+    try:
+        if embedding is not None:
+            write_tensors(folder / following, {EMBEDDING_TENSOR: embedding}, metadata)
+        write_tensors(folder / NETWORK_FILE, network, metadata)
+    except BaseException:
+        _settle_embedding(folder)
+        raise
     if embedding is not None:
-        write_tensors(folder / EMBEDDING_FILE, {EMBEDDING_TENSOR: embedding}, metadata)
+        _place_embedding(folder / following)
+
+
+def _settle_embedding(folder: Path) -> None:
+    """Give the puzzle embedding of the last weights its place, and remove another next one.
+
+    Raises:
+        WriteError: the file system refuses.
+    """
+    following = folder / NEXT_EMBEDDING_FILE
+    if embedding_path(folder) == following:
+        _place_embedding(following)
+    try:
+        following.unlink(missing_ok=True)
+    except OSError as error:
+        raise write_error(following, error) from None
+
+
+def _place_embedding(path: Path) -> None:
+    place = path.with_name(EMBEDDING_FILE)
+    try:
+        path.replace(place)
+    except OSError as error:
+        raise write_error(place, error) from None
 
 
 def save_inference(folder: Path, choice: InferenceChoice) -> None:

@@ -9,6 +9,7 @@ import click
 from arc_trm.cli.options import PATH, json_option, path_option
 from arc_trm.errors import UserError
 from arc_trm.evaluation.finding import is_log
+from arc_trm.runs import check_free
 from submission.cli import challenges_option, overwrite_option, print_conversion
 
 
@@ -38,4 +39,6 @@ def convert_submission(
             f"{file} is a log of predictions: make a submission of it with `arc-trm export {file} "
             "--format submission --out submission.json`"
         )
+    if overwrite:
+        check_free(out.absolute().parent)  # `predict` may be writing that file
     print_conversion(file, out, challenges, overwrite, as_json)

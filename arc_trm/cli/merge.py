@@ -51,13 +51,13 @@ def merge(
       arc-trm merge a/predictions.jsonl theirs.json --vote-weights 2,1 --out submission.json
     """
     from arc_trm.evaluation.source import PredictionSource
-    from arc_trm.io import check_replaceable
     from arc_trm.pipeline import open_predictions
+    from arc_trm.runs import check_output
     from submission import Ranked, count_outputs, merge_files
     from submission.ensemble import check_vote_weights
 
     check_vote_weights(vote_weights, len(files))
-    check_replaceable(out, overwrite)
+    check_output(out, overwrite)
     ranked: list[Ranked] = []
     fallback: list[Ranked] = []
     sources: list[PredictionSource] = []

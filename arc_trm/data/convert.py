@@ -15,9 +15,10 @@ from pathlib import Path
 
 from arc_trm.data.readers.puzzle_text import write_csv
 from arc_trm.errors import UserError, format_name, format_names, pluralise
-from arc_trm.io import check_new, check_new_file, new_folder, write_json
+from arc_trm.io import check_new, check_new_file, new_folder, read_json, write_json
 from arc_trm.puzzles import kind_of
 from arc_trm.tasks import PuzzleArray, Task, TaskSet
+from submission import SubmissionError
 
 CHALLENGES, SOLUTIONS = "challenges", "solutions"
 OTHER_SUFFIXES = frozenset(
@@ -108,7 +109,9 @@ def _write_challenges(tasks: TaskSet, out: Path) -> tuple[Path, ...]:
     solutions = tasks.known_solutions()
     check_new_file(out)
     beside = out.with_name(out.name.replace(CHALLENGES, SOLUTIONS))
-    if CHALLENGES in out.name:
+    # Then a kill came before the challenges were written.
+    is_there = bool(solutions) and _holds(beside, solutions)
+    if CHALLENGES in out.name and not is_there:
         check_new_file(beside)
     if not any(pair.output is not None for task in tasks for pair in task.test):
         write_json(out, tasks.to_json(solutions=False))
@@ -119,13 +122,23 @@ def _write_challenges(tasks: TaskSet, out: Path) -> tuple[Path, ...]:
             "known outputs go into my_solutions.json beside it"
         )
     _check_all_known(tasks, len(solutions))
-    write_json(beside, solutions)
+    if not is_there:
+        write_json(beside, solutions)
     try:
         write_json(out, tasks.to_json(solutions=False))
     except BaseException:
-        os.unlink(beside)
+        if not is_there:
+            os.unlink(beside)
         raise
     return out, beside
+
+
+def _holds(path: Path, data: object) -> bool:
+    """Return whether a file is as `write_json` writes some data."""
+    try:
+        return path.is_file() and read_json(path) == data
+    except SubmissionError:
+        return False
 
 
 def _check_all_known(tasks: TaskSet, known: int) -> None:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from arc_trm.evaluation.source import PredictionSource
-from arc_trm.io import check_replaceable, write_json
+from arc_trm.io import write_json
+from arc_trm.runs import check_output
 from submission import FormatError, Provenance, Ranked, to_submission, write_arcprize
 
 
@@ -38,7 +39,7 @@ def export_predictions(
         if file_format == "arcprize":
             write_arcprize(out, ranked, _provenance(source, model), overwrite)
         else:
-            check_replaceable(out, overwrite)
+            check_output(out, overwrite)
             write_json(out, to_submission(ranked))
     except FormatError as error:
         raise FormatError(error.problems, source.path) from None

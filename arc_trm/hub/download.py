@@ -8,7 +8,6 @@ time.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -34,6 +33,7 @@ from arc_trm.hub.client import (
     translate_errors,
 )
 from arc_trm.hub.repo_files import RepoFile, RepoFiles, cache_folder
+from arc_trm.io import WriteError, atomic_write
 
 RETRIES = 5
 """Attempts in a row that may receive next to nothing."""
@@ -99,11 +99,10 @@ def remember_revision(repo: RepoFiles, revision: str | None) -> None:
     if repo.cached or revision == repo.commit:
         return
     path = cache_folder(repo.pinned) / "refs" / (revision or "main")
-    with suppress(OSError):  # a read-only cache can still be used
+    with suppress(OSError, WriteError):  # a read-only cache can still be used
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(repo.commit, "utf-8")
-        temporary.replace(path)
+        with atomic_write(path) as file:
+            file.write(repo.commit)
 
 
 def _byte_counter(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from urllib.parse import urlsplit
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
@@ -31,8 +31,10 @@ from arc_trm.hub.client import LIBRARY, hub_name, not_a_hub_error, token_error, 
 from arc_trm.hub.find_weights import MODEL_CARD_FILE
 from arc_trm.hub.model_card import model_card
 from arc_trm.hub.repo_id import RepoId, is_repository
-from arc_trm.runs.checkpoints import LAST
+from arc_trm.io import temporary_folder
+from arc_trm.runs.checkpoints import LAST, embedding_path
 from submission.content import decode_text, file_content
+from submission.temporary import is_at
 
 _LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]{0,40}")
 _FILES = (CONFIG_FILE, NETWORK_FILE, EMBEDDING_FILE, PUZZLE_IDS_FILE, INFERENCE_FILE)
@@ -112,26 +114,28 @@ def _open_files(
 ) -> tuple[WeightsDir, dict[str, _MeteredFile]]:
     """Read weights and open their files, all of the same training step.
 
-    A training run replaces its files one after the other; open files keep their content. Weights
-    that are not the last ones of their folder are written into a temporary one.
+    A run may save at the same time; open files keep their content. Weights that are not the last
+    ones of their folder are written into a temporary one.
     """
     folder = weights.folder
     if weights.choice.name != LAST:
-        temporary = Path(stack.enter_context(TemporaryDirectory()))
+        temporary = stack.enter_context(temporary_folder(gettempdir()))
         weights.write(temporary)
         names = [name for name in _FILES if (temporary / name).is_file()]
         return weights, {
             name: stack.enter_context(_MeteredFile(temporary / name)) for name in names
         }
     for _ in range(_ATTEMPTS):
-        names = [name for name in _FILES if (folder / name).is_file()]
-        files = {name: stack.enter_context(_MeteredFile(folder / name)) for name in names}
+        paths = {name: folder / name for name in _FILES}
+        paths[EMBEDDING_FILE] = embedding_path(folder)
+        paths = {name: path for name, path in paths.items() if path.is_file()}
+        try:
+            files = {name: stack.enter_context(_MeteredFile(path)) for name, path in paths.items()}
+        except FileNotFoundError:
+            continue  # a save has ended in between
         weights = WeightsDir(folder, LAST)
         _ = weights.parts, weights.inference  # raises if files are damaged
-        if all(
-            os.path.samestat(os.fstat(file.fileno()), (folder / name).stat())
-            for name, file in files.items()
-        ):
+        if all(is_at(file.fileno(), paths[name]) for name, file in files.items()):
             # No file was replaced between opening and reading it.
             if not weights.inference_fits:
                 files.pop(INFERENCE_FILE, None)

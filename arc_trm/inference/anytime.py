@@ -28,7 +28,14 @@ from arc_trm.inference.schedule import Schedule
 from arc_trm.inference.workers import Workers
 from arc_trm.io import relative_path
 from arc_trm.puzzles import kind_of
-from arc_trm.runs import PREDICTIONS, PREDICTIONS_FOLDER, SUBMISSION, is_run, make_folder
+from arc_trm.runs import (
+    PREDICTIONS,
+    PREDICTIONS_FOLDER,
+    SUBMISSION,
+    FolderLock,
+    is_run,
+    make_folder,
+)
 from arc_trm.runs.history import remember
 from arc_trm.time_limit import TimeLimit
 from submission import SubmissionError, read_submission, write_submission
@@ -113,16 +120,22 @@ class PredictionWriter:
         return self.time_limit.left < -self.grace
 
     def start(
-        self, metadata: Mapping[str, Any], others: Sequence[Path], fresh: bool, note: Note
+        self,
+        metadata: Mapping[str, Any],
+        others: Sequence[Path],
+        fresh: bool,
+        note: Note,
+        lock: FolderLock,
     ) -> Schedule:
         """Start or continue the log, and return what this process has to ask.
 
-        The first process to arrive starts the log, because any other might never arrive, and
-        publishes its size through a counter. All processes read the log up to that size, so that
-        they see the same predictions while others are appended.
+        The first process to arrive takes the lock for all and starts the log, because any other
+        might never arrive, and publishes the log's size through a counter. All processes read the
+        log up to that size, so that they see the same predictions while others are appended.
         """
         workers = self.workers
         if workers.arrive("started") == 1:
+            lock.acquire(self.folder)
             if self.log.begin(self.plan.key, metadata, fresh) and not fresh:
                 self._copy_equal(others)
             workers.arrive("size", self.log.size)
@@ -235,31 +248,32 @@ def predict_to_folder(
         note: called with sentences for the user.
 
     Raises:
-        UserError: another job wrote into the folder; a process did not end; a file cannot be
-            written.
+        UserError: another job wrote into the folder, or a process writes there now; a process did
+            not end; a file cannot be written.
     """
     check_folder(folder, plan)
     make_folder(folder, "folder for the predictions")
     writer = PredictionWriter(folder, plan, time_limit, grace)
-    schedule, done = writer.start(metadata or {}, others, fresh, note), 0
-    try:
-        if writer.is_first:
-            remember("predictions", folder)
-            writer.flush()
-            if total := len(schedule):
-                progress(done, total)
-        for batch in predict_scheduled(plan, schedule, time_limit, batch_size, writer.reserve):
-            writer.log.append(batch)
-            writer.flush_if_due()
-            done += len(batch)
+    with FolderLock() as lock:
+        schedule, done = writer.start(metadata or {}, others, fresh, note, lock), 0
+        try:
             if writer.is_first:
-                progress(done, done + len(schedule))
-        writer.finish()
-        if writer.is_first:
-            remember("predictions", folder)
-    except BaseException:
-        writer.flush()  # on every rank, because rank 0 may be gone
-        raise
+                remember("predictions", folder)
+                writer.flush()
+                if total := len(schedule):
+                    progress(done, total)
+            for batch in predict_scheduled(plan, schedule, time_limit, batch_size, writer.reserve):
+                writer.log.append(batch)
+                writer.flush_if_due()
+                done += len(batch)
+                if writer.is_first:
+                    progress(done, done + len(schedule))
+            writer.finish()
+            if writer.is_first:
+                remember("predictions", folder)
+        except BaseException:
+            writer.flush()  # on every rank, because rank 0 may be gone
+            raise
     return writer.result(str((metadata or {}).get("weights", "WEIGHTS")))
 
 

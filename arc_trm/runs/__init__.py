@@ -21,7 +21,7 @@ from arc_trm.runs.folder import (
     run_times,
     write_run_config,
 )
-from arc_trm.runs.lock import RunLock
+from arc_trm.runs.lock import FolderLock, check_free, check_output
 
 __all__ = [
     "METRICS",
@@ -32,8 +32,10 @@ __all__ = [
     "SEAL",
     "SUBMISSION",
     "TRAINING_STATE",
+    "FolderLock",
     "Run",
-    "RunLock",
+    "check_free",
+    "check_output",
     "create_run",
     "find_run",
     "is_run",

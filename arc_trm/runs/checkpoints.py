@@ -5,8 +5,9 @@
     puzzle_embedding.safetensors   the puzzle embedding of the last weights
 
 A small puzzle embedding is in the file of each step. A large one is in one copy, which belongs to
-the last weights, and weights of earlier steps are used with it. Only headers are read here, so that
-a table of runs needs no torch.
+the last weights, and weights of earlier steps are used with it. While a run saves, the next puzzle
+embedding lies beside it (`embedding_path`). Only headers are read here, so that a table of runs
+needs no torch.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from submission.errors import format_value
 
 CHECKPOINTS_FOLDER = "checkpoints"
 NETWORK_FILE, EMBEDDING_FILE = "model.safetensors", "puzzle_embedding.safetensors"
+NEXT_EMBEDDING_FILE = "puzzle_embedding.next.safetensors"
+"""The puzzle embedding of a save until it takes the place of the one before."""
 EMBEDDING_TENSOR = "puzzle_embedding"
 """Name of the puzzle embedding among tensors."""
 METADATA_KEY = "arc_trm"
@@ -113,18 +116,17 @@ class CheckpointChoice:
         return hashlib.sha256("".join(digests.values()).encode()).hexdigest()[:16]
 
     def file_digests(self) -> dict[str, str]:
-        """Return the SHA-256 of each file, by its path in the folder; none without a network."""
+        """Return the SHA-256 of each file, by its path in the folder; none without a network.
+
+        That of the puzzle embedding is by EMBEDDING_FILE, also if a kill left it beside its place.
+        """
         paths = [each.path for each in self.checkpoints]
-        if self.uses_shared_embedding:
-            paths.append(self.folder / EMBEDDING_FILE)
-        found = {path: file_digest(path) for path in paths}
-        if any(found[each.path] is None for each in self.checkpoints):
+        found = {path.relative_to(self.folder).as_posix(): file_digest(path) for path in paths}
+        if None in found.values():
             return {}
-        return {
-            path.relative_to(self.folder).as_posix(): digest
-            for path, digest in found.items()
-            if digest is not None
-        }
+        if self.uses_shared_embedding:
+            found[EMBEDDING_FILE] = file_digest(embedding_path(self.folder))
+        return {name: digest for name, digest in found.items() if digest is not None}
 
 
 def checkpoint_paths(folder: Path) -> dict[int, Path]:
@@ -169,10 +171,21 @@ def best_checkpoint(kept: Sequence[Checkpoint]) -> Checkpoint | None:
 def last_checkpoint(folder: Path) -> Checkpoint:
     """Return the last weights in a folder, of step 0 if their file is missing or damaged."""
     path = folder / NETWORK_FILE
-    try:
-        return Checkpoint(path, _read_header(path, None).step)
-    except UserError:
-        return Checkpoint(path, 0)
+    return Checkpoint(path, _step(path) or 0)
+
+
+def embedding_path(folder: Path) -> Path:
+    """Return the file of the puzzle embedding that belongs to the last weights in a folder.
+
+    Network and puzzle embedding are replaced together: the next embedding is written beside the one
+    before, then the network is replaced, then the next embedding takes its place. So the one that
+    is of the network's step belongs to it, wherever a kill came. There may be neither.
+    """
+    place, following = folder / EMBEDDING_FILE, folder / NEXT_EMBEDDING_FILE
+    if not os.path.lexists(following):
+        return place
+    step = last_checkpoint(folder).step
+    return following if _step(following) == step != _step(place) else place
 
 
 def choose_checkpoint(folder: Path, name: str | int | None = None) -> CheckpointChoice:
@@ -228,6 +241,14 @@ def _listing(known: Mapping[str, Checkpoint]) -> str:
     shown = [str(step) for step in reversed(steps[:MAX_LISTED])]
     more = [f"{len(steps) - MAX_LISTED} earlier ones"] if steps[MAX_LISTED:] else []
     return ", ".join([*named, *more, *shown])
+
+
+def _step(path: Path) -> int | None:
+    """Return the step that a file of weights names, 0 if it names none; None without a file."""
+    try:
+        return _read_header(path, None).step
+    except UserError:
+        return None
 
 
 def _parse_step(text: str) -> int | None:

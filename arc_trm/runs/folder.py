@@ -17,10 +17,17 @@ from typing import Literal
 from arc_trm.config import RunConfig, read_config, to_dict
 from arc_trm.display import Displayed
 from arc_trm.errors import UserError, escape_controls
-from arc_trm.io import check_ordinary, file_name, json_value, relative_path, write_json
+from arc_trm.io import (
+    check_ordinary,
+    file_name,
+    json_value,
+    relative_path,
+    remove_leftovers,
+    write_json,
+)
 from arc_trm.runs.checkpoints import MAX_STEP, Checkpoint, list_checkpoints, weights_digest
 from arc_trm.runs.history import Kind, recall, remember
-from arc_trm.runs.lock import is_locked
+from arc_trm.runs.lock import LOCK, FolderLock, is_locked
 from arc_trm.runs.provenance import RunProvenance, read_provenance
 
 RUNS = Path("runs")
@@ -127,19 +134,27 @@ def create_run(config: RunConfig, folder: Path | None = None) -> Path:
     """
     if folder is None:
         folder = _unique_folder(f"{datetime.now():%Y%m%d-%H%M%S}-{file_name(config.name)}")
-    elif is_run(folder):
+    else:
+        make_folder(folder, "run folder")
+    with FolderLock() as lock:
+        lock.acquire(folder)
+        _check_no_run(folder)
+        write_run_config(folder, config)
+    remember("run", folder)
+    return folder
+
+
+def _check_no_run(folder: Path) -> None:
+    """Raise UserError if a folder holds anything but its lock and what a kill left."""
+    if is_run(folder):
         command = "adapt" if Run(folder).config.adapt else "train"
         raise UserError(
             f"{folder} already holds a run: name another folder, or resume it with "
             f"`arc-trm {command} --resume {folder}`"
         )
-    else:
-        make_folder(folder, "run folder")
-        if any(folder.iterdir()):
-            raise UserError(f"{folder} is not empty: name another folder for the run")
-    write_run_config(folder, config)
-    remember("run", folder)
-    return folder
+    remove_leftovers(folder)
+    if set(os.listdir(folder)) - {LOCK}:
+        raise UserError(f"{folder} is not empty: name another folder for the run")
 
 
 def write_run_config(folder: Path, config: RunConfig) -> None:

@@ -23,7 +23,7 @@ from arc_trm.device import process_group
 from arc_trm.errors import UserError
 from arc_trm.evaluation.metrics import describe_evaluation
 from arc_trm.models import check_model_config
-from arc_trm.runs import TRAINING_STATE, Run, RunLock
+from arc_trm.runs import TRAINING_STATE, FolderLock, Run, check_free
 from arc_trm.runs.history import remember
 from arc_trm.runs.provenance import record_end
 from arc_trm.time_limit import TimeLimit, format_duration
@@ -70,17 +70,19 @@ def train_run(
         WriteError: the disk is full or the folder cannot be written; earlier files stay.
     """
     _check_config(config, resume)
-    with process_group(device) as process:
+    with process_group(device) as process, FolderLock() as lock:
         callback = CallbackList(callbacks if process[0] == 0 else ())
+        if folder is not None:  # before data is loaded
+            on_first_rank(process, partial(lock.acquire if resume else check_free, folder))
         found = False
         if resume and not restart:
             found = on_first_rank(process, partial(has_training_state, folder or Path(), config))
         setup = RunSetup(config, device, folder, resume, found, callback, compiled, process, loaded)
-        with RunLock(setup.folder) as lock:
-            on_first_rank(process, lock.acquire)
-            time_limit = TimeLimit(config.train.time_limit, started)
-            writer = setup.begin(time_limit, restart)
-            return _run(setup, writer, time_limit)
+        if not resume:
+            on_first_rank(process, partial(lock.acquire, setup.folder))
+        time_limit = TimeLimit(config.train.time_limit, started)
+        writer = setup.begin(time_limit, restart)
+        return _run(setup, writer, time_limit)
 
 
 def _run(setup: RunSetup, writer: RunWriter, time_limit: TimeLimit) -> Run:

@@ -16,6 +16,7 @@ from arc_trm import runs
 from arc_trm.checkpoint import (
     EMBEDDING_FILE,
     NETWORK_FILE,
+    NEXT_EMBEDDING_FILE,
     KeptCheckpoints,
     read_tensors,
     save_weights,
@@ -44,7 +45,8 @@ OF_HALTED = {
     "steps": "steps_of_halted",
 }
 """Names in records of the means over the examples that halted, by those of `METRICS`."""
-TRAINED_FILES = (runs.TRAINING_STATE, PROVENANCE, NETWORK_FILE, EMBEDDING_FILE, runs.METRICS)
+WEIGHT_FILES = (NETWORK_FILE, EMBEDDING_FILE, NEXT_EMBEDDING_FILE)
+TRAINED_FILES = (runs.TRAINING_STATE, PROVENANCE, *WEIGHT_FILES, runs.METRICS)
 """Files that training writes, in the order in which `remove_training` removes them."""
 
 
@@ -68,7 +70,7 @@ def has_training_state(folder: Path, config: RunConfig) -> bool:
     """
     if os.path.lexists(folder / runs.TRAINING_STATE):
         return True
-    found = [name for name in (NETWORK_FILE, EMBEDDING_FILE) if os.path.lexists(folder / name)]
+    found = [name for name in WEIGHT_FILES if os.path.lexists(folder / name)]
     if not found:
         return False
     command = f"arc-trm {'train' if config.adapt is None else 'adapt'} --resume {folder} --restart"
@@ -89,14 +91,6 @@ def remove_training(folder: Path) -> None:
         _remove(folder / name)
     KeptCheckpoints(folder).clear()
     remove_tracked(folder)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files of writes that a kill cut short. Raises WriteError."""
-    for leftover in folder.glob(".*.tmp"):
-        if leftover.is_file():
-            _remove(leftover)
-    KeptCheckpoints(folder).remove_leftovers()
 
 
 def _remove(path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 
 from arc_trm.callbacks import Callback, TrainingStart
-from arc_trm.checkpoint import WeightsDir, save_config
+from arc_trm.checkpoint import KeptCheckpoints, WeightsDir, save_config
 from arc_trm.config import DataConfig, RunConfig, to_dict
 from arc_trm.data.loader import absolute_data_path
 from arc_trm.data.sampler import BatchSampler
@@ -22,6 +22,7 @@ from arc_trm.data.training_set import TrainingSet, build_training_set
 from arc_trm.device import DTYPES, compiles, pick_dtype
 from arc_trm.errors import UserError, pluralise
 from arc_trm.evaluation.metrics import resolve_best_metric
+from arc_trm.io import remove_leftovers
 from arc_trm.models import PuzzleModel, build_model
 from arc_trm.models.layers import block_class
 from arc_trm.runs import create_run, read_metrics, write_run_config
@@ -42,7 +43,6 @@ from arc_trm.training.optim import OPTIMISERS
 from arc_trm.training.run_dir import (
     RunWriter,
     fixed_settings,
-    remove_leftovers,
     remove_training,
     seconds_spent,
 )
@@ -240,6 +240,7 @@ class RunSetup:
     def clean(self) -> None:
         """Remove what a kill left, and without a training state all that was trained."""
         remove_leftovers(self.folder)
+        KeptCheckpoints(self.folder).remove_leftovers()
         if not self.has_training_state:
             remove_training(self.folder)
 

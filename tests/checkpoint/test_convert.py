@@ -577,14 +577,21 @@ def test_training_settings_that_the_published_trainer_lacks_are_left_out(
         assert written["lr_min_ratio"] == (0.1 if train.lr_schedule == "cosine" else 1.0)
 
 
-def test_an_empty_folder_is_filled_in_place(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_current", [False, True])
+def test_an_empty_folder_keeps_its_permissions_and_the_current_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_current: bool
+) -> None:
     out = tmp_path / "mine"
-    out.mkdir(mode=0o700)
+    out.mkdir(mode=0o750)
     before = out.stat()
+    if is_current:
+        monkeypatch.chdir(out)
     convert_from_published(GOLDEN / "trm_attention" / "step_0", out)
-    assert (out.stat().st_ino, out.stat().st_mode) == (before.st_ino, before.st_mode)
+    assert out.stat().st_mode == before.st_mode
+    assert (out.stat().st_ino == before.st_ino) == is_current
     names = {"config.json", "model.safetensors", "origin.json"}
     assert {path.name for path in out.iterdir()} == names
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ from arc_trm.runs.checkpoints import (
     list_checkpoints,
     weights_digest,
 )
-from arc_trm.runs.lock import is_locked
+from arc_trm.runs.lock import LOCK, is_locked
 from arc_trm.runs.provenance import read_provenance
 from arc_trm.training import train_run
 from arc_trm.training.run_dir import RunWriter
@@ -406,7 +406,7 @@ def test_a_pipe_is_not_waited_for(folder: Folder) -> None:
     folder.save(300)
     folder.keep(100, 0.9)
     place = folder.path / "checkpoints"
-    for path in (place / "200.safetensors", folder.path / ".lock", folder.path / runs.METRICS):
+    for path in (place / "200.safetensors", folder.path / LOCK, folder.path / runs.METRICS):
         os.mkfifo(path)
     os.mkfifo(folder.path / "provenance.json")
     handler = signal.signal(signal.SIGALRM, give_up)
@@ -488,7 +488,10 @@ def test_a_killed_run_keeps_the_same_weights(tmp_path: Path, challenges: Path) -
     killed = Run(tmp_path / "killed")
     made = killed.path / "checkpoints"
     shutil.copy(made / "6.safetensors", made / "9.safetensors")  # of a step after the checkpoint
-    (made / ".0123.tmp").write_text("of a write that was cut short")
+    left = made / ".arc-trm-0123456789abcdef.tmp"  # by a write that was cut short
+    left.mkdir()
+    (left / "lock").touch()
+    (left / "9.safetensors").write_text("half a file")
     heard: list[list[int]] = []
 
     class Hear(arc_trm.Callback):
@@ -498,7 +501,7 @@ def test_a_killed_run_keeps_the_same_weights(tmp_path: Path, challenges: Path) -
             heard.append([each.step for each in list_checkpoints(killed.path)])
 
     train_run(killed.config, CPU, killed.path, resume=True, callbacks=[Hear()])
-    assert heard[0] == [4, 5, 6] and not (made / ".0123.tmp").exists()
+    assert heard[0] == [4, 5, 6] and not left.exists()
     for one, other in zip(straight.checkpoints, Run(killed.path).checkpoints, strict=True):
         assert one.path.read_bytes() == other.path.read_bytes()
 

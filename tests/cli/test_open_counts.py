@@ -198,5 +198,5 @@ def test_runs(count_reads: Count, tiny_run: Path, tmp_path: Path) -> None:
     for name in ("run", "other"):
         shutil.copytree(tiny_run, tmp_path / name)
     files = ["run.json", "metrics.jsonl", "provenance.json"]
-    assert count_reads("runs", "show", "run") == once(run=[*files, ".lock"])
+    assert count_reads("runs", "show", "run") == once(run=files)
     assert count_reads("compare", "run", "other") == once(run=files, other=files)

@@ -51,6 +51,7 @@ from arc_trm.inference.plan import PredictionPlan
 from arc_trm.inference.queries import shard
 from arc_trm.models import BLOCKS, PuzzleModel
 from arc_trm.models.trm import TRM
+from arc_trm.runs.lock import LOCK, FolderLock
 from arc_trm.tasks import as_grid
 from arc_trm.time_limit import TimeLimit
 from arc_trm.training import train_run
@@ -386,7 +387,28 @@ def test_fresh_predicts_everything_anew(tmp_path: Path) -> None:
     assert lines_of(tmp_path) == lines
 
 
-def test_a_job_whose_log_is_started_anew_ends(tmp_path: Path) -> None:
+def test_one_job_at_a_time_predicts_into_a_folder(tmp_path: Path) -> None:
+    errors = []
+
+    def start_again(done: int, total: int) -> None:
+        if done == 2:
+            for fresh in (False, True):
+                with pytest.raises(UserError) as caught:
+                    predict_into(tmp_path, fresh=fresh)
+                errors.append(str(caught.value))
+
+    predict_into(tmp_path, batch_size=1, progress=start_again)
+    assert len(errors) == 2
+    for error in errors:
+        assert error.startswith(f"{tmp_path} is being written by process {os.getpid()}, started")
+    assert not (tmp_path / LOCK).exists()
+
+
+def test_where_there_are_no_locks_a_job_whose_log_is_started_anew_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FolderLock, "acquire", lambda *_: None)
+
     def start_again(done: int, total: int) -> None:
         if done == 2:
             predict_into(tmp_path, fresh=True)

@@ -13,7 +13,7 @@ from paths import ROOT
 
 from arc_trm.config import load_config
 from arc_trm.errors import UserError
-from arc_trm.runs.lock import RunLock
+from arc_trm.runs import FolderLock
 
 RECORDS = ROOT / "records"
 RECIPES = tomllib.loads((RECORDS / "ablations.toml").read_text("utf-8"))
@@ -91,8 +91,8 @@ def test_nothing_is_tried_while_records_are_measured(
     found = ablate.Ablation(ablate.Track("easy", "a", "b"), tmp_path, {"as it is": []}, 100)
     monkeypatch.setattr(ablate, "read_ablation", lambda *_: found)
     monkeypatch.setattr(sys, "argv", ["ablate.py", "easy", "mine"])
-    with RunLock(tmp_path) as lock:
-        lock.acquire()
+    with FolderLock() as lock:
+        lock.acquire(tmp_path)
         with pytest.raises(UserError, match=r"measure\.py is running"):
             ablate.main()
     assert not found.log.exists()

@@ -1,35 +1,146 @@
-"""The lock of a run that is trained."""
+"""The lock of a folder that a process writes into."""
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 
 from arc_trm.errors import UserError
-from arc_trm.runs.lock import LOCK, RunLock, _lock, is_locked
+from arc_trm.runs import lock as module
+from arc_trm.runs.lock import LOCK, FolderLock, check_free, is_locked
+from submission.temporary import try_lock
+
+HOLD = """
+import sys, time
+from pathlib import Path
+import click
+from arc_trm.runs.lock import FolderLock
+from arc_trm.runs.provenance import ARGUMENTS
+
+with click.Context(click.Command("train")) as context, FolderLock() as lock:
+    context.meta[ARGUMENTS] = ("train", "--out", "my run")
+    lock.acquire(Path(sys.argv[1]))
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
 
 
-def test_a_run_is_locked_until_its_end(tmp_path: Path) -> None:
+def test_a_folder_is_locked_until_the_release(tmp_path: Path) -> None:
     assert not is_locked(tmp_path)
-    with RunLock(tmp_path) as lock:
-        lock.acquire()
+    with FolderLock() as lock:
+        lock.acquire(tmp_path)
         assert is_locked(tmp_path)
-        with RunLock(tmp_path) as other, pytest.raises(UserError, match="by another process"):
-            other.acquire()
+        with FolderLock() as other, pytest.raises(UserError, match="is being written by process"):
+            other.acquire(tmp_path)
         assert is_locked(tmp_path)
-    assert not is_locked(tmp_path)
+    assert not is_locked(tmp_path) and not list(tmp_path.iterdir())
+    check_free(tmp_path)
 
 
-def test_who_asks_whether_a_run_is_trained_is_in_nobodys_way(
+def test_who_asks_whether_a_folder_is_locked_is_in_nobodys_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / LOCK).touch()
     with (tmp_path / LOCK).open("rb") as asking:
-        assert _lock(asking, shared=True)
+        assert try_lock(asking.fileno(), shared=True)
         assert not is_locked(tmp_path)  # another one asks at the same time
         monkeypatch.setattr(time, "sleep", lambda seconds: asking.close() if seconds else None)
-        with RunLock(tmp_path) as lock:
-            lock.acquire()  # when the answer is known
+        with FolderLock() as lock:
+            lock.acquire(tmp_path)  # when the answer is known
             assert is_locked(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("knows_locks", [True, pytest.param(False, marks=proc)])
+def test_a_lock_says_who_holds_it_and_ends_with_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, knows_locks: bool
+) -> None:
+    if not knows_locks:
+        monkeypatch.setattr(module, "try_lock", lambda *_: None)
+    command = [sys.executable, "-c", HOLD, tmp_path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "locked\n"
+        who = rf"process {process.pid} \(`arc-trm train --out 'my run'`\), started \d\d:\d\d: wait"
+        with FolderLock() as lock, pytest.raises(UserError, match=who):
+            lock.acquire(tmp_path)
+        with pytest.raises(UserError, match=who):
+            check_free(tmp_path)
+        process.kill()
+        process.wait()
+    assert (tmp_path / LOCK).exists() and not is_locked(tmp_path)
+    with FolderLock() as lock:
+        lock.acquire(tmp_path)
+        assert is_locked(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@proc
+def test_without_locks_another_process_with_the_same_number_is_no_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "try_lock", lambda *_: None)
+    with FolderLock() as lock:
+        lock.acquire(tmp_path)
+        assert is_locked(tmp_path)
+        holder = json.loads((tmp_path / LOCK).read_text())
+        (tmp_path / LOCK).write_text(json.dumps({**holder, "born": "1"}))
+        assert not is_locked(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b'{"pid": 1}', b"\xff", b"[" * 100_000, b"0" * 10_000_000]
+    + [
+        json.dumps({"pid": pid, "born": None, "since": since, "command": command}).encode()
+        for pid, since, command in ((None, 0, "x"), (1, 1e300, "x"), (1, "x", "x"), (1, 0, [1]))
+    ],
+)
+def test_what_a_lock_file_says_may_be_anything(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / LOCK).write_bytes(content)
+    with (tmp_path / LOCK).open("rb") as held:
+        assert try_lock(held.fileno())
+        with pytest.raises(UserError) as caught:
+            check_free(tmp_path)
+    message = r".* is being written by (another process|process 1, started 1970-01-01 \d\d:\d\d): "
+    assert re.fullmatch(message + "wait for its end, or stop it first", str(caught.value))
+
+
+def test_where_no_lock_can_be_made_nothing_is_locked(tmp_path: Path) -> None:
+    os.mkdir(tmp_path / LOCK)
+    with FolderLock() as lock:
+        lock.acquire(tmp_path)
+        assert not is_locked(tmp_path)
+    assert (tmp_path / LOCK).is_dir()
+
+
+def test_a_submission_in_a_folder_that_is_written_is_not_replaced(
+    challenges: Path, cli: Callable[..., Result]
+) -> None:
+    folder = challenges.parent
+    out = folder / "submission.json"
+    tasks = json.loads(challenges.read_text())
+    attempts = {"attempt_1": [[1]], "attempt_2": [[2]]}
+    answers = json.dumps({name: [attempts] for name in tasks})
+    for name in ("submission.json", "a.json"):
+        (folder / name).write_text(answers)
+    commands = (
+        ("merge", folder / "a.json"),
+        ("export", folder / "a.json", "--format", "submission"),
+        ("convert-submission", folder / "a.json", "--challenges", challenges),
+    )
+    for command in commands:
+        with FolderLock() as lock:
+            lock.acquire(folder)
+            result = cli(*command, "--out", out, "--overwrite")
+            assert result.exit_code == 2 and "is being written by process" in result.stderr
+            assert out.read_text() == answers

@@ -278,7 +278,10 @@ def test_no_record_is_lost_when_a_kill_comes_between_two_files(
     with pytest.raises(InterruptedError):
         train_run(Run(run).config, CPU, run, resume=True, callbacks=[StopAfter(7)])
     (run / runs.TRAINING_STATE).write_bytes(state)  # metrics.jsonl is already ahead of it
-    (run / ".0123456789abcdef.tmp").write_text("half a file")
+    left = run / ".arc-trm-0123456789abcdef.tmp"
+    left.mkdir()
+    (left / "lock").touch()
+    (left / "model.safetensors").write_text("half a file")
     train_run(Run(run).config, CPU, run, resume=True)
     assert losses(run) == losses(tmp_path / "straight")
     assert not list(run.glob(".*.tmp"))

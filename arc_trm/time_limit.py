@@ -6,9 +6,9 @@ import math
 import os
 import re
 import time
-from pathlib import Path
 
 from arc_trm.errors import UserError, format_value
+from submission.process import birth_ticks
 
 
 def _process_started() -> float:
@@ -16,14 +16,11 @@ def _process_started() -> float:
 
     Linux knows it. Elsewhere it is earlier than now by the processor time used, at least.
     """
-    now = time.monotonic()
-    try:
-        # The name of the program, in brackets, may hold anything; the 22nd field is wanted.
-        fields = Path("/proc/self/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-        born = int(fields[19]) / os.sysconf("SC_CLK_TCK")
-        return now - max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - born)
-    except (AttributeError, IndexError, OSError, ValueError):
+    now, ticks = time.monotonic(), birth_ticks(os.getpid())
+    if ticks is None:
         return now - time.process_time()
+    since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return now - max(0.0, since_boot - ticks / os.sysconf("SC_CLK_TCK"))
 
 
 PROCESS_STARTED = _process_started()

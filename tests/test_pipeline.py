@@ -178,7 +178,7 @@ def test_a_name_that_is_too_long_for_a_path_is_a_mistake_like_others(
     ("options", "message"),
     [
         ({"augmentations": -1}, "augmentations must be 0 to 1000000, got -1"),
-        ({"supervision_steps": 0}, "supervision_steps must be 1 to 1000, got 0"),
+        ({"supervision_steps": 0}, "supervision_steps must be 1 to 1024, got 0"),
         ({"batch_size": -1}, "batch_size must be 1 to 1048576, got -1"),
         ({"canvas": "x"}, 'canvas must be one of full, bucketed, got "x"'),
         ({"time_limit": 0}, "a time limit must be above 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from typing import Any, get_args
@@ -25,6 +26,16 @@ from arc_trm.cli.options import (
 )
 from arc_trm.config import EmbeddingChoice
 from arc_trm.config.schema import MAX_AUGMENTATIONS, MAX_BATCH_SIZE
+
+
+class _Share(click.FloatRange):
+    """A number from 0 to 1; click lets one pass that is no number."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        share = super().convert(value, param, ctx)
+        if math.isnan(share):
+            self.fail(f"{value} is not in the range 0<=x<=1.", param, ctx)
+        return share
 
 
 @click.command()
@@ -75,7 +86,7 @@ from arc_trm.config.schema import MAX_AUGMENTATIONS, MAX_BATCH_SIZE
 )
 @click.option(
     "--max-guesses",
-    type=click.FloatRange(0, 1),
+    type=_Share(0, 1),
     metavar="SHARE",
     help="Exit with status 3 if more than this share of the test inputs are guesses; default: if "
     "all are.",

@@ -34,7 +34,7 @@ class _Holder:
 
     Attributes:
         pid: its number.
-        born: when the process started, in clock ticks since the system did; None if the system does not say.
+        born: when it started, in clock ticks since the system did; None if that is not known.
         since: when it took the lock, a Unix time in seconds.
         command: the command line of `arc-trm`; None if Python code has called.
     """

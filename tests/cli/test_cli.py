@@ -147,7 +147,8 @@ def test_a_share_of_guesses_may_be_too_many(tmp_path: Path) -> None:
     for option, status in ((), 0), (("--max-guesses", 0.5), 0), (("--max-guesses", 0), 3):
         result = run_cli(*arguments, *option, "--json")
         assert (result.exit_code, json.loads(result.stdout)["guesses"]) == (status, 1)
-    check_mistake(run_cli(*arguments, "--max-guesses", 2), "--max-guesses")
+    for share in (2, "nan"):
+        check_mistake(run_cli(*arguments, "--max-guesses", share), "--max-guesses")
 
 
 def test_scoring_training_tasks_warns(tmp_path: Path, challenges: Path) -> None:

@@ -93,7 +93,7 @@ def test_without_locks_another_process_with_the_same_number_is_no_holder(
         lock.acquire(tmp_path)
         assert is_locked(tmp_path)
         holder = json.loads((tmp_path / LOCK).read_text())
-        (tmp_path / LOCK).write_text(json.dumps({**holder, "born": "1"}))
+        (tmp_path / LOCK).write_text(json.dumps({**holder, "born": 1}))
         assert not is_locked(tmp_path)
 
 

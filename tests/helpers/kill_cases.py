@@ -1,48 +1,24 @@
-"""Kills at every write of a small run of each command; docs/development/architecture.md says how.
+"""Small runs of commands that are killed at every write, and what must be true after each kill.
 
-After each kill, files are whole or absent, nothing else is gone, and the next command ends as if
-there had been no kill and removes what is left. Where a kill leaves the same files as an earlier
-one did, the next command is not run again.
+Files are whole or absent, nothing else is gone, and the next command ends as if there had been no
+kill and removes what is left. Where a kill leaves the same files as an earlier one did, the next
+command is not run again. docs/development/architecture.md says how to run it.
 """
 
 from __future__ import annotations
 
-import importlib
-import json
-import shutil
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-import torch
-from commands import run_cli
-from kills import (
-    command,
-    essences,
-    in_child,
-    kill_at_every_write,
-    renew,
-)
-from puzzles import grid_config, write_puzzles
-from tiny import MODEL, write_challenges, write_weights
+from kills import command, essences, in_child, kill_at_every_write, renew
+from tiny import MODEL
 
-import arc_trm
-from arc_trm.callbacks import Callback
 from arc_trm.checkpoint import NETWORK_FILE, WeightsDir
-from arc_trm.config import InferenceConfig
 from arc_trm.runs import check_free
 from arc_trm.runs.lock import LOCK
-from arc_trm.training import train_run
 from submission import write_json
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(sys.platform != "linux", reason="forks, and lists writes as Linux does"),
-]
-
-CPU = torch.device("cpu")
 DATA = "tiny_challenges.json"
 SETTINGS = {
     "dtype": "float32",
@@ -58,9 +34,6 @@ TRAIN = ["train", *SHAPE, "--data", DATA, *OVERRIDES, "--max-steps", "2", "--out
 ADAPT = ["adapt", "weights", "--data", DATA, *OVERRIDES, "--max-steps", "1", "--out"]
 CONVERT = ["convert", "published/step_7", "--identifiers", "published/identifiers.json"]
 EXPORT = ["export", "out", "--format", "arcprize", "--out"]
-
-
-TWO_SETTINGS = [InferenceConfig(), InferenceConfig(samples=2, noise=0.1)]
 
 
 @dataclass
@@ -111,64 +84,8 @@ CASES = {
 }
 
 
-class StopInTheSecondStep(Callback):
-    def progress(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
-        if done == 2:
-            raise InterruptedError
-
-
-@pytest.fixture(scope="module", autouse=True)
-def in_one_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Work in a folder that is made anew for every kill, with an index of what was made in it."""
-    with pytest.MonkeyPatch.context() as patch:
-        root = tmp_path_factory.mktemp("work")
-        patch.chdir(root)
-        patch.setenv("XDG_STATE_HOME", str(root / "state"))
-        # No copies of the source, no git: they take most of the time.
-        patch.setattr("arc_trm.runs.provenance._copied_files", lambda: ({"a.py": b""}, {}))
-        patch.setattr("arc_trm.runs.provenance._commit", lambda: (None, None))
-        patch.setattr("arc_trm.inference.anytime.FLUSH_INTERVAL_RATIO", 0.0)
-        tune = importlib.import_module("arc_trm.inference.tune")
-        patch.setattr(tune._Space, "settings", lambda *_: iter(TWO_SETTINGS))
-        yield
-
-
-@pytest.fixture(scope="module")
-def before(in_one_folder: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the commands start from; they are warm then."""
-    root = Path.cwd()
-    write_challenges(root, 1)
-    (root / "empty").mkdir()
-    write_weights(root / "weights")
-    for arguments in (
-        [*TRAIN, "trained"],
-        ["predict", "trained", "--data", DATA, "--out", "out"],
-        ["convert", "weights", "published", "--to-published"],
-        [*EXPORT, "attempts"],
-    ):
-        made = run_cli(*arguments)
-        assert made.exit_code in (0, 3), made.stderr
-    made = tmp_path_factory.mktemp("before") / "work"
-    with pytest.raises(InterruptedError):
-        arc_trm.train(
-            data=DATA,
-            overrides=[*OVERRIDES[1::2], *SHAPE[1::2]],
-            max_steps=2,
-            out="stopped",
-            callbacks=[StopInTheSecondStep()],
-        )
-    train_run(grid_config(root, train_puzzles=3, validation_puzzles=3), CPU, root / "sudoku")
-    write_puzzles(root, count=3, seed=5).rename(root / "other.csv")
-    shutil.copy("out/submission.json", "old.json")
-    answers = json.loads(Path("old.json").read_text())
-    bare = {name: [each["attempt_1"] for each in outputs] for name, outputs in answers.items()}
-    Path("bare.json").write_text(json.dumps(bare))
-    shutil.copytree(root, made)
-    return made
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_kills(name: str, before: Path) -> None:
+def check_kills(name: str, before: Path) -> None:
+    """Kill a command at every write. The current folder is made anew from `before` each time."""
     case, root = CASES[name], Path.cwd()
     renew(root, before)
     reference, start = _end(case.arguments), essences(before)[0]

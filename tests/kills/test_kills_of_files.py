@@ -1,4 +1,4 @@
-"""Kills at every write of a small run of other commands; `kill_cases` says what must be true then."""
+"""Kills at every write of other commands; `kill_cases` says what must be true then."""
 
 from __future__ import annotations
 

@@ -6,17 +6,32 @@ import math
 import os
 import re
 import time
+from contextlib import suppress
 
 from arc_trm.errors import UserError, format_value
 from submission.process import birth_ticks
 
+EXIT_MARGIN_S = 0.5
+"""Seconds of a limit that are reserved for the start and the end of the interpreter."""
+
+MAX_SECONDS = 1e9
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_DURATION = re.compile(f"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?")
+STARTED = "ARC_TRM_STARTED"
+"""The environment variable in which a program tells processes that it starts when it started."""
+
 
 def _process_started() -> float:
-    """Return when this process started, a value of `time.monotonic`.
+    """Return when this program started, a value of `time.monotonic`.
 
-    Linux knows it. Elsewhere it is earlier than now by the processor time used, at least.
+    That is when the process did which started this one, if it says so. Linux knows when a process
+    started. Elsewhere it is earlier than now by the processor time used, at least.
     """
     now, ticks = time.monotonic(), birth_ticks(os.getpid())
+    with suppress(ValueError):
+        told = float(os.environ.get(STARTED, ""))
+        if 0 <= now - told < MAX_SECONDS:
+            return told
     if ticks is None:
         return now - time.process_time()
     since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -25,13 +40,6 @@ def _process_started() -> float:
 
 PROCESS_STARTED = _process_started()
 """When this program started, a value of `time.monotonic`."""
-
-EXIT_MARGIN_S = 0.5
-"""Seconds of a limit that are reserved for the start and the end of the interpreter."""
-
-MAX_SECONDS = 1e9
-_NUMBER = r"(\d+(?:\.\d+)?)"
-_DURATION = re.compile(f"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?")
 
 
 class TimeLimit:

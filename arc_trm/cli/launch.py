@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from arc_trm.errors import UserError
+from arc_trm.time_limit import PROCESS_STARTED, STARTED
 from submission.cli import print_note
 from submission.process import BY_SIGNAL, STOPPED
 
@@ -78,6 +79,7 @@ def launch(nproc_per_node: str, debug: bool, arguments: Sequence[str]) -> int:
     with TemporaryDirectory() as folder:
         end = Path(folder, "end.txt")
         os.environ[END_FILE] = str(end)
+        os.environ[STARTED] = str(PROCESS_STARTED)
         try:
             torchrun.run(torchrun.parse_args(options))  # type: ignore[no-untyped-call]
         except ChildFailedError as error:

@@ -13,7 +13,13 @@ from typing import Any
 import click
 
 from arc_trm._version import __version__
-from arc_trm.cli.launch import check_processes, launch, prints_mistakes, record_mistake
+from arc_trm.cli.launch import (
+    check_processes,
+    end_with_launcher,
+    launch,
+    prints_mistakes,
+    record_mistake,
+)
 from arc_trm.cli.option_advice import advise, advise_on_command
 from arc_trm.runs.provenance import ARGUMENTS
 from submission.cli import CONTEXT_SETTINGS, CommandError, CommandGroup
@@ -150,6 +156,7 @@ def main(nproc_per_node: str | None, debug: bool) -> None:
     On all GPUs of this machine:
       arc-trm --nproc-per-node gpu train --preset arc-agi-1
     """
+    end_with_launcher()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # not every terminal has an arrow or a tick
             stream.reconfigure(errors="replace")

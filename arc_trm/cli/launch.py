@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +31,8 @@ END_FILE = "ARC_TRM_END_FILE"
 PROCESSES = ("gpu", "auto")
 """Values of --nproc-per-node besides numbers: a process per GPU, or per device."""
 
+PR_SET_PDEATHSIG = 1
+"""From Linux's sys/prctl.h: which signal a process gets when its parent ends."""
 MAX_PROCESSES = 64
 """More processes than a machine has devices exhaust its memory."""
 
@@ -85,7 +89,7 @@ def launch(nproc_per_node: str, debug: bool, arguments: Sequence[str]) -> int:
         except ChildFailedError as error:
             _, first = error.get_first_failure()
             status = first.exitcode if first.exitcode >= 0 else BY_SIGNAL - first.exitcode
-            sentence = _describe(first, number)
+            sentence = _describe(first, number, arguments[0])
         except SignalException as error:
             status, sentence = BY_SIGNAL + error.sigval, STOPPED
         else:
@@ -95,6 +99,26 @@ def launch(nproc_per_node: str, debug: bool, arguments: Sequence[str]) -> int:
     if sentence is not None:
         print_note(sentence)
     return status
+
+
+def end_with_launcher() -> None:
+    """Let the system send this process SIGTERM if `launch` has started it and is killed.
+
+    Otherwise it would train on, unknown to the user. Only Linux can do this.
+    """
+    if END_FILE in os.environ and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def launching_command() -> str:
+    """Return `arc-trm`, with the option by which `launch` has started this job if it has."""
+    if END_FILE not in os.environ:
+        return "arc-trm"
+    return _command(os.environ.get("LOCAL_WORLD_SIZE", "auto"))
+
+
+def _command(processes: object) -> str:
+    return f"arc-trm --nproc-per-node {processes}"
 
 
 def print_end(sentence: str) -> None:
@@ -123,15 +147,19 @@ def record_mistake(sentence: str) -> None:
             json.dump({"message": {"message": sentence, "extraInfo": details}}, file)
 
 
-def _describe(failure: ProcessFailure, processes: int) -> str | None:
+def _describe(failure: ProcessFailure, processes: int, command: str) -> str | None:
     """Return why a process failed; None if it has printed the traceback of a fault of ours."""
     if failure.exitcode > BY_SIGNAL:
         return STOPPED
     if failure.exitcode < 0:
         number = signal.Signals(-failure.exitcode)
-        why = ", as a system without free memory does" if number == signal.SIGKILL else ""
+        why = ", perhaps because the memory ran out" if number == signal.SIGKILL else ""
+        advice = {
+            "predict": "the same command continues with what it has predicted so far",
+            "bench": "start it again",
+        }.get(command, f"`{_command(processes)} {command} --resume` continues from the last save")
         return (
             f"Error: process {failure.local_rank + 1} of {processes} was ended by {number.name}"
-            f"{why}: the same command continues `predict`, and `--resume` a run"
+            f"{why}: {advice}"
         )
     return f"Error: {failure.message['message']}" if isinstance(failure.message, dict) else None

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from arc_trm.cli.launch import print_end
+from arc_trm.cli.launch import launching_command, print_end
 from arc_trm.cli.options import is_given, output, print_note
 from arc_trm.errors import UserError
 from arc_trm.evaluation.metrics import best_evaluation, describe_evaluation
@@ -52,7 +52,8 @@ def run_command(job: Callable[..., Run], settings: dict[str, Any], as_json: bool
             output({**record, "best": best}, [str(run.path)], as_json)
         if run.interrupted:
             options = "".join(f" --track {name}" for name in trackers)
-            command = f"arc-trm {job.__name__} --resume {shlex.quote(str(run.path))}{options}"
+            program, folder = launching_command(), shlex.quote(str(run.path))
+            command = f"{program} {job.__name__} --resume {folder}{options}"
             print_end(f"stopped at step {run.step} and saved; resume with `{command}`")
         elif not run.out_of_time:
             print_note(f"next: `{_next_command(run)}`")

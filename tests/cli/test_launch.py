@@ -58,9 +58,30 @@ def test_two_processes_train_and_are_stopped_by_a_signal(
     process.send_signal(number)
     _, errors = process.communicate(timeout=TOO_LONG)
     assert process.returncode == 128 + number
-    assert f"resume with `arc-trm train --resume {run}`" in errors
+    assert f"resume with `arc-trm --nproc-per-node 2 train --resume {run}`" in errors
     assert "Traceback" not in errors and "torch" not in errors
     assert Run(run).step < 100_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends processes with their parent")
+@pytest.mark.slow
+def test_processes_end_with_a_launcher_that_is_killed(tmp_path: Path, challenges: Path) -> None:
+    run = tmp_path / "run"
+    options = [*SMALL, *SAVES_OFTEN, "--max-steps", 100_000, "--out", run]
+    process = start("train", "--data", challenges, *options, cwd=tmp_path)
+    while not (run / "model.safetensors").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    started = time.monotonic()
+    while Run(run).state == "running":
+        assert time.monotonic() - started < TOO_LONG
+        time.sleep(0.05)
+    assert Run(run).state == "interrupted"
+    for stream in (process.stdout, process.stderr):
+        assert stream is not None
+        stream.close()
 
 
 @pytest.mark.parametrize("slow_rank", [0, 1])
@@ -115,16 +136,21 @@ def test_a_mistake_in_the_arguments_starts_no_process(
 @pytest.mark.parametrize(
     ("exit_code", "sentence"),
     [
-        (-9, "Error: process 2 of 3 was ended by SIGKILL, as a system without free memory does: "),
-        (-11, "Error: process 2 of 3 was ended by SIGSEGV: the same command continues"),
+        (-9, "was ended by SIGKILL, perhaps because the memory ran out: `arc-trm --nproc-per-node"),
+        (-11, "Error: process 2 of 3 was ended by SIGSEGV: `arc-trm --nproc-per-node 3 train"),
         (143, "stopped"),
         (1, None),  # it has printed a traceback
     ],
 )
 def test_why_a_process_ended(tmp_path: Path, exit_code: int, sentence: str | None) -> None:
     failure = ProcessFailure(1, 1234, exit_code, str(tmp_path / "none"))
-    described = _describe(failure, 3)
-    assert described == sentence or (described and sentence and described.startswith(sentence))
+    described = _describe(failure, 3, "train")
+    assert described == sentence or (described and sentence and sentence in described)
+
+
+def test_a_killed_prediction_is_continued_by_the_same_command(tmp_path: Path) -> None:
+    described = _describe(ProcessFailure(0, 1, -9, str(tmp_path / "none")), 2, "predict")
+    assert described is not None and "the same command continues" in described
 
 
 def test_processes_start_no_processes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ test: $(VENV)/installed-dev
 test-fast: $(VENV)/installed-dev
 	$(PYTEST) -m 'not slow and not network and not browser'
 
-# Ten thousand new mutations for each reader, an hour or so.
+# Ten thousand new mutations for each reader.
 fuzz: $(VENV)/installed-dev
 	FUZZ_EXAMPLES=10000 $(PYTEST) -m fuzz --hypothesis-profile explore
 

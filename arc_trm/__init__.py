@@ -88,6 +88,8 @@ def __getattr__(name: str) -> Any:
         found = getattr(importlib.import_module(f"{__name__}.{module}"), name)
         return globals().setdefault(name, found)
     # `arc_trm.checkpoint` and so on without a second import statement.
+    if not name.isidentifier():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         return importlib.import_module(f"{__name__}.{name}")
     except ModuleNotFoundError as error:

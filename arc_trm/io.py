@@ -21,7 +21,7 @@ from arc_trm.errors import UserError, format_path
 from submission import WriteError, atomic_write, read_json, write_json
 from submission.content import decode_text, file_content
 from submission.files import check_replaceable, json_value, write_error
-from submission.temporary import is_temporary, remove_leftovers, temporary_folder
+from submission.temporary import is_held, is_temporary, remove_leftovers, temporary_folder
 
 __all__ = [
     "WriteError",
@@ -157,7 +157,7 @@ def check_new(path: Path) -> None:
         return
     remove_leftovers(target)
     names = os.listdir(target) if path.is_dir() else [""]
-    if names and all(map(is_temporary, names)):
+    if any(is_temporary(name) and is_held(Path(target, name)) for name in names):
         raise UserError(f"{path} is being written by another command: wait for its end")
     if names:
         raise UserError(f"{path} already exists and is not an empty folder: name another one")

@@ -157,4 +157,6 @@ def __getattr__(name: str) -> Any:
             found = importlib.import_module(f"{__name__}.{module}")
             if hasattr(found, name):
                 return globals().setdefault(name, getattr(found, name))
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,7 @@ import stat
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias
 
@@ -44,7 +44,7 @@ from submission.formats import (
     recognise,
     submission_problems,
 )
-from submission.temporary import temporary_folder
+from submission.temporary import is_in_temporary, temporary_folder
 
 StrPath: TypeAlias = str | os.PathLike[str]
 
@@ -192,7 +192,7 @@ def atomic_write(path: StrPath, mode: Literal["w", "wb"] = "w") -> Iterator[IO[A
     encoding, newline = (None, None) if mode == "wb" else ("utf-8", "\n")
     ours = True  # whether an OSError comes from this function, not from the block
     try:
-        with temporary_folder(target.parent) as folder:
+        with _folder_beside(target) as folder:
             temporary = folder / target.name
             file = open(temporary, mode, encoding=encoding, newline=newline)  # noqa: SIM115
             try:
@@ -207,6 +207,8 @@ def atomic_write(path: StrPath, mode: Literal["w", "wb"] = "w") -> Iterator[IO[A
             except BaseException:
                 with suppress(OSError):
                     file.close()  # flushes, which may fail again
+                with suppress(OSError):
+                    os.unlink(temporary)
                 raise
             file.close()
             os.replace(temporary, target)
@@ -214,6 +216,13 @@ def atomic_write(path: StrPath, mode: Literal["w", "wb"] = "w") -> Iterator[IO[A
         if ours or error.errno in _DISK_ERRORS:
             raise write_error(path, error) from error
         raise
+
+
+def _folder_beside(target: Path) -> AbstractContextManager[Path]:
+    """Return a folder for a file that is not whole; in a temporary folder that one will do."""
+    if is_in_temporary(target):
+        return nullcontext(target.parent)
+    return temporary_folder(target.parent)
 
 
 def _read(

@@ -5,6 +5,7 @@ Only the standard library is imported here, because programs need this before th
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
 import signal
@@ -45,19 +46,19 @@ def birth_ticks(pid: int) -> int | None:
 def stop_signals() -> list[signal.Signals]:
     """Return the signals that end a program: Ctrl-C, SIGTERM, and SIGHUP of a closed terminal.
 
-    A program that was started by `nohup` ignores SIGHUP.
+    Those that the program was started to ignore stay so: SIGHUP by `nohup`, SIGINT in the
+    background of a script.
     """
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
-    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
-        numbers.append(hangup)
-    return numbers
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    known = [signal.Signals[name] for name in names if hasattr(signal, name)]
+    return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def end_at_once() -> None:
     """Let a signal end this process at once, with one sentence and without a traceback.
 
-    This is for the time in which nothing is unfinished: before a command, and after it.
+    This is for the time in which nothing is unfinished: before a command, and after it. While the
+    interpreter ends, signals are ignored, because the command has done its work.
     """
 
     def end(number: int, frame: object) -> None:
@@ -65,7 +66,8 @@ def end_at_once() -> None:
             os.write(2, f"{STOPPED}\n".encode())
         os._exit(BY_SIGNAL + number)
 
-    _set_handlers(end)
+    handle_stop_signals(end)
+    atexit.register(handle_stop_signals, signal.SIG_IGN)  # the last one, because it is the first
 
 
 @contextmanager
@@ -75,7 +77,7 @@ def stoppable() -> Iterator[None]:
     def stop(number: int, frame: object) -> None:
         raise Stopped(number)
 
-    handlers = _set_handlers(stop)
+    handlers = handle_stop_signals(stop)
     try:
         yield
     finally:
@@ -83,9 +85,14 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _set_handlers(handler: Callable[[int, Any], None]) -> dict[signal.Signals, Any]:
-    """Set a handler for all signals that end a program; return the earlier ones."""
-    with suppress(ValueError):  # only the main thread may
+def handle_stop_signals(
+    handler: Callable[[int, Any], None] | signal.Handlers,
+) -> dict[signal.Signals, Any]:
+    """Set a handler for all signals that end a program; return the earlier ones.
+
+    Only the main thread may; in another one nothing changes, and there are none.
+    """
+    with suppress(ValueError):
         return {number: signal.signal(number, handler) for number in stop_signals()}
     return {}
 

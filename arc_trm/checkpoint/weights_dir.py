@@ -73,7 +73,7 @@ MAX_ORIGIN_LENGTH = 200
 """Characters of a text in ORIGIN_FILE that is read."""
 CHUNK = 2**16
 """Rows of an embedding of gigabytes that are checked at once."""
-RETRY_DELAYS_S = (0.1, 0.5, 2.0)
+RETRY_DELAYS_S = (0.01, 0.02, 0.05, 0.1, 0.5, 2.0)
 """Delays before network and embedding are read again if they are of different training steps."""
 
 
@@ -231,6 +231,17 @@ class WeightsDir:
     @cached_property
     def parts(self) -> WeightsParts:
         """All but the config. Raises UserError if files are missing, damaged or do not match."""
+        for _ in RETRY_DELAYS_S:
+            try:
+                return self._read_parts()
+            except UserError:
+                kept = [each.path for each in self.choice.checkpoints]
+                if all(path.name == NETWORK_FILE or os.path.lexists(path) for path in kept):
+                    raise
+                del self.choice  # the run has removed it after it was chosen
+        return self._read_parts()
+
+    def _read_parts(self) -> WeightsParts:
         read = [
             self._read_last() if each.path.name == NETWORK_FILE else self._read_kept(each)
             for each in self.choice.checkpoints

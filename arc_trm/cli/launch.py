@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +20,7 @@ from arc_trm.errors import UserError
 from arc_trm.time_limit import PROCESS_STARTED, STARTED
 from submission.cli import print_note
 from submission.process import BY_SIGNAL, STOPPED
+from submission.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -79,9 +80,10 @@ def launch(nproc_per_node: str, debug: bool, arguments: Sequence[str]) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, torch.get_num_threads() // number)))
     if not debug:
         logging.disable(logging.ERROR)  # the process that fails says why, and this one its status
-    options = ["--standalone", f"--nproc-per-node={number}", "-m", "arc_trm", *arguments]
-    with TemporaryDirectory() as folder:
-        end = Path(folder, "end.txt")
+    options = ["--standalone", f"--nproc-per-node={number}"]
+    with temporary_folder(gettempdir()) as folder:
+        options += [f"--log-dir={folder}", "-m", "arc_trm", *arguments]
+        end = folder / "end.txt"
         os.environ[END_FILE] = str(end)
         os.environ[STARTED] = str(PROCESS_STARTED)
         try:

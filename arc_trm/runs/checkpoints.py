@@ -147,7 +147,8 @@ def list_checkpoints(folder: Path, skip_damaged: bool = False) -> list[Checkpoin
         try:
             found.append(_read_header(path, step))
         except UserError:
-            if not skip_damaged:
+            # A run may have removed it after it was listed.
+            if not skip_damaged and os.path.lexists(path):
                 raise
     return sorted(found, key=lambda each: each.step)
 

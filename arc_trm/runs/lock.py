@@ -6,8 +6,10 @@ process that it names decides, if it still runs.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -19,7 +21,7 @@ from arc_trm.io import check_ordinary, check_replaceable
 from arc_trm.runs.provenance import command_line
 from submission.errors import MAX_WORD, shorten
 from submission.process import birth_ticks
-from submission.temporary import is_at, try_lock
+from submission.temporary import NO_FOLLOW, is_at, try_lock
 
 LOCK = ".arc-trm.lock"
 RETRY_DELAYS_S = (0.05, 0.2)
@@ -75,6 +77,7 @@ class FolderLock:
     def __init__(self) -> None:
         self._path: Path | None = None
         self._file: int | None = None
+        self._process = os.getpid()
 
     def __enter__(self) -> FolderLock:
         return self
@@ -82,7 +85,8 @@ class FolderLock:
     def __exit__(self, *_: object) -> None:
         """Release the lock, whose file goes."""
         if self._file is not None and self._path is not None:
-            if is_at(self._file, self._path):
+            # A forked child has a copy of the lock, which it does not release.
+            if os.getpid() == self._process and is_at(self._file, self._path):
                 with suppress(OSError):
                     os.unlink(self._path)
             os.close(self._file)
@@ -100,9 +104,7 @@ class FolderLock:
     def _try(self, path: Path) -> bool:
         """Return whether the lock is taken. It need not be where no file can be made."""
         try:
-            if path.exists():
-                check_ordinary(path)
-            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            file = _open(path, os.O_RDWR | os.O_CREAT)
         except OSError:
             return True  # what is written next says why
         # A file that is gone was that of a lock which was released just now.
@@ -113,7 +115,7 @@ class FolderLock:
         with suppress(OSError):  # a full disk is no reason not to train
             os.truncate(file, 0)
             os.write(file, json.dumps(asdict(holder)).encode())
-        self._file = file
+        self._file, self._process = file, os.getpid()
         return True
 
 
@@ -121,11 +123,13 @@ def is_locked(folder: Path) -> bool:
     """Return whether a process writes into a folder now."""
     path = folder / LOCK
     try:
-        check_ordinary(path)
-        with path.open("rb") as file:
-            return not _is_free(file.fileno(), path, shared=True)  # others may ask, too
-    except OSError:
+        file = _open(path, os.O_RDONLY)
+    except (OSError, UserError):
         return False
+    try:
+        return not _is_free(file, path, shared=True)  # others may ask, too
+    finally:
+        os.close(file)
 
 
 def check_free(folder: Path) -> None:
@@ -143,6 +147,29 @@ def check_output(path: Path, overwrite: bool) -> None:
     check_replaceable(path, overwrite)
     if overwrite:
         check_free(path.absolute().parent)
+
+
+def _open(path: Path, flags: int) -> int:
+    """Open a lock file, which may lie in a folder of somebody else.
+
+    Raises:
+        OSError: the file system refuses.
+        UserError: it is a link or no ordinary file.
+    """
+    wrong = UserError(f"{path} is no lock file of arc-trm: remove it")
+    try:
+        file = os.open(path, flags | NO_FOLLOW, 0o666)
+    except PermissionError:  # that of another user can be locked, though not written
+        file = os.open(path, os.O_RDONLY | NO_FOLLOW)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise wrong from None
+        raise
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(file)
+        raise wrong
+    return file
 
 
 def _is_free(file: int, path: Path, shared: bool) -> bool:

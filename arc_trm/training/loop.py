@@ -34,7 +34,7 @@ from arc_trm.training.optim import OPTIMISERS
 from arc_trm.training.run_dir import RunWriter, has_training_state
 from arc_trm.training.setup import RunSetup, on_first_rank
 from arc_trm.training.trainer import Metrics, to_tensors
-from submission.process import Stopped, stop_signals
+from submission.process import Stopped, handle_stop_signals
 
 
 def train_run(
@@ -145,7 +145,7 @@ def sync_stop_flags() -> Iterator[Callable[..., tuple[int, list[bool]]]]:
         number, *others = shared.tolist()
         return number, list(map(bool, others))
 
-    handlers = {number: signal.signal(number, handle_signal) for number in stop_signals()}
+    handlers = handle_stop_signals(handle_signal)
     try:
         yield sync
     finally:

@@ -28,6 +28,7 @@ import torch
 from commands import run_cli
 
 from arc_trm.runs.lock import LOCK
+from submission import temporary
 from submission.temporary import is_temporary
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -102,6 +103,7 @@ def in_child(action: Callable[[], object], fatal: int | None = None) -> str | No
     child = os.fork()
     if child == 0:
         gc.disable()  # it would touch, and so copy, all memory of the parent
+        temporary._due.clear()
         status = 1
         try:
             if fatal is not None:
@@ -143,6 +145,7 @@ def kill_at_every_write(action: Callable[[], object], before: Path) -> Iterator[
         renew(root, before)
         if in_child(action, number) is not None:
             return
+        temporary._due.clear()  # as in a new process, which has not looked for leftovers yet
         yield number
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -115,12 +116,58 @@ def test_what_a_lock_file_says_may_be_anything(tmp_path: Path, content: bytes) -
     assert re.fullmatch(message + "wait for its end, or stop it first", str(caught.value))
 
 
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link", "dangling link", "hard link"])
+def test_what_is_no_lock_file_is_neither_followed_nor_written(tmp_path: Path, kind: str) -> None:
+    """A folder of somebody else could name a file of the user."""
+    place, thesis = tmp_path / "folder", tmp_path / "thesis.txt"
+    place.mkdir()
+    thesis.write_text("thesis")
+    path = place / LOCK
+    {
+        "folder": lambda: os.mkdir(path),
+        "pipe": lambda: os.mkfifo(path),
+        "link": lambda: path.symlink_to(thesis),
+        "dangling link": lambda: path.symlink_to(tmp_path / "new.txt"),
+        "hard link": lambda: os.link(thesis, path),
+    }[kind]()
+    with FolderLock() as lock, pytest.raises(UserError, match="is no lock file of arc-trm: remove"):
+        lock.acquire(place)
+    assert not is_locked(place)
+    assert os.path.lexists(path) and thesis.read_text() == "thesis"
+    assert sorted(os.listdir(tmp_path)) == ["folder", "thesis.txt"]
+
+
 def test_where_no_lock_can_be_made_nothing_is_locked(tmp_path: Path) -> None:
-    os.mkdir(tmp_path / LOCK)
+    with FolderLock() as lock:
+        lock.acquire(tmp_path / "nowhere")
+        assert not is_locked(tmp_path / "nowhere")
+
+
+def test_a_lock_of_another_user_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file can be read and locked, but not written."""
+    original = os.open
+
+    def refuse_to_write(path: Any, flags: int, *rest: Any, **options: Any) -> int:
+        if flags & os.O_RDWR and str(path).endswith(LOCK):
+            raise PermissionError(13, "Permission denied")
+        return original(path, flags, *rest, **options)
+
+    with FolderLock() as theirs, FolderLock() as ours:
+        theirs.acquire(tmp_path)
+        monkeypatch.setattr(os, "open", refuse_to_write)
+        with pytest.raises(UserError, match="is being written by process"):
+            ours.acquire(tmp_path)
+
+
+def test_a_forked_child_does_not_release_the_lock(tmp_path: Path) -> None:
     with FolderLock() as lock:
         lock.acquire(tmp_path)
-        assert not is_locked(tmp_path)
-    assert (tmp_path / LOCK).is_dir()
+        if (child := os.fork()) == 0:
+            lock.__exit__()
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert is_locked(tmp_path) and (tmp_path / LOCK).exists()
+    assert not is_locked(tmp_path)
 
 
 def test_a_submission_in_a_folder_that_is_written_is_not_replaced(

@@ -123,14 +123,18 @@ def test_whoever_removes_leftovers_may_come_before_the_lock(
         original, calls = getattr(module, name), []
 
         def first_remove(
-            *arguments: Any, name: str = name, original: Any = original, calls: Any = calls
+            *arguments: Any,
+            name: str = name,
+            original: Any = original,
+            calls: Any = calls,
+            **options: Any,
         ) -> Any:
             calls.append(arguments)
             if len(calls) == 1:
                 if name == "is_at":
                     shutil.rmtree(next(tmp_path.iterdir()))  # one who had the lock before
                 remove_leftovers(tmp_path)
-            return original(*arguments)
+            return original(*arguments, **options)
 
         with monkeypatch.context() as patch:
             patch.setattr(module, name, first_remove)
@@ -151,3 +155,80 @@ def test_without_locks_nothing_is_removed(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_temporary_folder_is_private(tmp_path: Path) -> None:
     with temporary_folder(tmp_path) as folder:
         assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_becomes_a_link_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who may write there, too, replaces a leftover while it is being removed."""
+    home, place = tmp_path / "home", tmp_path / "place"
+    home.mkdir()
+    (home / "thesis").write_text("mine")
+    place.mkdir()
+    left = leave(place)
+    original = temporary.try_lock
+
+    def replace_then_lock(descriptor: int, shared: bool = False) -> bool | None:
+        if left.exists() and not left.is_symlink():
+            left.rename(tmp_path / "moved")
+            left.symlink_to(home, target_is_directory=True)
+        return original(descriptor, shared)
+
+    monkeypatch.setattr(temporary, "try_lock", replace_then_lock)
+    remove_leftovers(place)
+    assert names(home) == ["thesis"] and left.is_symlink()
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="there are no users")
+def test_folders_of_other_users_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left, own = leave(tmp_path), os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: own + 1)
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == [left.name]
+
+
+def test_an_interrupt_at_any_call_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> Any:
+        raise KeyboardInterrupt
+
+    for module, name in ((os, "open"), (temporary, "try_lock"), (temporary, "is_at")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                sub.write_json(tmp_path / "file", [1])
+        remove_leftovers(tmp_path)  # an interrupt while a folder is removed leaves it unlocked
+        assert not names(tmp_path), name
+
+
+def test_leftovers_are_not_looked_for_all_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise each of many writes takes as long as there are files beside it."""
+    looks: list[object] = []
+    clock = [0.0]
+    monkeypatch.setattr(temporary.time, "monotonic", lambda: clock[0])
+
+    def look(parent: object) -> None:
+        looks.append(parent)
+        clock[0] += 0.001
+
+    monkeypatch.setattr(temporary, "remove_leftovers", look)
+    for _ in range(1000):
+        sub.write_json(tmp_path / "file", [1])
+        clock[0] += 0.001
+    assert 5 < len(looks) < 15
+
+
+def test_files_in_a_temporary_folder_have_none_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with temporary_folder(tmp_path) as folder:
+        with sub.atomic_write(folder / "file") as file:
+            assert names(folder) == ["file", "lock"]
+            file.write("whole")
+        with pytest.raises(ZeroDivisionError), sub.atomic_write(folder / "half"):
+            _ = 1 / 0
+        assert names(folder) == ["file", "lock"]
+        assert (folder / "file").read_text() == "whole"

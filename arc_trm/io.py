@@ -45,10 +45,12 @@ __all__ = [
     "write_json",
 ]
 
-MAX_TOML = 2**17
+MAX_TOML = 2**20
 """Bytes of a TOML file."""
 MAX_DOTS = 200
-"""Dots in a line of a TOML file: Python takes the square of the number of the parts of a key."""
+"""Dots in a line of a TOML file, without its texts and comments: Python takes the square of the
+number of the parts of a key."""
+_TEXT = re.compile(rb'"[^"\n]*"|\'[^\'\n]*\'|#.*')
 MAX_TOML_DEPTH = 16
 """Tables and lists inside each other in a TOML file."""
 
@@ -63,8 +65,8 @@ def read_toml(path: Path) -> dict[str, Any]:
 def parse_toml(content: bytes, place: str) -> dict[str, Any]:
     """Parse TOML. Raises UserError, in which `place` says where it is, if it is invalid."""
     if len(content) > MAX_TOML:
-        raise UserError(f"{place} has more than {MAX_TOML >> 10} KiB: expected a short TOML file")
-    if any(line.count(b".") > MAX_DOTS for line in content.splitlines()):
+        raise UserError(f"{place} has more than {MAX_TOML >> 20} MiB: expected a short TOML file")
+    if any(_TEXT.sub(b"", line).count(b".") > MAX_DOTS for line in content.splitlines()):
         raise UserError(f"{place} has a line with more than {MAX_DOTS} dots: write short keys")
     try:
         values = tomllib.loads(decode_text(content, place))

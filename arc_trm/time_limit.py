@@ -14,6 +14,8 @@ from submission.process import birth_ticks
 EXIT_MARGIN_S = 0.5
 """Seconds of a limit that are reserved for the start and the end of the interpreter."""
 
+MAX_SLOWDOWN = 20
+"""Seconds that a second of processor time takes on a busy machine, at most."""
 MAX_SECONDS = 1e9
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _DURATION = re.compile(f"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?")
@@ -34,8 +36,10 @@ def _process_started() -> float:
             return told
     if ticks is None:
         return now - time.process_time()
-    since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
-    return now - max(0.0, since_boot - ticks / os.sysconf("SC_CLK_TCK"))
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    # A script may have waited in this process before `exec` started the program.
+    longest = MAX_SLOWDOWN * time.process_time() + 1
+    return now - max(0.0, min(age, longest))
 
 
 PROCESS_STARTED = _process_started()

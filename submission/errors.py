@@ -13,6 +13,8 @@ MAX_WORD = 200
 """Characters of a word in a message; of a longer one, such as a path, the middle is left out."""
 MAX_SENTENCE = 600
 """Characters of a message; of a longer one the middle is left out."""
+JOINERS = "\u200c\u200d"
+"""Invisible characters within words of Persian and within emoji."""
 MAX_QUOTED = 2**16
 """Characters of a message that are looked at; the rest is left out from the middle at once."""
 
@@ -111,9 +113,14 @@ def escape_controls(text: str) -> str:
 
     Characters that are not printable, or that change the direction of text, become escapes.
     """
-    if text.isprintable():
+    if is_printable(text):
         return text
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() or c in JOINERS else repr(c)[1:-1] for c in text)
+
+
+def is_printable(text: str) -> bool:
+    """Return whether a terminal shows a text as it is, in one line and one direction."""
+    return text.isprintable() or all(c.isprintable() or c in JOINERS for c in text)
 
 
 def shorten(text: str, length: int, gap: str = "...") -> str:
@@ -126,7 +133,7 @@ def shorten(text: str, length: int, gap: str = "...") -> str:
 
 def format_name(name: object) -> str:
     """Format a task id or a key for a message; quote and shorten it if it would break the line."""
-    if isinstance(name, str) and name.isprintable() and 0 < len(name) <= 60:
+    if isinstance(name, str) and is_printable(name) and 0 < len(name) <= 60:
         return name
     return format_value(name)
 

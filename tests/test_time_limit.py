@@ -38,3 +38,12 @@ def test_a_start_that_is_none_is_left_out(told: str, monkeypatch: pytest.MonkeyP
 def test_without_the_system_the_processor_time_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time_limit, "birth_ticks", lambda pid: None)
     assert time_limit._process_started() <= time.monotonic() - 0.5 * time.process_time()
+
+
+def test_time_before_the_program_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sleep 1000; exec arc-trm` keeps the age of the script's process."""
+    if time_limit.birth_ticks(1) is None:
+        pytest.skip("the system does not say when processes started")
+    monkeypatch.setattr(time_limit, "birth_ticks", lambda pid: 0)
+    monkeypatch.setattr(time, "process_time", lambda: 0.1)
+    assert time.monotonic() - time_limit._process_started() == pytest.approx(3.0, abs=0.1)

@@ -35,12 +35,13 @@ def mapped_tensor(
 ) -> Tensor:
     """Return the tensor of a type and shape whose numbers lie in a file from byte `start` on.
 
-    Raises:
-        ValueError: not every processor could read numbers from there.
+    It is a copy if not every processor could read numbers from there.
     """
     count = math.prod(shape)
     if not count:
         return torch.empty(tuple(shape), dtype=dtype)
     if start % dtype.itemsize:
-        raise ValueError("its numbers are not aligned")
+        size = count * dtype.itemsize
+        content = torch.frombuffer(mapping, dtype=torch.uint8, count=size, offset=start)
+        return content.clone().view(dtype).view(tuple(shape))
     return torch.frombuffer(mapping, dtype=dtype, count=count, offset=start).view(tuple(shape))

@@ -168,10 +168,7 @@ def _tensor(view: _View, mapping: mmap.mmap, place: tuple[int, int] | None) -> T
     start, size = place
     if size != storage.size * storage.dtype.itemsize:
         raise NotTensors("a tensor is of another size than its numbers")
-    try:
-        numbers = mapped_tensor(mapping, storage.dtype, (storage.size,), start)
-    except ValueError as error:
-        raise NotTensors(str(error)) from None
+    numbers = mapped_tensor(mapping, storage.dtype, (storage.size,), start)
     if not prod(view.shape):
         return numbers.new_empty(view.shape)
     return numbers.as_strided(view.shape, view.strides, view.offset)
@@ -268,7 +265,9 @@ def _call(function: Any, arguments: Any) -> Any:
         return arguments[0]
     if function.name != REBUILD_TENSOR:
         raise ValueError
-    storage, offset, shape, strides, *_ = arguments
+    storage, offset, shape, strides, _, _, *metadata = arguments
+    if any(metadata):  # such as that all numbers have the other sign
+        raise NotTensors("a tensor that is a view of a special kind")
     if not isinstance(storage, _Storage) or not isinstance(shape, tuple):
         raise ValueError
     if not isinstance(strides, tuple) or not _are_sizes([offset, *shape, *strides]):

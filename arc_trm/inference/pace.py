@@ -47,16 +47,21 @@ class Pace:
         self._change_side(side)
         size, left = min(self._size, limit), self.seconds_left
         if self._seconds:
-            size = min(size, left / (steps * self._seconds))
-        if size < 1 or left <= 0:
-            return 0  # it could not be answered in time
+            fitting = left / (steps * self._seconds)
+            if fitting < 1:
+                return 0  # it could not be answered in time
+            size = min(size, fitting)
+        if left <= 0:
+            return 0
         return max(0, max(1, int(size)) - active)
 
     def _change_side(self, side: int) -> None:
-        # The cost of a query grows at least as its cells, and at most as their square.
+        # The cost of a query grows at least as its cells, and at most as their square. Whether one
+        # fits into the time is measured rather than feared: a step of one takes little time.
         if self._side and side != self._side:
-            growth = (side / self._side) ** (4 if side > self._side else 2)
-            self._size, self._seconds = self._size / growth, self._seconds * growth
+            cells = (side / self._side) ** 2
+            self._size = max(1.0, self._size / max(1.0, cells**2))
+            self._seconds *= cells
         self._side = side
 
     def measure(self, active: int, steps: int, seconds: float) -> None:

@@ -53,6 +53,8 @@ def build_rope_cache(length: int, head_size: int) -> Tensor:
 
     Source: RoFormer (arXiv 2104.09864), section 3.2.2.
     """
+    if torch.get_default_device().type == "meta":  # its `arange` would import a compiler for 1 s
+        return torch.empty(2, length, head_size // 2)
     frequencies = ROPE_BASE ** -(torch.arange(0, head_size, 2, dtype=torch.float32) / head_size)
     angles = torch.outer(torch.arange(length, dtype=torch.float32), frequencies)
     return torch.stack([angles.cos(), angles.sin()])

@@ -59,10 +59,10 @@ def read_header(file: IO[bytes]) -> Header:
     if length > MAX_HEADER_BYTES:
         raise ValueError(f"its header takes more than {MAX_HEADER_BYTES // 2**20} MiB")
     try:
-        content = json.loads(file.read(length), object_pairs_hook=_distinct)
+        content = json.loads(file.read(length).decode(), object_pairs_hook=_distinct)
     except (ValueError, RecursionError):
         raise ValueError("its header is damaged") from None
-    metadata = content.pop(METADATA, {}) if isinstance(content, dict) else None
+    metadata = (content.pop(METADATA, None) or {}) if isinstance(content, dict) else None
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise ValueError("its header is damaged")
     return Header(_places(content, start, size), metadata)
@@ -79,7 +79,7 @@ def _places(content: dict[str, Any], start: int, size: int) -> dict[str, Place]:
     """Return where the tensors lie. They must fill the file, each byte once."""
     places, spans = {}, []
     for name, entry in content.items():
-        if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+        if not isinstance(entry, dict) or not entry.keys() >= {"dtype", "shape", "data_offsets"}:
             raise ValueError("its header is damaged")
         dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
         if not isinstance(dtype, str) or dtype not in ITEM_BYTES:

@@ -26,8 +26,9 @@ from arc_trm.training.trainer import Trainer, to_tensors
 WARMUP_SHARE, EMA_SHARE = 0.16, 0.08
 PROBE_SHARE = 0.01
 """Part of the time left in which steps are measured."""
-FEW_STEPS, MAX_PROBE_SHARE = 30, 0.1
-"""If fewer steps than these seem to fit, measuring them may take that part of the time left."""
+GROWTH_SHARE, FEW_STEPS, MAX_GROWTH_SHARE = 0.03, 30, 0.1
+"""Part of the time left that a larger part of a batch may take to be measured; the second share
+where fewer steps than these seem to fit."""
 PROBE_GROWTH = 4
 MAX_PROBE_STEPS = 20
 """Steps of each kind that are measured, at most."""
@@ -149,7 +150,7 @@ def _step_seconds(
             step()  # the first one is slow
         seconds = broadcast_scalar(step(), device)
         seems_long = FEW_STEPS * seconds * batch_size / size > left
-        share = MAX_PROBE_SHARE if seems_long else PROBE_SHARE
+        share = MAX_GROWTH_SHARE if seems_long else GROWTH_SHARE
         if size == batch_size or 2 * PROBE_GROWTH * seconds > share * left:
             break
         size = min(PROBE_GROWTH * size, batch_size)

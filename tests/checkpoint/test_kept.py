@@ -35,6 +35,7 @@ from arc_trm.models import build_model
 from arc_trm.runs import Run
 from arc_trm.runs.checkpoints import (
     best_checkpoint,
+    checkpoint_paths,
     choose_checkpoint,
     list_checkpoints,
     weights_digest,
@@ -241,6 +242,22 @@ def test_names_choose_the_weights(folder: Folder) -> None:
     assert about["last"].checkpoint is None
     mean = WeightsDir(folder.path, "100,200").description
     assert (mean.step, mean.checkpoint) == (200, "mean of steps 100, 200")
+
+
+def test_a_run_that_removes_what_was_chosen_has_another_best(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.save(300)
+    folder.keep(100, 0.5)
+    weights, listed = WeightsDir(folder.path), WeightsDir(folder.path)
+    assert weights.choice.title.endswith("step 100")
+    folder.keep(200, 0.7, keep_last=0)  # in the meantime
+    assert folder.steps() == {200: True}
+    assert weights.parts.step == 200
+    # Or while the files are listed.
+    paths = {100: folder.path / "checkpoints" / "100.safetensors"} | checkpoint_paths(folder.path)
+    monkeypatch.setattr("arc_trm.runs.checkpoints.checkpoint_paths", lambda _: paths)
+    assert listed.parts.step == WeightsDir(folder.path, "best,last").choice.checkpoints[0].step
 
 
 def test_the_mean_is_that_of_the_weights(folder: Folder) -> None:

@@ -138,6 +138,33 @@ def test_a_second_ctrl_c_ends_training_at_once(
     assert result.stderr.splitlines()[-1] == "stopped"
 
 
+ENDED = """
+import os, signal, sys
+from submission.process import end_at_once
+end_at_once()
+class Late:
+    def __del__(self, kill=os.kill, process=os.getpid(), number=int(sys.argv[1])):
+        kill(process, number)
+late = Late()
+"""
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_signal_at_the_end_of_the_interpreter_is_too_late(number: int) -> None:
+    done = subprocess.run([sys.executable, "-c", ENDED, str(int(number))], capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("ignored", NUMBERS)
+def test_signals_that_are_ignored_stay_so(ignored: signal.Signals) -> None:
+    """A shell lets a job in the background of a script ignore Ctrl-C."""
+    handler = signal.signal(ignored, signal.SIG_IGN)
+    try:
+        assert stop_signals() == [number for number in NUMBERS if number != ignored]
+    finally:
+        signal.signal(ignored, handler)
+
+
 def test_sighup_that_nohup_ignores_stays_ignored() -> None:
     handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

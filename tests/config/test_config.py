@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from pathlib import Path
 
@@ -187,3 +188,12 @@ def test_every_size_of_a_model_has_an_upper_bound(name: str) -> None:
 def test_repeats_are_bounded_together() -> None:
     with pytest.raises(UserError, match="must be at most 100000, got 1600000"):
         from_dict(ModelConfig, {"outer_cycles": 1000, "inner_cycles": 99}, "model")
+
+
+def test_a_list_of_many_paths_may_be_one_line(tmp_path: Path) -> None:
+    paths = [f"../../data.v1/{n}.json" for n in range(300)]
+    file = tmp_path / "config.toml"
+    text = ", ".join(map(json.dumps, paths))
+    file.write_text(f"# {'.' * 500}\n[data]\ntrain = [{text}]\n")
+    assert load_config(file=file).data.train == tuple(paths)
+    assert load_config(overrides=[f"data.train=[{text}]"]).data.train == tuple(paths)

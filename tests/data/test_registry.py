@@ -245,7 +245,7 @@ def test_a_new_dataset_is_a_folder(
         ("title = 'New'", f"title = {'9' * 5000}", "has a number of thousands of digits"),
         ("title = 'New'", f"title = {'[' * 20}{']' * 20}", "is nested too deeply"),
         ("title = 'New'", "title.x" + ".x" * 300, "has a line with more than 200 dots"),
-        ("title = 'New'", "#" + "x" * 2**17, "has more than 128 KiB"),
+        ("title = 'New'", "#" + "x" * 2**20, "has more than 1 MiB"),
     ],
 )
 def test_a_manifest_with_a_mistake_is_one_sentence(

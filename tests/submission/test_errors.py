@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 import submission as sub
 from arc_trm.errors import UserError, suggestion
-from submission.errors import MAX_SENTENCE, FormatError, Problem, WriteError, one_line
+from submission.errors import (
+    MAX_SENTENCE,
+    FormatError,
+    Problem,
+    WriteError,
+    format_name,
+    one_line,
+)
 from submission.files import json_value
 
 HOSTILE = "\x1b]0;title\x07\x1b[2J \u202eabc\u2066 \n\r\t\0 \ud800 \u2028"
@@ -67,3 +74,11 @@ def test_json_of_too_many_numbers_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("submission.files.MAX_ITEMS", 1_000_000)
     with pytest.raises(FormatError, match="or 1 million items"):
         sub.parse_json(b"[0" + b",0" * 1_000_001 + b"]", "f.json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\U0001f468\u200d\U0001f469", "\u0645\u06cc\u200c\u0634\u0648\u062f", "\u00e9 \u65e5\u672c"],
+)
+def test_words_of_all_languages_are_shown_as_they_are(text: str) -> None:
+    assert format_name(text) == one_line(text) == text

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -392,3 +393,12 @@ def test_same_seed_same_result_other_seed_other(tmp_path: Path, config: RunConfi
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         train_run(replace(config, seed=seed), CPU, tmp_path / name)
     assert losses(tmp_path / "a") == losses(tmp_path / "b") != losses(tmp_path / "c")
+
+
+def test_a_run_may_be_trained_in_a_thread(tmp_path: Path, challenges: Path) -> None:
+    """Only the main thread may handle signals."""
+    with ThreadPoolExecutor(1) as threads:
+        training = threads.submit(
+            train_run, run_config(challenges), torch.device("cpu"), tmp_path / "run"
+        )
+        assert training.result().step > 0

@@ -14,6 +14,7 @@ from submission.errors import (
     format_value,
     one_line,
     pluralise,
+    quote_path,
 )
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "format_value",
     "one_line",
     "pluralise",
+    "quote_path",
     "suggestion",
 ]
 

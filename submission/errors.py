@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -141,6 +142,15 @@ def format_names(names: Sequence[str], limit: int = MAX_NAMED) -> str:
 def format_path(path: str | os.PathLike[str]) -> str:
     """Format a path for a message; what is not text becomes replacement characters."""
     return re.sub("[\ud800-\udfff]+", "\ufffd", os.fspath(path))
+
+
+def quote_path(path: str | os.PathLike[str]) -> str:
+    """Format a path as one word of a command that a message repeats, for a shell.
+
+    One that begins with a dash gets `./`, so that no program takes it for an option.
+    """
+    text = format_path(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 def format_value(value: object) -> str:

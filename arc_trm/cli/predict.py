@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 import sys
 from typing import Any, get_args
 
@@ -26,6 +25,7 @@ from arc_trm.cli.options import (
 )
 from arc_trm.config import EmbeddingChoice
 from arc_trm.config.schema import MAX_AUGMENTATIONS, MAX_BATCH_SIZE
+from arc_trm.errors import quote_path
 
 
 class _Share(click.FloatRange):
@@ -137,9 +137,9 @@ def predict(attempts: int, max_guesses: float | None, as_json: bool, **options: 
     about = summary.to_dict()
     lines = list(map(str, job.files.values()))
     output({**job.to_dict(tasks), "about": about}, lines, as_json)
-    score = ["arc-trm", "score", str(job.files["predictions"].parent)]
+    score = f"arc-trm score {quote_path(job.files['predictions'].parent)}"
     if "seal" in job.files:
-        score += ["--seal", str(job.files["seal"])]
-    print_note(f"next: `{shlex.join(score)}`")
+        score += f" --seal {quote_path(job.files['seal'])}"
+    print_note(f"next: `{score}`")
     if job.guessed_too_much(tasks, max_guesses):
         sys.exit(GUESSES)

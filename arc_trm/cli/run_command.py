@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ import click
 
 from arc_trm.cli.launch import print_end
 from arc_trm.cli.options import is_given, output, print_note
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, quote_path
 from arc_trm.evaluation.metrics import best_evaluation, describe_evaluation
 from arc_trm.runs import RUN_CONFIG, Run, latest_run
 from arc_trm.tracking import TRACKERS
@@ -52,7 +51,7 @@ def run_command(job: Callable[..., Run], settings: dict[str, Any], as_json: bool
             output({**record, "best": best}, [str(run.path)], as_json)
         if run.interrupted:
             options = "".join(f" --track {name}" for name in trackers)
-            command = f"arc-trm {job.__name__} --resume {shlex.quote(str(run.path))}{options}"
+            command = f"arc-trm {job.__name__} --resume {quote_path(run.path)}{options}"
             print_end(f"stopped at step {run.step} and saved; resume with `{command}`")
         elif not run.out_of_time:
             print_note(f"next: `{_next_command(run)}`")
@@ -65,7 +64,7 @@ def run_command(job: Callable[..., Run], settings: dict[str, Any], as_json: bool
 def _next_command(run: Run) -> str:
     """Return the command that predicts with a run, without --data if the run has test tasks."""
     data = "" if run.config.data.test else " --data DATA"
-    return f"arc-trm predict {shlex.quote(str(run.path))}{data}"
+    return f"arc-trm predict {quote_path(run.path)}{data}"
 
 
 def _check_resume() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from typing import Any
 
@@ -20,6 +19,7 @@ from arc_trm.cli.options import (
     weights_argument,
 )
 from arc_trm.config.schema import MAX_AUGMENTATIONS, MAX_INT
+from arc_trm.errors import quote_path
 from arc_trm.pipeline import TUNING_TIME
 from arc_trm.runs import is_run
 from submission.process import BY_SIGNAL
@@ -75,6 +75,6 @@ def tune_inference(as_json: bool, **options: Any) -> None:
     assert result.file is not None
     folder = result.file.parent
     data = "" if is_run(folder) else " --data DATA"
-    print_note(f"next: `arc-trm predict {shlex.quote(str(folder))}{data}` uses this setting")
+    print_note(f"next: `arc-trm predict {quote_path(folder)}{data}` uses this setting")
     if result.stopped_by is not None:
         sys.exit(BY_SIGNAL + result.stopped_by)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from arc_trm.display import Displayed
-from arc_trm.errors import escape_controls, format_name, pluralise
+from arc_trm.errors import escape_controls, format_name, pluralise, quote_path
 from arc_trm.puzzles import kind_of
 from arc_trm.tasks import Grid, Pair, Task, TaskSet, as_grid, same_grid
 from arc_trm.time_limit import format_duration
@@ -69,9 +69,10 @@ class PredictionJob:
                 f"first {kind.noun} {format_name(first.task_id)}{number}: {first.reason}"
             )
         if any(each.reason == NO_EMBEDDING for each in self.guesses):
+            weights, data = quote_path(self.weights), quote_path(tasks.name)
             notes.append(
                 "weights predict tasks that they were trained on or adapted to: use `arc-trm adapt "
-                f"{self.weights} --data {tasks.name}`, and predict with the run that it makes"
+                f"{weights} --data {data}`, and predict with the run that it makes"
             )
         return notes
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from commands import run_cli
+
+from arc_trm.config import RunConfig
+from arc_trm.runs import write_run_config
 
 TASK = {"train": [{"input": [[1]], "output": [[2]]}], "test": [{"input": [[1]]}]}
 ATTEMPTS = {"attempt_1": [[1]], "attempt_2": [[2]]}
@@ -82,6 +87,40 @@ def test_every_kind_of_file_in_the_place_of_another(files: Path, wanted: str) ->
             error = result.stderr.splitlines()[-1]
             assert error.startswith(f"Error: files/{name} is {title}, expected a"), command
             assert advice in error, (command, error)
+
+
+@pytest.mark.parametrize("name", ["my run", "-dash", "it's", "$HOME"])
+def test_the_commands_of_a_message_can_be_pasted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = Path(name)
+    run.mkdir()
+    write_run_config(run, RunConfig())
+    for file in ("predictions.jsonl", "checkpoints/5.safetensors", "model.json"):
+        (run / file).parent.mkdir(exist_ok=True)
+        (run / file).write_text("{}")
+    Path("tasks.json").write_text(json.dumps({"a": TASK}))
+    (run / "answers.json").write_text('{"a": [[[2]], [[1]]]}')
+    for command, file in {
+        ("train", "--data", "tasks.json", "--out"): run,
+        ("compare",): run,
+        ("score",): run,
+        ("predict",): run / "checkpoints/5.safetensors",
+        ("data", "show"): run / "predictions.jsonl",
+        ("convert-submission", "--out", "out"): run / "predictions.jsonl",
+        ("merge", "--out", "out"): run / "answers.json",
+    }.items():
+        given = [file] if command[-1] == "--out" else ["--", file]
+        result = run_cli(*command, *given)
+        assert result.exit_code == 2
+        commands = re.findall("`arc-trm (.*?)`", result.stderr)
+        words = [word for each in commands for word in shlex.split(each)]
+        named = [word for word in words if name in word]
+        assert named, (command, result.stderr)
+        for word in named:
+            assert not word.startswith("-")
+            assert Path(word) in (run, file), (command, result.stderr)
 
 
 def test_a_file_in_the_place_of_a_task_is_told_its_option(files: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import shlex
+from pathlib import Path
 
 import pytest
 from fuzzing import assert_sentence, fuzz
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 import submission as sub
 from arc_trm.errors import UserError, suggestion
-from submission.errors import MAX_SENTENCE, FormatError, Problem, WriteError, one_line
+from submission.errors import MAX_SENTENCE, FormatError, Problem, WriteError, one_line, quote_path
 from submission.files import json_value
 
 HOSTILE = "\x1b]0;title\x07\x1b[2J \u202eabc\u2066 \n\r\t\0 \ud800 \u2028"
@@ -35,6 +37,14 @@ def test_any_error_is_one_line(text: str) -> None:
         assert_sentence(str(error))
         assert str(pickle.loads(pickle.dumps(error))) == str(error)
     assert_sentence(FormatError([problem], text).describe("arc-trm"))
+
+
+@pytest.mark.parametrize("path", ["a b", "-x", "--out", "it's", "$HOME", "a/-x", "~", "é"])
+def test_a_shell_reads_a_quoted_path_as_one_that_is_no_option(path: str) -> None:
+    (word,) = shlex.split(quote_path(path))
+    assert Path(word) == Path(path)
+    assert not word.startswith("-")
+    assert quote_path(word) == quote_path(path)
 
 
 def test_both_ends_of_a_long_sentence_stay() -> None:

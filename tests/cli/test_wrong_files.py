@@ -151,6 +151,16 @@ def test_what_is_wrong_with_a_file_comes_before_what_else_is_missing(
         assert f"files/submission.json: {message}" in result.stderr
 
 
+def test_a_folder_that_is_not_overwritten_is_named(tmp_path: Path) -> None:
+    source, other = tmp_path / "submission.json", tmp_path / "other"
+    source.write_text(json.dumps(JSON["submission.json"]))
+    other.mkdir()
+    (other / "notes.json").write_text("{}")
+    result = run_cli("export", source, "--format", "arcprize", "--out", other, "--overwrite")
+    assert result.exit_code == 2
+    assert f"Error: {other}: is not a folder of attempts, so it is not" in result.stderr
+
+
 def test_an_empty_folder_holds_no_predictions(tmp_path: Path) -> None:
     result = run_cli("score", tmp_path)
     assert result.exit_code == 2

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from arc_trm.config.inference import MAX_ANSWERS
 from arc_trm.config.schema import MAX_INT, MAX_SUPERVISION_STEPS
+from arc_trm.errors import format_value
 from arc_trm.time_limit import PROCESS_STARTED, TimeLimit
 from arc_trm.tracking import TRACKERS
 from submission.cli import json_option as json_option
@@ -30,6 +31,19 @@ class _Path(click.Path):
         if value == "":
             self.fail("the path is empty: name a file or folder.", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class WholeNumber(click.IntRange):
+    """A whole number with bounds, which a message says in words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            bounds = f"from {self.min} to {self.max}"
+            if self.max is None:
+                bounds = f"of at least {self.min}"
+            self.fail(f"{format_value(value)} is not a whole number {bounds}.", param, ctx)
 
 
 PATH = _Path(path_type=Path)
@@ -113,7 +127,7 @@ run_options = add_options(
     set_option,
     click.option(
         "--max-steps",
-        type=click.IntRange(0, MAX_INT),
+        type=WholeNumber(0, MAX_INT),
         metavar="N",
         help="Train for at most N steps; default: the preset's number. The learning-rate schedule "
         "then ends with the last one. A short run of adapt, or one with a time limit, also has a "
@@ -137,7 +151,7 @@ run_options = add_options(
     ),
     click.option(
         "--seed",
-        type=click.IntRange(0, MAX_INT),
+        type=WholeNumber(0, MAX_INT),
         metavar="N",
         help="Seed of everything random; default: the preset's, 0.",
     ),
@@ -155,7 +169,7 @@ run_options = add_options(
 inference_options = add_options(
     click.option(
         "--samples",
-        type=click.IntRange(1, MAX_ANSWERS),
+        type=WholeNumber(1, MAX_ANSWERS),
         metavar="K",
         help="Answers from each view or augmentation, the first without noise; default: 1.",
     ),
@@ -173,14 +187,14 @@ inference_options = add_options(
     ),
     click.option(
         "--views",
-        type=click.IntRange(1, MAX_ANSWERS),
+        type=WholeNumber(1, MAX_ANSWERS),
         metavar="M",
         help="Views of a Sudoku or maze: permuted digits and symmetries, undone before selection; "
         "default: 1, the puzzle itself.",
     ),
     click.option(
         "--supervision-steps",
-        type=click.IntRange(1, MAX_SUPERVISION_STEPS),
+        type=WholeNumber(1, MAX_SUPERVISION_STEPS),
         metavar="D",
         help="Per answer (N_sup); default: the model's.",
     ),
@@ -198,7 +212,7 @@ inference_options = add_options(
     ),
     click.option(
         "--seed",
-        type=click.IntRange(0, MAX_INT),
+        type=WholeNumber(0, MAX_INT),
         metavar="N",
         help="Seed of noise and random starts; default: 0.",
     ),

@@ -10,6 +10,7 @@ import click
 
 from arc_trm.cli.options import (
     GUESSES,
+    WholeNumber,
     checkpoint_option,
     data_option,
     device_options,
@@ -44,13 +45,13 @@ class _Share(click.FloatRange):
 @click.option(
     "--attempts",
     default=2,
-    type=click.IntRange(1, 2),
+    type=WholeNumber(1, 2),
     metavar="N",
     help="Attempts per ARC test input; 1 repeats the first, as the file holds two.",
 )
 @click.option(
     "--augmentations",
-    type=click.IntRange(0, MAX_AUGMENTATIONS),
+    type=WholeNumber(0, MAX_AUGMENTATIONS),
     metavar="N",
     help="Number that vote, besides the task itself; default: all that were trained.",
 )
@@ -59,7 +60,7 @@ class _Share(click.FloatRange):
 @skip_invalid_option
 @click.option(
     "--batch-size",
-    type=click.IntRange(1, MAX_BATCH_SIZE),
+    type=WholeNumber(1, MAX_BATCH_SIZE),
     metavar="N",
     help="Augmented test inputs per batch; default: what suits the device.",
 )

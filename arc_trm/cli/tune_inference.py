@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from arc_trm.cli.options import (
+    WholeNumber,
     checkpoint_option,
     data_option,
     device_options,
@@ -31,13 +32,13 @@ from submission.process import BY_SIGNAL
 @time_limit_option_with(TUNING_TIME)
 @click.option(
     "--augmentations",
-    type=click.IntRange(0, MAX_AUGMENTATIONS),
+    type=WholeNumber(0, MAX_AUGMENTATIONS),
     metavar="N",
     help="Number that vote, besides the task itself; default: all that were trained.",
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0, MAX_INT),
+    type=WholeNumber(0, MAX_INT),
     default=0,
     metavar="N",
     help="Seed of the choice of puzzles and of noise.",

@@ -35,9 +35,9 @@ def run_command(job: Callable[..., Run], settings: dict[str, Any], as_json: bool
         as_json: print a JSON object.
     """
     if settings["resume"] is not None:
-        _check_resume()
         if settings["resume"] == Path(""):  # --resume without a value
             settings["resume"] = latest_run()
+        _check_resume(settings["resume"])
     trackers = list(dict.fromkeys(settings.pop("track")))
     run = job(**settings, callbacks=[TRACKERS[name]() for name in trackers], show_progress=True)
     if is_main_process():
@@ -67,8 +67,8 @@ def _next_command(run: Run) -> str:
     return f"arc-trm predict {quote_path(run.path)}{data}"
 
 
-def _check_resume() -> None:
-    """Raise UserError if a setting of a new run is given together with --resume."""
+def _check_resume(run: Path) -> None:
+    """Raise UserError if what is for a new run is given together with --resume."""
     given = [
         "WEIGHTS" if each.name == "weights" else each.opts[-1]
         for each in click.get_current_context().command.params
@@ -76,6 +76,6 @@ def _check_resume() -> None:
     ]
     if given:
         raise UserError(
-            f"--resume uses the settings in RUN/{RUN_CONFIG}, which can be edited: leave out "
+            f"--resume takes all from {run / RUN_CONFIG}, which can be edited: leave out "
             f"{', '.join(given)}"
         )

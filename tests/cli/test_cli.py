@@ -337,7 +337,10 @@ MISTAKES = [
     (["train", "--device", "toaster"], 'invalid device "toaster": use auto, cpu'),
     (["train", "--resume"], "there is no run in"),
     (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
-    (["train", "--resume", "nowhere", "--seed", "1"], "leave out --seed"),
+    (
+        ["train", "--resume", "nowhere", "--seed", "1"],
+        "takes all from nowhere/run.json, which can be edited: leave out --seed",
+    ),
     (["predict"], "train one with `arc-trm train`"),
     (["predict", "."], ". is not a weights folder: it has no config.json"),
     (["predict", ".", "--data", "arc-agi-1"], "is not a weights folder"),
@@ -517,7 +520,10 @@ ADAPT_MISTAKES = [
     ),
     ([*TINY, "--out", "run"], "run already holds a run: name another folder"),
     (["--resume", "run"], "run was made by `arc-trm train`: use `arc-trm train --resume run`"),
-    ([*TINY, "--resume", "run"], "leave out WEIGHTS, --data"),
+    (
+        [*TINY, "--resume", "run"],
+        "takes all from run/run.json, which can be edited: leave out WEIGHTS, --data",
+    ),
 ]
 
 

@@ -15,6 +15,7 @@ from submission.errors import (
     one_line,
     pluralise,
     quote_path,
+    verb,
 )
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "pluralise",
     "quote_path",
     "suggestion",
+    "verb",
 ]
 
 MAX_COMPARED = 200

@@ -100,6 +100,11 @@ def pluralise(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def verb(number: int, singular: str, plural: str) -> str:
+    """Return the form of a verb for so many: `1 of 2 rows has`, `2 of 2 rows have`."""
+    return singular if number == 1 else plural
+
+
 def one_line(sentence: str) -> str:
     """Return a message that a terminal shows on one line, whatever names and values it repeats."""
     text = escape_controls(shorten(sentence, MAX_QUOTED))

@@ -20,7 +20,7 @@ from arc_trm.data.leakage import named_leakage, run_leakage
 from arc_trm.data.loader import absolute_data_path, load_tasks, public_data_name
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.data.versions import version_conflict
-from arc_trm.errors import UserError, format_name, one_line, quote_path
+from arc_trm.errors import UserError, format_name, one_line, quote_path, verb
 from arc_trm.evaluation.breadth import Asked, Breadth
 from arc_trm.evaluation.finding import FoundPredictions, find_predictions, kind_of_log
 from arc_trm.evaluation.prediction_log import LogStatus, PredictionLog, read_predictions
@@ -332,10 +332,11 @@ class PredictionSource:
             task.id for task in tasks if digests.get(task.id) not in (None, task.test_digest())
         ]
         if changed:
+            have = verb(len(changed), "has", "have")
             raise UserError(
-                f"{len(changed)} of the {len(tasks)} tasks of {tasks.name} have other test inputs "
-                f"than those that {self.path} is for (first {format_name(changed[0])}): name the "
-                "data that was predicted"
+                f"{len(changed)} of the {len(tasks)} tasks of {tasks.name} {have} other test "
+                f"inputs than those that {self.path} is for (first {format_name(changed[0])}): name "
+                "the data that was predicted"
             )
 
     @property
@@ -493,8 +494,9 @@ class PredictionSource:
         scored, total = sum(each in self.tasks for each in self.solutions), len(self.solutions)
         if scored == total:
             return None
+        are_scored = verb(scored, "is scored, the one", "are scored, those")
         return (
-            f"only {scored} of the {total} tasks in {self._solutions} are scored, those that "
+            f"only {scored} of the {total} tasks in {self._solutions} {are_scored} that "
             f"{named_by.path} is for: name other tasks with --data"
         )
 

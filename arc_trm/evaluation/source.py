@@ -335,8 +335,8 @@ class PredictionSource:
             have = verb(len(changed), "has", "have")
             raise UserError(
                 f"{len(changed)} of the {len(tasks)} tasks of {tasks.name} {have} other test "
-                f"inputs than those that {self.path} is for (first {format_name(changed[0])}): name "
-                "the data that was predicted"
+                f"inputs than those that {self.path} is for (first {format_name(changed[0])}): "
+                "name the data that was predicted"
             )
 
     @property

@@ -161,6 +161,16 @@ def test_a_folder_that_is_not_overwritten_is_named(tmp_path: Path) -> None:
     assert f"Error: {other}: is not a folder of attempts, so it is not" in result.stderr
 
 
+def test_a_file_that_cannot_be_read_is_no_skipped_task(tmp_path: Path) -> None:
+    file = tmp_path / "empty.json"
+    file.touch()
+    result = run_cli("data", "check", file)
+    assert (result.exit_code, result.stderr) == (2, f"Error: {file}: is empty, expected JSON\n")
+    result = run_cli("data", "check", tmp_path)
+    assert result.exit_code == 2
+    assert result.stderr.count("empty.json") == 1
+
+
 def test_an_empty_folder_holds_no_predictions(tmp_path: Path) -> None:
     result = run_cli("score", tmp_path)
     assert result.exit_code == 2

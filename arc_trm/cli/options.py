@@ -33,6 +33,18 @@ class _Path(click.Path):
         return super().convert(value, param, ctx)
 
 
+class _Name(click.types.StringParamType):
+    """A name or a path that is not empty, as an unset variable of a shell is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the name is empty: write one.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+NAME = _Name()
+
+
 class WholeNumber(click.IntRange):
     """A whole number with bounds, which a message says in words."""
 
@@ -56,7 +68,7 @@ def path_option(name: str, help_text: str, metavar: str = "FILE", **settings: An
 
 def data_option(help_text: str) -> Decorator:
     """Return the option --data."""
-    return click.option("--data", metavar="DATA", help=help_text)
+    return click.option("--data", type=NAME, metavar="DATA", help=help_text)
 
 
 def add_options(*options: Decorator) -> Decorator:
@@ -70,12 +82,13 @@ def add_options(*options: Decorator) -> Decorator:
     return decorate
 
 
-weights_argument = click.argument("weights", required=False, metavar="[WEIGHTS]")
+weights_argument = click.argument("weights", required=False, type=NAME, metavar="[WEIGHTS]")
 predictions_argument = click.argument(
     "predictions", required=False, type=PATH, metavar="[PREDICTIONS]"
 )
 checkpoint_option = click.option(
     "--checkpoint",
+    type=NAME,
     metavar="NAME",
     help="Which weights of a run: best, last, a step, or several as 1000,2000, whose weights are "
     "averaged; default: best if the run was evaluated while it was trained, otherwise last.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from arc_trm.cli.options import json_option
+from arc_trm.cli.options import NAME, json_option
 from arc_trm.errors import UserError, quote_path
 from arc_trm.file_kind import PARTS
 from arc_trm.runs import PREDICTIONS, SUBMISSION, is_run
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", type=NAME)
 @kind_option
 @challenges_option
 @json_option

@@ -140,6 +140,27 @@ def test_an_empty_path_is_a_mistake(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict", ""],
+        ["predict", "run", "--data", ""],
+        ["predict", "run", "--checkpoint", ""],
+        ["adapt", "", "--data", "x.json"],
+        ["train", "--preset", ""],
+        ["data", "check", ""],
+        ["data", "show", ""],
+        ["data", "convert", "", "--out", "x.json"],
+        ["show", ""],
+        ["pull", ""],
+        ["presets", ""],
+        ["validate", ""],
+    ],
+)
+def test_an_empty_name_is_a_mistake(arguments: list[str]) -> None:
+    check_mistake(run_cli(*arguments), "the name is empty: write one")
+
+
 def test_a_share_of_guesses_may_be_too_many(tmp_path: Path) -> None:
     assert train(write_challenges(tmp_path), tmp_path / "run").exit_code == 0
     write_challenges(tmp_path, 4)  # one more task than was trained on

@@ -148,6 +148,7 @@ def test_an_empty_path_is_a_mistake(
         ["predict", "run", "--checkpoint", ""],
         ["adapt", "", "--data", "x.json"],
         ["train", "--preset", ""],
+        ["adapt", "run", "--preset", ""],
         ["data", "check", ""],
         ["data", "show", ""],
         ["data", "convert", "", "--out", "x.json"],

@@ -171,6 +171,15 @@ def test_a_file_that_cannot_be_read_is_no_skipped_task(tmp_path: Path) -> None:
     assert result.stderr.count("empty.json") == 1
 
 
+def test_an_empty_file_in_the_place_of_published_weights_is_told_as_empty(tmp_path: Path) -> None:
+    file = tmp_path / "step_1"
+    file.touch()
+    result = run_cli("convert", file, tmp_path / "out")
+    assert result.exit_code == 2
+    assert f"{file} is empty, expected a published weight file" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["step_1"]
+
+
 def test_an_empty_folder_holds_no_predictions(tmp_path: Path) -> None:
     result = run_cli("score", tmp_path)
     assert result.exit_code == 2

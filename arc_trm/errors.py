@@ -14,6 +14,8 @@ from submission.errors import (
     format_value,
     one_line,
     pluralise,
+    quote_path,
+    verb,
 )
 
 __all__ = [
@@ -26,7 +28,9 @@ __all__ = [
     "format_value",
     "one_line",
     "pluralise",
+    "quote_path",
     "suggestion",
+    "verb",
 ]
 
 MAX_COMPARED = 200

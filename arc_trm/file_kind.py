@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, quote_path
 from arc_trm.runs import METRICS, PREDICTIONS, RUN_CONFIG, SEAL, SUBMISSION, is_run
 from arc_trm.runs.checkpoints import CHECKPOINTS_FOLDER
 from arc_trm.runs.provenance import PROVENANCE
@@ -33,8 +33,8 @@ PARTS = {
 ADVICE: dict[Holds, str] = {
     "tasks": "name tasks with --data",
     "solutions": "`arc-trm score` takes it after --solutions",
-    "predictions": "`arc-trm score {path}` scores predictions",
-    "weights": "`arc-trm predict {path}` predicts with it",
+    "predictions": "`arc-trm score {quoted}` scores predictions",
+    "weights": "`arc-trm predict {quoted}` predicts with it",
     "part": "name its folder, {folder}",
 }
 
@@ -86,10 +86,10 @@ def wrong_file(path: Path, wanted: Holds, expected: str) -> UserError | None:
     kind = file_kind(path)
     if kind is None or kind.holds == wanted:
         return None
-    advice = ADVICE[kind.holds].format(path=path, folder=path.parent)
+    advice = ADVICE[kind.holds].format(quoted=quote_path(path), folder=path.parent)
     if path.parent.name == CHECKPOINTS_FOLDER:
-        run = path.parent.parent
-        advice = f"name the run and the step, `arc-trm predict {run} --checkpoint {path.stem}`"
+        run, name = quote_path(path.parent.parent), quote_path(path.stem)
+        advice = f"name the run and the step, `arc-trm predict {run} --checkpoint {name}`"
     return UserError(f"{path} is {kind.title}, expected {expected}: {advice}")
 
 

@@ -28,7 +28,7 @@ from arc_trm.config import (
 from arc_trm.config.schema import MAX_AUGMENTATIONS, MAX_BATCH_SIZE
 from arc_trm.data.loader import absolute_data_path, load_tasks, public_data_name
 from arc_trm.environment import environment_number
-from arc_trm.errors import UserError, format_value, pluralise
+from arc_trm.errors import UserError, format_value, pluralise, quote_path
 from arc_trm.evaluation.predictions import PredictionSet
 from arc_trm.evaluation.seal import Seal, earlier_seal, seal_folder
 from arc_trm.evaluation.selection import SelectionRule
@@ -520,7 +520,7 @@ def _find_run(resume: PathLike, adapts: bool) -> Run:
         command = "train" if adapts else "adapt"
         raise UserError(
             f"{run.path} was made by `arc-trm {command}`: use `arc-trm {command} --resume "
-            f"{run.path}`"
+            f"{quote_path(run.path)}`"
         )
     return run
 

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import secrets
-import shlex
 import shutil
 import struct
 import time
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from arc_trm.callbacks import Callback, EndStatus, TrainingStart
-from arc_trm.errors import UserError, one_line
+from arc_trm.errors import UserError, one_line, quote_path
 from arc_trm.io import atomic_write, check_ordinary, relative_path, write_error
 from arc_trm.metric_keys import training_seconds
 
@@ -69,7 +68,7 @@ class TensorBoardCallback(Callback):
         for record, trained in zip(training.records, seconds, strict=True):
             self._add(record, now - seconds[-1] + trained)
         self._writer.flush()
-        shown = shlex.quote(str(relative_path(training.folder.absolute().parent)))
+        shown = quote_path(relative_path(training.folder.absolute().parent))
         training.note(f"curves are in {folder}: `tensorboard --logdir {shown}` draws them")
 
     def progress(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
@@ -218,7 +217,7 @@ def _open_wandb_run(options: dict[str, Any], note: Callable[[str], None]) -> Any
         mode = "offline"
     run = wandb.init(**{**options, "mode": mode})
     if run.offline:
-        folder = shlex.quote(str(relative_path(Path(run.dir).absolute().parent)))
+        folder = quote_path(relative_path(Path(run.dir).absolute().parent))
         note(f"{reason}W&B's data stay in {folder}; `wandb sync {folder}` sends them")
     return run
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shlex
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from typing import Any
 
 from submission.arcprize import read_arcprize
 from submission.content import decode_text, read_content
-from submission.errors import FormatError, Problem, WriteError, format_path, pluralise
+from submission.errors import FormatError, Problem, WriteError, format_path, pluralise, quote_path
 from submission.files import (
     StrPath,
     check_replaceable,
@@ -282,7 +281,7 @@ def convert_hint(program: str, path: StrPath, challenges: bool = False) -> str:
 
     `challenges` says that these are needed.
     """
-    file = shlex.quote(format_path(path))
+    file = quote_path(path)
     option = " --challenges CHALLENGES" if challenges else ""
     return f"`{program} convert-submission {file}{option} --out submission.json` makes a submission"
 
@@ -322,4 +321,4 @@ def _refusal(form: str, problems: list[Problem], path: StrPath) -> FormatError:
 
 def _validate_command(path: StrPath, challenges: Challenges | None = None) -> str:
     option = "" if challenges is None else " --challenges CHALLENGES"
-    return f"validate --kind submission{option} {shlex.quote(format_path(path))}"
+    return f"validate --kind submission{option} {quote_path(path)}"

@@ -162,7 +162,12 @@ def _write_attempts(folder: Path, ranked: Ranked, provenance: Provenance) -> Non
 
 def _check_replaceable(folder: StrPath) -> None:
     """Raise FormatError if a folder holds anything but attempts and their results."""
-    expected = {f"{name}.json" for name in read_arcprize(folder)} | {RESULTS}
+    try:
+        attempts = read_arcprize(folder)
+    except FormatError as error:
+        message = f"is not a folder of attempts, so it is not overwritten ({error})"
+        raise FormatError([Problem("", f"{message}: name another folder")], folder) from None
+    expected = {f"{name}.json" for name in attempts} | {RESULTS}
     if others := sorted(set(os.listdir(folder)) - expected):
         message = f"holds more than attempts ({format_names(others)}), so it is not overwritten"
         raise FormatError([Problem("", f"{message}: name another folder")], folder)

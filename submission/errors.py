@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -101,6 +102,11 @@ def pluralise(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def verb(number: int, singular: str, plural: str) -> str:
+    """Return the form of a verb for so many: `1 of 2 rows has`, `2 of 2 rows have`."""
+    return singular if number == 1 else plural
+
+
 def one_line(sentence: str) -> str:
     """Return a message that a terminal shows on one line, whatever names and values it repeats."""
     text = escape_controls(shorten(sentence, MAX_QUOTED))
@@ -148,6 +154,15 @@ def format_names(names: Sequence[str], limit: int = MAX_NAMED) -> str:
 def format_path(path: str | os.PathLike[str]) -> str:
     """Format a path for a message; what is not text becomes replacement characters."""
     return re.sub("[\ud800-\udfff]+", "\ufffd", os.fspath(path))
+
+
+def quote_path(path: str | os.PathLike[str]) -> str:
+    """Format a path as one word of a command that a message repeats, for a shell.
+
+    One that begins with a dash gets `./`, so that no program takes it for an option.
+    """
+    text = format_path(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 def format_value(value: object) -> str:

@@ -6,7 +6,6 @@ import errno
 import json
 import math
 import os
-import shlex
 import stat
 import sys
 from collections import Counter
@@ -31,6 +30,7 @@ from submission.errors import (
     format_name,
     format_path,
     format_value,
+    quote_path,
 )
 from submission.formats import (
     ATTEMPTS,
@@ -235,8 +235,7 @@ def _read(
         kind = resembled
     if found := repeated + kind_problems(kind, data, challenges):
         option = "" if challenges is None else " --challenges CHALLENGES"
-        file = shlex.quote(format_path(path))
-        command = f"validate --kind {kind}{option} {file}"
+        command = f"validate --kind {kind}{option} {quote_path(path)}"
         raise FormatError(found, path, command)
     return kind, data
 

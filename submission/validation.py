@@ -54,11 +54,12 @@ class Validation:
             if self.kind != "solutions":
                 return [self.summary]
             return [f"{self.summary}; if these grids are answers, {hint}"]
-        lines = [str(problem) for problem in self.problems[:MAX_LISTED]]
+        whole = format_path(self.path)  # the place of what is wrong with the data as a whole
+        lines = [f"{place or whole}: {message}" for place, message in self.problems[:MAX_LISTED]]
         if more := len(self.problems) - len(lines):
             lines.append(f"... and {more} more")
         if self.form not in FORMS.values():
-            first = f"{format_path(self.path)}: is {self.form}"
+            first = f"{whole}: is {self.form}"
             lines.insert(0, f"{first}: {hint}" if self.convertible else first)
         return lines
 

@@ -40,7 +40,7 @@ from arc_trm.checkpoint.weights_dir import (
 )
 from arc_trm.config import RunConfig
 from arc_trm.data.readers.prebuilt import IDENTIFIERS
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, quote_path
 from arc_trm.io import WriteError, atomic_write, new_folder, write_json
 from arc_trm.puzzles.base import BLANK
 
@@ -172,9 +172,10 @@ def check_published_file(path: Path) -> None:
     is_folder, is_safetensors = os.path.isdir(path), path.suffix == ".safetensors"
     own = path if is_folder else path.parent
     if (is_folder or is_safetensors) and (own / CONFIG_FILE).is_file():
+        folder = quote_path(own)
         raise UserError(
             f"{path} is in arc-trm's format already and needs no conversion: name its folder as "
-            f"WEIGHTS, as in `arc-trm predict {own} --data DATA`; `arc-trm convert {own} OUT "
+            f"WEIGHTS, as in `arc-trm predict {folder} --data DATA`; `arc-trm convert {folder} OUT "
             "--to-published` writes it for published code"
         )
     if is_folder:

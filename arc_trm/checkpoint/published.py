@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -287,6 +288,8 @@ def _read_shapes(path: Path) -> dict[str, Any]:
 
 def _read_state_dict(step_file: Path) -> dict[str, Tensor]:
     """Read a state dict that torch.save wrote. Code in it is refused, never executed."""
+    if os.path.isfile(step_file) and not os.path.getsize(step_file):
+        raise UserError(f"{step_file} is empty, expected a published weight file: copy it again")
     try:
         return read_state_dict(step_file)
     except OSError as error:

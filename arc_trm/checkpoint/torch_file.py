@@ -137,7 +137,7 @@ def _check_directory(file: IO[bytes]) -> None:
     file.seek(max(0, size - _END.size - _END_64.size))
     end = file.read()
     if end[-_END.size :][:4] != b"PK\5\6" or end[-2:] != b"\0\0":
-        raise NotTensors("it is cut short, or PyTorch before version 1.6 wrote it")
+        raise NotTensors("its end is missing, or PyTorch before version 1.6 wrote it")
     length = _END.unpack(end[-_END.size :])[5]
     if len(end) == _END.size + _END_64.size:
         fields = _END_64.unpack(end[: _END_64.size])

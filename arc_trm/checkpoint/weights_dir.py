@@ -41,7 +41,7 @@ from arc_trm.config import (
     to_dict,
 )
 from arc_trm.data.puzzle_ids import check_puzzle_ids
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, quote_path
 from arc_trm.io import check_ordinary, file_digest, read_json, write_error, write_json
 from arc_trm.models import ARCHITECTURES, BLOCKS, PuzzleModel, build_model, build_without_memory
 from arc_trm.puzzles import kinds_with_vocab
@@ -365,7 +365,7 @@ class WeightsDir:
             command = "train" if run.config.adapt is None else "adapt"
         except UserError:  # its config is damaged
             return None
-        return f"arc-trm {command} --resume {self.folder}"
+        return f"arc-trm {command} --resume {quote_path(self.folder)}"
 
     def _read_embedding(self) -> tuple[Tensor, _Metadata] | None:
         """Read the puzzle embedding in its own file, None for a network alone."""

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from arc_trm.cli.options import (
+    NAME,
     checkpoint_option,
     data_option,
     json_option,
@@ -22,6 +23,7 @@ from arc_trm.cli.run_command import run_command
 @data_option("Tasks to adapt to; no default, needed for a new run.")
 @click.option(
     "--preset",
+    type=NAME,
     metavar="NAME",
     default="adapt-arc-agi-2",
     help="Named config to start from: adapt-arc-agi-2 or adapt-long.",

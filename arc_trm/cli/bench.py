@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from arc_trm.cli.options import (
+    WholeNumber,
     config_option,
     device_options,
     json_option,
@@ -30,7 +31,7 @@ BENCHMARKS = ("train", "adapt", "predict", "data", "scaling", "files")
 @set_option
 @click.option(
     "--batch-size",
-    type=click.IntRange(1, MAX_BATCH_SIZE),
+    type=WholeNumber(1, MAX_BATCH_SIZE),
     metavar="N",
     help="Examples or queries in a step; default: the preset's.",
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from arc_trm.cli.options import PATH, json_option, path_option
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, quote_path
 from arc_trm.evaluation.finding import is_log
 from arc_trm.runs import check_free
 from submission.cli import challenges_option, overwrite_option, print_conversion
@@ -36,8 +36,8 @@ def convert_submission(
     """
     if is_log(file):
         raise UserError(
-            f"{file} is a log of predictions: make a submission of it with `arc-trm export {file} "
-            "--format submission --out submission.json`"
+            f"{file} is a log of predictions: make a submission of it with `arc-trm export "
+            f"{quote_path(file)} --format submission --out submission.json`"
         )
     if overwrite:
         check_free(out.absolute().parent)  # `predict` may be writing that file

@@ -8,6 +8,7 @@ from arc_trm.cli.data_convert import check, convert_data
 from arc_trm.cli.data_generate import generate
 from arc_trm.cli.data_identifiers import identifiers
 from arc_trm.cli.data_show import list_datasets, show_dataset
+from arc_trm.cli.options import NAME
 from submission.cli import OrderedGroup, print_lines
 
 
@@ -34,7 +35,7 @@ def data() -> None:
 
 
 @click.command("fetch")
-@click.argument("what", metavar="DATA")
+@click.argument("what", type=NAME, metavar="DATA")
 def fetch(what: str) -> None:
     """Download a dataset from the Hugging Face Hub.
 

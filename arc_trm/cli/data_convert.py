@@ -6,11 +6,18 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import json_option, output, path_option, print_note, skip_invalid_option
+from arc_trm.cli.options import (
+    NAME,
+    json_option,
+    output,
+    path_option,
+    print_note,
+    skip_invalid_option,
+)
 
 
 @click.command("convert")
-@click.argument("what", metavar="DATA")
+@click.argument("what", type=NAME, metavar="DATA")
 @path_option("--out", "A .json or .csv file, or a new folder.", "PATH", required=True)
 @skip_invalid_option
 @json_option
@@ -44,7 +51,7 @@ def convert_data(what: str, out: Path, skip_invalid: bool, as_json: bool) -> Non
 
 
 @click.command("check")
-@click.argument("what", metavar="DATA")
+@click.argument("what", type=NAME, metavar="DATA")
 @json_option
 def check(what: str, as_json: bool) -> None:
     """Count and list what is odd about DATA.

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import json_option, output, path_option
+from arc_trm.cli.options import WholeNumber, json_option, output, path_option
 
 
 @click.command("generate")
 @click.argument("kind")
 @click.option(
     "--count",
-    type=click.IntRange(1, 100_000_000),
+    type=WholeNumber(1, 100_000_000),
     metavar="N",
     default=1000,
     help="Number of puzzles.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0), metavar="N", default=0, help="Seed of everything random."
+    "--seed", type=WholeNumber(0), metavar="N", default=0, help="Seed of everything random."
 )
 @click.option(
     "--side",
@@ -29,16 +29,16 @@ from arc_trm.cli.options import json_option, output, path_option
 )
 @click.option(
     "--min-rating",
-    type=click.IntRange(0),
+    type=WholeNumber(0),
     metavar="N",
     help="Smallest difficulty; default: any, or hard if none of these is given.",
 )
 @click.option(
-    "--max-rating", type=click.IntRange(0), metavar="N", help="Largest difficulty; default: any."
+    "--max-rating", type=WholeNumber(0), metavar="N", help="Largest difficulty; default: any."
 )
 @click.option(
     "--clues",
-    type=click.IntRange(0),
+    type=WholeNumber(0),
     metavar="N",
     help="Digits of a Sudoku to leave; default: as few as possible.",
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import json_option, output, path_option
+from arc_trm.cli.options import WholeNumber, json_option, output, path_option
 from arc_trm.errors import UserError, format_value
 from arc_trm.io import check_new_file
 
@@ -22,14 +22,14 @@ from arc_trm.io import check_new_file
 )
 @click.option(
     "--augmentations",
-    type=click.IntRange(0, 100_000),
+    type=WholeNumber(0, 100_000),
     metavar="N",
     default=1000,
     help="Augmentations per task.",
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**32 - 1),
+    type=WholeNumber(0, 2**32 - 1),
     metavar="N",
     default=42,
     help="Random seed; the published builder has 42.",

@@ -11,7 +11,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from arc_trm.cli.options import json_option, output, skip_invalid_option
+from arc_trm.cli.options import NAME, json_option, output, skip_invalid_option
 
 SIDES_SHOWN = (5, 10, 15, 20, 25, 30)
 
@@ -56,7 +56,7 @@ def list_datasets(as_json: bool) -> None:
 
 
 @click.command("show")
-@click.argument("what", metavar="DATA")
+@click.argument("what", type=NAME, metavar="DATA")
 @skip_invalid_option
 @json_option
 def show_dataset(what: str, skip_invalid: bool, as_json: bool) -> None:

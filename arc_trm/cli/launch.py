@@ -47,8 +47,8 @@ def check_processes(
     if text.isdecimal() and 0 < int(text[:9]) <= MAX_PROCESSES:
         return text
     raise click.BadParameter(
-        f"{text[:20]!r} is no number of processes: write a number up to {MAX_PROCESSES}, gpu (one "
-        "per GPU) or auto."
+        f"{text[:20]!r} is no number of processes: write a number from 1 to {MAX_PROCESSES}, gpu "
+        "(one per GPU) or auto."
     )
 
 

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from arc_trm.config.inference import MAX_ANSWERS
 from arc_trm.config.schema import MAX_INT, MAX_SUPERVISION_STEPS
+from arc_trm.errors import format_value
 from arc_trm.time_limit import PROCESS_STARTED, TimeLimit
 from arc_trm.tracking import TRACKERS
 from submission.cli import json_option as json_option
@@ -32,6 +33,31 @@ class _Path(click.Path):
         return super().convert(value, param, ctx)
 
 
+class _Name(click.types.StringParamType):
+    """A name or a path that is not empty, as an unset variable of a shell is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the name is empty: write one.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+NAME = _Name()
+
+
+class WholeNumber(click.IntRange):
+    """A whole number with bounds, which a message says in words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            bounds = f"from {self.min} to {self.max}"
+            if self.max is None:
+                bounds = f"of at least {self.min}"
+            self.fail(f"{format_value(value)} is not a whole number {bounds}.", param, ctx)
+
+
 PATH = _Path(path_type=Path)
 
 
@@ -42,7 +68,7 @@ def path_option(name: str, help_text: str, metavar: str = "FILE", **settings: An
 
 def data_option(help_text: str) -> Decorator:
     """Return the option --data."""
-    return click.option("--data", metavar="DATA", help=help_text)
+    return click.option("--data", type=NAME, metavar="DATA", help=help_text)
 
 
 def add_options(*options: Decorator) -> Decorator:
@@ -56,12 +82,13 @@ def add_options(*options: Decorator) -> Decorator:
     return decorate
 
 
-weights_argument = click.argument("weights", required=False, metavar="[WEIGHTS]")
+weights_argument = click.argument("weights", required=False, type=NAME, metavar="[WEIGHTS]")
 predictions_argument = click.argument(
     "predictions", required=False, type=PATH, metavar="[PREDICTIONS]"
 )
 checkpoint_option = click.option(
     "--checkpoint",
+    type=NAME,
     metavar="NAME",
     help="Which weights of a run: best, last, a step, or several as 1000,2000, whose weights are "
     "averaged; default: best if the run was evaluated while it was trained, otherwise last.",
@@ -113,7 +140,7 @@ run_options = add_options(
     set_option,
     click.option(
         "--max-steps",
-        type=click.IntRange(0, MAX_INT),
+        type=WholeNumber(0, MAX_INT),
         metavar="N",
         help="Train for at most N steps; default: the preset's number. The learning-rate schedule "
         "then ends with the last one. A short run of adapt, or one with a time limit, also has a "
@@ -137,7 +164,7 @@ run_options = add_options(
     ),
     click.option(
         "--seed",
-        type=click.IntRange(0, MAX_INT),
+        type=WholeNumber(0, MAX_INT),
         metavar="N",
         help="Seed of everything random; default: the preset's, 0.",
     ),
@@ -155,7 +182,7 @@ run_options = add_options(
 inference_options = add_options(
     click.option(
         "--samples",
-        type=click.IntRange(1, MAX_ANSWERS),
+        type=WholeNumber(1, MAX_ANSWERS),
         metavar="K",
         help="Answers from each view or augmentation, the first without noise; default: 1.",
     ),
@@ -173,14 +200,14 @@ inference_options = add_options(
     ),
     click.option(
         "--views",
-        type=click.IntRange(1, MAX_ANSWERS),
+        type=WholeNumber(1, MAX_ANSWERS),
         metavar="M",
         help="Views of a Sudoku or maze: permuted digits and symmetries, undone before selection; "
         "default: 1, the puzzle itself.",
     ),
     click.option(
         "--supervision-steps",
-        type=click.IntRange(1, MAX_SUPERVISION_STEPS),
+        type=WholeNumber(1, MAX_SUPERVISION_STEPS),
         metavar="D",
         help="Per answer (N_sup); default: the model's.",
     ),
@@ -198,7 +225,7 @@ inference_options = add_options(
     ),
     click.option(
         "--seed",
-        type=click.IntRange(0, MAX_INT),
+        type=WholeNumber(0, MAX_INT),
         metavar="N",
         help="Seed of noise and random starts; default: 0.",
     ),

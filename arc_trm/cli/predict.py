@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 import sys
 from typing import Any, get_args
 
@@ -11,6 +10,7 @@ import click
 
 from arc_trm.cli.options import (
     GUESSES,
+    WholeNumber,
     checkpoint_option,
     data_option,
     device_options,
@@ -26,6 +26,7 @@ from arc_trm.cli.options import (
 )
 from arc_trm.config import EmbeddingChoice
 from arc_trm.config.schema import MAX_AUGMENTATIONS, MAX_BATCH_SIZE
+from arc_trm.errors import quote_path
 
 
 class _Share(click.FloatRange):
@@ -44,13 +45,13 @@ class _Share(click.FloatRange):
 @click.option(
     "--attempts",
     default=2,
-    type=click.IntRange(1, 2),
+    type=WholeNumber(1, 2),
     metavar="N",
     help="Attempts per ARC test input; 1 repeats the first, as the file holds two.",
 )
 @click.option(
     "--augmentations",
-    type=click.IntRange(0, MAX_AUGMENTATIONS),
+    type=WholeNumber(0, MAX_AUGMENTATIONS),
     metavar="N",
     help="Number that vote, besides the task itself; default: all that were trained.",
 )
@@ -59,7 +60,7 @@ class _Share(click.FloatRange):
 @skip_invalid_option
 @click.option(
     "--batch-size",
-    type=click.IntRange(1, MAX_BATCH_SIZE),
+    type=WholeNumber(1, MAX_BATCH_SIZE),
     metavar="N",
     help="Augmented test inputs per batch; default: what suits the device.",
 )
@@ -137,9 +138,9 @@ def predict(attempts: int, max_guesses: float | None, as_json: bool, **options: 
     about = summary.to_dict()
     lines = list(map(str, job.files.values()))
     output({**job.to_dict(tasks), "about": about}, lines, as_json)
-    score = ["arc-trm", "score", str(job.files["predictions"].parent)]
+    score = f"arc-trm score {quote_path(job.files['predictions'].parent)}"
     if "seal" in job.files:
-        score += ["--seal", str(job.files["seal"])]
-    print_note(f"next: `{shlex.join(score)}`")
+        score += f" --seal {quote_path(job.files['seal'])}"
+    print_note(f"next: `{score}`")
     if job.guessed_too_much(tasks, max_guesses):
         sys.exit(GUESSES)

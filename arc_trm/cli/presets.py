@@ -6,11 +6,11 @@ from dataclasses import asdict
 
 import click
 
-from arc_trm.cli.options import json_option, output
+from arc_trm.cli.options import NAME, json_option, output
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", type=NAME, required=False)
 @json_option
 def presets(name: str | None, as_json: bool) -> None:
     """List the presets: what each needs, and what it gives. With NAME, also its settings.

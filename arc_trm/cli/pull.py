@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import json_option, output, path_option
+from arc_trm.cli.options import NAME, json_option, output, path_option
 
 
 @click.command()
-@click.argument("weights", required=False, metavar="WEIGHTS")
+@click.argument("weights", type=NAME, required=False, metavar="WEIGHTS")
 @click.option("--list", "listing", is_flag=True, help="Show the published weights that are known.")
 @path_option(
     "--out",

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from arc_trm.cli.options import PATH, checkpoint_option, json_option, output
+from arc_trm.cli.options import NAME, PATH, checkpoint_option, json_option, output
 
 
 @click.command()
 @click.argument("weights", type=PATH)
-@click.argument("repository", metavar="OWNER/NAME")
+@click.argument("repository", type=NAME, metavar="OWNER/NAME")
 @click.option("--private", is_flag=True, help="Make a new repository private, refuse a public one.")
 @click.option(
     "--licence",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ import click
 
 from arc_trm.cli.launch import launching_command, print_end
 from arc_trm.cli.options import is_given, output, print_note
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, quote_path
 from arc_trm.evaluation.metrics import best_evaluation, describe_evaluation
 from arc_trm.runs import RUN_CONFIG, Run, latest_run
 from arc_trm.tracking import TRACKERS
@@ -36,9 +35,9 @@ def run_command(job: Callable[..., Run], settings: dict[str, Any], as_json: bool
         as_json: print a JSON object.
     """
     if settings["resume"] is not None:
-        _check_resume()
         if settings["resume"] == Path(""):  # --resume without a value
             settings["resume"] = latest_run()
+        _check_resume(settings["resume"])
     trackers = list(dict.fromkeys(settings.pop("track")))
     run = job(**settings, callbacks=[TRACKERS[name]() for name in trackers], show_progress=True)
     if is_main_process():
@@ -52,7 +51,7 @@ def run_command(job: Callable[..., Run], settings: dict[str, Any], as_json: bool
             output({**record, "best": best}, [str(run.path)], as_json)
         if run.interrupted:
             options = "".join(f" --track {name}" for name in trackers)
-            program, folder = launching_command(), shlex.quote(str(run.path))
+            program, folder = launching_command(), quote_path(run.path)
             command = f"{program} {job.__name__} --resume {folder}{options}"
             print_end(f"stopped at step {run.step} and saved; resume with `{command}`")
         elif not run.out_of_time:
@@ -66,11 +65,11 @@ def run_command(job: Callable[..., Run], settings: dict[str, Any], as_json: bool
 def _next_command(run: Run) -> str:
     """Return the command that predicts with a run, without --data if the run has test tasks."""
     data = "" if run.config.data.test else " --data DATA"
-    return f"arc-trm predict {shlex.quote(str(run.path))}{data}"
+    return f"arc-trm predict {quote_path(run.path)}{data}"
 
 
-def _check_resume() -> None:
-    """Raise UserError if a setting of a new run is given together with --resume."""
+def _check_resume(run: Path) -> None:
+    """Raise UserError if what is for a new run is given together with --resume."""
     given = [
         "WEIGHTS" if each.name == "weights" else each.opts[-1]
         for each in click.get_current_context().command.params
@@ -78,6 +77,6 @@ def _check_resume() -> None:
     ]
     if given:
         raise UserError(
-            f"--resume uses the settings in RUN/{RUN_CONFIG}, which can be edited: leave out "
+            f"--resume takes all from {run / RUN_CONFIG}, which can be edited: leave out "
             f"{', '.join(given)}"
         )

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from arc_trm.cli.options import data_option, path_option, print_lines, print_note
+from arc_trm.cli.options import NAME, data_option, path_option, print_lines, print_note
 from arc_trm.errors import UserError
 from arc_trm.file_kind import file_kind
 
 
 @click.command()
-@click.argument("what", required=False)
+@click.argument("what", type=NAME, required=False)
 @data_option("Where to look for the task; default: see above.")
 @path_option(
     "--predictions",

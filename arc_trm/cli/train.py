@@ -6,12 +6,14 @@ from typing import Any
 
 import click
 
-from arc_trm.cli.options import data_option, json_option, run_options, skip_invalid_option
+from arc_trm.cli.options import NAME, data_option, json_option, run_options, skip_invalid_option
 from arc_trm.cli.run_command import run_command
 
 
 @click.command()
-@click.option("--preset", metavar="NAME", help="Named config to start from; default: quickstart.")
+@click.option(
+    "--preset", type=NAME, metavar="NAME", help="Named config to start from; default: quickstart."
+)
 @data_option("Train on these tasks; default: the preset's.")
 @run_options
 @skip_invalid_option

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from typing import Any
 
 import click
 
 from arc_trm.cli.options import (
+    WholeNumber,
     checkpoint_option,
     data_option,
     device_options,
@@ -20,6 +20,7 @@ from arc_trm.cli.options import (
     weights_argument,
 )
 from arc_trm.config.schema import MAX_AUGMENTATIONS, MAX_INT
+from arc_trm.errors import quote_path
 from arc_trm.pipeline import TUNING_TIME
 from arc_trm.runs import is_run
 from submission.process import BY_SIGNAL
@@ -31,13 +32,13 @@ from submission.process import BY_SIGNAL
 @time_limit_option_with(TUNING_TIME)
 @click.option(
     "--augmentations",
-    type=click.IntRange(0, MAX_AUGMENTATIONS),
+    type=WholeNumber(0, MAX_AUGMENTATIONS),
     metavar="N",
     help="Number that vote, besides the task itself; default: all that were trained.",
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0, MAX_INT),
+    type=WholeNumber(0, MAX_INT),
     default=0,
     metavar="N",
     help="Seed of the choice of puzzles and of noise.",
@@ -75,6 +76,6 @@ def tune_inference(as_json: bool, **options: Any) -> None:
     assert result.file is not None
     folder = result.file.parent
     data = "" if is_run(folder) else " --data DATA"
-    print_note(f"next: `arc-trm predict {shlex.quote(str(folder))}{data}` uses this setting")
+    print_note(f"next: `arc-trm predict {quote_path(folder)}{data}` uses this setting")
     if result.stopped_by is not None:
         sys.exit(BY_SIGNAL + result.stopped_by)

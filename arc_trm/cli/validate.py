@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from arc_trm.cli.options import json_option
-from arc_trm.errors import UserError
+from arc_trm.cli.options import NAME, json_option
+from arc_trm.errors import UserError, quote_path
 from arc_trm.file_kind import PARTS
 from arc_trm.runs import PREDICTIONS, SUBMISSION, is_run
 from submission import Kind
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", type=NAME)
 @kind_option
 @challenges_option
 @json_option
@@ -67,8 +67,9 @@ def _open_own(path: Path) -> PredictionSource | None:
     source.kind.require_submission("validating", str(path))
     if source.log is None:
         return source
+    log = quote_path(source.path)
     raise UserError(
         f"{source.path} is a log of predictions, which is no official file: score it with `arc-trm "
-        f"score {source.path}`, or make a submission of it with `arc-trm export {source.path} "
+        f"score {log}`, or make a submission of it with `arc-trm export {log} "
         "--format submission --out submission.json`"
     )

@@ -64,13 +64,15 @@ def require(condition: bool, message: str) -> None:
 
 
 def _require_range(table: str, config: object, low: int, high: float, *names: str) -> None:
-    """Raise UserError unless each of these settings is None or low..high."""
-    rule = f"be {low}..{high}" if high < math.inf else f"be at least {low}"
+    """Raise UserError unless each of these settings is None or from low to high."""
+    rule = f"be {low} to {high}" if high < math.inf else f"be at least {low}"
     if (low, high) == (0, math.inf):
         rule = "not be negative"
     for name in names:
         value = getattr(config, name)
-        require(value is None or low <= value <= high, f"{table}{name} must {rule}")
+        if value is not None:
+            given = f"{value:g}" if isinstance(value, float) else value
+            require(low <= value <= high, f"{table}{name} must {rule}, got {given}")
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class DataCheck:
     @property
     def notes(self) -> list[str]:
         """The notes on the tasks, without those on what is invalid, which is listed apart."""
-        invalid = " are skipped: "
+        invalid = " skipped: "
         return [note for note in self.tasks.notes if not (self.invalid and invalid in note)]
 
     def lines(self) -> list[str]:

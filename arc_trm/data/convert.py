@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arc_trm.data.readers.puzzle_text import write_csv
-from arc_trm.errors import UserError, format_name, format_names, pluralise
+from arc_trm.errors import UserError, format_name, format_names, pluralise, verb
 from arc_trm.io import check_new, check_new_file, new_folder, read_json, write_json
 from arc_trm.puzzles import kind_of
 from arc_trm.tasks import PuzzleArray, Task, TaskSet
@@ -75,10 +75,11 @@ def convert_tasks(tasks: TaskSet, out: Path) -> Conversion:
         files = _write_puzzles(tasks, out)
     else:
         if without := [task.id for task in tasks if not task.test]:
+            have = verb(len(without), "has", "have")
             raise UserError(
-                f"{pluralise(len(without), 'task')} of {tasks.name} ({format_names(without)}) have "
-                "no test pair, which the official forms need: `arc-trm train --data` takes them as "
-                "they are"
+                f"{pluralise(len(without), 'task')} of {tasks.name} ({format_names(without)}) "
+                f"{have} no test pair, which the official forms need: `arc-trm train --data` "
+                "takes them as they are"
             )
         files = _write_challenges(tasks, out) if suffix == ".json" else _write_folder(tasks, out)
     notes = list(tasks.notes)
@@ -145,9 +146,9 @@ def _check_all_known(tasks: TaskSet, known: int) -> None:
     """Raise UserError if a solutions file would lack tasks: it must have all of the challenges."""
     if known < len(tasks):
         raise UserError(
-            f"{known} of the {len(tasks)} tasks of {tasks.name} have known outputs, but a "
-            "solutions file has all tasks or none: name a folder, whose task files hold what is "
-            "known"
+            f"{known} of the {len(tasks)} tasks of {tasks.name} {verb(known, 'has', 'have')} known "
+            "outputs, but a solutions file has all tasks or none: name a folder, whose task files "
+            "hold what is known"
         )
 
 

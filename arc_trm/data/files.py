@@ -125,14 +125,27 @@ class _Found:
     def add_all(self, found: Iterable[Content]) -> None:
         """Read files; those without tasks are skipped."""
         for content in found:
+            name = self._short(content)
             try:
-                self.add(content, f"{self._short(content)}, ")
+                tasks = self._read(content, f"{name}, ")
             except NoTasks as error:
                 self.without.append(error)
                 self.skipped.append(content.name)
+            except UserError as error:
+                if not self.invalid.skip:
+                    raise
+                self.invalid.total += 1
+                reason = str(error)
+                self.invalid.add(name, reason.removeprefix(f"{content.place}: "), reason)
+            else:
+                self._add(tasks, content)
 
-    def add(self, content: Content, prefix: str = "") -> None:
-        """Read a file, whose invalid tasks get names that begin with `prefix`.
+    def add(self, content: Content) -> None:
+        """Read a file. Raises NoTasks if it has none, UserError if it cannot be read."""
+        self._add(self._read(content), content)
+
+    def _read(self, content: Content, prefix: str = "") -> TaskSet | Solutions:
+        """Return what is in a file, whose invalid tasks get names that begin with `prefix`.
 
         Raises NoTasks if it has none, UserError if it is invalid.
         """
@@ -141,17 +154,12 @@ class _Found:
             reader = find_reader(content)
             if reader is None:
                 raise NoTasks(_unknown(content))
-            tasks = reader.read(content, invalid)
-        except NoTasks:
-            raise
-        except UserError as error:
-            if not self.invalid.skip:
-                raise
-            self.invalid.total += 1
-            self.invalid.add(self._short(content), str(error), str(error))
-            return
+            return reader.read(content, invalid)
         finally:
             self.invalid.include(invalid, prefix)
+
+    def _add(self, tasks: TaskSet | Solutions, content: Content) -> None:
+        """Add what is in a file. Raises UserError if it does not go with other files."""
         if not isinstance(tasks, TaskSet):
             self.solutions.append((content, tasks))
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, verb
 
 MAX_LISTED = 20
 
@@ -53,7 +53,8 @@ class InvalidItems:
         named = [f"{name}: {reason}" for name, reason in list(self.reasons.items())[:MAX_LISTED]]
         if total > MAX_LISTED:
             named.append(f"and {total - MAX_LISTED} more")
-        return (f"{total} of {self.total} {noun}s of {source} are skipped: {'; '.join(named)}",)
+        skipped = f"{verb(total, 'is', 'are')} skipped: {'; '.join(named)}"
+        return (f"{total} of {self.total} {noun}s of {source} {skipped}",)
 
 
 class NoTasks(UserError):

@@ -42,6 +42,8 @@ def export_predictions(
             check_output(out, overwrite)
             write_json(out, to_submission(ranked))
     except FormatError as error:
+        if error.path is not None:  # of what is at `out`, not of the predictions
+            raise
         raise FormatError(error.problems, source.path) from None
     return ranked
 

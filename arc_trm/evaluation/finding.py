@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from arc_trm.data.loader import absolute_data_path
-from arc_trm.errors import UserError, format_value
+from arc_trm.errors import UserError, format_value, quote_path
 from arc_trm.evaluation.prediction_log import PredictionLog
 from arc_trm.io import json_value
 from arc_trm.puzzles import KINDS, PuzzleKind
@@ -53,9 +53,10 @@ def find_predictions(path: Path, prefer: Sequence[str], data: str | None) -> Fou
                 others=tuple(each for each in folders if each != chosen)
             )
         if is_run(path):
+            run = quote_path(path)
             raise UserError(
-                f"{path} has no predictions yet: make them with `arc-trm predict {path}`; "
-                f"`arc-trm show {path}` shows its training"
+                f"{path} has no predictions yet: make them with `arc-trm predict {run}`; "
+                f"`arc-trm show {run}` shows its training"
             )
     return _find_file(path, prefer)
 

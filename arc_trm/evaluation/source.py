@@ -20,7 +20,7 @@ from arc_trm.data.leakage import named_leakage, run_leakage
 from arc_trm.data.loader import absolute_data_path, load_tasks, public_data_name
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.data.versions import version_conflict
-from arc_trm.errors import UserError, format_name, one_line
+from arc_trm.errors import UserError, format_name, one_line, quote_path, verb
 from arc_trm.evaluation.breadth import Asked, Breadth
 from arc_trm.evaluation.finding import FoundPredictions, find_predictions, kind_of_log
 from arc_trm.evaluation.prediction_log import LogStatus, PredictionLog, read_predictions
@@ -61,7 +61,7 @@ EXPECTED = "a predictions.jsonl, a submission, a run or a folder of ARC Prize's 
 ONLY_GRIDS = (
     f"{{path}} is a solutions file, expected {EXPECTED}: `arc-trm score` takes it after "
     "--solutions; if these grids are answers, make a submission of them with `arc-trm "
-    "convert-submission {path} --challenges CHALLENGES --out submission.json`"
+    "convert-submission {quoted} --challenges CHALLENGES --out submission.json`"
 )
 """What is wrong with lists of grids, if the number of test inputs is not known."""
 
@@ -129,7 +129,7 @@ class PredictionSource:
         if found.log is None and not _has_task_files(found.path):
             has_grids = bool(source._answers.reading.grids)  # a file without answers is an error
             if has_grids and (data, chosen, tasks) == (None, None, None):
-                raise UserError(ONLY_GRIDS.format(path=source.path))
+                raise UserError(ONLY_GRIDS.format(path=source.path, quoted=quote_path(source.path)))
         return source
 
     def sharing(self, first: PredictionSource) -> PredictionSource:
@@ -332,10 +332,11 @@ class PredictionSource:
             task.id for task in tasks if digests.get(task.id) not in (None, task.test_digest())
         ]
         if changed:
+            have = verb(len(changed), "has", "have")
             raise UserError(
-                f"{len(changed)} of the {len(tasks)} tasks of {tasks.name} have other test inputs "
-                f"than those that {self.path} is for (first {format_name(changed[0])}): name the "
-                "data that was predicted"
+                f"{len(changed)} of the {len(tasks)} tasks of {tasks.name} {have} other test "
+                f"inputs than those that {self.path} is for (first {format_name(changed[0])}): "
+                "name the data that was predicted"
             )
 
     @property
@@ -493,8 +494,9 @@ class PredictionSource:
         scored, total = sum(each in self.tasks for each in self.solutions), len(self.solutions)
         if scored == total:
             return None
+        are_scored = verb(scored, "is scored, the one", "are scored, those")
         return (
-            f"only {scored} of the {total} tasks in {self._solutions} are scored, those that "
+            f"only {scored} of the {total} tasks in {self._solutions} {are_scored} that "
             f"{named_by.path} is for: name other tasks with --data"
         )
 

@@ -23,7 +23,7 @@ from arc_trm.checkpoint.published_ids import (
     published_ids,
     read_published_ids,
 )
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, quote_path
 from arc_trm.hub.client import Unavailable, translate_errors
 from arc_trm.hub.download import fetch, remember_revision
 from arc_trm.hub.find_weights import PublishedFiles, WeightsFiles, find_weights
@@ -178,7 +178,7 @@ def _convert(
         note(sentence)
     if not converted.num_named:
         option = naming_option(converted.num_puzzles)
-        note(f"to name them: `arc-trm convert {step_file} OUT {option}`")
+        note(f"to name them: `arc-trm convert {quote_path(step_file)} OUT {option}`")
 
 
 def _published_ids(

@@ -8,7 +8,7 @@ from arc_trm.callbacks import Note
 from arc_trm.checkpoint import INFERENCE_FILE, WeightsDir
 from arc_trm.config import InferenceConfig, ModelConfig
 from arc_trm.config.inference import AUTO
-from arc_trm.errors import UserError, format_value
+from arc_trm.errors import UserError, format_value, quote_path
 from arc_trm.evaluation.selection import SelectionRule, resolve_selection
 from arc_trm.inference.groups import GROUP_RULES
 from arc_trm.models import ARCHITECTURES, PuzzleModel
@@ -100,7 +100,7 @@ def default_inference(weights: WeightsDir, tasks: TaskSet, note: Note) -> Infere
     if not weights.inference_fits:
         note(
             f"{path} was tuned for other weights than these ({weights.choice.title}), so they are "
-            f"asked plainly; `arc-trm tune-inference {weights.folder}` tunes for these"
+            f"asked plainly; `arc-trm tune-inference {quote_path(weights.folder)}` tunes for these"
         )
         return None
     if shared := choice.count_shared(task.input_digests() for task in tasks):

@@ -16,7 +16,7 @@ from typing import Literal
 
 from arc_trm.config import RunConfig, read_config, to_dict
 from arc_trm.display import Displayed
-from arc_trm.errors import UserError, escape_controls
+from arc_trm.errors import UserError, escape_controls, quote_path
 from arc_trm.io import (
     check_ordinary,
     file_name,
@@ -150,7 +150,7 @@ def _check_no_run(folder: Path) -> None:
         command = "adapt" if Run(folder).config.adapt else "train"
         raise UserError(
             f"{folder} already holds a run: name another folder, or resume it with "
-            f"`arc-trm {command} --resume {folder}`"
+            f"`arc-trm {command} --resume {quote_path(folder)}`"
         )
     remove_leftovers(folder)
     if set(os.listdir(folder)) - {LOCK}:
@@ -233,7 +233,7 @@ def latest_predictions() -> Path:
     if run is not None and runs[run] > found[latest] and not predictions_of(run):
         raise UserError(
             f"{run}, the latest run, has no predictions yet: make them with `arc-trm predict "
-            f"{run}`, or name the last ones that there are, {latest}"
+            f"{quote_path(run)}`, or name the last ones that there are, {latest}"
         )
     return latest
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from arc_trm.checkpoint import Weights
 from arc_trm.config import RunConfig
 from arc_trm.data.training_set import TrainingSet
-from arc_trm.errors import UserError, pluralise
+from arc_trm.errors import UserError, pluralise, verb
 from arc_trm.evaluation.metrics import (
     Outcome,
     best_evaluation,
@@ -126,8 +126,9 @@ class Evaluator:
             reason = f"(first {skipped[0].task_id}: {skipped[0].reason})"
             if len(left_out) == len(tasks):
                 raise UserError(f"no task of data.validation can be predicted {reason}")
+            are = verb(len(left_out), "is", "are")
             self.notes.append(
-                f"{len(left_out)} of {len(tasks)} tasks of data.validation are left out {reason}"
+                f"{len(left_out)} of {len(tasks)} tasks of data.validation {are} left out {reason}"
             )
             tasks = tasks.select(each for each in tasks.ids if each not in left_out)
         self.tasks = tasks

@@ -329,8 +329,8 @@ class _TrainingLoop:
         name = f"the time limit of {format_duration(limit)}"
         if self.trainer.steps_done:
             return (
-                f"{name} ended the run after {self.trainer.steps_done} steps; {self.total_steps} "
-                "were planned"
+                f"{name} ended the run after {self.trainer.steps_done:,} steps; "
+                f"{self.total_steps:,} were planned"
             )
         holds = f"nothing was trained, and {self.writer.folder} holds the initial weights"
         return (

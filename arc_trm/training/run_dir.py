@@ -24,7 +24,7 @@ from arc_trm.checkpoint import (
 )
 from arc_trm.config import RunConfig, compare_settings, to_dict
 from arc_trm.config.compare import Change
-from arc_trm.errors import UserError, format_name
+from arc_trm.errors import UserError, format_name, quote_path
 from arc_trm.io import append, atomic_write, write_error
 from arc_trm.metric_keys import EVAL, SECONDS, TRAIN, training_seconds
 from arc_trm.runs.provenance import PROVENANCE
@@ -73,7 +73,8 @@ def has_training_state(folder: Path, config: RunConfig) -> bool:
     found = [name for name in WEIGHT_FILES if os.path.lexists(folder / name)]
     if not found:
         return False
-    command = f"arc-trm {'train' if config.adapt is None else 'adapt'} --resume {folder} --restart"
+    job = "train" if config.adapt is None else "adapt"
+    command = f"arc-trm {job} --resume {quote_path(folder)} --restart"
     raise UserError(
         f"{folder} was trained, but it has no {runs.TRAINING_STATE} to resume from: copy that file "
         f"back, or start again from step 0 with `{command}`, which replaces {' and '.join(found)}"

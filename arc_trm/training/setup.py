@@ -20,7 +20,7 @@ from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.splits import Loaded
 from arc_trm.data.training_set import TrainingSet, build_training_set
 from arc_trm.device import DTYPES, compiles, pick_dtype
-from arc_trm.errors import UserError, pluralise
+from arc_trm.errors import UserError
 from arc_trm.evaluation.metrics import resolve_best_metric
 from arc_trm.io import remove_leftovers
 from arc_trm.models import PuzzleModel, build_model
@@ -221,7 +221,7 @@ class RunSetup:
             if new != old
         ]
         if steps and changes:
-            self.callback.note(f"in {steps} steps {' and '.join(changes)}")
+            self.callback.note(f"in {steps:,} steps {' and '.join(changes)}")
         self.config = replace(self.config, epochs=None, train=planned)
         if writer.is_writer:
             write_run_config(self.folder, self.config)
@@ -254,8 +254,9 @@ class RunSetup:
         """Return the note with which a run starts."""
         trainer = writer.trainer
         processes = f" × {trainer.world_size}" if trainer.world_size > 1 else ""
+        noun = "step" if writer.total_steps == 1 else "steps"
         return (
-            f"{self.training_set.summary}, {pluralise(writer.total_steps, 'step')} of "
+            f"{self.training_set.summary}, {writer.total_steps:,} {noun} of "
             f"{self.config.train.global_batch_size}, {trainer.flat_params.numel():,} weights, "
             f"{self.device.type} {self.config.dtype}{processes}, in {self.folder}"
         )

@@ -18,7 +18,14 @@ from typing import Any, Literal, TypeAlias
 from arc_trm.config import to_dict
 from arc_trm.config.compare import describe_preset, flatten
 from arc_trm.display import Displayed
-from arc_trm.errors import UserError, escape_controls, format_names, format_value, suggestion
+from arc_trm.errors import (
+    UserError,
+    escape_controls,
+    format_names,
+    format_value,
+    quote_path,
+    suggestion,
+)
 from arc_trm.metric_keys import (
     CELL_ACCURACY,
     EVAL,
@@ -421,7 +428,7 @@ def _check_runs(runs: Sequence[Run]) -> None:
     for run in runs:
         _ = run.config  # raises an error if the folder is no run
     if len(runs) < 2:
-        name = str(runs[0].path) if runs else "RUN"
+        name = quote_path(runs[0].path) if runs else "RUN"
         raise UserError(f"name two runs or more to compare; `arc-trm show {name}` shows one")
     counts = Counter(run.path.resolve() for run in runs)
     for run in runs:

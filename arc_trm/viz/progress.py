@@ -15,7 +15,7 @@ from rich.table import Column
 from rich.text import Text
 
 from arc_trm.callbacks import Callback
-from arc_trm.errors import escape_controls
+from arc_trm.errors import escape_controls, pluralise
 from arc_trm.metric_keys import (
     EXACT_OF_HALTED,
     HALTED,
@@ -105,7 +105,7 @@ class _RunningMeans:
         if not self._loss.steps:
             return ()
         loss = f"loss {self._loss.value:.3f}"
-        over = f"mean of {self._loss.steps} steps: "
+        over = f"mean of {pluralise(self._loss.steps, 'step')}: "
         if not self._exact.steps:
             return over + loss, f"mean {loss}"
         percent, halted = 100 * self._exact.value, self._exact.weight

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from arc_trm.errors import pluralise
+from arc_trm.errors import pluralise, verb
 from arc_trm.metric_keys import EXACT_OF_HALTED, HALTED, SECONDS
 
 Record: TypeAlias = Mapping[str, float]
@@ -257,8 +257,8 @@ def _left_out(records: Sequence[Record], key: str, x: str) -> str:
     if missing:
         why = "in which no example halted" if key.endswith(OF_HALTED) else f"without {key}"
         parts.append(f"{pluralise(missing, 'record')} {why}")
-    verb = "is" if missing + len(invalid) == 1 else "are"
-    return f"{' and '.join(parts)} {verb} left out" if parts else ""
+    are = verb(missing + len(invalid), "is", "are")
+    return f"{' and '.join(parts)} {are} left out" if parts else ""
 
 
 def _outline(points: list[Point]) -> list[Point]:

@@ -140,6 +140,28 @@ def test_an_empty_path_is_a_mistake(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict", ""],
+        ["predict", "run", "--data", ""],
+        ["predict", "run", "--checkpoint", ""],
+        ["adapt", "", "--data", "x.json"],
+        ["train", "--preset", ""],
+        ["adapt", "run", "--preset", ""],
+        ["data", "check", ""],
+        ["data", "show", ""],
+        ["data", "convert", "", "--out", "x.json"],
+        ["show", ""],
+        ["pull", ""],
+        ["presets", ""],
+        ["validate", ""],
+    ],
+)
+def test_an_empty_name_is_a_mistake(arguments: list[str]) -> None:
+    check_mistake(run_cli(*arguments), "the name is empty: write one")
+
+
 def test_a_share_of_guesses_may_be_too_many(tmp_path: Path) -> None:
     assert train(write_challenges(tmp_path), tmp_path / "run").exit_code == 0
     write_challenges(tmp_path, 4)  # one more task than was trained on
@@ -337,7 +359,10 @@ MISTAKES = [
     (["train", "--device", "toaster"], 'invalid device "toaster": use auto, cpu'),
     (["train", "--resume"], "there is no run in"),
     (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
-    (["train", "--resume", "nowhere", "--seed", "1"], "leave out --seed"),
+    (
+        ["train", "--resume", "nowhere", "--seed", "1"],
+        "takes all from nowhere/run.json, which can be edited: leave out --seed",
+    ),
     (["predict"], "train one with `arc-trm train`"),
     (["predict", "."], ". is not a weights folder: it has no config.json"),
     (["predict", ".", "--data", "arc-agi-1"], "is not a weights folder"),
@@ -517,7 +542,10 @@ ADAPT_MISTAKES = [
     ),
     ([*TINY, "--out", "run"], "run already holds a run: name another folder"),
     (["--resume", "run"], "run was made by `arc-trm train`: use `arc-trm train --resume run`"),
-    ([*TINY, "--resume", "run"], "leave out WEIGHTS, --data"),
+    (
+        [*TINY, "--resume", "run"],
+        "takes all from run/run.json, which can be edited: leave out WEIGHTS, --data",
+    ),
 ]
 
 

@@ -111,14 +111,14 @@ def test_torchrun_shows_a_mistake_of_all_processes_once_before_its_own_report(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["0", "train"], "'0' is no number of processes: write a number up to 64, gpu (one per"),
+        (["0", "train"], "'0' is no number of processes: write a number from 1 to 64, gpu (one"),
         (["65", "train"], "'65' is no number of processes"),
         (["many", "train"], "'many' is no number of processes"),
         (["2", "score"], "`arc-trm score` runs in one process: leave out --nproc-per-node"),
         (["2"], "Missing command"),
         (["2", "trian"], 'No such command "trian"'),
         (["2", "train", "--lr", "1"], "write `--set train.lr=1`"),
-        (["2", "train", "--max-steps", "x"], "'x' is not a valid integer range"),
+        (["2", "train", "--max-steps", "x"], '"x" is not a whole number from 0 to 2147483647'),
     ],
 )
 def test_a_mistake_in_the_arguments_starts_no_process(

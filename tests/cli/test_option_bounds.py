@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import click
 import pytest
+from commands import run_cli
 
 from arc_trm.cli import main
 
@@ -38,6 +39,21 @@ def test_every_number_has_an_upper_bound(
 ) -> None:
     if option.opts[0] not in UNBOUNDED.get(name, ()):
         assert kind.max is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "kind"), OPTIONS, ids=[f"{name} {each.opts[0]}" for name, each, _ in OPTIONS]
+)
+def test_what_is_no_whole_number_is_told_the_range_in_words(
+    name: str, option: click.Option, kind: click.IntRange
+) -> None:
+    assert kind.min is not None
+    for value in ("abc", "1.5", str(kind.min - 1)):
+        last = run_cli(*name.split(), option.opts[0], value).stderr.splitlines()[-1]
+        assert last.startswith(f"Error: Invalid value for '{option.opts[0]}'")
+        assert f'"{value}" is not a whole number' in last
+        bounds = f"from {kind.min} to {kind.max}." if kind.max is not None else "of at least"
+        assert bounds in last
 
 
 def test_the_options_are_found() -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from commands import run_cli
+
+from arc_trm.config import RunConfig
+from arc_trm.runs import write_run_config
 
 TASK = {"train": [{"input": [[1]], "output": [[2]]}], "test": [{"input": [[1]]}]}
 ATTEMPTS = {"attempt_1": [[1]], "attempt_2": [[2]]}
@@ -84,6 +89,40 @@ def test_every_kind_of_file_in_the_place_of_another(files: Path, wanted: str) ->
             assert advice in error, (command, error)
 
 
+@pytest.mark.parametrize("name", ["my run", "-dash", "it's", "$HOME"])
+def test_the_commands_of_a_message_can_be_pasted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = Path(name)
+    run.mkdir()
+    write_run_config(run, RunConfig())
+    for file in ("predictions.jsonl", "checkpoints/5.safetensors", "model.json"):
+        (run / file).parent.mkdir(exist_ok=True)
+        (run / file).write_text("{}")
+    Path("tasks.json").write_text(json.dumps({"a": TASK}))
+    (run / "answers.json").write_text('{"a": [[[2]], [[1]]]}')
+    for command, file in {
+        ("train", "--data", "tasks.json", "--out"): run,
+        ("compare",): run,
+        ("score",): run,
+        ("predict",): run / "checkpoints/5.safetensors",
+        ("data", "show"): run / "predictions.jsonl",
+        ("convert-submission", "--out", "out"): run / "predictions.jsonl",
+        ("merge", "--out", "out"): run / "answers.json",
+    }.items():
+        given = [file] if command[-1] == "--out" else ["--", file]
+        result = run_cli(*command, *given)
+        assert result.exit_code == 2
+        commands = re.findall("`arc-trm (.*?)`", result.stderr)
+        words = [word for each in commands for word in shlex.split(each)]
+        named = [word for word in words if name in word]
+        assert named, (command, result.stderr)
+        for word in named:
+            assert not word.startswith("-")
+            assert Path(word) in (run, file), (command, result.stderr)
+
+
 def test_a_file_in_the_place_of_a_task_is_told_its_option(files: Path) -> None:
     for name, (_, holds, _) in FILES.items():
         result = run_cli("show", f"files/{name}")
@@ -110,6 +149,35 @@ def test_what_is_wrong_with_a_file_comes_before_what_else_is_missing(
         result = run_cli(*command, "files/submission.json")
         assert result.exit_code == 2
         assert f"files/submission.json: {message}" in result.stderr
+
+
+def test_a_folder_that_is_not_overwritten_is_named(tmp_path: Path) -> None:
+    source, other = tmp_path / "submission.json", tmp_path / "other"
+    source.write_text(json.dumps(JSON["submission.json"]))
+    other.mkdir()
+    (other / "notes.json").write_text("{}")
+    result = run_cli("export", source, "--format", "arcprize", "--out", other, "--overwrite")
+    assert result.exit_code == 2
+    assert f"Error: {other}: is not a folder of attempts, so it is not" in result.stderr
+
+
+def test_a_file_that_cannot_be_read_is_no_skipped_task(tmp_path: Path) -> None:
+    file = tmp_path / "empty.json"
+    file.touch()
+    result = run_cli("data", "check", file)
+    assert (result.exit_code, result.stderr) == (2, f"Error: {file}: is empty, expected JSON\n")
+    result = run_cli("data", "check", tmp_path)
+    assert result.exit_code == 2
+    assert result.stderr.count("empty.json") == 1
+
+
+def test_an_empty_file_in_the_place_of_published_weights_is_told_as_empty(tmp_path: Path) -> None:
+    file = tmp_path / "step_1"
+    file.touch()
+    result = run_cli("convert", file, tmp_path / "out")
+    assert result.exit_code == 2
+    assert f"{file} is empty, expected a published weight file" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["step_1"]
 
 
 def test_an_empty_folder_holds_no_predictions(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_puzzles_become_csv(tmp_path: Path, cli: Cli) -> None:
         ([task("a")], "x.csv", "holds ARC, which has no CSV form"),
         ([task("a"), task("b", (unknown(1),))], "challenges.json", "1 of the 2 tasks of made"),
         ([task("b", (pair(1, 1), unknown(1)))], "challenges.json", "0 of the 1 tasks of made"),
-        ([task("a", ())], "folder", "1 task of made (a) have no test pair"),
+        ([task("a", ())], "folder", "1 task of made (a) has no test pair"),
         ([task("../a")], "folder", "task ../a of made cannot be the name of a file"),
         ([task("A"), task("a")], "folder", "tasks A and a of made are one file where"),
     ],

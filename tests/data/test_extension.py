@@ -63,7 +63,7 @@ def test_invalid_lines_are_errors_or_skipped(text_reader: Reader, file: Path) ->
         load_tasks(file)
     tasks = load_tasks(file, skip_invalid=True)
     assert tasks.ids == ["mirror", "fill"]
-    assert tasks.notes == (f"1 of 3 tasks of {file} are skipped: line 3: it has no test input",)
+    assert tasks.notes == (f"1 of 3 tasks of {file} is skipped: line 3: it has no test input",)
 
 
 def test_its_tasks_are_trained_on_and_predicted(

@@ -124,7 +124,7 @@ def test_large_grids_are_refused_by_name_or_left_out(tmp_path: Path) -> None:
     tasks = load_tasks(path, skip_invalid=True)
     assert official(tasks) == TASKS
     (note,) = tasks.notes
-    assert note.startswith(f"1 of 7 tasks of {path} are skipped: task large: train pair 1, input")
+    assert note.startswith(f"1 of 7 tasks of {path} is skipped: task large: train pair 1, input")
 
 
 def test_solutions_of_tasks_that_are_left_out(tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ def test_an_invalid_row_is_named_with_the_reason(
     tasks = read(path, skip_invalid=True)
     assert list(tasks.ids) == ["1", "3"]
     (note,) = tasks.notes
-    assert note.startswith(f"1 of 3 rows of {path} are skipped: row 2: ") and reason in note
+    assert note.startswith(f"1 of 3 rows of {path} is skipped: row 2: ") and reason in note
 
 
 def test_the_first_row_may_be_invalid_too(tmp_path: Path) -> None:

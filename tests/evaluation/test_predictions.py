@@ -27,4 +27,4 @@ def test_only_kinds_with_several_test_inputs_number_them(
     job = PredictionJob(1, 2, (Skipped(task_id, 0, "there was no time for it"),), time_limit=5.0)
     ended, missing = job.notes(tasks)
     assert "1 of 2 queries" in ended
-    assert missing == f"1 of 2 test inputs have no predicted grid: {where}"
+    assert missing == f"1 of 2 test inputs has no predicted grid: {where}"

@@ -288,7 +288,7 @@ def test_other_tasks_of_the_same_ids_are_not_scored(
     for command in ("score", "report"):
         result = cli(command, tiny_run, "--data", path)
         assert result.exit_code == 2
-        assert f"1 of the 3 tasks of {path} have other test inputs" in result.stderr
+        assert f"1 of the 3 tasks of {path} has other test inputs" in result.stderr
         assert "(first task1): name the data that was predicted" in result.stderr
 
 

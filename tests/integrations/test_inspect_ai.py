@@ -360,7 +360,7 @@ def test_the_solver_answers_tasks_of_another_set(
     note = "a guess: its input of 5×12 does not fit the 4×4 canvas"
     assert sample.metadata["note"] == note
     (warning,) = said
-    assert warning.startswith("1 of 1 test inputs get guesses, which count as unsolved")
+    assert warning.startswith("1 of 1 test inputs gets a guess, which counts as unsolved")
     assert "leave out `-T data=...` for the tasks of the run" in warning
     assert f"or adapt the weights first, with `arc-trm adapt {run} --data DATA`" in warning
 

@@ -559,7 +559,7 @@ def test_validate_names_another_form_before_its_problems(folder: Path, program: 
     assert result.stdout.splitlines() == [
         f"theirs.csv: is {CSV}: `{program} convert-submission theirs.csv --out submission.json` "
         "makes a submission",
-        "is not JSON, expected an object with task ids as keys",
+        "theirs.csv: is not JSON, expected an object with task ids as keys",
     ]
 
 

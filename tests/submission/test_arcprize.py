@@ -185,7 +185,10 @@ def test_only_a_folder_of_attempts_is_overwritten(tmp_path: Path) -> None:
             sub.write_arcprize(folder, {"v": [[A]]}, PROVENANCE, overwrite=True)
         (folder / name).rmdir()
     (folder / "x.json").write_text("{}")  # in another format
-    with pytest.raises(sub.FormatError, match=r"x\.json"):
+    refused = (
+        rf"^{folder}: is not a folder of attempts, so it is not overwritten .{folder}/x\.json: "
+    )
+    with pytest.raises(sub.FormatError, match=refused):
         sub.write_arcprize(folder, {"v": [[A]]}, PROVENANCE, overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
     assert sorted(path.name for path in folder.iterdir()) == ["u.json", "x.json"]

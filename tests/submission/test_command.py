@@ -78,7 +78,9 @@ def test_validate_lists_every_problem(files: Path) -> None:
     ]
     assert result.stderr == ("Error: broken.json: is not a valid submission file (3 problems)\n")
     result = run("validate solutions.json --kind submission")
-    assert result.stdout.startswith("looks like a solutions file, expected a submission file\n")
+    assert result.stdout.startswith(
+        "solutions.json: looks like a solutions file, expected a submission file\n"
+    )
 
 
 def test_validate_prints_json(files: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import shlex
+from pathlib import Path
 
 import pytest
 from fuzzing import assert_sentence, fuzz
@@ -18,6 +20,7 @@ from submission.errors import (
     WriteError,
     format_name,
     one_line,
+    quote_path,
 )
 from submission.files import json_value
 
@@ -42,6 +45,14 @@ def test_any_error_is_one_line(text: str) -> None:
         assert_sentence(str(error))
         assert str(pickle.loads(pickle.dumps(error))) == str(error)
     assert_sentence(FormatError([problem], text).describe("arc-trm"))
+
+
+@pytest.mark.parametrize("path", ["a b", "-x", "--out", "it's", "$HOME", "a/-x", "~", "é"])
+def test_a_shell_reads_a_quoted_path_as_one_that_is_no_option(path: str) -> None:
+    (word,) = shlex.split(quote_path(path))
+    assert Path(word) == Path(path)
+    assert not word.startswith("-")
+    assert quote_path(word) == quote_path(path)
 
 
 def test_both_ends_of_a_long_sentence_stay() -> None:

@@ -42,7 +42,7 @@ def test_an_invalid_file_has_problems(tmp_path: Path) -> None:
         {"place": "task a", "message": "has 1 test output, expected 2 as in the challenges"}
     ]
     result = sub.check_path(path, kind="solutions")
-    assert result.lines()[0] == "looks like a submission file, expected a solutions file"
+    assert result.lines()[0] == f"{path}: looks like a submission file, expected a solutions file"
 
 
 def test_a_folder_stands_for_its_submission(tmp_path: Path) -> None:
@@ -73,3 +73,8 @@ def test_options_that_cannot_apply(tmp_path: Path) -> None:
 def test_a_name_that_is_too_long_cannot_be_read() -> None:
     with pytest.raises(sub.FormatError, match=r"^a+\.\.\.a+: cannot be read: File name too long"):
         sub.check_path("a" * 300)
+
+
+def test_what_is_wrong_with_a_whole_folder_names_it(tmp_path: Path) -> None:
+    (line,) = sub.check_path(tmp_path).lines()
+    assert line.startswith(f"{tmp_path}: has no files, expected one TASK.json per task")

@@ -146,7 +146,8 @@ def test_the_clock_ends_a_run_whatever_was_planned(
     assert outcome.total_steps == planned and not outcome.interrupted
     assert outcome.step > 1 and outcome.step != planned
     assert callback.notes[-1] == (
-        f"the time limit of 2.0 s ended the run after {outcome.step} steps; {planned} were planned"
+        f"the time limit of 2.0 s ended the run after {outcome.step:,} steps; "
+        f"{planned:,} were planned"
     )
     load_weights(tmp_path / "run")
 

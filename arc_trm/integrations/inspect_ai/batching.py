@@ -17,7 +17,7 @@ import anyio.to_thread
 
 from arc_trm.callbacks import Callback
 from arc_trm.config import InferenceConfig
-from arc_trm.errors import format_name
+from arc_trm.errors import format_name, quote_path, verb
 from arc_trm.evaluation.predictions import InputPrediction, Skipped, build_submission
 from arc_trm.evaluation.seal import Seal
 from arc_trm.evaluation.selection import resolve_selection
@@ -245,11 +245,12 @@ class WeightsSource:
     def _describe(self, skipped: Sequence[Skipped], tasks: TaskSet) -> str:
         """Return how many test inputs get guesses, why, and what to do."""
         first, folder = skipped[0], self.folder.folder
-        advice = f"adapt the weights first, with `arc-trm adapt {folder} --data DATA`"
+        advice = f"adapt the weights first, with `arc-trm adapt {quote_path(folder)} --data DATA`"
         if find_run(folder):
             advice = f"leave out `-T data=...` for the tasks of the run, or {advice}"
+        get = verb(len(skipped), "gets a guess, which counts", "get guesses, which count")
         return (
-            f"{len(skipped)} of {tasks.test_outputs} test inputs get guesses, which count as "
+            f"{len(skipped)} of {tasks.test_outputs} test inputs {get} as "
             f"unsolved: task {format_name(first.task_id)}, test input {first.test + 1}: "
             f"{first.reason}; {advice}"
         )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from arc_trm.config import DataConfig, ModelConfig
-from arc_trm.errors import UserError, format_name, format_value, pluralise
+from arc_trm.errors import UserError, format_name, format_value, pluralise, verb
 from arc_trm.puzzles.arc import canvas, oddities, tokenizer
 from arc_trm.puzzles.arc.augmentation import ArcAugmentation, ArcAugmentations
 from arc_trm.puzzles.arc.deduplication import distinct_augmentations
@@ -65,10 +65,11 @@ class Arc(PuzzleKind):
         largest = max(max(sides[name]) for name in too_large)
         needed = f"up to {largest}×{largest} (first task {format_name(too_large[0])})"
         if any(each <= side for task_sides in sides.values() for each in task_sides):
+            need = verb(len(too_large), "needs", "need")
             return [
                 f"the {canvas} canvas of {weights or 'the model'} is too small for test inputs of "
-                f"{len(too_large)} of {len(tasks)} tasks, which need {needed}: these get guesses; "
-                "`arc-trm pull --list` shows weights with a larger canvas"
+                f"{len(too_large)} of {len(tasks)} tasks, which {need} {needed}: these get "
+                "guesses; `arc-trm pull --list` shows weights with a larger canvas"
             ]
         problem = f"but the test inputs of {tasks.name} need {needed}"
         if weights is None:
@@ -150,9 +151,11 @@ class Arc(PuzzleKind):
         if len(unusable) == len(chosen):
             raise UserError(f"there is no pair to train on: {_no_pair(allowed, data, side)}")
         if unusable:
+            are = verb(len(unusable), "is", "are")
+            have = verb(len(unusable), "it has", "they have")
             notes.append(
-                f"{len(unusable)} of {len(chosen)} tasks (first {unusable[0]}) are not trained on: "
-                f"they have no pair with a known output that fits the {side}×{side} canvas"
+                f"{len(unusable)} of {len(chosen)} tasks (first {unusable[0]}) {are} not trained "
+                f"on: {have} no pair with a known output that fits the {side}×{side} canvas"
             )
         trained = TaskSet("training tasks", {task.id: task for task in chosen})
         return TrainingTasks(trained, TaskSet("", {}), notes)

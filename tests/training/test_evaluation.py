@@ -198,7 +198,7 @@ def test_tasks_that_do_not_fit_the_canvas_are_left_out(
     evaluator = start(arc)
     assert evaluator.tasks.ids == ["task0", "task2"]
     (note,) = evaluator.notes
-    assert note.startswith("1 of 3 tasks of data.validation are left out (first task1: its input")
+    assert note.startswith("1 of 3 tasks of data.validation is left out (first task1: its input")
 
 
 # Nothing changes

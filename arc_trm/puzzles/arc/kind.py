@@ -65,10 +65,9 @@ class Arc(PuzzleKind):
         largest = max(max(sides[name]) for name in too_large)
         needed = f"up to {largest}×{largest} (first task {format_name(too_large[0])})"
         if any(each <= side for task_sides in sides.values() for each in task_sides):
-            need = verb(len(too_large), "needs", "need")
             return [
                 f"the {canvas} canvas of {weights or 'the model'} is too small for test inputs of "
-                f"{len(too_large)} of {len(tasks)} tasks, which {need} {needed}: these get "
+                f"{len(too_large)} of {len(tasks)} tasks, which need {needed}: these get "
                 "guesses; `arc-trm pull --list` shows weights with a larger canvas"
             ]
         problem = f"but the test inputs of {tasks.name} need {needed}"

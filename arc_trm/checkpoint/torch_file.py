@@ -12,6 +12,7 @@ import mmap
 import os
 import pickletools
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from math import prod
@@ -118,7 +119,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise NotTensors(f"its record {PICKLE} is too large")
     if small.get(folder + BYTE_ORDER, b"little") != b"little":
         raise NotTensors("its numbers are not little-endian")
-    views = _run(small[folder + PICKLE])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Python about texts in a damaged file
+        views = _run(small[folder + PICKLE])
     total = sum(prod(view.shape) * view.storage.dtype.itemsize for view in views.values())
     if total > len(mapping):
         raise NotTensors("its tensors are larger than the file")

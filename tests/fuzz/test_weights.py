@@ -136,6 +136,7 @@ PICKLES = [
     b"\x80\x02cos\nsystem\n(X\4\0\0\0truetR.",
     b"\x80\x02" + b"(" * 50_000,
     b"I" * 99,
+    b"\x80\x02}X\1\0\0\0ac\\ud800torch\nx\ns.",  # Python warns of the escape
 ]
 
 

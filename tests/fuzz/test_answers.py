@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
-import tarfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import zstandard
 from fuzzing import fuzz, mutations, reads_or_refuses
 from hypothesis import example, given
+from packing import tarred, zipped
 
 import submission as sub
 from arc_trm.file_kind import file_kind
@@ -83,24 +81,6 @@ ARCPRIZE = [{"attempt_1": {"answer": GRID, "metadata": {"pair_index": 0}}, "atte
 def test_folders_of_attempts(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "007bbfb7.json").write_bytes(content)
     reads_or_refuses(lambda: sub.read_arcprize(tmp_path))
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return packed.getvalue()
-
-
-def tarred(files: dict[str, bytes]) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return packed.getvalue()
 
 
 INSIDE: dict[str, Any] = {"a/b.json": dump(TASK), "../c.json": dump(CHALLENGES)}

@@ -749,7 +749,7 @@ def test_the_card_without_a_run_or_without_a_score(
     push_weights(weights, "o/n")
     card = hub.repositories["o/n"].commits[hub.repositories["o/n"].refs["main"]]["README.md"]
     assert b"- repository: p/n" in card and b"- file: step_1" in card and b"/home" not in card
-    assert b'\n- trained on: arc-agi-1/training, "x\\n# y"\n- adapted to: tasks.json\n' in card
+    assert b"\n- trained on: arc-agi-1/training, `x\\n# y`\n- adapted to: tasks.json\n" in card
     run = make_run(tmp_path)
     (tmp_path / "tiny_challenges.json").unlink()
     push_weights(run, "o/m")

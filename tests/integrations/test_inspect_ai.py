@@ -456,7 +456,7 @@ def test_missing_predictions_of_a_file_are_noted(tmp_path: Path, run: Path) -> N
         ({"noise": 0.3}, "noise has no effect on the first sample"),
         ({"samples": 2, "starts": "rando"}, 'did you mean "random"?'),
         ({"early_exit": "yes"}, '"early_exit" is of type bool, got "yes"'),
-        ({"supervision_steps": 0}, "supervision_steps must be 1 to 1000, got 0"),
+        ({"supervision_steps": 0}, "supervision_steps must be 1 to 1024, got 0"),
         ({"seed": -1}, "seed must not be negative, got -1"),
         ({"select": 3}, '"select" is of type str, got 3'),
         (

@@ -331,7 +331,7 @@ def test_tasks_without_a_fitting_demonstration_are_told(tmp_path: Path, config: 
     path.write_text(json.dumps(tasks))
     callback = Notes()
     train_run(config, CPU, tmp_path / "run", callbacks=[callback])
-    assert any("1 of 3 tasks (first task1) are not trained on" in n for n in callback.notes)
+    assert any("1 of 3 tasks (first task1) is not trained on" in n for n in callback.notes)
 
 
 def enlarge(path: Path, task_id: str, side: int) -> None:

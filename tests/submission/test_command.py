@@ -262,3 +262,16 @@ def test_the_package_needs_neither_torch_nor_numpy_nor_arc_trm() -> None:
         [sys.executable, "-c", code], cwd=source, capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"torch", "numpy", "arc_trm"} & set(loaded)
+
+
+def test_modules_and_names_are_found_without_a_second_import() -> None:
+    """They are loaded when they are needed, so that signals are handled before."""
+    code = (
+        "import submission; submission.files.read_json; submission.score; "
+        "from submission import *; read_task; "
+        "assert not hasattr(submission, 'nothing') and not hasattr(submission, 'a.b'); "
+        "import arc_trm; assert not hasattr(arc_trm, 'nothing'); "
+        "assert not hasattr(arc_trm, 'cli.train')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -673,7 +673,12 @@ class Job:
         return {(each.task_id, each.test, each.puzzle) for each in predictions}
 
     def all_is_submitted(self) -> bool:
-        """Return whether the submission holds what the log holds."""
+        """Return whether the submission holds what the log holds.
+
+        The first process writes it; another one may have started and predicted before.
+        """
+        if not self.submission.exists():
+            return False
         submission = read_submission(self.submission, self.tasks.to_json(solutions=False))
         return submission == read_predictions(PredictionLog(self.log), self.tasks).submission()
 

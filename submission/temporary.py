@@ -2,7 +2,7 @@
 
 What is not whole yet lies in a folder `.arc-trm-HEX.tmp` beside its place. The process that fills
 it holds a lock on a file in it, and the system ends that lock with the process, however that ends.
-Whoever makes the next temporary folder beside it removes those that nobody holds. Where the file
+The next command that writes there removes the folders whose lock no process holds. Where the file
 system knows no locks, a temporary folder of a killed command stays.
 """
 

@@ -183,8 +183,7 @@ def _write_files(folder: Path, tasks: int, voters: int, puzzles: int) -> dict[st
 
 def _write_tasks(path: Path, known: TaskSet, number: int) -> None:
     """Write challenges with so many tasks, and their solutions beside them."""
-    tasks = known.to_json(solutions=False)
-    solutions = {task.id: [grid.tolist() for grid in task.solutions or ()] for task in known}
+    tasks, solutions = known.to_json(solutions=False), known.known_solutions()
     names = list(tasks)
     chosen = {f"task{n:06}": names[n % len(names)] for n in range(number)}
     write_json(path, {task_id: tasks[name] for task_id, name in chosen.items()})

@@ -42,7 +42,14 @@ from arc_trm.config import (
 )
 from arc_trm.data.puzzle_ids import check_puzzle_ids
 from arc_trm.errors import UserError, quote_path
-from arc_trm.io import check_ordinary, file_digest, read_json, write_error, write_json
+from arc_trm.io import (
+    check_ordinary,
+    file_digest,
+    json_value,
+    read_json,
+    write_error,
+    write_json,
+)
 from arc_trm.models import ARCHITECTURES, BLOCKS, PuzzleModel, build_model, build_without_memory
 from arc_trm.puzzles import kinds_with_vocab
 from arc_trm.puzzles.base import BLANK, SEPARATOR
@@ -574,7 +581,7 @@ _Read = tuple[dict[str, Tensor], Tensor | None, _Metadata]
 def _read_with_metadata(path: Path) -> tuple[dict[str, Tensor], _Metadata]:
     tensors, metadata = read_tensors(path)
     try:
-        values = json.loads(metadata.get(METADATA_KEY, "{}"))
+        values = json_value(metadata.get(METADATA_KEY, "{}"))
         step, model = values.get("step"), values.get("model")
         config = None if model is None else from_dict(ModelConfig, model, "model")
     except (UserError, ValueError, AttributeError, RecursionError) as error:

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 from arc_trm.errors import UserError
-from arc_trm.io import check_ordinary, check_replaceable
+from arc_trm.io import check_ordinary, check_replaceable, json_value
 from arc_trm.runs.provenance import command_line
 from submission.errors import MAX_WORD, shorten
 from submission.process import birth_ticks
@@ -52,9 +52,9 @@ class _Holder:
         try:
             check_ordinary(path)
             with path.open("rb") as file:
-                holder = cls(**json.loads(file.read(MAX_BYTES)))
+                holder = cls(**json_value(file.read(MAX_BYTES)))
             datetime.fromtimestamp(holder.since)
-        except (OSError, ValueError, TypeError, OverflowError, RecursionError):
+        except (OSError, ValueError, TypeError, OverflowError):
             return None
         return holder if isinstance(holder.pid, int) else None
 

@@ -25,7 +25,7 @@ from arc_trm.checkpoint import (
 from arc_trm.config import RunConfig, compare_settings, to_dict
 from arc_trm.config.compare import Change
 from arc_trm.errors import UserError, format_name, quote_path
-from arc_trm.io import append, atomic_write, write_error
+from arc_trm.io import append, atomic_write, json_value, write_error
 from arc_trm.metric_keys import EVAL, SECONDS, TRAIN, training_seconds
 from arc_trm.runs.provenance import PROVENANCE
 from arc_trm.tracking import remove_tracked
@@ -260,8 +260,8 @@ class RunWriter:
     def _check_settings(self, path: Path, text: str) -> None:
         """Raise UserError if fixed settings differ from those in the training state's metadata."""
         try:
-            before = json.loads(text)
-            changes = compare_settings(before, json.loads(self.fingerprints["config"]))
+            before = json_value(text)
+            changes = compare_settings(before, json_value(self.fingerprints["config"]))
         except (ValueError, AttributeError, RecursionError):
             raise UserError(
                 f"{path} is not the training state of this run: it lacks settings"

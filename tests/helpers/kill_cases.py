@@ -41,7 +41,7 @@ class Case:
     """A command, and what ends its work after a kill.
 
     Attributes:
-        again: arguments of the command that goes on; None is the same command.
+        again: arguments of the command that continues the work; None is the same command.
         run: the folder of a run that the command makes.
         improves: whether files are replaced on the way.
         may_lose: what the command replaces, which a kill may leave missing.

@@ -115,7 +115,7 @@ def test_a_kill_while_leftovers_are_removed(
         assert not names(tmp_path), name
 
 
-def test_whoever_removes_leftovers_may_come_before_the_lock(
+def test_another_command_may_look_for_leftovers_before_the_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another command looks for leftovers at every moment in which a folder is not locked yet."""

@@ -7,10 +7,12 @@ command is not run again. docs/development/architecture.md says how to run it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from kills import command, essences, in_child, kill_at_every_write, renew
 from tiny import MODEL
 
@@ -19,6 +21,11 @@ from arc_trm.runs import check_free
 from arc_trm.runs.lock import LOCK
 from submission import write_json
 
+MARKS = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="forks, and lists writes as Linux does"),
+]
+"""Of every module of kills."""
 DATA = "tiny_challenges.json"
 SETTINGS = {
     "dtype": "float32",
@@ -82,6 +89,15 @@ CASES = {
     "tune-inference": Case(["tune-inference", "sudoku", "--data", "other.csv"]),
     "show": Case(["show", "task0", "--data", DATA, "--out", "task.svg"]),
 }
+
+
+# Modules of about the same time, so that two workers of pytest take as long.
+CONTINUED = [
+    name
+    for name in CASES
+    if name.startswith(("train", "adapt", "predict")) and name not in ("train", "adapt")
+]
+OTHERS = [name for name in CASES if name not in ("train", "adapt", *CONTINUED)]
 
 
 def check_kills(name: str, before: Path) -> None:

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 
 import torch
 import torch.distributed as dist
@@ -106,16 +105,13 @@ def has_amx() -> bool:
 
 
 def compiles(device: torch.device, requested: bool | None = None) -> bool:
-    """Return whether to use torch.compile, which delays the first steps.
+    """Return whether to use torch.compile, which delays the first steps: if it is requested.
 
-    `requested` is the user's choice; None is yes on the GPUs that Triton supports, from Ampere on.
-    Raises UserError if it is requested, but there is no compiler.
+    Raises UserError if it is, but there is no compiler.
     """
     if requested:
         _require_compiler(device)
-    if requested is not None or device.type != "cuda":
-        return bool(requested)
-    return torch.cuda.get_device_capability(device) >= (8, 0) and bool(find_spec("triton"))
+    return bool(requested)
 
 
 def _require_compiler(device: torch.device) -> None:

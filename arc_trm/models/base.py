@@ -7,28 +7,36 @@ D hidden size, V vocabulary size. y is the current answer (published `z_H`), z t
 
 from __future__ import annotations
 
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
+from types import FunctionType
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from arc_trm.config import ModelConfig
 from arc_trm.errors import UserError
-from arc_trm.models.cpu_kernels import HEAD_SIZE_MULTIPLE, fastest_ops, speed_advice
+from arc_trm.models.cpu_kernels import HEAD_SIZE_MULTIPLE
+from arc_trm.models.cuda_graphs import CudaGraphs
 from arc_trm.models.embedding import canvas_position_ids
+from arc_trm.models.fastest_ops import fastest_ops, speed_advice
 from arc_trm.models.layers import block_class, build_rope_cache, run_blocks, state_length
-from arc_trm.models.linear import Linear, truncated_normal
+from arc_trm.models.linear import Linear, cast_aligned, truncated_normal
 from arc_trm.models.noise import Noise
 from arc_trm.models.ops import TORCH_OPS, Ops
 from arc_trm.models.state import LatentState, Sampling
 from arc_trm.registry import Registry
 
+LAUNCH_BOUND_FLOPS = 5e11
+"""FLOP of a block below which a GPU waits for Python to start its kernels: as measured on an H200
+(docs/performance.md). Slower GPUs lose nothing by a graph."""
 CPU_ACTIVATION_BYTES = 24 * 2**20
 """Upper bound of the largest activation on a CPU. From 32 MB on, glibc returns freed memory to the
 system at once, so that every new tensor has to be paged in again."""
@@ -69,6 +77,7 @@ class PuzzleModel(nn.Module, ABC):
     ) -> None:
         super().__init__()
         self.config, self.dtype = config, dtype
+        self._graphs = CudaGraphs()
         width, block = config.hidden_size, block_class(config)
         self.embedding = block.embedding(config, generator)
         rotary = config.pos_encoding == "rope" and config.mixer == "attention"
@@ -138,7 +147,8 @@ class PuzzleModel(nn.Module, ABC):
             rope_cache = rope_cache if ids is None else rope_cache[:, ids]
         if self.compiled:
             try:
-                return compiled_run_blocks()(blocks, h, injection, rope_cache, TORCH_OPS)
+                run = compiled_run_blocks(h.shape[1])
+                return run(blocks, h, injection, rope_cache, TORCH_OPS)
             except compile_errors() as error:
                 cause = getattr(error, "inner_exception", error)
                 reason = next(iter(str(cause).splitlines()), type(cause).__name__)
@@ -257,7 +267,7 @@ class PuzzleModel(nn.Module, ABC):
         linears = [module for module in self.modules() if isinstance(module, Linear)]
         for linear in linears:
             if self.dtype != linear.weight.dtype:
-                linear.cached_weight = linear.weight.detach().to(self.dtype)
+                linear.cached_weight = cast_aligned(linear.weight, self.dtype)
         try:
             yield
         finally:
@@ -344,6 +354,10 @@ class PuzzleModel(nn.Module, ABC):
     @torch.no_grad()
     def advance(self, state: LatentState) -> LatentState:
         """Return the state of a batch after one more supervision step."""
+        size, length = state.x.shape[:2]
+        if not self.is_random and self.is_launch_bound(size, length):
+            y, z = self._replay(state.x, *state.with_noise())
+            return replace(state, y=y, z=z)
         ys, zs = [], []
         with self.cache_cast_weights():
             for part in self._micro_batches(state):
@@ -352,6 +366,29 @@ class PuzzleModel(nn.Module, ABC):
                 ys.append(y)
                 zs.append(z)
         return replace(state, y=join(ys), z=join(zs))
+
+    def is_launch_bound(self, size: int, length: int) -> bool:
+        """Return whether a GPU computes `size` states of `length` faster than Python starts it."""
+        if self.y_init.device.type != "cuda":
+            return False
+        weights = next(iter(self.block_parameters()), None)
+        if weights is None:
+            return False
+        total = sum(each.numel() for each in self.block_parameters())
+        return 2 * total * size * length < LAUNCH_BOUND_FLOPS * self.config.num_layers
+
+    def _replay(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Take a supervision step, (B, L, D), as a CUDA graph for the next power of two of B."""
+        batch = len(x)
+        padding = 2 ** math.ceil(math.log2(batch)) - batch
+        x, y, z = (F.pad(each, (0, 0, 0, 0, 0, padding)) for each in (x, y, z))
+        place = next(self.block_parameters()).data_ptr()  # the graph computes with these weights
+        y, z = self._graphs.call((place, x.shape), self._cast_and_step, x, y, z)
+        return y[:batch].clone(), z[:batch].clone()
+
+    def _cast_and_step(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        with self.cache_cast_weights():
+            return self.supervision_step(x, y, z)
 
     @torch.no_grad()
     def read_logits(self, state: LatentState) -> Tensor:
@@ -391,10 +428,11 @@ def require_defaults(config: ModelConfig, architecture: str, *settings: str) -> 
 
 
 @cache
-def compiled_run_blocks() -> Callable[..., Tensor]:
-    """Return `run_blocks` compiled by torch.compile, shared by all models.
+def compiled_run_blocks(length: int) -> Callable[..., Tensor]:
+    """Return `run_blocks` compiled by torch.compile for states of L = `length`, for all models.
 
-    The first batch size compiles it for that size; the second compiles it for every size.
+    Each L has a function of its own, so that its graphs are made for this L alone. The first batch
+    size compiles a graph for that size; the second compiles it for every size.
     """
     import torch._dynamo.config as dynamo
     import torch._functorch.config as functorch
@@ -404,7 +442,9 @@ def compiled_run_blocks() -> Callable[..., Tensor]:
     if hasattr(functorch, "force_non_lazy_backward_lowering"):
         # Compile backward together with forward, where `_run_blocks` can catch a failure.
         functorch.force_non_lazy_backward_lowering = True
-    return torch.compile(run_blocks)
+    # PyTorch keeps graphs by the code of a function, so a copy of it has its own.
+    code = run_blocks.__code__.replace(co_name=f"run_blocks_of_{length}")
+    return torch.compile(FunctionType(code, run_blocks.__globals__))
 
 
 def compile_errors() -> tuple[type[Exception], ...]:

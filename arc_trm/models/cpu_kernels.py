@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from arc_trm.device import has_amx, has_avx512_bf16
-from arc_trm.models.ops import RMS_EPSILON, TORCH_OPS, Ops
+from arc_trm.models.ops import RMS_EPSILON, TORCH_OPS, TorchOps
 
 LANES = 16
 """float32 numbers in a vector register; norm and SiLU need widths that are a multiple."""
@@ -37,20 +37,9 @@ AVX512_FLAGS = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512bf16")
 AMX_FLAGS = ("-mamx-tile", "-mamx-bf16")
 
 
-def fastest_ops(device: torch.device, dtype: torch.dtype, head_size: int, rotary: bool) -> Ops:
-    """Return the fastest `Ops` for such activations; `rotary` says whether q and k are rotated."""
-    if device.type != "cpu" or dtype != torch.bfloat16:
-        return TORCH_OPS
-    return load_kernels(head_size, rotary) or TORCH_OPS
-
-
-def speed_advice(
-    device: torch.device, dtype: torch.dtype, head_size: int, rotary: bool
-) -> str | None:
+def compiler_advice(head_size: int, rotary: bool) -> str | None:
     """Return what to do if the kernels suit this CPU but cannot be compiled, else None."""
-    if device.type != "cpu" or dtype != torch.bfloat16 or not _suits_kernels(head_size):
-        return None
-    if load_kernels(head_size, rotary) is not None:
+    if not _suits_kernels(head_size) or load_kernels(head_size, rotary) is not None:
         return None
     return (
         "the C kernels for this CPU cannot be compiled, so all takes longer: install a C compiler "
@@ -83,7 +72,7 @@ def _load_library(head_size: int, rotary: bool, amx: bool) -> ctypes.CDLL | None
     flags += AMX_FLAGS if amx else ()
     try:
         compiler = shlex.split(os.environ.get("CC", "")) or [shutil.which("cc") or "gcc"]
-        folder = _cache_folder()
+        folder = cache_folder()
         if folder is not None:
             return _compile(compiler, flags, folder)
         with tempfile.TemporaryDirectory(prefix="arc-trm-") as temporary:
@@ -92,7 +81,7 @@ def _load_library(head_size: int, rotary: bool, amx: bool) -> ctypes.CDLL | None
         return None
 
 
-def _cache_folder() -> Path | None:
+def cache_folder() -> Path | None:
     """Return a folder that only this user can write to, or None."""
     with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: the user has no home
         root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -149,7 +138,7 @@ def _is_whole(library: Path) -> bool:
     return end > 0 and hashlib.sha256(content[:end]).digest() == content[end:]
 
 
-class KernelOps:
+class KernelOps(TorchOps):
     """`Ops` by the C kernels for contiguous bfloat16 tensors on the CPU, else by PyTorch."""
 
     def __init__(self, library: ctypes.CDLL, uses_amx: bool) -> None:

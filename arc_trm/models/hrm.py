@@ -50,8 +50,8 @@ class HRM(PuzzleModel):
         """Return (B,) bool from (B, 2): whether halting has a larger value than continuing."""
         return halt_logits[:, 0] > halt_logits[:, 1]
 
-    def _update_z(self, x: Tensor, y: Tensor, z: Tensor, noise: Noise | None) -> Tensor:
-        return self._damp(z, self._run_blocks(self.z_blocks, z, y + x), noise)
+    def _update_z(self, y_x: Tensor, z: Tensor, noise: Noise | None) -> Tensor:
+        return self._damp(z, self._run_blocks(self.z_blocks, z, y_x), noise)
 
     def _update_y(self, y: Tensor, z: Tensor) -> Tensor:
         return self._run_blocks(self.y_blocks, y, z)
@@ -65,10 +65,12 @@ class HRM(PuzzleModel):
         "Approximate gradient".
         """
         outer_cycles, inner_cycles = self.config.outer_cycles, self.config.inner_cycles
+        y_x = y + x
         with torch.no_grad():
             for step in range(1, outer_cycles * inner_cycles):
-                z = self._update_z(x, y, z, noise)
+                z = self._update_z(y_x, z, noise)
                 if step % inner_cycles == 0:
                     y = self._update_y(y, z)
-        z = self._update_z(x, y, z, noise)
+                    y_x = y + x
+        z = self._update_z(y + x, z, noise)
         return self._update_y(y, z), z

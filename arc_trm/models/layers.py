@@ -172,8 +172,7 @@ class PostNormBlock(Block):
         if isinstance(self.token_mixer, Attention):
             h = ops.residual_norm(h, self.token_mixer(h, rope_cache, ops))
         else:
-            h = h.transpose(1, 2)
-            h = ops.residual_norm(h, self.token_mixer(h, ops)).transpose(1, 2)
+            h = ops.mix_positions(h, self.token_mixer.gate_up, self.token_mixer.down)
         return ops.residual_norm(h, self.swiglu(h, ops))
 
 

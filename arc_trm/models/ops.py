@@ -11,13 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from arc_trm.models.linear import Linear
+
 RMS_EPSILON = 1e-5
 
 
 class Ops(Protocol):
-    """Three operations that have several implementations.
+    """Operations that have several implementations.
 
-    `TorchOps` runs on every device; `arc_trm.models.cpu_kernels.KernelOps` is faster on some CPUs.
+    `TorchOps` runs on every device; `arc_trm.models.cpu_kernels.KernelOps` is faster on some CPUs,
+    `arc_trm.models.gpu_kernels.TritonOps` on GPUs.
     """
 
     def attention(self, qkv: Tensor, rope_cache: Tensor | None) -> Tensor:
@@ -37,6 +40,13 @@ class Ops(Protocol):
 
     def silu_mul(self, gate_up: Tensor) -> Tensor:
         """Compute SiLU(gate) · up, (..., width); `gate_up` (..., 2 width) holds the gates first."""
+
+    def mix_positions(self, h: Tensor, gate_up: Linear, down: Linear) -> Tensor:
+        """Add a SwiGLU over the positions of each channel to h (B, L, D), and normalise.
+
+        The norm runs over the L positions too. `gate_up` maps L numbers to two hidden widths,
+        `down` a hidden width to L numbers.
+        """
 
 
 class _RMSNorm(torch.autograd.Function):
@@ -129,6 +139,10 @@ class TorchOps:
             return F.silu(gate) * up
         out: Tensor = _SiluMul.apply(gate_up)  # type: ignore[no-untyped-call]
         return out
+
+    def mix_positions(self, h: Tensor, gate_up: Linear, down: Linear) -> Tensor:
+        h = h.transpose(1, 2)
+        return self.residual_norm(h, down(self.silu_mul(gate_up(h)))).transpose(1, 2)
 
 
 TORCH_OPS = TorchOps()

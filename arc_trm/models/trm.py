@@ -51,8 +51,8 @@ class TRM(PuzzleModel):
             "all_cycles": self.blocks_per_step,
         }[config.backprop_through]
 
-    def _update_z(self, x: Tensor, y: Tensor, z: Tensor, noise: Noise | None) -> Tensor:
-        return self._damp(z, self._run_blocks(self.blocks, z, y + x), noise)
+    def _update_z(self, y_x: Tensor, z: Tensor, noise: Noise | None) -> Tensor:
+        return self._damp(z, self._run_blocks(self.blocks, z, y_x), noise)
 
     def _update_y(self, y: Tensor, z: Tensor) -> Tensor:
         return self._run_blocks(self.blocks if self.y_blocks is None else self.y_blocks, y, z)
@@ -60,12 +60,13 @@ class TRM(PuzzleModel):
     def _cycle(self, x: Tensor, y: Tensor, z: Tensor, noise: Noise | None) -> tuple[Tensor, Tensor]:
         """Update z n times, then y once. With "last_update" only the last two carry gradient."""
         inner_cycles = self.config.inner_cycles
+        y_x = y + x
         without_gradient = inner_cycles - 1 if self.config.backprop_through == "last_update" else 0
         with torch.no_grad():
             for _ in range(without_gradient):
-                z = self._update_z(x, y, z, noise)
+                z = self._update_z(y_x, z, noise)
         for _ in range(inner_cycles - without_gradient):
-            z = self._update_z(x, y, z, noise)
+            z = self._update_z(y_x, z, noise)
         return self._update_y(y, z), z
 
     def supervision_step(

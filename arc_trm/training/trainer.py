@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 import torch.distributed as dist
@@ -23,6 +23,7 @@ from arc_trm.data.sampler import IGNORE_LABEL, Batch
 from arc_trm.device import on_device
 from arc_trm.errors import UserError
 from arc_trm.models.base import PuzzleModel, validate_ids
+from arc_trm.models.cuda_graphs import CudaGraphs
 from arc_trm.models.noise import Noise
 from arc_trm.training import losses
 from arc_trm.training.losses import HALT_WEIGHT, accum_dtype, build_loss
@@ -157,6 +158,7 @@ class Trainer:
         self.optimiser = OPTIMISERS[config.optimiser](params, config)
         self.steps_done = 0
         self.carries: dict[int, dict[str, Tensor]] = {}
+        self._graphs = CudaGraphs()
 
     # Carried state
 
@@ -254,10 +256,17 @@ class Trainer:
             ValueError: the batch is invalid.
         """
         embedding_only = self.steps_done < self.embedding_only_steps
-        noise = self._draw_noise()
+        noise, minimum_steps = self._draw_noise(), self._draw_minimum_steps()
         carry = self._refill_carry(batch, noise)
         carry["steps"] += 1
-        embedding_gradients, sums = self._backward(carry, noise, embedding_only)
+        backward = partial(self._backward, carry, noise, embedding_only)
+        length = carry["y"].shape[1]
+        if noise is None and self.model.is_launch_bound(self.part_size(length), length):
+            embedding_gradients, sums = self._graphs.call(
+                (length, embedding_only), backward, minimum_steps
+            )
+        else:
+            embedding_gradients, sums = backward(minimum_steps)
         puzzle_ids = carry["puzzle_ids"]
         if self.world_size > 1:
             if not embedding_only:
@@ -288,7 +297,11 @@ class Trainer:
         return math.ceil(self.batch_size / math.ceil(self.batch_size / limit))
 
     def _backward(
-        self, carry: dict[str, Tensor], noise: Noise | None, embedding_only: bool
+        self,
+        carry: dict[str, Tensor],
+        noise: Noise | None,
+        embedding_only: bool,
+        minimum_steps: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Run forward and backward through a carry, one micro-batch after the other.
 
@@ -298,7 +311,6 @@ class Trainer:
         """
         model, puzzle_embedding = self.model, self.model.puzzle_embedding
         device, batch = puzzle_embedding.device, self.batch_size
-        minimum_steps = self._draw_minimum_steps()
         embedding_gradients = torch.empty(batch, puzzle_embedding.shape[1], device=device)
         sums = torch.zeros(len(METRICS) - 1, dtype=accum_dtype(device), device=device)
         self.gradients.zero_()
@@ -470,6 +482,7 @@ class Trainer:
         for name, tensor in targets.items():
             tensor.copy_(sources[name])
         self.carries = carries
+        self._graphs.clear()  # they compute on the old carries
         self.generator.set_state(state["generator"])
         self.steps_done = steps_done
 

@@ -1,0 +1,295 @@
+"""Attention's rotation, norms, SiLU(gate) · up and the mixer over positions in Triton, for GPUs.
+
+Each kernel reads its operands once and writes its result once; matrix products and attention stay
+PyTorch's. Nothing depends on the number of examples or positions, so that a new canvas or batch
+size compiles nothing. Triton compiles a kernel when it is first needed, which takes about a second,
+and keeps it in a folder of the user's cache (`TRITON_CACHE_DIR` names another).
+
+Shape letters: B batch, L positions, D hidden size, H heads, N hidden width of a SwiGLU.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+import triton
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from arc_trm.models import triton_kernels as kernels
+from arc_trm.models.linear import ROW_MULTIPLE, Linear
+from arc_trm.models.ops import RMS_EPSILON, TORCH_OPS, TorchOps
+
+TILE, WARPS = 2048, 8
+"""Numbers of a tile that one program of an elementwise kernel reads from a tensor, and the groups
+of 32 threads that share it: as fast as copying (docs/performance.md)."""
+MAX_WIDTH = 8192
+"""Largest axis over which a program computes a norm; PyTorch computes longer ones."""
+MAX_FUSED_LENGTH = 128
+"""Most positions that one program mixes, without storing what lies between the two products."""
+FUSED_CHANNELS, FUSED_HIDDEN = 128, 64
+"""Tile of the fused mixer: channels, and hidden units at a time."""
+
+
+def _tile(width: int) -> tuple[int, int]:
+    """Return rows and columns of a tile of an elementwise kernel, powers of two."""
+    columns = TILE
+    while columns > 128 and width % columns:  # a divisor leaves no lane idle
+        columns //= 2
+    return TILE // columns, columns
+
+
+def _norm_rows(width: int) -> tuple[int, int]:
+    """Return rows and columns of a tile that holds whole rows."""
+    columns = triton.next_power_of_2(width)
+    return max(1, TILE // columns), columns
+
+
+def _position_tile(length: int, width: int) -> tuple[int, int]:
+    """Return positions and channels of a tile that holds all positions."""
+    positions = triton.next_power_of_2(length)
+    columns = max(16, min(128, 4 * TILE // positions))
+    return positions, min(columns, triton.next_power_of_2(width))
+
+
+class _SiluMul(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gate_up: Tensor) -> Tensor:
+        gate_up = gate_up.contiguous()
+        width = gate_up.shape[-1] // 2
+        out = gate_up.new_empty(*gate_up.shape[:-1], width)
+        ctx.save_for_backward(gate_up)
+        rows, (tile_rows, columns) = out.numel() // width, _tile(width)
+        grid = (triton.cdiv(rows, tile_rows), triton.cdiv(width, columns))
+        kernels.silu_mul[grid](
+            gate_up, out, rows, width, ROWS=tile_rows, COLUMNS=columns, num_warps=WARPS
+        )
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (gate_up,) = ctx.saved_tensors
+        out, width = torch.empty_like(gate_up), gate_up.shape[-1] // 2
+        rows, (tile_rows, columns) = grad.numel() // width, _tile(width)
+        grid = (triton.cdiv(rows, tile_rows), triton.cdiv(width, columns))
+        kernels.silu_mul_backward[grid](
+            gate_up,
+            grad.contiguous(),
+            out,
+            rows,
+            width,
+            ROWS=tile_rows,
+            COLUMNS=columns,
+            num_warps=WARPS,
+        )
+        return out
+
+
+class _ResidualNorm(torch.autograd.Function):
+    """The norm of each row; backward needs the result and the scale of a row, not the sum."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, update: Tensor) -> Tensor:
+        h, update = h.contiguous(), update.contiguous()
+        width = h.shape[-1]
+        rows, (tile_rows, columns) = h.numel() // width, _norm_rows(width)
+        out, scales = torch.empty_like(h), h.new_empty(rows, dtype=torch.float32)
+        kernels.residual_norm[(triton.cdiv(rows, tile_rows),)](
+            h,
+            update,
+            out,
+            scales,
+            rows,
+            width,
+            RMS_EPSILON,
+            ROWS=tile_rows,
+            COLUMNS=columns,
+            num_warps=WARPS,
+        )
+        ctx.save_for_backward(out, scales)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        y, scales = ctx.saved_tensors
+        out, width, rows = torch.empty_like(y), y.shape[-1], len(scales)
+        tile_rows, columns = _norm_rows(width)
+        kernels.residual_norm_backward[(triton.cdiv(rows, tile_rows),)](
+            y,
+            scales,
+            grad.contiguous(),
+            out,
+            rows,
+            width,
+            ROWS=tile_rows,
+            COLUMNS=columns,
+            num_warps=WARPS,
+        )
+        return out, out
+
+
+class _PositionNorm(torch.autograd.Function):
+    """The norm over the positions of each channel of h + update, (B, L, D)."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, update: Tensor) -> Tensor:
+        h, update = h.contiguous(), update.contiguous()
+        batch, length, width = h.shape
+        positions, columns = _position_tile(length, width)
+        out, scales = torch.empty_like(h), h.new_empty(batch, width, dtype=torch.float32)
+        kernels.position_norm[(batch, triton.cdiv(width, columns))](
+            h, update, out, scales, length, width, RMS_EPSILON, LENGTH=positions, COLUMNS=columns
+        )
+        ctx.save_for_backward(out, scales)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        y, scales = ctx.saved_tensors
+        out, (batch, length, width) = torch.empty_like(y), y.shape
+        positions, columns = _position_tile(length, width)
+        kernels.position_norm_backward[(batch, triton.cdiv(width, columns))](
+            y, scales, grad.contiguous(), out, length, width, LENGTH=positions, COLUMNS=columns
+        )
+        return out, out
+
+
+def _rotate(x: Tensor, rope_cache: Tensor, out: Tensor, backward: bool = False) -> None:
+    """Rotate the heads of x (B, L, heads, head size) into `out`, both contiguous in a head.
+
+    `out` has the same shape, and its positions follow each other at one distance; `backward`
+    rotates back.
+    """
+    batch, length, heads, size = x.shape
+    half, padded = size // 2, triton.next_power_of_2(heads)
+    half_padded = triton.next_power_of_2(half)
+    tokens = max(1, TILE // 2 // (padded * half_padded))
+    cosines, sines = rope_cache.contiguous()
+    kernels.rotate[(triton.cdiv(batch * length, tokens),)](
+        x, cosines, sines, out, batch * length, length,
+        x.stride(0), x.stride(1), x.stride(2), out.stride(1), -1.0 if backward else 1.0,
+        HEADS=heads, HEADS_PADDED=padded, HALF=half, HALF_PADDED=half_padded, TOKENS=tokens,
+    )  # fmt: skip
+
+
+class _RotateQK(torch.autograd.Function):
+    """Split qkv (B, L, 3 H, size) into rotated queries and keys, and values, (B, L, H, size)."""
+
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, rope_cache: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        qkv = qkv.contiguous()
+        heads = qkv.shape[2] // 3
+        qk = qkv.new_empty(*qkv.shape[:2], 2 * heads, qkv.shape[3])
+        _rotate(qkv[:, :, : 2 * heads], rope_cache, qk)
+        ctx.save_for_backward(rope_cache)
+        return qk[:, :, :heads], qk[:, :, heads:], qkv[:, :, 2 * heads :]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (rope_cache,) = ctx.saved_tensors
+        query, key, value = (grad if grad.stride(-1) == 1 else grad.contiguous() for grad in grads)
+        batch, length, heads, size = query.shape
+        out = query.new_empty(batch, length, 3 * heads, size)
+        _rotate(query, rope_cache, out[:, :, :heads], backward=True)
+        _rotate(key, rope_cache, out[:, :, heads : 2 * heads], backward=True)
+        out[:, :, 2 * heads :].copy_(value)
+        return out, None
+
+
+class _LeftLinear(torch.autograd.Function):
+    """W h for each example: h (B, n_in, D), W (n_out, n_in), out (B, n_out, D).
+
+    The products have the channels as their contiguous axis, so that any number of positions is
+    aligned in memory.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, weight: Tensor, cast_weight: Tensor) -> Tensor:
+        ctx.save_for_backward(h, cast_weight)
+        ctx.dtype = weight.dtype
+        return torch.bmm(cast_weight.expand(len(h), -1, -1), h)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        h, cast_weight = ctx.saved_tensors
+        grad, grad_h, grad_weight = grad.contiguous(), None, None
+        if ctx.needs_input_grad[0]:
+            grad_h = torch.bmm(cast_weight.t().expand(len(h), -1, -1), grad)
+        if ctx.needs_input_grad[1]:
+            n_out, n_in = cast_weight.shape
+            if n_in < n_out:  # the longer axis last: a short one may not be aligned
+                grad_weight = torch.bmm(h, grad.transpose(1, 2)).sum(0, dtype=ctx.dtype).t()
+            else:
+                grad_weight = torch.bmm(grad, h.transpose(1, 2)).sum(0, dtype=ctx.dtype)
+        return grad_h, grad_weight, None
+
+
+def _left_linear(linear: Linear, h: Tensor) -> Tensor:
+    cast_weight = linear.cast_weight(h.dtype)
+    if cast_weight.shape[1] % ROW_MULTIPLE:  # rows of such lengths are not aligned, columns are
+        cast_weight = cast_weight.t().contiguous().t()
+    out: Tensor = _LeftLinear.apply(  # type: ignore[no-untyped-call]
+        h, linear.weight, cast_weight
+    )
+    return out
+
+
+class TritonOps(TorchOps):
+    """`Ops` by the kernels in Triton, for contiguous activations; else by PyTorch."""
+
+    def attention(self, qkv: Tensor, rope_cache: Tensor | None) -> Tensor:
+        if rope_cache is None:
+            return TORCH_OPS.attention(qkv, rope_cache)
+        query, key, value = _RotateQK.apply(qkv, rope_cache)  # type: ignore[no-untyped-call]
+        attended = F.scaled_dot_product_attention(
+            query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+        )
+        return attended.transpose(1, 2)
+
+    def residual_norm(self, h: Tensor, update: Tensor) -> Tensor:
+        if h.shape != update.shape or h.dtype != update.dtype or h.shape[-1] > MAX_WIDTH:
+            return TORCH_OPS.residual_norm(h, update)
+        out: Tensor = _ResidualNorm.apply(h, update)  # type: ignore[no-untyped-call]
+        return out
+
+    def silu_mul(self, gate_up: Tensor) -> Tensor:
+        out: Tensor = _SiluMul.apply(gate_up)  # type: ignore[no-untyped-call]
+        return out
+
+    def mix_positions(self, h: Tensor, gate_up: Linear, down: Linear) -> Tensor:
+        length = h.shape[1]
+        if length > MAX_WIDTH // 16:
+            return TORCH_OPS.mix_positions(h, gate_up, down)
+        if not torch.is_grad_enabled() and _can_fuse(h, down):
+            return _mix_positions(h, gate_up, down)
+        hidden = self.silu_mul(_left_linear(gate_up, h).flatten(1))
+        update = _left_linear(down, hidden.view(len(h), -1, h.shape[2]))
+        out: Tensor = _PositionNorm.apply(h, update)  # type: ignore[no-untyped-call]
+        return out
+
+
+def _can_fuse(h: Tensor, down: Linear) -> bool:
+    return h.shape[1] <= MAX_FUSED_LENGTH and down.weight.shape[1] % FUSED_HIDDEN == 0
+
+
+def _mix_positions(h: Tensor, gate_up: Linear, down: Linear) -> Tensor:
+    """Compute `Ops.mix_positions` in one kernel, without gradient."""
+    h = h.contiguous()
+    batch, length, width = h.shape
+    out = torch.empty_like(h)
+    up, back = gate_up.cast_weight(h.dtype), down.cast_weight(h.dtype)
+    columns = min(FUSED_CHANNELS, triton.next_power_of_2(width))
+    kernels.mix_positions[(batch, triton.cdiv(width, columns))](
+        h, up, back, out, length, width, up.stride(0), back.stride(0), RMS_EPSILON,
+        HIDDEN=back.shape[1], LENGTH=max(16, triton.next_power_of_2(length)), COLUMNS=columns,
+        CHUNK=FUSED_HIDDEN, PRECISION="ieee" if h.dtype == torch.float32 else "tf32",
+        num_warps=WARPS,
+    )  # fmt: skip
+    return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 from collections.abc import Callable
@@ -13,6 +14,8 @@ import pytest
 from click.testing import Result
 from commands import run_cli, run_torchrun
 
+# Kernels in Triton are tested in its interpreter, which is chosen before Triton is loaded.
+os.environ["TRITON_INTERPRET"] = "1"
 # A busy machine is no reason to fail an example that takes longer than usual. The same examples in
 # every run, so that a change that is right never fails by chance; `--hypothesis-profile explore`
 # looks for others.

@@ -300,7 +300,8 @@ def test_compiling_is_a_stage_of_the_first_step_of_each_kind(
 ) -> None:
     from arc_trm.models import base
 
-    monkeypatch.setattr(base, "compiled_run_blocks", lambda: base.run_blocks)  # saves a minute
+    # Compiling would take a minute.
+    monkeypatch.setattr(base, "compiled_run_blocks", lambda length: base.run_blocks)
     monkeypatch.setattr("arc_trm.device._require_compiler", lambda device: None)
 
     class Stages(Callback):

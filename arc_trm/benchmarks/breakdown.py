@@ -95,7 +95,7 @@ def _block_breakdown(model: PuzzleModel, batch_size: int, backward: bool) -> Bre
 
     def mix(h: Tensor) -> Tensor:
         if isinstance(token_mixer, Attention):
-            return token_mixer.forward(h, model.rope_cache, ops)
+            return token_mixer.fork(h, model.rope_cache, ops)[1]
         return token_mixer.forward(h.transpose(1, 2), ops).transpose(1, 2)
 
     actions: dict[str, Callable[[Tensor], Tensor]] = {

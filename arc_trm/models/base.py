@@ -7,13 +7,12 @@ D hidden size, V vocabulary size. y is the current answer (published `z_H`), z t
 
 from __future__ import annotations
 
-import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property
 from types import FunctionType
 from typing import ClassVar
 
@@ -371,19 +370,25 @@ class PuzzleModel(nn.Module, ABC):
         """Return whether a GPU computes `size` states of `length` faster than Python starts it."""
         if self.y_init.device.type != "cuda":
             return False
-        weights = next(iter(self.block_parameters()), None)
-        if weights is None:
-            return False
-        total = sum(each.numel() for each in self.block_parameters())
-        return 2 * total * size * length < LAUNCH_BOUND_FLOPS * self.config.num_layers
+        weights = sum(each.numel() for each in self._block_parameters)
+        return 2 * weights * size * length < LAUNCH_BOUND_FLOPS * self.config.num_layers
+
+    @cached_property
+    def _block_parameters(self) -> tuple[nn.Parameter, ...]:
+        return tuple(self.block_parameters())
 
     def _replay(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Take a supervision step, (B, L, D), as a CUDA graph for the next power of two of B."""
+        """Take a supervision step, (B, L, D), as a CUDA graph.
+
+        B is filled up by less than an eighth, so that few graphs serve all sizes.
+        """
         batch = len(x)
-        padding = 2 ** math.ceil(math.log2(batch)) - batch
+        step = 2 ** max(0, batch.bit_length() - 4)
+        padding = -batch % step
         x, y, z = (F.pad(each, (0, 0, 0, 0, 0, padding)) for each in (x, y, z))
-        place = next(self.block_parameters()).data_ptr()  # the graph computes with these weights
-        y, z = self._graphs.call((place, x.shape), self._cast_and_step, x, y, z)
+        # A graph computes with the weights that were at these places.
+        places = tuple(each.data_ptr() for each in self._block_parameters[:1])
+        y, z = self._graphs.call((places, x.shape), self._cast_and_step, x, y, z)
         return y[:batch].clone(), z[:batch].clone()
 
     def _cast_and_step(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:

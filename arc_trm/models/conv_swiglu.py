@@ -32,9 +32,9 @@ class ConvSwiGLU(SwiGLU):
         self.kernel = nn.Parameter(kernel)
         self.bias = nn.Parameter(torch.zeros(hidden))
 
-    def forward(self, x: Tensor, ops: Ops) -> Tensor:
-        """Map x (B, L, width) to (B, L, width)."""
-        u = ops.silu_mul(self.gate_up(x))
+    def combine(self, gate_up: Tensor, ops: Ops) -> Tensor:
+        """Map both projections (B, L, 2 hidden) to (B, L, width)."""
+        u = ops.silu_mul(gate_up)
         previous, current = self.kernel.squeeze(1).T.to(u.dtype).contiguous()
         shifted = F.pad(u, (0, 0, 1, -1))
         mixed = torch.addcmul(self.bias.to(u.dtype) + current * u, previous, shifted)

@@ -29,8 +29,10 @@ MAX_WIDTH = 8192
 """Largest axis over which a program computes a norm; PyTorch computes longer ones."""
 MAX_FUSED_LENGTH = 128
 """Most positions that one program mixes, without storing what lies between the two products."""
-FUSED_CHANNELS, FUSED_HIDDEN = 128, 64
+FUSED_CHANNELS, FUSED_HIDDEN = 64, 64
 """Tile of the fused mixer: channels, and hidden units at a time."""
+FUSED_WARPS, FUSED_STAGES = 4, 2
+"""The fastest of twelve settings on an H200 (docs/performance.md)."""
 
 
 def _tile(width: int) -> tuple[int, int]:
@@ -159,21 +161,22 @@ class _PositionNorm(torch.autograd.Function):
         return out, out
 
 
-def _rotate(x: Tensor, rope_cache: Tensor, out: Tensor, backward: bool = False) -> None:
+def _rotate(x: Tensor, rope_cache: Tensor, out: Tensor, direction: int) -> None:
     """Rotate the heads of x (B, L, heads, head size) into `out`, both contiguous in a head.
 
-    `out` has the same shape, and its positions follow each other at one distance; `backward`
-    rotates back.
+    `out` has the same shape, and its positions follow each other at one distance. The direction is
+    1 or, back, -1; 0 copies, which for such strides PyTorch does at half the speed.
     """
     batch, length, heads, size = x.shape
     half, padded = size // 2, triton.next_power_of_2(heads)
     half_padded = triton.next_power_of_2(half)
-    tokens = max(1, TILE // 2 // (padded * half_padded))
+    tokens = max(1, TILE // (padded * half_padded))
     cosines, sines = rope_cache.contiguous()
     kernels.rotate[(triton.cdiv(batch * length, tokens),)](
         x, cosines, sines, out, batch * length, length,
-        x.stride(0), x.stride(1), x.stride(2), out.stride(1), -1.0 if backward else 1.0,
+        x.stride(0), x.stride(1), x.stride(2), out.stride(1), float(direction),
         HEADS=heads, HEADS_PADDED=padded, HALF=half, HALF_PADDED=half_padded, TOKENS=tokens,
+        ROTATE=direction != 0,
     )  # fmt: skip
 
 
@@ -185,7 +188,7 @@ class _RotateQK(torch.autograd.Function):
         qkv = qkv.contiguous()
         heads = qkv.shape[2] // 3
         qk = qkv.new_empty(*qkv.shape[:2], 2 * heads, qkv.shape[3])
-        _rotate(qkv[:, :, : 2 * heads], rope_cache, qk)
+        _rotate(qkv[:, :, : 2 * heads], rope_cache, qk, 1)
         ctx.save_for_backward(rope_cache)
         return qk[:, :, :heads], qk[:, :, heads:], qkv[:, :, 2 * heads :]
 
@@ -196,49 +199,56 @@ class _RotateQK(torch.autograd.Function):
         query, key, value = (grad if grad.stride(-1) == 1 else grad.contiguous() for grad in grads)
         batch, length, heads, size = query.shape
         out = query.new_empty(batch, length, 3 * heads, size)
-        _rotate(query, rope_cache, out[:, :, :heads], backward=True)
-        _rotate(key, rope_cache, out[:, :, heads : 2 * heads], backward=True)
-        out[:, :, 2 * heads :].copy_(value)
+        _rotate(query, rope_cache, out[:, :, :heads], -1)
+        _rotate(key, rope_cache, out[:, :, heads : 2 * heads], -1)
+        _rotate(value, rope_cache, out[:, :, 2 * heads :], 0)
         return out, None
 
 
 class _LeftLinear(torch.autograd.Function):
-    """W h for each example: h (B, n_in, D), W (n_out, n_in), out (B, n_out, D).
+    """h and W h for each example: h (B, n_in, D), W (n_out, n_in), W h (B, n_out, D).
 
     The products have the channels as their contiguous axis, so that any number of positions is
-    aligned in memory.
+    aligned in memory. Backward adds the gradient of the product to that of h in the product.
     """
 
     @staticmethod
-    def forward(ctx: Any, h: Tensor, weight: Tensor, cast_weight: Tensor) -> Tensor:
+    def forward(ctx: Any, h: Tensor, weight: Tensor, cast_weight: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(h, cast_weight)
         ctx.dtype = weight.dtype
-        return torch.bmm(cast_weight.expand(len(h), -1, -1), h)
+        return h, torch.bmm(cast_weight.expand(len(h), -1, -1), h)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(
+        ctx: Any, grad_h: Tensor | None, grad: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, None]:
         h, cast_weight = ctx.saved_tensors
-        grad, grad_h, grad_weight = grad.contiguous(), None, None
-        if ctx.needs_input_grad[0]:
-            grad_h = torch.bmm(cast_weight.t().expand(len(h), -1, -1), grad)
-        if ctx.needs_input_grad[1]:
-            n_out, n_in = cast_weight.shape
-            if n_in < n_out:  # the longer axis last: a short one may not be aligned
-                grad_weight = torch.bmm(h, grad.transpose(1, 2)).sum(0, dtype=ctx.dtype).t()
-            else:
-                grad_weight = torch.bmm(grad, h.transpose(1, 2)).sum(0, dtype=ctx.dtype)
+        grad, transposed = grad.contiguous(), cast_weight.t().expand(len(h), -1, -1)
+        if grad_h is None:
+            grad_h = torch.bmm(transposed, grad)
+        else:  # in place: whatever used this gradient has led to that of the product
+            grad_h = grad_h.contiguous().baddbmm_(transposed, grad)
+        if not ctx.needs_input_grad[1]:
+            return grad_h, None, None
+        n_out, n_in = cast_weight.shape
+        if n_in < n_out:  # the longer axis last: the rows of a short one may not be aligned
+            grad_weight = torch.bmm(h, grad.transpose(1, 2)).sum(0, dtype=ctx.dtype).t()
+        else:
+            grad_weight = torch.bmm(grad, h.transpose(1, 2)).sum(0, dtype=ctx.dtype)
         return grad_h, grad_weight, None
 
 
-def _left_linear(linear: Linear, h: Tensor) -> Tensor:
+def _left_linear(linear: Linear, h: Tensor) -> tuple[Tensor, Tensor]:
+    """Return h and W h."""
     cast_weight = linear.cast_weight(h.dtype)
     if cast_weight.shape[1] % ROW_MULTIPLE:  # rows of such lengths are not aligned, columns are
         cast_weight = cast_weight.t().contiguous().t()
-    out: Tensor = _LeftLinear.apply(  # type: ignore[no-untyped-call]
+    h, out = _LeftLinear.apply(  # type: ignore[no-untyped-call]
         h, linear.weight, cast_weight
     )
-    return out
+    return h, out
 
 
 class TritonOps(TorchOps):
@@ -269,14 +279,17 @@ class TritonOps(TorchOps):
             return TORCH_OPS.mix_positions(h, gate_up, down)
         if not torch.is_grad_enabled() and _can_fuse(h, down):
             return _mix_positions(h, gate_up, down)
-        hidden = self.silu_mul(_left_linear(gate_up, h).flatten(1))
-        update = _left_linear(down, hidden.view(len(h), -1, h.shape[2]))
+        h, projected = _left_linear(gate_up, h)
+        hidden = self.silu_mul(projected.flatten(1)).view(len(h), -1, h.shape[2])
+        _, update = _left_linear(down, hidden)
         out: Tensor = _PositionNorm.apply(h, update)  # type: ignore[no-untyped-call]
         return out
 
 
 def _can_fuse(h: Tensor, down: Linear) -> bool:
-    return h.shape[1] <= MAX_FUSED_LENGTH and down.weight.shape[1] % FUSED_HIDDEN == 0
+    """Return whether one program can mix the positions of some channels of h (B, L, D)."""
+    is_short = h.shape[1] <= MAX_FUSED_LENGTH and down.weight.shape[1] % FUSED_HIDDEN == 0
+    return is_short and h.dtype.itemsize == 2  # products of float32 would be slow
 
 
 def _mix_positions(h: Tensor, gate_up: Linear, down: Linear) -> Tensor:
@@ -289,7 +302,6 @@ def _mix_positions(h: Tensor, gate_up: Linear, down: Linear) -> Tensor:
     kernels.mix_positions[(batch, triton.cdiv(width, columns))](
         h, up, back, out, length, width, up.stride(0), back.stride(0), RMS_EPSILON,
         HIDDEN=back.shape[1], LENGTH=max(16, triton.next_power_of_2(length)), COLUMNS=columns,
-        CHUNK=FUSED_HIDDEN, PRECISION="ieee" if h.dtype == torch.float32 else "tf32",
-        num_warps=WARPS,
+        CHUNK=FUSED_HIDDEN, num_warps=FUSED_WARPS, num_stages=FUSED_STAGES,
     )  # fmt: skip
     return out

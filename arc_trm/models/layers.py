@@ -44,7 +44,16 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Tensor, ops: Ops) -> Tensor:
         """Map x (..., width) to (..., width)."""
-        out: Tensor = self.down(ops.silu_mul(self.gate_up(x)))
+        return self.combine(self.gate_up(x), ops)
+
+    def fork(self, x: Tensor, ops: Ops) -> tuple[Tensor, Tensor]:
+        """Return x and what `forward` maps it to, for `Ops.residual_norm`."""
+        x, gate_up = self.gate_up.fork(x)
+        return x, self.combine(gate_up, ops)
+
+    def combine(self, gate_up: Tensor, ops: Ops) -> Tensor:
+        """Map both projections (..., 2 hidden) to (..., width)."""
+        out: Tensor = self.down(ops.silu_mul(gate_up))
         return out
 
 
@@ -69,12 +78,15 @@ class Attention(nn.Module):
         self.qkv = Linear(hidden_size, 3 * hidden_size, generator)
         self.out = Linear(hidden_size, hidden_size, generator)
 
-    def forward(self, h: Tensor, rope_cache: Tensor | None, ops: Ops) -> Tensor:
-        """Map h (B, L, D) to (B, L, D); see `Ops.attention` for `rope_cache`."""
+    def fork(self, h: Tensor, rope_cache: Tensor | None, ops: Ops) -> tuple[Tensor, Tensor]:
+        """Return h (B, L, D) and what it is mapped to, of the same shape, for `Ops.residual_norm`.
+
+        See `Ops.attention` for `rope_cache`.
+        """
         batch, length, width = h.shape
-        qkv = self.qkv(h).view(batch, length, 3 * self.num_heads, width // self.num_heads)
-        out: Tensor = self.out(ops.attention(qkv, rope_cache).reshape(batch, length, width))
-        return out
+        h, qkv = self.qkv.fork(h)
+        qkv = qkv.view(batch, length, 3 * self.num_heads, width // self.num_heads)
+        return h, self.out(ops.attention(qkv, rope_cache).reshape(batch, length, width))
 
 
 class Block(nn.Module, ABC):
@@ -170,10 +182,10 @@ class PostNormBlock(Block):
 
     def forward(self, h: Tensor, rope_cache: Tensor | None, ops: Ops) -> Tensor:
         if isinstance(self.token_mixer, Attention):
-            h = ops.residual_norm(h, self.token_mixer(h, rope_cache, ops))
+            h = ops.residual_norm(*self.token_mixer.fork(h, rope_cache, ops))
         else:
             h = ops.mix_positions(h, self.token_mixer.gate_up, self.token_mixer.down)
-        return ops.residual_norm(h, self.swiglu(h, ops))
+        return ops.residual_norm(*self.swiglu.fork(h, ops))
 
 
 class BlockAdapter(Block):

@@ -53,6 +53,30 @@ class _CachedLinear(torch.autograd.Function):
         return grad_x, (grad_rows.t() @ x_rows).to(ctx.dtype), None
 
 
+class _ForkedLinear(torch.autograd.Function):
+    """x and x W^T; backward adds the product's gradient to that of x in the matrix product."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, cached_weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(x, cached_weight)
+        ctx.dtype = weight.dtype
+        return x, F.linear(x, cached_weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_x: Tensor, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        x, cached_weight = ctx.saved_tensors
+        grad_rows = grad.flatten(0, -2)
+        # In place: whatever used the gradient of x has led to that of the product.
+        grad_x = grad_x.contiguous()
+        grad_x.view(-1, x.shape[-1]).addmm_(grad_rows, cached_weight)
+        if not ctx.needs_input_grad[1]:
+            return grad_x, None, None
+        return grad_x, (grad_rows.t() @ x.flatten(0, -2)).to(ctx.dtype), None
+
+
 def cast_aligned(weight: Tensor, dtype: torch.dtype) -> Tensor:
     """Copy a weight (n_out, n_in) to another dtype; on a GPU every row starts aligned.
 
@@ -71,23 +95,36 @@ def cast_aligned(weight: Tensor, dtype: torch.dtype) -> Tensor:
 class Linear(nn.Module):
     """x W^T without bias, W (n_out, n_in) initialised by fan-in."""
 
-    cached_weight: Tensor | None = None
+    cached_weight: Tensor | None
     """The weight in the dtype of the activations, within `PuzzleModel.cache_cast_weights`; None
     casts the weight at every use."""
 
     def __init__(self, n_in: int, n_out: int, generator: torch.Generator | None) -> None:
         super().__init__()
+        self.cached_weight = None
         self.weight = nn.Parameter(truncated_normal((n_out, n_in), n_in**-0.5, generator))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out `cached_weight`, for the weight of a copy may change."""
-        return {name: value for name, value in self.__dict__.items() if name != "cached_weight"}
+        return {**self.__dict__, "cached_weight": None}
 
     def cast_weight(self, dtype: torch.dtype) -> Tensor:
         """Return the weight in a dtype, without gradient."""
         if self.cached_weight is not None:
             return self.cached_weight
         return cast_aligned(self.weight, dtype)
+
+    def fork(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return x, to which what is computed from the product is added later, and x W^T.
+
+        On a GPU this saves a sum of two gradients of x.
+        """
+        if self.cached_weight is None or not x.is_cuda or not torch.is_grad_enabled():
+            return x, self(x)
+        x, out = _ForkedLinear.apply(  # type: ignore[no-untyped-call]
+            x, self.weight, self.cached_weight
+        )
+        return x, out
 
     def forward(self, x: Tensor) -> Tensor:
         if self.cached_weight is None:

@@ -108,7 +108,7 @@ def rotate(
     x, cosines, sines, out, tokens, length,
     batch_stride, position_stride, head_stride, out_stride, sign,
     HEADS: tl.constexpr, HEADS_PADDED: tl.constexpr, HALF: tl.constexpr, HALF_PADDED: tl.constexpr,
-    TOKENS: tl.constexpr,
+    TOKENS: tl.constexpr, ROTATE: tl.constexpr,
 ):  # fmt: skip
     row = tl.arange(0, TOKENS * HEADS_PADDED)
     token = (tl.program_id(0) * TOKENS + row // HEADS_PADDED).to(tl.int64)[:, None]
@@ -120,19 +120,20 @@ def rotate(
     source += head * head_stride + column
     first = tl.load(source, mask=mask, other=0.0).to(tl.float32)
     second = tl.load(source + HALF, mask=mask, other=0.0).to(tl.float32)
-    cosine = tl.load(cosines + position * HALF + column, mask=mask, other=0.0)
-    sine = tl.load(sines + position * HALF + column, mask=mask, other=0.0) * sign
+    if ROTATE:
+        cosine = tl.load(cosines + position * HALF + column, mask=mask, other=0.0)
+        sine = tl.load(sines + position * HALF + column, mask=mask, other=0.0) * sign
+        first, second = first * cosine - second * sine, second * cosine + first * sine
     target = out + token * out_stride + head * 2 * HALF + column
     kind = out.dtype.element_ty
-    tl.store(target, (first * cosine - second * sine).to(kind), mask=mask)
-    tl.store(target + HALF, (second * cosine + first * sine).to(kind), mask=mask)
+    tl.store(target, first.to(kind), mask=mask)
+    tl.store(target + HALF, second.to(kind), mask=mask)
 
 
 @triton.jit
 def mix_positions(
     h, gate_up, down, out, length, width, gate_up_stride, down_stride, epsilon,
     HIDDEN: tl.constexpr, LENGTH: tl.constexpr, COLUMNS: tl.constexpr, CHUNK: tl.constexpr,
-    PRECISION: tl.constexpr,
 ):  # fmt: skip
     example = tl.program_id(0).to(tl.int64)
     position = tl.arange(0, LENGTH)
@@ -151,15 +152,15 @@ def mix_positions(
         unit = start + tl.arange(0, CHUNK)
         source = gate_up + unit[None, :] * gate_up_stride + position[:, None]
         weights = tl.load(source, mask=in_row, other=0.0)
-        gate = tl.dot(channels, weights, input_precision=PRECISION)
+        gate = tl.dot(channels, weights)
         weights = tl.load(source + HIDDEN * gate_up_stride, mask=in_row, other=0.0)
-        up = tl.dot(channels, weights, input_precision=PRECISION)
+        up = tl.dot(channels, weights)
         gate = gate.to(kind).to(tl.float32)
         up = up.to(kind).to(tl.float32)
         hidden = (gate * tl.sigmoid(gate) * up).to(kind)
         source = down + position[None, :] * down_stride + unit[:, None]
         weights = tl.load(source, mask=in_column, other=0.0)
-        update += tl.dot(hidden, weights, input_precision=PRECISION)
+        update += tl.dot(hidden, weights)
     update = tl.trans(update.to(kind)).to(tl.float32)
     total = (state.to(tl.float32) + update).to(kind).to(tl.float32)
     scale = 1.0 / tl.sqrt(tl.sum(total * total, axis=0) / length + epsilon)

@@ -343,11 +343,9 @@ class Evaluator:
     def _batch_size(self, size: int) -> int:
         """Return the least queries of a batch, so that torch.compile does not compile for others.
 
-        On the full canvas it has compiled for batches of training, otherwise for all sizes but 1.
+        On every canvas it has compiled for batches of training.
         """
-        if not self._model.compiled:
-            return 0
-        return size if self._model.config.canvas == "full" else min(2, size)
+        return size if self._model.compiled else 0
 
     def _predict_batch(
         self, batch: Sequence[Query], count: int, retry: list[Query]

@@ -267,11 +267,39 @@ def test_compiled_blocks_compute_the_same() -> None:
     assert torch.allclose(plain.flat_params, compiled.flat_params, atol=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of libraries that only torch.compile loads
+def test_every_canvas_has_a_compiled_graph_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._dynamo.utils import counters
+
+    torch._dynamo.reset()
+    counters.clear()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    base.compiled_run_blocks.cache_clear()
+    trainer = make_trainer(architecture="trm")
+    trainer.model.compiled = True
+    graphs = []
+    try:
+        for seq_len in (16, 9, 4, 16, 4, 9, 9, 16):
+            batch = make_batch(0)
+            batch = {
+                name: values[:, :seq_len] if values.dim() > 1 else values
+                for name, values in batch.items()
+            }
+            trainer.step(batch)
+            graphs.append(counters["stats"]["unique_graphs"])
+    finally:
+        base.compiled_run_blocks.cache_clear()
+    per_canvas = graphs[0]
+    assert graphs == [each * per_canvas for each in (1, 2, 3, 3, 3, 3, 3, 3)]
+    assert not counters["graph_break"]
+
+
 def test_failing_forward_compilation_falls_back(monkeypatch) -> None:
     def fail(*arguments: object) -> torch.Tensor:
         raise ImportError("no triton\nand more")
 
-    monkeypatch.setattr(base, "compiled_run_blocks", lambda: fail)
+    monkeypatch.setattr(base, "compiled_run_blocks", lambda length: fail)
     plain, compiled = (make_trainer(architecture="trm") for _ in range(2))
     compiled.model.compiled = True
     with pytest.warns(UserWarning, match=r"torch.compile does not work here \(no triton\)"):

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -28,7 +29,7 @@ from arc_trm.data.training_set import build_training_set
 from arc_trm.errors import UserError
 from arc_trm.evaluation.metrics import evaluations
 from arc_trm.inference import predict_tasks
-from arc_trm.models import PuzzleModel
+from arc_trm.models import PuzzleModel, base
 from arc_trm.models.layers import run_blocks
 from arc_trm.models.state import LatentState, Sampling
 from arc_trm.puzzles import KINDS
@@ -715,7 +716,7 @@ def test_compiled_batches_have_the_size_of_those_of_training(
     sizes.clear()
     evaluator = start(grid)
     evaluator._model.compiled = True
-    monkeypatch.setattr("arc_trm.models.base.compiled_run_blocks", lambda: run_blocks)
+    monkeypatch.setattr("arc_trm.models.base.compiled_run_blocks", lambda length: run_blocks)
     padded = evaluator.evaluate()
     assert sizes == [4, 4]
     assert plain is not None and padded is not None
@@ -732,8 +733,8 @@ def test_only_the_first_evaluation_compiles(
 
     torch._dynamo.reset()
     counters.clear()
-    compiled = torch.compile(run_blocks, backend="eager")
-    monkeypatch.setattr("arc_trm.models.base.compiled_run_blocks", lambda: compiled)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    base.compiled_run_blocks.cache_clear()
     evaluator = start(grid)
     trainer, evaluator._model.compiled = evaluator._trainer, True
     sampler = BatchSampler(build_training_set(grid).dataset, 4, 0)

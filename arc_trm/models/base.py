@@ -25,7 +25,7 @@ from arc_trm.errors import UserError
 from arc_trm.models.cpu_kernels import HEAD_SIZE_MULTIPLE
 from arc_trm.models.cuda_graphs import CudaGraphs
 from arc_trm.models.embedding import canvas_position_ids
-from arc_trm.models.fastest_ops import fastest_ops, speed_advice
+from arc_trm.models.fastest_ops import fastest_ops, keep_compiled, speed_advice
 from arc_trm.models.layers import block_class, build_rope_cache, run_blocks, state_length
 from arc_trm.models.linear import Linear, cast_aligned, truncated_normal
 from arc_trm.models.noise import Noise
@@ -439,6 +439,7 @@ def compiled_run_blocks(length: int) -> Callable[..., Tensor]:
     Each L has a function of its own, so that its graphs are made for this L alone. The first batch
     size compiles a graph for that size; the second compiles it for every size.
     """
+    keep_compiled("TORCHINDUCTOR_CACHE_DIR", "inductor")
     import torch._dynamo.config as dynamo
     import torch._functorch.config as functorch
 

@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 
 import torch
 
@@ -59,7 +60,7 @@ def _gpu_ops(device: torch.device) -> _Found:
             "longer: install it with `pip install triton`",
         )
     try:
-        _set_cache_folder()
+        keep_compiled("TRITON_CACHE_DIR", "triton")
         from arc_trm.models.gpu_kernels import TritonOps
 
         ops = TritonOps()
@@ -74,13 +75,17 @@ def _gpu_ops(device: torch.device) -> _Found:
     return _Found(ops)
 
 
-def _set_cache_folder() -> None:
-    """Let Triton keep compiled kernels in this user's cache, else in a folder of this process."""
-    if "TRITON_CACHE_DIR" not in os.environ:
-        folder = cpu_kernels.cache_folder()
-        if folder is None:
-            temporary = tempfile.mkdtemp(prefix="arc-trm-")
-            atexit.register(shutil.rmtree, temporary, ignore_errors=True)
-            os.environ["TRITON_CACHE_DIR"] = temporary
-        else:
-            os.environ["TRITON_CACHE_DIR"] = str(folder / "triton")
+def keep_compiled(variable: str, name: str) -> None:
+    """Let a compiler keep its results in this user's cache, else in a folder of this process.
+
+    Args:
+        variable: of the environment, which names the folder; a user's own stays.
+        name: of the folder in the cache.
+    """
+    if variable in os.environ:
+        return
+    folder = cpu_kernels.cache_folder()
+    if folder is None:
+        folder = Path(tempfile.mkdtemp(prefix="arc-trm-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ[variable] = str(folder / name)

@@ -231,7 +231,7 @@ def test_conv_swiglu_is_the_published_block_with_a_convolution(mixer: str) -> No
     published = build(replace(model.config, block="post_norm"))
     with torch.no_grad():
         published.load_state_dict(model.state_dict(), strict=False)
-        conv.forward = published.blocks[0].swiglu.forward
+        conv.combine = published.blocks[0].swiglu.combine
     assert torch.equal(
         block(h, model.rope_cache, TORCH_OPS),
         published.blocks[0](h, published.rope_cache, TORCH_OPS),

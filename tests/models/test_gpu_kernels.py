@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -159,18 +160,18 @@ def test_gpus_without_kernels_compute_by_pytorch(
 
 
 def test_compiled_kernels_are_kept_in_a_folder_of_the_user(
-    tmp_path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("TRITON_CACHE_DIR", raising=False)
-    fastest_ops._set_cache_folder()
+    fastest_ops.keep_compiled("TRITON_CACHE_DIR", "triton")
     assert os.environ["TRITON_CACHE_DIR"] == str(tmp_path / "cache/arc-trm/triton")
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
     monkeypatch.delenv("TRITON_CACHE_DIR")
-    fastest_ops._set_cache_folder()
-    assert os.path.isdir(os.environ["TRITON_CACHE_DIR"])
+    fastest_ops.keep_compiled("TRITON_CACHE_DIR", "triton")
+    assert Path(os.environ["TRITON_CACHE_DIR"]).parent.is_dir()
     monkeypatch.setenv("TRITON_CACHE_DIR", "mine")
-    fastest_ops._set_cache_folder()
+    fastest_ops.keep_compiled("TRITON_CACHE_DIR", "triton")
     assert os.environ["TRITON_CACHE_DIR"] == "mine"

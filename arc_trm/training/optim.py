@@ -19,6 +19,7 @@ from arc_trm.config import TrainConfig
 from arc_trm.device import DTYPES, pick_dtype
 from arc_trm.errors import UserError
 from arc_trm.models.base import PuzzleModel
+from arc_trm.models.cuda_graphs import CudaGraphs
 from arc_trm.registry import Registry
 
 # Those of torch.
@@ -265,6 +266,7 @@ class Muon(Optimiser):
         device = params.values.device
         self.moments = _Moments(sum(values.numel() for values, _ in self.others), device)
         self.dtype = DTYPES[pick_dtype("auto", device)]
+        self._graphs = CudaGraphs()
 
     @torch.no_grad()
     def step(self, lr_factor: float) -> None:
@@ -272,10 +274,18 @@ class Muon(Optimiser):
         lr = self.config.muon_lr * lr_factor
         for matrix, momentum in zip(self.matrices, self.momenta, strict=True):
             momentum.lerp_(matrix.gradients, 1 - MUON_MOMENTUM)
-            update = orthogonalise(matrix.gradients.lerp(momentum, MUON_MOMENTUM), self.dtype)
+            update = self._orthogonalise(matrix.gradients.lerp(momentum, MUON_MOMENTUM))
             rows, columns = matrix.values.shape
             matrix.values.mul_(1 - lr * self.config.weight_decay)
             matrix.values.add_(update, alpha=-lr * math.sqrt(max(1, rows / columns)))
+
+    def _orthogonalise(self, matrix: Tensor) -> Tensor:
+        if not matrix.is_cuda:
+            return orthogonalise(matrix, self.dtype)
+        (update,) = self._graphs.call(  # of twenty short kernels
+            matrix.shape, lambda matrix: (orthogonalise(matrix, self.dtype),), matrix
+        )
+        return update
 
     def state_dict(self) -> dict[str, Tensor]:
         momenta = {

@@ -1,146 +1,197 @@
-"""The cost of each component of a step, measured alone on tensors of the step's shapes.
+"""What the parts of a step cost, measured inside whole steps by PyTorch's profiler.
 
-Components are measured one by one without torch.compile, so their sum is close to the cost of the
-whole step only where nothing is fused or overlaps.
+Every operation of a profiled step belongs to the part in which it was started, and an operation of
+the backward pass to the part of the operation whose gradient it computes. On a GPU the time of a
+part is that of its kernels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch.autograd.profiler_util import FunctionEvent
+from torch.profiler import ProfilerActivity, profile, record_function
 
-from arc_trm.benchmarks.timing import median_seconds
+from arc_trm.benchmarks.timing import elapsed, synchronise
 from arc_trm.models import PuzzleModel
-from arc_trm.models.layers import Attention, Block, PostNormBlock
+from arc_trm.models.layers import Attention, Block, SwiGLU
+from arc_trm.models.ops import Ops
 from arc_trm.training import Trainer
-from arc_trm.training.losses import halt_loss
-from arc_trm.training.optim import sign_sgd, update_ema
+from arc_trm.training import trainer as training
 
 Breakdown = dict[str, float]
 
-
-def prediction_breakdown(model: PuzzleModel, batch_size: int) -> Breakdown:
-    """Return the seconds of each component of predicting a batch on the full canvas."""
-    steps = model.config.supervision_steps
-    size = min(batch_size, model.cpu_micro_batch_size(model.state_length()) or batch_size)
-    with model.cache_cast_weights():
-        block = _block_breakdown(model, size, backward=False)
-        heads = _head_seconds(model, size, backward=False)
-    blocks = steps * model.blocks_per_step
-    breakdown = {name: blocks * seconds for name, seconds in block.items()}
-    breakdown["heads"] = steps * heads
-    return {name: seconds * batch_size / size for name, seconds in breakdown.items()}
+PREFIX = "part: "
+"""Of the names of ranges, so that a library's ranges are no parts."""
+REST = "the rest"
+IDLE = "idle"
+KERNEL_GROUPS = {
+    "attention": ("sdpa", "flash", "fmha", "attention"),
+    "matrix products": ("gemm", "nvjet", "cutlass", "xmma", "addmm", "aten::mm", "aten::bmm"),
+}
+"""Words in the names of kernels by which those of compiled blocks are grouped."""
 
 
-def training_breakdown(trainer: Trainer) -> Breakdown:
-    """Return the seconds of each component of a training step on the full canvas."""
-    model, batch_size = trainer.model, trainer.batch_size
-    size = min(batch_size, trainer.micro_batch_size)
-    with_gradient = model.blocks_with_gradient
-    without_gradient = model.blocks_per_step - with_gradient
-    if model.has_continue_head:
-        without_gradient += model.blocks_per_step
-    with model.cache_cast_weights():
-        forward = _block_breakdown(model, size, backward=False)
-        both = _block_breakdown(model, size, backward=True)
-    breakdown = {
-        name: without_gradient * forward[name] + with_gradient * both[name] for name in forward
-    }
-    breakdown["heads"] = _head_seconds(model, size, backward=True)
-    breakdown["loss"] = _loss_seconds(trainer, size)
-    breakdown = {name: seconds * batch_size / size for name, seconds in breakdown.items()}
-    breakdown["optimisers"] = _optimiser_seconds(trainer)
-    return breakdown
+def breakdown(
+    step: Callable[[], object], model: PuzzleModel, seconds: float, trainer: Trainer | None = None
+) -> Breakdown:
+    """Return the seconds of each part of a step that takes `seconds`.
+
+    They add up to `seconds`, by `IDLE` on a GPU and `REST` elsewhere, unless the parts alone take
+    longer. CUDA graphs are not replayed in the profiled step, for they hide which part a kernel
+    belongs to.
+    """
+    device = model.y_init.device
+    activities = [ProfilerActivity.CPU]
+    if device.type == "cuda":
+        activities.append(ProfilerActivity.CUDA)
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler would say when it starts
+    with _named_parts(model, trainer):
+        step()  # the first one with other functions may be slow
+        synchronise(device)
+        with profile(activities=activities) as profiler:
+            wall = elapsed(step, device)
+    parts = _sum_parts(list(profiler.events() or []), device, model.compiled)
+    if device.type != "cuda":  # the profiler slows every operation down
+        parts = {name: value / wall * seconds for name, value in parts.items()}
+    found = {name: value for name, value in parts.items() if name != REST}
+    left = seconds - sum(found.values())
+    if device.type == "cuda":
+        found[REST] = parts.get(REST, 0.0)
+        return {**found, IDLE: max(0.0, left - found[REST])}
+    return {**found, REST: max(0.0, left)}
 
 
-def _random_state(model: PuzzleModel, batch_size: int, requires_grad: bool) -> Tensor:
-    """Return random numbers (B, L, D) in the dtype of the activations."""
-    shape = (batch_size, model.state_length(), model.config.hidden_size)
-    generator = torch.Generator().manual_seed(0)
-    state = torch.randn(shape, generator=generator).to(model.y_init.device, model.dtype)
-    return state.requires_grad_(requires_grad)
+@contextmanager
+def _named_parts(model: PuzzleModel, trainer: Trainer | None) -> Iterator[None]:
+    """Give the functions of a model and its trainer ranges, and replay no CUDA graph."""
+    with ExitStack() as stack:
+
+        def name(owner: Any, attribute: str, part: str) -> None:
+            function = getattr(owner, attribute)
+
+            @wraps(function)
+            def ranged(*arguments: Any, **named: Any) -> Any:
+                with record_function(PREFIX + part):
+                    return function(*arguments, **named)
+
+            stack.enter_context(_replaced(owner, attribute, ranged))
+
+        stack.enter_context(_replaced(model, "is_launch_bound", lambda size, length: False))
+        for function, part in (
+            ("embed", "embedding"),
+            ("token_logits", "heads"),
+            ("halt_logits", "heads"),
+            ("cache_cast_weights", "casts"),
+        ):
+            name(model, function, part)
+        if not model.compiled:  # a compiler would see other functions, and compile them
+            for module in model.modules():
+                if isinstance(module, Block):
+                    name(module, "forward", "blocks")
+                elif isinstance(module, Attention):
+                    name(module, "fork", "attention")
+                elif isinstance(module, SwiGLU):
+                    name(module, "fork", "swiglu")
+                    name(module, "forward", "swiglu")
+            select_ops = model.select_ops
+            stack.enter_context(
+                _replaced(model, "select_ops", lambda dtype: _NamedOps(select_ops(dtype)))
+            )
+        if trainer is not None:
+            name(trainer, "token_loss", "loss")
+            name(trainer, "_refill_carry", "carry")
+            name(trainer, "_update", "optimisers")
+            name(training, "clip_gradients", "optimisers")
+        yield
 
 
-def _first_block(model: PuzzleModel) -> Block:
-    return next(module for module in model.modules() if isinstance(module, Block))
+@contextmanager
+def _replaced(owner: Any, attribute: str, value: Any) -> Iterator[None]:
+    """Set an attribute of an object inside the context."""
+    own = attribute in vars(owner)
+    before = getattr(owner, attribute)
+    setattr(owner, attribute, value)
+    try:
+        yield
+    finally:
+        if own:
+            setattr(owner, attribute, before)
+        else:
+            delattr(owner, attribute)
 
 
-def _module_seconds(
-    action: Callable[[Tensor], Tensor], model: PuzzleModel, batch_size: int, backward: bool
-) -> float:
-    """Return the seconds of `action` on a state, with its backward pass if `backward`."""
-    state = _random_state(model, batch_size, backward)
-    if not backward:
-        with torch.no_grad():
-            return median_seconds(lambda: action(state), state.device)
-    gradient = torch.ones_like(action(state))
-    inputs = [state, *_first_block(model).parameters()]
-    return median_seconds(
-        lambda: torch.autograd.grad(action(state), inputs, gradient, allow_unused=True),
-        state.device,
-    )
+class _NamedOps:
+    """Operations with ranges."""
+
+    def __init__(self, ops: Ops) -> None:
+        self._ops = ops
+
+    def __getattr__(self, attribute: str) -> Any:
+        function = getattr(self._ops, attribute)
+        part = {"residual_norm": "norms", "mix_positions": "mixer"}.get(attribute)
+        if part is None:
+            return function
+
+        def ranged(*arguments: Any) -> Any:
+            with record_function(PREFIX + part):
+                return function(*arguments)
+
+        return ranged
 
 
-def _block_breakdown(model: PuzzleModel, batch_size: int, backward: bool) -> Breakdown:
-    """Return the seconds of each component of one block, of the whole where they are not known."""
-    block, ops = _first_block(model), model.select_ops(model.dtype)
-    if not isinstance(block, PostNormBlock):
-        whole = _module_seconds(
-            lambda h: block.forward(h, model.rope_cache, ops), model, batch_size, backward
-        )
-        return {"block": whole}
-    token_mixer = block.token_mixer
-
-    def mix(h: Tensor) -> Tensor:
-        if isinstance(token_mixer, Attention):
-            return token_mixer.fork(h, model.rope_cache, ops)[1]
-        return token_mixer.forward(h.transpose(1, 2), ops).transpose(1, 2)
-
-    actions: dict[str, Callable[[Tensor], Tensor]] = {
-        "attention" if isinstance(token_mixer, Attention) else "mixer": mix,
-        "swiglu": lambda h: block.swiglu.forward(h, ops),
-        "norms": lambda h: ops.residual_norm(h, h),
-    }
-    breakdown = {
-        name: _module_seconds(action, model, batch_size, backward)
-        for name, action in actions.items()
-    }
-    breakdown["norms"] *= 2  # a block has two
-    return breakdown
+def _sum_parts(events: list[FunctionEvent], device: torch.device, compiled: bool) -> Breakdown:
+    """Return the seconds of each part in the events of a profiled step."""
+    forward: dict[int, str] = {}  # part by the number that forward and backward share
+    for event in events:
+        part = _part_of(event)
+        if part is not None and event.sequence_nr >= 0 and event.scope == 0:
+            forward.setdefault(event.sequence_nr, part)
+    sums: defaultdict[str, float] = defaultdict(float)
+    for event in events:
+        if event.is_user_annotation:
+            continue
+        cuda = device.type == "cuda"
+        microseconds = sum(kernel.duration for kernel in event.kernels)
+        if not cuda:
+            microseconds = event.self_cpu_time_total
+        if not microseconds:
+            continue
+        part = _part_of(event) or _backward_part(event, forward)
+        if part is None and compiled:
+            names = [kernel.name for kernel in event.kernels] or [event.name]
+            part = _kernel_group(names[0])
+        sums[part or REST] += microseconds / 1e6
+    return dict(sums)
 
 
-def _head_seconds(model: PuzzleModel, batch_size: int, backward: bool) -> float:
-    def heads(y: Tensor) -> Tensor:
-        return model.token_logits(y).float().sum() + model.halt_logits(y).sum()
-
-    return _module_seconds(heads, model, batch_size, backward)
-
-
-def _loss_seconds(trainer: Trainer, batch_size: int) -> float:
-    model = trainer.model
-    state = _random_state(model, batch_size, requires_grad=False)
-    logits = model.token_logits(state).detach().requires_grad_()
-    labels = trainer.carry["labels"][:batch_size]
-
-    def losses() -> None:
-        correct = (logits.argmax(-1) == labels).all(-1)
-        token_loss = trainer.token_loss(logits, labels).sum()
-        torch.autograd.grad(token_loss + halt_loss(logits[:, 0, 0], correct).sum(), logits)
-
-    return median_seconds(losses, logits.device)
+def _ancestors(event: FunctionEvent) -> Iterator[FunctionEvent]:
+    """Yield an event and those around it, the nearest first."""
+    while event is not None:
+        yield event
+        event = event.cpu_parent  # type: ignore[assignment]
 
 
-def _optimiser_seconds(trainer: Trainer) -> float:
-    """Return the seconds of both optimisers and the weight average; the weights stay."""
-    embedding, carry = trainer.model.puzzle_embedding, trainer.carry
-    gradients = torch.zeros(trainer.batch_size, embedding.shape[1], device=embedding.device)
+def _part_of(event: FunctionEvent) -> str | None:
+    """Return the part of the nearest range around an event."""
+    names = (each.name for each in _ancestors(event))
+    return next((name.removeprefix(PREFIX) for name in names if name.startswith(PREFIX)), None)
 
-    def update() -> None:
-        trainer.gradients.zero_()
-        trainer.optimiser.step(0.0)
-        update_ema(trainer.ema, trainer.flat_params, trainer.config.ema_decay)
-        sign_sgd(embedding, carry["puzzle_ids"], gradients, 0.0, 0.0)
 
-    return median_seconds(update, embedding.device)
+def _backward_part(event: FunctionEvent, forward: dict[int, str]) -> str | None:
+    """Return the part of the operation whose gradient an event belongs to."""
+    numbers = (each.sequence_nr for each in _ancestors(event))
+    return next((forward[number] for number in numbers if number in forward), None)
+
+
+def _kernel_group(name: str) -> str | None:
+    for group, words in KERNEL_GROUPS.items():
+        if any(word in name.lower() for word in words):
+            return group
+    return None

@@ -14,11 +14,10 @@ from typing import Any
 
 import torch
 
-from arc_trm.benchmarks.breakdown import prediction_breakdown, training_breakdown
+from arc_trm.benchmarks.breakdown import breakdown
 from arc_trm.benchmarks.flops import block_flops, supervision_flops
 from arc_trm.benchmarks.timing import (
     elapsed,
-    median_seconds,
     peak_memory,
     product_rate,
     synchronise,
@@ -34,6 +33,7 @@ from arc_trm.errors import UserError, format_name
 from arc_trm.inference.engine import predict_batch
 from arc_trm.inference.queries import Query, build_queries, max_batch_size
 from arc_trm.models import PuzzleModel
+from arc_trm.models.cuda_graphs import WARM_CALLS
 from arc_trm.models.layers import state_length
 from arc_trm.models.ops import TORCH_OPS
 from arc_trm.tasks import TaskSet
@@ -50,6 +50,8 @@ from arc_trm.training.trainer import to_tensors
 
 STEP_SECONDS = 10.0
 """How long steps are repeated, after one to warm up and one to see how long they take."""
+GPU_SAMPLES = 5
+"""Samples of the rate of steps on a GPU."""
 MAX_CPU_BLOCK_FLOPS = 64e9
 """FLOP of a block in a step on a CPU, unless a batch size is given: 8 examples of the published
 size."""
@@ -116,14 +118,11 @@ def measure_training(
             _CanvasBenchmark(seq_len, share, training_step(trainer, part, stack))
             for seq_len, (share, part) in sampler.by_canvas_size().items()
         ]
-        measured = _measure(what, config, model, canvases, batch_size, examples, world_size)
-        data = median_seconds(lambda: sampler(trainer.steps_done), torch.device("cpu"))
         return {
-            **measured,
+            **_measure(what, config, trainer, canvases, batch_size, examples, world_size),
             "processes": world_size,
             "micro_batch": micro_batch_size,
             "needed_memory_mb": _needed_memory(trainer),
-            "breakdown": {"data": data, **training_breakdown(trainer)},
         }
 
 
@@ -171,7 +170,6 @@ def bench_predict(
     return {
         **_measure("predict", config, model, canvases, size, len(queries)),
         "supervision_steps": config.model.supervision_steps,
-        "breakdown": prediction_breakdown(model, size),
     }
 
 
@@ -206,13 +204,15 @@ def bench_data(config: RunConfig, batch_size: int | None = None) -> Result:
 def _measure(
     what: str,
     config: RunConfig,
-    model: PuzzleModel,
+    measured: PuzzleModel | Trainer,
     canvases: Sequence[_CanvasBenchmark],
     batch_size: int,
     examples: int,
     world_size: int = 1,
 ) -> Result:
     """Measure steps on every canvas, and compute their mean over all examples of a run."""
+    trainer = measured if isinstance(measured, Trainer) else None
+    model = measured.model if isinstance(measured, Trainer) else measured
     device = model.y_init.device
     canvases[0].step()
     synchronise(device)
@@ -221,7 +221,8 @@ def _measure(
     training, alone = what != "predict", config.train.embedding_only_fraction == 1
     by_side, shares, seconds, flops = {}, {}, 0.0, 0.0
     for index, canvas in enumerate(canvases):
-        if index:  # the first canvas is warm
+        # On a CPU the first canvas is warm. A GPU records small steps before it replays them.
+        for _ in range(min(1, index) if device.type == "cpu" else WARM_CALLS + 1):
             canvas.step()
         side = str(math.isqrt(canvas.seq_len))
         length = model.state_length(canvas.seq_len)
@@ -231,7 +232,9 @@ def _measure(
         flops += canvas.share * supervision_flops(model, length, training, alone)
     if not training:
         flops *= config.model.supervision_steps
-    memory = peak_memory(device)
+    memory, largest = peak_memory(device), canvases[0]
+    largest_seconds = by_side[str(math.isqrt(largest.seq_len))]
+    parts = breakdown(largest.step, model, largest_seconds, trainer)
     rate = max(rate, product_rate(device, model.dtype))
     return {
         "what": what,
@@ -245,6 +248,7 @@ def _measure(
         "utilisation": flops * batch_size / world_size / seconds / rate,
         "first_step_seconds": first_step,
         "peak_memory_mb": memory // 2**20,
+        "breakdown": parts,
         "compiled": model.compiled,
         "kernels": model.select_ops(model.dtype) is not TORCH_OPS,
         "whole_run": {"examples": examples, "seconds": examples * seconds / batch_size},
@@ -252,10 +256,18 @@ def _measure(
 
 
 def _median_step_seconds(step: Callable[[], object], device: torch.device, seconds: float) -> float:
-    """Return the median seconds of the steps of some seconds; all ranks take equally many."""
+    """Return the median seconds of the steps of some seconds; all ranks take equally many.
+
+    On a GPU several steps are timed together, because a run starts a step before the GPU has done
+    the one before.
+    """
     first = elapsed(step, device)
     repeats = int(broadcast_scalar(seconds / first, device))
-    return statistics.median([first, *(elapsed(step, device) for _ in range(repeats))])
+    if device.type == "cpu":
+        return statistics.median([first, *(elapsed(step, device) for _ in range(repeats))])
+    together = max(1, math.ceil(repeats / GPU_SAMPLES))
+    samples = [elapsed(step, device, together) / together for _ in range(GPU_SAMPLES)]
+    return statistics.median(samples)
 
 
 def _default_batch_size(wanted: int, model: ModelConfig, device: torch.device) -> int:

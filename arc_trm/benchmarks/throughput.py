@@ -7,7 +7,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import count, cycle, islice
 from typing import Any
@@ -25,7 +25,6 @@ from arc_trm.benchmarks.timing import (
 )
 from arc_trm.checkpoint import Weights
 from arc_trm.config import ModelConfig, RunConfig, describe_preset
-from arc_trm.data.prefetch import Prefetcher
 from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.data.training_set import build_training_set
@@ -39,6 +38,7 @@ from arc_trm.models.ops import TORCH_OPS
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import PROCESS_STARTED
 from arc_trm.training import Trainer
+from arc_trm.training.batches import batches_ahead
 from arc_trm.training.budget import (
     activation_bytes,
     broadcast_scalar,
@@ -46,7 +46,6 @@ from arc_trm.training.budget import (
     total_steps,
 )
 from arc_trm.training.setup import initial_model
-from arc_trm.training.trainer import to_tensors
 
 STEP_SECONDS = 10.0
 """How long steps are repeated, after one to warm up and one to see how long they take."""
@@ -130,11 +129,9 @@ def measure_training(
 def training_step(
     trainer: Trainer, sampler: BatchSampler, stack: ExitStack
 ) -> Callable[[], object]:
-    """Return a function that takes the next step of a run; `stack` ends the thread of batches."""
-    device = trainer.flat_params.device
-    prefetcher = Prefetcher(lambda step: to_tensors(sampler(step), device))
-    stack.enter_context(closing(prefetcher))
-    return lambda: trainer.step(prefetcher(trainer.steps_done))
+    """Return a function that takes the next step of a run; `stack` ends what makes batches."""
+    batch_of = stack.enter_context(batches_ahead(sampler, trainer.flat_params.device))
+    return lambda: trainer.step(batch_of(trainer.steps_done))
 
 
 def bench_predict(

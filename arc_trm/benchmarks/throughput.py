@@ -7,7 +7,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import count, cycle, islice
 from typing import Any
@@ -25,6 +25,7 @@ from arc_trm.benchmarks.timing import (
 )
 from arc_trm.checkpoint import Weights
 from arc_trm.config import ModelConfig, RunConfig, describe_preset
+from arc_trm.data.processes import SLOTS, BatchProcesses, process_count
 from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.data.training_set import build_training_set
@@ -181,7 +182,7 @@ def _prediction_step(
 
 
 def bench_data(config: RunConfig, batch_size: int | None = None) -> Result:
-    """Measure how batches are made, and everything that comes before the first one."""
+    """Measure how batches are made, by one process and by all, and what comes before the first."""
     size = batch_size or config.train.global_batch_size
     training_set = build_training_set(config)
     sampler = BatchSampler(training_set.dataset, size, config.seed)
@@ -189,15 +190,32 @@ def bench_data(config: RunConfig, batch_size: int | None = None) -> Result:
     first_step = time.monotonic() - PROCESS_STARTED
     steps = count(1)
     seconds = _median_step_seconds(lambda: sampler(next(steps)), torch.device("cpu"), STEP_SECONDS)
+    processes = process_count()
+    together = _together_seconds(sampler, processes, seconds) if processes else seconds
     return {
         "what": "data",
         **_describe(config, torch.device("cpu"), size),
         "examples_per_second": size / seconds,
         "seconds_per_step": seconds,
+        "batch_processes": processes,
+        "examples_per_second_of_all": size / together,
         "first_step_seconds": first_step,
         "puzzles": sum(map(len, training_set.dataset)),
         "peak_memory_mb": peak_memory(torch.device("cpu")) // 2**20,
     }
+
+
+def _together_seconds(sampler: BatchSampler, processes: int, seconds: float) -> float:
+    """Return the mean seconds between batches of several processes; one takes `seconds` a batch."""
+    with closing(BatchProcesses(sampler, processes)) as batch_of:
+        ready = SLOTS * processes
+        for step in range(ready):  # later ones are not ready before they are asked for
+            batch_of(step)
+        last = ready + math.ceil(processes * STEP_SECONDS / seconds)
+        started = time.monotonic()
+        for step in range(ready, last):
+            batch_of(step)
+        return (time.monotonic() - started) / (last - ready)
 
 
 def _measure(

@@ -11,6 +11,7 @@ import gc
 import mmap
 import os
 import signal
+import sys
 import warnings
 from collections import deque
 from contextlib import suppress
@@ -34,7 +35,12 @@ FAILED = 0
 
 
 def process_count() -> int:
-    """Return how many processes make batches: one core of each rank's share is for the run."""
+    """Return how many processes a rank has to make batches; 0 where a process cannot fork safely.
+
+    The ranks of a machine share its cores, and each keeps one for itself.
+    """
+    if sys.platform != "linux":
+        return 0
     ranks = max(1, environment_number("LOCAL_WORLD_SIZE", 1))
     cores = len(os.sched_getaffinity(0)) // ranks
     return max(1, min(MAX_PROCESSES, cores - 1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
@@ -22,13 +21,13 @@ def to_tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
     return tensors
 
 
-def in_processes(device: torch.device) -> bool:
-    """Return whether batches for a device are made in processes of their own.
+def processes_for(device: torch.device) -> int:
+    """Return how many processes make batches for a device; 0 leaves them to a thread.
 
-    On a GPU they are, because there the main thread has to start kernels all the time. Elsewhere
-    steps need the cores, and a batch takes little of a step. Only Linux can fork safely.
+    A GPU has some, because there the main thread has to start kernels all the time. Elsewhere steps
+    need the cores, and a batch takes little of a step.
     """
-    return device.type == "cuda" and sys.platform == "linux"
+    return process_count() if device.type == "cuda" else 0
 
 
 @contextmanager
@@ -44,9 +43,9 @@ def batches_ahead(
     """
     with ExitStack() as stack:
         make: Callable[[int], Batch] = sampler
-        if in_processes(device):
+        if count := processes_for(device):
             try:
-                make = stack.enter_context(closing(BatchProcesses(sampler, process_count())))
+                make = stack.enter_context(closing(BatchProcesses(sampler, count)))
             except OSError as error:
                 note(
                     "the system starts no processes that make batches "

@@ -148,8 +148,9 @@ class _Worker:
         """End the process, which has nothing to save."""
         os.close(self._tasks)
         os.close(self._answers)
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+        with suppress(ProcessLookupError, ChildProcessError):  # dead and reaped, by whoever
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
 
 
 def _serve(
@@ -177,10 +178,13 @@ def _serve(
 
 def _close_files(kept: set[int]) -> None:
     """Close files of the main process: its lock, its GPU, and pipes whose end it waits for."""
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) not in kept:
+    names: list[str] = []
+    with suppress(OSError):  # without /proc they stay open for as long as this process lives
+        names = os.listdir("/proc/self/fd")
+    for number in map(int, names):
+        if number not in kept:
             with suppress(OSError):  # that of the list itself is closed
-                os.close(int(name))
+                os.close(number)
 
 
 def _pack(slot: npt.NDArray[np.int32], batch: Batch) -> None:

@@ -161,6 +161,9 @@ class BatchSampler:
                     examples.append(group.example(puzzle, pair, seed))
                     puzzle_ids.append(group.puzzle_id(puzzle))
                 index += 1
-        inputs, labels = (np.stack(part).astype(np.int32) for part in zip(*examples, strict=True))
-        labels[labels == PAD] = IGNORE_LABEL
-        return {"inputs": inputs, "labels": labels, "puzzle_ids": np.array(puzzle_ids, np.int32)}
+        inputs, labels = map(np.stack, zip(*examples, strict=True))
+        return {
+            "inputs": inputs.astype(np.int32),
+            "labels": np.where(labels == PAD, np.int32(IGNORE_LABEL), labels),
+            "puzzle_ids": np.array(puzzle_ids, np.int32),
+        }

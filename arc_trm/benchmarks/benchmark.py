@@ -14,7 +14,7 @@ from arc_trm.benchmarks.throughput import bench_data, bench_predict, bench_train
 from arc_trm.callbacks import Callback
 from arc_trm.config import RunConfig
 from arc_trm.device import pick_device
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, verb
 from arc_trm.io import WriteError
 from arc_trm.time_limit import format_duration
 from arc_trm.viz.svg import check_ending, save
@@ -45,6 +45,11 @@ class BenchmarkResult:
         if self.values["what"] == "predict":
             one, several = ("query", "queries")
         lines = [*_rate_lines(self.values, one, several), *_part_lines(self.values)]
+        if processes := self.values.get("batch_processes"):
+            lines.append(
+                f"{self.values['examples_per_second_of_all']:.4g} examples a second from "
+                f"{processes} {verb(processes, 'process', 'processes')}, as for a run on a GPU"
+            )
         if run := self.values.get("whole_run"):
             duration = format_duration(run["seconds"])
             lines.append(f"the whole run, {run['examples']:,} {several}: {duration}")

@@ -24,7 +24,7 @@ from arc_trm.benchmarks.timing import (
 )
 from arc_trm.checkpoint import Weights
 from arc_trm.config import ModelConfig, RunConfig, describe_preset
-from arc_trm.data.prefetch import Prefetcher
+from arc_trm.data.processes import SLOTS, BatchProcesses, process_count
 from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.data.training_set import build_training_set
@@ -39,6 +39,7 @@ from arc_trm.models.ops import TORCH_OPS
 from arc_trm.tasks import TaskSet
 from arc_trm.time_limit import PROCESS_STARTED
 from arc_trm.training import Trainer
+from arc_trm.training.batches import batches_ahead
 from arc_trm.training.budget import (
     activation_bytes,
     broadcast_scalar,
@@ -46,7 +47,6 @@ from arc_trm.training.budget import (
     total_steps,
 )
 from arc_trm.training.setup import initial_model
-from arc_trm.training.trainer import to_tensors
 
 STEP_SECONDS = 10.0
 """How long steps are repeated, after one to warm up and one to see how long they take."""
@@ -129,11 +129,9 @@ def measure_training(
 def training_step(
     trainer: Trainer, sampler: BatchSampler, stack: ExitStack
 ) -> Callable[[], object]:
-    """Return a function that takes the next step of a run; `stack` ends the thread of batches."""
-    device = trainer.flat_params.device
-    prefetcher = Prefetcher(lambda step: to_tensors(sampler(step), device))
-    stack.enter_context(closing(prefetcher))
-    return lambda: trainer.step(prefetcher(trainer.steps_done))
+    """Return a function that takes the next step of a run; `stack` ends what makes batches."""
+    batch_of = stack.enter_context(batches_ahead(sampler, trainer.flat_params.device))
+    return lambda: trainer.step(batch_of(trainer.steps_done))
 
 
 def bench_predict(
@@ -182,7 +180,7 @@ def _prediction_step(
 
 
 def bench_data(config: RunConfig, batch_size: int | None = None) -> Result:
-    """Measure how batches are made, and everything that comes before the first one."""
+    """Measure how batches are made, by one process and by all, and what comes before the first."""
     size = batch_size or config.train.global_batch_size
     training_set = build_training_set(config)
     sampler = BatchSampler(training_set.dataset, size, config.seed)
@@ -190,15 +188,32 @@ def bench_data(config: RunConfig, batch_size: int | None = None) -> Result:
     first_step = time.monotonic() - PROCESS_STARTED
     steps = count(1)
     seconds = _median_step_seconds(lambda: sampler(next(steps)), torch.device("cpu"), STEP_SECONDS)
+    processes = process_count()
+    together = _together_seconds(sampler, processes, seconds) if processes else seconds
     return {
         "what": "data",
         **_describe(config, torch.device("cpu"), size),
         "examples_per_second": size / seconds,
         "seconds_per_step": seconds,
+        "batch_processes": processes,
+        "examples_per_second_of_all": size / together,
         "first_step_seconds": first_step,
         "puzzles": sum(map(len, training_set.dataset)),
         "peak_memory_mb": peak_memory(torch.device("cpu")) // 2**20,
     }
+
+
+def _together_seconds(sampler: BatchSampler, processes: int, seconds: float) -> float:
+    """Return the mean seconds between batches of several processes; one takes `seconds` a batch."""
+    with closing(BatchProcesses(sampler, processes)) as batch_of:
+        ready = SLOTS * processes
+        for step in range(ready):  # later ones are not ready before they are asked for
+            batch_of(step)
+        last = ready + math.ceil(processes * STEP_SECONDS / seconds)
+        started = time.monotonic()
+        for step in range(ready, last):
+            batch_of(step)
+        return (time.monotonic() - started) / (last - ready)
 
 
 def _measure(

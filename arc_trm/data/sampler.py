@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +24,8 @@ IGNORE_LABEL = -100
 """Label of cells that the loss ignores."""
 
 Batch = dict[str, npt.NDArray[np.int32]]
+Visits = npt.NDArray[np.int64]
+"""Indices of groups, in the order in which a batch visits them."""
 
 
 class PuzzleGroup(Protocol):
@@ -66,16 +69,26 @@ class BatchSampler:
 
     def __post_init__(self) -> None:
         sizes = [(group.num_pairs, group.seq_len) for group in self.dataset]
-        self._counts = np.array([num_pairs for num_pairs, _ in sizes])
-        self._seq_lens = [seq_len for _, seq_len in sizes]
-        if not self._counts.sum():
+        self._counts, self._seq_lens = np.array(sizes, np.int64).reshape(-1, 2).T
+        if not self._counts.any():
             raise ValueError("there is no pair with a known output to train on")
+        self._sizes = np.unique(self._seq_lens[self._counts > 0]).tolist()
         self._rewind()
 
     def _rewind(self) -> None:
-        self._step, self._epoch, self._visit = 0, -1, 0
-        self._order = np.empty(0, np.int64)
-        self._waiting: dict[int, tuple[list[int], int]] = {}  # by canvas: groups, their pairs
+        self._epoch, self._first_step = -1, 0
+        self._batches: list[Visits] = []  # that the epoch fills, from `_first_step` on
+        self._waiting = dict.fromkeys(self._sizes, np.empty(0, np.int64))
+
+    @property
+    def part_size(self) -> int:
+        """B, the examples of this process in a batch."""
+        return self.batch_size // self.world_size
+
+    @property
+    def max_seq_len(self) -> int:
+        """The largest S of all batches."""
+        return int(max(self._sizes))
 
     @property
     def mean_pairs(self) -> float:
@@ -85,30 +98,37 @@ class BatchSampler:
     def by_canvas_size(self) -> dict[int, tuple[float, BatchSampler]]:
         """Map S, largest first, to its share of all pairs and a sampler of its groups."""
         parts = {}
-        for seq_len in sorted(set(self._seq_lens), reverse=True):
+        for seq_len in reversed(self._sizes):
             groups = [group for group in self.dataset if group.seq_len == seq_len]
-            if pairs := sum(group.num_pairs for group in groups):
-                share = pairs / int(self._counts.sum())
-                parts[seq_len] = share, replace(self, dataset=groups)
+            share = sum(group.num_pairs for group in groups) / int(self._counts.sum())
+            parts[seq_len] = share, replace(self, dataset=groups)
         return parts
 
-    def _next_visits(self) -> list[int]:
-        """Return the groups of the next batch; the last one may have more pairs than still fit."""
-        while True:
-            if self._visit == len(self._order):
-                self._epoch, self._visit = self._epoch + 1, 0
-                rng = rng_for(self.seed, "epoch", self._epoch)
-                self._order = rng.permutation(np.flatnonzero(self._counts))
-            group = int(self._order[self._visit])
-            self._visit += 1
-            seq_len = self._seq_lens[group]
-            visits, filled = self._waiting.pop(seq_len, ([], 0))
-            visits.append(group)
-            filled += int(self._counts[group])
-            if filled >= self.batch_size:
-                self._step += 1
-                return visits
-            self._waiting[seq_len] = visits, filled
+    def _plan_epoch(self) -> None:
+        """Cut the visits of the next epoch into batches, which it fills one after the other."""
+        self._first_step += len(self._batches)
+        self._epoch += 1
+        rng = rng_for(self.seed, "epoch", self._epoch)
+        order = rng.permutation(np.flatnonzero(self._counts))
+        filled = []  # index in `order` of the last visit of each batch, and its visits
+        for seq_len, waiting in self._waiting.items():
+            indices = np.flatnonzero(self._seq_lens[order] == seq_len)
+            visits = np.concatenate([waiting, order[indices]])
+            pairs = np.cumsum(self._counts[visits])
+            start = before = 0
+            while (last := int(pairs.searchsorted(before + self.batch_size))) < len(visits):
+                filled.append((int(indices[last - len(waiting)]), visits[start : last + 1]))
+                start, before = last + 1, int(pairs[last])
+            self._waiting[seq_len] = visits[start:]
+        self._batches = [visits for _, visits in sorted(filled, key=itemgetter(0))]
+
+    def _visits(self, step: int) -> Visits:
+        """Return the groups of a batch; the last one may have more pairs than still fit."""
+        if step < self._first_step:
+            self._rewind()
+        while step >= self._first_step + len(self._batches):  # reads only the numbers of pairs
+            self._plan_epoch()
+        return self._batches[step - self._first_step]
 
     def __call__(self, step: int) -> Batch:
         """Return this process's part of the batch of a training step, counted from 0.
@@ -120,21 +140,20 @@ class BatchSampler:
         Raises:
             UserError: a group has an invalid example.
         """
-        if step < self._step:
-            self._rewind()
-        while self._step < step:  # fast, because it reads only the numbers of pairs
-            self._next_visits()
         rng = rng_for(self.seed, "batch", step)
-        size = self.batch_size // self.world_size
+        size = self.part_size
         own = range(self.rank * size, (self.rank + 1) * size)
         examples, puzzle_ids = [], []
         index = 0
-        for visited in self._next_visits():
+        for visited in self._visits(step).tolist():
             group = self.dataset[visited]
             puzzle = int(rng.integers(len(group)))
-            order = rng.permutation(group.num_pairs)
-            pair_in_corner = rng.integers(group.num_pairs)
-            for pair in order[: self.batch_size - index].tolist():
+            pairs, pair_in_corner = [0], 0
+            if group.num_pairs > 1:  # of one pair nothing is drawn, which would take its time
+                order = rng.permutation(group.num_pairs)
+                pair_in_corner = int(rng.integers(group.num_pairs))
+                pairs = order[: self.batch_size - index].tolist()
+            for pair in pairs:
                 # Sampled on every rank, so that the generators of all ranks stay equal.
                 offset_seed = int(rng.integers(2**63))
                 if index in own:
@@ -142,6 +161,9 @@ class BatchSampler:
                     examples.append(group.example(puzzle, pair, seed))
                     puzzle_ids.append(group.puzzle_id(puzzle))
                 index += 1
-        inputs, labels = (np.stack(part).astype(np.int32) for part in zip(*examples, strict=True))
-        labels[labels == PAD] = IGNORE_LABEL
-        return {"inputs": inputs, "labels": labels, "puzzle_ids": np.array(puzzle_ids, np.int32)}
+        inputs, labels = map(np.stack, zip(*examples, strict=True))
+        return {
+            "inputs": inputs.astype(np.int32),
+            "labels": np.where(labels == PAD, np.int32(IGNORE_LABEL), labels),
+            "puzzle_ids": np.array(puzzle_ids, np.int32),
+        }

@@ -19,7 +19,8 @@ from arc_trm.errors import UserError
 from arc_trm.models import PuzzleModel, build_without_memory
 from arc_trm.models.layers import block_class
 from arc_trm.time_limit import TimeLimit
-from arc_trm.training.trainer import Trainer, to_tensors
+from arc_trm.training.batches import to_tensors
+from arc_trm.training.trainer import Trainer
 
 # The published schedule for adaptation has 12 500 steps, a warm-up of 2000 and an average over
 # the last 1000. A shorter run keeps these proportions.

@@ -7,7 +7,7 @@ import signal
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -17,7 +17,6 @@ import torch.distributed as dist
 
 from arc_trm.callbacks import Callback, CallbackList, EndStatus
 from arc_trm.config import RunConfig
-from arc_trm.data.prefetch import Prefetcher
 from arc_trm.data.splits import Loaded
 from arc_trm.device import process_group
 from arc_trm.errors import UserError
@@ -27,13 +26,14 @@ from arc_trm.runs import TRAINING_STATE, FolderLock, Run, check_free
 from arc_trm.runs.history import remember
 from arc_trm.runs.provenance import record_end
 from arc_trm.time_limit import TimeLimit, format_duration
+from arc_trm.training.batches import batches_ahead
 from arc_trm.training.budget import save_interval
 from arc_trm.training.evaluation import SAFETY
 from arc_trm.training.losses import build_loss
 from arc_trm.training.optim import OPTIMISERS
 from arc_trm.training.run_dir import RunWriter, has_training_state
 from arc_trm.training.setup import RunSetup, on_first_rank
-from arc_trm.training.trainer import Metrics, to_tensors
+from arc_trm.training.trainer import Metrics
 from submission.process import Stopped, handle_stop_signals
 
 
@@ -179,8 +179,8 @@ class _TrainingLoop:
             was no time for a single step.
         """
         self._report_progress(self.trainer.steps_done)
-        prefetcher = Prefetcher(lambda step: to_tensors(self.sampler(step), self.device))
-        with sync_stop_flags() as sync, closing(prefetcher):
+        ahead = batches_ahead(self.sampler, self.device, self.callback.note)
+        with sync_stop_flags() as sync, ahead as batch_of:
             while True:
                 interrupted, (over, save_due, evaluation_due) = sync(
                     self._is_over(), self._is_save_due(), self._is_evaluation_due()
@@ -195,7 +195,7 @@ class _TrainingLoop:
                 if save_due:
                     self._save()
                     self.saved_at = time.monotonic()
-                self._step(prefetcher)
+                self._step(batch_of)
             if self.writer.saved_step != self.trainer.steps_done:
                 self._save()
         done, limit = self.trainer.steps_done, self.time_limit.limit
@@ -261,9 +261,9 @@ class _TrainingLoop:
         self.logged_at += time.monotonic() - started  # the rate is that of training
         return 0
 
-    def _step(self, prefetcher: Prefetcher[dict[str, torch.Tensor]]) -> None:
+    def _step(self, batch_of: Callable[[int], dict[str, torch.Tensor]]) -> None:
         started = time.monotonic()
-        batch = prefetcher(self.trainer.steps_done)
+        batch = batch_of(self.trainer.steps_done)
         self._announce_compiling(batch["inputs"].shape[1])
         metrics = self.trainer.step(batch)
         self.unread.append((self.trainer.steps_done, metrics))

@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from arc_trm.config import TrainConfig
-from arc_trm.data.sampler import IGNORE_LABEL, Batch
+from arc_trm.data.sampler import IGNORE_LABEL
 from arc_trm.device import on_device
 from arc_trm.errors import UserError
 from arc_trm.models.base import PuzzleModel, validate_ids
@@ -52,14 +52,6 @@ def rank_batch_size(config: TrainConfig, world_size: int) -> int:
             f"number of processes ({world_size})"
         )
     return config.global_batch_size // world_size
-
-
-def to_tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
-    """Convert a batch to CPU tensors for `Trainer.step`, in pinned memory if `device` is a GPU."""
-    tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
-    if device.type == "cuda":
-        return {name: tensor.pin_memory() for name, tensor in tensors.items()}
-    return tensors
 
 
 def _all_gather(tensor: Tensor) -> Tensor:

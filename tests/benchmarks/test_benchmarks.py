@@ -19,6 +19,7 @@ from arc_trm.benchmarks import BenchmarkResult, scaling, throughput, timing
 from arc_trm.benchmarks.adaptation import MACHINES, computed_rates
 from arc_trm.benchmarks.flops import block_flops, supervision_flops
 from arc_trm.config import ModelConfig, from_dict, load_config
+from arc_trm.data.processes import process_count
 from arc_trm.errors import UserError
 from arc_trm.models import BLOCKS, PuzzleModel, build_model
 
@@ -214,7 +215,8 @@ def test_bucketed_canvases_are_measured_one_by_one(
 def test_data(cli: Cli, tiny: list[str]) -> None:
     options = [option for option in tiny if option not in ("--device", "cpu")]
     result = run_bench(cli, "data", *options, "--json")
-    assert result["examples_per_second"] > 0
+    assert result["examples_per_second"] > 0 and result["examples_per_second_of_all"] > 0
+    assert result["batch_processes"] == process_count()
     assert result["puzzles"] == 12
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from groups import FakeGroup
 from puzzles import augment_pair, parse_puzzle_name
 
 from arc_trm.data.dataset import TaskDataset
@@ -13,6 +16,7 @@ from arc_trm.data.sampler import IGNORE_LABEL, BatchSampler
 from arc_trm.errors import UserError
 from arc_trm.puzzles import PAD
 from arc_trm.puzzles.arc.tokenizer import FIRST_COLOUR, decode
+from arc_trm.rng import rng_for
 from arc_trm.tasks import Pair, Task, TaskSet, as_grid
 
 SIDE = 6
@@ -46,6 +50,31 @@ def test_a_batch_depends_on_seed_and_step_alone() -> None:
     back = other(4)
     assert all(np.array_equal(back[key], in_order[4][key]) for key in back)
     assert not np.array_equal(BatchSampler(make_dataset(), 8, seed=4)(4)["inputs"], back["inputs"])
+
+
+def visits_one_by_one(groups: list[FakeGroup], size: int, seed: int) -> Iterator[list[int]]:
+    """The groups of each batch, by the definition: visits wait until they fill a batch."""
+    waiting = defaultdict[int, list[int]](list)
+    for epoch in itertools.count():
+        rng = rng_for(seed, "epoch", epoch)
+        for number in rng.permutation([n for n, group in enumerate(groups) if group.num_pairs]):
+            visits = waiting[groups[number].seq_len]
+            visits.append(int(number))
+            if sum(groups[each].num_pairs for each in visits) >= size:
+                yield visits
+                del waiting[groups[number].seq_len]
+
+
+@pytest.mark.parametrize("size", [1, 5, 40])
+def test_batches_are_filled_in_the_order_of_the_visits(size: int) -> None:
+    rng = np.random.default_rng(size)
+    numbers = [(4 + int(rng.integers(3)), int(rng.integers(6))) for _ in range(12)]
+    groups = [FakeGroup(n, side**2, pairs) for n, (side, pairs) in enumerate(numbers)]
+    sampler = BatchSampler(groups, size, seed=2)
+    for step, visits in enumerate(itertools.islice(visits_one_by_one(groups, size, 2), 60)):
+        ids = (sampler(step)["puzzle_ids"] // 2).tolist()  # a fake group has two puzzles
+        of_visits = [n for n in visits for _ in range(groups[n].num_pairs)]
+        assert ids == of_visits[:size] and len(ids) == size
 
 
 @pytest.mark.parametrize("world", [2, 4])

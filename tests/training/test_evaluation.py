@@ -37,10 +37,10 @@ from arc_trm.runs import METRICS, RUN_CONFIG, TRAINING_STATE, Run
 from arc_trm.runs.checkpoints import best_checkpoint, list_checkpoints
 from arc_trm.training import Callback, Trainer, train_run
 from arc_trm.training import evaluation as module
+from arc_trm.training.batches import to_tensors
 from arc_trm.training.evaluation import Evaluator, averaged_weights
 from arc_trm.training.loop import _TrainingLoop
 from arc_trm.training.setup import initial_model
-from arc_trm.training.trainer import to_tensors
 
 CPU = torch.device("cpu")
 

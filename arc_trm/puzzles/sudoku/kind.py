@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -50,10 +50,15 @@ class SudokuAugmentation:
 
     name = ""
 
+    @cached_property
+    def _cells(self) -> npt.NDArray[np.int64]:
+        """(side, side), the cell of the original, counted row by row, that each cell shows."""
+        cells = len(self.columns) * self.rows[:, None] + self.columns
+        return cells.T if self.transposed else cells
+
     def apply(self, grid: Grid) -> Grid:
         """Change a grid (side, side) uint8."""
-        changed = self.digits[grid][self.rows][:, self.columns]
-        return changed.T if self.transposed else changed
+        return self.digits.take(grid.take(self._cells))
 
     def invert(self, grid: Grid) -> Grid:
         if self.transposed:
@@ -67,9 +72,15 @@ class SudokuAugmentation:
 def _shuffled_lines(side: int, group: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """Return the order (side,) of lines: bands of `group` lines permuted, and the lines in each."""
     bands = rng.permutation(side // group)
-    lines = rng.permuted(np.tile(np.arange(group), (len(bands), 1)), axis=1)
+    lines = rng.permuted(_lines_in_bands(side, group), axis=1)
     order: npt.NDArray[np.int64] = (group * bands[:, None] + lines).reshape(-1)
     return order
+
+
+@cache  # every training example asks for it
+def _lines_in_bands(side: int, group: int) -> npt.NDArray[np.int64]:
+    """Return the number of each line in its band, (bands, group)."""
+    return np.tile(np.arange(group), (side // group, 1))
 
 
 class Sudoku(GridPuzzle):
@@ -100,7 +111,8 @@ class Sudoku(GridPuzzle):
 
     def augmentation(self, number: int, side: int, rng: np.random.Generator) -> SudokuAugmentation:
         height, width = BOXES[side]
-        digits = np.concatenate([[0], 1 + rng.permutation(side)]).astype(np.uint8)
+        digits = np.zeros(side + 1, np.uint8)
+        digits[1:] = 1 + rng.permutation(side)
         rows, columns = (_shuffled_lines(side, group, rng) for group in (height, width))
         # Transposed, boxes that are not square would be no boxes.
         transposed = bool(rng.integers(2)) and height == width

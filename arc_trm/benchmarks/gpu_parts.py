@@ -1,0 +1,475 @@
+"""The parts of `python -m arc_trm.benchmarks.gpu`, of which each runs in a process of its own.
+
+`python -m arc_trm.benchmarks.gpu_parts NAME SETUP` runs one in the current folder and appends a
+line of JSON to NAME.jsonl for every measurement, so that a kill loses none that was made.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from arc_trm.benchmarks import throughput, timing
+from arc_trm.benchmarks.adaptation import PHASES, bench_adapt
+from arc_trm.benchmarks.golden import compare_losses, compare_predictions
+from arc_trm.benchmarks.kernels import StepProfiler
+from arc_trm.benchmarks.throughput import Result, bench_predict, bench_train
+from arc_trm.callbacks import Callback, TrainingStart
+from arc_trm.config import load_config
+from arc_trm.device import pick_device
+from arc_trm.errors import UserError
+from arc_trm.evaluation.metrics import describe_evaluation, evaluations
+from arc_trm.io import append
+from arc_trm.metric_keys import EXAMPLES_PER_SECOND
+from arc_trm.pipeline import adapt, predict, train
+from arc_trm.puzzles.generate import GeneratorConfig
+from arc_trm.time_limit import PROCESS_STARTED
+
+SUDOKUS, FEW_SUDOKUS = "sudokus.csv", "few-sudokus.csv"
+FIRST_RUN = "first"
+"""Folder of the run that measures the first step, whose weights predict the first Sudokus."""
+STEP_SECONDS = 5.0
+"""How long the steps of a benchmark are repeated."""
+PROFILED_STEPS = 3
+"""Steps of a profile. They come after `WARM_STEPS` others."""
+WARM_STEPS = 10
+AGREES = 1e-3
+"""Largest deviation of a logit in float32 that rounding explains."""
+AMPLIFIES = "trm_mixer"
+"""The recording whose random weights amplify rounding in every step, so that only the kernels of
+the CPU that it was made on reproduce it."""
+TINY_GOLDEN = "trm_learned_positions"
+"""The smallest recording."""
+TINY_MODEL = (
+    "model.hidden_size=32",
+    "model.num_heads=2",
+    "model.outer_cycles=1",
+    "model.inner_cycles=1",
+    "model.supervision_steps=2",
+)
+TINY_ARC = (
+    *TINY_MODEL,
+    "model.puzzle_emb_dim=32",
+    "model.puzzle_emb_len=1",
+    "model.seq_len=100",
+    "data.train=[]",
+    'data.test=["arc-agi-1/training"]',
+    "data.max_grid_size=6",
+    "data.augmentations=1",
+)
+TINY_SUDOKU = (*TINY_MODEL, "model.puzzle_emb_dim=32", "data.augmentations=1")
+SUDOKU_DATA = (f'data.train=["{SUDOKUS}"]', f'data.test=["{SUDOKUS}"]')
+
+
+@dataclass(frozen=True)
+class Published:
+    """A rate of the published code under torch.compile, on the same data and batch size."""
+
+    title: str
+    per_second: float
+    unit: str
+
+
+PUBLISHED_ON = "one NVIDIA H200 on 2026-11-26, torch 2.11.0+cu130, bfloat16"
+"""What the published code's rates were recorded on."""
+ARC_TRAINING = Published("ARC, full canvas, training", 916.6, "examples")
+ARC_PREDICTION = Published("ARC, full canvas, prediction", 1641.5, "supervision steps")
+SUDOKU_TRAINING = Published("Sudoku, mixer, training", 5964.1, "examples")
+SUDOKU_PREDICTION = Published("Sudoku, mixer, prediction", 9634.2, "supervision steps")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the parts are told.
+
+    Attributes:
+        tiny: shrink models, batches and times, to test the script and not the machine.
+        golden: folder of the recordings; None if there is none.
+    """
+
+    tiny: bool
+    golden: str | None
+
+    def sudokus(self) -> dict[str, GeneratorConfig]:
+        """Return the files of easy Sudokus that the parts find in their folder."""
+        count = 30 if self.tiny else 3000
+        return {
+            SUDOKUS: GeneratorConfig("sudoku", count, seed=1, max_rating=0, clues=40),
+            FEW_SUDOKUS: GeneratorConfig("sudoku", 8, seed=2, max_rating=0, clues=40),
+        }
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Examples or supervision steps a second: those of the median step, and of its quartiles.
+
+    Attributes:
+        published: the published code's rate; None if it was not measured.
+    """
+
+    per_second: float
+    low: float
+    high: float
+    unit: str
+    published: float | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One result.
+
+    Attributes:
+        title: of what was measured.
+        command: that measures the same alone; "" if there is none.
+        text: the result in words.
+        values: the result in numbers, in seconds unless a key says otherwise.
+        rate: the rate if it is one.
+    """
+
+    title: str
+    command: str
+    text: str
+    values: Mapping[str, Any]
+    rate: Rate | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the measurements.
+
+    Attributes:
+        seconds: after which it is killed.
+    """
+
+    name: str
+    title: str
+    seconds: float
+    measure: Callable[[Setup], Iterator[Measurement]]
+
+
+class Watch(Callback):
+    """Hears when a job has its first result, how many steps were planned, and what it says."""
+
+    def __init__(self) -> None:
+        self.planned: int | None = None
+        self.first: float | None = None
+        self.notes: list[str] = []
+
+    def start(self, training: TrainingStart) -> None:
+        self.planned = training.total_steps
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+    def progress(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:
+        if done and self.first is None:
+            self.first = time.monotonic()
+
+    def seconds_since(self, started: float) -> float:
+        """Return the seconds from then to the first result; NaN if there was none."""
+        return float("nan") if self.first is None else self.first - started
+
+
+# Rates
+
+
+def _bench(
+    setup: Setup,
+    what: str,
+    preset: str,
+    settings: Sequence[str],
+    tiny: Sequence[str],
+    batch_size: int | None = None,
+    published: Published | None = None,
+) -> Measurement:
+    """Run `bench train` or `bench predict`; prediction is counted in supervision steps."""
+    used = (*settings, *(tiny if setup.tiny else ()))
+    if setup.tiny and batch_size is not None:
+        batch_size = 4
+    config = load_config(preset, None, used)
+    measure = {"train": bench_train, "predict": bench_predict}[what]
+    values = measure(config, pick_device(), batch_size)
+    steps = values.get("supervision_steps", 1)
+    unit = "supervision steps" if what == "predict" else "examples"
+    baseline = None if setup.tiny or published is None else published.per_second
+    rate = _rate(values, steps, unit, baseline)
+    title = published.title if published else f"{preset}, {what}"
+    command = _command("bench", what, "--preset", preset, settings=used, batch_size=batch_size)
+    return Measurement(title, command, _rate_text(rate), values, rate)
+
+
+def _rate(values: Result, steps: int, unit: str, published: float | None = None) -> Rate:
+    number = steps * values["batch_size"]
+    low, high = values["seconds_per_step_quartiles"]
+    return Rate(number / values["seconds_per_step"], number / high, number / low, unit, published)
+
+
+def _rate_text(rate: Rate) -> str:
+    text = f"{rate.per_second:.4g} {rate.unit} a second"
+    if rate.published is None:
+        return text
+    return f"{text}, {rate.per_second / rate.published:.2f} × the published code"
+
+
+def _command(*words: str, settings: Sequence[str] = (), batch_size: int | None = None) -> str:
+    """Return a command line of arc-trm."""
+    arguments = ["arc-trm", *words]
+    for setting in settings:
+        arguments += ["--set", setting]
+    if batch_size is not None:
+        arguments += ["--batch-size", str(batch_size)]
+    return shlex.join(arguments)
+
+
+def measure_arc(setup: Setup) -> Iterator[Measurement]:
+    """ARC-AGI-1 in the published size: all canvases as a real run, and the full canvas."""
+    bucketed = ("model.canvas=bucketed",)
+    bucketed_title = Published("ARC, bucketed canvases, training", ARC_TRAINING.per_second, "")
+    yield _bench(setup, "train", "arc-agi-1", bucketed, TINY_ARC, None, bucketed_title)
+    full = ("data.augmentations=10",)
+    yield _bench(setup, "train", "arc-agi-1", full, TINY_ARC, 192, ARC_TRAINING)
+    yield _bench(setup, "predict", "arc-agi-1", full, TINY_ARC, 192, ARC_PREDICTION)
+
+
+def measure_sudoku(setup: Setup) -> Iterator[Measurement]:
+    """The mixer of the published size, whose 97 positions are no multiple of 8."""
+    yield _bench(setup, "train", "sudoku-gpu", SUDOKU_DATA, TINY_SUDOKU, 768, SUDOKU_TRAINING)
+    yield _bench(setup, "predict", "sudoku-gpu", SUDOKU_DATA, TINY_SUDOKU, 768, SUDOKU_PREDICTION)
+
+
+def measure_small(setup: Setup) -> Iterator[Measurement]:
+    """Models and batches so small that launching kernels takes longer than running them."""
+    yield _bench(setup, "train", "quickstart", (), ("model.outer_cycles=1",), 16)
+    yield _bench(setup, "train", "sudoku-quick", SUDOKU_DATA, ("model.supervision_steps=2",), 32)
+    settings = TINY_ARC if setup.tiny else ()
+    size = 4 if setup.tiny else 8
+    values = bench_adapt(load_config("adapt-arc-agi-2", None, settings), pick_device(), size)
+    command = _command(
+        "bench", "adapt", "--preset", "adapt-arc-agi-2", settings=settings, batch_size=size
+    )
+    for phase in PHASES:
+        rate = _rate(values[phase], 1, "examples")
+        title = f"adapt-arc-agi-2, {phase.replace('_', ' ')}"
+        yield Measurement(title, command, _rate_text(rate), values[phase], rate)
+
+
+# Agreement
+
+
+def measure_golden(setup: Setup) -> Iterator[Measurement]:
+    """Predictions and losses against the recordings of the published code."""
+    if setup.golden is None:
+        return
+    device = pick_device()
+    name = TINY_GOLDEN if setup.tiny else "*"
+    for shapes in sorted(Path(setup.golden).glob(f"{name}/shapes.json")):
+        folder = shapes.parent
+        for dtype in (torch.float32, torch.bfloat16):
+            values = compare_predictions(folder, device, dtype)
+            different, cells = values["different"], values["cells"]
+            text = (
+                f"{different:,} of {cells:,} predicted cells differ, largest deviation of a "
+                f"logit {values['logit']:.1e}"
+            )
+            if dtype == torch.float32:
+                values["loss"] = compare_losses(folder, device)
+                text += f", of the loss {values['loss']:.1e}"
+                if folder.name == AMPLIFIES:
+                    text += " (its random weights amplify rounding, so this is no fault)"
+                else:
+                    agrees = not different and values["logit"] < AGREES
+                    text += ": agrees" if agrees else ": DOES NOT AGREE"
+            name = str(dtype).removeprefix("torch.")
+            yield Measurement(f"{folder.name}, {name}", "", text, values)
+
+
+# Real jobs
+
+
+def _tiny(setup: Setup, settings: Sequence[str]) -> list[str]:
+    return list(settings) if setup.tiny else []
+
+
+def measure_first_step(setup: Setup) -> Iterator[Measurement]:
+    """How long a run takes from the start of the process to its first step."""
+    watch = Watch()
+    settings = [*SUDOKU_DATA, "train.eval_time_share=0", "data.validation_puzzles=0"]
+    settings += _tiny(setup, (*TINY_SUDOKU, "train.global_batch_size=4"))
+    train("sudoku-gpu", max_steps=3, overrides=settings, out=FIRST_RUN, callbacks=[watch])
+    seconds = watch.seconds_since(PROCESS_STARTED)
+    command = _command("train", "--preset", "sudoku-gpu", "--max-steps", "3", settings=settings)
+    text = f"first step {seconds:.1f} s after the start of the process"
+    values = {"first_step_seconds": seconds, "notes": watch.notes}
+    yield Measurement("Sudoku, mixer, first step", command, text, values)
+
+
+def measure_first_prediction(setup: Setup) -> Iterator[Measurement]:
+    """How long a few Sudokus take from the start of the process."""
+    if not Path(FIRST_RUN).is_dir():
+        raise UserError("there are no weights, because the part first-step failed: repair it first")
+    watch = Watch()
+    predictions = predict(FIRST_RUN, FEW_SUDOKUS, out="first-predictions", callbacks=[watch])
+    done = time.monotonic() - PROCESS_STARTED
+    first = watch.seconds_since(PROCESS_STARTED)
+    text = (
+        f"first prediction {first:.1f} s, all {len(predictions)} {done:.1f} s after the start of "
+        "the process"
+    )
+    values = {"first_prediction_seconds": first, "seconds": done, "notes": watch.notes}
+    command = _command("predict", FIRST_RUN, "--data", FEW_SUDOKUS)
+    yield Measurement("Sudoku, mixer, a few predictions", command, text, values)
+
+
+def measure_learning(setup: Setup) -> Iterator[Measurement]:
+    """A short training on easy Sudokus under a time limit, evaluated on others."""
+    limit = 3.0 if setup.tiny else 45.0
+    watch = Watch()
+    settings = [*SUDOKU_DATA]
+    settings += _tiny(
+        setup, (*TINY_SUDOKU, "train.global_batch_size=4", "data.validation_puzzles=5")
+    )
+    started = time.monotonic()
+    run = train(
+        "sudoku-gpu", time_limit=limit, overrides=settings, out="learning", callbacks=[watch]
+    )
+    values: Result = _clock(watch, started, limit, run.total_steps, run.step)
+    evaluated = evaluations(run.metrics)
+    rates = [each[EXAMPLES_PER_SECOND] for each in run.metrics if EXAMPLES_PER_SECOND in each]
+    values |= {
+        "examples_per_second": statistics.median(rates) if rates else None,
+        "evaluations": evaluated,
+    }
+    result = describe_evaluation(evaluated[-1]) if evaluated else "not evaluated"
+    text = f"{_clock_text(values)}; {result}"
+    command = _command(
+        "train", "--preset", "sudoku-gpu", "--time-limit", f"{limit:g}s", settings=settings
+    )
+    yield Measurement("Sudoku, mixer, training under a time limit", command, text, values)
+
+
+def measure_time_limits(setup: Setup) -> Iterator[Measurement]:
+    """Adapting and predicting under time limits: planned and done steps, seconds and limits."""
+    adapt_limit, predict_limit = (4.0, 2.0) if setup.tiny else (30.0, 20.0)
+    settings = ["data.augmentations=0", "data.optional_train=[]", "train.global_batch_size=8"]
+    settings += _tiny(setup, (*TINY_ARC, "data.augmentations=0"))
+    base = train("arc-agi-1", max_steps=1, overrides=settings, out="base")
+
+    watch, started = Watch(), time.monotonic()
+    settings = ["data.augmentations=20", *_tiny(setup, ["data.max_grid_size=6"])]
+    settings += _tiny(setup, ["train.global_batch_size=4"])
+    data = "arc-agi-1/training" if setup.tiny else "arc-agi-2/evaluation"
+    run = adapt(
+        base, data, time_limit=adapt_limit, overrides=settings, out="adapted", callbacks=[watch]
+    )
+    values = _clock(watch, started, adapt_limit, run.total_steps, run.step)
+    time_limit = ("--time-limit", f"{adapt_limit:g}s")
+    command = _command("adapt", "base", "--data", data, *time_limit, settings=settings)
+    yield Measurement("adapting under a time limit", command, _clock_text(values), values)
+
+    watch, started = Watch(), time.monotonic()
+    job = predict(run, out="predicted", time_limit=predict_limit, callbacks=[watch]).job
+    assert job is not None
+    values = _clock(watch, started, predict_limit, job.queries, job.predicted_queries)
+    time_limit = ("--time-limit", f"{predict_limit:g}s")
+    command, text = _command("predict", "adapted", *time_limit), _clock_text(values, "queries")
+    yield Measurement("predicting under a time limit", command, text, values)
+
+
+def _clock(
+    watch: Watch, started: float, limit: float, planned: int | None, done: int
+) -> dict[str, Any]:
+    return {
+        "limit_seconds": limit,
+        "seconds": time.monotonic() - started,
+        "first_result_seconds": watch.seconds_since(started),
+        "planned": planned if watch.planned is None else watch.planned,
+        "done": done,
+        "notes": watch.notes,
+    }
+
+
+def _clock_text(values: Mapping[str, Any], unit: str = "steps") -> str:
+    return (
+        f"{values['done']:,} of {values['planned']:,} planned {unit} in {values['seconds']:.1f} s "
+        f"of {values['limit_seconds']:g} s, the first after {values['first_result_seconds']:.1f} s"
+    )
+
+
+# Profiles
+
+
+def measure_profiles(setup: Setup) -> Iterator[Measurement]:
+    """The kernels that a training step runs, and how long the device waits between them."""
+    size = 4 if setup.tiny else 192
+    arc = [f"train.global_batch_size={size}", "data.augmentations=0", "data.optional_train=[]"]
+    arc += _tiny(setup, TINY_ARC)
+    yield _profile("ARC, full canvas, a training step", "arc-agi-1", arc, "profile-arc")
+    size = 4 if setup.tiny else 768
+    sudoku = [f"train.global_batch_size={size}", *SUDOKU_DATA, "data.validation_puzzles=0"]
+    sudoku += _tiny(setup, TINY_SUDOKU)
+    yield _profile("Sudoku, mixer, a training step", "sudoku-gpu", sudoku, "profile-sudoku")
+
+
+def _profile(title: str, preset: str, settings: list[str], folder: str) -> Measurement:
+    settings = [*settings, "train.eval_time_share=0"]
+    profiler = StepProfiler(pick_device(), WARM_STEPS, PROFILED_STEPS)
+    steps = WARM_STEPS + PROFILED_STEPS + 2  # a GPU reports a step when it has got the next one
+    train(preset, max_steps=steps, overrides=settings, out=folder, callbacks=[profiler])
+    values = profiler.result()
+    text = (
+        f"{1e3 * values['busy_seconds']:.1f} ms of kernels in a step of "
+        f"{1e3 * values['seconds_per_step']:.1f} ms while it was profiled"
+    )
+    return Measurement(title, "", text, values)
+
+
+PARTS = (
+    Part("golden", "Agreement with the published code", 60, measure_golden),
+    Part("arc", "ARC in the published size", 150, measure_arc),
+    Part("sudoku", "Sudoku with the published mixer", 80, measure_sudoku),
+    Part("small", "Small models", 90, measure_small),
+    Part("first-step", "Time until the first step", 45, measure_first_step),
+    Part("first-prediction", "Time until the first prediction", 45, measure_first_prediction),
+    Part("learning", "A short training", 75, measure_learning),
+    Part("time-limits", "Adapting and predicting under a clock", 90, measure_time_limits),
+    Part("profile", "Where the time of a step goes", 60, measure_profiles),
+)
+"""All parts, the most valuable first."""
+
+
+def run_part(name: str, setup: Setup) -> None:
+    """Measure a part in the current folder, and append its measurements to NAME.jsonl.
+
+    Raises:
+        UserError: the part cannot be measured here.
+    """
+    throughput.STEP_SECONDS = STEP_SECONDS
+    if setup.tiny:
+        throughput.STEP_SECONDS = timing.ACTION_SECONDS = timing.PRODUCT_SECONDS = 0.01
+        timing.PRODUCT_SIDE = dict.fromkeys(timing.PRODUCT_SIDE, 64)
+    (part,) = (part for part in PARTS if part.name == name)
+    for measurement in part.measure(setup):
+        append(Path(f"{name}.jsonl"), f"{json.dumps(asdict(measurement))}\n".encode())
+
+
+def main() -> None:
+    """Run the part that the command line names; a part that fails ends with status 1 or 2."""
+    name, setup = sys.argv[1:]
+    try:
+        run_part(name, Setup(**json.loads(setup)))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

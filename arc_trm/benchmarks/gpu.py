@@ -43,6 +43,8 @@ from submission.process import STOPPED, Stopped, end_at_once, keep_streams, stop
 FORMAT = "arc-trm gpu measurements 1"
 MIN_SECONDS = 5.0
 """With less time than this left, a part is not begun."""
+KILL_SECONDS = 10.0
+"""How long to wait for the end of a killed process."""
 OUTPUT_LINES = 40
 """Last lines of what a part that failed has printed."""
 NVIDIA_SMI = (
@@ -112,6 +114,7 @@ def measure_card(
         environment = _environment(work, data)
         for number, part in enumerate(parts):
             callback.progress(number, len(parts))
+            callback.note(f"{part.title}: at most {part.seconds:.0f} s")
             result = _run_part(part, setup, work, environment, deadline - time.monotonic())
             report["parts"].append(result)
             write_json(out / "gpu.json", report)
@@ -159,9 +162,10 @@ def _run_part(
         except subprocess.TimeoutExpired:
             code = None
         finally:
-            with suppress(ProcessLookupError):
+            with suppress(OSError):  # none of them is left
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            with suppress(subprocess.TimeoutExpired):  # a driver that hangs keeps it alive
+                process.wait(KILL_SECONDS)
     status, reason, lines = "done", "", []
     if code != 0:
         status = "failed"
@@ -171,7 +175,8 @@ def _run_part(
         status, reason = "killed", f"it took longer than {limit:.0f} s"
     records = work / f"{part.name}.jsonl"
     text = records.read_text() if records.is_file() else ""
-    measurements = [json.loads(line) for line in text.splitlines()]
+    whole = text[: text.rfind("\n") + 1]  # a kill may cut the last line off
+    measurements = [json.loads(line) for line in whole.splitlines()]
     outcome = _outcome(status, reason, time.monotonic() - started, measurements, lines)
     return {**result, **outcome}
 

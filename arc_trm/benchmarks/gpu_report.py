@@ -101,7 +101,8 @@ def _part(part: Mapping[str, Any]) -> Iterator[str]:
     if part["error"]:
         yield ""
         yield f"> {part['error']}"
-    yield ""
+    if part["measurements"]:
+        yield ""
     for each in part["measurements"]:
         yield f"- {each['title']}: {each['text']}"
         if each["command"]:

@@ -35,7 +35,7 @@ from arc_trm.errors import UserError
 from arc_trm.io import atomic_write, check_new, write_json
 from arc_trm.runs.provenance import current_provenance
 from arc_trm.source_code import PACKAGE
-from arc_trm.time_limit import PROCESS_STARTED
+from arc_trm.time_limit import PROCESS_STARTED, TimeLimit
 from arc_trm.viz.progress import show_progress
 from submission.cli import CONTEXT_SETTINGS, CommandError, print_note
 from submission.process import STOPPED, Stopped, end_at_once, keep_streams, stoppable
@@ -60,8 +60,8 @@ GOLDEN = PACKAGE.parent / "tests" / "golden"
 
 
 def measure_card(
-    minutes: float,
     out: Path,
+    time_limit: TimeLimit,
     tiny: bool = False,
     golden: Path = GOLDEN,
     data: Path | None = None,
@@ -71,8 +71,8 @@ def measure_card(
     """Measure this machine's GPU, part by part, and write gpu.md and gpu.json.
 
     Args:
-        minutes: for all parts together, from the start of this process.
         out: folder of both files, a new or an empty one.
+        time_limit: of all parts together.
         tiny: shrink everything, to test the script; without a GPU it always is.
         golden: folder of the recordings of the published code; a part is skipped without it.
         data: folder of ARC task files, as ARC_TRM_DATA names it.
@@ -87,7 +87,6 @@ def measure_card(
         WriteError: a file cannot be written.
     """
     callback = callback or Callback()
-    deadline = PROCESS_STARTED + 60 * minutes
     if data is not None and not data.is_dir():
         raise UserError(f"{data} is no folder: name one of ARC task files with --data")
     check_new(out)
@@ -102,7 +101,7 @@ def measure_card(
         "format": FORMAT,
         "command": shlex.join(["python", "-m", "arc_trm.benchmarks.gpu", *sys.argv[1:]]),
         "began_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "minutes": minutes,
+        "limit_seconds": time_limit.limit,
         "tiny": tiny,
         "machine": _machine(),
         "parts": [],
@@ -115,7 +114,7 @@ def measure_card(
         for number, part in enumerate(parts):
             callback.progress(number, len(parts))
             callback.note(f"{part.title}: at most {part.seconds:.0f} s")
-            result = _run_part(part, setup, work, environment, deadline - time.monotonic())
+            result = _run_part(part, setup, work, environment, time_limit.left)
             report["parts"].append(result)
             write_json(out / "gpu.json", report)
             with atomic_write(out / "gpu.md") as page:
@@ -275,7 +274,8 @@ def main(minutes: float, out: Path, tiny: bool, golden: Path, data: Path | None)
     """
     try:
         with stoppable(), show_progress("measuring", "parts") as callback:
-            measure_card(minutes, out, tiny, golden, data, callback=callback)
+            limit = TimeLimit(60 * minutes, PROCESS_STARTED)
+            measure_card(out, limit, tiny, golden, data, callback=callback)
     except Stopped:
         print_note(STOPPED)
         raise

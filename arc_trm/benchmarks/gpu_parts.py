@@ -191,7 +191,7 @@ def _bench(
 ) -> Measurement:
     """Run `bench train` or `bench predict`; prediction is counted in supervision steps."""
     if setup.tiny:
-        batch_size = batch_size and TINY_BATCH
+        batch_size = TINY_BATCH
     measure = {"train": bench_train, "predict": bench_predict}[what]
     values = measure(load_config(preset, None, settings), pick_device(), batch_size)
     unit = "supervision steps" if what == "predict" else "examples"
@@ -323,7 +323,7 @@ def measure_first_prediction(setup: Setup) -> Iterator[Measurement]:
 
 def measure_learning(setup: Setup) -> Iterator[Measurement]:
     """A short training on easy Sudokus under a time limit, evaluated on others."""
-    limit = 3.0 if setup.tiny else 45.0
+    limit = 1.5 if setup.tiny else 45.0
     usual = [*SUDOKU_FILES, f"data.validation_puzzles={5 if setup.tiny else 100}"]
     settings = setup.settings(usual, (*TINY_SUDOKU, TINY_STEP))
     watch, started = Watch(), time.monotonic()
@@ -344,7 +344,7 @@ def measure_learning(setup: Setup) -> Iterator[Measurement]:
 
 def measure_time_limits(setup: Setup) -> Iterator[Measurement]:
     """Adapting and predicting under time limits: planned and done steps, seconds and limits."""
-    adapt_limit, predict_limit = (3.0, 2.0) if setup.tiny else (30.0, 20.0)
+    adapt_limit, predict_limit = (1.5, 1.5) if setup.tiny else (30.0, 20.0)
     usual = ["data.augmentations=0", "data.optional_train=[]", "train.global_batch_size=8"]
     base = train("arc-agi-1", max_steps=1, overrides=setup.settings(usual, TINY_ARC), out="base")
 

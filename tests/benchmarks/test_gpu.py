@@ -30,7 +30,7 @@ PART = {part.name: part for part in PARTS}
 @pytest.mark.slow
 def test_all_parts_in_tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for module, name in (  # `run_part` changes them, and they are changed back
+    for module, name in (  # parts change them; the test changes them back
         (throughput, "STEP_SECONDS"),
         (timing, "ACTION_SECONDS"),
         (timing, "PRODUCT_SECONDS"),
@@ -132,7 +132,7 @@ def test_rates_stand_beside_the_published_ones() -> None:
     }
     report = {"command": "c", "began_at": "now", "tiny": False, "machine": {}, "parts": [part]}
     page = markdown(report)
-    assert "| a\\|b | 15 examples | 14 to 16 | 10 | 1.50 | 0.500 | 600, 610 |  |  |" in page
+    assert "| a\\|b | 15 examples | 14 to 16 | 10 | 1.50 | 0.500 | 600, 610 |  |" in page
     assert PUBLISHED_ON in page and "Models, batches and times are tiny" not in page
 
 
@@ -140,7 +140,8 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for options, message in (
         (["--out", tmp_path], "already exists and is not an empty folder"),
-        (["--out", tmp_path / "new", "--data", tmp_path / "file"], "--data"),
+        (["--out", tmp_path / "new", "--data", "nothing"], "neither a dataset nor"),
+        (["--out", tmp_path / "new", "--data", "sudoku-easy/test"], "name ARC tasks with --data"),
         (["--out", tmp_path / "file" / "new"], "cannot make the folder"),
     ):
         result = CliRunner().invoke(gpu.main, [*map(str, options)])

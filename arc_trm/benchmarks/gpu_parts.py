@@ -36,51 +36,51 @@ from arc_trm.puzzles.generate import GeneratorConfig
 from arc_trm.time_limit import PROCESS_STARTED
 
 SUDOKUS, FEW_SUDOKUS = "sudokus.csv", "few-sudokus.csv"
+"""Files in the folder of the parts."""
 FIRST_RUN = "first"
 """Folder of the run that measures the first step, whose weights predict the first Sudokus."""
 STEP_SECONDS, MANY_CANVASES_SECONDS = 3.0, 15.0
 """How long the steps of a benchmark are repeated: on one canvas, and on a dozen together."""
-PROFILED_STEPS = 3
-"""Steps of a profile. They come after `WARM_STEPS` others."""
-WARM_STEPS = 10
+WARM_STEPS, PROFILED_STEPS = 10, 3
+"""Steps before a profile, and in it."""
 AGREES = 1e-3
 """What deviations of logits and losses in float32 are below, if rounding alone explains them."""
 AMPLIFIES = "trm_mixer"
 """The recording whose random weights amplify rounding in every step, so that only the kernels of
 the CPU that it was made on reproduce it."""
+
+PUBLISHED_ON = "one NVIDIA H200 on 2026-11-26, torch 2.11.0+cu130, bfloat16"
+"""What the rates of the published code under torch.compile were recorded on: ARC on the full canvas
+with a batch of 192, Sudoku with one of 768."""
+ARC_TRAINING, ARC_PREDICTION = 916.6, 1641.5
+SUDOKU_TRAINING, SUDOKU_PREDICTION = 5964.1, 9634.2
+"""Examples a second in training, without an optimiser, and supervision steps in prediction."""
+
+SUDOKU_FILES = (f'data.train=["{SUDOKUS}"]', f'data.test=["{FEW_SUDOKUS}"]')
+NOT_EVALUATED = "data.validation_puzzles=0"
+NOT_AUGMENTED = "data.augmentations=0"
+"""Few rows of the puzzle embedding, so that a run is saved in no time."""
+
 TINY_GOLDEN = "trm_learned_positions"
 """The smallest recording."""
-ALONE = "data.augmentations=0"
-"""A table of few rows, which is saved in no time."""
+TINY_BATCH = 4
 TINY_MODEL = (
     "model.hidden_size=32",
     "model.num_heads=2",
+    "model.puzzle_emb_dim=32",
     "model.outer_cycles=1",
     "model.inner_cycles=1",
     "model.supervision_steps=2",
+    "data.augmentations=1",
 )
 TINY_ARC = (
     *TINY_MODEL,
-    "model.puzzle_emb_dim=32",
     "model.puzzle_emb_len=1",
     "model.seq_len=100",
     "data.train=[]",
     'data.test=["arc-agi-1/training"]',
     "data.max_grid_size=6",
-    "data.augmentations=1",
 )
-TINY_BATCH = 4
-TINY_SUDOKU = (*TINY_MODEL, "model.puzzle_emb_dim=32", "data.augmentations=1")
-SUDOKU_FILES = (f'data.train=["{SUDOKUS}"]', f'data.test=["{FEW_SUDOKUS}"]')
-NOT_EVALUATED = "data.validation_puzzles=0"
-
-
-PUBLISHED_ON = "one NVIDIA H200 on 2026-11-26, torch 2.11.0+cu130, bfloat16"
-"""What the rates of the published code under torch.compile were recorded on, full canvas, batch 192
-and 768. Its training had no optimiser."""
-ARC_TRAINING, ARC_PREDICTION = 916.6, 1641.5
-SUDOKU_TRAINING, SUDOKU_PREDICTION = 5964.1, 9634.2
-"""Examples and supervision steps a second."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Setup:
 
     def sudoku_settings(self, *usual: str) -> list[str]:
         """Return settings of a run on the Sudokus in the current folder."""
-        return [*SUDOKU_FILES, *usual, *(TINY_SUDOKU if self.tiny else ())]
+        return [*SUDOKU_FILES, *usual, *(TINY_MODEL if self.tiny else ())]
 
     def batch_setting(self, usual: int) -> str:
         """Return the setting of a batch size."""
@@ -229,7 +229,7 @@ def _shorten(setup: Setup, seconds: float) -> None:
 def _free_memory(device: torch.device) -> None:
     """Free what an earlier benchmark of this process used, and forget how much that was."""
     gc.collect()
-    if device.type == "cuda":
+    if torch.cuda.is_initialized():  # before that there is nothing to reset
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 
@@ -388,7 +388,7 @@ def measure_learning(setup: Setup) -> Iterator[Measurement]:
 def measure_time_limits(setup: Setup) -> Iterator[Measurement]:
     """Adapting and predicting under time limits: planned and done steps, seconds and limits."""
     adapt_limit, predict_limit = (1.5, 1.5) if setup.tiny else (30.0, 20.0)
-    settings = setup.arc_settings(ALONE, setup.batch_setting(8))
+    settings = setup.arc_settings(NOT_AUGMENTED, setup.batch_setting(8))
     base = train("arc-agi-1", max_steps=1, overrides=settings, out="base")
 
     watch, started = Watch(), time.monotonic()
@@ -445,7 +445,7 @@ def _seconds(seconds: float | None) -> str:
 
 def measure_profiles(setup: Setup) -> Iterator[Measurement]:
     """The kernels that a training step runs, and how long the device waits between them."""
-    arc = setup.arc_settings(ALONE, setup.batch_setting(192))
+    arc = setup.arc_settings(NOT_AUGMENTED, setup.batch_setting(192))
     yield _profile("ARC, full canvas, a training step", "arc-agi-1", arc, "profile-arc")
     sudoku = setup.sudoku_settings(NOT_EVALUATED, setup.batch_setting(768))
     yield _profile("Sudoku, mixer, a training step", "sudoku-gpu", sudoku, "profile-sudoku")

@@ -205,9 +205,7 @@ def _bench(
     seconds: float = STEP_SECONDS,
 ) -> Measurement:
     """Run `bench train` or `bench predict`; prediction is counted in supervision steps."""
-    device, batch_size = pick_device(), TINY_BATCH if setup.tiny else batch_size
-    _shorten(setup, seconds)
-    _free_memory(device)
+    device, batch_size = _prepare(setup, seconds), TINY_BATCH if setup.tiny else batch_size
     measure = {"train": bench_train, "predict": bench_predict}[what]
     values = measure(load_config(preset, None, settings), device, batch_size)
     del values["first_step_seconds"]  # since the start of the process, which did other things
@@ -218,20 +216,22 @@ def _bench(
     return Measurement(title, command, _rate_text(rate), values, rate)
 
 
-def _shorten(setup: Setup, seconds: float) -> None:
-    """Make benchmarks of this process repeat steps for these seconds, or in tiny for a moment."""
+def _prepare(setup: Setup, seconds: float = STEP_SECONDS) -> torch.device:
+    """Make ready for a benchmark of this process, and return its device.
+
+    What an earlier one used is freed, and forgotten as a peak. Steps are repeated for these
+    seconds, in tiny for a moment.
+    """
+    gc.collect()
+    device = pick_device()
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call] # before, nothing is held
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
     throughput.STEP_SECONDS = seconds
     if setup.tiny:
         throughput.STEP_SECONDS = timing.ACTION_SECONDS = timing.PRODUCT_SECONDS = 0.01
         timing.PRODUCT_SIDE = dict.fromkeys(timing.PRODUCT_SIDE, 64)
-
-
-def _free_memory(device: torch.device) -> None:
-    """Free what an earlier benchmark of this process used, and forget how much that was."""
-    gc.collect()
-    if torch.cuda.is_initialized():  # before that there is nothing to reset
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
+    return device
 
 
 def _rate(values: Result, steps: int, unit: str, published: float | None = None) -> Rate:
@@ -291,10 +291,8 @@ def measure_small(setup: Setup) -> Iterator[Measurement]:
     yield _bench(setup, "quickstart, training", "train", "quickstart", setup.data_settings)
     yield _bench(setup, "sudoku-quick, training", "train", "sudoku-quick", SUDOKU_FILES)
     preset, size = "adapt-arc-agi-2", TINY_BATCH if setup.tiny else 8
-    settings, device = setup.arc_settings(), pick_device()
-    _shorten(setup, STEP_SECONDS)
-    _free_memory(device)
-    values = bench_adapt(load_config(preset, None, settings), device, size)
+    settings = setup.arc_settings()
+    values = bench_adapt(load_config(preset, None, settings), _prepare(setup), size)
     command = _command("bench", "adapt", "--preset", preset, settings=settings, batch_size=size)
     for phase in PHASES:
         rate = _rate(values[phase], 1, "examples")

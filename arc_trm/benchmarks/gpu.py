@@ -93,7 +93,7 @@ def measure_card(
     tiny = tiny or device.type != "cuda"
     setup = Setup(tiny, str(golden.absolute()) if golden.is_dir() else None)
     if data is not None:
-        setup = _with_data(setup, data)
+        setup = replace(setup, data=absolute_data_path(data), data_settings=data_settings(data))
     check_new(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -198,13 +198,17 @@ def _outcome(
     }
 
 
-def _with_data(setup: Setup, data: str) -> Setup:
-    """Return the setup with ARC tasks in place of those of the presets. Raises UserError."""
+def data_settings(data: str) -> list[str]:
+    """Return the settings of a run that trains on DATA with ARC tasks.
+
+    Raises:
+        UserError: there are no ARC tasks.
+    """
     tasks = load_tasks(data)
-    kind, path = kind_of(tasks), absolute_data_path(data)
+    kind = kind_of(tasks)
     if not kind.embeds_tasks:
         raise UserError(f"{tasks.name} holds {kind.title}: name ARC tasks with --data")
-    return replace(setup, data=path, data_settings=kind.data_settings(path))
+    return kind.data_settings(absolute_data_path(data))
 
 
 def _environment(work: Path) -> dict[str, str]:

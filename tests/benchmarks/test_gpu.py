@@ -28,7 +28,9 @@ PART = {part.name: part for part in PARTS}
 
 
 @pytest.mark.slow
-def test_all_parts_in_tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_parts_in_tiny(
+    tmp_path: Path, challenges: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for module, name in (  # parts change them; the test changes them back
         (throughput, "STEP_SECONDS"),
@@ -37,7 +39,8 @@ def test_all_parts_in_tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         (timing, "PRODUCT_SIDE"),
     ):
         monkeypatch.setattr(module, name, getattr(module, name))
-    setup, found = Setup(True, str(GOLDEN)), {}
+    tasks = gpu.data_settings(str(challenges))
+    setup, found = Setup(True, str(GOLDEN), str(challenges), tasks), {}
     for file, config in setup.sudokus().items():
         generate_file(config, Path(file))
     for name in PART:
@@ -55,6 +58,7 @@ def test_all_parts_in_tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     rates = [each["rate"] for name in ("arc", "sudoku", "small") for each in found[name]]
     assert len(rates) == 9
+    assert str(challenges) in found["arc"][0]["command"]
     for rate in rates:
         assert 0 < rate["low"] <= rate["per_second"] <= rate["high"]
         assert rate["published"] is None  # the published model is not tiny

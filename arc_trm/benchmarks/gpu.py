@@ -174,6 +174,8 @@ def _run_part(
         reason = next((each for each in reversed(lines) if each.strip()), f"exit status {code}")
     if code is None:
         status, reason = "killed", f"it took longer than {limit:.0f} s"
+    elif code < 0:
+        reason = f"signal {-code} ended it"
     records = work / f"{part.name}.jsonl"
     text = records.read_text() if records.is_file() else ""
     whole = text[: text.rfind("\n") + 1]  # a kill may cut the last line off

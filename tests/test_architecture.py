@@ -30,9 +30,10 @@ FLOORS = [
     ("inference",),
     ("training",),
     ("viz",),
-    ("hub", "benchmarks"),
+    ("hub",),
     ("run_inputs",),
     ("pipeline",),
+    ("benchmarks",),
     ("integrations", "cli", "__init__"),
     ("__main__",),
 ]

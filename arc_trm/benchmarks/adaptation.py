@@ -24,10 +24,12 @@ SELECTED = (
     "batch_size",
     "examples_per_second",
     "seconds_per_step",
+    "seconds_per_step_quartiles",
     "seconds_per_step_by_side",
     "share_by_side",
     "gflop_per_example",
     "product_tflops",
+    "product_tflops_before_after",
     "utilisation",
 )
 """Keys of a measurement that differ between them."""

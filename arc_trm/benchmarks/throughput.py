@@ -20,6 +20,7 @@ from arc_trm.benchmarks.timing import (
     elapsed,
     peak_memory,
     product_rate,
+    quartile_range,
     synchronise,
 )
 from arc_trm.checkpoint import Weights
@@ -235,13 +236,17 @@ def _measure(
     rate = product_rate(device, model.dtype)
     training, alone = what != "predict", config.train.embedding_only_fraction == 1
     by_side, shares, seconds, flops = {}, {}, 0.0, 0.0
+    low, high = 0.0, 0.0
     for index, canvas in enumerate(canvases):
         # On a CPU the first canvas is warm. A GPU records small steps before it replays them.
         for _ in range(min(1, index) if device.type == "cpu" else WARM_CALLS + 1):
             canvas.step()
         side = str(math.isqrt(canvas.seq_len))
         length = model.state_length(canvas.seq_len)
-        by_side[side] = _median_step_seconds(canvas.step, device, STEP_SECONDS / len(canvases))
+        samples = _step_seconds(canvas.step, device, STEP_SECONDS / len(canvases))
+        by_side[side] = statistics.median(samples)
+        quartiles = quartile_range(samples)
+        low, high = low + canvas.share * quartiles[0], high + canvas.share * quartiles[1]
         shares[side] = canvas.share
         seconds += canvas.share * by_side[side]
         flops += canvas.share * supervision_flops(model, length, training, alone)
@@ -250,16 +255,19 @@ def _measure(
     memory, largest = peak_memory(device), canvases[0]
     largest_seconds = by_side[str(math.isqrt(largest.seq_len))]
     parts = breakdown(largest.step, model, largest_seconds, trainer)
-    rate = max(rate, product_rate(device, model.dtype))
+    rates = rate, product_rate(device, model.dtype)
+    rate = max(rates)
     return {
         "what": what,
         **_describe(config, device, batch_size),
         "examples_per_second": batch_size / seconds,
         "seconds_per_step": seconds,
+        "seconds_per_step_quartiles": [low, high],
         "seconds_per_step_by_side": by_side,
         "share_by_side": shares,
         "gflop_per_example": flops / 1e9,
         "product_tflops": rate / 1e12,
+        "product_tflops_before_after": [each / 1e12 for each in rates],
         "utilisation": flops * batch_size / world_size / seconds / rate,
         "first_step_seconds": first_step,
         "peak_memory_mb": memory // 2**20,
@@ -271,7 +279,11 @@ def _measure(
 
 
 def _median_step_seconds(step: Callable[[], object], device: torch.device, seconds: float) -> float:
-    """Return the median seconds of the steps of some seconds; all ranks take equally many.
+    return statistics.median(_step_seconds(step, device, seconds))
+
+
+def _step_seconds(step: Callable[[], object], device: torch.device, seconds: float) -> list[float]:
+    """Return the seconds of steps, measured for some seconds; all ranks take equally many.
 
     On a GPU several steps are timed together, because a run starts a step before the GPU has done
     the one before.
@@ -279,10 +291,9 @@ def _median_step_seconds(step: Callable[[], object], device: torch.device, secon
     first = elapsed(step, device)
     repeats = int(broadcast_scalar(seconds / first, device))
     if device.type == "cpu":
-        return statistics.median([first, *(elapsed(step, device) for _ in range(repeats))])
+        return [first, *(elapsed(step, device) for _ in range(repeats))]
     together = max(1, math.ceil(repeats / GPU_SAMPLES))
-    samples = [elapsed(step, device, together) / together for _ in range(GPU_SAMPLES)]
-    return statistics.median(samples)
+    return [elapsed(step, device, together) / together for _ in range(GPU_SAMPLES)]
 
 
 def _default_batch_size(wanted: int, model: ModelConfig, device: torch.device) -> int:

@@ -6,7 +6,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -57,6 +57,14 @@ def elapsed(action: Callable[[], object], device: torch.device, repeats: int = 1
         action()
     synchronise(device)
     return time.perf_counter() - started
+
+
+def quartile_range(samples: Sequence[float]) -> tuple[float, float]:
+    """Return the first and the third quartile; of a single sample it is both."""
+    if len(samples) < 2:
+        return samples[0], samples[0]
+    first, _, third = statistics.quantiles(samples, n=4, method="inclusive")
+    return first, third
 
 
 def product_rate(device: torch.device, dtype: torch.dtype) -> float:

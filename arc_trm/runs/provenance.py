@@ -120,7 +120,7 @@ def record_start(folder: Path, step: int, device: torch.device, processes: int) 
     """
     files, plugins = _copied_files()
     name = f"source-{digest_sources(files.items())[:8]}.zip" if files else None
-    entry = asdict(_provenance(step, name, plugins, device, processes))
+    entry = asdict(current_provenance(step, name, plugins, device, processes))
     entries = read_provenance(folder).entries if step else []
     if not entries or _lasting(entries[-1]) != _lasting(entry):
         entries.append(entry)
@@ -175,13 +175,19 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _provenance(
+def current_provenance(
     step: int,
     source: str | None,
     plugins: Mapping[str, str | None],
     device: torch.device,
     processes: int,
 ) -> Provenance:
+    """Return what this process is: its code, its versions and its machine.
+
+    Args:
+        step, source, plugins, processes: as the fields of `Provenance`.
+        device: that it computes on.
+    """
     import numpy as np
     import torch
 

@@ -23,10 +23,8 @@ import pytest
 import torch
 from paths import GOLDEN, ROOT, TESTS
 
-from arc_trm.checkpoint import read_published
+from arc_trm.benchmarks.golden import load_golden, recorded_batches, recorded_config
 from arc_trm.checkpoint.published import our_name
-from arc_trm.config import TrainConfig
-from arc_trm.models import PuzzleModel
 from arc_trm.puzzles.arc.augmentation import ArcAugmentation
 from arc_trm.puzzles.arc.tokenizer import decode, encode_pair
 from arc_trm.tasks import Pair, as_grid
@@ -37,14 +35,9 @@ PORTABLE = ["trm_attention", "trm_learned_positions", "hrm"]
 """Recordings that every CPU reproduces."""
 
 
-def load(name: str) -> PuzzleModel:
-    shapes = json.loads((GOLDEN / name / "shapes.json").read_text())
-    return read_published(GOLDEN / name / "step_0", shapes=shapes)
-
-
 def check_forward(name: str) -> float:
     """Check all predictions and return the largest deviation of a recorded logit."""
-    model, golden = load(name), np.load(GOLDEN / name / "forward.npz")
+    model, golden = load_golden(GOLDEN / name), np.load(GOLDEN / name / "forward.npz")
     inputs = torch.from_numpy(golden["batch_inputs"])
     puzzle_ids = torch.from_numpy(golden["batch_puzzle_identifiers"])
     deviation = 0.0
@@ -73,30 +66,13 @@ def our_names(golden: np.lib.npyio.NpzFile, part: str, architecture: str) -> dic
 
 def check_training(name: str) -> float:
     """Check 12 training steps and the final weights; return the largest deviation of the loss."""
-    model, golden = load(name), np.load(GOLDEN / name / "train.npz")
+    model, golden = load_golden(GOLDEN / name), np.load(GOLDEN / name / "train.npz")
     recorded = json.loads((GOLDEN / name / "train.json").read_text())
     batch_size = recorded["batch_size"]
-    config = TrainConfig(
-        global_batch_size=batch_size,
-        lr=recorded["lr"],
-        puzzle_emb_lr=recorded["puzzle_emb_lr"],
-        betas=tuple(recorded["betas"]),
-        weight_decay=recorded["weight_decay"],
-        puzzle_emb_weight_decay=recorded["puzzle_emb_weight_decay"],
-        warmup_steps=recorded["warmup_steps"],
-        total_steps=len(recorded["log"]),
-        ema_decay=recorded["ema_rate"],
-        halt_exploration_prob=0.0,
-        supervision_steps=recorded["halt_max_steps"],
-    )
-    trainer = Trainer(model, config)
+    trainer = Trainer(model, recorded_config(recorded))
     deviation = 0.0
-    for index, expected in enumerate(recorded["log"]):
-        prefix = f"batch{index % recorded['batches_cycled']}"
-        names = {"inputs": "inputs", "labels": "labels", "puzzle_ids": "puzzle_identifiers"}
-        batch = {
-            ours: torch.from_numpy(golden[f"{prefix}/{theirs}"]) for ours, theirs in names.items()
-        }
+    batches = recorded_batches(GOLDEN / name, recorded)
+    for expected, batch in zip(recorded["log"], batches, strict=True):
         metrics = trainer.step(batch)
         assert metrics["lm_loss"] == pytest.approx(expected["lm_loss"], rel=LOSS)
         assert metrics["halt_loss"] == pytest.approx(expected["q_halt_loss"], rel=LOSS)

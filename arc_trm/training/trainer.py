@@ -162,6 +162,11 @@ class Trainer:
         self.steps_done = 0
         self.carries: dict[int, dict[str, Tensor]] = {}
 
+    @property
+    def slow_steps(self) -> int:
+        """How many of the first steps of a kind on a canvas take longer than those after them."""
+        return 2 if self.model.compiled else 1
+
     # Carried state
 
     @property

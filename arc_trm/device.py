@@ -88,8 +88,8 @@ def pick_dtype(name: Dtype, device: torch.device) -> Dtype:
     """Return a dtype; `auto` is bfloat16 if the device multiplies it faster than float32.
 
     Raises:
-        UserError: bfloat16 is named, but the GPU is older than Ampere. It would take several times
-            as long as in float32, if all kernels could be built at all.
+        UserError: bfloat16 is named, but the GPU is older than Ampere, where PyTorch imitates it
+            without the speed that it is for.
     """
     fast = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
     if name == "bfloat16" and device.type == "cuda" and not fast:

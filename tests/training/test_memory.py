@@ -118,6 +118,15 @@ def test_an_error_that_is_not_about_memory_is_no_reason_to_halve(memory: Memory)
     assert trainer.micro_batch_size == 4
 
 
+@pytest.mark.parametrize("size", [torch.tensor(0), torch.tensor(-2), torch.ones(2), torch.ones(())])
+def test_a_saved_size_that_is_none_is_an_error(size: Tensor) -> None:
+    trainer, saved = make_trainer(), make_trainer(seed=1)
+    before = {name: tensor.clone() for name, tensor in trainer.state_dict().items()}
+    with pytest.raises(ValueError, match=r"^micro_batch_size "):
+        trainer.load_state_dict({**saved.state_dict(), "micro_batch_size": size})
+    assert all(torch.equal(tensor, before[name]) for name, tensor in trainer.state_dict().items())
+
+
 # Runs
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import platform
 import shutil
@@ -83,13 +84,23 @@ def _keep_freed_memory() -> None:
 
 
 def pick_dtype(name: Dtype, device: torch.device) -> Dtype:
-    """Return a dtype; `auto` is bfloat16 if the device multiplies it faster than float32."""
+    """Return a dtype; `auto` is bfloat16 if the device multiplies it faster than float32.
+
+    Raises:
+        UserError: bfloat16 is named, but the GPU is older than Ampere, where PyTorch imitates it
+            without the speed that it is for.
+    """
+    fast = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    if name == "bfloat16" and device.type == "cuda" and not fast:
+        major, minor = torch.cuda.get_device_capability(device)
+        raise UserError(
+            f"dtype=bfloat16 needs a GPU of compute capability 8.0 or above, but {device} has "
+            f"{major}.{minor}: set dtype=float32, or use another device"
+        )
     if name != "auto":
         return name
-    if device.type == "cuda":
-        fast = torch.cuda.get_device_capability(device) >= (8, 0)
-    else:
-        fast = device.type == "cpu" and (has_avx512_bf16() or has_amx())
+    if device.type == "cpu":
+        fast = has_avx512_bf16() or has_amx()
     return "bfloat16" if fast else "float32"
 
 
@@ -140,6 +151,34 @@ def memory_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether an error of PyTorch says that a device has no memory left."""
+    # On the CPU there is no class for it, nor where a library or a kernel asks a GPU for memory.
+    phrases = ("out of memory", "DefaultCPUAllocator", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(each in str(error) for each in phrases)
+
+
+def free_memory(device: torch.device) -> None:
+    """Give back to the device what this process keeps for tensors that no longer exist.
+
+    The traceback of an error keeps its tensors, so call this after the error has been handled.
+    """
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def describe_memory(device: torch.device) -> str:
+    """Return which device has how much memory, and on a GPU how much this process holds of it."""
+    text = f"{device} ({memory_bytes(device) / 1e9:.1f} GB"
+    if device.type == "cuda":  # others may hold the rest
+        held, (free, _) = torch.cuda.memory_reserved(device), torch.cuda.mem_get_info(device)
+        text += f", of which this process holds {held / 1e9:.1f} and {free / 1e9:.1f} are free"
+    return f"{text})"
 
 
 def under_torchrun() -> bool:

@@ -126,8 +126,19 @@ def test_an_invalid_name_lists_the_valid_ones(machine: Callable[..., None], name
 def test_a_dtype_that_is_named_is_taken(
     machine: Callable[..., None], name: str, device: torch.device
 ) -> None:
-    machine(gpus=1, capability=(7, 5))
+    machine(gpus=1, capability=(8, 0))
     assert pick_dtype(name, device) == name
+
+
+def test_a_gpu_without_bfloat16_is_named(machine: Callable[..., None]) -> None:
+    machine(gpus=1, capability=(7, 5))
+    assert pick_dtype("float32", CUDA) == "float32"
+    with pytest.raises(UserError) as caught:
+        pick_dtype("bfloat16", CUDA)
+    assert str(caught.value) == (
+        "dtype=bfloat16 needs a GPU of compute capability 8.0 or above, but cuda has 7.5: set "
+        "dtype=float32, or use another device"
+    )
 
 
 @pytest.mark.parametrize(

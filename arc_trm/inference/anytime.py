@@ -262,7 +262,9 @@ def predict_to_folder(
                 writer.flush()
                 if total := len(schedule):
                     progress(done, total)
-            for batch in predict_scheduled(plan, schedule, time_limit, batch_size, writer.reserve):
+            for batch in predict_scheduled(
+                plan, schedule, time_limit, batch_size, writer.reserve, note=note
+            ):
                 writer.log.append(batch)
                 writer.flush_if_due()
                 done += len(batch)

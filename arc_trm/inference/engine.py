@@ -95,15 +95,15 @@ class Engine:
             self.kind.encode(Pair(slot.view.apply(self._question(slot.query))), side)[0]
             for slot in slots
         ]
+        self._slots += slots  # first, so that `withdraw` returns these queries, too
         model = self.model
         tokens = torch.from_numpy(np.stack(inputs)).to(model.y_init.device, torch.int32)
         ids = [query.puzzle_id for query in queries]
         puzzle_ids = torch.tensor(ids, device=model.puzzle_embedding.device)
         state = model.begin(tokens, puzzle_ids, [self._sampling(query) for query in queries])
-        if self._state is not None and self._slots:
+        if self._state is not None:
             state = LatentState.concatenate([self._state, state])
         self._state = state
-        self._slots += slots
 
     def _slot(self, query: Query) -> _Slot:
         steps = query.steps or self.config.supervision_steps or self.model.config.supervision_steps
@@ -166,6 +166,13 @@ class Engine:
             drafts = self._read(started, logits, halt_logits, is_draft=True)
         self._keep([])
         return drafts
+
+    def withdraw(self) -> list[Query]:
+        """Return all queries, none of them answered, and empty the batch."""
+        queries = [slot.query for slot in self._slots]
+        self._slots, self._state = [], None
+        self.retry.clear()
+        return queries
 
     def _keep(self, indices: Sequence[int]) -> None:
         if len(indices) == len(self._slots):

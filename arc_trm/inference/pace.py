@@ -15,7 +15,7 @@ class Pace:
     """Decides how many queries are asked at once.
 
     With a time limit there are few at first, and more as long as asking them takes a small part of
-    it.
+    it. `halve` allows half as many.
 
     Args:
         time_limit: of the job.
@@ -26,7 +26,8 @@ class Pace:
     def __init__(
         self, time_limit: TimeLimit, reserve: Callable[[], float], limit: Callable[[int], int]
     ) -> None:
-        self._time_limit, self._reserve, self._limit = time_limit, reserve, limit
+        self._time_limit, self._reserve, self._most = time_limit, reserve, limit
+        self._share = 1.0  # of `limit`
         self._size = float(FIRST_BATCH_SIZE)
         self._seconds = 0.0  # of a query's step on a canvas of `_side`, at most; 0 is unknown
         self._side = 0
@@ -35,6 +36,20 @@ class Pace:
     def seconds_left(self) -> float:
         """Seconds until the time limit without the reserve; infinite without one."""
         return self._time_limit.left - self._reserve()
+
+    def _limit(self, side: int) -> int:
+        return max(1, int(self._share * self._most(side)))
+
+    def halve(self, active: int, side: int) -> bool:
+        """Allow half of `active` queries at once, on other canvases as much less than before.
+
+        Returns:
+            Whether that is less: one query cannot be halved, and nothing is halved twice.
+        """
+        if active == 1 or self._share < 1:
+            return False
+        self._share = min(1.0, active / self._most(side)) / 2
+        return True
 
     def room(self, active: int, side: int, steps: int) -> int:
         """Return how many more queries may be asked besides `active` ones.

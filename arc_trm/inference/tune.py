@@ -282,7 +282,10 @@ class _Search:
         size = min(CPU_BATCH, max_batch_size(self.weights, side)) if on_cpu else None
         schedule, made = plan.schedule(queries, counter), list[Prediction]()
         started = time.monotonic()
-        for batch in predict_scheduled(plan, schedule, self.time_limit, size, paced=False):
+        note = self.callback.note
+        for batch in predict_scheduled(
+            plan, schedule, self.time_limit, size, paced=False, note=note
+        ):
             counter.add(batch)
             made += batch
         if any(each.is_draft for each in made) or len(schedule):

@@ -101,8 +101,9 @@ def estimate_steps(
 ) -> int:
     """Return how many steps fit into the time left, by the measured rates of both kinds of step.
 
-    Steps are measured on a copy of the model, so that nothing is trained. All ranks must call it
-    together; the clock of rank 0 decides.
+    The first steps on each canvas take longer, which costs the run that time once. Steps are
+    measured on a copy of the model, so that nothing is trained. All ranks must call it together;
+    the clock of rank 0 decides.
 
     Args:
         model: at the start of the run.
@@ -115,6 +116,7 @@ def estimate_steps(
     device, samplers = model.puzzle_embedding.device, sampler.by_canvas_size().values()
     left = broadcast_scalar(seconds_left(), device) / len(samplers)
     seconds_per_step, alone = evaluation_seconds, train.embedding_only_fraction
+    start_up = 0.0
     for step_share, embedding_only in ((alone, 1.0), (1 - alone, 0.0)):
         if not step_share:
             continue
@@ -122,33 +124,39 @@ def estimate_steps(
         for canvas_share, canvas_sampler in samplers:
             if broadcast_scalar(seconds_left(), device) <= 0:
                 return 0
-            seconds = _step_seconds(model, measured, micro_batch_size, canvas_sampler, left)
+            seconds, slowness = _measure_steps(
+                model, measured, micro_batch_size, canvas_sampler, left
+            )
             seconds_per_step += step_share * canvas_share * seconds
+            start_up += slowness
             if broadcast_scalar(seconds_left() - seconds, device) < 0:
                 return 0
-    return max(0, math.floor(broadcast_scalar(seconds_left() / seconds_per_step, device)))
+    left = broadcast_scalar(seconds_left() - start_up, device)
+    return max(0, math.floor(left / seconds_per_step))
 
 
-def _step_seconds(
+def _measure_steps(
     model: PuzzleModel,
     train: TrainConfig,
     micro_batch_size: int,
     sampler: BatchSampler,
     left: float,
-) -> float:
-    """Measure a step on one canvas for a small share of the `left` seconds.
+) -> tuple[float, float]:
+    """Measure steps on one canvas for a small share of the `left` seconds.
 
     On a CPU a whole step may take minutes, so a part of a batch is measured: one example, and four
     times as many as long as that takes little time. Few examples take longer each, so that where
     only few steps seem to fit, more time is taken to see how many do.
+
+    Returns:
+        The seconds of a step, and how many more the first steps of a new trainer take together.
     """
     device, batch_size = model.puzzle_embedding.device, len(sampler(0)["inputs"])
     size = 1 if device.type == "cpu" else batch_size
     while True:
         trainer = _probe_trainer(model, train, micro_batch_size, size)
         step = partial(_time_step, trainer, sampler, size)
-        for _ in range(2 if model.compiled else 1):
-            step()  # the first one is slow
+        first_seconds = [step() for _ in range(trainer.slow_steps)]
         seconds = broadcast_scalar(step(), device)
         seems_long = FEW_STEPS * seconds * batch_size / size > left
         share = MAX_GROWTH_SHARE if seems_long else GROWTH_SHARE
@@ -157,7 +165,15 @@ def _step_seconds(
         size = min(PROBE_GROWTH * size, batch_size)
     if repeats := math.floor(min(MAX_PROBE_STEPS, PROBE_SHARE * left / seconds)):
         seconds = sum(step() for _ in range(repeats)) / repeats
-    return seconds * batch_size / size
+    slowness = sum(first_seconds) - len(first_seconds) * seconds
+    if broadcast_scalar(slowness - seconds, device) > 0:
+        # What a process loads or compiles once, the run need not wait for again. Another new
+        # trainer tells what it does.
+        del trainer, step  # first, as there may be no memory for both
+        trainer = _probe_trainer(model, train, micro_batch_size, size)
+        first_seconds = [_time_step(trainer, sampler, size) for _ in first_seconds]
+        slowness = sum(first_seconds) - len(first_seconds) * seconds
+    return seconds * batch_size / size, max(0.0, slowness)
 
 
 def _probe_trainer(

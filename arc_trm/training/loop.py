@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -168,7 +168,7 @@ class _TrainingLoop:
         self.unread: deque[tuple[int, Metrics]] = deque()
         self.step_seconds: defaultdict[int, float] = defaultdict(float)  # long steps, by S
         self.will_compile = setup.will_compile
-        self.kinds: set[tuple[int, bool]] = set()  # of steps that were done
+        self.kinds: Counter[tuple[int, bool]] = Counter()  # of the steps that were begun
         self.step_ended_at = self.saved_at = self.logged_at = time.monotonic()
 
     def run(self) -> tuple[int | None, bool]:
@@ -264,23 +264,22 @@ class _TrainingLoop:
     def _step(self, batch_of: Callable[[int], dict[str, torch.Tensor]]) -> None:
         started = time.monotonic()
         batch = batch_of(self.trainer.steps_done)
-        self._announce_compiling(batch["inputs"].shape[1])
+        seq_len = batch["inputs"].shape[1]
+        kind = seq_len, self.trainer.steps_done < self.trainer.embedding_only_steps
+        if self.will_compile and kind not in self.kinds:
+            self.callback.stage("compiling", 0, None)
+        self.kinds[kind] += 1
         metrics = self.trainer.step(batch)
         self.unread.append((self.trainer.steps_done, metrics))
         self._log_steps(self.max_unread)
         self.step_ended_at = time.monotonic()
-        seq_len = batch["inputs"].shape[1]
         seconds = self.step_ended_at - started
-        self.step_seconds[seq_len] = max(0.9 * self.step_seconds[seq_len], seconds)
+        if self.kinds[kind] > self.trainer.slow_steps + 1:
+            self.step_seconds[seq_len] = max(0.9 * self.step_seconds[seq_len], seconds)
+        else:  # those before were slow
+            self.step_seconds[seq_len] = seconds
         if self.evaluator is not None:
             self.evaluator.add_step(seconds)
-
-    def _announce_compiling(self, seq_len: int) -> None:
-        """Say that the next step will be compiled, if it will be."""
-        kind = seq_len, self.trainer.steps_done < self.trainer.embedding_only_steps
-        if self.will_compile and kind not in self.kinds:
-            self.callback.stage("compiling", 0, None)
-        self.kinds.add(kind)
 
     def _log_steps(self, max_unread: int = 0) -> None:
         """Read and log the metrics of all but the last `max_unread` steps."""

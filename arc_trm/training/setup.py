@@ -164,7 +164,9 @@ class RunSetup:
     def open_writer(self, steps: int) -> RunWriter:
         """Return a writer of a run of `steps`, with a new trainer of the model."""
         train = replace(self.config.train, total_steps=steps)
-        trainer = Trainer(self.model, train, self.generator, self.micro_batch_size)
+        trainer = Trainer(
+            self.model, train, self.generator, self.micro_batch_size, self.callback.note
+        )
         for seq_len in self.sampler.by_canvas_size():  # now, so that all saves have the same size
             trainer.get_carry(seq_len)
         settings = json.dumps(fixed_settings(self.config))

@@ -12,18 +12,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cached_property
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from arc_trm.callbacks import Note, ignore
 from arc_trm.config import TrainConfig
 from arc_trm.data.sampler import IGNORE_LABEL
-from arc_trm.device import on_device
-from arc_trm.errors import UserError
+from arc_trm.device import describe_memory, free_memory, is_out_of_memory, on_device
+from arc_trm.errors import UserError, pluralise
 from arc_trm.models.base import PuzzleModel, validate_ids
-from arc_trm.models.cuda_graphs import CudaGraphs
+from arc_trm.models.cuda_graphs import WARM_CALLS, CudaGraphs
 from arc_trm.models.noise import Noise
 from arc_trm.training import losses
 from arc_trm.training.losses import HALT_WEIGHT, accum_dtype, build_loss
@@ -99,7 +100,8 @@ class Trainer:
             noise, in the same state on all ranks.
         micro_batch_size: examples on the full canvas that go through the network together, more
             on a smaller canvas; None is all. Splitting a batch saves memory and changes results by
-            rounding only.
+            rounding only. The first step for which the memory is too small halves it.
+        note: called with a sentence for the user when that happens.
 
     Attributes:
         batch_size: B.
@@ -119,8 +121,9 @@ class Trainer:
         config: TrainConfig,
         generator: torch.Generator | None = None,
         micro_batch_size: int | None = None,
+        note: Note = ignore,
     ) -> None:
-        self.model, self.config = model, config
+        self.model, self.config, self._note = model, config, note
         self.generator = generator or torch.Generator().manual_seed(0)
         self.world_size = dist.get_world_size() if dist.is_initialized() else 1
         self.rank = dist.get_rank() if dist.is_initialized() else 0
@@ -129,6 +132,7 @@ class Trainer:
         if micro_batch_size is not None and micro_batch_size < 1:
             raise UserError(f"micro_batch_size must be at least 1, got {micro_batch_size}")
         self.micro_batch_size = micro_batch_size or config.global_batch_size
+        self._chosen_micro_batch_size, self._has_halved = self.micro_batch_size, False
         self.supervision_steps = config.supervision_steps or model.config.supervision_steps
         if config.total_steps is None and (
             config.embedding_only_fraction or config.lr_schedule != "constant"
@@ -151,6 +155,13 @@ class Trainer:
         self.steps_done = 0
         self.carries: dict[int, dict[str, Tensor]] = {}
         self._graphs = CudaGraphs()
+
+    @property
+    def slow_steps(self) -> int:
+        """How many of the first steps of a kind on a canvas take longer than those after them."""
+        if self.flat_params.is_cuda:  # it compiles kernels and records small steps
+            return WARM_CALLS + 1
+        return 2 if self.model.compiled else 1
 
     # Carried state
 
@@ -246,19 +257,15 @@ class Trainer:
 
         Raises:
             ValueError: the batch is invalid.
+            UserError: the memory is too small, also for half the micro-batch.
         """
         embedding_only = self.steps_done < self.embedding_only_steps
         noise, minimum_steps = self._draw_noise(), self._draw_minimum_steps()
         carry = self._refill_carry(batch, noise)
         carry["steps"] += 1
-        backward = partial(self._backward, carry, noise, embedding_only)
-        length = carry["y"].shape[1]
-        if noise is None and self.model.is_launch_bound(self.part_size(length), length):
-            embedding_gradients, sums = self._graphs.call(
-                (length, embedding_only), backward, minimum_steps
-            )
-        else:
-            embedding_gradients, sums = backward(minimum_steps)
+        embedding_gradients, sums = self._backward_in_memory(
+            carry, minimum_steps, noise, embedding_only
+        )
         puzzle_ids = carry["puzzle_ids"]
         if self.world_size > 1:
             if not embedding_only:
@@ -288,12 +295,80 @@ class Trainer:
         limit = max(1, self.micro_batch_size * self.model.state_length() // length)
         return math.ceil(self.batch_size / math.ceil(self.batch_size / limit))
 
+    def _backward_in_memory(
+        self,
+        carry: dict[str, Tensor],
+        minimum_steps: Tensor,
+        noise: Noise | None,
+        embedding_only: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Do `_backward`, and if the memory is too small, once more with half the micro-batch.
+
+        Under torch.distributed each rank does so for itself; the others wait for its gradients.
+        """
+        length, before = carry["y"].shape[1], dict[str, Tensor]()
+        if not self._has_halved and self.part_size(length) < self.batch_size:
+            # A part that fails leaves its part of the carry as it was, but those before changed it.
+            before = {name: carry[name].clone() for name in ("y", "z", "halted")}
+        try:
+            return self._backward_or_replay(carry, minimum_steps, noise, embedding_only)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if self._has_halved or not self._halve_micro_batch(length):
+                raise UserError(self._describe_lack_of_memory(length)) from error
+        free_memory(self.flat_params.device)
+        for name, tensor in before.items():
+            carry[name].copy_(tensor)
+        self._note(
+            "the memory is too small for a step, so batches go through the network in parts of "
+            f"{self.part_size(length)} from now on"
+        )
+        return self._backward_in_memory(carry, minimum_steps, noise, embedding_only)
+
+    def _backward_or_replay(
+        self,
+        carry: dict[str, Tensor],
+        minimum_steps: Tensor,
+        noise: Noise | None,
+        embedding_only: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Do `_backward`, on a GPU by replaying it as a CUDA graph if it is small."""
+        length = carry["y"].shape[1]
+        if noise is not None or not self.model.is_launch_bound(self.part_size(length), length):
+            return self._backward(carry, minimum_steps, noise, embedding_only)
+        embedding_gradients, sums = self._graphs.call(
+            (length, embedding_only),
+            lambda minimum_steps: self._backward(carry, minimum_steps, None, embedding_only),
+            minimum_steps,
+        )
+        return embedding_gradients, sums
+
+    def _halve_micro_batch(self, length: int) -> bool:
+        """Halve the parts of a batch with `length` positions; return False if they cannot be."""
+        size = self.part_size(length)
+        self.micro_batch_size = max(1, size // 2 * length // self.model.state_length())
+        self._has_halved = True
+        self._graphs.clear()  # they compute with the old parts
+        return self.part_size(length) < size
+
+    def _describe_lack_of_memory(self, length: int) -> str:
+        config, canvas = self.model.config, ""
+        if config.canvas == "full" and config.mixer == "attention":
+            canvas = "set model.canvas=bucketed, "
+        return (
+            f"training on {pluralise(self.part_size(length), 'example')} at once takes more memory "
+            f"than is left on {describe_memory(self.flat_params.device)}: lower "
+            f"train.global_batch_size, {canvas}or choose a smaller model, such as a lower "
+            "model.hidden_size"
+        )
+
     def _backward(
         self,
         carry: dict[str, Tensor],
+        minimum_steps: Tensor,
         noise: Noise | None,
         embedding_only: bool,
-        minimum_steps: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Run forward and backward through a carry, one micro-batch after the other.
 
@@ -356,13 +431,15 @@ class Trainer:
             if config.early_halting:
                 may_halt = carry["steps"] >= minimum_steps
                 halted = last | (model.should_halt(halt_logits) & may_halt)
-            carry["y"].copy_(y)
-            carry["z"].copy_(z)
-            carry["halted"].copy_(halted)
             counted = _halted_sums(halted, carry["steps"], correct, cells, halt_logits[:, 0])
             sums = (loss, lm_loss, halt_loss, continue_loss, *counted)
             dtype = accum_dtype(loss.device)
-            return embedding_gradients, torch.stack([value.to(dtype) for value in sums])
+            stacked = torch.stack([value.to(dtype) for value in sums])
+            # Nothing after this needs memory, so that a part either fails or changes the carry.
+            carry["y"].copy_(y)
+            carry["z"].copy_(z)
+            carry["halted"].copy_(halted)
+            return embedding_gradients, stacked
 
     def _update(
         self, puzzle_ids: Tensor, embedding_gradients: Tensor, embedding_only: bool
@@ -428,10 +505,15 @@ class Trainer:
             for seq_len, carry in sorted(self.carries.items())
             for name, tensor in carry.items()
         }
+        micro_batch = {}
+        if self.micro_batch_size < self._chosen_micro_batch_size:
+            # Otherwise it is chosen anew where the run is resumed, by the memory there.
+            micro_batch["micro_batch_size"] = torch.tensor(self.micro_batch_size)
         return {
             **self._shared_state(),
             "generator": self.generator.get_state(),
             "steps_done": torch.tensor(self.steps_done),
+            **micro_batch,
             **carries,
         }
 
@@ -467,6 +549,10 @@ class Trainer:
         optimiser_steps = sources.get("optimiser.steps")  # some optimisers keep none
         if steps_done < 0 or (optimiser_steps is not None and int(optimiser_steps) < 0):
             raise ValueError("its number of steps is negative")
+        micro_batch_size = state.get("micro_batch_size", torch.tensor(self.micro_batch_size))
+        check_like("micro_batch_size", micro_batch_size, torch.tensor(0))
+        if micro_batch_size < 1:
+            raise ValueError(f"micro_batch_size is {int(micro_batch_size)}")
         try:
             torch.Generator().set_state(state["generator"])
         except RuntimeError:
@@ -475,6 +561,7 @@ class Trainer:
             tensor.copy_(sources[name])
         self.carries = carries
         self._graphs.clear()  # they compute on the old carries
+        self.micro_batch_size = min(self.micro_batch_size, int(micro_batch_size))
         self.generator.set_state(state["generator"])
         self.steps_done = steps_done
 

@@ -118,10 +118,11 @@ class _RunningMeans:
 
 
 class _Rate:
-    """How much is done in a second, of the last minute."""
+    """How much is done in a second, of the last minute without the start, which is slow."""
 
     def __init__(self) -> None:
         self._parts: deque[tuple[float, int]] = deque()  # seconds, how much was done in them
+        self._holds_start = True
 
     def add(self, seconds: float, count: int) -> None:
         """Add how much was done in the last seconds."""
@@ -129,6 +130,9 @@ class _Rate:
             last_seconds, last_count = self._parts.pop()
             seconds, count = seconds + last_seconds, count + last_count
         self._parts.append((seconds, count))
+        if self._holds_start and len(self._parts) > 1:
+            self._parts.popleft()
+            self._holds_start = False
         while self._seconds - self._parts[0][0] >= RATE_WINDOW_S:
             self._parts.popleft()
 

@@ -26,6 +26,7 @@ from arc_trm.inference.plan import PredictionPlan
 from arc_trm.inference.predictor import predict_scheduled
 from arc_trm.inference.queries import Query, further_queries, shard
 from arc_trm.models.hrm import HRM
+from arc_trm.models.state import LatentState, Sampling
 from arc_trm.models.transformer import Transformer
 from arc_trm.models.trm import TRM
 from arc_trm.puzzles import KINDS
@@ -488,3 +489,50 @@ def test_answers_on_canvases_of_several_sizes_do_not_depend_on_the_batch(
     expected = ask(plan)
     assert {query.key for query in plan.queries} == expected.keys()
     assert_close(ask(plan, 2), expected)
+
+
+# Memory that runs out
+
+
+class Cramped(Lucky):
+    """Has memory for so many queries at once."""
+
+    most, fails_at_once = 7, False
+
+    def begin(
+        self, inputs: Tensor, puzzle_ids: Tensor, sampling: Sequence[Sampling]
+    ) -> LatentState:
+        if self.fails_at_once and len(inputs) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return super().begin(inputs, puzzle_ids, sampling)
+
+    def advance(self, state: LatentState) -> LatentState:
+        if len(state) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return super().advance(state)
+
+
+@pytest.mark.parametrize("fails_at_once", [True, False])
+@pytest.mark.parametrize("settings", [NOISY, JOBS[2], {**JOBS[3], "samples": 3}], ids=str)
+def test_a_batch_that_does_not_fit_the_memory_is_asked_in_halves(
+    settings: dict[str, Any], fails_at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cramped, "fails_at_once", fails_at_once)
+    expected = ask(sudoku_plan(**settings))
+    plan, notes = sudoku_plan(Cramped, **settings), list[str]()
+    batches = predict_scheduled(
+        plan, plan.schedule(plan.queries), TimeLimit(), 13, note=notes.append
+    )
+    assert_close({each.key: facts(each) for batch in batches for each in batch}, expected)
+    (note,) = notes
+    assert note == "the memory is too small for a batch, so batches are half as large from now on"
+
+
+@pytest.mark.parametrize(("batch_size", "queries"), [(None, "6 test inputs"), (1, "1 test input")])
+def test_half_a_batch_that_does_not_fit_either_is_one_sentence(
+    batch_size: int | None, queries: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Cramped, "most", 0)
+    sentence = f"^predicting {queries} at once takes more .*: lower --batch-size, or use another"
+    with pytest.raises(UserError, match=sentence):
+        predict_to_folder(tmp_path, sudoku_plan(Cramped), TimeLimit(), batch_size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from tiny import make_trainer
 from arc_trm.config import ModelConfig, RunConfig, TrainConfig
 from arc_trm.data.sampler import BatchSampler
 from arc_trm.errors import UserError
+from arc_trm.models.trm import TRM
 from arc_trm.training import Trainer
 from arc_trm.training.budget import (
     activation_bytes,
@@ -39,7 +41,7 @@ def test_planning_trains_nothing_and_copies_no_puzzle_embedding(
     monkeypatch.setattr(Trainer, "step", step)
     config = replace(trainer.config, embedding_only_fraction=0.5)
     sampler = BatchSampler(fake_groups(), 4, seed=0)
-    assert estimate_steps(model, config, sampler, 4, lambda: 2.0) > 0
+    assert estimate_steps(model, config, sampler, 4, lambda: 8.0) > 0
     assert embeddings and all(each is embedding for each in embeddings)
     after = trainer.state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
@@ -48,6 +50,50 @@ def test_planning_trains_nothing_and_copies_no_puzzle_embedding(
 def test_no_time_is_no_steps() -> None:
     trainer, sampler = make_trainer(), BatchSampler(fake_groups(), 4, seed=0)
     assert estimate_steps(trainer.model, trainer.config, sampler, 4, lambda: -1.0) == 0
+
+
+class Clock:
+    """Stands still, except that supervision steps take a time by the number of their cells.
+
+    The first one on each canvas takes a while longer, by a model or by any of its copies.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, copies_are_slow: bool) -> None:
+        self.now = 0.0
+        known: set[tuple[int, bool]] = set()
+        original = TRM.supervision_step
+
+        def supervision_step(
+            model: TRM, x: torch.Tensor, y: torch.Tensor, z: torch.Tensor, noise: None = None
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            kinds = model.__dict__.setdefault("kinds", set()) if copies_are_slow else known
+            kind = x.shape[1], model.embedding.tokens.requires_grad
+            self.now += 4e-3 * x.shape[0] * x.shape[1] + (1.0 if kind not in kinds else 0.0)
+            kinds.add(kind)
+            return original(model, x, y, z, noise)
+
+        monkeypatch.setattr(TRM, "supervision_step", supervision_step)
+        monkeypatch.setattr("arc_trm.training.budget.time", SimpleNamespace(monotonic=self))
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("copies_are_slow", [False, True])
+def test_slow_first_steps_are_neither_in_the_rate_nor_forgotten(
+    monkeypatch: pytest.MonkeyPatch, copies_are_slow: bool
+) -> None:
+    trainer, sampler = make_trainer(), BatchSampler(fake_groups(), 4, seed=0)
+    model, config = trainer.model, replace(trainer.config, embedding_only_fraction=0.25)
+    clock = Clock(monkeypatch, copies_are_slow)
+    end = 40.0
+    planned = estimate_steps(model, config, sampler, 4, lambda: end - clock())
+    trained = Trainer(model, replace(config, total_steps=planned))
+    while clock() < end:
+        batch = sampler(trained.steps_done)
+        trained.step({name: torch.from_numpy(array) for name, array in batch.items()})
+    assert trained.steps_done > 50
+    assert 0.9 * trained.steps_done < planned <= trained.steps_done
 
 
 @pytest.mark.parametrize(

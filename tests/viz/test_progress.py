@@ -201,6 +201,14 @@ def test_rate_and_time_left_are_those_of_the_last_minute(
     assert found[2] == format_duration((7000 - int(found[1])) / 2)
 
 
+def test_a_slow_first_step_is_not_in_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, clock = Screen(monkeypatch, None), Clock()
+    with show_progress("training", "steps", clock) as callback:
+        callback.progress(0, 1000)
+        at_rates(callback, clock, 1000, [(1, 1 / 30), (101, 5.0)])
+    assert screen.frames[-1].startswith("training 101/1000, 5.0 steps/s, ")
+
+
 def test_a_rate_of_steps_that_take_minutes_is_that_of_the_last_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

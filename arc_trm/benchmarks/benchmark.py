@@ -169,13 +169,12 @@ def _rate_lines(values: dict[str, Any], one: str, several: str) -> list[str]:
 def _part_lines(values: dict[str, Any]) -> list[str]:
     breakdown, sides = values.get("breakdown", {}), values.get("seconds_per_step_by_side", {})
     lines, seconds = [], values["seconds_per_step"]
-    if len(sides) > 1:  # the breakdown is measured on the full canvas only
+    if waits := values.get("data_wait_seconds"):
+        lines.append(f"waits for data: {waits / seconds:.1%} of a step")
+    if len(sides) > 1:  # the breakdown is measured on the largest canvas only
         side = max(sides, key=int)
         seconds = sides[side]
         lines.append(f"a step on the canvas of side {side}: {seconds:.4g} s")
-    rest = seconds - sum(breakdown.values())
-    if breakdown and rest > 0:  # parts that overlap in the step take longer alone
-        breakdown = {**breakdown, "the rest": rest}
-    for name, cost in breakdown.items():
+    for name, cost in sorted(breakdown.items(), key=lambda item: -item[1]):
         lines.append(f"  {name:<12}{cost:10.4f} s {cost / seconds:6.1%}")
     return lines

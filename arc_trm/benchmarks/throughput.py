@@ -116,7 +116,7 @@ def measure_training(
         trainer = Trainer(model, train, generator, micro_batch_size)
         examples = steps * config.train.global_batch_size
         canvases = [
-            _CanvasBenchmark(seq_len, share, training_step(trainer, part, stack))
+            _CanvasBenchmark(seq_len, share, TrainingSteps(trainer, part, stack))
             for seq_len, (share, part) in sampler.by_canvas_size().items()
         ]
         return {
@@ -127,12 +127,23 @@ def measure_training(
         }
 
 
-def training_step(
-    trainer: Trainer, sampler: BatchSampler, stack: ExitStack
-) -> Callable[[], object]:
-    """Return a function that takes the next step of a run; `stack` ends what makes batches."""
-    batch_of = stack.enter_context(batches_ahead(sampler, trainer.flat_params.device))
-    return lambda: trainer.step(batch_of(trainer.steps_done))
+class TrainingSteps:
+    """Takes the next steps of a run; `stack` ends what makes batches.
+
+    Attributes:
+        waits: seconds that each step has waited for its batch.
+    """
+
+    def __init__(self, trainer: Trainer, sampler: BatchSampler, stack: ExitStack) -> None:
+        self._trainer = trainer
+        self._batch_of = stack.enter_context(batches_ahead(sampler, trainer.flat_params.device))
+        self.waits: list[float] = []
+
+    def __call__(self) -> None:
+        started = time.perf_counter()
+        batch = self._batch_of(self._trainer.steps_done)
+        self.waits.append(time.perf_counter() - started)
+        self._trainer.step(batch)
 
 
 def bench_predict(
@@ -236,7 +247,7 @@ def _measure(
     rate = product_rate(device, model.dtype)
     training, alone = what != "predict", config.train.embedding_only_fraction == 1
     by_side, shares, seconds, flops = {}, {}, 0.0, 0.0
-    low, high = 0.0, 0.0
+    low, high, waits = 0.0, 0.0, 0.0
     for index, canvas in enumerate(canvases):
         # On a CPU the first canvas is warm. A GPU records small steps before it replays them.
         for _ in range(min(1, index) if device.type == "cpu" else WARM_CALLS + 1):
@@ -249,6 +260,8 @@ def _measure(
         low, high = low + canvas.share * quartiles[0], high + canvas.share * quartiles[1]
         shares[side] = canvas.share
         seconds += canvas.share * by_side[side]
+        if isinstance(canvas.step, TrainingSteps):
+            waits += canvas.share * statistics.median(canvas.step.waits)
         flops += canvas.share * supervision_flops(model, length, training, alone)
     if not training:
         flops *= config.model.supervision_steps
@@ -272,6 +285,7 @@ def _measure(
         "first_step_seconds": first_step,
         "peak_memory_mb": memory // 2**20,
         "breakdown": parts,
+        "data_wait_seconds": waits,
         "compiled": model.compiled,
         "kernels": model.select_ops(model.dtype) is not TORCH_OPS,
         "whole_run": {"examples": examples, "seconds": examples * seconds / batch_size},

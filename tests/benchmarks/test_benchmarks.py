@@ -139,11 +139,15 @@ def test_train_and_predict(cli: Cli, tiny: list[str], what: str, examples: int) 
     assert result["examples_per_second"] == pytest.approx(rate, rel=0.01)
     assert {"attention", "swiglu", "norms", "heads"} <= result["breakdown"].keys()
     assert all(seconds > 0 for seconds in result["breakdown"].values())
+    if what == "predict":  # of training on two canvases, one is profiled
+        total = sum(result["breakdown"].values())
+        assert total == pytest.approx(result["seconds_per_step"], rel=0.01)
     assert result["first_step_seconds"] > 0 and result["peak_memory_mb"] > 0
     assert result["whole_run"]["examples"] == examples
     assert result["kernels"] is False
     if what == "train":
-        assert {"data", "loss", "optimisers"} <= result["breakdown"].keys()
+        assert {"loss", "optimisers"} <= result["breakdown"].keys()
+        assert result["data_wait_seconds"] > 0
         assert set(result["needed_memory_mb"]) >= {"puzzle_embedding", "activations"}
 
 
@@ -232,18 +236,6 @@ def test_predictions_are_counted_in_queries(cli: Cli, tiny: list[str]) -> None:
     assert "the whole run, 12 queries: " in lines[-1]
     assert not any("example" in line for line in lines)
 
-
-@pytest.mark.parametrize(("seconds", "last"), [(0.5, "the rest"), (0.3, "norms")])
-def test_a_rest_below_zero_is_not_printed(seconds: float, last: str) -> None:
-    """Parts that overlap in a step take longer one by one."""
-    parts = {"heads": 0.25, "norms": 0.15}
-    numbers = ("examples_per_second", "batch_size", "first_step_seconds", "peak_memory_mb")
-    other = {
-        **dict.fromkeys(("what", "preset", "device", "dtype"), "x"),
-        **dict.fromkeys(numbers, 1),
-    }
-    result = BenchmarkResult({**other, "seconds_per_step": seconds, "breakdown": parts})
-    assert result.lines()[-1].startswith(f"  {last} ")
 
 
 @pytest.mark.slow

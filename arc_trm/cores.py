@@ -14,8 +14,8 @@ CONTROLLERS = Path("/sys/fs/cgroup")
 def wait_briefly() -> None:
     """Let threads that wait for each other sleep soon, unless the user has set how they wait.
 
-    By default they spin for about a millisecond. Beside other work, one of them often has no core
-    for that long, and the others then spin instead of giving it theirs. The OpenMP library reads
+    By default they spin for 300,000 turns. Beside other work, one of them often has no core for
+    that long, and the others then spin instead of giving it theirs. The OpenMP library reads
     the variable when it is loaded, so call this before torch is imported.
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():

@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 
 from arc_trm.config import Dtype
+from arc_trm.cores import usable_cores, visible_cores
 from arc_trm.environment import MAX_NUMBER, environment_number
 from arc_trm.errors import UserError, format_value, pluralise
 
@@ -26,7 +27,7 @@ DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bf
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """Return a device; for the CPU, also set up the memory allocator of this process.
+    """Return a device; for the CPU, also set up the memory allocator and the number of threads.
 
     Under torchrun each process gets its own GPU.
 
@@ -52,6 +53,7 @@ def pick_device(name: str = "auto") -> torch.device:
         raise UserError(f"device {format_value(name)} cannot be used here: {_reason(kind, count)}")
     if kind == "cpu":
         _keep_freed_memory()
+        torch.set_num_threads(cpu_threads())
     return torch.device(kind, number) if kind == "cuda" else torch.device(kind)
 
 
@@ -81,6 +83,20 @@ def _keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD in malloc.h
         libc.mallopt(-3, 32 * 2**20)  # M_MMAP_THRESHOLD; 32 MiB is the largest
+
+
+def cpu_threads() -> int:
+    """Return the number of threads that compute in a process that has the machine for itself.
+
+    It is the number that OMP_NUM_THREADS or torch.set_num_threads has set, and otherwise PyTorch's
+    own, at most the cores that this process may use. It does not depend on what else runs, because
+    results depend on it: sums in another number of threads are rounded in another order.
+    """
+    threads, visible = torch.get_num_threads(), visible_cores()
+    # PyTorch starts with a thread for each core; it may count two hyperthreads as one.
+    if "OMP_NUM_THREADS" in os.environ or threads not in {visible, visible // 2}:
+        return threads
+    return min(threads, usable_cores())
 
 
 def pick_dtype(name: Dtype, device: torch.device) -> Dtype:

@@ -18,7 +18,17 @@ from sources import imports
 FLOORS = [
     ("submission",),
     ("errors", "_version"),
-    ("io", "rng", "time_limit", "display", "registry", "callbacks", "metric_keys", "source_code"),
+    (
+        "io",
+        "rng",
+        "time_limit",
+        "display",
+        "registry",
+        "callbacks",
+        "metric_keys",
+        "source_code",
+        "cores",
+    ),
     ("tasks", "environment"),
     ("config",),
     ("puzzles", "device"),

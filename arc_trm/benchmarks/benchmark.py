@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from arc_trm.benchmarks.adaptation import PREDICTION_SHARE, TRAINING_SHARE, bench_adapt
+from arc_trm.benchmarks.busy import bench_busy, busy_lines
 from arc_trm.benchmarks.files import bench_files, file_lines
 from arc_trm.benchmarks.scaling import bench_scaling
 from arc_trm.benchmarks.throughput import bench_data, bench_predict, bench_train
@@ -41,6 +42,8 @@ class BenchmarkResult:
             return _adapt_lines(self.values)
         if self.values["what"] == "files":
             return file_lines(self.values)
+        if self.values["what"] == "busy":
+            return busy_lines(self.values)
         one, several = ("example", "examples")
         if self.values["what"] == "predict":
             one, several = ("query", "queries")
@@ -68,13 +71,13 @@ def run_benchmark(
     """Measure steps as a real run does them.
 
     Args:
-        what: `train`, `adapt`, `predict`, `data`, `scaling` or `files`.
+        what: `train`, `adapt`, `predict`, `data`, `scaling`, `files` or `busy`.
         config: of the run; `files` measures no run.
         device: auto, cpu, mps, cuda or cuda:NUMBER.
         batch_size: examples in a step; None suits the run and the device.
         compiled: use torch.compile; None is where it pays.
         picture: file for the picture of `scaling`.
-        callback: receives the progress of `scaling` and `files`.
+        callback: receives the progress of `scaling`, `files` and `busy`.
 
     Raises:
         UserError: the run could not start, or an argument is for another benchmark.
@@ -87,6 +90,10 @@ def run_benchmark(
                 "`bench files` measures no model: leave out --device, --compile and --batch-size"
             )
         return BenchmarkResult(bench_files(progress=callback.progress))
+    if what == "busy":
+        if device not in {"auto", "cpu"} or compiled is not None:
+            raise UserError("`bench busy` measures the CPU: leave out --device and --compile")
+        return BenchmarkResult(bench_busy(config, batch_size, progress=callback.progress))
     if what == "data":
         if device != "auto" or compiled is not None:
             raise UserError("`bench data` computes nothing: leave out --device and --compile")

@@ -18,7 +18,7 @@ from arc_trm.cli.options import (
 from arc_trm.config.schema import MAX_BATCH_SIZE
 from arc_trm.errors import UserError
 
-BENCHMARKS = ("train", "adapt", "predict", "data", "scaling", "files")
+BENCHMARKS = ("train", "adapt", "predict", "data", "scaling", "files", "busy")
 
 
 @click.command()
@@ -26,7 +26,8 @@ BENCHMARKS = ("train", "adapt", "predict", "data", "scaling", "files")
 @click.option(
     "--preset",
     metavar="NAME",
-    help="Named config to measure; default: arc-agi-1, of `adapt` adapt-arc-agi-2.",
+    help="Named config to measure; default: arc-agi-1, of `adapt` adapt-arc-agi-2, of `busy` "
+    "quickstart.",
 )
 @set_option
 @click.option(
@@ -56,7 +57,8 @@ def bench(
     of each part of a step; `scaling` draws how the time of a step grows. `adapt` measures both
     phases of adapting, and prediction, and computes both for the GPUs of Kaggle and an H100.
     `files` measures the commands that read large files, of 10 000 tasks, 419 000 predictions and a
-    million Sudokus. The last line is one JSON object.
+    million Sudokus. `busy` measures training steps on the CPU alone and beside processes that keep
+    all cores busy. The last line is one JSON object.
 
     \b
     Examples:
@@ -65,13 +67,14 @@ def bench(
       arc-trm bench predict --preset arc-agi-2 --set model.canvas=bucketed
       arc-trm bench scaling --out scaling.svg
       arc-trm bench files
+      arc-trm bench busy --preset sudoku-quick
       arc-trm --nproc-per-node gpu bench train --preset arc-agi-1
     """
     from arc_trm.benchmarks import run_benchmark
     from arc_trm.config import load_config
     from arc_trm.viz.progress import is_main_process, show_progress
 
-    default = "adapt-arc-agi-2" if what == "adapt" else "arc-agi-1"
+    default = {"adapt": "adapt-arc-agi-2", "busy": "quickstart"}.get(what, "arc-agi-1")
     settings = load_config(preset or default, config, overrides)
     if what == "files" and (preset or config or overrides):
         raise UserError("`bench files` measures no model: leave out --preset, --config and --set")

@@ -71,13 +71,15 @@ def launch(nproc_per_node: str, debug: bool, arguments: Sequence[str]) -> int:
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+    from arc_trm.device import cpu_threads
+
     if "RANK" in os.environ:
         raise UserError("torchrun has started this process: leave out --nproc-per-node")
     if nproc_per_node == "gpu" and not torch.cuda.is_available():
         raise UserError("--nproc-per-node gpu: PyTorch finds no GPU; write a number of processes")
     number = torchrun.determine_local_world_size(nproc_per_node)
     # torch would give each process one thread, with a warning: they share what a single one has.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, torch.get_num_threads() // number)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cpu_threads() // number)))
     if not debug:
         logging.disable(logging.ERROR)  # the process that fails says why, and this one its status
     options = ["--standalone", f"--nproc-per-node={number}"]

@@ -1,0 +1,177 @@
+"""Training steps on the CPU beside a busy neighbour: what other work on the cores costs."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from arc_trm.benchmarks.throughput import training_step
+from arc_trm.callbacks import Progress, ignore
+from arc_trm.config import RunConfig, describe_preset
+from arc_trm.cores import usable_cores
+from arc_trm.data.sampler import BatchSampler
+from arc_trm.data.training_set import build_training_set
+from arc_trm.device import pick_device, pick_dtype, under_torchrun
+from arc_trm.errors import UserError
+from arc_trm.training import Trainer
+from arc_trm.training.budget import pick_micro_batch_size, total_steps
+from arc_trm.training.setup import initial_model
+
+ROUNDS = 3
+"""How often each case is measured, in turn with the others."""
+SECONDS = 5.0
+"""How long steps are repeated in a round, after one to warm up."""
+CASES = {
+    "idle_one_thread": "one thread, no neighbour",
+    "idle": "threads as chosen, no neighbour",
+    "busy": "threads as chosen, busy neighbour",
+}
+NEIGHBOUR = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
+"""It ends by itself if this process is killed."""
+
+
+def bench_busy(
+    config: RunConfig,
+    batch_size: int | None = None,
+    rounds: int = ROUNDS,
+    seconds: float = SECONDS,
+    progress: Progress = ignore,
+) -> dict[str, Any]:
+    """Measure training steps a second on the CPU, alone and beside processes that keep it busy.
+
+    Each measurement is a process of its own, because OpenMP is set up when it is loaded. The
+    neighbour is one process per core that computes without a pause.
+
+    Args:
+        config: of the run.
+        batch_size: examples in a step; None is the config's.
+        rounds: measurements of each case.
+        seconds: of each measurement, without its start.
+        progress: called with the number of measurements done, and of all.
+
+    Returns:
+        `cases`: per name in `CASES`, `threads`, `steps_per_second` (the median of the rounds),
+        `steps_per_second_by_round` and `cores`, the median of the seconds of CPU a second.
+
+    Raises:
+        UserError: the run could not start, or this is a process of torchrun.
+    """
+    if under_torchrun():
+        raise UserError("`bench busy` measures one process: start it without torchrun")
+    size = batch_size or config.train.global_batch_size
+    measured: dict[str, list[dict[str, float]]] = {name: [] for name in CASES}
+    for done in range(rounds * len(CASES)):
+        name = list(CASES)[done % len(CASES)]
+        progress(done, rounds * len(CASES))
+        with ExitStack() as stack:
+            if name == "busy":
+                stack.enter_context(_busy_neighbour())
+            if name == "idle_one_thread":
+                stack.enter_context(_environment({"OMP_NUM_THREADS": "1"}))
+            context = multiprocessing.get_context("spawn")
+            pool = stack.enter_context(ProcessPoolExecutor(1, context))
+            measured[name].append(pool.submit(_measure, config, size, seconds).result())
+    progress(rounds * len(CASES), rounds * len(CASES))
+    cases = {name: _summarise(each) for name, each in measured.items()}
+    rates = {name: case["steps_per_second"] for name, case in cases.items()}
+    return {
+        "what": "busy",
+        "preset": describe_preset(config),
+        "torch": torch.__version__,
+        "batch_size": size,
+        "cases": cases,
+        "busy_share_of_one_thread": rates["busy"] / rates["idle_one_thread"],
+    }
+
+
+def busy_lines(values: Mapping[str, Any]) -> list[str]:
+    """Return what a person wants to know of the values of `bench_busy`."""
+    lines = [f"busy, preset {values['preset']}, batch {values['batch_size']}"]
+    for name, title in CASES.items():
+        case = values["cases"][name]
+        rates = case["steps_per_second_by_round"]
+        lines.append(
+            f"  {title:<36}{case['steps_per_second']:8.4g} steps a second "
+            f"({min(rates):.4g} to {max(rates):.4g}), {case['cores']:.2f} cores"
+        )
+    share = values["busy_share_of_one_thread"]
+    lines.append(f"beside the neighbour {share:.0%} of the speed of one thread alone")
+    return lines
+
+
+def _measure(config: RunConfig, batch_size: int, seconds: float) -> dict[str, float]:
+    """Measure steps in this process."""
+    device = pick_device("cpu")
+    config = replace(config, dtype=pick_dtype(config.dtype, device))
+    training_set = build_training_set(config)
+    sampler = BatchSampler(training_set.dataset, batch_size, config.seed)
+    puzzles = len(training_set.puzzle_names)
+    model, generator = initial_model(config, puzzles, device, None, pretrained=False)
+    steps = total_steps(config, sampler)
+    train = replace(config.train, global_batch_size=batch_size, total_steps=steps)
+    micro_batch_size = pick_micro_batch_size(model, device, batch_size)
+    trainer = Trainer(model, train, generator, micro_batch_size)
+    with ExitStack() as stack:
+        step = training_step(trainer, sampler, stack)
+        step()
+        first, started, used = trainer.steps_done, time.perf_counter(), _cpu_seconds()
+        while time.perf_counter() - started < seconds:
+            step()
+        passed = time.perf_counter() - started
+        return {
+            "threads": torch.get_num_threads(),
+            "steps_per_second": (trainer.steps_done - first) / passed,
+            "cores": (_cpu_seconds() - used) / passed,
+        }
+
+
+def _cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _summarise(rounds: list[dict[str, float]]) -> dict[str, Any]:
+    rates = [each["steps_per_second"] for each in rounds]
+    return {
+        "threads": rounds[0]["threads"],
+        "steps_per_second": statistics.median(rates),
+        "steps_per_second_by_round": rates,
+        "cores": statistics.median(each["cores"] for each in rounds),
+    }
+
+
+@contextmanager
+def _busy_neighbour() -> Iterator[None]:
+    """Keep every core busy while the block runs."""
+    command = [sys.executable, "-c", NEIGHBOUR]
+    processes = [subprocess.Popen(command) for _ in range(usable_cores())]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables, which a process that is started in the block gets."""
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

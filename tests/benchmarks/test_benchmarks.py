@@ -15,7 +15,7 @@ from tiny import ARCHITECTURES
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from arc_trm.benchmarks import BenchmarkResult, scaling, throughput, timing
+from arc_trm.benchmarks import scaling, throughput, timing
 from arc_trm.benchmarks.adaptation import MACHINES, computed_rates
 from arc_trm.benchmarks.flops import block_flops, supervision_flops
 from arc_trm.config import ModelConfig, from_dict, load_config
@@ -235,7 +235,6 @@ def test_predictions_are_counted_in_queries(cli: Cli, tiny: list[str]) -> None:
     assert " queries a second" in lines[1] and " GFLOP for one query: " in lines[2]
     assert "the whole run, 12 queries: " in lines[-1]
     assert not any("example" in line for line in lines)
-
 
 
 @pytest.mark.slow

@@ -128,18 +128,21 @@ def measure_training(
 
 
 class TrainingSteps:
-    """Takes the next steps of a run; `stack` ends what makes batches.
+    """Takes the next steps of a run; `stack` ends what makes batches from the first step on.
 
     Attributes:
         waits: seconds that each step has waited for its batch.
     """
 
     def __init__(self, trainer: Trainer, sampler: BatchSampler, stack: ExitStack) -> None:
-        self._trainer = trainer
-        self._batch_of = stack.enter_context(batches_ahead(sampler, trainer.flat_params.device))
+        self._trainer, self._sampler, self._stack = trainer, sampler, stack
+        self._batch_of: Callable[[int], dict[str, torch.Tensor]] | None = None
         self.waits: list[float] = []
 
     def __call__(self) -> None:
+        if self._batch_of is None:
+            device = self._trainer.flat_params.device
+            self._batch_of = self._stack.enter_context(batches_ahead(self._sampler, device))
         started = time.perf_counter()
         batch = self._batch_of(self._trainer.steps_done)
         self.waits.append(time.perf_counter() - started)

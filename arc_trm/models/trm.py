@@ -60,13 +60,14 @@ class TRM(PuzzleModel):
     def _cycle(self, x: Tensor, y: Tensor, z: Tensor, noise: Noise | None) -> tuple[Tensor, Tensor]:
         """Update z n times, then y once. With "last_update" only the last two carry gradient."""
         inner_cycles = self.config.inner_cycles
-        y_x = y + x
+        # One sum for all updates; with gradient each has its own, as gradients are summed in order.
+        shared = None if torch.is_grad_enabled() else y + x
         without_gradient = inner_cycles - 1 if self.config.backprop_through == "last_update" else 0
         with torch.no_grad():
             for _ in range(without_gradient):
-                z = self._update_z(y_x, z, noise)
+                z = self._update_z(y + x if shared is None else shared, z, noise)
         for _ in range(inner_cycles - without_gradient):
-            z = self._update_z(y_x, z, noise)
+            z = self._update_z(y + x if shared is None else shared, z, noise)
         return self._update_y(y, z), z
 
     def supervision_step(

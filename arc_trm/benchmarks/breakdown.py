@@ -1,146 +1,187 @@
-"""The cost of each component of a step, measured alone on tensors of the step's shapes.
+"""The cost of each part of a step, measured in place by PyTorch's profiler.
 
-Components are measured one by one without torch.compile, so their sum is close to the cost of the
-whole step only where nothing is fused or overlaps.
+One whole step runs under the profiler, forward and backward as a real run does them. On a GPU the
+time of a kernel counts for the part that launched it; on a CPU the time of the thread counts.
+Autograd numbers the nodes that the forward pass makes, and backward counts for the part that made
+the node. Where a part is inside another one, the inner one counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import json
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch.profiler import ProfilerActivity, profile, record_function
 
-from arc_trm.benchmarks.timing import median_seconds
+from arc_trm.benchmarks.timing import synchronise
 from arc_trm.models import PuzzleModel
 from arc_trm.models.layers import Attention, Block, PostNormBlock
 from arc_trm.training import Trainer
-from arc_trm.training.losses import halt_loss
-from arc_trm.training.optim import sign_sgd, update_ema
 
 Breakdown = dict[str, float]
+PREFIX = "arc-trm: "
+"""Begins the names of ranges in a trace that are parts of a step."""
+REST = "the rest"
+IDLE = "idle"
+WAITING = "data"
+"""The name of the time in which a step waits for its batch."""
+COMPILED_REGION = "Torch-Compiled Region"
+"""Begins PyTorch's own names of ranges of compiled code, which has no parts."""
+BACKWARD_NODE = "autograd::engine::evaluate_function: "
+LAUNCHES = ("cuda_runtime", "cuda_driver")
+KERNELS = ("kernel", "gpu_memcpy", "gpu_memset")
 
 
-def prediction_breakdown(model: PuzzleModel, batch_size: int) -> Breakdown:
-    """Return the seconds of each component of predicting a batch on the full canvas."""
-    steps = model.config.supervision_steps
-    size = min(batch_size, model.cpu_micro_batch_size(model.state_length()) or batch_size)
-    with model.cache_cast_weights():
-        block = _block_breakdown(model, size, backward=False)
-        heads = _head_seconds(model, size, backward=False)
-    blocks = steps * model.blocks_per_step
-    breakdown = {name: blocks * seconds for name, seconds in block.items()}
-    breakdown["heads"] = steps * heads
-    return {name: seconds * batch_size / size for name, seconds in breakdown.items()}
+def has_breakdown(device: torch.device) -> bool:
+    """Return whether the profiler sees the work of a device."""
+    return device.type in ("cpu", "cuda")
 
 
-def training_breakdown(trainer: Trainer) -> Breakdown:
-    """Return the seconds of each component of a training step on the full canvas."""
-    model, batch_size = trainer.model, trainer.batch_size
-    size = min(batch_size, trainer.micro_batch_size)
-    with_gradient = model.blocks_with_gradient
-    without_gradient = model.blocks_per_step - with_gradient
-    if model.has_continue_head:
-        without_gradient += model.blocks_per_step
-    with model.cache_cast_weights():
-        forward = _block_breakdown(model, size, backward=False)
-        both = _block_breakdown(model, size, backward=True)
-    breakdown = {
-        name: without_gradient * forward[name] + with_gradient * both[name] for name in forward
-    }
-    breakdown["heads"] = _head_seconds(model, size, backward=True)
-    breakdown["loss"] = _loss_seconds(trainer, size)
-    breakdown = {name: seconds * batch_size / size for name, seconds in breakdown.items()}
-    breakdown["optimisers"] = _optimiser_seconds(trainer)
-    return breakdown
+def step_parts(
+    step: Callable[[], object],
+    seconds: float,
+    waiting: float,
+    model: PuzzleModel,
+    trainer: Trainer | None = None,
+) -> Breakdown:
+    """Return the seconds of each part of a step, which add up to `seconds`.
+
+    Args:
+        step: takes one step; it has been called before.
+        seconds: of a step without the profiler, which itself takes time.
+        waiting: how many of them a step waits for its batch.
+        model, trainer: what the step uses; None is no trainer.
+    """
+    device = model.y_init.device
+    parts = read_trace(_trace(step, device, model, trainer))
+    parts.pop(WAITING, None)  # the profiler keeps the thread that makes batches waiting too
+    working, measured = seconds - waiting, sum(parts.values())
+    if device.type == "cpu" or measured > working:
+        parts = {name: part * working / measured for name, part in parts.items()}
+    else:
+        parts[IDLE] = working - measured
+    rest = {name: parts.pop(name) for name in (REST, IDLE) if name in parts}
+    shown = {name: parts[name] for name in sorted(parts, key=lambda name: -parts[name])}
+    return {**({WAITING: waiting} if trainer else {}), **shown, **rest}
 
 
-def _random_state(model: PuzzleModel, batch_size: int, requires_grad: bool) -> Tensor:
-    """Return random numbers (B, L, D) in the dtype of the activations."""
-    shape = (batch_size, model.state_length(), model.config.hidden_size)
-    generator = torch.Generator().manual_seed(0)
-    state = torch.randn(shape, generator=generator).to(model.y_init.device, model.dtype)
-    return state.requires_grad_(requires_grad)
+def _trace(
+    step: Callable[[], object], device: torch.device, model: PuzzleModel, trainer: Trainer | None
+) -> list[dict[str, Any]]:
+    """Return the events of a step, as PyTorch writes them for Chrome's viewer of traces."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it would write its own lines to stderr
+    activities = [ProfilerActivity.CPU]
+    if device.type == "cuda":
+        activities.append(ProfilerActivity.CUDA)
+    with tempfile.TemporaryDirectory() as folder, _named_parts(model, trainer):
+        with profile(activities=activities) as profiler:
+            with record_function(PREFIX + REST):
+                step()
+            synchronise(device)
+        file = Path(folder) / "trace.json"
+        profiler.export_chrome_trace(str(file))
+        events: list[dict[str, Any]] = json.loads(file.read_text())["traceEvents"]
+    return events
 
 
-def _first_block(model: PuzzleModel) -> Block:
-    return next(module for module in model.modules() if isinstance(module, Block))
+def read_trace(events: list[dict[str, Any]]) -> Breakdown:
+    """Return the seconds of each part in a trace: of kernels if it has any, else of the CPU."""
+    spans = [event for event in events if event.get("ph") == "X"]
+    spans.sort(key=lambda event: (event["ts"], -event["dur"]))  # an outer span before its inner
+    open_parts: dict[object, list[tuple[float, str]]] = defaultdict(list)  # by thread: end, name
+    made: dict[int, str] = {}  # part by the number of a node that it made
+    launched: dict[int, str] = {}  # part by the number of a kernel
+    host: Breakdown = defaultdict(float)
+    for event in spans:
+        if event["cat"] in KERNELS:
+            continue
+        stack, start, arguments = open_parts[event["tid"]], event["ts"], event.get("args", {})
+        while stack and stack[-1][0] <= start:
+            stack.pop()
+        outer = stack[-1][1] if stack else None
+        part = _part(event["name"], arguments.get("Sequence number"), made)
+        if part is not None:
+            stack.append((start + event["dur"], part))
+            host[part] += event["dur"] / 1e6
+            if outer is not None:
+                host[outer] -= event["dur"] / 1e6
+        inner = part or outer or REST
+        if event["cat"] in LAUNCHES:
+            launched[arguments.get("correlation")] = inner
+        elif "Sequence number" in arguments:
+            made[arguments["Sequence number"]] = inner  # the last event of a number made the node
+    kernels = [event for event in spans if event["cat"] in KERNELS]
+    return _kernel_parts(kernels, launched) if kernels else dict(host)
 
 
-def _module_seconds(
-    action: Callable[[Tensor], Tensor], model: PuzzleModel, batch_size: int, backward: bool
-) -> float:
-    """Return the seconds of `action` on a state, with its backward pass if `backward`."""
-    state = _random_state(model, batch_size, backward)
-    if not backward:
-        with torch.no_grad():
-            return median_seconds(lambda: action(state), state.device)
-    gradient = torch.ones_like(action(state))
-    inputs = [state, *_first_block(model).parameters()]
-    return median_seconds(
-        lambda: torch.autograd.grad(action(state), inputs, gradient, allow_unused=True),
-        state.device,
-    )
+def _part(name: str, sequence_number: int | None, made: dict[int, str]) -> str | None:
+    """Return the part that a range of a trace begins, None if it begins none."""
+    if name.startswith(PREFIX):
+        return name.removeprefix(PREFIX)
+    if name.startswith(COMPILED_REGION):
+        return "compiled"
+    if name.startswith(BACKWARD_NODE):
+        return REST if sequence_number is None else made.get(sequence_number, REST)
+    return None
 
 
-def _block_breakdown(model: PuzzleModel, batch_size: int, backward: bool) -> Breakdown:
-    """Return the seconds of each component of one block, of the whole where they are not known."""
-    block, ops = _first_block(model), model.select_ops(model.dtype)
-    if not isinstance(block, PostNormBlock):
-        whole = _module_seconds(
-            lambda h: block.forward(h, model.rope_cache, ops), model, batch_size, backward
-        )
-        return {"block": whole}
-    token_mixer = block.token_mixer
-
-    def mix(h: Tensor) -> Tensor:
-        if isinstance(token_mixer, Attention):
-            return token_mixer.forward(h, model.rope_cache, ops)
-        return token_mixer.forward(h.transpose(1, 2), ops).transpose(1, 2)
-
-    actions: dict[str, Callable[[Tensor], Tensor]] = {
-        "attention" if isinstance(token_mixer, Attention) else "mixer": mix,
-        "swiglu": lambda h: block.swiglu.forward(h, ops),
-        "norms": lambda h: ops.residual_norm(h, h),
-    }
-    breakdown = {
-        name: _module_seconds(action, model, batch_size, backward)
-        for name, action in actions.items()
-    }
-    breakdown["norms"] *= 2  # a block has two
-    return breakdown
+def _kernel_parts(kernels: list[dict[str, Any]], launched: dict[int, str]) -> Breakdown:
+    """Return the seconds of kernels by part; of two at the same time the first one counts."""
+    parts: Breakdown = defaultdict(float)
+    busy_until = 0.0
+    for kernel in kernels:
+        end = kernel["ts"] + kernel["dur"]
+        part = launched.get(kernel["args"].get("correlation"), REST)
+        parts[part] += max(0.0, end - max(kernel["ts"], busy_until)) / 1e6
+        busy_until = max(busy_until, end)
+    return dict(parts)
 
 
-def _head_seconds(model: PuzzleModel, batch_size: int, backward: bool) -> float:
-    def heads(y: Tensor) -> Tensor:
-        return model.token_logits(y).float().sum() + model.halt_logits(y).sum()
-
-    return _module_seconds(heads, model, batch_size, backward)
-
-
-def _loss_seconds(trainer: Trainer, batch_size: int) -> float:
-    model = trainer.model
-    state = _random_state(model, batch_size, requires_grad=False)
-    logits = model.token_logits(state).detach().requires_grad_()
-    labels = trainer.carry["labels"][:batch_size]
-
-    def losses() -> None:
-        correct = (logits.argmax(-1) == labels).all(-1)
-        token_loss = trainer.token_loss(logits, labels).sum()
-        torch.autograd.grad(token_loss + halt_loss(logits[:, 0, 0], correct).sum(), logits)
-
-    return median_seconds(losses, logits.device)
+@contextmanager
+def _named_parts(model: PuzzleModel, trainer: Trainer | None) -> Iterator[None]:
+    """Name the parts of steps inside the context; outside it nothing is there that costs time."""
+    with ExitStack() as stack:
+        for owner, method, part in _methods(model, trainer):
+            _name_calls(owner, method, PREFIX + part, stack)
+        yield
 
 
-def _optimiser_seconds(trainer: Trainer) -> float:
-    """Return the seconds of both optimisers and the weight average; the weights stay."""
-    embedding, carry = trainer.model.puzzle_embedding, trainer.carry
-    gradients = torch.zeros(trainer.batch_size, embedding.shape[1], device=embedding.device)
+def _methods(model: PuzzleModel, trainer: Trainer | None) -> Iterator[tuple[object, str, str]]:
+    """Yield objects, their methods, and the parts of a step that these are."""
+    yield model.embedding, "forward", "embedding"
+    yield model.heads, "token_logits", "heads"
+    yield model.heads, "halt_logits", "heads"
+    # Compiled code has no parts, and would be compiled again for them.
+    blocks = [] if model.compiled else [each for each in model.modules() if isinstance(each, Block)]
+    for block in blocks:
+        if isinstance(block, PostNormBlock):
+            mixer = block.token_mixer
+            yield block, "forward", "norms"  # what a block does outside its two modules
+            yield mixer, "forward", "attention" if isinstance(mixer, Attention) else "mixer"
+            yield block.swiglu, "forward", "swiglu"
+        else:
+            yield block, "forward", "block"
+    if trainer is not None:
+        yield trainer, "token_loss", "loss"
+        yield trainer, "_update", "optimisers"
 
-    def update() -> None:
-        trainer.gradients.zero_()
-        trainer.optimiser.step(0.0)
-        update_ema(trainer.ema, trainer.flat_params, trainer.config.ema_decay)
-        sign_sgd(embedding, carry["puzzle_ids"], gradients, 0.0, 0.0)
 
-    return median_seconds(update, embedding.device)
+def _name_calls(owner: Any, method: str, name: str, stack: ExitStack) -> None:
+    """Let the profiler see the calls of a method of an object under a name, until `stack` ends."""
+    original, own = getattr(owner, method), method in vars(owner)
+
+    @functools.wraps(original)
+    def named(*args: Any, **kwargs: Any) -> Any:
+        with record_function(name):
+            return original(*args, **kwargs)
+
+    setattr(owner, method, named)
+    stack.callback(*((setattr, owner, method, original) if own else (delattr, owner, method)))

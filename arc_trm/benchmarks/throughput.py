@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -13,23 +12,26 @@ from itertools import count, cycle, islice
 from typing import Any
 
 import torch
+from torch.profiler import record_function
 
-from arc_trm.benchmarks.breakdown import prediction_breakdown, training_breakdown
+from arc_trm.benchmarks.breakdown import PREFIX, WAITING, has_breakdown, step_parts
 from arc_trm.benchmarks.flops import block_flops, supervision_flops
 from arc_trm.benchmarks.timing import (
+    PowerMeter,
     elapsed,
-    median_seconds,
     peak_memory,
     product_rate,
     synchronise,
 )
+from arc_trm.callbacks import Callback
 from arc_trm.checkpoint import Weights
 from arc_trm.config import ModelConfig, RunConfig, describe_preset
 from arc_trm.data.prefetch import Prefetcher
 from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.data.training_set import build_training_set
-from arc_trm.device import pick_dtype, process_group
+from arc_trm.device import pick_dtype
+from arc_trm.environment import processor_name
 from arc_trm.errors import UserError, format_name
 from arc_trm.inference.engine import predict_batch
 from arc_trm.inference.queries import Query, build_queries, max_batch_size
@@ -57,7 +59,7 @@ Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class _CanvasBenchmark:
+class CanvasSteps:
     """Steps on the canvas of `seq_len` cells, which a share of all examples has."""
 
     seq_len: int
@@ -65,85 +67,139 @@ class _CanvasBenchmark:
     step: Callable[[], object]
 
 
-def bench_train(
+@dataclass(frozen=True)
+class Benchmark:
+    """What is measured: steps of a model.
+
+    Attributes:
+        config: of the run, with the dtype that is used.
+        canvases: the largest first.
+        batch_size: examples or queries in a step, of all processes.
+        examples: of the whole run.
+        trainer: of training steps; None predicts.
+    """
+
+    config: RunConfig
+    model: PuzzleModel
+    canvases: Sequence[CanvasSteps]
+    batch_size: int
+    examples: int
+    world_size: int = 1
+    trainer: Trainer | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.y_init.device
+
+
+class TrainingStep:
+    """Takes the next step of a run when it is called.
+
+    Args:
+        trainer: takes the steps.
+        sampler: makes their batches, one step ahead in a thread.
+        stack: ends the thread.
+
+    Attributes:
+        waited: how many seconds each step waited for its batch.
+    """
+
+    def __init__(self, trainer: Trainer, sampler: BatchSampler, stack: ExitStack) -> None:
+        device = trainer.flat_params.device
+        self._trainer = trainer
+        self._prefetcher = Prefetcher(lambda step: to_tensors(sampler(step), device))
+        stack.enter_context(closing(self._prefetcher))
+        self.waited: list[float] = []
+
+    def __call__(self) -> None:
+        started = time.perf_counter()
+        with record_function(PREFIX + WAITING):
+            batch = self._prefetcher(self._trainer.steps_done)
+        self.waited.append(time.perf_counter() - started)
+        self._trainer.step(batch)
+
+
+def prepare_training(
     config: RunConfig,
     device: torch.device,
-    batch_size: int | None = None,
-    compiled: bool | None = None,
-) -> Result:
-    """Measure the first steps of a run, in every process of a torchrun job.
+    batch_size: int | None,
+    compiled: bool | None,
+    process: tuple[int, int],
+    stack: ExitStack,
+) -> Benchmark:
+    """Return the first steps of a run, to be measured inside the group of its processes.
 
     Without `batch_size`, of all processes, it is the config's, on a CPU at most what takes as long
     as 8 examples of the published size in each process.
 
+    Args:
+        process: rank and world size.
+        stack: ends the threads that make batches.
+
     Raises:
         UserError: the run could not start.
     """
-    with process_group(device) as process:
-        return measure_training("train", config, device, batch_size, compiled, process)
+    rank, world_size = process
+    config = replace(config, dtype=pick_dtype(config.dtype, device))
+    training_set = build_training_set(config)
+    if batch_size is None:
+        wanted = math.ceil(config.train.global_batch_size / world_size)
+        batch_size = world_size * _default_batch_size(wanted, config.model, device)
+    if batch_size % world_size:
+        raise UserError(
+            f"--batch-size ({batch_size}) must be a multiple of the number of processes "
+            f"({world_size})"
+        )
+    sampler = BatchSampler(training_set.dataset, batch_size, config.seed, rank, world_size)
+    num_puzzles = len(training_set.puzzle_names)
+    model, generator = initial_model(config, num_puzzles, device, compiled, pretrained=False)
+    steps = total_steps(config, sampler)
+    train = replace(config.train, global_batch_size=batch_size, total_steps=steps)
+    micro_batch_size = pick_micro_batch_size(model, device, batch_size // world_size)
+    trainer = Trainer(model, train, generator, micro_batch_size)
+    canvases = [
+        CanvasSteps(seq_len, share, TrainingStep(trainer, part, stack))
+        for seq_len, (share, part) in sampler.by_canvas_size().items()
+    ]
+    examples = steps * config.train.global_batch_size
+    return Benchmark(config, model, canvases, batch_size, examples, world_size, trainer)
 
 
-def measure_training(
+def bench_training(
     what: str,
     config: RunConfig,
     device: torch.device,
     batch_size: int | None,
     compiled: bool | None,
     process: tuple[int, int],
+    callback: Callback,
 ) -> Result:
-    """Measure the first steps of a run inside the group of its processes (rank, world size)."""
-    rank, world_size = process
+    """Measure what `prepare_training` prepares, in every process of a torchrun job.
+
+    Raises:
+        UserError: the run could not start.
+    """
     with ExitStack() as stack:
-        config = replace(config, dtype=pick_dtype(config.dtype, device))
-        training_set = build_training_set(config)
-        if batch_size is None:
-            wanted = math.ceil(config.train.global_batch_size / world_size)
-            batch_size = world_size * _default_batch_size(wanted, config.model, device)
-        if batch_size % world_size:
-            raise UserError(
-                f"--batch-size ({batch_size}) must be a multiple of the number of processes "
-                f"({world_size})"
-            )
-        sampler = BatchSampler(training_set.dataset, batch_size, config.seed, rank, world_size)
-        num_puzzles = len(training_set.puzzle_names)
-        model, generator = initial_model(config, num_puzzles, device, compiled, pretrained=False)
-        steps = total_steps(config, sampler)
-        train = replace(config.train, global_batch_size=batch_size, total_steps=steps)
-        micro_batch_size = pick_micro_batch_size(model, device, batch_size // world_size)
-        trainer = Trainer(model, train, generator, micro_batch_size)
-        examples = steps * config.train.global_batch_size
-        canvases = [
-            _CanvasBenchmark(seq_len, share, training_step(trainer, part, stack))
-            for seq_len, (share, part) in sampler.by_canvas_size().items()
-        ]
-        measured = _measure(what, config, model, canvases, batch_size, examples, world_size)
-        data = median_seconds(lambda: sampler(trainer.steps_done), torch.device("cpu"))
+        callback.stage("building the data and the model", 0, None)
+        benchmark = prepare_training(config, device, batch_size, compiled, process, stack)
+        measured = _measure(what, benchmark, callback)
+        trainer = benchmark.trainer
+        assert trainer is not None
         return {
             **measured,
-            "processes": world_size,
-            "micro_batch": micro_batch_size,
+            "processes": benchmark.world_size,
+            "micro_batch": trainer.micro_batch_size,
             "needed_memory_mb": _needed_memory(trainer),
-            "breakdown": {"data": data, **training_breakdown(trainer)},
         }
 
 
-def training_step(
-    trainer: Trainer, sampler: BatchSampler, stack: ExitStack
-) -> Callable[[], object]:
-    """Return a function that takes the next step of a run; `stack` ends the thread of batches."""
-    device = trainer.flat_params.device
-    prefetcher = Prefetcher(lambda step: to_tensors(sampler(step), device))
-    stack.enter_context(closing(prefetcher))
-    return lambda: trainer.step(prefetcher(trainer.steps_done))
-
-
-def bench_predict(
+def prepare_prediction(
     config: RunConfig,
     device: torch.device,
     batch_size: int | None = None,
     compiled: bool | None = None,
-) -> Result:
-    """Measure predictions of the test inputs of a run, by a model with fresh weights.
+) -> Benchmark:
+    """Return predictions of the test inputs of a run, by a model with fresh weights.
 
     Raises:
         UserError: there is nothing to predict.
@@ -167,12 +223,26 @@ def bench_predict(
     for side in sorted({query.side for query in queries}, reverse=True):
         same_side = [query for query in queries if query.side == side]
         step = _prediction_step(weights, tasks, same_side, size)
-        canvases.append(_CanvasBenchmark(side * side, len(same_side) / len(queries), step))
-    return {
-        **_measure("predict", config, model, canvases, size, len(queries)),
-        "supervision_steps": config.model.supervision_steps,
-        "breakdown": prediction_breakdown(model, size),
-    }
+        canvases.append(CanvasSteps(side * side, len(same_side) / len(queries), step))
+    return Benchmark(config, model, canvases, size, len(queries))
+
+
+def bench_predict(
+    config: RunConfig,
+    device: torch.device,
+    batch_size: int | None,
+    compiled: bool | None,
+    callback: Callback,
+) -> Result:
+    """Measure what `prepare_prediction` prepares.
+
+    Raises:
+        UserError: there is nothing to predict.
+    """
+    callback.stage("building the data and the model", 0, None)
+    benchmark = prepare_prediction(config, device, batch_size, compiled)
+    steps = config.model.supervision_steps
+    return {**_measure("predict", benchmark, callback), "supervision_steps": steps}
 
 
 def _prediction_step(
@@ -203,52 +273,77 @@ def bench_data(config: RunConfig, batch_size: int | None = None) -> Result:
     }
 
 
-def _measure(
-    what: str,
-    config: RunConfig,
-    model: PuzzleModel,
-    canvases: Sequence[_CanvasBenchmark],
-    batch_size: int,
-    examples: int,
-    world_size: int = 1,
-) -> Result:
+def _measure(what: str, benchmark: Benchmark, callback: Callback) -> Result:
     """Measure steps on every canvas, and compute their mean over all examples of a run."""
-    device = model.y_init.device
+    config, model, device = benchmark.config, benchmark.model, benchmark.device
+    canvases, trainer = benchmark.canvases, benchmark.trainer
+    callback.stage("first step", 0, None)
     canvases[0].step()
     synchronise(device)
     first_step = time.monotonic() - PROCESS_STARTED
+    callback.stage("large matrix product", 0, None)
     rate = product_rate(device, model.dtype)
-    training, alone = what != "predict", config.train.embedding_only_fraction == 1
-    by_side, shares, seconds, flops = {}, {}, 0.0, 0.0
-    for index, canvas in enumerate(canvases):
-        if index:  # the first canvas is warm
-            canvas.step()
-        side = str(math.isqrt(canvas.seq_len))
-        length = model.state_length(canvas.seq_len)
-        by_side[side] = _median_step_seconds(canvas.step, device, STEP_SECONDS / len(canvases))
-        shares[side] = canvas.share
-        seconds += canvas.share * by_side[side]
-        flops += canvas.share * supervision_flops(model, length, training, alone)
-    if not training:
+    alone = config.train.embedding_only_fraction == 1
+    by_side, shares, seconds, flops, waited = {}, {}, 0.0, 0.0, 0.0
+    with PowerMeter(device) as power:
+        for index, canvas in enumerate(canvases):
+            side = str(math.isqrt(canvas.seq_len))
+            callback.stage(f"steps on the canvas of side {side}", 0, None)
+            if index:  # the first canvas is warm
+                canvas.step()
+            length = model.state_length(canvas.seq_len)
+            by_side[side] = _median_step_seconds(canvas.step, device, STEP_SECONDS / len(canvases))
+            shares[side] = canvas.share
+            seconds += canvas.share * by_side[side]
+            waited += canvas.share * _waiting(canvas)
+            flops += canvas.share * supervision_flops(model, length, trainer is not None, alone)
+    if trainer is None:
         flops *= config.model.supervision_steps
     memory = peak_memory(device)
+    callback.stage("large matrix product, again", 0, None)
     rate = max(rate, product_rate(device, model.dtype))
+    breakdown = {}
+    if has_breakdown(device):
+        callback.stage("profile of a step", 0, None)
+        first, step_seconds = canvases[0], next(iter(by_side.values()))
+        breakdown = step_parts(first.step, step_seconds, _waiting(first), model, trainer)
     return {
         "what": what,
-        **_describe(config, device, batch_size),
-        "examples_per_second": batch_size / seconds,
+        **_describe(config, device, benchmark.batch_size),
+        "examples_per_second": benchmark.batch_size / seconds,
         "seconds_per_step": seconds,
         "seconds_per_step_by_side": by_side,
         "share_by_side": shares,
         "gflop_per_example": flops / 1e9,
         "product_tflops": rate / 1e12,
-        "utilisation": flops * batch_size / world_size / seconds / rate,
+        "utilisation": flops * benchmark.batch_size / benchmark.world_size / seconds / rate,
         "first_step_seconds": first_step,
         "peak_memory_mb": memory // 2**20,
+        "reserved_memory_mb": _reserved_memory(device),
+        "watts": power.mean_watts,
         "compiled": model.compiled,
         "kernels": model.select_ops(model.dtype) is not TORCH_OPS,
-        "whole_run": {"examples": examples, "seconds": examples * seconds / batch_size},
+        "waits_for_data": waited / seconds,
+        "breakdown": breakdown,
+        "whole_run": {
+            "examples": benchmark.examples,
+            "seconds": benchmark.examples * seconds / benchmark.batch_size,
+        },
     }
+
+
+def _waiting(canvas: CanvasSteps) -> float:
+    """Return the median seconds that a step waited for its batch, but for the first one."""
+    if not isinstance(canvas.step, TrainingStep):
+        return 0.0
+    return statistics.median(canvas.step.waited[1:])
+
+
+def _reserved_memory(device: torch.device) -> int | None:
+    """Return the most MB that PyTorch held on a GPU, free memory included; None on others."""
+    if device.type != "cuda":
+        return None
+    return torch.cuda.max_memory_reserved(device) // 2**20
 
 
 def _median_step_seconds(step: Callable[[], object], device: torch.device, seconds: float) -> float:
@@ -265,11 +360,17 @@ def _default_batch_size(wanted: int, model: ModelConfig, device: torch.device) -
     return min(wanted, max(1, int(MAX_CPU_BLOCK_FLOPS / block_flops(model, state_length(model)))))
 
 
+def device_name(device: torch.device) -> str:
+    """Return the name of a GPU, or of the processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return processor_name()
+
+
 def _describe(config: RunConfig, device: torch.device, batch_size: int) -> Result:
-    cuda = device.type == "cuda"
     return {
         "preset": describe_preset(config),
-        "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or "cpu",
+        "device": device_name(device),
         "threads": torch.get_num_threads(),
         "dtype": config.dtype,
         "torch": torch.__version__,

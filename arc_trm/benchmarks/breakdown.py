@@ -38,6 +38,8 @@ COMPILED_REGION = "Torch-Compiled Region"
 BACKWARD_NODE = "autograd::engine::evaluate_function: "
 LAUNCHES = ("cuda_runtime", "cuda_driver")
 KERNELS = ("kernel", "gpu_memcpy", "gpu_memset")
+RANGES_ON_GPU = "gpu_user_annotation"
+"""Copies of the CPU's ranges, from their first kernel to their last one."""
 
 
 def has_breakdown(device: torch.device) -> bool:
@@ -94,7 +96,7 @@ def _trace(
 
 def read_trace(events: list[dict[str, Any]]) -> Breakdown:
     """Return the seconds of each part in a trace: of kernels if it has any, else of the CPU."""
-    spans = [event for event in events if event.get("ph") == "X"]
+    spans = [event for event in events if event.get("ph") == "X" and event["cat"] != RANGES_ON_GPU]
     spans.sort(key=lambda event: (event["ts"], -event["dur"]))  # an outer span before its inner
     open_parts: dict[object, list[tuple[float, str]]] = defaultdict(list)  # by thread: end, name
     made: dict[int, str] = {}  # part by the number of a node that it made

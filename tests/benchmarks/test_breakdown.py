@@ -54,6 +54,7 @@ def test_kernels_count_for_the_part_that_launched_them_in_any_thread() -> None:
         span(BACKWARD + "MmBackward0", 10, 11, thread=2, Sequence_number=7),
         span("cudaLaunchKernel", 10.1, 10.2, thread=2, kind="cuda_runtime", correlation=3),
         span("cudaMemcpyAsync", 12, 12.1, kind="cuda_runtime", correlation=4),
+        span("arc-trm: attention", 2, 18, kind="gpu_user_annotation"),
         span("gemm", 6, 8, thread=7, kind="kernel", correlation=1),
         span("norm", 8, 9, thread=7, kind="kernel", correlation=2),
         span("gemm", 12, 15, thread=7, kind="kernel", correlation=3),

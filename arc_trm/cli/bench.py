@@ -44,8 +44,8 @@ BENCHMARKS = ("train", "adapt", "predict", "data", "scaling", "files")
     "changes",
     metavar="KEY=VALUE",
     multiple=True,
-    help="Of `train` and `predict`: compare with this setting changed, a key of --set, compile or "
-    "batch_size; can be repeated.",
+    help="Of `train` and `predict`: compare with this change, a key of --set, compile or "
+    "batch_size; can be repeated; default: no comparison.",
 )
 @device_options
 @config_option

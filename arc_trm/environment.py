@@ -1,8 +1,17 @@
-"""Environment variables that others read too: those of torchrun and of the Hub's client."""
+"""The machine's processor, and environment variables that others read too.
+
+The variables are those of torchrun and of the Hub's client.
+"""
 
 from __future__ import annotations
 
 import os
+import platform
+import re
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from arc_trm.errors import UserError, format_value
@@ -41,3 +50,16 @@ def check_hub_address() -> None:
             f"the environment variable HF_ENDPOINT is {format_value(address)}, which is no address "
             "of a server: unset it, or write https://HOST"
         )
+
+
+def processor_name() -> str:
+    """Return the name of the processor, its architecture where the system says no more."""
+    with suppress(OSError, subprocess.SubprocessError):
+        if sys.platform == "darwin":
+            command = ("sysctl", "-n", "machdep.cpu.brand_string")
+            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+            return done.stdout.strip()
+        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        if found:
+            return found[1].strip()
+    return platform.processor() or platform.machine()

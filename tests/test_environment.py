@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import platform
+import sys
+from pathlib import Path
+
 import pytest
 
 from arc_trm.device import under_torchrun
-from arc_trm.environment import check_hub_address, environment_number
+from arc_trm.environment import check_hub_address, environment_number, processor_name
 from arc_trm.errors import UserError
 
 TORCHRUN = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
@@ -49,3 +53,16 @@ def test_an_address_that_is_none(monkeypatch: pytest.MonkeyPatch, address: str) 
 def test_an_address(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("HF_ENDPOINT", address)
     check_hub_address()
+
+
+def test_a_mac_says_the_name_of_its_processor(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(platform, "processor", lambda: "arm")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert processor_name() == "arm"  # without the program that knows more
+    sysctl = tmp_path / "sysctl"
+    sysctl.write_text("#!/bin/sh\necho Apple M9\n")
+    sysctl.chmod(0o755)
+    assert processor_name() == "Apple M9"

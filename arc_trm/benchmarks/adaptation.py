@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from arc_trm.benchmarks.throughput import Result, bench_predict, measure_training
+from arc_trm.benchmarks.throughput import Result, bench_predict, bench_training
+from arc_trm.callbacks import Callback
 from arc_trm.config import RunConfig
 from arc_trm.device import process_group
 from arc_trm.errors import UserError, format_value
@@ -61,8 +62,9 @@ TRAINING_SHARE, PREDICTION_SHARE = 0.32, 0.38
 def bench_adapt(
     config: RunConfig,
     device: torch.device,
-    batch_size: int | None = None,
-    compiled: bool | None = None,
+    batch_size: int | None,
+    compiled: bool | None,
+    callback: Callback,
 ) -> Result:
     """Measure both kinds of steps of adapting, and the predictions after them.
 
@@ -81,17 +83,18 @@ def bench_adapt(
         config = replace(config, data=replace(config.data, test=(DATA,)))
     with process_group(device) as process:
         measured = {
-            phase: measure_training(
+            phase: bench_training(
                 "adapt",
                 replace(config, train=replace(config.train, embedding_only_fraction=fraction)),
                 device,
                 batch_size,
                 compiled,
                 process,
+                callback,
             )
             for phase, fraction in PHASES.items()
         }
-        predicted = bench_predict(config, device, batch_size, compiled)
+        predicted = bench_predict(config, device, batch_size, compiled, callback)
     first = measured["embedding_only"]
     size, share = config.train.global_batch_size, config.train.embedding_only_fraction
 

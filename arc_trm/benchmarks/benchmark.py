@@ -9,17 +9,21 @@ from typing import Any
 
 from arc_trm.benchmarks.adaptation import PREDICTION_SHARE, TRAINING_SHARE, bench_adapt
 from arc_trm.benchmarks.busy import bench_busy, busy_lines
+from arc_trm.benchmarks.comparison import Setting, bench_comparison, comparison_lines
 from arc_trm.benchmarks.files import bench_files, file_lines
+from arc_trm.benchmarks.kernels import bench_kernels, kernel_lines
 from arc_trm.benchmarks.scaling import bench_scaling
-from arc_trm.benchmarks.throughput import bench_data, bench_predict, bench_train
+from arc_trm.benchmarks.throughput import bench_data, bench_predict, bench_training
 from arc_trm.callbacks import Callback
 from arc_trm.config import RunConfig
-from arc_trm.device import pick_device
+from arc_trm.device import pick_device, process_group
 from arc_trm.errors import UserError, verb
 from arc_trm.io import WriteError
 from arc_trm.time_limit import format_duration
 from arc_trm.viz.svg import check_ending, save
 
+COMPARABLE = ("train", "predict")
+"""Benchmarks that compare two settings."""
 SIGNIFICANT_DIGITS = 4
 
 
@@ -40,10 +44,14 @@ class BenchmarkResult:
             return [str(self.picture)]
         if self.values["what"] == "adapt":
             return _adapt_lines(self.values)
+        if self.values["what"] == "compare":
+            return comparison_lines(self.values)
         if self.values["what"] == "files":
             return file_lines(self.values)
         if self.values["what"] == "busy":
             return busy_lines(self.values)
+        if self.values["what"] == "kernels":
+            return kernel_lines(self.values)
         one, several = ("example", "examples")
         if self.values["what"] == "predict":
             one, several = ("query", "queries")
@@ -67,23 +75,32 @@ def run_benchmark(
     compiled: bool | None = None,
     picture: Path = Path("scaling.svg"),
     callback: Callback | None = None,
+    other: Setting | None = None,
 ) -> BenchmarkResult:
     """Measure steps as a real run does them.
 
     Args:
-        what: `train`, `adapt`, `predict`, `data`, `scaling`, `files` or `busy`.
+        what: `train`, `adapt`, `predict`, `data`, `scaling`, `kernels`, `files` or `busy`.
         config: of the run; `files` measures no run.
         device: auto, cpu, mps, cuda or cuda:NUMBER.
         batch_size: examples in a step; None suits the run and the device.
         compiled: use torch.compile; None is where it pays.
         picture: file for the picture of `scaling`.
-        callback: receives the progress of `scaling`, `files` and `busy`.
+        callback: receives the progress.
+        other: of `train` or `predict`, what the arguments are compared with; None measures alone.
 
     Raises:
         UserError: the run could not start, or an argument is for another benchmark.
         WriteError: the picture cannot be written.
     """
     callback = callback or Callback()
+    if other is not None:
+        if what not in COMPARABLE:
+            raise UserError(f"`bench {what}` compares no settings: leave out --with")
+        first = Setting("as given", config, batch_size, compiled)
+        return BenchmarkResult(
+            bench_comparison(what, (first, other), pick_device(device), callback)
+        )
     if what == "files":
         if device != "auto" or compiled is not None or batch_size is not None:
             raise UserError(
@@ -98,6 +115,13 @@ def run_benchmark(
         if device != "auto" or compiled is not None:
             raise UserError("`bench data` computes nothing: leave out --device and --compile")
         return BenchmarkResult(bench_data(config, batch_size))
+    if what == "kernels":
+        if batch_size is not None or compiled is not None:
+            raise UserError(
+                "`bench kernels` measures single operations: leave out --batch-size and --compile"
+            )
+        callback.stage("measuring operations", 0, None)
+        return BenchmarkResult(bench_kernels(config, pick_device(device)))
     if what == "scaling":
         if batch_size is not None:
             raise UserError("`bench scaling` measures several batches: leave out --batch-size")
@@ -110,8 +134,14 @@ def run_benchmark(
             callback.note(result.to_json())
             raise
         return result
-    measure = {"train": bench_train, "adapt": bench_adapt, "predict": bench_predict}[what]
-    return BenchmarkResult(measure(config, pick_device(device), batch_size, compiled))
+    chosen = pick_device(device)
+    if what == "train":
+        with process_group(chosen) as process:
+            values = bench_training(what, config, chosen, batch_size, compiled, process, callback)
+    else:
+        measure = {"adapt": bench_adapt, "predict": bench_predict}[what]
+        values = measure(config, chosen, batch_size, compiled, callback)
+    return BenchmarkResult(values)
 
 
 def _round(value: Any) -> Any:
@@ -166,22 +196,24 @@ def _rate_lines(values: dict[str, Any], one: str, several: str) -> list[str]:
             f"{values['gflop_per_example']:.4g} GFLOP for one {one}: {values['utilisation']:.1%} "
             f"of the {values['product_tflops']:.4g} TFLOP a second of a large matrix product"
         )
+    memory = f"{values['peak_memory_mb']} MB"
+    if reserved := values.get("reserved_memory_mb"):
+        memory += f" ({reserved} MB reserved)"
     lines.append(
-        f"first step after {format_duration(values['first_step_seconds'])}, at most "
-        f"{values['peak_memory_mb']} MB"
+        f"first step after {format_duration(values['first_step_seconds'])}, at most {memory}"
     )
+    if watts := values.get("watts"):
+        lines.append(f"{watts:.0f} W in the mean")
+    if values["what"] == "train":
+        lines.append(f"{values['waits_for_data']:.1%} of a step waits for its batch")
     return lines
 
 
 def _part_lines(values: dict[str, Any]) -> list[str]:
     breakdown, sides = values.get("breakdown", {}), values.get("seconds_per_step_by_side", {})
-    lines, seconds = [], values["seconds_per_step"]
-    if waits := values.get("data_wait_seconds"):
-        lines.append(f"waits for data: {waits / seconds:.1%} of a step")
-    if len(sides) > 1:  # the breakdown is measured on the largest canvas only
-        side = max(sides, key=int)
-        seconds = sides[side]
-        lines.append(f"a step on the canvas of side {side}: {seconds:.4g} s")
-    for name, cost in sorted(breakdown.items(), key=lambda item: -item[1]):
+    lines, seconds = [], sum(breakdown.values())
+    if len(sides) > 1:  # the parts are those of a step on the largest canvas
+        lines.append(f"a step on the canvas of side {max(sides, key=int)}: {seconds:.4g} s")
+    for name, cost in breakdown.items():
         lines.append(f"  {name:<12}{cost:10.4f} s {cost / seconds:6.1%}")
     return lines

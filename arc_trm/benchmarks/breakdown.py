@@ -1,197 +1,200 @@
-"""What the parts of a step cost, measured inside whole steps by PyTorch's profiler.
+"""The cost of each part of a step, measured in place by PyTorch's profiler.
 
-Every operation of a profiled step belongs to the part in which it was started, and an operation of
-the backward pass to the part of the operation whose gradient it computes. On a GPU the time of a
-part is that of its kernels.
+One whole step runs under the profiler, forward and backward as a real run does them. On a GPU the
+time of a kernel counts for the part that launched it; on a CPU the time of the thread counts.
+Autograd numbers the nodes that the forward pass makes, and backward counts for the part that made
+the node. Where a part is inside another one, the inner one counts.
 """
 
 from __future__ import annotations
 
+import functools
+import json
 import os
+import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from arc_trm.benchmarks.timing import elapsed, synchronise
+from arc_trm.benchmarks.timing import synchronise
 from arc_trm.models import PuzzleModel
-from arc_trm.models.layers import Attention, Block, SwiGLU
-from arc_trm.models.ops import Ops
+from arc_trm.models.layers import Attention, Block, PostNormBlock
 from arc_trm.training import Trainer
-from arc_trm.training import trainer as training
 
 Breakdown = dict[str, float]
-
-PREFIX = "part: "
-"""Of the names of ranges, so that a library's ranges are no parts."""
+PREFIX = "arc-trm: "
+"""Begins the names of ranges in a trace that are parts of a step."""
 REST = "the rest"
 IDLE = "idle"
-KERNEL_GROUPS = {
-    "attention": ("sdpa", "flash", "fmha", "attention"),
-    "matrix products": ("gemm", "nvjet", "cutlass", "xmma", "addmm", "aten::mm", "aten::bmm"),
-}
-"""Words in the names of kernels by which those of compiled blocks are grouped."""
+WAITING = "data"
+"""The name of the time in which a step waits for its batch."""
+COMPILED_REGION = "Torch-Compiled Region"
+"""Begins PyTorch's own names of ranges of compiled code, which has no parts."""
+BACKWARD_NODE = "autograd::engine::evaluate_function: "
+LAUNCHES = ("cuda_runtime", "cuda_driver")
+KERNELS = ("kernel", "gpu_memcpy", "gpu_memset")
+RANGES_ON_GPU = "gpu_user_annotation"
+"""Copies of the CPU's ranges, from their first kernel to their last one."""
 
 
-def breakdown(
-    step: Callable[[], object], model: PuzzleModel, seconds: float, trainer: Trainer | None = None
+def has_breakdown(device: torch.device) -> bool:
+    """Return whether the profiler sees the work of a device."""
+    return device.type in ("cpu", "cuda")
+
+
+def step_parts(
+    step: Callable[[], object],
+    seconds: float,
+    waiting: float,
+    model: PuzzleModel,
+    trainer: Trainer | None = None,
 ) -> Breakdown:
-    """Return the seconds of each part of a step that takes `seconds`.
+    """Return the seconds of each part of a step, which add up to `seconds`.
 
-    They add up to `seconds`, by `IDLE` on a GPU and `REST` elsewhere, unless the parts alone take
-    longer. CUDA graphs are not replayed in the profiled step, for they hide which part a kernel
-    belongs to.
+    Args:
+        step: takes one step; it has been called before.
+        seconds: of a step without the profiler, which itself takes time.
+        waiting: how many of them a step waits for its batch.
+        model, trainer: what the step uses; None is no trainer.
     """
     device = model.y_init.device
+    parts = read_trace(_trace(step, device, model, trainer))
+    parts.pop(WAITING, None)  # the profiler keeps the thread that makes batches waiting too
+    working, measured = seconds - waiting, sum(parts.values())
+    if device.type == "cpu" or measured > working:
+        parts = {name: part * working / measured for name, part in parts.items()}
+    else:
+        parts[IDLE] = working - measured
+    rest = {name: parts.pop(name) for name in (REST, IDLE) if name in parts}
+    shown = {name: parts[name] for name in sorted(parts, key=lambda name: -parts[name])}
+    return {**({WAITING: waiting} if trainer else {}), **shown, **rest}
+
+
+def _trace(
+    step: Callable[[], object], device: torch.device, model: PuzzleModel, trainer: Trainer | None
+) -> list[dict[str, Any]]:
+    """Return the events of a step, as PyTorch writes them for Chrome's viewer of traces."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it would write its own lines to stderr
     activities = [ProfilerActivity.CPU]
     if device.type == "cuda":
         activities.append(ProfilerActivity.CUDA)
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler would say when it starts
-    with _named_parts(model, trainer):
-        step()  # the first one with other functions may be slow
-        synchronise(device)
+    with tempfile.TemporaryDirectory() as folder, _named_parts(model, trainer):
         with profile(activities=activities) as profiler:
-            wall = elapsed(step, device)
-    parts = _sum_parts(list(profiler.events() or []), device, model.compiled)
-    if device.type != "cuda":  # the profiler slows every operation down
-        parts = {name: value / wall * seconds for name, value in parts.items()}
-    found = {name: value for name, value in parts.items() if name != REST}
-    left = seconds - sum(found.values())
-    if device.type == "cuda":
-        found[REST] = parts.get(REST, 0.0)
-        return {**found, IDLE: max(0.0, left - found[REST])}
-    return {**found, REST: max(0.0, left)}
+            with record_function(PREFIX + REST):
+                step()
+            synchronise(device)
+        file = Path(folder) / "trace.json"
+        profiler.export_chrome_trace(str(file))
+        events: list[dict[str, Any]] = json.loads(file.read_text())["traceEvents"]
+    return events
+
+
+def read_trace(events: list[dict[str, Any]]) -> Breakdown:
+    """Return the seconds of each part in a trace: of kernels if it has any, else of the CPU."""
+    spans = [event for event in events if event.get("ph") == "X" and event["cat"] != RANGES_ON_GPU]
+    spans.sort(key=lambda event: (event["ts"], -event["dur"]))  # an outer span before its inner
+    open_parts: dict[object, list[tuple[float, str]]] = defaultdict(list)  # by thread: end, name
+    made: dict[int, str] = {}  # part by the number of a node that it made
+    launched: dict[int, str] = {}  # part by the number of a kernel
+    host: Breakdown = defaultdict(float)
+    for event in spans:
+        if event["cat"] in KERNELS:
+            continue
+        stack, start, arguments = open_parts[event["tid"]], event["ts"], event.get("args", {})
+        while stack and stack[-1][0] <= start:
+            stack.pop()
+        outer = stack[-1][1] if stack else None
+        part = _part(event["name"], arguments.get("Sequence number"), made)
+        if part is not None:
+            stack.append((start + event["dur"], part))
+            host[part] += event["dur"] / 1e6
+            if outer is not None:
+                host[outer] -= event["dur"] / 1e6
+        inner = part or outer or REST
+        if event["cat"] in LAUNCHES:
+            launched[arguments.get("correlation")] = inner
+        elif "Sequence number" in arguments:
+            made[arguments["Sequence number"]] = inner  # the last event of a number made the node
+    kernels = [event for event in spans if event["cat"] in KERNELS]
+    return _kernel_parts(kernels, launched) if kernels else dict(host)
+
+
+def _part(name: str, sequence_number: int | None, made: dict[int, str]) -> str | None:
+    """Return the part that a range of a trace begins, None if it begins none."""
+    if name.startswith(PREFIX):
+        return name.removeprefix(PREFIX)
+    if name.startswith(COMPILED_REGION):
+        return "compiled"
+    if name.startswith(BACKWARD_NODE):
+        return REST if sequence_number is None else made.get(sequence_number, REST)
+    return None
+
+
+def _kernel_parts(kernels: list[dict[str, Any]], launched: dict[int, str]) -> Breakdown:
+    """Return the seconds of kernels by part; of two at the same time the first one counts."""
+    parts: Breakdown = defaultdict(float)
+    busy_until = 0.0
+    for kernel in kernels:
+        end = kernel["ts"] + kernel["dur"]
+        part = launched.get(kernel["args"].get("correlation"), REST)
+        parts[part] += max(0.0, end - max(kernel["ts"], busy_until)) / 1e6
+        busy_until = max(busy_until, end)
+    return dict(parts)
 
 
 @contextmanager
 def _named_parts(model: PuzzleModel, trainer: Trainer | None) -> Iterator[None]:
-    """Give the functions of a model and its trainer ranges, and replay no CUDA graph."""
+    """Name the parts of steps inside the context; outside it nothing is there that costs time."""
     with ExitStack() as stack:
-
-        def name(owner: Any, attribute: str, part: str) -> None:
-            function = getattr(owner, attribute)
-
-            @wraps(function)
-            def ranged(*arguments: Any, **named: Any) -> Any:
-                with record_function(PREFIX + part):
-                    return function(*arguments, **named)
-
-            stack.enter_context(_replaced(owner, attribute, ranged))
-
-        stack.enter_context(_replaced(model, "is_launch_bound", lambda size, length: False))
-        for function, part in (
-            ("embed", "embedding"),
-            ("token_logits", "heads"),
-            ("halt_logits", "heads"),
-            ("cache_cast_weights", "casts"),
-        ):
-            name(model, function, part)
-        if not model.compiled:  # a compiler would see other functions, and compile them
-            for module in model.modules():
-                if isinstance(module, Block):
-                    name(module, "forward", "blocks")
-                elif isinstance(module, Attention):
-                    name(module, "fork", "attention")
-                elif isinstance(module, SwiGLU):
-                    name(module, "fork", "swiglu")
-                    name(module, "forward", "swiglu")
-            select_ops = model.select_ops
-            stack.enter_context(
-                _replaced(model, "select_ops", lambda dtype: _NamedOps(select_ops(dtype)))
-            )
-        if trainer is not None:
-            name(trainer, "token_loss", "loss")
-            name(trainer, "_refill_carry", "carry")
-            name(trainer, "_update", "optimisers")
-            name(training, "clip_gradients", "optimisers")
+        for owner, method, part in _methods(model, trainer):
+            _name_calls(owner, method, PREFIX + part, stack)
+        # A CUDA graph would hide which part starts a kernel.
+        _set(model, "is_launch_bound", lambda size, length: False, stack)
         yield
 
 
-@contextmanager
-def _replaced(owner: Any, attribute: str, value: Any) -> Iterator[None]:
-    """Set an attribute of an object inside the context."""
-    own = attribute in vars(owner)
-    before = getattr(owner, attribute)
-    setattr(owner, attribute, value)
-    try:
-        yield
-    finally:
-        if own:
-            setattr(owner, attribute, before)
+def _methods(model: PuzzleModel, trainer: Trainer | None) -> Iterator[tuple[object, str, str]]:
+    """Yield objects, their methods, and the parts of a step that these are."""
+    yield model.embedding, "forward", "embedding"
+    yield model.heads, "token_logits", "heads"
+    yield model.heads, "halt_logits", "heads"
+    # Compiled code has no parts, and would be compiled again for them.
+    blocks = [] if model.compiled else [each for each in model.modules() if isinstance(each, Block)]
+    for block in blocks:
+        if isinstance(block, PostNormBlock):
+            mixer = block.token_mixer
+            yield block, "forward", "norms"  # what a block does outside its two modules
+            if isinstance(mixer, Attention):
+                yield mixer, "fork", "attention"
+            yield block.swiglu, "fork", "swiglu"
         else:
-            delattr(owner, attribute)
+            yield block, "forward", "block"
+    if blocks:
+        yield model.select_ops(model.dtype), "mix_positions", "mixer"
+    if trainer is not None:
+        yield trainer, "token_loss", "loss"
+        yield trainer, "_update", "optimisers"
 
 
-class _NamedOps:
-    """Operations with ranges."""
+def _name_calls(owner: Any, method: str, name: str, stack: ExitStack) -> None:
+    """Let the profiler see the calls of a method of an object under a name, until `stack` ends."""
+    original = getattr(owner, method)
 
-    def __init__(self, ops: Ops) -> None:
-        self._ops = ops
+    @functools.wraps(original)
+    def named(*args: Any, **kwargs: Any) -> Any:
+        with record_function(name):
+            return original(*args, **kwargs)
 
-    def __getattr__(self, attribute: str) -> Any:
-        function = getattr(self._ops, attribute)
-        part = {"residual_norm": "norms", "mix_positions": "mixer"}.get(attribute)
-        if part is None:
-            return function
-
-        def ranged(*arguments: Any) -> Any:
-            with record_function(PREFIX + part):
-                return function(*arguments)
-
-        return ranged
+    _set(owner, method, named, stack)
 
 
-def _sum_parts(events: list[FunctionEvent], device: torch.device, compiled: bool) -> Breakdown:
-    """Return the seconds of each part in the events of a profiled step."""
-    forward: dict[int, str] = {}  # part by the number that forward and backward share
-    for event in events:
-        part = _part_of(event)
-        if part is not None and event.sequence_nr >= 0 and event.scope == 0:
-            forward.setdefault(event.sequence_nr, part)
-    sums: defaultdict[str, float] = defaultdict(float)
-    for event in events:
-        if event.is_user_annotation:
-            continue
-        cuda = device.type == "cuda"
-        microseconds = sum(kernel.duration for kernel in event.kernels)
-        if not cuda:
-            microseconds = event.self_cpu_time_total
-        if not microseconds:
-            continue
-        part = _part_of(event) or _backward_part(event, forward)
-        if part is None and compiled:
-            names = [kernel.name for kernel in event.kernels] or [event.name]
-            part = _kernel_group(names[0])
-        sums[part or REST] += microseconds / 1e6
-    return dict(sums)
-
-
-def _ancestors(event: FunctionEvent) -> Iterator[FunctionEvent]:
-    """Yield an event and those around it, the nearest first."""
-    while event is not None:
-        yield event
-        event = event.cpu_parent  # type: ignore[assignment]
-
-
-def _part_of(event: FunctionEvent) -> str | None:
-    """Return the part of the nearest range around an event."""
-    names = (each.name for each in _ancestors(event))
-    return next((name.removeprefix(PREFIX) for name in names if name.startswith(PREFIX)), None)
-
-
-def _backward_part(event: FunctionEvent, forward: dict[int, str]) -> str | None:
-    """Return the part of the operation whose gradient an event belongs to."""
-    numbers = (each.sequence_nr for each in _ancestors(event))
-    return next((forward[number] for number in numbers if number in forward), None)
-
-
-def _kernel_group(name: str) -> str | None:
-    for group, words in KERNEL_GROUPS.items():
-        if any(word in name.lower() for word in words):
-            return group
-    return None
+def _set(owner: Any, name: str, value: object, stack: ExitStack) -> None:
+    """Set an attribute of an object until `stack` ends."""
+    own = vars(owner).get(name)
+    stack.callback(*((delattr, owner, name) if own is None else (setattr, owner, name, own)))
+    setattr(owner, name, value)

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from arc_trm.benchmarks.throughput import TrainingSteps
+from arc_trm.benchmarks.throughput import TrainingStep
 from arc_trm.callbacks import Progress, ignore
 from arc_trm.config import RunConfig, describe_preset
 from arc_trm.cores import usable_cores
@@ -124,7 +124,7 @@ def _measure(config: RunConfig, batch_size: int, seconds: float) -> dict[str, fl
     micro_batch_size = pick_micro_batch_size(model, device, batch_size)
     trainer = Trainer(model, train, generator, micro_batch_size)
     with ExitStack() as stack:
-        step = TrainingSteps(trainer, sampler, stack)
+        step = TrainingStep(trainer, sampler, stack)
         step()
         first, started, used = trainer.steps_done, time.perf_counter(), _cpu_seconds()
         while time.perf_counter() - started < seconds:

@@ -23,7 +23,7 @@ from arc_trm.benchmarks import throughput, timing
 from arc_trm.benchmarks.adaptation import PHASES, bench_adapt
 from arc_trm.benchmarks.golden import compare_losses, compare_predictions
 from arc_trm.benchmarks.step_profile import StepProfiler
-from arc_trm.benchmarks.throughput import Result, bench_predict, bench_train
+from arc_trm.benchmarks.throughput import Result, bench_predict, bench_training
 from arc_trm.callbacks import Callback, TrainingStart
 from arc_trm.config import load_config
 from arc_trm.device import pick_device
@@ -206,8 +206,11 @@ def _bench(
 ) -> Measurement:
     """Run `bench train` or `bench predict`; prediction is counted in supervision steps."""
     device, batch_size = _prepare(setup, seconds), TINY_BATCH if setup.tiny else batch_size
-    measure = {"train": bench_train, "predict": bench_predict}[what]
-    values = measure(load_config(preset, None, settings), device, batch_size)
+    config, callback = load_config(preset, None, settings), Callback()
+    if what == "train":
+        values = bench_training(what, config, device, batch_size, None, (0, 1), callback)
+    else:
+        values = bench_predict(config, device, batch_size, None, callback)
     del values["first_step_seconds"]  # since the start of the process, which did other things
     unit = "supervision steps" if what == "predict" else "examples"
     steps = values.get("supervision_steps", 1)
@@ -292,7 +295,8 @@ def measure_small(setup: Setup) -> Iterator[Measurement]:
     yield _bench(setup, "sudoku-quick, training", "train", "sudoku-quick", SUDOKU_FILES)
     preset, size = "adapt-arc-agi-2", TINY_BATCH if setup.tiny else 8
     settings = setup.arc_settings()
-    values = bench_adapt(load_config(preset, None, settings), _prepare(setup), size)
+    config = load_config(preset, None, settings)
+    values = bench_adapt(config, _prepare(setup), size, None, Callback())
     command = _command("bench", "adapt", "--preset", preset, settings=settings, batch_size=size)
     for phase in PHASES:
         rate = _rate(values[phase], 1, "examples")

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from arc_trm.benchmarks.throughput import TrainingSteps
+from arc_trm.benchmarks.throughput import TrainingStep
 from arc_trm.benchmarks.timing import median_seconds
 from arc_trm.callbacks import Progress, ignore
 from arc_trm.config import RunConfig, describe_preset
@@ -108,7 +108,7 @@ class _ScalingBenchmark:
         trainer = self._trainer(model, BATCH_SIZE)
         sampler = BatchSampler(training_set.dataset, BATCH_SIZE, config.seed)
         with ExitStack() as stack:
-            return median_seconds(TrainingSteps(trainer, sampler, stack), self.device)
+            return median_seconds(TrainingStep(trainer, sampler, stack), self.device)
 
     def _trainer(self, model: PuzzleModel, batch_size: int) -> Trainer:
         train = replace(self.config.train, global_batch_size=batch_size, total_steps=10**6)

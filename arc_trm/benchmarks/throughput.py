@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -13,23 +12,27 @@ from itertools import count, cycle, islice
 from typing import Any
 
 import torch
+from torch.profiler import record_function
 
-from arc_trm.benchmarks.breakdown import breakdown
+from arc_trm.benchmarks.breakdown import PREFIX, WAITING, has_breakdown, step_parts
 from arc_trm.benchmarks.flops import block_flops, supervision_flops
 from arc_trm.benchmarks.timing import (
+    PowerMeter,
     elapsed,
     peak_memory,
     product_rate,
     quartile_range,
     synchronise,
 )
+from arc_trm.callbacks import Callback
 from arc_trm.checkpoint import Weights
 from arc_trm.config import ModelConfig, RunConfig, describe_preset
 from arc_trm.data.processes import SLOTS, BatchProcesses, process_count
 from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.data.training_set import build_training_set
-from arc_trm.device import pick_dtype, process_group
+from arc_trm.device import pick_dtype
+from arc_trm.environment import processor_name
 from arc_trm.errors import UserError, format_name
 from arc_trm.inference.engine import predict_batch
 from arc_trm.inference.queries import Query, build_queries, max_batch_size
@@ -60,7 +63,7 @@ Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class _CanvasBenchmark:
+class CanvasSteps:
     """Steps on the canvas of `seq_len` cells, which a share of all examples has."""
 
     seq_len: int
@@ -68,94 +71,140 @@ class _CanvasBenchmark:
     step: Callable[[], object]
 
 
-def bench_train(
+@dataclass(frozen=True)
+class Benchmark:
+    """What is measured: steps of a model.
+
+    Attributes:
+        config: of the run, with the dtype that is used.
+        canvases: the largest first.
+        batch_size: examples or queries in a step, of all processes.
+        examples: of the whole run.
+        trainer: of training steps; None predicts.
+    """
+
+    config: RunConfig
+    model: PuzzleModel
+    canvases: Sequence[CanvasSteps]
+    batch_size: int
+    examples: int
+    world_size: int = 1
+    trainer: Trainer | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.y_init.device
+
+
+class TrainingStep:
+    """Takes the next step of a run when it is called.
+
+    Args:
+        trainer: takes the steps.
+        sampler: of their batches.
+        stack: ends what makes the batches.
+
+    Attributes:
+        waited: how many seconds each step waited for its batch.
+    """
+
+    def __init__(self, trainer: Trainer, sampler: BatchSampler, stack: ExitStack) -> None:
+        self._trainer, self._sampler, self._stack = trainer, sampler, stack
+        self._batch_of: Callable[[int], dict[str, torch.Tensor]] | None = None
+        self.waited: list[float] = []
+
+    def __call__(self) -> None:
+        if self._batch_of is None:  # at the first step, as not all canvases are measured at once
+            device = self._trainer.flat_params.device
+            self._batch_of = self._stack.enter_context(batches_ahead(self._sampler, device))
+        started = time.perf_counter()
+        with record_function(PREFIX + WAITING):
+            batch = self._batch_of(self._trainer.steps_done)
+        self.waited.append(time.perf_counter() - started)
+        self._trainer.step(batch)
+
+
+def prepare_training(
     config: RunConfig,
     device: torch.device,
-    batch_size: int | None = None,
-    compiled: bool | None = None,
-) -> Result:
-    """Measure the first steps of a run, in every process of a torchrun job.
+    batch_size: int | None,
+    compiled: bool | None,
+    process: tuple[int, int],
+    stack: ExitStack,
+) -> Benchmark:
+    """Return the first steps of a run, to be measured inside the group of its processes.
 
     Without `batch_size`, of all processes, it is the config's, on a CPU at most what takes as long
     as 8 examples of the published size in each process.
 
+    Args:
+        process: rank and world size.
+        stack: ends the threads that make batches.
+
     Raises:
         UserError: the run could not start.
     """
-    with process_group(device) as process:
-        return measure_training("train", config, device, batch_size, compiled, process)
+    rank, world_size = process
+    config = replace(config, dtype=pick_dtype(config.dtype, device))
+    training_set = build_training_set(config)
+    if batch_size is None:
+        wanted = math.ceil(config.train.global_batch_size / world_size)
+        batch_size = world_size * _default_batch_size(wanted, config.model, device)
+    if batch_size % world_size:
+        raise UserError(
+            f"--batch-size ({batch_size}) must be a multiple of the number of processes "
+            f"({world_size})"
+        )
+    sampler = BatchSampler(training_set.dataset, batch_size, config.seed, rank, world_size)
+    num_puzzles = len(training_set.puzzle_names)
+    model, generator = initial_model(config, num_puzzles, device, compiled, pretrained=False)
+    steps = total_steps(config, sampler)
+    train = replace(config.train, global_batch_size=batch_size, total_steps=steps)
+    micro_batch_size = pick_micro_batch_size(model, device, batch_size // world_size)
+    trainer = Trainer(model, train, generator, micro_batch_size)
+    canvases = [
+        CanvasSteps(seq_len, share, TrainingStep(trainer, part, stack))
+        for seq_len, (share, part) in sampler.by_canvas_size().items()
+    ]
+    examples = steps * config.train.global_batch_size
+    return Benchmark(config, model, canvases, batch_size, examples, world_size, trainer)
 
 
-def measure_training(
+def bench_training(
     what: str,
     config: RunConfig,
     device: torch.device,
     batch_size: int | None,
     compiled: bool | None,
     process: tuple[int, int],
+    callback: Callback,
 ) -> Result:
-    """Measure the first steps of a run inside the group of its processes (rank, world size)."""
-    rank, world_size = process
+    """Measure what `prepare_training` prepares, in every process of a torchrun job.
+
+    Raises:
+        UserError: the run could not start.
+    """
     with ExitStack() as stack:
-        config = replace(config, dtype=pick_dtype(config.dtype, device))
-        training_set = build_training_set(config)
-        if batch_size is None:
-            wanted = math.ceil(config.train.global_batch_size / world_size)
-            batch_size = world_size * _default_batch_size(wanted, config.model, device)
-        if batch_size % world_size:
-            raise UserError(
-                f"--batch-size ({batch_size}) must be a multiple of the number of processes "
-                f"({world_size})"
-            )
-        sampler = BatchSampler(training_set.dataset, batch_size, config.seed, rank, world_size)
-        num_puzzles = len(training_set.puzzle_names)
-        model, generator = initial_model(config, num_puzzles, device, compiled, pretrained=False)
-        steps = total_steps(config, sampler)
-        train = replace(config.train, global_batch_size=batch_size, total_steps=steps)
-        micro_batch_size = pick_micro_batch_size(model, device, batch_size // world_size)
-        trainer = Trainer(model, train, generator, micro_batch_size)
-        examples = steps * config.train.global_batch_size
-        canvases = [
-            _CanvasBenchmark(seq_len, share, TrainingSteps(trainer, part, stack))
-            for seq_len, (share, part) in sampler.by_canvas_size().items()
-        ]
+        callback.stage("building the data and the model", 0, None)
+        benchmark = prepare_training(config, device, batch_size, compiled, process, stack)
+        measured = _measure(what, benchmark, callback)
+        trainer = benchmark.trainer
+        assert trainer is not None
         return {
-            **_measure(what, config, trainer, canvases, batch_size, examples, world_size),
-            "processes": world_size,
-            "micro_batch": micro_batch_size,
+            **measured,
+            "processes": benchmark.world_size,
+            "micro_batch": trainer.micro_batch_size,
             "needed_memory_mb": _needed_memory(trainer),
         }
 
 
-class TrainingSteps:
-    """Takes the next steps of a run; `stack` ends what makes batches from the first step on.
-
-    Attributes:
-        waits: seconds that each step has waited for its batch.
-    """
-
-    def __init__(self, trainer: Trainer, sampler: BatchSampler, stack: ExitStack) -> None:
-        self._trainer, self._sampler, self._stack = trainer, sampler, stack
-        self._batch_of: Callable[[int], dict[str, torch.Tensor]] | None = None
-        self.waits: list[float] = []
-
-    def __call__(self) -> None:
-        if self._batch_of is None:
-            device = self._trainer.flat_params.device
-            self._batch_of = self._stack.enter_context(batches_ahead(self._sampler, device))
-        started = time.perf_counter()
-        batch = self._batch_of(self._trainer.steps_done)
-        self.waits.append(time.perf_counter() - started)
-        self._trainer.step(batch)
-
-
-def bench_predict(
+def prepare_prediction(
     config: RunConfig,
     device: torch.device,
     batch_size: int | None = None,
     compiled: bool | None = None,
-) -> Result:
-    """Measure predictions of the test inputs of a run, by a model with fresh weights.
+) -> Benchmark:
+    """Return predictions of the test inputs of a run, by a model with fresh weights.
 
     Raises:
         UserError: there is nothing to predict.
@@ -179,11 +228,26 @@ def bench_predict(
     for side in sorted({query.side for query in queries}, reverse=True):
         same_side = [query for query in queries if query.side == side]
         step = _prediction_step(weights, tasks, same_side, size)
-        canvases.append(_CanvasBenchmark(side * side, len(same_side) / len(queries), step))
-    return {
-        **_measure("predict", config, model, canvases, size, len(queries)),
-        "supervision_steps": config.model.supervision_steps,
-    }
+        canvases.append(CanvasSteps(side * side, len(same_side) / len(queries), step))
+    return Benchmark(config, model, canvases, size, len(queries))
+
+
+def bench_predict(
+    config: RunConfig,
+    device: torch.device,
+    batch_size: int | None,
+    compiled: bool | None,
+    callback: Callback,
+) -> Result:
+    """Measure what `prepare_prediction` prepares.
+
+    Raises:
+        UserError: there is nothing to predict.
+    """
+    callback.stage("building the data and the model", 0, None)
+    benchmark = prepare_prediction(config, device, batch_size, compiled)
+    steps = config.model.supervision_steps
+    return {**_measure("predict", benchmark, callback), "supervision_steps": steps}
 
 
 def _prediction_step(
@@ -231,52 +295,48 @@ def _together_seconds(sampler: BatchSampler, processes: int, seconds: float) -> 
         return (time.monotonic() - started) / (last - ready)
 
 
-def _measure(
-    what: str,
-    config: RunConfig,
-    measured: PuzzleModel | Trainer,
-    canvases: Sequence[_CanvasBenchmark],
-    batch_size: int,
-    examples: int,
-    world_size: int = 1,
-) -> Result:
+def _measure(what: str, benchmark: Benchmark, callback: Callback) -> Result:
     """Measure steps on every canvas, and compute their mean over all examples of a run."""
-    trainer = measured if isinstance(measured, Trainer) else None
-    model = measured.model if isinstance(measured, Trainer) else measured
-    device = model.y_init.device
+    config, model, device = benchmark.config, benchmark.model, benchmark.device
+    canvases, trainer = benchmark.canvases, benchmark.trainer
+    callback.stage("first step", 0, None)
     canvases[0].step()
     synchronise(device)
     first_step = time.monotonic() - PROCESS_STARTED
+    callback.stage("large matrix product", 0, None)
     rate = product_rate(device, model.dtype)
-    training, alone = what != "predict", config.train.embedding_only_fraction == 1
-    by_side, shares, seconds, flops = {}, {}, 0.0, 0.0
-    low, high, waits = 0.0, 0.0, 0.0
-    for index, canvas in enumerate(canvases):
-        # On a CPU the first canvas is warm. A GPU records small steps before it replays them.
-        for _ in range(min(1, index) if device.type == "cpu" else WARM_CALLS + 1):
-            canvas.step()
-        side = str(math.isqrt(canvas.seq_len))
-        length = model.state_length(canvas.seq_len)
-        samples = _step_seconds(canvas.step, device, STEP_SECONDS / len(canvases))
-        by_side[side] = statistics.median(samples)
-        quartiles = quartile_range(samples)
-        low, high = low + canvas.share * quartiles[0], high + canvas.share * quartiles[1]
-        shares[side] = canvas.share
-        seconds += canvas.share * by_side[side]
-        if isinstance(canvas.step, TrainingSteps):
-            waits += canvas.share * statistics.median(canvas.step.waits)
-        flops += canvas.share * supervision_flops(model, length, training, alone)
-    if not training:
+    alone = config.train.embedding_only_fraction == 1
+    by_side, shares, seconds, flops, waited = {}, {}, 0.0, 0.0, 0.0
+    low, high = 0.0, 0.0
+    with PowerMeter(device) as power:
+        for index, canvas in enumerate(canvases):
+            side = str(math.isqrt(canvas.seq_len))
+            callback.stage(f"steps on the canvas of side {side}", 0, None)
+            warm_up(canvas, device, index == 0)
+            length = model.state_length(canvas.seq_len)
+            samples = _step_seconds(canvas.step, device, STEP_SECONDS / len(canvases))
+            by_side[side] = statistics.median(samples)
+            quartiles = quartile_range(samples)
+            low, high = low + canvas.share * quartiles[0], high + canvas.share * quartiles[1]
+            shares[side] = canvas.share
+            seconds += canvas.share * by_side[side]
+            waited += canvas.share * _waiting(canvas)
+            flops += canvas.share * supervision_flops(model, length, trainer is not None, alone)
+    if trainer is None:
         flops *= config.model.supervision_steps
-    memory, largest = peak_memory(device), canvases[0]
-    largest_seconds = by_side[str(math.isqrt(largest.seq_len))]
-    parts = breakdown(largest.step, model, largest_seconds, trainer)
+    memory = peak_memory(device)
+    callback.stage("large matrix product, again", 0, None)
     rates = rate, product_rate(device, model.dtype)
     rate = max(rates)
+    breakdown = {}
+    if has_breakdown(device):
+        callback.stage("profile of a step", 0, None)
+        first, step_seconds = canvases[0], next(iter(by_side.values()))
+        breakdown = step_parts(first.step, step_seconds, _waiting(first), model, trainer)
     return {
         "what": what,
-        **_describe(config, device, batch_size),
-        "examples_per_second": batch_size / seconds,
+        **_describe(config, device, benchmark.batch_size),
+        "examples_per_second": benchmark.batch_size / seconds,
         "seconds_per_step": seconds,
         "seconds_per_step_quartiles": [low, high],
         "seconds_per_step_by_side": by_side,
@@ -284,15 +344,43 @@ def _measure(
         "gflop_per_example": flops / 1e9,
         "product_tflops": rate / 1e12,
         "product_tflops_before_after": [each / 1e12 for each in rates],
-        "utilisation": flops * batch_size / world_size / seconds / rate,
+        "utilisation": flops * benchmark.batch_size / benchmark.world_size / seconds / rate,
         "first_step_seconds": first_step,
         "peak_memory_mb": memory // 2**20,
-        "breakdown": parts,
-        "data_wait_seconds": waits,
+        "reserved_memory_mb": _reserved_memory(device),
+        "watts": power.mean_watts,
         "compiled": model.compiled,
         "kernels": model.select_ops(model.dtype) is not TORCH_OPS,
-        "whole_run": {"examples": examples, "seconds": examples * seconds / batch_size},
+        "waits_for_data": waited / seconds,
+        "breakdown": breakdown,
+        "whole_run": {
+            "examples": benchmark.examples,
+            "seconds": benchmark.examples * seconds / benchmark.batch_size,
+        },
     }
+
+
+def warm_up(canvas: CanvasSteps, device: torch.device, has_stepped: bool = False) -> None:
+    """Take steps until those that follow are as fast as in a long run.
+
+    A GPU compiles kernels, and records small steps before it replays them.
+    """
+    for _ in range(WARM_CALLS + 1 if device.type == "cuda" else int(not has_stepped)):
+        canvas.step()
+
+
+def _waiting(canvas: CanvasSteps) -> float:
+    """Return the median seconds that a step waited for its batch, but for the first one."""
+    if not isinstance(canvas.step, TrainingStep):
+        return 0.0
+    return statistics.median(canvas.step.waited[1:])
+
+
+def _reserved_memory(device: torch.device) -> int | None:
+    """Return the most MB that PyTorch held on a GPU, free memory included; None on others."""
+    if device.type != "cuda":
+        return None
+    return torch.cuda.max_memory_reserved(device) // 2**20
 
 
 def _median_step_seconds(step: Callable[[], object], device: torch.device, seconds: float) -> float:
@@ -320,11 +408,17 @@ def _default_batch_size(wanted: int, model: ModelConfig, device: torch.device) -
     return min(wanted, max(1, int(MAX_CPU_BLOCK_FLOPS / block_flops(model, state_length(model)))))
 
 
+def device_name(device: torch.device) -> str:
+    """Return the name of a GPU, or of the processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return processor_name()
+
+
 def _describe(config: RunConfig, device: torch.device, batch_size: int) -> Result:
-    cuda = device.type == "cuda"
     return {
         "preset": describe_preset(config),
-        "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or "cpu",
+        "device": device_name(device),
         "threads": torch.get_num_threads(),
         "dtype": config.dtype,
         "torch": torch.__version__,

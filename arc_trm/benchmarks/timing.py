@@ -1,12 +1,16 @@
-"""Measurements of seconds, of the rate of a large matrix product, and of peak memory."""
+"""Measurements of seconds, of the rate of a large matrix product, of peak memory and of power."""
 
 from __future__ import annotations
 
 import resource
+import shutil
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import TracebackType
 
 import torch
 
@@ -18,6 +22,7 @@ PRODUCT_SIDE = {"cpu": 4096, "mps": 4096, "cuda": 8192}
 MIN_SAMPLES = 3
 MIN_SAMPLE_SECONDS = 0.02
 """Length of a sample on a GPU, at least; shorter actions are timed together."""
+POWER_INTERVAL_MS = 100
 
 
 def synchronise(device: torch.device) -> None:
@@ -83,3 +88,49 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+class PowerMeter:
+    """Measures the power of a GPU inside the context by nvidia-smi, where there is one.
+
+    Attributes:
+        mean_watts: known after the context; None without such a GPU, program or number.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.mean_watts: float | None = None
+        self._device = device
+        self._meter: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> PowerMeter:
+        program = shutil.which("nvidia-smi")
+        if self._device.type == "cuda" and program is not None:
+            gpu = f"GPU-{torch.cuda.get_device_properties(self._device).uuid}"
+            query = ("--query-gpu=power.draw", "--format=csv,noheader,nounits")
+            command = (program, "-i", gpu, *query, f"--loop-ms={POWER_INTERVAL_MS}")
+            with suppress(OSError):
+                self._meter = subprocess.Popen(
+                    command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+                )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._meter is None:
+            return
+        self._meter.kill()
+        output, _ = self._meter.communicate()
+        self.mean_watts = mean_watts(output)
+
+
+def mean_watts(output: str) -> float | None:
+    """Return the mean of the numbers that nvidia-smi wrote, one a line; None of no number."""
+    watts = []
+    for line in output.splitlines():
+        with suppress(ValueError):  # "[N/A]" where the GPU does not say it
+            watts.append(float(line))
+    return statistics.fmean(watts) if watts else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,9 +17,12 @@ from arc_trm.cli.options import (
     set_option,
 )
 from arc_trm.config.schema import MAX_BATCH_SIZE
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, format_value
 
-BENCHMARKS = ("train", "adapt", "predict", "data", "scaling", "files", "busy")
+if TYPE_CHECKING:
+    from arc_trm.benchmarks import Setting
+
+BENCHMARKS = ("train", "adapt", "predict", "data", "scaling", "kernels", "files", "busy")
 
 
 @click.command()
@@ -36,6 +40,14 @@ BENCHMARKS = ("train", "adapt", "predict", "data", "scaling", "files", "busy")
     metavar="N",
     help="Examples or queries in a step; default: the preset's.",
 )
+@click.option(
+    "--with",
+    "changes",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Of `train` and `predict`: compare with this change, a key of --set, compile or "
+    "batch_size; can be repeated; default: no comparison.",
+)
 @device_options
 @config_option
 @path_option("--out", "Picture of `scaling`; default: scaling.svg.")
@@ -46,6 +58,7 @@ def bench(
     config: Path | None,
     overrides: tuple[str, ...],
     batch_size: int | None,
+    changes: tuple[str, ...],
     device: str,
     compiled: bool | None,
     out: Path | None,
@@ -54,18 +67,23 @@ def bench(
     """Measure how fast this machine is: how long will my run take?
 
     Measures steps as a real run does them, against the rate of a large matrix product, and the cost
-    of each part of a step; `scaling` draws how the time of a step grows. `adapt` measures both
-    phases of adapting, and prediction, and computes both for the GPUs of Kaggle and an H100.
-    `files` measures the commands that read large files, of 10 000 tasks, 419 000 predictions and a
-    million Sudokus. `busy` measures training steps on the CPU alone and beside processes that keep
-    all cores busy. The last line is one JSON object.
+    of each part of a step. With --with, two settings take blocks of steps by turns, and the ratio
+    of their rates is printed with its spread. `scaling` draws how the time of a step grows. `adapt`
+    measures both phases of adapting, and prediction, and computes both for the GPUs of Kaggle and
+    an H100. `files` measures the commands that read large files, of 10 000 tasks, 419 000
+    predictions and a million Sudokus. `kernels` measures single operations of a block by the
+    kernels that this machine uses and by PyTorch. `busy` measures training steps on the CPU alone
+    and beside processes that keep all cores busy. The last line is one JSON object.
 
     \b
     Examples:
       arc-trm bench train
+      arc-trm bench train --with model.canvas=bucketed
+      arc-trm bench predict --batch-size 64 --with batch_size=128 --with compile=true
       arc-trm bench adapt --set 'data.test=["challenges.json"]'
       arc-trm bench predict --preset arc-agi-2 --set model.canvas=bucketed
       arc-trm bench scaling --out scaling.svg
+      arc-trm bench kernels --preset sudoku-gpu
       arc-trm bench files
       arc-trm bench busy --preset sudoku-quick
       arc-trm --nproc-per-node gpu bench train --preset arc-agi-1
@@ -78,11 +96,53 @@ def bench(
     settings = load_config(preset or default, config, overrides)
     if what == "files" and (preset or config or overrides):
         raise UserError("`bench files` measures no model: leave out --preset, --config and --set")
+    other = _changed(preset or default, config, overrides, batch_size, compiled, changes)
     if out is not None and what != "scaling":
         raise UserError(f"`bench {what}` writes no picture: leave out --out")
     picture = out or Path("scaling.svg")
-    with show_progress("measuring") as callback:
-        result = run_benchmark(what, settings, device, batch_size, compiled, picture, callback)
+    with show_progress("measuring") as console:
+        callback = console if is_main_process() else None
+        result = run_benchmark(
+            what, settings, device, batch_size, compiled, picture, callback, other
+        )
     if is_main_process():
         lines = [] if as_json else result.lines()
         print_lines(*lines, result.to_json())
+
+
+def _changed(
+    preset: str,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    batch_size: int | None,
+    compiled: bool | None,
+    changes: tuple[str, ...],
+) -> Setting | None:
+    """Return the settings with the changes of --with, None without any."""
+    from arc_trm.benchmarks import Setting
+    from arc_trm.config import load_config
+
+    if not changes:
+        return None
+    keys = []
+    for change in changes:
+        key, _, value = change.partition("=")
+        if key == "batch_size":
+            if not (value.isascii() and value.isdecimal() and len(value) < 10) or not (
+                1 <= int(value) <= MAX_BATCH_SIZE
+            ):
+                raise UserError(
+                    f"--with {format_value(change)} is no batch size: write batch_size=N with a "
+                    f"whole number from 1 to {MAX_BATCH_SIZE}"
+                )
+            batch_size = int(value)
+        elif key == "compile":
+            if value not in ("true", "false"):
+                raise UserError(
+                    f"--with {format_value(change)} is neither: write compile=true or compile=false"
+                )
+            compiled = value == "true"
+        else:
+            keys.append(change)
+    settings = load_config(preset, config, (*overrides, *keys))
+    return Setting(" ".join(changes), settings, batch_size, compiled)

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from arc_trm._version import __version__
+from arc_trm.environment import processor_name
 from arc_trm.errors import UserError
 from arc_trm.io import atomic_write, check_ordinary, read_json, write_error, write_json
 from arc_trm.registry import Registry
@@ -208,17 +209,9 @@ def current_provenance(
         numpy=np.__version__,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         processes=processes,
-        cpu=_cpu_name(),
+        cpu=processor_name(),
         system=f"{platform.system()} {platform.machine()}",
     )
-
-
-def _cpu_name() -> str:
-    with suppress(OSError):
-        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-        if found:
-            return found[1].strip()
-    return platform.processor() or platform.machine()
 
 
 @cache

@@ -15,7 +15,7 @@ from tiny import ARCHITECTURES
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from arc_trm.benchmarks import scaling, throughput, timing
+from arc_trm.benchmarks import BenchmarkResult, comparison, kernels, scaling, throughput, timing
 from arc_trm.benchmarks.adaptation import MACHINES, computed_rates
 from arc_trm.benchmarks.flops import block_flops, supervision_flops
 from arc_trm.config import ModelConfig, from_dict, load_config
@@ -139,15 +139,14 @@ def test_train_and_predict(cli: Cli, tiny: list[str], what: str, examples: int) 
     assert result["examples_per_second"] == pytest.approx(rate, rel=0.01)
     assert {"attention", "swiglu", "norms", "heads"} <= result["breakdown"].keys()
     assert all(seconds > 0 for seconds in result["breakdown"].values())
-    if what == "predict":  # of training on two canvases, one is profiled
-        total = sum(result["breakdown"].values())
-        assert total == pytest.approx(result["seconds_per_step"], rel=0.01)
+    total = sum(result["breakdown"].values())
+    assert total == pytest.approx(result["seconds_per_step"], rel=0.01)
     assert result["first_step_seconds"] > 0 and result["peak_memory_mb"] > 0
     assert result["whole_run"]["examples"] == examples
     assert result["kernels"] is False
     if what == "train":
-        assert {"loss", "optimisers"} <= result["breakdown"].keys()
-        assert result["data_wait_seconds"] > 0
+        assert {"data", "loss", "optimisers"} <= result["breakdown"].keys()
+        assert 0 < result["waits_for_data"] < 1
         assert set(result["needed_memory_mb"]) >= {"puzzle_embedding", "activations"}
 
 
@@ -225,16 +224,82 @@ def test_data(cli: Cli, tiny: list[str]) -> None:
 
 
 def test_people_read_how_long_the_whole_run_takes(cli: Cli, tiny: list[str]) -> None:
-    output = cli("bench", "train", *tiny).output
-    assert "examples a second" in output
-    assert "the whole run, 144,000 examples: " in output
+    done = cli("bench", "train", *tiny)
+    assert "examples a second" in done.stdout
+    assert "of a step waits for its batch" in done.stdout
+    assert "the whole run, 144,000 examples: " in done.stdout
+    assert "profile of a step" in done.stderr
 
 
 def test_predictions_are_counted_in_queries(cli: Cli, tiny: list[str]) -> None:
-    *lines, _ = cli("bench", "predict", *tiny).output.splitlines()
+    *lines, _ = cli("bench", "predict", *tiny).stdout.splitlines()
     assert " queries a second" in lines[1] and " GFLOP for one query: " in lines[2]
     assert "the whole run, 12 queries: " in lines[-1]
     assert not any("example" in line for line in lines)
+
+
+def test_settings_are_compared_by_turns(
+    cli: Cli, tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison, "BLOCK_SECONDS", 0.001)
+    done = cli(
+        "bench",
+        "train",
+        *tiny,
+        "--batch-size",
+        2,
+        "--with",
+        "batch_size=4",
+        "--with",
+        "model.outer_cycles=1",
+        "--with",
+        "dtype=float32",
+    )
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout.splitlines()[-1])
+    first, second = result["settings"]
+    assert (first["batch_size"], second["batch_size"]) == (2, 4)
+    assert second["dtype"] == "float32"
+    assert second["name"] == "batch_size=4 model.outer_cycles=1 dtype=float32"
+    assert result["rounds"] >= 5
+    for spread in (first["examples_per_second"], result["ratio"]):
+        assert 0 < spread["least"] <= spread["median"] <= spread["most"]
+    assert second["name"] in done.stdout.splitlines()[2]
+
+
+@pytest.mark.parametrize(
+    ("differs", "end"), [(True, "the second to the first"), (False, "no difference")]
+)
+def test_a_ratio_is_no_difference_within_its_spread(differs: bool, end: str) -> None:
+    rate = {"median": 2.0, "least": 1.0, "most": 3.0}
+    setting = {"examples_per_second": rate, "batch_size": 1, "dtype": "float32", "name": "x"}
+    lines = BenchmarkResult(
+        {
+            "what": "compare",
+            **dict.fromkeys(("measured", "preset", "device"), "x"),
+            "rounds": 9,
+            "settings": [setting, setting],
+            "ratio": rate,
+            "differs": differs,
+        }
+    ).lines()
+    assert lines[-1] == f"ratio in 9 rounds: 2.000 (1.000 to 3.000), {end}"
+
+
+@pytest.mark.parametrize("mixer", ["attention", "mlp"])
+def test_operations_are_measured_by_kernels_and_by_pytorch(
+    cli: Cli, tiny: list[str], monkeypatch: pytest.MonkeyPatch, mixer: str
+) -> None:
+    monkeypatch.setattr(kernels, "POSITIONS", {"cpu": 32})
+    done = cli("bench", "kernels", *tiny, f"--set=model.mixer={mixer}", "--set=model.canvas=full")
+    *lines, last = done.stdout.splitlines()
+    result = json.loads(last)
+    operations = result["operations"]
+    named = {"attention": "attention with rotation", "mlp": "mixer over positions"}[mixer]
+    assert set(operations) == {"residual norm", "SiLU(gate) · up", named}
+    assert all(seconds > 0 for each in operations.values() for seconds in each.values())
+    assert result["copy_bytes"] > 0
+    assert [line.split("  ")[1] for line in lines[2:]] == list(operations)
 
 
 @pytest.mark.slow
@@ -259,6 +324,10 @@ def test_scaling_is_drawn(
     ("arguments", "message"),
     [
         (["train", "--out", "x.svg"], "writes no picture"),
+        (["data", "--with", "seed=1"], "compares no settings"),
+        (["train", "--with", "batch_size=0"], "is no batch size"),
+        (["train", "--with", "compile=maybe"], "write compile=true or compile=false"),
+        (["train", "--with", "model.nothing=1"], "model.nothing"),
         (["data", "--device", "cpu"], "leave out --device"),
         (["scaling", "--batch-size", "4"], "leave out --batch-size"),
         (["adapt", "--preset", "arc-agi-1"], "trains from scratch, so `bench train` measures it"),

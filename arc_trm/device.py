@@ -131,17 +131,7 @@ def has_amx() -> bool:
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
 
 
-def compiles(device: torch.device, requested: bool | None = None) -> bool:
-    """Return whether to use torch.compile, which delays the first steps: if it is requested.
-
-    Raises UserError if it is, but there is no compiler.
-    """
-    if requested:
-        _require_compiler(device)
-    return bool(requested)
-
-
-def _require_compiler(device: torch.device) -> None:
+def require_compiler(device: torch.device) -> None:
     """Raise UserError unless there is the C compiler that torch.compile or Triton calls."""
     if device.type == "cuda":
         variable, names = "CC", ["gcc", "clang"]

@@ -68,7 +68,7 @@ def train(
     restart: bool = False,
     skip_invalid: bool = False,
     device: str = "auto",
-    compiled: bool | None = None,
+    compiled: bool = False,
     callbacks: Sequence[Callback] = (),
     show_progress: bool = False,
 ) -> Run:
@@ -91,7 +91,7 @@ def train(
         restart: with `resume`, train the run again from step 0; weights and metrics are replaced.
         skip_invalid: leave out invalid tasks and rows, which a note lists.
         device: auto, cpu, mps, cuda or cuda:NUMBER.
-        compiled: use torch.compile; None is where it pays.
+        compiled: use torch.compile, which delays the first steps.
         callbacks: hear notes and progress, and track (`arc_trm.tracking`; the option --track).
         show_progress: print notes and show a bar.
 
@@ -142,7 +142,7 @@ def adapt(
     resume: PathLike | None = None,
     restart: bool = False,
     device: str = "auto",
-    compiled: bool | None = None,
+    compiled: bool = False,
     callbacks: Sequence[Callback] = (),
     show_progress: bool = False,
 ) -> Run:
@@ -198,7 +198,7 @@ def tune_inference(
     checkpoint: str | int | None = None,
     skip_invalid: bool = False,
     device: str = "auto",
-    compiled: bool | None = None,
+    compiled: bool = False,
     callbacks: Sequence[Callback] = (),
     show_progress: bool = False,
 ) -> TuningResult:
@@ -280,7 +280,7 @@ def predict(
     fresh: bool = False,
     seal: bool = False,
     device: str = "auto",
-    compiled: bool | None = None,
+    compiled: bool = False,
     callbacks: Sequence[Callback] = (),
     show_progress: bool = False,
 ) -> PredictionSet:
@@ -491,7 +491,7 @@ def _train(
     config: RunConfig,
     folder: Path | None,
     device: str,
-    compiled: bool | None,
+    compiled: bool,
     callback: Callback,
     limit: TimeLimit,
     loaded: Mapping[str, TaskSet] | None = None,

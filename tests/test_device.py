@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from arc_trm.device import compiles, memory_bytes, pick_device, pick_dtype
+from arc_trm.device import memory_bytes, pick_device, pick_dtype
 from arc_trm.errors import UserError
 
 CPU, CUDA, MPS = map(torch.device, ("cpu", "cuda", "mps"))
@@ -175,22 +175,6 @@ def test_processors_compute_in_float32_if_torch_cannot_say(
     for question in QUESTIONS:
         monkeypatch.delattr(torch.cpu, question, raising=False)
     assert pick_dtype("auto", CPU) == "float32"
-
-
-# compiles
-
-
-@pytest.mark.parametrize("device", [CPU, CUDA, MPS], ids=str)
-@pytest.mark.parametrize("wanted", [True, False])
-def test_the_user_decides_about_compiling(
-    machine: Callable[..., None], wanted: bool, device: torch.device
-) -> None:
-    machine(gpus=1)
-    assert compiles(device, wanted) is wanted
-
-
-def test_nothing_is_compiled_unless_asked() -> None:
-    assert not any(map(compiles, (CPU, CUDA, MPS)))
 
 
 # memory_bytes

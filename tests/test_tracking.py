@@ -302,7 +302,7 @@ def test_compiling_is_a_stage_of_the_first_step_of_each_kind(
 
     # Compiling would take a minute.
     monkeypatch.setattr(base, "compiled_run_blocks", lambda length: base.run_blocks)
-    monkeypatch.setattr("arc_trm.device._require_compiler", lambda device: None)
+    monkeypatch.setattr("arc_trm.training.setup.require_compiler", lambda device: None)
 
     class Stages(Callback):
         def __init__(self) -> None:

@@ -63,7 +63,7 @@ def bench_adapt(
     config: RunConfig,
     device: torch.device,
     batch_size: int | None,
-    compiled: bool | None,
+    compiled: bool,
     callback: Callback,
 ) -> Result:
     """Measure both kinds of steps of adapting, and the predictions after them.

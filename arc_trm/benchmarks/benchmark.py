@@ -72,7 +72,7 @@ def run_benchmark(
     config: RunConfig,
     device: str = "auto",
     batch_size: int | None = None,
-    compiled: bool | None = None,
+    compiled: bool = False,
     picture: Path = Path("scaling.svg"),
     callback: Callback | None = None,
     other: Setting | None = None,
@@ -84,7 +84,7 @@ def run_benchmark(
         config: of the run; `files` measures no run.
         device: auto, cpu, mps, cuda or cuda:NUMBER.
         batch_size: examples in a step; None suits the run and the device.
-        compiled: use torch.compile; None is where it pays.
+        compiled: use torch.compile, which delays the first steps.
         picture: file for the picture of `scaling`.
         callback: receives the progress.
         other: of `train` or `predict`, what the arguments are compared with; None measures alone.
@@ -102,21 +102,21 @@ def run_benchmark(
             bench_comparison(what, (first, other), pick_device(device), callback)
         )
     if what == "files":
-        if device != "auto" or compiled is not None or batch_size is not None:
+        if device != "auto" or compiled or batch_size is not None:
             raise UserError(
                 "`bench files` measures no model: leave out --device, --compile and --batch-size"
             )
         return BenchmarkResult(bench_files(progress=callback.progress))
     if what == "busy":
-        if device not in {"auto", "cpu"} or compiled is not None:
+        if device not in {"auto", "cpu"} or compiled:
             raise UserError("`bench busy` measures the CPU: leave out --device and --compile")
         return BenchmarkResult(bench_busy(config, batch_size, progress=callback.progress))
     if what == "data":
-        if device != "auto" or compiled is not None:
+        if device != "auto" or compiled:
             raise UserError("`bench data` computes nothing: leave out --device and --compile")
         return BenchmarkResult(bench_data(config, batch_size))
     if what == "kernels":
-        if batch_size is not None or compiled is not None:
+        if batch_size is not None or compiled:
             raise UserError(
                 "`bench kernels` measures single operations: leave out --batch-size and --compile"
             )

@@ -118,7 +118,7 @@ def _measure(config: RunConfig, batch_size: int, seconds: float) -> dict[str, fl
     training_set = build_training_set(config)
     sampler = BatchSampler(training_set.dataset, batch_size, config.seed)
     puzzles = len(training_set.puzzle_names)
-    model, generator = initial_model(config, puzzles, device, None, pretrained=False)
+    model, generator = initial_model(config, puzzles, device, False, pretrained=False)
     steps = total_steps(config, sampler)
     train = replace(config.train, global_batch_size=batch_size, total_steps=steps)
     micro_batch_size = pick_micro_batch_size(model, device, batch_size)

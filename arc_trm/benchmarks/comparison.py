@@ -37,7 +37,7 @@ class Setting:
     name: str
     config: RunConfig
     batch_size: int | None = None
-    compiled: bool | None = None
+    compiled: bool = False
 
 
 def bench_comparison(

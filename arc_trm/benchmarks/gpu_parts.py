@@ -208,9 +208,9 @@ def _bench(
     device, batch_size = _prepare(setup, seconds), TINY_BATCH if setup.tiny else batch_size
     config, callback = load_config(preset, None, settings), Callback()
     if what == "train":
-        values = bench_training(what, config, device, batch_size, None, (0, 1), callback)
+        values = bench_training(what, config, device, batch_size, False, (0, 1), callback)
     else:
-        values = bench_predict(config, device, batch_size, None, callback)
+        values = bench_predict(config, device, batch_size, False, callback)
     del values["first_step_seconds"]  # since the start of the process, which did other things
     unit = "supervision steps" if what == "predict" else "examples"
     steps = values.get("supervision_steps", 1)
@@ -296,7 +296,7 @@ def measure_small(setup: Setup) -> Iterator[Measurement]:
     preset, size = "adapt-arc-agi-2", TINY_BATCH if setup.tiny else 8
     settings = setup.arc_settings()
     config = load_config(preset, None, settings)
-    values = bench_adapt(config, _prepare(setup), size, None, Callback())
+    values = bench_adapt(config, _prepare(setup), size, False, Callback())
     command = _command("bench", "adapt", "--preset", preset, settings=settings, batch_size=size)
     for phase in PHASES:
         rate = _rate(values[phase], 1, "examples")

@@ -46,7 +46,7 @@ Points = dict[str, list[tuple[int, float]]]
 def bench_scaling(
     config: RunConfig,
     device: torch.device,
-    compiled: bool | None = None,
+    compiled: bool = False,
     progress: Progress = ignore,
 ) -> tuple[dict[str, Any], Drawing]:
     """Measure steps while one thing at a time is varied.
@@ -79,7 +79,7 @@ def bench_scaling(
 class _ScalingBenchmark:
     """Measures steps of a model of the config."""
 
-    def __init__(self, config: RunConfig, device: torch.device, compiled: bool | None) -> None:
+    def __init__(self, config: RunConfig, device: torch.device, compiled: bool) -> None:
         self.config, self.device, self.compiled = config, device, compiled
         self.model, _ = initial_model(config, 1, device, compiled, pretrained=False)
 

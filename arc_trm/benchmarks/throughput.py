@@ -128,7 +128,7 @@ def prepare_training(
     config: RunConfig,
     device: torch.device,
     batch_size: int | None,
-    compiled: bool | None,
+    compiled: bool,
     process: tuple[int, int],
     stack: ExitStack,
 ) -> Benchmark:
@@ -175,7 +175,7 @@ def bench_training(
     config: RunConfig,
     device: torch.device,
     batch_size: int | None,
-    compiled: bool | None,
+    compiled: bool,
     process: tuple[int, int],
     callback: Callback,
 ) -> Result:
@@ -202,7 +202,7 @@ def prepare_prediction(
     config: RunConfig,
     device: torch.device,
     batch_size: int | None = None,
-    compiled: bool | None = None,
+    compiled: bool = False,
 ) -> Benchmark:
     """Return predictions of the test inputs of a run, by a model with fresh weights.
 
@@ -236,7 +236,7 @@ def bench_predict(
     config: RunConfig,
     device: torch.device,
     batch_size: int | None,
-    compiled: bool | None,
+    compiled: bool,
     callback: Callback,
 ) -> Result:
     """Measure what `prepare_prediction` prepares.

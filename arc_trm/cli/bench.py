@@ -60,7 +60,7 @@ def bench(
     batch_size: int | None,
     changes: tuple[str, ...],
     device: str,
-    compiled: bool | None,
+    compiled: bool,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -115,7 +115,7 @@ def _changed(
     config: Path | None,
     overrides: tuple[str, ...],
     batch_size: int | None,
-    compiled: bool | None,
+    compiled: bool,
     changes: tuple[str, ...],
 ) -> Setting | None:
     """Return the settings with the changes of --with, None without any."""

@@ -121,10 +121,10 @@ device_options = add_options(
         "--device", default="auto", metavar="DEVICE", help="auto, cuda, cuda:NUMBER, mps or cpu."
     ),
     click.option(
-        "--compile/--no-compile",
+        "--compile",
         "compiled",
-        default=None,
-        help="Use torch.compile; default: on GPUs from Ampere on.",
+        is_flag=True,
+        help="Use torch.compile, which delays the first steps; for blocks of your own.",
     ),
 )
 set_option = click.option(

@@ -13,7 +13,7 @@ from torch import Tensor
 from arc_trm.checkpoint import Weights, WeightsDir
 from arc_trm.config import Canvas, EmbeddingChoice, InferenceConfig
 from arc_trm.data.dataset import parse_augmentation
-from arc_trm.device import DTYPES, compiles, pick_device, pick_dtype
+from arc_trm.device import DTYPES, pick_device, pick_dtype, require_compiler
 from arc_trm.errors import UserError, pluralise
 from arc_trm.evaluation.predictions import NO_EMBEDDING, QueryKey, Skipped
 from arc_trm.inference.groups import GROUP_RULES, GroupKey
@@ -68,7 +68,7 @@ def load_for_inference(
     tasks: Collection[str],
     device: str = "auto",
     canvas: Canvas | None = None,
-    compiled: bool | None = None,
+    compiled: bool = False,
     puzzle_embedding: EmbeddingChoice = "trained",
 ) -> Weights:
     """Load weights with the puzzle embeddings of some tasks, as all may take gigabytes.
@@ -78,13 +78,15 @@ def load_for_inference(
         tasks: their ids.
         device: auto, cpu, mps, cuda or cuda:NUMBER.
         canvas: `model.canvas` of prediction; None is as in training.
-        compiled: use torch.compile; None uses it on GPUs that it supports.
+        compiled: use torch.compile, which delays the first answers.
         puzzle_embedding: `trained`, or what it is replaced by (`replace_embedding`).
 
     Raises:
         UserError: the folder has no weights, or a network without a puzzle embedding.
     """
     target = pick_device(device)
+    if compiled:
+        require_compiler(target)
     weights = folder.load(target, DTYPES[pick_dtype("auto", target)], tasks)
     if not weights.has_puzzle_embedding:
         raise UserError(
@@ -93,7 +95,7 @@ def load_for_inference(
         )
     replace_embedding(weights.model.puzzle_embedding, puzzle_embedding)
     weights = replace(weights, embedding_choice=puzzle_embedding)
-    weights.model.compiled = compiles(target, compiled)
+    weights.model.compiled = compiled
     if canvas is not None:
         weights.model.config = replace(weights.model.config, canvas=canvas)
     return weights

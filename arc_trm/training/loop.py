@@ -44,7 +44,7 @@ def train_run(
     resume: bool = False,
     callbacks: Sequence[Callback] = (),
     started: float | None = None,
-    compiled: bool | None = None,
+    compiled: bool = False,
     loaded: Loaded | None = None,
     restart: bool = False,
 ) -> Run:
@@ -57,7 +57,7 @@ def train_run(
         resume: resume the run in `folder`.
         callbacks: receive notes and progress, on rank 0 only.
         started: when the time limit started, a value of `time.monotonic`; None is now.
-        compiled: use torch.compile; None is where it pays.
+        compiled: use torch.compile, which delays the first steps.
         loaded: datasets that are in memory already.
         restart: with `resume`, train the run again from step 0; weights and metrics are replaced.
 

@@ -19,7 +19,7 @@ from arc_trm.data.loader import absolute_data_path
 from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.splits import Loaded
 from arc_trm.data.training_set import TrainingSet, build_training_set
-from arc_trm.device import DTYPES, compiles, pick_dtype
+from arc_trm.device import DTYPES, pick_dtype, require_compiler
 from arc_trm.errors import UserError
 from arc_trm.evaluation.metrics import resolve_best_metric
 from arc_trm.io import remove_leftovers
@@ -71,7 +71,7 @@ class RunSetup:
         resume: bool,
         has_training_state: bool,
         callback: Callback,
-        compiled: bool | None,
+        compiled: bool,
         process: tuple[int, int],
         loaded: Loaded | None,
     ) -> None:
@@ -300,7 +300,7 @@ def initial_model(
     config: RunConfig,
     num_puzzles: int,
     device: torch.device,
-    compiled: bool | None,
+    compiled: bool,
     pretrained: bool,
 ) -> tuple[PuzzleModel, torch.Generator]:
     """Build the model that a run starts from, and the generator of its exploration draws.
@@ -311,6 +311,8 @@ def initial_model(
         UserError: the memory cannot hold the model, or the pretrained weights are invalid.
     """
     check_memory(config, num_puzzles, device)
+    if compiled:
+        require_compiler(device)
     generator = torch.Generator().manual_seed(config.seed)
     dtype = DTYPES[config.dtype]
     if pretrained and config.adapt is not None:
@@ -319,7 +321,7 @@ def initial_model(
     else:
         model = build_model(config.model, num_puzzles, dtype, generator)
     model = model.to(device)
-    model.compiled = compiles(device, compiled)
+    model.compiled = compiled
     return model, generator
 
 

@@ -18,8 +18,14 @@ DATA = "arc-agi-2/evaluation"
 """What is adapted to unless the config names data: it resembles the hidden tasks."""
 PHASES = {"embedding_only": 1.0, "all_weights": 0.0}
 """The phases of adapting, and the `train.embedding_only_fraction` that has no other."""
+TITLES = {
+    "embedding_only": "the puzzle embedding only",
+    "all_weights": "all weights",
+    "predict": "prediction",
+}
+"""What is measured, in words."""
 HOUR = 3600.0
-COMMON = ("preset", "device", "threads", "dtype", "torch", "positions", "processes")
+COMMON = ("preset", "device", "processor", "threads", "dtype", "torch", "positions", "processes")
 """Keys of a measurement that are equal in all of them."""
 SELECTED = (
     "batch_size",
@@ -82,18 +88,15 @@ def bench_adapt(
     if not config.data.test:
         config = replace(config, data=replace(config.data, test=(DATA,)))
     with process_group(device) as process:
-        measured = {
-            phase: bench_training(
-                "adapt",
-                replace(config, train=replace(config.train, embedding_only_fraction=fraction)),
-                device,
-                batch_size,
-                compiled,
-                process,
-                callback,
+        measured = {}
+        for phase, fraction in PHASES.items():
+            callback.note(f"measuring {TITLES[phase]}")
+            train = replace(config.train, embedding_only_fraction=fraction)
+            changed = replace(config, train=train)
+            measured[phase] = bench_training(
+                "adapt", changed, device, batch_size, compiled, process, callback
             )
-            for phase, fraction in PHASES.items()
-        }
+        callback.note(f"measuring {TITLES['predict']}")
         predicted = bench_predict(config, device, batch_size, compiled, callback)
     first = measured["embedding_only"]
     size, share = config.train.global_batch_size, config.train.embedding_only_fraction

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arc_trm.benchmarks.adaptation import PREDICTION_SHARE, TRAINING_SHARE, bench_adapt
+from arc_trm.benchmarks.adaptation import PREDICTION_SHARE, TITLES, TRAINING_SHARE, bench_adapt
 from arc_trm.benchmarks.busy import bench_busy, busy_lines
 from arc_trm.benchmarks.comparison import Setting, bench_comparison, comparison_lines
 from arc_trm.benchmarks.files import bench_files, file_lines
 from arc_trm.benchmarks.kernels import bench_kernels, kernel_lines
+from arc_trm.benchmarks.machine import machine_text
 from arc_trm.benchmarks.scaling import bench_scaling
 from arc_trm.benchmarks.throughput import bench_data, bench_predict, bench_training
 from arc_trm.callbacks import Callback
@@ -114,14 +115,13 @@ def run_benchmark(
     if what == "data":
         if device != "auto" or compiled:
             raise UserError("`bench data` computes nothing: leave out --device and --compile")
-        return BenchmarkResult(bench_data(config, batch_size))
+        return BenchmarkResult(bench_data(config, batch_size, callback))
     if what == "kernels":
         if batch_size is not None or compiled:
             raise UserError(
                 "`bench kernels` measures single operations: leave out --batch-size and --compile"
             )
-        callback.stage("measuring operations", 0, None)
-        return BenchmarkResult(bench_kernels(config, pick_device(device)))
+        return BenchmarkResult(bench_kernels(config, pick_device(device), callback.progress))
     if what == "scaling":
         if batch_size is not None:
             raise UserError("`bench scaling` measures several batches: leave out --batch-size")
@@ -153,13 +153,10 @@ def _round(value: Any) -> Any:
 
 
 def _adapt_lines(values: dict[str, Any]) -> list[str]:
-    lines = [f"adapt, preset {values['preset']}, {values['device']}, {values['dtype']}"]
-    for key, title, several in (
-        ("embedding_only", "the puzzle embedding only", "examples"),
-        ("all_weights", "all weights", "examples"),
-        ("predict", "prediction", "queries"),
-    ):
+    lines = [f"adapt, preset {values['preset']}, {machine_text(values)}, {values['dtype']}"]
+    for key, title in TITLES.items():
         each = values[key]
+        several = "queries" if key == "predict" else "examples"
         lines.append(
             f"  {title}: {each['examples_per_second']:.4g} {several} a second, "
             f"{each['seconds_per_step']:.4g} s for {each['batch_size']}, "
@@ -187,7 +184,7 @@ def _hour_line(name: str, rates: dict[str, Any]) -> str:
 
 def _rate_lines(values: dict[str, Any], one: str, several: str) -> list[str]:
     lines = [
-        f"{values['what']}, preset {values['preset']}, {values['device']}, {values['dtype']}",
+        f"{values['what']}, preset {values['preset']}, {machine_text(values)}, {values['dtype']}",
         f"{values['examples_per_second']:.4g} {several} a second, "
         f"{values['seconds_per_step']:.4g} s for a step of {values['batch_size']}",
     ]

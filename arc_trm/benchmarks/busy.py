@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from arc_trm.benchmarks.machine import machine_names, machine_text
 from arc_trm.benchmarks.throughput import TrainingStep
 from arc_trm.callbacks import Progress, ignore
 from arc_trm.config import RunConfig, describe_preset
@@ -89,6 +90,7 @@ def bench_busy(
     return {
         "what": "busy",
         "preset": describe_preset(config),
+        **machine_names(torch.device("cpu")),
         "torch": torch.__version__,
         "batch_size": size,
         "cases": cases,
@@ -98,7 +100,8 @@ def bench_busy(
 
 def busy_lines(values: Mapping[str, Any]) -> list[str]:
     """Return what a person wants to know of the values of `bench_busy`."""
-    lines = [f"busy, preset {values['preset']}, batch {values['batch_size']}"]
+    machine = machine_text(values)
+    lines = [f"busy, preset {values['preset']}, {machine}, batch {values['batch_size']}"]
     for name, title in CASES.items():
         case = values["cases"][name]
         rates = case["steps_per_second_by_round"]

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
+from arc_trm.benchmarks.machine import machine_names, machine_text
 from arc_trm.benchmarks.throughput import (
     Benchmark,
     Result,
-    device_name,
     prepare_prediction,
     prepare_training,
     warm_up,
@@ -53,7 +53,7 @@ def bench_comparison(
 
     Returns:
         Medians of the examples a second of both, and of the ratio of the second to the first in
-        each round, each with its least and most.
+        each round, each with its least and most. `blocks` are the examples a second in each round.
 
     Raises:
         UserError: a run could not start.
@@ -83,9 +83,10 @@ def bench_comparison(
         "what": "compare",
         "measured": what,
         "preset": describe_preset(settings[0].config),
-        "device": device_name(device),
+        **machine_names(device),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
+        "processes": process[1],
         "rounds": ROUNDS,
         "settings": [
             {
@@ -94,6 +95,7 @@ def bench_comparison(
                 "dtype": benchmark.config.dtype,
                 "compiled": benchmark.model.compiled,
                 "examples_per_second": _spread(each),
+                "blocks": each,
             }
             for setting, benchmark, each in zip(settings, benchmarks, rates, strict=True)
         ],
@@ -128,7 +130,7 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 def comparison_lines(values: dict[str, Any]) -> list[str]:
     """Return what a person wants to know of a comparison."""
     several = "queries" if values["measured"] == "predict" else "examples"
-    lines = [f"{values['measured']}, preset {values['preset']}, {values['device']}"]
+    lines = [f"{values['measured']}, preset {values['preset']}, {machine_text(values)}"]
     for each in values["settings"]:
         rate = each["examples_per_second"]
         lines.append(

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from arc_trm.benchmarks.machine import machine_names, machine_text
 from arc_trm.benchmarks.timing import median_seconds
+from arc_trm.callbacks import Progress, ignore
 from arc_trm.config import RunConfig, describe_preset
 from arc_trm.device import DTYPES, pick_dtype
 from arc_trm.models import PuzzleModel, build_model
@@ -22,8 +24,15 @@ POSITIONS = {"cpu": 4096, "mps": 4096, "cuda": 2**17}
 Operation = Callable[[Ops, Tensor], Tensor]
 
 
-def bench_kernels(config: RunConfig, device: torch.device) -> dict[str, Any]:
+def bench_kernels(
+    config: RunConfig, device: torch.device, progress: Progress = ignore
+) -> dict[str, Any]:
     """Measure each operation of a model's block, forward and with its backward pass.
+
+    Args:
+        config: of a run.
+        device: where to measure.
+        progress: called with the number of operations that were measured, and of all.
 
     Returns:
         `operations` maps names to the seconds `forward` and `both`, of forward and backward, by the
@@ -35,10 +44,12 @@ def bench_kernels(config: RunConfig, device: torch.device) -> dict[str, Any]:
     model = build_model(config.model, 1, dtype, torch.Generator().manual_seed(0)).to(device)
     length = model.state_length()
     batch = max(1, POSITIONS[device.type] // length)
-    fast, measured = model.select_ops(dtype), {}
+    fast, operations = model.select_ops(dtype), _operations(model, batch, length)
+    measured: dict[str, dict[str, float]] = {}
     largest: Tensor | None = None
     with model.cache_cast_weights():
-        for name, (shape, operation) in _operations(model, batch, length).items():
+        for name, (shape, operation) in operations.items():
+            progress(len(measured), len(operations))
             operand = _random(shape, device, dtype)
             if largest is None or operand.numel() > largest.numel():
                 largest = operand
@@ -46,12 +57,14 @@ def bench_kernels(config: RunConfig, device: torch.device) -> dict[str, Any]:
                 **_seconds(operation, fast, operand, ""),
                 **_seconds(operation, TORCH_OPS, operand, "torch_"),
             }
+    progress(len(measured), len(operations))
     assert largest is not None
     target = torch.empty_like(largest)
     copy = median_seconds(lambda: target.copy_(largest), device)
     return {
         "what": "kernels",
         "preset": describe_preset(config),
+        **machine_names(device),
         "dtype": config.dtype,
         "batch_size": batch,
         "positions": length,
@@ -107,8 +120,8 @@ def _seconds(operation: Operation, ops: Ops, operand: Tensor, prefix: str) -> di
 def kernel_lines(values: dict[str, Any]) -> list[str]:
     """Return the measurements of `bench_kernels` as a table."""
     lines = [
-        f"kernels, preset {values['preset']}, {values['dtype']}, {values['batch_size']} examples "
-        f"of {values['positions']} positions; copying moves "
+        f"kernels, preset {values['preset']}, {machine_text(values)}, {values['dtype']}, "
+        f"{values['batch_size']} examples of {values['positions']} positions; copying moves "
         f"{values['copy_bytes'] / 1e12:.3g} TB a second",
         f"  {'milliseconds':<26}{'forward':>9}{'PyTorch':>9}{'both':>9}{'PyTorch':>9}",
     ]

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from arc_trm.benchmarks.machine import machine_names
 from arc_trm.benchmarks.throughput import TrainingStep
 from arc_trm.benchmarks.timing import median_seconds
 from arc_trm.callbacks import Progress, ignore
@@ -72,7 +73,12 @@ def bench_scaling(
         for value in values:
             points[name].append((value, measure(value)))
             progress(sum(map(len, points.values())), total)
-    result = {"what": "scaling", "preset": describe_preset(config), "dtype": config.dtype}
+    result = {
+        "what": "scaling",
+        "preset": describe_preset(config),
+        **machine_names(device),
+        "dtype": config.dtype,
+    }
     return {**result, **points}, _picture(points)
 
 

@@ -16,6 +16,7 @@ from torch.profiler import record_function
 
 from arc_trm.benchmarks.breakdown import PREFIX, WAITING, has_breakdown, step_parts
 from arc_trm.benchmarks.flops import block_flops, supervision_flops
+from arc_trm.benchmarks.machine import machine_names
 from arc_trm.benchmarks.timing import (
     PowerMeter,
     elapsed,
@@ -32,7 +33,6 @@ from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.splits import predicted_tasks
 from arc_trm.data.training_set import build_training_set
 from arc_trm.device import pick_dtype
-from arc_trm.environment import processor_name
 from arc_trm.errors import UserError, format_name
 from arc_trm.inference.engine import predict_batch
 from arc_trm.inference.queries import Query, build_queries, max_batch_size
@@ -258,16 +258,19 @@ def _prediction_step(
     return lambda: list(predict_batch(weights, tasks, list(islice(endless, batch_size)), None, []))
 
 
-def bench_data(config: RunConfig, batch_size: int | None = None) -> Result:
+def bench_data(config: RunConfig, batch_size: int | None, callback: Callback) -> Result:
     """Measure how batches are made, by one process and by all, and what comes before the first."""
+    callback.stage("building the data", 0, None)
     size = batch_size or config.train.global_batch_size
     training_set = build_training_set(config)
     sampler = BatchSampler(training_set.dataset, size, config.seed)
     sampler(0)
     first_step = time.monotonic() - PROCESS_STARTED
+    callback.stage("batches of one process", 0, None)
     steps = count(1)
     seconds = _median_step_seconds(lambda: sampler(next(steps)), torch.device("cpu"), STEP_SECONDS)
     processes = process_count()
+    callback.stage("batches of all processes together", 0, None)
     together = _together_seconds(sampler, processes, seconds) if processes else seconds
     return {
         "what": "data",
@@ -408,17 +411,10 @@ def _default_batch_size(wanted: int, model: ModelConfig, device: torch.device) -
     return min(wanted, max(1, int(MAX_CPU_BLOCK_FLOPS / block_flops(model, state_length(model)))))
 
 
-def device_name(device: torch.device) -> str:
-    """Return the name of a GPU, or of the processor."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return processor_name()
-
-
 def _describe(config: RunConfig, device: torch.device, batch_size: int) -> Result:
     return {
         "preset": describe_preset(config),
-        "device": device_name(device),
+        **machine_names(device),
         "threads": torch.get_num_threads(),
         "dtype": config.dtype,
         "torch": torch.__version__,

@@ -126,7 +126,9 @@ def _changed(
         return None
     keys = []
     for change in changes:
-        key, _, value = change.partition("=")
+        key, equals, value = change.partition("=")
+        if not (key.strip() and equals):
+            raise UserError(f"--with takes KEY=VALUE, got {format_value(change)}")
         if key == "batch_size":
             if not (value.isascii() and value.isdecimal() and len(value) < 10) or not (
                 1 <= int(value) <= MAX_BATCH_SIZE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -20,6 +21,7 @@ from arc_trm.benchmarks.adaptation import MACHINES, computed_rates
 from arc_trm.benchmarks.flops import block_flops, supervision_flops
 from arc_trm.config import ModelConfig, from_dict, load_config
 from arc_trm.data.processes import process_count
+from arc_trm.environment import processor_name
 from arc_trm.errors import UserError
 from arc_trm.models import BLOCKS, PuzzleModel, build_model
 
@@ -152,7 +154,14 @@ def test_train_and_predict(cli: Cli, tiny: list[str], what: str, examples: int) 
 
 def test_adapt_measures_both_phases_and_computes_other_machines(cli: Cli, tiny: list[str]) -> None:
     preset = ["--preset", "adapt-long", *tiny[2:]]
-    lines = cli("bench", "adapt", *preset).output.splitlines()
+    done = cli("bench", "adapt", *preset)
+    measured = [line for line in done.stderr.splitlines() if line.startswith("measuring ")]
+    assert measured == [
+        "measuring the puzzle embedding only",
+        "measuring all weights",
+        "measuring prediction",
+    ]
+    lines = done.stdout.splitlines()
     result = json.loads(lines[-1])
     phases = [result["embedding_only"], result["all_weights"]]
     assert phases[0]["gflop_per_example"] < phases[1]["gflop_per_example"]
@@ -264,6 +273,10 @@ def test_settings_are_compared_by_turns(
     assert result["rounds"] >= 5
     for spread in (first["examples_per_second"], result["ratio"]):
         assert 0 < spread["least"] <= spread["median"] <= spread["most"]
+    for each in (first, second):
+        assert len(each["blocks"]) == result["rounds"]
+        assert statistics.median(each["blocks"]) == each["examples_per_second"]["median"]
+    assert processor_name() in done.stdout.splitlines()[0]
     assert second["name"] in done.stdout.splitlines()[2]
 
 
@@ -276,7 +289,7 @@ def test_a_ratio_is_no_difference_within_its_spread(differs: bool, end: str) -> 
     lines = BenchmarkResult(
         {
             "what": "compare",
-            **dict.fromkeys(("measured", "preset", "device"), "x"),
+            **dict.fromkeys(("measured", "preset", "device", "processor"), "x"),
             "rounds": 9,
             "settings": [setting, setting],
             "ratio": rate,
@@ -292,7 +305,9 @@ def test_operations_are_measured_by_kernels_and_by_pytorch(
 ) -> None:
     monkeypatch.setattr(kernels, "POSITIONS", {"cpu": 32})
     done = cli("bench", "kernels", *tiny, f"--set=model.mixer={mixer}", "--set=model.canvas=full")
+    assert "measuring 3/3" in done.stderr
     *lines, last = done.stdout.splitlines()
+    assert processor_name() in lines[0]
     result = json.loads(last)
     operations = result["operations"]
     named = {"attention": "attention with rotation", "mlp": "mixer over positions"}[mixer]
@@ -326,6 +341,8 @@ def test_scaling_is_drawn(
         (["train", "--out", "x.svg"], "writes no picture"),
         (["data", "--with", "seed=1"], "compares no settings"),
         (["train", "--with", "batch_size=0"], "is no batch size"),
+        (["train", "--with", "dtype"], '--with takes KEY=VALUE, got "dtype"'),
+        (["train", "--with", "=float32"], '--with takes KEY=VALUE, got "=float32"'),
         (["train", "--with", "compile=maybe"], "write compile=true or compile=false"),
         (["train", "--with", "model.nothing=1"], "model.nothing"),
         (["data", "--device", "cpu"], "leave out --device"),
@@ -345,9 +362,10 @@ def test_mistakes_are_one_sentence(cli: Cli, arguments: list[str], message: str)
 
 
 SHORT = """
-from arc_trm.benchmarks import throughput, timing
+from arc_trm.benchmarks import comparison, throughput, timing
 from arc_trm.cli import main
 
+comparison.BLOCK_SECONDS = 0.01
 throughput.STEP_SECONDS = timing.ACTION_SECONDS = timing.PRODUCT_SECONDS = 0.01
 timing.PRODUCT_SIDE = {"cpu": 64}
 main(prog_name="arc-trm")
@@ -355,11 +373,17 @@ main(prog_name="arc-trm")
 
 
 @pytest.mark.parametrize(
-    ("what", "preset"), [("train", "quickstart"), ("adapt", "adapt-arc-agi-2")]
+    ("what", "preset"),
+    [
+        (["train"], "quickstart"),
+        (["adapt"], "adapt-arc-agi-2"),
+        (["train", "--with=train.lr=0.1"], "quickstart"),
+    ],
+    ids=["train", "adapt", "compare"],
 )
 @pytest.mark.slow
 def test_processes_measure_together(
-    what: str,
+    what: list[str],
     preset: str,
     tiny: list[str],
     tmp_path: Path,
@@ -367,13 +391,13 @@ def test_processes_measure_together(
 ) -> None:
     script = tmp_path / "short.py"  # measures for a short time only
     script.write_text(SHORT)
-    done = torchrun(script, "bench", what, *tiny, "--preset", preset, "--batch-size", 4, "--json")
+    done = torchrun(script, "bench", *what, *tiny, "--preset", preset, "--batch-size", 4, "--json")
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     result = json.loads(line)
     sizes = [
         each["batch_size"]
-        for each in (result, *result.values())
+        for each in (result, *result.values(), *result.get("settings", ()))
         if isinstance(each, dict) and "batch_size" in each
     ]
     assert result["processes"] == 2 and set(sizes) == {4}

@@ -270,7 +270,8 @@ def bench_data(config: RunConfig, batch_size: int | None, callback: Callback) ->
     steps = count(1)
     seconds = _median_step_seconds(lambda: sampler(next(steps)), torch.device("cpu"), STEP_SECONDS)
     processes = process_count()
-    callback.stage("batches of all processes together", 0, None)
+    if processes:
+        callback.stage("batches of all processes together", 0, None)
     together = _together_seconds(sampler, processes, seconds) if processes else seconds
     return {
         "what": "data",

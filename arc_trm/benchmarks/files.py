@@ -22,6 +22,7 @@ from arc_trm._version import __version__
 from arc_trm.callbacks import Progress, ignore
 from arc_trm.data.loader import load_tasks
 from arc_trm.data.readers.puzzle_text import write_csv
+from arc_trm.environment import processor_name
 from arc_trm.errors import UserError
 from arc_trm.evaluation.prediction_log import PredictionLog
 from arc_trm.evaluation.predictions import Prediction
@@ -109,8 +110,8 @@ def bench_files(
         progress: called with the number of commands that were measured, and of all.
 
     Returns:
-        `commands`: per command its name and the kind of its files; per part `items`, `seconds`,
-        `cpu_seconds` and `peak_memory_mb`.
+        `processor`: its name. `commands`: per command its name and the kind of its files; per part
+        `items`, `seconds`, `cpu_seconds` and `peak_memory_mb`.
 
     Raises:
         UserError: a command fails, with what it says.
@@ -132,7 +133,7 @@ def bench_files(
     found = [
         {"kind": kind, "command": command, "parts": parts[kind, command]} for kind, command in parts
     ]
-    return {"what": "files", "commands": found}
+    return {"what": "files", "processor": processor_name(), "commands": found}
 
 
 def file_lines(values: Mapping[str, Any]) -> list[str]:

@@ -41,7 +41,8 @@ def _quota() -> float:
     except (OSError, ValueError):
         return quota
     for line in lines:
-        _, names, group = line.split(":", 2)
+        _, _, rest = line.partition(":")
+        names, _, group = rest.partition(":")
         if names == "":  # version 2 has one hierarchy, version 1 one for each controller
             quota = min(quota, *_quotas(CONTROLLERS, group, "cpu.max"))
         elif "cpu" in names.split(","):

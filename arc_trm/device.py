@@ -54,7 +54,11 @@ def pick_device(name: str = "auto") -> torch.device:
     if kind == "cpu":
         _keep_freed_memory()
         torch.set_num_threads(cpu_threads())
-    return torch.device(kind, number) if kind == "cuda" else torch.device(kind)
+    if kind != "cuda":
+        return torch.device(kind)
+    device = torch.device(kind, number)
+    torch.cuda.set_device(device)  # Triton and CUDA graphs run on the current one
+    return device
 
 
 def _reason(kind: str, count: int) -> str:

@@ -6,6 +6,7 @@ Only the standard library is imported here, because programs need this before th
 from __future__ import annotations
 
 import atexit
+import ctypes
 import io
 import os
 import signal
@@ -19,6 +20,8 @@ STOPPED = "stopped"
 """What is said when a signal ends a program that has nothing to add."""
 BY_SIGNAL = 128
 """Exit status of a program that a signal ended, less the signal's number."""
+PR_SET_PDEATHSIG = 1
+"""From Linux's sys/prctl.h: which signal a process gets when its parent ends."""
 STANDARD_OUTPUT = "standard output"
 
 
@@ -41,6 +44,12 @@ def birth_ticks(pid: int) -> int | None:
         return int(text.rpartition(")")[2].split()[19])  # the program's name may hold anything
     except (OSError, IndexError, ValueError):
         return None
+
+
+def end_with_parent(number: signal.Signals) -> None:
+    """Let the system send this process a signal when its parent ends; only Linux can do this."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
 
 
 def stop_signals() -> list[signal.Signals]:

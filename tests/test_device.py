@@ -25,6 +25,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def imitate(gpus: int = 0, capability: tuple[int, int] = (8, 0), mps: bool = False) -> None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capability)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
 
@@ -60,6 +61,17 @@ def test_a_device_is_taken_by_name(machine: Callable[..., None]) -> None:
         "cuda:1": "cuda:1",
     }.items():
         assert pick_device(name) == torch.device(expected)
+
+
+def test_a_gpu_that_is_taken_becomes_the_current_one(
+    machine: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Triton's kernels and CUDA graphs run there, whatever device their tensors are on."""
+    machine(gpus=2)
+    chosen: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    pick_device("cuda:1")
+    assert chosen == [torch.device("cuda", 1)]
 
 
 @pytest.mark.parametrize("name", ["auto", "cuda"])

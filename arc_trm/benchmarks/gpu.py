@@ -7,6 +7,7 @@ fails or hangs does not stop the others. gpu.md and gpu.json are written again a
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import shutil
@@ -32,7 +33,7 @@ from arc_trm.callbacks import Callback
 from arc_trm.data.generated_file import generate_file
 from arc_trm.data.loader import DATA_FOLDER, DEFAULT_FOLDER, absolute_data_path, load_tasks
 from arc_trm.device import pick_device
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, format_path
 from arc_trm.io import atomic_write, check_new, write_json
 from arc_trm.puzzles import kind_of
 from arc_trm.runs.provenance import current_provenance
@@ -89,6 +90,11 @@ def measure_card(
         WriteError: a file cannot be written.
     """
     callback = callback or Callback()
+    if golden != GOLDEN and not any(golden.glob("*/shapes.json")):
+        raise UserError(
+            f"{format_path(golden)} holds no recordings of the published code: name tests/golden "
+            "of a checkout with --golden"
+        )
     device = pick_device()
     tiny = tiny or device.type != "cuda"
     setup = Setup(tiny, str(golden.absolute()) if golden.is_dir() else None)
@@ -287,6 +293,8 @@ def main(minutes: float, out: Path, tiny: bool, golden: Path, data: str | None) 
     published code, the time until the first result, a short training, time limits, profiles.
     """
     try:
+        if not math.isfinite(minutes):
+            raise UserError("--minutes must be a number from 0.1 to 600")
         with stoppable(), show_progress("measuring", "parts") as callback:
             limit = TimeLimit(60 * minutes, PROCESS_STARTED)
             measure_card(out, limit, tiny, golden, data, callback=callback)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import shlex
+import signal
 import statistics
 import sys
 import time
@@ -34,6 +35,7 @@ from arc_trm.metric_keys import EXAMPLES_PER_SECOND
 from arc_trm.pipeline import adapt, predict, train
 from arc_trm.puzzles.generate import GeneratorConfig
 from arc_trm.time_limit import PROCESS_STARTED
+from submission.process import end_with_parent
 
 SUDOKUS, FEW_SUDOKUS = "sudokus.csv", "few-sudokus.csv"
 """Files in the folder of the parts."""
@@ -493,6 +495,7 @@ def run_part(name: str, setup: Setup) -> None:
 def main() -> None:
     """Run the part that the command line names; a part that fails ends with status 1 or 2."""
     name, setup = sys.argv[1:]
+    end_with_parent(signal.SIGKILL)  # which bounds the time of a part
     try:
         run_part(name, Setup(**json.loads(setup)))
     except UserError as error:

@@ -354,7 +354,7 @@ def _measure(what: str, benchmark: Benchmark, callback: Callback) -> Result:
         "reserved_memory_mb": _reserved_memory(device),
         "watts": power.mean_watts,
         "compiled": model.compiled,
-        "kernels": model.select_ops(model.dtype) is not TORCH_OPS,
+        "kernels": not model.compiled and model.select_ops(model.dtype) is not TORCH_OPS,
         "waits_for_data": waited / seconds,
         "breakdown": breakdown,
         "whole_run": {

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +17,7 @@ import click
 from arc_trm.errors import UserError
 from arc_trm.time_limit import PROCESS_STARTED, STARTED
 from submission.cli import print_note
-from submission.process import BY_SIGNAL, STOPPED
+from submission.process import BY_SIGNAL, STOPPED, end_with_parent
 from submission.temporary import temporary_folder
 
 if TYPE_CHECKING:
@@ -32,8 +30,6 @@ END_FILE = "ARC_TRM_END_FILE"
 PROCESSES = ("gpu", "auto")
 """Values of --nproc-per-node besides numbers: a process per GPU, or per device."""
 
-PR_SET_PDEATHSIG = 1
-"""From Linux's sys/prctl.h: which signal a process gets when its parent ends."""
 MAX_PROCESSES = 64
 """More processes than a machine has devices exhaust its memory."""
 
@@ -110,8 +106,8 @@ def end_with_launcher() -> None:
 
     Otherwise it would train on, unknown to the user. Only Linux can do this.
     """
-    if END_FILE in os.environ and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if END_FILE in os.environ:
+        end_with_parent(signal.SIGTERM)
 
 
 def launching_command() -> str:

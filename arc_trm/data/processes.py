@@ -20,6 +20,7 @@ from typing import NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from arc_trm.cores import usable_cores
 from arc_trm.data.sampler import Batch, BatchSampler
 from arc_trm.environment import environment_number
 from arc_trm.errors import UserError
@@ -42,7 +43,7 @@ def process_count() -> int:
     if sys.platform != "linux":
         return 0
     ranks = max(1, environment_number("LOCAL_WORLD_SIZE", 1))
-    cores = len(os.sched_getaffinity(0)) // ranks
+    cores = usable_cores() // ranks
     return max(1, min(MAX_PROCESSES, cores - 1))
 
 

@@ -15,6 +15,7 @@ COMPUTES = (
     "evaluation/predictions.py",
     "evaluation/selection.py",
     "evaluation/voting.py",
+    "cores.py",
     "device.py",
     "tasks.py",
 )

@@ -111,6 +111,7 @@ def predict_scheduled(
                 ) from error
         if found is None:  # not in the handler, where the traceback keeps the tensors
             schedule.repeat(engine.withdraw())
+            weights.model.free_graphs()
             free_memory(device)
             note("the memory is too small for a batch, so batches are half as large from now on")
             continue

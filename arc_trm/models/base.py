@@ -26,7 +26,13 @@ from arc_trm.models.cpu_kernels import HEAD_SIZE_MULTIPLE
 from arc_trm.models.cuda_graphs import CudaGraphs
 from arc_trm.models.embedding import canvas_position_ids
 from arc_trm.models.fastest_ops import fastest_ops, keep_compiled, speed_advice
-from arc_trm.models.layers import block_class, build_rope_cache, run_blocks, state_length
+from arc_trm.models.layers import (
+    BlockAdapter,
+    block_class,
+    build_rope_cache,
+    run_blocks,
+    state_length,
+)
 from arc_trm.models.linear import Linear, cast_aligned, truncated_normal
 from arc_trm.models.noise import Noise
 from arc_trm.models.ops import TORCH_OPS, Ops
@@ -257,6 +263,10 @@ class PuzzleModel(nn.Module, ABC):
         """Return (B, 2) float32, halt and continue, of the answer y (B, L, D)."""
         return self.heads.halt_logits(y)
 
+    def free_graphs(self) -> None:
+        """Forget the recorded supervision steps, which hold memory of a GPU."""
+        self._graphs.clear()
+
     @contextmanager
     def cache_cast_weights(self) -> Iterator[None]:
         """Cast the weights of linear layers once inside the context, not at every use.
@@ -368,14 +378,23 @@ class PuzzleModel(nn.Module, ABC):
 
     def is_launch_bound(self, size: int, length: int) -> bool:
         """Return whether a GPU computes `size` states of `length` faster than Python starts it."""
-        if self.y_init.device.type != "cuda":
+        if self.y_init.device.type != "cuda" or not self._weights_per_block:
             return False
-        weights = sum(each.numel() for each in self._block_parameters)
-        return 2 * weights * size * length < LAUNCH_BOUND_FLOPS * self.config.num_layers
+        return 2 * self._weights_per_block * size * length < LAUNCH_BOUND_FLOPS
 
     @cached_property
-    def _block_parameters(self) -> tuple[nn.Parameter, ...]:
-        return tuple(self.block_parameters())
+    def _weights_per_block(self) -> int:
+        """How many weights a block has; 0 where a replay could do something else than a call.
+
+        Modules from outside this package may count their calls, or wait for the GPU.
+        """
+        known = all(
+            type(each).__module__.startswith(("arc_trm.", "torch.")) for each in self.modules()
+        )
+        if not known or block_class(self.config) is BlockAdapter:
+            return 0
+        blocks = sum(len(each) for each in self.children() if isinstance(each, nn.ModuleList))
+        return sum(each.numel() for each in self.block_parameters()) // max(1, blocks)
 
     def _replay(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Take a supervision step, (B, L, D), as a CUDA graph.
@@ -387,7 +406,7 @@ class PuzzleModel(nn.Module, ABC):
         padding = -batch % step
         x, y, z = (F.pad(each, (0, 0, 0, 0, 0, padding)) for each in (x, y, z))
         # A graph computes with the weights that were at these places.
-        places = tuple(each.data_ptr() for each in self._block_parameters[:1])
+        places = tuple(each.data_ptr() for each in self.parameters())
         y, z = self._graphs.call((places, x.shape), self._cast_and_step, x, y, z)
         return y[:batch].clone(), z[:batch].clone()
 

@@ -65,6 +65,8 @@ def _gpu_ops(device: torch.device) -> _Found:
 
         ops = TritonOps()
         ops.silu_mul(torch.zeros(1, 32, device=device))
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:  # Triton, its compiler and the driver raise errors of many classes
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         return _Found(

@@ -71,6 +71,8 @@ class _ForkedLinear(torch.autograd.Function):
         grad_rows = grad.flatten(0, -2)
         # In place: whatever used the gradient of x has led to that of the product.
         grad_x = grad_x.contiguous()
+        if grad_x.data_ptr() == grad.data_ptr():  # as of `x + product`
+            grad_x = grad_x.clone()
         grad_x.view(-1, x.shape[-1]).addmm_(grad_rows, cached_weight)
         if not ctx.needs_input_grad[1]:
             return grad_x, None, None

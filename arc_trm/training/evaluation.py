@@ -289,8 +289,9 @@ class Evaluator:
         budget = min(self._share * self.interval * self._median_step, seconds_left)
         answers, ids = list[_Answer](), list[str]()
         blocks = list(self._blocks(self._order[: self.puzzles]))
-        if self.puzzles is None and self._model.compiled:
-            self._predict(blocks[0])  # compiles, which is no measure
+        is_cuda = self._trainer.flat_params.is_cuda
+        if self.puzzles is None and (self._model.compiled or is_cuda):
+            self._predict(blocks[0])  # compiles and records, which is no measure
             started = time.monotonic()
         for number, block in enumerate(blocks, 1):
             if is_interrupted():

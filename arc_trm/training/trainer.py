@@ -27,7 +27,7 @@ from arc_trm.models.base import PuzzleModel, validate_ids
 from arc_trm.models.cuda_graphs import WARM_CALLS, CudaGraphs
 from arc_trm.models.noise import Noise
 from arc_trm.training import losses
-from arc_trm.training.losses import HALT_WEIGHT, accum_dtype, build_loss
+from arc_trm.training.losses import HALT_WEIGHT, LOSSES, accum_dtype, build_loss
 from arc_trm.training.optim import (
     OPTIMISERS,
     FlatParams,
@@ -145,6 +145,8 @@ class Trainer:
             config.embedding_only_fraction * (config.total_steps or 0)
         )
         self.token_loss = build_loss(config)
+        # Another loss may wait for the GPU, which a recorded step cannot.
+        self._has_own_loss = LOSSES[config.loss].__module__ == losses.__name__
         OPTIMISERS[config.optimiser].check_model(model)
         params = FlatParams(model)
         self.flat_params, self.gradients = params.values, params.gradients
@@ -335,7 +337,8 @@ class Trainer:
     ) -> tuple[Tensor, Tensor]:
         """Do `_backward`, on a GPU by replaying it as a CUDA graph if it is small."""
         length = carry["y"].shape[1]
-        if noise is not None or not self.model.is_launch_bound(self.part_size(length), length):
+        is_small = self.model.is_launch_bound(self.part_size(length), length)
+        if noise is not None or not is_small or not self._has_own_loss:
             return self._backward(carry, minimum_steps, noise, embedding_only)
         embedding_gradients, sums = self._graphs.call(
             (length, embedding_only),
@@ -350,6 +353,7 @@ class Trainer:
         self.micro_batch_size = max(1, size // 2 * length // self.model.state_length())
         self._has_halved = True
         self._graphs.clear()  # they compute with the old parts
+        self.model.free_graphs()
         return self.part_size(length) < size
 
     def _describe_lack_of_memory(self, length: int) -> str:

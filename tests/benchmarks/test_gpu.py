@@ -113,13 +113,28 @@ def test_a_part_that_fails_or_hangs_does_not_stop_the_others(
     assert report["machine"]["torch"] in page
 
 
-def test_what_cannot_be_measured_is_skipped(tmp_path: Path) -> None:
+def test_what_cannot_be_measured_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     parts = [PART["golden"], PART["arc"]]
     nothing = tmp_path / "nothing"
+    monkeypatch.setattr(gpu, "GOLDEN", nothing)  # as where only the package is installed
     report = gpu.measure_card(tmp_path / "out", TimeLimit(1.0), True, nothing, None, parts)
     assert [part["status"] for part in report["parts"]] == ["skipped", "skipped"]
     golden, arc = (part["error"] for part in report["parts"])
     assert "--golden" in golden and "--minutes" in arc
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"), [("--golden", "nothing", "--golden"), ("--minutes", "nan", "0.1")]
+)
+def test_wrong_options_are_refused_before_anything_is_written(
+    tmp_path: Path, option: str, value: str, said: str
+) -> None:
+    out = tmp_path / "out"
+    done = CliRunner().invoke(gpu.main, ["--tiny", "--out", str(out), option, value])
+    assert done.exit_code == 2 and said in done.output and "Traceback" not in done.output
+    assert not out.exists()
 
 
 def test_rates_stand_beside_the_published_ones() -> None:

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny import make_batch, make_trainer
-from torch import Tensor
+from tiny import MODEL, TRAIN, make_batch, make_trainer
 
-from arc_trm.models import cuda_graphs
-from arc_trm.models.base import PuzzleModel
-from arc_trm.models.cuda_graphs import WARM_CALLS, CudaGraphs
+from arc_trm.config import ModelConfig, TrainConfig, from_dict
+from arc_trm.models import build_model, cuda_graphs
+from arc_trm.models.base import LAUNCH_BOUND_FLOPS, PuzzleModel
+from arc_trm.models.cuda_graphs import MAX_GRAPHS, WARM_CALLS, CudaGraphs
+from arc_trm.models.layers import BLOCKS, register_block
+from arc_trm.training import Trainer
 
 
 class Recorder:
-    """Stands for CUDA's graphs: `fails` says whether recording fails."""
+    """Stands for CUDA's graphs: `fails` is why recording fails; `streams` were set."""
 
     def __init__(self) -> None:
         self.recorded = self.replayed = 0
-        self.fails = False
+        self.fails = ""
+        self.pools: list[object] = []
+        self.streams: list[object] = []
 
 
 class StandIn:
     """A graph that repeats what a function did, at the same places."""
 
-    work: Callable[[], None]
+    replay: Callable[[], None]
+
+    def pool(self) -> StandIn:
+        return self
 
 
 @pytest.fixture
@@ -35,32 +45,31 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     recorder = Recorder()
 
     @contextmanager
-    def graph(graph: StandIn, **others: object) -> Iterator[None]:
+    def graph(graph: StandIn, pool: object, capture_error_mode: str) -> Iterator[None]:
         recorder.recorded += 1
+        recorder.pools.append(pool)
         if recorder.fails:
-            raise RuntimeError("not permitted when stream is capturing\nmore")
+            raise RuntimeError(recorder.fails)
         yield
 
-    def capture(self, arguments: tuple[Tensor, ...]) -> None:
+    def capture(self, function, arguments, pool) -> None:  # type: ignore[no-untyped-def]
         """Record as the real one does; a replay calls the function at the recorded places."""
-        function, self._function = self._function, lambda *places: ()  # recorded work is not done
-        original(self, arguments)
-        self._function = function
-        if self._graph is None:
+        original(self, lambda *places: (), arguments, pool)  # recorded work is not done
+        if self.graph is None:
             return
 
         def replay() -> None:
             recorder.replayed += 1
             self._result = function(*self._arguments)
 
-        self._graph.replay = replay
+        self.graph.replay = replay
 
     original = cuda_graphs._CapturedFunction._capture
     monkeypatch.setattr(cuda_graphs._CapturedFunction, "_capture", capture)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", StandIn)
     monkeypatch.setattr(torch.cuda, "graph", graph)
-    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: "stream")
+    monkeypatch.setattr(torch.cuda, "set_stream", recorder.streams.append)
     return recorder
 
 
@@ -76,12 +85,87 @@ def test_results_are_those_of_the_arguments_of_each_call(recorder: Recorder) -> 
     assert len(graphs) == 0
 
 
-def test_a_function_that_cannot_be_recorded_is_called(recorder: Recorder) -> None:
-    graphs, recorder.fails = CudaGraphs(), True
-    with pytest.warns(UserWarning, match=r"CUDA graph \(not permitted when stream is capturing\)"):
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("not permitted when stream is capturing\nmore", "not permitted when stream is capturing"),
+        ("CUDA out of memory. Tried to allocate 2 GiB", "the memory is too small to record them"),
+    ],
+)
+def test_a_function_that_cannot_be_recorded_is_called(
+    recorder: Recorder, error: str, said: str
+) -> None:
+    graphs, recorder.fails = CudaGraphs(), error
+    with pytest.warns(UserWarning, match=rf"CUDA graph \({said}\)"):
         results = [graphs.call("f", lambda x: (x + 1,), torch.tensor(n))[0] for n in range(6)]
     assert list(map(int, results)) == [1, 2, 3, 4, 5, 6]
     assert (recorder.recorded, recorder.replayed, len(graphs)) == (1, 0, 0)
+    assert recorder.streams == ["stream"]  # PyTorch would stay on that of the recording
+
+
+def test_few_graphs_are_kept_and_share_the_pool_of_a_living_one(recorder: Recorder) -> None:
+    graphs = CudaGraphs()
+    for key in range(MAX_GRAPHS + 5):
+        for _ in range(WARM_CALLS + 1):
+            graphs.call(key, lambda x: (x,), torch.tensor(key))
+    assert len(graphs) == MAX_GRAPHS
+    assert recorder.pools[0] is None and None not in recorder.pools[1:]
+    graphs.clear()
+    for _ in range(WARM_CALLS + 1):
+        graphs.call(0, lambda x: (x,), torch.tensor(0))
+    assert recorder.pools[-1] is None
+
+
+def test_a_trainer_that_is_no_longer_used_is_freed(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PuzzleModel, "is_launch_bound", lambda *arguments: True)
+    trainer = make_trainer()
+    trainer.step(make_batch(0))
+    freed = weakref.ref(trainer)
+    gc.disable()
+    try:
+        del trainer
+        assert freed() is None
+    finally:
+        gc.enable()
+
+
+def test_weights_that_move_are_recorded_again(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PuzzleModel, "is_launch_bound", lambda *arguments: True)
+    model = make_trainer().model
+    inputs, ids = torch.ones(2, 16, dtype=torch.int), torch.zeros(2, dtype=torch.long)
+    list(model.predict_steps(inputs, ids, 4))
+    Trainer(model, TrainConfig(**TRAIN))  # moves the weights into a buffer of its own
+    list(model.predict_steps(inputs, ids, 4))
+    assert recorder.recorded == 2
+    model.free_graphs()
+    assert len(model._graphs) == 0
+
+
+@pytest.mark.parametrize("settings", [{}, {"separate_networks": True}, {"num_layers": 3}])
+def test_small_steps_are_told_by_the_weights_of_a_block(settings: dict[str, object]) -> None:
+    model = build_model(from_dict(ModelConfig, {**MODEL, **settings}), 1)
+    assert not model.is_launch_bound(1, 17)  # on a CPU
+    model._buffers["y_init"] = SimpleNamespace(device=torch.device("cuda"))
+    per_block = sum(each.numel() for each in model.blocks[0].parameters())
+    limit = int(LAUNCH_BOUND_FLOPS / 2 / per_block)
+    assert model.is_launch_bound(limit - 1, 1) and not model.is_launch_bound(limit + 1, 1)
+
+
+def test_blocks_of_others_are_never_recorded() -> None:
+    @register_block("linear_of_others")
+    def linear(config: ModelConfig, generator: torch.Generator | None) -> torch.nn.Module:
+        return torch.nn.Linear(config.hidden_size, config.hidden_size)
+
+    try:
+        model = build_model(from_dict(ModelConfig, {**MODEL, "block": "linear_of_others"}), 1)
+    finally:
+        del BLOCKS["linear_of_others"]
+    model._buffers["y_init"] = SimpleNamespace(device=torch.device("cuda"))
+    assert not model._weights_per_block and not model.is_launch_bound(1, 1)
 
 
 def test_replayed_training_equals_called_training(

@@ -147,6 +147,12 @@ def test_forked_products_add_their_gradient_to_that_of_their_operand() -> None:
         return torch.cat([3 * x, (x @ weight.t()).square()], dim=-1)
 
     assert_same(forked, plain, x, weight)
+    square = random(8, 8, seed=3)  # a sum gives both gradients as one tensor
+
+    def forked_sum(x: Tensor, weight: Tensor) -> Tensor:
+        return sum(_ForkedLinear.apply(x, weight, weight.detach()))
+
+    assert_same(forked_sum, lambda x, weight: x + x @ weight.t(), x, square)
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ Function = Callable[..., tuple[Tensor, ...]]
 class CudaGraphs:
     """CUDA graphs of functions of tensors; a copy of it is empty.
 
-    The graphs share their memory, so that no two may run at the same time. Of more than `MAX_GRAPHS`
-    functions those that were not called for the longest time are forgotten.
+    The graphs share their memory, so that no two may run at the same time. Of more than
+    `MAX_GRAPHS` functions those that were not called for the longest time are forgotten.
     """
 
     def __init__(self) -> None:

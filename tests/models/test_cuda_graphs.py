@@ -162,10 +162,10 @@ def test_blocks_of_others_are_never_recorded() -> None:
 
     try:
         model = build_model(from_dict(ModelConfig, {**MODEL, "block": "linear_of_others"}), 1)
+        model._buffers["y_init"] = SimpleNamespace(device=torch.device("cuda"))
+        assert not model._weights_per_block and not model.is_launch_bound(1, 1)
     finally:
         del BLOCKS["linear_of_others"]
-    model._buffers["y_init"] = SimpleNamespace(device=torch.device("cuda"))
-    assert not model._weights_per_block and not model.is_launch_bound(1, 1)
 
 
 def test_replayed_training_equals_called_training(

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -83,7 +84,13 @@ def bench_busy(
                 stack.enter_context(_environment({"OMP_NUM_THREADS": "1"}))
             context = multiprocessing.get_context("spawn")
             pool = stack.enter_context(ProcessPoolExecutor(1, context))
-            measured[name].append(pool.submit(_measure, config, size, seconds).result())
+            try:
+                measured[name].append(pool.submit(_measure, config, size, seconds).result())
+            except BrokenProcessPool:
+                raise UserError(
+                    "the process that was measured has been killed, perhaps because the memory ran "
+                    "out: lower --batch-size"
+                ) from None
     progress(rounds * len(CASES), rounds * len(CASES))
     cases = {name: _summarise(each) for name, each in measured.items()}
     rates = {name: case["steps_per_second"] for name, case in cases.items()}

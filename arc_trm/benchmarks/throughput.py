@@ -272,7 +272,13 @@ def bench_data(config: RunConfig, batch_size: int | None, callback: Callback) ->
     processes = process_count()
     if processes:
         callback.stage("batches of all processes together", 0, None)
-    together = _together_seconds(sampler, processes, seconds) if processes else seconds
+    together = seconds
+    if processes:
+        try:
+            together = _together_seconds(sampler, processes, seconds)
+        except OSError as error:
+            processes = 0
+            callback.note(f"no process can be started to make batches: {error.strerror}")
     return {
         "what": "data",
         **_describe(config, torch.device("cpu"), size),

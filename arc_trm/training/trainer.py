@@ -175,7 +175,8 @@ class Trainer:
     def get_carry(self, seq_len: int) -> dict[str, Tensor]:
         """Return the carry of the canvas of S cells, a new one at the first call."""
         if seq_len not in self.carries:
-            self.carries[seq_len] = self._new_carry(seq_len)
+            with self._described_memory():
+                self.carries[seq_len] = self._new_carry(seq_len)
         return self.carries[seq_len]
 
     def _new_carry(self, seq_len: int) -> dict[str, Tensor]:
@@ -261,6 +262,10 @@ class Trainer:
             ValueError: the batch is invalid.
             UserError: the memory is too small, also for half the micro-batch.
         """
+        with self._described_memory():
+            return self._step(batch)
+
+    def _step(self, batch: Mapping[str, Tensor]) -> Metrics:
         embedding_only = self.steps_done < self.embedding_only_steps
         noise, minimum_steps = self._draw_noise(), self._draw_minimum_steps()
         carry = self._refill_carry(batch, noise)
@@ -355,6 +360,17 @@ class Trainer:
         self._graphs.clear()  # they compute with the old parts
         self.model.free_graphs()
         return self.part_size(length) < size
+
+    @contextmanager
+    def _described_memory(self) -> Iterator[None]:
+        """Turn the error of a memory that is too small into a UserError."""
+        try:
+            yield
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            length = self.model.state_length()
+            raise UserError(self._describe_lack_of_memory(length)) from error
 
     def _describe_lack_of_memory(self, length: int) -> str:
         config, canvas = self.model.config, ""

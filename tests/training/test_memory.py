@@ -110,6 +110,19 @@ def test_memory_that_is_too_small_for_halves_is_one_sentence(
     assert "lower train.global_batch_size, set model.canvas=bucketed, or choose" in message
 
 
+@pytest.mark.parametrize("method", ["_new_carry", "_refill_carry", "_update"])
+def test_memory_that_ends_elsewhere_in_a_step_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    trainer = make_trainer()
+    monkeypatch.setattr(trainer, method, fail)
+    with pytest.raises(UserError, match=r"lower train\.global_batch_size"):
+        trainer.step(make_batch(0))
+
+
 def test_an_error_that_is_not_about_memory_is_no_reason_to_halve(memory: Memory) -> None:
     trainer = make_trainer()
     memory.forward_limit, memory.error = 0, RuntimeError("a bug")

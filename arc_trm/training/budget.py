@@ -131,8 +131,8 @@ def estimate_steps(
             start_up += slowness
             if broadcast_scalar(seconds_left() - seconds, device) < 0:
                 return 0
-    left = broadcast_scalar(seconds_left() - start_up, device)
-    return max(0, math.floor(left / seconds_per_step))
+    fitting = (seconds_left() - start_up) / seconds_per_step
+    return max(0, math.floor(broadcast_scalar(fitting, device)))
 
 
 def _measure_steps(

@@ -110,8 +110,7 @@ def pick_dtype(name: Dtype, device: torch.device) -> Dtype:
         UserError: bfloat16 is named, but the GPU is older than Ampere, where PyTorch imitates it
             without the speed that it is for.
     """
-    fast = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
-    if name == "bfloat16" and device.type == "cuda" and not fast:
+    if name == "bfloat16" and device.type == "cuda" and not is_recent_gpu(device):
         major, minor = torch.cuda.get_device_capability(device)
         raise UserError(
             f"dtype=bfloat16 needs a GPU of compute capability 8.0 or above, but {device} has "
@@ -119,9 +118,16 @@ def pick_dtype(name: Dtype, device: torch.device) -> Dtype:
         )
     if name != "auto":
         return name
-    if device.type == "cpu":
-        fast = has_avx512_bf16() or has_amx()
+    fast = is_recent_gpu(device) or (device.type == "cpu" and (has_avx512_bf16() or has_amx()))
     return "bfloat16" if fast else "float32"
+
+
+def is_recent_gpu(device: torch.device) -> bool:
+    """Return whether a device is a GPU from Ampere on (compute capability 8.0).
+
+    Such GPUs multiply bfloat16 fast, and Triton supports them.
+    """
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 # PyTorch has no public functions for these two. A version without the private ones says no.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -19,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.profiler import ProfilerActivity, profile, record_function
+from torch.profiler import record_function
 
-from arc_trm.benchmarks.timing import synchronise
+from arc_trm.benchmarks.timing import make_profiler, synchronise
 from arc_trm.models import PuzzleModel
 from arc_trm.models.layers import Attention, Block, PostNormBlock
 from arc_trm.training import Trainer
@@ -79,12 +78,8 @@ def _trace(
     step: Callable[[], object], device: torch.device, model: PuzzleModel, trainer: Trainer | None
 ) -> list[dict[str, Any]]:
     """Return the events of a step, as PyTorch writes them for Chrome's viewer of traces."""
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it would write its own lines to stderr
-    activities = [ProfilerActivity.CPU]
-    if device.type == "cuda":
-        activities.append(ProfilerActivity.CUDA)
     with tempfile.TemporaryDirectory() as folder, _named_parts(model, trainer):
-        with profile(activities=activities) as profiler:
+        with make_profiler(device) as profiler:
             with record_function(PREFIX + REST):
                 step()
             synchronise(device)

@@ -13,23 +13,17 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from typing import Any
 
 import torch
 
 from arc_trm.benchmarks.machine import machine_names, machine_text
-from arc_trm.benchmarks.throughput import TrainingStep
+from arc_trm.benchmarks.throughput import TrainingStep, prepare_trainer
 from arc_trm.callbacks import Progress, ignore
 from arc_trm.config import RunConfig, describe_preset
 from arc_trm.cores import usable_cores
-from arc_trm.data.sampler import BatchSampler
-from arc_trm.data.training_set import build_training_set
-from arc_trm.device import pick_device, pick_dtype, under_torchrun
+from arc_trm.device import pick_device, under_torchrun
 from arc_trm.errors import UserError
-from arc_trm.training import Trainer
-from arc_trm.training.budget import pick_micro_batch_size, total_steps
-from arc_trm.training.setup import initial_model
 
 ROUNDS = 3
 """How often each case is measured, in turn with the others."""
@@ -123,16 +117,7 @@ def busy_lines(values: Mapping[str, Any]) -> list[str]:
 
 def _measure(config: RunConfig, batch_size: int, seconds: float) -> dict[str, float]:
     """Measure steps in this process."""
-    device = pick_device("cpu")
-    config = replace(config, dtype=pick_dtype(config.dtype, device))
-    training_set = build_training_set(config)
-    sampler = BatchSampler(training_set.dataset, batch_size, config.seed)
-    puzzles = len(training_set.puzzle_names)
-    model, generator = initial_model(config, puzzles, device, False, pretrained=False)
-    steps = total_steps(config, sampler)
-    train = replace(config.train, global_batch_size=batch_size, total_steps=steps)
-    micro_batch_size = pick_micro_batch_size(model, device, batch_size)
-    trainer = Trainer(model, train, generator, micro_batch_size)
+    _, trainer, sampler, _ = prepare_trainer(config, pick_device("cpu"), batch_size, False, (0, 1))
     with ExitStack() as stack:
         step = TrainingStep(trainer, sampler, stack)
         step()

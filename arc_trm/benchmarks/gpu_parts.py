@@ -91,7 +91,7 @@ class Setup:
 
     Attributes:
         tiny: shrink models, batches and times, to test the script and not the machine.
-        golden: folder of the recordings; None if there is none.
+        golden: folder of the recordings; None without recordings.
         data: ARC tasks in place of the datasets that the presets name; None are those.
         data_settings: of a run that trains on `data`.
     """
@@ -143,7 +143,7 @@ class Measurement:
 
     Attributes:
         title: of what was measured.
-        command: that measures the same alone; "" if there is none.
+        command: command line that repeats this measurement alone, or "".
         text: the result in words.
         values: the result in numbers, in seconds unless a key says otherwise.
         rate: the rate if it is one.

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch.profiler import ProfilerActivity, profile
 
-from arc_trm.benchmarks.timing import synchronise
+from arc_trm.benchmarks.timing import make_profiler, synchronise
 from arc_trm.callbacks import Callback
 
 MAX_KERNELS = 25
@@ -27,10 +26,7 @@ class StepProfiler(Callback):
 
     def __init__(self, device: torch.device, after: int, steps: int) -> None:
         self.device, self.after, self.steps = device, after, steps
-        activities = [ProfilerActivity.CPU]
-        if device.type == "cuda":
-            activities.append(ProfilerActivity.CUDA)
-        self._profile = profile(activities=activities)
+        self._profile = make_profiler(device)
         self._started = self._seconds = 0.0
 
     def progress(self, done: int, total: int, record: Mapping[str, float] | None = None) -> None:

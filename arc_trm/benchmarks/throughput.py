@@ -144,6 +144,30 @@ def prepare_training(
     Raises:
         UserError: the run could not start.
     """
+    config, trainer, sampler, examples = prepare_trainer(
+        config, device, batch_size, compiled, process
+    )
+    canvases = [
+        CanvasSteps(seq_len, share, TrainingStep(trainer, part, stack))
+        for seq_len, (share, part) in sampler.by_canvas_size().items()
+    ]
+    size, world_size = sampler.batch_size, process[1]
+    return Benchmark(config, trainer.model, canvases, size, examples, world_size, trainer)
+
+
+def prepare_trainer(
+    config: RunConfig,
+    device: torch.device,
+    batch_size: int | None,
+    compiled: bool,
+    process: tuple[int, int],
+) -> tuple[RunConfig, Trainer, BatchSampler, int]:
+    """Return the trainer of a run, as `prepare_training` says it.
+
+    Returns:
+        The config with the dtype that is used, the trainer, the sampler of its batches, and the
+        examples of the whole run.
+    """
     rank, world_size = process
     config = replace(config, dtype=pick_dtype(config.dtype, device))
     training_set = build_training_set(config)
@@ -162,12 +186,7 @@ def prepare_training(
     train = replace(config.train, global_batch_size=batch_size, total_steps=steps)
     micro_batch_size = pick_micro_batch_size(model, device, batch_size // world_size)
     trainer = Trainer(model, train, generator, micro_batch_size)
-    canvases = [
-        CanvasSteps(seq_len, share, TrainingStep(trainer, part, stack))
-        for seq_len, (share, part) in sampler.by_canvas_size().items()
-    ]
-    examples = steps * config.train.global_batch_size
-    return Benchmark(config, model, canvases, batch_size, examples, world_size, trainer)
+    return config, trainer, sampler, steps * config.train.global_batch_size
 
 
 def bench_training(
@@ -268,12 +287,10 @@ def bench_data(config: RunConfig, batch_size: int | None, callback: Callback) ->
     first_step = time.monotonic() - PROCESS_STARTED
     callback.stage("batches of one process", 0, None)
     steps = count(1)
-    seconds = _median_step_seconds(lambda: sampler(next(steps)), torch.device("cpu"), STEP_SECONDS)
-    processes = process_count()
-    if processes:
+    samples = _step_seconds(lambda: sampler(next(steps)), torch.device("cpu"), STEP_SECONDS)
+    together = seconds = statistics.median(samples)
+    if processes := process_count():
         callback.stage("batches of all processes together", 0, None)
-    together = seconds
-    if processes:
         try:
             together = _together_seconds(sampler, processes, seconds)
         except OSError as error:
@@ -391,10 +408,6 @@ def _reserved_memory(device: torch.device) -> int | None:
     if device.type != "cuda":
         return None
     return torch.cuda.max_memory_reserved(device) // 2**20
-
-
-def _median_step_seconds(step: Callable[[], object], device: torch.device, seconds: float) -> float:
-    return statistics.median(_step_seconds(step, device, seconds))
 
 
 def _step_seconds(step: Callable[[], object], device: torch.device, seconds: float) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import statistics
@@ -13,6 +14,7 @@ from contextlib import suppress
 from types import TracebackType
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 ACTION_SECONDS = 0.5
 """How long an action is repeated."""
@@ -80,6 +82,15 @@ def product_rate(device: torch.device, dtype: torch.dtype) -> float:
     out = torch.empty_like(a)
     seconds = median_seconds(lambda: torch.mm(a, b, out=out), device, PRODUCT_SECONDS)
     return 2 * side**3 / seconds
+
+
+def make_profiler(device: torch.device) -> profile:
+    """Return PyTorch's profiler of what the CPU and a GPU do."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it would write its own lines to stderr
+    activities = [ProfilerActivity.CPU]
+    if device.type == "cuda":
+        activities.append(ProfilerActivity.CUDA)
+    return profile(activities=activities)
 
 
 def peak_memory(device: torch.device) -> int:

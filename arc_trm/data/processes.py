@@ -149,7 +149,7 @@ class _Worker:
         """End the process, which has nothing to save."""
         os.close(self._tasks)
         os.close(self._answers)
-        with suppress(ProcessLookupError, ChildProcessError):  # dead and reaped, by whoever
+        with suppress(ProcessLookupError, ChildProcessError):  # it has ended already
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
 

@@ -396,6 +396,10 @@ class PuzzleModel(nn.Module, ABC):
         blocks = sum(len(each) for each in self.children() if isinstance(each, nn.ModuleList))
         return sum(each.numel() for each in self.block_parameters()) // max(1, blocks)
 
+    @cached_property
+    def _all_parameters(self) -> tuple[nn.Parameter, ...]:
+        return tuple(self.parameters())  # finding them takes longer than a small step
+
     def _replay(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Take a supervision step, (B, L, D), as a CUDA graph.
 
@@ -406,7 +410,7 @@ class PuzzleModel(nn.Module, ABC):
         padding = -batch % step
         x, y, z = (F.pad(each, (0, 0, 0, 0, 0, padding)) for each in (x, y, z))
         # A graph computes with the weights that were at these places.
-        places = tuple(each.data_ptr() for each in self.parameters())
+        places = tuple(each.data_ptr() for each in self._all_parameters)
         y, z = self._graphs.call((places, x.shape), self._cast_and_step, x, y, z)
         return y[:batch].clone(), z[:batch].clone()
 

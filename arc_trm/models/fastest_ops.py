@@ -13,11 +13,9 @@ from pathlib import Path
 
 import torch
 
+from arc_trm.device import is_recent_gpu
 from arc_trm.models import cpu_kernels
 from arc_trm.models.ops import TORCH_OPS, Ops
-
-MIN_CAPABILITY = (8, 0)
-"""Compute capability of the oldest GPUs (Ampere) that Triton's kernels are used on."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def speed_advice(
 @cache
 def _gpu_ops(device: torch.device) -> _Found:
     """Return the kernels in Triton after running one, else PyTorch's operations."""
-    if torch.cuda.get_device_capability(device) < MIN_CAPABILITY:
+    if not is_recent_gpu(device):
         return _Found(TORCH_OPS)
     if find_spec("triton") is None:
         return _Found(

@@ -56,6 +56,28 @@ def _position_tile(length: int, width: int) -> tuple[int, int]:
     return positions, min(columns, triton.next_power_of_2(width))
 
 
+def _launch_tiles(kernel: Any, rows: int, width: int, *tensors: Tensor) -> None:
+    """Run an elementwise kernel on tiles of `rows` of `width` numbers."""
+    tile_rows, columns = _tile(width)
+    grid = (triton.cdiv(rows, tile_rows), triton.cdiv(width, columns))
+    kernel[grid](*tensors, rows, width, ROWS=tile_rows, COLUMNS=columns, num_warps=WARPS)
+
+
+def _launch_rows(kernel: Any, rows: int, width: int, *tensors: Tensor, **named: float) -> None:
+    """Run a kernel on tiles that hold whole rows."""
+    tile_rows, columns = _norm_rows(width)
+    tile = {"ROWS": tile_rows, "COLUMNS": columns, "num_warps": WARPS}
+    kernel[(triton.cdiv(rows, tile_rows),)](*tensors, rows, width, **named, **tile)
+
+
+def _launch_positions(kernel: Any, shape: torch.Size, *tensors: Tensor, **named: float) -> None:
+    """Run a kernel on tiles that hold all positions of some channels of (B, L, D)."""
+    batch, length, width = shape
+    positions, columns = _position_tile(length, width)
+    tile = {"LENGTH": positions, "COLUMNS": columns}
+    kernel[(batch, triton.cdiv(width, columns))](*tensors, length, width, **named, **tile)
+
+
 class _SiluMul(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate_up: Tensor) -> Tensor:
@@ -63,30 +85,16 @@ class _SiluMul(torch.autograd.Function):
         width = gate_up.shape[-1] // 2
         out = gate_up.new_empty(*gate_up.shape[:-1], width)
         ctx.save_for_backward(gate_up)
-        rows, (tile_rows, columns) = out.numel() // width, _tile(width)
-        grid = (triton.cdiv(rows, tile_rows), triton.cdiv(width, columns))
-        kernels.silu_mul[grid](
-            gate_up, out, rows, width, ROWS=tile_rows, COLUMNS=columns, num_warps=WARPS
-        )
+        _launch_tiles(kernels.silu_mul, out.numel() // width, width, gate_up, out)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (gate_up,) = ctx.saved_tensors
-        out, width = torch.empty_like(gate_up), gate_up.shape[-1] // 2
-        rows, (tile_rows, columns) = grad.numel() // width, _tile(width)
-        grid = (triton.cdiv(rows, tile_rows), triton.cdiv(width, columns))
-        kernels.silu_mul_backward[grid](
-            gate_up,
-            grad.contiguous(),
-            out,
-            rows,
-            width,
-            ROWS=tile_rows,
-            COLUMNS=columns,
-            num_warps=WARPS,
-        )
+        out, width = torch.empty_like(gate_up), grad.shape[-1]
+        tensors = (gate_up, grad.contiguous(), out)
+        _launch_tiles(kernels.silu_mul_backward, grad.numel() // width, width, *tensors)
         return out
 
 
@@ -97,20 +105,9 @@ class _ResidualNorm(torch.autograd.Function):
     def forward(ctx: Any, h: Tensor, update: Tensor) -> Tensor:
         h, update = h.contiguous(), update.contiguous()
         width = h.shape[-1]
-        rows, (tile_rows, columns) = h.numel() // width, _norm_rows(width)
-        out, scales = torch.empty_like(h), h.new_empty(rows, dtype=torch.float32)
-        kernels.residual_norm[(triton.cdiv(rows, tile_rows),)](
-            h,
-            update,
-            out,
-            scales,
-            rows,
-            width,
-            RMS_EPSILON,
-            ROWS=tile_rows,
-            COLUMNS=columns,
-            num_warps=WARPS,
-        )
+        out, scales = torch.empty_like(h), h.new_empty(h.numel() // width, dtype=torch.float32)
+        tensors = (h, update, out, scales)
+        _launch_rows(kernels.residual_norm, len(scales), width, *tensors, epsilon=RMS_EPSILON)
         ctx.save_for_backward(out, scales)
         return out
 
@@ -118,19 +115,9 @@ class _ResidualNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         y, scales = ctx.saved_tensors
-        out, width, rows = torch.empty_like(y), y.shape[-1], len(scales)
-        tile_rows, columns = _norm_rows(width)
-        kernels.residual_norm_backward[(triton.cdiv(rows, tile_rows),)](
-            y,
-            scales,
-            grad.contiguous(),
-            out,
-            rows,
-            width,
-            ROWS=tile_rows,
-            COLUMNS=columns,
-            num_warps=WARPS,
-        )
+        out = torch.empty_like(y)
+        tensors = (y, scales, grad.contiguous(), out)
+        _launch_rows(kernels.residual_norm_backward, len(scales), y.shape[-1], *tensors)
         return out, out
 
 
@@ -140,12 +127,10 @@ class _PositionNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, h: Tensor, update: Tensor) -> Tensor:
         h, update = h.contiguous(), update.contiguous()
-        batch, length, width = h.shape
-        positions, columns = _position_tile(length, width)
-        out, scales = torch.empty_like(h), h.new_empty(batch, width, dtype=torch.float32)
-        kernels.position_norm[(batch, triton.cdiv(width, columns))](
-            h, update, out, scales, length, width, RMS_EPSILON, LENGTH=positions, COLUMNS=columns
-        )
+        out = torch.empty_like(h)
+        scales = h.new_empty(len(h), h.shape[2], dtype=torch.float32)
+        tensors = (h, update, out, scales)
+        _launch_positions(kernels.position_norm, h.shape, *tensors, epsilon=RMS_EPSILON)
         ctx.save_for_backward(out, scales)
         return out
 
@@ -153,11 +138,9 @@ class _PositionNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         y, scales = ctx.saved_tensors
-        out, (batch, length, width) = torch.empty_like(y), y.shape
-        positions, columns = _position_tile(length, width)
-        kernels.position_norm_backward[(batch, triton.cdiv(width, columns))](
-            y, scales, grad.contiguous(), out, length, width, LENGTH=positions, COLUMNS=columns
-        )
+        out = torch.empty_like(y)
+        tensors = (y, scales, grad.contiguous(), out)
+        _launch_positions(kernels.position_norm_backward, y.shape, *tensors)
         return out, out
 
 

@@ -10,9 +10,9 @@ L = P + S, D hidden size, N weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 import torch.distributed as dist
@@ -270,9 +270,8 @@ class Trainer:
         noise, minimum_steps = self._draw_noise(), self._draw_minimum_steps()
         carry = self._refill_carry(batch, noise)
         carry["steps"] += 1
-        embedding_gradients, sums = self._backward_in_memory(
-            carry, minimum_steps, noise, embedding_only
-        )
+        backward = partial(self._backward_or_replay, carry, minimum_steps, noise, embedding_only)
+        embedding_gradients, sums = self._fit_into_memory(carry, backward)
         puzzle_ids = carry["puzzle_ids"]
         if self.world_size > 1:
             if not embedding_only:
@@ -302,14 +301,10 @@ class Trainer:
         limit = max(1, self.micro_batch_size * self.model.state_length() // length)
         return math.ceil(self.batch_size / math.ceil(self.batch_size / limit))
 
-    def _backward_in_memory(
-        self,
-        carry: dict[str, Tensor],
-        minimum_steps: Tensor,
-        noise: Noise | None,
-        embedding_only: bool,
+    def _fit_into_memory(
+        self, carry: dict[str, Tensor], backward: Callable[[], tuple[Tensor, Tensor]]
     ) -> tuple[Tensor, Tensor]:
-        """Do `_backward`, and if the memory is too small, once more with half the micro-batch.
+        """Call `backward`, and if the memory is too small, once more with half the micro-batch.
 
         Under torch.distributed each rank does so for itself; the others wait for its gradients.
         """
@@ -318,7 +313,7 @@ class Trainer:
             # A part that fails leaves its part of the carry as it was, but those before changed it.
             before = {name: carry[name].clone() for name in ("y", "z", "halted")}
         try:
-            return self._backward_or_replay(carry, minimum_steps, noise, embedding_only)
+            return backward()
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -331,7 +326,7 @@ class Trainer:
             "the memory is too small for a step, so batches go through the network in parts of "
             f"{self.part_size(length)} from now on"
         )
-        return self._backward_in_memory(carry, minimum_steps, noise, embedding_only)
+        return self._fit_into_memory(carry, backward)
 
     def _backward_or_replay(
         self,

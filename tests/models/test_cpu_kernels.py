@@ -245,7 +245,7 @@ def test_damaged_library_is_compiled_again(kept, fresh_kernels, tmp_path, monkey
 
 @needs_kernels
 @pytest.mark.slow
-def testcache_folder_that_others_can_write_to_is_not_used(
+def test_cache_folder_that_others_can_write_to_is_not_used(
     fresh_kernels, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

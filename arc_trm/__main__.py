@@ -3,7 +3,7 @@
 import atexit
 import gc
 
-from arc_trm.cores import wait_briefly
+from arc_trm.cores import limit_spinning
 from submission.process import end_at_once, keep_streams
 
 
@@ -14,7 +14,7 @@ def main() -> None:
     # At the end the interpreter looks for cycles among all of torch's objects, which takes 0.3 s of
     # a time limit and finds nothing that matters to a process that ends.
     atexit.register(gc.freeze)
-    wait_briefly()
+    limit_spinning()
     from arc_trm.cli import main as commands
 
     commands(prog_name="arc-trm")

@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path, PurePosixPath
 
-SPIN_COUNT = 1000
-"""Turns of a loop in which a thread of GNU's OpenMP waits for the others before it sleeps."""
+SPIN_COUNT = 10_000
+"""Turns of a loop in which a thread of GNU's OpenMP waits for the others before it sleeps, if it
+has a core for itself."""
+SET_BY_USER = bool({"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys())
+"""Whether the user has said how threads wait."""
+SYSTEM = Path("/proc/stat")
+LOOKS, LOOK_SECONDS = 3, 0.003
+"""How often to look which processes run, and the time between: short jobs do not count."""
 PROCESS_GROUPS = Path("/proc/self/cgroup")
 CONTROLLERS = Path("/sys/fs/cgroup")
 
 
-def wait_briefly() -> None:
-    """Let threads that wait for each other sleep soon, unless the user has set how they wait.
+def limit_spinning() -> None:
+    """Let threads that wait for each other sleep soon, or at once where others use the cores.
 
     By default they spin for 300,000 turns. Beside other work, one of them often has no core for
-    that long, and the others then spin instead of giving it theirs. The OpenMP library reads
-    the variable when it is loaded, so call this before torch is imported.
+    that long, and the others then spin instead of giving it theirs. No result depends on it.
+    The OpenMP library reads the variable when it is loaded, so call this before torch is imported.
+    What the user has set stays.
     """
-    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
-        os.environ["GOMP_SPINCOUNT"] = str(SPIN_COUNT)
+    if not SET_BY_USER:
+        free = (os.cpu_count() or 1) - _others_running()
+        os.environ["GOMP_SPINCOUNT"] = str(SPIN_COUNT if free >= usable_cores() else 0)
+
+
+def _others_running() -> int:
+    """Return how many other threads run on this machine or wait for a core; 0 if unknown."""
+    counts = []
+    for look in range(LOOKS):
+        if look:
+            time.sleep(LOOK_SECONDS)
+        try:
+            words = SYSTEM.read_text("utf-8").split()
+            counts.append(int(words[words.index("procs_running") + 1]))
+        except (OSError, ValueError, IndexError):
+            return 0
+    return max(0, min(counts) - 1)  # one of them is this process
 
 
 def visible_cores() -> int:

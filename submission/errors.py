@@ -152,8 +152,8 @@ def format_names(names: Sequence[str], limit: int = MAX_NAMED) -> str:
 
 
 def format_path(path: str | os.PathLike[str]) -> str:
-    """Format a path for a message; what is not text becomes replacement characters."""
-    return re.sub("[\ud800-\udfff]+", "\ufffd", os.fspath(path))
+    """Format a path for a message: what is not text as replacement characters, nothing as `""`."""
+    return re.sub("[\ud800-\udfff]+", "\ufffd", os.fspath(path)) or '""'
 
 
 def quote_path(path: str | os.PathLike[str]) -> str:
@@ -161,7 +161,7 @@ def quote_path(path: str | os.PathLike[str]) -> str:
 
     One that begins with a dash gets `./`, so that no program takes it for an option.
     """
-    text = format_path(path)
+    text = format_path(path) if os.fspath(path) else ""
     return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 

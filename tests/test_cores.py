@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import torch
 
 from arc_trm import cores
 from arc_trm import device as devices
-from arc_trm.cores import usable_cores, wait_briefly
+from arc_trm.cores import limit_spinning, usable_cores
 from arc_trm.device import cpu_threads
 
 GIVEN = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
@@ -88,11 +90,44 @@ def test_threads_are_as_many_as_the_quota_unless_the_user_says(
     assert cpu_threads() == 64
 
 
-def test_threads_wait_briefly_unless_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    wait_briefly()
-    assert os.environ["GOMP_SPINCOUNT"] == str(cores.SPIN_COUNT)
-    for name, value in {"GOMP_SPINCOUNT": "7", "OMP_WAIT_POLICY": "active"}.items():
-        monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
-        monkeypatch.setenv(name, value)
-        wait_briefly()
-        assert os.environ.get("GOMP_SPINCOUNT") == ("7" if name == "GOMP_SPINCOUNT" else None)
+@pytest.mark.parametrize(
+    ("running", "count"),
+    [
+        ([1, 1, 1], cores.SPIN_COUNT),
+        ([3, 3, 3], cores.SPIN_COUNT),  # two others leave two of four cores
+        ([4, 4, 4], 0),
+        ([9, 2, 9], cores.SPIN_COUNT),  # the others ended soon
+        ([], cores.SPIN_COUNT),  # the system does not say
+    ],
+)
+def test_threads_sleep_at_once_where_others_use_the_cores(
+    running: list[int], count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", "")
+    monkeypatch.setattr(cores, "SET_BY_USER", False)
+    monkeypatch.setattr(cores, "usable_cores", lambda: 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(cores, "SYSTEM", tmp_path / "stat")
+    looks = iter(running)
+
+    def look(_: float = 0.0) -> None:
+        (tmp_path / "stat").write_text(f"cpu 1 2 3\nprocs_running {next(looks)}\nblocked 0\n")
+
+    if running:
+        look()
+    monkeypatch.setattr(cores.time, "sleep", look)
+    limit_spinning()
+    assert os.environ["GOMP_SPINCOUNT"] == str(count)
+
+
+@pytest.mark.parametrize("name", ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY"])
+def test_how_threads_wait_is_what_the_user_says(name: str) -> None:
+    code = "import arc_trm.cores as c, os; c.limit_spinning(); print(os.environ.get('{}'))"
+    said = {
+        name: value for name, value in os.environ.items() if not name.startswith(("GOMP", "OMP"))
+    }
+    said[name] = "7"
+    for variable in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        command = [sys.executable, "-c", code.format(variable)]
+        found = subprocess.run(command, env=said, capture_output=True, text=True, check=True)
+        assert found.stdout.strip() == said.get(variable, "None")

@@ -53,15 +53,12 @@ class BenchmarkResult:
             return busy_lines(self.values)
         if self.values["what"] == "kernels":
             return kernel_lines(self.values)
+        if self.values["what"] == "data":
+            return _data_lines(self.values)
         one, several = ("example", "examples")
         if self.values["what"] == "predict":
             one, several = ("query", "queries")
         lines = [*_rate_lines(self.values, one, several), *_part_lines(self.values)]
-        if processes := self.values.get("batch_processes"):
-            lines.append(
-                f"{self.values['examples_per_second_of_all']:.4g} examples a second from "
-                f"{processes} {verb(processes, 'process', 'processes')}, as for a run on a GPU"
-            )
         if run := self.values.get("whole_run"):
             duration = format_duration(run["seconds"])
             lines.append(f"the whole run, {run['examples']:,} {several}: {duration}")
@@ -152,6 +149,24 @@ def _round(value: Any) -> Any:
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value
 
 
+def _data_lines(values: dict[str, Any]) -> list[str]:
+    lines = [
+        f"data, preset {values['preset']}, {machine_text(values)}",
+        f"{values['examples_per_second']:,.0f} examples a second from one thread, "
+        f"{1e3 * values['seconds_per_step']:.4g} ms for a batch of {values['batch_size']}",
+    ]
+    if processes := values["batch_processes"]:
+        lines.append(
+            f"{values['examples_per_second_of_all']:,.0f} examples a second from {processes} "
+            f"{verb(processes, 'process', 'processes')}, as for a run on a GPU of this machine"
+        )
+    lines.append(
+        f"first batch after {format_duration(values['first_step_seconds'])}, "
+        f"at most {values['peak_memory_mb']} MB"
+    )
+    return lines
+
+
 def _adapt_lines(values: dict[str, Any]) -> list[str]:
     lines = [f"adapt, preset {values['preset']}, {machine_text(values)}, {values['dtype']}"]
     for key, title in TITLES.items():
@@ -187,12 +202,9 @@ def _rate_lines(values: dict[str, Any], one: str, several: str) -> list[str]:
         f"{values['what']}, preset {values['preset']}, {machine_text(values)}, {values['dtype']}",
         f"{values['examples_per_second']:.4g} {several} a second, "
         f"{values['seconds_per_step']:.4g} s for a step of {values['batch_size']}",
+        f"{values['gflop_per_example']:.4g} GFLOP for one {one}: {values['utilisation']:.1%} "
+        f"of the {values['product_tflops']:.4g} TFLOP a second of a large matrix product",
     ]
-    if "utilisation" in values:
-        lines.append(
-            f"{values['gflop_per_example']:.4g} GFLOP for one {one}: {values['utilisation']:.1%} "
-            f"of the {values['product_tflops']:.4g} TFLOP a second of a large matrix product"
-        )
     memory = f"{values['peak_memory_mb']} MB"
     if reserved := values.get("reserved_memory_mb"):
         memory += f" ({reserved} MB reserved)"

@@ -21,8 +21,8 @@ from arc_trm.benchmarks.machine import machine_names, machine_text
 from arc_trm.benchmarks.throughput import TrainingStep, prepare_trainer
 from arc_trm.callbacks import Progress, ignore
 from arc_trm.config import RunConfig, describe_preset
-from arc_trm.cores import usable_cores
-from arc_trm.device import pick_device, under_torchrun
+from arc_trm.cores import limit_spinning, usable_cores
+from arc_trm.device import cpu_threads, pick_device, under_torchrun
 from arc_trm.errors import UserError
 
 ROUNDS = 3
@@ -58,8 +58,9 @@ def bench_busy(
         progress: called with the number of measurements done, and of all.
 
     Returns:
-        `cases`: per name in `CASES`, `threads`, `steps_per_second` (the median of the rounds),
-        `steps_per_second_by_round` and `cores`, the median of the seconds of CPU a second.
+        `cases`: per name in `CASES` (without `idle` if one thread is chosen), `threads`,
+        `steps_per_second` (the median of the rounds), `steps_per_second_by_round` and `cores`, the
+        median of the seconds of CPU a second.
 
     Raises:
         UserError: the run could not start, or this is a process of torchrun.
@@ -67,15 +68,17 @@ def bench_busy(
     if under_torchrun():
         raise UserError("`bench busy` measures one process: start it without torchrun")
     size = batch_size or config.train.global_batch_size
-    measured: dict[str, list[dict[str, float]]] = {name: [] for name in CASES}
-    for done in range(rounds * len(CASES)):
-        name = list(CASES)[done % len(CASES)]
-        progress(done, rounds * len(CASES))
+    names = [name for name in CASES if name != "idle" or cpu_threads() > 1]
+    measured: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    for done in range(rounds * len(names)):
+        name = names[done % len(names)]
+        progress(done, rounds * len(names))
         with ExitStack() as stack:
+            threads = {"OMP_NUM_THREADS": "1"} if name == "idle_one_thread" else {}
+            stack.enter_context(_environment(threads))
             if name == "busy":
                 stack.enter_context(_busy_neighbour())
-            if name == "idle_one_thread":
-                stack.enter_context(_environment({"OMP_NUM_THREADS": "1"}))
+            limit_spinning()  # as at the start of a command
             context = multiprocessing.get_context("spawn")
             pool = stack.enter_context(ProcessPoolExecutor(1, context))
             try:
@@ -85,7 +88,7 @@ def bench_busy(
                     "the process that was measured has been killed, perhaps because the memory ran "
                     "out: lower --batch-size"
                 ) from None
-    progress(rounds * len(CASES), rounds * len(CASES))
+    progress(rounds * len(names), rounds * len(names))
     cases = {name: _summarise(each) for name, each in measured.items()}
     rates = {name: case["steps_per_second"] for name, case in cases.items()}
     return {
@@ -103,11 +106,10 @@ def busy_lines(values: Mapping[str, Any]) -> list[str]:
     """Return what a person wants to know of the values of `bench_busy`."""
     machine = machine_text(values)
     lines = [f"busy, preset {values['preset']}, {machine}, batch {values['batch_size']}"]
-    for name, title in CASES.items():
-        case = values["cases"][name]
+    for name, case in values["cases"].items():
         rates = case["steps_per_second_by_round"]
         lines.append(
-            f"  {title:<36}{case['steps_per_second']:8.4g} steps a second "
+            f"  {CASES[name]:<36}{case['steps_per_second']:8.4g} steps a second "
             f"({min(rates):.4g} to {max(rates):.4g}), {case['cores']:.2f} cores"
         )
     share = values["busy_share_of_one_thread"]

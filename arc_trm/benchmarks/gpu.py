@@ -99,7 +99,8 @@ def measure_card(
     tiny = tiny or device.type != "cuda"
     setup = Setup(tiny, str(golden.absolute()) if golden.is_dir() else None)
     if data is not None:
-        setup = replace(setup, data=absolute_data_path(data), data_settings=data_settings(data))
+        settings = data_settings(data, callback)
+        setup = replace(setup, data=absolute_data_path(data), data_settings=settings)
     check_new(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -112,6 +113,7 @@ def measure_card(
         "limit_seconds": time_limit.limit,
         "tiny": tiny,
         "machine": _machine(device),
+        "file_commands": setup.file_commands(),
         "parts": [],
     }
     with tempfile.TemporaryDirectory(prefix="arc-trm-gpu-") as name:
@@ -206,17 +208,21 @@ def _outcome(
     }
 
 
-def data_settings(data: str) -> list[str]:
+def data_settings(data: str, callback: Callback) -> list[str]:
     """Return the settings of a run that trains on DATA with ARC tasks.
+
+    Invalid tasks are left out, and notes list them: a borrowed card should not wait for them.
 
     Raises:
         UserError: there are no ARC tasks.
     """
-    tasks = load_tasks(data)
+    tasks = load_tasks(data, skip_invalid=True)
+    for note in tasks.notes:
+        callback.note(note)
     kind = kind_of(tasks)
     if not kind.embeds_tasks:
         raise UserError(f"{tasks.name} holds {kind.title}: name ARC tasks with --data")
-    return kind.data_settings(absolute_data_path(data))
+    return [*kind.data_settings(absolute_data_path(data)), "data.skip_invalid=true"]
 
 
 def _environment(work: Path) -> dict[str, str]:
@@ -297,13 +303,16 @@ def main(minutes: float, out: Path, tiny: bool, golden: Path, data: str | None) 
             raise UserError("--minutes must be a number from 0.1 to 600")
         with stoppable(), show_progress("measuring", "parts") as callback:
             limit = TimeLimit(60 * minutes, PROCESS_STARTED)
-            measure_card(out, limit, tiny, golden, data, callback=callback)
+            report = measure_card(out, limit, tiny, golden, data, callback=callback)
     except Stopped:
         print_note(STOPPED)
         raise
     except UserError as error:
         raise CommandError(str(error)) from None
-    click.echo(str(out / "gpu.md"))
+    page = out / "gpu.md"
+    if not any(part["measurements"] for part in report["parts"]):
+        raise CommandError(f"nothing was measured: {format_path(page)} says why")
+    click.echo(str(page))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from arc_trm.benchmarks.throughput import Result, bench_predict, bench_training
 from arc_trm.callbacks import Callback, TrainingStart
 from arc_trm.config import load_config
 from arc_trm.device import pick_device
-from arc_trm.errors import UserError
+from arc_trm.errors import UserError, verb
 from arc_trm.evaluation.metrics import describe_evaluation, evaluations
 from arc_trm.io import append
 from arc_trm.metric_keys import EXAMPLES_PER_SECOND
@@ -121,6 +121,14 @@ class Setup:
             FEW_SUDOKUS: GeneratorConfig("sudoku", 8, seed=2, max_rating=0, clues=40),
         }
 
+    def file_commands(self) -> list[str]:
+        """Return command lines that make the files which the commands of measurements name."""
+        return [
+            f"arc-trm data generate sudoku --count {config.count} --seed {config.seed} "
+            f"--max-rating {config.max_rating} --clues {config.clues} --out {file}"
+            for file, config in self.sudokus().items()
+        ]
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -143,7 +151,8 @@ class Measurement:
 
     Attributes:
         title: of what was measured.
-        command: command line that repeats this measurement alone, or "".
+        command: command line that repeats this measurement, after those of `file_commands` and
+            those of the measurements before it in its part; "" if there is none.
         text: the result in words.
         values: the result in numbers, in seconds unless a key says otherwise.
         rate: the rate if it is one.
@@ -345,7 +354,8 @@ def measure_first_step(setup: Setup) -> Iterator[Measurement]:
     settings = setup.sudoku_settings(NOT_EVALUATED, setup.batch_setting(768))
     train("sudoku-gpu", max_steps=3, overrides=settings, out=FIRST_RUN, callbacks=[watch])
     seconds = watch.seconds_since(PROCESS_STARTED)
-    command = _command("train", "--preset", "sudoku-gpu", "--max-steps", "3", settings=settings)
+    words = ("train", "--preset", "sudoku-gpu", "--max-steps", "3", "--out", FIRST_RUN)
+    command = _command(*words, settings=settings)
     text = f"{_seconds(seconds)} after the start of the process"
     values = {"first_step_seconds": seconds, "notes": watch.notes}
     yield Measurement("Sudoku, mixer, first step", command, text, values)
@@ -383,7 +393,7 @@ def measure_learning(setup: Setup) -> Iterator[Measurement]:
     values["examples_per_second"] = statistics.median(rates) if rates else None
     values["evaluations"] = evaluated
     result = describe_evaluation(evaluated[-1]) if evaluated else "not evaluated"
-    text = f"{_clock_text(values, 'steps')}; {result}"
+    text = f"{_clock_text(values, 'step', 'steps')}; {result}"
     time_limit = ("--time-limit", f"{limit:g}s")
     command = _command("train", "--preset", "sudoku-gpu", *time_limit, settings=settings)
     yield Measurement("Sudoku, mixer, training under a time limit", command, text, values)
@@ -394,6 +404,8 @@ def measure_time_limits(setup: Setup) -> Iterator[Measurement]:
     adapt_limit, predict_limit = (1.5, 1.5) if setup.tiny else (30.0, 20.0)
     settings = setup.arc_settings(NOT_AUGMENTED, setup.batch_setting(8))
     base = train("arc-agi-1", max_steps=1, overrides=settings, out="base")
+    words = ("train", "--preset", "arc-agi-1", "--max-steps", "1", "--out", "base")
+    train_base = _command(*words, settings=settings)
 
     watch, started = Watch(), time.monotonic()
     data = setup.data or ("arc-agi-1/training" if setup.tiny else "arc-agi-2/evaluation")
@@ -404,17 +416,17 @@ def measure_time_limits(setup: Setup) -> Iterator[Measurement]:
         base, data, time_limit=adapt_limit, overrides=settings, out="adapted", callbacks=[watch]
     )
     values = _clock(watch, started, adapt_limit, run.total_steps, run.step)
-    time_limit = ("--time-limit", f"{adapt_limit:g}s")
+    time_limit = ("--time-limit", f"{adapt_limit:g}s", "--out", "adapted")
     command = _command("adapt", "base", "--data", data, *time_limit, settings=settings)
-    text = _clock_text(values, "steps")
-    yield Measurement("Adapting under a time limit", command, text, values)
+    text = _clock_text(values, "step", "steps")
+    yield Measurement("Adapting under a time limit", f"{train_base} && {command}", text, values)
 
     watch, started = Watch(), time.monotonic()
     job = predict(run, out="predicted", time_limit=predict_limit, callbacks=[watch]).job
     assert job is not None
     values = _clock(watch, started, predict_limit, job.queries, job.predicted_queries)
     command = _command("predict", "adapted", "--time-limit", f"{predict_limit:g}s")
-    text = _clock_text(values, "queries")
+    text = _clock_text(values, "query", "queries")
     yield Measurement("Predicting under a time limit", command, text, values)
 
 
@@ -432,12 +444,13 @@ def _clock(
     }
 
 
-def _clock_text(values: Mapping[str, Any], unit: str) -> str:
-    return (
-        f"{values['done']:,} {unit} done, {values['planned']:,} planned, in "
-        f"{values['seconds']:.1f} s of {values['limit_seconds']:g} s, the first after "
-        f"{_seconds(values['first_result_seconds'])}"
+def _clock_text(values: Mapping[str, Any], one: str, several: str) -> str:
+    planned, first = values["planned"], values["first_result_seconds"]
+    text = (
+        f"{planned:,} {verb(planned, one, several)} planned, {values['done']:,} done in "
+        f"{values['seconds']:.1f} s of {values['limit_seconds']:g} s"
     )
+    return f"{text}; first {one} done after {first:.1f} s" if first is not None else text
 
 
 def _seconds(seconds: float | None) -> str:

@@ -39,6 +39,8 @@ def markdown(report: Mapping[str, Any]) -> str:
     lines = ["# Measurements of a card", "", *_machine(report), "", *_rates(report["parts"])]
     for part in report["parts"]:
         lines += ["", f"## {part['title']}", "", *_part(part)]
+    lines += ["", "## Files", "", "The commands above need files that these make:", ""]
+    lines += [f"    {command}" for command in report["file_commands"]]
     return "\n".join([*lines, ""])
 
 

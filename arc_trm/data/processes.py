@@ -103,7 +103,12 @@ class _Worker:
         self._slots = np.frombuffer(self._memory, np.int32).reshape(SLOTS, rows, -1)
         self._slot = 0
         tasks, self._tasks = os.pipe()
-        self._answers, answers = os.pipe()
+        try:
+            self._answers, answers = os.pipe()
+        except OSError:
+            os.close(tasks)
+            os.close(self._tasks)
+            raise
         # A signal between the fork and its handling would do in the child what it does here.
         masked = signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals())
         try:

@@ -346,6 +346,7 @@ def test_scaling_is_drawn(
         (["train", "--with", "=float32"], '--with takes KEY=VALUE, got "=float32"'),
         (["train", "--with", "compile=maybe"], "write compile=true or compile=false"),
         (["train", "--with", "model.nothing=1"], "model.nothing"),
+        (["train", "--with", "seed=1", "--with", "seed=2"], 'changes "seed" twice'),
         (["data", "--device", "cpu"], "leave out --device"),
         (["scaling", "--batch-size", "4"], "leave out --batch-size"),
         (["adapt", "--preset", "arc-agi-1"], "trains from scratch, so `bench train` measures it"),

@@ -65,6 +65,7 @@ def test_each_case_has_its_threads_and_its_neighbour(
     monkeypatch.setattr(busy, "ProcessPoolExecutor", Pool)
     monkeypatch.setattr(subprocess, "Popen", popen)
     monkeypatch.setattr(busy, "usable_cores", lambda: 2)
+    monkeypatch.setattr(busy, "cpu_threads", lambda: 2)
     values = busy.bench_busy(config, 4, rounds=2)
     assert seen == [("1", 0), ("2", 0), ("2", 2)] * 2
     assert all(process.poll() is not None for process in neighbours)
@@ -73,13 +74,19 @@ def test_each_case_has_its_threads_and_its_neighbour(
     lines = BenchmarkResult(values).lines()
     assert "4.5 steps a second (3 to 6)" in lines[3] and "180%" in lines[-1]
 
+    seen.clear()
+    monkeypatch.setattr(busy, "cpu_threads", lambda: 1)  # both cases without a neighbour are one
+    values = busy.bench_busy(config, 4, rounds=2)
+    assert [running for _, running in seen] == [0, 2] * 2
+    assert len(BenchmarkResult(values).lines()) == 1 + len(values["cases"]) + 1 == 4
+
 
 @pytest.mark.slow
 def test_cases_are_measured_in_processes_of_their_own(
     config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = {name: title for name, title in busy.CASES.items() if name != "idle"}
-    monkeypatch.setattr(busy, "CASES", kept)  # each takes seconds to start
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(busy, "cpu_threads", lambda: 1)  # as that variable says
     cases = busy.bench_busy(config, 4, rounds=1, seconds=0.1)["cases"]
     assert cases["idle_one_thread"]["threads"] == 1
     assert all(case["steps_per_second"] > 0 for case in cases.values())

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from commands import TOO_LONG, one_thread
+from notes import Notes
 from paths import GOLDEN, ROOT
 from processes import finds_processes
 
@@ -24,12 +27,13 @@ from arc_trm.callbacks import Callback
 from arc_trm.data.generated_file import generate_file
 from arc_trm.time_limit import TimeLimit
 
+Cli = Callable[..., Result]
 PART = {part.name: part for part in PARTS}
 
 
 @pytest.mark.slow
 def test_all_parts_in_tiny(
-    tmp_path: Path, challenges: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, challenges: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for module, name in (  # parts change them; the test changes them back
@@ -39,10 +43,13 @@ def test_all_parts_in_tiny(
         (timing, "PRODUCT_SIDE"),
     ):
         monkeypatch.setattr(module, name, getattr(module, name))
-    tasks = gpu.data_settings(str(challenges))
+    tasks = gpu.data_settings(str(challenges), Callback())
     setup, found = Setup(True, str(GOLDEN), str(challenges), tasks), {}
-    for file, config in setup.sudokus().items():
+    for (file, config), command in zip(setup.sudokus().items(), setup.file_commands(), strict=True):
         generate_file(config, Path(file))
+        made = Path(file).read_bytes()
+        Path(file).unlink()
+        assert cli(*shlex.split(command)[1:]).exit_code == 0 and Path(file).read_bytes() == made
     for name in PART:
         run_part(name, setup)
         lines = Path(f"{name}.jsonl").read_text().splitlines()
@@ -89,7 +96,7 @@ class SavedParts(Callback):
     def progress(self, done: int, total: int, record: object = None) -> None:
         if done:
             self.saved.append(len(json.loads((self.out / "gpu.json").read_text())["parts"]))
-            assert (self.out / "gpu.md").read_text().count("\n## ") == 1 + self.saved[-1]
+            assert (self.out / "gpu.md").read_text().count("\n## ") == 2 + self.saved[-1]
 
 
 @pytest.mark.slow
@@ -150,9 +157,29 @@ def test_rates_stand_beside_the_published_ones() -> None:
         "measurements": [measurement],
     }
     report = {"command": "c", "began_at": "now", "tiny": False, "machine": {}, "parts": [part]}
-    page = markdown(report)
+    page = markdown(report | {"file_commands": ["makes a file"]})
+    assert "\n    makes a file\n" in page
     assert "| a\\|b | 15 examples | 14 to 16 | 10 | 1.50 | 0.500 | 600, 610 |  |" in page
     assert PUBLISHED_ON in page and "Models, batches and times are tiny" not in page
+
+
+def test_where_nothing_is_measured_the_page_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "PROCESS_STARTED", time.monotonic() - 60.0)
+    out = tmp_path / "out"
+    done = CliRunner().invoke(gpu.main, ["--out", str(out), "--minutes", "0.5"])
+    assert done.exit_code == 2 and "nothing was measured" in done.stderr
+    assert "--minutes" in (out / "gpu.md").read_text()
+
+
+def test_invalid_tasks_are_left_out_and_listed(challenges: Path, tmp_path: Path) -> None:
+    tasks = json.loads(challenges.read_text())
+    (tmp_path / "some.json").write_text(json.dumps(tasks | {"damaged": {"train": 1}}))
+    told = Notes()
+    settings = gpu.data_settings(str(tmp_path / "some.json"), told)
+    assert "data.skip_invalid=true" in settings
+    assert len(told.notes) == 1 and "damaged" in told.notes[0]
 
 
 def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
@@ -160,6 +187,7 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
     for options, message in (
         (["--out", tmp_path], "already exists and is not an empty folder"),
         (["--out", tmp_path / "new", "--data", "nothing"], "neither a dataset nor"),
+        (["--out", tmp_path / "new", "--data", ""], '"" is neither a dataset nor'),
         (["--out", tmp_path / "new", "--data", "sudoku-easy/test"], "name ARC tasks with --data"),
         (["--out", tmp_path / "file" / "new"], "cannot make the folder"),
     ):

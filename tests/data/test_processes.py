@@ -161,6 +161,21 @@ def test_without_memory_or_processes_nothing_is_left(monkeypatch: pytest.MonkeyP
     assert len(os.listdir("/proc/self/fd")) == files
 
 
+def test_without_pipes_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe, allowed = os.pipe, iter(range(3))  # the second process gets one of two
+
+    def refuse_the_fourth() -> tuple[int, int]:
+        if next(allowed, None) is None:
+            raise OSError(24, "Too many open files")
+        return pipe()
+
+    files = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(os, "pipe", refuse_the_fourth)
+    with pytest.raises(OSError, match="Too many open files"):
+        BatchProcesses(sampler(), 2)
+    assert len(os.listdir("/proc/self/fd")) == files
+
+
 @pytest.mark.parametrize(
     ("cores", "ranks", "count"),
     [(1, 1, 1), (2, 1, 1), (3, 1, 2), (64, 1, MAX_PROCESSES), (8, 4, 1), (2, 8, 1), (24, 8, 2)],

@@ -12,6 +12,9 @@ has a core for itself."""
 SET_BY_USER = bool({"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys())
 """Whether the user has said how threads wait."""
 SYSTEM = Path("/proc/stat")
+FREE_SHARE = 0.75
+"""Threads sleep at once if a smaller share of as many cores is free; on many cores something always
+runs."""
 LOOKS, LOOK_SECONDS = 3, 0.003
 """How often to look which processes run, and the time between: short jobs do not count."""
 PROCESS_GROUPS = Path("/proc/self/cgroup")
@@ -28,7 +31,8 @@ def limit_spinning() -> None:
     """
     if not SET_BY_USER:
         free = (os.cpu_count() or 1) - _others_running()
-        os.environ["GOMP_SPINCOUNT"] = str(SPIN_COUNT if free >= usable_cores() else 0)
+        alone = free >= FREE_SHARE * usable_cores()
+        os.environ["GOMP_SPINCOUNT"] = str(SPIN_COUNT if alone else 0)
 
 
 def _others_running() -> int:

@@ -96,6 +96,7 @@ def test_threads_are_as_many_as_the_quota_unless_the_user_says(
         ([1, 1, 1], cores.SPIN_COUNT),
         ([3, 3, 3], cores.SPIN_COUNT),  # two others leave two of four cores
         ([4, 4, 4], 0),
+        ([4, 4, 3], cores.SPIN_COUNT),
         ([9, 2, 9], cores.SPIN_COUNT),  # the others ended soon
         ([], cores.SPIN_COUNT),  # the system does not say
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from arc_trm.config import RunConfig, describe_preset
 from arc_trm.cores import limit_spinning, usable_cores
 from arc_trm.device import cpu_threads, pick_device, under_torchrun
 from arc_trm.errors import UserError
+from submission.process import end_with_parent
 
 ROUNDS = 3
 """How often each case is measured, in turn with the others."""
@@ -80,7 +82,9 @@ def bench_busy(
                 stack.enter_context(_busy_neighbour())
             limit_spinning()  # as at the start of a command
             context = multiprocessing.get_context("spawn")
-            pool = stack.enter_context(ProcessPoolExecutor(1, context))
+            pool = stack.enter_context(
+                ProcessPoolExecutor(1, context, end_with_parent, (signal.SIGKILL,))
+            )
             try:
                 measured[name].append(pool.submit(_measure, config, size, seconds).result())
             except BrokenProcessPool:

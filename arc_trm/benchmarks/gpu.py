@@ -30,6 +30,7 @@ import torch
 from arc_trm.benchmarks.gpu_parts import PARTS, Part, Setup
 from arc_trm.benchmarks.gpu_report import markdown
 from arc_trm.callbacks import Callback
+from arc_trm.cores import limit_spinning
 from arc_trm.data.generated_file import generate_file
 from arc_trm.data.loader import DATA_FOLDER, DEFAULT_FOLDER, absolute_data_path, load_tasks
 from arc_trm.device import pick_device
@@ -298,6 +299,7 @@ def main(minutes: float, out: Path, tiny: bool, golden: Path, data: str | None) 
     Agreement with the published code, rates of training and prediction beside those of the
     published code, the time until the first result, a short training, time limits, profiles.
     """
+    limit_spinning()  # of the parts, which inherit it
     try:
         if not math.isfinite(minutes):
             raise UserError("--minutes must be a number from 0.1 to 600")

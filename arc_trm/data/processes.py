@@ -23,7 +23,6 @@ import numpy.typing as npt
 from arc_trm.cores import usable_cores
 from arc_trm.data.sampler import Batch, BatchSampler
 from arc_trm.environment import environment_number
-from arc_trm.errors import UserError
 from submission.process import stop_signals
 
 MAX_PROCESSES = 4
@@ -50,6 +49,8 @@ def process_count() -> int:
 class BatchProcesses:
     """Makes what `sampler` makes, in `count` processes. Not for several threads at once.
 
+    The batches of a process that is killed are made by this one, more slowly.
+
     Raises:
         OSError: the system has no memory or no process left.
     """
@@ -66,11 +67,7 @@ class BatchProcesses:
             raise
 
     def __call__(self, step: int) -> Batch:
-        """Return what `sampler(step)` returns; raise what it raises.
-
-        Raises:
-            UserError: a process was killed.
-        """
+        """Return what `sampler(step)` returns; raise what it raises."""
         if step != self._next:
             for worker in self._workers:
                 while worker.asked:
@@ -80,8 +77,13 @@ class BatchProcesses:
             self._worker_of(self._asked).ask(self._asked)
             self._asked += 1
         self._next = step + 1
-        # A process that failed cannot say why as well as the same failure here.
+        # A process that failed cannot say why as well as the same failure here can.
         return self._worker_of(step).receive() or self._sampler(step)
+
+    @property
+    def lost(self) -> int:
+        """How many of the processes were killed."""
+        return sum(worker.is_lost for worker in self._workers)
 
     def _worker_of(self, step: int) -> _Worker:
         return self._workers[step % len(self._workers)]
@@ -98,6 +100,7 @@ class _Worker:
 
     def __init__(self, sampler: BatchSampler) -> None:
         self.asked = deque[int]()
+        self.is_lost = False
         rows, longest = sampler.part_size, sampler.max_seq_len
         self._memory = mmap.mmap(-1, SLOTS * rows * (2 * longest + 1) * 4)
         self._slots = np.frombuffer(self._memory, np.int32).reshape(SLOTS, rows, -1)
@@ -128,23 +131,17 @@ class _Worker:
 
     def ask(self, step: int) -> None:
         """Have the batch of a step made."""
-        with suppress(BrokenPipeError):  # the process is dead, which `receive` says
+        with suppress(BrokenPipeError):  # the process is dead, which `receive` notices
             os.write(self._tasks, step.to_bytes(MESSAGE_BYTES, "little"))
         self.asked.append(step)
 
     def receive(self) -> Batch | None:
-        """Return the batch of the first step that was asked for, None if it failed.
-
-        Raises:
-            UserError: the process was killed.
-        """
+        """Return the batch of the first step that was asked for; None if there is none."""
         message = os.read(self._answers, MESSAGE_BYTES)
-        if not message:
-            raise UserError(
-                "a process that makes training batches was killed, perhaps because the memory was "
-                "full: free some memory, then resume the run"
-            )
         self.asked.popleft()
+        if not message:
+            self.is_lost = True
+            return None
         slot = self._slots[self._slot]
         self._slot = (self._slot + 1) % SLOTS
         seq_len = int.from_bytes(message, "little")

@@ -11,6 +11,7 @@ from torch import Tensor
 from arc_trm.data.prefetch import Prefetcher
 from arc_trm.data.processes import BatchProcesses, process_count
 from arc_trm.data.sampler import Batch, BatchSampler
+from arc_trm.errors import verb
 
 
 def to_tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
@@ -38,18 +39,34 @@ def batches_ahead(
 ) -> Iterator[Callable[[int], dict[str, Tensor]]]:
     """Yield a function that returns the batch of a step, as `to_tensors` does, made before.
 
-    The function raises what `sampler` raises, and UserError if a process that made batches was
-    killed. `note` receives a sentence if no such process can be started.
+    The function raises what `sampler` raises. `note` receives a sentence if processes that make
+    batches cannot be started, or one of them is killed.
     """
     with ExitStack() as stack:
         make: Callable[[int], Batch] = sampler
+        processes: BatchProcesses | None = None
         if count := processes_for(device):
             try:
-                make = stack.enter_context(closing(BatchProcesses(sampler, count)))
+                make = processes = stack.enter_context(closing(BatchProcesses(sampler, count)))
             except OSError as error:
                 note(
                     "the system starts no processes that make batches "
                     f"({error.strerror}), so a thread makes them, which may be slower"
                 )
         prefetcher = Prefetcher(lambda step: to_tensors(make(step), device))
-        yield stack.enter_context(closing(prefetcher))
+        stack.enter_context(closing(prefetcher))
+        known_as_lost = 0
+
+        def batch_of(step: int) -> dict[str, Tensor]:
+            nonlocal known_as_lost
+            batch = prefetcher(step)
+            if processes is not None and processes.lost > known_as_lost:
+                known_as_lost = processes.lost
+                note(
+                    f"{known_as_lost} of {count} processes that make batches "
+                    f"{verb(known_as_lost, 'was', 'were')} killed, perhaps because the memory was "
+                    "full: this process makes their batches, which may be slower"
+                )
+            return batch
+
+        yield batch_of

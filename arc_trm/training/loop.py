@@ -36,6 +36,8 @@ from arc_trm.training.setup import RunSetup, on_first_rank
 from arc_trm.training.trainer import Metrics
 from submission.process import Stopped, handle_stop_signals
 
+LEARN_SLOWER = "start a new run with lower learning rates or weight decays"
+
 
 def train_run(
     config: RunConfig,
@@ -269,7 +271,11 @@ class _TrainingLoop:
         if self.will_compile and kind not in self.kinds:
             self.callback.stage("compiling", 0, None)
         self.kinds[kind] += 1
-        metrics = self.trainer.step(batch)
+        try:
+            metrics = self.trainer.step(batch)
+        except UserError as error:
+            self._log_steps()
+            self._fail(str(error))
         self.unread.append((self.trainer.steps_done, metrics))
         self._log_steps(self.max_unread)
         self.step_ended_at = time.monotonic()
@@ -294,22 +300,24 @@ class _TrainingLoop:
     def _check_finite(self, step: int, metrics: Metrics) -> None:
         for key, name in (("loss", "loss"), ("grad_norm", "gradient norm")):
             if not math.isfinite(metrics[key]):
-                self._fail(f"the {name} is {metrics[key]} at step {step}")
+                self._fail(f"the {name} is {metrics[key]} at step {step}: {LEARN_SLOWER}")
 
     def _check_weights(self) -> None:
         """Raise UserError if the weights, which are to be saved, are not finite."""
         self._log_steps()
         if not self.trainer.is_finite:
-            self._fail(f"weights are not finite after step {self.trainer.steps_done}")
+            done = self.trainer.steps_done
+            self._fail(f"weights are not finite after step {done}: {LEARN_SLOWER}")
 
-    def _fail(self, what: str) -> NoReturn:
+    def _fail(self, sentence: str) -> NoReturn:
+        """End the run with a sentence that says what to do; the records until now are kept."""
         self.writer.write_records()
         folder, weights = self.writer.folder, "no weights were saved"
         if (folder / TRAINING_STATE).exists():
-            weights = f"the weights in {folder} are of an earlier step"
-        raise UserError(
-            f"{what}: start a new run with lower learning rates or weight decays; {weights}"
-        )
+            saved = self.writer.saved_step  # None if it was before this process
+            when = "an earlier step" if saved is None else f"step {saved}"
+            weights = f"the weights in {folder} are of {when}"
+        raise UserError(f"{sentence}; {weights}")
 
     def _save(self) -> None:
         self._check_weights()

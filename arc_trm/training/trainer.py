@@ -368,14 +368,16 @@ class Trainer:
             raise UserError(self._describe_lack_of_memory(length)) from error
 
     def _describe_lack_of_memory(self, length: int) -> str:
-        config, canvas = self.model.config, ""
+        config, size, advice = self.model.config, self.part_size(length), list[str]()
+        if size > 1:
+            advice.append("a lower train.global_batch_size")
         if config.canvas == "full" and config.mixer == "attention":
-            canvas = "set model.canvas=bucketed, "
+            advice.append("model.canvas=bucketed")
+        advice.append("a smaller model, such as a lower model.hidden_size")
         return (
-            f"training on {pluralise(self.part_size(length), 'example')} at once takes more memory "
-            f"than is left on {describe_memory(self.flat_params.device)}: lower "
-            f"train.global_batch_size, {canvas}or choose a smaller model, such as a lower "
-            "model.hidden_size"
+            f"training on {pluralise(size, 'example')} at once takes more memory than is left on "
+            f"{describe_memory(self.flat_params.device)}: start a new run with "
+            f"{' or '.join(advice)}"
         )
 
     def _backward(

@@ -87,12 +87,14 @@ def test_an_error_is_raised_at_the_step_that_needs_the_batch() -> None:
     assert 0 < len(damaged) < 12
 
 
-def test_a_killed_process_is_one_sentence() -> None:
+def test_the_batches_of_a_killed_process_are_made_here() -> None:
+    alone = sampler()
     with started(2) as processes:
-        processes(0)
+        assert_equal(processes(0), alone(0))
         os.kill(pids(processes)[1], signal.SIGKILL)
-        with pytest.raises(UserError, match="was killed, perhaps because the memory was full"):
-            [processes(step) for step in range(1, 9)]
+        for step in (*range(1, 9), 30, 31, 2):
+            assert_equal(processes(step), alone(step))
+        assert processes.lost == 1
 
 
 def test_signals_are_for_the_main_process() -> None:

@@ -17,7 +17,6 @@ from tiny import run_config
 from arc_trm.callbacks import Callback
 from arc_trm.checkpoint import load_weights
 from arc_trm.data.sampler import BatchSampler
-from arc_trm.errors import UserError
 from arc_trm.runs import Run
 from arc_trm.training import batches, train_run
 from arc_trm.training.batches import batches_ahead, processes_for, to_tensors
@@ -83,17 +82,24 @@ def test_a_signal_to_all_processes_saves_the_run(
     assert children() == before
 
 
-def test_a_killed_process_ends_the_run_in_one_sentence(
+def test_a_run_does_without_a_killed_process_and_a_note_says_so(
     challenges: Path, tmp_path: Path, two_processes: None
 ) -> None:
-    before = children()
+    before, notes = children(), Notes()
 
     def kill_one() -> None:
         os.kill(next(iter(set(children()).difference(before))), signal.SIGKILL)
 
-    with pytest.raises(UserError, match="a process that makes training batches was killed"):
-        train_run(run_config(challenges), CPU, tmp_path / "r", callbacks=[AtStepTwo(kill_one)])
+    train_run(run_config(challenges), CPU, tmp_path / "whole")
+    train_run(
+        run_config(challenges), CPU, tmp_path / "killed", callbacks=[AtStepTwo(kill_one), notes]
+    )
     assert children() == before
+    assert sum("1 of 2 processes that make batches was killed" in note for note in notes.notes) == 1
+    models = [load_weights(tmp_path / name).model for name in ("whole", "killed")]
+    state, expected = (model.state_dict() for model in models)
+    assert all(torch.equal(state[name], expected[name]) for name in expected)
+    assert torch.equal(models[0].puzzle_embedding, models[1].puzzle_embedding)
 
 
 def test_without_processes_a_thread_makes_the_batches_and_a_note_says_so(

@@ -107,7 +107,8 @@ def test_memory_that_is_too_small_for_halves_is_one_sentence(
         trainer.step(make_batch(0))
     message = str(caught.value)
     assert "\n" not in message
-    assert "lower train.global_batch_size, set model.canvas=bucketed, or choose" in message
+    batch_size = "a lower train.global_batch_size or " if micro_batch_size > 1 else ""
+    assert f"start a new run with {batch_size}model.canvas=bucketed or a smaller" in message
 
 
 @pytest.mark.parametrize("method", ["_new_carry", "_refill_carry", "_update"])
@@ -119,7 +120,7 @@ def test_memory_that_ends_elsewhere_in_a_step_is_one_sentence(
 
     trainer = make_trainer()
     monkeypatch.setattr(trainer, method, fail)
-    with pytest.raises(UserError, match=r"lower train\.global_batch_size"):
+    with pytest.raises(UserError, match=r"with a lower train\.global_batch_size"):
         trainer.step(make_batch(0))
 
 
@@ -175,8 +176,19 @@ def test_a_run_without_enough_memory_keeps_its_last_save(
     tmp_path: Path, config: RunConfig, memory: Memory
 ) -> None:
     memory.forward_limit, memory.first_call = 1, 5
-    with pytest.raises(UserError, match="takes more memory than is left on cpu"):
+    with pytest.raises(UserError, match=r"takes more memory than .* are of step 4$"):
         train_run(config, CPU, tmp_path / "run")
     state, _ = read_tensors(tmp_path / "run" / runs.TRAINING_STATE)
     assert int(state["steps_done"]) == 4
     load_weights(tmp_path / "run")
+    assert len(runs.Run(tmp_path / "run").metrics) == 4
+
+
+def test_the_records_of_steps_that_were_not_saved_are_kept(
+    tmp_path: Path, config: RunConfig, memory: Memory
+) -> None:
+    memory.forward_limit, memory.first_call = 1, 5
+    rarely = replace(config, train=replace(config.train, save_interval_s=1e6))
+    with pytest.raises(UserError, match=r"takes more memory than .*; no weights were saved$"):
+        train_run(rarely, CPU, tmp_path / "run")
+    assert [record["step"] for record in runs.Run(tmp_path / "run").metrics] == [1, 2, 3, 4]

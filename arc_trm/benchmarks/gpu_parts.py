@@ -450,7 +450,8 @@ def _clock_text(values: Mapping[str, Any], one: str, several: str) -> str:
         f"{planned:,} {verb(planned, one, several)} planned, {values['done']:,} done in "
         f"{values['seconds']:.1f} s of {values['limit_seconds']:g} s"
     )
-    return f"{text}; first {one} done after {first:.1f} s" if first is not None else text
+    # Of a prediction the first result may be a draft by fewer supervision steps, which is no query.
+    return f"{text}; first result after {first:.1f} s" if first is not None else text
 
 
 def _seconds(seconds: float | None) -> str:

@@ -36,8 +36,10 @@ CASES = {
     "idle": "threads as chosen, no neighbour",
     "busy": "threads as chosen, busy neighbour",
 }
-NEIGHBOUR = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
-"""It ends by itself if this process is killed."""
+NEIGHBOUR = (
+    "import os\nparent = os.getppid()\nos.write(1, b'.')\nwhile os.getppid() == parent: pass"
+)
+"""It says that it has started, and ends by itself if this process is killed."""
 
 
 def bench_busy(
@@ -61,8 +63,8 @@ def bench_busy(
 
     Returns:
         `cases`: per name in `CASES` (without `idle` if one thread is chosen), `threads`,
-        `steps_per_second` (the median of the rounds), `steps_per_second_by_round` and `cores`, the
-        median of the seconds of CPU a second.
+        `steps_per_second` (the median of the rounds), `steps_per_second_by_round`, `cores`, the
+        median of the seconds of CPU a second, and `spin_counts`, GOMP_SPINCOUNT in each round.
 
     Raises:
         UserError: the run could not start, or this is a process of torchrun.
@@ -71,7 +73,7 @@ def bench_busy(
         raise UserError("`bench busy` measures one process: start it without torchrun")
     size = batch_size or config.train.global_batch_size
     names = [name for name in CASES if name != "idle" or cpu_threads() > 1]
-    measured: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    measured: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for done in range(rounds * len(names)):
         name = names[done % len(names)]
         progress(done, rounds * len(names))
@@ -121,7 +123,7 @@ def busy_lines(values: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _measure(config: RunConfig, batch_size: int, seconds: float) -> dict[str, float]:
+def _measure(config: RunConfig, batch_size: int, seconds: float) -> dict[str, Any]:
     """Measure steps in this process."""
     _, trainer, sampler, _ = prepare_trainer(config, pick_device("cpu"), batch_size, False, (0, 1))
     with ExitStack() as stack:
@@ -132,6 +134,7 @@ def _measure(config: RunConfig, batch_size: int, seconds: float) -> dict[str, fl
             step()
         passed = time.perf_counter() - started
         return {
+            "spin_count": os.environ.get("GOMP_SPINCOUNT"),
             "threads": torch.get_num_threads(),
             "steps_per_second": (trainer.steps_done - first) / passed,
             "cores": (_cpu_seconds() - used) / passed,
@@ -143,10 +146,11 @@ def _cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _summarise(rounds: list[dict[str, float]]) -> dict[str, Any]:
+def _summarise(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     rates = [each["steps_per_second"] for each in rounds]
     return {
         "threads": rounds[0]["threads"],
+        "spin_counts": [each["spin_count"] for each in rounds],
         "steps_per_second": statistics.median(rates),
         "steps_per_second_by_round": rates,
         "cores": statistics.median(each["cores"] for each in rounds),
@@ -156,14 +160,14 @@ def _summarise(rounds: list[dict[str, float]]) -> dict[str, Any]:
 @contextmanager
 def _busy_neighbour() -> Iterator[None]:
     """Keep every core busy while the block runs."""
-    command = [sys.executable, "-c", NEIGHBOUR]
-    processes = [subprocess.Popen(command) for _ in range(usable_cores())]
-    try:
+    with ExitStack() as stack:
+        for _ in range(usable_cores()):
+            command = [sys.executable, "-c", NEIGHBOUR]
+            process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE))
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            process.stdout.read(1)
         yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
 
 
 @contextmanager

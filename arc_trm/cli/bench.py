@@ -38,7 +38,7 @@ BENCHMARKS = ("train", "adapt", "predict", "data", "scaling", "kernels", "files"
     "--batch-size",
     type=WholeNumber(1, MAX_BATCH_SIZE),
     metavar="N",
-    help="Examples or queries in a step; default: the preset's, on a CPU fewer if they take long.",
+    help="Examples or queries in a step; default: the preset's, or less on a CPU or Apple GPU.",
 )
 @click.option(
     "--with",
@@ -66,14 +66,16 @@ def bench(
 ) -> None:
     """Measure how fast this machine is: how long will my run take?
 
-    Measures steps as a real run does them, against the rate of a large matrix product, and the cost
-    of each part of a step. With --with, two settings take blocks of steps by turns, and the ratio
-    of their rates is printed with its spread. `scaling` draws how the time of a step grows. `adapt`
-    measures both phases of adapting, and prediction, and computes both for the GPUs of Kaggle and
-    an H100. `files` measures the commands that read large files, of 10 000 tasks, 419 000
-    predictions and a million Sudokus. `kernels` measures single operations of a block by the
-    kernels that this machine uses and by PyTorch. `busy` measures training steps on the CPU alone
-    and beside processes that keep all cores busy. The last line is one JSON object.
+    `train` and `predict` measure steps as a real run does them, against the rate of a large matrix
+    product, and the cost of each part of a step. With --with, two settings take blocks of steps by
+    turns, and the ratio of their rates is printed with its spread. `scaling` draws how the time of
+    a step grows. `adapt` measures both phases of adapting, and prediction, and computes both for
+    the GPUs of Kaggle and an H100. `data` measures how many training examples a second one thread
+    makes, and all the processes that a run on a GPU would have here. `files` measures the commands
+    that read large files, of 10 000 tasks, 416 000 predictions and a million Sudokus. `kernels`
+    measures single operations of a block by the kernels that this machine uses and by PyTorch.
+    `busy` measures training steps on the CPU alone and beside processes that keep all cores busy.
+    The last line is one JSON object.
 
     \b
     Examples:
@@ -83,6 +85,7 @@ def bench(
       arc-trm bench adapt --set 'data.test=["challenges.json"]'
       arc-trm bench predict --preset arc-agi-2 --set model.canvas=bucketed
       arc-trm bench scaling --out scaling.svg
+      arc-trm bench data --preset sudoku-gpu
       arc-trm bench kernels --preset sudoku-gpu
       arc-trm bench files
       arc-trm bench busy --preset sudoku-quick

@@ -40,8 +40,8 @@ def test_each_case_has_its_threads_and_its_neighbour(
     neighbours: list[subprocess.Popen[bytes]] = []
     start = subprocess.Popen
 
-    def popen(*arguments: Any) -> subprocess.Popen[bytes]:
-        neighbours.append(start(*arguments))
+    def popen(*arguments: Any, **settings: Any) -> subprocess.Popen[bytes]:
+        neighbours.append(start(*arguments, **settings))
         return neighbours[-1]
 
     class Pool:
@@ -60,7 +60,8 @@ def test_each_case_has_its_threads_and_its_neighbour(
             return self
 
         def result(self) -> dict[str, float]:
-            return {"threads": 2, "steps_per_second": float(len(seen)), "cores": 1.0}
+            counts = {"threads": 2, "spin_count": 0, "cores": 1.0}
+            return {**counts, "steps_per_second": float(len(seen))}
 
     monkeypatch.setattr(busy, "ProcessPoolExecutor", Pool)
     monkeypatch.setattr(subprocess, "Popen", popen)

@@ -257,7 +257,7 @@ def _nvidia_smi() -> str | None:
     program = shutil.which("nvidia-smi")
     if program is None:
         return None
-    command = [program, f"--query-gpu={NVIDIA_SMI}", "--format=csv,noheader"]
+    command = [program, f"--query-gpu={','.join(NVIDIA_SMI)}", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.SubprocessError):

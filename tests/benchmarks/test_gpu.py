@@ -182,6 +182,21 @@ def test_invalid_tasks_are_left_out_and_listed(challenges: Path, tmp_path: Path)
     assert len(told.notes) == 1 and "damaged" in told.notes[0]
 
 
+def test_card_and_driver_are_asked_of_nvidia_smi(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "nvidia-smi"  # answers as the real one does, and only what it knows
+    fields = "name,driver_version,memory.total,memory.used,power.limit,clocks.max.sm"
+    program.write_text(
+        "#!/bin/sh\n"
+        f'[ "$*" = "--query-gpu={fields} --format=csv,noheader" ] || exit 2\n'
+        "echo 'A card, 1.2'\necho 'Another, 1.2'\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert gpu._nvidia_smi() == "A card, 1.2; Another, 1.2"
+
+
 def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for options, message in (

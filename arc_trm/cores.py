@@ -30,23 +30,27 @@ def limit_spinning() -> None:
     What the user has set stays.
     """
     if not SET_BY_USER:
-        free = (os.cpu_count() or 1) - _others_running()
-        alone = free >= FREE_SHARE * usable_cores()
-        os.environ["GOMP_SPINCOUNT"] = str(SPIN_COUNT if alone else 0)
+        os.environ["GOMP_SPINCOUNT"] = str(SPIN_COUNT if _cores_are_free() else 0)
+
+
+def _cores_are_free() -> bool:
+    """Return whether others leave enough cores at one of `LOOKS` looks; the first may suffice."""
+    most = (os.cpu_count() or 1) - FREE_SHARE * usable_cores()
+    for look in range(LOOKS):
+        if look:
+            time.sleep(LOOK_SECONDS)
+        if _others_running() <= most:
+            return True
+    return False
 
 
 def _others_running() -> int:
     """Return how many other threads run on this machine or wait for a core; 0 if unknown."""
-    counts = []
-    for look in range(LOOKS):
-        if look:
-            time.sleep(LOOK_SECONDS)
-        try:
-            words = SYSTEM.read_text("utf-8").split()
-            counts.append(int(words[words.index("procs_running") + 1]))
-        except (OSError, ValueError, IndexError):
-            return 0
-    return max(0, min(counts) - 1)  # one of them is this process
+    try:
+        words = SYSTEM.read_text("utf-8").split()
+        return max(0, int(words[words.index("procs_running") + 1]) - 1)  # one is this process
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def visible_cores() -> int:

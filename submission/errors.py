@@ -153,7 +153,7 @@ def format_names(names: Sequence[str], limit: int = MAX_NAMED) -> str:
 
 def format_path(path: str | os.PathLike[str]) -> str:
     """Format a path for a message: what is not text as replacement characters, nothing as `""`."""
-    return re.sub("[\ud800-\udfff]+", "\ufffd", os.fspath(path)) or '""'
+    return _as_text(path) or '""'
 
 
 def quote_path(path: str | os.PathLike[str]) -> str:
@@ -161,8 +161,12 @@ def quote_path(path: str | os.PathLike[str]) -> str:
 
     One that begins with a dash gets `./`, so that no program takes it for an option.
     """
-    text = format_path(path) if os.fspath(path) else ""
+    text = _as_text(path)
     return shlex.quote(f"./{text}" if text.startswith("-") else text)
+
+
+def _as_text(path: str | os.PathLike[str]) -> str:
+    return re.sub("[\ud800-\udfff]+", "\ufffd", os.fspath(path))
 
 
 def format_value(value: object) -> str:

@@ -152,13 +152,13 @@ def _round(value: Any) -> Any:
 def _data_lines(values: dict[str, Any]) -> list[str]:
     lines = [
         f"data, preset {values['preset']}, {machine_text(values)}",
-        f"{values['examples_per_second']:,.0f} examples a second from one thread, "
+        f"{values['examples_per_second']:,.0f} examples a second in this process, "
         f"{1e3 * values['seconds_per_step']:.4g} ms for a batch of {values['batch_size']}",
     ]
     if processes := values["batch_processes"]:
         lines.append(
             f"{values['examples_per_second_of_all']:,.0f} examples a second from {processes} "
-            f"{verb(processes, 'process', 'processes')}, as for a run on a GPU of this machine"
+            f"{verb(processes, 'process', 'processes')} beside it, as for a run on a GPU here"
         )
     lines.append(
         f"first batch after {format_duration(values['first_step_seconds'])}, "

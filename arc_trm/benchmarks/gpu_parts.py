@@ -151,8 +151,8 @@ class Measurement:
 
     Attributes:
         title: of what was measured.
-        command: command line that repeats this measurement, after those of `file_commands` and
-            those of the measurements before it in its part; "" if there is none.
+        command: command line that measures the same, or "". It may need the files that the
+            `file_commands` make, and the runs of commands before it.
         text: the result in words.
         values: the result in numbers, in seconds unless a key says otherwise.
         rate: the rate if it is one.

@@ -70,7 +70,7 @@ def bench(
     product, and the cost of each part of a step. With --with, two settings take blocks of steps by
     turns, and the ratio of their rates is printed with its spread. `scaling` draws how the time of
     a step grows. `adapt` measures both phases of adapting, and prediction, and computes both for
-    the GPUs of Kaggle and an H100. `data` measures how many training examples a second one thread
+    the GPUs of Kaggle and an H100. `data` measures how many training examples a second one process
     makes, and all the processes that a run on a GPU would have here. `files` measures the commands
     that read large files, of 10 000 tasks, 416 000 predictions and a million Sudokus. `kernels`
     measures single operations of a block by the kernels that this machine uses and by PyTorch.

@@ -136,7 +136,7 @@ class _Worker:
         self.asked.append(step)
 
     def receive(self) -> Batch | None:
-        """Return the batch of the first step that was asked for; None if there is none."""
+        """Return the batch of the first step asked for, or None if the process did not make it."""
         message = os.read(self._answers, MESSAGE_BYTES)
         self.asked.popleft()
         if not message:

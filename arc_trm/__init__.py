@@ -23,12 +23,21 @@ if TYPE_CHECKING:
     from arc_trm.callbacks import Callback
     from arc_trm.data.loader import load_tasks
     from arc_trm.models import PuzzleModel
-    from arc_trm.pipeline import adapt, open_predictions, predict, score, train, tune_inference
+    from arc_trm.pipeline import (
+        adapt,
+        fit_embedding,
+        open_predictions,
+        predict,
+        score,
+        train,
+        tune_inference,
+    )
 
 __all__ = [
     "Callback",
     "__version__",
     "adapt",
+    "fit_embedding",
     "load_model",
     "load_tasks",
     "open_predictions",

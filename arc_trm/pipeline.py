@@ -35,7 +35,7 @@ from arc_trm.evaluation.selection import SelectionRule
 from arc_trm.evaluation.source import PredictionSource, data_metadata
 from arc_trm.io import file_name
 from arc_trm.puzzles import kind_of
-from arc_trm.run_inputs import PathLike, RunInputs
+from arc_trm.run_inputs import PathLike, RunInputs, resolve_folder
 from arc_trm.runs import PREDICTIONS_FOLDER, SEAL, Run, latest_predictions, predictions_of
 from arc_trm.runs.checkpoints import CheckpointChoice
 from arc_trm.tasks import TaskSet
@@ -43,6 +43,7 @@ from arc_trm.time_limit import TimeLimit
 from submission import Scored
 
 if TYPE_CHECKING:
+    from arc_trm.checkpoint.embedding_fit import EmbeddingFit
     from arc_trm.inference import TuningResult
 
 ADAPT_PRESET = "adapt-arc-agi-2"
@@ -254,6 +255,34 @@ def tune_inference(
         result = tune(loaded, inputs.tasks, limit, augmentations, seed, callback)
         save_inference(folder, result.choice(digest))
         return replace(result, file=folder / INFERENCE_FILE)
+
+
+def fit_embedding(
+    weights: PathLike | None = None,
+    *,
+    checkpoint: str | int | None = None,
+    callbacks: Sequence[Callback] = (),
+    show_progress: bool = False,
+) -> EmbeddingFit:
+    """Measure how much of a table's variance tasks, symmetries and colours explain.
+
+    Args:
+        weights: a run, a weights folder, or `owner/name[@revision][:subfolder]` on the Hub; None is
+            the latest run.
+        checkpoint: which weights of a run, as in `predict`.
+        callbacks, show_progress: as in `train`.
+
+    Raises:
+        UserError: there are no such weights, or they have no table of augmented tasks.
+    """
+    with _callback("fitting", "tasks", callbacks, show_progress) as callback:
+        from arc_trm.checkpoint import WeightsDir
+        from arc_trm.checkpoint.embedding_fit import fit_embedding
+
+        found = WeightsDir(resolve_folder(weights, callback), checkpoint)
+        for note in found.notes:
+            callback.note(note)
+        return fit_embedding(found, callback.progress)
 
 
 def predict(

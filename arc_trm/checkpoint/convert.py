@@ -14,6 +14,7 @@ import yaml
 
 from arc_trm.callbacks import Note, ignore
 from arc_trm.checkpoint.description import TrainingFacts
+from arc_trm.checkpoint.expansion import expand_to_table, table_bytes
 from arc_trm.checkpoint.published import (
     SETTINGS_FILE,
     SHAPES_FILE,
@@ -38,7 +39,8 @@ from arc_trm.checkpoint.weights_dir import (
     save_config,
     save_weights,
 )
-from arc_trm.config import RunConfig
+from arc_trm.config import DataConfig, RunConfig
+from arc_trm.data.puzzle_ids import read_puzzle_ids
 from arc_trm.data.readers.prebuilt import IDENTIFIERS
 from arc_trm.errors import UserError, quote_path
 from arc_trm.io import WriteError, atomic_write, new_folder, write_json
@@ -118,8 +120,11 @@ def convert_to_published(
     run: RunConfig | None = None,
     note: Note = ignore,
     checkpoint: str | int | None = None,
+    identifiers: Path | None = None,
 ) -> Path:
     """Write weights as the published trainer would have, for published code to load.
+
+    A composed puzzle embedding is written as a table.
 
     Args:
         out: the folder to make, with `step_N`, all_config.yaml, identifiers.json, and in
@@ -128,13 +133,15 @@ def convert_to_published(
             if the published trainer has them all.
         note: takes sentences for the user.
         checkpoint: which weights of the folder, as `WeightsDir` takes it.
+        identifiers: an identifiers.json, whose names become rows of the table; for a composed
+            puzzle embedding alone.
 
     Returns:
         The path of the weight file.
 
     Raises:
-        UserError: the published code has no place for a setting or tensor of the model. Then
-            nothing is written.
+        UserError: the published code has no place for a setting or tensor of the model, or the
+            names do not suit it. Then nothing is written.
     """
     weights = WeightsDir(folder, checkpoint)
     config, (network, embedding, names, step) = weights.config, weights.parts
@@ -146,6 +153,29 @@ def convert_to_published(
             "embedding"
         )
     check_finite(embedding, weights.folder)
+    is_composed = config.puzzle_embedding == "composed"
+    if identifiers is not None and not is_composed:
+        raise UserError(
+            f"{folder} has a row for every name that it knows, so --identifiers has no use: leave "
+            "it out"
+        )
+    if is_composed:
+        if identifiers is None:
+            each = table_bytes(config, 1)
+            usual = (len(names) - 1) * (1 + DataConfig.augmentations)
+            raise UserError(
+                f"{folder} has a composed puzzle embedding, but the published code needs a row for "
+                "each augmented task: name the rows with --identifiers FILE, which `arc-trm data "
+                f"identifiers` writes; a row takes {each / 1e3:,.1f} KB, so {usual:,} rows (1,000 "
+                f"augmentations of each task) take {usual * each / 1e9:,.2f} GB"
+            )
+        rows = read_puzzle_ids(identifiers)
+        note(
+            f"the table has {len(rows):,} rows of {config.hidden_size} numbers: "
+            f"{table_bytes(config, len(rows)) / 1e6:,.1f} MB"
+        )
+        config, (network, embedding, names, step) = expand_to_table(weights, rows, identifiers)
+        assert embedding is not None
     state = publishable_state(folder, config, network, embedding)
     if run is not None and (left_out := unpublished_training(run)):
         note(

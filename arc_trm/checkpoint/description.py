@@ -23,6 +23,8 @@ class TrainingFacts:
     seed: int | None = None
     total_steps: int | None = None
     """Planned training steps of the run."""
+    augmentations: int | None = None
+    """Augmentations of a task that were trained, at most."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class WeightsDescription:
         layers: blocks of a network; of an HRM those of the low-level network.
         side: of the full canvas in cells; None if it is no square.
         puzzles: the kinds of puzzles with as many tokens, in words.
+        puzzle_embedding: `table` or `composed`, as `ModelConfig` says.
         puzzle_embeddings: rows of the puzzle embedding, the blank one included; 0 without one.
         tasks: distinct tasks that the puzzle embeddings belong to.
         step: training steps done, 0 if unknown.
@@ -55,6 +58,7 @@ class WeightsDescription:
     supervision_steps: int
     side: int | None
     puzzles: tuple[str, ...]
+    puzzle_embedding: str
     puzzle_embeddings: int
     tasks: int
     step: int
@@ -106,4 +110,6 @@ class WeightsDescription:
             return "none, so that no ARC task can be predicted"
         if not self.tasks:
             return "the blank one alone, which all puzzles share"
+        if self.puzzle_embedding == "composed":
+            return f"composed from the vectors of {self.tasks:,} tasks, for any augmentation"
         return f"{self.puzzle_embeddings:,}, of {self.tasks:,} tasks"

@@ -41,7 +41,7 @@ from arc_trm.config import (
     to_dict,
 )
 from arc_trm.data.puzzle_ids import check_puzzle_ids
-from arc_trm.errors import UserError, quote_path
+from arc_trm.errors import UserError, format_value, quote_path
 from arc_trm.io import (
     check_ordinary,
     file_digest,
@@ -96,6 +96,9 @@ class Weights:
     """Whether the folder has one; otherwise the model's is a row of zeros."""
     embedding_choice: EmbeddingChoice = "trained"
     """What the model's puzzle embedding was replaced by, if it was."""
+    trained_augmentations: tuple[int, int] = (0, 0)
+    """Augmentations of a task that were trained, at most, and the seed that they were drawn by;
+    names tell those of a table."""
 
 
 class WeightsParts(NamedTuple):
@@ -219,6 +222,7 @@ class WeightsDir:
             supervision_steps=config.supervision_steps,
             side=side if side**2 == config.seq_len else None,
             puzzles=tuple(kind.title for kind in kinds_with_vocab(config.vocab_size)),
+            puzzle_embedding=config.puzzle_embedding,
             puzzle_embeddings=len(embedding) if embedding is not None and embedding.numel() else 0,
             tasks=len({name.partition(SEPARATOR)[0] for name in names} - {BLANK}),
             step=step,
@@ -279,6 +283,7 @@ class WeightsDir:
             source = checkpoint.path if checkpoint.has_embedding else self.folder / EMBEDDING_FILE
             check_embedding(embedding, self.config.puzzle_emb_dim, source)
             names = self._read_puzzle_names(len(embedding), metadata.puzzle_ids_sha256)
+            self._check_puzzle_names(names)
         return WeightsParts(network, embedding, names, metadata.step or 0)
 
     def load(
@@ -310,7 +315,8 @@ class WeightsDir:
         model = model.to(device).eval()
         model.puzzle_embedding = embedding.float()
         puzzle_ids = {name: puzzle_id for puzzle_id, name in enumerate(names)}
-        return Weights(model, puzzle_ids, has_puzzle_embedding)
+        trained = self.training.augmentations or 0, self.training.seed or 0
+        return Weights(model, puzzle_ids, has_puzzle_embedding, trained_augmentations=trained)
 
     def write(self, folder: Path) -> None:
         """Write a weights folder that holds these weights alone. Raises WriteError.
@@ -416,6 +422,16 @@ class WeightsDir:
                     f"{self.folder}: {CONFIG_FILE} says model.{key} is {value}, but {file} was "
                     f"saved with {getattr(saved, key)}: copy both from the same place, or "
                     f"change {CONFIG_FILE} back"
+                )
+
+    def _check_puzzle_names(self, names: Sequence[str]) -> None:
+        """Raise UserError if a composed puzzle embedding has a row for an augmented task."""
+        if self.config.puzzle_embedding == "composed":
+            augmented = next((name for name in names if SEPARATOR in name), None)
+            if augmented is not None:
+                raise UserError(
+                    f"{self.folder / PUZZLE_IDS_FILE} names {format_value(augmented)}, but a "
+                    "composed puzzle embedding has vectors of tasks alone: copy the folder again"
                 )
 
     def _read_puzzle_names(self, num_puzzles: int, sha256: str | None) -> list[str]:

@@ -40,6 +40,7 @@ COMMANDS = (
     "data",
     "presets",
     "convert",
+    "fit-embedding",
     "export",
     "pull",
     "push",

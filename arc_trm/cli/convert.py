@@ -26,7 +26,8 @@ from arc_trm.errors import UserError
 )
 @path_option(
     "--identifiers",
-    "identifiers.json of the dataset that the weights were trained on; default: none.",
+    "identifiers.json of the dataset that the weights were trained on; with --to-published of the "
+    "rows to compose; default: none.",
 )
 @click.option(
     "--published-set",
@@ -63,6 +64,7 @@ def convert(
       arc-trm convert step_518071 weights --published-set arc1concept-aug1000
       arc-trm convert step_9000 weights --arch-config all_config.yaml --identifiers identifiers.json
       arc-trm convert runs/arc2 for-published-code --to-published
+      arc-trm convert runs/composed table --to-published --identifiers identifiers.json
     """
     from arc_trm.checkpoint import (
         WeightsDir,
@@ -74,9 +76,12 @@ def convert(
     from arc_trm.viz.progress import show_progress
 
     if to_published:
-        if arch_config is not None or identifiers is not None or published_set is not None:
-            raise UserError("--to-published takes all from the folder: leave out the other options")
-        _to_published(source, out, checkpoint, as_json)
+        if arch_config is not None or published_set is not None:
+            raise UserError(
+                "--to-published takes all from the folder, but for the --identifiers of a composed "
+                "puzzle embedding: leave out the other options"
+            )
+        _to_published(source, out, checkpoint, identifiers, as_json)
         return
     if checkpoint is not None:
         raise UserError("--checkpoint goes with --to-published: a published file has one step")
@@ -102,11 +107,13 @@ def convert(
     output(record, [line, *about.lines()], as_json)
 
 
-def _to_published(folder: Path, out: Path, checkpoint: str | None, as_json: bool) -> None:
+def _to_published(
+    folder: Path, out: Path, checkpoint: str | None, identifiers: Path | None, as_json: bool
+) -> None:
     from arc_trm.checkpoint import convert_to_published
     from arc_trm.runs import find_run
 
     run, note = find_run(folder), print_note
     config = run.config if run else None
-    file = str(convert_to_published(folder, out, config, note, checkpoint))
+    file = str(convert_to_published(folder, out, config, note, checkpoint, identifiers))
     output({"file": file}, [file], as_json)

@@ -13,6 +13,7 @@ Dtype = Literal["auto", "float32", "bfloat16"]
 Canvas = Literal["full", "bucketed"]
 BackpropThrough = Literal["last_update", "last_cycle", "all_cycles"]
 InitialState = Literal["fixed", "random"]
+PuzzleEmbedding = Literal["table", "composed"]
 LrSchedule = Literal["constant", "cosine", "linear"]
 
 WEIGHT_INDEPENDENT_KEYS = frozenset(
@@ -111,7 +112,12 @@ class ModelConfig:
     """P, the number of positions for the puzzle embedding, in front of the cells; 0 for the block
     `digit_equivariant`, which has none."""
     puzzle_emb_dim: int = 512
-    """Numbers in a puzzle embedding; at most `puzzle_emb_len` · `hidden_size`."""
+    """Numbers in a puzzle embedding; at most `puzzle_emb_len` · `hidden_size`. Of a composed one,
+    numbers in the vector of a task; at least 32."""
+    puzzle_embedding: PuzzleEmbedding = "table"
+    """`table` has a row for each augmented task (as published); `composed` has a vector for each
+    task, from which the embedding under any rotation, reflection and permutation of colours is
+    computed."""
     outer_cycles: int = 3
     """T, cycles per supervision step (published `H_cycles`)."""
     inner_cycles: int = 4
@@ -159,8 +165,15 @@ class ModelConfig:
                 "model.num_heads or model.hidden_size",
             )
         room = self.puzzle_emb_len * self.hidden_size
+        is_composed = self.puzzle_embedding == "composed"
         require(
-            self.puzzle_emb_dim <= room,
+            not is_composed or (self.puzzle_emb_len > 0 and self.puzzle_emb_dim >= 32),
+            'model.puzzle_embedding = "composed" needs model.puzzle_emb_len of at least 1 and '
+            f"model.puzzle_emb_dim of at least 32, got {self.puzzle_emb_len} and "
+            f"{self.puzzle_emb_dim}",
+        )
+        require(
+            is_composed or self.puzzle_emb_dim <= room,
             f"model.puzzle_emb_dim ({self.puzzle_emb_dim}) does not fit model.puzzle_emb_len × "
             f"model.hidden_size ({room})",
         )
@@ -204,7 +217,8 @@ class DataConfig:
     random_translation: bool = True
     """Whether ARC grids are placed at a random offset on the canvas during training."""
     vote_augmentations: int | None = None
-    """Augmentations that vote at prediction; None is all that were trained."""
+    """Augmentations that vote at prediction; None is all that were trained, of a composed puzzle
+    embedding as many."""
     train_puzzles: int | None = None
     """Number of puzzles to train on, a fixed random subset; None is all of them."""
     test_puzzles: int | None = None
@@ -230,12 +244,6 @@ class DataConfig:
         _require_range("data.", self, 0, MAX_AUGMENTATIONS, *augmentations)
         _require_range("data.", self, 0, math.inf, "generated_pairs")
         _require_range("data.", self, 1, math.inf, "train_puzzles", "test_puzzles")
-        voting = self.vote_augmentations
-        require(
-            voting is None or voting <= self.augmentations,
-            f"data.vote_augmentations ({voting}) must be at most data.augmentations "
-            f"({self.augmentations}): an augmentation that was not trained cannot vote",
-        )
 
 
 @dataclass(frozen=True)
@@ -368,3 +376,10 @@ class RunConfig:
     def __post_init__(self) -> None:
         _require_range("", self, 0, math.inf, "seed")
         _require_range("", self, 1, math.inf, "epochs")
+        voting, trained = self.data.vote_augmentations, self.data.augmentations
+        require(
+            voting is None or voting <= trained or self.model.puzzle_embedding == "composed",
+            f"data.vote_augmentations ({voting}) must be at most data.augmentations "
+            f"({trained}): without a composed puzzle embedding an augmentation that was not "
+            "trained cannot vote",
+        )

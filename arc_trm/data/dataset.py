@@ -32,12 +32,14 @@ class TaskGroup:
     augmentations: Sequence[Augmentation]
     """Augmentations of the task, without the identity."""
     first_id: int
-    """Puzzle id of the task itself, those of its augmentations follow; 0 means that all have the
-    blank id."""
+    """Puzzle id of the task itself; 0 means that all puzzles have the blank id. Those of its
+    augmentations follow, or are the same if the puzzle embedding is composed."""
     side: int
     """Cells per side of the canvas."""
     translate: bool
     """Whether grids are placed at random offsets."""
+    composed: bool = False
+    """Whether the puzzle embedding is composed."""
 
     @cached_property
     def _pairs(self) -> list[Pair]:
@@ -55,10 +57,16 @@ class TaskGroup:
         return self.side**2
 
     def puzzle_id(self, puzzle: int) -> int:
-        return self.first_id + puzzle if self.first_id else 0
+        return self.first_id + puzzle if self.first_id and not self.composed else self.first_id
+
+    def augmentation_code(self, puzzle: int) -> Tokens | None:
+        return self.kind.augmentation_code(self._augmentation(puzzle)) if self.composed else None
+
+    def _augmentation(self, puzzle: int) -> Augmentation:
+        return self.augmentations[puzzle - 1] if puzzle else IDENTITY
 
     def example(self, puzzle: int, pair: int, offset_seed: int | None) -> tuple[Tokens, Tokens]:
-        augmentation = self.augmentations[puzzle - 1] if puzzle else IDENTITY
+        augmentation = self._augmentation(puzzle)
         original = self._pairs[pair]
         assert original.output is not None, "only pairs with known outputs are trained on"
         augmented = Pair(augmentation.apply(original.input), augmentation.apply(original.output))
@@ -77,7 +85,8 @@ class TaskDataset(LazySequence[TaskGroup]):
     are numbered from 1 in the order of the tasks.
 
     Raises:
-        UserError: an id cannot be part of a puzzle's name, or there is no such augmenter.
+        UserError: an id cannot be part of a puzzle's name, there is no such augmenter, or its
+            augmentations cannot be composed.
     """
 
     tasks: TaskSet
@@ -93,12 +102,21 @@ class TaskDataset(LazySequence[TaskGroup]):
     """Whether grids are placed at random offsets."""
     augmenter: str = STANDARD
     """`standard`, or the name of a registered augmenter."""
+    composed: bool = False
+    """Whether the puzzle embedding is composed: augmented tasks share the puzzle id of their
+    task."""
 
     def __post_init__(self) -> None:
         if self.augmenter not in (STANDARD, *AUGMENTERS):
             advice = suggestion(self.augmenter, [STANDARD, *AUGMENTERS])
             raise UserError(
                 f"data.augmentation: unknown augmentation {format_value(self.augmenter)}{advice}"
+            )
+        if self.composed and self.augmenter != STANDARD:
+            raise UserError(
+                'model.puzzle_embedding = "composed" knows rotations, reflections and permutations '
+                f"of colours alone, but data.augmentation is {format_value(self.augmenter)}: use "
+                f"{STANDARD} augmentation, or a table"
             )
         self.kind, self._ids = kind_of(self.tasks), self.tasks.ids
         self._groups: list[TaskGroup] | None = None
@@ -107,7 +125,7 @@ class TaskDataset(LazySequence[TaskGroup]):
             first_id = 1
             for index in range(len(self)):
                 self._groups.append(self._make(index, first_id))
-                first_id += len(self._groups[-1])
+                first_id += 1 if self.composed else len(self._groups[-1])
 
     def _make(self, index: int, first_id: int) -> TaskGroup:
         task = self.tasks[self._ids[index]]
@@ -119,7 +137,9 @@ class TaskDataset(LazySequence[TaskGroup]):
             )
         side = self.kind.canvas_side(task, self.side) if self.bucketed else self.side
         augmentations = self._augmentations(task, index)
-        return TaskGroup(self.kind, task, augmentations, first_id, side, self.translate)
+        return TaskGroup(
+            self.kind, task, augmentations, first_id, side, self.translate, self.composed
+        )
 
     def _augmentations(self, task: Task, index: int) -> Sequence[Augmentation]:
         if self.augmenter == STANDARD:
@@ -139,6 +159,8 @@ class TaskDataset(LazySequence[TaskGroup]):
         yield BLANK
         for group in self._groups or ():
             yield group.task.id
+            if self.composed:
+                continue
             if isinstance(group.augmentations, AugmentationList):
                 names = group.augmentations.names()
             else:

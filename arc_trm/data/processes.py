@@ -102,7 +102,8 @@ class _Worker:
         self.asked = deque[int]()
         self.is_lost = False
         rows, longest = sampler.part_size, sampler.max_seq_len
-        self._memory = mmap.mmap(-1, SLOTS * rows * (2 * longest + 1) * 4)
+        self._code_size = sampler.code_size
+        self._memory = mmap.mmap(-1, SLOTS * rows * (1 + self._code_size + 2 * longest) * 4)
         self._slots = np.frombuffer(self._memory, np.int32).reshape(SLOTS, rows, -1)
         self._slot = 0
         tasks, self._tasks = os.pipe()
@@ -145,7 +146,7 @@ class _Worker:
         slot = self._slots[self._slot]
         self._slot = (self._slot + 1) % SLOTS
         seq_len = int.from_bytes(message, "little")
-        return None if seq_len == FAILED else _unpack(slot, seq_len)
+        return None if seq_len == FAILED else _unpack(slot, self._code_size, seq_len)
 
     def close(self) -> None:
         """End the process, which has nothing to save."""
@@ -169,7 +170,7 @@ def _serve(
         while message := os.read(tasks, MESSAGE_BYTES):
             try:
                 batch = sampler(int.from_bytes(message, "little"))
-                _pack(slots[made % SLOTS], batch)
+                _pack(slots[made % SLOTS], sampler.code_size, batch)
                 answer = batch["inputs"].shape[1]
             except Exception:
                 answer = FAILED
@@ -190,18 +191,23 @@ def _close_files(kept: set[int]) -> None:
                 os.close(number)
 
 
-def _pack(slot: npt.NDArray[np.int32], batch: Batch) -> None:
-    """Write a batch into a slot (B, at least 2 S + 1)."""
-    length = batch["inputs"].shape[1]
-    slot[:, 0] = batch["puzzle_ids"]
-    slot[:, 1 : 1 + length] = batch["inputs"]
-    slot[:, 1 + length : 1 + 2 * length] = batch["labels"]
-
-
-def _unpack(slot: npt.NDArray[np.int32], length: int) -> Batch:
-    """Return a copy of the batch in a slot, whose S is `length`."""
-    return {
-        "inputs": slot[:, 1 : 1 + length].copy(),
-        "labels": slot[:, 1 + length : 1 + 2 * length].copy(),
-        "puzzle_ids": slot[:, 0].copy(),
+def _columns(code_size: int, length: int) -> dict[str, int | slice]:
+    """Return where the arrays of a batch are in a slot: A = `code_size` and S = `length`."""
+    start = 1 + code_size
+    columns: dict[str, int | slice] = {
+        "inputs": slice(start, start + length),
+        "labels": slice(start + length, start + 2 * length),
+        "puzzle_ids": 0,
     }
+    return {**columns, "augmentations": slice(1, start)} if code_size else columns
+
+
+def _pack(slot: npt.NDArray[np.int32], code_size: int, batch: Batch) -> None:
+    """Write a batch into a slot (B, at least 1 + A + 2 S)."""
+    for name, column in _columns(code_size, batch["inputs"].shape[1]).items():
+        slot[:, column] = batch[name]
+
+
+def _unpack(slot: npt.NDArray[np.int32], code_size: int, length: int) -> Batch:
+    """Return a copy of the batch in a slot, whose S is `length`."""
+    return {name: slot[:, column].copy() for name, column in _columns(code_size, length).items()}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from operator import itemgetter
 from typing import Protocol
 
@@ -43,7 +44,13 @@ class PuzzleGroup(Protocol):
         """S, the cells of the group's canvas."""
 
     def puzzle_id(self, puzzle: int) -> int:
-        """Return the index of a puzzle in the embedding table."""
+        """Return the index of a puzzle in the puzzle embedding."""
+
+    def augmentation_code(self, puzzle: int) -> Tokens | None:
+        """Return how a puzzle differs from its task, (A,) uint8, for a composed puzzle embedding.
+
+        None for a table, in which the puzzle id says it.
+        """
 
     def example(self, puzzle: int, pair: int, offset_seed: int | None) -> tuple[Tokens, Tokens]:
         """Return input and label tokens of a pair, (S,) uint8 each; PAD labels are not scored.
@@ -90,6 +97,12 @@ class BatchSampler:
         """The largest S of all batches."""
         return int(max(self._sizes))
 
+    @cached_property
+    def code_size(self) -> int:
+        """A, the numbers of an augmentation in a batch; 0 without a composed puzzle embedding."""
+        code = self.dataset[0].augmentation_code(0)
+        return 0 if code is None else len(code)
+
     @property
     def mean_pairs(self) -> float:
         """Mean number of pairs per visit."""
@@ -135,7 +148,7 @@ class BatchSampler:
 
         Returns:
             `inputs` and `labels` (B, S) int32, S the same on all processes, and `puzzle_ids` (B,)
-            int32.
+            int32; for a composed puzzle embedding also `augmentations` (B, A) int32.
 
         Raises:
             UserError: a group has an invalid example.
@@ -143,11 +156,12 @@ class BatchSampler:
         rng = rng_for(self.seed, "batch", step)
         size = self.part_size
         own = range(self.rank * size, (self.rank + 1) * size)
-        examples, puzzle_ids = [], []
+        examples, puzzle_ids, codes = [], [], []
         index = 0
         for visited in self._visits(step).tolist():
             group = self.dataset[visited]
             puzzle = int(rng.integers(len(group)))
+            code = group.augmentation_code(puzzle)
             pairs, pair_in_corner = [0], 0
             if group.num_pairs > 1:  # of one pair nothing is drawn, which would take its time
                 order = rng.permutation(group.num_pairs)
@@ -160,10 +174,14 @@ class BatchSampler:
                     seed = None if pair == pair_in_corner else offset_seed
                     examples.append(group.example(puzzle, pair, seed))
                     puzzle_ids.append(group.puzzle_id(puzzle))
+                    codes.append(code)
                 index += 1
         inputs, labels = map(np.stack, zip(*examples, strict=True))
-        return {
+        batch = {
             "inputs": inputs.astype(np.int32),
             "labels": np.where(labels == PAD, np.int32(IGNORE_LABEL), labels),
             "puzzle_ids": np.array(puzzle_ids, np.int32),
         }
+        if self.code_size:
+            batch["augmentations"] = np.array(codes, np.int32)
+        return batch

@@ -11,7 +11,7 @@ from arc_trm.config import DataConfig, ModelConfig, RunConfig
 from arc_trm.data.dataset import TaskDataset
 from arc_trm.data.leakage import leakage_warnings, prebuilt_leakage, validation_leakage
 from arc_trm.data.loader import public_data_name, recorded_name
-from arc_trm.data.readers.prebuilt import open_prebuilt
+from arc_trm.data.readers.prebuilt import compose_ids, open_prebuilt
 from arc_trm.data.sampler import PuzzleGroup
 from arc_trm.data.splits import (
     Loaded,
@@ -86,6 +86,7 @@ def _from_tasks(config: RunConfig, loaded: Loaded | None) -> TrainingSet:
         model.canvas == "bucketed",
         data.random_translation,
         data.augmentation,
+        model.puzzle_embedding == "composed",
     )
     # Numbered puzzles are compared after subsampling, which may separate what one file holds.
     trained = [tasks] if kind.numbered else sets
@@ -244,7 +245,11 @@ def _from_folder(config: RunConfig, folder: Path, loaded: Loaded | None) -> Trai
             notes += prebuilt_leakage(dataset, tasks)
     notes += validation_leakage(validation, predicted)
     kind = KINDS[puzzles.kind if puzzles is not None else DEFAULT_KIND]
+    groups: Sequence[PuzzleGroup] = dataset
+    names = dataset.names
+    if model.puzzle_embedding == "composed":
+        kind.check_embedding(model)
+        groups, names = compose_ids(dataset)
     trained_on = (public_data_name(str(folder)),)
-    return TrainingSet(
-        dataset, dataset.names, dataset.fingerprint(), kind, validation, tuple(notes), trained_on
-    )
+    fingerprint = dataset.fingerprint()
+    return TrainingSet(groups, names, fingerprint, kind, validation, tuple(notes), trained_on)

@@ -100,7 +100,8 @@ class Engine:
         tokens = torch.from_numpy(np.stack(inputs)).to(model.y_init.device, torch.int32)
         ids = [query.puzzle_id for query in queries]
         puzzle_ids = torch.tensor(ids, device=model.puzzle_embedding.device)
-        state = model.begin(tokens, puzzle_ids, [self._sampling(query) for query in queries])
+        sampling = [self._sampling(query) for query in queries]
+        state = model.begin(tokens, puzzle_ids, sampling, self._augmentations(slots))
         if self._state is not None:
             state = LatentState.concatenate([self._state, state])
         self._state = state
@@ -108,6 +109,13 @@ class Engine:
     def _slot(self, query: Query) -> _Slot:
         steps = query.steps or self.config.supervision_steps or self.model.config.supervision_steps
         return _Slot(query, view_of(self.kind, query), steps)
+
+    def _augmentations(self, slots: Sequence[_Slot]) -> Tensor | None:
+        """Return the augmentations (B, A) of queries; None if the puzzle embedding is a table."""
+        if self.model.composition is None:
+            return None
+        codes = [self.kind.augmentation_code(slot.view) for slot in slots]
+        return torch.from_numpy(np.stack(codes)).to(torch.int32)
 
     def _question(self, query: Query) -> Grid:
         return self.tasks[query.task_id].test[query.test].input

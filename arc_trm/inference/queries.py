@@ -17,9 +17,9 @@ from arc_trm.device import DTYPES, pick_device, pick_dtype, require_compiler
 from arc_trm.errors import UserError, pluralise
 from arc_trm.evaluation.predictions import NO_EMBEDDING, QueryKey, Skipped
 from arc_trm.inference.groups import GROUP_RULES, GroupKey
-from arc_trm.puzzles import SEPARATOR, kind_of
+from arc_trm.puzzles import SEPARATOR, PuzzleKind, kind_of
 from arc_trm.rng import rng_for
-from arc_trm.tasks import Pair, TaskSet
+from arc_trm.tasks import Pair, Task, TaskSet
 
 MAX_BATCH = 512
 MAX_TRACED = 8
@@ -132,7 +132,8 @@ def inference_notes(
 ) -> list[str]:
     """Return what a user should know before the first query; arguments as of `build_queries`."""
     notes = [weights.model.speed_advice()]
-    if augmentations and kind_of(tasks).embeds_tasks:
+    is_table = weights.model.composition is None
+    if augmentations and is_table and kind_of(tasks).embeds_tasks:
         known = _known_puzzles(weights, tasks, None).values()
         trained = max((len(puzzles) - 1 for puzzles in known), default=augmentations)
         if trained < augmentations:
@@ -159,7 +160,8 @@ def build_queries(
     Args:
         weights: of the model.
         tasks: of the model's kind and size.
-        augmentations: maximum number besides the task itself; None is all that were trained.
+        augmentations: maximum number besides the task itself; None is all that were trained, of a
+            composed puzzle embedding as many.
         config: how the model is asked; None asks once.
 
     Returns:
@@ -239,6 +241,15 @@ def _known_puzzles(
     kind = kind_of(tasks)
     if not kind.embeds_tasks:
         return {task.id: [(task.id, 0)] for task in tasks}
+    if weights.model.composition is not None:
+        return {
+            task.id: [
+                (name, weights.puzzle_ids[task.id])
+                for name in _composed_names(weights, task, kind, augmentations)
+            ]
+            for task in tasks
+            if task.id in weights.puzzle_ids
+        }
     known: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for name, puzzle_id in weights.puzzle_ids.items():
         task_id, _, augmentation = name.partition(SEPARATOR)
@@ -252,6 +263,18 @@ def _known_puzzles(
             known[task_id].append((name, puzzle_id))
     limit = None if augmentations is None else 1 + augmentations
     return {task_id: puzzles[:limit] for task_id, puzzles in known.items()}
+
+
+def _composed_names(weights: Weights, task: Task, kind: PuzzleKind, count: int | None) -> list[str]:
+    """Return the names of a task and of `count` augmentations, the trained ones first.
+
+    None is as many as were trained.
+    """
+    trained, seed = weights.trained_augmentations
+    augmentations = kind.augmentations(task, 0, trained, seed)
+    if count is not None:
+        augmentations = kind.more_augmentations(task, augmentations, count, seed)
+    return [task.id, *(f"{task.id}{SEPARATOR}{name}" for name in augmentations.names())]
 
 
 def _skip_reason(pair: Pair, puzzles: Sequence[object], side: int) -> str | None:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from arc_trm.config import ModelConfig
 from arc_trm.errors import UserError
+from arc_trm.models.composition import Composition, validate_augmentations
 from arc_trm.models.cpu_kernels import HEAD_SIZE_MULTIPLE
 from arc_trm.models.cuda_graphs import CudaGraphs
 from arc_trm.models.embedding import canvas_position_ids
@@ -70,8 +71,12 @@ class PuzzleModel(nn.Module, ABC):
     y_init: Tensor
     z_init: Tensor
     puzzle_embedding: Tensor
-    """(num_puzzles, puzzle_emb_dim) float32. A buffer, not a parameter: SignSGD trains only
-    the rows of a batch (`arc_trm.training.optim`), so autograd never sees all of it."""
+    """(num_puzzles, puzzle_emb_dim) float32, of a composed one (tasks + 1, puzzle_emb_dim). A
+    buffer, not a parameter: SignSGD trains only the rows of a batch (`arc_trm.training.optim`), so
+    autograd never sees all of it."""
+    composition: Composition | None
+    """What makes the embedding of an augmented task from the vector of the task; None where
+    `puzzle_embedding` is a table."""
 
     def __init__(
         self,
@@ -94,6 +99,8 @@ class PuzzleModel(nn.Module, ABC):
         self.register_buffer("z_init", truncated_normal((width,), 1.0, generator))
         puzzle_embedding = torch.zeros(num_puzzles, config.puzzle_emb_dim)
         self.register_buffer("puzzle_embedding", puzzle_embedding, persistent=False)
+        is_composed = config.puzzle_embedding == "composed"
+        self.composition = Composition(config, generator) if is_composed else None
 
     # What an architecture defines.
 
@@ -242,16 +249,22 @@ class PuzzleModel(nn.Module, ABC):
         y, z = (noise.truncated_normal(shape).to(self.dtype) for _ in range(2))
         return y, z
 
-    def embed(self, inputs: Tensor, puzzle_embeddings: Tensor) -> Tensor:
+    def embed(
+        self, inputs: Tensor, puzzle_embeddings: Tensor, augmentations: Tensor | None = None
+    ) -> Tensor:
         """Embed puzzles and tokens.
 
         Args:
             inputs: (B, S) int tokens.
-            puzzle_embeddings: (B, puzzle_emb_dim) float32.
+            puzzle_embeddings: (B, puzzle_emb_dim) float32, rows of the puzzle embedding.
+            augmentations: (B, A) int, what a composed puzzle embedding composes them with.
 
         Returns:
             x (B, L, D).
         """
+        if self.composition is not None:
+            assert augmentations is not None, "a composed puzzle embedding needs the augmentations"
+            puzzle_embeddings = self.composition(puzzle_embeddings, augmentations)
         x: Tensor = self.embedding(inputs, puzzle_embeddings, self.dtype)
         return x
 
@@ -301,6 +314,7 @@ class PuzzleModel(nn.Module, ABC):
         puzzle_ids: Tensor,
         supervision_steps: int | None = None,
         seeds: Sequence[int] | None = None,
+        augmentations: Tensor | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Predict a batch and yield the answer after every supervision step.
 
@@ -310,6 +324,7 @@ class PuzzleModel(nn.Module, ABC):
             supervision_steps: number of steps; None is `config.supervision_steps`.
             seeds: of each example's random start and noise, if the model has any; None is 0 for
                 all.
+            augmentations: (B, A) int, for a composed puzzle embedding (`Composition`).
 
         Yields:
             Logits (B, S, V) float32 and halt logits (B,) float32.
@@ -323,32 +338,41 @@ class PuzzleModel(nn.Module, ABC):
             raise ValueError(f"supervision_steps must be at least 1, got {steps}")
         if seeds is not None and len(seeds) != len(inputs):
             raise ValueError(f"{len(inputs)} examples need as many seeds, got {len(seeds)}")
-        state = self.begin(
-            inputs, puzzle_ids, [Sampling(seed) for seed in seeds or [0] * len(inputs)]
-        )
+        sampling = [Sampling(seed) for seed in seeds or [0] * len(inputs)]
+        state = self.begin(inputs, puzzle_ids, sampling, augmentations)
         for _ in range(steps):
             state = self.advance(state)
             yield self.read_logits(state), self.read_halt_logits(state)
 
     @torch.no_grad()
     def begin(
-        self, inputs: Tensor, puzzle_ids: Tensor, sampling: Sequence[Sampling]
+        self,
+        inputs: Tensor,
+        puzzle_ids: Tensor,
+        sampling: Sequence[Sampling],
+        augmentations: Tensor | None = None,
     ) -> LatentState:
         """Return the state of a batch before its first supervision step.
 
         Args:
-            inputs, puzzle_ids: as of `predict_steps`.
+            inputs, puzzle_ids, augmentations: as of `predict_steps`.
             sampling: how each of the B examples is sampled.
 
         Raises:
-            ValueError: tokens or puzzle ids are out of range, or of another shape or type.
+            ValueError: tokens, puzzle ids or augmentations are out of range, of another shape or
+                type, or missing.
         """
         config = self.config
         validate_ids("inputs", inputs, (None, None), 0, config.vocab_size)
         self.state_length(inputs.shape[1])  # raises if there is no such canvas
         validate_ids("puzzle_ids", puzzle_ids, inputs.shape[:1], 0, len(self.puzzle_embedding))
         embeddings = self.puzzle_embedding[puzzle_ids.to(self.puzzle_embedding.device)]
-        x = self.embed(inputs, embeddings.to(self.y_init.device))
+        if (self.composition is None) != (augmentations is None):
+            raise ValueError("augmentations are for a composed puzzle embedding, which needs them")
+        if augmentations is not None:
+            validate_augmentations("augmentations", augmentations, len(inputs))
+            augmentations = augmentations.to(self.y_init.device)
+        x = self.embed(inputs, embeddings.to(self.y_init.device), augmentations)
         noise = None
         if self.is_random or any(each.starts == "random" or each.noise for each in sampling):
             noise = Noise.from_seeds([each.seed for each in sampling], x.device)

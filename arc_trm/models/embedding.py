@@ -55,7 +55,8 @@ class Embedding(nn.Module, ABC):
 
         Args:
             inputs: (B, S) int tokens.
-            puzzle_embeddings: (B, puzzle_emb_dim) float32.
+            puzzle_embeddings: (B, N) float32, rows of a table (N = puzzle_emb_dim) or composed;
+                N is at most P·D.
             dtype: of the activations.
 
         Returns:
@@ -119,7 +120,7 @@ class CellEmbedding(Embedding):
 
     def forward(self, inputs: Tensor, puzzle_embeddings: Tensor, dtype: torch.dtype) -> Tensor:
         config = self.config
-        padding = config.puzzle_emb_len * config.hidden_size - config.puzzle_emb_dim
+        padding = config.puzzle_emb_len * config.hidden_size - puzzle_embeddings.shape[1]
         puzzle = F.pad(puzzle_embeddings.to(dtype), (0, padding))
         puzzle = puzzle.view(-1, config.puzzle_emb_len, config.hidden_size)
         tokens = F.embedding(inputs.int(), self.tokens.to(dtype))

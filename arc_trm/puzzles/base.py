@@ -206,6 +206,15 @@ class PuzzleKind(ABC):
 
     # Augmentation
 
+    def more_augmentations(
+        self, task: Task, known: AugmentationList, count: int, seed: int
+    ) -> AugmentationList:
+        """Return at most `count` augmentations of a task, those of `augmentations` first.
+
+        Kinds without a composed puzzle embedding have no more than those.
+        """
+        return known
+
     @abstractmethod
     def augmentations(self, task: Task, index: int, count: int, seed: int) -> AugmentationList:
         """Return at most `count` augmentations of a task besides itself, the same for equal seeds.
@@ -213,6 +222,14 @@ class PuzzleKind(ABC):
         The test outputs of the task must have no effect. `index` is that of the task in its
         training set, `seed` that of the run.
         """
+
+    def augmentation_code(self, augmentation: Augmentation) -> Tokens:
+        """Return an augmentation as numbers, (A,) uint8, for a composed puzzle embedding.
+
+        Raises:
+            ValueError: the kind has none, or it is not one of the kind's own augmentations.
+        """
+        raise ValueError(f"augmentations of {self.title} have no code")
 
     def parse_augmentation(self, name: str) -> Augmentation:
         """Return the augmentation with this name. An invalid name is a ValueError."""
@@ -234,8 +251,17 @@ class PuzzleKind(ABC):
 
     # Data
 
+    def check_embedding(self, model: ModelConfig) -> None:
+        """Raise UserError if the puzzle embedding of a model is not for this kind."""
+        if model.puzzle_embedding == "composed" and not self.embeds_tasks:
+            raise UserError(
+                'model.puzzle_embedding = "composed" is for ARC, whose tasks have embeddings of '
+                f"their own, but all puzzles of {self.title} share one: leave it out"
+            )
+
     def check_model(self, model: ModelConfig, tasks: TaskSet) -> None:
         """Raise UserError if a model of this shape cannot predict `tasks`."""
+        self.check_embedding(model)
         needed = self.vocab_size(self.side_of(tasks))
         if model.vocab_size != needed:
             raise UserError(

@@ -32,6 +32,19 @@ def transform(grid: npt.NDArray[DType], dihedral: int) -> npt.NDArray[DType]:
     return grid
 
 
+def _products() -> tuple[tuple[int, ...], ...]:
+    """Multiply all pairs of symmetries."""
+    grids = [transform(np.arange(6).reshape(2, 3), each).tolist() for each in range(SYMMETRIES)]
+    return tuple(
+        tuple(grids.index(transform(np.array(grid), second).tolist()) for grid in grids)
+        for second in range(SYMMETRIES)
+    )
+
+
+PRODUCTS = _products()
+"""`PRODUCTS[a][b]` is the symmetry that does b and then a."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dihedral:
     """One of the eight symmetries as an augmentation; it does not change the values of cells."""

@@ -47,6 +47,7 @@ def training_facts(
         changed=changed,
         seed=config.seed,
         total_steps=total_steps,
+        augmentations=config.data.augmentations,
     )
     if config.adapt is None:
         return facts

@@ -111,7 +111,11 @@ class Evaluator:
         tasks, train = training_set.validation, config.train
         kind = kind_of(tasks)
         self._model, self._train = model, train
-        self._weights = Weights(model, _known_puzzles(training_set))
+        self._weights = Weights(
+            model,
+            _known_puzzles(training_set),
+            trained_augmentations=(config.data.augmentations, config.seed),
+        )
         augmentations = None
         if kind.embeds_tasks:
             voting = config.data.vote_augmentations

@@ -24,6 +24,7 @@ from arc_trm.data.sampler import IGNORE_LABEL
 from arc_trm.device import describe_memory, free_memory, is_out_of_memory, on_device
 from arc_trm.errors import UserError, pluralise
 from arc_trm.models.base import PuzzleModel, validate_ids
+from arc_trm.models.composition import identity_codes, validate_augmentations
 from arc_trm.models.cuda_graphs import WARM_CALLS, CudaGraphs
 from arc_trm.models.noise import Noise
 from arc_trm.training import losses
@@ -184,6 +185,9 @@ class Trainer:
         model, batch = self.model, self.batch_size
         device = self.flat_params.device
         y, z = (state.clone() for state in model.initial_state(batch, model.state_length(seq_len)))
+        augmentations = {}
+        if model.composition is not None:
+            augmentations["augmentations"] = identity_codes(batch).to(device)
         return {
             "y": y,
             "z": z,
@@ -192,6 +196,7 @@ class Trainer:
             "inputs": torch.zeros(batch, seq_len, dtype=torch.int32, device=device),
             "labels": torch.zeros(batch, seq_len, dtype=torch.int32, device=device),
             "puzzle_ids": torch.zeros(batch, dtype=torch.int64, device=device),
+            **augmentations,
         }
 
     def _limits(self) -> dict[str, tuple[int, int]]:
@@ -206,11 +211,15 @@ class Trainer:
     def _check_batch(self, batch: Mapping[str, Tensor]) -> None:
         """Raise ValueError if a batch would be cut, wrapped around or trained on wrongly."""
         limits = self._limits()
-        if set(batch) != set(limits):
-            raise ValueError(f"a batch holds {', '.join(limits)}, got {', '.join(batch)}")
+        names = [*limits, *([] if self.model.composition is None else ["augmentations"])]
+        if set(batch) != set(names):
+            raise ValueError(f"a batch holds {', '.join(names)}, got {', '.join(batch)}")
         carry = self.get_carry(batch["inputs"].shape[-1])
         for key, (low, high) in limits.items():
             validate_ids(f"batch[{key!r}]", batch[key], carry[key].shape, low, high)
+        if "augmentations" in batch:
+            codes = batch["augmentations"]
+            validate_augmentations("batch['augmentations']", codes, self.batch_size)
 
     def _refill_carry(self, batch: Mapping[str, Tensor], noise: Noise | None) -> dict[str, Tensor]:
         """Replace the examples of a carry that have halted by those of a batch, in place."""
@@ -248,7 +257,8 @@ class Trainer:
 
         Args:
             batch: `inputs` and `labels` (B, S) int tokens, all on one canvas, the full one or a
-                smaller square; `puzzle_ids` (B,) int.
+                smaller square; `puzzle_ids` (B,) int; `augmentations` (B, A) int if the model's
+                puzzle embedding is composed.
 
         Returns:
             `loss`, which is differentiated: the sum over the batch divided by the global batch
@@ -419,7 +429,7 @@ class Trainer:
         """Do a part of `_backward`: update the carry's state, accumulate gradients of weights."""
         model, config, labels = self.model, self.config, carry["labels"]
         embeddings = model.puzzle_embedding[carry["puzzle_ids"]].requires_grad_()
-        x = model.embed(carry["inputs"], embeddings)
+        x = model.embed(carry["inputs"], embeddings, carry.get("augmentations"))
         y, z = model.supervision_step(x, carry["y"], carry["z"], noise)
         logits, halt_logits = model.token_logits(y), model.halt_logits(y)
         last = carry["steps"] >= self.supervision_steps
@@ -560,6 +570,8 @@ class Trainer:
             for name, (low, high) in self._limits().items():
                 key = f"carry.{seq_len}.{name}"
                 validate_ids(key, sources[key], targets[key].shape, low, high)
+            if (key := f"carry.{seq_len}.augmentations") in targets:
+                validate_augmentations(key, sources[key], self.batch_size)
         check_like("generator", state["generator"], self.generator.get_state())
         check_like("steps_done", state["steps_done"], torch.tensor(0))
         steps_done = int(state["steps_done"])

@@ -22,8 +22,8 @@ from submission.process import stop_signals
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
 
 
-def sampler() -> BatchSampler:
-    return BatchSampler(fake_groups(), 4, seed=0)
+def sampler(composed: bool = False) -> BatchSampler:
+    return BatchSampler(fake_groups(composed), 4, seed=0)
 
 
 @contextmanager
@@ -50,10 +50,11 @@ def assert_equal(batch: Batch, expected: Batch) -> None:
         assert batch[name].dtype == array.dtype and np.array_equal(batch[name], array)
 
 
+@pytest.mark.parametrize("composed", [False, True])
 @pytest.mark.parametrize("count", [1, 3])
-def test_batches_do_not_depend_on_the_number_of_processes(count: int) -> None:
-    alone = sampler()
-    with started(count) as processes:
+def test_batches_do_not_depend_on_the_number_of_processes(count: int, composed: bool) -> None:
+    alone = sampler(composed)
+    with started(count, alone) as processes:
         batches = [(step, processes(step)) for step in (*range(9), 30, 31, 2, 3, 3)]
         ended = pids(processes)
     assert {batch["inputs"].shape[1] for _, batch in batches} == {9, 16}

@@ -23,7 +23,11 @@ class Copycat(TRM):
     """Predicts its own input, with a halting probability that rises with the puzzle id."""
 
     def begin(
-        self, inputs: torch.Tensor, puzzle_ids: torch.Tensor, sampling: Sequence[Sampling]
+        self,
+        inputs: torch.Tensor,
+        puzzle_ids: torch.Tensor,
+        sampling: Sequence[Sampling],
+        augmentations: torch.Tensor | None = None,
     ) -> LatentState:
         logits = torch.nn.functional.one_hot(inputs.long(), 12).float()
         logits[:, 0, FIRST_COLOUR] += 0.5  # so colour 0 is second in the first cell

@@ -28,7 +28,11 @@ def weights(tasks: TaskSet, condition: Condition) -> Weights:
 
     class Oracle(TRM):
         def begin(
-            self, inputs: torch.Tensor, puzzle_ids: torch.Tensor, sampling: Sequence[Sampling]
+            self,
+            inputs: torch.Tensor,
+            puzzle_ids: torch.Tensor,
+            sampling: Sequence[Sampling],
+            augmentations: torch.Tensor | None = None,
         ) -> LatentState:
             steps = torch.zeros(len(inputs), 1)
             numbers = torch.tensor([[each.seed % 100] for each in sampling])

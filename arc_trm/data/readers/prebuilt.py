@@ -36,9 +36,9 @@ from arc_trm.data.puzzle_ids import read_puzzle_ids
 from arc_trm.data.readers import json_file
 from arc_trm.errors import UserError, format_value
 from arc_trm.io import read_json
-from arc_trm.puzzles import SEPARATOR, grid_kinds
+from arc_trm.puzzles import KINDS, SEPARATOR, grid_kinds
 from arc_trm.puzzles.base import LazySequence, Tokens
-from arc_trm.tasks import PuzzleArray, TaskSet
+from arc_trm.tasks import DEFAULT_KIND, PuzzleArray, TaskSet
 from submission.content import file_content
 
 IDENTIFIERS, TEST_PUZZLES, DATASET = "identifiers.json", "test_puzzles.json", "dataset.json"
@@ -254,9 +254,55 @@ class PrebuiltGroup:
     def puzzle_id(self, puzzle: int) -> int:
         return int(self.dataset.puzzle_ids[self.start + puzzle])
 
+    def augmentation_code(self, puzzle: int) -> Tokens | None:
+        return None
+
     def example(self, puzzle: int, pair: int, offset_seed: int | None) -> tuple[Tokens, Tokens]:
         """Return an example; offsets are fixed in the arrays, so `offset_seed` has no effect."""
         return self.dataset.example(int(self.dataset.puzzle_starts[self.start + puzzle]) + pair)
+
+
+class ComposedGroup:
+    """A group of a folder as a composed puzzle embedding knows it: task and augmentations."""
+
+    def __init__(self, group: PrebuiltGroup, tasks: dict[str, int]) -> None:
+        self._group, self._tasks = group, tasks
+        self.num_pairs, self.seq_len = group.num_pairs, group.seq_len
+
+    def __len__(self) -> int:
+        return len(self._group)
+
+    def _name(self, puzzle: int) -> tuple[str, str]:
+        dataset = self._group.dataset
+        task_id, _, augmentation = dataset.names[self._group.puzzle_id(puzzle)].partition(SEPARATOR)
+        return task_id, augmentation
+
+    def puzzle_id(self, puzzle: int) -> int:
+        return self._tasks[self._name(puzzle)[0]]
+
+    def augmentation_code(self, puzzle: int) -> Tokens | None:
+        """Return the code of the augmentation in a name. Raises UserError if it is invalid."""
+        task_id, augmentation = self._name(puzzle)
+        kind = KINDS[DEFAULT_KIND]
+        try:
+            return kind.augmentation_code(kind.parse_augmentation(augmentation))
+        except ValueError as error:
+            folder = self._group.dataset.folder
+            raise UserError(
+                f"{folder / IDENTIFIERS}: an augmentation of {format_value(task_id)} has an "
+                f"invalid name ({error}), so its puzzle embedding cannot be composed: {REBUILD}"
+            ) from None
+
+    def example(self, puzzle: int, pair: int, offset_seed: int | None) -> tuple[Tokens, Tokens]:
+        return self._group.example(puzzle, pair, offset_seed)
+
+
+def compose_ids(dataset: PrebuiltDataset) -> tuple[list[ComposedGroup], list[str]]:
+    """Return the groups of a folder, and the name of every puzzle id: `<blank>` and the tasks."""
+    tasks: dict[str, int] = {}
+    for name in dataset.names:
+        tasks.setdefault(name.partition(SEPARATOR)[0], len(tasks))
+    return [ComposedGroup(group, tasks) for group in dataset], list(tasks)
 
 
 def open_prebuilt(folder: Path) -> PrebuiltDataset:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from arc_trm.puzzles.base import SEPARATOR, AugmentationList
+from arc_trm.puzzles.base import SEPARATOR, AugmentationList, Tokens
 from arc_trm.puzzles.symmetry import INVERSE, transform
 from arc_trm.tasks import Grid
 
@@ -41,6 +41,11 @@ class ArcAugmentation:
     def invert(self, grid: Grid) -> Grid:
         inverse = np.argsort(np.frombuffer(self.colours, np.uint8)).astype(np.uint8)
         return inverse[transform(grid, INVERSE[self.dihedral])]
+
+    @property
+    def code(self) -> Tokens:
+        """Id of the dihedral transform, then the image of each colour 0..9; (11,) uint8."""
+        return np.frombuffer(bytes([self.dihedral]) + self.colours, np.uint8)
 
     @property
     def name(self) -> str:

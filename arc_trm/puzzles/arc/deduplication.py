@@ -81,19 +81,28 @@ TRIALS = 5
 
 
 def distinct_augmentations(
-    task: Task, count: int, rng: np.random.Generator
+    task: Task,
+    count: int,
+    rng: np.random.Generator,
+    known: tuple[npt.NDArray[np.uint8], Tokens] | None = None,
 ) -> tuple[npt.NDArray[np.uint8], Tokens]:
     """Sample random augmentations that make distinct puzzles of a task.
 
     At most `TRIALS` · `count` are sampled. An augmentation is kept if its puzzle differs from the
     original and from all kept before. Known test outputs count as part of the puzzle.
 
+    Args:
+        task: to augment.
+        count: how many to return at most.
+        rng: a generator of random numbers.
+        known: distinct augmentations to begin with, as returned; None begins with none.
+
     Returns:
         Dihedral ids (K,) uint8 and colour permutations (K, 10) uint8, K ≤ `count`.
     """
     puzzle_hash = PuzzleHash(task)
-    dihedrals, colours = np.empty(0, np.uint8), np.empty((0, 10), np.uint8)
-    seen = puzzle_hash.original
+    dihedrals, colours = known or (np.empty(0, np.uint8), np.empty((0, 10), np.uint8))
+    seen = np.concatenate([puzzle_hash.original, puzzle_hash(dihedrals, colours)])
     for _ in range(TRIALS):
         if len(dihedrals) >= count:
             break

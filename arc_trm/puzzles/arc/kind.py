@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,14 +15,17 @@ import numpy as np
 from arc_trm.config import DataConfig, ModelConfig
 from arc_trm.errors import UserError, format_name, format_value, pluralise, verb
 from arc_trm.puzzles.arc import canvas, oddities, tokenizer
-from arc_trm.puzzles.arc.augmentation import ArcAugmentation, ArcAugmentations
+from arc_trm.puzzles.arc.augmentation import IDENTITY, ArcAugmentation, ArcAugmentations
 from arc_trm.puzzles.arc.deduplication import distinct_augmentations
 from arc_trm.puzzles.arc.tokenizer import FULL_SIDE
-from arc_trm.puzzles.base import PuzzleKind, TrainingTasks
+from arc_trm.puzzles.base import Augmentation, AugmentationList, PuzzleKind, Tokens, TrainingTasks
 from arc_trm.puzzles.theme import ARC_PALETTE, Theme
 from arc_trm.rng import rng_for
 from arc_trm.tasks import Grid, Pair, Task, TaskSet
 from submission import Ranked, Score, score_ranked
+
+AUGMENTATION_BLOCK = 1000
+"""Augmentations besides the trained ones are drawn in multiples of so many."""
 
 
 class Arc(PuzzleKind):
@@ -53,6 +57,25 @@ class Arc(PuzzleKind):
     def augmentations(self, task: Task, index: int, count: int, seed: int) -> ArcAugmentations:
         rng = rng_for(seed, "augmentations", task.id)
         return ArcAugmentations(*distinct_augmentations(task.without_solutions(), count, rng))
+
+    def more_augmentations(
+        self, task: Task, known: AugmentationList, count: int, seed: int
+    ) -> ArcAugmentations:
+        assert isinstance(known, ArcAugmentations)
+        rng = rng_for(seed, "more augmentations", task.id)
+        # In blocks, so that a smaller number is the beginning of a larger one.
+        drawn = math.ceil(count / AUGMENTATION_BLOCK) * AUGMENTATION_BLOCK
+        arrays = known.dihedrals, known.colours
+        if count > len(known):
+            arrays = distinct_augmentations(task.without_solutions(), drawn, rng, arrays)
+        return ArcAugmentations(*(array[:count] for array in arrays))
+
+    def augmentation_code(self, augmentation: Augmentation) -> Tokens:
+        if isinstance(augmentation, ArcAugmentation):
+            return augmentation.code
+        if augmentation.name:
+            raise ValueError(f"{augmentation.name!r} is no rotation, reflection or recolouring")
+        return IDENTITY.code
 
     def check_canvas(
         self, model: ModelConfig, tasks: TaskSet, weights: str | None = None

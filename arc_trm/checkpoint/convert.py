@@ -14,7 +14,7 @@ import yaml
 
 from arc_trm.callbacks import Note, ignore
 from arc_trm.checkpoint.description import TrainingFacts
-from arc_trm.checkpoint.expansion import expand_to_table, table_bytes
+from arc_trm.checkpoint.expansion import expand_to_table, table_bytes, table_width
 from arc_trm.checkpoint.published import (
     SETTINGS_FILE,
     SHAPES_FILE,
@@ -160,6 +160,12 @@ def convert_to_published(
             "it out"
         )
     if is_composed:
+        if config.colour_roles:
+            raise UserError(
+                f"{folder} tells every cell what its colour means in the task, for which the "
+                "published code has no place: train with --set model.colour_roles=false if the "
+                "weights are to be converted"
+            )
         if identifiers is None:
             each = table_bytes(config, 1)
             usual = (len(names) - 1) * (1 + DataConfig.augmentations)
@@ -171,7 +177,7 @@ def convert_to_published(
             )
         rows = read_puzzle_ids(identifiers)
         note(
-            f"the table has {len(rows):,} rows of {config.hidden_size} numbers: "
+            f"the table has {len(rows):,} rows of {table_width(config)} numbers: "
             f"{table_bytes(config, len(rows)) / 1e6:,.1f} MB"
         )
         config, (network, embedding, names, step) = expand_to_table(weights, rows, identifiers)

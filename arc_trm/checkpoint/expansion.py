@@ -14,6 +14,7 @@ from arc_trm.checkpoint.weights_dir import WeightsDir, WeightsParts, build_from_
 from arc_trm.config import ModelConfig
 from arc_trm.device import memory_bytes
 from arc_trm.errors import UserError, format_value
+from arc_trm.models.composition import Composition
 from arc_trm.puzzles import BLANK, KINDS, SEPARATOR
 from arc_trm.puzzles.base import Tokens
 from arc_trm.tasks import DEFAULT_KIND
@@ -41,9 +42,16 @@ def parse_puzzle_name(name: str, source: Path) -> tuple[str, Tokens]:
         ) from None
 
 
+def table_width(config: ModelConfig) -> int:
+    """Return the numbers of a row of a composed puzzle embedding as a table."""
+    with torch.device("meta"):
+        composition = Composition(config, None)
+    return max(composition.shared, composition.width)
+
+
 def table_bytes(config: ModelConfig, rows: int) -> int:
     """Return the bytes of a composed puzzle embedding as a table of so many rows."""
-    return rows * config.hidden_size * torch.float32.itemsize
+    return rows * table_width(config) * torch.float32.itemsize
 
 
 @torch.no_grad()
@@ -52,8 +60,10 @@ def expand_to_table(
 ) -> tuple[ModelConfig, WeightsParts]:
     """Return weights with a composed puzzle embedding as equal weights with a table.
 
+    Only without roles of the colours, which no row of a table can hold.
+
     Args:
-        weights: with a composed puzzle embedding.
+        weights: with a composed puzzle embedding and without roles of the colours.
         names: of the rows, `<blank>` first; those of augmented tasks as published.
         source: the file of the names.
 
@@ -84,12 +94,15 @@ def expand_to_table(
     composition = build_from_tensors(weights.config, parts.network).composition
     assert composition is not None
     vectors, augmentations = parts.embedding[rows].float(), torch.from_numpy(np.stack(codes))
-    table = torch.empty(len(names), weights.config.hidden_size)
+    table = torch.empty(len(names), table_width(weights.config))
     for start in range(0, len(names), CHUNK):
         part = slice(start, start + CHUNK)
-        table[part] = composition(vectors[part], augmentations[part])
+        table[part] = composition.compose(vectors[part], augmentations[part])
     config = replace(
-        weights.config, puzzle_embedding="table", puzzle_emb_dim=weights.config.hidden_size
+        weights.config,
+        puzzle_embedding="table",
+        puzzle_emb_dim=table.shape[1],
+        colour_roles=ModelConfig.colour_roles,
     )
     return config, parts._replace(
         network=_without_composition(parts.network), embedding=table, puzzle_names=list(names)

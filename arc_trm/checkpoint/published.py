@@ -460,6 +460,7 @@ def _published_values(config: ModelConfig) -> dict[str, tuple[Any, ...] | None]:
         "separate_networks": (False,),
         "backprop_through": ("last_cycle",),
         "puzzle_embedding": ("table",),
+        "colour_roles": (True,),
         "initial_state": ("fixed",),
         "damping": (1.0,),
         "latent_noise": (0.0,),

@@ -112,12 +112,15 @@ class ModelConfig:
     """P, the number of positions for the puzzle embedding, in front of the cells; 0 for the block
     `digit_equivariant`, which has none."""
     puzzle_emb_dim: int = 512
-    """Numbers in a puzzle embedding; at most `puzzle_emb_len` · `hidden_size`. Of a composed one,
-    numbers in the vector of a task; at least 32."""
+    """Numbers in a puzzle embedding, of a composed one in the vector of a task; at most
+    `puzzle_emb_len` · `hidden_size`."""
     puzzle_embedding: PuzzleEmbedding = "table"
     """`table` has a row for each augmented task (as published); `composed` has a vector for each
     task, from which the embedding under any rotation, reflection and permutation of colours is
     computed."""
+    colour_roles: bool = True
+    """Whether a composed puzzle embedding also tells each cell, and the output head, what a colour
+    means in the task. Without, published code can compute the same from a table."""
     outer_cycles: int = 3
     """T, cycles per supervision step (published `H_cycles`)."""
     inner_cycles: int = 4
@@ -167,13 +170,16 @@ class ModelConfig:
         room = self.puzzle_emb_len * self.hidden_size
         is_composed = self.puzzle_embedding == "composed"
         require(
-            not is_composed or (self.puzzle_emb_len > 0 and self.puzzle_emb_dim >= 32),
-            'model.puzzle_embedding = "composed" needs model.puzzle_emb_len of at least 1 and '
-            f"model.puzzle_emb_dim of at least 32, got {self.puzzle_emb_len} and "
+            not is_composed or self.puzzle_emb_dim >= 32,
+            'model.puzzle_embedding = "composed" needs model.puzzle_emb_dim of at least 32, got '
             f"{self.puzzle_emb_dim}",
         )
         require(
-            is_composed or self.puzzle_emb_dim <= room,
+            is_composed or self.colour_roles,
+            'model.colour_roles = false needs model.puzzle_embedding = "composed"',
+        )
+        require(
+            self.puzzle_emb_dim <= room,
             f"model.puzzle_emb_dim ({self.puzzle_emb_dim}) does not fit model.puzzle_emb_len × "
             f"model.hidden_size ({room})",
         )

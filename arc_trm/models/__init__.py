@@ -8,10 +8,13 @@ from __future__ import annotations
 import torch
 
 from arc_trm.config import ModelConfig
+from arc_trm.errors import UserError
 
 # Architectures and blocks register themselves when they are imported.
 from arc_trm.models import conv_swiglu, digit_equivariant, hrm, transformer, trm  # noqa: F401
 from arc_trm.models.base import ARCHITECTURES, PuzzleModel, register_architecture
+from arc_trm.models.composition import COLOURS
+from arc_trm.models.embedding import CellEmbedding, CellHeads
 from arc_trm.models.layers import BLOCKS, Block, block_class, register_block
 
 __all__ = [
@@ -27,6 +30,20 @@ __all__ = [
 ]
 
 
+def _check_composition(config: ModelConfig, block: type[Block]) -> None:
+    """Raise UserError if no puzzle embedding can be composed for a model."""
+    if config.vocab_size <= COLOURS:
+        raise UserError(
+            'model.puzzle_embedding = "composed" needs the colours of ARC among the tokens, but '
+            f"model.vocab_size is {config.vocab_size}"
+        )
+    if (block.embedding, block.heads) != (CellEmbedding, CellHeads):
+        raise UserError(
+            'model.puzzle_embedding = "composed" is for states of a puzzle embedding and cells, '
+            f"which the block {config.block} has not: choose another block, or a table"
+        )
+
+
 def check_model_config(config: ModelConfig) -> None:
     """Check that the architecture and the block exist and can use all settings.
 
@@ -34,6 +51,8 @@ def check_model_config(config: ModelConfig) -> None:
         UserError: they do not or cannot.
     """
     architecture, block = ARCHITECTURES[config.architecture], block_class(config)
+    if config.puzzle_embedding == "composed":
+        _check_composition(config, block)
     architecture.check_config(config)
     block.check_config(config)
 

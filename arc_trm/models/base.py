@@ -7,6 +7,7 @@ D hidden size, V vocabulary size. y is the current answer (published `z_H`), z t
 
 from __future__ import annotations
 
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -262,15 +263,42 @@ class PuzzleModel(nn.Module, ABC):
         Returns:
             x (B, L, D).
         """
-        if self.composition is not None:
-            assert augmentations is not None, "a composed puzzle embedding needs the augmentations"
-            puzzle_embeddings = self.composition(puzzle_embeddings, augmentations)
+        if self.composition is None:
+            return self._embed(inputs, puzzle_embeddings)
+        assert augmentations is not None, "a composed puzzle embedding needs the augmentations"
+        x = self._embed(inputs, self.composition.compose(puzzle_embeddings, augmentations))
+        colours = self.composition.embed_colours(puzzle_embeddings, augmentations, inputs)
+        if colours is None:
+            return x
+        colours = math.sqrt(self.config.hidden_size) * colours.to(self.dtype)
+        return x + F.pad(colours, (0, 0, self.config.puzzle_emb_len, 0))
+
+    def _embed(self, inputs: Tensor, puzzle_embeddings: Tensor) -> Tensor:
         x: Tensor = self.embedding(inputs, puzzle_embeddings, self.dtype)
         return x
 
-    def token_logits(self, y: Tensor) -> Tensor:
-        """Return logits (B, S, V) of the answer y (B, L, D), in the dtype of the activations."""
-        return self.heads.token_logits(y)
+    def colour_weights(
+        self, puzzle_embeddings: Tensor, augmentations: Tensor | None
+    ) -> Tensor | None:
+        """Return the `colour_weights` of `token_logits`; None if colours have no roles.
+
+        See `embed` for the arguments.
+        """
+        if self.composition is None or augmentations is None:
+            return None
+        return self.composition.head_weights(puzzle_embeddings, augmentations)
+
+    def token_logits(self, y: Tensor, colour_weights: Tensor | None = None) -> Tensor:
+        """Return logits (B, S, V) of the answer y (B, L, D), in the dtype of the activations.
+
+        `colour_weights`: (B, 10, D) float32, what the examples add to the head's rows of the
+        colours.
+        """
+        logits = self.heads.token_logits(y)
+        if self.composition is None or colour_weights is None:
+            return logits
+        cells = y[:, self.config.puzzle_emb_len :]
+        return self.composition.add_colour_logits(logits, cells, colour_weights)
 
     def halt_logits(self, y: Tensor) -> Tensor:
         """Return (B, 2) float32, halt and continue, of the answer y (B, L, D)."""
@@ -372,7 +400,8 @@ class PuzzleModel(nn.Module, ABC):
         if augmentations is not None:
             validate_augmentations("augmentations", augmentations, len(inputs))
             augmentations = augmentations.to(self.y_init.device)
-        x = self.embed(inputs, embeddings.to(self.y_init.device), augmentations)
+        embeddings = embeddings.to(self.y_init.device)
+        x = self.embed(inputs, embeddings, augmentations)
         noise = None
         if self.is_random or any(each.starts == "random" or each.noise for each in sampling):
             noise = Noise.from_seeds([each.seed for each in sampling], x.device)
@@ -382,7 +411,8 @@ class PuzzleModel(nn.Module, ABC):
             y, z = y.clone(), z.clone()
             drawn = [index for index, start in enumerate(starts) if start == "random"]
             y[drawn], z[drawn] = self.random_state(len(drawn), x.shape[1], noise.take(drawn))
-        return LatentState(x, y, z, noise, tuple(each.noise for each in sampling))
+        sigma = tuple(each.noise for each in sampling)
+        return LatentState(x, y, z, noise, sigma, self.colour_weights(embeddings, augmentations))
 
     @torch.no_grad()
     def advance(self, state: LatentState) -> LatentState:
@@ -446,7 +476,12 @@ class PuzzleModel(nn.Module, ABC):
     def read_logits(self, state: LatentState) -> Tensor:
         """Return the logits (B, S, V) float32 of the current answers."""
         with self.cache_cast_weights():
-            return join([self.token_logits(each.y).float() for each in self._micro_batches(state)])
+            return join(
+                [
+                    self.token_logits(each.y, each.colour_weights).float()
+                    for each in self._micro_batches(state)
+                ]
+            )
 
     @torch.no_grad()
     def read_halt_logits(self, state: LatentState) -> Tensor:

@@ -3,20 +3,24 @@
 An augmentation acts on the vector as it acts on the grids (docs/model.md, section 12). The vector
 has three parts:
 
-- what is the same under every augmentation, `shared` numbers;
+- what is the same under every augmentation;
 - what depends on directions: eight chunks, one for each symmetry of the square, which a symmetry
   permutes as it permutes the symmetries (the regular representation of the group);
 - what depends on colours: ten chunks, one for each colour. The image of a colour takes its chunk.
 
 So every augmentation of a task has an embedding, trained or not, and what is learnt from one serves
-them all. A linear layer, which all tasks share, maps the permuted vector to the positions.
+them all. Layers that all tasks share map the permuted chunks to the first position of the puzzle
+embedding; with `model.colour_roles` the chunk of a colour goes to the cells of this colour and to
+the output head instead.
 
-Shape letters: B batch, A numbers of an augmentation, D hidden size.
+Shape letters: B batch, S cells of a canvas, V vocabulary size, A numbers of an augmentation,
+D hidden size.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from arc_trm.config import ModelConfig
@@ -30,16 +34,15 @@ CHUNK_SHARE = 32
 """A chunk has one number of so many in the vector of a task."""
 
 
-def chunk_size(puzzle_emb_dim: int) -> int:
-    """Return the numbers of a chunk; the other numbers of a vector are the same for all."""
-    return puzzle_emb_dim // CHUNK_SHARE
-
-
 class Composition(nn.Module):
     """Composes puzzle embeddings from vectors of tasks and augmentations.
 
+    In all methods `vectors` (B, puzzle_emb_dim) float32 are those of the tasks and `augmentations`
+    (B, A) int hold the id of a symmetry (`arc_trm.puzzles.symmetry`) and the image of each colour
+    0..9.
+
     Args:
-        config: of the model; `puzzle_emb_dim` is the size of a vector.
+        config: of the model. The last ten tokens of its vocabulary are the colours.
         generator: of the initial weights, on the CPU; None is PyTorch's global generator.
     """
 
@@ -48,37 +51,78 @@ class Composition(nn.Module):
     def __init__(self, config: ModelConfig, generator: torch.Generator | None) -> None:
         super().__init__()
         size, width = config.puzzle_emb_dim, config.hidden_size
-        self.chunk = chunk_size(size)
+        self.width, self.chunk = width, size // CHUNK_SHARE
         self.shared = size - (SYMMETRIES + COLOURS) * self.chunk
-        self.weight = nn.Parameter(truncated_normal((width, size), size**-0.5, generator))
+        self.first_colour, self.has_roles = config.vocab_size - COLOURS, config.colour_roles
+        chunks = SYMMETRIES if self.has_roles else SYMMETRIES + COLOURS
+        self.position = self._weight(chunks * self.chunk, generator)
+        self.cell: nn.Parameter | None = None
+        self.head: nn.Parameter | None = None
+        if self.has_roles:
+            self.cell = self._weight(self.chunk, generator)
+            self.head = nn.Parameter(torch.zeros(width, self.chunk))
         self.register_buffer("products", torch.tensor(PRODUCTS), persistent=False)
 
-    def forward(self, vectors: Tensor, augmentations: Tensor) -> Tensor:
-        """Compose the embeddings of augmented tasks.
+    def _weight(self, size: int, generator: torch.Generator | None) -> nn.Parameter:
+        return nn.Parameter(truncated_normal((self.width, size), size**-0.5, generator))
 
-        Args:
-            vectors: (B, puzzle_emb_dim) float32, of the tasks.
-            augmentations: (B, A) int: the id of a symmetry (`arc_trm.puzzles.symmetry`), then the
-                image of each colour 0..9.
+    def compose(self, vectors: Tensor, augmentations: Tensor) -> Tensor:
+        """Return the puzzle embeddings (B, N) float32 of augmented tasks; N ≥ D.
 
-        Returns:
-            (B, D) float32.
+        They are the shared numbers, to whose first D the layer adds what depends on directions and,
+        without roles of the colours, on colours.
         """
-        return self.permute(vectors, augmentations) @ self.weight.t()
+        moved = self.permute(vectors, augmentations)
+        end = self.shared + self.position.shape[1]
+        added = moved[:, self.shared : end] @ self.position.t()
+        size = max(self.shared, self.width)
+        shared = F.pad(moved[:, : self.shared], (0, size - self.shared))
+        return shared + F.pad(added, (0, size - self.width))
+
+    def embed_colours(
+        self, vectors: Tensor, augmentations: Tensor, inputs: Tensor
+    ) -> Tensor | None:
+        """Return what the colour of each cell means in the task, (B, S, D) float32.
+
+        `inputs`: (B, S) int tokens; 0 for those that are no colours. None without roles.
+        """
+        if self.cell is None:
+            return None
+        embeddings = self._colours(vectors, augmentations) @ self.cell.t()
+        classes = self.first_colour + COLOURS
+        tokens = F.one_hot(inputs.long(), classes)[..., self.first_colour :].to(embeddings.dtype)
+        return tokens @ embeddings
+
+    def head_weights(self, vectors: Tensor, augmentations: Tensor) -> Tensor | None:
+        """Return what is added to the output head's rows of the colours, (B, 10, D) float32.
+
+        None without roles.
+        """
+        return None if self.head is None else self._colours(vectors, augmentations) @ self.head.t()
+
+    def add_colour_logits(self, logits: Tensor, y: Tensor, weights: Tensor) -> Tensor:
+        """Add to logits (B, S, V) what `head_weights` reads from the cells of y, (B, S, D)."""
+        more = y @ weights.to(y.dtype).transpose(1, 2)
+        return logits + F.pad(more, (self.first_colour, 0))
 
     def permute(self, vectors: Tensor, augmentations: Tensor) -> Tensor:
         """Return the vectors under the augmentations, of the same shape."""
-        codes = augmentations.long()
         end = self.shared + SYMMETRIES * self.chunk
-        directed = self._move(vectors[:, self.shared : end], self.products[codes[:, 0]])
-        coloured = self._move(vectors[:, end:], codes[:, 1:])
-        return torch.cat([vectors[:, : self.shared], directed, coloured], dim=1)
+        places = self.products[augmentations[:, 0].long()]
+        directed = self._move(vectors[:, self.shared : end], places)
+        coloured = self._colours(vectors, augmentations).flatten(1)
+        return torch.cat([vectors[:, : self.shared], directed.flatten(1), coloured], dim=1)
+
+    def _colours(self, vectors: Tensor, augmentations: Tensor) -> Tensor:
+        """Return the chunk of each image, (B, 10, chunk)."""
+        chunks = vectors[:, self.shared + SYMMETRIES * self.chunk :]
+        return self._move(chunks, augmentations[:, 1:].long())
 
     def _move(self, chunks: Tensor, places: Tensor) -> Tensor:
         """Move chunk n of each example to place `places[n]`; (B, N · chunk) and (B, N)."""
         sources = places.argsort(dim=1)  # of each place; a gather is deterministic everywhere
         index = sources[:, :, None].expand(-1, -1, self.chunk)
-        return chunks.reshape(*places.shape, self.chunk).gather(1, index).flatten(1)
+        return chunks.reshape(*places.shape, self.chunk).gather(1, index)
 
 
 def identity_codes(batch: int) -> Tensor:

@@ -6,7 +6,7 @@ Shape letters: B batch, L positions, D hidden size.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -41,6 +41,7 @@ class LatentState:
         y, z: the current answers and the latent reasoning, (B, L, D).
         noise: the random numbers of each example; None if nothing is random.
         sigma: the deviation of each example's noise, B numbers.
+        colour_weights: (B, 10, D), as of `PuzzleModel.token_logits`; None if colours have no roles.
     """
 
     x: Tensor
@@ -48,6 +49,7 @@ class LatentState:
     z: Tensor
     noise: Noise | None
     sigma: tuple[float, ...]
+    colour_weights: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.sigma)
@@ -63,12 +65,14 @@ class LatentState:
             noise = Noise.concatenate(
                 [state.noise or Noise([None] * len(state), device) for state in states]
             )
+        weights = [each.colour_weights for each in states if each.colour_weights is not None]
         return cls(
             torch.cat([state.x for state in states]),
             torch.cat([state.y for state in states]),
             torch.cat([state.z for state in states]),
             noise,
             tuple(sigma for state in states for sigma in state.sigma),
+            torch.cat(weights) if weights else None,
         )
 
     def split(self, size: int) -> list[LatentState]:
@@ -79,21 +83,23 @@ class LatentState:
 
     def __getitem__(self, part: slice) -> LatentState:
         noise = None if self.noise is None else self.noise[part]
-        return LatentState(self.x[part], self.y[part], self.z[part], noise, self.sigma[part])
+        weights = None if self.colour_weights is None else self.colour_weights[part]
+        sigma = self.sigma[part]
+        return LatentState(self.x[part], self.y[part], self.z[part], noise, sigma, weights)
 
     def take(self, indices: Sequence[int]) -> LatentState:
         """Return the examples at these indices."""
-        x, y, z = self._select(indices)
+        x, y, z, weights = self._select(indices)
         noise = None if self.noise is None else self.noise.take(indices)
-        return LatentState(x, y, z, noise, tuple(self.sigma[index] for index in indices))
+        return LatentState(x, y, z, noise, tuple(self.sigma[index] for index in indices), weights)
 
     def resample(self, ancestors: Sequence[int]) -> LatentState:
         """Return the state in which each example continues from an ancestor's x, y and z.
 
         Each keeps its own random numbers, so that equal examples part again.
         """
-        x, y, z = self._select(ancestors)
-        return LatentState(x, y, z, self.noise, self.sigma)
+        x, y, z, weights = self._select(ancestors)
+        return LatentState(x, y, z, self.noise, self.sigma, weights)
 
     def with_noise(self) -> tuple[Tensor, Tensor]:
         """Return y and z, each with new noise of the examples that have some."""
@@ -109,6 +115,8 @@ class LatentState:
             latent[noisy] += (scale[:, None, None] * drawn).to(latent.dtype)
         return y, z
 
-    def _select(self, indices: Sequence[int]) -> Iterator[Tensor]:
+    def _select(self, indices: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         index = torch.tensor(indices, dtype=torch.long, device=self.y.device)
-        return (tensor.index_select(0, index) for tensor in (self.x, self.y, self.z))
+        x, y, z = (tensor.index_select(0, index) for tensor in (self.x, self.y, self.z))
+        weights = self.colour_weights
+        return x, y, z, None if weights is None else weights.index_select(0, index)

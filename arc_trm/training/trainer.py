@@ -429,9 +429,11 @@ class Trainer:
         """Do a part of `_backward`: update the carry's state, accumulate gradients of weights."""
         model, config, labels = self.model, self.config, carry["labels"]
         embeddings = model.puzzle_embedding[carry["puzzle_ids"]].requires_grad_()
-        x = model.embed(carry["inputs"], embeddings, carry.get("augmentations"))
+        augmentations = carry.get("augmentations")
+        x = model.embed(carry["inputs"], embeddings, augmentations)
         y, z = model.supervision_step(x, carry["y"], carry["z"], noise)
-        logits, halt_logits = model.token_logits(y), model.halt_logits(y)
+        colour_weights = model.colour_weights(embeddings, augmentations)
+        logits, halt_logits = model.token_logits(y, colour_weights), model.halt_logits(y)
         last = carry["steps"] >= self.supervision_steps
         with torch.no_grad():
             labelled = labels != IGNORE_LABEL

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tiny import MODEL
 
@@ -33,8 +34,8 @@ def shape(**changes: object) -> ModelConfig:
     return from_dict(ModelConfig, {**MODEL, "puzzle_embedding": "composed", **changes})
 
 
-def composition(size: int = SIZE) -> Composition:
-    config = shape(puzzle_emb_dim=size)
+def composition(size: int = SIZE, **changes: object) -> Composition:
+    config = shape(puzzle_emb_dim=size, puzzle_emb_len=16, **changes)
     return Composition(config, torch.Generator().manual_seed(0))
 
 
@@ -92,13 +93,49 @@ def test_every_symmetry_moves_the_directions_otherwise() -> None:
     assert torch.equal(moved[:1], vectors())
 
 
+@pytest.mark.parametrize("roles", [True, False])
 @pytest.mark.parametrize("size", [32, 67, 512])
-def test_sizes_that_leave_something_over(size: int) -> None:
-    layer = composition(size)
-    assert layer(vectors(3, size), identity_codes(3)).shape == (3, MODEL["hidden_size"])
+def test_vectors_of_any_size_are_composed(size: int, roles: bool) -> None:
+    layer = composition(size, colour_roles=roles)
+    shared = size - 18 * (size // 32)
+    embeddings = layer.compose(vectors(3, size), identity_codes(3))
+    assert embeddings.shape == (3, max(shared, MODEL["hidden_size"]))
+    rest = embeddings[:, MODEL["hidden_size"] :]
+    assert torch.equal(rest, vectors(3, size)[:, MODEL["hidden_size"] : shared])
 
 
-def test_the_code_of_an_augmentation_is_its_symmetry_and_its_images() -> None:
+def test_with_roles_colours_do_not_change_the_embedding_but_their_cells() -> None:
+    plain, recoloured = codes(
+        ArcAugmentation(2), ArcAugmentation(2, bytes([0, 2, 1, *range(3, 10)]))
+    )
+    with_roles, without = composition(), composition(colour_roles=False)
+    for layer, same in ((with_roles, True), (without, False)):
+        one, other = (layer.compose(vectors(), code[None]) for code in (plain, recoloured))
+        assert torch.equal(one, other) == same
+    inputs, images = torch.tensor([[0, 1, 2, 3, 4, 11]]), torch.tensor([[0, 1, 2, 4, 3, 11]])
+    one = with_roles.embed_colours(vectors(), plain[None], inputs)
+    other = with_roles.embed_colours(vectors(), recoloured[None], images)
+    assert one is not None and torch.equal(one, other)
+    assert not one[0, :2].any() and one[0, 2:].any(1).all()
+    assert without.embed_colours(vectors(), plain[None], inputs) is None
+    assert without.head_weights(vectors(), plain[None]) is None
+
+
+@given(augmentations)
+def test_logits_of_a_colour_follow_it_to_its_image(augmentation: ArcAugmentation) -> None:
+    layer = composition()
+    torch.nn.init.ones_(layer.head)
+    y, logits = torch.randn(1, 4, MODEL["hidden_size"]), torch.zeros(1, 4, 12)
+    read = [
+        layer.add_colour_logits(logits, y, layer.head_weights(vectors(), codes(each)))
+        for each in (ArcAugmentation(), augmentation)
+    ]
+    assert not any(each[..., :2].any() for each in read)
+    images = [2 + image for image in augmentation.colours]
+    torch.testing.assert_close(read[1][..., images], read[0][..., 2:])
+
+
+def test_the_code_of_an_augmentation_is_its_symmetry_and_itsimages() -> None:
     kind = KINDS["arc"]
     augmentation = ArcAugmentation(3, bytes([0, 2, 1, *range(3, 10)]))
     assert kind.augmentation_code(augmentation).tolist() == [3, 0, 2, 1, *range(3, 10)]
@@ -145,24 +182,36 @@ def test_a_composed_model_predicts_by_task_and_augmentation() -> None:
 
 @pytest.mark.parametrize("positions", [1, 5])
 def test_one_position_holds_the_embedding_and_the_others_are_empty(positions: int) -> None:
-    made = model(puzzle_emb_len=positions, puzzle_emb_dim=64)
+    made = model(puzzle_emb_len=positions)
     x = made.embed(
         torch.ones(1, 16, dtype=torch.int), made.puzzle_embedding[1:2], identity_codes(1)
     )
     assert x.shape[1] == positions + 16
-    assert x[:, 0].any() and not x[:, 1:positions].any()
+    assert not x[:, 1:positions].any()
 
 
 def test_a_seed_means_the_same_initial_weights_with_a_table_and_composed() -> None:
     composed = model().state_dict()
     generator = torch.Generator().manual_seed(0)
     table = build_model(from_dict(ModelConfig, MODEL), 3, generator=generator).state_dict()
-    assert set(composed) - set(table) == {"composition.weight"}
+    assert set(composed) - set(table) == {
+        f"composition.{name}" for name in ("position", "cell", "head")
+    }
     assert all(torch.equal(composed[name], tensor) for name, tensor in table.items())
 
 
-@given(st.sampled_from([("puzzle_emb_dim", 31), ("puzzle_emb_dim", 0), ("puzzle_emb_len", 0)]))
-@settings(max_examples=3)
-def test_vectors_too_small_to_compose_are_refused(change: tuple[str, int]) -> None:
-    with pytest.raises(UserError, match="of at least 1 and"):
-        shape(**{change[0]: change[1]})
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"puzzle_emb_dim": 31}, "of at least 32, got 31"),
+        ({"puzzle_embedding": "table", "colour_roles": False}, 'needs model.puzzle_embedding = "c'),
+        ({"vocab_size": 10}, "needs the colours of ARC"),
+        (
+            {"block": "digit_equivariant", "mixer": "mlp", "vocab_size": 11, "seq_len": 81},
+            "the block digit_equivariant has not",
+        ),
+    ],
+)
+def test_models_that_cannot_be_composed_are_told(changes: dict[str, object], reason: str) -> None:
+    with pytest.raises(UserError, match=re.escape(reason)):
+        build_model(shape(**changes), 1)

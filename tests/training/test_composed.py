@@ -68,7 +68,7 @@ def test_a_run_learns_a_vector_for_each_task(trained: Path, tmp_path: Path) -> N
     before = build_model(WeightsDir(trained).config, 4, generator=torch.Generator().manual_seed(0))
     composition = weights.model.composition
     assert composition is not None and before.composition is not None
-    assert not torch.equal(composition.weight, before.composition.weight)
+    assert not torch.equal(composition.position, before.composition.position)
     (line,) = (each for each in WeightsDir(trained).description.lines() if "embeddings" in each)
     assert line.endswith("composed from the vectors of 3 tasks, for any augmentation")
 
@@ -210,8 +210,10 @@ def test_a_published_folder_is_trained_on_by_task_and_augmentation(
 
 
 def test_a_table_for_published_code_predicts_the_same(
-    trained: Path, challenges: Path, tmp_path: Path, cli: Callable[..., Result]
+    challenges: Path, tmp_path: Path, cli: Callable[..., Result]
 ) -> None:
+    trained = tmp_path / "run"
+    train_run(run_config(challenges, model={**COMPOSED, "colour_roles": False}), CPU, trained)
     tasks, composed = load_tasks(challenges), load_weights(trained)
     queries = make_plan(composed, tasks, 5).queries
     names = [
@@ -296,6 +298,9 @@ def test_mistakes_are_one_sentence_each(
 ) -> None:
     out = ("--out", tmp_path / "out")
     table = write_weights(tmp_path / "table", "abc")
+    plain = write_weights(
+        tmp_path / "plain", "abc", puzzle_embedding="composed", colour_roles=False
+    )
     composed = "--set=model.puzzle_embedding=composed"
     ids = tmp_path / "ids.json"
     ids.write_text(json.dumps(["<blank>", "other"]))
@@ -313,11 +318,13 @@ def test_mistakes_are_one_sentence_each(
             ("adapt", trained, "--data", challenges, "--set=model.puzzle_embedding=table", *out),
             "model.puzzle_embedding",
         ),
+        (("convert", trained, tmp_path / "out", "--to-published"), "model.colour_roles=false"),
+        (("convert", trained, tmp_path / "out", *to_published), "model.colour_roles=false"),
         (
-            ("convert", trained, tmp_path / "out", "--to-published"),
+            ("convert", plain, tmp_path / "out", "--to-published"),
             "so 3,003 rows (1,000 augmentations of",
         ),
-        (("convert", trained, tmp_path / "out", *to_published), "names the task other"),
+        (("convert", plain, tmp_path / "out", *to_published), 'names the task "other"'),
         (("convert", table, tmp_path / "out", *to_published), "--identifiers has no use"),
     ):
         assert reason in sentence(cli(*arguments))

@@ -37,3 +37,9 @@ def inference(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def day(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script records/day.py."""
     return script("day", monkeypatch)
+
+
+@pytest.fixture
+def puzzle_embedding(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script records/puzzle_embedding.py."""
+    return script("puzzle_embedding", monkeypatch)

@@ -112,8 +112,8 @@ class ModelConfig:
     """P, the number of positions for the puzzle embedding, in front of the cells; 0 for the block
     `digit_equivariant`, which has none."""
     puzzle_emb_dim: int = 512
-    """Numbers in a puzzle embedding, of a composed one in the vector of a task; at most
-    `puzzle_emb_len` · `hidden_size`."""
+    """Numbers in a puzzle embedding, at most `puzzle_emb_len` · `hidden_size`; of a composed one in
+    the vector of a task, of which 18 chunks are mapped to other sizes."""
     puzzle_embedding: PuzzleEmbedding = "table"
     """`table` has a row for each augmented task (as published); `composed` has a vector for each
     task, from which the embedding under any rotation, reflection and permutation of colours is
@@ -179,7 +179,7 @@ class ModelConfig:
             'model.colour_roles = false needs model.puzzle_embedding = "composed"',
         )
         require(
-            self.puzzle_emb_dim <= room,
+            (self.shared_dim if is_composed else self.puzzle_emb_dim) <= room,
             f"model.puzzle_emb_dim ({self.puzzle_emb_dim}) does not fit model.puzzle_emb_len × "
             f"model.hidden_size ({room})",
         )
@@ -188,6 +188,16 @@ class ModelConfig:
             'model.canvas = "bucketed" needs model.mixer = "attention": the "mlp" mixer has '
             "weights for every position",
         )
+
+    @property
+    def chunk_dim(self) -> int:
+        """Numbers of a chunk in a composed puzzle embedding: one for each symmetry and colour."""
+        return self.puzzle_emb_dim // 32
+
+    @property
+    def shared_dim(self) -> int:
+        """Numbers in a composed puzzle embedding that are the same under every augmentation."""
+        return self.puzzle_emb_dim - 18 * self.chunk_dim
 
     @property
     def length(self) -> int:

@@ -33,6 +33,7 @@ _MODEL_KEYS = (
     "mixer",
     "pos_encoding",
     "puzzle_emb_len",
+    "puzzle_embedding",
     "outer_cycles",
     "inner_cycles",
     "supervision_steps",
@@ -85,7 +86,9 @@ def _description(weights: WeightsDir, config: RunConfig | None) -> str:
     trained = f", trained for {step:,} steps" if config or step else ""
     embedded = "no puzzle embedding"
     if embedding is not None:
-        embedded = f"{embedding.numel():,} in the puzzle embedding ({len(names):,} puzzle ids)"
+        is_composed = weights.config.puzzle_embedding == "composed"
+        rows = "vectors of tasks" if is_composed else "puzzle ids"
+        embedded = f"{embedding.numel():,} in the puzzle embedding ({len(names):,} {rows})"
     settings = table((key, getattr(weights.config, key)) for key in _MODEL_KEYS)
     return (
         f"A {title} for puzzles on grids{trained}, in the format of arc-trm.\n\n"

@@ -267,11 +267,14 @@ class PuzzleModel(nn.Module, ABC):
             return self._embed(inputs, puzzle_embeddings)
         assert augmentations is not None, "a composed puzzle embedding needs the augmentations"
         x = self._embed(inputs, self.composition.compose(puzzle_embeddings, augmentations))
-        colours = self.composition.embed_colours(puzzle_embeddings, augmentations, inputs)
-        if colours is None:
-            return x
-        colours = math.sqrt(self.config.hidden_size) * colours.to(self.dtype)
-        return x + F.pad(colours, (0, 0, self.config.puzzle_emb_len, 0))
+        colours = self.composition.embed_colours(
+            puzzle_embeddings, augmentations, inputs, self.dtype
+        )
+        if colours is not None:
+            x[:, self.config.puzzle_emb_len :].add_(
+                colours, alpha=math.sqrt(self.config.hidden_size)
+            )
+        return x
 
     def _embed(self, inputs: Tensor, puzzle_embeddings: Tensor) -> Tensor:
         x: Tensor = self.embedding(inputs, puzzle_embeddings, self.dtype)

@@ -30,8 +30,6 @@ from arc_trm.puzzles.symmetry import PRODUCTS, SYMMETRIES
 COLOURS = 10
 CODE_SIZE = 1 + COLOURS
 """A: the id of a symmetry, then the image of each colour."""
-CHUNK_SHARE = 32
-"""A chunk has one number of so many in the vector of a task."""
 
 
 class Composition(nn.Module):
@@ -50,9 +48,8 @@ class Composition(nn.Module):
 
     def __init__(self, config: ModelConfig, generator: torch.Generator | None) -> None:
         super().__init__()
-        size, width = config.puzzle_emb_dim, config.hidden_size
-        self.width, self.chunk = width, size // CHUNK_SHARE
-        self.shared = size - (SYMMETRIES + COLOURS) * self.chunk
+        self.width = config.hidden_size
+        self.chunk, self.shared = config.chunk_dim, config.shared_dim
         self.first_colour, self.has_roles = config.vocab_size - COLOURS, config.colour_roles
         chunks = SYMMETRIES if self.has_roles else SYMMETRIES + COLOURS
         self.position = self._weight(chunks * self.chunk, generator)
@@ -60,7 +57,7 @@ class Composition(nn.Module):
         self.head: nn.Parameter | None = None
         if self.has_roles:
             self.cell = self._weight(self.chunk, generator)
-            self.head = nn.Parameter(torch.zeros(width, self.chunk))
+            self.head = nn.Parameter(torch.zeros(self.width, self.chunk))
         self.register_buffer("products", torch.tensor(PRODUCTS), persistent=False)
 
     def _weight(self, size: int, generator: torch.Generator | None) -> nn.Parameter:
@@ -80,17 +77,17 @@ class Composition(nn.Module):
         return shared + F.pad(added, (0, size - self.width))
 
     def embed_colours(
-        self, vectors: Tensor, augmentations: Tensor, inputs: Tensor
+        self, vectors: Tensor, augmentations: Tensor, inputs: Tensor, dtype: torch.dtype
     ) -> Tensor | None:
-        """Return what the colour of each cell means in the task, (B, S, D) float32.
+        """Return what the colour of each cell means in the task, (B, S, D) of type `dtype`.
 
         `inputs`: (B, S) int tokens; 0 for those that are no colours. None without roles.
         """
         if self.cell is None:
             return None
-        embeddings = self._colours(vectors, augmentations) @ self.cell.t()
+        embeddings = (self._colours(vectors, augmentations) @ self.cell.t()).to(dtype)
         classes = self.first_colour + COLOURS
-        tokens = F.one_hot(inputs.long(), classes)[..., self.first_colour :].to(embeddings.dtype)
+        tokens = F.one_hot(inputs.long(), classes)[..., self.first_colour :].to(dtype)
         return tokens @ embeddings
 
     def head_weights(self, vectors: Tensor, augmentations: Tensor) -> Tensor | None:

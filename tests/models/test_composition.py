@@ -113,11 +113,11 @@ def test_with_roles_colours_do_not_change_the_embedding_but_their_cells() -> Non
         one, other = (layer.compose(vectors(), code[None]) for code in (plain, recoloured))
         assert torch.equal(one, other) == same
     inputs, images = torch.tensor([[0, 1, 2, 3, 4, 11]]), torch.tensor([[0, 1, 2, 4, 3, 11]])
-    one = with_roles.embed_colours(vectors(), plain[None], inputs)
-    other = with_roles.embed_colours(vectors(), recoloured[None], images)
+    one = with_roles.embed_colours(vectors(), plain[None], inputs, torch.float32)
+    other = with_roles.embed_colours(vectors(), recoloured[None], images, torch.float32)
     assert one is not None and torch.equal(one, other)
     assert not one[0, :2].any() and one[0, 2:].any(1).all()
-    assert without.embed_colours(vectors(), plain[None], inputs) is None
+    assert without.embed_colours(vectors(), plain[None], inputs, torch.float32) is None
     assert without.head_weights(vectors(), plain[None]) is None
 
 

@@ -66,11 +66,7 @@ def convert(
       arc-trm convert runs/arc2 for-published-code --to-published
       arc-trm convert runs/composed table --to-published --identifiers identifiers.json
     """
-    from arc_trm.checkpoint import (
-        WeightsDir,
-        check_published_file,
-        convert_from_published,
-    )
+    from arc_trm.checkpoint import WeightsDir, check_published_file, convert_from_published
     from arc_trm.checkpoint.published_ids import published_ids, read_published_ids
     from arc_trm.io import check_new
     from arc_trm.viz.progress import show_progress

@@ -36,7 +36,11 @@ class Lucky(TRM):
     has_trained_halting = True
 
     def begin(
-        self, inputs: torch.Tensor, puzzle_ids: torch.Tensor, sampling: Sequence[Sampling]
+        self,
+        inputs: torch.Tensor,
+        puzzle_ids: torch.Tensor,
+        sampling: Sequence[Sampling],
+        augmentations: torch.Tensor | None = None,
     ) -> LatentState:
         questions = (inputs - 1).reshape(-1, SIDE, SIDE).numpy().astype(np.uint8)
         answers = solve(questions).solution.reshape(len(inputs), -1).astype(np.int64)

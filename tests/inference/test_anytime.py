@@ -262,6 +262,7 @@ COMPUTES_NOTHING = [
     "checkpoint/__init__",
     "checkpoint/convert",
     "checkpoint/description",
+    "checkpoint/expansion",
     "checkpoint/kept",
     "checkpoint/mapped_file",
     "checkpoint/published",

@@ -500,11 +500,15 @@ class Cramped(Lucky):
     most, fails_at_once = 7, False
 
     def begin(
-        self, inputs: Tensor, puzzle_ids: Tensor, sampling: Sequence[Sampling]
+        self,
+        inputs: Tensor,
+        puzzle_ids: Tensor,
+        sampling: Sequence[Sampling],
+        augmentations: Tensor | None = None,
     ) -> LatentState:
         if self.fails_at_once and len(inputs) > self.most:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return super().begin(inputs, puzzle_ids, sampling)
+        return super().begin(inputs, puzzle_ids, sampling, augmentations)
 
     def advance(self, state: LatentState) -> LatentState:
         if len(state) > self.most:

@@ -164,10 +164,14 @@ def test_a_query_has_a_seed_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     begin = copycat.Copycat.begin
 
     def record(
-        model: copycat.Copycat, inputs: Tensor, puzzle_ids: Tensor, sampling: list[Sampling]
+        model: copycat.Copycat,
+        inputs: Tensor,
+        puzzle_ids: Tensor,
+        sampling: list[Sampling],
+        augmentations: Tensor | None,
     ) -> LatentState:
         seen.extend(each.seed for each in sampling)
-        return begin(model, inputs, puzzle_ids, sampling)
+        return begin(model, inputs, puzzle_ids, sampling, augmentations)
 
     monkeypatch.setattr(copycat.Copycat, "begin", record)
     list(predict_batch(loaded, known, queries, None, []))

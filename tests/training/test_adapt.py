@@ -403,6 +403,7 @@ def test_adapted_weights_say_what_they_were_trained_on_and_adapted_to(
         ("earlier.json", "tiny_challenges.json (demonstrations)"),
         seed=config.seed,
         total_steps=config.train.total_steps,
+        augmentations=config.data.augmentations,
     )
     about = WeightsDir(run).description
     assert (about.training, about.step, about.tasks) == (expected, config.train.total_steps, 3)

@@ -130,7 +130,11 @@ def copied_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     """
 
     def begin(
-        self: PuzzleModel, inputs: Tensor, puzzle_ids: Tensor, sampling: Sequence[Sampling]
+        self: PuzzleModel,
+        inputs: Tensor,
+        puzzle_ids: Tensor,
+        sampling: Sequence[Sampling],
+        augmentations: Tensor | None = None,
     ) -> LatentState:
         large = (inputs > 1).sum(-1, keepdim=True) > 40
         tokens = torch.where(large & (inputs.shape[1] == 64), 5, inputs)

@@ -45,6 +45,7 @@ class Composition(nn.Module):
     """
 
     products: Tensor
+    colour_tokens: Tensor
 
     def __init__(self, config: ModelConfig, generator: torch.Generator | None) -> None:
         super().__init__()
@@ -58,6 +59,8 @@ class Composition(nn.Module):
         if self.has_roles:
             self.cell = self._weight(self.chunk, generator)
             self.head = nn.Parameter(torch.zeros(self.width, self.chunk))
+        tokens = torch.arange(self.first_colour, config.vocab_size)
+        self.register_buffer("colour_tokens", tokens, persistent=False)
         self.register_buffer("products", torch.tensor(PRODUCTS), persistent=False)
 
     def _weight(self, size: int, generator: torch.Generator | None) -> nn.Parameter:
@@ -86,9 +89,8 @@ class Composition(nn.Module):
         if self.cell is None:
             return None
         embeddings = (self._colours(vectors, augmentations) @ self.cell.t()).to(dtype)
-        classes = self.first_colour + COLOURS
-        tokens = F.one_hot(inputs.long(), classes)[..., self.first_colour :].to(dtype)
-        return tokens @ embeddings
+        is_colour = inputs[:, :, None] == self.colour_tokens
+        return is_colour.to(dtype) @ embeddings
 
     def head_weights(self, vectors: Tensor, augmentations: Tensor) -> Tensor | None:
         """Return what is added to the output head's rows of the colours, (B, 10, D) float32.

@@ -149,8 +149,9 @@ def adapt(
 ) -> Run:
     """Adapt pretrained weights to new tasks by their demonstrations.
 
-    Every augmented task gets a new puzzle embedding, the mean of the pretrained ones. The embedding
-    is trained first, then all weights. Test outputs are never used.
+    Every augmented task, of a composed puzzle embedding every task, gets a new puzzle embedding,
+    the mean of the pretrained ones. The embedding is trained first, then all weights. Test outputs
+    are never used.
 
     Args:
         weights: pretrained weights; None is the latest run.
@@ -327,7 +328,8 @@ def predict(
             `predictions/DATA-DIGEST` in the run, or `predictions/MODEL-DATA-DIGEST` in the current
             folder if the weights are not a run's.
         time_limit: `3h`, `90m`, `45s` or seconds from now.
-        augmentations: that vote besides the task itself; None is all that were trained.
+        augmentations: that vote besides the task itself; None is all that were trained, of a
+            composed puzzle embedding as many.
         samples, noise, starts, views, supervision_steps, early_exit, select, seed: how the weights
             are asked, as the fields of `InferenceConfig` say it; `select` may also be a selection
             rule itself. If all are None, they are asked as `tune_inference` chose, or plainly.

@@ -15,14 +15,16 @@ import torch
 from torch import Tensor
 
 from arc_trm.callbacks import Progress, ignore
-from arc_trm.checkpoint.expansion import parse_puzzle_name
+from arc_trm.checkpoint.expansion import parse_code
 from arc_trm.checkpoint.weights_dir import PUZZLE_IDS_FILE, WeightsDir, check_finite
 from arc_trm.errors import UserError, pluralise
+from arc_trm.models.composition import CODE_SIZE, COLOURS
 from arc_trm.puzzles.base import SEPARATOR
 from arc_trm.puzzles.symmetry import SYMMETRIES
 from arc_trm.runs.checkpoints import EMBEDDING_FILE
 
-COLOURS = 10
+CHUNK = 2**14
+"""Rows that are fitted at once."""
 TOLERANCE = 1e-9
 """Relative size of an eigenvalue below which columns of a fit count as dependent."""
 
@@ -35,13 +37,14 @@ class Fit:
         parts: of the names, in words.
         vectors: independent vectors that the fit has for the rows, besides their mean.
         explained: share of the variance around the mean row.
-        adjusted: the same less what as many random vectors would explain.
+        adjusted: the same less what as many random vectors would explain; None if the rows are
+            equal, or too few.
     """
 
     parts: str
     vectors: int
     explained: float
-    adjusted: float
+    adjusted: float | None
 
 
 @dataclass(frozen=True)
@@ -75,11 +78,15 @@ class EmbeddingFit:
             f"numbers each, variance {self.variance:.4g}",
             f"{'fitted by':<{width}}  {'vectors':>9}  {'explained':>9}  {'adjusted':>9}",
             *(
-                f"{each.parts:<{width}}  {each.vectors:>9,}  {100 * each.explained:>7.2f} %  "
-                f"{100 * each.adjusted:>7.2f} %"
+                f"{each.parts:<{width}}  {each.vectors:>9,}  {_percent(each.explained)}  "
+                f"{_percent(each.adjusted)}"
                 for each in self.fits
             ),
         ]
+
+
+def _percent(share: float | None) -> str:
+    return f"{'unknown':>9}" if share is None else f"{100 * share:>7.2f} %"
 
 
 def fit_embedding(weights: WeightsDir, progress: Progress = ignore) -> EmbeddingFit:
@@ -105,14 +112,15 @@ def fit_embedding(weights: WeightsDir, progress: Progress = ignore) -> Embedding
             "convert published weights with --published-set or --identifiers"
         )
     check_finite(embedding, weights.folder / EMBEDDING_FILE)
-    rows_of, features_of = defaultdict[str, list[int]](list), defaultdict[str, list[Tensor]](list)
+    rows_of = defaultdict[str, list[int]](list)
+    codes = torch.empty(len(names), CODE_SIZE, dtype=torch.uint8)
     for row, name in enumerate(names[1:], 1):
-        task_id, code = parse_puzzle_name(name, path)
+        task_id, code = parse_code(name, path)
         rows_of[task_id].append(row)
-        features_of[task_id].append(torch.from_numpy(code.copy()))
+        codes[row] = torch.from_numpy(code.copy())
     sums = _Sums(embedding.shape[1])
-    for done, (task_id, rows) in enumerate(rows_of.items(), 1):
-        sums.add(_features(torch.stack(features_of[task_id])), embedding[rows].double())
+    for done, rows in enumerate(rows_of.values(), 1):
+        sums.add(codes[rows], embedding, rows)
         progress(done, len(rows_of))
     total = sums.total()
     variance = total / sums.rows / sums.size
@@ -140,16 +148,23 @@ class _Sums:
         self._products = torch.zeros(columns, size, dtype=torch.float64)
         self._own, self._own_vectors = 0.0, 0
 
-    def add(self, features: Tensor, rows: Tensor) -> None:
-        """Add the rows (N, size) of a task."""
-        mean = rows.mean(0)
+    def add(self, codes: Tensor, embedding: Tensor, rows: list[int]) -> None:
+        """Add the rows of a task, whose augmentations have the codes (N, A)."""
+        parts = [slice(start, start + CHUNK) for start in range(0, len(rows), CHUNK)]
+        row_sum = torch.stack([embedding[rows[part]].double().sum(0) for part in parts]).sum(0)
+        feature_sum = torch.stack([_features(codes[part]).sum(0) for part in parts]).sum(0)
+        mean, feature_mean = row_sum / len(rows), feature_sum / len(rows)
         self.rows += len(rows)
         self.tasks += 1
-        self._row_sum += rows.sum(0)
-        self._squares += float(rows.square().sum())
+        self._row_sum += row_sum
         self._between += len(rows) * float(mean.square().sum())
-        features, rows = features - features.mean(0), rows - mean
-        gram, products = features.T @ features, features.T @ rows
+        gram, products = torch.zeros_like(self._gram), torch.zeros_like(self._products)
+        for part in parts:
+            each = embedding[rows[part]].double()
+            self._squares += float(each.square().sum())
+            features = _features(codes[part]) - feature_mean
+            gram += features.T @ features
+            products += features.T @ (each - mean)
         self._gram += gram
         self._products += products
         explained, vectors = _explained(gram, products)
@@ -179,7 +194,9 @@ class _Sums:
     def _fit(self, parts: str, explained: float, vectors: int, total: float) -> Fit:
         share = explained / total if total > 0 else 0.0
         left = self.rows - 1 - vectors
-        adjusted = 1 - (1 - share) * (self.rows - 1) / left if left > 0 else 0.0
+        adjusted = None
+        if left > 0 and total > 0:
+            adjusted = 1 - (1 - share) * (self.rows - 1) / left
         return Fit(parts, vectors, share, adjusted)
 
 

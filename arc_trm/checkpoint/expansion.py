@@ -12,10 +12,11 @@ from torch import Tensor
 
 from arc_trm.checkpoint.weights_dir import WeightsDir, WeightsParts, build_from_tensors
 from arc_trm.config import ModelConfig
+from arc_trm.data.puzzle_ids import parse_puzzle_name
 from arc_trm.device import memory_bytes
 from arc_trm.errors import UserError, format_value
-from arc_trm.models.composition import Composition
-from arc_trm.puzzles import BLANK, KINDS, SEPARATOR
+from arc_trm.models.composition import CODE_SIZE, Composition
+from arc_trm.puzzles import KINDS
 from arc_trm.puzzles.base import Tokens
 from arc_trm.tasks import DEFAULT_KIND
 
@@ -25,21 +26,18 @@ COMPOSITION = "composition."
 """How the names of the tensors begin that a network with a table does not have."""
 
 
-def parse_puzzle_name(name: str, source: Path) -> tuple[str, Tokens]:
+def parse_code(name: str, source: Path) -> tuple[str, Tokens]:
     """Return the task in the name of a puzzle id, and the code of its augmentation, (A,) uint8.
 
     Raises:
-        UserError: the augmentation in the name is invalid; `source` is the file of the name.
+        UserError: the name is invalid; `source` is its file.
     """
-    task_id, _, augmentation = name.partition(SEPARATOR)
     kind = KINDS[DEFAULT_KIND]
     try:
-        return task_id, kind.augmentation_code(kind.parse_augmentation(augmentation))
+        task_id, augmentation = parse_puzzle_name(kind, name)
     except ValueError as error:
-        raise UserError(
-            f"{source} names {format_value(name)}, which is no rotation, reflection or recolouring "
-            f"of a task: {error}"
-        ) from None
+        raise UserError(f"{source}: {error}") from None
+    return task_id, kind.augmentation_code(augmentation)
 
 
 def table_width(config: ModelConfig) -> int:
@@ -80,24 +78,22 @@ def expand_to_table(
             f"memory has {memory / 1e9:,.1f} GB: name fewer augmentations"
         )
     ids = {name: puzzle_id for puzzle_id, name in enumerate(parts.puzzle_names)}
-    rows, codes = [], []
-    for name in names:
-        task_id, code = parse_puzzle_name("" if name == BLANK else name, source)
-        task_id = task_id or BLANK
+    rows, codes = np.empty(len(names), np.int64), np.empty((len(names), CODE_SIZE), np.uint8)
+    for index, name in enumerate(names):
+        task_id, codes[index] = parse_code(name, source)
         if task_id not in ids:
             raise UserError(
                 f"{source} names the task {format_value(task_id)}, of which {weights.folder} has "
                 "no vector: name tasks that it was trained on or adapted to"
             )
-        rows.append(ids[task_id])
-        codes.append(code)
+        rows[index] = ids[task_id]
     composition = build_from_tensors(weights.config, parts.network).composition
     assert composition is not None
-    vectors, augmentations = parts.embedding[rows].float(), torch.from_numpy(np.stack(codes))
     table = torch.empty(len(names), table_width(weights.config))
     for start in range(0, len(names), CHUNK):
         part = slice(start, start + CHUNK)
-        table[part] = composition.compose(vectors[part], augmentations[part])
+        vectors = parts.embedding[torch.from_numpy(rows[part])].float()
+        table[part] = composition.compose(vectors, torch.from_numpy(codes[part]))
     config = replace(
         weights.config,
         puzzle_embedding="table",

@@ -35,10 +35,10 @@ from arc_trm.cli.run_command import run_command
 def adapt(as_json: bool, **settings: Any) -> None:
     """Adapt pretrained weights to new tasks by their demonstrations.
 
-    Every augmented task gets a new puzzle embedding, the mean of the pretrained ones. The embedding
-    is trained first, then all weights. Test outputs are never used. The run folder holds valid
-    weights from the start. WEIGHTS is a run, a weights folder or a Hub repository; default: the
-    latest run.
+    Every augmented task (a task, if the puzzle embedding is composed) gets a new puzzle embedding,
+    the mean of the pretrained ones. The embedding is trained first, then all weights. Test outputs
+    are never used. The run folder holds valid weights from the start. WEIGHTS is a run, a weights
+    folder or a Hub repository; default: the latest run.
 
     \b
     Examples:

@@ -171,8 +171,8 @@ class ModelConfig:
         is_composed = self.puzzle_embedding == "composed"
         require(
             not is_composed or self.puzzle_emb_dim >= 32,
-            'model.puzzle_embedding = "composed" needs model.puzzle_emb_dim of at least 32, got '
-            f"{self.puzzle_emb_dim}",
+            'model.puzzle_embedding = "composed" is for ARC and needs model.puzzle_emb_dim of at '
+            f"least 32, got {self.puzzle_emb_dim}",
         )
         require(
             is_composed or self.colour_roles,

@@ -142,6 +142,8 @@ class TaskDataset(LazySequence[TaskGroup]):
         )
 
     def _augmentations(self, task: Task, index: int) -> Sequence[Augmentation]:
+        if self.composed:
+            return self.kind.nested_augmentations(task, self.num_augmentations, self.seed)
         if self.augmenter == STANDARD:
             return self.kind.augmentations(task, index, self.num_augmentations, self.seed)
         rng = rng_for(self.seed, "augmentations", task.id)

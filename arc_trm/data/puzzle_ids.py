@@ -8,7 +8,7 @@ from typing import Any
 
 from arc_trm.errors import UserError, format_value
 from arc_trm.io import read_json
-from arc_trm.puzzles.base import BLANK
+from arc_trm.puzzles.base import BLANK, SEPARATOR, Augmentation, PuzzleKind
 
 
 def read_puzzle_ids(path: Path) -> list[str]:
@@ -18,6 +18,21 @@ def read_puzzle_ids(path: Path) -> list[str]:
         UserError: the file holds anything else.
     """
     return check_puzzle_ids(read_json(path), path)
+
+
+def parse_puzzle_name(kind: PuzzleKind, name: str) -> tuple[str, Augmentation]:
+    """Return the task and the augmentation in the name of a puzzle id, as published.
+
+    Raises:
+        ValueError: it is no name of a puzzle under one of the kind's own augmentations.
+    """
+    task_id, separator, rest = name.partition(SEPARATOR)
+    if not task_id or (separator and (task_id == BLANK or not rest)):
+        raise ValueError(f"{format_value(name)} names no task")
+    try:
+        return task_id, kind.parse_augmentation(rest)
+    except ValueError as error:
+        raise ValueError(f"{format_value(name)} names no augmentation of a task: {error}") from None
 
 
 def check_puzzle_ids(names: Any, path: Path) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from arc_trm.config import DataConfig, ModelConfig, RunConfig
@@ -43,6 +44,11 @@ class TrainingSet:
     notes: tuple[str, ...]
     trained_on: tuple[str, ...]
     """Names of the datasets without folders; see `demonstrations_of`."""
+
+    @cached_property
+    def augmentations(self) -> int:
+        """Largest number of augmentations of a task or puzzle."""
+        return max(map(len, self.dataset), default=1) - 1
 
     @property
     def summary(self) -> str:

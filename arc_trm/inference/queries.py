@@ -22,6 +22,9 @@ from arc_trm.rng import rng_for
 from arc_trm.tasks import Pair, Task, TaskSet
 
 MAX_BATCH = 512
+MAX_COMPOSED = 10_000
+"""Augmentations of a task that can vote if the puzzle embedding is composed; a table has bounds of
+its own."""
 MAX_TRACED = 8
 """Answers to a test input whose intermediate predictions are stored, at most."""
 POSITIONS_PER_BATCH = 2**17
@@ -168,7 +171,7 @@ def build_queries(
         The queries, and the test inputs that cannot be queried.
 
     Raises:
-        UserError: a name of a puzzle id is invalid.
+        UserError: a name of a puzzle id is invalid, or too many augmentations are asked.
     """
     config = config or InferenceConfig()
     model, kind = weights.model.config, kind_of(tasks)
@@ -176,6 +179,11 @@ def build_queries(
         raise UserError(
             f"{tasks.name} holds {kind.title}, which has views in place of augmentations: use "
             "--views"
+        )
+    if model.puzzle_embedding == "composed" and (augmentations or 0) > MAX_COMPOSED:
+        raise UserError(
+            f"at most {MAX_COMPOSED:,} augmentations of a composed puzzle embedding can vote, got "
+            f"{augmentations:,}: ask for fewer with --augmentations"
         )
     known = _known_puzzles(weights, tasks, augmentations)
     bucketed = model.canvas == "bucketed"
@@ -271,9 +279,8 @@ def _composed_names(weights: Weights, task: Task, kind: PuzzleKind, count: int |
     None is as many as were trained.
     """
     trained, seed = weights.trained_augmentations
-    augmentations = kind.augmentations(task, 0, trained, seed)
-    if count is not None:
-        augmentations = kind.more_augmentations(task, augmentations, count, seed)
+    asked = min(trained, MAX_COMPOSED) if count is None else count
+    augmentations = kind.nested_augmentations(task, asked, seed)
     return [task.id, *(f"{task.id}{SEPARATOR}{name}" for name in augmentations.names())]
 
 

@@ -34,8 +34,8 @@ def _check_composition(config: ModelConfig, block: type[Block]) -> None:
     """Raise UserError if no puzzle embedding can be composed for a model."""
     if config.vocab_size <= COLOURS:
         raise UserError(
-            'model.puzzle_embedding = "composed" needs the colours of ARC among the tokens, but '
-            f"model.vocab_size is {config.vocab_size}"
+            'model.puzzle_embedding = "composed" is for ARC, whose ten colours are tokens, but '
+            f"model.vocab_size is {config.vocab_size}: leave it out"
         )
     if (block.embedding, block.heads) != (CellEmbedding, CellHeads):
         raise UserError(

@@ -265,7 +265,8 @@ class PuzzleModel(nn.Module, ABC):
         """
         if self.composition is None:
             return self._embed(inputs, puzzle_embeddings)
-        assert augmentations is not None, "a composed puzzle embedding needs the augmentations"
+        if augmentations is None:
+            raise ValueError("a composed puzzle embedding needs the augmentations of the examples")
         x = self._embed(inputs, self.composition.compose(puzzle_embeddings, augmentations))
         colours = self.composition.embed_colours(
             puzzle_embeddings, augmentations, inputs, self.dtype

@@ -206,15 +206,6 @@ class PuzzleKind(ABC):
 
     # Augmentation
 
-    def more_augmentations(
-        self, task: Task, known: AugmentationList, count: int, seed: int
-    ) -> AugmentationList:
-        """Return at most `count` augmentations of a task, those of `augmentations` first.
-
-        Kinds without a composed puzzle embedding have no more than those.
-        """
-        return known
-
     @abstractmethod
     def augmentations(self, task: Task, index: int, count: int, seed: int) -> AugmentationList:
         """Return at most `count` augmentations of a task besides itself, the same for equal seeds.
@@ -222,6 +213,14 @@ class PuzzleKind(ABC):
         The test outputs of the task must have no effect. `index` is that of the task in its
         training set, `seed` that of the run.
         """
+
+    def nested_augmentations(self, task: Task, count: int, seed: int) -> AugmentationList:
+        """Return `augmentations` of which fewer are the beginning of more.
+
+        A composed puzzle embedding is trained and asked with these. Only kinds that embed tasks
+        have them.
+        """
+        raise ValueError(f"{self.title} has no composed puzzle embedding")
 
     def augmentation_code(self, augmentation: Augmentation) -> Tokens:
         """Return an augmentation as numbers, (A,) uint8, for a composed puzzle embedding.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import Tensor
 from arc_trm.checkpoint import EMBEDDING_FILE, TrainingFacts
 from arc_trm.checkpoint.weights_dir import WeightsDir, build_from_tensors, check_finite
 from arc_trm.config import ModelConfig, RunConfig, preset_of
+from arc_trm.data.training_set import TrainingSet
 from arc_trm.errors import UserError
 from arc_trm.models import PuzzleModel
 
@@ -29,17 +29,18 @@ def mean_embedding(embedding: Tensor) -> Tensor:
 
 
 def training_facts(
-    config: RunConfig, datasets: Sequence[str], resumed: Path | None, total_steps: int | None
+    config: RunConfig, training_set: TrainingSet, resumed: Path | None, total_steps: int | None
 ) -> TrainingFacts:
     """Return what the weights of a run say about their training.
 
     Args:
         config: of the run.
-        datasets: that it trains on.
+        training_set: of the run.
         resumed: folder of the run if its weights are those of its training state. The folder knows
             the training of the pretrained weights, which may be gone.
         total_steps: planned; None before the plan.
     """
+    datasets = training_set.trained_on
     preset, changed = preset_of(config)
     facts = TrainingFacts(
         trained_on=tuple(datasets),
@@ -47,7 +48,7 @@ def training_facts(
         changed=changed,
         seed=config.seed,
         total_steps=total_steps,
-        augmentations=config.data.augmentations,
+        augmentations=training_set.augmentations,
     )
     if config.adapt is None:
         return facts

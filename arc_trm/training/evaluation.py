@@ -114,12 +114,13 @@ class Evaluator:
         self._weights = Weights(
             model,
             _known_puzzles(training_set),
-            trained_augmentations=(config.data.augmentations, config.seed),
+            trained_augmentations=(training_set.augmentations, config.seed),
         )
         augmentations = None
         if kind.embeds_tasks:
             voting = config.data.vote_augmentations
-            augmentations = MAX_AUGMENTATIONS if voting is None else min(voting, MAX_AUGMENTATIONS)
+            voting = training_set.augmentations if voting is None else voting
+            augmentations = min(voting, MAX_AUGMENTATIONS)
         queries, skipped = build_queries(self._weights, tasks, augmentations)
         self._queries: defaultdict[str, list[Query]] = defaultdict(list)
         for query in queries:

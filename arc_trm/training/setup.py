@@ -182,7 +182,7 @@ class RunSetup:
         if writer.is_writer:
             resumed = self.folder if self.has_training_state else None
             facts = training_facts(
-                self.config, self.training_set.trained_on, resumed, writer.total_steps or None
+                self.config, self.training_set, resumed, writer.total_steps or None
             )
             save_config(self.folder, self.config.model, self.training_set.puzzle_names, facts)
 

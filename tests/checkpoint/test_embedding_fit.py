@@ -12,7 +12,7 @@ from click.testing import Result
 from tiny import MODEL, write_weights
 
 import arc_trm
-from arc_trm.checkpoint import WeightsDir, save_config, save_weights
+from arc_trm.checkpoint import WeightsDir, embedding_fit, save_config, save_weights
 from arc_trm.checkpoint.embedding_fit import EmbeddingFit, fit_embedding
 from arc_trm.errors import UserError
 from arc_trm.puzzles.arc.augmentation import ArcAugmentation
@@ -82,14 +82,25 @@ def test_random_rows_are_explained_by_as_many_vectors_but_not_adjusted(tmp_path:
     for each in fit.fits:
         expected = each.vectors / (fit.rows - 1)
         assert each.explained == pytest.approx(expected, rel=0.25)
-        assert abs(each.adjusted) < 0.05
+        assert each.adjusted is not None and abs(each.adjusted) < 0.05
     assert fit.variance == pytest.approx(1, rel=0.05)
 
 
 def test_equal_rows_have_no_variance_to_explain(tmp_path: Path) -> None:
     fit = made_up(tmp_path / "w", lambda *_: np.ones(SIZE))
     assert fit.variance == 0
-    assert all(each.explained == 0 for each in fit.fits)
+    assert all((each.explained, each.adjusted) == (0, None) for each in fit.fits)
+    assert fit.lines()[-1].endswith("unknown")
+
+
+def test_the_fit_does_not_depend_on_how_many_rows_are_read_at_once(
+    tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fit_embedding(WeightsDir(tiny_run))
+    monkeypatch.setattr(embedding_fit, "CHUNK", 2)
+    for one, other in zip(whole.fits, fit_embedding(WeightsDir(tiny_run)).fits, strict=True):
+        assert one.vectors == other.vectors
+        assert one.explained == pytest.approx(other.explained, abs=1e-9)
 
 
 def test_the_command_prints_the_fit_and_python_returns_it(
@@ -110,7 +121,7 @@ def test_weights_without_a_table_of_augmented_tasks_are_told(
     for folder, reason in (
         (composed, "has a composed puzzle embedding"),
         (plain, "has no puzzle embedding of augmented tasks"),
-        (broken, 'names "a|||t9|||0123456789", which is no rotation'),
+        (broken, '"a|||t9|||0123456789" names no augmentation of a task'),
     ):
         result = cli("fit-embedding", folder)
         assert result.exit_code == 2

@@ -205,7 +205,7 @@ def test_a_seed_means_the_same_initial_weights_with_a_table_and_composed() -> No
     [
         ({"puzzle_emb_dim": 31}, "of at least 32, got 31"),
         ({"puzzle_embedding": "table", "colour_roles": False}, 'needs model.puzzle_embedding = "c'),
-        ({"vocab_size": 10}, "needs the colours of ARC"),
+        ({"vocab_size": 10}, "is for ARC, whose ten colours are tokens"),
         (
             {"block": "digit_equivariant", "mixer": "mlp", "vocab_size": 11, "seq_len": 81},
             "the block digit_equivariant has not",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -27,15 +29,17 @@ from arc_trm.checkpoint import (
 )
 from arc_trm.config import AdaptConfig, RunConfig, load_config
 from arc_trm.data.dataset import TaskDataset
-from arc_trm.data.readers.prebuilt import open_prebuilt
+from arc_trm.data.readers.prebuilt import compose_ids, open_prebuilt
 from arc_trm.data.training_set import build_training_set
 from arc_trm.errors import UserError
 from arc_trm.inference import inference_notes, make_plan, predict_tasks
+from arc_trm.inference.queries import MAX_COMPOSED
 from arc_trm.models import build_model
 from arc_trm.puzzles import KINDS, SEPARATOR, register_augmenter
 from arc_trm.puzzles.base import AUGMENTERS
 from arc_trm.runs import TRAINING_STATE
 from arc_trm.training import Callback, train_run
+from arc_trm.training.evaluation import Evaluator
 
 CPU = torch.device("cpu")
 COMPOSED = {**MODEL, "puzzle_embedding": "composed"}
@@ -310,7 +314,7 @@ def test_mistakes_are_one_sentence_each(
             ("train", "--preset", "sudoku-quick-published", composed, *out),
             "is for ARC, whose tasks have",
         ),
-        (("train", composed, "--set=model.puzzle_emb_dim=31", *out), "of at least 32"),
+        (("train", composed, "--set=model.puzzle_emb_dim=31", *out), "at least 32, got 31"),
         (("train", "--set=model.puzzle_embedding=sum", *out), "composed"),
         (("train", "--set=data.vote_augmentations=5", *out), "without a composed puzzle embedding"),
         (("adapt", table, "--data", challenges, composed, *out), "model.puzzle_embedding"),
@@ -340,6 +344,59 @@ def test_augmentations_of_ones_own_cannot_be_composed(config: RunConfig) -> None
             replace(tasks, augmenter="mine")
     finally:
         AUGMENTERS.pop("mine")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"augmentations": -1}, "training.augmentations must be 0 to 1000000, got -1"),
+        ({"augmentations": 10**9}, "training.augmentations must be 0 to 1000000"),
+        ({"seed": -5}, "training.seed must be 0 to"),
+    ],
+)
+def test_a_strangers_config_does_not_decide_how_much_is_asked(
+    trained: Path, challenges: Path, changes: dict[str, int], reason: str
+) -> None:
+    config = json.loads((trained / "config.json").read_text())
+    config["training"] |= changes
+    (trained / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=re.escape(reason)):
+        load_weights(trained)
+    config["training"] |= {"augmentations": 10**6, "seed": 0}
+    (trained / "config.json").write_text(json.dumps(config))
+    weights, tasks = load_weights(trained), load_tasks(challenges).select(["task1"])
+    assert len(make_plan(weights, tasks, 3).queries) == 4
+    assert len(make_plan(weights, tasks).queries) <= 1 + MAX_COMPOSED
+    with pytest.raises(UserError, match="at most 10,000 augmentations of a composed puzzle"):
+        make_plan(weights, tasks, MAX_COMPOSED + 1)
+
+
+def test_evaluations_ask_as_a_prediction_does(config: RunConfig, challenges: Path) -> None:
+    config = replace(config, data=replace(config.data, validation=(str(challenges),), test=()))
+    training_set = build_training_set(config)
+    model = build_model(config.model, len(training_set.puzzle_names))
+    evaluator = Evaluator(model, training_set, config)
+    assert [len(queries) for queries in evaluator._queries.values()] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("name", ["task0|||t9|||0123456789", "task0|||", "|||t1|||0123456789", ""])
+def test_folders_and_files_with_names_of_no_puzzle_are_told_at_once(
+    tmp_path: Path, cli: Callable[..., Result], name: str
+) -> None:
+    copied = Path(shutil.copytree(GOLDEN / "arc" / "built", tmp_path / "copied"))
+    identifiers = json.loads((copied / "identifiers.json").read_text())
+    identifiers[-1] = name
+    (copied / "identifiers.json").write_text(json.dumps(identifiers))
+    built = open_prebuilt(copied)
+    with pytest.raises(UserError, match=r"names no (task|augmentation)"):
+        compose_ids(built)
+    plain = write_weights(
+        tmp_path / "plain", ["task0"], puzzle_embedding="composed", colour_roles=False
+    )
+    (tmp_path / "ids.json").write_text(json.dumps(["<blank>", name]))
+    options = ("--to-published", "--identifiers", tmp_path / "ids.json")
+    assert "names no" in sentence(cli("convert", plain, tmp_path / "out", *options))
+    assert not (tmp_path / "out").exists()
 
 
 def test_names_of_augmented_tasks_are_no_names_of_vectors(tmp_path: Path) -> None:

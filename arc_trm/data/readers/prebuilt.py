@@ -32,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arc_trm.data.invalid import InvalidItems
-from arc_trm.data.puzzle_ids import read_puzzle_ids
+from arc_trm.data.puzzle_ids import parse_puzzle_name, read_puzzle_ids
 from arc_trm.data.readers import json_file
 from arc_trm.errors import UserError, format_value
 from arc_trm.io import read_json
@@ -263,46 +263,50 @@ class PrebuiltGroup:
 
 
 class ComposedGroup:
-    """A group of a folder as a composed puzzle embedding knows it: task and augmentations."""
+    """A group of a folder as a composed puzzle embedding knows it: task and augmentations.
 
-    def __init__(self, group: PrebuiltGroup, tasks: dict[str, int]) -> None:
-        self._group, self._tasks = group, tasks
+    Args:
+        group: of the folder.
+        ids, codes: what each puzzle id of the folder becomes: that of the task (N,), and the code
+            of the augmentation (N, A).
+    """
+
+    def __init__(self, group: PrebuiltGroup, ids: npt.NDArray[np.int64], codes: Tokens) -> None:
+        self._group, self._ids, self._codes = group, ids, codes
         self.num_pairs, self.seq_len = group.num_pairs, group.seq_len
 
     def __len__(self) -> int:
         return len(self._group)
 
-    def _name(self, puzzle: int) -> tuple[str, str]:
-        dataset = self._group.dataset
-        task_id, _, augmentation = dataset.names[self._group.puzzle_id(puzzle)].partition(SEPARATOR)
-        return task_id, augmentation
-
     def puzzle_id(self, puzzle: int) -> int:
-        return self._tasks[self._name(puzzle)[0]]
+        return int(self._ids[self._group.puzzle_id(puzzle)])
 
     def augmentation_code(self, puzzle: int) -> Tokens | None:
-        """Return the code of the augmentation in a name. Raises UserError if it is invalid."""
-        task_id, augmentation = self._name(puzzle)
-        kind = KINDS[DEFAULT_KIND]
-        try:
-            return kind.augmentation_code(kind.parse_augmentation(augmentation))
-        except ValueError as error:
-            folder = self._group.dataset.folder
-            raise UserError(
-                f"{folder / IDENTIFIERS}: an augmentation of {format_value(task_id)} has an "
-                f"invalid name ({error}), so its puzzle embedding cannot be composed: {REBUILD}"
-            ) from None
+        code: Tokens = self._codes[self._group.puzzle_id(puzzle)]
+        return code
 
     def example(self, puzzle: int, pair: int, offset_seed: int | None) -> tuple[Tokens, Tokens]:
         return self._group.example(puzzle, pair, offset_seed)
 
 
 def compose_ids(dataset: PrebuiltDataset) -> tuple[list[ComposedGroup], list[str]]:
-    """Return the groups of a folder, and the name of every puzzle id: `<blank>` and the tasks."""
+    """Return the groups of a folder, and the name of every puzzle id: `<blank>` and the tasks.
+
+    Raises:
+        UserError: the name of an augmentation is invalid.
+    """
+    kind = KINDS[DEFAULT_KIND]
     tasks: dict[str, int] = {}
+    ids, codes = [], []
     for name in dataset.names:
-        tasks.setdefault(name.partition(SEPARATOR)[0], len(tasks))
-    return [ComposedGroup(group, tasks) for group in dataset], list(tasks)
+        try:
+            task_id, augmentation = parse_puzzle_name(kind, name)
+        except ValueError as error:
+            raise UserError(f"{dataset.folder / IDENTIFIERS}: {error}; {REBUILD}") from None
+        ids.append(tasks.setdefault(task_id, len(tasks)))
+        codes.append(kind.augmentation_code(augmentation))
+    arrays = np.array(ids), np.stack(codes)
+    return [ComposedGroup(group, *arrays) for group in dataset], list(tasks)
 
 
 def open_prebuilt(folder: Path) -> PrebuiltDataset:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -78,42 +81,61 @@ class PuzzleHash:
 
 TRIALS = 5
 """At most so many augmentations are sampled for each one to keep, as in the published datasets."""
+FIRST_SAMPLE, LAST_SAMPLE = 128, 2**16
+"""Augmentations that `nested_augmentations` samples at first; then as many as before, until it
+samples the second number again and again."""
 
 
 def distinct_augmentations(
-    task: Task,
-    count: int,
-    rng: np.random.Generator,
-    known: tuple[npt.NDArray[np.uint8], Tokens] | None = None,
+    task: Task, count: int, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.uint8], Tokens]:
     """Sample random augmentations that make distinct puzzles of a task.
 
     At most `TRIALS` · `count` are sampled. An augmentation is kept if its puzzle differs from the
     original and from all kept before. Known test outputs count as part of the puzzle.
 
-    Args:
-        task: to augment.
-        count: how many to return at most.
-        rng: a generator of random numbers.
-        known: distinct augmentations to begin with, as returned; None begins with none.
-
     Returns:
         Dihedral ids (K,) uint8 and colour permutations (K, 10) uint8, K ≤ `count`.
     """
+    return _sample_distinct(task, count, rng, itertools.repeat(count, TRIALS))
+
+
+def nested_augmentations(
+    task: Task, count: int, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.uint8], Tokens]:
+    """Sample as `distinct_augmentations` does, so that fewer are the beginning of more.
+
+    At least `FIRST_SAMPLE` and at most twice `TRIALS` · `count` are sampled.
+    """
+    return _sample_distinct(task, count, rng, _growing(TRIALS * count))
+
+
+def _growing(total: int) -> Iterator[int]:
+    """Yield numbers to sample that add up to at least `total`, the same first ones for all."""
+    size, sampled = FIRST_SAMPLE, 0
+    while sampled < total:
+        yield size
+        sampled += size
+        size = min(sampled, LAST_SAMPLE)
+
+
+def _sample_distinct(
+    task: Task, count: int, rng: np.random.Generator, sizes: Iterable[int]
+) -> tuple[npt.NDArray[np.uint8], Tokens]:
     puzzle_hash = PuzzleHash(task)
-    dihedrals, colours = known or (np.empty(0, np.uint8), np.empty((0, 10), np.uint8))
-    seen = np.concatenate([puzzle_hash.original, puzzle_hash(dihedrals, colours)])
-    for _ in range(TRIALS):
+    dihedrals, colours = np.empty(0, np.uint8), np.empty((0, 10), np.uint8)
+    seen = puzzle_hash.original
+    for size in sizes:
         if len(dihedrals) >= count:
             break
-        new_dihedrals = rng.integers(8, size=count, dtype=np.uint8)
-        new_colours = np.tile(np.arange(10, dtype=np.uint8), (count, 1))
+        new_dihedrals = rng.integers(8, size=size, dtype=np.uint8)
+        new_colours = np.tile(np.arange(10, dtype=np.uint8), (size, 1))
         rng.permuted(new_colours[:, 1:], axis=1, out=new_colours[:, 1:])
         hashes = np.concatenate([seen, puzzle_hash(new_dihedrals, new_colours)])
         _, first = np.unique(hashes, return_index=True)
         kept = np.sort(first[first >= len(seen)])
         seen = np.concatenate([seen, hashes[kept]])
-        kept -= len(hashes) - count
+        kept -= len(hashes) - size
         dihedrals = np.concatenate([dihedrals, new_dihedrals[kept]])
         colours = np.concatenate([colours, new_colours[kept]])
     return dihedrals[:count], colours[:count]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,16 +15,13 @@ from arc_trm.config import DataConfig, ModelConfig
 from arc_trm.errors import UserError, format_name, format_value, pluralise, verb
 from arc_trm.puzzles.arc import canvas, oddities, tokenizer
 from arc_trm.puzzles.arc.augmentation import IDENTITY, ArcAugmentation, ArcAugmentations
-from arc_trm.puzzles.arc.deduplication import distinct_augmentations
+from arc_trm.puzzles.arc.deduplication import distinct_augmentations, nested_augmentations
 from arc_trm.puzzles.arc.tokenizer import FULL_SIDE
-from arc_trm.puzzles.base import Augmentation, AugmentationList, PuzzleKind, Tokens, TrainingTasks
+from arc_trm.puzzles.base import Augmentation, PuzzleKind, Tokens, TrainingTasks
 from arc_trm.puzzles.theme import ARC_PALETTE, Theme
 from arc_trm.rng import rng_for
 from arc_trm.tasks import Grid, Pair, Task, TaskSet
 from submission import Ranked, Score, score_ranked
-
-AUGMENTATION_BLOCK = 1000
-"""Augmentations besides the trained ones are drawn in multiples of so many."""
 
 
 class Arc(PuzzleKind):
@@ -58,17 +54,9 @@ class Arc(PuzzleKind):
         rng = rng_for(seed, "augmentations", task.id)
         return ArcAugmentations(*distinct_augmentations(task.without_solutions(), count, rng))
 
-    def more_augmentations(
-        self, task: Task, known: AugmentationList, count: int, seed: int
-    ) -> ArcAugmentations:
-        assert isinstance(known, ArcAugmentations)
-        rng = rng_for(seed, "more augmentations", task.id)
-        # In blocks, so that a smaller number is the beginning of a larger one.
-        drawn = math.ceil(count / AUGMENTATION_BLOCK) * AUGMENTATION_BLOCK
-        arrays = known.dihedrals, known.colours
-        if count > len(known):
-            arrays = distinct_augmentations(task.without_solutions(), drawn, rng, arrays)
-        return ArcAugmentations(*(array[:count] for array in arrays))
+    def nested_augmentations(self, task: Task, count: int, seed: int) -> ArcAugmentations:
+        rng = rng_for(seed, "nested augmentations", task.id)
+        return ArcAugmentations(*nested_augmentations(task.without_solutions(), count, rng))
 
     def augmentation_code(self, augmentation: Augmentation) -> Tokens:
         if isinstance(augmentation, ArcAugmentation):

@@ -175,7 +175,7 @@ def table(designs: Mapping[str, Mapping[str, Any]]) -> str:
                     f"| {', '.join(map(str, twice))} | {statistics.fmean(twice):.1f} | {against} |"
                 )
         tables.append("\n".join(lines))
-    return "\n\n".join(tables)
+    return "\n\n".join(tables) or "Nothing has been measured yet."
 
 
 def main() -> None:

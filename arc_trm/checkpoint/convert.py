@@ -14,7 +14,7 @@ import yaml
 
 from arc_trm.callbacks import Note, ignore
 from arc_trm.checkpoint.description import TrainingFacts
-from arc_trm.checkpoint.expansion import expand_to_table, table_bytes, table_width
+from arc_trm.checkpoint.expansion import expand_to_table, table_bytes
 from arc_trm.checkpoint.published import (
     SETTINGS_FILE,
     SHAPES_FILE,
@@ -173,15 +173,15 @@ def convert_to_published(
                 f"{folder} has a composed puzzle embedding, but the published code needs a row for "
                 "each augmented task: name the rows with --identifiers FILE, which `arc-trm data "
                 f"identifiers` writes; a row takes {each / 1e3:,.1f} KB, so {usual:,} rows (1,000 "
-                f"augmentations of each task) take {usual * each / 1e9:,.2f} GB"
+                f"augmentations of each task) take {usual * each / 1e6:,.1f} MB"
             )
         rows = read_puzzle_ids(identifiers)
-        note(
-            f"the table has {len(rows):,} rows of {table_width(config)} numbers: "
-            f"{table_bytes(config, len(rows)) / 1e6:,.1f} MB"
-        )
         config, (network, embedding, names, step) = expand_to_table(weights, rows, identifiers)
         assert embedding is not None
+        note(
+            f"the table has {len(rows):,} rows of {embedding.shape[1]} numbers: "
+            f"{embedding.nbytes / 1e6:,.1f} MB"
+        )
     state = publishable_state(folder, config, network, embedding)
     if run is not None and (left_out := unpublished_training(run)):
         note(

@@ -64,7 +64,7 @@ def convert(
       arc-trm convert step_518071 weights --published-set arc1concept-aug1000
       arc-trm convert step_9000 weights --arch-config all_config.yaml --identifiers identifiers.json
       arc-trm convert runs/arc2 for-published-code --to-published
-      arc-trm convert runs/composed table --to-published --identifiers identifiers.json
+      arc-trm convert runs/plain table --to-published --identifiers identifiers.json
     """
     from arc_trm.checkpoint import WeightsDir, check_published_file, convert_from_published
     from arc_trm.checkpoint.published_ids import published_ids, read_published_ids

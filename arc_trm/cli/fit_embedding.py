@@ -19,7 +19,7 @@ def fit_embedding(weights: str | None, checkpoint: str | None, as_json: bool) ->
     image of each colour. The last fit gives each task symmetries and images of its own, which is
     the most that a composed puzzle embedding could explain. The share of the variance that a fit
     explains grows with its number of vectors; "adjusted" takes off what as many random vectors
-    would explain. WEIGHTS is a weights folder or a name on the Hub; default: the latest run.
+    would explain. WEIGHTS is a run, a weights folder or a name on the Hub; default: the latest run.
 
     \b
     Examples:

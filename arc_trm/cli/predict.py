@@ -53,7 +53,8 @@ class _Share(click.FloatRange):
     "--augmentations",
     type=WholeNumber(0, MAX_AUGMENTATIONS),
     metavar="N",
-    help="Number that vote, besides the task itself; default: all that were trained.",
+    help="Number that vote, besides the task itself; default: all that were trained. A composed "
+    "puzzle embedding takes more than those, up to 10,000.",
 )
 @inference_options
 @time_limit_option

@@ -178,9 +178,12 @@ class ModelConfig:
             is_composed or self.colour_roles,
             'model.colour_roles = false needs model.puzzle_embedding = "composed"',
         )
+        dim = f"model.puzzle_emb_dim ({self.puzzle_emb_dim})"
+        if is_composed:
+            dim = f"the {self.shared_dim} shared numbers of {dim}"
         require(
             (self.shared_dim if is_composed else self.puzzle_emb_dim) <= room,
-            f"model.puzzle_emb_dim ({self.puzzle_emb_dim}) does not fit model.puzzle_emb_len × "
+            f"{dim} {'do' if is_composed else 'does'} not fit model.puzzle_emb_len × "
             f"model.hidden_size ({room})",
         )
         require(

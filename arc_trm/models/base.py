@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from arc_trm.config import ModelConfig
 from arc_trm.errors import UserError
-from arc_trm.models.composition import Composition, validate_augmentations
+from arc_trm.models.composition import Composition, identity_codes, validate_augmentations
 from arc_trm.models.cpu_kernels import HEAD_SIZE_MULTIPLE
 from arc_trm.models.cuda_graphs import CudaGraphs
 from arc_trm.models.embedding import canvas_position_ids
@@ -356,7 +356,8 @@ class PuzzleModel(nn.Module, ABC):
             supervision_steps: number of steps; None is `config.supervision_steps`.
             seeds: of each example's random start and noise, if the model has any; None is 0 for
                 all.
-            augmentations: (B, A) int, for a composed puzzle embedding (`Composition`).
+            augmentations: (B, A) int, for a composed puzzle embedding (`Composition`); None is the
+                tasks as they are.
 
         Yields:
             Logits (B, S, V) float32 and halt logits (B,) float32.
@@ -391,16 +392,18 @@ class PuzzleModel(nn.Module, ABC):
             sampling: how each of the B examples is sampled.
 
         Raises:
-            ValueError: tokens, puzzle ids or augmentations are out of range, of another shape or
-                type, or missing.
+            ValueError: tokens, puzzle ids or augmentations are out of range, or of another shape or
+                type.
         """
         config = self.config
         validate_ids("inputs", inputs, (None, None), 0, config.vocab_size)
         self.state_length(inputs.shape[1])  # raises if there is no such canvas
         validate_ids("puzzle_ids", puzzle_ids, inputs.shape[:1], 0, len(self.puzzle_embedding))
         embeddings = self.puzzle_embedding[puzzle_ids.to(self.puzzle_embedding.device)]
-        if (self.composition is None) != (augmentations is None):
-            raise ValueError("augmentations are for a composed puzzle embedding, which needs them")
+        if self.composition is None and augmentations is not None:
+            raise ValueError("augmentations are for a composed puzzle embedding, not for a table")
+        if self.composition is not None and augmentations is None:
+            augmentations = identity_codes(len(inputs))
         if augmentations is not None:
             validate_augmentations("augmentations", augmentations, len(inputs))
             augmentations = augmentations.to(self.y_init.device)

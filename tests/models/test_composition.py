@@ -176,8 +176,13 @@ def test_a_composed_model_predicts_by_task_and_augmentation() -> None:
     *_, (logits, _) = made.predict_steps(inputs, ids, augmentations=turned)
     first, second, third = logits
     assert not torch.equal(first, second) and not torch.equal(first, third)
+    *_, (plain, _) = made.predict_steps(inputs, ids)
+    assert torch.equal(plain[0], first) and torch.equal(plain[2], third)
+    table = build_model(from_dict(ModelConfig, MODEL), 3)
     with pytest.raises(ValueError, match="augmentations are for a composed puzzle embedding"):
-        next(made.predict_steps(inputs, ids))
+        next(table.predict_steps(inputs, ids, augmentations=turned))
+    with pytest.raises(ValueError, match="needs the augmentations of the examples"):
+        made.embed(inputs, made.puzzle_embedding[ids])
 
 
 @pytest.mark.parametrize("positions", [1, 5])
@@ -204,6 +209,7 @@ def test_a_seed_means_the_same_initial_weights_with_a_table_and_composed() -> No
     ("changes", "reason"),
     [
         ({"puzzle_emb_dim": 31}, "of at least 32, got 31"),
+        ({"puzzle_emb_dim": 160}, "the 70 shared numbers of model.puzzle_emb_dim (160) do not fit"),
         ({"puzzle_embedding": "table", "colour_roles": False}, 'needs model.puzzle_embedding = "c'),
         ({"vocab_size": 10}, "is for ARC, whose ten colours are tokens"),
         (

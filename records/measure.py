@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from arc_trm.cli.options import GUESSES
 from arc_trm.errors import UserError, suggestion
 from arc_trm.runs import FolderLock
 from arc_trm.runs.provenance import read_provenance
@@ -138,10 +139,13 @@ def _whole_lines(log: Path) -> list[str]:
 
 
 def arc_trm(*arguments: str, log: Path | None = None) -> str:
-    """Run a command of arc-trm and return what it prints; what it reports goes to `log`."""
+    """Run a command of arc-trm and return what it prints; what it reports goes to `log`.
+
+    Predictions that are all guesses are no failure: they score nothing.
+    """
     command = [sys.executable, "-m", "arc_trm", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
+    if done.returncode not in (0, GUESSES):
         *_, last = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
         raise UserError(f"`arc-trm {' '.join(arguments)}` failed: {last}")
     if log is not None:

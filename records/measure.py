@@ -153,6 +153,12 @@ def arc_trm(*arguments: str, log: Path | None = None) -> str:
     return done.stdout
 
 
+def cpu_seconds_of_commands() -> float:
+    """Return the CPU seconds of all commands that have ended so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def train_and_score(
     track: Track, recipe: Path, seed: int, settings: Sequence[str] = (), log: Path | None = None
 ) -> Run:
@@ -163,12 +169,9 @@ def train_and_score(
         chosen = [part for each in (*track.overrides, *settings) for part in ("--set", each)]
         config = str(recipe / "config.toml")
         options = ["--preset", PRESET, "--config", config, "--seed", str(seed), "--out", run]
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        started = time.monotonic()
+        used, started = cpu_seconds_of_commands(), time.monotonic()
         arc_trm("train", *options, *chosen, log=log)
-        seconds = time.monotonic() - started
-        now = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu_seconds = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
+        seconds, cpu_seconds = time.monotonic() - started, cpu_seconds_of_commands() - used
         arc_trm("predict", run, "--checkpoint", "last")
         exact = json.loads(arc_trm("score", run, "--json"))["exact"]
         made_by = read_provenance(Path(run)).entries[-1]

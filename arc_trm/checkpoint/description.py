@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from arc_trm.config import ModelConfig, format_preset
-from arc_trm.config.schema import MAX_AUGMENTATIONS, MAX_INT, require
+from arc_trm.config.schema import MAX_AUGMENTATIONS, MAX_INT, require_range
 from arc_trm.errors import format_names
 
 
@@ -28,12 +28,8 @@ class TrainingFacts:
     """Augmentations of a task that were trained, at most."""
 
     def __post_init__(self) -> None:
-        for name, most in (("seed", MAX_INT), ("augmentations", MAX_AUGMENTATIONS)):
-            value = getattr(self, name)
-            require(
-                value is None or 0 <= value <= most,
-                f"training.{name} must be 0 to {most}, got {value}",
-            )
+        require_range("training.", self, 0, MAX_INT, "seed")
+        require_range("training.", self, 0, MAX_AUGMENTATIONS, "augmentations")
 
 
 @dataclass(frozen=True)

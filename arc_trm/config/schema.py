@@ -64,7 +64,7 @@ def require(condition: bool, message: str) -> None:
         raise UserError(message)
 
 
-def _require_range(table: str, config: object, low: int, high: float, *names: str) -> None:
+def require_range(table: str, config: object, low: int, high: float, *names: str) -> None:
     """Raise UserError unless each of these settings is None or from low to high."""
     rule = f"be {low} to {high}" if high < math.inf else f"be at least {low}"
     if (low, high) == (0, math.inf):
@@ -145,14 +145,14 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for name, (low, high) in _MODEL_RANGES.items():
-            _require_range("model.", self, low, high, name)
+            require_range("model.", self, low, high, name)
         updates = self.supervision_steps * self.outer_cycles * (self.inner_cycles + 1)
         require(
             updates <= MAX_UPDATES,
             "model.supervision_steps × model.outer_cycles × (model.inner_cycles + 1) must be at "
             f"most {MAX_UPDATES}, got {updates}",
         )
-        _require_range("model.", self, 0, math.inf, "latent_noise")
+        require_range("model.", self, 0, math.inf, "latent_noise")
         require(0 < self.damping <= 1, "model.damping must be above 0 and at most 1")
         require(0 < self.expansion <= 64, "model.expansion must be above 0 and at most 64")
         if self.mixer == "attention":
@@ -257,12 +257,12 @@ class DataConfig:
     leaves over."""
 
     def __post_init__(self) -> None:
-        _require_range("data.", self, 1, 30, "max_grid_size")
-        _require_range("data.", self, 0, math.inf, "validation_puzzles")
+        require_range("data.", self, 1, 30, "max_grid_size")
+        require_range("data.", self, 0, math.inf, "validation_puzzles")
         augmentations = ("augmentations", "vote_augmentations")
-        _require_range("data.", self, 0, MAX_AUGMENTATIONS, *augmentations)
-        _require_range("data.", self, 0, math.inf, "generated_pairs")
-        _require_range("data.", self, 1, math.inf, "train_puzzles", "test_puzzles")
+        require_range("data.", self, 0, MAX_AUGMENTATIONS, *augmentations)
+        require_range("data.", self, 0, math.inf, "generated_pairs")
+        require_range("data.", self, 1, math.inf, "train_puzzles", "test_puzzles")
 
 
 @dataclass(frozen=True)
@@ -339,15 +339,15 @@ class TrainConfig:
     def __post_init__(self) -> None:
         rates = ("lr", "muon_lr", "puzzle_emb_lr", "weight_decay", "puzzle_emb_weight_decay")
         shares = ("ema_decay", "halt_exploration_prob", "lr_min_ratio", "embedding_only_fraction")
-        _require_range("train.", self, 1, MAX_BATCH_SIZE, "global_batch_size")
-        _require_range("train.", self, 1, MAX_SUPERVISION_STEPS, "supervision_steps")
-        _require_range("train.", self, 1, math.inf, "eval_interval", "early_stopping_patience")
-        _require_range("train.", self, 0, 1000, "keep_checkpoints")
-        _require_range("train.", self, 0, 0.5, "eval_time_share")
-        _require_range("train.", self, 0, MAX_INT, "total_steps", "max_steps")
-        _require_range("train.", self, 0, math.inf, "warmup_steps")
-        _require_range("train.", self, 0, MAX_RATE, *rates)
-        _require_range("train.", self, 0, 1, *shares)
+        require_range("train.", self, 1, MAX_BATCH_SIZE, "global_batch_size")
+        require_range("train.", self, 1, MAX_SUPERVISION_STEPS, "supervision_steps")
+        require_range("train.", self, 1, math.inf, "eval_interval", "early_stopping_patience")
+        require_range("train.", self, 0, 1000, "keep_checkpoints")
+        require_range("train.", self, 0, 0.5, "eval_time_share")
+        require_range("train.", self, 0, MAX_INT, "total_steps", "max_steps")
+        require_range("train.", self, 0, math.inf, "warmup_steps")
+        require_range("train.", self, 0, MAX_RATE, *rates)
+        require_range("train.", self, 0, 1, *shares)
         require(0 <= self.label_smoothing < 1, "train.label_smoothing must be 0 or more, below 1")
         require(self.grad_clip is None or self.grad_clip > 0, "train.grad_clip must be above 0")
         for name in ("time_limit", "save_interval_s"):
@@ -393,8 +393,8 @@ class RunConfig:
     """None is a run that trains from scratch."""
 
     def __post_init__(self) -> None:
-        _require_range("", self, 0, math.inf, "seed")
-        _require_range("", self, 1, math.inf, "epochs")
+        require_range("", self, 0, math.inf, "seed")
+        require_range("", self, 1, math.inf, "epochs")
         voting, trained = self.data.vote_augmentations, self.data.augmentations
         require(
             voting is None or voting <= trained or self.model.puzzle_embedding == "composed",

@@ -8,10 +8,10 @@ has three parts:
   permutes as it permutes the symmetries (the regular representation of the group);
 - what depends on colours: ten chunks, one for each colour. The image of a colour takes its chunk.
 
-So every augmentation of a task has an embedding, trained or not, and what is learnt from one serves
-them all. Layers that all tasks share map the permuted chunks to the first position of the puzzle
-embedding; with `model.colour_roles` the chunk of a colour goes to the cells of this colour and to
-the output head instead.
+So every augmentation of a task has an embedding, trained or not, and training on one augmentation
+updates the embeddings of all. Layers that all tasks share map the permuted chunks to the first
+position of the puzzle embedding; with `model.colour_roles` the chunk of a colour goes to the cells
+of this colour and to the output head instead.
 
 Shape letters: B batch, S cells of a canvas, V vocabulary size, A numbers of an augmentation,
 D hidden size.

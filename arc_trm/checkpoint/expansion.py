@@ -93,7 +93,8 @@ def expand_to_table(
     for start in range(0, len(names), CHUNK):
         part = slice(start, start + CHUNK)
         vectors = parts.embedding[torch.from_numpy(rows[part])].float()
-        table[part] = composition.compose(vectors, torch.from_numpy(codes[part]))
+        moved = composition.permute(vectors, torch.from_numpy(codes[part]))
+        table[part] = composition.compose(moved)
     config = replace(
         weights.config,
         puzzle_embedding="table",

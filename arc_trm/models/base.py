@@ -267,10 +267,9 @@ class PuzzleModel(nn.Module, ABC):
             return self._embed(inputs, puzzle_embeddings)
         if augmentations is None:
             raise ValueError("a composed puzzle embedding needs the augmentations of the examples")
-        x = self._embed(inputs, self.composition.compose(puzzle_embeddings, augmentations))
-        colours = self.composition.embed_colours(
-            puzzle_embeddings, augmentations, inputs, self.dtype
-        )
+        moved = self.composition.permute(puzzle_embeddings, augmentations)
+        x = self._embed(inputs, self.composition.compose(moved))
+        colours = self.composition.embed_colours(moved, inputs, self.dtype)
         if colours is not None:
             x[:, self.config.puzzle_emb_len :].add_(
                 colours, alpha=math.sqrt(self.config.hidden_size)
@@ -290,7 +289,8 @@ class PuzzleModel(nn.Module, ABC):
         """
         if self.composition is None or augmentations is None:
             return None
-        return self.composition.head_weights(puzzle_embeddings, augmentations)
+        moved = self.composition.permute(puzzle_embeddings, augmentations)
+        return self.composition.head_weights(moved)
 
     def token_logits(self, y: Tensor, colour_weights: Tensor | None = None) -> Tensor:
         """Return logits (B, S, V) of the answer y (B, L, D), in the dtype of the activations.

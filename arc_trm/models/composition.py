@@ -35,9 +35,8 @@ CODE_SIZE = 1 + COLOURS
 class Composition(nn.Module):
     """Composes puzzle embeddings from vectors of tasks and augmentations.
 
-    In all methods `vectors` (B, puzzle_emb_dim) float32 are those of the tasks and `augmentations`
-    (B, A) int hold the id of a symmetry (`arc_trm.puzzles.symmetry`) and the image of each colour
-    0..9.
+    `permute` applies the augmentations; all other methods take its result `moved`,
+    (B, puzzle_emb_dim) float32.
 
     Args:
         config: of the model. The last ten tokens of its vocabulary are the colours.
@@ -66,38 +65,35 @@ class Composition(nn.Module):
     def _weight(self, size: int, generator: torch.Generator | None) -> nn.Parameter:
         return nn.Parameter(truncated_normal((self.width, size), size**-0.5, generator))
 
-    def compose(self, vectors: Tensor, augmentations: Tensor) -> Tensor:
+    def compose(self, moved: Tensor) -> Tensor:
         """Return the puzzle embeddings (B, N) float32 of augmented tasks; N ≥ D.
 
         They are the shared numbers, to whose first D the layer adds what depends on directions and,
         without roles of the colours, on colours.
         """
-        moved = self.permute(vectors, augmentations)
         end = self.shared + self.position.shape[1]
         added = moved[:, self.shared : end] @ self.position.t()
         size = max(self.shared, self.width)
         shared = F.pad(moved[:, : self.shared], (0, size - self.shared))
         return shared + F.pad(added, (0, size - self.width))
 
-    def embed_colours(
-        self, vectors: Tensor, augmentations: Tensor, inputs: Tensor, dtype: torch.dtype
-    ) -> Tensor | None:
+    def embed_colours(self, moved: Tensor, inputs: Tensor, dtype: torch.dtype) -> Tensor | None:
         """Return what the colour of each cell means in the task, (B, S, D) of type `dtype`.
 
         `inputs`: (B, S) int tokens; 0 for those that are no colours. None without roles.
         """
         if self.cell is None:
             return None
-        embeddings = (self._colours(vectors, augmentations) @ self.cell.t()).to(dtype)
+        embeddings = (self._colours(moved) @ self.cell.t()).to(dtype)
         is_colour = inputs[:, :, None] == self.colour_tokens
         return is_colour.to(dtype) @ embeddings
 
-    def head_weights(self, vectors: Tensor, augmentations: Tensor) -> Tensor | None:
+    def head_weights(self, moved: Tensor) -> Tensor | None:
         """Return what is added to the output head's rows of the colours, (B, 10, D) float32.
 
         None without roles.
         """
-        return None if self.head is None else self._colours(vectors, augmentations) @ self.head.t()
+        return None if self.head is None else self._colours(moved) @ self.head.t()
 
     def add_colour_logits(self, logits: Tensor, y: Tensor, weights: Tensor) -> Tensor:
         """Add to logits (B, S, V) what `head_weights` reads from the cells of y, (B, S, D)."""
@@ -105,23 +101,28 @@ class Composition(nn.Module):
         return logits + F.pad(more, (self.first_colour, 0))
 
     def permute(self, vectors: Tensor, augmentations: Tensor) -> Tensor:
-        """Return the vectors under the augmentations, of the same shape."""
+        """Return the vectors under the augmentations, of the same shape.
+
+        Args:
+            vectors: (B, puzzle_emb_dim) float32, of the tasks.
+            augmentations: (B, A) int: the id of a symmetry (`arc_trm.puzzles.symmetry`), then the
+                image of each colour 0..9.
+        """
         end = self.shared + SYMMETRIES * self.chunk
         places = self.products[augmentations[:, 0].long()]
         directed = self._move(vectors[:, self.shared : end], places)
-        coloured = self._colours(vectors, augmentations).flatten(1)
-        return torch.cat([vectors[:, : self.shared], directed.flatten(1), coloured], dim=1)
+        coloured = self._move(vectors[:, end:], augmentations[:, 1:].long())
+        return torch.cat([vectors[:, : self.shared], directed, coloured], dim=1)
 
-    def _colours(self, vectors: Tensor, augmentations: Tensor) -> Tensor:
+    def _colours(self, moved: Tensor) -> Tensor:
         """Return the chunk of each image, (B, 10, chunk)."""
-        chunks = vectors[:, self.shared + SYMMETRIES * self.chunk :]
-        return self._move(chunks, augmentations[:, 1:].long())
+        return moved[:, -COLOURS * self.chunk :].reshape(-1, COLOURS, self.chunk)
 
     def _move(self, chunks: Tensor, places: Tensor) -> Tensor:
         """Move chunk n of each example to place `places[n]`; (B, N · chunk) and (B, N)."""
         sources = places.argsort(dim=1)  # of each place; a gather is deterministic everywhere
         index = sources[:, :, None].expand(-1, -1, self.chunk)
-        return chunks.reshape(*places.shape, self.chunk).gather(1, index)
+        return chunks.reshape(*places.shape, self.chunk).gather(1, index).flatten(1)
 
 
 def identity_codes(batch: int) -> Tensor:

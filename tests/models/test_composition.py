@@ -98,7 +98,7 @@ def test_every_symmetry_moves_the_directions_otherwise() -> None:
 def test_vectors_of_any_size_are_composed(size: int, roles: bool) -> None:
     layer = composition(size, colour_roles=roles)
     shared = size - 18 * (size // 32)
-    embeddings = layer.compose(vectors(3, size), identity_codes(3))
+    embeddings = layer.compose(layer.permute(vectors(3, size), identity_codes(3)))
     assert embeddings.shape == (3, max(shared, MODEL["hidden_size"]))
     rest = embeddings[:, MODEL["hidden_size"] :]
     assert torch.equal(rest, vectors(3, size)[:, MODEL["hidden_size"] : shared])
@@ -110,15 +110,24 @@ def test_with_roles_colours_do_not_change_the_embedding_but_their_cells() -> Non
     )
     with_roles, without = composition(), composition(colour_roles=False)
     for layer, same in ((with_roles, True), (without, False)):
-        one, other = (layer.compose(vectors(), code[None]) for code in (plain, recoloured))
+        one, other = (
+            layer.compose(layer.permute(vectors(), code[None])) for code in (plain, recoloured)
+        )
         assert torch.equal(one, other) == same
     inputs, images = torch.tensor([[0, 1, 2, 3, 4, 11]]), torch.tensor([[0, 1, 2, 4, 3, 11]])
-    one = with_roles.embed_colours(vectors(), plain[None], inputs, torch.float32)
-    other = with_roles.embed_colours(vectors(), recoloured[None], images, torch.float32)
+    one = with_roles.embed_colours(
+        with_roles.permute(vectors(), plain[None]), inputs, torch.float32
+    )
+    other = with_roles.embed_colours(
+        with_roles.permute(vectors(), recoloured[None]), images, torch.float32
+    )
     assert one is not None and torch.equal(one, other)
     assert not one[0, :2].any() and one[0, 2:].any(1).all()
-    assert without.embed_colours(vectors(), plain[None], inputs, torch.float32) is None
-    assert without.head_weights(vectors(), plain[None]) is None
+    assert (
+        without.embed_colours(without.permute(vectors(), plain[None]), inputs, torch.float32)
+        is None
+    )
+    assert without.head_weights(without.permute(vectors(), plain[None])) is None
 
 
 @given(augmentations)
@@ -127,7 +136,9 @@ def test_logits_of_a_colour_follow_it_to_its_image(augmentation: ArcAugmentation
     torch.nn.init.ones_(layer.head)
     y, logits = torch.randn(1, 4, MODEL["hidden_size"]), torch.zeros(1, 4, 12)
     read = [
-        layer.add_colour_logits(logits, y, layer.head_weights(vectors(), codes(each)))
+        layer.add_colour_logits(
+            logits, y, layer.head_weights(layer.permute(vectors(), codes(each)))
+        )
         for each in (ArcAugmentation(), augmentation)
     ]
     assert not any(each[..., :2].any() for each in read)

@@ -12,6 +12,9 @@ TRACK is one of
 `puzzle_embedding.toml` names the designs. Every design trains on as many examples as the others.
 Every run gets a line in `puzzle_embedding.jsonl`; what is in there is not run again, unless its
 settings were changed since. With OMP_NUM_THREADS=1 two such processes can share two cores.
+
+Right predictions are the share of all single predictions, one for each vote, that are right. They
+depend less on luck than the attempts that the votes choose.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ablate import verdict
 from measure import (
     MADE_BY,
@@ -42,6 +46,7 @@ from measure import (
 
 from arc_trm import load_tasks
 from arc_trm.errors import UserError, suggestion
+from arc_trm.evaluation.source import PredictionSource
 from arc_trm.runs.provenance import read_provenance
 
 LOG = RECORDS / "puzzle_embedding.jsonl"
@@ -127,14 +132,16 @@ def measure(track: str, name: str, design: Mapping[str, Any], seed: int) -> Run:
         used, started = cpu_seconds_of_commands(), time.monotonic()
         run = TRACKS[track](folder, design["settings"], seed)
         seconds, cpu_seconds = time.monotonic() - started, cpu_seconds_of_commands() - used
-        solved = {}
+        solved, right = {}, {}
         for votes in design.get("votes", [None]):
             chosen = [] if votes is None else ["--augmentations", str(votes)]
             out = str(folder / f"predictions-{votes}")
             arc_trm("predict", str(run), "--checkpoint", "last", "--out", out, *chosen)
             scores = json.loads(arc_trm("score", out, "--json"))
             rates = [scores[f"pass@{k}"]["per_output"] for k in (1, 2)]
-            solved["trained" if votes is None else str(votes)] = [each["solved"] for each in rates]
+            voters = "trained" if votes is None else str(votes)
+            solved[voters] = [each["solved"] for each in rates]
+            right[voters] = right_predictions(out)
             total = rates[0]["total"]
         made_by = read_provenance(run).entries[-1]
     first = next(iter(solved.values()))
@@ -143,6 +150,7 @@ def measure(track: str, name: str, design: Mapping[str, Any], seed: int) -> Run:
         "design": name,
         "seed": seed,
         "solved": solved,
+        "right": right,
         "exact": first[1],  # the names that `read_runs` and `verdict` know
         "of": total,
         "seconds": round(seconds, 1),
@@ -151,6 +159,17 @@ def measure(track: str, name: str, design: Mapping[str, Any], seed: int) -> Run:
         "date": time.strftime("%Y-%m-%d"),
         **{key: made_by[key] for key in MADE_BY},
     }
+
+
+def right_predictions(folder: str) -> float:
+    """Return the share of the predictions in a folder that are right, 0 to 1."""
+    found = PredictionSource.open(folder).predictions
+    right = 0
+    for each in found:
+        output = each.pair.output
+        assert output is not None
+        right += sum(one.votes for one in each.candidates if np.array_equal(one.grid, output))
+    return right / sum(each.answers for each in found)
 
 
 def table(designs: Mapping[str, Mapping[str, Any]]) -> str:
@@ -163,17 +182,19 @@ def table(designs: Mapping[str, Mapping[str, Any]]) -> str:
         total = next(run["of"] for found in runs.values() for run in found)
         lines = [
             f"| {track} | votes | seeds | pass@1 of {total} | pass@2 of {total} | mean pass@2 "
-            "| compared |",
-            "| --- | --- | --- | --- | --- | --- | --- |",
+            "| compared | right predictions, % |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |",
         ]
         for name, found in runs.items():
             for votes in found[0]["solved"] if found else ():
                 once, twice = zip(*(run["solved"][votes] for run in found), strict=True)
                 scored = [{**run, "exact": run["solved"][votes][1]} for run in found]
+                shares = [f"{100 * run['right'][votes]:.1f}" for run in found]
                 against = "" if name == BASE else verdict(scored, runs[BASE])
                 lines.append(
                     f"| {name} | {votes} | {len(found)} | {', '.join(map(str, once))} "
-                    f"| {', '.join(map(str, twice))} | {statistics.fmean(twice):.1f} | {against} |"
+                    f"| {', '.join(map(str, twice))} | {statistics.fmean(twice):.1f} | {against} "
+                    f"| {', '.join(shares)} |"
                 )
         tables.append("\n".join(lines))
     return "\n\n".join(tables) or "Nothing has been measured yet."

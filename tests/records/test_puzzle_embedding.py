@@ -45,6 +45,7 @@ def test_the_table_compares_each_number_of_votes_with_the_table(
         {
             "seed": seed,
             "solved": {votes: each[seed] for votes, each in solved[name].items()},
+            "right": {votes: (seed + 1) / 8 for votes in solved[name]},
             **{"exact": next(iter(solved[name].values()))[seed][1], "of": 31},
             **{"seconds": 1.0, "cpu_seconds": 1.0},
             "recipe_digest": puzzle_embedding.digest("quickstart", design),
@@ -54,9 +55,9 @@ def test_the_table_compares_each_number_of_votes_with_the_table(
     ]
     puzzle_embedding.LOG.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     assert puzzle_embedding.table(designs).splitlines()[2:] == [
-        "| table | trained | 3 | 9, 8, 9 | 11, 12, 10 | 11.0 |  |",
-        "| new | 9 | 3 | 12, 12, 11 | 13, 14, 13 | 13.3 | better |",
-        "| new | 1 | 3 | 9, 9, 8 | 12, 13, 11 | 12.0 | no difference |",
+        "| table | trained | 3 | 9, 8, 9 | 11, 12, 10 | 11.0 |  | 12.5, 25.0, 37.5 |",
+        "| new | 9 | 3 | 12, 12, 11 | 13, 14, 13 | 13.3 | better | 12.5, 25.0, 37.5 |",
+        "| new | 1 | 3 | 9, 9, 8 | 12, 13, 11 | 12.0 | no difference | 12.5, 25.0, 37.5 |",
     ]
 
 
@@ -77,7 +78,7 @@ def test_a_track_trains_predicts_and_scores(
     design = {"settings": DESIGNS["composed"]["settings"], "votes": [0]}
     run = puzzle_embedding.measure(track, "composed", design, 3)
     assert run["of"] == (54 if track == "arc-12x12" else 31)
-    assert list(run["solved"]) == ["0"] and run["seed"] == 3
+    assert list(run["solved"]) == list(run["right"]) == ["0"] and run["seed"] == 3
 
 
 def test_unknown_designs_are_named(

@@ -311,7 +311,8 @@ class TrainConfig:
     embedding_only_fraction: float = 0.0
     """Fraction of all steps, at the start, in which only the puzzle embedding is trained."""
     ema_decay: float = 0.999
-    """Decay of the exponential moving average of the weights; 0 turns the average off."""
+    """Decay of the exponential moving average of the weights, and of the vectors of a composed
+    puzzle embedding; 0 turns the average off."""
     halt_exploration_prob: float = 0.1
     """Probability that an example has to take a random minimum of supervision steps."""
     early_halting: bool = True

@@ -70,13 +70,16 @@ def averaged_weights(trainer: Trainer) -> Iterator[None]:
     Afterwards the weights are the same as before, to the last bit.
     """
     weights, model = trainer.flat_params.clone(), trainer.model
+    embedding = model.puzzle_embedding
     modes = {module: module.training for module in model.modules()}
     trainer.flat_params.copy_(trainer.ema)
+    model.puzzle_embedding = trainer.averaged_embedding
     model.eval()
     try:
         yield
     finally:
         trainer.flat_params.copy_(weights)
+        model.puzzle_embedding = embedding
         for module, mode in modes.items():
             module.training = mode
 

@@ -337,6 +337,6 @@ def sign_sgd(
 
 
 @torch.no_grad()
-def update_ema(ema: Tensor, flat_params: Tensor, decay: float) -> None:
-    """Update the exponential moving average of the weights, (N,) both, in place."""
-    ema.lerp_(flat_params, 1 - decay)
+def update_ema(ema: Tensor, values: Tensor, decay: float) -> None:
+    """Update the exponential moving average of weights in place; both are of one shape."""
+    ema.lerp_(values, 1 - decay)

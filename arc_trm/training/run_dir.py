@@ -188,8 +188,8 @@ class RunWriter:
             self.write_records(sync=True)
             write_tensors(folder / runs.TRAINING_STATE, state, self.fingerprints)
             self.resumed_step = trainer.steps_done
-            network = trainer.averaged_state()
-            save_weights(folder, model.config, network, model.puzzle_embedding, trainer.steps_done)
+            network, embedding = trainer.averaged_state(), trainer.averaged_embedding
+            save_weights(folder, model.config, network, embedding, trainer.steps_done)
             if not self.keeps_at_saves:
                 kept = KeptCheckpoints(folder)
                 kept.prune(trainer.config.keep_checkpoints, trainer.steps_done)
@@ -208,7 +208,7 @@ class RunWriter:
             metrics,
             best_by,
             trainer.config.keep_checkpoints,
-            model.puzzle_embedding,
+            trainer.averaged_embedding,
             self.resumed_step,
         )
 

@@ -108,6 +108,7 @@ class Trainer:
         batch_size: B.
         flat_params, gradients, ema: the weights, their gradients at the last step (clipped; 0 where
             it trained the puzzle embedding alone) and their exponential moving average, (N,) each.
+        embedding_ema: the moving average of a composed puzzle embedding; None of a table.
         carries: carry of this rank by S. A carry holds the state of every example of the batch
             between steps; an example stays in it until it halts.
 
@@ -154,6 +155,9 @@ class Trainer:
         # Loading keeps the embedding off the device, which suits prediction; training updates it.
         model.puzzle_embedding = model.puzzle_embedding.to(self.flat_params.device)
         self.ema = self.flat_params.clone()
+        self.embedding_ema: Tensor | None = None
+        if model.composition is not None:
+            self.embedding_ema = model.puzzle_embedding.clone()
         self.optimiser = OPTIMISERS[config.optimiser](params, config)
         self.steps_done = 0
         self.carries: dict[int, dict[str, Tensor]] = {}
@@ -486,6 +490,8 @@ class Trainer:
             config.puzzle_emb_lr * factor,
             config.puzzle_emb_weight_decay,
         )
+        if self.embedding_ema is not None:
+            update_ema(self.embedding_ema, self.model.puzzle_embedding, config.ema_decay)
 
     def learning_rates(self, step: int | None = None) -> dict[str, float]:
         """Return the learning rates of a step, the first being 1, by their names in `TrainConfig`.
@@ -501,9 +507,20 @@ class Trainer:
     @property
     def is_finite(self) -> bool:
         """Whether all weights and their averages are finite numbers."""
-        tensors = (self.flat_params, self.ema, self.model.puzzle_embedding)
+        embedding = self.model.puzzle_embedding
+        tensors = (self.flat_params, self.ema, embedding, self.embedding_ema)
         sums = [each.sum(dtype=torch.float64) for each in tensors if each is not None]
         return bool(torch.stack(sums).isfinite().all())
+
+    @property
+    def averaged_embedding(self) -> Tensor:
+        """The puzzle embedding that belongs to the averaged weights.
+
+        It is the average of composed vectors, which most steps update, and a table as it is: the
+        published model averages none, and a row is updated rarely.
+        """
+        average = self.embedding_ema
+        return self.model.puzzle_embedding if average is None else average
 
     def averaged_state(self) -> dict[str, Tensor]:
         """Return the model's state dict with the moving average in place of the weights."""
@@ -514,13 +531,16 @@ class Trainer:
 
     def _shared_state(self) -> dict[str, Tensor]:
         """Return the tensors that are the same on all ranks, by their name in a training state."""
-        optimiser = self.optimiser.state_dict()
+        optimiser, average = self.optimiser.state_dict(), dict[str, Tensor]()
+        if self.embedding_ema is not None:
+            average["embedding_ema"] = self.embedding_ema
         return {
             "flat_params": self.flat_params,
             "ema": self.ema,
             "y_init": self.model.y_init,
             "z_init": self.model.z_init,
             "puzzle_embedding": self.model.puzzle_embedding,
+            **average,
             **{f"optimiser.{name}": tensor for name, tensor in optimiser.items()},
         }
 

@@ -30,6 +30,7 @@ from arc_trm.checkpoint import (
 from arc_trm.config import AdaptConfig, RunConfig, load_config
 from arc_trm.data.dataset import TaskDataset
 from arc_trm.data.readers.prebuilt import compose_ids, open_prebuilt
+from arc_trm.data.sampler import BatchSampler
 from arc_trm.data.training_set import build_training_set
 from arc_trm.errors import UserError
 from arc_trm.inference import inference_notes, make_plan, predict_tasks
@@ -38,8 +39,9 @@ from arc_trm.models import build_model
 from arc_trm.puzzles import KINDS, SEPARATOR, register_augmenter
 from arc_trm.puzzles.base import AUGMENTERS
 from arc_trm.runs import TRAINING_STATE
-from arc_trm.training import Callback, train_run
-from arc_trm.training.evaluation import Evaluator
+from arc_trm.training import Callback, Trainer, train_run
+from arc_trm.training.batches import to_tensors
+from arc_trm.training.evaluation import Evaluator, averaged_weights
 
 CPU = torch.device("cpu")
 COMPOSED = {**MODEL, "puzzle_embedding": "composed"}
@@ -136,6 +138,32 @@ def test_a_killed_run_resumes_to_the_last_bit(config: RunConfig, tmp_path: Path)
             file == TRAINING_STATE
         )
         assert all(torch.equal(one[name], other[name]) for name in names)
+
+
+def test_vectors_are_averaged_as_the_weights_are_and_a_table_is_not(challenges: Path) -> None:
+    for model_settings, is_averaged in ((COMPOSED, True), (MODEL, False)):
+        config = run_config(challenges, model=model_settings)
+        training_set = build_training_set(config)
+        size = len(training_set.puzzle_names) + 1
+        model = build_model(config.model, size, generator=torch.Generator().manual_seed(0))
+        trainer = Trainer(model, replace(config.train, ema_decay=0.5))
+        sampler = BatchSampler(training_set.dataset, TRAIN["global_batch_size"], 0)
+        average = vectors = model.puzzle_embedding.clone()
+        for step in range(4):
+            trainer.step(to_tensors(sampler(step), CPU))
+            vectors = model.puzzle_embedding.clone()
+            average = torch.lerp(average, vectors, 0.5) if is_averaged else vectors
+            assert torch.equal(trainer.averaged_embedding, average)
+        assert torch.equal(average, vectors) != is_averaged
+        with averaged_weights(trainer):
+            assert torch.equal(model.puzzle_embedding, average)
+        assert torch.equal(model.puzzle_embedding, vectors)
+
+
+def test_the_averaged_vectors_are_the_ones_that_a_run_saves(trained: Path) -> None:
+    state, _ = read_tensors(trained / TRAINING_STATE)
+    saved, average = load_weights(trained).model.puzzle_embedding, state["embedding_ema"]
+    assert torch.equal(saved, average) and not torch.equal(saved, state["puzzle_embedding"])
 
 
 def test_a_training_state_with_impossible_augmentations_is_named(

@@ -5,9 +5,10 @@
 
 TRACK is one of
 
-    quickstart  the preset: 25 tasks of at most 5×5
-    arc-12x12   50 tasks of at most 12×12
-    adaptation  13 tasks of at most 6×6, then adapted to the 25 tasks, which are new to it
+    quickstart       the preset: 25 tasks of at most 5×5
+    arc-12x12        50 tasks of at most 12×12
+    adaptation       13 tasks of at most 6×6, then adapted to the 25 tasks, which are new to it
+    embeddings-only  the same, but adapting trains the puzzle embeddings alone
 
 `puzzle_embedding.toml` names the designs. Every design trains on as many examples as the others.
 Every run gets a line in `puzzle_embedding.jsonl`; what is in there is not run again, unless its
@@ -26,6 +27,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +97,13 @@ def train_larger_grids(folder: Path, chosen: Sequence[str], seed: int) -> Path:
     return run
 
 
-def adapt_to_unseen_tasks(folder: Path, chosen: Sequence[str], seed: int) -> Path:
-    """Train on tasks of at most 6×6, adapt to other tasks of at most 5×5, and return the run."""
+def adapt_to_unseen_tasks(
+    folder: Path, chosen: Sequence[str], seed: int, more: Sequence[str] = ()
+) -> Path:
+    """Train on tasks of at most 6×6, adapt to other tasks of at most 5×5, and return the run.
+
+    `more`: further settings of adapting.
+    """
     weights, run = folder / "weights", folder / "run"
     own = (
         "model.seq_len=49",
@@ -108,7 +115,7 @@ def adapt_to_unseen_tasks(folder: Path, chosen: Sequence[str], seed: int) -> Pat
     kept = [each for each in chosen if not each.startswith("model.")]
     options = ("--max-steps", "4000", "--seed", str(seed), "--out", str(run))
     data = ("--data", "arc-agi-1/training")
-    arc_trm("adapt", str(weights), *data, *options, *settings(*LIKE_QUICKSTART, *kept))
+    arc_trm("adapt", str(weights), *data, *options, *settings(*LIKE_QUICKSTART, *kept, *more))
     return run
 
 
@@ -116,6 +123,7 @@ TRACKS: Mapping[str, Callable[[Path, Sequence[str], int], Path]] = {
     "quickstart": train_quickstart,
     "arc-12x12": train_larger_grids,
     "adaptation": adapt_to_unseen_tasks,
+    "embeddings-only": partial(adapt_to_unseen_tasks, more=["train.embedding_only_fraction=1"]),
 }
 
 

@@ -62,7 +62,7 @@ def test_the_table_compares_each_number_of_votes_with_the_table(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("track", ["arc-12x12", "adaptation"])
+@pytest.mark.parametrize("track", ["arc-12x12", "adaptation", "embeddings-only"])
 def test_a_track_trains_predicts_and_scores(
     puzzle_embedding: ModuleType, track: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

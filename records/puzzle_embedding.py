@@ -51,9 +51,13 @@ from arc_trm.errors import UserError, suggestion
 from arc_trm.evaluation.source import PredictionSource
 from arc_trm.runs.provenance import read_provenance
 
+Design = Mapping[str, Any]
+"""A table of puzzle_embedding.toml."""
 LOG = RECORDS / "puzzle_embedding.jsonl"
 BASE = "table"
 """The design that the others are compared with."""
+TRAINED = "trained"
+"""As many votes as augmentations were trained."""
 LIKE_QUICKSTART = (
     "data.augmentations=4",
     "data.max_grid_size=5",
@@ -70,14 +74,14 @@ def settings(*each: str) -> list[str]:
     return [part for setting in each for part in ("--set", setting)]
 
 
-def train_quickstart(folder: Path, chosen: Sequence[str], seed: int) -> Path:
+def train_quickstart(folder: Path, design: Design, seed: int) -> Path:
     """Train the preset `quickstart` and return the run."""
     run = folder / "run"
-    arc_trm("train", "--seed", str(seed), "--out", str(run), *settings(*chosen))
+    arc_trm("train", "--seed", str(seed), "--out", str(run), *settings(*design["settings"]))
     return run
 
 
-def train_larger_grids(folder: Path, chosen: Sequence[str], seed: int) -> Path:
+def train_larger_grids(folder: Path, design: Design, seed: int) -> Path:
     """Train on the first 50 training tasks of at most 12×12 and return the run."""
     tasks = load_tasks("arc-agi-1/training").filter_by_size(12).first(50)
     challenges = {task.id: task.to_json(solutions=False) for task in tasks}
@@ -92,13 +96,13 @@ def train_larger_grids(folder: Path, chosen: Sequence[str], seed: int) -> Path:
         f'data.test=["{data}"]',
         "train.total_steps=5000",
     )
-    run = folder / "run"
-    arc_trm("train", "--seed", str(seed), "--out", str(run), *settings(*own, *chosen))
+    run, chosen = folder / "run", settings(*own, *design["settings"])
+    arc_trm("train", "--seed", str(seed), "--out", str(run), *chosen)
     return run
 
 
 def adapt_to_unseen_tasks(
-    folder: Path, chosen: Sequence[str], seed: int, more: Sequence[str] = ()
+    folder: Path, design: Design, seed: int, more: Sequence[str] = ()
 ) -> Path:
     """Train on tasks of at most 6×6, adapt to other tasks of at most 5×5, and return the run.
 
@@ -111,15 +115,17 @@ def adapt_to_unseen_tasks(
         'data.test=["arc-agi-1/evaluation"]',
         "train.total_steps=4000",
     )
-    arc_trm("train", "--seed", str(seed), "--out", str(weights), *settings(*own, *chosen))
-    kept = [each for each in chosen if not each.startswith("model.")]
+    chosen = settings(*own, *design["settings"])
+    arc_trm("train", "--seed", str(seed), "--out", str(weights), *chosen)
+    kept = [each for each in design["settings"] if not each.startswith("model.")]
+    chosen = settings(*LIKE_QUICKSTART, *kept, *design.get("adapt", ()), *more)
     options = ("--max-steps", "4000", "--seed", str(seed), "--out", str(run))
     data = ("--data", "arc-agi-1/training")
-    arc_trm("adapt", str(weights), *data, *options, *settings(*LIKE_QUICKSTART, *kept, *more))
+    arc_trm("adapt", str(weights), *data, *options, *chosen)
     return run
 
 
-TRACKS: Mapping[str, Callable[[Path, Sequence[str], int], Path]] = {
+TRACKS: Mapping[str, Callable[[Path, Design, int], Path]] = {
     "quickstart": train_quickstart,
     "arc-12x12": train_larger_grids,
     "adaptation": adapt_to_unseen_tasks,
@@ -127,27 +133,27 @@ TRACKS: Mapping[str, Callable[[Path, Sequence[str], int], Path]] = {
 }
 
 
-def digest(track: str, design: Mapping[str, Any]) -> str:
+def digest(track: str, design: Design) -> str:
     """Return a digest of what decides a run besides its seed."""
-    text = json.dumps([track, design["settings"], design.get("votes")])
+    chosen = [design["settings"], design.get("votes"), *design.get("adapt", ())]
+    text = json.dumps([track, *chosen])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def measure(track: str, name: str, design: Mapping[str, Any], seed: int) -> Run:
+def measure(track: str, name: str, design: Design, seed: int) -> Run:
     """Train, predict and score a design with a seed."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         used, started = cpu_seconds_of_commands(), time.monotonic()
-        run = TRACKS[track](folder, design["settings"], seed)
+        run = TRACKS[track](folder, design, seed)
         seconds, cpu_seconds = time.monotonic() - started, cpu_seconds_of_commands() - used
         solved, right = {}, {}
-        for votes in design.get("votes", [None]):
-            chosen = [] if votes is None else ["--augmentations", str(votes)]
-            out = str(folder / f"predictions-{votes}")
+        for voters in map(str, design.get("votes", [TRAINED])):
+            chosen = [] if voters == TRAINED else ["--augmentations", voters]
+            out = str(folder / f"predictions-{voters}")
             arc_trm("predict", str(run), "--checkpoint", "last", "--out", out, *chosen)
             scores = json.loads(arc_trm("score", out, "--json"))
             rates = [scores[f"pass@{k}"]["per_output"] for k in (1, 2)]
-            voters = "trained" if votes is None else str(votes)
             solved[voters] = [each["solved"] for each in rates]
             right[voters] = right_predictions(out)
             total = rates[0]["total"]
@@ -180,7 +186,7 @@ def right_predictions(folder: str) -> float:
     return right / sum(each.answers for each in found)
 
 
-def table(designs: Mapping[str, Mapping[str, Any]]) -> str:
+def table(designs: Mapping[str, Design]) -> str:
     """Return a table of each track: test outputs solved in one and in two attempts, per seed."""
     tables = []
     for track in TRACKS:
